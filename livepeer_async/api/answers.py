@@ -1,0 +1,121 @@
+"""Read the body of an answer: a typed value, or the typed error that it stands for.
+
+The server has two dialects: JSON `{"errors": [...]}`, where an entry may itself be JSON, and the
+plain text or HTML of what stands before it. No message carries the API key, which a 401 echoes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from livepeer_async.errors import (
+    ApiError,
+    BadRequest,
+    DecodeError,
+    Forbidden,
+    InvalidRequest,
+    NotAuthenticated,
+    NotFound,
+    ServerError,
+    TooManyRequests,
+)
+from livepeer_async.messages import Response, excerpt, redact, retry_after
+from livepeer_async.models import ErrorBody, Violation
+
+T = TypeVar("T")
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    HTTPStatus.BAD_REQUEST: BadRequest,
+    HTTPStatus.UNAUTHORIZED: NotAuthenticated,
+    HTTPStatus.FORBIDDEN: Forbidden,
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.UNPROCESSABLE_ENTITY: InvalidRequest,
+    HTTPStatus.TOO_MANY_REQUESTS: TooManyRequests,
+}
+_PATH = re.compile(r"`(\$[^`]*)`")
+# A key that isn't ours can be echoed too, where a proxy replaced it.
+_ECHOED = re.compile(r"no token .+? found")
+
+
+@lru_cache
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    # Lax: JavaScript may write 1234567.0 where an integer is meant.
+    return msgspec.json.Decoder(kind, strict=False)
+
+
+def decode_body(response: Response, kind: type[T], api_key: str | None = None) -> T:
+    """Decode the JSON of a successful answer.
+
+    Raises:
+        DecodeError: it isn't JSON, or isn't what the call gives; with the path in the document.
+    """
+    try:
+        decoded: T = _decoder(cast("Hashable", kind)).decode(response.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        found = _PATH.search(str(error))
+        path = found[1] if found else "$"
+        content_type = response.headers.get("content-type", "no content type")
+        raise DecodeError(
+            f"{response.place} answered {response.status} with a body that can't be used at "
+            f"{path}: {redact(str(error), api_key)}; {content_type}, it begins with "
+            f"{excerpt(response.body, api_key)!r}",
+            path=path,
+            request_id=response.request_id,
+        ) from error
+    return decoded
+
+
+def error_from(response: Response, api_key: str | None = None) -> ApiError:
+    """Make the error that an answer stands for."""
+    sentences, violations = _read_errors(response)
+    kind = _BY_STATUS.get(response.status, ApiError)
+    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = ServerError
+    method, _, url = response.place.partition(" ")
+    if response.is_redirect:
+        sentences = ("redirects are not followed; is the base URL right?",)
+    return kind(
+        status=response.status,
+        errors=tuple(_without_key(sentence, api_key) for sentence in sentences),
+        violations=violations,
+        method=method,
+        url=url,
+        retry_after=retry_after(response),
+        request_id=response.request_id,
+    )
+
+
+def _read_errors(response: Response) -> tuple[tuple[str, ...], tuple[Violation, ...]]:
+    try:
+        body = _decoder(ErrorBody).decode(response.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        body = ErrorBody()
+    if not body.errors:
+        text = excerpt(response.body)
+        return ((text,) if text else ()), ()
+    violations = body.violations
+    plain = tuple(entry for entry in body.errors if not entry.startswith("{"))
+    return plain + tuple(map(_sentence, violations)) or body.errors, violations
+
+
+def _sentence(violation: Violation) -> str:
+    where = violation.instance_path.lstrip("/").replace("/", ".")
+    message = violation.message or violation.keyword
+    details = violation.params or {}
+    extra = details.get("additionalProperty")
+    allowed = details.get("allowedValues")
+    if extra:
+        message = f"{message} ({extra!r})"
+    if isinstance(allowed, list):
+        message = f"{message} ({', '.join(map(str, allowed))})"
+    return f"{where}: {message}" if where else message
+
+
+def _without_key(sentence: str, api_key: str | None) -> str:
+    return _ECHOED.sub("no token *** found", redact(sentence, api_key))

@@ -1,0 +1,158 @@
+"""`livepeer.assets`: the life of an asset beside its upload."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+from livepeer_async.api import calls
+from livepeer_async.api.caller import Caller
+from livepeer_async.api.paging import every
+from livepeer_async.errors import ConfigurationError
+from livepeer_async.models import (
+    Asset,
+    AssetPatch,
+    ImportTicket,
+    NewAsset,
+    NewAssetFromUrl,
+    UploadTicket,
+)
+from livepeer_async.waiting import READY_TIMEOUT, Waiter, WaitResult
+
+
+class Assets:
+    """The asset calls of one account."""
+
+    def __init__(self, caller: Caller, waiter: Waiter) -> None:
+        self._caller = caller
+        self._waiter = waiter
+
+    async def request_upload(self, new_asset: NewAsset | str) -> UploadTicket:
+        """Ask for an upload; hand `tus_endpoint` to a browser's tus client, or use `upload`.
+
+        Raises:
+            InvalidRequest: a field that the server doesn't take.
+            TooManyRequests: too many unfinished tasks, for longer than the retry policy waits.
+            AmbiguousRequest: the answer was lost; the asset may exist.
+        """
+        return await self._caller.perform(
+            calls.request_upload(self._caller.account, as_new_asset(new_asset))
+        )
+
+    async def upload_from_url(
+        self, url: str, new_asset: NewAsset | NewAssetFromUrl | str
+    ) -> ImportTicket:
+        """Have the server fetch a video from a URL (http, https, ipfs or ar).
+
+        Raises:
+            InvalidRequest: a field that the server doesn't take.
+            AmbiguousRequest: the answer was lost; the asset may exist.
+        """
+        if isinstance(new_asset, NewAssetFromUrl):
+            wanted = new_asset
+        else:
+            wanted = NewAssetFromUrl.from_new_asset(as_new_asset(new_asset), url=url)
+        return await self._caller.perform(calls.upload_from_url(self._caller.account, wanted))
+
+    async def get(self, asset_id: str, *, details: bool = False) -> Asset:
+        """Fetch an asset; with `details` the tracks in its `video_spec` too.
+
+        Raises:
+            NotFound: there is no such asset, or it is deleted or somebody else's.
+        """
+        return await self._caller.perform(
+            calls.get_asset(self._caller.account, asset_id, details=details)
+        )
+
+    def list(
+        self,
+        *,
+        phase: str | None = None,
+        order: str = calls.STABLE_ORDER,
+        filters: Mapping[str, calls.FilterValue] | None = None,
+        page_size: int = calls.PAGE_SIZE,
+    ) -> AsyncIterator[Asset]:
+        """Go through all assets, page by page and none twice.
+
+        Args:
+            phase: only those in this phase.
+            order: field and direction, as "createdAt-true" for the newest first.
+            filters: field to value, or to `{"gt": ...}` with gt, gte, lt or lte.
+            page_size: rows that are asked for at once, 1 to 1,000.
+        """
+        return every(
+            self._caller,
+            lambda cursor: calls.list_assets(
+                self._caller.account,
+                limit=page_size,
+                order=order,
+                filters=filters,
+                params={"phase": phase} if phase else None,
+                cursor=cursor,
+            ),
+        )
+
+    async def update(self, asset_id: str, patch: AssetPatch) -> Asset:
+        """Change an asset that is ready; what is UNSET in the patch stays as it is.
+
+        Raises:
+            InvalidRequest: the asset isn't ready, or the change isn't allowed.
+        """
+        return await self._caller.perform(calls.update_asset(self._caller.account, asset_id, patch))
+
+    async def delete(self, asset_id: str) -> None:
+        """Delete an asset; deleting it again does no harm.
+
+        Raises:
+            NotFound: there never was such an asset.
+            Forbidden: it is somebody else's.
+        """
+        await self._caller.perform(calls.delete_asset(self._caller.account, asset_id))
+
+    async def retry(self, asset_id: str) -> None:
+        """Have the server process a failed asset again, without a second upload.
+
+        The asset stays `failed`, with its old message, until the new run has ended; the asset's
+        task shows how far it is.
+
+        Raises:
+            BadRequest: the asset hasn't failed.
+        """
+        await self._caller.perform(calls.retry_asset(self._caller.account, asset_id))
+
+    async def wait(self, asset_id: str, *, timeout: float = READY_TIMEOUT) -> Asset:
+        """Wait until an asset is ready.
+
+        Args:
+            asset_id: the asset's ID.
+            timeout: seconds.
+
+        Raises:
+            AssetFailed: the server couldn't make it ready.
+            AssetDeleted: it was deleted meanwhile.
+            AssetTimeout: it isn't ready in time; it may still become so.
+        """
+        return await self._waiter.until_ready(asset_id, timeout=timeout)
+
+    def wait_many(
+        self, asset_ids: Iterable[str], *, timeout: float = READY_TIMEOUT
+    ) -> AsyncIterator[WaitResult]:
+        """Wait for many assets; each comes as soon as its end is known, failed ones too.
+
+        Args:
+            asset_ids: the assets' IDs; one that stands twice comes once.
+            timeout: seconds for each.
+        """
+        return self._waiter.each(asset_ids, timeout=timeout)
+
+
+def as_new_asset(value: NewAsset | str) -> NewAsset:
+    """Take a plain name for a `NewAsset`.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if isinstance(value, NewAsset):
+        return value
+    if isinstance(value, str):
+        return NewAsset(value)
+    raise ConfigurationError(f"new_asset is a {type(value).__name__}; wanted a NewAsset or a name")

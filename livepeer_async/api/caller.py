@@ -1,0 +1,79 @@
+"""Carries calls of the API out: sends, reads, and repeats what may be repeated.
+
+In comes a `Call`; out comes its typed value. One caller serves all of a client.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from livepeer_async.api.calls import Account, Call, is_safe_to_repeat
+from livepeer_async.errors import AmbiguousRequest, ApiError, ConnectFailed, NetworkError
+from livepeer_async.transport import Transport
+from livepeer_async.uploads.retry import RetryPolicy, next_delay
+
+T = TypeVar("T")
+
+
+class Caller:
+    """Sends calls in the name of an account.
+
+    Args:
+        account: where and who.
+        transport: how.
+        retry: how often, and how long in between.
+        sleep: waits so many seconds.
+        jitter: gives a random number in 0..1.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        transport: Transport,
+        *,
+        retry: RetryPolicy,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.account = account
+        self._transport = transport
+        self._retry = retry
+        self._sleep = sleep
+        self._jitter = jitter
+
+    async def perform(self, call: Call[T]) -> T:
+        """Send a call until it is answered, as often as the policy and the call allow.
+
+        Raises:
+            ApiError: the server answered with an error.
+            NetworkError: no answer came.
+            AmbiguousRequest: no answer came to what may not be repeated blindly.
+            DecodeError: the answer can't be used.
+        """
+        setbacks = 0
+        while True:
+            try:
+                return call.decode(await self._transport.send(call.request))
+            except NetworkError as error:
+                if not call.is_repeatable and not isinstance(error, ConnectFailed):
+                    raise AmbiguousRequest(
+                        f"{call.request.place} may have been carried out, its answer was lost: "
+                        f"{error}; look at the list of assets before asking again"
+                    ) from error
+                problem: ApiError | NetworkError = error
+            except ApiError as error:
+                if not is_safe_to_repeat(call, error):
+                    raise
+                problem = error
+            setbacks += 1
+            asked = problem.retry_after if isinstance(problem, ApiError) else None
+            delay = next_delay(
+                self._retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked
+            )
+            if delay is None:
+                raise problem
+            await self._sleep(delay)

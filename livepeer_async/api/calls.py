@@ -1,0 +1,300 @@
+"""Each call of the API as a pair: the request to send, and how to read the answer.
+
+In come an account and the call's arguments; out comes a `Call`, whose `decode` turns a response
+into a typed value or raises a typed error. Nothing here sends, waits or retries.
+
+Source: Livepeer Studio OpenAPI, paths /asset, /task and /playback.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from livepeer_async.api.answers import decode_body, error_from
+from livepeer_async.errors import ApiError, ConfigurationError
+from livepeer_async.messages import Request, Response, without_query
+from livepeer_async.models import (
+    Asset,
+    AssetPatch,
+    ImportTicket,
+    NewAsset,
+    NewAssetFromUrl,
+    PlaybackInfo,
+    Task,
+    UploadTicket,
+)
+
+T = TypeVar("T")
+FilterValue = str | int | float | bool | Mapping[str, int | float]
+
+# The server gives 20 rows where no limit is named, and 1,000 at the most.
+PAGE_SIZE = 100
+# Oldest first: new rows then come at the end and shift nothing. By default the server orders by
+# the time of change, where a row that moves is seen twice and its neighbour never.
+STABLE_ORDER = "createdAt-false"
+_NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """Where the API is and who asks.
+
+    Attributes:
+        base_url: without a slash at the end, as "https://livepeer.studio/api".
+        api_key: a bearer secret.
+    """
+
+    base_url: str
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"<Account at {without_query(self.base_url)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """A request, how to read its answer, and whether repeating it does no harm."""
+
+    request: Request
+    decode: Callable[[Response], T]
+    is_repeatable: bool = True
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page of a list; `cursor` leads to the next, `None` after the last."""
+
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+class Sighting(Struct, frozen=True):
+    """What a poll saw: the asset, or `None` where it is as it was; `etag` for the next poll."""
+
+    asset: Asset | None
+    etag: str | None
+
+
+def check_account(base_url: str, api_key: str) -> Account:
+    """Make an account of what the user gave.
+
+    Raises:
+        ConfigurationError: a key or a URL that can't work; the key isn't shown.
+    """
+    key = api_key.strip()
+    if not key:
+        raise ConfigurationError(
+            "no API key: set LIVEPEER_API_KEY, or pass api_key=; keys are made at "
+            "https://livepeer.studio (for a trial without a key, use the sandbox)"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            f"the API key has {len(key)} characters, some of them spaces, line breaks or not "
+            "ASCII; wanted the key alone on one line"
+        )
+    if not _is_http_url(base_url):
+        raise ConfigurationError(
+            f"the base URL is {without_query(base_url)!r}; wanted http:// or https:// and a host, "
+            "as https://livepeer.studio/api"
+        )
+    return Account(base_url=base_url.rstrip("/"), api_key=key)
+
+
+def raw(  # noqa: PLR0913 - what an HTTP request consists of
+    account: Account,
+    method: str,
+    path: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    json: Any = None,
+    headers: Mapping[str, str] | None = None,
+) -> Call[Response]:
+    """Build a request to any path of the API; the answer is handed on as it is."""
+    request = _request(account, method.upper(), path, params=params, json=json, headers=headers)
+    return Call(request, lambda response: response, is_repeatable=method.upper() == "GET")
+
+
+def request_upload(account: Account, new_asset: NewAsset) -> Call[UploadTicket]:
+    """Ask for an upload. Two equal requests make two assets, so it isn't repeatable."""
+    request = _request(account, "POST", "/asset/request-upload", json=new_asset)
+    return Call(request, _decoder(account, UploadTicket), is_repeatable=False)
+
+
+def upload_from_url(account: Account, new_asset: NewAssetFromUrl) -> Call[ImportTicket]:
+    """Ask the server to fetch a URL by itself. Two requests make two assets."""
+    request = _request(account, "POST", "/asset/upload/url", json=new_asset)
+    return Call(request, _decoder(account, ImportTicket), is_repeatable=False)
+
+
+def get_asset(account: Account, asset_id: str, *, details: bool = False) -> Call[Asset]:
+    """Fetch an asset; with `details` its tracks too."""
+    params = {"details": "true"} if details else None
+    request = _request(account, "GET", f"/asset/{_id(asset_id)}", params=params)
+    return Call(request, _decoder(account, Asset))
+
+
+def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[Sighting]:
+    """Fetch an asset unless it is as it was at `etag`."""
+    headers = {"If-None-Match": etag} if etag else None
+    request = _request(account, "GET", f"/asset/{_id(asset_id)}", headers=headers)
+
+    def decode(response: Response) -> Sighting:
+        if response.status == HTTPStatus.NOT_MODIFIED:
+            return Sighting(None, etag)
+        return Sighting(_decoder(account, Asset)(response), response.headers.get("etag"))
+
+    return Call(request, decode)
+
+
+def list_assets(account: Account, **query: Any) -> Call[Page[Asset]]:
+    """Fetch a page of assets; `query` as in `_list`."""
+    return _list(account, "/asset", Asset, **query)
+
+
+def list_tasks(account: Account, **query: Any) -> Call[Page[Task]]:
+    """Fetch a page of tasks; `query` as in `_list`."""
+    return _list(account, "/task", Task, **query)
+
+
+def update_asset(account: Account, asset_id: str, patch: AssetPatch) -> Call[Asset]:
+    """Change a ready asset; doing it twice changes nothing more."""
+    request = _request(account, "PATCH", f"/asset/{_id(asset_id)}", json=patch)
+    return Call(request, _decoder(account, Asset))
+
+
+def delete_asset(account: Account, asset_id: str) -> Call[None]:
+    """Delete an asset; one that is deleted already is as good as deleted."""
+    request = _request(account, "DELETE", f"/asset/{_id(asset_id)}")
+
+    def decode(response: Response) -> None:
+        if not response.is_success and b"already deleted" not in response.body:
+            raise error_from(response, account.api_key)
+
+    return Call(request, decode)
+
+
+def retry_asset(account: Account, asset_id: str) -> Call[None]:
+    """Have a failed asset's task run again; a second request finds it not failed any more."""
+    request = _request(account, "POST", f"/asset/{_id(asset_id)}/retry")
+
+    def decode(response: Response) -> None:
+        if not response.is_success:
+            raise error_from(response, account.api_key)
+
+    return Call(request, decode, is_repeatable=False)
+
+
+def get_task(account: Account, task_id: str) -> Call[Task]:
+    """Fetch a task."""
+    return Call(_request(account, "GET", f"/task/{_id(task_id)}"), _decoder(account, Task))
+
+
+def get_playback(account: Account, playback_id: str) -> Call[PlaybackInfo]:
+    """Fetch what players need; the server wants no key, but gives fresher answers with one."""
+    request = _request(account, "GET", f"/playback/{_id(playback_id)}")
+    return Call(request, _decoder(account, PlaybackInfo))
+
+
+def is_safe_to_repeat(call: Call[Any], error: ApiError) -> bool:
+    """Say whether a call may be sent again after the server answered with this error."""
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return True
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.retry_after is not None:
+        return True
+    passing = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return call.is_repeatable and (passing or error.status == HTTPStatus.REQUEST_TIMEOUT)
+
+
+def _list(  # noqa: PLR0913 - the parameters that the server knows
+    account: Account,
+    path: str,
+    kind: type[T],
+    *,
+    limit: int = PAGE_SIZE,
+    order: str | None = None,
+    filters: Mapping[str, FilterValue] | None = None,
+    params: Mapping[str, str] | None = None,
+    cursor: str | None = None,
+) -> Call[Page[T]]:
+    query: dict[str, Any] = {"limit": limit, **(params or {})}
+    if order:
+        query["order"] = order
+    if filters:
+        rows = [{"id": name, "value": value} for name, value in filters.items()]
+        # The server decodes this parameter twice, so a percent sign is encoded once more.
+        query["filters"] = msgspec.json.encode(rows).decode().replace("%", "%25")
+    if cursor:
+        query["cursor"] = cursor
+    decode_items = _decoder(account, tuple[kind, ...])  # type: ignore[valid-type]
+
+    def decode(response: Response) -> Page[T]:
+        items = decode_items(response)
+        return Page(items, _next_cursor(response) if items else None)
+
+    return Call(_request(account, "GET", path, params=query), decode)
+
+
+def _next_cursor(response: Response) -> str | None:
+    """Take the cursor out of `Link`; its URL isn't followed, for it says http behind TLS."""
+    match = _NEXT_LINK.search(response.headers.get("link", ""))
+    if match is None:
+        return None
+    cursor = parse_qs(urlsplit(match[1]).query).get("cursor", [""])[-1]
+    # The last page of /task links to `cursor=undefined`.
+    return None if cursor in {"", "undefined"} else cursor
+
+
+def _request(  # noqa: PLR0913 - what an HTTP request consists of
+    account: Account,
+    method: str,
+    path: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    json: Any = None,
+    headers: Mapping[str, str] | None = None,
+) -> Request:
+    url = f"{account.base_url}/{path.lstrip('/')}"
+    if params:
+        url += ("&" if "?" in path else "?") + urlencode(params, quote_via=quote)
+    all_headers = {
+        "Authorization": f"Bearer {account.api_key}",
+        "Accept": "application/json",
+        **(headers or {}),
+    }
+    if json is None:
+        return Request(method=method, url=url, headers=all_headers)
+    all_headers["Content-Type"] = "application/json"
+    return Request(method=method, url=url, headers=all_headers, content=msgspec.json.encode(json))
+
+
+def _decoder(account: Account, kind: type[T]) -> Callable[[Response], T]:
+    def decode(response: Response) -> T:
+        if not response.is_success:
+            raise error_from(response, account.api_key)
+        return decode_body(response, kind, account.api_key)
+
+    return decode
+
+
+def _id(value: str) -> str:
+    if not value or not value.isascii() or not value.isprintable():
+        raise ConfigurationError(
+            f"the ID is {value[:60]!r}; wanted the server's own, as it gave it"
+        )
+    return quote(value, safe="")
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_port = parts.port != 0
+    except ValueError:
+        return False
+    is_text = url.isprintable() and " " not in url
+    return is_port and is_text and parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -1,0 +1,286 @@
+"""`AsyncLivepeer`: the house where all rooms meet.
+
+It puts the parts together and owns their resources; what an upload does stands in
+`uploads/engine.py`, what a call sends in `api/calls.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from livepeer_async.api import calls
+from livepeer_async.api.assets import Assets, as_new_asset
+from livepeer_async.api.caller import Caller
+from livepeer_async.api.playback import Playback
+from livepeer_async.api.tasks import Tasks
+from livepeer_async.errors import LivepeerError
+from livepeer_async.messages import Response
+from livepeer_async.models import Asset, NewAsset
+from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.tus.limits import ServerLimits, livepeer_limits
+from livepeer_async.uploads.engine import Engine
+from livepeer_async.uploads.opening import open_source
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.uploads.scheduler import CONCURRENCY, UploadJob, run_many
+from livepeer_async.uploads.source import SourceLike, source_name
+from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
+from livepeer_async.waiting import READY_TIMEOUT, Waiter
+
+Verify = Literal["size", "hash"] | None
+
+BASE_URL = "https://livepeer.studio/api"
+
+
+class AsyncLivepeer:
+    """A client of Livepeer Studio.
+
+    Args:
+        api_key: a key of the account; `LIVEPEER_API_KEY` where it isn't given.
+        base_url: of the API; `LIVEPEER_BASE_URL`, else Livepeer's own.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through; it stays open.
+        timeout: the network's time limits; a number sets the stall time-out, in seconds.
+        retry: when to repeat what failed.
+        upload_limits: what the tus server can take, or a function from the length to that; by
+            default what was measured of Livepeer's.
+
+    Attributes:
+        assets: calls for assets.
+        tasks: calls for tasks.
+        playback: the call for playback.
+
+    Raises:
+        ConfigurationError: there is no key, or one of the arguments can't work.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of a client, all with a default
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        http_client: Any = None,
+        timeout: Timeouts | float | None = None,
+        retry: RetryPolicy | None = None,
+        upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
+    ) -> None:
+        environ = os.environ
+        key = environ.get("LIVEPEER_API_KEY", "") if api_key is None else api_key
+        url = base_url or environ.get("LIVEPEER_BASE_URL") or BASE_URL
+        retry = retry or RetryPolicy()
+        account = calls.check_account(url, key)
+        self._limits_for = _limits_for(upload_limits)
+        self._transport = Transport(http_client=http_client, timeouts=_timeouts(timeout))
+        self._caller = Caller(account, self._transport, retry=retry)
+        waiter = Waiter(self._caller)
+        self._engine = Engine(
+            self._caller, waiter, self._transport.send, retry=retry, limits_for=self._limits_for
+        )
+        self.assets = Assets(self._caller, waiter)
+        self.tasks = Tasks(self._caller)
+        self.playback = Playback(self._caller)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; the client can't be used afterwards."""
+        await self._transport.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncLivepeer {self._caller.account!r}>"
+
+    async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
+        self,
+        source: SourceLike,
+        new_asset: NewAsset | str | None = None,
+        *,
+        wait: bool = True,
+        verify: Verify = "size",
+        on_progress: Callable[[Progress], None] | None = None,
+        ready_timeout: float = READY_TIMEOUT,
+        length: int | None = None,
+    ) -> Asset:
+        """Upload a video and wait until the asset is ready.
+
+        Args:
+            source: a path, bytes-like, an async iterable of bytes, or a binary file object.
+            new_asset: what it shall become, or its name; by default the source's name.
+            wait: whether to wait for `ready`; else return once the server has left `uploading`.
+            verify: "size" compares the ready asset's size with the bytes read, "hash" its SHA-256
+                too; `None` compares nothing.
+            on_progress: called in the event loop with each change; must not block.
+            ready_timeout: seconds to wait for `ready`.
+            length: bytes, for a stream that knows them; one that doesn't is spooled first.
+
+        Raises:
+            SourceError: the source can't be read, is empty, too large, or changed.
+            ApiError: Livepeer refused.
+            NetworkError: no answer came to a call, for longer than the retry policy allows.
+            TusError: the bytes couldn't be brought over.
+            AssetError: the asset didn't become ready.
+            IntegrityError: the stored bytes aren't those that were read.
+        """
+        options = UploadOptions(
+            wait=wait,
+            verify=verify,
+            on_progress=on_progress,
+            ready_timeout=ready_timeout,
+            length=length,
+        )
+        async with self._open(source, new_asset, options) as upload:
+            pass
+        return upload.asset
+
+    def begin_upload(  # noqa: PLR0913 - the options of an upload, all with a default
+        self,
+        source: SourceLike,
+        new_asset: NewAsset | str | None = None,
+        *,
+        wait: bool = True,
+        verify: Verify = "size",
+        on_progress: Callable[[Progress], None] | None = None,
+        ready_timeout: float = READY_TIMEOUT,
+        length: int | None = None,
+    ) -> AbstractAsyncContextManager[Upload]:
+        """Begin an upload, and do something else while it runs; options and errors as `upload`.
+
+        The block is entered once the asset exists and left when the upload has ended; then
+        `upload.result` is there. An exception inside cancels it and leaves what can be resumed.
+        """
+        options = UploadOptions(
+            wait=wait,
+            verify=verify,
+            on_progress=on_progress,
+            ready_timeout=ready_timeout,
+            length=length,
+        )
+        return self._open(source, new_asset, options)
+
+    def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
+        self,
+        sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
+        *,
+        concurrency: int | None = None,
+        wait: bool = True,
+        verify: Verify = "size",
+        on_progress: Callable[[SourceLike, Progress], None] | None = None,
+        ready_timeout: float = READY_TIMEOUT,
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+        """Upload many side by side; results come in the order in which the uploads end.
+
+        A failure stands in its result's `error` and stops no other. The iterable may be endless or
+        async; its next source is taken only when there is room.
+
+        Args:
+            sources: sources as for `upload`, or `UploadJob`s with an asset to each.
+            concurrency: uploads at the same time; 4 by default.
+            wait: as for `upload`, like all that follows.
+            verify: as for `upload`.
+            on_progress: called with the source and its progress.
+            ready_timeout: as for `upload`.
+        """
+
+        async def run_one(job: UploadJob) -> UploadResult:
+            return await self._run_job(
+                job,
+                UploadOptions(
+                    wait=wait,
+                    verify=verify,
+                    on_progress=partial(on_progress, job.source) if on_progress else None,
+                    ready_timeout=ready_timeout,
+                    length=job.length,
+                ),
+            )
+
+        return run_many(
+            sources, run_one, concurrency=CONCURRENCY if concurrency is None else concurrency
+        )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send a request to any path of the API, for what isn't modelled here.
+
+        Args:
+            method: as "GET"; only GET is repeated after a failure.
+            path: below the base URL, as "/stream".
+            params: the query.
+            json: the body: anything that msgspec encodes.
+            headers: beside the client's own.
+
+        Raises:
+            NetworkError: no answer came. An answer of 400 or above is handed on as it is.
+        """
+        call = calls.raw(
+            self._caller.account, method, path, params=params, json=json, headers=headers
+        )
+        return await self._caller.perform(call)
+
+    @asynccontextmanager
+    async def _open(
+        self, source: SourceLike, new_asset: NewAsset | str | None, options: UploadOptions
+    ) -> AsyncIterator[Upload]:
+        wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
+        most = self._limits_for(options.length or 1).max_length
+        async with open_source(source, length=options.length, max_length=most) as opened:
+            upload = Upload(source, opened.name, opened.length, options)
+            async with plain_task_group() as tasks:
+                tasks.start_soon(self._engine.run, upload, opened, wanted)
+                await upload.has_begun.wait()
+                yield upload
+
+    async def _run_job(self, job: UploadJob, options: UploadOptions) -> UploadResult:
+        """Run one upload of many: an error is its result."""
+        started = time.monotonic()
+        upload: Upload | None = None
+        failure: LivepeerError | None = None
+        try:
+            async with self._open(job.source, job.new_asset, options) as upload:
+                pass
+        except LivepeerError as error:
+            failure = error
+        if upload is not None and upload.result is not None:
+            return upload.result
+        return UploadResult(
+            source=job.source,
+            asset=upload.last_asset if upload else None,
+            error=failure,
+            length=upload.length if upload else None,
+            seconds=time.monotonic() - started,
+            attempts=upload.attempts if upload else 0,
+        )
+
+
+def _timeouts(timeout: Timeouts | float | None) -> Timeouts:
+    if isinstance(timeout, Timeouts):
+        return timeout
+    return Timeouts() if timeout is None else Timeouts(stall=timeout)
+
+
+def _limits_for(
+    limits: ServerLimits | Callable[[int], ServerLimits] | None,
+) -> Callable[[int], ServerLimits]:
+    if isinstance(limits, ServerLimits):
+        return lambda _: limits
+    return livepeer_limits if limits is None else limits

@@ -1,0 +1,129 @@
+"""HTTP requests and responses as values, and the one place that takes secrets out of text.
+
+The pure floors build a `Request` and are handed a `Response`; how the bytes travel is the
+transport's affair. Upload URLs and tus endpoints are bearer secrets in their query, so no `repr`
+here shows a query, a header's value or a body.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
+
+REDACTED = "***"
+
+_URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>)\]]*")
+_BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
+# A JSON web token: two or three base64url parts; the first is always '{"' in base64.
+_JSON_WEB_TOKEN = re.compile(r"\beyJ[\w-]+(?:\.[\w-]+){0,2}")
+
+
+class Span(Struct, frozen=True):
+    """The bytes `start` to `stop` (exclusive) of a source, counted from 0."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in the span."""
+        return self.stop - self.start
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """An HTTP request: `content` is the body itself, or the span of the source that is the body."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = {}
+    content: bytes | Span = b""
+
+    @property
+    def place(self) -> str:
+        """Method and URL without secrets, for messages."""
+        return f"{self.method} {without_query(self.url)}"
+
+    def __repr__(self) -> str:
+        size = self.content.size if isinstance(self.content, Span) else len(self.content)
+        return f"<Request {self.place}, {size} bytes>"
+
+
+class Response(Struct, frozen=True, kw_only=True):
+    """An HTTP response, read to its end; the names in `headers` are in lower case."""
+
+    status: int
+    headers: dict[str, str] = {}
+    body: bytes = b""
+    place: str = ""
+    request_id: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 200 to 299."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the status is 300 to 399."""
+        return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} to {self.place}, {len(self.body)} bytes>"
+
+
+def without_query(url: str) -> str:
+    """Cut a URL down to scheme, host and path: queries and user names carry secrets."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    except ValueError:
+        return "an unreadable URL"
+
+
+def redact(text: str, *secrets: str | None) -> str:
+    """Take the given secrets, queries of URLs, bearer values and JSON web tokens out of a text."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, REDACTED)
+    text = _URL_QUERY.sub(r"\1", text)
+    text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    return _JSON_WEB_TOKEN.sub(REDACTED, text)
+
+
+def excerpt(body: bytes, *secrets: str | None, longest: int = 120) -> str:
+    """Show the beginning of a body on one line, without secrets."""
+    text = redact(body[: 4 * longest].decode("utf-8", "replace"), *secrets)
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= longest else line[:longest] + "…"
+
+
+def retry_after(response: Response) -> float | None:
+    """Read `Retry-After` as seconds; a date counts from the answer's own `Date`.
+
+    Source: RFC 9110, 10.2.3.
+    """
+    value = response.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    then, date = _date(value), _date(response.headers.get("date", ""))
+    if then is None or date is None:
+        return None
+    return max(0.0, then - date)
+
+
+def _date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def header_value(value: str, *, longest: int = 80) -> str:
+    """Show a header's value in a message: quoted, without secrets and cut short."""
+    text = redact(value)
+    return repr(text if len(text) <= longest else text[:longest] + "…")

@@ -1,0 +1,76 @@
+"""When to look at an asset again, and what its phase means for one who waits.
+
+In come an asset's age, its progress and a random number; out come seconds, or a verdict. Pure.
+"""
+
+from __future__ import annotations
+
+from livepeer_async.errors import AssetDeleted, AssetError, AssetFailed
+from livepeer_async.models import Asset, AssetPhase
+
+# The server reports progress at the quarters or every 10 s, so that asking more often than every
+# few seconds learns nothing, once the first moments are over.
+SHORTEST_DELAY = 0.3
+LONGEST_DELAY = 30.0
+GROWTH = 0.2
+
+# What the task runner says of failures that another run may not meet.
+RETRYABLE_FAILURES = (
+    "internal error processing file",
+    "file download failed",
+    "error saving file to storage",
+    "execution timeout",
+)
+
+
+def next_poll(*, age: float, progress: float | None, jitter: float) -> float:
+    """Give the seconds until the next look.
+
+    The interval grows with the time that was waited, and falls towards the end that the progress
+    lets expect.
+
+    Args:
+        age: seconds waited so far.
+        progress: 0 to 1; `None` where the server names none.
+        jitter: a random number in 0..1; moves the result by a quarter up or down.
+    """
+    delay = age * GROWTH
+    if progress is not None and 0 < progress < 1:
+        delay = min(delay, age * (1 - progress) / progress / 2)
+    bounded = min(max(delay, SHORTEST_DELAY), LONGEST_DELAY)
+    return bounded * (0.75 + jitter / 2)
+
+
+def is_ready(asset: Asset) -> bool:
+    """Whether the asset can be played and nothing more will come."""
+    return asset.phase == AssetPhase.READY
+
+
+def has_left_uploading(asset: Asset) -> bool:
+    """Whether the server has taken note that all bytes are there."""
+    return asset.phase not in {AssetPhase.UPLOADING, None}
+
+
+def end_of(asset: Asset) -> AssetError | None:
+    """Give the error that an asset's phase stands for; `None` where it may still become ready.
+
+    A phase that nobody knew of when this was written may lead anywhere: it is waited out.
+    """
+    if asset.phase == AssetPhase.FAILED:
+        said = (asset.status and asset.status.error_message) or "no explanation"
+        can_retry = any(mark in said.lower() for mark in RETRYABLE_FAILURES)
+        advice = "; assets.retry may help" if can_retry else ""
+        return AssetFailed(
+            f"asset {asset.id} failed: {said}{advice}",
+            asset_id=asset.id,
+            error_message=said,
+            is_retryable=can_retry,
+        )
+    if asset.phase in {AssetPhase.DELETING, AssetPhase.DELETED}:
+        return deleted(asset.id)
+    return None
+
+
+def deleted(asset_id: str) -> AssetDeleted:
+    """Give the error for an asset that is there no more."""
+    return AssetDeleted(f"asset {asset_id} was deleted while it was waited for", asset_id=asset_id)

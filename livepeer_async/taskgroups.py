@@ -1,0 +1,30 @@
+"""Task groups whose error comes out as it is.
+
+anyio wraps whatever leaves a task group into an exception group. Where one thing can go wrong at a
+time, the caller wants that one error, to catch it by its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+
+
+@asynccontextmanager
+async def plain_task_group() -> AsyncIterator[TaskGroup]:
+    """Open a task group; where several errors leave it, the first one is raised."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        error = _first(group)
+        raise error from error.__cause__
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

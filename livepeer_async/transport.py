@@ -1,0 +1,245 @@
+"""The one door to the network, and the only file that knows httpx.
+
+In comes a `Request` (and, for a chunk, an iterator of its blocks); out comes a `Response` that was
+read to its end, or a `NetworkError`. No redirect is followed, no key is added, nothing is retried.
+
+It also takes a client of httpx2, the maintained fork with the same interface: exceptions are found
+through the module that the client's class comes from.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import anyio
+import httpx
+from msgspec import Struct
+
+from livepeer_async.errors import (
+    ConfigurationError,
+    ConnectFailed,
+    ConnectionBroken,
+    DecodeError,
+    NetworkError,
+    TimedOut,
+)
+from livepeer_async.messages import Request, Response, redact, without_query
+from livepeer_async.version import VERSION
+
+USER_AGENT = f"livepeer-async/{VERSION}"
+
+# Studio closes a connection that idles for 5 s; one that is closed under a request is a setback.
+KEEPALIVE_SECONDS = 4.0
+# A list of 1,000 assets, the most that the server gives, is about 2 MiB.
+LARGEST_ANSWER = 32 * 1024 * 1024
+_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Time limits of the network, in seconds.
+
+    Attributes:
+        connect: for a connection, TLS included.
+        stall: without a block accepted, or without an answer, or between two pieces of it. It is
+            no limit of the whole: a chunk may take as long as blocks keep moving.
+        answer: for the whole answer to a call of the API, from the request's last byte.
+    """
+
+    connect: float = 15.0
+    stall: float = 30.0
+    answer: float = 120.0
+
+    def __post_init__(self) -> None:
+        if min(self.connect, self.stall, self.answer) <= 0:
+            raise ConfigurationError("Timeouts: connect, stall and answer must be above 0 seconds")
+
+
+class Transport:
+    """Sends requests through one pooled client, its own or one that was handed in.
+
+    Args:
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`; it stays open at the end.
+        timeouts: the time limits.
+    """
+
+    def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
+        self._owns_client = http_client is None
+        self._timeouts = timeouts
+        # No bound on the pool: httpcore 1.0.9 can lose a slot for ever when a request is cancelled
+        # (encode/httpcore#1093), so concurrency is bounded by those who send, not here.
+        self._client = http_client or httpx.AsyncClient(
+            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS), follow_redirects=False
+        )
+        self._module = _module_of(self._client)
+        _keep_secrets_out_of_logs()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections, unless the client was handed in."""
+        if self._owns_client:
+            # Shielded: sockets must be closed also when the caller was cancelled.
+            with anyio.CancelScope(shield=True):
+                await self._client.aclose()
+
+    async def send(
+        self,
+        request: Request,
+        *,
+        blocks: AsyncIterable[bytes | memoryview] | None = None,
+        largest: int = LARGEST_ANSWER,
+    ) -> Response:
+        """Send a request and read its answer to the end.
+
+        Args:
+            request: what to send.
+            blocks: the body's bytes where `request.content` is a span of a source.
+            largest: most bytes of the answer, decoded.
+
+        Raises:
+            NetworkError: no usable answer came.
+            DecodeError: the answer is too large.
+            SourceError: the blocks could not be read.
+        """
+        request_id = request.headers.get("X-Request-ID") or uuid.uuid4().hex
+        limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
+        limits |= {"read": self._timeouts.stall, "write": self._timeouts.stall}
+        try:
+            built = self._build(request, request_id, blocks, limits)
+            answer = await self._client.send(built, stream=True, follow_redirects=False)
+            try:
+                body = await self._read(answer, largest, request)
+            finally:
+                await _close(answer)
+        except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
+            raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
+        except self._module.RequestError as error:
+            raise self._translate(error, request, request_id) from error
+        return Response(
+            status=answer.status_code,
+            headers={name.lower(): value for name, value in answer.headers.items()},
+            body=body,
+            place=request.place,
+            request_id=request_id,
+        )
+
+    def _build(
+        self,
+        request: Request,
+        request_id: str,
+        blocks: AsyncIterable[bytes | memoryview] | None,
+        limits: dict[str, float],
+    ) -> Any:
+        headers = {"X-Request-ID": request_id, "User-Agent": USER_AGENT, **request.headers}
+        content: Any = request.content
+        if not isinstance(request.content, bytes):
+            headers["Content-Length"] = str(request.content.size)
+            content = b"" if blocks is None else _Watched(blocks, limits)
+        built = self._client.build_request(
+            request.method,
+            request.url,
+            headers=headers,
+            content=content,
+            extensions={"timeout": limits},
+        )
+        # A client that was handed in may carry a key of its own; it must not reach the upload host.
+        if "Authorization" not in request.headers:
+            built.headers.pop("Authorization", None)
+        return built
+
+    async def _read(self, answer: Any, largest: int, request: Request) -> bytes:
+        deadline = time.monotonic() + self._timeouts.answer
+        body = bytearray()
+        async for piece in answer.aiter_bytes():
+            body += piece
+            if len(body) > largest:
+                message = f"the answer is larger than {largest} bytes ({request.place})"
+                raise DecodeError(message, path="$")
+            if time.monotonic() > deadline:
+                raise self._module.ReadTimeout("the answer trickles")
+        return bytes(body)
+
+    def _translate(self, error: Exception, request: Request, request_id: str) -> NetworkError:
+        what = redact(str(error)).rstrip(".") or type(error).__name__
+        if isinstance(error, self._module.ConnectError | self._module.ConnectTimeout):
+            message = f"no connection to {without_query(request.url)}: {what}"
+            return ConnectFailed(message, request_id=request_id)
+        if isinstance(error, self._module.PoolTimeout):
+            return ConnectFailed(f"no free connection for {request.place}", request_id=request_id)
+        if isinstance(error, self._module.TimeoutException):
+            message = f"nothing moved for {self._timeouts.stall:g} s ({request.place}): {what}"
+            return TimedOut(message, request_id=request_id)
+        return ConnectionBroken(f"{what} ({request.place})", request_id=request_id)
+
+
+class _Watched:
+    """Pass blocks on; at their end let the answer wait as long again as the sending took.
+
+    The kernel takes megabytes before the network has carried them: on a slow link the last of them
+    leave long after the last block was accepted, and an answer can't come before. httpcore looks
+    at the limit when it begins to wait for the answer. A class and not a generator, so that an
+    interrupted request leaves nothing suspended.
+    """
+
+    def __init__(self, blocks: AsyncIterable[bytes | memoryview], limits: dict[str, float]) -> None:
+        self._blocks = aiter(blocks)
+        self._limits = limits
+        self._started = time.monotonic()
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        try:
+            return await anext(self._blocks)
+        except StopAsyncIteration:
+            self._limits["read"] += time.monotonic() - self._started
+            raise
+
+
+class _RedactingFilter(logging.Filter):
+    """httpx logs whole URLs, `?token=` included, at INFO (encode/httpx#2760)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), ()
+        return True
+
+
+_REDACTING = _RedactingFilter()
+
+
+def _keep_secrets_out_of_logs() -> None:
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_REDACTING)
+
+
+async def _close(answer: Any) -> None:
+    # Shielded: a connection that isn't handed back is lost for the pool.
+    with anyio.CancelScope(shield=True):
+        await answer.aclose()
+
+
+def _module_of(client: Any) -> ModuleType:
+    """Find httpx, or its fork, through the class of a client."""
+    for kind in type(client).__mro__:
+        module = sys.modules[kind.__module__.partition(".")[0]]
+        if hasattr(module, "AsyncClient") and hasattr(module, "RequestError"):
+            return module
+    raise ConfigurationError(
+        f"http_client is a {type(client).__name__}; wanted an httpx.AsyncClient or httpx2's"
+    )

@@ -1,0 +1,58 @@
+"""The tus engine by itself: for any tus 1.0 server, and for anyone's own I/O.
+
+`TusClient` uploads to any server. `TusUpload` is the pure core: it says what to send and is told
+what came back; `tus/upload.py` shows the loop that drives it.
+"""
+
+from livepeer_async.tus.client import TusClient
+from livepeer_async.tus.driver import Driver, Send
+from livepeer_async.tus.events import (
+    ChunkAccepted,
+    ChunkTooLarge,
+    Created,
+    Event,
+    Interrupted,
+    OffsetKnown,
+    Refused,
+    Terminated,
+    Vanished,
+)
+from livepeer_async.tus.limits import (
+    ServerLimits,
+    livepeer_limits,
+    plan_chunk,
+    plan_creation,
+    with_chunk_size,
+)
+from livepeer_async.tus.metadata import MetadataValue, decode_metadata, encode_metadata
+from livepeer_async.tus.states import Command, Move, State
+from livepeer_async.tus.upload import TusUpload
+from livepeer_async.tus.wire import ServerFeatures
+
+__all__ = [
+    "ChunkAccepted",
+    "ChunkTooLarge",
+    "Command",
+    "Created",
+    "Driver",
+    "Event",
+    "Interrupted",
+    "MetadataValue",
+    "Move",
+    "OffsetKnown",
+    "Refused",
+    "Send",
+    "ServerFeatures",
+    "ServerLimits",
+    "State",
+    "Terminated",
+    "TusClient",
+    "TusUpload",
+    "Vanished",
+    "decode_metadata",
+    "encode_metadata",
+    "livepeer_limits",
+    "plan_chunk",
+    "plan_creation",
+    "with_chunk_size",
+]

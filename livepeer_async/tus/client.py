@@ -1,0 +1,178 @@
+"""`TusClient`: uploads to any tus 1.0 server, Livepeer or not.
+
+In come a creation URL and a source; out comes the upload URL of a complete upload. It asks the
+server once what it can do (OPTIONS) and uses that: creation with upload, deferred length,
+termination, the greatest size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec.structs import replace
+
+from livepeer_async.errors import ConfigurationError, UploadRefused
+from livepeer_async.messages import Request, Response
+from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.tus import wire
+from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
+from livepeer_async.tus.events import Terminated
+from livepeer_async.tus.limits import ServerLimits, with_chunk_size
+from livepeer_async.tus.metadata import MetadataValue
+from livepeer_async.tus.upload import TusUpload
+from livepeer_async.uploads.opening import open_source
+from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.uploads.source import Source, SourceLike, StreamSource
+
+# What a stream has given is kept until it is acknowledged.
+STREAM_CHUNK = 8 * 1024 * 1024
+# Up to this length an upload travels with its creation, where the server can take it.
+FIRST_CHUNK = 8 * 1024 * 1024
+
+
+class TusClient:
+    """A client for any tus 1.0 server.
+
+    Args:
+        headers: sent with each request, as an `Authorization` that the server wants.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through.
+        timeouts: the network's time limits.
+        retry: how many setbacks are borne.
+        limits: what the servers can take; by default each is asked. See `livepeer_limits` for
+            one that needs care.
+        other_hosts: hosts beside the endpoint's where an upload URL may lead.
+        override_patch: send PATCH as POST, for networks that block it.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of a client, all with a default
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        http_client: Any = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        limits: ServerLimits | None = None,
+        other_hosts: frozenset[str] = frozenset(),
+        override_patch: bool = False,
+    ) -> None:
+        self._headers = dict(headers or {})
+        self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
+        self._retry = retry or RetryPolicy()
+        self._limits = limits
+        self._features: dict[str, wire.ServerFeatures] = {}
+        self._other_hosts = other_hosts
+        self._override_patch = override_patch
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._transport.aclose()
+
+    async def discover(self, endpoint: str) -> wire.ServerFeatures:
+        """Ask what the server can do.
+
+        Raises:
+            NetworkError: no answer came.
+        """
+        return wire.read_options(await self._send(wire.options(endpoint)))
+
+    async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
+        self,
+        source: SourceLike,
+        endpoint: str | None = None,
+        *,
+        upload_url: str | None = None,
+        metadata: Mapping[str, MetadataValue] | None = None,
+        length: int | None = None,
+        defer_length: bool = False,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> str:
+        """Upload a source, or go on with an upload that was begun; give the upload URL.
+
+        Args:
+            source: a path, bytes-like, an async iterable of bytes, or a binary file object.
+            endpoint: the creation URL.
+            upload_url: where to go on instead.
+            metadata: for `Upload-Metadata`.
+            length: bytes, for a stream that knows them; one that doesn't is spooled first.
+            defer_length: name the length at the end instead of spooling; the server must have
+                the extension creation-defer-length.
+            on_sent: told the bytes that the socket has taken so far.
+
+        Raises:
+            SourceError: the source can't be read, is empty, too large, or changed.
+            TusError: the bytes couldn't be brought over; `error.upload_url` can be resumed.
+        """
+        limits = await self._limits_at(endpoint) if endpoint else self._limits or ServerLimits()
+        opening = (
+            _open_ended(source)
+            if defer_length
+            else open_source(source, length=length, max_length=limits.max_length)
+        )
+        async with opening as opened:
+            upload = TusUpload(
+                length=None if defer_length else opened.length,
+                endpoint=endpoint,
+                upload_url=upload_url,
+                limits=with_chunk_size(limits, STREAM_CHUNK) if opened.is_stream else limits,
+                metadata=metadata,
+                other_hosts=self._other_hosts,
+                override_patch=self._override_patch,
+            )
+            await Driver(upload, opened, self._send, retry=self._retry, on_sent=on_sent).run()
+            await opened.check()
+            return upload.upload_url or ""
+
+    async def terminate(self, upload_url: str) -> None:
+        """Have the server throw an upload away; one that it doesn't know is as good as that.
+
+        Raises:
+            UploadRefused: the server won't.
+            NetworkError: no answer came.
+
+        Source: tus 1.0, Termination.
+        """
+        response = await self._send(wire.termination(upload_url))
+        event = wire.read_termination(response)
+        if not isinstance(event, Terminated):
+            raise UploadRefused(event.reason, status=response.status, request_id=event.request_id)
+
+    async def _limits_at(self, endpoint: str) -> ServerLimits:
+        """Fit the limits to what the server says of itself, unless they were handed in."""
+        if self._limits is not None:
+            return self._limits
+        if endpoint not in self._features:
+            self._features[endpoint] = await self.discover(endpoint)
+        features = self._features[endpoint]
+        with_creation = FIRST_CHUNK if "creation-with-upload" in features.extensions else 0
+        return ServerLimits(max_length=features.max_size, with_creation=with_creation)
+
+    async def _send(
+        self,
+        request: Request,
+        *,
+        blocks: AsyncIterable[bytes | memoryview] | None = None,
+        largest: int = LARGEST_ANSWER,
+    ) -> Response:
+        headers = {**self._headers, **request.headers}
+        return await self._transport.send(
+            replace(request, headers=headers), blocks=blocks, largest=largest
+        )
+
+
+@asynccontextmanager
+async def _open_ended(source: SourceLike) -> AsyncIterator[Source]:
+    if not isinstance(source, AsyncIterable):
+        raise ConfigurationError(
+            f"defer_length is for async iterables of bytes; a {type(source).__name__} has a length"
+        )
+    yield StreamSource(source, length=None)

@@ -1,0 +1,179 @@
+"""Drives one tus upload: asks the core what to send, sends it, sleeps, and gives up in the end.
+
+In come the core, a source and a way to send; out comes nothing but the core's state, COMPLETE at
+the end. This is all the asynchrony that an upload needs: what is right to send stands in `upload`,
+how long to wait in `retry`, how bytes are read in `blocks`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Protocol
+
+import anyio
+
+from livepeer_async.errors import (
+    ConnectFailed,
+    NetworkError,
+    RetriesExhausted,
+    TusError,
+    UploadGone,
+    UploadRefused,
+)
+from livepeer_async.messages import Request, Response, Span
+from livepeer_async.tus.events import Event, Interrupted, Refused
+from livepeer_async.tus.states import Move, State
+from livepeer_async.tus.upload import TusUpload
+from livepeer_async.uploads.blocks import FIRST_SLICE, Digest, read_ahead
+from livepeer_async.uploads.retry import RetryPolicy, next_delay
+from livepeer_async.uploads.source import Source, StreamSource
+
+# Answers to tus requests are a sentence at the most.
+LARGEST_ANSWER = 64 * 1024
+
+
+class Send(Protocol):
+    """How requests travel: `Transport.send`, or a stranger's own."""
+
+    def __call__(
+        self,
+        request: Request,
+        *,
+        blocks: AsyncIterable[bytes | memoryview] | None = None,
+        largest: int = LARGEST_ANSWER,
+    ) -> Awaitable[Response]:
+        """Send a request; raise NetworkError where no answer came."""
+        ...
+
+
+class Driver:
+    """Takes one upload to its end over a network that fails.
+
+    Args:
+        upload: the core; in any state but one that is over.
+        source: the bytes.
+        send: how requests travel.
+        retry: how many setbacks are borne, and how long the waits are.
+        on_sent: told the bytes that the socket has taken so far, the acknowledged ones included.
+        digest: takes the blocks as they pass.
+        sleep: waits so many seconds.
+        jitter: gives a random number in 0..1.
+    """
+
+    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
+        self,
+        upload: TusUpload,
+        source: Source,
+        send: Send,
+        *,
+        retry: RetryPolicy,
+        on_sent: Callable[[int], None] | None = None,
+        digest: Digest | None = None,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.upload = upload
+        self._source = source
+        self._send = send
+        self._retry = retry
+        self._on_sent = on_sent or (lambda _: None)
+        self._digest = digest
+        self._sleep = sleep
+        self._jitter = jitter
+        self._delay = 0.0
+        self._slice_size = FIRST_SLICE
+
+    async def run(self) -> None:
+        """Send until the upload is complete.
+
+        Raises:
+            UploadGone: the upload URL is of no more use.
+            UploadRefused: the server gave a final answer.
+            RetriesExhausted: the offset hasn't moved for too many attempts.
+            ProtocolError: the server's answer names a place where the bytes must not go.
+            SourceError: the source can't be read, or changed.
+        """
+        try:
+            while not self.upload.is_over:
+                await self._advance()
+        except TusError as error:
+            error.upload_url = self.upload.upload_url
+            raise
+        if self.upload.state is State.GONE:
+            raise UploadGone(f"the upload is lost: {self.upload.why}")
+
+    async def nudge(self) -> None:
+        """Send an empty PATCH at the end; its answer tells nothing that the asset doesn't tell."""
+        await self._exchange(self.upload.nudge())
+
+    async def terminate(self) -> bool:
+        """Ask the server to throw the upload away, and say whether it has."""
+        await self._exchange(self.upload.terminate())
+        return self.upload.state is State.TERMINATED
+
+    async def _advance(self) -> None:
+        setbacks = self.upload.setbacks
+        event = await self._exchange(await self._next_move())
+        if self.upload.state is State.TRANSFERRING:
+            self._source.release(self.upload.offset)
+            self._on_sent(self.upload.offset)
+        if isinstance(event, Refused):
+            raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
+        if self.upload.setbacks > setbacks and not self.upload.is_over:
+            self._back_off(event)
+
+    async def _next_move(self) -> Move:
+        source, upload = self._source, self.upload
+        is_sending = upload.state is State.TRANSFERRING
+        if not (is_sending and isinstance(source, StreamSource) and upload.length is None):
+            return upload.next_move()
+        available = await source.available(upload.offset, upload.plan())
+        if not source.is_open_ended:
+            upload.declare_length(source.length)
+        return upload.next_move(available=available)
+
+    async def _exchange(self, move: Move) -> Event:
+        await self._sleep(max(move.wait, self._delay))
+        self._delay = 0.0
+        started = time.monotonic()
+        try:
+            response = await self._carry(move.request)
+        except NetworkError as error:
+            return self.upload.interrupt(str(error), untouched=isinstance(error, ConnectFailed))
+        except BaseException:
+            # Cancelled, or the source failed: whoever goes on from here has to ask for the offset.
+            self.upload.interrupt("the request was given up")
+            raise
+        return self.upload.receive(response, seconds=time.monotonic() - started)
+
+    async def _carry(self, request: Request) -> Response:
+        span = request.content
+        if not isinstance(span, Span) or not span.size:
+            return await self._send(request, largest=LARGEST_ANSWER)
+        reading = read_ahead(
+            self._source,
+            span,
+            slice_size=self._slice_size,
+            digest=self._digest,
+            on_sent=lambda sent: self._on_sent(span.start + sent),
+        )
+        async with reading as blocks:
+            response = await self._send(request, blocks=blocks, largest=LARGEST_ANSWER)
+            self._slice_size = blocks.slice_size
+            return response
+
+    def _back_off(self, event: Event) -> None:
+        asked = event.retry_after if isinstance(event, Interrupted) else None
+        setbacks = self.upload.setbacks
+        delay = next_delay(self._retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked)
+        if delay is None:
+            reason = getattr(event, "reason", "the offset didn't settle")
+            raise RetriesExhausted(
+                f"no progress beyond byte {self.upload.offset} after {setbacks} attempts; "
+                f"the last: {reason}",
+                attempts=setbacks,
+                request_id=getattr(event, "request_id", None),
+            )
+        self._delay = delay

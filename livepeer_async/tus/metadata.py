@@ -1,0 +1,64 @@
+"""`Upload-Metadata`: pairs of a key and a base64 value in one header.
+
+Source: tus 1.0, Creation, Upload-Metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from livepeer_async.errors import ConfigurationError, ProtocolError
+from livepeer_async.messages import header_value
+
+# Node, which runs Studio, refuses a request whose headers exceed 16 KiB in total.
+LONGEST_METADATA = 8 * 1024
+
+MetadataValue = str | bytes | None
+
+
+def encode_metadata(metadata: Mapping[str, MetadataValue]) -> str:
+    """Encode `Upload-Metadata`: text as UTF-8, bytes as they are, `None` as a key alone.
+
+    Raises:
+        ConfigurationError: a key that is empty, not ASCII or holds a space or a comma; or more
+            than 8 KiB in total.
+
+    Source: tus 1.0, Creation, Upload-Metadata.
+    """
+    pairs = []
+    for key, value in metadata.items():
+        if not key or not key.isascii() or not key.isprintable() or set(key) & {" ", ","}:
+            raise ConfigurationError(
+                f"metadata key {key[:40]!r}: wanted printable ASCII without spaces and commas"
+            )
+        if value is None:
+            pairs.append(key)
+            continue
+        raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        pairs.append(f"{key} {base64.b64encode(raw).decode('ascii')}")
+    line = ",".join(pairs)
+    if len(line) > LONGEST_METADATA:
+        raise ConfigurationError(
+            f"Upload-Metadata is {len(line)} bytes long; servers take about {LONGEST_METADATA}"
+        )
+    return line
+
+
+def decode_metadata(line: str) -> dict[str, bytes | None]:
+    """Decode `Upload-Metadata` as a server hands it back.
+
+    Raises:
+        ProtocolError: a value that isn't base64.
+    """
+    metadata: dict[str, bytes | None] = {}
+    for pair in filter(None, (part.strip() for part in line.split(","))):
+        key, _, value = pair.partition(" ")
+        try:
+            metadata[key] = base64.b64decode(value, validate=True) if value else None
+        except binascii.Error:
+            raise ProtocolError(
+                f"Upload-Metadata holds {header_value(pair)}; wanted base64"
+            ) from None
+    return metadata

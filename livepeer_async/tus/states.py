@@ -1,0 +1,85 @@
+"""The state table of a tus upload: what may be asked when, and where each answer leads.
+
+Read this file first; `upload` only adds what the offsets in the answers decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from livepeer_async.messages import Request
+from livepeer_async.tus.events import (
+    ChunkAccepted,
+    ChunkTooLarge,
+    Created,
+    Event,
+    Interrupted,
+    OffsetKnown,
+    Refused,
+    Vanished,
+)
+
+
+class State(StrEnum):
+    """Where an upload stands."""
+
+    UNCREATED = "uncreated"
+    OFFSET_UNKNOWN = "offset unknown"
+    TRANSFERRING = "transferring"
+    COMPLETE = "complete"
+    GONE = "gone"
+    TERMINATED = "terminated"
+
+
+class Command(StrEnum):
+    """What is asked of the server."""
+
+    CREATE = "create"
+    ASK_OFFSET = "ask offset"
+    SEND_CHUNK = "send chunk"
+    NUDGE = "nudge"
+    TERMINATE = "terminate"
+
+
+class Move(Struct, frozen=True):
+    """Send `request` after `wait` seconds."""
+
+    command: Command
+    request: Request
+    wait: float = 0.0
+
+
+OVER = frozenset({State.COMPLETE, State.GONE, State.TERMINATED})
+
+LEGAL: Mapping[State, frozenset[Command]] = {
+    State.UNCREATED: frozenset({Command.CREATE}),
+    State.OFFSET_UNKNOWN: frozenset({Command.ASK_OFFSET, Command.TERMINATE}),
+    State.TRANSFERRING: frozenset({Command.SEND_CHUNK, Command.TERMINATE}),
+    State.COMPLETE: frozenset({Command.NUDGE, Command.TERMINATE}),
+    State.GONE: frozenset(),
+    State.TERMINATED: frozenset(),
+}
+
+# Where each answer to each command leads before the offset in it has been looked at.
+MOVES: Mapping[tuple[Command, type[Event]], State] = {
+    (Command.CREATE, Created): State.TRANSFERRING,
+    (Command.CREATE, Interrupted): State.UNCREATED,
+    (Command.CREATE, Refused): State.UNCREATED,
+    (Command.ASK_OFFSET, OffsetKnown): State.TRANSFERRING,
+    (Command.ASK_OFFSET, Interrupted): State.OFFSET_UNKNOWN,
+    (Command.ASK_OFFSET, Vanished): State.GONE,
+    (Command.ASK_OFFSET, Refused): State.OFFSET_UNKNOWN,
+    (Command.SEND_CHUNK, ChunkAccepted): State.TRANSFERRING,
+    (Command.SEND_CHUNK, Interrupted): State.OFFSET_UNKNOWN,
+    (Command.SEND_CHUNK, ChunkTooLarge): State.OFFSET_UNKNOWN,
+    (Command.SEND_CHUNK, Vanished): State.GONE,
+    (Command.SEND_CHUNK, Refused): State.OFFSET_UNKNOWN,
+    (Command.NUDGE, ChunkAccepted): State.COMPLETE,
+    (Command.NUDGE, Interrupted): State.COMPLETE,
+    (Command.NUDGE, ChunkTooLarge): State.COMPLETE,
+    (Command.NUDGE, Vanished): State.COMPLETE,
+    (Command.NUDGE, Refused): State.COMPLETE,
+}

@@ -1,0 +1,150 @@
+"""Sources that lie in a file: a path, or a file object that was opened elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiofiles
+import aiofiles.os
+import anyio.to_thread
+
+from livepeer_async.errors import SourceChanged, SourceNotReadable
+from livepeer_async.uploads.source import Source, as_bytes, source_name
+
+PIECE = 1024 * 1024
+
+
+class PathSource(Source):
+    """A file on disk, told by its size, its time of change and its inode."""
+
+    def __init__(self, path: str, file: Any, status: os.stat_result) -> None:
+        super().__init__(source_name(path), status.st_size)
+        self._path = path
+        self._file = file
+        self._identity = _identity(status)
+        self._position = 0
+
+    async def read_into(self, position: int, buffer: memoryview) -> int:
+        """Read in a worker thread, without a seek where the last read ended at `position`.
+
+        Raises:
+            SourceNotReadable: the disk or the file system failed.
+        """
+        try:
+            if position != self._position:
+                await self._file.seek(position)
+            count: int = await self._file.readinto(buffer)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        self._position = position + count
+        return count
+
+    async def check(self) -> None:
+        """Compare the file at the path with the one that was opened.
+
+        Raises:
+            SourceChanged: it is gone, or another one, or was written to.
+        """
+        try:
+            status = await aiofiles.os.stat(self._path)
+        except OSError as error:
+            raise SourceChanged(
+                f"{self._path} can't be found any more: {error.strerror}", source=self._path
+            ) from error
+        if _identity(status) != self._identity:
+            raise SourceChanged(
+                f"{self._path} changed while it was read: it had {self.length} bytes, "
+                f"it has {status.st_size}",
+                source=self._path,
+            )
+
+
+class FileSource(Source):
+    """A seekable binary file object, sync or async; it is read from its beginning."""
+
+    def __init__(self, file: Any, name: str, length: int) -> None:
+        super().__init__(name, length)
+        self._file = file
+        self._position: int | None = None
+
+    async def read_into(self, position: int, buffer: memoryview) -> int:
+        """Read with the object's own methods, the sync ones in a worker thread.
+
+        Raises:
+            SourceNotReadable: the object fails, or gives no bytes.
+        """
+        try:
+            if position != self._position:
+                await _call(self._file.seek, position)
+            piece = as_bytes(await _call(self._file.read, len(buffer)), self.name)
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.name, error) from error
+        buffer[: len(piece)] = piece
+        self._position = position + len(piece)
+        return len(piece)
+
+
+async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
+    """Open a file; the stack closes it.
+
+    Raises:
+        SourceNotReadable: there is no such file, or it isn't a regular one, or may not be read.
+    """
+    try:
+        status = await aiofiles.os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise SourceNotReadable(f"{path!r} is {what}; wanted a video file", source=path)
+        # Unbuffered: the blocks are large, and a buffer would only copy them once more.
+        file = await stack.enter_async_context(aiofiles.open(path, "rb", buffering=0))
+        return PathSource(path, file, await anyio.to_thread.run_sync(os.fstat, file.fileno()))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+async def open_file(file: Any) -> FileSource | None:
+    """Take a file object that can seek; `None` where it can't and is a stream.
+
+    Raises:
+        SourceNotReadable: the object fails.
+    """
+    name = source_name(file)
+    size = getattr(file, "size", None)
+    if isinstance(size, int) and hasattr(file, "seek"):
+        return FileSource(file, name, size)
+    try:
+        if not hasattr(file, "tell") or not await _call(getattr(file, "seekable", bool)):
+            return None
+        await _call(file.seek, 0, os.SEEK_END)
+        return FileSource(file, name, int(await _call(file.tell)))
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, error) from error
+
+
+async def pieces_of(file: Any) -> AsyncIterator[bytes | bytearray | memoryview]:
+    """Read a file object that can't seek to its end."""
+    name = source_name(file)
+    while piece := as_bytes(await _call(file.read, PIECE), name):
+        yield piece
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> SourceNotReadable:
+    reason = getattr(error, "strerror", None) or str(error)
+    return SourceNotReadable(f"{path!r} can't be read: {reason}", source=path)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+async def _call(function: Callable[..., Any], *args: object) -> Any:
+    """Call a method of a file object: await an async one, run a sync one in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args)
+    result = await anyio.to_thread.run_sync(function, *args)
+    return await result if inspect.isawaitable(result) else result

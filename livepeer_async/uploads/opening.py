@@ -1,0 +1,90 @@
+"""Makes a source of what the user has: a path, bytes, a stream or a file object.
+
+A stream of unknown length is spooled, in memory up to one part and beyond it in a temporary file,
+because the server wants the length before the first byte.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiofiles.tempfile
+
+from livepeer_async.errors import ConfigurationError, SourceEmpty
+from livepeer_async.uploads.files import FileSource, open_file, open_path, pieces_of
+from livepeer_async.uploads.source import (
+    BytesSource,
+    Source,
+    SourceLike,
+    StreamSource,
+    as_bytes,
+    check_length,
+    source_name,
+)
+
+# One part of Livepeer's storage: a shorter video travels in one request anyway.
+SPOOL_IN_MEMORY = 8 * 1024 * 1024
+
+
+@asynccontextmanager
+async def open_source(
+    source: SourceLike, *, length: int | None = None, max_length: int | None = None
+) -> AsyncIterator[Source]:
+    """Open what the user handed in; what was opened here is closed again.
+
+    Args:
+        source: a path, bytes-like, an async iterable of bytes, or a binary file object.
+        length: bytes, for a stream that knows them; one that doesn't is spooled first.
+        max_length: most bytes that the server takes.
+
+    Raises:
+        SourceError: it can't be read, is empty or is too large.
+        ConfigurationError: it is nothing that can be uploaded.
+    """
+    async with AsyncExitStack() as stack:
+        opened = await _open(source, length, max_length, stack)
+        if opened.length == 0:
+            raise SourceEmpty(f"{opened.name} is empty; a video has bytes", source=opened.name)
+        check_length(opened.name, opened.length, max_length)
+        yield opened
+
+
+async def _open(
+    source: SourceLike, length: int | None, max_length: int | None, stack: AsyncExitStack
+) -> Source:
+    if isinstance(source, str | os.PathLike):
+        return await open_path(os.fsdecode(source), stack)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return BytesSource(memoryview(source).cast("B"), source_name(source))
+    if hasattr(source, "read"):
+        opened = await open_file(source)
+        if opened is not None:
+            return opened
+        source = pieces_of(source)
+    if not isinstance(source, AsyncIterable):
+        raise ConfigurationError(
+            f"can't upload a {type(source).__name__}; wanted a path, bytes, an async iterable of "
+            "bytes or a binary file object"
+        )
+    if length is not None:
+        return StreamSource(source, length=length)
+    return await _spool(source, max_length, stack)
+
+
+async def _spool(
+    pieces: AsyncIterable[Any], max_length: int | None, stack: AsyncExitStack
+) -> FileSource:
+    name = source_name(pieces)
+    spool = await stack.enter_async_context(
+        aiofiles.tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY)
+    )
+    length = 0
+    async for piece in pieces:
+        content = as_bytes(piece, name)
+        length += len(content)
+        check_length(name, length, max_length)
+        await spool.write(content)
+    return FileSource(spool, name, length)

@@ -1,0 +1,62 @@
+"""How long to wait before the next attempt, or that there is none.
+
+In come a policy, the number of setbacks since the last progress, what the server asked for and a
+random number; out come seconds, or `None` to give up. The caller sleeps.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from livepeer_async.errors import ConfigurationError
+
+# The exponent that takes any first delay beyond any sensible longest one.
+_MOST_DOUBLINGS = 30
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """When to repeat what failed.
+
+    Attributes:
+        attempts: setbacks that are borne without progress; each byte of progress starts the count
+            anew, so that a long upload over a bad link isn't punished for its length.
+        first_delay: seconds of the first wait at the most; doubled with each setback.
+        max_delay: seconds of any wait at the most, unless the server asks for more.
+        max_retry_after: seconds of `Retry-After` that are obeyed; beyond them the attempt ends.
+        restarts: times that an upload may begin again on a new ticket after its URL was lost.
+    """
+
+    attempts: int = 10
+    first_delay: float = 0.5
+    max_delay: float = 60.0
+    max_retry_after: float = 600.0
+    restarts: int = 2
+
+    def __post_init__(self) -> None:
+        if self.attempts < 0 or self.restarts < 0:
+            raise ConfigurationError("RetryPolicy: attempts and restarts must be 0 or above")
+        if self.first_delay < 0 or self.max_delay < 0 or self.max_retry_after < 0:
+            raise ConfigurationError("RetryPolicy: delays must be 0 or above")
+
+
+def next_delay(
+    policy: RetryPolicy, *, setbacks: int, jitter: float, retry_after: float | None = None
+) -> float | None:
+    """Give the seconds to wait after a setback, or `None` to give up.
+
+    The wait is exponential with full jitter, so that clients that failed together don't come back
+    together.
+
+    Args:
+        policy: the policy.
+        setbacks: setbacks since the last progress, this one included; from 1.
+        jitter: a random number in 0..1.
+        retry_after: seconds that the server asked for.
+    """
+    if setbacks > policy.attempts:
+        return None
+    if retry_after is not None and retry_after > policy.max_retry_after:
+        return None
+    doublings = min(setbacks - 1, _MOST_DOUBLINGS)
+    delay = min(policy.max_delay, policy.first_delay * float(2**doublings)) * jitter
+    return max(delay, retry_after or 0.0)

@@ -1,0 +1,198 @@
+"""The bytes to upload, read by position: what every source can do, and those without a file.
+
+`opening` makes a source of what the user has; `files` has those that lie in a file. Blocks (one
+read each) are read ahead of the sending, into buffers that are used again, by `blocks`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable
+from pathlib import PurePath
+from typing import Any
+
+from livepeer_async.errors import (
+    SourceChanged,
+    SourceNotReadable,
+    SourceNotReplayable,
+    SourceTooLarge,
+)
+
+UNNAMED = "untitled"
+
+SourceLike = Any
+"""A path (`str`, `PathLike`), bytes-like, an async iterable of bytes, or a binary file object."""
+
+
+class Source:
+    """Bytes that can be read at any position; a stream only from the last `release` on.
+
+    Attributes:
+        name: the file's name, or "untitled".
+        length: bytes.
+        is_stream: whether only the bytes since the last `release` can be read again.
+    """
+
+    is_stream = False
+
+    def __init__(self, name: str, length: int) -> None:
+        self.name = name
+        self.length = length
+
+    async def read_into(self, position: int, buffer: memoryview) -> int:
+        """Read bytes from `position` on into the buffer; 0 means that the source ended.
+
+        Raises:
+            SourceError: they can't be read, or aren't what they were.
+        """
+        raise NotImplementedError
+
+    async def check(self) -> None:
+        """Make sure that the source is what it was at first.
+
+        Raises:
+            SourceChanged: it isn't.
+        """
+
+    def release(self, position: int) -> None:
+        """Promise that no byte before `position` will be asked for again."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, {self.length} bytes>"
+
+
+class BytesSource(Source):
+    """Bytes in memory; they must not be changed while they are sent."""
+
+    def __init__(self, content: memoryview, name: str) -> None:
+        super().__init__(name, content.nbytes)
+        self._content = content
+
+    async def read_into(self, position: int, buffer: memoryview) -> int:
+        """Copy bytes from `position` on into the buffer."""
+        piece = self._content[position : position + len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+class StreamSource(Source):
+    """An iterable of bytes; it keeps what wasn't released yet.
+
+    Attributes:
+        is_open_ended: whether the length isn't known yet; `length` is 0 until then.
+    """
+
+    is_stream = True
+
+    def __init__(self, pieces: AsyncIterable[Any], *, length: int | None) -> None:
+        super().__init__(source_name(pieces), length or 0)
+        self.is_open_ended = length is None
+        self._pieces = aiter(pieces)
+        self._kept = bytearray()
+        self._kept_from = 0
+
+    async def read_into(self, position: int, buffer: memoryview) -> int:
+        """Give kept bytes, or pull the next piece.
+
+        Raises:
+            SourceNotReplayable: `position` was released.
+            SourceNotReadable: the iterable broke off, or gives no bytes.
+        """
+        if position < self._kept_from:
+            raise SourceNotReplayable(
+                f"{self.name}: bytes from {position} on are wanted again, but a stream keeps only "
+                f"those from {self._kept_from} on; give a file or bytes instead",
+                source=self.name,
+            )
+        if not await self.available(position, 1):
+            return 0
+        start = position - self._kept_from
+        found = self._kept[start : start + len(buffer)]
+        buffer[: len(found)] = found
+        return len(found)
+
+    async def available(self, position: int, wanted: int) -> int:
+        """Pull pieces until `wanted` bytes from `position` on are kept; give how many there are.
+
+        While the length isn't known one byte more is pulled, to know the end with the last byte.
+        """
+        stop = position + wanted
+        while self._end < (stop + 1 if self.is_open_ended else stop):
+            if not await self._pull():
+                break
+        return min(self._end, stop) - position
+
+    async def check(self) -> None:
+        """Make sure, once all its bytes are there, that the stream has no more than was said."""
+        if self.is_open_ended or self._end < self.length:
+            return
+        while self._end == self.length:
+            if not await self._pull():
+                return
+        raise SourceChanged(
+            f"{self.name} has more than the {self.length} bytes that were announced",
+            source=self.name,
+        )
+
+    def release(self, position: int) -> None:
+        """Forget the bytes before `position`."""
+        del self._kept[: max(0, position - self._kept_from)]
+        self._kept_from = max(self._kept_from, position)
+
+    @property
+    def _end(self) -> int:
+        return self._kept_from + len(self._kept)
+
+    async def _pull(self) -> bool:
+        try:
+            piece = await anext(self._pieces, None)
+        except Exception as error:
+            raise SourceNotReadable(
+                f"{self.name} broke off: {error!r}", source=self.name
+            ) from error
+        if piece is None:
+            if self.is_open_ended:
+                self.is_open_ended, self.length = False, self._end
+            return False
+        self._kept += as_bytes(piece, self.name)
+        return True
+
+
+def check_length(name: str, length: int, max_length: int | None) -> None:
+    """Refuse what the server would refuse after the whole upload.
+
+    Raises:
+        SourceTooLarge: `length` is above `max_length`.
+    """
+    if max_length is not None and length > max_length:
+        raise SourceTooLarge(
+            f"{name} has {length} bytes; the server takes at most {max_length}",
+            source=name,
+            length=length,
+            limit=max_length,
+        )
+
+
+def source_name(source: SourceLike) -> str:
+    """Give the name that a source goes by, without opening it."""
+    if isinstance(source, str | os.PathLike):
+        name: object = os.fsdecode(source)
+    else:
+        name = getattr(source, "filename", None) or getattr(source, "name", None)
+    # File systems allow names that are no text; JSON doesn't.
+    text = name.encode("utf-8", "replace").decode() if isinstance(name, str) else ""
+    return PurePath(text).name or UNNAMED
+
+
+def as_bytes(piece: object, name: str) -> bytes | bytearray | memoryview:
+    """Take a piece for bytes.
+
+    Raises:
+        SourceNotReadable: it is something else.
+    """
+    if isinstance(piece, bytes | bytearray | memoryview):
+        return piece
+    raise SourceNotReadable(
+        f"{name} gives {type(piece).__name__} where bytes are wanted; open it in binary mode",
+        source=name,
+    )

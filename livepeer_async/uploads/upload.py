@@ -1,0 +1,138 @@
+"""The handle on one upload that runs: what it made so far, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import anyio
+from msgspec import Struct
+
+from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.messages import without_query
+from livepeer_async.models import Asset
+from livepeer_async.tus.upload import TusUpload
+from livepeer_async.uploads.progress import Latest, Progress, Stage
+from livepeer_async.uploads.source import SourceLike
+from livepeer_async.uploads.verify import Verified
+from livepeer_async.waiting import READY_TIMEOUT
+
+
+class UploadOptions(Struct, frozen=True, kw_only=True):
+    """How an upload ends, and who is told.
+
+    Attributes:
+        wait: whether to wait for `ready`; else it ends once the server has left `uploading`.
+        verify: "size", "hash" or `None`; see `verify_asset`.
+        ready_timeout: seconds to wait for `ready`.
+        on_progress: called in the event loop with each change; must not block.
+        length: bytes, for a stream that knows them.
+    """
+
+    wait: bool = True
+    verify: str | None = "size"
+    ready_timeout: float = READY_TIMEOUT
+    on_progress: Callable[[Progress], None] | None = None
+    length: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.verify not in {"size", "hash", None}:
+            raise ConfigurationError(f"verify is {self.verify!r}; wanted 'size', 'hash' or None")
+        if self.ready_timeout <= 0:
+            raise ConfigurationError("ready_timeout must be above 0 seconds")
+        if self.length is not None and self.length < 1:
+            raise ConfigurationError(f"length is {self.length}; wanted at least 1 byte")
+
+
+class UploadResult(Struct, frozen=True, kw_only=True):
+    """How one upload ended: either `asset` is as it should be, or `error` says why not.
+
+    Attributes:
+        source: what was handed in.
+        asset: the asset as it was last seen; with an error, the one that it concerns, if any.
+        error: `None` where all went well.
+        verified: how far the content is proved; `None` where it wasn't asked for.
+        sha256: of the bytes that were read, in hex, where it was asked for.
+        length: bytes of the source.
+        seconds: from the beginning to the end.
+        attempts: tickets that were needed; 1 where nothing was lost.
+    """
+
+    source: SourceLike
+    asset: Asset | None = None
+    error: LivepeerError | None = None
+    verified: Verified | None = None
+    sha256: str | None = None
+    length: int | None = None
+    seconds: float = 0.0
+    attempts: int = 0
+
+
+class Upload:
+    """An upload that runs.
+
+    Attributes:
+        asset: the asset as it was last seen.
+        tus: the protocol's state; replaced where the upload begins again on a new ticket.
+        result: how it ended; `None` while it runs.
+    """
+
+    def __init__(self, source: SourceLike, name: str, length: int, options: UploadOptions) -> None:
+        self.source = source
+        self.name = name
+        self.length = length
+        self.options = options
+        self.tus: TusUpload | None = None
+        self.result: UploadResult | None = None
+        self.attempts = 0
+        self.has_begun = anyio.Event()
+        self._asset: Asset | None = None
+        self._latest = Latest(Progress(sent=0, length=length))
+
+    @property
+    def asset(self) -> Asset:
+        """The asset as it was last seen."""
+        if self._asset is None:
+            raise ConfigurationError("the upload has no asset yet")
+        return self._asset
+
+    @property
+    def upload_url(self) -> str | None:
+        """The tus upload URL, a bearer secret; `None` until the upload is created."""
+        return self.tus.upload_url if self.tus else None
+
+    @property
+    def last_asset(self) -> Asset | None:
+        """The asset as it was last seen; `None` before the first ticket."""
+        return self._asset
+
+    def progress(self) -> AsyncIterator[Progress]:
+        """Follow the progress until the upload ends; only the latest value is kept."""
+        return aiter(self._latest)
+
+    def saw(self, asset: Asset) -> None:
+        """Take note of the asset, as the server described it."""
+        self._asset = asset
+        stage = {"uploading": Stage.UPLOADING, "ready": Stage.READY}.get(
+            asset.phase or "uploading", Stage.PROCESSING
+        )
+        processed = asset.status.progress if asset.status else None
+        sent = self._latest.value.sent if stage is Stage.UPLOADING else self.length
+        self._tell(Progress(sent=sent, length=self.length, stage=stage, processed=processed))
+
+    def sent(self, count: int) -> None:
+        """Take note of the bytes that the socket has taken."""
+        self._tell(Progress(sent=min(count, self.length), length=self.length))
+
+    def close(self) -> None:
+        """Let those who follow the progress go."""
+        self._latest.close()
+
+    def _tell(self, progress: Progress) -> None:
+        is_new = progress != self._latest.value
+        self._latest.set(progress)
+        if is_new and self.options.on_progress is not None:
+            self.options.on_progress(progress)
+
+    def __repr__(self) -> str:
+        url = without_query(self.upload_url) if self.upload_url else "no URL yet"
+        return f"<Upload {self.name!r}, {self._latest.value.sent} of {self.length} bytes, {url}>"

@@ -1,0 +1,68 @@
+"""Whether the asset holds the bytes that were read.
+
+In come the ready asset and what is known of the source; out comes how far it is proved, or an
+error. `asset.size` is the size of the stored source, as ffprobe saw it: absent or 0 where unknown,
+that of the decrypted file where `encryption` was used. `asset.hash` is no longer filled by
+Livepeer's current pipeline: a proof by hash is possible only where it is there.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from livepeer_async.errors import IntegrityError
+from livepeer_async.models import Asset
+
+
+class Verified(StrEnum):
+    """How far it is proved that the right bytes arrived."""
+
+    SIZE = "size"
+    HASH = "hash"
+    NOT_PROVABLE = "not provable"
+
+
+def verify_asset(
+    asset: Asset, *, length: int, sha256: str | None = None, is_encrypted: bool = False
+) -> Verified:
+    """Compare a ready asset with what was read.
+
+    Args:
+        asset: the ready asset.
+        length: bytes that were read.
+        sha256: their SHA-256 in hex; with it the answer is HASH or NOT_PROVABLE.
+        is_encrypted: whether the server decrypts, and so stores other bytes.
+
+    Raises:
+        IntegrityError: size or hash differ.
+    """
+    if is_encrypted:
+        return Verified.NOT_PROVABLE
+    if asset.size and asset.size != length:
+        raise IntegrityError(
+            f"asset {asset.id} has {asset.size} bytes, {length} were read: its content is wrong",
+            asset_id=asset.id,
+            wanted=length,
+            found=asset.size,
+        )
+    if sha256 is None:
+        return Verified.SIZE if asset.size else Verified.NOT_PROVABLE
+    stored = _stored_sha256(asset)
+    if stored is None:
+        return Verified.NOT_PROVABLE
+    if stored != sha256:
+        raise IntegrityError(
+            f"asset {asset.id} has the SHA-256 {stored}, what was read has {sha256}: its content "
+            "is wrong",
+            asset_id=asset.id,
+            wanted=sha256,
+            found=stored,
+        )
+    return Verified.HASH
+
+
+def _stored_sha256(asset: Asset) -> str | None:
+    for entry in asset.hash or ():
+        if entry.hash and (entry.algorithm or "").lower().replace("-", "") == "sha256":
+            return entry.hash.lower()
+    return None

