@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Quick refusals first; a missing interpreter is skipped, also where CI=true would make it an error,
 # and never downloaded.
-nox.options.sessions = ["lint", "types", "architecture", "lowest", "peers", "tests"]
+nox.options.sessions = ["lint", "types", "architecture", "lowest", "tests", "peers"]
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 

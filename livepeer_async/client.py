@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -240,7 +247,7 @@ class AsyncLivepeer:
     @asynccontextmanager
     async def _open(
         self, source: SourceLike, new_asset: NewAsset | str | None, options: UploadOptions
-    ) -> AsyncIterator[Upload]:
+    ) -> AsyncGenerator[Upload, None]:
         wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
         most = self._limits_for(options.length or 1).max_length
         async with open_source(source, length=options.length, max_length=most) as opened:

@@ -6,7 +6,7 @@ time, the caller wants that one error, to catch it by its class.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 
 
 @asynccontextmanager
-async def plain_task_group() -> AsyncIterator[TaskGroup]:
+async def plain_task_group() -> AsyncGenerator[TaskGroup, None]:
     """Open a task group; where several errors leave it, the first one is raised."""
     try:
         async with anyio.create_task_group() as tasks:
@@ -25,6 +25,6 @@ async def plain_task_group() -> AsyncIterator[TaskGroup]:
 
 
 def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    while inner := getattr(error, "exceptions", ()):
+        error = inner[0]
     return error

@@ -55,55 +55,42 @@ class Waiter:
         self._clock = clock
         self._jitter = jitter
 
-    async def until_ready(
+    async def until(
         self,
-        asset_id: str,
+        watch: Watch,
+        is_reached: Callable[[Asset], bool],
         *,
         timeout: float,
         on_change: Callable[[Asset], None] | None = None,
     ) -> Asset:
-        """Wait for `ready`.
+        """Look until `is_reached` holds; what was seen in an earlier wait isn't asked for again.
 
         Raises:
             AssetFailed: the server couldn't make it ready.
             AssetDeleted: it was deleted meanwhile.
             AssetTimeout: neither came in time.
         """
-        return await self.until(asset_id, is_ready, timeout=timeout, on_change=on_change)
-
-    async def until(
-        self,
-        asset_id: str,
-        is_reached: Callable[[Asset], bool],
-        *,
-        timeout: float,
-        on_change: Callable[[Asset], None] | None = None,
-    ) -> Asset:
-        """Wait until `is_reached` holds; an end that excludes `ready` raises, as above."""
-        watch = _Watch(self._caller, asset_id, started=self._clock(), timeout=timeout)
-        while True:
-            has_changed = await watch.look()
-            if watch.asset is not None and has_changed:
-                if on_change is not None:
-                    on_change(watch.asset)
-                if is_reached(watch.asset):
-                    return watch.asset
-            await self._sleep(watch.delay(self._clock(), self._jitter()))
+        watch.restart(self._clock(), timeout)
+        while watch.asset is None or not is_reached(watch.asset):
+            if watch.has_looked:
+                await self._sleep(watch.delay(self._clock(), self._jitter()))
+            if await watch.look(self._caller) and on_change is not None and watch.asset:
+                on_change(watch.asset)
+        return watch.asset
 
     async def each(self, asset_ids: Iterable[str], *, timeout: float) -> AsyncIterator[WaitResult]:
         """Wait for many with one request at a time; each comes as soon as its end is known."""
         now = self._clock()
-        watches = [
-            _Watch(self._caller, asset_id, started=now, timeout=timeout)
-            for asset_id in dict.fromkeys(asset_ids)
-        ]
+        watches = [Watch(asset_id) for asset_id in dict.fromkeys(asset_ids)]
+        for watch in watches:
+            watch.restart(now, timeout)
         # The number between keeps watches that are due at the same time from being compared.
         due = [(now, number, watch) for number, watch in enumerate(watches)]
         while due:
             when, number, watch = heapq.heappop(due)
             await self._sleep(max(0.0, when - self._clock()))
             try:
-                await watch.look()
+                await watch.look(self._caller)
                 if watch.asset is not None and is_ready(watch.asset):
                     yield WaitResult(watch.asset_id, watch.asset, None)
                     continue
@@ -114,25 +101,34 @@ class Waiter:
             heapq.heappush(due, (self._clock() + delay, number, watch))
 
 
-class _Watch:
-    """What is known of one asset that is waited for."""
+class Watch:
+    """What is known of one asset that is waited for.
 
-    def __init__(self, caller: Caller, asset_id: str, *, started: float, timeout: float) -> None:
+    Attributes:
+        asset: as it was last seen; `None` before the first look.
+        has_looked: whether there was a look.
+    """
+
+    def __init__(self, asset_id: str) -> None:
         self.asset_id = asset_id
         self.asset: Asset | None = None
-        self._caller = caller
-        self._started = started
-        self._timeout = timeout
+        self.has_looked = False
+        self._started = 0.0
+        self._timeout = 0.0
         self._etag: str | None = None
 
-    async def look(self) -> bool:
+    def restart(self, now: float, timeout: float) -> None:
+        """Begin to count the time anew."""
+        self._started, self._timeout = now, timeout
+
+    async def look(self, caller: Caller) -> bool:
         """Look once; say whether anything changed, raise where no `ready` can come any more."""
-        call = poll_asset(self._caller.account, self.asset_id, self._etag)
+        call = poll_asset(caller.account, self.asset_id, self._etag)
         try:
-            sighting = await self._caller.perform(call)
+            sighting = await caller.perform(call)
         except NotFound as error:
             raise deleted(self.asset_id) from error
-        self._etag = sighting.etag
+        self._etag, self.has_looked = sighting.etag, True
         if sighting.asset is None:
             return False
         self.asset = sighting.asset

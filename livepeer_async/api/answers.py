@@ -109,11 +109,12 @@ def _sentence(violation: Violation) -> str:
     message = violation.message or violation.keyword
     details = violation.params or {}
     extra = details.get("additionalProperty")
-    allowed = details.get("allowedValues")
+    allowed: Any = details.get("allowedValues")
     if extra:
         message = f"{message} ({extra!r})"
     if isinstance(allowed, list):
-        message = f"{message} ({', '.join(map(str, allowed))})"
+        words = ", ".join(str(word) for word in cast("list[object]", allowed))
+        message = f"{message} ({words})"
     return f"{where}: {message}" if where else message
 
 

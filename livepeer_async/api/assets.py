@@ -16,7 +16,8 @@ from livepeer_async.models import (
     NewAssetFromUrl,
     UploadTicket,
 )
-from livepeer_async.waiting import READY_TIMEOUT, Waiter, WaitResult
+from livepeer_async.polling import is_ready
+from livepeer_async.waiting import READY_TIMEOUT, Waiter, WaitResult, Watch
 
 
 class Assets:
@@ -131,7 +132,7 @@ class Assets:
             AssetDeleted: it was deleted meanwhile.
             AssetTimeout: it isn't ready in time; it may still become so.
         """
-        return await self._waiter.until_ready(asset_id, timeout=timeout)
+        return await self._waiter.until(Watch(asset_id), is_ready, timeout=timeout)
 
     def wait_many(
         self, asset_ids: Iterable[str], *, timeout: float = READY_TIMEOUT
@@ -145,7 +146,7 @@ class Assets:
         return self._waiter.each(asset_ids, timeout=timeout)
 
 
-def as_new_asset(value: NewAsset | str) -> NewAsset:
+def as_new_asset(value: object) -> NewAsset:
     """Take a plain name for a `NewAsset`.
 
     Raises:

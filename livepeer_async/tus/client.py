@@ -7,14 +7,14 @@ termination, the greatest size.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import ConfigurationError, UploadRefused
+from livepeer_async.errors import UploadRefused
 from livepeer_async.messages import Request, Response
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus import wire
@@ -23,7 +23,7 @@ from livepeer_async.tus.events import Terminated
 from livepeer_async.tus.limits import ServerLimits, with_chunk_size
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
-from livepeer_async.uploads.opening import open_source
+from livepeer_async.uploads.opening import as_stream, open_source
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, SourceLike, StreamSource
 
@@ -170,9 +170,5 @@ class TusClient:
 
 
 @asynccontextmanager
-async def _open_ended(source: SourceLike) -> AsyncIterator[Source]:
-    if not isinstance(source, AsyncIterable):
-        raise ConfigurationError(
-            f"defer_length is for async iterables of bytes; a {type(source).__name__} has a length"
-        )
-    yield StreamSource(source, length=None)
+async def _open_ended(source: SourceLike) -> AsyncGenerator[Source, None]:
+    yield StreamSource(as_stream(source), length=None)

@@ -48,6 +48,10 @@ class Send(Protocol):
         ...
 
 
+def _ignore(_sent: int) -> None:
+    """Tell nobody."""
+
+
 class Driver:
     """Takes one upload to its end over a network that fails.
 
@@ -78,7 +82,7 @@ class Driver:
         self._source = source
         self._send = send
         self._retry = retry
-        self._on_sent = on_sent or (lambda _: None)
+        self._on_sent = on_sent or _ignore
         self._digest = digest
         self._sleep = sleep
         self._jitter = jitter

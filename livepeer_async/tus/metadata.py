@@ -27,7 +27,7 @@ def encode_metadata(metadata: Mapping[str, MetadataValue]) -> str:
 
     Source: tus 1.0, Creation, Upload-Metadata.
     """
-    pairs = []
+    pairs: list[str] = []
     for key, value in metadata.items():
         if not key or not key.isascii() or not key.isprintable() or set(key) & {" ", ","}:
             raise ConfigurationError(

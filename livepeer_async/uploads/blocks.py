@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -153,7 +153,7 @@ async def read_ahead(
     slice_size: int = FIRST_SLICE,
     digest: Digest | None = None,
     on_sent: Callable[[int], None] = lambda _: None,
-) -> AsyncIterator[Blocks]:
+) -> AsyncGenerator[Blocks, None]:
     """Read a span while it is being sent.
 
     Args:

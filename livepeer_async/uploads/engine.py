@@ -26,7 +26,7 @@ from livepeer_async.errors import (
     UploadGone,
 )
 from livepeer_async.models import NewAsset
-from livepeer_async.polling import has_left_uploading
+from livepeer_async.polling import has_left_uploading, is_ready
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, with_chunk_size
 from livepeer_async.tus.metadata import MetadataValue
@@ -37,10 +37,12 @@ from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, check_length
 from livepeer_async.uploads.upload import Upload, UploadResult
 from livepeer_async.uploads.verify import Verified, verify_asset
-from livepeer_async.waiting import Waiter
+from livepeer_async.waiting import Waiter, Watch
 
-# After its last 204 Studio took 10 to 45 ms to leave `uploading`. One that stays longer has lost
-# the end of the upload, and an empty PATCH makes it look again.
+# After its last 204 Studio took 10 to 45 ms to leave `uploading`: a look before that is wasted.
+FIRST_LOOK_AFTER = 0.05
+# An asset that stays much longer has lost the end of the upload; an empty PATCH makes the server
+# look again.
 NUDGE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
 # Cleaning up after a failure must not outlast the patience of one who waits for it.
@@ -86,9 +88,9 @@ class Engine:
         started = time.monotonic()
         digest = Digest() if upload.options.verify == "hash" else None
         try:
-            await self._transfer(upload, source, new_asset, digest)
+            watch = await self._transfer(upload, source, new_asset, digest)
             sha256 = await digest.finish(source) if digest else None
-            verified = await self._finish(upload, source, new_asset, sha256)
+            verified = await self._finish(upload, watch, new_asset, sha256)
         finally:
             upload.close()
         upload.result = UploadResult(
@@ -102,32 +104,32 @@ class Engine:
         )
 
     async def _finish(
-        self, upload: Upload, source: Source, new_asset: NewAsset, sha256: str | None
+        self, upload: Upload, watch: Watch, new_asset: NewAsset, sha256: str | None
     ) -> Verified | None:
         """Wait until the asset is ready and compare it, as far as the options want it."""
         if not upload.options.wait:
             return None
-        asset = await self._waiter.until_ready(
-            upload.asset.id, timeout=upload.options.ready_timeout, on_change=upload.saw
+        asset = await self._waiter.until(
+            watch, is_ready, timeout=upload.options.ready_timeout, on_change=upload.saw
         )
         if upload.options.verify is None:
             return None
         return verify_asset(
             asset,
-            length=source.length,
+            length=upload.length,
             sha256=sha256,
             is_encrypted=new_asset.encryption is not UNSET,
         )
 
     async def _transfer(
         self, upload: Upload, source: Source, new_asset: NewAsset, digest: Digest | None
-    ) -> None:
+    ) -> Watch:
         """Bring the bytes over, on a new ticket where the upload URL was lost."""
         while True:
             driver = await self._begin(upload, source, new_asset, digest)
             try:
                 await driver.run()
-                await self._leave_uploading(upload, driver)
+                watch = await self._leave_uploading(upload, driver)
                 await source.check()
             except (TusError, SourceError) as error:
                 is_lost = await self._give_up(error, driver, upload)
@@ -138,7 +140,7 @@ class Engine:
                     await self._discard(driver, upload.asset.id, within=CANCELLED_TIMEOUT)
                 raise
             else:
-                return
+                return watch
 
     async def _give_up(self, error: TusError | SourceError, driver: Driver, upload: Upload) -> bool:
         """Discard what can't be resumed; say whether only the upload URL was lost."""
@@ -171,11 +173,11 @@ class Engine:
             upload.tus, source, self._send, retry=self._retry, on_sent=upload.sent, digest=digest
         )
 
-    async def _leave_uploading(self, upload: Upload, driver: Driver) -> None:
+    async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:
         """Believe neither 204 nor HEAD: the asset must leave `uploading`."""
-        wait = partial(
-            self._waiter.until, upload.asset.id, has_left_uploading, on_change=upload.saw
-        )
+        watch = Watch(upload.asset.id)
+        await anyio.sleep(FIRST_LOOK_AFTER)
+        wait = partial(self._waiter.until, watch, has_left_uploading, on_change=upload.saw)
         try:
             await wait(timeout=NUDGE_AFTER)
         except AssetTimeout:
@@ -187,6 +189,7 @@ class Engine:
                     f"the server has taken all {upload.length} bytes, yet asset "
                     f"{upload.asset.id} is still uploading after {LEAVE_TIMEOUT:.0f} s"
                 ) from error
+        return watch
 
     async def _discard(
         self, driver: Driver, asset_id: str, *, within: float = DISCARD_TIMEOUT

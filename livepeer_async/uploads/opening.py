@@ -7,7 +7,7 @@ because the server wants the length before the first byte.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ SPOOL_IN_MEMORY = 8 * 1024 * 1024
 @asynccontextmanager
 async def open_source(
     source: SourceLike, *, length: int | None = None, max_length: int | None = None
-) -> AsyncIterator[Source]:
+) -> AsyncGenerator[Source, None]:
     """Open what the user handed in; what was opened here is closed again.
 
     Args:
@@ -56,22 +56,34 @@ async def _open(
     source: SourceLike, length: int | None, max_length: int | None, stack: AsyncExitStack
 ) -> Source:
     if isinstance(source, str | os.PathLike):
-        return await open_path(os.fsdecode(source), stack)
+        return await open_path(os.fspath(source), stack)
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesSource(memoryview(source).cast("B"), source_name(source))
+    pieces: Any = source
     if hasattr(source, "read"):
         opened = await open_file(source)
         if opened is not None:
             return opened
-        source = pieces_of(source)
-    if not isinstance(source, AsyncIterable):
-        raise ConfigurationError(
-            f"can't upload a {type(source).__name__}; wanted a path, bytes, an async iterable of "
-            "bytes or a binary file object"
-        )
+        pieces = pieces_of(source)
+    stream = as_stream(pieces)
     if length is not None:
-        return StreamSource(source, length=length)
-    return await _spool(source, max_length, stack)
+        return StreamSource(stream, length=length)
+    return await _spool(stream, max_length, stack)
+
+
+def as_stream(pieces: Any) -> AsyncIterable[Any]:
+    """Take what was handed in for an async iterable of bytes.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if hasattr(pieces, "__aiter__"):
+        stream: AsyncIterable[Any] = pieces
+        return stream
+    raise ConfigurationError(
+        f"can't upload a {type(pieces).__name__}; wanted a path, bytes, an async iterable of "
+        "bytes or a binary file object"
+    )
 
 
 async def _spool(

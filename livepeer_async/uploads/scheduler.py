@@ -15,6 +15,7 @@ from collections.abc import (
     Iterable,
 )
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
@@ -50,7 +51,7 @@ async def run_many(
     run_one: Callable[[UploadJob], Awaitable[UploadResult]],
     *,
     concurrency: int = CONCURRENCY,
-) -> AsyncIterator[AsyncIterator[UploadResult]]:
+) -> AsyncGenerator[AsyncIterator[UploadResult], None]:
     """Run jobs side by side; results come as they end, and wait until they are taken.
 
     Args:
@@ -63,7 +64,8 @@ async def run_many(
     """
     if concurrency < 1:
         raise ConfigurationError(f"concurrency is {concurrency}; wanted at least 1")
-    if isinstance(jobs, str | bytes) or not isinstance(jobs, AsyncIterable | Iterable):
+    given: Any = jobs
+    if isinstance(given, str | bytes) or not isinstance(given, AsyncIterable | Iterable):
         raise ConfigurationError(
             f"upload_many takes an iterable of sources; a {type(jobs).__name__} is one source"
         )

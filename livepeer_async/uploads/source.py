@@ -7,9 +7,9 @@ read each) are read ahead of the sending, into buffers that are used again, by `
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Protocol, cast
 
 from livepeer_async.errors import (
     SourceChanged,
@@ -20,7 +20,17 @@ from livepeer_async.errors import (
 
 UNNAMED = "untitled"
 
-SourceLike = Any
+
+class BinaryFile(Protocol):
+    """A binary file object; its methods may be async, as those of Starlette's `UploadFile` are."""
+
+    def read(self, size: int = ..., /) -> bytes | Awaitable[bytes]:
+        """Read at most `size` bytes; none at the end."""
+        ...
+
+
+Bytes = bytes | bytearray | memoryview
+SourceLike = str | os.PathLike[str] | Bytes | AsyncIterable[bytes] | BinaryFile
 """A path (`str`, `PathLike`), bytes-like, an async iterable of bytes, or a binary file object."""
 
 
@@ -173,25 +183,26 @@ def check_length(name: str, length: int, max_length: int | None) -> None:
         )
 
 
-def source_name(source: SourceLike) -> str:
+def source_name(source: object) -> str:
     """Give the name that a source goes by, without opening it."""
-    if isinstance(source, str | os.PathLike):
-        name: object = os.fsdecode(source)
-    else:
-        name = getattr(source, "filename", None) or getattr(source, "name", None)
+    name = getattr(source, "filename", None) or getattr(source, "name", None)
+    if isinstance(source, str):
+        name = source
+    elif isinstance(source, os.PathLike):
+        name = os.fspath(cast("os.PathLike[str]", source))
     # File systems allow names that are no text; JSON doesn't.
     text = name.encode("utf-8", "replace").decode() if isinstance(name, str) else ""
     return PurePath(text).name or UNNAMED
 
 
-def as_bytes(piece: object, name: str) -> bytes | bytearray | memoryview:
+def as_bytes(piece: object, name: str) -> Bytes:
     """Take a piece for bytes.
 
     Raises:
         SourceNotReadable: it is something else.
     """
     if isinstance(piece, bytes | bytearray | memoryview):
-        return piece
+        return cast("Bytes", piece)
     raise SourceNotReadable(
         f"{name} gives {type(piece).__name__} where bytes are wanted; open it in binary mode",
         source=name,

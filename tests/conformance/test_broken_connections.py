@@ -1,0 +1,104 @@
+"""Connections that break, answers that come before the body does."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from conformance.exchange import patch_by_hand, read_head, reset
+from conformance.expected import CLOSES_AFTER_A_REFUSAL, CUTS_A_PATCH_FOR_A_HEAD, expected
+from conformance.servers import PART
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from conformance.exchange import Exchanges
+
+SENT = bytes(itertools.islice(itertools.cycle(range(251)), PART + PART // 2 + 5))
+"""A whole part and most of another, so that every server keeps some of a cut PATCH."""
+
+CUT = PART + PART // 4
+"""Where the connection breaks."""
+
+READ_SECONDS = 0.5
+"""Time enough for a server on the same machine to read what was sent."""
+
+SETTLE_SECONDS = 5.0
+
+
+def fin(raw: socket.socket) -> None:
+    raw.close()
+
+
+def settled(tus: Exchanges, url: str, wanted: int) -> int:
+    """Ask for the offset until it is the one wanted: a server may need a moment after a drop."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (offset := tus.offset(url)) != wanted and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return offset
+
+
+@pytest.mark.parametrize("drop", [fin, reset])
+def test_what_arrived_before_a_drop_is_kept(
+    tus: Exchanges, drop: Callable[[socket.socket], None]
+) -> None:
+    ticket, url = tus.create(len(SENT))
+    with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
+        raw.sendall(SENT[:CUT])
+        # An RST discards what waits in the server's buffers, and so does 2.x at a FIN.
+        time.sleep(READ_SECONDS)
+        drop(raw)
+    kept = CUT - CUT % tus.server.part
+    assert settled(tus, url, kept) == kept
+    for start in range(kept, len(SENT), PART):
+        tus.check("PATCH", tus.patch(url, start, SENT[start : start + PART]))
+    assert tus.server.stored(ticket) == SENT
+
+
+def test_a_refusal_comes_before_the_body_does(tus: Exchanges) -> None:
+    _, url = tus.create(len(SENT))
+    with patch_by_hand(url, offset=3, length=len(SENT)) as raw:
+        raw.sendall(SENT[:1024])
+        status, headers = read_head(raw)
+        assert status == expected(tus.server.name, "PATCH with a wrong offset").status
+        raw.settimeout(SETTLE_SECONDS)
+        if tus.server.name in CLOSES_AFTER_A_REFUSAL:
+            assert headers["connection"] == "close"
+            return
+        # The rest is read and thrown away, and the connection serves the next request.
+        raw.sendall(SENT[1024:])
+        path = urlsplit(url).path
+        raw.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n\r\n".encode())
+        status, headers = read_head(raw)
+        assert status == expected(tus.server.name, "HEAD").status
+        assert headers["upload-offset"] == "0"
+
+
+def test_the_offset_is_asked_for_while_a_patch_runs(tus: Exchanges) -> None:
+    ticket, url = tus.create(len(SENT))
+    kept = CUT - CUT % tus.server.part
+    with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
+        raw.sendall(SENT[:CUT])
+        time.sleep(READ_SECONDS)
+        assert tus.offset(url) == kept
+        if tus.server.name not in CUTS_A_PATCH_FOR_A_HEAD:
+            raw.sendall(SENT[CUT:])
+        status, headers = read_head(raw)
+    assert status == expected(tus.server.name, "PATCH").status
+    if tus.server.name in CUTS_A_PATCH_FOR_A_HEAD:
+        assert int(headers["upload-offset"]) == kept
+        tus.check("PATCH", tus.patch(url, kept, SENT[kept:]))
+    assert tus.server.stored(ticket) == SENT
+
+
+def test_a_second_writer_at_the_same_offset_is_refused(tus: Exchanges) -> None:
+    _, url = tus.create(len(SENT))
+    with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
+        raw.sendall(SENT[:CUT])
+        time.sleep(READ_SECONDS)
+        tus.check("PATCH with a wrong offset", tus.patch(url, 0, b"0123456789"))

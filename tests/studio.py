@@ -1,0 +1,60 @@
+"""A sandbox and a client in a hurry, for the tests that need both."""
+
+import hashlib
+from contextlib import asynccontextmanager
+
+from livepeer_async import AsyncLivepeer
+from livepeer_async.sandbox import Sandbox
+from livepeer_async.tus import ServerLimits
+from livepeer_async.uploads.retry import RetryPolicy
+
+KIB = 1024
+PART = 64 * KIB
+QUICK = RetryPolicy(attempts=5, first_delay=0.01, max_delay=0.05)
+VISIBILITY = 0.05
+
+# The S3 storage with everything 128 times smaller; the rules are those of Livepeer's.
+SMALL_S3 = {
+    "storage": "s3",
+    "part_size": PART,
+    "min_piece": 40 * KIB,
+    "visibility_seconds": VISIBILITY,
+    "race": 1.0,
+}
+SMALL_LIMITS = ServerLimits(
+    align=PART,
+    tail_alone=True,
+    first_chunk=PART,
+    max_chunk=4 * PART,
+    settle=2 * VISIBILITY,
+    with_creation=PART,
+    creates_once=True,
+)
+
+
+@asynccontextmanager
+async def studio(*faults, client=None, **options):
+    """Serve a Studio and hand out a client of it."""
+    options = {"waiting_seconds": 0.0, "processing_seconds": 0.0, **options}
+    async with Sandbox(faults=faults, **options) as sandbox:
+        settings = {"retry": QUICK, "upload_limits": SMALL_LIMITS, **(client or {})}
+        async with AsyncLivepeer(
+            api_key=sandbox.api_key, base_url=sandbox.base_url, **settings
+        ) as livepeer:
+            yield sandbox, livepeer
+
+
+def content(length, seed=7):
+    """Make bytes of which no two pieces are alike."""
+    return hashlib.shake_128(bytes([seed])).digest(length)
+
+
+def tus_requests(sandbox):
+    """List the tus requests as (method, status), oldest first."""
+    return [(r.method, r.status) for r in sandbox.requests if "/upload/tus" in r.path]
+
+
+def is_stored(sandbox, asset, expected):
+    """Whether exactly these bytes are stored for an asset."""
+    path = sandbox.stored(asset.playback_id)
+    return path is not None and path.read_bytes() == expected

@@ -1,0 +1,246 @@
+"""The door to the network, against servers that behave and servers that don't."""
+
+import asyncio
+import gzip
+import logging
+import socket
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+import httpx2
+import pytest
+
+from livepeer_async import errors
+from livepeer_async.messages import Request, Span
+from livepeer_async.transport import Timeouts, Transport
+
+pytestmark = pytest.mark.anyio
+QUICK = Timeouts(connect=2, stall=0.4, answer=0.8)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Thing: a\r\n\r\nok"
+
+
+@asynccontextmanager
+async def serving(answer):
+    """Serve raw bytes: `answer(reader, writer)` talks on each connection."""
+    heads = []
+
+    async def talk(reader, writer):
+        try:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            await answer(reader, writer)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}", heads
+    finally:
+        server.close()
+
+
+def saying(raw):
+    async def answer(reader, writer):
+        writer.write(raw)
+
+    return answer
+
+
+async def blocks(*pieces):
+    for piece in pieces:
+        yield piece
+
+
+async def exchange(answer, request=None, body=None, **options):
+    async with serving(answer) as (url, heads), Transport(timeouts=QUICK, **options) as transport:
+        request = request or Request(method="GET", url=url)
+        asked = Request(
+            method=request.method,
+            url=url + "/x?token=eyJsecret.abc",
+            headers=request.headers,
+            content=request.content,
+        )
+        return await transport.send(asked, blocks=body), heads
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_an_answer_comes_whole_with_lower_case_headers(library):
+    async with library.AsyncClient() as client:
+        response, heads = await exchange(saying(OK), http_client=client)
+        assert not client.is_closed
+    assert (response.status, response.body, response.headers["x-thing"]) == (200, b"ok", "a")
+    assert response.place.endswith("/x")
+    assert f"x-request-id: {response.request_id}".encode() in heads[0].lower()
+    assert b"user-agent: livepeer-async/" in heads[0].lower()
+
+
+async def test_a_span_is_sent_as_blocks_with_its_length():
+    async def echo(reader, writer):
+        body = await reader.readexactly(6)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n" + body)
+
+    request = Request(method="PATCH", url="", content=Span(10, 16))
+    response, heads = await exchange(echo, request, blocks(b"abc", memoryview(b"def")))
+    assert response.body == b"abcdef"
+    assert b"content-length: 6" in heads[0].lower()
+
+
+async def test_an_empty_span_is_sent_as_an_empty_body():
+    request = Request(method="PATCH", url="", content=Span(10, 10))
+    _, heads = await exchange(saying(OK), request)
+    assert b"content-length: 0" in heads[0].lower()
+
+
+async def test_a_key_of_the_client_that_was_handed_in_goes_nowhere():
+    async with httpx.AsyncClient(headers={"Authorization": "Bearer other"}) as client:
+        _, heads = await exchange(saying(OK), http_client=client)
+    assert b"authorization" not in heads[0].lower()
+
+
+async def test_no_redirect_is_followed():
+    answer = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    async with httpx.AsyncClient(follow_redirects=True) as client:
+        response, _ = await exchange(saying(answer), http_client=client)
+    assert response.status == 302
+
+
+async def hang(reader, writer):
+    await asyncio.sleep(5)
+
+
+async def cut(reader, writer):
+    writer.transport.abort()
+
+
+async def trickle(reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(100):
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (hang, errors.TimedOut),
+        (trickle, errors.TimedOut),
+        (cut, errors.ConnectionBroken),
+        (saying(b""), errors.ConnectionBroken),
+        (saying(b"HTTP/1.1 20"), errors.ConnectionBroken),
+        (saying(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), errors.ConnectionBroken),
+        (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), errors.ConnectionBroken),
+        (
+            saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
+            errors.ConnectionBroken,
+        ),
+    ],
+)
+async def test_each_way_to_fail_has_its_error_without_secrets(answer, kind):
+    with pytest.raises(kind) as caught:
+        await exchange(answer)
+    assert "eyJ" not in str(caught.value)
+    assert caught.value.request_id
+
+
+async def test_an_answer_without_end_is_cut_off():
+    bomb = gzip.compress(bytes(64 * 1024 * 1024))
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+    with pytest.raises(errors.DecodeError, match="larger than"):
+        await exchange(saying(head.encode() + bomb))
+
+
+async def test_where_nobody_listens_nothing_was_sent():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/x?token=secret"
+        async with Transport(timeouts=QUICK) as transport:
+            with pytest.raises(errors.ConnectFailed) as caught:
+                await transport.send(Request(method="GET", url=url))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ftp://x.example/", "no-scheme", "http://[::1/"])
+async def test_a_url_that_cannot_be_asked_is_the_callers_fault(url):
+    async with Transport(timeouts=QUICK) as transport:
+        with pytest.raises(errors.ConfigurationError):
+            await transport.send(Request(method="GET", url=url))
+
+
+async def test_an_error_of_the_source_comes_through_as_it_is():
+    async def broken():
+        yield b"abc"
+        raise errors.SourceChanged("it changed", source="x")
+
+    request = Request(method="PATCH", url="", content=Span(0, 6))
+    with pytest.raises(errors.SourceChanged):
+        await exchange(hang, request, broken())
+
+
+async def test_a_stall_is_counted_from_block_to_block_not_for_the_whole():
+    async def read_slowly(reader, writer):
+        for _ in range(12):
+            await reader.readexactly(100)
+            await asyncio.sleep(0.1)
+        writer.write(OK)
+
+    async def slowly():
+        for _ in range(12):
+            yield b"x" * 100
+            await asyncio.sleep(0.1)
+
+    request = Request(method="PATCH", url="", content=Span(0, 1200))
+    response, _ = await exchange(read_slowly, request, slowly())
+    assert response.status == 200
+
+
+async def test_the_answer_may_take_as_long_again_as_the_sending_took():
+    async def answer_late(reader, writer):
+        await reader.readexactly(600)
+        await asyncio.sleep(0.7)
+        writer.write(OK)
+
+    async def slowly():
+        for _ in range(6):
+            yield b"x" * 100
+            await asyncio.sleep(0.1)
+
+    request = Request(method="PATCH", url="", content=Span(0, 600))
+    response, _ = await exchange(answer_late, request, slowly())
+    assert response.status == 200
+
+
+async def test_the_logs_of_the_http_library_hold_no_query(caplog):
+    caplog.set_level(logging.DEBUG)
+    await exchange(saying(OK))
+    assert "HTTP Request" in caplog.text
+    assert "eyJsecret" not in caplog.text
+
+
+async def test_a_cancelled_request_leaves_room_for_the_next():
+    async with (
+        serving(hang) as (slow, _),
+        serving(saying(OK)) as (quick, _),
+        Transport(timeouts=QUICK) as transport,
+    ):
+        for _ in range(120):
+            with anyio.move_on_after(0.001):
+                await transport.send(Request(method="GET", url=slow))
+        for _ in range(3):
+            response = await transport.send(Request(method="GET", url=quick))
+            assert response.status == 200
+
+
+def test_a_client_of_another_kind_is_refused():
+    with pytest.raises(errors.ConfigurationError, match="wanted an httpx"):
+        Transport(http_client=object(), timeouts=QUICK)
+
+
+@pytest.mark.parametrize("limit", ["connect", "stall", "answer"])
+def test_a_time_limit_must_be_above_zero(limit):
+    with pytest.raises(errors.ConfigurationError):
+        Timeouts(**{limit: 0})

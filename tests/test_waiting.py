@@ -1,0 +1,122 @@
+from itertools import pairwise
+
+import pytest
+
+from livepeer_async import errors
+from livepeer_async.api.caller import Caller
+from livepeer_async.api.calls import check_account
+from livepeer_async.messages import Response
+from livepeer_async.polling import is_ready
+from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.waiting import Waiter, Watch
+
+pytestmark = pytest.mark.anyio
+
+
+class Studio:
+    """A Studio in which time passes only while somebody sleeps, and assets follow a plan.
+
+    The plan of an asset lists (second, phase); the asset is in the last phase whose second came.
+    """
+
+    def __init__(self, **plans):
+        self.plans = plans
+        self.now = 0.0
+        self.looks = []
+        account = check_account("https://studio.example/api", "key-1")
+        self.waiter = Waiter(
+            Caller(account, self, retry=RetryPolicy(attempts=0)),
+            sleep=self.sleep,
+            clock=lambda: self.now,
+            jitter=lambda: 0.5,
+        )
+
+    async def sleep(self, seconds):
+        self.now += seconds
+
+    async def send(self, request):
+        asset_id = request.url.rpartition("/")[2]
+        self.looks.append((self.now, asset_id))
+        phases = [entry for entry in self.plans.get(asset_id, ()) if entry[0] <= self.now]
+        if not phases:
+            return Response(status=404, body=b'{"errors":["Asset not found"]}')
+        since, phase, *rest = phases[-1]
+        etag = f'"{since}"'
+        if request.headers.get("If-None-Match") == etag:
+            return Response(status=304, headers={"etag": etag})
+        extra = rest[0] if rest else ""
+        body = f'{{"id":"{asset_id}","status":{{"phase":"{phase}"{extra}}}}}'
+        return Response(status=200, headers={"etag": etag}, body=body.encode())
+
+    async def wait(self, asset_id, timeout=1000.0, **options):
+        return await self.waiter.until(Watch(asset_id), is_ready, timeout=timeout, **options)
+
+
+async def test_it_waits_through_all_phases():
+    studio = Studio(a=[(0, "uploading"), (2, "waiting"), (5, "processing"), (60, "ready")])
+    seen = []
+    asset = await studio.wait("a", on_change=lambda asset: seen.append(asset.phase))
+    assert asset.phase == "ready"
+    assert seen == ["uploading", "waiting", "processing", "ready"]
+    assert studio.now < 60 * 1.25
+    assert len(studio.looks) < 30
+
+
+async def test_the_looks_grow_rarer():
+    studio = Studio(a=[(0, "waiting"), (3000, "ready")])
+    await studio.wait("a", timeout=5000)
+    times = [when for when, _ in studio.looks]
+    gaps = [round(later - earlier, 6) for earlier, later in pairwise(times)]
+    assert gaps == sorted(gaps)
+    assert max(gaps) <= 30 * 1.25
+
+
+async def test_a_failed_asset_says_why_and_whether_a_retry_may_help():
+    studio = Studio(
+        a=[(1, "failed", ',"errorMessage":"Video is not supported: no video track"')],
+        b=[(0, "failed", ',"errorMessage":"internal error processing file"')],
+        c=[(0, "failed")],
+    )
+    studio.now = 1.0
+    for asset_id, can_retry in {"a": False, "b": True, "c": False}.items():
+        with pytest.raises(errors.AssetFailed, match=f"asset {asset_id} failed") as caught:
+            await studio.wait(asset_id)
+        assert caught.value.is_retryable is can_retry
+
+
+@pytest.mark.parametrize("plan", [[], [(0, "deleting")], [(0, "deleted")]])
+async def test_a_deleted_asset_is_not_waited_for(plan):
+    with pytest.raises(errors.AssetDeleted):
+        await Studio(a=plan).wait("a")
+
+
+@pytest.mark.parametrize("phase", ["uploading", "a phase of tomorrow"])
+async def test_what_never_ends_ends_with_the_timeout(phase):
+    studio = Studio(a=[(0, phase)])
+    with pytest.raises(errors.AssetTimeout, match=phase) as caught:
+        await studio.wait("a", timeout=100)
+    assert isinstance(caught.value, TimeoutError)
+    assert 100 <= studio.now <= 101
+
+
+async def test_many_come_as_they_end_each_once_and_failures_too():
+    studio = Studio(
+        slow=[(0, "waiting"), (50, "ready")],
+        quick=[(0, "waiting"), (5, "ready")],
+        bad=[(0, "waiting"), (20, "failed")],
+        never=[(0, "uploading")],
+    )
+    ids = ["slow", "quick", "none", "quick", "bad", "never"]
+    results = [result async for result in studio.waiter.each(ids, timeout=100)]
+    assert [result.asset_id for result in results] == ["none", "quick", "bad", "slow", "never"]
+    assert [type(result.error).__name__ for result in results] == [
+        "AssetDeleted",
+        "NoneType",
+        "AssetFailed",
+        "NoneType",
+        "AssetTimeout",
+    ]
+
+
+async def test_waiting_for_nothing_ends_at_once():
+    assert [result async for result in Studio().waiter.each([], timeout=1)] == []
