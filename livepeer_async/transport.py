@@ -30,9 +30,9 @@ from livepeer_async.errors import (
     TimedOut,
 )
 from livepeer_async.messages import Request, Response, redact, without_query
-from livepeer_async.version import VERSION
+from livepeer_async.version import __version__
 
-USER_AGENT = f"livepeer-async/{VERSION}"
+USER_AGENT = f"livepeer-async/{__version__}"
 
 # Studio closes a connection that idles for 5 s; one that is closed under a request is a setback.
 KEEPALIVE_SECONDS = 4.0

@@ -1,3 +1,3 @@
 """The version of the package, for `User-Agent`; the build reads it from here too."""
 
-VERSION = "0.1.0"
+__version__ = "0.1.0"

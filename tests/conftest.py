@@ -1,4 +1,20 @@
+"""What all tests share: the event loop, and how many examples hypothesis tries.
+
+`HYPOTHESIS_PROFILE=thorough`, or `--hypothesis-profile=thorough`, tries many and other ones in each
+run; by default they are few and the same, so that a change is judged by itself.
+"""
+
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("quick", max_examples=100, deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "thorough", max_examples=5_000, deadline=None, database=None, suppress_health_check=SLOW
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture
