@@ -27,6 +27,8 @@ BUFFERS = 2
 # block takes longer than the time-out on a link below 35 KB/s.
 SMALLEST_SLICE = 16 * 1024
 FIRST_SLICE = 128 * 1024
+# A slice is copied twice on its way into the socket, so its size counts thrice in memory.
+LARGEST_SLICE = 256 * 1024
 QUICK_SECONDS = 0.1
 SLOW_SECONDS = 2.0
 
@@ -34,7 +36,7 @@ SLOW_SECONDS = 2.0
 def next_slice(size: int, seconds: float) -> int:
     """Size the next slice by the seconds that the last one took."""
     if seconds < QUICK_SECONDS:
-        return min(size * 2, BLOCK)
+        return min(size * 2, LARGEST_SLICE)
     return max(size // 2, SMALLEST_SLICE) if seconds > SLOW_SECONDS else size
 
 

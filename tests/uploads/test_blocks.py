@@ -114,9 +114,9 @@ async def test_cancelling_the_sender_ends_the_reading():
     ("size", "seconds", "wanted"),
     [
         (128, 0.0, 256),
-        (blocks.BLOCK, 0.0, blocks.BLOCK),
-        (blocks.BLOCK, 0.5, blocks.BLOCK),
-        (blocks.BLOCK, 3.0, blocks.BLOCK // 2),
+        (blocks.LARGEST_SLICE, 0.0, blocks.LARGEST_SLICE),
+        (blocks.LARGEST_SLICE, 0.5, blocks.LARGEST_SLICE),
+        (blocks.LARGEST_SLICE, 3.0, blocks.LARGEST_SLICE // 2),
         (blocks.SMALLEST_SLICE, 3.0, blocks.SMALLEST_SLICE),
     ],
 )

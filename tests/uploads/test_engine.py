@@ -17,10 +17,11 @@ from livepeer_async.sandbox import (
     On,
     WrongSize,
 )
+from livepeer_async.tus import ServerLimits, TusClient
 from livepeer_async.uploads import engine
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.verify import Verified
-from studio import PART, SMALL_S3, content, is_stored, studio, tus_requests
+from studio import PART, SMALL_LIMITS, SMALL_S3, content, is_stored, studio, tus_requests
 
 pytestmark = pytest.mark.anyio
 STORAGES = [{"storage": "file"}, SMALL_S3]
@@ -295,3 +296,34 @@ async def test_progress_grows_to_the_length_and_ends_ready():
     assert [p.sent for p in seen] == sorted(p.sent for p in seen)
     assert (seen[-1].sent, seen[-1].stage) == (9 * PART, "ready")
     assert {p.length for p in seen} == {9 * PART}
+
+
+async def test_what_is_left_after_an_error_can_be_resumed_elsewhere():
+    data = content(6 * PART)
+    async with studio(Fault(On(method="PATCH"), Answer(500)), **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(errors.RetriesExhausted) as caught:
+            await livepeer.upload(data, "x")
+        sandbox.faults.clear()
+        async with TusClient(limits=SMALL_LIMITS) as tus:
+            await tus.upload(data, upload_url=caught.value.upload_url)
+        asset = await livepeer.assets.wait(caught.value.asset_id, timeout=10)
+        assert is_stored(sandbox, asset, data)
+        assert len(sandbox.assets) == 1
+
+
+RECKLESS = {
+    "chunks of one and a quarter parts": ServerLimits(first_chunk=PART + PART // 4),
+    "chunks of half a part": ServerLimits(first_chunk=PART // 2, max_chunk=PART // 2),
+    "everything in one request": ServerLimits(first_chunk=100 * PART),
+}
+
+
+@pytest.mark.parametrize("name", RECKLESS)
+async def test_without_the_rules_the_storage_loses_bytes_and_it_is_noticed(name):
+    """The faithful storage makes wrong bytes of reckless chunks: no test here passes by luck."""
+    limits = RECKLESS[name]
+    data = content(2 * PART + PART // 2)
+    async with studio(client={"upload_limits": limits}, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises((errors.IntegrityError, errors.RetriesExhausted)):
+            await livepeer.upload(data, "x")
+        assert not is_stored(sandbox, sandbox.assets[0], data)

@@ -1,0 +1,35 @@
+"""Time `import livepeer_async` beyond its four dependencies.
+
+    python benchmarks/startup.py
+
+Two fresh processes take turns: one imports the dependencies alone, the other the package too.
+"""
+
+import statistics
+import subprocess
+import sys
+
+ROUNDS = 21
+DEPENDENCIES = "import httpx, anyio, msgspec, aiofiles"
+TIMED = "import time; started = time.perf_counter(); {}; print(time.perf_counter() - started)"
+
+
+def milliseconds(statement):
+    """Run a statement in a fresh interpreter and give its time in milliseconds."""
+    command = [sys.executable, "-c", TIMED.format(statement)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) * 1e3
+
+
+def main():
+    """Print both medians and what the package adds."""
+    alone, whole = [], []
+    for _ in range(ROUNDS):
+        alone.append(milliseconds(DEPENDENCIES))
+        whole.append(milliseconds(f"{DEPENDENCIES}; import livepeer_async"))
+    first, second = statistics.median(alone), statistics.median(whole)
+    print(f"dependencies alone {first:6.1f} ms")
+    print(f"with the package   {second:6.1f} ms   beyond {second - first:6.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
