@@ -8,6 +8,7 @@ here shows a query, a header's value or a body.
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import urlsplit, urlunsplit
@@ -16,10 +17,13 @@ from msgspec import Struct
 
 REDACTED = "***"
 
-_URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>)\]]*")
+_URL_QUERY = re.compile(r"(?i)(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>)\]]*")
+_USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@")
+_TOKEN = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
 _BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
-# A JSON web token: two or three base64url parts; the first is always '{"' in base64.
-_JSON_WEB_TOKEN = re.compile(r"\beyJ[\w-]+(?:\.[\w-]+){0,2}")
+# A JSON web token: up to five base64url parts; the first begins with '{"' in base64. What stands
+# before it may be a letter, as the D of an encoded "=".
+_JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
 
 
 class Span(Struct, frozen=True):
@@ -86,20 +90,25 @@ def without_query(url: str) -> str:
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """Take the given secrets, queries of URLs, bearer values and JSON web tokens out of a text."""
+    """Take the given secrets, queries and users of URLs, and whatever looks like a token out."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, REDACTED)
     text = _URL_QUERY.sub(r"\1", text)
+    text = _USER_INFO.sub(r"\1", text)
+    text = _TOKEN.sub(rf"\1{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
     return _JSON_WEB_TOKEN.sub(REDACTED, text)
 
 
 def excerpt(body: bytes, *secrets: str | None, longest: int = 120) -> str:
     """Show the beginning of a body on one line, without secrets."""
-    text = redact(body[: 4 * longest].decode("utf-8", "replace"), *secrets)
+    text = redact(body[: 8 * longest].decode("utf-8", "replace"), *secrets)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= longest else line[:longest] + "…"
+    if len(line) > longest:
+        return line[:longest] + "…"
+    # The last word may be the beginning of a secret that was cut, and so wasn't recognised.
+    return line if len(body) <= 8 * longest else line.rpartition(" ")[0] + "…"
 
 
 def retry_after(response: Response) -> float | None:
@@ -118,7 +127,9 @@ def retry_after(response: Response) -> float | None:
 
 def _date(value: str) -> float | None:
     try:
-        return parsedate_to_datetime(value).timestamp()
+        date = parsedate_to_datetime(value)
+        # The forms without a zone mean GMT, as all of HTTP does; Python would take local time.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -6,6 +6,7 @@ In come an asset's age, its progress and a random number; out come seconds, or a
 from __future__ import annotations
 
 from livepeer_async.errors import AssetDeleted, AssetError, AssetFailed
+from livepeer_async.messages import redact
 from livepeer_async.models import Asset, AssetPhase
 
 # The server reports progress at the quarters or every 10 s, so that asking more often than every
@@ -57,7 +58,8 @@ def end_of(asset: Asset) -> AssetError | None:
     A phase that nobody knew of when this was written may lead anywhere: it is waited out.
     """
     if asset.phase == AssetPhase.FAILED:
-        said = (asset.status and asset.status.error_message) or "no explanation"
+        # The pipeline's sentences may quote the signed URL that it couldn't open.
+        said = redact((asset.status and asset.status.error_message) or "no explanation")
         can_retry = any(mark in said.lower() for mark in RETRYABLE_FAILURES)
         advice = "; assets.retry may help" if can_retry else ""
         return AssetFailed(

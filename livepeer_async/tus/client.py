@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import UploadRefused
-from livepeer_async.messages import Request, Response
+from livepeer_async.errors import DecodeError, NetworkError, UploadRefused
+from livepeer_async.messages import REDACTED, Request, Response
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus import wire
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
@@ -31,6 +31,8 @@ from livepeer_async.uploads.source import Source, SourceLike, StreamSource
 STREAM_CHUNK = 8 * 1024 * 1024
 # Up to this length an upload travels with its creation, where the server can take it.
 FIRST_CHUNK = 8 * 1024 * 1024
+# Shorter values of headers are words, such as "gzip".
+SHORTEST_SECRET = 8
 
 
 class TusClient:
@@ -59,6 +61,7 @@ class TusClient:
         override_patch: bool = False,
     ) -> None:
         self._headers = dict(headers or {})
+        self._secrets = _secrets_in(self._headers)
         self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
         self._retry = retry or RetryPolicy()
         self._limits = limits
@@ -123,7 +126,7 @@ class TusClient:
                 length=None if defer_length else opened.length,
                 endpoint=endpoint,
                 upload_url=upload_url,
-                limits=with_chunk_size(limits, STREAM_CHUNK) if opened.is_stream else limits,
+                limits=_for_stream(limits) if opened.is_stream else limits,
                 metadata=metadata,
                 other_hosts=self._other_hosts,
                 override_patch=self._override_patch,
@@ -150,11 +153,20 @@ class TusClient:
         """Fit the limits to what the server says of itself, unless they were handed in."""
         if self._limits is not None:
             return self._limits
-        if endpoint not in self._features:
-            self._features[endpoint] = await self.discover(endpoint)
-        features = self._features[endpoint]
+        features = self._features.get(endpoint) or await self._features_of(endpoint)
         with_creation = FIRST_CHUNK if "creation-with-upload" in features.extensions else 0
         return ServerLimits(max_length=features.max_size, with_creation=with_creation)
+
+    async def _features_of(self, endpoint: str) -> wire.ServerFeatures:
+        """Ask once; of a server that can't say, nothing is known, and the creation decides."""
+        try:
+            response = await self._send(wire.options(endpoint))
+        except (NetworkError, DecodeError):
+            return wire.ServerFeatures()
+        features = wire.read_options(response)
+        if response.is_success:
+            self._features[endpoint] = features
+        return features
 
     async def _send(
         self,
@@ -164,9 +176,24 @@ class TusClient:
         largest: int = LARGEST_ANSWER,
     ) -> Response:
         headers = {**self._headers, **request.headers}
-        return await self._transport.send(
+        response = await self._transport.send(
             replace(request, headers=headers), blocks=blocks, largest=largest
         )
+        # Servers quote the key that they refuse, and errors quote servers.
+        body = response.body
+        for secret in self._secrets:
+            body = body.replace(secret, REDACTED.encode())
+        return replace(response, body=body)
+
+
+def _secrets_in(headers: Mapping[str, str]) -> list[bytes]:
+    """List what looks like a secret: the last words of headers, unless they are short."""
+    words = [value.split()[-1] for value in headers.values() if value.strip()]
+    return [word.encode() for word in words if len(word) >= SHORTEST_SECRET]
+
+
+def _for_stream(limits: ServerLimits) -> ServerLimits:
+    return with_chunk_size(limits, max(STREAM_CHUNK, limits.align))
 
 
 @asynccontextmanager

@@ -16,8 +16,11 @@ import anyio
 
 from livepeer_async.errors import (
     ConnectFailed,
+    DecodeError,
     NetworkError,
     RetriesExhausted,
+    SourceChanged,
+    SourceEmpty,
     TusError,
     UploadGone,
     UploadRefused,
@@ -26,9 +29,9 @@ from livepeer_async.messages import Request, Response, Span
 from livepeer_async.tus.events import Event, Interrupted, Refused
 from livepeer_async.tus.states import Move, State
 from livepeer_async.tus.upload import TusUpload
-from livepeer_async.uploads.blocks import FIRST_SLICE, Digest, read_ahead
+from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Digest, read_ahead
 from livepeer_async.uploads.retry import RetryPolicy, next_delay
-from livepeer_async.uploads.source import Source, StreamSource
+from livepeer_async.uploads.source import Source, StreamSource, check_length
 
 # Answers to tus requests are a sentence at the most.
 LARGEST_ANSWER = 64 * 1024
@@ -87,6 +90,7 @@ class Driver:
         self._sleep = sleep
         self._jitter = jitter
         self._delay = 0.0
+        self._released = 0
         self._slice_size = FIRST_SLICE
 
     async def run(self) -> None:
@@ -121,7 +125,8 @@ class Driver:
         setbacks = self.upload.setbacks
         event = await self._exchange(await self._next_move())
         if self.upload.state is State.TRANSFERRING:
-            self._source.release(self.upload.offset)
+            await self._release(self.upload.offset)
+        if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
             self._on_sent(self.upload.offset)
         if isinstance(event, Refused):
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
@@ -130,25 +135,60 @@ class Driver:
 
     async def _next_move(self) -> Move:
         source, upload = self._source, self.upload
-        is_sending = upload.state is State.TRANSFERRING
-        if not (is_sending and isinstance(source, StreamSource) and upload.length is None):
+        if upload.state is not State.TRANSFERRING:
             return upload.next_move()
-        available = await source.available(upload.offset, upload.plan())
-        if not source.is_open_ended:
+        if isinstance(source, StreamSource) and source.is_open_ended:
+            if upload.length is None:
+                return await self._next_of_stream(source)
+            # Whoever began the upload has named its length, and the stream is held to it.
+            source.length, source.is_open_ended = upload.length, False
+        if upload.length is None:
             upload.declare_length(source.length)
-        return upload.next_move(available=available)
+        if upload.length != source.length:
+            raise SourceChanged(
+                f"{source.name} has {source.length} bytes; the upload is one of {upload.length}",
+                source=source.name,
+            )
+        return upload.next_move()
+
+    async def _next_of_stream(self, source: StreamSource) -> Move:
+        """Send what the stream has; its end, once it is seen, names the length."""
+        upload = self.upload
+        available = await source.available(upload.offset, upload.plan())
+        check_length(source.name, upload.offset + available, upload.limits.max_length)
+        if source.is_open_ended:
+            return upload.next_move(available=available)
+        if not source.length:
+            raise SourceEmpty(f"{source.name} is empty; a video has bytes", source=source.name)
+        upload.declare_length(source.length)
+        return upload.next_move()
+
+    async def _release(self, offset: int) -> None:
+        """Let the source forget what the server holds; a stream is first read up to there."""
+        source = self._source
+        while isinstance(source, StreamSource) and self._released < offset:
+            step = min(BLOCK, offset - self._released)
+            if await source.available(self._released, step) < step:
+                raise SourceChanged(
+                    f"{source.name} ended before byte {offset}, up to which the server has it",
+                    source=source.name,
+                )
+            self._released += step
+            source.release(self._released)
 
     async def _exchange(self, move: Move) -> Event:
-        await self._sleep(max(move.wait, self._delay))
-        self._delay = 0.0
-        started = time.monotonic()
+        is_sent = False
         try:
+            await self._sleep(max(move.wait, self._delay))
+            self._delay, is_sent = 0.0, True
+            started = time.monotonic()
             response = await self._carry(move.request)
-        except NetworkError as error:
+        except (NetworkError, DecodeError) as error:
+            # DecodeError is an answer too long to be one, such as the web page of a proxy.
             return self.upload.interrupt(str(error), untouched=isinstance(error, ConnectFailed))
         except BaseException:
             # Cancelled, or the source failed: whoever goes on from here has to ask for the offset.
-            self.upload.interrupt("the request was given up")
+            self.upload.interrupt("the request was given up", untouched=not is_sent)
             raise
         return self.upload.receive(response, seconds=time.monotonic() - started)
 

@@ -1,7 +1,8 @@
 """What a server can take, and how large the next chunk should be.
 
 A chunk is the body of one PATCH. In come the limits of a server, the offset, the length and the
-rate that was measured; out comes a number of bytes. Nothing here knows the time or the network.
+rate that was measured; out comes a number of bytes, or why an offset can't be. Nothing here knows
+the time or the network.
 
 Why Livepeer needs limits at all: it runs @tus/server 1.0.0 on @tus/s3-store 1.0.0, which cuts each
 body into parts of 8 MiB. Of 40 uploads that broke the rule below 2 to 9 in 100 stored wrong bytes
@@ -93,17 +94,35 @@ def livepeer_limits(
 
 
 def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
-    """Bound the chunks to `chunk_size` bytes, rounded down to what is safe.
+    """Bound the chunks to `chunk_size` bytes, rounded down to what is safe; never above before.
 
     Raises:
         ConfigurationError: `chunk_size` is below the alignment; the message has the reason.
     """
-    rounded = chunk_size // limits.align * limits.align if limits.align > 1 else chunk_size
+    if limits.max_chunk is not None:
+        chunk_size = min(chunk_size, limits.max_chunk)
+    rounded = chunk_size // limits.align * limits.align
     return replace(
         limits,
         max_chunk=rounded or chunk_size,
         first_chunk=max(1, min(limits.first_chunk, rounded)),
     )
+
+
+def check_length(limits: ServerLimits, length: int | None) -> None:
+    """Refuse a length that no upload can have; `None` is one that isn't known yet.
+
+    Raises:
+        ConfigurationError: it is below 1, or above what the server takes.
+    """
+    if length is None:
+        return
+    if length < 1:
+        raise ConfigurationError(f"the length is {length}; wanted at least 1 byte")
+    if limits.max_length is not None and length > limits.max_length:
+        raise ConfigurationError(
+            f"the length is {length} bytes; the server takes at most {limits.max_length}"
+        )
 
 
 def plan_creation(limits: ServerLimits, length: int | None) -> int:
@@ -138,11 +157,34 @@ def plan_chunk(
     return min(target, whole) if whole else remaining
 
 
+def doubt_offset(
+    limits: ServerLimits, offset: int, *, length: int | None, held: int, reach: int
+) -> str | None:
+    """Name what makes an offset impossible; `None` where it can be believed.
+
+    Args:
+        limits: what the server can take.
+        offset: what it says that it holds.
+        length: bytes of the upload, where they are known.
+        held: the most that it said before.
+        reach: the most that it can hold, by what was sent.
+    """
+    if length is not None and offset > length:
+        return f"Upload-Offset is {offset}; wanted at most the length, {length}"
+    if offset > reach:
+        return f"Upload-Offset is {offset} where at most {reach} bytes were sent"
+    # @tus/s3-store 1.0.0 puts a short piece aside, forgets it, and prepends it to the next chunk:
+    # going on from here would store those bytes twice.
+    if limits.align > 1 and offset < held:
+        return f"Upload-Offset is {offset} after it was {held}"
+    return None
+
+
 def _target(limits: ServerLimits, previous: int, rate: float | None) -> int:
     target = limits.first_chunk
     if rate is not None and previous:
         # Fourfold at the most: one quick chunk may only have filled a buffer on the way.
-        target = min(int(rate * limits.max_chunk_seconds / 2), 4 * previous)
+        target = int(min(rate * limits.max_chunk_seconds / 2, 4 * previous))
     if limits.max_chunk is not None:
         target = min(target, limits.max_chunk)
     return max(target // limits.align, 1) * limits.align

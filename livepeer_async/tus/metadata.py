@@ -6,7 +6,6 @@ Source: tus 1.0, Creation, Upload-Metadata.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 
 from livepeer_async.errors import ConfigurationError, ProtocolError
@@ -22,8 +21,8 @@ def encode_metadata(metadata: Mapping[str, MetadataValue]) -> str:
     """Encode `Upload-Metadata`: text as UTF-8, bytes as they are, `None` as a key alone.
 
     Raises:
-        ConfigurationError: a key that is empty, not ASCII or holds a space or a comma; or more
-            than 8 KiB in total.
+        ConfigurationError: a key that is empty, not ASCII or holds a space or a comma; text that
+            has no UTF-8; or more than 8 KiB in total.
 
     Source: tus 1.0, Creation, Upload-Metadata.
     """
@@ -33,11 +32,8 @@ def encode_metadata(metadata: Mapping[str, MetadataValue]) -> str:
             raise ConfigurationError(
                 f"metadata key {key[:40]!r}: wanted printable ASCII without spaces and commas"
             )
-        if value is None:
-            pairs.append(key)
-            continue
-        raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-        pairs.append(f"{key} {base64.b64encode(raw).decode('ascii')}")
+        # Nothing may follow the key of an empty value: no header ends in a space.
+        pairs.append(f"{key} {_encode(key, value)}" if value else key)
     line = ",".join(pairs)
     if len(line) > LONGEST_METADATA:
         raise ConfigurationError(
@@ -47,7 +43,7 @@ def encode_metadata(metadata: Mapping[str, MetadataValue]) -> str:
 
 
 def decode_metadata(line: str) -> dict[str, bytes | None]:
-    """Decode `Upload-Metadata` as a server hands it back.
+    """Decode `Upload-Metadata` as a server hands it back; an empty value reads as `None`.
 
     Raises:
         ProtocolError: a value that isn't base64.
@@ -57,8 +53,17 @@ def decode_metadata(line: str) -> dict[str, bytes | None]:
         key, _, value = pair.partition(" ")
         try:
             metadata[key] = base64.b64decode(value, validate=True) if value else None
-        except binascii.Error:
+        except ValueError:
             raise ProtocolError(
                 f"Upload-Metadata holds {header_value(pair)}; wanted base64"
             ) from None
     return metadata
+
+
+def _encode(key: str, value: str | bytes) -> str:
+    try:
+        # Names of files that are no text come with lone surrogates in place of their bytes.
+        raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"metadata {key!r} holds characters that have no UTF-8") from None
+    return base64.b64encode(raw).decode("ascii")

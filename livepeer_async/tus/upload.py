@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from msgspec.structs import replace
+
 from livepeer_async.errors import ConfigurationError, IllegalMove, ProtocolError
 from livepeer_async.messages import Request, Response, Span
 from livepeer_async.tus import wire
@@ -40,7 +42,14 @@ from livepeer_async.tus.events import (
     Terminated,
     Vanished,
 )
-from livepeer_async.tus.limits import ServerLimits, plan_chunk, plan_creation, with_chunk_size
+from livepeer_async.tus.limits import (
+    ServerLimits,
+    check_length,
+    doubt_offset,
+    plan_chunk,
+    plan_creation,
+    with_chunk_size,
+)
 from livepeer_async.tus.metadata import MetadataValue, encode_metadata
 from livepeer_async.tus.states import LEGAL, MOVES, OVER, Command, Move, State
 
@@ -81,7 +90,9 @@ class TusUpload:
         override_patch: bool = False,
     ) -> None:
         self.limits = limits or ServerLimits()
-        _check(length, endpoint, upload_url, self.limits)
+        if bool(endpoint) == bool(upload_url):
+            raise ConfigurationError("give either the endpoint or the URL of an upload that exists")
+        check_length(self.limits, length)
         encode_metadata(metadata or {})
         self.length = length
         self.upload_url = upload_url
@@ -97,8 +108,9 @@ class TusUpload:
         self._is_declared = length is not None
         # The most that the server can hold. Of an upload that somebody else began all is possible.
         self._reach = 0 if endpoint else wire.LARGEST_OFFSET
-        self._acknowledged = 0
-        self._furthest = 0
+        # The most that the server said it holds.
+        self._held = 0
+        self._furthest = -1
         self._last_answer: int | None = None
         self._planned = 0
         self._rate: float | None = None
@@ -139,16 +151,16 @@ class TusUpload:
             available: bytes at hand, for a source whose length isn't known yet.
 
         Raises:
-            IllegalMove: a request is in flight, or nothing is left to send.
+            IllegalMove: a request is in flight, nothing is left to send, or too little is at hand
+                to send without the length.
         """
         if self.state is State.UNCREATED:
             return self._begin(Command.CREATE, self._creation())
         if self.state is State.OFFSET_UNKNOWN:
-            request = wire.offset_request(self._url())
+            request = wire.offset_request(self._url)
             return self._begin(Command.ASK_OFFSET, request, wait=self.limits.settle)
         self._check_legal(Command.SEND_CHUNK)
-        size = self.plan() if available is None else min(self.plan(), available)
-        return self._begin(Command.SEND_CHUNK, self._chunk(size))
+        return self._begin(Command.SEND_CHUNK, self._chunk(self._size(available)))
 
     def nudge(self) -> Move:
         """Send an empty PATCH at the end, which finishes an upload that holds all its bytes.
@@ -168,7 +180,7 @@ class TusUpload:
             IllegalMove: there is no upload URL, or a request is in flight.
         """
         self._check_legal(Command.TERMINATE)
-        return self._begin(Command.TERMINATE, wire.termination(self._url()))
+        return self._begin(Command.TERMINATE, wire.termination(self._url))
 
     def receive(self, response: Response, *, seconds: float | None = None) -> Event:
         """Take the answer to the last move and say what it meant.
@@ -179,8 +191,8 @@ class TusUpload:
 
         Raises:
             IllegalMove: nothing was in flight.
-            ProtocolError: the answer names a place where the bytes must not go, or an upload of
-                another length.
+            ProtocolError: the answer to a creation names no place where the bytes may go, or an
+                offset that is none.
         """
         move = self._end_move()
         event = self._read(move.command, response)
@@ -207,17 +219,27 @@ class TusUpload:
     # What is sent
 
     def _creation(self) -> Request:
+        length = self.length if self._is_declared else None
+        count = plan_creation(self.limits, length)
         return wire.creation(
-            self._endpoint,
-            length=self.length if self._is_declared else None,
-            metadata=self._metadata,
-            with_bytes=plan_creation(self.limits, self.length) if self._is_declared else 0,
+            self._endpoint, length=length, metadata=self._metadata, with_bytes=count
         )
+
+    def _size(self, available: int | None) -> int:
+        planned = self.plan()
+        if available is None or available >= planned:
+            return planned
+        # Only the last chunk may break the alignment, and this isn't the last.
+        size = available // self.limits.align * self.limits.align
+        if size < 1:
+            wanted = min(planned, self.limits.align)
+            raise IllegalMove(f"{available} bytes are at hand; wanted {wanted}, or the length")
+        return size
 
     def _chunk(self, size: int) -> Request:
         span = Span(self.offset, self.offset + size)
         declare = None if self._is_declared else self.length
-        return wire.chunk(self._url(), span, declare=declare, override=self._override_patch)
+        return wire.chunk(self._url, span, declare=declare, override=self._override_patch)
 
     def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Move:
         self._check_legal(command)
@@ -235,10 +257,10 @@ class TusUpload:
         if command not in LEGAL[self.state]:
             raise IllegalMove(f"can't {command} an upload whose state is {self.state}")
 
+    @property
     def _url(self) -> str:
-        if self.upload_url is None:
-            raise IllegalMove("the upload has no URL yet")
-        return self.upload_url
+        """The upload URL; there is one in every state whose commands need it."""
+        return self.upload_url or ""
 
     # What came back
 
@@ -288,6 +310,8 @@ class TusUpload:
                 self.why = reason
             case Interrupted() if move.command is Command.CREATE and self.limits.creates_once:
                 self._spend(event)
+            case Refused() if move.command is Command.CREATE:
+                return self._refused(event, move.request.content)
             case _:
                 pass
         return event
@@ -301,17 +325,16 @@ class TusUpload:
         span = request.content if isinstance(request.content, Span) else Span(0, 0)
         if "Upload-Length" in request.headers:
             self._is_declared = True
-        if seconds and span.start < event.offset <= span.stop:
+        if seconds and seconds > 0 and span.start < event.offset <= span.stop:
             self._rate = (event.offset - span.start) / seconds
         return self._move_to(event.offset, span, event)
 
     def _move_to(self, offset: int, sent: Span, event: Event) -> Event:
         """Believe an acknowledged offset where it is the expected one, else ask for it."""
-        if offset == sent.stop:
-            self._acknowledged = max(self._acknowledged, offset)
-            self._arrive(offset)
-            return event
-        if sent.start < offset < sent.stop and not self.limits.settle:
+        is_reached = sent.start < offset <= sent.stop
+        if is_reached:
+            self._held = max(self._held, offset)
+        if offset == sent.stop or (is_reached and not self.limits.settle):
             self._arrive(offset)
             return event
         self.state, self._last_answer = State.OFFSET_UNKNOWN, None
@@ -320,9 +343,6 @@ class TusUpload:
         )
 
     def _known(self, event: OffsetKnown) -> Event:
-        if why := self._impossible(event):
-            self.state, self.why = State.GONE, why
-            return Vanished(why)
         last, self._last_answer = self._last_answer, event.offset
         if self.limits.settle and last != event.offset:
             self.state = State.OFFSET_UNKNOWN
@@ -332,6 +352,12 @@ class TusUpload:
                 reason=f"Upload-Offset moved from {last} to {event.offset} by itself"
             )
         self._last_answer = None
+        if why := self._impossible(event):
+            self.state, self.why = State.GONE, why
+            return Vanished(why)
+        if self.limits.settle:
+            # Nothing is on its way any more: what is held beyond this must be sent from here on.
+            self._held = self._reach = event.offset
         self._is_declared = event.length is not None
         self.length = self.length if event.length is None else event.length
         self._arrive(event.offset)
@@ -339,18 +365,12 @@ class TusUpload:
 
     def _impossible(self, event: OffsetKnown) -> str | None:
         """Name what makes an offset unbelievable: no byte may be sent to such an upload."""
-        offset, length = event.offset, self.length
-        if length is not None and event.length not in {None, length}:
-            return f"Upload-Length is {event.length}; wanted {length}"
-        if length is not None and offset > length:
-            return f"Upload-Offset is {offset}; wanted at most the length, {length}"
-        if offset > self._reach:
-            return f"Upload-Offset is {offset} where at most {self._reach} bytes were sent"
-        if self.limits.align > 1 and offset < self._acknowledged:
-            # @tus/s3-store 1.0.0 puts a short piece aside, forgets it, and prepends it to the next
-            # chunk: going on from here would store those bytes twice.
-            return f"Upload-Offset is {offset} after {self._acknowledged} was acknowledged"
-        return None
+        if self.length is not None and event.length not in {None, self.length}:
+            return f"Upload-Length is {event.length}; wanted {self.length}"
+        length = event.length if self.length is None else self.length
+        return doubt_offset(
+            self.limits, event.offset, length=length, held=self._held, reach=self._reach
+        )
 
     def _arrive(self, offset: int) -> None:
         self.offset = offset
@@ -367,21 +387,14 @@ class TusUpload:
             return Refused(reason=event.reason, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return event
 
+    def _refused(self, event: Refused, content: bytes | Span) -> Event:
+        """Create without bytes what was too large with them: proxies bound the body, to 1 MiB."""
+        is_too_large = event.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        if not is_too_large or not isinstance(content, Span):
+            return event
+        self.limits = replace(self.limits, with_creation=0)
+        return Interrupted(reason=event.reason, untouched=True, request_id=event.request_id)
+
     def _spend(self, event: Interrupted) -> None:
         if not event.untouched:
             self.state, self.why = State.GONE, f"the creation may have happened: {event.reason}"
-
-
-def _check(
-    length: int | None, endpoint: str | None, upload_url: str | None, limits: ServerLimits
-) -> None:
-    if bool(endpoint) == bool(upload_url):
-        raise ConfigurationError("give either the endpoint or the URL of an upload that exists")
-    if length is None:
-        return
-    if length < 1:
-        raise ConfigurationError(f"the length is {length}; wanted at least 1 byte")
-    if limits.max_length is not None and length > limits.max_length:
-        raise ConfigurationError(
-            f"the length is {length} bytes; the server takes at most {limits.max_length}"
-        )

@@ -40,6 +40,8 @@ VERSION = "1.0.0"
 OFFSET_STREAM = "application/offset+octet-stream"
 LARGEST_OFFSET = 2**63 - 1
 _MOST_DIGITS = 19
+# More than servers take in a request's first line, and less than makes httpx refuse a URL.
+_LONGEST_URL = 16 * 1024
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -68,9 +70,9 @@ class ServerFeatures(Struct, frozen=True):
         max_size: most bytes in one upload; `None` where none is named.
     """
 
-    versions: tuple[str, ...]
-    extensions: frozenset[str]
-    max_size: int | None
+    versions: tuple[str, ...] = ()
+    extensions: frozenset[str] = frozenset()
+    max_size: int | None = None
 
 
 def creation(
@@ -216,16 +218,20 @@ def resolve_location(
         ProtocolError: it is missing, leaves https for http, or names a host that is neither the
             endpoint's nor in `other_hosts` (as "host" or "host:port").
     """
-    if not location.strip():
+    # What stands behind "#" is the client's own affair; alone it would lead back to the endpoint.
+    location = location.strip().partition("#")[0]
+    if not location:
         raise ProtocolError(
             f"Location is missing; wanted the upload URL (POST {without_query(endpoint)})"
         )
     try:
-        url = urljoin(endpoint, location.strip())
+        url = urljoin(endpoint, location)
         here, there = urlsplit(endpoint), urlsplit(url)
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:
         raise ProtocolError(f"Location is {header_value(location)}; wanted a URL") from None
+    if not url.isprintable() or len(url) > _LONGEST_URL:
+        raise ProtocolError(f"Location is {header_value(location)}; wanted a URL")
     where = f"(Location {header_value(without_query(url))})"
     if there.scheme not in _DEFAULT_PORTS or not there.hostname:
         raise ProtocolError(f"the upload URL is neither http nor https {where}")
@@ -233,7 +239,9 @@ def resolve_location(
         raise ProtocolError(
             f"the upload URL leaves https for http; its proxy must send X-Forwarded-Proto {where}"
         )
-    if not is_same and not other_hosts & {there.hostname, there.netloc}:
+    allowed = {host.lower() for host in other_hosts}
+    names = {there.hostname, there.netloc.lower().rpartition("@")[2]}
+    if not is_same and not allowed & names:
         raise ProtocolError(
             f"the upload URL is on another host; wanted {here.hostname}, or allow it {where}"
         )

@@ -6,6 +6,8 @@ random number; out come seconds, or `None` to give up. The caller sleeps.
 
 from __future__ import annotations
 
+from math import inf
+
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
@@ -35,8 +37,11 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.restarts < 0:
             raise ConfigurationError("RetryPolicy: attempts and restarts must be 0 or above")
-        if self.first_delay < 0 or self.max_delay < 0 or self.max_retry_after < 0:
-            raise ConfigurationError("RetryPolicy: delays must be 0 or above")
+        # Written so that NaN, which compares as false, is refused too.
+        if not (0 <= self.first_delay < inf and 0 <= self.max_delay < inf):
+            raise ConfigurationError("RetryPolicy: delays must be 0 or above, and finite")
+        if not self.max_retry_after >= 0:
+            raise ConfigurationError("RetryPolicy: max_retry_after must be 0 or above")
 
 
 def next_delay(

@@ -50,7 +50,7 @@ def verify_asset(
     stored = _stored_sha256(asset)
     if stored is None:
         return Verified.NOT_PROVABLE
-    if stored != sha256:
+    if stored != sha256.lower():
         raise IntegrityError(
             f"asset {asset.id} has the SHA-256 {stored}, what was read has {sha256}: its content "
             "is wrong",

@@ -1,0 +1,257 @@
+"""The commands and their options, as typer reads them; what they do stands in modules of their own.
+
+Those modules are imported by the command that needs them: `--help` shouldn't wait for what it
+doesn't use, and the sandbox needs an extra that may be missing.
+"""
+
+# ruff: noqa: PLC0415 - see above
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from livepeer_async.cli.choices import RETRIES, Asked, Storage, UploadChoices
+from livepeer_async.cli.entry import need
+from livepeer_async.version import __version__
+from livepeer_async.waiting import READY_TIMEOUT
+
+ABOUT = """Upload videos to Livepeer Studio, and prove that they arrived.
+
+\b
+LIVEPEER_API_KEY   the key of the account; no option takes it, because
+                   command lines show in the list of processes
+LIVEPEER_BASE_URL  another server; https://livepeer.studio/api by default
+NO_COLOR           no colours, if it is set
+
+Try it without a key: livepeer-async demo
+"""
+STATUSES = """\b
+Exit status:
+  0    everything is ready
+  1    something failed: an upload, a file that can't be read, the
+       network, an asset that isn't there
+  2    the command can't work as it is written: an option, a missing
+       key, a base URL without a scheme, an extra that isn't installed
+  3    not authorised: the key is wrong or may not do this
+  130  interrupted with Ctrl-C
+"""
+
+app = typer.Typer(
+    help=ABOUT,
+    epilog=STATUSES,
+    add_completion=False,
+    no_args_is_help=True,
+    # Plain text: an error is one line, at any width, and help doesn't wait for rich.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+assets = typer.Typer(
+    help="Look at assets, wait for one, delete some.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(assets, name="assets")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one document per line.")]
+StorageOfSandbox = Annotated[
+    Storage,
+    typer.Option(help="How the sandbox stores: every byte, or like Livepeer with its quirks."),
+]
+AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
+
+
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if is_asked:
+        typer.echo(f"livepeer-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command(epilog=STATUSES)
+def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
+    ],
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the asset, with one FILE; else the file's name.")
+    ] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Upload to an embedded sandbox: a trial, no key.")
+    ] = False,
+    storage: Annotated[
+        Storage | None, typer.Option(help="How the sandbox stores, with --sandbox.")
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")
+    ] = False,
+    verify: Annotated[Asked, typer.Option(help="What to compare once an asset is ready.")] = "size",
+    concurrency: Annotated[int, typer.Option(min=1, help="Files at the same time.")] = 4,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait until an asset is ready.")
+    ] = READY_TIMEOUT,
+    retries: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Attempts to go on after the last progress, about a minute with 8. A server that "
+            "can't be reached at the very beginning is given up after 2.",
+        ),
+    ] = RETRIES,
+    json: AsJson = False,
+) -> None:
+    """Upload videos and wait until they are ready.
+
+    With --json a line for each file, as it ends: source, asset_id, playback_id, phase, size,
+    verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
+    """
+    from livepeer_async.cli.running import run
+    from livepeer_async.cli.upload import Batch
+
+    _check_upload(files, name=name, storage=storage, is_sandbox=sandbox)
+    choices = UploadChoices(
+        name=name,
+        storage=(storage or "file") if sandbox else None,
+        is_waited_for=not no_wait,
+        verify=None if verify == "none" else verify,
+        concurrency=concurrency,
+        timeout=timeout,
+        retries=retries,
+        is_json=json,
+    )
+    batch = Batch(files, choices)
+    run(batch.run, on_interrupt=batch.explain_interruption)
+
+
+@app.command()
+def demo(
+    *,
+    storage: StorageOfSandbox = "s3",
+    files: Annotated[int, typer.Option(min=1, max=16, help="Number of videos.")] = 4,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the videos and their folder.")] = False,
+) -> None:
+    """Show all of it against an embedded sandbox.
+
+    Makes videos, uploads them at once, loses a connection on the way, recovers, waits until they
+    are ready, and compares what arrived with what was sent. Nothing leaves this machine.
+    """
+    _need_sandbox("demo")
+    from livepeer_async.cli.demo import run_demo
+    from livepeer_async.cli.running import run
+
+    run(partial(run_demo, storage=storage, files=files, is_kept=keep))
+
+
+@app.command()
+def sandbox(
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+    ] = 0,
+    storage: StorageOfSandbox = "file",
+) -> None:
+    """Serve a sandbox until Ctrl-C, which ends it with exit status 0."""
+    _need_sandbox("sandbox")
+    from livepeer_async.cli.outcome import Status
+    from livepeer_async.cli.running import run
+    from livepeer_async.cli.serve import serve
+
+    run(
+        partial(serve, port=port, storage=storage),
+        on_interrupt=lambda: "the sandbox has ended",
+        interrupted=Status.OK,
+    )
+
+
+@assets.command("get")
+def get_asset(asset_id: AssetId, *, json: AsJson = False) -> None:
+    """Show an asset."""
+    from livepeer_async.cli.assets import get_asset
+    from livepeer_async.cli.running import run
+
+    run(partial(get_asset, asset_id, is_json=json))
+
+
+@assets.command("list")
+def list_assets(
+    *,
+    phase: Annotated[
+        str | None, typer.Option(help="Only those in this phase: uploading, ready, failed...")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most assets to show, newest first.")] = 50,
+    json: AsJson = False,
+) -> None:
+    """List assets, the newest first."""
+    from livepeer_async.cli.assets import list_assets
+    from livepeer_async.cli.running import run
+
+    run(partial(list_assets, phase=phase, limit=limit, is_json=json))
+
+
+@assets.command("wait")
+def wait_for_asset(
+    asset_id: AssetId,
+    *,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait at the most.")
+    ] = READY_TIMEOUT,
+    json: AsJson = False,
+) -> None:
+    """Wait until an asset is ready."""
+    from livepeer_async.cli.assets import wait_for_asset
+    from livepeer_async.cli.running import run
+
+    run(partial(wait_for_asset, asset_id, timeout=timeout, is_json=json))
+
+
+@assets.command("delete")
+def delete_assets(
+    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Delete assets for good; asks before, on a terminal."""
+    from livepeer_async.cli.assets import delete_assets, is_confirmed
+    from livepeer_async.cli.running import run
+
+    answer = True if yes else is_confirmed(len(asset_ids))
+    if answer is None:
+        raise typer.BadParameter("there is no terminal to ask on: say --yes to delete them")
+    if not answer:
+        typer.echo("nothing was deleted", err=True)
+        raise typer.Exit(1)
+    run(partial(delete_assets, asset_ids))
+
+
+def _check_upload(
+    files: list[str], *, name: str | None, storage: str | None, is_sandbox: bool
+) -> None:
+    from livepeer_async.cli.sources import STANDARD_INPUT, is_typed_by_hand
+
+    if name is not None and len(files) > 1:
+        raise typer.BadParameter("--name goes with one FILE: leave it out, and each has its own")
+    if storage is not None and not is_sandbox:
+        raise typer.BadParameter("--storage is the sandbox's: say --sandbox too")
+    if files.count(STANDARD_INPUT) > 1:
+        raise typer.BadParameter("standard input can be read once: say - once")
+    if STANDARD_INPUT in files and is_typed_by_hand():
+        raise typer.BadParameter("standard input is a terminal: pipe a video into it, or name FILE")
+    if is_sandbox:
+        _need_sandbox("--sandbox")
+
+
+def _need_sandbox(what: str) -> None:
+    need(what, "starlette", "uvicorn", extras="cli,sandbox")

@@ -1,0 +1,44 @@
+"""Chooses how progress is shown: bars on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from livepeer_async.cli.bars import show_bars
+from livepeer_async.cli.board import Board, Item
+from livepeer_async.cli.lines import show_lines
+from livepeer_async.cli.screen import messages
+
+
+class Display(Protocol):
+    """What shows progress."""
+
+    def changed(self, item: Item) -> None:
+        """Take note that an item has changed."""
+        ...
+
+    def note(self, sentence: str) -> None:
+        """Tell something beside the progress."""
+        ...
+
+
+@asynccontextmanager
+async def show(board: Board, *, is_json: bool = False) -> AsyncGenerator[Display]:
+    """Show the progress on standard error while the block runs.
+
+    Args:
+        board: what to show.
+        is_json: whether results go to standard output meanwhile; on one and the same terminal they
+            would get into the bars.
+    """
+    console = messages()
+    can_draw = console.is_terminal and not console.is_dumb_terminal
+    if can_draw and not (is_json and sys.stdout.isatty()):
+        with show_bars(board) as bars:
+            yield bars
+        return
+    async with show_lines(board) as lines:
+        yield lines

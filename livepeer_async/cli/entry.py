@@ -1,0 +1,48 @@
+"""The entry point: what has to be right before the first command can be read.
+
+In comes the command line; out comes an exit status. Nothing is imported here that an extra brings,
+so that a missing one ends in a sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from importlib.util import find_spec
+from typing import NoReturn
+
+USAGE = 2
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal's encoding can't show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    need("the command line", "typer", "rich", extras="cli")
+    try:
+        from livepeer_async.cli.app import app  # noqa: PLC0415 - the extra may be missing
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    app(prog_name="livepeer-async")
+    sys.exit(0)
+
+
+def need(what: str, *packages: str, extras: str) -> None:
+    """Exit with a sentence where a package is missing.
+
+    Args:
+        what: what needs them.
+        packages: names to import.
+        extras: what brings them.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        names = " and ".join(missing)
+        sys.stderr.write(
+            f"Error: {what} needs {names}, not installed here: "
+            f'pip install "livepeer-async[{extras}]"\n'
+        )
+        sys.exit(USAGE)

@@ -1,0 +1,93 @@
+"""How a command ended, for the eye as a table and for machines as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from livepeer_async.cli.board import Board, Item
+from livepeer_async.cli.choices import UploadChoices
+from livepeer_async.cli.outcome import describe
+from livepeer_async.cli.screen import output, say, say_error
+from livepeer_async.cli.table import print_rows
+from livepeer_async.cli.text import shorten, show_seconds, show_size
+from livepeer_async.errors import SourceError
+from livepeer_async.uploads.upload import UploadResult
+from livepeer_async.uploads.verify import Verified
+
+SHOWN_DIGITS = 8
+LONGEST_NAME = 60
+
+
+def result_line(item: Item) -> str:
+    """Write how an item ended as one line of JSON, in ASCII: any terminal or log can take it."""
+    result = item.result or UploadResult(source=item.argument)
+    asset, error = result.asset, result.error
+    return json.dumps(
+        {
+            "source": item.argument,
+            "asset_id": asset.id if asset else None,
+            "playback_id": asset.playback_id if asset else None,
+            "phase": asset.phase if asset else None,
+            "size": result.length,
+            "verified": str(result.verified) if result.verified else None,
+            "sha256": result.sha256,
+            "seconds": round(result.seconds, 3),
+            "attempts": result.attempts,
+            "error": error and {"type": type(error).__name__, "message": describe(error)},
+        }
+    )
+
+
+def document_line(document: Any) -> str:
+    """Write a document of the API as one line of JSON."""
+    return json.dumps(document)
+
+
+def print_results(board: Board, choices: UploadChoices) -> None:
+    """Print a table of what went well, and a sentence for each failure."""
+    done = [item for item in board.items if item.result and item.result.error is None]
+    if done:
+        headers = ["name", "asset ID", "playback ID", "size", *_headers_for(choices), "time"]
+        print_rows(output(), headers, [_row(item, choices) for item in done])
+    print_failures(board)
+
+
+def print_failures(board: Board) -> None:
+    """Print a sentence for each upload that failed."""
+    for item in board.items:
+        error = item.result.error if item.result else None
+        if error is not None:
+            # What is wrong with a source names it.
+            name = "" if isinstance(error, SourceError) else f"{shorten(item.name, LONGEST_NAME)}: "
+            say_error(f"{name}{describe(error)}")
+
+
+def print_summary(board: Board, now: float) -> None:
+    """Say in one line what was done, on standard error: it is no result."""
+    seconds = now - board.started
+    say(f"{board.summary()}, {show_size(board.sent)} in {show_seconds(seconds)}")
+
+
+def _headers_for(choices: UploadChoices) -> list[str]:
+    if not choices.is_waited_for:
+        return ["phase"]
+    return {"size": ["verified"], "hash": ["SHA-256"]}.get(choices.verify or "", [])
+
+
+def _row(item: Item, choices: UploadChoices) -> list[str]:
+    result = item.result or UploadResult(source=item.argument)
+    asset = result.asset
+    row = [item.name, *((asset.id, asset.playback_id or "") if asset else ("", ""))]
+    row.append(show_size(result.length or 0))
+    if not choices.is_waited_for:
+        row.append((asset and asset.phase) or "unknown")
+    elif choices.verify:
+        row.append(_tell_proof(result))
+    return [*row, show_seconds(result.seconds)]
+
+
+def _tell_proof(result: UploadResult) -> str:
+    if result.verified is Verified.HASH and result.sha256:
+        return f"{result.sha256[:SHOWN_DIGITS]}…"
+    return str(result.verified or "no")

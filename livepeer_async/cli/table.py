@@ -1,0 +1,55 @@
+"""Rows of facts on a screen: a table where it fits, else a block for each row.
+
+In come headers and cells, the name first; out come lines. IDs are never cut: somebody has to copy
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from livepeer_async.cli.text import clean, shorten
+
+GAP = 2
+# A name that is cut shorter than this can't be told from its neighbours.
+SHORTEST_NAME = 14
+LONGEST_NAME = 60
+NUMERIC = frozenset({"size", "time"})
+
+
+def print_rows(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows; the cells are cleaned, and the first of each is cut to what fits."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
+    room = console.width - sum(widths[1:]) - GAP * (len(headers) - 1)
+    name_width = min(widths[0], LONGEST_NAME, room)
+    if name_width >= min(widths[0], SHORTEST_NAME):
+        _print_table(console, headers, [[shorten(row[0], name_width), *row[1:]] for row in cells])
+        return
+    for row in cells:
+        print_facts(console, row[0], list(zip(headers[1:], row[1:], strict=True)))
+
+
+def print_facts(console: Console, name: str, facts: Sequence[tuple[str, str]]) -> None:
+    """Print a name, and below it facts, each with its label before it or, where narrow, above."""
+    console.print(Text(shorten(name, min(console.width, 2 * LONGEST_NAME)), style="bold"))
+    label_width = max(cell_len(label) for label, _ in facts) + GAP
+    for label, fact in facts:
+        is_narrow = GAP + label_width + cell_len(fact) > console.width
+        line = Text(" " * GAP).append(label.ljust(0 if is_narrow else label_width), style="dim")
+        line.append(f"\n{' ' * 2 * GAP}" if is_narrow else "").append(clean(fact))
+        console.print(line, soft_wrap=True)
+
+
+def _print_table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    for header in headers:
+        table.add_column(header, no_wrap=True, justify="right" if header in NUMERIC else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)

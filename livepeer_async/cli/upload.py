@@ -1,0 +1,114 @@
+"""`livepeer-async upload`: files to ready assets, with progress meanwhile, a report at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from livepeer_async.cli.board import Board, Item, Stage
+from livepeer_async.cli.choices import UploadChoices
+from livepeer_async.cli.display import Display, show
+from livepeer_async.cli.outcome import Status, status_of
+from livepeer_async.cli.report import print_results, print_summary, result_line
+from livepeer_async.cli.screen import emit
+from livepeer_async.cli.session import open_client
+from livepeer_async.cli.sources import STANDARD_INPUT, FilePath, StandardInput
+from livepeer_async.cli.text import count
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.scheduler import UploadJob
+from livepeer_async.uploads.source import source_name
+
+
+class Batch:
+    """The uploads of one command.
+
+    Args:
+        arguments: paths, and `-` for standard input.
+        choices: how.
+    """
+
+    def __init__(self, arguments: Sequence[str], choices: UploadChoices) -> None:
+        self._choices = choices
+        self._jobs: list[UploadJob] = []
+        self._items: dict[object, Item] = {}
+        for argument in arguments:
+            self._add(argument)
+        self.board = Board(list(self._items.values()))
+        self._display: Display | None = None
+
+    async def upload(self, client: AsyncLivepeer, display: Display) -> None:
+        """Upload all, and write a line of JSON for each that ends where that is wanted."""
+        self._display = display
+        self.board.started = time.monotonic()
+        choices = self._choices
+        uploading = client.upload_many(
+            self._jobs,
+            concurrency=choices.concurrency,
+            wait=choices.is_waited_for,
+            verify=choices.verify,
+            on_progress=self._follow,
+            ready_timeout=choices.timeout,
+        )
+        async with uploading as results:
+            async for result in results:
+                item = self._items[result.source]
+                item.end(result)
+                display.changed(item)
+                if choices.is_json:
+                    emit(result_line(item))
+        self.board.tick(time.monotonic())
+
+    async def run(self) -> Status:
+        """Open a client, upload all and report."""
+        choices = self._choices
+        opening = open_client(storage=choices.storage, retries=choices.retries)
+        async with opening as client, show(self.board, is_json=choices.is_json) as display:
+            await self.upload(client, display)
+        if not choices.is_json:
+            print_results(self.board, choices)
+        print_summary(self.board, time.monotonic())
+        return status_of(item.result.error for item in self.board.items if item.result)
+
+    def explain_interruption(self) -> str:
+        """Say what is where after Ctrl-C."""
+        if self._choices.storage is not None:
+            return "interrupted; what the embedded sandbox had is gone with it"
+        board = self.board
+        said = f"interrupted: {board.summary()}"
+        processing, uploading = board.count(Stage.PROCESSING), board.count(Stage.UPLOADING)
+        if processing:
+            said += (
+                f"; {count(processing, 'file')} arrived and will become ready: "
+                "livepeer-async assets list"
+            )
+        if uploading:
+            said += (
+                f"; {count(uploading, 'upload')} left unfinished: "
+                "livepeer-async assets list --phase uploading"
+            )
+        return said
+
+    def _add(self, argument: str) -> None:
+        source: FilePath | StandardInput
+        length: int | None = None
+        if argument == STANDARD_INPUT:
+            source = StandardInput(lambda read: self._read(source, read))
+        else:
+            source = FilePath(argument)
+            length = source.measure()
+        wanted = self._choices.name
+        self._jobs.append(UploadJob(source, wanted))
+        self._items[source] = Item(argument, wanted or source_name(source), length)
+
+    def _read(self, source: object, read: int) -> None:
+        self._items[source].read(read, time.monotonic())
+        self._tell(self._items[source])
+
+    def _follow(self, source: object, progress: Progress) -> None:
+        self._items[source].follow(progress, time.monotonic())
+        self._tell(self._items[source])
+
+    def _tell(self, item: Item) -> None:
+        if self._display is not None:
+            self._display.changed(item)

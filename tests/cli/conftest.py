@@ -1,0 +1,71 @@
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from cli.shell import environment
+from livepeer_async import AsyncLivepeer
+from livepeer_async.cli import main
+from livepeer_async.cli.clip import read_clip
+from livepeer_async.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def portal():
+    """An event loop for tests that aren't async."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture(scope="session")
+def open_sandbox(portal):
+    """Open a sandbox, in a hurry where nothing else is wanted."""
+    return lambda **options: portal.wrap_async_context_manager(
+        Sandbox(**{"waiting_seconds": 0, "processing_seconds": 0.1, **options})
+    )
+
+
+@pytest.fixture(scope="session")
+def upload_clip(portal):
+    """Upload the clip without a process, under each of these names."""
+
+    async def upload(sandbox, *names):
+        async with AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
+            return [(await livepeer.upload(read_clip(), name, wait=False)).id for name in names]
+
+    return partial(portal.call, upload)
+
+
+@pytest.fixture
+def sandbox(open_sandbox):
+    with open_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(read_clip())
+    return path
+
+
+@pytest.fixture
+def run_here(monkeypatch, capfd):
+    """Run a command in the tests' own process, where its start-up isn't paid for every time."""
+
+    def run(*arguments, sandbox=None, missing=(), **variables):
+        monkeypatch.setattr(sys, "argv", ["livepeer-async", *map(str, arguments)])
+        for name in missing:
+            monkeypatch.setitem(sys.modules, name, None)
+        for name in ("LIVEPEER_API_KEY", "LIVEPEER_BASE_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment(sandbox, **variables).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output, errors = (text.encode() for text in capfd.readouterr())
+        return subprocess.CompletedProcess(arguments, ended.value.code, output, errors)
+
+    return run

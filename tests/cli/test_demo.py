@@ -1,0 +1,81 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from cli.shell import Terminal, plain, run
+from livepeer_async.cli.witness import Content, Cut, Evidence, find_cut
+from livepeer_async.sandbox import SeenRequest
+
+CONTENT = Content(5, "ab")
+
+
+def test_the_demo_uploads_recovers_proves_it_and_leaves_nothing(tmp_path):
+    done = run("demo", TMPDIR=str(tmp_path))
+    said = done.stdout.decode()
+    assert done.returncode == 0
+    assert said.count("identical") == 5
+    assert "4 of 4 identical in size and SHA-256" in said
+    assert "connections cut: 1, recovered: 1" in said
+    assert "clip-34MiB.mp4: connection lost at byte " in done.stderr.decode()
+    assert "asked for the offset, went on at byte 8,388,608" in done.stderr.decode()
+    assert "clip-34MiB.mp4: interrupted, goes on from 8.0 MiB" in done.stderr.decode()
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_fits_a_narrow_terminal_and_keeps_what_it_made_if_told_to(tmp_path):
+    options = ("--storage", "file", "--files", "1", "--keep")
+    terminal = Terminal("demo", *options, columns=60, TMPDIR=str(tmp_path))
+    assert terminal.finish() == 0
+    lines = plain(terminal.screen).replace("\r", "\n").splitlines()
+    assert max(map(cell_len, lines)) <= 60
+    assert any("recovered: 1" in line for line in lines)
+    (folder,) = tmp_path.iterdir()
+    assert str(folder) in terminal.screen.replace("\r\n", "")
+    digest = hashlib.sha256((folder / "clip-34MiB.mp4").read_bytes()).hexdigest()
+    stored = [path for path in Path(folder, "stored").rglob("*") if path.is_file()]
+    assert digest in {hashlib.sha256(path.read_bytes()).hexdigest() for path in stored}
+
+
+@pytest.mark.parametrize(
+    "other", [Content(4, "ab"), Content(5, "cd"), Content(None, "ab"), Content(5, None)]
+)
+def test_a_witness_that_differs_or_doesnt_know_is_named(other):
+    evidence = Evidence({"the file": CONTENT, "the store": other})
+    assert not evidence.is_unanimous
+    assert len(evidence.differences()) == 2
+    assert not Evidence({"the file": other, "the store": CONTENT}).is_unanimous
+
+
+def test_witnesses_who_agree_have_no_differences():
+    evidence = Evidence({"the file": CONTENT, "the store": CONTENT})
+    assert evidence.is_unanimous
+    assert evidence.differences() == []
+
+
+def seen(at, method, *, path="/files/1", offset=None, **facts):
+    headers = {} if offset is None else {"upload-offset": str(offset)}
+    request = SeenRequest(
+        at=at, method=method, path=path, headers=headers, is_authorized=False, connection=1
+    )
+    for name, value in facts.items():
+        setattr(request, name, value)
+    return request
+
+
+def test_no_cut_is_seen_where_none_was():
+    assert find_cut([seen(1, "PATCH", offset=0, received=9, status=204, is_over=True)]) is None
+
+
+def test_a_cut_is_followed_to_the_next_patch_on_the_same_upload():
+    cut = seen(1, "PATCH", offset=8, received=5, fault="CutConnection", is_over=True)
+    requests = [cut, seen(2, "PATCH", path="/files/2", offset=3)]
+    assert find_cut(requests) == Cut(13, asked=False, went_on_at=None)
+    requests += [
+        seen(3, "HEAD", status=200),
+        seen(4, "PATCH", offset=8),
+        seen(5, "PATCH", offset=16),
+    ]
+    assert find_cut(requests) == Cut(13, asked=True, went_on_at=8)

@@ -1,0 +1,119 @@
+import sys
+import time
+
+import pytest
+
+from cli.shell import COMMAND, run
+from livepeer_async import __version__
+
+NOBODY = "http://127.0.0.1:9/api"
+
+
+def complaint(done):
+    """Give the one line on standard error; nothing else was said."""
+    assert done.stdout == b""
+    (line,) = done.stderr.decode().splitlines()
+    return line
+
+
+def test_version_and_help_end_well(run_here):
+    assert run_here("--version").stdout.decode() == f"livepeer-async {__version__}\n"
+    done = run_here("--help")
+    assert done.returncode == 0
+    assert "LIVEPEER_API_KEY" in done.stdout.decode()
+    assert "130  interrupted" in done.stdout.decode()
+
+
+def test_help_imports_neither_sandbox_nor_commands():
+    script = (
+        "import sys; from livepeer_async.cli.app import app\n"
+        "try: app(['upload', '--help'])\n"
+        "except SystemExit: pass\n"
+        "names = ('livepeer_async.sandbox', 'starlette', 'uvicorn', 'livepeer_async.cli.bars')\n"
+        "print([name for name in names if name in sys.modules])"
+    )
+    done = run(command=[sys.executable, "-c", script])
+    assert done.stdout.decode().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_it_says_how_to_install_it(missing, run_here):
+    done = run_here("upload", "x.mp4", "--sandbox", missing=[missing])
+    assert done.returncode == 2
+    assert 'pip install "livepeer-async[cli]"' in complaint(done)
+
+
+@pytest.mark.parametrize("arguments", [["demo"], ["sandbox"], ["upload", "x.mp4", "--sandbox"]])
+def test_without_the_sandbox_extra_it_says_how_to_install_it(arguments, run_here):
+    done = run_here(*arguments, missing=["starlette"])
+    assert done.returncode == 2
+    assert 'pip install "livepeer-async[cli,sandbox]"' in complaint(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["upload"], "FILE"),
+        (["upload", "x", "--verify", "md5"], "'size', 'hash', 'none'"),
+        (["upload", "x", "--concurrency", "0"], "--concurrency"),
+        (["upload", "x", "y", "--name", "z"], "--name goes with one FILE"),
+        (["upload", "x", "--storage", "s3"], "say --sandbox too"),
+        (["upload", "-", "-"], "say - once"),
+        (["upload", "x", "--api-key", "secret"], "--api-key"),
+        (["assets", "delete", "a1"], "say --yes"),
+    ],
+    ids=lambda it: " ".join(it) if isinstance(it, list) else "",
+)
+def test_a_command_line_that_cant_work_is_a_usage_error(arguments, said, run_here):
+    done = run_here(*arguments, LIVEPEER_API_KEY="k")
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert said in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "no API key: set LIVEPEER_API_KEY"),
+        ({"LIVEPEER_API_KEY": " "}, "no API key: set LIVEPEER_API_KEY"),
+        ({"LIVEPEER_API_KEY": "hush\nhush"}, "wanted the key alone on one line"),
+        ({"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": "livepeer.studio"}, "wanted http://"),
+    ],
+)
+def test_an_environment_that_cant_work_is_a_usage_error(variables, said, run_here):
+    done = run_here("upload", "x.mp4", **variables)
+    assert done.returncode == 2
+    assert said in complaint(done)
+    assert "hush" not in complaint(done)
+
+
+@pytest.mark.parametrize("arguments", [["upload", "x.mp4"], ["assets", "list"]])
+def test_a_wrong_key_is_not_authorised_and_not_shown(arguments, sandbox, run_here):
+    done = run_here(*arguments, sandbox=sandbox, LIVEPEER_API_KEY="wrong-key")
+    assert done.returncode == 3
+    assert "check LIVEPEER_API_KEY" in complaint(done)
+    assert "wrong-key" not in complaint(done)
+
+
+def test_a_suspended_user_is_not_authorised(sandbox, clip, run_here):
+    key = sandbox.add_user(is_suspended=True)
+    done = run_here("upload", clip, sandbox=sandbox, LIVEPEER_API_KEY=key)
+    assert done.returncode == 3
+    assert "user is suspended" in done.stderr.decode()
+
+
+def test_a_server_that_isnt_there_is_reported_soon():
+    began = time.monotonic()
+    done = run("upload", "x.mp4", LIVEPEER_API_KEY="k", LIVEPEER_BASE_URL=NOBODY)
+    assert time.monotonic() - began < 6
+    assert done.returncode == 1
+    assert "no connection to http://127.0.0.1:9/api" in complaint(done)
+
+
+def test_the_module_and_the_console_script_are_the_same():
+    script = "from livepeer_async.cli import main; main()"
+    as_script = run("assets", command=[sys.executable, "-c", script])
+    as_module = run("assets", command=COMMAND)
+    assert as_script.stderr == as_module.stderr
+    assert b"Usage: livepeer-async assets" in as_module.stderr

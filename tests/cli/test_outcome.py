@@ -1,0 +1,71 @@
+import pytest
+
+from livepeer_async import errors
+from livepeer_async.cli.outcome import Status, describe, status_of
+
+API = {"method": "GET", "url": "https://livepeer.studio/api/asset"}
+
+
+def api_error(kind, status):
+    return kind(status=status, errors=("it said so",), **API)
+
+
+def tus_error(**facts):
+    error = errors.UploadGone("the upload is lost")
+    for name, value in facts.items():
+        setattr(error, name, value)
+    return error
+
+
+def failed(*, is_retryable):
+    return errors.AssetFailed(
+        "asset a1 failed: no video track",
+        asset_id="a1",
+        error_message="no video track",
+        is_retryable=is_retryable,
+    )
+
+
+ERRORS = [
+    (errors.ConfigurationError("no"), 2, "no"),
+    (api_error(errors.NotAuthenticated, 401), 3, "check LIVEPEER_API_KEY"),
+    (api_error(errors.Forbidden, 403), 3, "a key in LIVEPEER_API_KEY that may do this"),
+    (api_error(errors.NotFound, 404), 1, "check the ID"),
+    (api_error(errors.TooManyRequests, 429), 1, "try again once"),
+    (api_error(errors.ServerError, 500), 1, "try again later"),
+    (api_error(errors.InvalidRequest, 422), 1, "it said so"),
+    (errors.ConnectFailed("no connection"), 1, "LIVEPEER_BASE_URL"),
+    (errors.TimedOut("nothing moved"), 1, "check the network"),
+    (errors.DecodeError("HTML", path="$"), 1, "https://livepeer.studio/api"),
+    (errors.SourceNotReadable("'x' can't be read", source="x"), 1, "check the path"),
+    (errors.SourceEmpty("x is empty", source="x"), 1, "copied or recorded"),
+    (errors.SourceChanged("x changed", source="x"), 1, "nothing writes to it"),
+    (errors.IntegrityError("wrong", asset_id="a1", wanted=1, found=2), 1, "assets delete a1"),
+    (tus_error(), 1, "upload the file again"),
+    (tus_error(asset_id="a1", upload_url="https://o/1"), 1, "assets delete a1"),
+    (errors.AssetTimeout("not yet", asset_id="a1"), 1, "livepeer-async assets wait a1"),
+    (errors.AssetDeleted("gone", asset_id="a1"), 1, "upload the file again"),
+    (failed(is_retryable=True), 1, "upload it again"),
+    (failed(is_retryable=False), 1, "plays as a video"),
+    (errors.SourceTooLarge("x is long", source="x", length=2, limit=1), 1, "split the video"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "advice"), ERRORS, ids=lambda it: type(it).__name__)
+def test_each_error_has_an_exit_status_and_says_what_to_do(error, status, advice):
+    assert status_of([error]) == status
+    assert str(error.args[0]) in describe(error)
+    assert advice in describe(error)
+    assert "\n" not in describe(error)
+
+
+def test_upload_urls_stay_out_of_sentences():
+    error = tus_error(asset_id="a1", upload_url="https://origin.example/files/secret")
+    assert "origin.example" not in describe(error)
+
+
+def test_a_key_that_is_refused_outranks_other_failures():
+    empty = errors.SourceEmpty("x is empty", source="x")
+    assert status_of([None, empty, api_error(errors.Forbidden, 403)]) is Status.NOT_AUTHORISED
+    assert status_of([None, empty]) is Status.FAILED
+    assert status_of([None, None]) is Status.OK

@@ -1,0 +1,201 @@
+import hashlib
+import json
+import os
+import stat
+
+import pytest
+
+from cli.shell import Terminal, plain, run
+from livepeer_async.cli.clip import read_clip, write_video
+from livepeer_async.sandbox import FailProcessing, Fault, On, WrongSize
+
+MIB = 1024 * 1024
+SHA256 = hashlib.sha256(read_clip()).hexdigest()
+HOSTILE = "a\nb \x1b]0;owned\x07\x1b[2J [bold]c[bold] :smile: 👩‍👩‍👧.mp4"
+
+
+def lines_of(output):
+    return output.decode().splitlines()
+
+
+def test_a_file_becomes_a_ready_asset_and_a_line_of_a_table(sandbox, clip):
+    done = run("upload", clip, sandbox=sandbox)
+    (asset,) = sandbox.assets
+    assert done.returncode == 0
+    assert (asset.name, asset.phase) == ("clip.mp4", "ready")
+    header, line = lines_of(done.stdout)
+    assert header.split()[0] == "name"
+    assert line.split()[:3] == ["clip.mp4", asset.id, asset.playback_id]
+    assert sandbox.stored_sha256(asset.playback_id) == SHA256
+
+
+def test_what_isnt_a_terminal_gets_lines_without_control_sequences(sandbox, clip):
+    done = run("upload", clip, sandbox=sandbox, FORCE_COLOR="1", COLUMNS="30")
+    said = lines_of(done.stderr)
+    assert said[0] == "clip.mp4: uploading 139.6 KiB"
+    assert said[-2].startswith("clip.mp4: ready after ")
+    assert said[-1].startswith("1 of 1 ready, 139.6 KiB in ")
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert b"\r" not in done.stdout + done.stderr
+
+
+def test_json_is_one_line_for_each_file_and_nothing_else(sandbox, clip, tmp_path):
+    missing = tmp_path / "missing.mp4"
+    done = run("upload", clip, missing, "--json", "--verify", "hash", sandbox=sandbox)
+    assert done.returncode == 1
+    results = {result["source"]: result for result in map(json.loads, lines_of(done.stdout))}
+    (asset,) = sandbox.assets
+    ready = results[str(clip)]
+    assert ready.pop("seconds") > 0
+    assert ready == {
+        "source": str(clip),
+        "asset_id": asset.id,
+        "playback_id": asset.playback_id,
+        "phase": "ready",
+        "size": clip.stat().st_size,
+        "verified": "hash",
+        "sha256": SHA256,
+        "attempts": 1,
+        "error": None,
+    }
+    failed = results[str(missing)]
+    assert failed["error"]["type"] == "SourceNotReadable"
+    assert "No such file" in failed["error"]["message"]
+    assert (failed["asset_id"], failed["sha256"], failed["attempts"]) == (None, None, 0)
+
+
+def test_each_source_that_fails_gets_a_sentence_and_stops_no_other(
+    sandbox, clip, tmp_path, run_here
+):
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    bad = [tmp_path / "missing.mp4", tmp_path, empty, "a\x01b.mp4"]
+    done = run_here("upload", *bad, clip, sandbox=sandbox)
+    assert done.returncode == 1
+    said = [line for line in lines_of(done.stderr) if line.startswith("Error: ")]
+    assert len(said) == 4
+    assert "No such file or directory; check the path" in said[0]
+    assert "is a directory" in said[1]
+    assert said[2].startswith("Error: empty.mp4 is empty")
+    assert [asset.phase for asset in sandbox.assets] == ["ready"]
+    assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_fails(sandbox, clip):
+    clip.chmod(stat.S_IWUSR)
+    done = run("upload", clip, sandbox=sandbox)
+    assert done.returncode == 1
+    assert "Permission denied" in done.stderr.decode()
+
+
+def test_the_same_file_twice_becomes_two_assets(sandbox, clip, run_here):
+    done = run_here("upload", clip, clip, sandbox=sandbox)
+    assert done.returncode == 0
+    assert len({asset.id for asset in sandbox.assets}) == 2
+    assert len(lines_of(done.stdout)) == 3
+
+
+def test_standard_input_is_uploaded_under_its_name(sandbox):
+    done = run("upload", "-", "--name", "talk", "--json", sandbox=sandbox, given=read_clip())
+    assert done.returncode == 0
+    (asset,) = sandbox.assets
+    assert asset.name == "talk"
+    assert json.loads(done.stdout)["source"] == "-"
+    assert sandbox.stored_sha256(asset.playback_id) == SHA256
+
+
+def test_a_long_standard_input_arrives_whole(sandbox, tmp_path):
+    write_video(tmp_path / "long.mp4", 20 * MIB, seed=1)
+    content = (tmp_path / "long.mp4").read_bytes()
+    done = run("upload", "-", "--json", "--verify", "hash", sandbox=sandbox, given=content)
+    result = json.loads(done.stdout)
+    assert (result["size"], result["verified"]) == (20 * MIB, "hash")
+    assert result["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_an_empty_standard_input_fails(sandbox):
+    done = run("upload", "-", sandbox=sandbox, given=b"")
+    assert done.returncode == 1
+    assert "stdin is empty" in done.stderr.decode()
+
+
+def test_standard_input_from_a_keyboard_is_a_usage_error():
+    terminal = Terminal("upload", "-", LIVEPEER_API_KEY="k")
+    assert terminal.finish() == 2
+    assert "pipe a video into it" in terminal.screen
+
+
+def test_the_embedded_sandbox_needs_no_key(clip, run_here):
+    done = run_here("upload", clip, "--sandbox", "--storage", "s3", "--no-wait", "--json")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert result["phase"] in {"waiting", "processing"}
+    assert result["verified"] is None
+
+
+def test_a_name_of_5000_characters_is_cut_for_the_eye_only(sandbox, clip, run_here):
+    done = run_here("upload", clip, "--name", "n" * 5000, sandbox=sandbox)
+    assert done.returncode == 0
+    assert sandbox.assets[0].name == "n" * 5000
+    assert max(map(len, lines_of(done.stdout + done.stderr))) < 200
+
+
+def test_a_hostile_name_breaks_neither_lines_nor_screens(sandbox, clip):
+    hostile = clip.rename(clip.parent / HOSTILE)
+    piped = run("upload", hostile, "--json", sandbox=sandbox)
+    assert piped.returncode == 0
+    assert b"\x1b" not in piped.stdout + piped.stderr
+    assert json.loads(piped.stdout)["source"] == str(hostile)
+    terminal = Terminal("upload", hostile, sandbox=sandbox, columns=160)
+    assert terminal.finish() == 0
+    assert "\x1b]0;" not in terminal.screen
+    assert "\x1b[2J" not in terminal.screen
+    assert "\na b �]0;owned��[2J [bold]c[bold] :smile: 👩👩👧.mp4  " in plain(terminal.screen)
+    assert {asset.name for asset in sandbox.assets} == {HOSTILE}
+
+
+def test_a_terminal_shows_bars_and_gets_its_cursor_back(sandbox, clip):
+    terminal = Terminal("upload", clip, "--verify", "hash", sandbox=sandbox)
+    assert terminal.finish() == 0
+    assert "━━━" in terminal.screen
+    assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
+    assert "1 of 1 ready" in plain(terminal.screen)
+    assert f"{SHA256[:8]}…" in terminal.screen
+
+
+def test_no_color_leaves_the_bars_without_colours(sandbox, clip):
+    terminal = Terminal("upload", clip, sandbox=sandbox, NO_COLOR="1")
+    assert terminal.finish() == 0
+    assert "━━━" in terminal.screen
+    assert "\x1b[3" not in terminal.screen
+
+
+def test_a_terminal_without_abilities_gets_lines(sandbox, clip):
+    terminal = Terminal("upload", clip, sandbox=sandbox, TERM="dumb")
+    assert terminal.finish() == 0
+    assert "clip.mp4: ready after " in terminal.screen
+    assert "\x1b" not in terminal.screen
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (WrongSize(by=-1), "its content is wrong; delete the asset (livepeer-async assets delete "),
+        (FailProcessing("no video track"), "no video track; check that the file plays"),
+    ],
+)
+def test_an_asset_that_isnt_right_is_a_failure(open_sandbox, clip, action, said, run_here):
+    with open_sandbox(faults=[Fault(On(), action)]) as sandbox:
+        done = run_here("upload", clip, sandbox=sandbox)
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert said in done.stderr.decode()
+
+
+def test_an_asset_that_isnt_ready_in_time_says_how_to_go_on(open_sandbox, clip, run_here):
+    with open_sandbox(processing_seconds=60) as sandbox:
+        done = run_here("upload", clip, "--timeout", "0.3", sandbox=sandbox)
+        (asset,) = sandbox.assets
+    assert done.returncode == 1
+    assert f"livepeer-async assets wait {asset.id}" in done.stderr.decode()

@@ -1,0 +1,69 @@
+"""What is installed: its dependencies, its files, and that it works without any extra."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+import livepeer_async
+
+BLOCKED = "import sys; [sys.modules.__setitem__(name, None) for name in {!r}]; {}"
+EXTRAS = ["rich", "starlette", "typer", "uvicorn"]
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_base_needs_four_packages():
+    needed = importlib.metadata.requires("livepeer-async")
+    base = {re.split(r"[^\w-]", line)[0] for line in needed if "extra ==" not in line}
+    assert base == {"httpx", "anyio", "msgspec", "aiofiles"}
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert livepeer_async.__version__ == importlib.metadata.version("livepeer-async")
+
+
+def test_it_is_typed_and_brings_its_video():
+    files = resources.files("livepeer_async")
+    assert (files / "py.typed").is_file()
+    clip = (files / "cli" / "clip.mp4").read_bytes()
+    assert clip[4:8] == b"ftyp"
+    assert len(clip) <= 200_000
+
+
+def test_it_is_imported_without_any_extra():
+    done = run(BLOCKED.format(EXTRAS, "import livepeer_async, livepeer_async.tus"))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_the_sandbox_says_which_extra_is_missing(missing):
+    done = run(BLOCKED.format([missing], "import livepeer_async.sandbox"))
+    assert done.returncode == 1
+    assert 'pip install "livepeer-async[sandbox]"' in done.stderr
+
+
+def test_an_upload_works_on_uvloop():
+    pytest.importorskip("uvloop", reason="uvloop has no wheel for this platform")
+    code = """
+import uvloop
+from livepeer_async import AsyncLivepeer
+from livepeer_async.sandbox import Sandbox
+
+async def main():
+    async with Sandbox() as sandbox:
+        async with AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
+            asset = await livepeer.upload(bytes(9_000_000), "x")
+            print(sandbox.stored(asset.playback_id).read_bytes() == bytes(9_000_000))
+
+uvloop.run(main())
+"""
+    done = run(code)
+    assert done.stdout == "True\n", done.stderr

@@ -1,0 +1,422 @@
+"""The core against model servers: whatever happens on the way, right bytes or a typed end.
+
+Hypothesis plays the network, the clock and the one who kills the process. The last tests switch
+the rules for Livepeer off, to show that the same machine then finds what they are there for.
+"""
+
+import msgspec
+import pytest
+from hypothesis import Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from livepeer_async.errors import IllegalMove, ProtocolError
+from livepeer_async.messages import Response
+from livepeer_async.tus import ChunkAccepted, Command, Created, ServerLimits, State, TusUpload
+from tus.servers import (
+    ENDPOINT,
+    HOST,
+    Answer,
+    Cut,
+    Garble,
+    LoseAnswer,
+    PlainStore,
+    S3Store,
+    Short,
+    Unreached,
+    body_of,
+    serve,
+)
+
+PART = 8
+LIVEPEER = ServerLimits(
+    align=PART,
+    tail_alone=True,
+    first_chunk=PART,
+    max_chunk=4 * PART,
+    settle=1.0,
+    with_creation=PART,
+    creates_once=True,
+)
+LONGEST = 10 * PART + 3
+# What a driver does, without its waits: it gives up after so many setbacks.
+BUDGET = 8
+# Of a doubt's requests one is no setback: the first of two HEADs.
+MOST_MOVES = 3 * (BUDGET + 2)
+
+SECONDS = st.sampled_from([0.0, 0.001, 0.5, 3.0, 40.0])
+PASSING = [
+    Answer(408),
+    Answer(409),
+    Answer(423),
+    Answer(429, {"retry-after": "7"}),
+    Answer(500),
+    Answer(502, {}, b"<html>"),
+    Answer(503, {"retry-after": "1"}),
+    Answer(400, {}, b"ERR_UPLOAD_INTERRUPTED: upload has been interrupted\n"),
+]
+FINAL = [Answer(301), Answer(400), Answer(403), Answer(404), Answer(410), Answer(413)]
+SENSELESS = [None, "", "12x", "-1", "1e3", "9" * 30, str(2**63), "٣"]
+FAULTS = st.one_of(
+    st.none(),
+    st.just(Unreached()),
+    st.builds(Cut, st.integers(0, 4 * PART)),
+    st.just(LoseAnswer()),
+    st.builds(Short, st.integers(0, 4 * PART)),
+    st.sampled_from(PASSING + FINAL),
+    st.builds(Garble, st.sampled_from(SENSELESS)),
+)
+
+
+def content_of(length):
+    """Make bytes of which no two parts are equal."""
+    return bytes((7 * position + position // 256) % 256 for position in range(length))
+
+
+def is_offset(headers):
+    value = headers.get("upload-offset", "")
+    return value not in SENSELESS
+
+
+class CoreMachine(RuleBasedStateMachine):
+    """One upload, its server and all that comes between them."""
+
+    limits = ServerLimits(first_chunk=PART, max_chunk=4 * PART)
+    may_defer = True
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.store = None
+        self.core = None
+        self.ended = ""
+        self.is_excused = False
+        self.is_tainted = False
+        self.moves = 0
+        self.furthest = 0
+        self.heads = []
+        self.is_settled = True
+
+    def make_store(self):
+        return PlainStore()
+
+    @initialize(length=st.integers(1, LONGEST), deferred=st.booleans(), creation=st.booleans())
+    def begin(self, length, deferred, creation):
+        self.content = content_of(length)
+        self.is_deferred = deferred and self.may_defer
+        if creation and not self.is_deferred:
+            self.limits = msgspec.structs.replace(self.limits, with_creation=PART)
+        self.store = self.make_store()
+        self.core = self.make_core(endpoint=ENDPOINT)
+
+    def make_core(self, **where):
+        self.heads, self.is_settled, self.moves = [], "endpoint" in where, 0
+        self.furthest = 0
+        length = None if self.is_deferred else len(self.content)
+        return TusUpload(length=length, limits=self.limits, **where)
+
+    @property
+    def is_running(self):
+        return self.core is not None and not self.ended and not self.core.is_over
+
+    @precondition(lambda self: self.is_running)
+    @rule(fault=FAULTS, late=st.sampled_from([0.0, 0.5, 1.9]), seconds=SECONDS)
+    def exchange(self, fault, late, seconds):
+        self.step(fault, late=late, seconds=seconds)
+
+    @precondition(lambda self: self.is_running)
+    @rule(count=st.integers(1, 4))
+    def go_well(self, count):
+        for _ in range(count):
+            if self.is_running:
+                self.step(None)
+
+    @precondition(lambda self: self.is_running and self.core.upload_url)
+    @rule(fault=FAULTS, late=st.sampled_from([0.0, 0.5, 1.9]), is_sent=st.booleans())
+    def kill_and_resume(self, fault, late, is_sent):
+        """Kill the process, before or while a request is in flight, and begin anew from the URL."""
+        if is_sent:
+            move = self.next_move()
+            self.now += move.wait
+            self.excuse(fault, move)
+            self.send(move, fault, late)
+        self.core = self.make_core(upload_url=self.core.upload_url)
+        self.is_tainted |= bool(getattr(self.store, "aside", b""))
+
+    @rule(eighths=st.integers(0, 40))
+    def let_time_pass(self, eighths):
+        self.now += eighths / 8
+
+    @precondition(lambda self: self.is_running)
+    @rule()
+    def ask_for_two_at_once(self):
+        """A request in flight forbids every other, and the refusal changes nothing."""
+        move = self.next_move()
+        self.now += move.wait
+        before = msgspec.structs.asdict(move), dict(vars(self.core))
+        for ask in (self.core.next_move, self.core.nudge, self.core.terminate):
+            with pytest.raises(IllegalMove):
+                ask()
+        assert before == (msgspec.structs.asdict(move), dict(vars(self.core)))
+        self.finish(move, None, 0.0, 0.0)
+
+    def step(self, fault, *, late=0.0, seconds=0.5):
+        move = self.next_move()
+        self.now += move.wait
+        self.finish(move, fault, late, seconds)
+
+    def next_move(self):
+        core = self.core
+        available = None
+        if core.state is State.TRANSFERRING and core.length is None:
+            available = min(core.plan(), len(self.content) - core.offset)
+            if core.offset + available == len(self.content):
+                core.declare_length(len(self.content))
+        return core.next_move(available=available)
+
+    def finish(self, move, fault, late, seconds):
+        self.moves += 1
+        self.check(move)
+        self.excuse(fault, move)
+        answer = self.send(move, fault, late)
+        note(f"{self.now}: {move.command} {move.request.content} {fault} -> {answer}")
+        try:
+            if answer is None:
+                event = self.core.interrupt("cut", untouched=isinstance(fault, Unreached))
+            else:
+                event = self.core.receive(answer, seconds=seconds)
+        except ProtocolError as error:
+            self.ended = repr(error)
+            return
+        self.follow(move, answer, event)
+        if self.core.setbacks > BUDGET:
+            self.ended = "retries exhausted"
+
+    def send(self, move, fault, late):
+        body = body_of(move.request, self.content)
+        return serve(self.store, move.request, body, now=self.now, fault=fault, late=late)
+
+    def check(self, move):
+        """Check a request before it leaves."""
+        span = move.request.content
+        if move.command is Command.SEND_CHUNK:
+            assert self.is_settled, "a chunk after a doubt that wasn't settled"
+            assert span.start == self.core.offset
+            assert span.stop <= len(self.content)
+            assert span.size or span.stop == len(self.content)
+
+    def follow(self, move, answer, event):
+        """Keep account of the doubts: after one, two equal answers are wanted."""
+        if isinstance(event, ChunkAccepted | Created):
+            self.is_settled = True
+        elif move.command is Command.ASK_OFFSET:
+            if answer is not None and answer.is_success and is_offset(answer.headers):
+                self.heads.append((self.now, answer.headers["upload-offset"]))
+            self.is_settled = self.has_settled()
+        else:
+            self.heads, self.is_settled = [], False
+        if self.core.offset > self.furthest:
+            self.furthest, self.moves = self.core.offset, 0
+
+    def has_settled(self):
+        if not self.limits.settle:
+            return bool(self.heads)
+        (*_, first, second) = [(0, None), (0, None), *self.heads]
+        return first[1] == second[1] and second[0] - first[0] >= self.limits.settle
+
+    def excuse(self, fault, move):
+        """Note whether the upload may be lost by this fault."""
+        if isinstance(fault, Answer) and fault.status in {404, 410}:
+            self.is_excused |= move.command is not Command.CREATE
+
+    @invariant()
+    def it_makes_progress_or_ends(self):
+        assert self.moves <= MOST_MOVES
+
+    @invariant()
+    def it_is_lost_for_a_reason_only(self):
+        if self.core is not None and self.core.state is State.GONE:
+            assert self.core.why
+            assert self.is_excused, f"lost for no reason: {self.core.why}"
+
+    @invariant()
+    def what_is_complete_is_right(self):
+        if self.core is not None and self.core.state is State.COMPLETE:
+            assert self.is_stored_exactly(), "wrong bytes"
+
+    def is_stored_exactly(self):
+        path = self.core.upload_url.removeprefix(HOST)
+        return self.store.stored(path) == self.content
+
+    def teardown(self):
+        """Let all go well from here on: the upload ends."""
+        for _ in range(4 * LONGEST):
+            if not self.is_running:
+                break
+            self.step(None)
+            self.it_makes_progress_or_ends()
+        assert not self.is_running
+        self.it_is_lost_for_a_reason_only()
+        self.what_is_complete_is_right()
+        super().teardown()
+
+
+class PlainMachine(CoreMachine):
+    """A server that follows the specification, on a machine that may crash."""
+
+    @precondition(lambda self: self.is_running and self.core.upload_url)
+    @rule(count=st.integers(1, LONGEST))
+    def lose_what_was_not_on_disk(self, count):
+        self.store.forget(self.core.upload_url.removeprefix(HOST), count)
+
+    @precondition(lambda self: self.is_running and self.core.state is State.OFFSET_UNKNOWN)
+    @precondition(lambda self: not self.is_deferred)
+    @rule(beyond=st.integers(1, 5))
+    def claim_too_much(self, beyond):
+        """Another upload answers, or a server that miscounts."""
+        self.is_excused = True
+        self.step(Garble(str(len(self.content) + beyond)))
+
+
+class S3Machine(CoreMachine):
+    """Studio's wiring."""
+
+    limits = LIVEPEER
+    may_defer = False
+
+    def make_store(self):
+        return S3Store(part=PART)
+
+    def check(self, move):
+        super().check(move)
+        span = move.request.content
+        if move.command is Command.SEND_CHUNK:
+            is_tail = span.stop == len(self.content) and span.size < PART
+            assert span.size % PART == 0 or is_tail, "a chunk that isn't aligned"
+        if move.command is Command.CREATE:
+            assert not self.store.creations, "a creation was repeated"
+
+    def excuse(self, fault, move):
+        super().excuse(fault, move)
+        is_creation = move.command is Command.CREATE
+        if isinstance(fault, Cut | LoseAnswer) or (
+            isinstance(fault, Answer) and fault.status not in {425, 429}
+        ):
+            self.is_excused |= is_creation
+        if isinstance(fault, Short | Garble):
+            # A piece that is put aside; a creation whose answer can't be used.
+            is_aside = isinstance(fault, Short) and fault.taken % PART
+            self.is_excused |= is_creation or bool(is_aside)
+
+    def is_stored_exactly(self):
+        """An asset that doesn't leave `uploading` gets an empty PATCH, as the engine does."""
+        if self.store.is_open:
+            request = TusUpload.nudge(self.core).request
+            self.core.receive(serve(self.store, request, b"", now=self.now + 60))
+        return super().is_stored_exactly()
+
+    @invariant()
+    def what_is_complete_is_right(self):
+        """A new process can't know that a piece was put aside: the length then tells."""
+        is_complete = self.core is not None and self.core.state is State.COMPLETE
+        if self.is_tainted and is_complete and not self.is_stored_exactly():
+            assert len(self.store.stored("")) != len(self.content)
+            return
+        super().what_is_complete_is_right()
+
+    @precondition(lambda self: self.is_running and self.core.state is State.OFFSET_UNKNOWN)
+    @rule(older=st.integers(0, 10))
+    def ask_a_process_that_lags(self, older):
+        """A process that sees less than the others do."""
+        path = self.core.upload_url.removeprefix(HOST)
+        seen = min(older * PART, self.store.offset(path, self.now))
+        self.is_excused = True
+        self.step(Garble(str(seen)))
+
+
+class CarelessMachine(S3Machine):
+    """What a general tus client does on this server."""
+
+    limits = ServerLimits(first_chunk=PART + 2, max_chunk=PART + 2)
+
+    def check(self, move):
+        CoreMachine.check(self, move)
+
+
+class UnsettledMachine(S3Machine):
+    """A client that aligns its chunks, but believes the first answer to HEAD."""
+
+    limits = msgspec.structs.replace(LIVEPEER, settle=0.0)
+
+    def excuse(self, fault, move):
+        self.is_excused = True
+
+
+TestPlainServer = PlainMachine.TestCase
+TestStudiosServer = S3Machine.TestCase
+
+
+# One finding is enough, and nobody reads it.
+UNTIL_ONE = settings(
+    max_examples=5_000,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+)
+
+
+@pytest.mark.parametrize("machine", [CarelessMachine, UnsettledMachine])
+def test_machine_finds_what_the_rules_prevent(machine):
+    with pytest.raises(AssertionError, match="wrong bytes"):
+        run_state_machine_as_test(machine, settings=UNTIL_ONE)
+
+
+def carry(limits, length, *, budget=BUDGET):
+    """Upload over a network without faults; give the store, the core and the requests."""
+    content, store, now, requests = content_of(length), S3Store(part=PART), 0.0, []
+    core = TusUpload(endpoint=ENDPOINT, length=length, limits=limits)
+    while not core.is_over and core.setbacks <= budget:
+        move = core.next_move()
+        now += move.wait
+        requests.append(move.request)
+        answer = serve(store, move.request, body_of(move.request, content), now=now)
+        assert isinstance(answer, Response)
+        core.receive(answer)
+    return store, core, requests
+
+
+@pytest.mark.parametrize("length", range(1, LONGEST))
+def test_upload_without_faults_is_right_on_studios_server(length):
+    store, core, requests = carry(LIVEPEER, length)
+    assert core.state is State.COMPLETE
+    assert store.stored("") == content_of(length)
+    assert len(requests) == 1 if length <= PART else "HEAD" not in {r.method for r in requests}
+
+
+@pytest.mark.parametrize("chunk", [10, 12])
+def test_chunks_above_a_part_store_wrong_bytes_where_the_rules_are_off(chunk):
+    store, core, _ = carry(ServerLimits(first_chunk=chunk, max_chunk=chunk), 20)
+    assert core.state is State.COMPLETE
+    assert store.stored("") != content_of(20)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4])
+def test_chunks_below_a_part_never_finish_where_the_rules_are_off(chunk):
+    _, core, requests = carry(ServerLimits(first_chunk=chunk, max_chunk=chunk), 20, budget=50)
+    assert not core.is_over
+    assert len(requests) > 100
+
+
+def test_rest_inside_the_last_chunk_is_lost_where_it_has_no_chunk_of_its_own():
+    limits = msgspec.structs.replace(LIVEPEER, tail_alone=False, first_chunk=4 * PART)
+    store, core, _ = carry(limits, 3 * PART + 2)
+    assert core.state is State.COMPLETE
+    assert len(store.stored("")) == 3 * PART

@@ -1,0 +1,79 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livepeer_async.errors import IntegrityError
+from livepeer_async.models import Asset, AssetHash
+from livepeer_async.uploads.verify import Verified, verify_asset
+
+CONTENT = b"0123456789"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+OTHER = hashlib.sha256(b"other").hexdigest()
+
+
+def asset(size=10, **hashes):
+    entries = tuple(AssetHash(hash=value, algorithm=name) for name, value in hashes.items())
+    return Asset(id="a1", size=size, hash=entries or None)
+
+
+@pytest.mark.parametrize(
+    ("found", "sha256", "verified"),
+    [
+        (asset(), None, Verified.SIZE),
+        (asset(size=None), None, Verified.NOT_PROVABLE),
+        (asset(size=0), None, Verified.NOT_PROVABLE),
+        (asset(sha256=SHA256), None, Verified.SIZE),
+        (asset(sha256=SHA256), SHA256, Verified.HASH),
+        (asset(sha256=SHA256.upper()), SHA256, Verified.HASH),
+        (asset(sha256=SHA256), SHA256.upper(), Verified.HASH),
+        (asset(**{"SHA-256": SHA256}), SHA256, Verified.HASH),
+        (asset(md5="x", sha256=SHA256), SHA256, Verified.HASH),
+        (asset(size=None, sha256=SHA256), SHA256, Verified.HASH),
+        (asset(), SHA256, Verified.NOT_PROVABLE),
+        (asset(md5="x"), SHA256, Verified.NOT_PROVABLE),
+        (asset(sha256=None), SHA256, Verified.NOT_PROVABLE),
+        (asset(sha256=""), SHA256, Verified.NOT_PROVABLE),
+        (Asset(id="a1", hash=(AssetHash(hash=SHA256),)), SHA256, Verified.NOT_PROVABLE),
+    ],
+)
+def test_proof_goes_as_far_as_the_asset_tells(found, sha256, verified):
+    assert verify_asset(found, length=10, sha256=sha256) is verified
+
+
+@pytest.mark.parametrize("sha256", [None, SHA256])
+@pytest.mark.parametrize("size", [1, 9, 11, 2**40])
+def test_other_size_is_wrong_content(size, sha256):
+    with pytest.raises(IntegrityError, match=f"asset a1 has {size} bytes, 10 were read") as caught:
+        verify_asset(asset(size=size, sha256=SHA256), length=10, sha256=sha256)
+    error = caught.value
+    assert (error.asset_id, error.wanted, error.found) == ("a1", 10, size)
+
+
+def test_other_hash_of_the_same_size_is_wrong_content():
+    with pytest.raises(
+        IntegrityError, match=f"SHA-256 {OTHER}, what was read has {SHA256}"
+    ) as caught:
+        verify_asset(asset(sha256=OTHER), length=10, sha256=SHA256)
+    error = caught.value
+    assert (error.asset_id, error.wanted, error.found) == ("a1", SHA256, OTHER)
+
+
+def test_what_the_server_decrypts_proves_nothing():
+    found = asset(size=9, sha256=OTHER)
+    verified = verify_asset(found, length=10, sha256=SHA256, is_encrypted=True)
+    assert verified is Verified.NOT_PROVABLE
+
+
+@given(st.none() | st.integers(0, 20), st.integers(1, 20), st.booleans(), st.booleans())
+def test_what_is_called_verified_is_the_same(size, length, has_hash, is_same):
+    found = asset(size=size, **({"sha256": SHA256 if is_same else OTHER} if has_hash else {}))
+    try:
+        verified = verify_asset(found, length=length, sha256=SHA256)
+    except IntegrityError:
+        assert (size and size != length) or not is_same
+        return
+    assert not size or size == length
+    assert (verified is Verified.HASH) == has_hash
+    assert is_same or not has_hash
