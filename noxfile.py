@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Quick refusals first; a missing interpreter is skipped, also where CI=true would make it an error,
 # and never downloaded.
-nox.options.sessions = ["lint", "types", "architecture", "lowest", "tests", "peers"]
+nox.options.sessions = ["lint", "types", "architecture", "pure", "lowest", "tests", "peers"]
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 
@@ -32,6 +32,16 @@ ROOT: Final = Path(__file__).parent
 PROJECT: Final = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 
+# The tests of the floors that do no I/O; they are quick, also where coverage is measured.
+PURE_TESTS: Final = (
+    "api",
+    "models",
+    "test_messages.py",
+    "test_polling.py",
+    "tus",
+    "uploads/test_retry.py",
+    "uploads/test_verify.py",
+)
 MAX_FILE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 45
 NODE_NEEDED: Final = (20, 19)  # by @tus/server 2
@@ -53,7 +63,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types with mypy and pyright, both strict."""
-    session.install(*group("types"), *group("test"), "nox", *requirements())
+    session.install(*group("types"), "nox", *requirements())
     if not has_node():
         session.install("pyright[nodejs]")
     session.run("mypy")
@@ -99,20 +109,41 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Test the installed wheel; the first Python measures the coverage."""
-    install_wheel(session, *group("test"))
-    if session.python != PYTHONS[0]:
-        run_pytest(session)
-        return
-    measured = Path(session.create_tmp()).resolve() / "coverage"
-    env = {"COVERAGE_FILE": str(measured)}
-    config = f"--cov-config={ROOT / 'pyproject.toml'}"
-    run_pytest(session, "--cov", config, "--cov-report=", env=env)
-    session.run("coverage", "report", env=env)
+    """Test the installed wheel."""
+    install_wheel(session, *group("test"), *group("fork"))
+    run_pytest(session)
+
+
+@nox.session
+def pure(session: nox.Session) -> None:
+    """Check that the tests of the floors without I/O reach every branch there."""
+    install_wheel(session, *group("test"), *group("fork"))
+    env = measure(session, *(str(ROOT / "tests" / name) for name in PURE_TESTS))
     session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
 
 
-def run_pytest(session: nox.Session, *args: str, env: dict[str, str] | None = None) -> None:
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure which branches of the package the whole suite reaches; not run by default."""
+    install_wheel(session, *group("test"), *group("fork"))
+    env = measure(session)
+    session.run("coverage", "report", env=env)
+
+
+def measure(session: nox.Session, *tests: str) -> dict[str, str]:
+    """Run tests under coverage; give the environment in which their report can be asked for."""
+    env = {"COVERAGE_FILE": str(Path(session.create_tmp()).resolve() / "coverage")}
+    config = f"--cov-config={ROOT / 'pyproject.toml'}"
+    run_pytest(session, "--cov", config, "--cov-report=", tests=tests, env=env)
+    return env
+
+
+def run_pytest(
+    session: nox.Session,
+    *args: str,
+    tests: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
+) -> None:
     """Run pytest on the tests and on the examples in the docstrings of the installed package.
 
     It runs in a folder of its own, so that the checkout is nowhere on the path of imports. What
@@ -127,10 +158,7 @@ def run_pytest(session: nox.Session, *args: str, env: dict[str, str] | None = No
             "--numprocesses=auto",
             *args,
             *session.posargs,
-            "--doctest-modules",
-            "--pyargs",
-            "livepeer_async",
-            str(ROOT / "tests"),
+            *(tests or ["--doctest-modules", "--pyargs", "livepeer_async", str(ROOT / "tests")]),
             env=env,
         )
 

@@ -1,11 +1,10 @@
 """Each call of the public surface against the sandbox, as a user writes it."""
 
 import anyio
-import httpx
-import httpx2
 import pytest
 
 import livepeer_async
+from libraries import LIBRARIES
 from livepeer_async import AssetPatch, AsyncLivepeer, NewAsset, Timeouts, UploadJob, errors, models
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, LoseAnswer, On, Sandbox
 from studio import PART, QUICK, content, is_stored, studio
@@ -26,7 +25,7 @@ async def test_the_ten_lines_of_the_readme_work(tmp_path, monkeypatch):
         assert is_stored(sandbox, asset, content(1000))
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize("library", LIBRARIES)
 async def test_a_client_that_was_handed_in_is_used_and_left_open(library):
     async with library.AsyncClient() as http_client:
         async with studio(client={"http_client": http_client}) as (sandbox, livepeer):

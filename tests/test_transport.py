@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import anyio
 import httpx
-import httpx2
 import pytest
 
+from libraries import LIBRARIES
 from livepeer_async import errors
 from livepeer_async.messages import Request, Span
 from livepeer_async.transport import Timeouts, Transport
@@ -67,7 +67,7 @@ async def exchange(answer, request=None, body=None, **options):
         return await transport.send(asked, blocks=body), heads
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize("library", LIBRARIES)
 async def test_an_answer_comes_whole_with_lower_case_headers(library):
     async with library.AsyncClient() as client:
         response, heads = await exchange(saying(OK), http_client=client)

@@ -58,6 +58,14 @@ StorageOfSandbox = Annotated[
     Storage,
     typer.Option(help="How the sandbox stores: every byte, or like Livepeer with its quirks."),
 ]
+Retries = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Attempts to go on after the last progress, about a minute with 8. A server that "
+        "can't be reached at the very beginning is given up after 2.",
+    ),
+]
 AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
 
@@ -103,14 +111,7 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds to wait until an asset is ready.")
     ] = READY_TIMEOUT,
-    retries: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Attempts to go on after the last progress, about a minute with 8. A server that "
-            "can't be reached at the very beginning is given up after 2.",
-        ),
-    ] = RETRIES,
+    retries: Retries = RETRIES,
     json: AsJson = False,
 ) -> None:
     """Upload videos and wait until they are ready.

@@ -112,6 +112,8 @@ class TusUpload:
         self._held = 0
         self._furthest = -1
         self._last_answer: int | None = None
+        # After a doubt one small chunk is sent, and looked at, before more is: see `_move_to`.
+        self._is_probing = self.limits.align > 1 and endpoint is None
         self._planned = 0
         self._rate: float | None = None
 
@@ -128,7 +130,8 @@ class TusUpload:
     def plan(self) -> int:
         """Say how many bytes the next chunk would have at the most."""
         remaining = None if self.length is None else self.length - self.offset
-        return plan_chunk(self.limits, remaining=remaining, previous=self._planned, rate=self._rate)
+        previous = 0 if self._is_probing else self._planned
+        return plan_chunk(self.limits, remaining=remaining, previous=previous, rate=self._rate)
 
     def declare_length(self, length: int) -> None:
         """Name the length that was deferred; it travels with the next chunk.
@@ -244,9 +247,7 @@ class TusUpload:
     def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Move:
         self._check_legal(command)
         self._in_flight = move = Move(command, request, wait)
-        if isinstance(request.content, Span):
-            self._reach = max(self._reach, request.content.stop)
-            self._planned = request.content.size or self._planned
+        self._planned = _span_of(request).size or self._planned
         return move
 
     def _check_legal(self, command: Command) -> None:
@@ -273,11 +274,11 @@ class TusUpload:
     def _read(self, command: Command, response: Response) -> Event:
         if command is Command.CREATE:
             return self._read_creation(response)
-        if command is Command.ASK_OFFSET:
-            return wire.read_offset(response)
-        if command is Command.TERMINATE:
-            return wire.read_termination(response)
-        return wire.read_chunk(response)
+        readers = {
+            Command.ASK_OFFSET: wire.read_offset,
+            Command.TERMINATE: wire.read_termination,
+        }
+        return readers.get(command, wire.read_chunk)(response)
 
     def _read_creation(self, response: Response) -> Event:
         try:
@@ -291,38 +292,37 @@ class TusUpload:
         self.state = MOVES[move.command, type(event)]
         if move.command is Command.NUDGE:
             return event
+        if not (isinstance(event, Interrupted) and event.untouched):
+            self._reach = max(self._reach, _span_of(move.request).stop)
         event = self._follow(move, event, seconds)
         if isinstance(event, Interrupted | ChunkTooLarge):
             self.setbacks += 1
+            self._is_probing = self.limits.align > 1 and self.state is State.OFFSET_UNKNOWN
         return event
 
     def _follow(self, move: Move, event: Event, seconds: float | None) -> Event:
         match event:
             case Created():
-                return self._created(event, move.request.content)
+                self.upload_url = event.upload_url
+                return self._move_to(event.offset, _span_of(move.request), event)
             case OffsetKnown():
                 return self._known(event)
             case ChunkAccepted():
                 return self._accepted(event, move.request, seconds)
             case ChunkTooLarge():
-                return self._shrink(event, move.request.content)
+                return self._shrink(event, _span_of(move.request))
             case Vanished(reason):
                 self.why = reason
             case Interrupted() if move.command is Command.CREATE and self.limits.creates_once:
                 self._spend(event)
             case Refused() if move.command is Command.CREATE:
-                return self._refused(event, move.request.content)
+                return self._refused(event, _span_of(move.request))
             case _:
                 pass
         return event
 
-    def _created(self, event: Created, content: bytes | Span) -> Event:
-        self.upload_url = event.upload_url
-        sent = content if isinstance(content, Span) else Span(0, 0)
-        return self._move_to(event.offset, sent, event)
-
     def _accepted(self, event: ChunkAccepted, request: Request, seconds: float | None) -> Event:
-        span = request.content if isinstance(request.content, Span) else Span(0, 0)
+        span = _span_of(request)
         if "Upload-Length" in request.headers:
             self._is_declared = True
         if seconds and seconds > 0 and span.start < event.offset <= span.stop:
@@ -336,6 +336,10 @@ class TusUpload:
             self._held = max(self._held, offset)
         if offset == sent.stop or (is_reached and not self.limits.settle):
             self._arrive(offset)
+            if self._is_probing and not self.is_over:
+                # A piece that was put aside before the doubt would show by now: look once more.
+                self.state, self._last_answer = State.OFFSET_UNKNOWN, offset
+            self._is_probing = False
             return event
         self.state, self._last_answer = State.OFFSET_UNKNOWN, None
         return Interrupted(
@@ -379,18 +383,17 @@ class TusUpload:
         if offset > self._furthest or is_all:
             self._furthest, self.setbacks = offset, 0
 
-    def _shrink(self, event: ChunkTooLarge, content: bytes | Span) -> Event:
-        size = content.size if isinstance(content, Span) else 0
+    def _shrink(self, event: ChunkTooLarge, sent: Span) -> Event:
         try:
-            self.limits = with_chunk_size(self.limits, size // 2)
+            self.limits = with_chunk_size(self.limits, sent.size // 2)
         except ConfigurationError:
             return Refused(reason=event.reason, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return event
 
-    def _refused(self, event: Refused, content: bytes | Span) -> Event:
+    def _refused(self, event: Refused, sent: Span) -> Event:
         """Create without bytes what was too large with them: proxies bound the body, to 1 MiB."""
         is_too_large = event.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        if not is_too_large or not isinstance(content, Span):
+        if not is_too_large or not sent.size:
             return event
         self.limits = replace(self.limits, with_creation=0)
         return Interrupted(reason=event.reason, untouched=True, request_id=event.request_id)
@@ -398,3 +401,7 @@ class TusUpload:
     def _spend(self, event: Interrupted) -> None:
         if not event.untouched:
             self.state, self.why = State.GONE, f"the creation may have happened: {event.reason}"
+
+
+def _span_of(request: Request) -> Span:
+    return request.content if isinstance(request.content, Span) else Span(0, 0)

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from livepeer_async.errors import ProtocolError
 from livepeer_async.messages import (
@@ -181,7 +182,11 @@ def read_chunk(
 ) -> ChunkAccepted | Interrupted | ChunkTooLarge | Vanished | Refused:
     """Read the answer to PATCH; success without a usable offset is a doubt, not an end."""
     if not response.is_success:
-        return _setback(response)
+        setback = _setback(response)
+        # The offset is compared before anything is taken.
+        if isinstance(setback, Interrupted) and response.status == HTTPStatus.CONFLICT:
+            return replace(setback, untouched=True)
+        return setback
     try:
         return ChunkAccepted(_read_offset(response))
     except ProtocolError as error:
@@ -224,14 +229,15 @@ def resolve_location(
         raise ProtocolError(
             f"Location is missing; wanted the upload URL (POST {without_query(endpoint)})"
         )
+    unusable = f"Location is {header_value(location)}; wanted a URL"
+    if not location.isprintable() or len(location) > _LONGEST_URL:
+        raise ProtocolError(unusable)
     try:
         url = urljoin(endpoint, location)
         here, there = urlsplit(endpoint), urlsplit(url)
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:
-        raise ProtocolError(f"Location is {header_value(location)}; wanted a URL") from None
-    if not url.isprintable() or len(url) > _LONGEST_URL:
-        raise ProtocolError(f"Location is {header_value(location)}; wanted a URL")
+        raise ProtocolError(unusable) from None
     where = f"(Location {header_value(without_query(url))})"
     if there.scheme not in _DEFAULT_PORTS or not there.hostname:
         raise ProtocolError(f"the upload URL is neither http nor https {where}")

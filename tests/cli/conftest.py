@@ -1,11 +1,13 @@
+import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from cli.shell import environment
+from cli import shell
 from livepeer_async import AsyncLivepeer
 from livepeer_async.cli import main
 from livepeer_async.cli.clip import read_clip
@@ -61,11 +63,29 @@ def run_here(monkeypatch, capfd):
             monkeypatch.setitem(sys.modules, name, None)
         for name in ("LIVEPEER_API_KEY", "LIVEPEER_BASE_URL"):
             monkeypatch.delenv(name, raising=False)
-        for name, value in environment(sandbox, **variables).items():
+        for name, value in shell.environment(sandbox, **variables).items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(SystemExit) as ended:
-            main()
+        taken = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            for number, kept in taken.items():
+                signal.signal(number, kept)
         output, errors = (text.encode() for text in capfd.readouterr())
         return subprocess.CompletedProcess(arguments, ended.value.code, output, errors)
 
     return run
+
+
+@pytest.fixture
+def start():
+    """Start commands with pipes; none outlives its test."""
+    with ExitStack() as stack:
+
+        def begin(*arguments, **options):
+            process = stack.enter_context(shell.start(*arguments, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield begin

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from cli.shell import Terminal, interrupt, run, start, wait_until
+from cli.shell import Terminal, interrupt, run, wait_until
 from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
@@ -27,7 +27,7 @@ def is_sending(sandbox):
     return any(seen.method == "PATCH" and seen.received for seen in sandbox.requests)
 
 
-def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video):
+def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video, start):
     process = start("upload", video, sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))
     seconds, output, errors = interrupt(process)
@@ -53,7 +53,7 @@ def test_ctrl_c_on_a_terminal_gives_the_cursor_back(slow_sandbox, video):
     assert "Traceback" not in terminal.screen
 
 
-def test_ctrl_c_during_processing_says_that_it_goes_on(open_sandbox, video):
+def test_ctrl_c_during_processing_says_that_it_goes_on(open_sandbox, video, start):
     with open_sandbox(processing_seconds=60) as sandbox:
         process = start("upload", video, sandbox=sandbox)
         assert process.stderr.readline() == b"long.mp4: uploading 9.0 MiB\n"
@@ -63,7 +63,7 @@ def test_ctrl_c_during_processing_says_that_it_goes_on(open_sandbox, video):
     assert "1 file arrived and will become ready: livepeer-async assets list" in errors
 
 
-def test_ctrl_c_while_standard_input_is_silent_ends_at_once(sandbox):
+def test_ctrl_c_while_standard_input_is_silent_ends_at_once(sandbox, start):
     process = start("upload", "-", sandbox=sandbox, stdin=subprocess.PIPE)
     process.stdin.write(read_clip()[:100])
     process.stdin.flush()
@@ -74,7 +74,7 @@ def test_ctrl_c_while_standard_input_is_silent_ends_at_once(sandbox):
     assert sandbox.assets == []
 
 
-def test_ctrl_c_while_the_server_is_silent_ends_at_once(open_sandbox):
+def test_ctrl_c_while_the_server_is_silent_ends_at_once(open_sandbox, start):
     with open_sandbox(faults=[Fault(On(), Stall(20))]) as sandbox:
         process = start("assets", "list", sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
@@ -83,12 +83,12 @@ def test_ctrl_c_while_the_server_is_silent_ends_at_once(open_sandbox):
     assert (output, errors) == ("", "interrupted\n")
 
 
-def test_a_terminated_demo_leaves_nothing(tmp_path):
+def test_a_terminated_demo_leaves_nothing(tmp_path, start):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     process = start("demo", TMPDIR=str(scratch))
     assert process.stderr.readline() == b"\n"
-    assert process.stderr.readline().endswith(b"KiB\n")
+    assert b": uploading " in process.stderr.readline()
     process.terminate()
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
@@ -97,7 +97,7 @@ def test_a_terminated_demo_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_served_sandbox_ends_well_and_leaves_nothing(number, tmp_path):
+def test_a_served_sandbox_ends_well_and_leaves_nothing(number, tmp_path, start):
     process = start("sandbox", "--storage", "s3", TMPDIR=str(tmp_path))
     lines = [process.stdout.readline().decode().strip() for _ in range(7)]
     exports = dict(line.removeprefix("export ").split("=", 1) for line in lines[-2:])
@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_a_sentence(sandbox):
 @pytest.mark.parametrize(
     "arguments", [["upload", "{clip}", "--json"], ["upload", "{clip}"], ["assets", "list"]]
 )
-def test_a_reader_who_went_away_is_no_reason_for_noise(sandbox, clip, upload_clip, arguments):
+def test_a_reader_who_went_away_makes_no_noise(sandbox, clip, upload_clip, arguments, start):
     upload_clip(sandbox, "one")
     reading, writing = os.pipe()
     os.close(reading)

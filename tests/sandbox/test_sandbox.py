@@ -1,6 +1,8 @@
 """The sandbox as a guest in somebody's process: it starts, stops and leaves nothing behind."""
 
 import asyncio
+import contextlib
+import gc
 import os
 import random
 import subprocess
@@ -21,25 +23,34 @@ from sandbox.wire import MIB, PART, SMALL_PARTS, TUS, RawConnection, open_sandbo
 pytestmark = pytest.mark.anyio
 
 
-def count_descriptors():
-    return len(os.listdir("/proc/self/fd"))
+def descriptors():
+    """Name what is open: descriptor and what it leads to."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+    return found
 
 
-async def until_clean(threads, descriptors):
-    """Wait for what ends by itself: idle worker threads, sockets that the loop closes."""
+async def until_clean(before):
+    """Wait for what ends by itself, the sockets that the loop closes, then name what is left."""
 
-    def is_clean():
-        servers = [t for t in threading.enumerate() if t.name == "livepeer-sandbox"]
-        return not servers and count_descriptors() <= descriptors
+    def left():
+        gc.collect()
+        servers = [t.name for t in threading.enumerate() if t.name == "livepeer-sandbox"]
+        kinds = ("socket:", "/tmp", "pipe:", "anon_inode:")
+        opened = [link for _, link in descriptors() - before if link.startswith(kinds)]
+        return servers + opened
 
-    del threads
-    await until(is_clean)
+    with contextlib.suppress(AssertionError):
+        await until(lambda: not left())
+    assert left() == []
 
 
 async def test_it_leaves_no_thread_descriptor_or_file():
     async with open_sandbox() as caller:  # whatever is opened once per process
         await caller.wait(await caller.upload(b"hello"), "ready")
-    threads, descriptors = threading.active_count(), count_descriptors()
+    before = descriptors()
     async with open_sandbox(**SMALL_PARTS) as caller:
         ticket, location = await caller.begin(4 * PART)
         await caller.patch(location, 0, bytes(PART))
@@ -54,7 +65,7 @@ async def test_it_leaves_no_thread_descriptor_or_file():
     assert (await hanging.read_end())[0] == b""
     await hanging.close()
     assert not directory.exists()
-    await until_clean(threads, descriptors)
+    await until_clean(before)
 
 
 async def test_a_directory_of_ones_own_stays(tmp_path):

@@ -182,11 +182,11 @@ class CoreMachine(RuleBasedStateMachine):
         return core.next_move(available=available)
 
     def finish(self, move, fault, late, seconds):
-        self.moves += 1
         self.check(move)
         self.excuse(fault, move)
         answer = self.send(move, fault, late)
         note(f"{self.now}: {move.command} {move.request.content} {fault} -> {answer}")
+        before = self.core.offset
         try:
             if answer is None:
                 event = self.core.interrupt("cut", untouched=isinstance(fault, Unreached))
@@ -195,7 +195,7 @@ class CoreMachine(RuleBasedStateMachine):
         except ProtocolError as error:
             self.ended = repr(error)
             return
-        self.follow(move, answer, event)
+        self.follow(move, answer, event, before)
         if self.core.setbacks > BUDGET:
             self.ended = "retries exhausted"
 
@@ -212,16 +212,17 @@ class CoreMachine(RuleBasedStateMachine):
             assert span.stop <= len(self.content)
             assert span.size or span.stop == len(self.content)
 
-    def follow(self, move, answer, event):
+    def follow(self, move, answer, event, before):
         """Keep account of the doubts: after one, two equal answers are wanted."""
         if isinstance(event, ChunkAccepted | Created):
-            self.is_settled = True
+            self.heads, self.is_settled = [(self.now, str(event.offset))], True
         elif move.command is Command.ASK_OFFSET:
             if answer is not None and answer.is_success and is_offset(answer.headers):
                 self.heads.append((self.now, answer.headers["upload-offset"]))
             self.is_settled = self.has_settled()
         else:
             self.heads, self.is_settled = [], False
+        self.moves += self.core.offset <= before
         if self.core.offset > self.furthest:
             self.furthest, self.moves = self.core.offset, 0
 
