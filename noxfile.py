@@ -110,14 +110,14 @@ def peers(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Test the installed wheel."""
-    install_wheel(session, *group("test"), *group("fork"))
+    install_wheel(session, *group("test"), *group("neighbours"))
     run_pytest(session)
 
 
 @nox.session
 def pure(session: nox.Session) -> None:
     """Check that the tests of the floors without I/O reach every branch there."""
-    install_wheel(session, *group("test"), *group("fork"))
+    install_wheel(session, *group("test"), *group("neighbours"))
     env = measure(session, *(str(ROOT / "tests" / name) for name in PURE_TESTS))
     session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
 
@@ -125,7 +125,7 @@ def pure(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Measure which branches of the package the whole suite reaches; not run by default."""
-    install_wheel(session, *group("test"), *group("fork"))
+    install_wheel(session, *group("test"), *group("neighbours"))
     env = measure(session)
     session.run("coverage", "report", env=env)
 

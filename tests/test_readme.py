@@ -42,6 +42,7 @@ async def test_a_script_runs(block, tmp_path, monkeypatch):
 
 
 async def test_the_fastapi_block_stores_what_a_form_sends(monkeypatch):
+    pytest.importorskip("fastapi", reason="the lowest versions are tested without neighbours")
     names = {}
     exec(compile(FASTAPI, "README.md", "exec"), names)
     app, video = names["app"], content(300_000)

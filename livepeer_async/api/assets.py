@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
@@ -120,19 +120,28 @@ class Assets:
         """
         await self._caller.perform(calls.retry_asset(self._caller.account, asset_id))
 
-    async def wait(self, asset_id: str, *, timeout: float = READY_TIMEOUT) -> Asset:
+    async def wait(
+        self,
+        asset_id: str,
+        *,
+        timeout: float = READY_TIMEOUT,
+        on_change: Callable[[Asset], None] | None = None,
+    ) -> Asset:
         """Wait until an asset is ready.
 
         Args:
             asset_id: the asset's ID.
             timeout: seconds.
+            on_change: called with the asset each time that it changed.
 
         Raises:
             AssetFailed: the server couldn't make it ready.
             AssetDeleted: it was deleted meanwhile.
             AssetTimeout: it isn't ready in time; it may still become so.
         """
-        return await self._waiter.until(Watch(asset_id), is_ready, timeout=timeout)
+        return await self._waiter.until(
+            Watch(asset_id), is_ready, timeout=timeout, on_change=on_change
+        )
 
     def wait_many(
         self, asset_ids: Iterable[str], *, timeout: float = READY_TIMEOUT

@@ -12,7 +12,7 @@ and reported success; other chunk sizes never finished. With the rule, 200 of 20
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict
 
 from livepeer_async.errors import ConfigurationError
 
@@ -102,10 +102,13 @@ def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
     if limits.max_chunk is not None:
         chunk_size = min(chunk_size, limits.max_chunk)
     rounded = chunk_size // limits.align * limits.align
-    return replace(
-        limits,
-        max_chunk=rounded or chunk_size,
-        first_chunk=max(1, min(limits.first_chunk, rounded)),
+    # Made anew rather than by `replace`, which in msgspec 0.19 leaves the checks out.
+    return ServerLimits(
+        **{
+            **asdict(limits),
+            "max_chunk": rounded or chunk_size,
+            "first_chunk": max(1, min(limits.first_chunk, rounded)),
+        }
     )
 
 

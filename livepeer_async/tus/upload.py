@@ -9,7 +9,8 @@
     any state with an upload URL ──Terminated──► TERMINATED
 
 Resuming is nothing but starting in OFFSET_UNKNOWN. After any doubt the only legal move is to ask
-for the offset. One request is in flight at a time; an illegal call raises `IllegalMove` and
+for the offset; of a server that needs aligned chunks it is asked for once more after the first
+chunk that follows. One request is in flight at a time; an illegal call raises `IllegalMove` and
 changes nothing. The core never sleeps: a `Move` names the seconds to wait before it is sent.
 
 A stranger drives it with his own I/O like this:
@@ -122,11 +123,6 @@ class TusUpload:
         """Whether nothing is left to send: complete, gone or terminated."""
         return self.state in OVER
 
-    @property
-    def began_here(self) -> bool:
-        """Whether this very upload was created here, so that nobody else has sent bytes to it."""
-        return bool(self._endpoint)
-
     def plan(self) -> int:
         """Say how many bytes the next chunk would have at the most."""
         remaining = None if self.length is None else self.length - self.offset
@@ -219,8 +215,6 @@ class TusUpload:
         event = Interrupted(reason=reason, untouched=untouched)
         return event if move.command is Command.TERMINATE else self._apply(move, event, None)
 
-    # What is sent
-
     def _creation(self) -> Request:
         length = self.length if self._is_declared else None
         count = plan_creation(self.limits, length)
@@ -252,9 +246,8 @@ class TusUpload:
 
     def _check_legal(self, command: Command) -> None:
         if self._in_flight is not None:
-            raise IllegalMove(
-                f"can't {command}: the answer to {self._in_flight.command} is awaited"
-            )
+            asked = self._in_flight.command
+            raise IllegalMove(f"can't {command}: the answer to {asked} is awaited")
         if command not in LEGAL[self.state]:
             raise IllegalMove(f"can't {command} an upload whose state is {self.state}")
 
@@ -262,8 +255,6 @@ class TusUpload:
     def _url(self) -> str:
         """The upload URL; there is one in every state whose commands need it."""
         return self.upload_url or ""
-
-    # What came back
 
     def _end_move(self) -> Move:
         move, self._in_flight = self._in_flight, None
@@ -274,10 +265,7 @@ class TusUpload:
     def _read(self, command: Command, response: Response) -> Event:
         if command is Command.CREATE:
             return self._read_creation(response)
-        readers = {
-            Command.ASK_OFFSET: wire.read_offset,
-            Command.TERMINATE: wire.read_termination,
-        }
+        readers = {Command.ASK_OFFSET: wire.read_offset, Command.TERMINATE: wire.read_termination}
         return readers.get(command, wire.read_chunk)(response)
 
     def _read_creation(self, response: Response) -> Event:
@@ -293,12 +281,17 @@ class TusUpload:
         if move.command is Command.NUDGE:
             return event
         if not (isinstance(event, Interrupted) and event.untouched):
-            self._reach = max(self._reach, _span_of(move.request).stop)
+            self._extend_reach(move.request.content)
         event = self._follow(move, event, seconds)
         if isinstance(event, Interrupted | ChunkTooLarge):
             self.setbacks += 1
             self._is_probing = self.limits.align > 1 and self.state is State.OFFSET_UNKNOWN
         return event
+
+    def _extend_reach(self, content: bytes | Span) -> None:
+        if isinstance(content, Span):
+            # From a settled offset on nothing can be held but this chunk: more is a part twice.
+            self._reach = content.stop if self.limits.settle else max(self._reach, content.stop)
 
     def _follow(self, move: Move, event: Event, seconds: float | None) -> Event:
         match event:
@@ -360,8 +353,7 @@ class TusUpload:
             self.state, self.why = State.GONE, why
             return Vanished(why)
         if self.limits.settle:
-            # Nothing is on its way any more: what is held beyond this must be sent from here on.
-            self._held = self._reach = event.offset
+            self._held = event.offset
         self._is_declared = event.length is not None
         self.length = self.length if event.length is None else event.length
         self._arrive(event.offset)

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiofiles.tempfile
 
-from livepeer_async.errors import ConfigurationError, SourceEmpty
+from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
 from livepeer_async.uploads.files import FileSource, open_file, open_path, pieces_of
 from livepeer_async.uploads.source import (
     BytesSource,
@@ -98,5 +98,10 @@ async def _spool(
         content = as_bytes(piece, name)
         length += len(content)
         check_length(name, length, max_length)
-        await spool.write(content)
+        try:
+            await spool.write(content)
+        except OSError as error:
+            raise SourceNotReadable(
+                f"{name} can't be kept in a temporary file: {error.strerror}", source=name
+            ) from error
     return FileSource(spool, name, length)

@@ -25,12 +25,14 @@ class Progress(Struct, frozen=True, kw_only=True):
         length: bytes of the whole.
         stage: what is being waited for.
         processed: 0 to 1 of the server's work, where it names it.
+        asset_id: the asset that is being made; another one after a new beginning.
     """
 
     sent: int
     length: int
     stage: Stage = Stage.UPLOADING
     processed: float | None = None
+    asset_id: str | None = None
 
 
 class Latest:

@@ -117,17 +117,24 @@ class Upload:
         )
         processed = asset.status.progress if asset.status else None
         sent = self._latest.value.sent if stage is Stage.UPLOADING else self.length
-        self._tell(Progress(sent=sent, length=self.length, stage=stage, processed=processed))
+        self._tell(sent, stage, processed)
 
     def sent(self, count: int) -> None:
         """Take note of the bytes that the socket has taken."""
-        self._tell(Progress(sent=min(count, self.length), length=self.length))
+        self._tell(min(count, self.length), Stage.UPLOADING, None)
 
     def close(self) -> None:
         """Let those who follow the progress go."""
         self._latest.close()
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, sent: int, stage: Stage, processed: float | None) -> None:
+        progress = Progress(
+            sent=sent,
+            length=self.length,
+            stage=stage,
+            processed=processed,
+            asset_id=self._asset.id if self._asset else None,
+        )
         is_new = progress != self._latest.value
         self._latest.set(progress)
         if is_new and self.options.on_progress is not None:

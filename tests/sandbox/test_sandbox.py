@@ -23,9 +23,9 @@ from sandbox.wire import MIB, PART, SMALL_PARTS, TUS, RawConnection, open_sandbo
 pytestmark = pytest.mark.anyio
 
 
-def descriptors():
-    """Name what is open: descriptor and what it leads to."""
-    found = set()
+def resources():
+    """Name what is there: threads, and descriptors with what they lead to."""
+    found = {(str(thread.ident), f"thread:{thread.name}") for thread in threading.enumerate()}
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):
             found.add((number, os.readlink(f"/proc/self/fd/{number}")))
@@ -37,10 +37,8 @@ async def until_clean(before):
 
     def left():
         gc.collect()
-        servers = [t.name for t in threading.enumerate() if t.name == "livepeer-sandbox"]
-        kinds = ("socket:", "/tmp", "pipe:", "anon_inode:")
-        opened = [link for _, link in descriptors() - before if link.startswith(kinds)]
-        return servers + opened
+        kinds = ("thread:livepeer-sandbox", "socket:", "/tmp", "pipe:", "anon_inode:")
+        return [name for _, name in resources() - before if name.startswith(kinds)]
 
     with contextlib.suppress(AssertionError):
         await until(lambda: not left())
@@ -50,7 +48,7 @@ async def until_clean(before):
 async def test_it_leaves_no_thread_descriptor_or_file():
     async with open_sandbox() as caller:  # whatever is opened once per process
         await caller.wait(await caller.upload(b"hello"), "ready")
-    before = descriptors()
+    before = resources()
     async with open_sandbox(**SMALL_PARTS) as caller:
         ticket, location = await caller.begin(4 * PART)
         await caller.patch(location, 0, bytes(PART))

@@ -50,7 +50,7 @@ WAYS = {
 
 
 def upload_in(state, **more):
-    upload = TusUpload(endpoint=ENDPOINT, length=LENGTH, **more)
+    upload = TusUpload(**{"endpoint": ENDPOINT, "length": LENGTH} | more)
     for event in WAYS[state]:
         if event is Terminated:
             upload.terminate()
@@ -193,14 +193,10 @@ def test_metadata_that_cannot_be_sent_is_refused_at_once():
 
 def test_known_upload_begins_with_the_question_for_its_offset():
     upload = TusUpload(upload_url=URL, length=LENGTH)
-    assert (upload.state, upload.began_here) == (State.OFFSET_UNKNOWN, False)
+    assert upload.state is State.OFFSET_UNKNOWN
     assert upload.next_move().command is Command.ASK_OFFSET
     upload.receive(Response(status=200, headers={"upload-offset": "7", "upload-length": "20"}))
     assert upload.next_move().request.content == Span(7, LENGTH)
-
-
-def test_new_upload_began_here():
-    assert TusUpload(endpoint=ENDPOINT, length=1).began_here
 
 
 def test_interrupted_chunk_asks_for_the_offset_after_settling():
@@ -276,18 +272,68 @@ def test_settled_offset_that_falls_on_an_aligned_server_loses_the_upload():
     assert (upload.state, upload.why) == (State.GONE, "Upload-Offset is 0 after it was 8")
 
 
-def test_bytes_that_arrive_after_settling_are_told_from_those_sent_again():
-    limits = msgspec.structs.replace(ALIGNED, first_chunk=16)
-    upload = TusUpload(upload_url=URL, length=40, limits=limits)
-    ask_offset(upload, 0, 40)
+def resumed_at(offset, **limits):
+    upload = TusUpload(
+        upload_url=URL, length=LENGTH, limits=msgspec.structs.replace(ALIGNED, **limits)
+    )
+    ask_offset(upload, offset)
+    return upload
+
+
+def test_first_chunk_after_a_doubt_is_small_and_looked_at_on_an_aligned_server():
+    upload = upload_in(
+        State.TRANSFERRING, limits=msgspec.structs.replace(ALIGNED, max_chunk=None), length=80
+    )
+    sizes = []
+    for offset in (8, None, 16, 48):
+        sizes.append(upload.next_move().request.content.size)
+        if offset is None:
+            upload.interrupt("cut")
+            ask_offset(upload, 8, 80)
+            continue
+        upload.receive(Response(status=204, headers={"upload-offset": str(offset)}), seconds=1e-9)
+        assert upload.offset == offset
+        if offset == 16:
+            assert upload.state is State.OFFSET_UNKNOWN
+            ask_offset(upload, 16, 80)
+        assert upload.state is State.TRANSFERRING
+    assert sizes == [8, 32, 8, 32]
+
+
+@pytest.mark.parametrize("offset", [9, 16])
+def test_piece_that_was_put_aside_shows_after_the_first_chunk(offset):
+    upload = resumed_at(0)
     upload.next_move()
-    upload.interrupt("cut")
-    ask_offset(upload, 8, 40)
-    # Nothing was sent beyond 24; a part that is there twice would make it more.
-    assert upload.next_move().request.content == Span(8, 24)
-    upload.interrupt("cut")
-    ask_offset(upload, 32, 40)
-    assert upload.state is State.GONE
+    upload.receive(Response(status=204, headers={"upload-offset": "8"}))
+    ask_offset(upload, offset)
+    assert (upload.state, upload.offset) == (State.GONE, 8)
+    assert upload.why == f"Upload-Offset is {offset} where at most 8 bytes were sent"
+
+
+def test_part_that_was_late_is_believed_where_nothing_was_taken_since():
+    upload = resumed_at(0)
+    upload.next_move()
+    upload.receive(Response(status=409))
+    ask_offset(upload, 8)
+    assert upload.next_move().request.content == Span(8, 16)
+
+
+def test_chunk_that_was_not_taken_lets_the_server_hold_no_more():
+    upload = resumed_at(0)
+    upload.next_move()
+    upload.receive(Response(status=204, headers={"upload-offset": "8"}))
+    ask_offset(upload, 8)
+    assert upload.next_move().request.content == Span(8, 16)
+    upload.receive(Response(status=409))
+    ask_offset(upload, 16)
+    assert upload.why == "Upload-Offset is 16 where at most 8 bytes were sent"
+
+
+def test_last_chunk_needs_no_second_look():
+    upload = resumed_at(16)
+    upload.next_move()
+    upload.receive(Response(status=204, headers={"upload-offset": "20"}))
+    assert upload.state is State.COMPLETE
 
 
 def test_offset_may_fall_on_a_plain_server():

@@ -166,6 +166,8 @@ def test_some_400s_are_interruptions(body):
         (503, {"retry-after": "soon"}, True, False, None),
         (500, {"retry-after": "7"}, False, False, 7.0),
         (408, {}, False, False, None),
+        # The offset is compared before anything is taken.
+        (409, {}, False, True, None),
     ],
 )
 def test_interruption_says_what_the_server_wants(status, headers, is_busy, untouched, retry_after):
@@ -177,6 +179,10 @@ def test_interruption_says_what_the_server_wants(status, headers, is_busy, untou
         untouched=untouched,
         request_id="r1",
     )
+
+
+def test_conflict_at_a_creation_tells_nothing():
+    assert not read_creation(Response(status=409)).untouched
 
 
 def test_reason_quotes_the_server_without_secrets():

@@ -250,3 +250,11 @@ async def test_a_file_that_changes_is_noticed(tmp_path, change):
 )
 def test_a_source_goes_by_the_name_of_its_file(source, name):
     assert source_name(source) == name
+
+
+async def test_a_full_disk_while_spooling_is_an_error_of_the_source(monkeypatch):
+    monkeypatch.setattr(opening, "SPOOL_IN_MEMORY", 1)
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+    with pytest.raises(errors.SourceNotReadable, match="temporary file"):
+        async with open_source(pieces(b"abc", b"def")):
+            pass
