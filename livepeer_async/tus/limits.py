@@ -12,7 +12,7 @@ and reported success; other chunk sizes never finished. With the rule, 200 of 20
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError
 
@@ -55,15 +55,7 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
     creates_once: bool = False
 
     def __post_init__(self) -> None:
-        if self.align < 1 or self.first_chunk < 1 or self.max_chunk_seconds <= 0:
-            raise ConfigurationError(
-                "ServerLimits: align, first_chunk and max_chunk_seconds must be above 0"
-            )
-        if self.max_chunk is not None and self.max_chunk < self.align:
-            raise ConfigurationError(
-                f"a chunk of at most {self.max_chunk} bytes is below the {self.align} bytes to "
-                "which this server needs chunks aligned: it would acknowledge and then forget them"
-            )
+        _check(self)
 
 
 def livepeer_limits(
@@ -102,14 +94,14 @@ def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
     if limits.max_chunk is not None:
         chunk_size = min(chunk_size, limits.max_chunk)
     rounded = chunk_size // limits.align * limits.align
-    # Made anew rather than by `replace`, which in msgspec 0.19 leaves the checks out.
-    return ServerLimits(
-        **{
-            **asdict(limits),
-            "max_chunk": rounded or chunk_size,
-            "first_chunk": max(1, min(limits.first_chunk, rounded)),
-        }
+    bounded = replace(
+        limits,
+        max_chunk=rounded or chunk_size,
+        first_chunk=max(1, min(limits.first_chunk, rounded)),
     )
+    # `replace` of msgspec 0.19 leaves `__post_init__` out.
+    _check(bounded)
+    return bounded
 
 
 def check_length(limits: ServerLimits, length: int | None) -> None:
@@ -191,3 +183,15 @@ def _target(limits: ServerLimits, previous: int, rate: float | None) -> int:
     if limits.max_chunk is not None:
         target = min(target, limits.max_chunk)
     return max(target // limits.align, 1) * limits.align
+
+
+def _check(limits: ServerLimits) -> None:
+    if limits.align < 1 or limits.first_chunk < 1 or limits.max_chunk_seconds <= 0:
+        raise ConfigurationError(
+            "ServerLimits: align, first_chunk and max_chunk_seconds must be above 0"
+        )
+    if limits.max_chunk is not None and limits.max_chunk < limits.align:
+        raise ConfigurationError(
+            f"a chunk of at most {limits.max_chunk} bytes is below the {limits.align} bytes to "
+            "which this server needs chunks aligned: it would acknowledge and then forget them"
+        )

@@ -223,7 +223,7 @@ def resolve_location(
         ProtocolError: it is missing, leaves https for http, or names a host that is neither the
             endpoint's nor in `other_hosts` (as "host" or "host:port").
     """
-    # What stands behind "#" is the client's own affair; alone it would lead back to the endpoint.
+    # What stands behind "#" is the client's own affair.
     location = location.strip().partition("#")[0]
     if not location:
         raise ProtocolError(
@@ -233,7 +233,8 @@ def resolve_location(
     if not location.isprintable() or len(location) > _LONGEST_URL:
         raise ProtocolError(unusable)
     try:
-        url = urljoin(endpoint, location)
+        # Without the endpoint's query, which some short locations would take along with its token.
+        url = urljoin(endpoint.partition("?")[0], location)
         here, there = urlsplit(endpoint), urlsplit(url)
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:

@@ -180,6 +180,6 @@ async def read_ahead(
 
 def _shorter(source: Source, position: int) -> SourceChanged:
     return SourceChanged(
-        f"{source.name} ended at {position} of the {source.length} bytes that it had at first",
+        f"{source.name} ended at byte {position}; it had, or announced, {source.length} bytes",
         source=source.name,
     )

@@ -100,6 +100,7 @@ class StreamSource(Source):
         self._pieces = aiter(pieces)
         self._kept = bytearray()
         self._kept_from = 0
+        self._is_broken = False
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Give kept bytes, or pull the next piece.
@@ -154,12 +155,17 @@ class StreamSource(Source):
         return self._kept_from + len(self._kept)
 
     async def _pull(self) -> bool:
+        if self._is_broken:
+            raise SourceNotReadable(f"{self.name} broke off earlier", source=self.name)
+        # A generator that was left by an error or a cancellation looks like one that has ended.
+        self._is_broken = True
         try:
             piece = await anext(self._pieces, None)
         except Exception as error:
             raise SourceNotReadable(
                 f"{self.name} broke off: {error!r}", source=self.name
             ) from error
+        self._is_broken = False
         if piece is None:
             if self.is_open_ended:
                 self.is_open_ended, self.length = False, self._end

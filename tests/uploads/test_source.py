@@ -1,3 +1,4 @@
+import anyio
 import pytest
 
 from livepeer_async import errors
@@ -68,3 +69,17 @@ async def test_a_stream_that_breaks_off_is_an_error_of_the_source():
 async def test_a_source_of_nothing_can_not_be_read():
     with pytest.raises(NotImplementedError):
         await Source("x", 1).read_into(0, memoryview(bytearray(1)))
+
+
+async def test_a_stream_that_was_cancelled_has_not_ended():
+    async def slow():
+        yield b"abc"
+        await anyio.sleep(60)
+        yield b"def"
+
+    source = StreamSource(slow(), length=None)
+    with anyio.move_on_after(0.05):
+        await source.available(0, 6)
+    with pytest.raises(errors.SourceNotReadable, match="broke off earlier"):
+        await source.available(0, 6)
+    assert source.is_open_ended
