@@ -112,10 +112,13 @@ class Transport:
             largest: most bytes of the answer, decoded.
 
         Raises:
+            ConfigurationError: the client is closed, or the URL is none that can be asked.
             NetworkError: no usable answer came.
             DecodeError: the answer is too large.
             SourceError: the blocks could not be read.
         """
+        if self._client.is_closed:
+            raise ConfigurationError("the client is closed; send within its `async with` block")
         request_id = request.headers.get("X-Request-ID") or uuid.uuid4().hex
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
         limits |= {"read": self._timeouts.stall, "write": self._timeouts.stall}

@@ -127,6 +127,8 @@ class Watch:
         try:
             sighting = await caller.perform(call)
         except NotFound as error:
+            if not self.has_looked:
+                raise
             raise deleted(self.asset_id) from error
         self._etag, self.has_looked = sighting.etag, True
         if sighting.asset is None:

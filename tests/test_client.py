@@ -186,3 +186,24 @@ async def test_a_number_is_the_stall_time_out():
                 sandbox.api_key, base_url=sandbox.base_url, timeout=timeout, retry=QUICK
             ) as livepeer:
                 assert [asset async for asset in livepeer.assets.list()] == []
+
+
+async def test_a_closed_client_says_so():
+    async with studio() as (_, livepeer):
+        await livepeer.aclose()
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            await livepeer.assets.get("a")
+
+
+async def test_a_setback_is_told_and_logged_without_secrets(caplog):
+    told = []
+    fault = Fault(On(method="PATCH", nth=2), Answer(503, b"token=eyJabc.def busy"))
+    async with studio(fault) as (_, livepeer):
+        await livepeer.upload(content(6 * PART), "x", on_progress=told.append)
+    (setback,) = {progress.setback for progress in told if progress.setback}
+    assert setback.attempt == 1
+    assert "503" in str(setback)
+    assert told[-1].setback is None
+    assert "503" in caplog.text
+    assert "eyJ" not in caplog.text + str(setback)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}

@@ -37,7 +37,8 @@ async def test_a_script_runs(block, tmp_path, monkeypatch):
             stderr=subprocess.PIPE,
         )
     assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr == b""
+    # A fault is a setback, which is logged as a warning.
+    assert done.stderr == b"" or ("Fault(" in block and b"setback 1 of" in done.stderr)
     assert done.stdout or "except TusError" in block
 
 

@@ -84,10 +84,24 @@ async def test_a_failed_asset_says_why_and_whether_a_retry_may_help():
         assert caught.value.is_retryable is can_retry
 
 
-@pytest.mark.parametrize("plan", [[], [(0, "deleting")], [(0, "deleted")]])
+@pytest.mark.parametrize(
+    "plan", [[(0, "deleting")], [(0, "deleted")], [(0, "waiting"), (5, "deleting")]]
+)
 async def test_a_deleted_asset_is_not_waited_for(plan):
     with pytest.raises(errors.AssetDeleted):
         await Studio(a=plan).wait("a")
+
+
+async def test_an_asset_that_vanishes_was_deleted_and_one_that_never_was_is_not_found():
+    with pytest.raises(errors.NotFound):
+        await Studio().wait("a")
+    studio = Studio(a=[(0, "waiting")])
+
+    def vanish(asset):
+        studio.plans.clear()
+
+    with pytest.raises(errors.AssetDeleted):
+        await studio.wait("a", on_change=vanish)
 
 
 @pytest.mark.parametrize("phase", ["uploading", "a phase of tomorrow"])
@@ -110,7 +124,7 @@ async def test_many_come_as_they_end_each_once_and_failures_too():
     results = [result async for result in studio.waiter.each(ids, timeout=100)]
     assert [result.asset_id for result in results] == ["none", "quick", "bad", "slow", "never"]
     assert [type(result.error).__name__ for result in results] == [
-        "AssetDeleted",
+        "NotFound",
         "NoneType",
         "AssetFailed",
         "NoneType",

@@ -135,6 +135,7 @@ class Assets:
             on_change: called with the asset each time that it changed.
 
         Raises:
+            NotFound: there is no such asset.
             AssetFailed: the server couldn't make it ready.
             AssetDeleted: it was deleted meanwhile.
             AssetTimeout: it isn't ready in time; it may still become so.

@@ -5,6 +5,7 @@ In comes a `Call`; out comes its typed value. One caller serves all of a client.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,9 +15,11 @@ import anyio
 from livepeer_async.api.calls import Account, Call, is_safe_to_repeat
 from livepeer_async.errors import AmbiguousRequest, ApiError, ConnectFailed, NetworkError
 from livepeer_async.transport import Transport
-from livepeer_async.uploads.retry import RetryPolicy, next_delay
+from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 
 T = TypeVar("T")
+
+_log = logging.getLogger("livepeer_async")
 
 
 class Caller:
@@ -76,4 +79,13 @@ class Caller:
             )
             if delay is None:
                 raise problem
+            _log.warning(
+                "%s",
+                Setback(
+                    reason=str(problem),
+                    attempt=setbacks,
+                    attempts=self._retry.attempts,
+                    delay=delay,
+                ),
+            )
             await self._sleep(delay)

@@ -7,6 +7,7 @@ how long to wait in `retry`, how bytes are read in `blocks`.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable
@@ -30,8 +31,10 @@ from livepeer_async.tus.events import Event, Interrupted, Refused
 from livepeer_async.tus.states import Move, State
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Digest, read_ahead
-from livepeer_async.uploads.retry import RetryPolicy, next_delay
+from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 from livepeer_async.uploads.source import Source, StreamSource, check_length
+
+_log = logging.getLogger("livepeer_async")
 
 # Answers to tus requests are a sentence at the most.
 LARGEST_ANSWER = 64 * 1024
@@ -51,7 +54,7 @@ class Send(Protocol):
         ...
 
 
-def _ignore(_sent: int) -> None:
+def _ignore(_news: object) -> None:
     """Tell nobody."""
 
 
@@ -64,6 +67,7 @@ class Driver:
         send: how requests travel.
         retry: how many setbacks are borne, and how long the waits are.
         on_sent: told the bytes that the socket has taken so far, the acknowledged ones included.
+        on_setback: told each time that something came between; it is logged as well.
         digest: takes the blocks as they pass.
         sleep: waits so many seconds.
         jitter: gives a random number in 0..1.
@@ -77,6 +81,7 @@ class Driver:
         *,
         retry: RetryPolicy,
         on_sent: Callable[[int], None] | None = None,
+        on_setback: Callable[[Setback], None] | None = None,
         digest: Digest | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -86,6 +91,7 @@ class Driver:
         self._send = send
         self._retry = retry
         self._on_sent = on_sent or _ignore
+        self._on_setback = on_setback or _ignore
         self._digest = digest
         self._sleep = sleep
         self._jitter = jitter
@@ -209,15 +215,18 @@ class Driver:
             return response
 
     def _back_off(self, event: Event) -> None:
+        attempt, attempts = self.upload.setbacks, self._retry.attempts
+        reason: str = getattr(event, "reason", "the offset didn't settle")
         asked = event.retry_after if isinstance(event, Interrupted) else None
-        setbacks = self.upload.setbacks
-        delay = next_delay(self._retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked)
+        delay = next_delay(self._retry, setbacks=attempt, jitter=self._jitter(), retry_after=asked)
         if delay is None:
-            reason = getattr(event, "reason", "the offset didn't settle")
             raise RetriesExhausted(
-                f"no progress beyond byte {self.upload.offset} after {setbacks} attempts; "
+                f"no progress beyond byte {self.upload.offset} after {attempt} setbacks; "
                 f"the last: {reason}",
-                attempts=setbacks,
+                attempts=attempt,
                 request_id=getattr(event, "request_id", None),
             )
         self._delay = delay
+        setback = Setback(reason=reason, attempt=attempt, attempts=attempts, delay=delay)
+        _log.warning("upload at byte %d: %s", self.upload.offset, setback)
+        self._on_setback(setback)

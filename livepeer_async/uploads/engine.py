@@ -170,7 +170,13 @@ class Engine:
         upload.saw(ticket.asset)
         upload.has_begun.set()
         return Driver(
-            upload.tus, source, self._send, retry=self._retry, on_sent=upload.sent, digest=digest
+            upload.tus,
+            source,
+            self._send,
+            retry=self._retry,
+            on_sent=upload.sent,
+            on_setback=upload.set_back,
+            digest=digest,
         )
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:

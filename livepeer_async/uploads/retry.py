@@ -44,6 +44,28 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             raise ConfigurationError("RetryPolicy: max_retry_after must be 0 or above")
 
 
+class Setback(Struct, frozen=True, kw_only=True):
+    """What came between, and when the next attempt is.
+
+    Attributes:
+        reason: what happened, without secrets.
+        attempt: setbacks since the last progress, this one included.
+        attempts: how many are borne.
+        delay: seconds until the next attempt.
+    """
+
+    reason: str
+    attempt: int
+    attempts: int
+    delay: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.reason}; setback {self.attempt} of {self.attempts}, "
+            f"next attempt in {self.delay:.1f} s"
+        )
+
+
 def next_delay(
     policy: RetryPolicy, *, setbacks: int, jitter: float, retry_after: float | None = None
 ) -> float | None:

@@ -12,6 +12,7 @@ from livepeer_async.messages import without_query
 from livepeer_async.models import Asset
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.progress import Latest, Progress, Stage
+from livepeer_async.uploads.retry import Setback
 from livepeer_async.uploads.source import SourceLike
 from livepeer_async.uploads.verify import Verified
 from livepeer_async.waiting import READY_TIMEOUT
@@ -123,17 +124,28 @@ class Upload:
         """Take note of the bytes that the socket has taken."""
         self._tell(min(count, self.length), Stage.UPLOADING, None)
 
+    def set_back(self, setback: Setback) -> None:
+        """Take note that nothing moves for a while."""
+        self._tell(self._latest.value.sent, Stage.UPLOADING, None, setback)
+
     def close(self) -> None:
         """Let those who follow the progress go."""
         self._latest.close()
 
-    def _tell(self, sent: int, stage: Stage, processed: float | None) -> None:
+    def _tell(
+        self,
+        sent: int,
+        stage: Stage,
+        processed: float | None,
+        setback: Setback | None = None,
+    ) -> None:
         progress = Progress(
             sent=sent,
             length=self.length,
             stage=stage,
             processed=processed,
             asset_id=self._asset.id if self._asset else None,
+            setback=setback,
         )
         is_new = progress != self._latest.value
         self._latest.set(progress)

@@ -171,7 +171,7 @@ async def test_upload_without_progress_is_given_up():
         await run(network, upload)
     error = caught.value
     assert (error.attempts, error.upload_url) == (4, upload.upload_url)
-    assert str(error).startswith("no progress beyond byte 0 after 4 attempts; the last: 503 from")
+    assert str(error).startswith("no progress beyond byte 0 after 4 setbacks; the last: 503 from")
     # What was given up can be taken up.
     network.faults.clear()
     await run(network, upload_of(upload_url=error.upload_url))
