@@ -26,7 +26,7 @@ from livepeer_async.api.assets import Assets, as_new_asset
 from livepeer_async.api.caller import Caller
 from livepeer_async.api.playback import Playback
 from livepeer_async.api.tasks import Tasks
-from livepeer_async.errors import LivepeerError
+from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.messages import Response
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.taskgroups import plain_task_group
@@ -83,6 +83,7 @@ class AsyncLivepeer:
         retry = retry or RetryPolicy()
         account = calls.check_account(url, key)
         self._limits_for = _limits_for(upload_limits)
+        self._open_files: set[int] = set()
         self._transport = Transport(http_client=http_client, timeouts=_timeouts(timeout))
         self._caller = Caller(account, self._transport, retry=retry)
         waiter = Waiter(self._caller)
@@ -138,6 +139,8 @@ class AsyncLivepeer:
             SourceError: the source can't be read, is empty, too large, or changed.
             ApiError: Livepeer refused.
             NetworkError: no answer came to a call, for longer than the retry policy allows.
+            AmbiguousRequest: the answer to the request for the upload was lost.
+            DecodeError: an answer can't be used.
             TusError: the bytes couldn't be brought over.
             AssetError: the asset didn't become ready.
             IntegrityError: the stored bytes aren't those that were read.
@@ -205,7 +208,8 @@ class AsyncLivepeer:
         async def run_one(job: UploadJob) -> UploadResult:
             return await self._run_job(
                 job,
-                UploadOptions(
+                partial(
+                    UploadOptions,
                     wait=wait,
                     verify=verify,
                     on_progress=partial(on_progress, job.source) if on_progress else None,
@@ -238,6 +242,7 @@ class AsyncLivepeer:
 
         Raises:
             NetworkError: no answer came. An answer of 400 or above is handed on as it is.
+            AmbiguousRequest: no answer came to anything but a GET; it may have been carried out.
         """
         call = calls.raw(
             self._caller.account, method, path, params=params, json=json, headers=headers
@@ -250,24 +255,41 @@ class AsyncLivepeer:
     ) -> AsyncGenerator[Upload, None]:
         wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
         most = self._limits_for(options.length or 1).max_length
-        async with open_source(source, length=options.length, max_length=most) as opened:
+        opening = open_source(source, length=options.length, max_length=most)
+        async with self._reserved(source), opening as opened:
             upload = Upload(source, opened.name, opened.length, options)
             async with plain_task_group() as tasks:
                 tasks.start_soon(self._engine.run, upload, opened, wanted)
                 await upload.has_begun.wait()
                 yield upload
 
-    async def _run_job(self, job: UploadJob, options: UploadOptions) -> UploadResult:
+    @asynccontextmanager
+    async def _reserved(self, source: SourceLike) -> AsyncGenerator[None, None]:
+        """Keep two uploads from moving one file object under each other."""
+        if not hasattr(source, "read"):
+            yield
+            return
+        if id(source) in self._open_files:
+            raise ConfigurationError(
+                f"{source_name(source)} is being uploaded already; give its path, or open it twice"
+            )
+        self._open_files.add(id(source))
+        try:
+            yield
+        finally:
+            self._open_files.discard(id(source))
+
+    async def _run_job(self, job: UploadJob, options: Callable[[], UploadOptions]) -> UploadResult:
         """Run one upload of many: an error is its result."""
         started = time.monotonic()
         upload: Upload | None = None
         failure: LivepeerError | None = None
         try:
-            async with self._open(job.source, job.new_asset, options) as upload:
+            async with self._open(job.source, job.new_asset, options()) as upload:
                 pass
         except LivepeerError as error:
             failure = error
-        if upload is not None and upload.result is not None:
+        if upload is not None and upload.is_done:
             return upload.result
         return UploadResult(
             source=job.source,

@@ -15,16 +15,13 @@ from anyio.abc import TaskGroup
 
 @asynccontextmanager
 async def plain_task_group() -> AsyncGenerator[TaskGroup, None]:
-    """Open a task group; where several errors leave it, the first one is raised."""
+    """Open a task group; where several errors leave it, the first one is raised.
+
+    Only the group that is made here is opened: one that the caller raises stays whole.
+    """
     try:
         async with anyio.create_task_group() as tasks:
             yield tasks
     except BaseExceptionGroup as group:
-        error = _first(group)
+        error = group.exceptions[0]
         raise error from error.__cause__
-
-
-def _first(error: BaseException) -> BaseException:
-    while inner := getattr(error, "exceptions", ()):
-        error = inner[0]
-    return error

@@ -38,7 +38,18 @@ USER_AGENT = f"livepeer-async/{__version__}"
 KEEPALIVE_SECONDS = 4.0
 # A list of 1,000 assets, the most that the server gives, is about 2 MiB.
 LARGEST_ANSWER = 32 * 1024 * 1024
-_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
+# Of httpx and of its fork, where each part has a logger of its own.
+_LOGGERS = tuple(
+    f"http{part}{fork}{room}"
+    for fork in ("", "2")
+    for part, room in (
+        ("x", ""),
+        ("core", ".connection"),
+        ("core", ".http11"),
+        ("core", ".http2"),
+        ("core", ".proxy"),
+    )
+)
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -56,7 +67,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     answer: float = 120.0
 
     def __post_init__(self) -> None:
-        if min(self.connect, self.stall, self.answer) <= 0:
+        if not all(limit > 0 for limit in (self.connect, self.stall, self.answer)):
             raise ConfigurationError("Timeouts: connect, stall and answer must be above 0 seconds")
 
 
@@ -122,17 +133,64 @@ class Transport:
         request_id = request.headers.get("X-Request-ID") or uuid.uuid4().hex
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
         limits |= {"read": self._timeouts.stall, "write": self._timeouts.stall}
+        # The outer limit is for an answer whose head never ends; all else has limits of its own.
+        with anyio.CancelScope() as scope:
+            watched = _Watched(blocks, limits, scope, self._timeouts.answer)
+            try:
+                built = self._build(request, request_id, watched)
+                return await self._exchange(built, request, request_id, largest)
+            except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
+                raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
+            except (self._module.LocalProtocolError, UnicodeError) as error:
+                message = f"{request.place} can't be sent: {redact(str(error))}"
+                raise ConfigurationError(message, request_id=request_id) from error
+            except self._module.RequestError as error:
+                raise self._translate(error, request, request_id) from error
+            except RuntimeError as error:
+                if not self._client.is_closed:
+                    raise
+                raise ConfigurationError(f"the client was closed under {request.place}") from error
+        raise TimedOut(f"the answer doesn't end ({request.place})", request_id=request_id)
+
+    def _build(self, request: Request, request_id: str, watched: _Watched) -> Any:
+        """Make the library's own request, without a default of the client that was handed in.
+
+        Its keys must not reach the upload host, and its query parameters would replace the token.
+        """
+        headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": USER_AGENT,
+            "X-Request-ID": request_id,
+            **request.headers,
+        }
+        content: Any = request.content
+        if not isinstance(request.content, bytes):
+            headers["Content-Length"] = str(request.content.size)
+            content = watched if request.content.size else b""
+        if content is not watched:
+            watched.start_the_clock()
+        return self._module.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            content=content,
+            extensions={"timeout": watched.limits},
+        )
+
+    async def _exchange(
+        self, built: Any, request: Request, request_id: str, largest: int
+    ) -> Response:
+        body = b""
         try:
-            built = self._build(request, request_id, blocks, limits)
-            answer = await self._client.send(built, stream=True, follow_redirects=False)
+            answer = await self._client.send(built, stream=True, auth=None, follow_redirects=False)
             try:
                 body = await self._read(answer, largest, request)
             finally:
                 await _close(answer)
-        except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
-            raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
-        except self._module.RequestError as error:
-            raise self._translate(error, request, request_id) from error
+        except self._module.HTTPStatusError as error:
+            # Raised by a hook of the client that was handed in; the answer is one all the same.
+            answer = error.response
         return Response(
             status=answer.status_code,
             headers={name.lower(): value for name, value in answer.headers.items()},
@@ -140,30 +198,6 @@ class Transport:
             place=request.place,
             request_id=request_id,
         )
-
-    def _build(
-        self,
-        request: Request,
-        request_id: str,
-        blocks: AsyncIterable[bytes | memoryview] | None,
-        limits: dict[str, float],
-    ) -> Any:
-        headers = {"X-Request-ID": request_id, "User-Agent": USER_AGENT, **request.headers}
-        content: Any = request.content
-        if not isinstance(request.content, bytes):
-            headers["Content-Length"] = str(request.content.size)
-            content = b"" if blocks is None else _Watched(blocks, limits)
-        built = self._client.build_request(
-            request.method,
-            request.url,
-            headers=headers,
-            content=content,
-            extensions={"timeout": limits},
-        )
-        # A client that was handed in may carry a key of its own; it must not reach the upload host.
-        if "Authorization" not in request.headers:
-            built.headers.pop("Authorization", None)
-        return built
 
     async def _read(self, answer: Any, largest: int, request: Request) -> bytes:
         deadline = time.monotonic() + self._timeouts.answer
@@ -199,10 +233,18 @@ class _Watched:
     interrupted request leaves nothing suspended.
     """
 
-    def __init__(self, blocks: AsyncIterable[bytes | memoryview], limits: dict[str, float]) -> None:
-        self._blocks = aiter(blocks)
-        self._limits = limits
-        self._started = time.monotonic()
+    def __init__(
+        self,
+        blocks: AsyncIterable[bytes | memoryview] | None,
+        limits: dict[str, float],
+        scope: anyio.CancelScope,
+        answer_seconds: float,
+    ) -> None:
+        self.limits = limits
+        self._blocks = aiter(blocks) if blocks is not None else _nothing()
+        self._scope = scope
+        self._answer_seconds = answer_seconds
+        self._started = anyio.current_time()
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         return self
@@ -211,8 +253,24 @@ class _Watched:
         try:
             return await anext(self._blocks)
         except StopAsyncIteration:
-            self._limits["read"] += time.monotonic() - self._started
+            self.limits["read"] += anyio.current_time() - self._started
+            self.start_the_clock()
             raise
+
+    def start_the_clock(self) -> None:
+        """Begin to count the time that the whole answer may take."""
+        self._scope.deadline = (
+            anyio.current_time()
+            + self.limits["connect"]
+            + self.limits["read"]
+            + self._answer_seconds
+        )
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    none: tuple[bytes, ...] = ()
+    for block in none:
+        yield block
 
 
 class _RedactingFilter(logging.Filter):

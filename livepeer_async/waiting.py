@@ -15,10 +15,21 @@ import anyio
 from msgspec import Struct
 
 from livepeer_async.api.caller import Caller
-from livepeer_async.api.calls import poll_asset
-from livepeer_async.errors import AssetTimeout, LivepeerError, NotFound
+from livepeer_async.api.calls import Account, Call, Sighting, poll_asset
+from livepeer_async.errors import (
+    ApiError,
+    AssetTimeout,
+    LivepeerError,
+    NetworkError,
+    NotFound,
+    ServerError,
+    TooManyRequests,
+)
 from livepeer_async.models import Asset
 from livepeer_async.polling import deleted, end_of, is_ready, next_poll
+from livepeer_async.uploads.retry import next_delay
+
+Perform = Callable[[Call[Sighting]], Awaitable[Sighting]]
 
 # Long videos take hours to transcode; for ever is no answer.
 READY_TIMEOUT = 6 * 3600.0
@@ -74,7 +85,12 @@ class Waiter:
         while watch.asset is None or not is_reached(watch.asset):
             if watch.has_looked:
                 await self._sleep(watch.delay(self._clock(), self._jitter()))
-            if await watch.look(self._caller) and on_change is not None and watch.asset:
+            changed, left = False, watch.seconds_left(self._clock())
+            with anyio.move_on_after(left) as scope:
+                changed = await watch.look(self._caller.perform, self._caller.account)
+            if scope.cancelled_caught:
+                raise watch.timeout_error(self._clock())
+            if changed and on_change is not None and watch.asset is not None:
                 on_change(watch.asset)
         return watch.asset
 
@@ -90,15 +106,32 @@ class Waiter:
             when, number, watch = heapq.heappop(due)
             await self._sleep(max(0.0, when - self._clock()))
             try:
-                await watch.look(self._caller)
-                if watch.asset is not None and is_ready(watch.asset):
-                    yield WaitResult(watch.asset_id, watch.asset, None)
-                    continue
-                delay = watch.delay(self._clock(), self._jitter())
+                delay = await self._look_once(watch)
             except LivepeerError as error:
                 yield WaitResult(watch.asset_id, None, error)
                 continue
-            heapq.heappush(due, (self._clock() + delay, number, watch))
+            if delay is None:
+                yield WaitResult(watch.asset_id, watch.asset, None)
+            else:
+                heapq.heappush(due, (self._clock() + delay, number, watch))
+
+    async def _look_once(self, watch: Watch) -> float | None:
+        """Look without holding up the others; give the seconds until the next, `None` if ready."""
+        try:
+            await watch.look(self._caller.perform_once, self._caller.account)
+        except (NetworkError, ServerError, TooManyRequests) as error:
+            watch.setbacks += 1
+            asked = error.retry_after if isinstance(error, ApiError) else None
+            retry, jitter = self._caller.retry, self._jitter()
+            wait = next_delay(retry, setbacks=watch.setbacks, jitter=jitter, retry_after=asked)
+            if wait is None:
+                raise
+            watch.delay(self._clock(), jitter)  # raises where the time is over
+            return min(wait, watch.seconds_left(self._clock()))
+        watch.setbacks = 0
+        if watch.asset is not None and is_ready(watch.asset):
+            return None
+        return watch.delay(self._clock(), self._jitter())
 
 
 class Watch:
@@ -107,12 +140,14 @@ class Watch:
     Attributes:
         asset: as it was last seen; `None` before the first look.
         has_looked: whether there was a look.
+        setbacks: looks in a row that found nothing out.
     """
 
     def __init__(self, asset_id: str) -> None:
         self.asset_id = asset_id
         self.asset: Asset | None = None
         self.has_looked = False
+        self.setbacks = 0
         self._started = 0.0
         self._timeout = 0.0
         self._etag: str | None = None
@@ -121,11 +156,10 @@ class Watch:
         """Begin to count the time anew."""
         self._started, self._timeout = now, timeout
 
-    async def look(self, caller: Caller) -> bool:
+    async def look(self, perform: Perform, account: Account) -> bool:
         """Look once; say whether anything changed, raise where no `ready` can come any more."""
-        call = poll_asset(caller.account, self.asset_id, self._etag)
         try:
-            sighting = await caller.perform(call)
+            sighting = await perform(poll_asset(account, self.asset_id, self._etag))
         except NotFound as error:
             if not self.has_looked:
                 raise
@@ -138,14 +172,23 @@ class Watch:
             raise end
         return True
 
+    def seconds_left(self, now: float) -> float:
+        """Give the seconds until the time-out, 0 once it is over."""
+        return max(0.0, self._started + self._timeout - now)
+
     def delay(self, now: float, jitter: float) -> float:
         """Give the seconds until the next look; raise AssetTimeout where none is left."""
-        age = now - self._started
-        if age >= self._timeout:
-            phase = self.asset.phase if self.asset else "unknown"
-            raise AssetTimeout(
-                f"asset {self.asset_id} isn't ready after {age:.0f} s: its phase is {phase!r}",
-                asset_id=self.asset_id,
-            )
+        left = self.seconds_left(now)
+        if not left:
+            raise self.timeout_error(now)
         progress = self.asset.status.progress if self.asset and self.asset.status else None
-        return min(next_poll(age=age, progress=progress, jitter=jitter), self._timeout - age)
+        return min(next_poll(age=now - self._started, progress=progress, jitter=jitter), left)
+
+    def timeout_error(self, now: float) -> AssetTimeout:
+        """Say that the asset isn't ready in time, and what its phase is."""
+        phase = self.asset.phase if self.asset else "unknown"
+        return AssetTimeout(
+            f"asset {self.asset_id} isn't ready after {now - self._started:.0f} s: "
+            f"its phase is {phase!r}",
+            asset_id=self.asset_id,
+        )

@@ -244,3 +244,76 @@ def test_a_client_of_another_kind_is_refused():
 def test_a_time_limit_must_be_above_zero(limit):
     with pytest.raises(errors.ConfigurationError):
         Timeouts(**{limit: 0})
+
+
+async def drip(reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    for number in range(1000):
+        writer.write(f"X-{number}: x\r\n".encode())
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def test_a_head_that_never_ends_is_given_up():
+    with anyio.fail_after(8), pytest.raises(errors.TimedOut, match="doesn't end"):
+        async with serving(drip) as (url, _):
+            limits = Timeouts(connect=0.5, stall=0.4, answer=0.5)
+            async with Transport(timeouts=limits) as transport:
+                await transport.send(Request(method="GET", url=url))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_no_default_of_a_client_that_was_handed_in_changes_a_request(library):
+    client = library.AsyncClient(
+        auth=("user", "pass"), params={"mine": "1"}, cookies={"c": "1"}, base_url="http://x.example"
+    )
+    request = Request(method="GET", url="", headers={"Authorization": "Bearer ours"})
+    async with client:
+        _, heads = await exchange(saying(OK), request, http_client=client)
+    assert b"Bearer ours" in heads[0]
+    assert b"GET /x?token=eyJsecret.abc HTTP/1.1" in heads[0]
+    assert b"cookie" not in heads[0].lower()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_hook_that_raises_for_a_status_hides_no_answer(library):
+    async def raise_for_status(response):
+        response.raise_for_status()
+
+    answer = b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\nX-Thing: a\r\n\r\n"
+    async with library.AsyncClient(event_hooks={"response": [raise_for_status]}) as client:
+        response, _ = await exchange(saying(answer), http_client=client)
+    assert (response.status, response.headers["x-thing"]) == (409, "a")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_the_logs_of_either_library_hold_no_query(library, caplog):
+    caplog.set_level(logging.DEBUG)
+    async with library.AsyncClient() as client:
+        await exchange(saying(OK), http_client=client)
+    assert "HTTP Request" in caplog.text
+    assert "eyJsecret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "request_", [Request(method="G ET", url=""), Request(method="GET", url="", headers={"X": "é"})]
+)
+async def test_what_can_not_be_sent_is_the_callers_fault(request_):
+    with pytest.raises(errors.ConfigurationError):
+        await exchange(saying(OK), request_)
+
+
+async def test_a_client_that_is_closed_meanwhile_is_named():
+    async with serving(hang) as (url, _):
+        transport = Transport(timeouts=QUICK)
+        async with anyio.create_task_group() as tasks:
+
+            async def close():
+                await anyio.sleep(0.05)
+                await transport.aclose()
+
+            tasks.start_soon(close)
+            with pytest.raises(errors.LivepeerError):
+                await transport.send(Request(method="GET", url=url))
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            await transport.send(Request(method="GET", url=url))

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import anyio
 import pytest
 
 from livepeer_async import errors
@@ -24,8 +25,9 @@ class Studio:
         self.now = 0.0
         self.looks = []
         account = check_account("https://studio.example/api", "key-1")
+        self.caller = Caller(account, self, retry=RetryPolicy(attempts=0))
         self.waiter = Waiter(
-            Caller(account, self, retry=RetryPolicy(attempts=0)),
+            self.caller,
             sleep=self.sleep,
             clock=lambda: self.now,
             jitter=lambda: 0.5,
@@ -134,3 +136,41 @@ async def test_many_come_as_they_end_each_once_and_failures_too():
 
 async def test_waiting_for_nothing_ends_at_once():
     assert [result async for result in Studio().waiter.each([], timeout=1)] == []
+
+
+async def test_the_timeout_holds_while_the_server_fails():
+    studio = Studio(a=[(0, "waiting")])
+
+    async def fail(request):
+        return Response(status=500)
+
+    studio.send = fail
+    studio.caller.retry = RetryPolicy(attempts=10**6, first_delay=3, max_delay=3)
+    results = [result async for result in studio.waiter.each(["a", "b"], timeout=20)]
+    assert {type(result.error) for result in results} == {errors.AssetTimeout}
+    assert studio.now < 30
+
+
+async def test_one_that_fails_holds_up_no_other():
+    studio = Studio(good=[(0, "ready")])
+    right = studio.send
+
+    async def sometimes(request):
+        return Response(status=503) if request.url.endswith("bad") else await right(request)
+
+    studio.send = sometimes
+    studio.caller.retry = RetryPolicy(attempts=3)
+    results = [result async for result in studio.waiter.each(["bad", "good"], timeout=500)]
+    assert [result.asset_id for result in results] == ["good", "bad"]
+    assert isinstance(results[1].error, errors.ServerError)
+
+
+async def test_a_look_that_takes_too_long_ends_with_the_timeout():
+    studio = Studio(a=[(0, "waiting")])
+
+    async def never(request):
+        await anyio.sleep(60)
+
+    studio.send = never
+    with pytest.raises(errors.AssetTimeout):
+        await studio.wait("a", timeout=0.05)

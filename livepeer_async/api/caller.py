@@ -44,9 +44,13 @@ class Caller:
     ) -> None:
         self.account = account
         self._transport = transport
-        self._retry = retry
+        self.retry = retry
         self._sleep = sleep
         self._jitter = jitter
+
+    async def perform_once(self, call: Call[T]) -> T:
+        """Send a call and read its answer, without a second attempt; raises as `perform`."""
+        return call.decode(await self._transport.send(call.request))
 
     async def perform(self, call: Call[T]) -> T:
         """Send a call until it is answered, as often as the policy and the call allow.
@@ -60,12 +64,13 @@ class Caller:
         setbacks = 0
         while True:
             try:
-                return call.decode(await self._transport.send(call.request))
+                return await self.perform_once(call)
             except NetworkError as error:
                 if not call.is_repeatable and not isinstance(error, ConnectFailed):
                     raise AmbiguousRequest(
                         f"{call.request.place} may have been carried out, its answer was lost: "
-                        f"{error}; look at the list of assets before asking again"
+                        f"{error}; look what is there before asking again",
+                        request_id=error.request_id,
                     ) from error
                 problem: ApiError | NetworkError = error
             except ApiError as error:
@@ -75,7 +80,7 @@ class Caller:
             setbacks += 1
             asked = problem.retry_after if isinstance(problem, ApiError) else None
             delay = next_delay(
-                self._retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked
+                self.retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked
             )
             if delay is None:
                 raise problem
@@ -84,7 +89,7 @@ class Caller:
                 Setback(
                     reason=str(problem),
                     attempt=setbacks,
-                    attempts=self._retry.attempts,
+                    attempts=self.retry.attempts,
                     delay=delay,
                 ),
             )

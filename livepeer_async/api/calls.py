@@ -270,7 +270,14 @@ def _request(  # noqa: PLR0913 - what an HTTP request consists of
     if json is None:
         return Request(method=method, url=url, headers=all_headers)
     all_headers["Content-Type"] = "application/json"
-    return Request(method=method, url=url, headers=all_headers, content=msgspec.json.encode(json))
+    return Request(method=method, url=url, headers=all_headers, content=_encode(json))
+
+
+def _encode(json: Any) -> bytes:
+    try:
+        return msgspec.json.encode(json)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the request can't be written as JSON: {error}") from error
 
 
 def _decoder(account: Account, kind: type[T]) -> Callable[[Response], T]:
@@ -282,10 +289,10 @@ def _decoder(account: Account, kind: type[T]) -> Callable[[Response], T]:
     return decode
 
 
-def _id(value: str) -> str:
+def _id(value: str | None) -> str:
     if not value or not value.isascii() or not value.isprintable():
         raise ConfigurationError(
-            f"the ID is {value[:60]!r}; wanted the server's own, as it gave it"
+            f"the ID is {str(value)[:60]!r}; wanted the server's own, as it gave it"
         )
     return quote(value, safe="")
 

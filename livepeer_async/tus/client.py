@@ -25,7 +25,7 @@ from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.opening import as_stream, open_source
 from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.source import Source, SourceLike, StreamSource
+from livepeer_async.uploads.source import Source, SourceLike, StreamSource, pulled, source_name
 
 # What a stream has given is kept until it is acknowledged.
 STREAM_CHUNK = 8 * 1024 * 1024
@@ -198,4 +198,5 @@ def _for_stream(limits: ServerLimits) -> ServerLimits:
 
 @asynccontextmanager
 async def _open_ended(source: SourceLike) -> AsyncGenerator[Source, None]:
-    yield StreamSource(as_stream(source), length=None)
+    async with pulled(as_stream(source)) as pieces:
+        yield StreamSource(pieces, length=None, name=source_name(source))

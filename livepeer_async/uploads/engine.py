@@ -93,14 +93,16 @@ class Engine:
             verified = await self._finish(upload, watch, new_asset, sha256)
         finally:
             upload.close()
-        upload.result = UploadResult(
-            source=upload.source,
-            asset=upload.asset,
-            verified=verified,
-            sha256=sha256,
-            length=source.length,
-            seconds=time.monotonic() - started,
-            attempts=upload.attempts,
+        upload.end(
+            UploadResult(
+                source=upload.source,
+                asset=upload.asset,
+                verified=verified,
+                sha256=sha256,
+                length=source.length,
+                seconds=time.monotonic() - started,
+                attempts=upload.attempts,
+            )
         )
 
     async def _finish(
@@ -128,6 +130,8 @@ class Engine:
         while True:
             driver = await self._begin(upload, source, new_asset, digest)
             try:
+                upload.has_begun.set()
+                upload.saw(upload.asset)
                 await driver.run()
                 watch = await self._leave_uploading(upload, driver)
                 await source.check()
@@ -135,7 +139,8 @@ class Engine:
                 is_lost = await self._give_up(error, driver, upload)
                 if not is_lost or source.is_stream or upload.attempts > self._retry.restarts:
                     raise
-            except anyio.get_cancelled_exc_class():
+            except BaseException:
+                # Cancelled, or the caller's own code failed: what can be resumed stays.
                 if driver.upload.upload_url is None:
                     await self._discard(driver, upload.asset.id, within=CANCELLED_TIMEOUT)
                 raise
@@ -160,17 +165,15 @@ class Engine:
             # What a stream has given is kept until it is acknowledged, so its chunks stay small.
             limits = with_chunk_size(limits, max(limits.align, SMALLEST_STREAM_CHUNK))
         ticket = await self._caller.perform(calls.request_upload(self._caller.account, new_asset))
-        upload.attempts += 1
-        upload.tus = TusUpload(
+        tus = TusUpload(
             endpoint=ticket.tus_endpoint,
             length=source.length,
             limits=limits,
             metadata=_metadata(source.name),
         )
-        upload.saw(ticket.asset)
-        upload.has_begun.set()
+        upload.begin(ticket.asset, tus)
         return Driver(
-            upload.tus,
+            tus,
             source,
             self._send,
             retry=self._retry,

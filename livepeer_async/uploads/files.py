@@ -14,7 +14,7 @@ import aiofiles.os
 import anyio.to_thread
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
-from livepeer_async.uploads.source import Source, as_bytes, source_name
+from livepeer_async.uploads.source import Bytes, Source, as_bytes, source_name
 
 PIECE = 1024 * 1024
 
@@ -27,7 +27,7 @@ class PathSource(Source):
         self._path = path
         self._file = file
         self._identity = _identity(status)
-        self._position = 0
+        self._position: int | None = 0
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Read in a worker thread, without a seek where the last read ended at `position`.
@@ -35,10 +35,14 @@ class PathSource(Source):
         Raises:
             SourceNotReadable: the disk or the file system failed.
         """
+        known, self._position = self._position, None
+        count = 0
         try:
-            if position != self._position:
-                await self._file.seek(position)
-            count: int = await self._file.readinto(buffer)
+            # Shielded: a read that was given up still moves the file, behind the reader's back.
+            with anyio.CancelScope(shield=True):
+                if position != known:
+                    await self._file.seek(position)
+                count = int(await self._file.readinto(buffer))
         except OSError as error:
             raise _unreadable(self._path, error) from error
         self._position = position + count
@@ -70,7 +74,7 @@ class FileSource(Source):
     def __init__(self, file: Any, name: str, length: int) -> None:
         super().__init__(name, length)
         self._file = file
-        self._position: int | None = None
+        self._identity = _identity_of(file)
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Read with the object's own methods, the sync ones in a worker thread.
@@ -78,15 +82,32 @@ class FileSource(Source):
         Raises:
             SourceNotReadable: the object fails, or gives no bytes.
         """
+        piece: Bytes = b""
         try:
-            if position != self._position:
+            # Shielded: a read that was given up still moves the file, behind the reader's back.
+            with anyio.CancelScope(shield=True):
                 await _call(self._file.seek, position)
-            piece = as_bytes(await _call(self._file.read, len(buffer)), self.name)
-        except (OSError, ValueError) as error:
+                piece = as_bytes(await _call(self._file.read, len(buffer)), self.name)
+            buffer[: len(piece)] = piece
+        except SourceNotReadable:
+            raise
+        except Exception as error:
             raise _unreadable(self.name, error) from error
-        buffer[: len(piece)] = piece
-        self._position = position + len(piece)
         return len(piece)
+
+    async def check(self) -> None:
+        """Make sure that the file is as it was, and that it ends where its length says.
+
+        Raises:
+            SourceChanged: it was written to, or is longer than it said.
+        """
+        if _identity_of(self._file) != self._identity:
+            raise SourceChanged(f"{self.name} changed while it was read", source=self.name)
+        if await self.read_into(self.length, memoryview(bytearray(1))):
+            raise SourceChanged(
+                f"{self.name} has more than the {self.length} bytes that it had at first",
+                source=self.name,
+            )
 
 
 async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
@@ -101,10 +122,18 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise SourceNotReadable(f"{path!r} is {what}; wanted a video file", source=path)
         # Unbuffered: the blocks are large, and a buffer would only copy them once more.
-        file = await stack.enter_async_context(aiofiles.open(path, "rb", buffering=0))
+        file = await aiofiles.open(path, "rb", buffering=0)
+        stack.push_async_callback(close_file, file)
         return PathSource(path, file, await anyio.to_thread.run_sync(os.fstat, file.fileno()))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+async def close_file(file: Any) -> None:
+    """Close a file of aiofiles."""
+    # Shielded: closing takes a thread, and a cancelled caller would leave the file open.
+    with anyio.CancelScope(shield=True):
+        await file.close()
 
 
 async def open_file(file: Any) -> FileSource | None:
@@ -122,19 +151,19 @@ async def open_file(file: Any) -> FileSource | None:
             return None
         await _call(file.seek, 0, os.SEEK_END)
         return FileSource(file, name, int(await _call(file.tell)))
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _unreadable(name, error) from error
 
 
 async def pieces_of(file: Any) -> AsyncIterator[bytes | bytearray | memoryview]:
     """Read a file object that can't seek to its end."""
     name = source_name(file)
-    while piece := as_bytes(await _call(file.read, PIECE), name):
+    while piece := as_bytes(await _call(file.read, PIECE, is_given_up=True), name):
         yield piece
 
 
-def _unreadable(path: str, error: OSError | ValueError) -> SourceNotReadable:
-    reason = getattr(error, "strerror", None) or str(error)
+def _unreadable(path: str, error: Exception) -> SourceNotReadable:
+    reason = getattr(error, "strerror", None) or str(error) or repr(error)
     return SourceNotReadable(f"{path!r} can't be read: {reason}", source=path)
 
 
@@ -142,9 +171,22 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
-async def _call(function: Callable[..., Any], *args: object) -> Any:
-    """Call a method of a file object: await an async one, run a sync one in a thread."""
+def _identity_of(file: Any) -> tuple[int, int, int, int] | None:
+    """Tell a file object's file; `None` where there is none behind it, or only behind an await."""
+    if inspect.iscoroutinefunction(getattr(file, "fileno", None)):
+        return None
+    try:
+        return _identity(os.fstat(file.fileno()))
+    except (AttributeError, OSError, ValueError, TypeError):
+        return None
+
+
+async def _call(function: Callable[..., Any], *args: object, is_given_up: bool = False) -> Any:
+    """Call a method of a file object: await an async one, run a sync one in a thread.
+
+    With `is_given_up` a cancellation leaves the thread to itself: a quiet pipe may never return.
+    """
     if inspect.iscoroutinefunction(function):
         return await function(*args)
-    result = await anyio.to_thread.run_sync(function, *args)
+    result = await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=is_given_up)
     return await result if inspect.isawaitable(result) else result

@@ -14,19 +14,22 @@ from typing import Any
 import aiofiles.tempfile
 
 from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
-from livepeer_async.uploads.files import FileSource, open_file, open_path, pieces_of
+from livepeer_async.uploads.files import FileSource, close_file, open_file, open_path, pieces_of
 from livepeer_async.uploads.source import (
+    UNNAMED,
     BytesSource,
     Source,
     SourceLike,
     StreamSource,
     as_bytes,
     check_length,
+    pulled,
     source_name,
 )
 
 # One part of Livepeer's storage: a shorter video travels in one request anyway.
 SPOOL_IN_MEMORY = 8 * 1024 * 1024
+SPOOL_BLOCK = 1024 * 1024
 
 
 @asynccontextmanager
@@ -49,6 +52,10 @@ async def open_source(
         if opened.length == 0:
             raise SourceEmpty(f"{opened.name} is empty; a video has bytes", source=opened.name)
         check_length(opened.name, opened.length, max_length)
+        if length is not None and length != opened.length:
+            raise ConfigurationError(
+                f"length is {length}, but {opened.name} has {opened.length} bytes; leave it out"
+            )
         yield opened
 
 
@@ -58,7 +65,7 @@ async def _open(
     if isinstance(source, str | os.PathLike):
         return await open_path(os.fspath(source), stack)
     if isinstance(source, bytes | bytearray | memoryview):
-        return BytesSource(memoryview(source).cast("B"), source_name(source))
+        return BytesSource(memoryview(as_bytes(source, UNNAMED)), UNNAMED)
     pieces: Any = source
     if hasattr(source, "read"):
         opened = await open_file(source)
@@ -66,9 +73,11 @@ async def _open(
             return opened
         pieces = pieces_of(source)
     stream = as_stream(pieces)
+    name = source_name(source)
     if length is not None:
-        return StreamSource(stream, length=length)
-    return await _spool(stream, max_length, stack)
+        stream = await stack.enter_async_context(pulled(stream))
+        return StreamSource(stream, length=length, name=name)
+    return await _spool(stream, name, max_length, stack)
 
 
 def as_stream(pieces: Any) -> AsyncIterable[Any]:
@@ -87,19 +96,20 @@ def as_stream(pieces: Any) -> AsyncIterable[Any]:
 
 
 async def _spool(
-    pieces: AsyncIterable[Any], max_length: int | None, stack: AsyncExitStack
+    pieces: AsyncIterable[Any], name: str, max_length: int | None, stack: AsyncExitStack
 ) -> FileSource:
-    name = source_name(pieces)
-    spool = await stack.enter_async_context(
-        aiofiles.tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY)
-    )
+    spool = await aiofiles.tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY)
+    stack.push_async_callback(close_file, spool)
     length = 0
-    async for piece in pieces:
-        content = as_bytes(piece, name)
-        length += len(content)
+    stream = StreamSource(pieces, length=None, name=name)
+    while count := await stream.available(length, SPOOL_BLOCK):
+        block = bytearray(count)
+        await stream.read_into(length, memoryview(block))
+        length += count
         check_length(name, length, max_length)
+        stream.release(length)
         try:
-            await spool.write(content)
+            await spool.write(block)
         except OSError as error:
             raise SourceNotReadable(
                 f"{name} can't be kept in a temporary file: {error.strerror}", source=name

@@ -7,9 +7,13 @@ read each) are read ahead of the sending, into buffers that are used again, by `
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from pathlib import PurePath
 from typing import Any, Protocol, cast
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from livepeer_async.errors import (
     SourceChanged,
@@ -17,6 +21,7 @@ from livepeer_async.errors import (
     SourceNotReplayable,
     SourceTooLarge,
 )
+from livepeer_async.taskgroups import plain_task_group
 
 UNNAMED = "untitled"
 
@@ -88,14 +93,21 @@ class BytesSource(Source):
 class StreamSource(Source):
     """An iterable of bytes; it keeps what wasn't released yet.
 
+    Args:
+        pieces: the bytes; `pulled` makes them survive that a reader is cancelled.
+        length: bytes, where they are known.
+        name: by default that of `pieces`.
+
     Attributes:
         is_open_ended: whether the length isn't known yet; `length` is 0 until then.
     """
 
     is_stream = True
 
-    def __init__(self, pieces: AsyncIterable[Any], *, length: int | None) -> None:
-        super().__init__(source_name(pieces), length or 0)
+    def __init__(
+        self, pieces: AsyncIterable[Any], *, length: int | None, name: str | None = None
+    ) -> None:
+        super().__init__(name or source_name(pieces), length or 0)
         self.is_open_ended = length is None
         self._pieces = aiter(pieces)
         self._kept = bytearray()
@@ -158,10 +170,11 @@ class StreamSource(Source):
         if self._is_broken:
             raise SourceNotReadable(f"{self.name} broke off earlier", source=self.name)
         # A generator that was left by an error or a cancellation looks like one that has ended.
-        self._is_broken = True
+        self._is_broken = not isinstance(self._pieces, Pulled)
         try:
             piece = await anext(self._pieces, None)
         except Exception as error:
+            self._is_broken = True
             raise SourceNotReadable(
                 f"{self.name} broke off: {error!r}", source=self.name
             ) from error
@@ -172,6 +185,49 @@ class StreamSource(Source):
             return False
         self._kept += as_bytes(piece, self.name)
         return True
+
+
+class Pulled:
+    """The pieces of a stream, handed over by a task that nobody's cancellation reaches."""
+
+    def __init__(self, pieces: MemoryObjectReceiveStream[Any]) -> None:
+        self._pieces = pieces
+        self.error: Exception | None = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self._pieces.receive()
+        except anyio.EndOfStream:
+            if self.error is not None:
+                raise self.error from None
+            raise StopAsyncIteration from None
+
+
+@asynccontextmanager
+async def pulled(pieces: AsyncIterable[Any]) -> AsyncGenerator[Pulled, None]:
+    """Pull a stream one piece ahead, in a task of its own.
+
+    A reader is cancelled whenever a connection breaks. If that reached into the user's generator it
+    would end it, and with it the upload, however often the connection comes back.
+    """
+    put, get = anyio.create_memory_object_stream[Any](0)
+    handed_on = Pulled(get)
+
+    async def pull() -> None:
+        async with put:
+            try:
+                async for piece in pieces:
+                    await put.send(piece)
+            except Exception as error:  # noqa: BLE001 - raised where the pieces are read
+                handed_on.error = error
+
+    async with get, plain_task_group() as tasks:
+        tasks.start_soon(pull)
+        yield handed_on
+        tasks.cancel_scope.cancel()
 
 
 def check_length(name: str, length: int, max_length: int | None) -> None:
@@ -207,8 +263,11 @@ def as_bytes(piece: object, name: str) -> Bytes:
     Raises:
         SourceNotReadable: it is something else.
     """
-    if isinstance(piece, bytes | bytearray | memoryview):
-        return cast("Bytes", piece)
+    if isinstance(piece, memoryview):
+        # Items of several bytes, or with gaps between them, count differently.
+        return piece.cast("B") if piece.c_contiguous else piece.tobytes()
+    if isinstance(piece, bytes | bytearray):
+        return piece
     raise SourceNotReadable(
         f"{name} gives {type(piece).__name__} where bytes are wanted; open it in binary mode",
         source=name,

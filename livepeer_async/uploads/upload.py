@@ -38,7 +38,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.verify not in {"size", "hash", None}:
             raise ConfigurationError(f"verify is {self.verify!r}; wanted 'size', 'hash' or None")
-        if self.ready_timeout <= 0:
+        if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.length is not None and self.length < 1:
             raise ConfigurationError(f"length is {self.length}; wanted at least 1 byte")
@@ -74,7 +74,6 @@ class Upload:
     Attributes:
         asset: the asset as it was last seen.
         tus: the protocol's state; replaced where the upload begins again on a new ticket.
-        result: how it ended; `None` while it runs.
     """
 
     def __init__(self, source: SourceLike, name: str, length: int, options: UploadOptions) -> None:
@@ -83,7 +82,7 @@ class Upload:
         self.length = length
         self.options = options
         self.tus: TusUpload | None = None
-        self.result: UploadResult | None = None
+        self._result: UploadResult | None = None
         self.attempts = 0
         self.has_begun = anyio.Event()
         self._asset: Asset | None = None
@@ -95,6 +94,26 @@ class Upload:
         if self._asset is None:
             raise ConfigurationError("the upload has no asset yet")
         return self._asset
+
+    @property
+    def result(self) -> UploadResult:
+        """How it ended.
+
+        Raises:
+            ConfigurationError: it hasn't ended well, or not yet.
+        """
+        if self._result is None:
+            raise ConfigurationError("the upload has no result yet: leave its block first")
+        return self._result
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it ended well."""
+        return self._result is not None
+
+    def end(self, result: UploadResult) -> None:
+        """Take note of how it ended."""
+        self._result = result
 
     @property
     def upload_url(self) -> str | None:
@@ -109,6 +128,12 @@ class Upload:
     def progress(self) -> AsyncIterator[Progress]:
         """Follow the progress until the upload ends; only the latest value is kept."""
         return aiter(self._latest)
+
+    def begin(self, asset: Asset, tus: TusUpload) -> None:
+        """Take note of a ticket: the asset that it made, and the protocol's state."""
+        self.attempts += 1
+        self.tus = tus
+        self._asset = asset
 
     def saw(self, asset: Asset) -> None:
         """Take note of the asset, as the server described it."""

@@ -86,7 +86,7 @@ def test_a_base_url_that_cannot_work_is_refused(url):
         calls.check_account(url, "key-1")
 
 
-@pytest.mark.parametrize("asset_id", ["", "a\x00", "é", "a\nb"])
+@pytest.mark.parametrize("asset_id", ["", "a\x00", "é", "a\nb", None])
 def test_an_id_that_the_server_never_gave_is_refused(asset_id):
     with pytest.raises(ConfigurationError, match="ID"):
         calls.get_asset(ACCOUNT, asset_id)

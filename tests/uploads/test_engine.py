@@ -1,11 +1,12 @@
 """One upload against the sandbox, with faults: exact bytes, or one typed error and nothing left."""
 
 import hashlib
+import io
 
 import anyio
 import pytest
 
-from livepeer_async import NewAsset, errors
+from livepeer_async import NewAsset, UploadJob, errors
 from livepeer_async.models import Encryption, PlaybackPolicy
 from livepeer_async.sandbox import (
     Answer,
@@ -274,7 +275,9 @@ async def test_leaving_the_block_early_leaves_what_can_be_resumed():
                 async for progress in upload.progress():
                     if progress.sent > 3 * PART:
                         raise ZeroDivisionError
-        assert upload.result is None
+        assert not upload.is_done
+        with pytest.raises(errors.ConfigurationError, match="no result"):
+            _ = upload.result
         assert upload.upload_url is not None
         assert [asset.is_deleted for asset in sandbox.assets] == [False]
 
@@ -327,3 +330,66 @@ async def test_without_the_rules_the_storage_loses_bytes_and_it_is_noticed(name)
         with pytest.raises((errors.IntegrityError, errors.RetriesExhausted)):
             await livepeer.upload(data, "x")
         assert not is_stored(sandbox, sandbox.assets[0], data)
+
+
+async def test_a_slow_stream_survives_that_a_connection_breaks():
+    data = content(6 * PART)
+
+    async def slow():
+        for start in range(0, len(data), PART // 2):
+            await anyio.sleep(0.03)
+            yield data[start : start + PART // 2]
+
+    async with studio(Fault(PATCH, CutConnection(1000))) as (sandbox, livepeer):
+        asset = await livepeer.upload(slow(), "x", length=len(data))
+        assert is_stored(sandbox, asset, data)
+
+
+async def test_one_file_object_is_not_read_by_two_uploads_at_once(tmp_path):
+    file = io.BytesIO(content(5 * PART))
+    async with studio() as (sandbox, livepeer):
+        async with livepeer.upload_many([file, file], concurrency=2) as results:
+            found = [result async for result in results]
+        assert sorted(type(result.error).__name__ for result in found) == [
+            "ConfigurationError",
+            "NoneType",
+        ]
+        assert is_stored(sandbox, await livepeer.upload(file), content(5 * PART))
+
+
+async def test_no_source_however_odd_ends_the_others():
+    async def raises():
+        yield b"abc"
+        raise KeyError("row 7")
+
+    odd = [
+        UploadJob(raises()),
+        UploadJob(b"x", length=0),
+        UploadJob(b"x", "bad\udcff"),
+        UploadJob(object()),
+        UploadJob(raises(), length=10),
+    ]
+    async with studio() as (sandbox, livepeer):
+        async with livepeer.upload_many([*odd, content(100)], concurrency=1) as results:
+            found = [result.error async for result in results]
+        assert all(isinstance(error, errors.LivepeerError) for error in found[:-1])
+        assert found[-1] is None
+        assert len([asset for asset in sandbox.assets if not asset.is_deleted]) == 1
+
+
+async def test_an_error_of_the_callers_own_code_leaves_no_useless_asset():
+    def fails(progress):
+        raise ZeroDivisionError
+
+    async with studio() as (sandbox, livepeer):
+        with pytest.raises(ZeroDivisionError):
+            await livepeer.upload(content(100), "x", on_progress=fails)
+        assert all(asset.is_deleted for asset in sandbox.assets)
+
+
+async def test_a_group_that_the_caller_raises_stays_a_group():
+    async with studio() as (_, livepeer):
+        with pytest.raises(ExceptionGroup) as caught:
+            async with livepeer.begin_upload(content(64 * PART), "x"):
+                raise ExceptionGroup("mine", [ValueError("a"), KeyError("b")])
+        assert len(caught.value.exceptions) == 2

@@ -1,6 +1,7 @@
 import io
 import os
 import tempfile
+import time
 from contextlib import asynccontextmanager
 
 import anyio
@@ -258,3 +259,122 @@ async def test_a_full_disk_while_spooling_is_an_error_of_the_source(monkeypatch)
     with pytest.raises(errors.SourceNotReadable, match="temporary file"):
         async with open_source(pieces(b"abc", b"def")):
             pass
+
+
+class SlowDisk:
+    """A binary file on a disk so slow that every read can be given up in the middle."""
+
+    def __init__(self, content):
+        self._file = io.BytesIO(content)
+
+    def seek(self, *args):
+        return self._file.seek(*args)
+
+    def tell(self):
+        return self._file.tell()
+
+    def read(self, size):
+        time.sleep(0.05)
+        return self._file.read(size)
+
+
+async def test_a_read_that_was_given_up_moves_no_later_read():
+    async with open_source(SlowDisk(b"0123456789")) as source:
+        buffer = memoryview(bytearray(4))
+        for _ in range(3):
+            with anyio.move_on_after(0.01):
+                await source.read_into(2, buffer)
+            assert await source.read_into(2, buffer) == 4
+            assert bytes(buffer) == b"2345"
+
+
+async def test_a_path_read_that_was_given_up_moves_no_later_read(tmp_path, monkeypatch):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"0123456789")
+    async with open_source(path) as source:
+        file = source._file  # noqa: SLF001 - nothing else is as slow as a disk may be
+        slow = file.readinto
+
+        async def readinto(buffer):
+            await anyio.sleep(0.05)
+            return await slow(buffer)
+
+        monkeypatch.setattr(source, "_file", Slow(file, readinto))
+        buffer = memoryview(bytearray(4))
+        for position in (0, 0, 4):
+            with anyio.move_on_after(0.01):
+                await source.read_into(position, buffer)
+            assert await source.read_into(position, buffer) == 4
+            assert bytes(buffer) == b"0123456789"[position : position + 4]
+
+
+class Slow:
+    def __init__(self, file, readinto):
+        self.seek, self.readinto = file.seek, readinto
+
+
+async def test_a_file_object_that_is_rewritten_or_grows_is_noticed(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"0123456789")
+    with path.open("rb") as file:
+        async with open_source(file) as source:
+            os.utime(path, ns=(0, 12345))
+            with pytest.raises(errors.SourceChanged, match="changed"):
+                await source.check()
+    memory = io.BytesIO(b"0123456789")
+    async with open_source(memory) as source:
+        await source.check()
+        memory.seek(0, os.SEEK_END)
+        memory.write(b"more")
+        with pytest.raises(errors.SourceChanged, match="more than the 10 bytes"):
+            await source.check()
+
+
+async def test_a_form_file_that_is_longer_than_it_says_is_noticed():
+    form_file = UploadFile(io.BytesIO(b"0123456789"), size=6, filename="talk.mp4")
+    async with open_source(form_file) as source:
+        with pytest.raises(errors.SourceChanged, match="more than the 6 bytes"):
+            await source.check()
+
+
+async def test_pieces_count_in_bytes_whatever_their_items_are():
+    wide = memoryview(bytearray(range(8))).cast("I")
+    gaps = memoryview(b"0_1_2_")[::2]
+    for piece, wanted in ((wide, bytes(range(8))), (gaps, b"012")):
+        async with open_source(pieces(piece)) as source:
+            assert await read_all(source) == wanted
+        async with open_source(piece) as source:
+            assert await read_all(source) == wanted
+
+
+async def test_a_length_that_is_not_the_sources_is_refused():
+    with pytest.raises(errors.ConfigurationError, match="leave it out"):
+        async with open_source(b"0123456789", length=5):
+            pass
+
+
+async def test_a_quiet_pipe_can_be_cancelled():
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as pipe, os.fdopen(writing, "wb"):
+        with anyio.move_on_after(0.1) as scope:
+            async with open_source(pipe):
+                pass
+        assert scope.cancelled_caught
+
+
+class Broken(io.RawIOBase):
+    """A file object whose reads end in an error of no family of ours."""
+
+    def read(self, size=-1):
+        raise EOFError("the archive is truncated")
+
+
+@pytest.mark.parametrize("is_seekable", [True, False])
+async def test_any_error_of_a_file_object_is_one_of_the_source(is_seekable):
+    broken = Broken()
+    broken.seekable = lambda: is_seekable
+    broken.seek = lambda *_: 0
+    broken.tell = lambda: 5
+    with pytest.raises(errors.SourceNotReadable, match="truncated"):
+        async with open_source(broken) as source:
+            await read_all(source)
