@@ -9,9 +9,10 @@ doesn't use, and the sandbox needs an extra that may be missing.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from livepeer_async.cli.choices import RETRIES, Asked, Storage, UploadChoices
 from livepeer_async.cli.entry import need
@@ -39,7 +40,21 @@ Exit status:
   130  interrupted with Ctrl-C
 """
 
+
+class Group(TyperGroup):
+    """All commands; says what is wrong with a value without the validator's own prefix."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
+    cls=Group,
     help=ABOUT,
     epilog=STATUSES,
     add_completion=False,
@@ -53,6 +68,9 @@ assets = typer.Typer(
 )
 app.add_typer(assets, name="assets")
 
+NameOfAsset = Annotated[
+    str | None, typer.Option(help="Name of the asset, with one FILE; else the file's name.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one document per line.")]
 StorageOfSandbox = Annotated[
     Storage,
@@ -94,9 +112,7 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
         list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
     ],
     *,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the asset, with one FILE; else the file's name.")
-    ] = None,
+    name: NameOfAsset = None,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Upload to an embedded sandbox: a trial, no key.")
     ] = False,
@@ -118,6 +134,7 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
 
     With --json a line for each file, as it ends: source, asset_id, playback_id, phase, size,
     verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
+    After Ctrl-C each unfinished file has a line too, with the phase "interrupted".
     """
     from livepeer_async.cli.running import run
     from livepeer_async.cli.upload import Batch

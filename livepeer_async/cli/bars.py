@@ -6,6 +6,7 @@ into the width is left out, the less needed first.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -24,10 +25,12 @@ from livepeer_async.cli.text import (
     LONGEST_SENTENCE,
     shorten,
     show_clock,
+    show_countdown,
     show_part,
     show_percent,
     show_size,
 )
+from livepeer_async.uploads.retry import Setback
 
 PICTURES_PER_SECOND = 8
 # Up to so many files, those that have ended stay in the picture.
@@ -55,14 +58,20 @@ class Layout(Struct, frozen=True):
 
 
 LAYOUTS = (
-    Layout(90, 22, 26, has_amounts=True, has_details=True),
-    Layout(56, 16, 24, has_details=True),
+    Layout(110, 22, 36, has_amounts=True, has_details=True),
+    Layout(94, 22, 26, has_amounts=True, has_details=True),
+    Layout(60, 16, 24, has_details=True),
     Layout(0, 10, 14),
 )
 PERCENT_CELLS = 5
 SIZE_CELLS = 15
 RATE_CELLS = 11
 GAP = 2
+# The terminal's own `^C` behind the last row must not break it: the next picture would be drawn a
+# row too low, and leave the first row of this one above it. Twice, for who is in a hurry.
+ECHO_CELLS = 4
+# What a reason says first; where, and who said it, is for a log.
+_REASON_ENDS = re.compile(r" (?:to|from) (?:[A-Z]+ )?https?://| for [A-Z]+ https?://| \(|: |; | \[")
 
 TOTAL = "total"
 _STYLES = {
@@ -94,6 +103,7 @@ class Bars:
         items = self._shown(max(1, console.size.height - SPARE_LINES))
         names = [shorten(item.name, layout.name) for item in items]
         table = _make_grid(layout, [TOTAL, *names])
+        table.width = max(1, options.max_width - ECHO_CELLS)
         for item, name in zip(items, names, strict=True):
             table.add_row(name, *_draw_item(item, now, layout))
         table.add_row(Text(TOTAL, style="bold"), *self._draw_total(now, layout))
@@ -180,9 +190,28 @@ def _draw_amounts(sent: int, length: int | None, rate: float | None, layout: Lay
 
 
 def _tell_stage(item: Item, now: float, layout: Layout) -> str:
+    if item.setback is not None:
+        return _tell_setback(item.setback, item.seconds_until_next(now), layout.status)
     if not layout.has_details:
         return str(item.stage)
     if item.stage is Stage.PROCESSING and item.processed is not None:
         return f"{item.stage} {show_percent(item.processed)}"
     left = item.seconds_left(now) if item.stage is Stage.UPLOADING else None
     return str(item.stage) if left is None else f"{item.stage}, {show_clock(left)} left"
+
+
+def _tell_setback(setback: Setback, seconds: float, width: int) -> str:
+    """Say what came between and when it goes on, the most that fits."""
+    when = f" in {show_countdown(seconds)}" if seconds else ""
+    reason = _name_reason(setback.reason)
+    attempt = f"try {setback.attempt} of {setback.attempts}{when}"
+    candidates = (f"{reason}, {attempt}", f"{reason}, try{when}", attempt, f"next try{when}")
+    return next((it for it in candidates if cell_len(it) <= width), f"try{when}")
+
+
+def _name_reason(reason: str) -> str:
+    said = _REASON_ENDS.split(reason, maxsplit=1)[0]
+    if said.isdecimal():
+        return f"answer {said}"
+    # The name of a class stands where the network gave no words.
+    return "connection lost" if said.endswith("Error") else shorten(said, LONGEST_SENTENCE)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.retry import Setback
 from livepeer_async.uploads.upload import UploadResult
 
 # A rate over less time jumps, one over more follows too slowly.
@@ -70,7 +71,9 @@ class Item:
         stage: where it is.
         sent: bytes that the socket has taken, or that were read while `stage` is READING.
         processed: 0 to 1 of the server's work, where it names it.
-        rate: of the bytes.
+        asset_id: the asset that is being made, `None` before there is one.
+        setback: why nothing moves, `None` while it does.
+        rate: of the bytes; measured anew after a setback.
         result: how it ended, `None` while it runs.
     """
 
@@ -81,6 +84,9 @@ class Item:
         self.stage = Stage.WAITING
         self.sent = 0
         self.processed: float | None = None
+        self.asset_id: str | None = None
+        self.setback: Setback | None = None
+        self._next_attempt = 0.0
         self.rate = Rate()
         self.result: UploadResult | None = None
 
@@ -94,11 +100,19 @@ class Item:
         self.stage = Stage(progress.stage.value)
         self.sent, self.length = progress.sent, progress.length
         self.processed = progress.processed
-        self.rate.add(now, progress.sent)
+        self.asset_id = progress.asset_id or self.asset_id
+        self.setback = progress.setback
+        if progress.setback is None:
+            self.rate.add(now, progress.sent)
+            return
+        self.rate = Rate()
+        self._next_attempt = now + progress.setback.delay
 
     def end(self, result: UploadResult) -> None:
         """Take note of how it ended."""
         self.result = result
+        self.setback = None
+        self.asset_id = result.asset.id if result.asset else self.asset_id
         self.length = result.length or self.length
         if result.error is not None:
             self.stage = Stage.FAILED
@@ -115,6 +129,10 @@ class Item:
     def seconds_left(self, now: float) -> float | None:
         """Give the seconds until all bytes are sent, where they can be told."""
         return _seconds_left(self.length, self.sent, self.rate.per_second(now))
+
+    def seconds_until_next(self, now: float) -> float:
+        """Give the seconds until the next attempt after a setback; 0 while it runs."""
+        return max(0.0, self._next_attempt - now)
 
 
 class Board:
@@ -142,9 +160,18 @@ class Board:
         """Bytes to be sent, as far as they are known."""
         return sum(item.length or 0 for item in self._counted())
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether all that are to move have met a setback."""
+        moving = [item for item in self.items if item.stage is Stage.UPLOADING]
+        return bool(moving) and all(item.setback is not None for item in moving)
+
     def tick(self, now: float) -> None:
         """Take note of the time; call it often."""
-        self._rate.add(now, self.sent)
+        if self.is_stalled:
+            self._rate = Rate()
+        else:
+            self._rate.add(now, self.sent)
 
     def per_second(self, now: float) -> float | None:
         """Give the rate of all together."""

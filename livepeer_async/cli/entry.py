@@ -7,6 +7,7 @@ so that a missing one ends in a sentence.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from importlib.util import find_spec
 from typing import NoReturn
@@ -17,16 +18,15 @@ INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name may hold what the terminal's encoding can't show.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    need("the command line", "typer", "rich", extras="cli")
     try:
+        _prepare()
         from livepeer_async.cli.app import app  # noqa: PLC0415 - the extra may be missing
+
+        app(prog_name="livepeer-async")
     except KeyboardInterrupt:
+        # What runs has its own sentence; this is before or after it.
+        sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
-    app(prog_name="livepeer-async")
     sys.exit(0)
 
 
@@ -46,3 +46,15 @@ def need(what: str, *packages: str, extras: str) -> None:
             f'pip install "livepeer-async[{extras}]"\n'
         )
         sys.exit(USAGE)
+
+
+def _prepare() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal's encoding can't show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    # The progress tells of each setback: logged as well, it would stand on the screen twice.
+    log = logging.getLogger("livepeer_async")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    need("the command line", "typer", "rich", extras="cli")

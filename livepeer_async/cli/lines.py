@@ -12,10 +12,17 @@ from contextlib import asynccontextmanager
 import anyio
 
 from livepeer_async.cli.board import Board, Item, Stage
-from livepeer_async.cli.outcome import describe
 from livepeer_async.cli.screen import say
-from livepeer_async.cli.text import shorten, show_clock, show_percent, show_seconds, show_size
+from livepeer_async.cli.text import (
+    shorten,
+    show_clock,
+    show_countdown,
+    show_percent,
+    show_seconds,
+    show_size,
+)
 from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.uploads.retry import Setback
 
 PERIOD = 10.0
 LONGEST_NAME = 60
@@ -28,6 +35,7 @@ class Lines:
         self._board = board
         self._told: dict[Item, Stage] = {}
         self._sent: dict[Item, int] = {}
+        self._setbacks: dict[Item, Setback | None] = {}
 
     def changed(self, item: Item) -> None:
         """Tell what is new of an item, if it is worth a line."""
@@ -40,7 +48,8 @@ class Lines:
             self.note(f"{_name(item)}: {_news(item)}")
         elif went_back:
             how = f"goes on from {show_size(item.sent)}" if item.sent else "begins again"
-            self.note(f"{_name(item)}: interrupted, {how}")
+            self.note(f"{_name(item)}: {how}")
+        self._tell_setback(item)
 
     def note(self, sentence: str) -> None:
         """Write a line."""
@@ -56,6 +65,13 @@ class Lines:
         if board.sent < board.length and rate and left is not None:
             said += f", {show_size(int(rate))}/s, {show_clock(left)} left"
         return said
+
+    def _tell_setback(self, item: Item) -> None:
+        setback = item.setback
+        if setback is not None and setback is not self._setbacks.get(item):
+            delay = show_countdown(setback.delay)
+            self.note(f"{_name(item)}: {setback.reason}; next attempt in {delay}")
+        self._setbacks[item] = setback
 
 
 @asynccontextmanager
@@ -88,7 +104,7 @@ def _news(item: Item) -> str:
         size = f" {show_size(item.length)}" if item.length else ""
         return f"{item.stage}{size}" if item.stage is Stage.UPLOADING else str(item.stage)
     if item.result.error is not None:
-        return f"failed: {describe(item.result.error)}"
+        return "failed"  # the reason stands at the end, once
     asset = item.result.asset
     identity = f", asset {asset.id}" if asset else ""
     return f"{item.stage} after {show_seconds(item.result.seconds)}{identity}"

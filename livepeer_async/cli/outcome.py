@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from http import HTTPStatus
 
 from livepeer_async.errors import (
+    ApiError,
     AssetError,
     AssetFailed,
     AssetTimeout,
@@ -41,6 +43,9 @@ class Status(IntEnum):
     INTERRUPTED = 130
 
 
+BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, as https://livepeer.studio/api"
+# Ends of paths that name no asset and no task: if one isn't there, the base URL is wrong.
+_COLLECTIONS = frozenset({"asset", "task", "request-upload", "url"})
 # The first class that fits counts.
 _ADVICE: tuple[tuple[type[LivepeerError], str], ...] = (
     (NotAuthenticated, "check LIVEPEER_API_KEY"),
@@ -50,7 +55,7 @@ _ADVICE: tuple[tuple[type[LivepeerError], str], ...] = (
     (ServerError, "the fault is the server's: try again later"),
     (ConnectFailed, "check the network and LIVEPEER_BASE_URL"),
     (NetworkError, "check the network and try again"),
-    (DecodeError, "check that LIVEPEER_BASE_URL is the API's, as https://livepeer.studio/api"),
+    (DecodeError, BASE_URL_ADVICE),
     (SourceNotReadable, "check the path and who may read it"),
     (SourceEmpty, "check that it was copied or recorded to its end"),
     (SourceTooLarge, "split the video or encode it smaller"),
@@ -58,10 +63,15 @@ _ADVICE: tuple[tuple[type[LivepeerError], str], ...] = (
 )
 
 
-def describe(error: LivepeerError) -> str:
-    """Say in one sentence what was found, what was wanted and what to do."""
+def describe(error: LivepeerError, *, is_upload: bool = False) -> str:
+    """Say in one sentence what was found, what was wanted and what to do.
+
+    Args:
+        error: what went wrong.
+        is_upload: whether the one who reads it has the file at hand.
+    """
     said = str(error.args[0]) if error.args else type(error).__name__
-    advice = _advise(error)
+    advice = _advise(error, is_upload=is_upload)
     return f"{said}; {advice}" if advice else said
 
 
@@ -80,32 +90,52 @@ def _status(error: LivepeerError) -> Status:
     return Status.USAGE if isinstance(error, ConfigurationError) else Status.FAILED
 
 
-def _advise(error: LivepeerError) -> str:
-    if isinstance(error, IntegrityError):
-        return f"{_delete(error.asset_id)} and upload the file again"
-    if isinstance(error, TusError):
+def _advise(error: LivepeerError, *, is_upload: bool) -> str:
+    if isinstance(error, IntegrityError | TusError):
         return _advise_on_upload(error)
     if isinstance(error, AssetError):
-        return _advise_on_asset(error)
-    for kind, advice in _ADVICE:
-        if isinstance(error, kind):
-            return advice
-    return ""
+        return _advise_on_asset(error, is_upload=is_upload)
+    if _is_misdirected(error):
+        return BASE_URL_ADVICE
+    if _is_directory(error):
+        return "name the files in it"
+    return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
 
 
-def _advise_on_upload(error: TusError) -> str:
+def _is_misdirected(error: LivepeerError) -> bool:
+    """Whether the API isn't where it was looked for."""
+    if isinstance(error, NotFound):
+        return error.url.rpartition("/")[2] in _COLLECTIONS
+    # Redirects aren't followed.
+    return isinstance(error, ApiError) and _is_redirect(error.status)
+
+
+def _is_redirect(status: int) -> bool:
+    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+
+
+def _is_directory(error: LivepeerError) -> bool:
+    # The error has no fact for it; what stands in front is the path, which may hold any words.
+    return isinstance(error, SourceNotReadable) and str(error).endswith(
+        " is a directory; wanted a video file"
+    )
+
+
+def _advise_on_upload(error: IntegrityError | TusError) -> str:
+    if isinstance(error, IntegrityError):
+        return f"{_delete(error.asset_id)} and upload the file again"
     if error.asset_id is None or error.upload_url is None:
         return "upload the file again"
     return f"{_delete(error.asset_id)}, which holds a part of it, and upload the file again"
 
 
-def _advise_on_asset(error: AssetError) -> str:
+def _advise_on_asset(error: AssetError, *, is_upload: bool) -> str:
     if isinstance(error, AssetTimeout):
         return f"it may still become ready: livepeer-async assets wait {error.asset_id}"
     if isinstance(error, AssetFailed):
         cure = "upload it again" if error.is_retryable else "check that the file plays as a video"
         return f"{cure}, and delete the failed asset: livepeer-async assets delete {error.asset_id}"
-    return "upload the file again"
+    return "upload the file again" if is_upload else ""
 
 
 def _delete(asset_id: str) -> str:

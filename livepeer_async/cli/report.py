@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from livepeer_async.cli.board import Board, Item
+from livepeer_async.cli.board import Board, Item, Stage
 from livepeer_async.cli.choices import UploadChoices
 from livepeer_async.cli.outcome import describe
 from livepeer_async.cli.screen import output, say, say_error
@@ -13,7 +13,6 @@ from livepeer_async.cli.table import print_rows
 from livepeer_async.cli.text import shorten, show_seconds, show_size
 from livepeer_async.errors import SourceError
 from livepeer_async.uploads.upload import UploadResult
-from livepeer_async.uploads.verify import Verified
 
 SHOWN_DIGITS = 8
 LONGEST_NAME = 60
@@ -34,7 +33,26 @@ def result_line(item: Item) -> str:
             "sha256": result.sha256,
             "seconds": round(result.seconds, 3),
             "attempts": result.attempts,
-            "error": error and {"type": type(error).__name__, "message": describe(error)},
+            "error": error
+            and {"type": type(error).__name__, "message": describe(error, is_upload=True)},
+        }
+    )
+
+
+def interruption_line(item: Item) -> str:
+    """Write where an item was at Ctrl-C, in the fields of `result_line`."""
+    said = f"interrupted while {item.stage}"
+    if item.stage is Stage.PROCESSING:
+        said += f"; it may become ready: livepeer-async assets wait {item.asset_id}"
+    fields = dict.fromkeys(("playback_id", "verified", "sha256", "seconds", "attempts"))
+    return json.dumps(
+        {
+            "source": item.argument,
+            "asset_id": item.asset_id,
+            "phase": "interrupted",
+            "size": item.length,
+            **fields,
+            "error": {"type": "KeyboardInterrupt", "message": said},
         }
     )
 
@@ -45,12 +63,12 @@ def document_line(document: Any) -> str:
 
 
 def print_results(board: Board, choices: UploadChoices) -> None:
-    """Print a table of what went well, and a sentence for each failure."""
+    """Print a table of what went well."""
     done = [item for item in board.items if item.result and item.result.error is None]
     if done:
         headers = ["name", "asset ID", "playback ID", "size", *_headers_for(choices), "time"]
-        print_rows(output(), headers, [_row(item, choices) for item in done])
-    print_failures(board)
+        rows = [_row(item, choices) for item in done]
+        print_rows(output(), headers, rows, dispensable="SHA-256")
 
 
 def print_failures(board: Board) -> None:
@@ -60,7 +78,7 @@ def print_failures(board: Board) -> None:
         if error is not None:
             # What is wrong with a source names it.
             name = "" if isinstance(error, SourceError) else f"{shorten(item.name, LONGEST_NAME)}: "
-            say_error(f"{name}{describe(error)}")
+            say_error(f"{name}{describe(error, is_upload=True)}")
 
 
 def print_summary(board: Board, now: float) -> None:
@@ -72,7 +90,7 @@ def print_summary(board: Board, now: float) -> None:
 def _headers_for(choices: UploadChoices) -> list[str]:
     if not choices.is_waited_for:
         return ["phase"]
-    return {"size": ["verified"], "hash": ["SHA-256"]}.get(choices.verify or "", [])
+    return {"size": ["verified"], "hash": ["verified", "SHA-256"]}.get(choices.verify or "", [])
 
 
 def _row(item: Item, choices: UploadChoices) -> list[str]:
@@ -83,11 +101,7 @@ def _row(item: Item, choices: UploadChoices) -> list[str]:
     if not choices.is_waited_for:
         row.append((asset and asset.phase) or "unknown")
     elif choices.verify:
-        row.append(_tell_proof(result))
+        row.append(str(result.verified or "no"))
+        if choices.verify == "hash":
+            row.append(f"{result.sha256[:SHOWN_DIGITS]}…" if result.sha256 else "")
     return [*row, show_seconds(result.seconds)]
-
-
-def _tell_proof(result: UploadResult) -> str:
-    if result.verified is Verified.HASH and result.sha256:
-        return f"{result.sha256[:SHOWN_DIGITS]}…"
-    return str(result.verified or "no")

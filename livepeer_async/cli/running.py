@@ -37,7 +37,7 @@ def run(
     try:
         raise typer.Exit(anyio.run(command))
     except KeyboardInterrupt:
-        say(on_interrupt())
+        _say_last(on_interrupt)
         raise typer.Exit(interrupted) from None
     except LivepeerError as error:
         say_error(describe(error))
@@ -49,6 +49,13 @@ def run(
         place = f"{error.filename}: " if error.filename else ""
         say_error(f"{place}{error.strerror or error}")
         raise typer.Exit(Status.FAILED) from None
+
+
+def _say_last(explain: Callable[[], str]) -> None:
+    try:
+        say(explain())
+    except BrokenPipeError:
+        drop_output()
 
 
 def _take_as_interrupts(*names: str) -> None:

@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
 from livepeer_async.api.answers import error_from
+from livepeer_async.api.calls import check_account
 from livepeer_async.cli.choices import FIRST_RETRIES, RETRIES, Storage
 from livepeer_async.cli.screen import say
-from livepeer_async.client import AsyncLivepeer
+from livepeer_async.client import BASE_URL, AsyncLivepeer
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.transport import Timeouts
 from livepeer_async.uploads.retry import RetryPolicy
@@ -33,6 +34,7 @@ async def open_client(
         ConfigurationError: key or base URL can't work.
         NetworkError: the server can't be reached.
         NotAuthenticated: it doesn't know the key.
+        NotFound: it has no such API below the base URL.
     """
     async with AsyncExitStack() as stack:
         if storage is None:
@@ -59,12 +61,12 @@ def _key_of_environment() -> str:
 
 
 async def _knock(api_key: str, base_url: str | None, *, retries: int) -> None:
-    """See whether anybody answers, and knows the key, before many files fail one by one."""
+    """See whether the API answers, and knows the key, before many files fail one by one."""
     retry = RetryPolicy(attempts=retries)
     limits = Timeouts(connect=FIRST_CONNECT_SECONDS)
     async with _make_client(api_key, base_url, retry, limits) as client:
         answer = await client.request("GET", "/asset", params={"limit": 1})
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
             raise error_from(answer, api_key)
 
 
@@ -74,4 +76,13 @@ def _make_client(
     try:
         return AsyncLivepeer(api_key, base_url=base_url, retry=retry, timeout=timeout)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{error}; check LIVEPEER_API_KEY and LIVEPEER_BASE_URL") from None
+        name = "LIVEPEER_BASE_URL" if _is_key_fine(api_key) else "LIVEPEER_API_KEY"
+        raise ConfigurationError(f"{error}; check {name}") from None
+
+
+def _is_key_fine(api_key: str) -> bool:
+    try:
+        check_account(BASE_URL, api_key)
+    except ConfigurationError:
+        return False
+    return True

@@ -22,15 +22,29 @@ LONGEST_NAME = 60
 NUMERIC = frozenset({"size", "time"})
 
 
-def print_rows(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows; the cells are cleaned, and the first of each is cut to what fits."""
+def print_rows(
+    console: Console,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    dispensable: str | None = None,
+) -> None:
+    """Print rows; the cells are cleaned, and the first of each is cut to what fits.
+
+    Args:
+        console: where.
+        headers: the name's first.
+        rows: a cell for each header.
+        dispensable: the header of a column that is left out of a table which is too wide with it.
+    """
     cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
-    room = console.width - sum(widths[1:]) - GAP * (len(headers) - 1)
-    name_width = min(widths[0], LONGEST_NAME, room)
-    if name_width >= min(widths[0], SHORTEST_NAME):
-        _print_table(console, headers, [[shorten(row[0], name_width), *row[1:]] for row in cells])
+    if _print_if_fits(console, headers, cells):
         return
+    if dispensable in headers:
+        place = headers.index(dispensable)
+        fewer = [_without(row, place) for row in cells]
+        if _print_if_fits(console, _without(headers, place), fewer):
+            return
     for row in cells:
         print_facts(console, row[0], list(zip(headers[1:], row[1:], strict=True)))
 
@@ -44,6 +58,22 @@ def print_facts(console: Console, name: str, facts: Sequence[tuple[str, str]]) -
         line = Text(" " * GAP).append(label.ljust(0 if is_narrow else label_width), style="dim")
         line.append(f"\n{' ' * 2 * GAP}" if is_narrow else "").append(clean(fact))
         console.print(line, soft_wrap=True)
+
+
+def _print_if_fits(
+    console: Console, headers: Sequence[str], cells: Sequence[Sequence[str]]
+) -> bool:
+    widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
+    room = console.width - sum(widths[1:]) - GAP * (len(headers) - 1)
+    name_width = min(widths[0], LONGEST_NAME, room)
+    if name_width < min(widths[0], SHORTEST_NAME):
+        return False
+    _print_table(console, headers, [[shorten(row[0], name_width), *row[1:]] for row in cells])
+    return True
+
+
+def _without(row: Sequence[str], place: int) -> list[str]:
+    return [*row[:place], *row[place + 1 :]]
 
 
 def _print_table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -7,6 +7,7 @@ Pure.
 from __future__ import annotations
 
 import unicodedata
+from math import ceil
 
 from rich.cells import cell_len, get_character_cell_size
 
@@ -60,6 +61,12 @@ def show_clock(seconds: float) -> str:
     whole = round(seconds)
     minutes = f"{whole % _HOUR // _MINUTE:02}:{whole % _MINUTE:02}"
     return f"{whole // _HOUR}:{minutes}" if whole >= _HOUR else minutes.removeprefix("0")
+
+
+def show_countdown(seconds: float) -> str:
+    """Show a time to come; it reaches 0 only at its end."""
+    whole = ceil(seconds)
+    return f"{whole} s" if whole < _MINUTE else show_clock(whole)
 
 
 def show_percent(part: float) -> str:

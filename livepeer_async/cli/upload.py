@@ -9,15 +9,24 @@ from livepeer_async.cli.board import Board, Item, Stage
 from livepeer_async.cli.choices import UploadChoices
 from livepeer_async.cli.display import Display, show
 from livepeer_async.cli.outcome import Status, status_of
-from livepeer_async.cli.report import print_results, print_summary, result_line
-from livepeer_async.cli.screen import emit
+from livepeer_async.cli.report import (
+    LONGEST_NAME,
+    interruption_line,
+    print_failures,
+    print_results,
+    print_summary,
+    result_line,
+)
+from livepeer_async.cli.screen import emit, say
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.sources import STANDARD_INPUT, FilePath, StandardInput
-from livepeer_async.cli.text import count
+from livepeer_async.cli.text import count, shorten
 from livepeer_async.client import AsyncLivepeer
+from livepeer_async.errors import LivepeerError
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.scheduler import UploadJob
 from livepeer_async.uploads.source import source_name
+from livepeer_async.uploads.upload import UploadResult
 
 
 class Batch:
@@ -63,17 +72,32 @@ class Batch:
         """Open a client, upload all and report."""
         choices = self._choices
         opening = open_client(storage=choices.storage, retries=choices.retries)
-        async with opening as client, show(self.board, is_json=choices.is_json) as display:
-            await self.upload(client, display)
+        try:
+            async with opening as client, show(self.board, is_json=choices.is_json) as display:
+                await self.upload(client, display)
+        except LivepeerError as error:
+            self._end_all(error)
+            raise
         if not choices.is_json:
             print_results(self.board, choices)
+        print_failures(self.board)
         print_summary(self.board, time.monotonic())
         return status_of(item.result.error for item in self.board.items if item.result)
 
     def explain_interruption(self) -> str:
-        """Say what is where after Ctrl-C."""
+        """Say what is where after Ctrl-C: all in one sentence, each unfinished asset before it."""
+        unfinished = [item for item in self.board.items if not item.is_over]
+        if self._choices.is_json:
+            for item in unfinished:
+                emit(interruption_line(item))
         if self._choices.storage is not None:
             return "interrupted; what the embedded sandbox had is gone with it"
+        for item in unfinished:
+            if item.asset_id is not None:
+                say(f"{shorten(item.name, LONGEST_NAME)}: {item.stage}, asset {item.asset_id}")
+        return self._summarise_interruption()
+
+    def _summarise_interruption(self) -> str:
         board = self.board
         said = f"interrupted: {board.summary()}"
         processing, uploading = board.count(Stage.PROCESSING), board.count(Stage.UPLOADING)
@@ -88,6 +112,14 @@ class Batch:
                 "livepeer-async assets list --phase uploading"
             )
         return said
+
+    def _end_all(self, error: LivepeerError) -> None:
+        """Let what stops everything be the end of each file for which none was told yet."""
+        for item in self.board.items:
+            if not item.is_over:
+                item.end(UploadResult(source=item.argument, error=error))
+                if self._choices.is_json:
+                    emit(result_line(item))
 
     def _add(self, argument: str) -> None:
         source: FilePath | StandardInput

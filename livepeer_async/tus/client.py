@@ -46,7 +46,6 @@ class TusClient:
         limits: what the servers can take; by default each is asked. See `livepeer_limits` for
             one that needs care.
         other_hosts: hosts beside the endpoint's where an upload URL may lead.
-        override_patch: send PATCH as POST, for networks that block it.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a client, all with a default
@@ -58,7 +57,6 @@ class TusClient:
         retry: RetryPolicy | None = None,
         limits: ServerLimits | None = None,
         other_hosts: frozenset[str] = frozenset(),
-        override_patch: bool = False,
     ) -> None:
         self._headers = dict(headers or {})
         self._secrets = _secrets_in(self._headers)
@@ -67,7 +65,6 @@ class TusClient:
         self._limits = limits
         self._features: dict[str, wire.ServerFeatures] = {}
         self._other_hosts = other_hosts
-        self._override_patch = override_patch
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,7 +126,6 @@ class TusClient:
                 limits=_for_stream(limits) if opened.is_stream else limits,
                 metadata=metadata,
                 other_hosts=self._other_hosts,
-                override_patch=self._override_patch,
             )
             await Driver(upload, opened, self._send, retry=self._retry, on_sent=on_sent).run()
             await opened.check()

@@ -40,6 +40,8 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
             equal answers that end the doubt; 0 believes the first answer.
         max_length: most bytes in one upload.
         with_creation: an upload of at most this many bytes travels in the creation request.
+        override_patch: whether PATCH travels as POST with `X-HTTP-Method-Override`, for networks
+            that block it.
         creates_once: whether a second creation on the same endpoint could spoil the first, so
             that a lost answer to a creation makes the endpoint useless.
     """
@@ -52,6 +54,7 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
     settle: float = 0.0
     max_length: int | None = None
     with_creation: int = 0
+    override_patch: bool = False
     creates_once: bool = False
 
     def __post_init__(self) -> None:
@@ -59,7 +62,11 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
 
 
 def livepeer_limits(
-    length: int, *, chunk_size: int | None = None, max_length: int | None = LIVEPEER_MAX_LENGTH
+    length: int,
+    *,
+    chunk_size: int | None = None,
+    max_length: int | None = LIVEPEER_MAX_LENGTH,
+    override_patch: bool = False,
 ) -> ServerLimits:
     """Give the limits of Livepeer Studio for an upload of `length` bytes.
 
@@ -67,6 +74,7 @@ def livepeer_limits(
         length: bytes of the upload; parts grow with it beyond 78 GiB.
         chunk_size: most bytes a chunk may have; rounded down to whole parts.
         max_length: most bytes in one upload; `None` for no limit.
+        override_patch: whether PATCH travels as POST, for networks that block it.
 
     Raises:
         ConfigurationError: `chunk_size` is below one part.
@@ -79,6 +87,7 @@ def livepeer_limits(
         max_chunk=max(LIVEPEER_MAX_CHUNK, part),
         settle=1.0,
         max_length=max_length,
+        override_patch=override_patch,
         with_creation=part,
         creates_once=True,
     )

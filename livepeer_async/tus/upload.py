@@ -65,7 +65,6 @@ class TusUpload:
         limits: what the server can take.
         metadata: for `Upload-Metadata`.
         other_hosts: hosts beside the endpoint's where `Location` may lead.
-        override_patch: send each PATCH as POST with `X-HTTP-Method-Override`.
 
     Attributes:
         state: where the upload stands.
@@ -88,7 +87,6 @@ class TusUpload:
         limits: ServerLimits | None = None,
         metadata: Mapping[str, MetadataValue] | None = None,
         other_hosts: frozenset[str] = frozenset(),
-        override_patch: bool = False,
     ) -> None:
         self.limits = limits or ServerLimits()
         if bool(endpoint) == bool(upload_url):
@@ -104,7 +102,6 @@ class TusUpload:
         self._endpoint = endpoint or ""
         self._metadata = dict(metadata or {})
         self._other_hosts = other_hosts
-        self._override_patch = override_patch
         self._in_flight: Move | None = None
         self._is_declared = length is not None
         # The most that the server can hold. Of an upload that somebody else began all is possible.
@@ -236,7 +233,7 @@ class TusUpload:
     def _chunk(self, size: int) -> Request:
         span = Span(self.offset, self.offset + size)
         declare = None if self._is_declared else self.length
-        return wire.chunk(self._url, span, declare=declare, override=self._override_patch)
+        return wire.chunk(self._url, span, declare=declare, override=self.limits.override_patch)
 
     def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Move:
         self._check_legal(command)

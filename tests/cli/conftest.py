@@ -1,3 +1,4 @@
+import logging
 import signal
 import subprocess
 import sys
@@ -65,6 +66,8 @@ def run_here(monkeypatch, capfd):
             monkeypatch.delenv(name, raising=False)
         for name, value in shell.environment(sandbox, **variables).items():
             monkeypatch.setenv(name, value)
+        log = logging.getLogger("livepeer_async")
+        handlers, propagates = list(log.handlers), log.propagate
         taken = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             with pytest.raises(SystemExit) as ended:
@@ -72,6 +75,7 @@ def run_here(monkeypatch, capfd):
         finally:
             for number, kept in taken.items():
                 signal.signal(number, kept)
+            log.handlers[:], log.propagate = handlers, propagates
         output, errors = (text.encode() for text in capfd.readouterr())
         return subprocess.CompletedProcess(arguments, ended.value.code, output, errors)
 

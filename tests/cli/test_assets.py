@@ -37,6 +37,28 @@ def test_an_id_that_isnt_there_is_a_failure(sandbox, run_here):
     assert "check the ID" in line
 
 
+def test_an_id_that_isnt_there_isnt_waited_for(sandbox, run_here):
+    done = run_here("assets", "wait", "nobody", sandbox=sandbox)
+    assert (done.returncode, done.stdout) == (1, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert "404" in line
+    assert "check the ID" in line
+    assert "BASE_URL" not in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["assets", "list"], ["assets", "get", "a1"], ["upload", "x"]]
+)
+def test_a_base_url_without_its_end_is_doubted_and_not_the_id(arguments, sandbox, run_here):
+    url = sandbox.base_url.removesuffix("/api")
+    done = run_here(*arguments, sandbox=sandbox, LIVEPEER_BASE_URL=url)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert "check LIVEPEER_BASE_URL; it ends in /api" in line
+    assert "the ID" not in line
+    assert "API_KEY" not in line
+
+
 def test_list_shows_the_newest_first_and_says_that_there_are_more(sandbox, uploaded, run_here):
     done = run_here("assets", "list", sandbox=sandbox)
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == [

@@ -3,6 +3,7 @@ from livepeer_async.errors import SourceEmpty
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.uploads import progress
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.retry import Setback
 from livepeer_async.uploads.upload import UploadResult
 
 
@@ -60,6 +61,31 @@ def test_an_item_follows_the_client():
     assert (one.stage, one.sent, one.length) == (Stage.UPLOADING, 10, 30)
     one.follow(Progress(sent=30, length=30, stage=progress.Stage.PROCESSING, processed=0.5), 2)
     assert (one.stage, one.processed, one.is_over) == (Stage.PROCESSING, 0.5, False)
+
+
+def test_a_setback_lasts_until_bytes_move_again():
+    one, other = item(length=1000), item(length=1000)
+    board = Board([one, other])
+    setback = Setback(reason="no connection", attempt=3, attempts=8, delay=12)
+    for second in (0, 1):
+        one.follow(Progress(sent=200 * second, length=1000, asset_id="a1"), second)
+        board.tick(second)
+    one.follow(Progress(sent=200, length=1000, asset_id="a1", setback=setback), 2)
+    board.tick(2)
+    assert (one.setback, one.asset_id, one.seconds_until_next(4)) == (setback, "a1", 10)
+    assert one.seconds_until_next(20) == 0
+    assert one.seconds_left(2) is board.seconds_left(2) is board.per_second(2) is None
+    one.follow(Progress(sent=300, length=1000, asset_id="a1"), 20)
+    assert (one.setback, board.is_stalled) == (None, False)
+
+
+def test_the_total_goes_on_while_another_file_moves():
+    stuck, moving = item(), item()
+    setback = Setback(reason="no connection", attempt=1, attempts=8, delay=1)
+    stuck.follow(Progress(sent=0, length=100, setback=setback), 0)
+    assert Board([stuck]).is_stalled
+    moving.follow(Progress(sent=10, length=100), 0)
+    assert not Board([stuck, moving]).is_stalled
 
 
 def test_an_item_ends_ready_handed_over_or_failed():

@@ -20,7 +20,7 @@ def test_the_demo_uploads_recovers_proves_it_and_leaves_nothing(tmp_path):
     assert "connections cut: 1, recovered: 1" in said
     assert "clip-34MiB.mp4: connection lost at byte " in done.stderr.decode()
     assert "asked for the offset, went on at byte 8,388,608" in done.stderr.decode()
-    assert "clip-34MiB.mp4: interrupted, goes on from 8.0 MiB" in done.stderr.decode()
+    assert "clip-34MiB.mp4: goes on from 8.0 MiB" in done.stderr.decode()
     assert b"\x1b" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 

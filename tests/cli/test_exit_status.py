@@ -54,7 +54,10 @@ def test_without_the_sandbox_extra_it_says_how_to_install_it(arguments, run_here
     ("arguments", "said"),
     [
         (["upload"], "FILE"),
-        (["upload", "x", "--verify", "md5"], "'size', 'hash', 'none'"),
+        (
+            ["upload", "x", "--verify", "md5"],
+            "'--verify': 'md5' is not one of 'size', 'hash', 'none'",
+        ),
         (["upload", "x", "--concurrency", "0"], "--concurrency"),
         (["upload", "x", "y", "--name", "z"], "--name goes with one FILE"),
         (["upload", "x", "--storage", "s3"], "say --sandbox too"),
@@ -86,6 +89,8 @@ def test_an_environment_that_cant_work_is_a_usage_error(variables, said, run_her
     assert done.returncode == 2
     assert said in complaint(done)
     assert "hush" not in complaint(done)
+    wanted = {"API_KEY": "key" in said or "KEY" in said, "BASE_URL": "http" in said}
+    assert {name: f"LIVEPEER_{name}" in complaint(done) for name in wanted} == wanted
 
 
 @pytest.mark.parametrize("arguments", [["upload", "x.mp4"], ["assets", "list"]])
@@ -101,6 +106,19 @@ def test_a_suspended_user_is_not_authorised(sandbox, clip, run_here):
     done = run_here("upload", clip, sandbox=sandbox, LIVEPEER_API_KEY=key)
     assert done.returncode == 3
     assert "user is suspended" in done.stderr.decode()
+
+
+def test_ctrl_c_before_a_command_runs_is_a_sentence_and_no_traceback():
+    script = (
+        "import sys, livepeer_async.cli.entry as entry\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'livepeer_async.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "entry.main()"
+    )
+    done = run(command=[sys.executable, "-c", script])
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"interrupted\n")
 
 
 def test_a_server_that_isnt_there_is_reported_soon():

@@ -1,10 +1,12 @@
+import json
 import os
+import re
 import signal
 import subprocess
 
 import pytest
 
-from cli.shell import Terminal, interrupt, run, wait_until
+from cli.shell import Terminal, interrupt, plain, run, wait_until
 from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
@@ -35,12 +37,36 @@ def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video, start):
     assert seconds < 2
     assert output == ""
     assert "Traceback" not in errors
+    (asset,) = slow_sandbox.assets
+    assert f"long.mp4: uploading, asset {asset.id}" in errors.splitlines()
     assert errors.splitlines()[-1] == (
         "interrupted: 0 of 1 ready; 1 upload left unfinished: "
         "livepeer-async assets list --phase uploading"
     )
     listed = run("assets", "list", "--phase", "uploading", sandbox=slow_sandbox)
     assert slow_sandbox.assets[0].id in listed.stdout.decode()
+
+
+def test_ctrl_c_with_json_tells_of_each_file_that_is_unfinished(slow_sandbox, video, clip, start):
+    process = start("upload", video, clip, "--json", "--concurrency", "1", sandbox=slow_sandbox)
+    wait_until(lambda: is_sending(slow_sandbox))
+    _, output, _ = interrupt(process)
+    assert process.returncode == 130
+    sending, waiting = map(json.loads, output.splitlines())
+    (asset,) = slow_sandbox.assets
+    assert (sending["source"], sending["phase"]) == (str(video), "interrupted")
+    assert (sending["asset_id"], waiting["asset_id"]) == (asset.id, None)
+    assert waiting["error"] == {"type": "KeyboardInterrupt", "message": "interrupted while waiting"}
+
+
+def test_the_echo_of_ctrl_c_leaves_room_behind_the_bars(slow_sandbox, video):
+    terminal = Terminal("upload", video, sandbox=slow_sandbox)
+    wait_until(lambda: is_sending(slow_sandbox))
+    terminal.read_until("total")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.finish() == 130
+    rows = [row for row in re.split(r"[\r\n]+", plain(terminal.screen)) if "━" in row]
+    assert max(map(len, rows)) <= 100 - len("^C^C")
 
 
 def test_ctrl_c_on_a_terminal_gives_the_cursor_back(slow_sandbox, video):

@@ -3,11 +3,11 @@ import pytest
 from livepeer_async import errors
 from livepeer_async.cli.outcome import Status, describe, status_of
 
-API = {"method": "GET", "url": "https://livepeer.studio/api/asset"}
+ASSETS = "https://livepeer.studio/api/asset"
 
 
-def api_error(kind, status):
-    return kind(status=status, errors=("it said so",), **API)
+def api_error(kind, status, of=""):
+    return kind(status=status, errors=("it said so",), method="GET", url=f"{ASSETS}{of}")
 
 
 def tus_error(**facts):
@@ -30,7 +30,14 @@ ERRORS = [
     (errors.ConfigurationError("no"), 2, "no"),
     (api_error(errors.NotAuthenticated, 401), 3, "check LIVEPEER_API_KEY"),
     (api_error(errors.Forbidden, 403), 3, "a key in LIVEPEER_API_KEY that may do this"),
-    (api_error(errors.NotFound, 404), 1, "check the ID"),
+    (api_error(errors.NotFound, 404), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
+    (api_error(errors.NotFound, 404, of="/a1"), 1, "check the ID"),
+    (api_error(errors.ApiError, 301), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
+    (
+        errors.SourceNotReadable("'x' is a directory; wanted a video file", source="x"),
+        1,
+        "name the files in it",
+    ),
     (api_error(errors.TooManyRequests, 429), 1, "try again once"),
     (api_error(errors.ServerError, 500), 1, "try again later"),
     (api_error(errors.InvalidRequest, 422), 1, "it said so"),
@@ -55,8 +62,16 @@ ERRORS = [
 def test_each_error_has_an_exit_status_and_says_what_to_do(error, status, advice):
     assert status_of([error]) == status
     assert str(error.args[0]) in describe(error)
-    assert advice in describe(error)
+    assert advice in describe(error, is_upload=True)
     assert "\n" not in describe(error)
+
+
+def test_who_has_only_waited_isnt_told_to_upload_again():
+    assert describe(errors.AssetDeleted("gone", asset_id="a1")) == "gone"
+
+
+def test_an_id_that_isnt_there_doesnt_put_the_base_url_in_doubt():
+    assert "BASE_URL" not in describe(api_error(errors.NotFound, 404, of="/a1"))
 
 
 def test_upload_urls_stay_out_of_sentences():

@@ -39,6 +39,16 @@ def test_a_row_is_a_block_where_there_is_no_room():
     assert lines[:2] == ["clip.mp4", f"  asset ID     {ASSET}"]
 
 
+@pytest.mark.parametrize(("width", "is_there"), [(120, True), (90, False), (60, True)])
+def test_the_dispensable_column_is_left_out_of_a_table_that_is_too_wide(width, is_there):
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    headers = [*HEADERS, "SHA-256"]
+    print_rows(console, headers, [[*row("clip.mp4"), "3be1f62d…"]], dispensable="SHA-256")
+    said = console.file.getvalue()
+    assert ("3be1f62d…" in said, "SHA-256" in said) == (is_there, is_there)
+    assert "1.2 s" in said
+
+
 def test_markup_in_a_name_is_shown_as_it_is():
     lines = printed([row("[red]:smile:[/red]")], 120)
     assert lines[1].startswith("[red]:smile:[/red] ")

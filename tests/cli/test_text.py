@@ -10,6 +10,7 @@ from livepeer_async.cli.text import (
     count,
     shorten,
     show_clock,
+    show_countdown,
     show_part,
     show_percent,
     show_seconds,
@@ -87,3 +88,13 @@ def test_a_hundred_percent_means_that_nothing_is_left():
 def test_one_has_no_plural():
     assert count(1, "file") == "1 file"
     assert count(1200, "file") == "1,200 files"
+
+
+def test_a_countdown_is_0_only_at_its_end():
+    assert [show_countdown(it) for it in (0, 0.1, 12, 60, 61.5)] == [
+        "0 s",
+        "1 s",
+        "12 s",
+        "1:00",
+        "1:02",
+    ]

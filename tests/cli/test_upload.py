@@ -7,11 +7,15 @@ import pytest
 
 from cli.shell import Terminal, plain, run
 from livepeer_async.cli.clip import read_clip, write_video
-from livepeer_async.sandbox import FailProcessing, Fault, On, WrongSize
+from livepeer_async.sandbox import Answer, FailProcessing, Fault, On, WrongSize
 
 MIB = 1024 * 1024
 SHA256 = hashlib.sha256(read_clip()).hexdigest()
 HOSTILE = "a\nb \x1b]0;owned\x07\x1b[2J [bold]c[bold] :smile: 👩‍👩‍👧.mp4"
+
+
+def busy():
+    return Fault(On(method="PATCH", nth=1), Answer(503, headers={"Retry-After": "1"}))
 
 
 def lines_of(output):
@@ -73,12 +77,52 @@ def test_each_source_that_fails_gets_a_sentence_and_stops_no_other(
     done = run_here("upload", *bad, clip, sandbox=sandbox)
     assert done.returncode == 1
     said = [line for line in lines_of(done.stderr) if line.startswith("Error: ")]
+    assert "empty.mp4: failed" in lines_of(done.stderr)
+    assert done.stderr.decode().count("empty.mp4 is empty") == 1
     assert len(said) == 4
     assert "No such file or directory; check the path" in said[0]
-    assert "is a directory" in said[1]
+    assert said[1].endswith("is a directory; wanted a video file; name the files in it")
     assert said[2].startswith("Error: empty.mp4 is empty")
     assert [asset.phase for asset in sandbox.assets] == ["ready"]
     assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize("variables", [{}, {"LIVEPEER_BASE_URL": "http://127.0.0.1:9/api"}])
+def test_json_tells_of_each_file_also_where_nothing_could_begin(variables, sandbox, clip, run_here):
+    account = {"LIVEPEER_API_KEY": "wrong", **variables}
+    done = run_here("upload", clip, clip, "--json", "--retries", "0", sandbox=sandbox, **account)
+    first, second = map(json.loads, lines_of(done.stdout))
+    assert first == second
+    assert first["source"] == str(clip)
+    assert first["error"]["type"] == ("ConnectFailed" if variables else "NotAuthenticated")
+    (line,) = lines_of(done.stderr)
+    assert line == f"Error: {first['error']['message']}"
+
+
+@pytest.fixture
+def video(tmp_path):
+    """A file too long to be sent with the creation."""
+    write_video(tmp_path / "long.mp4", 9 * MIB)
+    return tmp_path / "long.mp4"
+
+
+def test_each_setback_is_one_line_and_not_logged_beside(open_sandbox, video):
+    with open_sandbox(faults=[busy()]) as sandbox:
+        done = run("upload", video, sandbox=sandbox)
+    assert done.returncode == 0
+    (line,) = [line for line in lines_of(done.stderr) if "503" in line]
+    assert line.startswith("long.mp4: 503 from PATCH ")
+    assert line.endswith("; next attempt in 1 s")
+
+
+def test_a_terminal_shows_what_came_between_until_bytes_move_again(open_sandbox, video):
+    with open_sandbox(faults=[busy()]) as sandbox:
+        terminal = Terminal("upload", video, sandbox=sandbox, columns=120)
+        assert terminal.finish() == 0
+    said = plain(terminal.screen)
+    assert "answer 503, try 1 of 8 in 1 s" in said
+    assert "try 1" not in said[said.rindex("long.mp4  ━") :]
+    assert "503 from" not in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -156,7 +200,7 @@ def test_a_hostile_name_breaks_neither_lines_nor_screens(sandbox, clip):
 
 
 def test_a_terminal_shows_bars_and_gets_its_cursor_back(sandbox, clip):
-    terminal = Terminal("upload", clip, "--verify", "hash", sandbox=sandbox)
+    terminal = Terminal("upload", clip, "--verify", "hash", sandbox=sandbox, columns=120)
     assert terminal.finish() == 0
     assert "━━━" in terminal.screen
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")

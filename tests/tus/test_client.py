@@ -170,7 +170,7 @@ async def test_stream_suits_a_server_with_large_parts(studio):
 
 
 async def test_patch_is_overridden(studio):
-    async with TusClient(limits=SMALL, override_patch=True) as client:
+    async with TusClient(limits=replace(SMALL, override_patch=True)) as client:
         await client.upload(CONTENT, await studio.ticket())
     assert studio.stored() == CONTENT
     assert {method for method, _ in studio.seen()} == {"POST"}

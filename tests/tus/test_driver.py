@@ -5,6 +5,7 @@ import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from livepeer_async.errors import (
     ConnectFailed,
@@ -270,7 +271,7 @@ async def test_creation_with_too_many_bytes_is_repeated_without():
 
 async def test_network_that_blocks_patch_gets_post():
     network = Network()
-    upload = await run(network, upload_of(override_patch=True))
+    upload = await run(network, upload_of(limits=replace(LIMITS, override_patch=True)))
     assert network.stored(upload) == CONTENT
     assert set(network.methods()) == {"POST"}
 

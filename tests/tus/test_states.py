@@ -551,5 +551,7 @@ def test_nudge_is_an_empty_chunk_at_the_end():
 
 
 def test_patch_is_overridden_for_networks_that_block_it():
-    request = upload_in(State.TRANSFERRING, override_patch=True).next_move().request
+    request = (
+        upload_in(State.TRANSFERRING, limits=ServerLimits(override_patch=True)).next_move().request
+    )
     assert (request.method, request.headers["X-HTTP-Method-Override"]) == ("POST", "PATCH")

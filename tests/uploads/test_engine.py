@@ -5,6 +5,7 @@ import io
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from livepeer_async import NewAsset, UploadJob, errors
 from livepeer_async.models import Encryption, PlaybackPolicy
@@ -393,3 +394,13 @@ async def test_a_group_that_the_caller_raises_stays_a_group():
             async with livepeer.begin_upload(content(64 * PART), "x"):
                 raise ExceptionGroup("mine", [ValueError("a"), KeyError("b")])
         assert len(caught.value.exceptions) == 2
+
+
+async def test_a_network_that_blocks_patch_is_passed():
+    def limits(length):
+        return replace(SMALL_LIMITS, override_patch=True)
+
+    async with studio(client={"upload_limits": limits}, **SMALL_S3) as (sandbox, livepeer):
+        asset = await livepeer.upload(content(3 * PART))
+        assert is_stored(sandbox, asset, content(3 * PART))
+        assert {method for method, _ in tus_requests(sandbox)} == {"POST"}
