@@ -158,3 +158,9 @@ def test_what_made_an_asset_is_not_repeated_but_what_only_looked_is():
     assert [calls.is_safe_to_repeat(again, e) for e in (failed, busy, closed)] == [True] * 3
     assert not calls.is_safe_to_repeat(once, ServerError(status=408, errors=(), method="", url=""))
     assert not calls.is_safe_to_repeat(again, ServerError(status=404, errors=(), method="", url=""))
+
+
+@pytest.mark.parametrize("name", ["bad\udcff", object()])
+def test_what_is_no_json_is_refused_before_it_is_sent(name):
+    with pytest.raises(ConfigurationError, match="JSON"):
+        calls.request_upload(ACCOUNT, NewAsset(name))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.uploads.retry import RetryPolicy, next_delay
+from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 
 SECONDS = st.floats(0.0, 1e300)
 POLICIES = st.builds(
@@ -68,3 +68,8 @@ def test_endless_delay_is_refused(field):
 def test_count_below_zero_is_refused(field):
     with pytest.raises(ConfigurationError, match="attempts and restarts must be 0 or above"):
         RetryPolicy(**{field: -1})
+
+
+def test_setback_reads_as_a_sentence():
+    setback = Setback(reason="the cable was pulled", attempt=2, attempts=8, delay=3.14)
+    assert str(setback) == "the cable was pulled; setback 2 of 8, next attempt in 3.1 s"
