@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from livepeer_async.cli.choices import RETRIES, Asked, Storage, UploadChoices
-from livepeer_async.cli.entry import need
+from livepeer_async.cli.extras import need
 from livepeer_async.version import __version__
 from livepeer_async.waiting import READY_TIMEOUT
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from importlib.util import find_spec
 from typing import NoReturn
 
-USAGE = 2
+from livepeer_async.cli.extras import need
+
 INTERRUPTED = 130
 
 
@@ -28,24 +28,6 @@ def main() -> NoReturn:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     sys.exit(0)
-
-
-def need(what: str, *packages: str, extras: str) -> None:
-    """Exit with a sentence where a package is missing.
-
-    Args:
-        what: what needs them.
-        packages: names to import.
-        extras: what brings them.
-    """
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        names = " and ".join(missing)
-        sys.stderr.write(
-            f"Error: {what} needs {names}, not installed here: "
-            f'pip install "livepeer-async[{extras}]"\n'
-        )
-        sys.exit(USAGE)
 
 
 def _prepare() -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 
 import anyio
 from msgspec import UNSET
@@ -25,8 +26,9 @@ from livepeer_async.errors import (
     TusError,
     UploadGone,
 )
-from livepeer_async.models import NewAsset
+from livepeer_async.models import NewAsset, UploadTicket
 from livepeer_async.polling import has_left_uploading, is_ready
+from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, with_chunk_size
 from livepeer_async.tus.metadata import MetadataValue
@@ -164,7 +166,7 @@ class Engine:
         if source.is_stream:
             # What a stream has given is kept until it is acknowledged, so its chunks stay small.
             limits = with_chunk_size(limits, max(limits.align, SMALLEST_STREAM_CHUNK))
-        ticket = await self._caller.perform(calls.request_upload(self._caller.account, new_asset))
+        ticket = await self._request_upload(new_asset)
         tus = TusUpload(
             endpoint=ticket.tus_endpoint,
             length=source.length,
@@ -181,6 +183,30 @@ class Engine:
             on_setback=upload.set_back,
             digest=digest,
         )
+
+    async def _request_upload(self, new_asset: NewAsset) -> UploadTicket:
+        """Ask for an upload; cancelled, wait a moment for the answer and give the asset back."""
+        account, perform = self._caller.account, self._caller.perform
+        tickets: list[UploadTicket] = []
+        answered = anyio.Event()
+        # Shielded: an asset whose ticket nobody has read could be found by nobody.
+        asking = anyio.CancelScope(shield=True)
+
+        async def ask() -> None:
+            with asking:
+                tickets.append(await perform(calls.request_upload(account, new_asset)))
+                answered.set()
+                if asking.deadline < inf:
+                    await perform(calls.delete_asset(account, tickets[0].asset.id))
+
+        async with plain_task_group() as tasks:
+            tasks.start_soon(ask)
+            try:
+                await answered.wait()
+            except anyio.get_cancelled_exc_class():
+                asking.deadline = anyio.current_time() + CANCELLED_TIMEOUT
+                raise
+        return tickets[0]
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:
         """Believe neither 204 nor HEAD: the asset must leave `uploading`."""

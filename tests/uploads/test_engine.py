@@ -1,5 +1,6 @@
 """One upload against the sandbox, with faults: exact bytes, or one typed error and nothing left."""
 
+import asyncio
 import hashlib
 import io
 
@@ -17,6 +18,7 @@ from livepeer_async.sandbox import (
     Fault,
     LoseAnswer,
     On,
+    Stall,
     WrongSize,
 )
 from livepeer_async.tus import ServerLimits, TusClient
@@ -404,3 +406,26 @@ async def test_a_network_that_blocks_patch_is_passed():
         asset = await livepeer.upload(content(3 * PART))
         assert is_stored(sandbox, asset, content(3 * PART))
         assert {method for method, _ in tus_requests(sandbox)} == {"POST"}
+
+
+@pytest.mark.parametrize("how", ["scope", "task"])
+async def test_cancelling_while_a_ticket_is_on_its_way_leaves_no_asset(how):
+    slow = Fault(On(path="request-upload"), Stall(0.3))
+    async with studio(slow) as (sandbox, livepeer):
+        with anyio.fail_after(2):
+            if how == "scope":
+                with anyio.move_on_after(0.1):
+                    await livepeer.upload(content(100), "x")
+            else:
+                task = asyncio.create_task(livepeer.upload(content(100), "x"))
+                await anyio.sleep(0.1)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        assert [asset.is_deleted for asset in sandbox.assets] == [True]
+
+
+async def test_cancelling_does_not_wait_for_a_ticket_that_never_comes():
+    async with studio(Fault(On(path="request-upload"), Stall(10))) as (_, livepeer):
+        with anyio.fail_after(3), anyio.move_on_after(0.1):
+            await livepeer.upload(content(100), "x")
