@@ -59,7 +59,7 @@ SOURCES = {
     "directory": (".", errors.SourceNotReadable, "is a directory"),
     "empty file": ("empty.mp4", errors.SourceEmpty, "is empty"),
     "beyond 30 GiB": ("huge.mp4", errors.SourceTooLarge, "at most 32212254720"),
-    "NUL in the path": ("a\0b.mp4", errors.SourceNotReadable, "null byte"),
+    "NUL in the path": ("a\0b.mp4", errors.SourceNotReadable, "null"),
     "path too long": ("x" * 5000, errors.SourceNotReadable, "too long"),
 }
 
