@@ -16,11 +16,15 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Struct
 
 REDACTED = "***"
+# Characters of an upload's name that are shown: enough to find it in a log of the server's.
+SHOWN_OF_UPLOAD = 4
 
 _URL_QUERY = re.compile(r"(?i)(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>)\]]*")
 _USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@")
 _TOKEN = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
 _BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
+# The path of an upload at Livepeer, which is all that a server asks for.
+_UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload%2F)?[\w-]{4})[\w-]+")
 # A JSON web token: up to five base64url parts; the first begins with '{"' in base64. What stands
 # before it may be a letter, as the D of an encoded "=".
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
@@ -39,17 +43,28 @@ class Span(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """An HTTP request: `content` is the body itself, or the span of the source that is the body."""
+    """An HTTP request.
+
+    Attributes:
+        content: the body itself, or the span of the source that is the body.
+        hides_path: whether the path is a bearer secret, as that of an upload URL is.
+    """
 
     method: str
     url: str
     headers: dict[str, str] = {}
     content: bytes | Span = b""
+    hides_path: bool = False
 
     @property
     def place(self) -> str:
         """Method and URL without secrets, for messages."""
-        return f"{self.method} {without_query(self.url)}"
+        return f"{self.method} {self.shown_url}"
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without secrets."""
+        return without_upload(self.url) if self.hides_path else without_query(self.url)
 
     def __repr__(self) -> str:
         size = self.content.size if isinstance(self.content, Span) else len(self.content)
@@ -89,6 +104,17 @@ def without_query(url: str) -> str:
         return "an unreadable URL"
 
 
+def without_upload(url: str) -> str:
+    """Cut an upload URL down to what tells it from others and is no key to it.
+
+    A tus server asks for nothing but the path: who has it may write to the upload.
+    """
+    shown = without_query(url)
+    start = max(shown.rfind("/") + 1, shown.upper().rfind("%2F") + len("%2F"))
+    name = shown[start:]
+    return shown if len(name) <= SHOWN_OF_UPLOAD else f"{shown[: start + SHOWN_OF_UPLOAD]}…"
+
+
 def redact(text: str, *secrets: str | None) -> str:
     """Take the given secrets, queries and users of URLs, and whatever looks like a token out."""
     for secret in secrets:
@@ -96,6 +122,7 @@ def redact(text: str, *secrets: str | None) -> str:
             text = text.replace(secret, REDACTED)
     text = _URL_QUERY.sub(r"\1", text)
     text = _USER_INFO.sub(r"\1", text)
+    text = _UPLOAD_PATH.sub(r"\1…", text)
     text = _TOKEN.sub(rf"\1{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
     return _JSON_WEB_TOKEN.sub(REDACTED, text)

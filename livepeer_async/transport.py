@@ -29,7 +29,7 @@ from livepeer_async.errors import (
     NetworkError,
     TimedOut,
 )
-from livepeer_async.messages import Request, Response, redact, without_query
+from livepeer_async.messages import Request, Response, redact
 from livepeer_async.version import __version__
 
 USER_AGENT = f"livepeer-async/{__version__}"
@@ -214,7 +214,7 @@ class Transport:
     def _translate(self, error: Exception, request: Request, request_id: str) -> NetworkError:
         what = redact(str(error)).rstrip(".") or type(error).__name__
         if isinstance(error, self._module.ConnectError | self._module.ConnectTimeout):
-            message = f"no connection to {without_query(request.url)}: {what}"
+            message = f"no connection to {request.shown_url}: {what}"
             return ConnectFailed(message, request_id=request_id)
         if isinstance(error, self._module.PoolTimeout):
             return ConnectFailed(f"no free connection for {request.place}", request_id=request_id)

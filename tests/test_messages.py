@@ -260,3 +260,27 @@ def test_errors_are_also_what_python_calls_them():
     assert issubclass(errors.ConfigurationError, ValueError)
     assert issubclass(errors.AssetTimeout, TimeoutError)
     assert errors.TusError("x").upload_url is None
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://o.example/files/ab12", "https://o.example/files/ab12"),
+        ("https://o.example/files/ab12cd34?x=1", "https://o.example/files/ab12…"),
+        (
+            "https://o.example/api/asset/upload/tus/directUpload%2F6f4ay440x8m42zaj",
+            "https://o.example/api/asset/upload/tus/directUpload%2F6f4a…",
+        ),
+    ],
+)
+def test_an_upload_url_is_told_from_others_but_is_no_key(url, shown):
+    request = Request(method="HEAD", url=url, hides_path=True)
+    assert request.place == f"HEAD {shown}"
+    assert shown in repr(request)
+
+
+def test_a_log_of_the_http_library_holds_no_upload_url():
+    line = 'HTTP Request: PATCH http://h/api/asset/upload/tus/directUpload%2F6f4ay440x8m42zaj "204"'
+    assert redact(line) == (
+        'HTTP Request: PATCH http://h/api/asset/upload/tus/directUpload%2F6f4a… "204"'
+    )

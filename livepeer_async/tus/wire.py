@@ -99,7 +99,8 @@ def creation(
 
 def offset_request(upload_url: str) -> Request:
     """Ask for the offset. Source: tus 1.0, core protocol, HEAD."""
-    return Request(method="HEAD", url=upload_url, headers={"Tus-Resumable": VERSION})
+    headers = {"Tus-Resumable": VERSION}
+    return Request(method="HEAD", url=upload_url, headers=headers, hides_path=True)
 
 
 def chunk(
@@ -125,12 +126,13 @@ def chunk(
     if override:
         headers["X-HTTP-Method-Override"] = "PATCH"
     method = "POST" if override else "PATCH"
-    return Request(method=method, url=upload_url, headers=headers, content=span)
+    return Request(method=method, url=upload_url, headers=headers, content=span, hides_path=True)
 
 
 def termination(upload_url: str) -> Request:
     """Ask the server to throw the upload away. Source: tus 1.0, Termination."""
-    return Request(method="DELETE", url=upload_url, headers={"Tus-Resumable": VERSION})
+    headers = {"Tus-Resumable": VERSION}
+    return Request(method="DELETE", url=upload_url, headers=headers, hides_path=True)
 
 
 def options(endpoint: str) -> Request:

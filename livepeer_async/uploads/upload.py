@@ -8,7 +8,7 @@ import anyio
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.messages import without_query
+from livepeer_async.messages import without_upload
 from livepeer_async.models import Asset
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.progress import Latest, Progress, Stage
@@ -178,5 +178,5 @@ class Upload:
             self.options.on_progress(progress)
 
     def __repr__(self) -> str:
-        url = without_query(self.upload_url) if self.upload_url else "no URL yet"
+        url = without_upload(self.upload_url) if self.upload_url else "no URL yet"
         return f"<Upload {self.name!r}, {self._latest.value.sent} of {self.length} bytes, {url}>"

@@ -47,7 +47,7 @@ STREAM = {"Content-Type": "application/offset+octet-stream"}
                 content=Span(0, 7),
             ),
         ),
-        (wire.offset_request(URL), Request(method="HEAD", url=URL, headers=TUS)),
+        (wire.offset_request(URL), Request(method="HEAD", url=URL, headers=TUS, hides_path=True)),
         (
             wire.chunk(URL, Span(3, 7)),
             Request(
@@ -55,6 +55,7 @@ STREAM = {"Content-Type": "application/offset+octet-stream"}
                 url=URL,
                 headers={**TUS, "Upload-Offset": "3", **STREAM},
                 content=Span(3, 7),
+                hides_path=True,
             ),
         ),
         (
@@ -70,9 +71,10 @@ STREAM = {"Content-Type": "application/offset+octet-stream"}
                     "X-HTTP-Method-Override": "PATCH",
                 },
                 content=Span(3, 7),
+                hides_path=True,
             ),
         ),
-        (wire.termination(URL), Request(method="DELETE", url=URL, headers=TUS)),
+        (wire.termination(URL), Request(method="DELETE", url=URL, headers=TUS, hides_path=True)),
         (wire.options(URL), Request(method="OPTIONS", url=URL)),
     ],
     ids=lambda value: value.method if isinstance(value, Request) else None,
