@@ -256,15 +256,22 @@ def _make_playback_id(asset_id: str) -> str:
 
 
 def _measure(path: Path | None, hashes: bool) -> Source | None:  # noqa: FBT001 - by position, as anyio calls it
-    if path is None or not path.exists() or not path.stat().st_size:
+    """Describe what is stored; None where nothing is, or where it is deleted meanwhile."""
+    if path is None:
         return None
-    if not hashes:
-        return Source(path, path.stat().st_size)
+    try:
+        size = path.stat().st_size
+        digests = _digests(path) if hashes and size else ()
+    except FileNotFoundError:
+        return None
+    return Source(path, size, *digests) if size else None
+
+
+def _digests(path: Path) -> tuple[str, str]:
+    """Give SHA-256 and MD5 of a file, read once."""
     digests: list[Any] = [hashlib.sha256(), hashlib.md5(usedforsecurity=False)]
-    size = 0
     with path.open("rb") as file:
         while block := file.read(READ_BLOCK):
-            size += len(block)
             for digest in digests:
                 digest.update(block)
-    return Source(path, size, digests[0].hexdigest(), digests[1].hexdigest())
+    return digests[0].hexdigest(), digests[1].hexdigest()
