@@ -231,6 +231,7 @@ def _list(  # noqa: PLR0913 - the parameters that the server knows
         query["filters"] = msgspec.json.encode(rows).decode().replace("%", "%25")
     if cursor:
         query["cursor"] = cursor
+    # mypy takes no variable for a type, msgspec does.
     decode_items = _decoder(account, tuple[kind, ...])  # type: ignore[valid-type]
 
     def decode(response: Response) -> Page[T]:

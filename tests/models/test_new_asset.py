@@ -44,7 +44,7 @@ def test_a_name_is_enough_and_needs_no_keyword():
 
 def test_all_but_the_name_needs_a_keyword():
     with pytest.raises(TypeError, match="positional"):
-        NewAsset("talk.mp4", True)  # type: ignore[call-arg]  # noqa: FBT003
+        NewAsset("talk.mp4", True)  # type: ignore[call-arg]  # noqa: FBT003 - refused
     with pytest.raises(TypeError, match="positional"):
         NewAssetFromUrl("talk.mp4", "https://origin.example/talk.mp4")  # type: ignore[call-arg]
 
