@@ -13,7 +13,8 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from functools import partial
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
@@ -135,9 +136,14 @@ class Transport:
         limits |= {"read": self._timeouts.stall, "write": self._timeouts.stall}
         # The outer limit is for an answer whose head never ends; all else has limits of its own.
         with anyio.CancelScope() as scope:
-            watched = _Watched(blocks, limits, scope, self._timeouts.answer)
+            wait_for_answer = partial(_wait_for_answer, scope, limits, self._timeouts.answer)
             try:
-                built = self._build(request, request_id, watched)
+                if blocks is None:
+                    wait_for_answer()
+                    built = self._build(request, request_id, b"", limits)
+                else:
+                    watched = _Watched(blocks, limits, wait_for_answer)
+                    built = self._build(request, request_id, watched, limits)
                 return await self._exchange(built, request, request_id, largest)
             except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
                 raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
@@ -152,7 +158,13 @@ class Transport:
                 raise ConfigurationError(f"the client was closed under {request.place}") from error
         raise TimedOut(f"the answer doesn't end ({request.place})", request_id=request_id)
 
-    def _build(self, request: Request, request_id: str, watched: _Watched) -> Any:
+    def _build(
+        self,
+        request: Request,
+        request_id: str,
+        blocks: AsyncIterable[bytes | memoryview] | bytes,
+        limits: dict[str, float],
+    ) -> Any:
         """Make the library's own request, without a default of the client that was handed in.
 
         Its keys must not reach the upload host, and its query parameters would replace the token.
@@ -167,15 +179,13 @@ class Transport:
         content: Any = request.content
         if not isinstance(request.content, bytes):
             headers["Content-Length"] = str(request.content.size)
-            content = watched if request.content.size else b""
-        if content is not watched:
-            watched.start_the_clock()
+            content = blocks
         return self._module.Request(
             request.method,
             request.url,
             headers=headers,
             content=content,
-            extensions={"timeout": watched.limits},
+            extensions={"timeout": limits},
         )
 
     async def _exchange(
@@ -235,15 +245,13 @@ class _Watched:
 
     def __init__(
         self,
-        blocks: AsyncIterable[bytes | memoryview] | None,
+        blocks: AsyncIterable[bytes | memoryview],
         limits: dict[str, float],
-        scope: anyio.CancelScope,
-        answer_seconds: float,
+        wait_for_answer: Callable[[], None],
     ) -> None:
-        self.limits = limits
-        self._blocks = aiter(blocks) if blocks is not None else _nothing()
-        self._scope = scope
-        self._answer_seconds = answer_seconds
+        self._blocks = aiter(blocks)
+        self._limits = limits
+        self._wait_for_answer = wait_for_answer
         self._started = anyio.current_time()
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
@@ -253,24 +261,17 @@ class _Watched:
         try:
             return await anext(self._blocks)
         except StopAsyncIteration:
-            self.limits["read"] += anyio.current_time() - self._started
-            self.start_the_clock()
+            self._limits["read"] += anyio.current_time() - self._started
+            self._wait_for_answer()
             raise
 
-    def start_the_clock(self) -> None:
-        """Begin to count the time that the whole answer may take."""
-        self._scope.deadline = (
-            anyio.current_time()
-            + self.limits["connect"]
-            + self.limits["read"]
-            + self._answer_seconds
-        )
 
-
-async def _nothing() -> AsyncIterator[bytes]:
-    none: tuple[bytes, ...] = ()
-    for block in none:
-        yield block
+def _wait_for_answer(
+    scope: anyio.CancelScope, limits: dict[str, float], answer_seconds: float
+) -> None:
+    """Begin to count the time that the whole answer may take."""
+    now = anyio.current_time()
+    scope.deadline = now + limits["connect"] + limits["read"] + answer_seconds
 
 
 class _RedactingFilter(logging.Filter):

@@ -122,12 +122,18 @@ class Waiter:
         except (NetworkError, ServerError, TooManyRequests) as error:
             watch.setbacks += 1
             asked = error.retry_after if isinstance(error, ApiError) else None
-            retry, jitter = self._caller.retry, self._jitter()
-            wait = next_delay(retry, setbacks=watch.setbacks, jitter=jitter, retry_after=asked)
+            wait = next_delay(
+                self._caller.retry,
+                setbacks=watch.setbacks,
+                jitter=self._jitter(),
+                retry_after=asked,
+            )
             if wait is None:
                 raise
-            watch.delay(self._clock(), jitter)  # raises where the time is over
-            return min(wait, watch.seconds_left(self._clock()))
+            left = watch.seconds_left(self._clock())
+            if not left:
+                raise watch.timeout_error(self._clock()) from error
+            return min(wait, left)
         watch.setbacks = 0
         if watch.asset is not None and is_ready(watch.asset):
             return None

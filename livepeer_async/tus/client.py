@@ -20,15 +20,13 @@ from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus import wire
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
 from livepeer_async.tus.events import Terminated
-from livepeer_async.tus.limits import ServerLimits, with_chunk_size
+from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.opening import as_stream, open_source
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, SourceLike, StreamSource, pulled, source_name
 
-# What a stream has given is kept until it is acknowledged.
-STREAM_CHUNK = 8 * 1024 * 1024
 # Up to this length an upload travels with its creation, where the server can take it.
 FIRST_CHUNK = 8 * 1024 * 1024
 # Shorter values of headers are words, such as "gzip".
@@ -123,7 +121,7 @@ class TusClient:
                 length=None if defer_length else opened.length,
                 endpoint=endpoint,
                 upload_url=upload_url,
-                limits=_for_stream(limits) if opened.is_stream else limits,
+                limits=for_stream(limits) if opened.is_stream else limits,
                 metadata=metadata,
                 other_hosts=self._other_hosts,
             )
@@ -186,10 +184,6 @@ def _secrets_in(headers: Mapping[str, str]) -> list[bytes]:
     """List what looks like a secret: the last words of headers, unless they are short."""
     words = [value.split()[-1] for value in headers.values() if value.strip()]
     return [word.encode() for word in words if len(word) >= SHORTEST_SECRET]
-
-
-def _for_stream(limits: ServerLimits) -> ServerLimits:
-    return with_chunk_size(limits, max(STREAM_CHUNK, limits.align))
 
 
 @asynccontextmanager

@@ -18,6 +18,8 @@ from msgspec.structs import replace
 from livepeer_async.errors import ConfigurationError
 
 MIB = 1024 * 1024
+# Most bytes of a stream that are kept to be sent again, where the alignment allows it.
+STREAM_CHUNK = 8 * MIB
 
 # S3Store's partSize in Studio; its parts are at most 10,000, so longer files have larger parts.
 LIVEPEER_PART = 8 * MIB
@@ -112,6 +114,11 @@ def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
     # `replace` of msgspec 0.19 leaves `__post_init__` out.
     _check(bounded)
     return bounded
+
+
+def for_stream(limits: ServerLimits) -> ServerLimits:
+    """Keep the chunks of a stream small: what it has given is kept until it is acknowledged."""
+    return with_chunk_size(limits, max(limits.align, STREAM_CHUNK))
 
 
 def check_length(limits: ServerLimits, length: int | None) -> None:

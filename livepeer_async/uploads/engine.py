@@ -30,7 +30,7 @@ from livepeer_async.models import NewAsset, UploadTicket
 from livepeer_async.polling import has_left_uploading, is_ready
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.tus.driver import Driver, Send
-from livepeer_async.tus.limits import ServerLimits, with_chunk_size
+from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.states import LEGAL, Command
 from livepeer_async.tus.upload import TusUpload
@@ -50,7 +50,6 @@ LEAVE_TIMEOUT = 60.0
 # Cleaning up after a failure must not outlast the patience of one who waits for it.
 DISCARD_TIMEOUT = 15.0
 CANCELLED_TIMEOUT = 1.5
-SMALLEST_STREAM_CHUNK = 8 * 1024 * 1024
 # The name travels in the asset; in Upload-Metadata, which nobody reads, this much is enough.
 LONGEST_FILENAME = 255
 
@@ -164,8 +163,7 @@ class Engine:
         limits = self._limits_for(source.length)
         check_length(source.name, source.length, limits.max_length)
         if source.is_stream:
-            # What a stream has given is kept until it is acknowledged, so its chunks stay small.
-            limits = with_chunk_size(limits, max(limits.align, SMALLEST_STREAM_CHUNK))
+            limits = for_stream(limits)
         ticket = await self._request_upload(new_asset)
         tus = TusUpload(
             endpoint=ticket.tus_endpoint,
