@@ -24,6 +24,7 @@ from livepeer_async.errors import (
     IllegalMove,
     IntegrityError,
     InvalidRequest,
+    JournalError,
     LivepeerError,
     NetworkError,
     NotAuthenticated,
@@ -41,6 +42,7 @@ from livepeer_async.errors import (
     TooManyRequests,
     TusError,
     UploadGone,
+    UploadInUse,
     UploadRefused,
 )
 from livepeer_async.messages import (
@@ -129,6 +131,7 @@ from livepeer_async.tus.limits import (
     ServerLimits,
     livepeer_limits,
 )
+from livepeer_async.uploads.leftovers import Leftover
 from livepeer_async.uploads.progress import (
     Progress,
     Stage,
@@ -204,6 +207,8 @@ __all__ = [
     "IpfsExportOutput",
     "IpfsFileInfo",
     "IpfsSpec",
+    "JournalError",
+    "Leftover",
     "LivepeerError",
     "NetworkError",
     "NewAsset",
@@ -261,6 +266,7 @@ __all__ = [
     "TusError",
     "Upload",
     "UploadGone",
+    "UploadInUse",
     "UploadJob",
     "UploadOutput",
     "UploadParams",

@@ -32,16 +32,20 @@ from livepeer_async.models import Asset, NewAsset
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
+from livepeer_async.uploads.claim import claim
 from livepeer_async.uploads.engine import Engine
+from livepeer_async.uploads.journal import Journal
+from livepeer_async.uploads.leftovers import Leftover, find_leftovers
 from livepeer_async.uploads.opening import open_source
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.scheduler import CONCURRENCY, UploadJob, run_many
-from livepeer_async.uploads.source import SourceLike, source_name
+from livepeer_async.uploads.source import SourceLike, source_key, source_name
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 from livepeer_async.waiting import READY_TIMEOUT, Waiter
 
 Verify = Literal["size", "hash"] | None
+OnMismatch = Literal["raise", "reupload"]
 
 BASE_URL = "https://livepeer.studio/api"
 
@@ -55,6 +59,8 @@ class AsyncLivepeer:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through; it stays open.
         timeout: the network's time limits; a number sets the stall time-out, in seconds.
         retry: when to repeat what failed.
+        journal: a file that remembers uploads beyond this process, made where there is none; see
+            `upload` for its keys.
         upload_limits: what the tus server can take, or a function from the length to that; by
             default what was measured of Livepeer's.
 
@@ -62,9 +68,11 @@ class AsyncLivepeer:
         assets: calls for assets.
         tasks: calls for tasks.
         playback: the call for playback.
+        journal: what is remembered beyond this process; `None` without one.
 
     Raises:
         ConfigurationError: there is no key, or one of the arguments can't work.
+        JournalError: the journal can't be used; raised where the client's block is entered.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a client, all with a default
@@ -75,6 +83,7 @@ class AsyncLivepeer:
         http_client: Any = None,
         timeout: Timeouts | float | None = None,
         retry: RetryPolicy | None = None,
+        journal: str | os.PathLike[str] | None = None,
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
     ) -> None:
         environ = os.environ
@@ -86,6 +95,7 @@ class AsyncLivepeer:
         self._open_files: set[int] = set()
         self._transport = Transport(http_client=http_client, timeouts=_timeouts(timeout))
         self._caller = Caller(account, self._transport, retry=retry)
+        self.journal = Journal(journal, account=account.fingerprint) if journal else None
         waiter = Waiter(self._caller)
         self._engine = Engine(
             self._caller, waiter, self._transport.send, retry=retry, limits_for=self._limits_for
@@ -95,6 +105,8 @@ class AsyncLivepeer:
         self.playback = Playback(self._caller)
 
     async def __aenter__(self) -> Self:
+        if self.journal is not None:
+            await self.journal.open()
         return self
 
     async def __aexit__(
@@ -106,8 +118,10 @@ class AsyncLivepeer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; the client can't be used afterwards."""
+        """Close the connections and the journal; the client can't be used afterwards."""
         await self._transport.aclose()
+        if self.journal is not None:
+            await self.journal.aclose()
 
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._caller.account!r}>"
@@ -119,9 +133,11 @@ class AsyncLivepeer:
         *,
         wait: bool = True,
         verify: Verify = "size",
+        on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
+        key: str | None = None,
     ) -> Asset:
         """Upload a video and wait until the asset is ready.
 
@@ -131,26 +147,35 @@ class AsyncLivepeer:
             wait: whether to wait for `ready`; else return once the server has left `uploading`.
             verify: "size" compares the ready asset's size with the bytes read, "hash" its SHA-256
                 too; `None` compares nothing.
+            on_mismatch: "raise", or "reupload" to delete an asset that isn't what was read, and to
+                try once more on a new one.
             on_progress: called in the event loop with each change; must not block.
             ready_timeout: seconds to wait for `ready`.
             length: bytes, for a stream that knows them; one that doesn't is spooled first.
+            key: the upload's name in the journal, by default the absolute path of a file: a later
+                call with the same key goes on with what was begun, and gives the asset that was
+                made. Without a journal it has no effect.
 
         Raises:
             SourceError: the source can't be read, is empty, too large, or changed.
             ApiError: Livepeer refused.
             NetworkError: no answer came to a call, for longer than the retry policy allows.
-            AmbiguousRequest: the answer to the request for the upload was lost.
+            AmbiguousRequest: answers to requests for the upload were lost, again and again.
             DecodeError: an answer can't be used.
             TusError: the bytes couldn't be brought over.
             AssetError: the asset didn't become ready.
             IntegrityError: the stored bytes aren't those that were read.
+            UploadInUse: another process, or another task, carries the upload of this key.
+            JournalError: the journal can't be read or written.
         """
         options = UploadOptions(
             wait=wait,
             verify=verify,
+            on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
             length=length,
+            key=key,
         )
         async with self._open(source, new_asset, options) as upload:
             pass
@@ -163,9 +188,11 @@ class AsyncLivepeer:
         *,
         wait: bool = True,
         verify: Verify = "size",
+        on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
+        key: str | None = None,
     ) -> AbstractAsyncContextManager[Upload]:
         """Begin an upload, and do something else while it runs; options and errors as `upload`.
 
@@ -175,9 +202,11 @@ class AsyncLivepeer:
         options = UploadOptions(
             wait=wait,
             verify=verify,
+            on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
             length=length,
+            key=key,
         )
         return self._open(source, new_asset, options)
 
@@ -188,6 +217,7 @@ class AsyncLivepeer:
         concurrency: int | None = None,
         wait: bool = True,
         verify: Verify = "size",
+        on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
@@ -201,6 +231,7 @@ class AsyncLivepeer:
             concurrency: uploads at the same time; 4 by default.
             wait: as for `upload`, like all that follows.
             verify: as for `upload`.
+            on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: as for `upload`.
         """
@@ -212,15 +243,28 @@ class AsyncLivepeer:
                     UploadOptions,
                     wait=wait,
                     verify=verify,
+                    on_mismatch=on_mismatch,
                     on_progress=partial(on_progress, job.source) if on_progress else None,
                     ready_timeout=ready_timeout,
                     length=job.length,
+                    key=job.key,
                 ),
             )
 
         return run_many(
             sources, run_one, concurrency=CONCURRENCY if concurrency is None else concurrency
         )
+
+    async def leftovers(self) -> list[Leftover]:
+        """List what is left on the server of uploads in the journal that came to nothing.
+
+        Raises:
+            ConfigurationError: the client has no journal.
+            LivepeerError: the server can't be asked, or the journal not be read.
+        """
+        if self.journal is None:
+            raise ConfigurationError("only a client with a journal knows what is left over")
+        return await find_leftovers(self._caller, self.journal)
 
     async def request(
         self,
@@ -256,10 +300,15 @@ class AsyncLivepeer:
         wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
         most = self._limits_for(options.length or 1).max_length
         opening = open_source(source, length=options.length, max_length=most)
-        async with self._reserved(source), opening as opened:
+        key = source_key(source) if options.key is None else options.key
+        async with (
+            self._reserved(source),
+            opening as opened,
+            claim(self.journal, key, opened) as claimed,
+        ):
             upload = Upload(source, opened.name, opened.length, options)
             async with plain_task_group() as tasks:
-                tasks.start_soon(self._engine.run, upload, opened, wanted)
+                tasks.start_soon(self._engine.run, upload, opened, wanted, claimed)
                 await upload.has_begun.wait()
                 yield upload
 

@@ -12,7 +12,8 @@
     │   ├── ConnectFailed         no connection: nothing was sent, repeating is safe
     │   ├── ConnectionBroken      cut, or not HTTP, after something was sent
     │   └── TimedOut              no block was accepted, or no answer came, in time
-    ├── AmbiguousRequest          a request that must not be repeated blindly got no answer
+    ├── AmbiguousRequest          a request that must not be repeated blindly got no answer;
+    │                             .asset_ids names what it may have made
     ├── ApiError                  Livepeer answered with an error; .status, .errors
     │   ├── BadRequest            400
     │   ├── NotAuthenticated      401
@@ -32,7 +33,9 @@
     │   ├── AssetFailed           the server couldn't make it ready; .is_retryable
     │   ├── AssetDeleted          somebody deleted it
     │   └── AssetTimeout          it isn't ready yet (also a TimeoutError)
-    └── IntegrityError            the asset's size or hash isn't that of the bytes that were read
+    ├── IntegrityError            the asset's size or hash isn't that of the bytes that were read
+    └── JournalError              the journal can't be opened, read or written; .path
+        └── UploadInUse           the key's upload is being carried by somebody else
 
 Messages say what was found, what was wanted and where. They carry no key, no token and no query of
 a URL; the facts stand as attributes beside them.
@@ -127,7 +130,14 @@ class TimedOut(NetworkError):
 
 
 class AmbiguousRequest(LivepeerError):
-    """A request that may not be repeated blindly was sent and its answer was lost."""
+    """A request that may not be repeated blindly was sent and its answer was lost.
+
+    Attributes:
+        asset_ids: assets that it may have made, where they were looked for; they may also be
+            somebody else's, who used the same name at the same time.
+    """
+
+    asset_ids: tuple[str, ...] = ()
 
 
 class ApiError(LivepeerError):
@@ -299,3 +309,27 @@ class IntegrityError(LivepeerError):
         self.asset_id = asset_id
         self.wanted = wanted
         self.found = found
+
+
+class JournalError(LivepeerError):
+    """The journal can't be opened, read or written; what it holds is as it was.
+
+    Attributes:
+        path: the journal's file.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class UploadInUse(JournalError):
+    """The upload of this key is being carried by another process, or by another task of this one.
+
+    Attributes:
+        key: the key of the upload.
+    """
+
+    def __init__(self, message: str, *, path: str, key: str) -> None:
+        super().__init__(message, path=path)
+        self.key = key

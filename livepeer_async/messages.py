@@ -146,10 +146,18 @@ def retry_after(response: Response) -> float | None:
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
-    then, date = _date(value), _date(response.headers.get("date", ""))
+    then, date = _date(value), answered_at(response)
     if then is None or date is None:
         return None
     return max(0.0, then - date)
+
+
+def answered_at(response: Response) -> float | None:
+    """Read `Date`, the server's time, as seconds since 1970.
+
+    Source: RFC 9110, 6.6.1.
+    """
+    return _date(response.headers.get("date", ""))
 
 
 def _date(value: str) -> float | None:

@@ -3,6 +3,8 @@
 import hashlib
 from contextlib import asynccontextmanager
 
+import anyio
+
 from livepeer_async import AsyncLivepeer
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.tus import ServerLimits
@@ -58,3 +60,10 @@ def is_stored(sandbox, asset, expected):
     """Whether exactly these bytes are stored for an asset."""
     path = sandbox.stored(asset.playback_id)
     return path is not None and path.read_bytes() == expected
+
+
+async def until(is_true, *, seconds=10.0):
+    """Wait until something holds that nothing tells of."""
+    with anyio.fail_after(seconds):
+        while not is_true():  # noqa: ASYNC110 - what is waited for is another's state
+            await anyio.sleep(0.005)

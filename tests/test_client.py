@@ -157,11 +157,21 @@ async def test_a_full_queue_is_waited_for():
             await livepeer.upload(content(100))
 
 
-async def test_a_lost_answer_to_a_request_for_an_upload_makes_no_second_asset():
+async def test_a_lost_answer_to_a_request_for_an_upload_is_reconciled(caplog):
+    fault = Fault(On(path="request-upload", times=1), LoseAnswer())
+    async with studio(fault) as (sandbox, livepeer):
+        asset = await livepeer.upload(content(100))
+        left, used = sandbox.assets
+        assert (left.phase, used.phase, used.id) == ("uploading", "ready", asset.id)
+        assert f"it may have made {left.id}" in caplog.text
+
+
+async def test_lost_answers_without_end_name_what_they_may_have_made():
     async with studio(Fault(On(path="request-upload"), LoseAnswer())) as (sandbox, livepeer):
-        with pytest.raises(errors.AmbiguousRequest, match="may have been carried out"):
+        with pytest.raises(errors.AmbiguousRequest, match="may have been carried out") as caught:
             await livepeer.upload(content(100))
-        assert len(sandbox.assets) == 1
+        assert len(sandbox.assets) == 1 + QUICK.restarts
+        assert set(caught.value.asset_ids) == {asset.id for asset in sandbox.assets}
 
 
 def test_every_error_and_every_struct_is_at_the_top():

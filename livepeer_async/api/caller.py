@@ -13,7 +13,13 @@ from typing import TypeVar
 import anyio
 
 from livepeer_async.api.calls import Account, Call, is_safe_to_repeat
-from livepeer_async.errors import AmbiguousRequest, ApiError, ConnectFailed, NetworkError
+from livepeer_async.errors import (
+    AmbiguousRequest,
+    ApiError,
+    ConnectFailed,
+    LivepeerError,
+    NetworkError,
+)
 from livepeer_async.transport import Transport
 from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 
@@ -78,19 +84,23 @@ class Caller:
                     raise
                 problem = error
             setbacks += 1
-            asked = problem.retry_after if isinstance(problem, ApiError) else None
-            delay = next_delay(
-                self.retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked
-            )
-            if delay is None:
-                raise problem
-            _log.warning(
-                "%s",
-                Setback(
-                    reason=str(problem),
-                    attempt=setbacks,
-                    attempts=self.retry.attempts,
-                    delay=delay,
-                ),
-            )
-            await self._sleep(delay)
+            await self.back_off(problem, setbacks)
+
+    async def back_off(self, problem: LivepeerError, setbacks: int) -> None:
+        """Wait before the next attempt, as long as the policy and the server want it.
+
+        Args:
+            problem: what came between.
+            setbacks: how often in a row, this time included.
+
+        Raises:
+            LivepeerError: `problem`, where there is no next attempt.
+        """
+        asked = problem.retry_after if isinstance(problem, ApiError) else None
+        delay = next_delay(self.retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked)
+        if delay is None:
+            raise problem
+        attempts = self.retry.attempts
+        setback = Setback(reason=str(problem), attempt=setbacks, attempts=attempts, delay=delay)
+        _log.warning("%s", setback)
+        await self._sleep(delay)

@@ -8,6 +8,7 @@ Source: Livepeer Studio OpenAPI, paths /asset, /task and /playback.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from msgspec import Struct
 
 from livepeer_async.api.answers import decode_body, error_from
 from livepeer_async.errors import ApiError, ConfigurationError
-from livepeer_async.messages import Request, Response, without_query
+from livepeer_async.messages import Request, Response, answered_at, without_query
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -54,6 +55,11 @@ class Account(Struct, frozen=True, kw_only=True):
     base_url: str
     api_key: str
 
+    @property
+    def fingerprint(self) -> str:
+        """Tell the account from others, without a way back to its key."""
+        return hashlib.sha256(f"{self.base_url}\n{self.api_key}".encode()).hexdigest()[:16]
+
     def __repr__(self) -> str:
         return f"<Account at {without_query(self.base_url)}>"
 
@@ -79,6 +85,13 @@ class Sighting(Struct, frozen=True):
 
     asset: Asset | None
     etag: str | None
+
+
+class Recent(Struct, frozen=True):
+    """The newest assets, and the server's time when it listed them, in seconds since 1970."""
+
+    assets: tuple[Asset, ...]
+    server_time: float | None
 
 
 def check_account(base_url: str, api_key: str) -> Account:
@@ -155,6 +168,17 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[Sighti
 def list_assets(account: Account, **query: Any) -> Call[Page[Asset]]:
     """Fetch a page of assets; `query` as in `_list`."""
     return _list(account, "/asset", Asset, **query)
+
+
+def find_unfinished(account: Account, name: str) -> Call[Recent]:
+    """Fetch the newest assets of a name that have no bytes yet."""
+    query = {"order": "createdAt-true", "params": {"phase": "uploading"}}
+    call = list_assets(account, filters={"name": name}, **query)
+
+    def decode(response: Response) -> Recent:
+        return Recent(call.decode(response).items, answered_at(response))
+
+    return Call(call.request, decode)
 
 
 def list_tasks(account: Account, **query: Any) -> Call[Page[Task]]:

@@ -27,7 +27,7 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.messages import Request, Response, Span
-from livepeer_async.tus.events import Event, Interrupted, Refused
+from livepeer_async.tus.events import Created, Event, Interrupted, Refused
 from livepeer_async.tus.states import Move, State
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Digest, read_ahead
@@ -61,6 +61,10 @@ def _ignore(_news: object) -> None:
 class Driver:
     """Takes one upload to its end over a network that fails.
 
+    Attributes:
+        upload: the core.
+        has_sent: whether bytes were sent from here, all from offsets that had settled.
+
     Args:
         upload: the core; in any state but one that is over.
         source: the bytes.
@@ -68,6 +72,7 @@ class Driver:
         retry: how many setbacks are borne, and how long the waits are.
         on_sent: told the bytes that the socket has taken so far, the acknowledged ones included.
         on_setback: told each time that something came between; it is logged as well.
+        on_created: awaited with the upload URL before anything follows from it.
         digest: takes the blocks as they pass.
         sleep: waits so many seconds.
         jitter: gives a random number in 0..1.
@@ -82,6 +87,7 @@ class Driver:
         retry: RetryPolicy,
         on_sent: Callable[[int], None] | None = None,
         on_setback: Callable[[Setback], None] | None = None,
+        on_created: Callable[[str], Awaitable[None]] | None = None,
         digest: Digest | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -92,11 +98,13 @@ class Driver:
         self._retry = retry
         self._on_sent = on_sent or _ignore
         self._on_setback = on_setback or _ignore
+        self._on_created = on_created
         self._digest = digest
         self._sleep = sleep
         self._jitter = jitter
         self._delay = 0.0
         self._released = 0
+        self.has_sent = False
         self._slice_size = FIRST_SLICE
 
     async def run(self) -> None:
@@ -130,6 +138,8 @@ class Driver:
     async def _advance(self) -> None:
         setbacks = self.upload.setbacks
         event = await self._exchange(await self._next_move())
+        if isinstance(event, Created) and self._on_created:
+            await self._on_created(event.upload_url)
         if self.upload.state is State.TRANSFERRING:
             await self._release(self.upload.offset)
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
@@ -202,6 +212,7 @@ class Driver:
         span = request.content
         if not isinstance(span, Span) or not span.size:
             return await self._send(request, largest=LARGEST_ANSWER)
+        self.has_sent = True
         reading = read_ahead(
             self._source,
             span,

@@ -2,7 +2,8 @@
 
 In come a source and the asset that it shall become; out comes an `UploadResult`, or one typed
 error that leaves nothing half-open. An upload that can be resumed is left on the server; one that
-can't be is terminated and its asset deleted.
+can't be is terminated and its asset deleted. What an earlier run has begun is picked up where its
+record in the journal says that it stands.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import mimetypes
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from math import inf
+from typing import NamedTuple
 
 import anyio
 from msgspec import UNSET
@@ -21,22 +21,23 @@ from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import (
     AssetTimeout,
-    LivepeerError,
+    IntegrityError,
+    NotFound,
     SourceError,
     TusError,
     UploadGone,
 )
-from livepeer_async.models import NewAsset, UploadTicket
+from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling import has_left_uploading, is_ready
-from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
-from livepeer_async.tus.states import LEGAL, Command
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import Digest
+from livepeer_async.uploads.claim import Claim
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, check_length
+from livepeer_async.uploads.tickets import CANCELLED_TIMEOUT, Tickets
 from livepeer_async.uploads.upload import Upload, UploadResult
 from livepeer_async.uploads.verify import Verified, verify_asset
 from livepeer_async.waiting import Waiter, Watch
@@ -47,11 +48,18 @@ FIRST_LOOK_AFTER = 0.05
 # look again.
 NUDGE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
-# Cleaning up after a failure must not outlast the patience of one who waits for it.
-DISCARD_TIMEOUT = 15.0
-CANCELLED_TIMEOUT = 1.5
 # The name travels in the asset; in Upload-Metadata, which nobody reads, this much is enough.
 LONGEST_FILENAME = 255
+
+
+class Order(NamedTuple):
+    """What is to be brought over, and as what."""
+
+    upload: Upload
+    source: Source
+    new_asset: NewAsset
+    claim: Claim
+    digest: Digest | None
 
 
 class Engine:
@@ -79,8 +87,9 @@ class Engine:
         self._send = send
         self._retry = retry
         self._limits_for = limits_for
+        self._tickets = Tickets(caller, restarts=retry.restarts)
 
-    async def run(self, upload: Upload, source: Source, new_asset: NewAsset) -> None:
+    async def run(self, upload: Upload, source: Source, new_asset: NewAsset, claim: Claim) -> None:
         """Take an upload to its end; `upload.result` says how it went.
 
         Raises:
@@ -88,123 +97,159 @@ class Engine:
         """
         started = time.monotonic()
         digest = Digest() if upload.options.verify == "hash" else None
+        order = Order(upload, source, new_asset, claim, digest)
         try:
-            watch = await self._transfer(upload, source, new_asset, digest)
-            sha256 = await digest.finish(source) if digest else None
-            verified = await self._finish(upload, watch, new_asset, sha256)
+            with upload.scope:
+                verified, sha256 = await self._deliver(order)
+                upload.end(
+                    UploadResult(
+                        source=upload.source,
+                        asset=upload.asset,
+                        verified=verified,
+                        sha256=sha256,
+                        length=source.length,
+                        seconds=time.monotonic() - started,
+                        attempts=upload.attempts,
+                    )
+                )
+            if upload.is_aborted:
+                await self._abort(order)
         finally:
             upload.close()
-        upload.end(
-            UploadResult(
-                source=upload.source,
-                asset=upload.asset,
-                verified=verified,
-                sha256=sha256,
-                length=source.length,
-                seconds=time.monotonic() - started,
-                attempts=upload.attempts,
-            )
-        )
 
-    async def _finish(
-        self, upload: Upload, watch: Watch, new_asset: NewAsset, sha256: str | None
-    ) -> Verified | None:
+    async def _deliver(self, order: Order) -> tuple[Verified | None, str | None]:
+        """Bring the bytes over and compare; replace a wrong asset once, where that is wanted."""
+        upload, claim = order.upload, order.claim
+        can_repeat = upload.options.on_mismatch == "reupload" and not order.source.is_stream
+        while True:
+            watch = await self._pick_up(order) or await self._transfer(order)
+            await claim.arrived()
+            sha256 = await order.digest.finish(order.source) if order.digest else None
+            try:
+                verified = await self._finish(order, watch, sha256)
+            except IntegrityError as error:
+                if not can_repeat:
+                    raise
+                can_repeat = False
+                await self._tickets.discard(error.asset_id, claim)
+            else:
+                return verified, sha256
+
+    async def _finish(self, order: Order, watch: Watch, sha256: str | None) -> Verified | None:
         """Wait until the asset is ready and compare it, as far as the options want it."""
-        if not upload.options.wait:
+        upload, options = order.upload, order.upload.options
+        if not options.wait:
             return None
         asset = await self._waiter.until(
-            watch, is_ready, timeout=upload.options.ready_timeout, on_change=upload.saw
+            watch, is_ready, timeout=options.ready_timeout, on_change=upload.saw
         )
-        if upload.options.verify is None:
-            return None
-        return verify_asset(
-            asset,
-            length=upload.length,
-            sha256=sha256,
-            is_encrypted=new_asset.encryption is not UNSET,
-        )
+        verified: Verified | None = None
+        if options.verify is not None:
+            is_encrypted = order.new_asset.encryption is not UNSET
+            verified = verify_asset(
+                asset, length=upload.length, sha256=sha256, is_encrypted=is_encrypted
+            )
+        await order.claim.ready(asset, verified, sha256)
+        return verified
 
-    async def _transfer(
-        self, upload: Upload, source: Source, new_asset: NewAsset, digest: Digest | None
-    ) -> Watch:
+    async def _pick_up(self, order: Order) -> Watch | None:
+        """Go on where an earlier run ended; `None` where there is nothing to go on from."""
+        upload, source, claim = order.upload, order.source, order.claim
+        record = claim.earlier(source)
+        if record is None or record.asset_id is None:
+            await self._clear_away(claim)
+            return None
+        asset = await self._find(record.asset_id)
+        if asset is None:
+            await claim.forget()
+            return None
+        if has_left_uploading(asset):
+            upload.begin(asset, None)
+            upload.has_begun.set()
+            upload.saw(asset)
+            watch = Watch(record.asset_id)
+            watch.asset = asset
+            return watch
+        if record.upload_url is None:
+            await self._clear_away(claim)
+            return None
+        limits = self._limits_for(source.length)
+        tus = TusUpload(upload_url=record.upload_url, length=source.length, limits=limits)
+        return await self._carry(order, asset, tus)
+
+    async def _clear_away(self, claim: Claim) -> None:
+        """Give up what an earlier run has begun and nobody can finish."""
+        if claim.record is None:
+            return
+        if claim.record.asset_id is None:
+            await claim.abandon()
+        else:
+            await self._tickets.discard(claim.record.asset_id, claim)
+
+    async def _find(self, asset_id: str) -> Asset | None:
+        try:
+            return await self._caller.perform(calls.get_asset(self._caller.account, asset_id))
+        except NotFound:
+            return None
+
+    async def _transfer(self, order: Order) -> Watch:
         """Bring the bytes over, on a new ticket where the upload URL was lost."""
+        source = order.source
         while True:
-            driver = await self._begin(upload, source, new_asset, digest)
-            try:
-                upload.has_begun.set()
-                upload.saw(upload.asset)
-                await driver.run()
-                watch = await self._leave_uploading(upload, driver)
-                await source.check()
-            except (TusError, SourceError) as error:
-                is_lost = await self._give_up(error, driver, upload)
-                if not is_lost or source.is_stream or upload.attempts > self._retry.restarts:
-                    raise
-            except BaseException:
-                # Cancelled, or the caller's own code failed: what can be resumed stays.
-                if driver.upload.upload_url is None:
-                    await self._discard(driver, upload.asset.id, within=CANCELLED_TIMEOUT)
-                raise
-            else:
+            limits = self._limits_for(source.length)
+            check_length(source.name, source.length, limits.max_length)
+            ticket = await self._tickets.ask(order.new_asset, order.claim)
+            tus = TusUpload(
+                endpoint=ticket.tus_endpoint,
+                length=source.length,
+                limits=for_stream(limits) if source.is_stream else limits,
+                metadata=_metadata(source.name),
+            )
+            watch = await self._carry(order, ticket.asset, tus)
+            if watch is not None:
                 return watch
 
-    async def _give_up(self, error: TusError | SourceError, driver: Driver, upload: Upload) -> bool:
-        """Discard what can't be resumed; say whether only the upload URL was lost."""
-        if isinstance(error, TusError):
-            error.asset_id = upload.asset.id
-            if error.upload_url is not None and not isinstance(error, UploadGone):
-                return False
-        await self._discard(driver, upload.asset.id)
-        return isinstance(error, UploadGone)
-
-    async def _begin(
-        self, upload: Upload, source: Source, new_asset: NewAsset, digest: Digest | None
-    ) -> Driver:
-        limits = self._limits_for(source.length)
-        check_length(source.name, source.length, limits.max_length)
-        if source.is_stream:
-            limits = for_stream(limits)
-        ticket = await self._request_upload(new_asset)
-        tus = TusUpload(
-            endpoint=ticket.tus_endpoint,
-            length=source.length,
-            limits=limits,
-            metadata=_metadata(source.name),
-        )
-        upload.begin(ticket.asset, tus)
-        return Driver(
+    async def _carry(self, order: Order, asset: Asset, tus: TusUpload) -> Watch | None:
+        """Bring the bytes of one upload over; `None` where it was lost and another may begin."""
+        upload, source, claim = order.upload, order.source, order.claim
+        upload.begin(asset, tus)
+        driver = Driver(
             tus,
             source,
             self._send,
             retry=self._retry,
             on_sent=upload.sent,
             on_setback=upload.set_back,
-            digest=digest,
+            on_created=claim.created,
+            digest=order.digest,
         )
-
-    async def _request_upload(self, new_asset: NewAsset) -> UploadTicket:
-        """Ask for an upload; cancelled, wait a moment for the answer and give the asset back."""
-        account, perform = self._caller.account, self._caller.perform
-        tickets: list[UploadTicket] = []
-        answered = anyio.Event()
-        # Shielded: an asset whose ticket nobody has read could be found by nobody.
-        asking = anyio.CancelScope(shield=True)
-
-        async def ask() -> None:
-            with asking:
-                tickets.append(await perform(calls.request_upload(account, new_asset)))
-                answered.set()
-                if asking.deadline < inf:
-                    await perform(calls.delete_asset(account, tickets[0].asset.id))
-
-        async with plain_task_group() as tasks:
-            tasks.start_soon(ask)
-            try:
-                await answered.wait()
-            except anyio.get_cancelled_exc_class():
-                asking.deadline = anyio.current_time() + CANCELLED_TIMEOUT
+        try:
+            upload.has_begun.set()
+            upload.saw(asset)
+            await driver.run()
+            watch = await self._leave_uploading(upload, driver)
+            await source.check()
+        except (TusError, SourceError) as error:
+            is_lost = await self._give_up(error, driver, order)
+            if not is_lost or source.is_stream or upload.attempts > self._retry.restarts:
                 raise
-        return tickets[0]
+            return None
+        except BaseException:
+            # Cancelled, or the caller's own code failed: what can be resumed stays.
+            if tus.upload_url is None:
+                await self._tickets.discard(asset.id, claim, driver, within=CANCELLED_TIMEOUT)
+            raise
+        return watch
+
+    async def _give_up(self, error: TusError | SourceError, driver: Driver, order: Order) -> bool:
+        """Discard what can't be resumed; say whether only the upload URL was lost."""
+        asset_id = order.upload.asset.id
+        if isinstance(error, TusError):
+            error.asset_id = asset_id
+            if error.upload_url is not None and not isinstance(error, UploadGone):
+                return False
+        await self._tickets.discard(asset_id, order.claim, driver)
+        return isinstance(error, UploadGone)
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:
         """Believe neither 204 nor HEAD: the asset must leave `uploading`."""
@@ -214,7 +259,9 @@ class Engine:
         try:
             await wait(timeout=NUDGE_AFTER)
         except AssetTimeout:
-            await driver.nudge()
+            # What an earlier process left may hold parts twice: that mustn't be completed.
+            if driver.has_sent:
+                await driver.nudge()
             try:
                 await wait(timeout=LEAVE_TIMEOUT)
             except AssetTimeout as error:
@@ -224,17 +271,15 @@ class Engine:
                 ) from error
         return watch
 
-    async def _discard(
-        self, driver: Driver, asset_id: str, *, within: float = DISCARD_TIMEOUT
-    ) -> None:
-        """Throw away what can't be used any more; what fails here must not hide the reason."""
-        # Shielded: the caller may be cancelled, and nobody else knows of this asset.
-        with anyio.move_on_after(within, shield=True):
-            if Command.TERMINATE in LEGAL[driver.upload.state] and not driver.upload.is_over:
-                with suppress(LivepeerError):
-                    await driver.terminate()
-            with suppress(LivepeerError):
-                await self._caller.perform(calls.delete_asset(self._caller.account, asset_id))
+    async def _abort(self, order: Order) -> None:
+        """Delete what there is of an upload that `Upload.abort` has stopped."""
+        upload = order.upload
+        driver: Driver | None = None
+        if upload.tus is not None:
+            driver = Driver(upload.tus, order.source, self._send, retry=self._retry)
+        # Shielded: whoever aborts wants it gone, also while everything else is cancelled.
+        with anyio.CancelScope(shield=True):
+            await self._tickets.throw_away(upload.asset.id, order.claim, driver)
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

@@ -14,6 +14,7 @@ import aiofiles.os
 import anyio.to_thread
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
+from livepeer_async.uploads.records import SourceIdentity
 from livepeer_async.uploads.source import Bytes, Source, as_bytes, source_name
 
 PIECE = 1024 * 1024
@@ -26,7 +27,7 @@ class PathSource(Source):
         super().__init__(source_name(path), status.st_size)
         self._path = path
         self._file = file
-        self._identity = _identity(status)
+        self._status = status
         self._position: int | None = 0
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
@@ -60,12 +61,16 @@ class PathSource(Source):
             raise SourceChanged(
                 f"{self._path} can't be found any more: {error.strerror}", source=self._path
             ) from error
-        if _identity(status) != self._identity:
+        if _identity(status) != _identity(self._status):
             raise SourceChanged(
                 f"{self._path} changed while it was read: it had {self.length} bytes, "
                 f"it has {status.st_size}",
                 source=self._path,
             )
+
+    async def identity(self) -> SourceIdentity:
+        """Tell the file by its size, its time of change and its inode."""
+        return _as_identity(self._status)
 
 
 class FileSource(Source):
@@ -74,7 +79,7 @@ class FileSource(Source):
     def __init__(self, file: Any, name: str, length: int) -> None:
         super().__init__(name, length)
         self._file = file
-        self._identity = _identity_of(file)
+        self._status = _status_of(file)
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Read with the object's own methods, the sync ones in a worker thread.
@@ -101,13 +106,18 @@ class FileSource(Source):
         Raises:
             SourceChanged: it was written to, or is longer than it said.
         """
-        if _identity_of(self._file) != self._identity:
+        status = _status_of(self._file)
+        if (status and _identity(status)) != (self._status and _identity(self._status)):
             raise SourceChanged(f"{self.name} changed while it was read", source=self.name)
         if await self.read_into(self.length, memoryview(bytearray(1))):
             raise SourceChanged(
                 f"{self.name} has more than the {self.length} bytes that it had at first",
                 source=self.name,
             )
+
+    async def identity(self) -> SourceIdentity:
+        """Tell the file behind the object, where there is one; else there is only its length."""
+        return _as_identity(self._status) if self._status else await super().identity()
 
 
 async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
@@ -171,14 +181,21 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
-def _identity_of(file: Any) -> tuple[int, int, int, int] | None:
-    """Tell a file object's file; `None` where there is none behind it, or only behind an await."""
+def _status_of(file: Any) -> os.stat_result | None:
+    """Look at a file object's file; `None` where there is none behind it, or behind an await."""
     if inspect.iscoroutinefunction(getattr(file, "fileno", None)):
         return None
     try:
-        return _identity(os.fstat(file.fileno()))
+        return os.fstat(file.fileno())
     except (AttributeError, OSError, ValueError, TypeError):
         return None
+
+
+def _as_identity(status: os.stat_result) -> SourceIdentity:
+    # Without the device, whose number may change when the machine is started again.
+    return SourceIdentity(
+        length=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino
+    )
 
 
 async def _call(function: Callable[..., Any], *args: object, is_given_up: bool = False) -> Any:

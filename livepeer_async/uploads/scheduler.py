@@ -38,11 +38,13 @@ class UploadJob(Struct, frozen=True):
         source: as for `upload`.
         new_asset: as for `upload`.
         length: bytes, for a stream that knows them.
+        key: as for `upload`.
     """
 
     source: SourceLike
     new_asset: NewAsset | str | None = None
     length: int | None = None
+    key: str | None = None
 
 
 @asynccontextmanager

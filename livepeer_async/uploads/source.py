@@ -6,6 +6,7 @@ read each) are read ahead of the sending, into buffers that are used again, by `
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from pathlib import PurePath
 from typing import Any, Protocol, cast
 
 import anyio
+import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from livepeer_async.errors import (
@@ -22,6 +24,7 @@ from livepeer_async.errors import (
     SourceTooLarge,
 )
 from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.uploads.records import SourceIdentity
 
 UNNAMED = "untitled"
 
@@ -69,6 +72,10 @@ class Source:
             SourceChanged: it isn't.
         """
 
+    async def identity(self) -> SourceIdentity:
+        """Say what tells these bytes from others, as far as that can be said."""
+        return SourceIdentity(length=self.length)
+
     def release(self, position: int) -> None:
         """Promise that no byte before `position` will be asked for again."""
 
@@ -88,6 +95,11 @@ class BytesSource(Source):
         piece = self._content[position : position + len(buffer)]
         buffer[: len(piece)] = piece
         return len(piece)
+
+    async def identity(self) -> SourceIdentity:
+        """Make the SHA-256, in a worker thread."""
+        digest = await anyio.to_thread.run_sync(hashlib.sha256, self._content)
+        return SourceIdentity(length=self.length, sha256=digest.hexdigest())
 
 
 class StreamSource(Source):
@@ -255,6 +267,14 @@ def source_name(source: object) -> str:
     # File systems allow names that are no text; JSON doesn't.
     text = name.encode("utf-8", "replace").decode() if isinstance(name, str) else ""
     return PurePath(text).name or UNNAMED
+
+
+def source_key(source: object) -> str | None:
+    """Give the name that an upload of a source has in a journal; only a path has one by itself."""
+    if isinstance(source, str | os.PathLike):
+        # Links aren't followed: each is a name of its own.
+        return os.path.abspath(os.fspath(cast("str", source)))  # noqa: PTH100 - see above
+    return None
 
 
 def as_bytes(piece: object, name: str) -> Bytes:

@@ -27,10 +27,14 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         ready_timeout: seconds to wait for `ready`.
         on_progress: called in the event loop with each change; must not block.
         length: bytes, for a stream that knows them.
+        key: the caller's name for the upload in the journal.
+        on_mismatch: "raise", or "reupload" to try once more on a new asset.
     """
 
     wait: bool = True
     verify: str | None = "size"
+    on_mismatch: str = "raise"
+    key: str | None = None
     ready_timeout: float = READY_TIMEOUT
     on_progress: Callable[[Progress], None] | None = None
     length: int | None = None
@@ -38,6 +42,10 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.verify not in {"size", "hash", None}:
             raise ConfigurationError(f"verify is {self.verify!r}; wanted 'size', 'hash' or None")
+        if self.on_mismatch not in {"raise", "reupload"}:
+            raise ConfigurationError(
+                f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
+            )
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.length is not None and self.length < 1:
@@ -55,7 +63,8 @@ class UploadResult(Struct, frozen=True, kw_only=True):
         sha256: of the bytes that were read, in hex, where it was asked for.
         length: bytes of the source.
         seconds: from the beginning to the end.
-        attempts: tickets that were needed; 1 where nothing was lost.
+        attempts: uploads that were needed; 1 where nothing was lost, 0 where an earlier run had
+            brought everything over.
     """
 
     source: SourceLike
@@ -73,7 +82,9 @@ class Upload:
 
     Attributes:
         asset: the asset as it was last seen.
-        tus: the protocol's state; replaced where the upload begins again on a new ticket.
+        tus: the protocol's state; replaced where the upload begins again on a new ticket, and
+            `None` where an earlier run has sent everything.
+        is_aborted: whether `abort` ended it.
     """
 
     def __init__(self, source: SourceLike, name: str, length: int, options: UploadOptions) -> None:
@@ -84,7 +95,11 @@ class Upload:
         self.tus: TusUpload | None = None
         self._result: UploadResult | None = None
         self.attempts = 0
+        # Cancelled by `abort` alone.
+        self.scope = anyio.CancelScope()
+        self.is_aborted = False
         self.has_begun = anyio.Event()
+        self._ended = anyio.Event()
         self._asset: Asset | None = None
         self._latest = Latest(Progress(sent=0, length=length))
 
@@ -102,8 +117,9 @@ class Upload:
         Raises:
             ConfigurationError: it hasn't ended well, or not yet.
         """
-        if self._result is None:
-            raise ConfigurationError("the upload has no result yet: leave its block first")
+        if self._result is None or self.is_aborted:
+            why = "was aborted" if self.is_aborted else "has no result yet: leave its block first"
+            raise ConfigurationError(f"the upload {why}")
         return self._result
 
     @property
@@ -129,9 +145,21 @@ class Upload:
         """Follow the progress until the upload ends; only the latest value is kept."""
         return aiter(self._latest)
 
-    def begin(self, asset: Asset, tus: TusUpload) -> None:
-        """Take note of a ticket: the asset that it made, and the protocol's state."""
-        self.attempts += 1
+    async def abort(self) -> None:
+        """Stop, and delete the upload and its asset; the block then ends without a result.
+
+        Raises:
+            ConfigurationError: the upload has ended; its asset is there (see `assets.delete`).
+        """
+        if self._ended.is_set():
+            raise ConfigurationError(f"the upload has ended: delete asset {self.asset.id} instead")
+        self.is_aborted = True
+        self.scope.cancel()
+        await self._ended.wait()
+
+    def begin(self, asset: Asset, tus: TusUpload | None) -> None:
+        """Take note of the asset that is made, and of the upload that there is for it."""
+        self.attempts += tus is not None
         self.tus = tus
         self._asset = asset
 
@@ -154,8 +182,9 @@ class Upload:
         self._tell(self._latest.value.sent, Stage.UPLOADING, None, setback)
 
     def close(self) -> None:
-        """Let those who follow the progress go."""
+        """Let those go who follow the progress, or wait for the end."""
         self._latest.close()
+        self._ended.set()
 
     def _tell(
         self,

@@ -1,0 +1,165 @@
+"""One upload's line in the journal, kept while the upload runs.
+
+In comes what happens to the upload; each fact is written before the effect that follows from it.
+Without a journal, or without a key, nothing is written and nothing is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
+
+from livepeer_async.errors import JournalError, SourceChanged
+from livepeer_async.models import Asset
+from livepeer_async.uploads.journal import Journal
+from livepeer_async.uploads.records import (
+    PickUp,
+    Record,
+    RecordState,
+    SourceIdentity,
+    pick_up,
+)
+from livepeer_async.uploads.source import Source
+
+_log = logging.getLogger("livepeer_async")
+
+
+class Claim:
+    """The right to carry the upload of a key, and its record.
+
+    Args:
+        journal: where it is written; `None` for an upload that isn't.
+        key: the caller's name for it.
+        identity: of the source.
+        earlier: the record of an earlier run.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None,
+        key: str,
+        identity: SourceIdentity,
+        earlier: Record | None = None,
+    ) -> None:
+        self._journal = journal
+        self._key = key
+        self._identity = identity
+        self.record = earlier
+
+    def earlier(self, source: Source) -> Record | None:
+        """Give the record of an earlier run from which this one can go on.
+
+        Raises:
+            SourceChanged: the key's upload is finished, and was made of other bytes.
+        """
+        if self.record is None:
+            return None
+        what = pick_up(self.record, self._identity)
+        if what is PickUp.REFUSE:
+            raise SourceChanged(
+                f"{source.name} has changed since it was uploaded under the key {self._key!r} as "
+                f"asset {self.record.asset_id} ({self.record.identity.length} bytes then, "
+                f"{source.length} today): give another key, or let the journal forget this one",
+                source=source.name,
+            )
+        return self.record if what is PickUp.LOOK else None
+
+    async def requested(self, name: str) -> None:
+        """Write that an upload is about to be asked for."""
+        if self._journal is None:
+            return
+        record = Record(
+            key=self._key,
+            state=RecordState.REQUESTED,
+            name=name,
+            identity=self._identity,
+            requested_at=time.time(),
+        )
+        await self._write(record)
+
+    async def ticketed(self, asset: Asset) -> None:
+        """Write which asset was made."""
+        if self.record is not None:
+            record = replace(
+                self.record,
+                state=RecordState.TICKETED,
+                asset_id=asset.id,
+                playback_id=asset.playback_id,
+            )
+            await self._write(record)
+
+    async def created(self, upload_url: str) -> None:
+        """Write where the upload is, before a byte is sent that it would be a pity to lose."""
+        if self.record is not None:
+            record = replace(self.record, state=RecordState.CREATED, upload_url=upload_url)
+            await self._write(record)
+
+    async def arrived(self) -> None:
+        """Write that the server has all bytes; nobody needs the upload URL any more."""
+        if self.record is not None and self.record.state is not RecordState.READY:
+            await self._write(replace(self.record, state=RecordState.ARRIVED, upload_url=None))
+
+    async def ready(self, asset: Asset, verified: str | None, sha256: str | None) -> None:
+        """Write that the asset is ready.
+
+        What can't be written is logged: the asset is there all the same, and a later run finds it
+        by its record.
+        """
+        if self.record is None:
+            return
+        record = replace(
+            self.record,
+            state=RecordState.READY,
+            playback_id=asset.playback_id,
+            verified=verified,
+            sha256=sha256,
+            upload_url=None,
+        )
+        try:
+            await self._write(record)
+        except JournalError as error:
+            _log.warning("asset %s is ready, but %s", asset.id, error)
+
+    async def abandon(self) -> None:
+        """Give up what there is, and write what it may have left on the server."""
+        if self._journal is not None and self.record is not None:
+            await self._journal.abandon(self.record, time.time())
+        self.record = None
+
+    async def deleted(self, asset_id: str) -> None:
+        """Write that an asset is deleted."""
+        if self._journal is not None:
+            await self._journal.drop_orphan(asset_id)
+
+    async def forget(self) -> None:
+        """Forget the upload: nothing of it is left."""
+        if self._journal is not None and self.record is not None:
+            await self._journal.drop(self._key)
+        self.record = None
+
+    async def _write(self, record: Record) -> None:
+        if self._journal is not None:
+            await self._journal.write(record)
+        self.record = record
+
+
+@asynccontextmanager
+async def claim(
+    journal: Journal | None, key: str | None, source: Source
+) -> AsyncGenerator[Claim, None]:
+    """Claim the upload of a key until the block ends.
+
+    Raises:
+        UploadInUse: somebody else carries it.
+        JournalError: the journal can't be used.
+    """
+    if journal is None or key is None:
+        yield Claim(None, "", SourceIdentity(length=source.length))
+        return
+    identity = await source.identity()
+    async with journal.claimed(key) as record:
+        yield Claim(journal, key, identity, record)

@@ -1,0 +1,158 @@
+"""What the journal remembers of an upload, as values, and what a later run makes of it.
+
+Pure: in come a record and what the source looks like today; out comes what can be done with it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class RecordState(StrEnum):
+    """How far an upload had come when its record was written."""
+
+    REQUESTED = "requested"
+    """It was asked for; whether there is an asset, nobody knows."""
+    TICKETED = "ticketed"
+    """There is an asset; whether there is an upload, nobody knows."""
+    CREATED = "created"
+    """There is an upload URL; the server knows its offset."""
+    ARRIVED = "arrived"
+    """The server has all bytes."""
+    READY = "ready"
+    """The asset became ready, and was compared as far as that was wanted."""
+
+
+class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What tells the bytes of a source from others that may stand in their place later.
+
+    Attributes:
+        length: bytes.
+        modified_ns: time of the last change, in nanoseconds since 1970, of a file.
+        inode: the file's number in its file system.
+        sha256: in hex, of bytes in memory.
+    """
+
+    length: int
+    modified_ns: int | None = None
+    inode: int | None = None
+    sha256: str | None = None
+
+    @property
+    def can_be_told(self) -> bool:
+        """Whether it says more than a length, which many sources have."""
+        return self.modified_ns is not None or self.sha256 is not None
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where one upload stands. `repr` shows no upload URL, which is a bearer secret.
+
+    Attributes:
+        key: the caller's name for the upload; one key, one asset.
+        name: of the asset.
+        identity: of the source.
+        requested_at: when the upload was asked for, in seconds since 1970 by this machine's clock.
+        verified: how far the content is proved, where it was compared.
+        sha256: of the bytes that were read, in hex, where it was made.
+    """
+
+    key: str
+    state: RecordState
+    name: str
+    identity: SourceIdentity
+    requested_at: float
+    asset_id: str | None = None
+    playback_id: str | None = None
+    upload_url: str | None = None
+    verified: str | None = None
+    sha256: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Record {self.key!r}, {self.state}, asset {self.asset_id}>"
+
+
+class Orphan(Struct, frozen=True, kw_only=True):
+    """An asset of ours that is of no use and isn't known to be deleted.
+
+    Attributes:
+        key: of the upload that it was made for.
+        name: of the asset.
+        since: when it was given up, in seconds since 1970.
+    """
+
+    asset_id: str
+    key: str
+    name: str
+    since: float
+
+
+class Doubt(Struct, frozen=True, kw_only=True):
+    """A request for an upload whose answer was lost: it may have made an asset.
+
+    Attributes:
+        key: of the upload.
+        name: that was asked for.
+        since: when it was sent, in seconds since 1970 by this machine's clock.
+        until: when it was given up.
+    """
+
+    key: str
+    name: str
+    since: float
+    until: float
+
+
+# A request that was given up may still be carried out for so long.
+LATE = 60.0
+# The process may have ended right after it was sent, days before anybody looks.
+LONGEST_DOUBT = 600.0
+
+
+def remains_of(record: Record, now: float) -> Orphan | Doubt:
+    """Say what an upload that is given up may have left on the server.
+
+    Args:
+        record: of the upload.
+        now: seconds since 1970.
+    """
+    if record.asset_id is not None:
+        return Orphan(asset_id=record.asset_id, key=record.key, name=record.name, since=now)
+    since = record.requested_at
+    until = min(now + LATE, since + LONGEST_DOUBT)
+    return Doubt(key=record.key, name=record.name, since=since, until=until)
+
+
+class PickUp(StrEnum):
+    """What a later run does with a record."""
+
+    BEGIN = "begin"
+    """Nothing of it can be used; what is left on the server is thrown away."""
+    LOOK = "look"
+    """Look at its asset, and go on from there."""
+    REFUSE = "refuse"
+    """The asset was made of other bytes under the same key."""
+
+
+def pick_up(record: Record, identity: SourceIdentity) -> PickUp:
+    """Say what a later run does with a record.
+
+    A finished upload is found again by its key also where its source can't be told, a stream for
+    instance, or was moved to another disk; but never with another length or time of change.
+
+    Args:
+        record: what an earlier run wrote.
+        identity: of the source as it is today.
+    """
+    if record.asset_id is None:
+        return PickUp.BEGIN
+    was = record.identity
+    if record.state is RecordState.READY:
+        is_same = (was.length, was.modified_ns, was.sha256) == (
+            identity.length,
+            identity.modified_ns,
+            identity.sha256,
+        )
+        return PickUp.LOOK if is_same else PickUp.REFUSE
+    return PickUp.LOOK if was == identity and identity.can_be_told else PickUp.BEGIN

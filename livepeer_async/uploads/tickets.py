@@ -1,0 +1,161 @@
+"""Asks for uploads, and gives back what comes of them where it is of no use.
+
+Two equal requests make two assets, so a lost answer isn't answered by a second request alone: what
+the first may have made is looked for and reported. In come a wanted asset and the claim that keeps
+the journal; out comes a ticket, or one typed error.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from math import inf
+
+import anyio
+
+from livepeer_async.api import calls
+from livepeer_async.api.caller import Caller
+from livepeer_async.errors import (
+    AmbiguousRequest,
+    DecodeError,
+    JournalError,
+    LivepeerError,
+    ServerError,
+)
+from livepeer_async.models import NewAsset, UploadTicket
+from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.tus.driver import Driver
+from livepeer_async.tus.states import LEGAL, Command
+from livepeer_async.uploads.claim import Claim
+from livepeer_async.uploads.leftovers import find_made
+
+_log = logging.getLogger("livepeer_async")
+
+# Cleaning up after a failure must not outlast the patience of one who waits for it.
+DISCARD_TIMEOUT = 15.0
+CANCELLED_TIMEOUT = 1.5
+
+
+class Tickets:
+    """The desk where uploads are asked for and given back.
+
+    Args:
+        caller: sends the API's calls.
+        restarts: times that a request may be repeated after its answer was lost.
+    """
+
+    def __init__(self, caller: Caller, *, restarts: int) -> None:
+        self._caller = caller
+        self._restarts = restarts
+
+    async def ask(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
+        """Ask for an upload; after a lost answer look what it made, and ask again.
+
+        Raises:
+            ApiError: the server refused.
+            AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
+        """
+        lost = 0
+        while True:
+            since = time.time()
+            await claim.requested(new_asset.name)
+            try:
+                return await self._ask_once(new_asset, claim)
+            except (AmbiguousRequest, ServerError) as error:
+                lost += 1
+                await self._reconcile(new_asset, claim, since, error)
+                if lost > self._restarts:
+                    raise
+                await self._caller.back_off(error, lost)
+            except DecodeError:
+                await claim.abandon()
+                raise
+            except LivepeerError:
+                # The server refused, or saw nothing of the request.
+                with suppress(JournalError):
+                    await claim.forget()
+                raise
+
+    async def discard(
+        self,
+        asset_id: str,
+        claim: Claim,
+        driver: Driver | None = None,
+        *,
+        within: float = DISCARD_TIMEOUT,
+    ) -> None:
+        """Throw away what can't be used any more; what fails here must not hide the reason.
+
+        Args:
+            asset_id: the asset to delete.
+            claim: remembers the asset until it is deleted.
+            driver: of its upload, which is terminated too.
+            within: seconds that it may take.
+        """
+        # Shielded: the caller may be cancelled, and nobody else knows of this asset.
+        with anyio.move_on_after(within, shield=True) as scope, suppress(LivepeerError):
+            await self.throw_away(asset_id, claim, driver)
+            return
+        why = "in time" if scope.cancelled_caught else "at once"
+        _log.warning("asset %s is of no use and couldn't be deleted %s", asset_id, why)
+
+    async def throw_away(self, asset_id: str, claim: Claim, driver: Driver | None = None) -> None:
+        """Delete an asset, and terminate its upload.
+
+        Raises:
+            LivepeerError: it couldn't be deleted.
+        """
+        # A journal that can't be written must not keep the asset alive.
+        with suppress(JournalError):
+            await claim.abandon()
+        if driver and Command.TERMINATE in LEGAL[driver.upload.state] and not driver.upload.is_over:
+            with suppress(LivepeerError):
+                await driver.terminate()
+        await self._caller.perform(calls.delete_asset(self._caller.account, asset_id))
+        await claim.deleted(asset_id)
+
+    async def _ask_once(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
+        """Ask for an upload; cancelled, wait a moment for the answer and give the asset back."""
+        account, perform = self._caller.account, self._caller.perform
+        tickets: list[UploadTicket] = []
+        answered = anyio.Event()
+        # Shielded: an asset whose ticket nobody has read could be found by nobody.
+        asking = anyio.CancelScope(shield=True)
+
+        async def ask() -> None:
+            with asking:
+                ticket = await perform(calls.request_upload(account, new_asset))
+                try:
+                    await claim.ticketed(ticket.asset)
+                except JournalError:
+                    await self.discard(ticket.asset.id, claim)
+                    raise
+                tickets.append(ticket)
+                answered.set()
+                if asking.deadline < inf:
+                    await self.throw_away(ticket.asset.id, claim)
+
+        async with plain_task_group() as tasks:
+            tasks.start_soon(ask)
+            try:
+                await answered.wait()
+            except anyio.get_cancelled_exc_class():
+                asking.deadline = anyio.current_time() + CANCELLED_TIMEOUT
+                raise
+        return tickets[0]
+
+    async def _reconcile(
+        self, new_asset: NewAsset, claim: Claim, since: float, error: LivepeerError
+    ) -> None:
+        """Look what a request whose answer was lost has made; nobody has the ticket for it."""
+        await claim.abandon()
+        found = await find_made(self._caller, new_asset.name, since=since, until=time.time())
+        asset_ids = tuple(asset.id for asset in found)
+        if isinstance(error, AmbiguousRequest):
+            error.asset_ids += asset_ids
+        _log.warning(
+            "the answer to a request for an upload was lost (%s); it may have made %s",
+            error,
+            ", ".join(asset_ids) or "nothing: no such asset was found",
+        )

@@ -1,0 +1,62 @@
+import pytest
+from msgspec.structs import replace
+
+from livepeer_async.uploads.records import PickUp, Record, RecordState, SourceIdentity, pick_up
+
+FILE = SourceIdentity(length=9, modified_ns=5, inode=3)
+BYTES = SourceIdentity(length=9, sha256="ab")
+STREAM = SourceIdentity(length=9)
+
+
+def record(state, identity=FILE, **fields):
+    return Record(
+        **{
+            "key": "talk",
+            "state": state,
+            "name": "talk.mp4",
+            "identity": identity,
+            "requested_at": 1.0,
+            "asset_id": "asset-1",
+            **fields,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "state", [RecordState.TICKETED, RecordState.CREATED, RecordState.ARRIVED, RecordState.READY]
+)
+@pytest.mark.parametrize("identity", [FILE, BYTES])
+def test_what_is_begun_of_the_same_bytes_is_picked_up(state, identity):
+    assert pick_up(record(state, identity), identity) is PickUp.LOOK
+
+
+def test_a_request_without_an_answer_leaves_nothing_to_pick_up():
+    asked = record(RecordState.REQUESTED, asset_id=None)
+    assert pick_up(asked, FILE) is PickUp.BEGIN
+
+
+@pytest.mark.parametrize("changed", [{"length": 8}, {"modified_ns": 6}, {"inode": 4}])
+def test_an_unfinished_upload_of_a_changed_file_begins_anew(changed):
+    assert pick_up(record(RecordState.CREATED), replace(FILE, **changed)) is PickUp.BEGIN
+
+
+def test_an_unfinished_upload_of_a_stream_begins_anew():
+    assert pick_up(record(RecordState.CREATED, STREAM), STREAM) is PickUp.BEGIN
+
+
+@pytest.mark.parametrize("changed", [{"length": 8}, {"modified_ns": 6}])
+def test_a_finished_upload_is_not_taken_for_one_of_a_changed_file(changed):
+    assert pick_up(record(RecordState.READY), replace(FILE, **changed)) is PickUp.REFUSE
+
+
+def test_a_finished_upload_is_found_again_after_its_file_moved_to_another_disk():
+    assert pick_up(record(RecordState.READY), replace(FILE, inode=4)) is PickUp.LOOK
+
+
+def test_a_finished_upload_of_a_stream_is_found_again_by_its_key():
+    assert pick_up(record(RecordState.READY, STREAM), STREAM) is PickUp.LOOK
+
+
+def test_a_record_shows_no_upload_url():
+    shown = repr(record(RecordState.CREATED, upload_url="https://origin.example/files/secret"))
+    assert shown == "<Record 'talk', created, asset asset-1>"

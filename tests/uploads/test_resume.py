@@ -1,0 +1,297 @@
+import hashlib
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from livepeer_async import (
+    AsyncLivepeer,
+    IntegrityError,
+    JournalError,
+    RetriesExhausted,
+    SourceChanged,
+    UploadInUse,
+)
+from livepeer_async.sandbox import Answer, CutConnection, Fault, LoseAnswer, On, Stall, WrongSize
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from studio import (
+    PART,
+    QUICK,
+    SMALL_LIMITS,
+    SMALL_S3,
+    content,
+    is_stored,
+    studio,
+    tus_requests,
+    until,
+)
+
+pytestmark = pytest.mark.anyio
+
+LENGTH = 5 * PART + 100
+RECORD = Record(
+    key="k",
+    state=RecordState.ARRIVED,
+    name="k.mp4",
+    identity=SourceIdentity(length=9),
+    requested_at=1.0,
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(content(LENGTH))
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "uploads.journal"
+
+
+def client(sandbox, journal, **options):
+    """A client as another process would have it."""
+    options = {"retry": QUICK, "upload_limits": SMALL_LIMITS, **options}
+    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, journal=journal, **options)
+
+
+async def begin(sandbox, livepeer, path):
+    """Upload until some parts are there, then be cancelled."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(livepeer.upload, path)
+        await until(
+            lambda: len([r for r in sandbox.requests if r.method == "PATCH" and r.received]) > 1
+        )
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_second_run_goes_on_where_the_first_was_cut(path, journal):
+    stall = Fault(On(method="PATCH", nth=2), Stall(5.0, after_bytes=2 * PART + 10))
+    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        await begin(sandbox, livepeer, path)
+        sandbox.clear_log()
+        async with client(sandbox, journal) as again:
+            asset = await again.upload(path)
+        assert is_stored(sandbox, asset, path.read_bytes())
+        assert len(sandbox.assets) == 1
+        assert {method for method, _ in tus_requests(sandbox)} == {"HEAD", "PATCH"}
+        sent = sum(request.received for request in sandbox.requests if request.method == "PATCH")
+        assert sent <= LENGTH - PART
+        assert sandbox.violations == []
+
+
+async def test_a_finished_upload_is_found_by_its_key_without_a_byte(path, journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        first = await livepeer.upload(path)
+        sandbox.clear_log()
+        async with client(sandbox, journal) as again:
+            second = await again.upload(path)
+        assert (second.id, second.phase) == (first.id, "ready")
+        assert [request.method for request in sandbox.requests] == ["GET"]
+
+
+async def test_a_finished_upload_whose_asset_is_gone_begins_anew(path, journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        first = await livepeer.upload(path)
+        await livepeer.assets.delete(first.id)
+        second = await livepeer.upload(path)
+        assert second.id != first.id
+        assert is_stored(sandbox, second, path.read_bytes())
+
+
+async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal):
+    async with studio(client={"journal": journal}) as (_, livepeer):
+        asset = await livepeer.upload(path)
+        path.write_bytes(content(LENGTH - 1))
+        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*give another key"):
+            await livepeer.upload(path)
+        other = await livepeer.upload(path, key="second version")
+        assert other.id != asset.id
+
+
+async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, journal):
+    stall = Fault(On(method="PATCH", nth=2), Stall(5.0))
+    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        await begin(sandbox, livepeer, path)
+        path.write_bytes(content(LENGTH, seed=9))
+        asset = await livepeer.upload(path)
+        assert is_stored(sandbox, asset, path.read_bytes())
+        assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
+
+
+async def test_an_upload_that_was_lost_meanwhile_begins_anew(path, journal):
+    stall = Fault(On(method="PATCH", nth=2), Stall(5.0))
+    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        await begin(sandbox, livepeer, path)
+        sandbox.add_fault(Fault(On(method="HEAD", nth=1), Answer(404)))
+        asset = await livepeer.upload(path)
+        assert is_stored(sandbox, asset, path.read_bytes())
+        assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
+
+
+async def test_what_arrived_but_was_not_seen_ready_is_only_waited_for(path, journal):
+    async with studio(client={"journal": journal}, processing_seconds=0.3) as (sandbox, livepeer):
+        early = await livepeer.upload(path, wait=False)
+        sandbox.clear_log()
+        async with client(sandbox, journal) as again:
+            asset = await again.upload(path, verify="hash")
+        assert (asset.id, asset.phase) == (early.id, "ready")
+        assert {request.method for request in sandbox.requests} == {"GET"}
+
+
+async def test_a_key_names_bytes_and_streams_too(journal):
+    async def stream():
+        yield content(PART)
+
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        first = await livepeer.upload(content(100), key="bytes")
+        assert (await livepeer.upload(content(100), key="bytes")).id == first.id
+        with pytest.raises(SourceChanged):
+            await livepeer.upload(content(100, seed=8), key="bytes")
+        second = await livepeer.upload(stream(), key="stream")
+        assert (await livepeer.upload(stream(), key="stream")).id == second.id
+        assert len(sandbox.assets) == 2
+
+
+async def test_bytes_without_a_key_are_not_remembered(journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        await livepeer.upload(content(100))
+        await livepeer.upload(content(100))
+        assert len(sandbox.assets) == 2
+
+
+async def test_one_upload_of_a_key_at_a_time(path, journal):
+    stall = Fault(On(method="PATCH", nth=1), Stall(0.5))
+    async with studio(stall, client={"journal": journal}) as (sandbox, livepeer):
+        async with livepeer.begin_upload(path):
+            with pytest.raises(UploadInUse):
+                await livepeer.upload(path)
+            async with client(sandbox, journal) as other:
+                with pytest.raises(UploadInUse):
+                    await other.upload(path)
+        assert len(sandbox.assets) == 1
+
+
+async def test_a_ticket_without_an_upload_is_given_back_by_the_next_run(path, journal):
+    fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(5.0))
+    async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
+        with anyio.move_on_after(0.3):
+            await livepeer.upload(path)
+        asset = await livepeer.upload(path)
+        assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
+        assert is_stored(sandbox, asset, path.read_bytes())
+        assert await livepeer.leftovers() == []
+
+
+async def test_what_could_not_be_deleted_is_left_over_and_certainly_ours(path, journal):
+    faults = [Fault(On(method="DELETE"), Answer(500)), Fault(On(method="HEAD"), Answer(404))]
+    faults.append(Fault(On(method="PATCH", nth=1), CutConnection(10)))
+    async with studio(*faults, client={"journal": journal}) as (sandbox, livepeer):
+        asset = await livepeer.upload(path)
+        sandbox.faults.clear()
+        (left,) = await livepeer.leftovers()
+        assert (left.is_ours, left.key) == (True, str(path))
+        assert {left.asset.id, asset.id} == {it.id for it in sandbox.assets}
+        await livepeer.assets.delete(left.asset.id)
+        assert await livepeer.leftovers() == []
+
+
+async def test_what_a_lost_answer_made_is_left_over_and_perhaps_ours(path, journal):
+    fault = Fault(On(path="request-upload", times=1), LoseAnswer())
+    async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
+        asset = await livepeer.upload(path)
+        await livepeer.assets.request_upload("talk.mp4.bak")
+        (left,) = await livepeer.leftovers()
+        assert (left.asset.id, left.is_ours, left.key) == (sandbox.assets[0].id, False, str(path))
+        assert left.asset.id != asset.id
+        await livepeer.assets.delete(left.asset.id)
+        assert await livepeer.leftovers() == []
+
+
+async def test_a_wrong_asset_is_replaced_once_where_that_is_wanted(path, journal):
+    wrong = Fault(On(asset="talk", times=1), WrongSize(-1))
+    async with studio(wrong, client={"journal": journal}) as (sandbox, livepeer):
+        upload = livepeer.begin_upload(path, on_mismatch="reupload")
+        async with upload as upload:
+            pass
+        assert (upload.result.attempts, upload.result.verified) == (2, "size")
+        assert is_stored(sandbox, upload.asset, path.read_bytes())
+        assert [it.is_deleted for it in sandbox.assets] == [True, False]
+
+
+async def test_an_asset_that_is_wrong_again_is_an_error(path, journal):
+    async with studio(Fault(On(asset="talk"), WrongSize(-1))) as (sandbox, livepeer):
+        with pytest.raises(IntegrityError):
+            await livepeer.upload(path, on_mismatch="reupload")
+        assert [it.is_deleted for it in sandbox.assets] == [True, False]
+
+
+async def test_an_aborted_upload_leaves_nothing(path, journal):
+    stall = Fault(On(method="PATCH", nth=2), Stall(5.0, after_bytes=PART))
+    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            await until(lambda: stall.fired)
+            await upload.abort()
+        assert upload.is_aborted
+        with pytest.raises(ValueError, match="was aborted"):
+            _ = upload.result
+        assert [it.is_deleted for it in sandbox.assets] == [True]
+        assert "DELETE" in {method for method, _ in tus_requests(sandbox)}
+        assert await livepeer.leftovers() == []
+        assert is_stored(sandbox, await livepeer.upload(path), path.read_bytes())
+
+
+async def test_an_upload_that_ended_is_not_aborted(path):
+    async with studio() as (_, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            async for _ in upload.progress():
+                pass
+            with pytest.raises(ValueError, match="has ended: delete asset"):
+                await upload.abort()
+        assert upload.result.asset.phase == "ready"
+
+
+async def test_the_digest_of_a_resumed_upload_is_of_the_whole_file(path, journal):
+    stall = Fault(On(method="PATCH", nth=2), Stall(5.0, after_bytes=2 * PART))
+    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        await begin(sandbox, livepeer, path)
+        async with livepeer.begin_upload(path, verify="hash") as upload:
+            pass
+        assert upload.result.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def test_a_journal_that_fails_gives_the_asset_back(path, journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        connection = livepeer.journal._connection  # noqa: SLF001 - no other is bound by its limit
+        connection.execute("PRAGMA max_page_count = 1")
+        await fill(livepeer.journal)
+        with pytest.raises(JournalError, match="disk is full"):
+            await livepeer.upload(path, key="k" * 2000)
+        assert [it for it in sandbox.assets if not it.is_deleted] == []
+
+
+async def fill(journal):
+    """Write until nothing more fits."""
+    with pytest.raises(JournalError):
+        for number in range(10_000):
+            await journal.write(replace(RECORD, key=f"{number:04}"))
+
+
+async def test_a_client_without_a_journal_knows_no_leftovers():
+    async with studio() as (_, livepeer):
+        with pytest.raises(ValueError, match="only a client with a journal"):
+            await livepeer.leftovers()
+
+
+async def test_an_outage_longer_than_the_patience_is_resumed_by_the_next_run(path, journal):
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        sandbox.add_fault(Fault(On(method="PATCH", nth=2), CutConnection(PART + 1)))
+        sandbox.add_fault(Fault(On(method="HEAD"), CutConnection(0)))
+        with pytest.raises(RetriesExhausted):
+            await livepeer.upload(path)
+        sandbox.faults.clear()
+        sandbox.clear_log()
+        asset = await livepeer.upload(path)
+        assert is_stored(sandbox, asset, path.read_bytes())
+        assert "POST" not in {request.method for request in sandbox.requests}
