@@ -123,6 +123,11 @@ class AsyncLivepeer:
         if self.journal is not None:
             await self.journal.aclose()
 
+    @property
+    def account_fingerprint(self) -> str:
+        """What tells the account's key and base URL from others, and tells nothing of the key."""
+        return self._caller.account.fingerprint
+
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._caller.account!r}>"
 

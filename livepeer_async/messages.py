@@ -16,6 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Struct
 
 REDACTED = "***"
+# Characters of a text in which secrets are looked for; what is beyond them is cut off. The search
+# takes time with the square of the length: of 100,000 that are chosen for it a minute, of these
+# 0.1 s.
+LONGEST_TEXT = 4096
 # Characters of an upload's name that are shown: enough to find it in a log of the server's.
 SHOWN_OF_UPLOAD = 4
 
@@ -117,6 +121,9 @@ def without_upload(url: str) -> str:
 
 def redact(text: str, *secrets: str | None) -> str:
     """Take the given secrets, queries and users of URLs, and whatever looks like a token out."""
+    if len(text) > LONGEST_TEXT:
+        # The last word may be the beginning of a secret that was cut.
+        text = text[:LONGEST_TEXT].rpartition(" ")[0] + "…"
     for secret in secrets:
         if secret:
             text = text.replace(secret, REDACTED)

@@ -10,9 +10,12 @@ through the module that the client's class comes from.
 from __future__ import annotations
 
 import logging
+import socket
+import struct
 import sys
 import time
 import uuid
+import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from functools import partial
 from types import ModuleType, TracebackType
@@ -37,8 +40,15 @@ USER_AGENT = f"livepeer-async/{__version__}"
 
 # Studio closes a connection that idles for 5 s; one that is closed under a request is a setback.
 KEEPALIVE_SECONDS = 4.0
-# A list of 1,000 assets, the most that the server gives, is about 2 MiB.
-LARGEST_ANSWER = 32 * 1024 * 1024
+# A list of 1,000 assets, the most that the server gives, is about 2 MiB. Of an answer of this size
+# that holds nothing but the shortest assets the decoder makes values of 200 MiB.
+LARGEST_ANSWER = 16 * 1024 * 1024
+# The libraries take any number and leave its refusal to the socket, whose error is none of theirs.
+LARGEST_PORT = 65_535
+# Linger, for 0 seconds.
+_AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+# What zlib takes as the size of its window where the data is gzip's.
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 # Of httpx and of its fork, where each part has a logger of its own.
 _LOGGERS = tuple(
     f"http{part}{fork}{room}"
@@ -171,11 +181,14 @@ class Transport:
         """
         headers = {
             "Accept": "*/*",
-            "Accept-Encoding": "gzip, deflate",
+            "Accept-Encoding": "gzip",
             "User-Agent": USER_AGENT,
             "X-Request-ID": request_id,
             **request.headers,
         }
+        port = self._module.URL(request.url).port
+        if port is not None and port > LARGEST_PORT:
+            raise self._module.InvalidURL(f"the port is {port}; wanted one up to {LARGEST_PORT}")
         content: Any = request.content
         if not isinstance(request.content, bytes):
             headers["Content-Length"] = str(request.content.size)
@@ -185,7 +198,7 @@ class Transport:
             request.url,
             headers=headers,
             content=content,
-            extensions={"timeout": limits},
+            extensions={"timeout": limits, "trace": _reset_on_close},
         )
 
     async def _exchange(
@@ -210,15 +223,24 @@ class Transport:
         )
 
     async def _read(self, answer: Any, largest: int, request: Request) -> bytes:
+        if answer.is_stream_consumed:
+            # By a hook of the client that was handed in, or by a transport that has no network.
+            _check_size(answer.content, largest, request)
+            return bytes(answer.content)
         deadline = time.monotonic() + self._timeouts.answer
+        coding = answer.headers.get("content-encoding", "").strip().lower()
+        gzipped = _Gzipped() if coding in {"gzip", "x-gzip"} else None
         body = bytearray()
-        async for piece in answer.aiter_bytes():
-            body += piece
-            if len(body) > largest:
-                message = f"the answer is larger than {largest} bytes ({request.place})"
-                raise DecodeError(message, path="$")
-            if time.monotonic() > deadline:
-                raise self._module.ReadTimeout("the answer trickles")
+        try:
+            async for piece in answer.aiter_raw():
+                body += gzipped.unpack(piece, largest + 1 - len(body)) if gzipped else piece
+                _check_size(body, largest, request)
+                if time.monotonic() > deadline:
+                    raise self._module.ReadTimeout("the answer trickles")
+            if gzipped:
+                gzipped.finish()
+        except zlib.error as error:
+            raise self._module.DecodingError(f"its gzip is broken: {error}") from error
         return bytes(body)
 
     def _translate(self, error: Exception, request: Request, request_id: str) -> NetworkError:
@@ -232,6 +254,51 @@ class Transport:
             message = f"nothing moved for {self._timeouts.stall:g} s ({request.place}): {what}"
             return TimedOut(message, request_id=request_id)
         return ConnectionBroken(f"{what} ({request.place})", request_id=request_id)
+
+
+async def _reset_on_close(event: str, facts: dict[str, Any]) -> None:
+    """Let connections be closed by a RST, which goes ahead of what the send buffer still holds.
+
+    A FIN stands behind it: of a chunk that is given up the rest would arrive while, or after, its
+    successor does, and the server would take both. A whole answer was read of whatever else is
+    closed, so that nothing is lost.
+    """
+    if event != "connection.connect_tcp.complete":
+        return
+    sock = facts["return_value"].get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+
+
+class _Gzipped:
+    """Unpack an answer, never more of it than is wanted.
+
+    The library's own decoder unpacks whatever one read of the socket brought, and 64 KiB of gzip
+    can hold 64 MiB, nested twice 64 GiB. So nothing else is asked for, and what comes in another
+    coding all the same is left as it is.
+    """
+
+    def __init__(self) -> None:
+        self._unpacking = zlib.decompressobj(_GZIP_WINDOW)
+        self._has_begun = False
+
+    def unpack(self, piece: bytes, most: int) -> bytes:
+        """Unpack a piece; what is beyond `most` bytes, or behind the end, is lost."""
+        self._has_begun = True
+        if self._unpacking.eof:
+            return b""  # zlib would keep it
+        return self._unpacking.decompress(piece, most)
+
+    def finish(self) -> None:
+        """Raise where the end is missing; an answer to HEAD has no beginning either."""
+        if self._has_begun and not self._unpacking.eof:
+            raise zlib.error("its end is missing")
+
+
+def _check_size(body: bytes | bytearray, largest: int, request: Request) -> None:
+    if len(body) > largest:
+        message = f"the answer is larger than {largest} bytes ({request.place})"
+        raise DecodeError(message, path="$")
 
 
 class _Watched:

@@ -38,6 +38,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: InvalidRequest,
     HTTPStatus.TOO_MANY_REQUESTS: TooManyRequests,
 }
+# Sentences of an error that are read; the server gives one.
+MOST_ERRORS = 20
 _PATH = re.compile(r"`(\$[^`]*)`")
 # A key that isn't ours can be echoed too, where a proxy replaced it.
 _ECHOED = re.compile(r"no token .+? found")
@@ -99,6 +101,7 @@ def _read_errors(response: Response) -> tuple[tuple[str, ...], tuple[Violation, 
     if not body.errors:
         text = excerpt(response.body)
         return ((text,) if text else ()), ()
+    body = ErrorBody(errors=body.errors[:MOST_ERRORS])
     violations = body.violations
     plain = tuple(entry for entry in body.errors if not entry.startswith("{"))
     return plain + tuple(map(_sentence, violations)) or body.errors, violations

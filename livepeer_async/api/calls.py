@@ -154,7 +154,8 @@ def get_asset(account: Account, asset_id: str, *, details: bool = False) -> Call
 
 def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[Sighting]:
     """Fetch an asset unless it is as it was at `etag`."""
-    headers = {"If-None-Match": etag} if etag else None
+    # One that isn't ASCII can't be sent back.
+    headers = {"If-None-Match": etag} if etag and etag.isascii() else None
     request = _request(account, "GET", f"/asset/{_id(asset_id)}", headers=headers)
 
     def decode(response: Response) -> Sighting:

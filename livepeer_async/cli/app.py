@@ -14,8 +14,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from livepeer_async.cli.asset_commands import assets
 from livepeer_async.cli.choices import RETRIES, Asked, Storage, UploadChoices
 from livepeer_async.cli.extras import need
+from livepeer_async.cli.journal_commands import journal
+from livepeer_async.cli.options import AsJson, JournalFile
 from livepeer_async.version import __version__
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -63,15 +66,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-assets = typer.Typer(
-    help="Look at assets, wait for one, delete some.", no_args_is_help=True, rich_markup_mode=None
-)
 app.add_typer(assets, name="assets")
+app.add_typer(journal, name="journal")
 
 NameOfAsset = Annotated[
     str | None, typer.Option(help="Name of the asset, with one FILE; else the file's name.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one document per line.")]
 StorageOfSandbox = Annotated[
     Storage,
     typer.Option(help="How the sandbox stores: every byte, or like Livepeer with its quirks."),
@@ -84,7 +84,6 @@ Retries = Annotated[
         "can't be reached at the very beginning is given up after 2.",
     ),
 ]
-AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
 
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -128,9 +127,19 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
         float, typer.Option(min=0.001, help="Seconds to wait until an asset is ready.")
     ] = READY_TIMEOUT,
     retries: Retries = RETRIES,
+    journal: JournalFile = None,
+    no_journal: Annotated[
+        bool, typer.Option("--no-journal", help="Remember nothing: each run begins anew.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Upload anew what an earlier run has finished.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Upload videos and wait until they are ready.
+
+    A journal remembers each file by its path. However a run ends, the same command goes on from
+    there; a file that is ready already is named and not uploaded a second time.
 
     With --json a line for each file, as it ends: source, asset_id, playback_id, phase, size,
     verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
@@ -140,6 +149,8 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     from livepeer_async.cli.upload import Batch
 
     _check_upload(files, name=name, storage=storage, is_sandbox=sandbox)
+    if no_journal and (journal or again):
+        raise typer.BadParameter("--no-journal leaves nothing for --journal or --again to do")
     choices = UploadChoices(
         name=name,
         storage=(storage or "file") if sandbox else None,
@@ -148,6 +159,9 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
         concurrency=concurrency,
         timeout=timeout,
         retries=retries,
+        journal=journal,
+        is_remembered=not no_journal and not sandbox,
+        is_again=again,
         is_json=json,
     )
     batch = Batch(files, choices)
@@ -192,66 +206,6 @@ def sandbox(
         on_interrupt=lambda: "the sandbox has ended",
         interrupted=Status.OK,
     )
-
-
-@assets.command("get")
-def get_asset(asset_id: AssetId, *, json: AsJson = False) -> None:
-    """Show an asset."""
-    from livepeer_async.cli.assets import get_asset
-    from livepeer_async.cli.running import run
-
-    run(partial(get_asset, asset_id, is_json=json))
-
-
-@assets.command("list")
-def list_assets(
-    *,
-    phase: Annotated[
-        str | None, typer.Option(help="Only those in this phase: uploading, ready, failed...")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most assets to show, newest first.")] = 50,
-    json: AsJson = False,
-) -> None:
-    """List assets, the newest first."""
-    from livepeer_async.cli.assets import list_assets
-    from livepeer_async.cli.running import run
-
-    run(partial(list_assets, phase=phase, limit=limit, is_json=json))
-
-
-@assets.command("wait")
-def wait_for_asset(
-    asset_id: AssetId,
-    *,
-    timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds to wait at the most.")
-    ] = READY_TIMEOUT,
-    json: AsJson = False,
-) -> None:
-    """Wait until an asset is ready."""
-    from livepeer_async.cli.assets import wait_for_asset
-    from livepeer_async.cli.running import run
-
-    run(partial(wait_for_asset, asset_id, timeout=timeout, is_json=json))
-
-
-@assets.command("delete")
-def delete_assets(
-    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")],
-    *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-) -> None:
-    """Delete assets for good; asks before, on a terminal."""
-    from livepeer_async.cli.assets import delete_assets, is_confirmed
-    from livepeer_async.cli.running import run
-
-    answer = True if yes else is_confirmed(len(asset_ids))
-    if answer is None:
-        raise typer.BadParameter("there is no terminal to ask on: say --yes to delete them")
-    if not answer:
-        typer.echo("nothing was deleted", err=True)
-        raise typer.Exit(1)
-    run(partial(delete_assets, asset_ids))
 
 
 def _check_upload(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
@@ -15,7 +14,7 @@ from livepeer_async.cli.report import document_line
 from livepeer_async.cli.screen import emit, messages, output, say, say_error
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.table import print_facts, print_rows
-from livepeer_async.cli.text import count, shorten, show_percent, show_size
+from livepeer_async.cli.text import count, shorten, show_percent, show_size, show_time
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset
 
@@ -106,7 +105,7 @@ def _show(asset: Asset, *, is_json: bool) -> None:
         ("playback ID", asset.playback_id or UNKNOWN),
         ("phase", _tell_phase(asset)),
         ("size", f"{show_size(asset.size)} ({asset.size:,} bytes)" if asset.size else UNKNOWN),
-        ("created", _tell_time(asset.created_at)),
+        ("created", _tell_created(asset)),
     ]
     facts += [(entry.algorithm or "hash", entry.hash or UNKNOWN) for entry in asset.hash or ()]
     if asset.playback_url:
@@ -123,7 +122,7 @@ def _row(asset: Asset) -> list[str]:
         asset.playback_id or UNKNOWN,
         show_size(asset.size) if asset.size else UNKNOWN,
         _tell_phase(asset),
-        _tell_time(asset.created_at),
+        _tell_created(asset),
     ]
 
 
@@ -133,10 +132,5 @@ def _tell_phase(asset: Asset) -> str:
     return f"{asset.phase or UNKNOWN}{done}"
 
 
-def _tell_time(millis: int | None) -> str:
-    if millis is None:
-        return UNKNOWN
-    try:
-        return datetime.fromtimestamp(millis / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):
-        return UNKNOWN
+def _tell_created(asset: Asset) -> str:
+    return UNKNOWN if asset.created_at is None else show_time(asset.created_at / 1000)

@@ -126,6 +126,12 @@ class Item:
         """Whether it has ended, one way or the other."""
         return self.stage in OVER
 
+    @property
+    def was_uploaded_before(self) -> bool:
+        """Whether an earlier run had brought everything over."""
+        result = self.result
+        return result is not None and result.error is None and result.attempts == 0
+
     def seconds_left(self, now: float) -> float | None:
         """Give the seconds until all bytes are sent, where they can be told."""
         return _seconds_left(self.length, self.sent, self.rate.per_second(now))

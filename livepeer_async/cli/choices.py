@@ -29,6 +29,9 @@ class UploadChoices(Struct, frozen=True, kw_only=True):
         concurrency: uploads at the same time.
         timeout: seconds to wait for `ready`.
         retries: setbacks without progress that are borne.
+        journal: the file that remembers the uploads; `None` for the user's own.
+        is_remembered: whether there is a journal.
+        is_again: whether what an earlier run has finished is uploaded anew.
         is_json: whether to write JSON instead of a table.
     """
 
@@ -39,4 +42,7 @@ class UploadChoices(Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     timeout: float = READY_TIMEOUT
     retries: int = RETRIES
+    journal: str | None = None
+    is_remembered: bool = False
+    is_again: bool = False
     is_json: bool = False

@@ -30,6 +30,7 @@ from livepeer_async.errors import (
     SourceTooLarge,
     TooManyRequests,
     TusError,
+    UploadGone,
 )
 
 
@@ -63,14 +64,17 @@ _ADVICE: tuple[tuple[type[LivepeerError], str], ...] = (
 )
 
 
-def describe(error: LivepeerError, *, is_upload: bool = False) -> str:
+def describe(error: LivepeerError, *, is_upload: bool = False, is_remembered: bool = False) -> str:
     """Say in one sentence what was found, what was wanted and what to do.
 
     Args:
         error: what went wrong.
         is_upload: whether the one who reads it has the file at hand.
+        is_remembered: whether a journal knows how far the upload came.
     """
     said = str(error.args[0]) if error.args else type(error).__name__
+    if is_remembered and _can_go_on(error):
+        return f"{said}; the same command goes on from there"
     advice = _advise(error, is_upload=is_upload)
     return f"{said}; {advice}" if advice else said
 
@@ -110,6 +114,11 @@ def _is_misdirected(error: LivepeerError) -> bool:
     return isinstance(error, ApiError) and _is_redirect(error.status)
 
 
+def _can_go_on(error: LivepeerError) -> bool:
+    is_there = isinstance(error, TusError) and error.upload_url is not None
+    return is_there and not isinstance(error, UploadGone)
+
+
 def _is_redirect(status: int) -> bool:
     return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
 
@@ -133,8 +142,9 @@ def _advise_on_asset(error: AssetError, *, is_upload: bool) -> str:
     if isinstance(error, AssetTimeout):
         return f"it may still become ready: livepeer-async assets wait {error.asset_id}"
     if isinstance(error, AssetFailed):
-        cure = "upload it again" if error.is_retryable else "check that the file plays as a video"
-        return f"{cure}, and delete the failed asset: livepeer-async assets delete {error.asset_id}"
+        if error.is_retryable:
+            return f"{_delete(error.asset_id)} and upload the file again"
+        return f"check that the file plays as a video, and {_delete(error.asset_id)}"
     return "upload the file again" if is_upload else ""
 
 

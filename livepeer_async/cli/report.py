@@ -10,7 +10,7 @@ from livepeer_async.cli.choices import UploadChoices
 from livepeer_async.cli.outcome import describe
 from livepeer_async.cli.screen import output, say, say_error
 from livepeer_async.cli.table import print_rows
-from livepeer_async.cli.text import shorten, show_seconds, show_size
+from livepeer_async.cli.text import count, shorten, show_seconds, show_size
 from livepeer_async.errors import SourceError
 from livepeer_async.uploads.upload import UploadResult
 
@@ -18,7 +18,7 @@ SHOWN_DIGITS = 8
 LONGEST_NAME = 60
 
 
-def result_line(item: Item) -> str:
+def result_line(item: Item, *, is_remembered: bool = False) -> str:
     """Write how an item ended as one line of JSON, in ASCII: any terminal or log can take it."""
     result = item.result or UploadResult(source=item.argument)
     asset, error = result.asset, result.error
@@ -34,7 +34,10 @@ def result_line(item: Item) -> str:
             "seconds": round(result.seconds, 3),
             "attempts": result.attempts,
             "error": error
-            and {"type": type(error).__name__, "message": describe(error, is_upload=True)},
+            and {
+                "type": type(error).__name__,
+                "message": describe(error, is_upload=True, is_remembered=is_remembered),
+            },
         }
     )
 
@@ -71,20 +74,27 @@ def print_results(board: Board, choices: UploadChoices) -> None:
         print_rows(output(), headers, rows, dispensable="SHA-256")
 
 
-def print_failures(board: Board) -> None:
+def print_failures(board: Board, *, is_remembered: bool = False) -> None:
     """Print a sentence for each upload that failed."""
     for item in board.items:
         error = item.result.error if item.result else None
         if error is not None:
             # What is wrong with a source names it.
             name = "" if isinstance(error, SourceError) else f"{shorten(item.name, LONGEST_NAME)}: "
-            say_error(f"{name}{describe(error, is_upload=True)}")
+            said = describe(error, is_upload=True, is_remembered=is_remembered)
+            say_error(f"{name}{said}")
 
 
 def print_summary(board: Board, now: float) -> None:
     """Say in one line what was done, on standard error: it is no result."""
     seconds = now - board.started
     say(f"{board.summary()}, {show_size(board.sent)} in {show_seconds(seconds)}")
+    earlier = [item for item in board.items if item.was_uploaded_before]
+    if earlier:
+        them = "it" if len(earlier) == 1 else "them"
+        say(
+            f"{count(len(earlier), 'file')} uploaded by an earlier run; --again uploads {them} anew"
+        )
 
 
 def _headers_for(choices: UploadChoices) -> list[str]:

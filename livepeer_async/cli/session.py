@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+import sys
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 
 from livepeer_async.api.answers import error_from
 from livepeer_async.api.calls import check_account
 from livepeer_async.cli.choices import FIRST_RETRIES, RETRIES, Storage
 from livepeer_async.cli.screen import say
 from livepeer_async.client import BASE_URL, AsyncLivepeer
-from livepeer_async.errors import ConfigurationError
+from livepeer_async.errors import ConfigurationError, JournalError
 from livepeer_async.transport import Timeouts
 from livepeer_async.uploads.retry import RetryPolicy
 
@@ -21,7 +24,12 @@ FIRST_CONNECT_SECONDS = 8.0
 
 @asynccontextmanager
 async def open_client(
-    *, storage: Storage | None = None, retries: int = RETRIES
+    *,
+    storage: Storage | None = None,
+    retries: int = RETRIES,
+    journal: str | None = None,
+    is_remembered: bool = False,
+    is_knocking: bool = True,
 ) -> AsyncGenerator[AsyncLivepeer]:
     """Open a client by the environment, once its server has answered.
 
@@ -29,6 +37,9 @@ async def open_client(
         storage: how the embedded sandbox stores, which is then started for this command alone;
             `None` for the server of the environment.
         retries: setbacks without progress that are borne.
+        journal: the file that remembers uploads; by default one in the user's own folder.
+        is_remembered: whether there is a journal; the embedded sandbox has none.
+        is_knocking: whether to see first if the server answers.
 
     Raises:
         ConfigurationError: key or base URL can't work.
@@ -45,9 +56,41 @@ async def open_client(
             sandbox = await stack.enter_async_context(Sandbox(storage=storage))
             api_key, base_url = sandbox.api_key, sandbox.base_url
             say(f"embedded sandbox (storage: {storage}): a trial, gone when the command ends")
-        await _knock(api_key, base_url, retries=min(retries, FIRST_RETRIES))
-        retry = RetryPolicy(attempts=retries)
-        yield await stack.enter_async_context(_make_client(api_key, base_url, retry))
+            is_remembered = False
+        if is_knocking:
+            await _knock(api_key, base_url, retries=min(retries, FIRST_RETRIES))
+        make = partial(_make_client, api_key, base_url, RetryPolicy(attempts=retries))
+        if is_remembered and journal is None:
+            yield await _with_own_journal(make, stack)
+        else:
+            yield await stack.enter_async_context(make(journal=journal if is_remembered else None))
+
+
+async def _with_own_journal(
+    make: Callable[..., AsyncLivepeer], stack: AsyncExitStack
+) -> AsyncLivepeer:
+    """Open the client with the journal in the user's own folder.
+
+    Nobody asked for it by name: a home that can't be written to keeps nobody from uploading.
+    """
+    forgetful = make()
+    path = journal_path(forgetful.account_fingerprint)
+    try:
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        return await stack.enter_async_context(make(journal=path))
+    except (JournalError, OSError) as error:
+        say(f"nothing will be remembered of this run: {error}; --journal FILE takes another file")
+        return await stack.enter_async_context(forgetful)
+
+
+def journal_path(fingerprint: str) -> Path:
+    """Name the journal of an account in the user's own folder."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    else:
+        # Source: XDG Base Directory Specification, $XDG_STATE_HOME.
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base, "livepeer-async", f"{fingerprint}.journal")
 
 
 def _key_of_environment() -> str:
@@ -64,17 +107,24 @@ async def _knock(api_key: str, base_url: str | None, *, retries: int) -> None:
     """See whether the API answers, and knows the key, before many files fail one by one."""
     retry = RetryPolicy(attempts=retries)
     limits = Timeouts(connect=FIRST_CONNECT_SECONDS)
-    async with _make_client(api_key, base_url, retry, limits) as client:
+    async with _make_client(api_key, base_url, retry, timeout=limits) as client:
         answer = await client.request("GET", "/asset", params={"limit": 1})
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
             raise error_from(answer, api_key)
 
 
 def _make_client(
-    api_key: str, base_url: str | None, retry: RetryPolicy, timeout: Timeouts | None = None
+    api_key: str,
+    base_url: str | None,
+    retry: RetryPolicy,
+    *,
+    timeout: Timeouts | None = None,
+    journal: str | Path | None = None,
 ) -> AsyncLivepeer:
     try:
-        return AsyncLivepeer(api_key, base_url=base_url, retry=retry, timeout=timeout)
+        return AsyncLivepeer(
+            api_key, base_url=base_url, retry=retry, timeout=timeout, journal=journal
+        )
     except ConfigurationError as error:
         name = "LIVEPEER_BASE_URL" if _is_key_fine(api_key) else "LIVEPEER_API_KEY"
         raise ConfigurationError(f"{error}; check {name}") from None

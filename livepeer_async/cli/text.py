@@ -7,6 +7,7 @@ Pure.
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from math import ceil
 
 from rich.cells import cell_len, get_character_cell_size
@@ -67,6 +68,14 @@ def show_countdown(seconds: float) -> str:
     """Show a time to come; it reaches 0 only at its end."""
     whole = ceil(seconds)
     return f"{whole} s" if whole < _MINUTE else show_clock(whole)
+
+
+def show_time(seconds: float) -> str:
+    """Show a moment in local time; `seconds` count since 1970."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "-"
 
 
 def show_percent(part: float) -> str:

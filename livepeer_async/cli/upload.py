@@ -25,7 +25,7 @@ from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.scheduler import UploadJob
-from livepeer_async.uploads.source import source_name
+from livepeer_async.uploads.source import source_key, source_name
 from livepeer_async.uploads.upload import UploadResult
 
 
@@ -45,6 +45,7 @@ class Batch:
             self._add(argument)
         self.board = Board(list(self._items.values()))
         self._display: Display | None = None
+        self._is_remembered = False
 
     async def upload(self, client: AsyncLivepeer, display: Display) -> None:
         """Upload all, and write a line of JSON for each that ends where that is wanted."""
@@ -65,22 +66,30 @@ class Batch:
                 item.end(result)
                 display.changed(item)
                 if choices.is_json:
-                    emit(result_line(item))
+                    emit(result_line(item, is_remembered=self._is_remembered))
         self.board.tick(time.monotonic())
 
     async def run(self) -> Status:
         """Open a client, upload all and report."""
         choices = self._choices
-        opening = open_client(storage=choices.storage, retries=choices.retries)
+        opening = open_client(
+            storage=choices.storage,
+            retries=choices.retries,
+            journal=choices.journal,
+            is_remembered=choices.is_remembered,
+        )
         try:
             async with opening as client, show(self.board, is_json=choices.is_json) as display:
+                self._is_remembered = client.journal is not None
+                if choices.is_again:
+                    await self._forget_finished(client)
                 await self.upload(client, display)
         except LivepeerError as error:
             self._end_all(error)
             raise
         if not choices.is_json:
             print_results(self.board, choices)
-        print_failures(self.board)
+        print_failures(self.board, is_remembered=self._is_remembered)
         print_summary(self.board, time.monotonic())
         return status_of(item.result.error for item in self.board.items if item.result)
 
@@ -107,11 +116,17 @@ class Batch:
                 "livepeer-async assets list"
             )
         if uploading:
-            said += (
-                f"; {count(uploading, 'upload')} left unfinished: "
-                "livepeer-async assets list --phase uploading"
-            )
+            said += f"; {count(uploading, 'upload')} left unfinished: "
+            if self._is_remembered:
+                said += "the same command goes on from there"
+            else:
+                said += "livepeer-async assets list --phase uploading"
         return said
+
+    async def _forget_finished(self, client: AsyncLivepeer) -> None:
+        for job in self._jobs:
+            if client.journal is not None and job.key is not None:
+                await client.journal.forget_finished(job.key)
 
     def _end_all(self, error: LivepeerError) -> None:
         """Let what stops everything be the end of each file for which none was told yet."""
@@ -130,8 +145,14 @@ class Batch:
             source = FilePath(argument)
             length = source.measure()
         wanted = self._choices.name
-        self._jobs.append(UploadJob(source, wanted))
+        self._jobs.append(UploadJob(source, wanted, key=self._key_of(source)))
         self._items[source] = Item(argument, wanted or source_name(source), length)
+
+    def _key_of(self, source: object) -> str | None:
+        """Name the upload in the journal; a file that is named twice becomes two assets."""
+        key = source_key(source)
+        times = sum(source_key(job.source) == key for job in self._jobs)
+        return f"{key} ({times + 1})" if key and times else key
 
     def _read(self, source: object, read: int) -> None:
         self._items[source].read(read, time.monotonic())

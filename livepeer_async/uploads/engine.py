@@ -29,6 +29,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling import has_left_uploading, is_ready
+from livepeer_async.taskgroups import finish
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
@@ -37,7 +38,7 @@ from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, check_length
-from livepeer_async.uploads.tickets import CANCELLED_TIMEOUT, Tickets
+from livepeer_async.uploads.tickets import CANCELLED_TIMEOUT, DISCARD_TIMEOUT, Tickets
 from livepeer_async.uploads.upload import Upload, UploadResult
 from livepeer_async.uploads.verify import Verified, verify_asset
 from livepeer_async.waiting import Waiter, Watch
@@ -237,7 +238,7 @@ class Engine:
         except BaseException:
             # Cancelled, or the caller's own code failed: what can be resumed stays.
             if tus.upload_url is None:
-                await self._tickets.discard(asset.id, claim, driver, within=CANCELLED_TIMEOUT)
+                await self._tickets.discard(asset.id, claim, driver)
             raise
         return watch
 
@@ -277,9 +278,9 @@ class Engine:
         driver: Driver | None = None
         if upload.tus is not None:
             driver = Driver(upload.tus, order.source, self._send, retry=self._retry)
-        # Shielded: whoever aborts wants it gone, also while everything else is cancelled.
-        with anyio.CancelScope(shield=True):
-            await self._tickets.throw_away(upload.asset.id, order.claim, driver)
+        throw_away = partial(self._tickets.throw_away, upload.asset.id, order.claim, driver)
+        # Whoever aborts wants it gone, also where everything else is cancelled.
+        await finish(throw_away, within=DISCARD_TIMEOUT, once_cancelled=CANCELLED_TIMEOUT)
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

@@ -14,10 +14,13 @@ import aiofiles.os
 import anyio.to_thread
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
+from livepeer_async.taskgroups import finish
 from livepeer_async.uploads.records import SourceIdentity
 from livepeer_async.uploads.source import Bytes, Source, as_bytes, source_name
 
 PIECE = 1024 * 1024
+# A disk that doesn't answer must not hold one who has cancelled.
+OPEN_TIMEOUT = 1.5
 
 
 class PathSource(Source):
@@ -131,9 +134,16 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise SourceNotReadable(f"{path!r} is {what}; wanted a video file", source=path)
-        # Unbuffered: the blocks are large, and a buffer would only copy them once more.
-        file = await aiofiles.open(path, "rb", buffering=0)
-        stack.push_async_callback(close_file, file)
+        files: list[Any] = []
+
+        async def open_it() -> None:
+            # Unbuffered: the blocks are large, and a buffer would only copy them once more.
+            files.append(await aiofiles.open(path, "rb", buffering=0))
+            stack.push_async_callback(close_file, files[0])
+
+        # A file that a thread opens for one who was cancelled would be closed by nobody.
+        await finish(open_it, once_cancelled=OPEN_TIMEOUT)
+        (file,) = files
         return PathSource(path, file, await anyio.to_thread.run_sync(os.fstat, file.fileno()))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error

@@ -15,39 +15,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-import uuid
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 import msgspec
 
 from livepeer_async.errors import JournalError, UploadInUse
+from livepeer_async.uploads.journal_file import JournalFile, Life
 from livepeer_async.uploads.records import Doubt, Orphan, Record, RecordState, remains_of
 
 T = TypeVar("T")
-
-# Written into the file by its first writer; a newer version of this package may count on.
-SCHEMA_VERSION = 1
-# "lpja": tells our files from any other program's databases.
-APPLICATION_ID = 0x6C706A61
-# Each transaction takes about a millisecond; who holds the file for longer isn't one of us.
-BUSY_SECONDS = 10.0
-# The permissions that nobody but the owner may have: upload URLs are secrets.
-OTHERS = 0o077
-
-_SCHEMA = """
-CREATE TABLE account (fingerprint TEXT NOT NULL);
-CREATE TABLE records (key TEXT PRIMARY KEY, state TEXT NOT NULL, record BLOB NOT NULL)
-    WITHOUT ROWID;
-CREATE TABLE orphans (asset_id TEXT PRIMARY KEY, orphan BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE doubts (id INTEGER PRIMARY KEY, doubt BLOB NOT NULL);
-CREATE TABLE owners (owner TEXT PRIMARY KEY, pid INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 
 class Journal:
@@ -59,12 +40,10 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, account: str) -> None:
-        self.path = str(Path(path).absolute())
-        self._account = account
-        # One connection, used by one thread at a time.
+        self._file = JournalFile(path, account)
+        self.path = self._file.path
         self._limiter = anyio.CapacityLimiter(1)
-        self._connection: sqlite3.Connection | None = None
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._held: set[str] = set()
 
     def __repr__(self) -> str:
@@ -155,6 +134,11 @@ class Journal:
                 await self.abandon(record, time.time())
             return True
 
+    async def forget_finished(self, key: str) -> None:
+        """Forget the upload of a key where it is finished; its asset stays."""
+        row = (key, RecordState.READY)
+        await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ? AND state = ?", row))
+
     async def records(self) -> list[Record]:
         """Give all records, in the order of their keys."""
         return await self._read("SELECT record FROM records ORDER BY key", Record)
@@ -181,99 +165,30 @@ class Journal:
         try:
             return [msgspec.json.decode(row[0], type=kind) for row in rows]
         except msgspec.DecodeError as error:
-            raise self._error(f"holds a record that can't be read: {error}") from error
+            raise self._file.error(f"holds a record that can't be read: {error}") from error
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in a transaction, in a worker thread: the disk may take its time."""
-        return await anyio.to_thread.run_sync(self._transact, work, limiter=self._limiter)
-
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._translated():
-            if self._connection is None:
-                self._connection = self._open()
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(self._connection)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A full disk has rolled back already.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        return result
-
-    def _open(self) -> sqlite3.Connection:
-        # SQLite gives the files beside it the same permissions.
-        with suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        file = Path(self.path)
-        if file.stat().st_mode & OTHERS:
-            with suppress(PermissionError):
-                file.chmod(0o600)
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._check_kind(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            # Each commit reaches the disk: what the server has must be known after a power cut too.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            self._check_schema(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _check_kind(self, connection: sqlite3.Connection) -> None:
-        """Refuse what isn't ours before a byte of it is changed."""
-        kind = _value(connection, "PRAGMA application_id")
-        version = _value(connection, "PRAGMA user_version")
-        if kind != APPLICATION_ID and _value(connection, "SELECT count(*) FROM sqlite_schema"):
-            raise self._error("is another program's database; give another file")
-        if version > SCHEMA_VERSION:
-            raise self._error(
-                f"was written by a newer livepeer-async (version {version} of the file; this one "
-                f"knows {SCHEMA_VERSION}): upgrade, or give another file"
-            )
-
-    def _check_schema(self, connection: sqlite3.Connection) -> None:
-        """Make the tables of a new file; refuse the file of another account."""
-        if not _value(connection, "SELECT count(*) FROM sqlite_schema"):
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute("INSERT INTO account VALUES (?)", (self._account,))
-        # Written each time: that a file may only be read shows with the first write.
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        if _value(connection, "SELECT fingerprint FROM account") != self._account:
-            raise self._error(
-                "was begun with another API key or base URL, whose assets it names: use that key, "
-                "or give another file"
-            )
+        return await anyio.to_thread.run_sync(self._file.transact, work, limiter=self._limiter)
 
     def _close(self) -> None:
-        with suppress(sqlite3.Error):
-            if self._connection is not None and self._life is not None:
-                self._connection.execute("DELETE FROM claims WHERE owner = ?", (self._life.owner,))
-                self._connection.execute("DELETE FROM owners WHERE owner = ?", (self._life.owner,))
         if self._life is not None:
+            owner = self._life.owner
+            with suppress(JournalError):
+                self._file.transact(lambda connection: _bury(connection, owner))
             self._life.end()
             self._life = None
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._file.close()
 
     def _claim(self, connection: sqlite3.Connection, key: str) -> Record | None:
         if self._life is None:
             self._sweep(connection)
-            self._life = _Life(self.path)
+            self._life = Life(self.path)
         owner = self._life.owner
         connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, os.getpid()))
         query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
         found = connection.execute(query, (key,)).fetchone()
-        if found and found[0] != owner and _Life.goes_on(self.path, found[0]):
+        if found and found[0] != owner and Life.goes_on(self.path, found[0]):
             raise self._in_use(key, f"process {found[1]} carries it")
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, owner))
         row = connection.execute("SELECT record FROM records WHERE key = ?", (key,)).fetchone()
@@ -287,10 +202,9 @@ class Journal:
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Take away what processes that were killed have left."""
         for (owner,) in connection.execute("SELECT owner FROM owners").fetchall():
-            if not _Life.goes_on(self.path, owner):
-                connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
-                connection.execute("DELETE FROM owners WHERE owner = ?", (owner,))
-                Path(_Life.path_of(self.path, owner)).unlink(missing_ok=True)
+            if not Life.goes_on(self.path, owner):
+                _bury(connection, owner)
+                Path(Life.path_of(self.path, owner)).unlink(missing_ok=True)
 
     def _in_use(self, key: str, why: str) -> UploadInUse:
         return UploadInUse(
@@ -299,81 +213,8 @@ class Journal:
             key=key,
         )
 
-    def _error(self, what: str) -> JournalError:
-        return JournalError(f"the journal {self.path} {what}", path=self.path)
 
-    @contextmanager
-    def _translated(self) -> Generator[None, None, None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._error(_explain(error)) from error
-        except msgspec.DecodeError as error:
-            raise self._error(f"holds a record that can't be read: {error}") from error
-        except OSError as error:
-            raise self._error(f"can't be opened: {error.strerror}") from error
-
-
-class _Life:
-    """A sign of life that ends with the process: a lock on a file of its own.
-
-    It is SQLite's own lock, on a database that stays empty: the same on every system.
-    """
-
-    def __init__(self, journal: str) -> None:
-        self.owner = uuid.uuid4().hex
-        self._path = self.path_of(journal, self.owner)
-        Path(self._path).touch(0o600, exist_ok=False)
-        self._lock = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._lock.execute("BEGIN EXCLUSIVE")
-
-    def end(self) -> None:
-        """Drop the lock and its file."""
-        self._lock.close()
-        Path(self._path).unlink(missing_ok=True)
-
-    @staticmethod
-    def path_of(journal: str, owner: str) -> str:
-        """Name the file whose lock shows that an owner lives."""
-        return f"{journal}-owner-{owner}"
-
-    @classmethod
-    def goes_on(cls, journal: str, owner: str) -> bool:
-        """Whether the process of an owner still runs."""
-        path = cls.path_of(journal, owner)
-        if not Path(path).exists():
-            return False
-        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as lock:
-            try:
-                lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError:
-                return True
-        return False
-
-
-def _value(connection: sqlite3.Connection, query: str) -> Any:
-    row = connection.execute(query).fetchone()
-    return row[0] if row else None
-
-
-def _explain(error: sqlite3.Error) -> str:
-    """Say what SQLite's error means for the one who has to act."""
-    name = getattr(error, "sqlite_errorname", "") or ""
-    for mark, sentence in _SENTENCES.items():
-        if name.startswith(mark):
-            return sentence
-    return f"can't be used: {error}"
-
-
-_SENTENCES = {
-    "SQLITE_BUSY": f"is locked by another program for more than {BUSY_SECONDS:.0f} s: end that "
-    "program and run again",
-    "SQLITE_FULL": "can't be written, the disk is full: make room and run again; nothing that it "
-    "held is lost",
-    "SQLITE_READONLY": "may only be read: make it writable, or give another file",
-    "SQLITE_CANTOPEN": "can't be opened: its folder must be there, and writable",
-    "SQLITE_NOTADB": "is no journal: the file is no SQLite database; give another file",
-    "SQLITE_CORRUPT": "is damaged: give another file, and look at `assets list --phase uploading` "
-    "for what was begun",
-    "SQLITE_IOERR": "can't be read or written: the disk or its file system failed",
-}
+def _bury(connection: sqlite3.Connection, owner: str) -> None:
+    """Drop what a process holds that has ended, or ends."""
+    connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+    connection.execute("DELETE FROM owners WHERE owner = ?", (owner,))

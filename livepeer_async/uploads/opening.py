@@ -14,7 +14,15 @@ from typing import Any
 import aiofiles.tempfile
 
 from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
-from livepeer_async.uploads.files import FileSource, close_file, open_file, open_path, pieces_of
+from livepeer_async.taskgroups import finish
+from livepeer_async.uploads.files import (
+    OPEN_TIMEOUT,
+    FileSource,
+    close_file,
+    open_file,
+    open_path,
+    pieces_of,
+)
 from livepeer_async.uploads.source import (
     UNNAMED,
     BytesSource,
@@ -98,8 +106,15 @@ def as_stream(pieces: Any) -> AsyncIterable[Any]:
 async def _spool(
     pieces: AsyncIterable[Any], name: str, max_length: int | None, stack: AsyncExitStack
 ) -> FileSource:
-    spool = await aiofiles.tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY)
-    stack.push_async_callback(close_file, spool)
+    spools: list[Any] = []
+
+    async def open_it() -> None:
+        spools.append(await aiofiles.tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY))
+        stack.push_async_callback(close_file, spools[0])
+
+    # As in `open_path`: what is opened for one who was cancelled would be closed by nobody.
+    await finish(open_it, once_cancelled=OPEN_TIMEOUT)
+    (spool,) = spools
     length = 0
     stream = StreamSource(pieces, length=None, name=name)
     while count := await stream.available(length, SPOOL_BLOCK):

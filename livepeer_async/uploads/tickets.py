@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from math import inf
 
 import anyio
 
@@ -24,7 +23,7 @@ from livepeer_async.errors import (
     ServerError,
 )
 from livepeer_async.models import NewAsset, UploadTicket
-from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.taskgroups import finish
 from livepeer_async.tus.driver import Driver
 from livepeer_async.tus.states import LEGAL, Command
 from livepeer_async.uploads.claim import Claim
@@ -35,6 +34,9 @@ _log = logging.getLogger("livepeer_async")
 # Cleaning up after a failure must not outlast the patience of one who waits for it.
 DISCARD_TIMEOUT = 15.0
 CANCELLED_TIMEOUT = 1.5
+# One who cancels waits no longer than 2 s: so long for a ticket on its way, then for its deletion.
+TICKET_TIMEOUT = 1.1
+GIVE_BACK_TIMEOUT = 0.7
 
 
 class Tickets:
@@ -83,7 +85,7 @@ class Tickets:
         claim: Claim,
         driver: Driver | None = None,
         *,
-        within: float = DISCARD_TIMEOUT,
+        once_cancelled: float = CANCELLED_TIMEOUT,
     ) -> None:
         """Throw away what can't be used any more; what fails here must not hide the reason.
 
@@ -91,14 +93,21 @@ class Tickets:
             asset_id: the asset to delete.
             claim: remembers the asset until it is deleted.
             driver: of its upload, which is terminated too.
-            within: seconds that it may take.
+            once_cancelled: seconds that it may take when the caller is cancelled.
         """
-        # Shielded: the caller may be cancelled, and nobody else knows of this asset.
-        with anyio.move_on_after(within, shield=True) as scope, suppress(LivepeerError):
-            await self.throw_away(asset_id, claim, driver)
-            return
-        why = "in time" if scope.cancelled_caught else "at once"
-        _log.warning("asset %s is of no use and couldn't be deleted %s", asset_id, why)
+
+        async def throw_away() -> None:
+            with suppress(LivepeerError):
+                await self.throw_away(asset_id, claim, driver)
+                thrown_away.set()
+
+        thrown_away = anyio.Event()
+        try:
+            # Nobody else knows of this asset, so a cancellation only shortens the time for it.
+            await finish(throw_away, within=DISCARD_TIMEOUT, once_cancelled=once_cancelled)
+        finally:
+            if not thrown_away.is_set():
+                _log.warning("asset %s is of no use and couldn't be deleted", asset_id)
 
     async def throw_away(self, asset_id: str, claim: Claim, driver: Driver | None = None) -> None:
         """Delete an asset, and terminate its upload.
@@ -117,32 +126,22 @@ class Tickets:
 
     async def _ask_once(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
         """Ask for an upload; cancelled, wait a moment for the answer and give the asset back."""
-        account, perform = self._caller.account, self._caller.perform
         tickets: list[UploadTicket] = []
-        answered = anyio.Event()
-        # Shielded: an asset whose ticket nobody has read could be found by nobody.
-        asking = anyio.CancelScope(shield=True)
 
         async def ask() -> None:
-            with asking:
-                ticket = await perform(calls.request_upload(account, new_asset))
-                try:
-                    await claim.ticketed(ticket.asset)
-                except JournalError:
-                    await self.discard(ticket.asset.id, claim)
-                    raise
-                tickets.append(ticket)
-                answered.set()
-                if asking.deadline < inf:
-                    await self.throw_away(ticket.asset.id, claim)
+            call = calls.request_upload(self._caller.account, new_asset)
+            ticket = await self._caller.perform(call)
+            tickets.append(ticket)
+            await claim.ticketed(ticket.asset)
 
-        async with plain_task_group() as tasks:
-            tasks.start_soon(ask)
-            try:
-                await answered.wait()
-            except anyio.get_cancelled_exc_class():
-                asking.deadline = anyio.current_time() + CANCELLED_TIMEOUT
-                raise
+        try:
+            # An asset whose ticket nobody has read could be found by nobody.
+            await finish(ask, once_cancelled=TICKET_TIMEOUT)
+        except BaseException:
+            # Cancelled, or the journal failed.
+            if tickets:
+                await self.discard(tickets[0].asset.id, claim, once_cancelled=GIVE_BACK_TIMEOUT)
+            raise
         return tickets[0]
 
     async def _reconcile(

@@ -15,7 +15,15 @@ import time
 
 COMMAND = [sys.executable, "-m", "livepeer_async.cli"]
 # Of the tests' own environment only what a process needs to run.
-KEPT = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
+KEPT = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "XDG_STATE_HOME",
+    "COVERAGE_PROCESS_START",
+)
 PATIENCE = 30.0
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")

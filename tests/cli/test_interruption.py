@@ -40,8 +40,7 @@ def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video, start):
     (asset,) = slow_sandbox.assets
     assert f"long.mp4: uploading, asset {asset.id}" in errors.splitlines()
     assert errors.splitlines()[-1] == (
-        "interrupted: 0 of 1 ready; 1 upload left unfinished: "
-        "livepeer-async assets list --phase uploading"
+        "interrupted: 0 of 1 ready; 1 upload left unfinished: the same command goes on from there"
     )
     listed = run("assets", "list", "--phase", "uploading", sandbox=slow_sandbox)
     assert slow_sandbox.assets[0].id in listed.stdout.decode()

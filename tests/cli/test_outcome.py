@@ -52,10 +52,19 @@ ERRORS = [
     (tus_error(asset_id="a1", upload_url="https://o/1"), 1, "assets delete a1"),
     (errors.AssetTimeout("not yet", asset_id="a1"), 1, "livepeer-async assets wait a1"),
     (errors.AssetDeleted("gone", asset_id="a1"), 1, "upload the file again"),
-    (failed(is_retryable=True), 1, "upload it again"),
+    (failed(is_retryable=True), 1, "assets delete a1) and upload the file again"),
     (failed(is_retryable=False), 1, "plays as a video"),
     (errors.SourceTooLarge("x is long", source="x", length=2, limit=1), 1, "split the video"),
 ]
+
+
+def test_a_remembered_upload_goes_on_with_the_same_command():
+    error = errors.RetriesExhausted("no progress", attempts=3)
+    error.asset_id, error.upload_url = "a1", "https://o/1"
+    assert describe(error, is_upload=True, is_remembered=True) == (
+        "no progress; the same command goes on from there"
+    )
+    assert "upload the file again" in describe(tus_error(), is_upload=True, is_remembered=True)
 
 
 @pytest.mark.parametrize(("error", "status", "advice"), ERRORS, ids=lambda it: type(it).__name__)

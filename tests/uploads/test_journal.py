@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async import JournalError, UploadInUse
-from livepeer_async.uploads import journal as journal_module
-from livepeer_async.uploads.journal import SCHEMA_VERSION, Journal
+from livepeer_async.uploads import journal_file
+from livepeer_async.uploads.journal import Journal
+from livepeer_async.uploads.journal_file import SCHEMA_VERSION
 from livepeer_async.uploads.records import Doubt, Orphan, Record, RecordState, SourceIdentity
 
 pytestmark = pytest.mark.anyio
@@ -225,7 +226,7 @@ async def test_a_folder_that_is_missing_is_named(path):
 
 
 async def test_a_locked_journal_is_an_error_after_a_while(journal, path, monkeypatch):
-    monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(journal_file, "BUSY_SECONDS", 0.1)
     await journal.open()
     await journal.aclose()
     with sqlite3.connect(path, isolation_level=None) as other:
@@ -239,7 +240,7 @@ async def test_a_locked_journal_is_an_error_after_a_while(journal, path, monkeyp
 async def test_a_full_disk_keeps_the_old_record(journal, path):
     await journal.write(RECORD)
     # SQLite's own limit, of one connection, ends in the error that a full disk ends in.
-    connection = journal._connection  # noqa: SLF001 - no other connection would be bound by it
+    connection = journal._file._connection  # noqa: SLF001 - no other connection would be bound by it
     connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(JournalError, match="disk is full: make room"):
         for number in range(1000):

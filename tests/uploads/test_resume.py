@@ -263,7 +263,7 @@ async def test_the_digest_of_a_resumed_upload_is_of_the_whole_file(path, journal
 
 async def test_a_journal_that_fails_gives_the_asset_back(path, journal):
     async with studio(client={"journal": journal}) as (sandbox, livepeer):
-        connection = livepeer.journal._connection  # noqa: SLF001 - no other is bound by its limit
+        connection = livepeer.journal._file._connection  # noqa: SLF001 - no other is bound by its limit
         connection.execute("PRAGMA max_page_count = 1")
         await fill(livepeer.journal)
         with pytest.raises(JournalError, match="disk is full"):

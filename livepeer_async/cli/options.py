@@ -1,0 +1,17 @@
+"""Options that several commands have, as typer reads them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one document per line.")]
+JournalFile = Annotated[
+    str | None,
+    typer.Option(
+        "--journal",
+        metavar="FILE",
+        help="The journal; by default one for each key in $XDG_STATE_HOME/livepeer-async.",
+    ),
+]

@@ -1,0 +1,215 @@
+"""The journal's file: opened, checked, written in transactions, its errors explained.
+
+In comes what to do with a connection; out comes its result, or a `JournalError` for the one who has
+to act. Everything here blocks, and is called in worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from livepeer_async.errors import JournalError
+
+T = TypeVar("T")
+
+# Written into the file by its first writer; a newer version of this package may count on.
+SCHEMA_VERSION = 1
+# "lpja": tells our files from any other program's databases.
+APPLICATION_ID = 0x6C706A61
+# Each transaction takes about a millisecond; who holds the file for longer isn't one of us.
+BUSY_SECONDS = 10.0
+# The permissions that nobody but the owner may have: upload URLs are secrets.
+OTHERS = 0o077
+
+_SCHEMA = """
+CREATE TABLE account (fingerprint TEXT NOT NULL);
+CREATE TABLE records (key TEXT PRIMARY KEY, state TEXT NOT NULL, record BLOB NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE orphans (asset_id TEXT PRIMARY KEY, orphan BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE doubts (id INTEGER PRIMARY KEY, doubt BLOB NOT NULL);
+CREATE TABLE owners (owner TEXT PRIMARY KEY, pid INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class JournalFile:
+    """A journal's file; opened by the first transaction.
+
+    Args:
+        path: made where there is none, readable by its owner alone.
+        account: a fingerprint of the account; a journal belongs to one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], account: str) -> None:
+        self.path = str(Path(path).absolute())
+        self._account = account
+        # Where a task was cancelled its thread goes on, and another may come.
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something in a transaction.
+
+        Raises:
+            JournalError: the file can't be opened, read or written; it is as it was.
+        """
+        with self._lock, self._translated():
+            if self._connection is None:
+                self._connection = self._open()
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A full disk has rolled back already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return result
+
+    def close(self) -> None:
+        """Close the file; the next transaction opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def error(self, what: str) -> JournalError:
+        """Make an error that names the file."""
+        return JournalError(f"the journal {self.path} {what}", path=self.path)
+
+    def _open(self) -> sqlite3.Connection:
+        # SQLite gives the files beside it the same permissions.
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        file = Path(self.path)
+        if file.stat().st_mode & OTHERS:
+            with suppress(PermissionError):
+                file.chmod(0o600)
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._check_kind(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Each commit reaches the disk: what the server has must be known after a power cut too.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            self._check_schema(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_kind(self, connection: sqlite3.Connection) -> None:
+        """Refuse what isn't ours before a byte of it is changed."""
+        kind = _value(connection, "PRAGMA application_id")
+        version = _value(connection, "PRAGMA user_version")
+        if kind != APPLICATION_ID and _value(connection, "SELECT count(*) FROM sqlite_schema"):
+            raise self.error("is another program's database; give another file")
+        if version > SCHEMA_VERSION:
+            raise self.error(
+                f"was written by a newer livepeer-async (version {version} of the file; this one "
+                f"knows {SCHEMA_VERSION}): upgrade, or give another file"
+            )
+
+    def _check_schema(self, connection: sqlite3.Connection) -> None:
+        """Make the tables of a new file; refuse the file of another account."""
+        if not _value(connection, "SELECT count(*) FROM sqlite_schema"):
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("INSERT INTO account VALUES (?)", (self._account,))
+        # Written each time: that a file may only be read shows with the first write.
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if _value(connection, "SELECT fingerprint FROM account") != self._account:
+            raise self.error(
+                "was begun with another API key or base URL, whose assets it names: use that key, "
+                "or give another file"
+            )
+
+    @contextmanager
+    def _translated(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self.error(_explain(error)) from error
+        except msgspec.DecodeError as error:
+            raise self.error(f"holds a record that can't be read: {error}") from error
+        except OSError as error:
+            raise self.error(f"can't be opened: {error.strerror}") from error
+
+
+class Life:
+    """A sign of life that ends with the process: a lock on a file of its own.
+
+    It is SQLite's own lock, on a database that stays empty: the same on every system.
+    """
+
+    def __init__(self, journal: str) -> None:
+        self.owner = uuid.uuid4().hex
+        self._path = self.path_of(journal, self.owner)
+        Path(self._path).touch(0o600, exist_ok=False)
+        self._lock = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        self._lock.execute("BEGIN EXCLUSIVE")
+
+    def end(self) -> None:
+        """Drop the lock and its file."""
+        self._lock.close()
+        Path(self._path).unlink(missing_ok=True)
+
+    @staticmethod
+    def path_of(journal: str, owner: str) -> str:
+        """Name the file whose lock shows that an owner lives."""
+        return f"{journal}-owner-{owner}"
+
+    @classmethod
+    def goes_on(cls, journal: str, owner: str) -> bool:
+        """Whether the process of an owner still runs."""
+        path = cls.path_of(journal, owner)
+        if not Path(path).exists():
+            return False
+        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as lock:
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                return True
+        return False
+
+
+def _value(connection: sqlite3.Connection, query: str) -> Any:
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def _explain(error: sqlite3.Error) -> str:
+    """Say what SQLite's error means for the one who has to act."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    for mark, sentence in _SENTENCES.items():
+        if name.startswith(mark):
+            return sentence
+    return f"can't be used: {error}"
+
+
+_SENTENCES = {
+    "SQLITE_BUSY": f"is locked by another program for more than {BUSY_SECONDS:.0f} s: end that "
+    "program and run again",
+    "SQLITE_FULL": "can't be written, the disk is full: make room and run again; nothing that it "
+    "held is lost",
+    "SQLITE_READONLY": "may only be read: make it writable, or give another file",
+    "SQLITE_CANTOPEN": "can't be opened: its folder must be there, and writable",
+    "SQLITE_NOTADB": "is no journal: the file is no SQLite database; give another file",
+    "SQLITE_CORRUPT": "is damaged: give another file, and look at `assets list --phase uploading` "
+    "for what was begun",
+    "SQLITE_IOERR": "can't be read or written: the disk or its file system failed",
+}
