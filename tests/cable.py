@@ -29,19 +29,21 @@ class Cable:
         back = asyncio.create_task(pump(there[0], writer, None))
         try:
             if await pump(reader, there[1], limit):
-                self.cut(writer, there[1])
+                cut(writer, there[1], is_rst=self.is_rst)
             await back
         finally:
             back.cancel()
             for end in (writer, there[1]):
                 end.close()
 
-    def cut(self, *writers):
-        for writer in writers:
-            if self.is_rst:
-                sock = writer.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+
+def cut(*writers, is_rst):
+    """End connections at once: by RST, which throws away what is on its way, or by FIN."""
+    for writer in writers:
+        if is_rst:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
 
 
 async def pump(reader, writer, limit):
@@ -62,7 +64,13 @@ async def pump(reader, writer, limit):
 
 @asynccontextmanager
 async def cable(port, cuts=(), *, is_rst=True):
-    carrying = Cable(port, cuts, is_rst=is_rst)
+    async with plugged(Cable(port, cuts, is_rst=is_rst)) as carrying:
+        yield carrying
+
+
+@asynccontextmanager
+async def plugged(carrying):
+    """Let a cable carry what comes to a port of its own, until the block ends."""
     server = await asyncio.start_server(carrying.carry, "127.0.0.1", 0)
     carrying.port = server.sockets[0].getsockname()[1]
     try:
