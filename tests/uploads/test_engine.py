@@ -22,7 +22,7 @@ from livepeer_async.sandbox import (
     WrongSize,
 )
 from livepeer_async.tus import ServerLimits, TusClient
-from livepeer_async.uploads import engine
+from livepeer_async.uploads import transfer
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.verify import Verified
 from studio import PART, SMALL_LIMITS, SMALL_S3, content, is_stored, studio, tus_requests
@@ -258,8 +258,8 @@ async def test_without_waiting_the_asset_has_left_uploading():
 
 
 async def test_all_bytes_taken_is_not_believed_until_the_asset_leaves_uploading(monkeypatch):
-    monkeypatch.setattr(engine, "NUDGE_AFTER", 0.3)
-    monkeypatch.setattr(engine, "LEAVE_TIMEOUT", 0.3)
+    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.3)
+    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.3)
     data = content(5 * PART)
     lie = Answer(204, headers={"Tus-Resumable": "1.0.0", "Upload-Offset": str(len(data))})
     last = Fault(On(method="PATCH", nth=2), lie)

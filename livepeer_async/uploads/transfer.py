@@ -1,0 +1,222 @@
+"""Brings the bytes of one upload over: picked up where an earlier run ended, or on a new ticket.
+
+In comes an order; out comes the watch of an asset that has left `uploading`, for the server's word
+that it has all bytes isn't believed. An upload that can be resumed is left on the server; one that
+can't be is terminated and its asset deleted.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import anyio
+
+from livepeer_async.api import calls
+from livepeer_async.api.caller import Caller
+from livepeer_async.errors import AssetTimeout, NotFound, SourceError, TusError, UploadGone
+from livepeer_async.models import Asset, NewAsset
+from livepeer_async.polling import has_left_uploading
+from livepeer_async.tus.driver import Driver, Send
+from livepeer_async.tus.limits import ServerLimits, for_stream
+from livepeer_async.tus.metadata import MetadataValue
+from livepeer_async.tus.upload import TusUpload
+from livepeer_async.uploads.blocks import Digest
+from livepeer_async.uploads.claim import Claim
+from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.uploads.source import Source, check_length
+from livepeer_async.uploads.tickets import Tickets
+from livepeer_async.uploads.upload import Upload
+from livepeer_async.waiting import Waiter, Watch
+
+# After its last 204 Studio took 10 to 45 ms to leave `uploading`: a look before that is wasted.
+FIRST_LOOK_AFTER = 0.05
+# An asset that stays much longer has lost the end of the upload; an empty PATCH makes the server
+# look again.
+NUDGE_AFTER = 10.0
+LEAVE_TIMEOUT = 60.0
+# The name travels in the asset; in Upload-Metadata, which nobody reads, this much is enough.
+LONGEST_FILENAME = 255
+
+
+class Order(NamedTuple):
+    """What is to be brought over, and as what."""
+
+    upload: Upload
+    source: Source
+    new_asset: NewAsset
+    claim: Claim
+    digest: Digest | None
+
+
+class Transfers:
+    """Brings bytes over for one client.
+
+    Args:
+        caller: sends the API's calls.
+        waiter: waits for assets.
+        tickets: the desk for uploads.
+        send: carries tus requests; never sees the API key.
+        retry: how many setbacks are borne.
+        limits_for: gives the server's limits for an upload of so many bytes.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts that an upload needs
+        self,
+        caller: Caller,
+        waiter: Waiter,
+        tickets: Tickets,
+        send: Send,
+        *,
+        retry: RetryPolicy,
+        limits_for: Callable[[int], ServerLimits],
+    ) -> None:
+        self._caller = caller
+        self._waiter = waiter
+        self._tickets = tickets
+        self._send = send
+        self._retry = retry
+        self._limits_for = limits_for
+
+    async def bring(self, order: Order) -> Watch:
+        """Bring the bytes over, where they aren't there already.
+
+        Raises:
+            LivepeerError: the one thing that ended it.
+        """
+        return await self._pick_up(order) or await self._begin(order)
+
+    def driver_of(self, order: Order) -> Driver | None:
+        """Give a driver for what there is of an upload; `None` where there is none."""
+        tus = order.upload.tus
+        return Driver(tus, order.source, self._send, retry=self._retry) if tus else None
+
+    async def _pick_up(self, order: Order) -> Watch | None:
+        """Go on where an earlier run ended; `None` where there is nothing to go on from."""
+        upload, source, claim = order.upload, order.source, order.claim
+        record = claim.earlier(source)
+        if record is None or record.asset_id is None:
+            await self._clear_away(claim)
+            return None
+        asset = await self._find(record.asset_id)
+        if asset is None:
+            await claim.forget()
+            return None
+        if has_left_uploading(asset):
+            upload.begin(asset, None)
+            upload.has_begun.set()
+            upload.saw(asset)
+            watch = Watch(record.asset_id)
+            watch.asset = asset
+            return watch
+        if record.upload_url is None:
+            await self._clear_away(claim)
+            return None
+        limits = self._limits_for(source.length)
+        tus = TusUpload(upload_url=record.upload_url, length=source.length, limits=limits)
+        return await self._carry(order, asset, tus)
+
+    async def _clear_away(self, claim: Claim) -> None:
+        """Give up what an earlier run has begun and nobody can finish."""
+        if claim.record is None:
+            return
+        if claim.record.asset_id is None:
+            await claim.abandon()
+        else:
+            await self._tickets.discard(claim.record.asset_id, claim)
+
+    async def _find(self, asset_id: str) -> Asset | None:
+        try:
+            return await self._caller.perform(calls.get_asset(self._caller.account, asset_id))
+        except NotFound:
+            return None
+
+    async def _begin(self, order: Order) -> Watch:
+        """Bring the bytes over, on a new ticket where the upload URL was lost."""
+        source = order.source
+        while True:
+            limits = self._limits_for(source.length)
+            check_length(source.name, source.length, limits.max_length)
+            ticket = await self._tickets.ask(order.new_asset, order.claim)
+            tus = TusUpload(
+                endpoint=ticket.tus_endpoint,
+                length=source.length,
+                limits=for_stream(limits) if source.is_stream else limits,
+                metadata=_metadata(source.name),
+            )
+            watch = await self._carry(order, ticket.asset, tus)
+            if watch is not None:
+                return watch
+
+    async def _carry(self, order: Order, asset: Asset, tus: TusUpload) -> Watch | None:
+        """Bring the bytes of one upload over; `None` where it was lost and another may begin."""
+        upload, source, claim = order.upload, order.source, order.claim
+        upload.begin(asset, tus)
+        driver = Driver(
+            tus,
+            source,
+            self._send,
+            retry=self._retry,
+            on_sent=upload.sent,
+            on_setback=upload.set_back,
+            on_created=claim.created,
+            digest=order.digest,
+        )
+        try:
+            upload.has_begun.set()
+            upload.saw(asset)
+            await driver.run()
+            watch = await self._leave_uploading(upload, driver)
+            await source.check()
+        except (TusError, SourceError) as error:
+            is_lost = await self._give_up(error, driver, order)
+            if not is_lost or source.is_stream or upload.attempts > self._retry.restarts:
+                raise
+            return None
+        except BaseException:
+            # Cancelled, or the caller's own code failed: what can be resumed stays.
+            if tus.upload_url is None:
+                await self._tickets.discard(asset.id, claim, driver)
+            raise
+        return watch
+
+    async def _give_up(self, error: TusError | SourceError, driver: Driver, order: Order) -> bool:
+        """Discard what can't be resumed; say whether only the upload URL was lost."""
+        asset_id = order.upload.asset.id
+        if isinstance(error, TusError):
+            error.asset_id = asset_id
+            if error.upload_url is not None and not isinstance(error, UploadGone):
+                return False
+        await self._tickets.discard(asset_id, order.claim, driver)
+        return isinstance(error, UploadGone)
+
+    async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:
+        """Believe neither 204 nor HEAD: the asset must leave `uploading`."""
+        watch = Watch(upload.asset.id)
+        await anyio.sleep(FIRST_LOOK_AFTER)
+        wait = partial(self._waiter.until, watch, has_left_uploading, on_change=upload.saw)
+        try:
+            await wait(timeout=NUDGE_AFTER)
+        except AssetTimeout:
+            # What an earlier process left may hold parts twice: that mustn't be completed.
+            if driver.has_sent:
+                await driver.nudge()
+            try:
+                await wait(timeout=LEAVE_TIMEOUT)
+            except AssetTimeout as error:
+                raise UploadGone(
+                    f"the server has taken all {upload.length} bytes, yet asset "
+                    f"{upload.asset.id} is still uploading after {LEAVE_TIMEOUT:.0f} s"
+                ) from error
+        return watch
+
+
+def _metadata(name: str) -> dict[str, MetadataValue]:
+    filename = name.encode()[:LONGEST_FILENAME].decode("utf-8", "ignore")
+    kind = mimetypes.guess_type(filename)[0]
+    metadata: dict[str, MetadataValue] = {"filename": filename}
+    if kind:
+        metadata["filetype"] = kind
+    return metadata
