@@ -61,8 +61,12 @@ LOWEST_TESTS: Final = (
     "tus/test_limits.py",
     "uploads",
 )
+# Uploads that are cancelled in each library; a process is interrupted for every twentieth.
+CANCELLATIONS: Final = "1000"
 # As many as take ten minutes on two cores.
 CHAOS_CASES: Final = "4000"
+# Kills of one command, and the files that it is given.
+RESTARTS: Final = {"LIVEPEER_ASYNC_RESTARTS_KILLS": "200", "LIVEPEER_ASYNC_RESTARTS_FILES": "40"}
 MAX_FILE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 45
 NODE_NEEDED: Final = (20, 19)  # by @tus/server 2
@@ -145,6 +149,30 @@ def chaos(session: nox.Session) -> None:
     env |= {name: os.environ[name] for name in env if name in os.environ}
     session.log(f"LIVEPEER_ASYNC_CHAOS_SEED={env['LIVEPEER_ASYNC_CHAOS_SEED']}")
     run_pytest(session, tests=paths_of(("chaos",)), env=env)
+
+
+@nox.session
+def restarts(session: nox.Session) -> None:
+    """Kill a command 200 times, each time anew where it was; not run by default.
+
+    LIVEPEER_ASYNC_RESTARTS_SEED, _KILLS and _FILES choose when, how often, and of how many files.
+    """
+    install_wheel(session, *group("test"))
+    seed = random.randrange(1_000_000_000)  # noqa: S311 - which instants, no secrets
+    env = {"LIVEPEER_ASYNC_RESTARTS_SEED": str(seed), **RESTARTS}
+    env |= {name: os.environ[name] for name in env if name in os.environ}
+    session.log(f"LIVEPEER_ASYNC_RESTARTS_SEED={env['LIVEPEER_ASYNC_RESTARTS_SEED']}")
+    run_pytest(session, tests=paths_of(("restarts",)), env=env)
+
+
+@nox.session
+def cancellation(session: nox.Session) -> None:
+    """Cancel uploads a thousand times at random points in each library; not run by default."""
+    install_wheel(session, *group("test"), *group("neighbours"))
+    # In one process, for it is that of the test that nothing may leak from; it says what it found.
+    options = ("--numprocesses=0", "--capture=no", "--timeout=1800")
+    env = {"LIVEPEER_ASYNC_CANCELLATIONS": CANCELLATIONS}
+    run_pytest(session, *options, tests=paths_of(("cancellation",)), env=env)
 
 
 @nox.session(python=PYTHONS)

@@ -21,6 +21,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import anyio
+
 from livepeer_async.api import calls
 from livepeer_async.api.assets import Assets, as_new_asset
 from livepeer_async.api.caller import Caller
@@ -93,6 +95,7 @@ class AsyncLivepeer:
         account = calls.check_account(url, key)
         self._limits_for = _limits_for(upload_limits)
         self._open_files: set[int] = set()
+        self._running: dict[anyio.CancelScope, anyio.Event] = {}
         self._transport = Transport(http_client=http_client, timeouts=_timeouts(timeout))
         self._caller = Caller(account, self._transport, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
@@ -118,7 +121,15 @@ class AsyncLivepeer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and the journal; the client can't be used afterwards."""
+        """Close the connections and the journal; the client can't be used afterwards.
+
+        Uploads that run are cancelled first, and end with `ConfigurationError`.
+        """
+        running = dict(self._running)
+        for scope in running:
+            scope.cancel()
+        for ended in running.values():
+            await ended.wait()
         await self._transport.aclose()
         if self.journal is not None:
             await self.journal.aclose()
@@ -312,10 +323,24 @@ class AsyncLivepeer:
             claim(self.journal, key, opened) as claimed,
         ):
             upload = Upload(source, opened.name, opened.length, options)
-            async with plain_task_group() as tasks:
+            async with self._closable(opened.name), plain_task_group() as tasks:
                 tasks.start_soon(self._engine.run, upload, opened, wanted, claimed)
                 await upload.has_begun.wait()
                 yield upload
+
+    @asynccontextmanager
+    async def _closable(self, name: str) -> AsyncGenerator[None, None]:
+        """Let `aclose` cancel what is within, and wait for its end."""
+        scope = anyio.CancelScope()
+        ended = self._running[scope] = anyio.Event()
+        try:
+            with scope:
+                yield
+        finally:
+            del self._running[scope]
+            ended.set()
+        if scope.cancelled_caught:
+            raise ConfigurationError(f"the client was closed while {name} was uploaded")
 
     @asynccontextmanager
     async def _reserved(self, source: SourceLike) -> AsyncGenerator[None, None]:

@@ -11,7 +11,7 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote_plus, urlsplit, urlunsplit
 
 from msgspec import Struct
 
@@ -25,6 +25,10 @@ SHOWN_OF_UPLOAD = 4
 
 _URL_QUERY = re.compile(r"(?i)(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>)\]]*")
 _USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@")
+# A password may hold a raw "/", "?" or "#", before which no port stands then.
+_ODD_USER_INFO = re.compile(
+    r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>@:]*:(?!\d{0,5}[/?#])[^\s\"'<>@]*@"
+)
 _TOKEN = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
 _BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
 # The path of an upload at Livepeer, which is all that a server asks for.
@@ -32,6 +36,18 @@ _UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload%2F)?[\w-]{4})[\w-]+
 # A JSON web token: up to five base64url parts; the first begins with '{"' in base64. What stands
 # before it may be a letter, as the D of an encoded "=".
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
+# Headers whose values are no secrets; whatever else a user sends may be one.
+_OPEN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "content-type", "if-none-match", "user-agent", "x-request-id"}
+    | {"tus-resumable", "upload-defer-length", "upload-length", "upload-metadata", "upload-offset"}
+    | {"x-http-method-override"}
+)
+# The same of the parameters of Livepeer's lists.
+_OPEN_PARAMETERS = frozenset(
+    {"count", "cursor", "details", "filters", "limit", "order", "phase", "playbackId"}
+)
+# Shorter values are words, such as "gzip" or "true".
+_SHORTEST_SECRET = 8
 
 
 class Span(Struct, frozen=True):
@@ -70,19 +86,49 @@ class Request(Struct, frozen=True, kw_only=True):
         """The URL without secrets."""
         return without_upload(self.url) if self.hides_path else without_query(self.url)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What an answer may echo and nobody may show: keys, the query's values, the upload's name.
+
+        Longest first, so that none is left in part where another is the beginning of it.
+        """
+        kept = (value for name, value in self.headers.items() if name.lower() not in _OPEN_HEADERS)
+        found = {word for value in kept for word in value.split()}
+        path, _, query = self.url.partition("#")[0].partition("?")
+        pairs = (pair.partition("=") for pair in query.split("&"))
+        values = [value or name for name, _, value in pairs if name not in _OPEN_PARAMETERS]
+        found |= {*values, *map(unquote_plus, values)}
+        if self.hides_path:
+            name = _name_of_upload(path)
+            rest = name[SHOWN_OF_UPLOAD:]
+            found.add(rest if len(rest) >= _SHORTEST_SECRET else name)
+        long = (text for text in found if len(text) >= _SHORTEST_SECRET)
+        return tuple(sorted(long, key=len, reverse=True))
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """List what rich may print: what msgspec lists has all secrets."""
+        return [("place", self.place)]
+
     def __repr__(self) -> str:
         size = self.content.size if isinstance(self.content, Span) else len(self.content)
         return f"<Request {self.place}, {size} bytes>"
 
 
 class Response(Struct, frozen=True, kw_only=True):
-    """An HTTP response, read to its end; the names in `headers` are in lower case."""
+    """An HTTP response, read to its end; the names in `headers` are in lower case.
+
+    Attributes:
+        place: of the request.
+        request_id: of the request.
+        secrets: of the request, which the body may echo.
+    """
 
     status: int
     headers: dict[str, str] = {}
     body: bytes = b""
     place: str = ""
     request_id: str | None = None
+    secrets: tuple[str, ...] = ()
 
     @property
     def is_success(self) -> bool:
@@ -94,6 +140,10 @@ class Response(Struct, frozen=True, kw_only=True):
         """Whether the status is 300 to 399."""
         return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """List what rich may print: what msgspec lists has headers and body."""
+        return [("status", self.status), ("place", self.place)]
+
     def __repr__(self) -> str:
         return f"<Response {self.status} to {self.place}, {len(self.body)} bytes>"
 
@@ -103,6 +153,8 @@ def without_query(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
+        if "@" in url and _is_odd(parts):
+            return "an unreadable URL"
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
         return "an unreadable URL"
@@ -114,9 +166,20 @@ def without_upload(url: str) -> str:
     A tus server asks for nothing but the path: who has it may write to the upload.
     """
     shown = without_query(url)
-    start = max(shown.rfind("/") + 1, shown.upper().rfind("%2F") + len("%2F"))
-    name = shown[start:]
-    return shown if len(name) <= SHOWN_OF_UPLOAD else f"{shown[: start + SHOWN_OF_UPLOAD]}…"
+    name = _name_of_upload(shown)
+    hidden = len(name) - SHOWN_OF_UPLOAD
+    return f"{shown[:-hidden]}…" if hidden > 0 else shown
+
+
+def _name_of_upload(url: str) -> str:
+    """Give what tells an upload URL from others at its server."""
+    return re.split("/|%2f", url, flags=re.IGNORECASE)[-1]
+
+
+def _is_odd(parts: SplitResult) -> bool:
+    """Whether what stands before the "@" may have been cut at a character of a password."""
+    before, at, _ = parts.netloc.rpartition("@")
+    return not parts.netloc or (not at and ":" in parts.netloc) or "\\" in before
 
 
 def redact(text: str, *secrets: str | None) -> str:
@@ -127,6 +190,7 @@ def redact(text: str, *secrets: str | None) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, REDACTED)
+    text = _ODD_USER_INFO.sub(r"\1", text)
     text = _URL_QUERY.sub(r"\1", text)
     text = _USER_INFO.sub(r"\1", text)
     text = _UPLOAD_PATH.sub(r"\1…", text)

@@ -10,6 +10,7 @@ through the module that the client's class comes from.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import struct
 import sys
@@ -17,6 +18,7 @@ import time
 import uuid
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextvars import ContextVar
 from functools import partial
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -33,7 +35,7 @@ from livepeer_async.errors import (
     NetworkError,
     TimedOut,
 )
-from livepeer_async.messages import Request, Response, redact
+from livepeer_async.messages import REDACTED, Request, Response, redact, without_upload
 from livepeer_async.version import __version__
 
 USER_AGENT = f"livepeer-async/{__version__}"
@@ -49,18 +51,23 @@ LARGEST_PORT = 65_535
 _AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 # What zlib takes as the size of its window where the data is gzip's.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
-# Of httpx and of its fork, where each part has a logger of its own.
-_LOGGERS = tuple(
-    f"http{part}{fork}{room}"
-    for fork in ("", "2")
-    for part, room in (
-        ("x", ""),
-        ("core", ".connection"),
-        ("core", ".http11"),
-        ("core", ".http2"),
-        ("core", ".proxy"),
-    )
+# Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
+# HTTP/2, which a client that is handed in may speak.
+_LOGGERS = (
+    *("httpx", "httpx2", "hpack.hpack", "hpack.table"),
+    *(
+        f"httpcore{fork}.{room}"
+        for fork in ("", "2")
+        for room in ("connection", "http11", "http2", "proxy")
+    ),
 )
+# Where an upload is, and what a server wants to know its clients by, as the loggers write headers.
+_PRIVATE_HEADER = re.compile(
+    r"(?i)(b'(?:(?P<place>(?:content-)?location)|set-cookie)'(?:, |=)b(['\"]))"
+    r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
+)
+# Whose secrets an answer may echo into what is logged of it.
+_SENDING: ContextVar[Request | None] = ContextVar("_SENDING", default=None)
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -139,11 +146,11 @@ class Transport:
             DecodeError: the answer is too large.
             SourceError: the blocks could not be read.
         """
-        if self._client.is_closed:
-            raise ConfigurationError("the client is closed; send within its `async with` block")
+        self._check_open()
         request_id = request.headers.get("X-Request-ID") or uuid.uuid4().hex
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
         limits |= {"read": self._timeouts.stall, "write": self._timeouts.stall}
+        is_legal = True
         # The outer limit is for an answer whose head never ends; all else has limits of its own.
         with anyio.CancelScope() as scope:
             wait_for_answer = partial(_wait_for_answer, scope, limits, self._timeouts.answer)
@@ -157,16 +164,25 @@ class Transport:
                 return await self._exchange(built, request, request_id, largest)
             except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
                 raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
-            except (self._module.LocalProtocolError, UnicodeError) as error:
-                message = f"{request.place} can't be sent: {redact(str(error))}"
-                raise ConfigurationError(message, request_id=request_id) from error
+            except (self._module.LocalProtocolError, UnicodeError):
+                # Raised below, without its cause, which quotes the header's value.
+                is_legal = False
             except self._module.RequestError as error:
                 raise self._translate(error, request, request_id) from error
             except RuntimeError as error:
                 if not self._client.is_closed:
                     raise
                 raise ConfigurationError(f"the client was closed under {request.place}") from error
+        if not is_legal:
+            raise ConfigurationError(
+                f"{request.place} can't be sent: a header holds a line break, or what isn't ASCII",
+                request_id=request_id,
+            )
         raise TimedOut(f"the answer doesn't end ({request.place})", request_id=request_id)
+
+    def _check_open(self) -> None:
+        if self._client.is_closed:
+            raise ConfigurationError("the client is closed; send within its `async with` block")
 
     def _build(
         self,
@@ -205,6 +221,7 @@ class Transport:
         self, built: Any, request: Request, request_id: str, largest: int
     ) -> Response:
         body = b""
+        sending = _SENDING.set(request)
         try:
             answer = await self._client.send(built, stream=True, auth=None, follow_redirects=False)
             try:
@@ -214,12 +231,15 @@ class Transport:
         except self._module.HTTPStatusError as error:
             # Raised by a hook of the client that was handed in; the answer is one all the same.
             answer = error.response
+        finally:
+            _SENDING.reset(sending)
         return Response(
             status=answer.status_code,
             headers={name.lower(): value for name, value in answer.headers.items()},
             body=body,
             place=request.place,
             request_id=request_id,
+            secrets=request.secrets,
         )
 
     async def _read(self, answer: Any, largest: int, request: Request) -> bytes:
@@ -345,11 +365,17 @@ class _RedactingFilter(logging.Filter):
     """httpx logs whole URLs, `?token=` included, at INFO (encode/httpx#2760)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
+        request = _SENDING.get()
+        text = _PRIVATE_HEADER.sub(_hide_header, record.getMessage())
+        record.msg, record.args = redact(text, *(request.secrets if request else ())), ()
         return True
 
 
 _REDACTING = _RedactingFilter()
+
+
+def _hide_header(header: re.Match[str]) -> str:
+    return header[1] + (without_upload(header["value"]) if header["place"] else REDACTED)
 
 
 def _keep_secrets_out_of_logs() -> None:

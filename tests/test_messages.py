@@ -226,6 +226,8 @@ FACTS = {
     errors.AssetError: {"asset_id": "a1"},
     errors.AssetFailed: {"asset_id": "a1", "error_message": "no", "is_retryable": True},
     errors.IntegrityError: {"asset_id": "a1", "wanted": 1, "found": 2},
+    errors.JournalError: {"path": "/a"},
+    errors.UploadInUse: {"path": "/a", "key": "talk"},
     errors.LivepeerError: {"request_id": "r1"},
 }
 

@@ -60,22 +60,25 @@ def decode_body(response: Response, kind: type[T], api_key: str | None = None) -
     try:
         decoded: T = _decoder(cast("Hashable", kind)).decode(response.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        found = _PATH.search(str(error))
-        path = found[1] if found else "$"
-        content_type = response.headers.get("content-type", "no content type")
-        raise DecodeError(
-            f"{response.place} answered {response.status} with a body that can't be used at "
-            f"{path}: {redact(str(error), api_key)}; {content_type}, it begins with "
-            f"{excerpt(response.body, api_key)!r}",
-            path=path,
-            request_id=response.request_id,
-        ) from error
-    return decoded
+        # As text alone: as the cause it would carry a piece of the body, with a token in it.
+        said = str(error)
+    else:
+        return decoded
+    found = _PATH.search(said)
+    path = found[1] if found else "$"
+    content_type = response.headers.get("content-type", "no content type")
+    raise DecodeError(
+        f"{response.place} answered {response.status} with a body that can't be used at "
+        f"{path}: {redact(said, api_key)}; {content_type}, it begins with "
+        f"{excerpt(response.body, api_key)!r}",
+        path=path,
+        request_id=response.request_id,
+    )
 
 
 def error_from(response: Response, api_key: str | None = None) -> ApiError:
     """Make the error that an answer stands for."""
-    sentences, violations = _read_errors(response)
+    sentences, violations = _read_errors(response, api_key)
     kind = _BY_STATUS.get(response.status, ApiError)
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = ServerError
@@ -84,7 +87,7 @@ def error_from(response: Response, api_key: str | None = None) -> ApiError:
         sentences = ("redirects are not followed; is the base URL right?",)
     return kind(
         status=response.status,
-        errors=tuple(_without_key(sentence, api_key) for sentence in sentences),
+        errors=sentences,
         violations=violations,
         method=method,
         url=url,
@@ -93,18 +96,22 @@ def error_from(response: Response, api_key: str | None = None) -> ApiError:
     )
 
 
-def _read_errors(response: Response) -> tuple[tuple[str, ...], tuple[Violation, ...]]:
+def _read_errors(
+    response: Response, api_key: str | None
+) -> tuple[tuple[str, ...], tuple[Violation, ...]]:
+    """Read the server's sentences, and what it says of the schema, without the key."""
     try:
         body = _decoder(ErrorBody).decode(response.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         body = ErrorBody()
     if not body.errors:
-        text = excerpt(response.body)
-        return ((text,) if text else ()), ()
-    body = ErrorBody(errors=body.errors[:MOST_ERRORS])
+        text = excerpt(response.body, api_key, *response.secrets)
+        return ((_without_key(text, api_key),) if text else ()), ()
+    entries = tuple(_without_key(entry, api_key) for entry in body.errors[:MOST_ERRORS])
+    body = ErrorBody(errors=entries)
     violations = body.violations
-    plain = tuple(entry for entry in body.errors if not entry.startswith("{"))
-    return plain + tuple(map(_sentence, violations)) or body.errors, violations
+    plain = tuple(entry for entry in entries if not entry.startswith("{"))
+    return plain + tuple(map(_sentence, violations)) or entries, violations
 
 
 def _sentence(violation: Violation) -> str:

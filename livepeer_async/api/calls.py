@@ -63,6 +63,10 @@ class Account(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"<Account at {without_query(self.base_url)}>"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """List what rich may print: the key isn't among it."""
+        return [("base_url", without_query(self.base_url))]
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):

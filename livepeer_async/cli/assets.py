@@ -16,6 +16,7 @@ from livepeer_async.cli.session import open_client
 from livepeer_async.cli.table import print_facts, print_rows
 from livepeer_async.cli.text import count, shorten, show_percent, show_size, show_time
 from livepeer_async.errors import LivepeerError
+from livepeer_async.messages import redact
 from livepeer_async.models import Asset
 
 # Newest first: what somebody has just uploaded.
@@ -111,7 +112,7 @@ def _show(asset: Asset, *, is_json: bool) -> None:
     if asset.playback_url:
         facts.append(("playback URL", asset.playback_url))
     if asset.status and asset.status.error_message:
-        facts.append(("error", asset.status.error_message))
+        facts.append(("error", redact(asset.status.error_message)))
     print_facts(output(), asset.name or "(no name)", facts)
 
 

@@ -75,10 +75,14 @@ async def _with_own_journal(
     """
     forgetful = make()
     path = journal_path(forgetful.account_fingerprint)
+    had_one = path.exists()
     try:
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         return await stack.enter_async_context(make(journal=path))
     except (JournalError, OSError) as error:
+        if had_one:
+            # It knows what was uploaded, which would be uploaded a second time without it.
+            raise
         say(f"nothing will be remembered of this run: {error}; --journal FILE takes another file")
         return await stack.enter_async_context(forgetful)
 

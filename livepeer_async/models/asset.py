@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from livepeer_async.messages import redact
+
 from .creator import CreatorId
 from .encryption import Encryption
 from .policy import PlaybackPolicy
@@ -34,6 +36,14 @@ class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     updated_at: int | None = None
     progress: float | None = None
     error_message: str | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields, the message without what it may quote: a signed URL, for instance."""
+        return shown_fields(self, error_message=redact)
+
+    def __repr__(self) -> str:
+        """Show the Struct, the message without secrets."""
+        return format_repr(self)
 
 
 class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

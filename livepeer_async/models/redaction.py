@@ -35,9 +35,9 @@ def hide_all(_secret: str) -> str:
     return MASK
 
 
-def hide_values(headers: Mapping[str, str]) -> dict[str, str]:
-    """Keep the names of headers and mask their values."""
-    return dict.fromkeys(headers, MASK)
+def hide_values(named: Mapping[str, object]) -> dict[str, str]:
+    """Keep the names, of headers for instance, and mask their values."""
+    return dict.fromkeys(named, MASK)
 
 
 def shown_fields(struct: Struct, **masks: Callable[[Any], object]) -> list[tuple[str, Any]]:

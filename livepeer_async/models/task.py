@@ -1,7 +1,12 @@
 """A task, as the server describes it: the work behind an asset."""
 
+from typing import Any
+
 from msgspec import Struct
 
+from livepeer_async.messages import redact
+
+from .redaction import format_repr, shown_fields
 from .task_output import TaskOutput
 from .task_params import TaskParams
 
@@ -28,6 +33,14 @@ class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     error_message: str | None = None
     retries: int | None = None
     step: str | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields, the message without what it may quote: a signed URL, for instance."""
+        return shown_fields(self, error_message=redact)
+
+    def __repr__(self) -> str:
+        """Show the Struct, the message without secrets."""
+        return format_repr(self)
 
 
 class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -89,11 +89,19 @@ class Connection(H11Protocol):
         if how == "rst":
             self.reset()
         else:
-            self.flow.resume_reading()
-            self.transport.write_eof()
-            self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self._close_in_order()
         self.cycle.disconnected = True
         self.cycle.message_event.set()
+
+    def _close_in_order(self) -> None:
+        self.flow.resume_reading()
+        try:
+            self.transport.write_eof()
+        except OSError:
+            # The client has reset the connection, and nobody has read as far as that.
+            self.transport.abort()
+        else:
+            self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def reset(self) -> None:
         """Close with a RST: a linger time of 0 throws away what is not sent."""

@@ -58,9 +58,25 @@ class LoseAnswer(Struct, frozen=True):
 
 
 class CutAnswer(Struct, frozen=True):
-    """Act, answer the first bytes (status line and headers count), then close."""
+    """Act, answer the first bytes (status line and headers count), then break the connection.
+
+    Attributes:
+        seconds: How long the rest is awaited in vain before the connection breaks.
+    """
 
     after_bytes: int = 20
+    how: Cut = "fin"
+    seconds: float = 0.0
+
+
+class HangUp(Struct, frozen=True):
+    """Answer as ever, keep-alive promised, and break the connection so long after the answer.
+
+    Without a pause the next request finds it closed; after one it may be closed under the request.
+    """
+
+    seconds: float = 0.0
+    how: Cut = "fin"
 
 
 class Garbage(Struct, frozen=True):
@@ -70,12 +86,17 @@ class Garbage(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """Answer something else, `before` anything was read or `after` the server acted in full."""
+    """Answer something else.
+
+    Attributes:
+        when: `before` anything was read, once the body was `read` and dropped, or `after` the
+            server acted in full.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = {}
-    when: Literal["before", "after"] = "before"
+    when: Literal["before", "read", "after"] = "before"
 
 
 class Redirect(Struct, frozen=True):
@@ -105,6 +126,12 @@ class ChangeHeaders(Struct, frozen=True):
     remove: tuple[str, ...] = ()
 
 
+class ShiftOffset(Struct, frozen=True):
+    """Change the Upload-Offset of the true answer by so many bytes, down to 0 at the least."""
+
+    by: int
+
+
 class ChangeBody(Struct, frozen=True):
     """Replace the body of the true answer, and its type where one is given."""
 
@@ -129,12 +156,14 @@ RequestAction = (
     CutConnection
     | LoseAnswer
     | CutAnswer
+    | HangUp
     | Garbage
     | Answer
     | Redirect
     | Stall
     | Slow
     | ChangeHeaders
+    | ShiftOffset
     | ChangeBody
 )
 SourceAction = FailProcessing | WrongSize

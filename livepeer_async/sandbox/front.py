@@ -6,11 +6,9 @@ from livepeer_async.sandbox.connection import CONNECTION, App, Connection, Recei
 from livepeer_async.sandbox.exchange import EXCHANGE, Exchange
 from livepeer_async.sandbox.faults import RequestAction
 from livepeer_async.sandbox.interference import Passage, interfere
+from livepeer_async.sandbox.rules import find_broken_rules
 from livepeer_async.sandbox.studio import Studio
 from livepeer_async.sandbox.watch import SeenRequest, hide_token, read_target, show_headers
-
-# What the upload token or the path alone opens; an API key has no business there.
-UPLOAD_PATHS = ("/api/asset/upload/tus", "/api/asset/upload/direct")
 
 
 class Front:
@@ -49,8 +47,8 @@ class Front:
             connection=connection.number,
         )
         self._studio.watch.note(seen)
-        if seen.is_authorized and path.startswith(UPLOAD_PATHS):
-            self._studio.watch.accuse("an Authorization header on an upload URL", seen)
+        for rule in find_broken_rules(seen):
+            self._studio.watch.accuse(rule, seen)
         return seen
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:

@@ -22,9 +22,11 @@ from livepeer_async.sandbox.faults import (
     CutAnswer,
     CutConnection,
     Garbage,
+    HangUp,
     LoseAnswer,
     Redirect,
     RequestAction,
+    ShiftOffset,
     Slow,
     Stall,
 )
@@ -61,6 +63,10 @@ async def interfere(action: RequestAction, exchange: Exchange, passage: Passage)
         case LoseAnswer():
             exchange.doom_answer()
             await passage.pass_on(send=partial(_cut_instead, connection, action.how))
+        case HangUp():
+            await passage.pass_on()
+            await anyio.sleep(action.seconds)
+            connection.cut(action.how)
         case Stall():
             stall = _Stall(passage, action)
             await passage.pass_on(receive=stall.receive, send=stall.send)
@@ -74,7 +80,7 @@ async def interfere(action: RequestAction, exchange: Exchange, passage: Passage)
 
 
 async def _change_answer(
-    action: CutAnswer | Garbage | Answer | Redirect | ChangeHeaders | ChangeBody,
+    action: CutAnswer | Garbage | Answer | Redirect | ChangeHeaders | ShiftOffset | ChangeBody,
     exchange: Exchange,
     passage: Passage,
 ) -> None:
@@ -83,7 +89,8 @@ async def _change_answer(
             exchange.doom_answer()
             answer = await _collect(passage)
             exchange.connection.write_raw(answer.serialise()[: action.after_bytes])
-            exchange.connection.cut("fin")
+            await anyio.sleep(action.seconds)
+            exchange.connection.cut(action.how)
         case Garbage():
             exchange.connection.write_raw(action.raw)
             exchange.connection.cut("fin")
@@ -91,16 +98,22 @@ async def _change_answer(
             location = {"Location": action.location}
             await _Answer(action.status, _pack(location), b"").leave(passage.send)
         case Answer():
-            if action.when == "after":
-                exchange.doom_answer()
-                await _collect(passage)
-            answer = _Answer(action.status, _pack(action.headers), action.body)
-            await answer.leave(passage.send)
-        case ChangeHeaders():
+            await _answer_instead(action, exchange, passage)
+        case ChangeHeaders() | ShiftOffset():
             await passage.pass_on(send=partial(_send_changed, passage.send, action))
         case ChangeBody():
             answer = await _collect(passage)
             await answer.replace_body(action).leave(passage.send)
+
+
+async def _answer_instead(action: Answer, exchange: Exchange, passage: Passage) -> None:
+    if action.when == "read":
+        while (await passage.receive()).get("more_body", False):
+            pass
+    if action.when == "after":
+        exchange.doom_answer()
+        await _collect(passage)
+    await _Answer(action.status, _pack(action.headers), action.body).leave(passage.send)
 
 
 class _Answer:
@@ -149,12 +162,20 @@ async def _collect(passage: Passage) -> _Answer:
     return answer
 
 
-async def _send_changed(send: Send, action: ChangeHeaders, message: Scope) -> None:
+async def _send_changed(send: Send, action: ChangeHeaders | ShiftOffset, message: Scope) -> None:
     if message["type"] == "http.response.start":
-        gone = [*action.remove, *action.put]
-        kept = _without(message.get("headers", []), gone)
-        message = {**message, "headers": [*kept, *_pack(action.put)]}
+        headers = list(message.get("headers", []))
+        change = _replace_offset(headers, action) if isinstance(action, ShiftOffset) else action
+        kept = _without(headers, [*change.remove, *change.put])
+        message = {**message, "headers": [*kept, *_pack(change.put)]}
     await send(message)
+
+
+def _replace_offset(headers: list[tuple[bytes, bytes]], action: ShiftOffset) -> ChangeHeaders:
+    offset = next((int(value) for name, value in headers if name.lower() == b"upload-offset"), None)
+    return ChangeHeaders(
+        {} if offset is None else {"upload-offset": str(max(0, offset + action.by))}
+    )
 
 
 async def _cut_instead(connection: Connection, how: Cut, message: Scope) -> None:

@@ -65,9 +65,6 @@ class TusEndpoint:
             return _answer_text(error.status, error.text)
 
     def _check(self, request: Request) -> str:
-        seen = exchange_of(request).seen
-        if "tus-resumable" not in request.headers:
-            self._studio.watch.accuse("Tus-Resumable is missing", seen)
         method = request.headers.get("x-http-method-override", request.method).upper()
         check_headers(request.headers, method)
         return method
@@ -83,6 +80,8 @@ class TusEndpoint:
         length = read_length(request.headers)
         storage = self._studio.storage
         upload_id = storage.name_upload(asset.playback_id)
+        if storage.find(upload_id) is not None:
+            self._studio.watch.accuse("a second creation on one ticket", exchange_of(request).seen)
         upload = storage.create(
             upload_id, length=length, metadata=request.headers.get("upload-metadata")
         )

@@ -24,6 +24,7 @@ from livepeer_async.messages import (
     header_value,
     retry_after,
     without_query,
+    without_upload,
 )
 from livepeer_async.tus.events import (
     ChunkAccepted,
@@ -231,7 +232,7 @@ def resolve_location(
         raise ProtocolError(
             f"Location is missing; wanted the upload URL (POST {without_query(endpoint)})"
         )
-    unusable = f"Location is {header_value(location)}; wanted a URL"
+    unusable = f"Location is {header_value(without_upload(location))}; wanted a URL"
     if not location.isprintable() or len(location) > _LONGEST_URL:
         raise ProtocolError(unusable)
     try:
@@ -241,7 +242,7 @@ def resolve_location(
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:
         raise ProtocolError(unusable) from None
-    where = f"(Location {header_value(without_query(url))})"
+    where = f"(Location {header_value(without_upload(url))})"
     if there.scheme not in _DEFAULT_PORTS or not there.hostname:
         raise ProtocolError(f"the upload URL is neither http nor https {where}")
     if here.scheme == "https" and there.scheme == "http":
@@ -297,7 +298,7 @@ def _refused(response: Response) -> Refused:
 
 
 def _said(response: Response) -> str:
-    text = excerpt(response.body) or "no explanation"
+    text = excerpt(response.body, *response.secrets) or "no explanation"
     if response.is_redirect:
         text = "redirects are not followed; the upload may only go where the ticket says"
     return f"{response.status} from {response.place}: {text}"

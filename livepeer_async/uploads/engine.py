@@ -87,7 +87,7 @@ class Engine:
     async def _deliver(self, order: Order) -> tuple[Verified | None, str | None]:
         """Bring the bytes over and compare; replace a wrong asset once, where that is wanted."""
         upload, claim = order.upload, order.claim
-        can_repeat = upload.options.on_mismatch == "reupload" and not order.source.is_stream
+        can_repeat = upload.options.on_mismatch == "reupload"
         while True:
             watch = await self._transfers.bring(order)
             await claim.arrived()
@@ -95,7 +95,7 @@ class Engine:
             try:
                 verified = await self._finish(order, watch, sha256)
             except IntegrityError as error:
-                if not can_repeat:
+                if not can_repeat or not order.source.can_begin_anew:
                     raise
                 can_repeat = False
                 await self._tickets.discard(error.asset_id, claim)

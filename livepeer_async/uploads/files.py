@@ -151,9 +151,8 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
 
 async def close_file(file: Any) -> None:
     """Close a file of aiofiles."""
-    # Shielded: closing takes a thread, and a cancelled caller would leave the file open.
-    with anyio.CancelScope(shield=True):
-        await file.close()
+    # Closing takes a thread, which may not have begun when its caller is cancelled.
+    await finish(file.close, once_cancelled=OPEN_TIMEOUT)
 
 
 async def open_file(file: Any) -> FileSource | None:

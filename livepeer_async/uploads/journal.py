@@ -201,7 +201,10 @@ class Journal:
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Take away what processes that were killed have left."""
-        for (owner,) in connection.execute("SELECT owner FROM owners").fetchall():
+        known = {owner for (owner,) in connection.execute("SELECT owner FROM owners")}
+        # A process that was killed while it made its file is in no row. None is made meanwhile,
+        # because that happens within a transaction as well.
+        for owner in known | Life.found_beside(self.path):
             if not Life.goes_on(self.path, owner):
                 _bury(connection, owner)
                 Path(Life.path_of(self.path, owner)).unlink(missing_ok=True)

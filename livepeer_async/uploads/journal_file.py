@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
+import time
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
@@ -92,15 +94,23 @@ class JournalFile:
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         file = Path(self.path)
-        if file.stat().st_mode & OTHERS:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & OTHERS:
             with suppress(PermissionError):
-                file.chmod(0o600)
+                file.chmod(mode & ~OTHERS)
+        # SQLite would make files beside it that may only be read as well, and leave them. It isn't
+        # opened to find out: closing it again drops SQLite's own locks on it in this process.
+        if not os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise self.error(_SENTENCES["SQLITE_READONLY"])
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            # One snapshot: another process may be making the tables of a new file.
+            connection.execute("BEGIN")
             self._check_kind(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("COMMIT")
+            _write_ahead(connection)
             # Each commit reaches the disk: what the server has must be known after a power cut too.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
@@ -130,7 +140,7 @@ class JournalFile:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("INSERT INTO account VALUES (?)", (self._account,))
-        # Written each time: that a file may only be read shows with the first write.
+        # Written each time: that a disk may only be read shows with the first write.
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         if _value(connection, "SELECT fingerprint FROM account") != self._account:
             raise self.error(
@@ -173,6 +183,15 @@ class Life:
         """Name the file whose lock shows that an owner lives."""
         return f"{journal}-owner-{owner}"
 
+    @staticmethod
+    def found_beside(journal: str) -> set[str]:
+        """List the owners that have a file beside a journal."""
+        mark = f"{Path(journal).name}-owner-"
+        names = [path.name for path in Path(journal).parent.iterdir()]
+        return {
+            name.removeprefix(mark).partition("-")[0] for name in names if name.startswith(mark)
+        }
+
     @classmethod
     def goes_on(cls, journal: str, owner: str) -> bool:
         """Whether the process of an owner still runs."""
@@ -185,6 +204,20 @@ class Life:
             except sqlite3.OperationalError:
                 return True
         return False
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL; SQLite doesn't wait for its turn here, as it does elsewhere."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(0.01)
 
 
 def _value(connection: sqlite3.Connection, query: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiofiles.tempfile
@@ -124,7 +125,8 @@ async def _spool(
         check_length(name, length, max_length)
         stream.release(length)
         try:
-            await spool.write(block)
+            # Closed while a thread writes, it would leave the file open that the thread moves to.
+            await finish(partial(spool.write, block), once_cancelled=OPEN_TIMEOUT)
         except OSError as error:
             raise SourceNotReadable(
                 f"{name} can't be kept in a temporary file: {error.strerror}", source=name

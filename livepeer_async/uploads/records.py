@@ -72,6 +72,10 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __repr__(self) -> str:
         return f"<Record {self.key!r}, {self.state}, asset {self.asset_id}>"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """List what rich may print: the upload URL is a bearer secret."""
+        return [("key", self.key), ("state", self.state), ("asset_id", self.asset_id)]
+
 
 class Orphan(Struct, frozen=True, kw_only=True):
     """An asset of ours that is of no use and isn't known to be deleted.

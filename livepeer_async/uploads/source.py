@@ -57,6 +57,11 @@ class Source:
         self.name = name
         self.length = length
 
+    @property
+    def can_begin_anew(self) -> bool:
+        """Whether the first byte can be read again."""
+        return True
+
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Read bytes from `position` on into the buffer; 0 means that the source ended.
 
@@ -125,6 +130,11 @@ class StreamSource(Source):
         self._kept = bytearray()
         self._kept_from = 0
         self._is_broken = False
+
+    @property
+    def can_begin_anew(self) -> bool:
+        """Whether nothing was released yet."""
+        return self._kept_from == 0
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Give kept bytes, or pull the next piece.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
+from http import HTTPStatus
 
 import anyio
 
@@ -17,6 +18,7 @@ from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import (
     AmbiguousRequest,
+    ApiError,
     DecodeError,
     JournalError,
     LivepeerError,
@@ -64,7 +66,10 @@ class Tickets:
             await claim.requested(new_asset.name)
             try:
                 return await self._ask_once(new_asset, claim)
-            except (AmbiguousRequest, ServerError) as error:
+            except (AmbiguousRequest, ApiError) as error:
+                if not _may_have_made(error):
+                    await self._forget(claim)
+                    raise
                 lost += 1
                 await self._reconcile(new_asset, claim, since, error)
                 if lost > self._restarts:
@@ -74,9 +79,8 @@ class Tickets:
                 await claim.abandon()
                 raise
             except LivepeerError:
-                # The server refused, or saw nothing of the request.
-                with suppress(JournalError):
-                    await claim.forget()
+                # The server saw nothing of the request.
+                await self._forget(claim)
                 raise
 
     async def discard(
@@ -124,6 +128,10 @@ class Tickets:
         await self._caller.perform(calls.delete_asset(self._caller.account, asset_id))
         await claim.deleted(asset_id)
 
+    async def _forget(self, claim: Claim) -> None:
+        with suppress(JournalError):
+            await claim.forget()
+
     async def _ask_once(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
         """Ask for an upload; cancelled, wait a moment for the answer and give the asset back."""
         tickets: list[UploadTicket] = []
@@ -149,7 +157,11 @@ class Tickets:
     ) -> None:
         """Look what a request whose answer was lost has made; nobody has the ticket for it."""
         await claim.abandon()
-        found = await find_made(self._caller, new_asset.name, since=since, until=time.time())
+        try:
+            found = await find_made(self._caller, new_asset.name, since=since, until=time.time())
+        except LivepeerError as unknown:
+            # What was lost is the thing to say; that it can't be looked for stands behind it.
+            raise error from unknown
         asset_ids = tuple(asset.id for asset in found)
         if isinstance(error, AmbiguousRequest):
             error.asset_ids += asset_ids
@@ -158,3 +170,10 @@ class Tickets:
             error,
             ", ".join(asset_ids) or "nothing: no such asset was found",
         )
+
+
+def _may_have_made(error: AmbiguousRequest | ApiError) -> bool:
+    """Whether an asset may have been made although no ticket came."""
+    if isinstance(error, ApiError):
+        return isinstance(error, ServerError) or error.status == HTTPStatus.REQUEST_TIMEOUT
+    return True

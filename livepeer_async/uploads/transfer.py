@@ -172,7 +172,8 @@ class Transfers:
             await source.check()
         except (TusError, SourceError) as error:
             is_lost = await self._give_up(error, driver, order)
-            if not is_lost or source.is_stream or upload.attempts > self._retry.restarts:
+            has_more = source.can_begin_anew and upload.attempts <= self._retry.restarts
+            if not is_lost or not has_more:
                 raise
             return None
         except BaseException:

@@ -17,9 +17,11 @@ from livepeer_async.sandbox import (
     FailProcessing,
     Fault,
     Garbage,
+    HangUp,
     LoseAnswer,
     On,
     Redirect,
+    ShiftOffset,
     Slow,
     Stall,
 )
@@ -119,6 +121,55 @@ async def test_an_answer_breaks_off(after_bytes):
         await connection.close()
 
 
+@ENDS
+async def test_an_answer_breaks_off_after_it_was_awaited_in_vain(how):
+    fault = Fault(PATCH, CutAnswer(12, how, seconds=0.15))
+    async with open_sandbox(faults=[fault]) as caller:
+        _, location = await caller.begin(len(BODY))
+        connection = await RawConnection.to(location)
+        began = time.monotonic()
+        await connection.send_patch(location, 0, len(BODY), BODY)
+        assert await connection.read_end() == (b"HTTP/1.1 204", how)
+        assert 0.15 <= time.monotonic() - began < 2
+        await connection.close()
+
+
+async def test_a_connection_that_its_client_has_reset_unseen_can_still_be_cut():
+    """The body lies unread, so that the server is not told of the RST before it cuts."""
+    async with open_sandbox(faults=[Fault(PATCH, CutAnswer(0, "fin", seconds=0.15))]) as caller:
+        _, location = await caller.begin(len(BODY))
+        connection = await RawConnection.to(location)
+        await connection.send_patch(location, 7, len(BODY), BODY)
+        await asyncio.sleep(0.05)
+        await connection.reset()
+        await asyncio.sleep(0.2)
+        assert caller.sandbox.requests[-1].is_over
+
+
+@ENDS
+async def test_a_connection_that_was_promised_to_stay_is_closed(how):
+    async with open_sandbox(faults=[Fault(PATCH, HangUp(how=how))]) as caller:
+        _, location = await caller.begin(5)
+        connection = await RawConnection.to(location)
+        await connection.send_patch(location, 0, 5, b"hello")
+        found, end = await connection.read_end()
+        assert b"connection: keep-alive" in found
+        assert end == how
+        await connection.close()
+        assert caller.sandbox.requests[-1].status == 204
+
+
+async def test_a_request_on_a_connection_that_is_closed_under_it_is_lost():
+    async with open_sandbox(faults=[Fault(On(method="HEAD"), HangUp(0.1))]) as caller:
+        _, location = await caller.begin(len(BODY))
+        connection = await RawConnection.to(location)
+        await connection.send_head("HEAD", location, TUS.items())
+        await connection.read_head()
+        await connection.send_patch(location, 0, len(BODY), BODY[:1000])
+        assert await connection.read_end() == (b"", "fin")
+        await connection.close()
+
+
 async def test_garbage_instead_of_http():
     async with open_sandbox(faults=[Fault(PATCH, Garbage(b"\x00\x01nonsense"))]) as caller:
         _, location = await caller.begin(5)
@@ -128,8 +179,10 @@ async def test_garbage_instead_of_http():
         assert await caller.offset(location) == 0
 
 
-@pytest.mark.parametrize(("when", "offset"), [("before", 0), ("after", 5)])
-async def test_another_answer_before_or_after_the_server_acted(when, offset):
+@pytest.mark.parametrize(
+    ("when", "offset", "received"), [("before", 0, 0), ("read", 0, 5), ("after", 5, 5)]
+)
+async def test_another_answer_before_or_after_the_server_acted(when, offset, received):
     answer = Answer(503, body=b"busy", headers={"Retry-After": "7"}, when=when)
     async with open_sandbox(faults=[Fault(PATCH, answer)]) as caller:
         _, location = await caller.begin(10)
@@ -137,7 +190,8 @@ async def test_another_answer_before_or_after_the_server_acted(when, offset):
         assert (found.status_code, found.text) == (503, "busy")
         assert found.headers["retry-after"] == "7"
         assert "x-powered-by" not in found.headers
-        assert caller.sandbox.requests[-1].status == 503
+        seen = caller.sandbox.requests[-1]
+        assert (seen.status, seen.received) == (503, received)
         caller.sandbox.faults.clear()
         assert await caller.offset(location) == offset
 
@@ -226,6 +280,16 @@ async def test_an_offset_is_made_senseless(value):
         _, location = await caller.begin(5)
         answer = await caller.patch(location, 0, b"hello")
         assert (answer.status_code, answer.headers["upload-offset"]) == (204, value)
+
+
+@pytest.mark.parametrize(("by", "found"), [(3, "8"), (-2, "3"), (-9, "0")])
+async def test_an_offset_is_shifted(by, found):
+    async with open_sandbox(faults=[Fault(On(), ShiftOffset(by))]) as caller:
+        _, location = await caller.begin(10)
+        assert (await caller.patch(location, 0, b"hello")).headers["upload-offset"] == found
+        assert (await caller.head(location)).headers["upload-offset"] == found
+        caller.sandbox.faults.clear()
+        assert (await caller.head(location)).headers["upload-offset"] == "5"
 
 
 async def test_a_body_is_replaced():

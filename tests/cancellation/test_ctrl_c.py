@@ -1,0 +1,111 @@
+"""Ctrl-C in a real process: it ends soon, without a traceback, and leaves what can be resumed."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cancellation.cases import COUNT
+from cancellation.census import settled
+from livepeer_async.sandbox import Fault, On, Slow, Stall
+from livepeer_async.tus import TusClient
+from studio import PART, QUICK, SMALL_LIMITS, SMALL_S3, content, is_stored, studio
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT"),
+]
+PROGRAM = Path(__file__).with_name("uploader.py")
+MOST_SECONDS = 2.0
+# With the end of the interpreter, which takes its time on a machine that is busy.
+MOST_SECONDS_TO_EXIT = 5.0
+VIDEO = content(5 * PART + 1000)
+# A process takes a second to start: one for twenty of the other cases.
+PROCESSES = max(1, COUNT // 20)
+# Such an upload takes about 2 s, so that each is interrupted.
+BYTES_PER_SECOND = 200_000
+LATEST = 1.5
+
+
+async def interrupt_after(seconds, path, sandbox):
+    """Start the program and interrupt it; give what it told and its seconds until the end."""
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(PROGRAM.parents[1]), os.environ.get("PYTHONPATH", "")])
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        PROGRAM,
+        path,
+        sandbox.api_key,
+        sandbox.base_url,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=env,
+    )
+    try:
+        with anyio.fail_after(30):
+            assert await process.stdout.readline() == b"begin\n"
+            await anyio.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            output, complaints = await process.communicate()
+        assert complaints == b""
+        assert time.monotonic() - started < MOST_SECONDS_TO_EXIT
+        told = json.loads(output)
+        return told, told["ended_at"] - started
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def assert_can_go_on(sandbox, told, known):
+    """Look at what was made: resumed where the program had its URL, else deleted or never made."""
+    made = [asset for asset in sandbox.assets[known:] if not asset.is_deleted]
+    if not made:
+        return "deleted"
+    (asset,) = made
+    assert asset.id == told["asset_id"]
+    # A request that a fault holds is still the writer of its upload.
+    await settled(lambda: all(seen.is_over for seen in sandbox.requests))
+    faults, sandbox.faults[:] = list(sandbox.faults), []
+    async with TusClient(limits=SMALL_LIMITS, retry=QUICK) as tus:
+        await tus.upload(VIDEO, upload_url=told["upload_url"])
+    sandbox.faults[:] = faults
+    assert is_stored(sandbox, asset, VIDEO)
+    return "resumed"
+
+
+@pytest.mark.timeout(60 + 10 * PROCESSES)
+async def test_ctrl_c_at_any_time_leaves_what_can_be_resumed(tmp_path):
+    path, rng = tmp_path / "video.mp4", random.Random(1)
+    path.write_bytes(VIDEO)
+    longest, ends = 0.0, []
+    async with studio(Fault(On(method="PATCH"), Slow(BYTES_PER_SECOND)), **SMALL_S3) as served:
+        sandbox = served[0]
+        for _ in range(PROCESSES):
+            known = len(sandbox.assets)
+            told, seconds = await interrupt_after(rng.uniform(0, LATEST), path, sandbox)
+            assert told["interrupted"]
+            assert told["tasks"] == 0
+            assert "is_closed" not in told
+            assert seconds < MOST_SECONDS
+            longest = max(longest, seconds)
+            ends.append(await assert_can_go_on(sandbox, told, known))
+    print({"longest_seconds": round(longest, 3)} | {it: ends.count(it) for it in set(ends)})  # noqa: T201 - what `nox -s cancellation` is asked for
+
+
+async def test_ctrl_c_while_the_server_is_silent_ends_soon(tmp_path):
+    path = tmp_path / "video.mp4"
+    path.write_bytes(VIDEO)
+    async with studio(Fault(On(method="PATCH"), Stall(8)), **SMALL_S3) as (sandbox, _):
+        told, seconds = await interrupt_after(0.7, path, sandbox)
+        assert seconds < MOST_SECONDS
+        assert told["upload_url"]

@@ -1,0 +1,174 @@
+"""Cancellation at the moments that chance seldom meets, each arranged on purpose."""
+
+import asyncio
+import tempfile
+import time
+
+import aiofiles.threadpool
+import anyio
+import httpx
+import pytest
+
+from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
+from livepeer_async.uploads.retry import RetryPolicy
+from studio import PART, SMALL_S3, content, studio
+
+pytestmark = pytest.mark.anyio
+HOWS = ("scope", "task")
+# Nobody waits longer than this for the end of what he has cancelled.
+MOST_SECONDS = 2.0
+
+
+class Running:
+    """An upload in a task of its own that can be cancelled in either way."""
+
+    def __init__(self, how, make):
+        self._scope = anyio.CancelScope()
+        self._how = how
+        self._task = asyncio.create_task(self._run(make))
+
+    async def _run(self, make):
+        with self._scope:
+            await make()
+
+    def cancel(self):
+        if self._how == "scope":
+            self._scope.cancel()
+        else:
+            self._task.cancel()
+
+    async def seconds_to_end(self):
+        """Give the seconds until it has ended."""
+        started = anyio.current_time()
+        done, _ = await asyncio.wait([self._task], timeout=20)
+        assert done
+        return anyio.current_time() - started
+
+
+async def wait_for(condition):
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - what others do is no event
+            await anyio.sleep(0.001)
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_cancelled_in_the_moment_that_its_ticket_comes_an_upload_leaves_no_asset(how):
+    async def cancel_at_the_ticket(response):
+        if response.request.url.path.endswith("request-upload"):
+            await response.aread()
+            running.cancel()
+
+    async with (
+        httpx.AsyncClient(event_hooks={"response": [cancel_at_the_ticket]}) as http_client,
+        studio(client={"http_client": http_client}, **SMALL_S3) as (sandbox, livepeer),
+    ):
+        running = Running(how, lambda: livepeer.upload(content(1000)))
+        await running.seconds_to_end()
+        assert [asset.is_deleted for asset in sandbox.assets] == [True]
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_cancelled_while_its_file_is_opened_an_upload_leaves_it_closed(
+    how, tmp_path, monkeypatch
+):
+    (tmp_path / "video.mp4").write_bytes(content(1000))
+    opened = []
+
+    def open_slowly(*args, **options):
+        opened.append(open(*args, **options))  # noqa: SIM115 - who closes it is the question
+        time.sleep(0.1)
+        return opened[-1]
+
+    monkeypatch.setattr(aiofiles.threadpool, "sync_open", open_slowly)
+    async with studio() as (_, livepeer):
+        running = Running(how, lambda: livepeer.upload(tmp_path / "video.mp4"))
+        await wait_for(lambda: opened)
+        running.cancel()
+        assert await running.seconds_to_end() < MOST_SECONDS
+        await anyio.sleep(0.2)
+        is_closed = opened[0].closed
+        opened[0].close()
+        assert is_closed
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_cancelled_while_it_cleans_up_an_upload_ends_soon(how):
+    """After an error the clean-up may take long, but not for one who has cancelled."""
+    gone = Fault(On(method="PATCH"), Answer(404))
+    silent = Fault(On(method="DELETE"), Stall(6))
+    policy = RetryPolicy(attempts=1, restarts=0)
+    async with studio(gone, silent, client={"retry": policy}, **SMALL_S3) as (_, livepeer):
+        running = Running(how, lambda: livepeer.upload(content(3 * PART)))
+        await wait_for(lambda: silent.fired)
+        running.cancel()
+        assert await running.seconds_to_end() < MOST_SECONDS
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_cancelled_while_the_server_is_silent_an_upload_ends_soon(how):
+    for number in range(1, 6):
+        silent = Fault(On(nth=number), Stall(4))
+        async with studio(silent, **SMALL_S3) as (_, livepeer):
+            running = Running(how, lambda: livepeer.upload(content(3 * PART)))
+            await wait_for(lambda: silent.fired)  # noqa: B023 - as above
+            running.cancel()
+            assert await running.seconds_to_end() < MOST_SECONDS, number
+
+
+HELD = {"its creation": On(method="POST", path="/upload/tus"), "a PATCH": On(method="PATCH")}
+
+
+@pytest.mark.parametrize("name", HELD)
+async def test_aborted_while_the_server_is_silent_an_upload_is_deleted_soon(name):
+    silent = Fault(HELD[name], Stall(4))
+    async with studio(silent, **SMALL_S3) as (sandbox, livepeer):
+        async with livepeer.begin_upload(content(3 * PART)) as upload:
+            await wait_for(lambda: silent.fired)
+            started = anyio.current_time()
+            await upload.abort()
+        assert anyio.current_time() - started < MOST_SECONDS
+        assert [asset.is_deleted for asset in sandbox.assets] == [True]
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_cancelled_while_it_is_aborted_an_upload_ends_soon(how):
+    silent = Fault(On(method="DELETE"), Stall(6))
+    slow = Fault(On(method="PATCH"), Slow(50_000))
+
+    async def abort():
+        async with livepeer.begin_upload(content(3 * PART)) as upload:
+            await wait_for(lambda: slow.fired)
+            await upload.abort()
+
+    async with studio(silent, slow, **SMALL_S3) as (_, livepeer):
+        running = Running(how, abort)
+        await wait_for(lambda: silent.fired)
+        running.cancel()
+        assert await running.seconds_to_end() < MOST_SECONDS
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_cancelled_while_its_stream_is_spooled_an_upload_leaves_no_file_open(
+    how, monkeypatch
+):
+    make, made = tempfile.TemporaryFile, []
+
+    def make_slowly(*args, **options):
+        made.append(make(*args, **options))
+        time.sleep(0.1)
+        return made[-1]
+
+    async def pieces():
+        for _ in range(4):
+            yield content(PART)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", make_slowly)
+    async with studio() as (_, livepeer):
+        running = Running(how, lambda: livepeer.upload(pieces()))
+        await wait_for(lambda: made)
+        running.cancel()
+        assert await running.seconds_to_end() < MOST_SECONDS
+        await anyio.sleep(0.2)
+        is_closed = made[0].closed
+        made[0].close()
+        assert is_closed

@@ -1,0 +1,41 @@
+"""A program that uploads a file until it is interrupted, and then says what it still holds."""
+
+import asyncio
+import json
+import sys
+import time
+
+from livepeer_async import AsyncLivepeer
+from studio import QUICK, SMALL_LIMITS
+
+
+def say(line):
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def main(told, path, api_key, base_url):
+    async with AsyncLivepeer(
+        api_key, base_url=base_url, retry=QUICK, upload_limits=SMALL_LIMITS
+    ) as livepeer:
+        say("begin")
+        try:
+            async with livepeer.begin_upload(path, "interrupted") as upload:
+                told["asset_id"] = upload.asset.id
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    told["upload_url"] = upload.upload_url
+        finally:
+            told["tasks"] = len(asyncio.all_tasks() - {asyncio.current_task()})
+    told["is_closed"] = True
+
+
+if __name__ == "__main__":
+    told = {"asset_id": None, "upload_url": None}
+    try:
+        asyncio.run(main(told, *sys.argv[1:]))
+    except KeyboardInterrupt:
+        told["interrupted"] = True
+    told["ended_at"] = time.monotonic()
+    say(json.dumps(told))

@@ -1,0 +1,120 @@
+"""What faults cost: the bytes that a client sends, over the bytes of its files."""
+
+import os
+from random import Random
+from typing import NamedTuple
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from chaos.conftest import LINES
+from chaos.kinds import TARGETS
+from chaos.running import RETRY
+from livepeer_async import AsyncLivepeer
+from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, Sandbox
+from livepeer_async.tus.limits import MIB, livepeer_limits
+from studio import PART, SMALL_LIMITS, SMALL_S3, content, is_stored
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
+STRUCK = 0.05
+# So many faults share the probability, as each has its own position.
+POSITIONS = 40
+
+
+class Counting(httpx.AsyncHTTPTransport):
+    """Counts the bytes of bodies that the socket was handed for tus requests."""
+
+    def __init__(self):
+        super().__init__()
+        self.sent = 0
+
+    async def handle_async_request(self, request):
+        if "/upload/tus" in request.url.path:
+            request.stream = Counted(request.stream, self)
+        return await super().handle_async_request(request)
+
+
+class Counted(httpx.AsyncByteStream):
+    def __init__(self, stream, transport):
+        self.stream = stream
+        self.transport = transport
+
+    async def __aiter__(self):
+        async for block in self.stream:
+            self.transport.sent += len(block)
+            yield block
+
+
+def faults_of(rng: Random, chunk: int) -> list[Fault]:
+    """Strike one PATCH in twenty: half of them are cut somewhere, of the others the answer is lost.
+
+    A fault is drawn only where those before it in the list have not struck.
+    """
+    actions = [CutConnection(rng.randrange(1, chunk), "rst") for _ in range(POSITIONS // 2)]
+    actions += [LoseAnswer("rst")] * (POSITIONS // 2)
+    each = STRUCK / POSITIONS
+    return [
+        Fault(replace(TARGETS["patch"], probability=each / (1 - i * each)), action)
+        for i, action in enumerate(actions)
+    ]
+
+
+class Cost(NamedTuple):
+    """What was sent over what had to be, for how many strikes, and how many of them were cuts."""
+
+    ratio: float
+    patches: int
+    struck: int
+    cut: int
+
+    def describe(self, what: str) -> str:
+        strikes = f"{self.struck} of {self.patches} PATCHes struck, {self.cut} of them cut"
+        return f"bytes sent / bytes of the files: {self.ratio:.4f} ({what}; {strikes})"
+
+
+async def measure(options, limits, length, uploads):
+    data = content(length)
+    faults = faults_of(Random(1), limits.max_chunk)
+    quick = {"waiting_seconds": 0.0, "processing_seconds": 0.0, "seed": 1}
+    transport = Counting()
+    async with (
+        httpx.AsyncClient(transport=transport) as http_client,
+        Sandbox(faults=faults, **options, **quick) as sandbox,
+        AsyncLivepeer(
+            sandbox.api_key,
+            base_url=sandbox.base_url,
+            http_client=http_client,
+            upload_limits=limits,
+            retry=RETRY,
+        ) as livepeer,
+    ):
+        for _ in range(uploads):
+            asset = await livepeer.upload(data, "clip")
+            assert is_stored(sandbox, asset, data)
+            sandbox.stored(asset.playback_id).unlink()
+        assert sandbox.violations == []
+        patches = [r for r in sandbox.requests if r.method == "PATCH"]
+    struck = [r for r in patches if r.fault]
+    cut = [r for r in struck if r.fault == "CutConnection"]
+    return Cost(transport.sent / (length * uploads), len(patches), len(struck), len(cut))
+
+
+@pytest.mark.parametrize("storage", ["file", "s3"])
+async def test_one_struck_patch_in_twenty_costs_little(storage, record_property):
+    options = SMALL_S3 if storage == "s3" else {"storage": storage}
+    cost = await measure(options, SMALL_LIMITS, 60 * PART + 777, uploads=12)
+    record_property(LINES, [cost.describe(f"{storage}, parts of 64 KiB")])
+    assert cost.cut
+    # A strike costs at most the chunk that it hits.
+    assert cost.ratio < 1 + 4 * PART * cost.struck / (12 * 60 * PART) + 0.01
+
+
+@pytest.mark.skipif("LIVEPEER_ASYNC_CHAOS_LARGE" not in os.environ, reason="takes minutes")
+async def test_one_struck_patch_in_twenty_costs_little_at_full_size(record_property):
+    length = 320 * MIB + 777
+    options = {"storage": "s3", "visibility_seconds": 0.3}
+    cost = await measure(options, livepeer_limits(length), length, uploads=24)
+    record_property(LINES, [cost.describe("s3, Livepeer's own limits")])
+    assert cost.struck
+    assert cost.ratio < 1.2

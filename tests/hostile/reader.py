@@ -1,0 +1,54 @@
+"""A program that asks a hostile server all that a client may ask, and tells its peak of memory."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from livepeer_async import AsyncLivepeer, LivepeerError, Timeouts
+from livepeer_async.tus import ServerLimits, TusClient
+from livepeer_async.uploads.retry import RetryPolicy
+
+ONCE = RetryPolicy(attempts=0)
+QUICK = Timeouts(connect=0.5, stall=0.5, answer=0.5)
+
+
+def peak_kib():
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise OSError("there is no VmHWM")
+
+
+async def ask(origin, name):
+    url = f"{origin}/{quote(name)}"
+    async with AsyncLivepeer("key", base_url=url, timeout=QUICK, retry=ONCE) as livepeer:
+        calls = (livepeer.assets.get("x"), anext(livepeer.assets.list()))
+        kinds = [await kind_of_error(call) for call in calls]
+    async with TusClient(timeouts=QUICK, retry=ONCE, limits=ServerLimits()) as tus:
+        kinds.append(await kind_of_error(tus.upload(b"video", url)))
+    return kinds
+
+
+async def kind_of_error(call):
+    try:
+        await call
+    except LivepeerError as error:
+        return type(error).__name__
+    return None
+
+
+async def main(origin, names):
+    await ask(origin, "honest")
+    idle, kinds, grown = peak_kib(), {}, {}
+    for name in names:
+        before = peak_kib()
+        kinds[name] = await ask(origin, name)
+        grown[name] = peak_kib() - before
+    told = {"grown_kib": peak_kib() - idle, "by_name": grown, "kinds": kinds}
+    sys.stdout.write(json.dumps(told))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))

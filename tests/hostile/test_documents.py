@@ -1,0 +1,105 @@
+"""JSON that means ill: whatever a document holds, there is a value or a typed error."""
+
+import anyio
+import pytest
+
+from hostile.server import PATIENT, answer, api_client, hostile
+from livepeer_async import AssetPatch, errors
+
+pytestmark = pytest.mark.anyio
+DEEP = 100_000
+# At most twenty sentences of four thousand characters.
+LONGEST_MESSAGE = 100_000
+DIGITS = b"9" * 1_000_000
+
+
+async def list_all(livepeer):
+    return [asset async for asset in livepeer.assets.list()]
+
+
+async def request_anything(livepeer):
+    await livepeer.request("GET", "/anything")
+
+
+CALLS = {
+    "asset": lambda livepeer: livepeer.assets.get("x"),
+    "list": list_all,
+    "tasks": lambda livepeer: livepeer.tasks.get("x"),
+    "ticket": lambda livepeer: livepeer.assets.request_upload("x"),
+    "update": lambda livepeer: livepeer.assets.update("x", AssetPatch(name="y")),
+    "playback": lambda livepeer: livepeer.playback.get("x"),
+    "anything": request_anything,
+    "wait": lambda livepeer: livepeer.assets.wait("x", timeout=0.02),
+}
+REFUSALS = {"200 OK": errors.DecodeError, "422 Unprocessable Entity": errors.ApiError}
+DOCUMENTS = {
+    "deep lists": b"[" * DEEP + b"]" * DEEP,
+    "deep objects": b'{"id":' * DEEP + b"1" + b"}" * DEEP,
+    "deep lists without an end": b"[" * DEEP,
+    "deep in a field": b'{"id":"x","status":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    "deep in an unknown field": b'{"id":"x","new":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    "deep in parameters": b'{"id":"x","params":' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}",
+    "a long integer": b'{"id":"x","size":' + DIGITS + b"}",
+    "a long negative integer": b'{"id":"x","size":-' + DIGITS + b"}",
+    "a long integer in text": b'{"id":"x","size":"' + DIGITS + b'"}',
+    "a long integer in an unknown field": b'{"id":"x","new":' + DIGITS + b"}",
+    "a long float": b'{"id":"x","status":{"phase":"ready","progress":0.' + DIGITS + b"}}",
+    "a huge float": b'{"id":"x","status":{"phase":"ready","progress":1e999}}',
+    "a tiny float": b'{"id":"x","status":{"phase":"ready","progress":1e-999999999}}',
+    "a long exponent": b'{"id":"x","size":1e' + DIGITS + b"}",
+    "no number": b'{"id":"x","size":NaN}',
+    "infinity": b'{"id":"x","size":-Infinity}',
+    "a long text": b'{"id":"' + b"x" * 1_000_000 + b'"}',
+    "a long key": b'{"' + b"x" * 1_000_000 + b'":1,"id":"x"}',
+    "many keys": b"{" + b",".join(b'"%d":0' % n for n in range(100_000)) + b',"id":"x"}',
+    "half a pair": b'{"id":"\\ud800"}',
+    "no UTF-8": b'{"id":"\xff\xfe"}',
+    "no UTF-8 in a key": b'{"\xff":1,"id":"x"}',
+    "UTF-16": '{"id":"x"}'.encode("utf-16"),
+    "a NUL": b'{"id":"x\\u0000"}',
+    "a NUL as it is": b'{"id":"x\x00"}',
+    "a key twice": b'{"id":"x","id":7}',
+    "cut in an escape": b'{"id":"\\u00',
+    "more behind": b'{"id":"x"}{"id":"y"}',
+    "nothing": b"",
+    "spaces": b" " * 1_000_000,
+    "null": b"null",
+    "a text": b'"x"',
+    "nulls": b"[" + b"null," * 10_000 + b"null]",
+    "a web page": b"<!doctype html>" * 10_000,
+    "errors of no kind": b'{"errors":{"a":[' + DIGITS + b"]}}",
+    "an error that is deep JSON": b'{"errors":["{\\"params\\":' + b"[" * DEEP + b'"]}',
+    "an error that is a long number": b'{"errors":["{\\"params\\":{\\"a\\":' + DIGITS + b'}}"]}',
+    "an error that is slow to search": b'{"errors":["' + b"a." * 100_000 + b'"]}',
+    "an error full of URLs": b'{"errors":["' + b"http://" * 20_000 + b'"]}',
+    "an error full of keys": b'{"errors":["' + b"no token " * 20_000 + b'"]}',
+    "a failure that is slow to search": b'{"id":"x","status":{"phase":"failed","errorMessage":"'
+    + b"a." * 100_000
+    + b'"}}',
+    "many errors": b'{"errors":[' + b'"no",' * 100_000 + b'"no"]}',
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+async def test_a_document_is_a_value_or_a_typed_error(name):
+    status = "200 OK"
+
+    def choose(_):
+        return answer(DOCUMENTS[name], "Content-Type: application/json", status=status)
+
+    async with hostile(choose) as server, api_client(server, timeout=PATIENT) as livepeer:
+        for status, error in REFUSALS.items():  # noqa: B007 - `choose` reads it
+            async with anyio.create_task_group() as tasks:
+                for call in CALLS.values():
+                    tasks.start_soon(ask, call, livepeer, error)
+
+
+async def ask(call, livepeer, refusal):
+    """Ask; the message of an error is short, however long the document is."""
+    message = ""
+    try:
+        with anyio.fail_after(5):
+            await call(livepeer)
+    except (refusal, errors.AssetError) as error:
+        message = str(error)
+    assert len(message) < LONGEST_MESSAGE

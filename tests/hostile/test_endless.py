@@ -1,0 +1,73 @@
+"""Answers without an end, or with far too much in them, to each kind of request."""
+
+import gzip
+
+import anyio
+import pytest
+
+from hostile.endless import ENDLESS, HEAD, repeating
+from hostile.server import LONGEST, answer, api_client, hostile, tus_client
+from livepeer_async import errors
+
+pytestmark = pytest.mark.anyio
+VIDEO = b"video" * 1000
+
+
+async def list_all(livepeer):
+    return [asset async for asset in livepeer.assets.list()]
+
+
+API_CALLS = {
+    "get": lambda livepeer: livepeer.assets.get("x"),
+    "list": list_all,
+    "request_upload": lambda livepeer: livepeer.assets.request_upload("x"),
+    "upload": lambda livepeer: livepeer.upload(VIDEO),
+    "wait": lambda livepeer: livepeer.assets.wait("x", timeout=10),
+}
+OFFSET = answer(b"", "Upload-Offset: 0", f"Upload-Length: {len(VIDEO)}", "Tus-Resumable: 1.0.0")
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_no_call_of_the_api_waits_or_reads_for_ever(name):
+    async with hostile(ENDLESS[name]) as server, api_client(server) as livepeer:
+
+        async def call(make):
+            with anyio.fail_after(LONGEST), pytest.raises(errors.LivepeerError) as caught:
+                await make(livepeer)
+            assert "key-that" not in str(caught.value)
+
+        async with anyio.create_task_group() as tasks:
+            for make in API_CALLS.values():
+                tasks.start_soon(call, make)
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_no_request_of_tus_waits_or_reads_for_ever(name):
+    evil = ENDLESS[name]
+
+    async def upload(answers, **where):
+        async with hostile(answers) as server, tus_client() as tus:
+            where = {key: server.origin + path for key, path in where.items()}
+            with anyio.fail_after(LONGEST), pytest.raises(errors.TusError):
+                await tus.upload(VIDEO, **where)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: upload(evil, endpoint="/files"))
+        tasks.start_soon(lambda: upload(evil, upload_url="/files/1"))
+        tasks.start_soon(lambda: upload({"HEAD": OFFSET, "*": evil}, upload_url="/files/1"))
+
+
+async def test_gzip_of_what_fits_is_read():
+    body = gzip.compress(b'{"id":"x"}')
+    async with (
+        hostile(answer(body, "Content-Encoding: gzip")) as server,
+        api_client(server) as livepeer,
+    ):
+        assert (await livepeer.assets.get("x")).id == "x"
+
+
+async def test_what_follows_the_end_of_gzip_is_not_kept():
+    begin = HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"id":"x"}')
+    async with hostile(repeating(b"a", begin=begin)) as server, api_client(server) as livepeer:
+        with anyio.fail_after(LONGEST), pytest.raises(errors.TimedOut):
+            await livepeer.assets.get("x")
