@@ -37,6 +37,7 @@ PYTHONS: Final = ("3.11", "3.12", "3.13")
 # The tests of the floors that do no I/O; they are quick, also where coverage is measured.
 PURE_TESTS: Final = (
     "api",
+    "discretion/test_requests.py",
     "models",
     "test_messages.py",
     "test_polling.py",

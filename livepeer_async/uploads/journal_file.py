@@ -234,11 +234,16 @@ def _explain(error: sqlite3.Error) -> str:
     return f"can't be used: {error}"
 
 
+_NO_ROOM = (
+    "can't be written, the disk is full: make room and run again; nothing that it held is lost"
+)
+# The first that fits counts.
 _SENTENCES = {
     "SQLITE_BUSY": f"is locked by another program for more than {BUSY_SECONDS:.0f} s: end that "
     "program and run again",
-    "SQLITE_FULL": "can't be written, the disk is full: make room and run again; nothing that it "
-    "held is lost",
+    "SQLITE_FULL": _NO_ROOM,
+    # There is no room for the file that it shares memory by.
+    "SQLITE_IOERR_SHMSIZE": _NO_ROOM,
     "SQLITE_READONLY": "may only be read: make it writable, or give another file",
     "SQLITE_CANTOPEN": "can't be opened: its folder must be there, and writable",
     "SQLITE_NOTADB": "is no journal: the file is no SQLite database; give another file",

@@ -1,0 +1,68 @@
+"""What can happen to a client of any tus server, one that means ill in particular."""
+
+from discretion.scene import BEARER, JWT, UPLOAD_NAME, VIDEO
+from hostile.server import answer
+
+TUS = "Tus-Resumable: 1.0.0"
+LOCATION = f"Location: /files/{UPLOAD_NAME}"
+CREATED = answer(b"", LOCATION, TUS, status="201 Created")
+ARRIVED = answer(b"", f"Upload-Offset: {len(VIDEO)}", TUS, status="204 No Content")
+ONE_FOR_ALL = f"key {BEARER}, Basic {BEARER}, token={JWT}"
+
+
+async def upload_to_any_server(scene):
+    answers = {"POST": CREATED, "PATCH": ARRIVED}
+    async with scene.tus(answers) as (tus, endpoint):
+        url = await tus.upload(VIDEO, f"{endpoint}?token={JWT}", metadata={"filename": "x"})
+        assert url.endswith(UPLOAD_NAME)
+
+
+async def tus_server_that_echoes_the_key(scene):
+    said = answer(
+        ONE_FOR_ALL.encode(),
+        f"WWW-Authenticate: Basic realm={BEARER}",
+        f"Set-Cookie: session={JWT}",
+        f"X-Seen: {BEARER}",
+        status=f"401 {BEARER} is unknown",
+    )
+    async with scene.tus(said) as (tus, endpoint):
+        await tus.upload(VIDEO, f"{endpoint}?token={JWT}")
+
+
+async def tus_server_that_forgets(scene):
+    answers = {"POST": CREATED, "PATCH": answer(status="404 Not Found")}
+    async with scene.tus(answers) as (tus, endpoint):
+        await tus.upload(VIDEO, endpoint)
+
+
+async def tus_server_that_cuts(scene):
+    async def cut(writer):
+        writer.transport.abort()
+
+    answers = {"POST": CREATED, "*": cut}
+    async with scene.tus(answers) as (tus, endpoint):
+        await tus.upload(VIDEO, endpoint)
+
+
+async def tus_server_that_names_the_upload(scene):
+    said = answer(f"Cannot PATCH /files/{UPLOAD_NAME}".encode(), status="405 Method Not Allowed")
+    async with scene.tus({"POST": CREATED, "*": said}) as (tus, endpoint):
+        await tus.upload(VIDEO, endpoint)
+
+
+async def location_on_another_host(scene):
+    lines = (f"Location: http://elsewhere.example/files/{UPLOAD_NAME}", TUS)
+    async with scene.tus(answer(b"", *lines, status="201 Created")) as (tus, endpoint):
+        await tus.upload(VIDEO, endpoint)
+
+
+async def header_that_cannot_be_sent(scene):
+    headers = {"Authorization": f"Basic {BEARER}\n"}
+    async with scene.tus(CREATED, headers=headers) as (tus, endpoint):
+        await tus.upload(VIDEO, endpoint)
+
+
+async def header_that_is_not_ascii(scene):
+    headers = {"Authorization": f"Basic {BEARER}é"}
+    async with scene.tus(CREATED, headers=headers) as (tus, endpoint):
+        await tus.upload(VIDEO, endpoint)
