@@ -60,6 +60,11 @@ def faults_of(rng: Random, chunk: int) -> list[Fault]:
     ]
 
 
+AT_LENGTH = pytest.mark.skipif(
+    "LIVEPEER_ASYNC_CHAOS_LARGE" not in os.environ, reason="`nox -s chaos` runs it"
+)
+
+
 class Cost(NamedTuple):
     """What was sent over what had to be, for how many strikes, and how many of them were cuts."""
 
@@ -100,7 +105,7 @@ async def measure(options, limits, length, uploads):
     return Cost(transport.sent / (length * uploads), len(patches), len(struck), len(cut))
 
 
-@pytest.mark.parametrize("storage", ["file", "s3"])
+@pytest.mark.parametrize("storage", [pytest.param("file", marks=AT_LENGTH), "s3"])
 async def test_one_struck_patch_in_twenty_costs_little(storage, record_property):
     options = SMALL_S3 if storage == "s3" else {"storage": storage}
     cost = await measure(options, SMALL_LIMITS, 60 * PART + 777, uploads=12)
@@ -110,7 +115,7 @@ async def test_one_struck_patch_in_twenty_costs_little(storage, record_property)
     assert cost.ratio < 1 + 4 * PART * cost.struck / (12 * 60 * PART) + 0.01
 
 
-@pytest.mark.skipif("LIVEPEER_ASYNC_CHAOS_LARGE" not in os.environ, reason="takes minutes")
+@AT_LENGTH
 async def test_one_struck_patch_in_twenty_costs_little_at_full_size(record_property):
     length = 320 * MIB + 777
     options = {"storage": "s3", "visibility_seconds": 0.3}

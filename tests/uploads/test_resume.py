@@ -67,7 +67,7 @@ async def begin(sandbox, livepeer, path):
 
 
 async def test_a_second_run_goes_on_where_the_first_was_cut(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(5.0, after_bytes=2 * PART + 10))
+    stall = Fault(On(method="PATCH", nth=2), Stall(1.5, after_bytes=2 * PART + 10))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         sandbox.clear_log()
@@ -111,7 +111,7 @@ async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal
 
 
 async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(5.0))
+    stall = Fault(On(method="PATCH", nth=2), Stall(1.5))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         path.write_bytes(content(LENGTH, seed=9))
@@ -121,7 +121,7 @@ async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, jou
 
 
 async def test_an_upload_that_was_lost_meanwhile_begins_anew(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(5.0))
+    stall = Fault(On(method="PATCH", nth=2), Stall(1.5))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         sandbox.add_fault(Fault(On(method="HEAD", nth=1), Answer(404)))
@@ -174,7 +174,7 @@ async def test_one_upload_of_a_key_at_a_time(path, journal):
 
 
 async def test_a_ticket_without_an_upload_is_given_back_by_the_next_run(path, journal):
-    fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(5.0))
+    fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(1.5))
     async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
         with anyio.move_on_after(0.3):
             await livepeer.upload(path)
@@ -228,7 +228,7 @@ async def test_an_asset_that_is_wrong_again_is_an_error(path, journal):
 
 
 async def test_an_aborted_upload_leaves_nothing(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(5.0, after_bytes=PART))
+    stall = Fault(On(method="PATCH", nth=2), Stall(1.5, after_bytes=PART))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         async with livepeer.begin_upload(path) as upload:
             await until(lambda: stall.fired)
@@ -253,7 +253,7 @@ async def test_an_upload_that_ended_is_not_aborted(path):
 
 
 async def test_the_digest_of_a_resumed_upload_is_of_the_whole_file(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(5.0, after_bytes=2 * PART))
+    stall = Fault(On(method="PATCH", nth=2), Stall(1.5, after_bytes=2 * PART))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         async with livepeer.begin_upload(path, verify="hash") as upload:
