@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import JournalError, SourceChanged
 from livepeer_async.models import Asset
-from livepeer_async.uploads.journal import Journal
+from livepeer_async.uploads.journal import Journal, as_text
 from livepeer_async.uploads.records import (
     PickUp,
     Record,
@@ -50,23 +50,25 @@ class Claim:
         self._identity = identity
         self.record = earlier
 
-    def earlier(self, source: Source) -> Record | None:
-        """Give the record of an earlier run from which this one can go on.
+    @property
+    def is_finished(self) -> bool:
+        """Whether an earlier run, or this one, has seen the asset ready and right."""
+        return self.record is not None and self.record.state is RecordState.READY
 
-        Raises:
-            SourceChanged: the key's upload is finished, and was made of other bytes.
-        """
-        if self.record is None:
-            return None
-        what = pick_up(self.record, self._identity)
-        if what is PickUp.REFUSE:
-            raise SourceChanged(
-                f"{source.name} has changed since it was uploaded under the key {self._key!r} as "
-                f"asset {self.record.asset_id} ({self.record.identity.length} bytes then, "
-                f"{source.length} today): give another key, or let the journal forget this one",
-                source=source.name,
-            )
-        return self.record if what is PickUp.LOOK else None
+    def pick_up(self) -> PickUp:
+        """Say what can be done with the record of an earlier run."""
+        return PickUp.BEGIN if self.record is None else pick_up(self.record, self._identity)
+
+    def changed(self, source: Source) -> SourceChanged:
+        """Give the error for a source that isn't what was uploaded under the key."""
+        asset_id = self.record and self.record.asset_id
+        then = self.record.identity.length if self.record else 0
+        return SourceChanged(
+            f"{source.name} has changed since it was uploaded under the key {self._key!r} as "
+            f"asset {asset_id} ({then} bytes then, {source.length} today): give another key, or "
+            "let the journal forget this one",
+            source=source.name,
+        )
 
     async def requested(self, name: str) -> None:
         """Write that an upload is about to be asked for."""
@@ -124,10 +126,14 @@ class Claim:
         except JournalError as error:
             _log.warning("asset %s is ready, but %s", asset.id, error)
 
-    async def abandon(self) -> None:
-        """Give up what there is, and write what it may have left on the server."""
+    async def abandon(self, *, is_useless: bool = True) -> None:
+        """Give up what there is, and write what it may have left on the server.
+
+        Args:
+            is_useless: as in `Orphan`.
+        """
         if self._journal is not None and self.record is not None:
-            await self._journal.abandon(self.record, time.time())
+            await self._journal.abandon(self.record, is_useless=is_useless)
         self.record = None
 
     async def deleted(self, asset_id: str) -> None:
@@ -160,6 +166,6 @@ async def claim(
     if journal is None or key is None:
         yield Claim(None, "", SourceIdentity(length=source.length))
         return
-    identity = await source.identity()
+    identity, key = await source.identity(), as_text(key)
     async with journal.claimed(key) as record:
         yield Claim(journal, key, identity, record)

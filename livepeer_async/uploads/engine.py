@@ -95,7 +95,9 @@ class Engine:
             try:
                 verified = await self._finish(order, watch, sha256)
             except IntegrityError as error:
-                if not can_repeat or not order.source.can_begin_anew:
+                # What an earlier run has finished may be in use.
+                can_repeat = can_repeat and order.source.can_begin_anew
+                if not can_repeat or claim.is_finished:
                     raise
                 can_repeat = False
                 await self._tickets.discard(error.asset_id, claim)
@@ -121,6 +123,8 @@ class Engine:
 
     async def _abort(self, order: Order) -> None:
         """Delete what there is of an upload that `Upload.abort` has stopped."""
+        if order.claim.is_finished:
+            return
         upload, driver = order.upload, self._transfers.driver_of(order)
         throw_away = partial(self._tickets.throw_away, upload.asset.id, order.claim, driver)
         # Whoever aborts wants it gone, also where everything else is cancelled.

@@ -26,7 +26,14 @@ import msgspec
 
 from livepeer_async.errors import JournalError, UploadInUse
 from livepeer_async.uploads.journal_file import JournalFile, Life
-from livepeer_async.uploads.records import Doubt, Orphan, Record, RecordState, remains_of
+from livepeer_async.uploads.records import (
+    ALL_THERE,
+    Doubt,
+    Orphan,
+    Record,
+    RecordState,
+    remains_of,
+)
 
 T = TypeVar("T")
 
@@ -72,6 +79,7 @@ class Journal:
             UploadInUse: somebody else carries it.
             JournalError: the journal can't be read or written.
         """
+        key = as_text(key)
         if key in self._held:
             raise self._in_use(key, "this process carries it already")
         self._held.add(key)
@@ -96,14 +104,14 @@ class Journal:
         """Drop the record of a key: the server has nothing of it."""
         await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ?", (key,)))
 
-    async def abandon(self, record: Record, now: float) -> None:
+    async def abandon(self, record: Record, *, is_useless: bool) -> None:
         """Put what an upload may have left on the server in the place of its record.
 
         Args:
             record: of the upload.
-            now: seconds since 1970.
+            is_useless: as in `Orphan`.
         """
-        remains = remains_of(record, now)
+        remains = remains_of(record, time.time(), is_useless=is_useless)
 
         def work(connection: sqlite3.Connection) -> None:
             row = msgspec.json.encode(remains)
@@ -119,7 +127,7 @@ class Journal:
     async def forget(self, key: str) -> bool:
         """Let the next upload of a key begin anew; say whether there was anything to forget.
 
-        Nothing is deleted on the server: a ready asset stays, and what is of no more use is noted.
+        Nothing is deleted on the server: what has arrived stays, and what hasn't is noted.
 
         Raises:
             UploadInUse: it is being carried.
@@ -128,15 +136,15 @@ class Journal:
         async with self.claimed(key) as record:
             if record is None:
                 return False
-            if record.state is RecordState.READY:
-                await self.drop(key)
+            if record.state in ALL_THERE:
+                await self.drop(record.key)
             else:
-                await self.abandon(record, time.time())
+                await self.abandon(record, is_useless=False)
             return True
 
     async def forget_finished(self, key: str) -> None:
         """Forget the upload of a key where it is finished; its asset stays."""
-        row = (key, RecordState.READY)
+        row = (as_text(key), RecordState.READY)
         await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ? AND state = ?", row))
 
     async def records(self) -> list[Record]:
@@ -215,6 +223,11 @@ class Journal:
             path=self.path,
             key=key,
         )
+
+
+def as_text(key: str) -> str:
+    """Make a key of what may be no text: names of files can be any bytes."""
+    return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _bury(connection: sqlite3.Connection, owner: str) -> None:

@@ -52,7 +52,8 @@ class JournalFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], account: str) -> None:
-        self.path = str(Path(path).absolute())
+        # Links are followed, as SQLite does: all files beside it must be beside the same one.
+        self.path = str(Path(path).resolve())
         self._account = account
         # Where a task was cancelled its thread goes on, and another may come.
         self._lock = threading.Lock()
@@ -93,11 +94,6 @@ class JournalFile:
         # SQLite gives the files beside it the same permissions.
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        file = Path(self.path)
-        mode = stat.S_IMODE(file.stat().st_mode)
-        if mode & OTHERS:
-            with suppress(PermissionError):
-                file.chmod(mode & ~OTHERS)
         # SQLite would make files beside it that may only be read as well, and leave them. It isn't
         # opened to find out: closing it again drops SQLite's own locks on it in this process.
         if not os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
@@ -110,6 +106,7 @@ class JournalFile:
             connection.execute("BEGIN")
             self._check_kind(connection)
             connection.execute("COMMIT")
+            _close_to_others(Path(self.path))
             _write_ahead(connection)
             # Each commit reaches the disk: what the server has must be known after a power cut too.
             connection.execute("PRAGMA synchronous = FULL")
@@ -204,6 +201,13 @@ class Life:
             except sqlite3.OperationalError:
                 return True
         return False
+
+
+def _close_to_others(file: Path) -> None:
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & OTHERS:
+        with suppress(PermissionError):
+            file.chmod(mode & ~OTHERS)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

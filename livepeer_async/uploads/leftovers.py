@@ -15,6 +15,7 @@ from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import NotFound
 from livepeer_async.models import Asset, AssetPhase
+from livepeer_async.polling import has_left_uploading
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.records import Doubt, Orphan
 
@@ -74,7 +75,9 @@ async def _look(caller: Caller, journal: Journal, orphan: Orphan) -> list[Leftov
         asset = await caller.perform(calls.get_asset(caller.account, orphan.asset_id))
     except NotFound:
         asset = None
-    if asset is None or asset.phase in {AssetPhase.DELETING, AssetPhase.DELETED}:
+    is_gone = asset is None or asset.phase in {AssetPhase.DELETING, AssetPhase.DELETED}
+    has_become_something = asset is not None and has_left_uploading(asset)
+    if asset is None or is_gone or (has_become_something and not orphan.is_useless):
         await journal.drop_orphan(orphan.asset_id)
         return []
     return [Leftover(asset=asset, is_ours=True, key=orphan.key)]
@@ -82,6 +85,6 @@ async def _look(caller: Caller, journal: Journal, orphan: Orphan) -> list[Leftov
 
 async def _resolve(caller: Caller, journal: Journal, doubt: Doubt) -> list[Leftover]:
     made = await find_made(caller, doubt.name, since=doubt.since, until=doubt.until)
-    if not made:
+    if not made and time.time() > doubt.until:
         await journal.drop_doubt(doubt)
     return [Leftover(asset=asset, is_ours=False, key=doubt.key) for asset in made]

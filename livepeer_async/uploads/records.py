@@ -46,6 +46,10 @@ class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.modified_ns is not None or self.sha256 is not None
 
 
+# States in which nothing has to be sent any more.
+ALL_THERE = frozenset({RecordState.ARRIVED, RecordState.READY})
+
+
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where one upload stands. `repr` shows no upload URL, which is a bearer secret.
 
@@ -78,18 +82,20 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Orphan(Struct, frozen=True, kw_only=True):
-    """An asset of ours that is of no use and isn't known to be deleted.
+    """An asset of ours that is given up and isn't known to be deleted.
 
     Attributes:
         key: of the upload that it was made for.
         name: of the asset.
         since: when it was given up, in seconds since 1970.
+        is_useless: whether it is of no use whatever becomes of it; else only while it has no bytes.
     """
 
     asset_id: str
     key: str
     name: str
     since: float
+    is_useless: bool = True
 
 
 class Doubt(Struct, frozen=True, kw_only=True):
@@ -114,15 +120,22 @@ LATE = 60.0
 LONGEST_DOUBT = 600.0
 
 
-def remains_of(record: Record, now: float) -> Orphan | Doubt:
+def remains_of(record: Record, now: float, *, is_useless: bool) -> Orphan | Doubt:
     """Say what an upload that is given up may have left on the server.
 
     Args:
         record: of the upload.
         now: seconds since 1970.
+        is_useless: as in `Orphan`.
     """
     if record.asset_id is not None:
-        return Orphan(asset_id=record.asset_id, key=record.key, name=record.name, since=now)
+        return Orphan(
+            asset_id=record.asset_id,
+            key=record.key,
+            name=record.name,
+            since=now,
+            is_useless=is_useless,
+        )
     since = record.requested_at
     until = min(now + LATE, since + LONGEST_DOUBT)
     return Doubt(key=record.key, name=record.name, since=since, until=until)
@@ -135,15 +148,16 @@ class PickUp(StrEnum):
     """Nothing of it can be used; what is left on the server is thrown away."""
     LOOK = "look"
     """Look at its asset, and go on from there."""
-    REFUSE = "refuse"
-    """The asset was made of other bytes under the same key."""
+    DOUBT = "doubt"
+    """Look at its asset: unless it failed, it was made of other bytes under the same key."""
 
 
 def pick_up(record: Record, identity: SourceIdentity) -> PickUp:
     """Say what a later run does with a record.
 
-    A finished upload is found again by its key also where its source can't be told, a stream for
-    instance, or was moved to another disk; but never with another length or time of change.
+    An upload that has arrived is found again by its key also where its source can't be told, a
+    stream for instance, or was moved to another disk; but never with another length or time of
+    change.
 
     Args:
         record: what an earlier run wrote.
@@ -152,11 +166,8 @@ def pick_up(record: Record, identity: SourceIdentity) -> PickUp:
     if record.asset_id is None:
         return PickUp.BEGIN
     was = record.identity
-    if record.state is RecordState.READY:
-        is_same = (was.length, was.modified_ns, was.sha256) == (
-            identity.length,
-            identity.modified_ns,
-            identity.sha256,
-        )
-        return PickUp.LOOK if is_same else PickUp.REFUSE
+    if record.state in ALL_THERE:
+        then = (was.length, was.modified_ns, was.sha256)
+        today = (identity.length, identity.modified_ns, identity.sha256)
+        return PickUp.LOOK if then == today else PickUp.DOUBT
     return PickUp.LOOK if was == identity and identity.can_be_told else PickUp.BEGIN

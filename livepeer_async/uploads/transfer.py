@@ -17,7 +17,7 @@ import anyio
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import AssetTimeout, NotFound, SourceError, TusError, UploadGone
-from livepeer_async.models import Asset, NewAsset
+from livepeer_async.models import Asset, AssetPhase, NewAsset
 from livepeer_async.polling import has_left_uploading
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream
@@ -25,6 +25,7 @@ from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
+from livepeer_async.uploads.records import PickUp
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, check_length
 from livepeer_async.uploads.tickets import Tickets
@@ -96,13 +97,18 @@ class Transfers:
     async def _pick_up(self, order: Order) -> Watch | None:
         """Go on where an earlier run ended; `None` where there is nothing to go on from."""
         upload, source, claim = order.upload, order.source, order.claim
-        record = claim.earlier(source)
-        if record is None or record.asset_id is None:
+        record, what = claim.record, claim.pick_up()
+        if record is None or record.asset_id is None or what is PickUp.BEGIN:
             await self._clear_away(claim)
             return None
         asset = await self._find(record.asset_id)
         if asset is None:
-            await claim.forget()
+            await claim.abandon(is_useless=False)
+            return None
+        if what is PickUp.DOUBT:
+            if asset.phase != AssetPhase.FAILED:
+                raise claim.changed(source)
+            await self._clear_away(claim)
             return None
         if has_left_uploading(asset):
             upload.begin(asset, None)

@@ -46,6 +46,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
             )
+        if self.key == "":
+            raise ConfigurationError("the key is empty; wanted a name for the upload, or none")
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.length is not None and self.length < 1:
@@ -147,6 +149,8 @@ class Upload:
 
     async def abort(self) -> None:
         """Stop, and delete the upload and its asset; the block then ends without a result.
+
+        An asset that an earlier run has finished is left alone.
 
         Raises:
             ConfigurationError: the upload has ended; its asset is there (see `assets.delete`).

@@ -29,7 +29,7 @@ RECORD = Record(
 )
 ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
 REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
-DOUBT = Doubt(key="talk", name="talk.mp4", since=1.5, until=62.0)
+DOUBT = Doubt(key="talk", name="talk.mp4", since=1.5, until=601.5)
 
 # A process that claims a key and is killed: the last line of its life is "claimed".
 CLAIMING = """
@@ -94,22 +94,25 @@ async def test_a_key_has_one_record(journal):
 
 async def test_what_is_abandoned_is_an_orphan_and_no_record(journal):
     await journal.write(RECORD)
-    await journal.abandon(RECORD, 2.0)
-    assert (await journal.records(), await journal.orphans()) == ([], [ORPHAN])
+    await journal.abandon(RECORD, is_useless=True)
+    (orphan,) = await journal.orphans()
+    assert replace(orphan, since=2.0) == ORPHAN
+    assert await journal.records() == []
     await journal.drop_orphan("asset-1")
     assert await journal.orphans() == []
 
 
 async def test_a_request_without_an_answer_is_a_doubt_and_no_record(journal):
     await journal.write(REQUEST)
-    await journal.abandon(REQUEST, 2.0)
+    await journal.abandon(REQUEST, is_useless=True)
     assert (await journal.records(), await journal.doubts()) == ([], [DOUBT])
     await journal.drop_doubt(DOUBT)
     assert await journal.doubts() == []
 
 
-async def test_to_forget_a_finished_upload_leaves_nothing(journal):
-    await journal.write(replace(RECORD, state=RecordState.READY))
+@pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
+async def test_to_forget_what_has_arrived_leaves_nothing_to_delete(journal, state):
+    await journal.write(replace(RECORD, state=state))
     assert await journal.forget("talk")
     assert not await journal.forget("talk")
     assert (await journal.records(), await journal.orphans()) == ([], [])
@@ -119,7 +122,7 @@ async def test_to_forget_an_unfinished_upload_makes_it_an_orphan(journal):
     await journal.write(RECORD)
     assert await journal.forget("talk")
     (orphan,) = await journal.orphans()
-    assert orphan.asset_id == "asset-1"
+    assert (orphan.asset_id, orphan.is_useless) == ("asset-1", False)
 
 
 async def test_an_upload_that_runs_is_not_forgotten(journal):
@@ -282,3 +285,34 @@ async def test_a_journal_that_may_only_be_read_is_an_error(of_folder):
             os.chmod(folder, 0o700)
         path.chmod(0o600)
         assert await known(path) == RECORD
+
+
+async def test_a_journal_and_a_link_to_it_are_one(journal, path, tmp_path):
+    link = tmp_path / "elsewhere" / "link.journal"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    async with journal.claimed("talk"):
+        with pytest.raises(UploadInUse):
+            await known(link)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o755])
+async def test_what_is_no_journal_keeps_its_permissions(path, mode):
+    path.write_bytes(b"name,path\n" * 100)
+    path.chmod(mode)
+    with pytest.raises(JournalError):
+        await Journal(path, account="a").open()
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+async def test_a_folder_is_no_journal_and_keeps_its_permissions(tmp_path):
+    tmp_path.chmod(0o755)
+    with pytest.raises(JournalError):
+        await Journal(tmp_path, account="a").open()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+async def test_a_key_may_be_the_name_of_a_file_that_is_no_text(journal):
+    async with journal.claimed("a\udcff.mp4"):
+        pass
+    assert not await journal.forget("a\udcff.mp4")

@@ -44,17 +44,20 @@ def test_an_unfinished_upload_of_a_stream_begins_anew():
     assert pick_up(record(RecordState.CREATED, STREAM), STREAM) is PickUp.BEGIN
 
 
+@pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
 @pytest.mark.parametrize("changed", [{"length": 8}, {"modified_ns": 6}])
-def test_a_finished_upload_is_not_taken_for_one_of_a_changed_file(changed):
-    assert pick_up(record(RecordState.READY), replace(FILE, **changed)) is PickUp.REFUSE
+def test_what_has_arrived_is_not_taken_for_a_changed_file(state, changed):
+    assert pick_up(record(state), replace(FILE, **changed)) is PickUp.DOUBT
 
 
-def test_a_finished_upload_is_found_again_after_its_file_moved_to_another_disk():
-    assert pick_up(record(RecordState.READY), replace(FILE, inode=4)) is PickUp.LOOK
+@pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
+def test_what_has_arrived_is_found_again_after_its_file_moved_to_another_disk(state):
+    assert pick_up(record(state), replace(FILE, inode=4)) is PickUp.LOOK
 
 
-def test_a_finished_upload_of_a_stream_is_found_again_by_its_key():
-    assert pick_up(record(RecordState.READY, STREAM), STREAM) is PickUp.LOOK
+@pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
+def test_a_stream_that_has_arrived_is_found_again_by_its_key(state):
+    assert pick_up(record(state, STREAM), STREAM) is PickUp.LOOK
 
 
 def test_a_record_shows_no_upload_url():

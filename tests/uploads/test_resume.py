@@ -1,10 +1,13 @@
+import contextlib
 import hashlib
+import os
 
 import anyio
 import pytest
 from msgspec.structs import replace
 
 from livepeer_async import (
+    AssetFailed,
     AsyncLivepeer,
     IntegrityError,
     JournalError,
@@ -12,7 +15,16 @@ from livepeer_async import (
     SourceChanged,
     UploadInUse,
 )
-from livepeer_async.sandbox import Answer, CutConnection, Fault, LoseAnswer, On, Stall, WrongSize
+from livepeer_async.sandbox import (
+    Answer,
+    CutConnection,
+    FailProcessing,
+    Fault,
+    LoseAnswer,
+    On,
+    Stall,
+    WrongSize,
+)
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
 from studio import (
     PART,
@@ -118,6 +130,66 @@ async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, jou
         asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, path.read_bytes())
         assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
+
+
+@pytest.mark.parametrize("change", ["content", "time"])
+async def test_an_asset_that_has_arrived_is_never_deleted_for_a_file_that_changed(
+    path, journal, change
+):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        asset = await livepeer.upload(path, wait=False)
+        if change == "content":
+            path.write_bytes(content(LENGTH - 1))
+        else:
+            os.utime(path, (1, 1))
+        with pytest.raises(SourceChanged):
+            await livepeer.upload(path)
+        assert [it.is_deleted for it in sandbox.assets] == [False]
+        assert (await livepeer.assets.wait(asset.id)).phase == "ready"
+
+
+async def test_a_file_that_was_mended_after_its_asset_failed_begins_anew(path, journal):
+    fault = Fault(On(asset="talk", times=1), FailProcessing())
+    async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
+        with pytest.raises(AssetFailed):
+            await livepeer.upload(path)
+        with pytest.raises(AssetFailed):
+            await livepeer.upload(path)
+        path.write_bytes(content(LENGTH, seed=9))
+        asset = await livepeer.upload(path)
+        assert is_stored(sandbox, asset, path.read_bytes())
+        assert [it.is_deleted for it in sandbox.assets] == [True, False]
+
+
+async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        await livepeer.upload(path, wait=False)
+        (record,) = await livepeer.journal.records()
+        await livepeer.journal.write(replace(record, state=RecordState.CREATED))
+        await livepeer.journal.forget(str(path))
+        assert len(await livepeer.journal.orphans()) == 1
+        assert await livepeer.leftovers() == []
+        assert not sandbox.assets[0].is_deleted
+
+
+async def test_what_an_earlier_run_finished_is_not_aborted_away(path, journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        await livepeer.upload(path)
+        stall = Fault(On(method="GET", path="/asset/"), Stall(1.0))
+        sandbox.add_fault(stall)
+        async with livepeer.begin_upload(path) as upload:
+            with contextlib.suppress(ValueError):
+                await upload.abort()
+        assert not sandbox.assets[0].is_deleted
+
+
+async def test_a_file_whose_name_is_no_text_is_remembered(tmp_path, journal):
+    path = tmp_path / os.fsdecode(b"a\xff.mp4")
+    path.write_bytes(content(100))
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        first = await livepeer.upload(path)
+        assert (await livepeer.upload(path)).id == first.id
+        assert len(sandbox.assets) == 1
 
 
 async def test_an_upload_that_was_lost_meanwhile_begins_anew(path, journal):
