@@ -40,6 +40,7 @@ from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.leftovers import Leftover, find_leftovers
 from livepeer_async.uploads.opening import open_source
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.records import access_of
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.scheduler import CONCURRENCY, UploadJob, run_many
 from livepeer_async.uploads.source import SourceLike, source_key, source_name
@@ -316,11 +317,13 @@ class AsyncLivepeer:
         wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
         most = self._limits_for(options.length or 1).max_length
         opening = open_source(source, length=options.length, max_length=most)
-        key = source_key(source) if options.key is None else options.key
+        key = options.key
+        if key is None and self.journal is not None:
+            key = source_key(source)
         async with (
             self._reserved(source),
             opening as opened,
-            claim(self.journal, key, opened) as claimed,
+            claim(self.journal, key, opened, access=access_of(wanted)) as claimed,
         ):
             upload = Upload(source, opened.name, opened.length, options)
             async with self._closable(opened.name), plain_task_group() as tasks:

@@ -15,6 +15,8 @@ SHORTEST_DELAY = 0.3
 LONGEST_DELAY = 30.0
 GROWTH = 0.2
 
+# Phases of an asset that is there no more, or will be so soon.
+GONE = frozenset({AssetPhase.DELETING, AssetPhase.DELETED})
 # What the task runner says of failures that another run may not meet.
 RETRYABLE_FAILURES = (
     "internal error processing file",
@@ -68,7 +70,7 @@ def end_of(asset: Asset) -> AssetError | None:
             error_message=said,
             is_retryable=can_retry,
         )
-    if asset.phase in {AssetPhase.DELETING, AssetPhase.DELETED}:
+    if asset.phase in GONE:
         return deleted(asset.id)
     return None
 

@@ -152,7 +152,8 @@ class Batch:
         """Name the upload in the journal; a file that is named twice becomes two assets."""
         key = source_key(source)
         times = sum(source_key(job.source) == key for job in self._jobs)
-        return f"{key} ({times + 1})" if key and times else key
+        # No path holds a NUL.
+        return f"{key}\0{times + 1}" if key and times else key
 
     def _read(self, source: object, read: int) -> None:
         self._items[source].read(read, time.monotonic())

@@ -66,6 +66,7 @@ class Digest:
             if not count:
                 raise _shorter(source, self._position)
             await self.add(self._position, buffer[:count])
+            source.release(self._position)
         return self._sha256.hexdigest()
 
 

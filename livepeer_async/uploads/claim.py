@@ -2,6 +2,10 @@
 
 In comes what happens to the upload; each fact is written before the effect that follows from it.
 Without a journal, or without a key, nothing is written and nothing is known.
+
+Three ways lead out of a line. `forget`: the server has nothing of the upload. `abandon`: it may
+have something, which is noted as an orphan or a doubt. `Tickets.discard`: it has an asset, which is
+noted and then deleted there.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import JournalError, SourceChanged
+from livepeer_async.errors import ConfigurationError, JournalError, SourceChanged
 from livepeer_async.models import Asset
 from livepeer_async.uploads.journal import Journal, as_text
 from livepeer_async.uploads.records import (
@@ -35,7 +39,11 @@ class Claim:
         journal: where it is written; `None` for an upload that isn't.
         key: the caller's name for it.
         identity: of the source.
-        earlier: the record of an earlier run.
+        access: who may play the asset, as `access_of` gives it.
+        record: of an earlier run.
+
+    Attributes:
+        record: what the journal has of the upload.
     """
 
     def __init__(
@@ -43,21 +51,50 @@ class Claim:
         journal: Journal | None,
         key: str,
         identity: SourceIdentity,
-        earlier: Record | None = None,
+        *,
+        access: str = "",
+        record: Record | None = None,
     ) -> None:
         self._journal = journal
         self._key = key
         self._identity = identity
-        self.record = earlier
+        self._access = access
+        self.record = record
 
     @property
     def is_finished(self) -> bool:
         """Whether an earlier run, or this one, has seen the asset ready and right."""
         return self.record is not None and self.record.state is RecordState.READY
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a later run could go on with the upload."""
+        has_url = self.record is not None and self.record.upload_url is not None
+        return has_url and self._identity.can_be_told
+
     def pick_up(self) -> PickUp:
         """Say what can be done with the record of an earlier run."""
-        return PickUp.BEGIN if self.record is None else pick_up(self.record, self._identity)
+        if self.record is None:
+            return PickUp.BEGIN
+        return pick_up(self.record, self._identity, self._access)
+
+    def check_sha256(self, source: Source, sha256: str | None) -> None:
+        """Compare with what an earlier run has read, where both have made a digest.
+
+        Raises:
+            SourceChanged: it read other bytes.
+        """
+        was = self.record.sha256 if self.record else None
+        if was and sha256 and was != sha256:
+            raise self.changed(source)
+
+    def refused(self) -> ConfigurationError:
+        """Give the error for a key whose asset others may play than those who are wanted."""
+        asset_id = self.record and self.record.asset_id
+        return ConfigurationError(
+            f"under the key {self._key!r} stands asset {asset_id}, which has another playback "
+            "policy or encryption: change it with assets.update, or give another key"
+        )
 
     def changed(self, source: Source) -> SourceChanged:
         """Give the error for a source that isn't what was uploaded under the key."""
@@ -80,19 +117,21 @@ class Claim:
             name=name,
             identity=self._identity,
             requested_at=time.time(),
+            access=self._access,
         )
         await self._write(record)
 
     async def ticketed(self, asset: Asset) -> None:
         """Write which asset was made."""
         if self.record is not None:
-            record = replace(
+            # Known from here on, also where it can't be written: what is abandoned has an ID then.
+            self.record = replace(
                 self.record,
                 state=RecordState.TICKETED,
                 asset_id=asset.id,
                 playback_id=asset.playback_id,
             )
-            await self._write(record)
+            await self._write(self.record)
 
     async def created(self, upload_url: str) -> None:
         """Write where the upload is, before a byte is sent that it would be a pity to lose."""
@@ -155,7 +194,7 @@ class Claim:
 
 @asynccontextmanager
 async def claim(
-    journal: Journal | None, key: str | None, source: Source
+    journal: Journal | None, key: str | None, source: Source, *, access: str
 ) -> AsyncGenerator[Claim, None]:
     """Claim the upload of a key until the block ends.
 
@@ -168,4 +207,4 @@ async def claim(
         return
     identity, key = await source.identity(), as_text(key)
     async with journal.claimed(key) as record:
-        yield Claim(journal, key, identity, record)
+        yield Claim(journal, key, identity, access=access, record=record)

@@ -92,6 +92,7 @@ class Engine:
             watch = await self._transfers.bring(order)
             await claim.arrived()
             sha256 = await order.digest.finish(order.source) if order.digest else None
+            claim.check_sha256(order.source, sha256)
             try:
                 verified = await self._finish(order, watch, sha256)
             except IntegrityError as error:

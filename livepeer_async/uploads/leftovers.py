@@ -14,8 +14,8 @@ from msgspec import Struct
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import NotFound
-from livepeer_async.models import Asset, AssetPhase
-from livepeer_async.polling import has_left_uploading
+from livepeer_async.models import Asset
+from livepeer_async.polling import GONE, has_left_uploading
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.records import Doubt, Orphan
 
@@ -75,7 +75,7 @@ async def _look(caller: Caller, journal: Journal, orphan: Orphan) -> list[Leftov
         asset = await caller.perform(calls.get_asset(caller.account, orphan.asset_id))
     except NotFound:
         asset = None
-    is_gone = asset is None or asset.phase in {AssetPhase.DELETING, AssetPhase.DELETED}
+    is_gone = asset is None or asset.phase in GONE
     has_become_something = asset is not None and has_left_uploading(asset)
     if asset is None or is_gone or (has_become_something and not orphan.is_useless):
         await journal.drop_orphan(orphan.asset_id)

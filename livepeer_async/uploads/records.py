@@ -5,9 +5,13 @@ Pure: in come a record and what the source looks like today; out comes what can 
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct
+
+from livepeer_async.models import NewAsset
 
 
 class RecordState(StrEnum):
@@ -58,6 +62,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
         name: of the asset.
         identity: of the source.
         requested_at: when the upload was asked for, in seconds since 1970 by this machine's clock.
+        access: who may play the asset and how it is encrypted, as `access_of` gives it.
         verified: how far the content is proved, where it was compared.
         sha256: of the bytes that were read, in hex, where it was made.
     """
@@ -67,6 +72,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     identity: SourceIdentity
     requested_at: float
+    access: str = ""
     asset_id: str | None = None
     playback_id: str | None = None
     upload_url: str | None = None
@@ -148,11 +154,23 @@ class PickUp(StrEnum):
     """Nothing of it can be used; what is left on the server is thrown away."""
     LOOK = "look"
     """Look at its asset, and go on from there."""
+    REFUSE = "refuse"
+    """Its asset is there and others may play it than those who are wanted."""
     DOUBT = "doubt"
     """Look at its asset: unless it failed, it was made of other bytes under the same key."""
 
 
-def pick_up(record: Record, identity: SourceIdentity) -> PickUp:
+def access_of(new_asset: NewAsset) -> str:
+    """Tell who may play an asset, and how it is encrypted, as a digest: keys may be in it."""
+    fields = {
+        "playback_policy": new_asset.playback_policy,
+        "encryption": new_asset.encryption,
+    }
+    wanted = {name: value for name, value in fields.items() if value is not UNSET}
+    return hashlib.sha256(msgspec.json.encode(wanted)).hexdigest()[:16] if wanted else ""
+
+
+def pick_up(record: Record, identity: SourceIdentity, access: str) -> PickUp:
     """Say what a later run does with a record.
 
     An upload that has arrived is found again by its key also where its source can't be told, a
@@ -162,11 +180,14 @@ def pick_up(record: Record, identity: SourceIdentity) -> PickUp:
     Args:
         record: what an earlier run wrote.
         identity: of the source as it is today.
+        access: of the asset that is wanted today.
     """
     if record.asset_id is None:
         return PickUp.BEGIN
-    was = record.identity
-    if record.state in ALL_THERE:
+    was, is_all_there = record.identity, record.state in ALL_THERE
+    if record.access != access:
+        return PickUp.REFUSE if is_all_there else PickUp.BEGIN
+    if is_all_there:
         then = (was.length, was.modified_ns, was.sha256)
         today = (identity.length, identity.modified_ns, identity.sha256)
         return PickUp.LOOK if then == today else PickUp.DOUBT

@@ -280,11 +280,20 @@ def source_name(source: object) -> str:
 
 
 def source_key(source: object) -> str | None:
-    """Give the name that an upload of a source has in a journal; only a path has one by itself."""
-    if isinstance(source, str | os.PathLike):
+    """Give the name that an upload of a source has in a journal; only a path has one by itself.
+
+    Raises:
+        SourceNotReadable: the path begins in a folder that isn't there any more.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return None
+    try:
         # Links aren't followed: each is a name of its own.
         return os.path.abspath(os.fspath(cast("str", source)))  # noqa: PTH100 - see above
-    return None
+    except OSError as error:
+        name = source_name(source)
+        message = f"{name} can't be found from here: {error.strerror}"
+        raise SourceNotReadable(message, source=name) from error
 
 
 def as_bytes(piece: object, name: str) -> Bytes:

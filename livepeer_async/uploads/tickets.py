@@ -78,6 +78,9 @@ class Tickets:
             except DecodeError:
                 await claim.abandon()
                 raise
+            except JournalError:
+                # What was asked for is given back; what couldn't be noted of it stays as it was.
+                raise
             except LivepeerError:
                 # The server saw nothing of the request.
                 await self._forget(claim)

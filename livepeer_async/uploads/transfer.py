@@ -16,16 +16,23 @@ import anyio
 
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
-from livepeer_async.errors import AssetTimeout, NotFound, SourceError, TusError, UploadGone
+from livepeer_async.errors import (
+    AssetTimeout,
+    NotFound,
+    SourceChanged,
+    SourceError,
+    TusError,
+    UploadGone,
+)
 from livepeer_async.models import Asset, AssetPhase, NewAsset
-from livepeer_async.polling import has_left_uploading
+from livepeer_async.polling import GONE, end_of, has_left_uploading
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
-from livepeer_async.uploads.records import PickUp
+from livepeer_async.uploads.records import ALL_THERE, PickUp
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, check_length
 from livepeer_async.uploads.tickets import Tickets
@@ -96,32 +103,30 @@ class Transfers:
 
     async def _pick_up(self, order: Order) -> Watch | None:
         """Go on where an earlier run ended; `None` where there is nothing to go on from."""
-        upload, source, claim = order.upload, order.source, order.claim
+        claim = order.claim
         record, what = claim.record, claim.pick_up()
         if record is None or record.asset_id is None or what is PickUp.BEGIN:
             await self._clear_away(claim)
             return None
         asset = await self._find(record.asset_id)
-        if asset is None:
+        if asset is None or asset.phase in GONE:
             await claim.abandon(is_useless=False)
             return None
+        if what is PickUp.REFUSE:
+            raise claim.refused()
+        if what is PickUp.DOUBT and asset.phase != AssetPhase.FAILED:
+            raise claim.changed(order.source)
         if what is PickUp.DOUBT:
-            if asset.phase != AssetPhase.FAILED:
-                raise claim.changed(source)
             await self._clear_away(claim)
             return None
-        if has_left_uploading(asset):
-            upload.begin(asset, None)
-            upload.has_begun.set()
-            upload.saw(asset)
-            watch = Watch(record.asset_id)
-            watch.asset = asset
-            return watch
+        if record.state in ALL_THERE or has_left_uploading(asset):
+            return _arrived(order.upload, asset)
         if record.upload_url is None:
             await self._clear_away(claim)
             return None
-        limits = self._limits_for(source.length)
-        tus = TusUpload(upload_url=record.upload_url, length=source.length, limits=limits)
+        length = order.source.length
+        limits = self._limits_for(length)
+        tus = TusUpload(upload_url=record.upload_url, length=length, limits=limits)
         return await self._carry(order, asset, tus)
 
     async def _clear_away(self, claim: Claim) -> None:
@@ -196,6 +201,9 @@ class Transfers:
             error.asset_id = asset_id
             if error.upload_url is not None and not isinstance(error, UploadGone):
                 return False
+        elif order.claim.can_go_on and not isinstance(error, SourceChanged):
+            # A disk that didn't answer may do so for the next run.
+            return False
         await self._tickets.discard(asset_id, order.claim, driver)
         return isinstance(error, UploadGone)
 
@@ -218,6 +226,22 @@ class Transfers:
                     f"{upload.asset.id} is still uploading after {LEAVE_TIMEOUT:.0f} s"
                 ) from error
         return watch
+
+
+def _arrived(upload: Upload, asset: Asset) -> Watch:
+    """Take what an earlier run has brought over as it is.
+
+    Raises:
+        AssetFailed: the server couldn't make it ready.
+    """
+    upload.begin(asset, None)
+    if (end := end_of(asset)) is not None:
+        raise end
+    upload.has_begun.set()
+    upload.saw(asset)
+    watch = Watch(asset.id)
+    watch.asset = asset
+    return watch
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

@@ -46,8 +46,11 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
             )
-        if self.key == "":
-            raise ConfigurationError("the key is empty; wanted a name for the upload, or none")
+        given: object = self.key
+        if given is not None and (not given or not isinstance(given, str)):
+            raise ConfigurationError(
+                f"the key is {given!r}; wanted a text that isn't empty, or none"
+            )
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.length is not None and self.length < 1:

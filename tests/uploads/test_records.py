@@ -1,7 +1,15 @@
 import pytest
 from msgspec.structs import replace
 
-from livepeer_async.uploads.records import PickUp, Record, RecordState, SourceIdentity, pick_up
+from livepeer_async import NewAsset, PlaybackPolicy
+from livepeer_async.uploads.records import (
+    PickUp,
+    Record,
+    RecordState,
+    SourceIdentity,
+    access_of,
+    pick_up,
+)
 
 FILE = SourceIdentity(length=9, modified_ns=5, inode=3)
 BYTES = SourceIdentity(length=9, sha256="ab")
@@ -27,39 +35,54 @@ def record(state, identity=FILE, **fields):
 )
 @pytest.mark.parametrize("identity", [FILE, BYTES])
 def test_what_is_begun_of_the_same_bytes_is_picked_up(state, identity):
-    assert pick_up(record(state, identity), identity) is PickUp.LOOK
+    assert pick_up(record(state, identity), identity, "") is PickUp.LOOK
 
 
 def test_a_request_without_an_answer_leaves_nothing_to_pick_up():
     asked = record(RecordState.REQUESTED, asset_id=None)
-    assert pick_up(asked, FILE) is PickUp.BEGIN
+    assert pick_up(asked, FILE, "") is PickUp.BEGIN
 
 
 @pytest.mark.parametrize("changed", [{"length": 8}, {"modified_ns": 6}, {"inode": 4}])
 def test_an_unfinished_upload_of_a_changed_file_begins_anew(changed):
-    assert pick_up(record(RecordState.CREATED), replace(FILE, **changed)) is PickUp.BEGIN
+    assert pick_up(record(RecordState.CREATED), replace(FILE, **changed), "") is PickUp.BEGIN
 
 
 def test_an_unfinished_upload_of_a_stream_begins_anew():
-    assert pick_up(record(RecordState.CREATED, STREAM), STREAM) is PickUp.BEGIN
+    assert pick_up(record(RecordState.CREATED, STREAM), STREAM, "") is PickUp.BEGIN
 
 
 @pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
 @pytest.mark.parametrize("changed", [{"length": 8}, {"modified_ns": 6}])
 def test_what_has_arrived_is_not_taken_for_a_changed_file(state, changed):
-    assert pick_up(record(state), replace(FILE, **changed)) is PickUp.DOUBT
+    assert pick_up(record(state), replace(FILE, **changed), "") is PickUp.DOUBT
 
 
 @pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
 def test_what_has_arrived_is_found_again_after_its_file_moved_to_another_disk(state):
-    assert pick_up(record(state), replace(FILE, inode=4)) is PickUp.LOOK
+    assert pick_up(record(state), replace(FILE, inode=4), "") is PickUp.LOOK
 
 
 @pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
 def test_a_stream_that_has_arrived_is_found_again_by_its_key(state):
-    assert pick_up(record(state, STREAM), STREAM) is PickUp.LOOK
+    assert pick_up(record(state, STREAM), STREAM, "") is PickUp.LOOK
 
 
 def test_a_record_shows_no_upload_url():
     shown = repr(record(RecordState.CREATED, upload_url="https://origin.example/files/secret"))
     assert shown == "<Record 'talk', created, asset asset-1>"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(RecordState.CREATED, PickUp.BEGIN), (RecordState.READY, PickUp.REFUSE)],
+)
+def test_an_asset_that_others_may_play_is_not_taken_for_the_one_that_is_wanted(state, expected):
+    private = access_of(NewAsset("a", playback_policy=PlaybackPolicy(type="jwt")))
+    assert pick_up(record(state), FILE, private) is expected
+    assert pick_up(record(state, access=private), FILE, "") is expected
+    assert pick_up(record(state, access=private), FILE, private) is PickUp.LOOK
+
+
+def test_a_name_is_no_matter_of_access():
+    assert access_of(NewAsset("a", creator_id="b")) == access_of(NewAsset("c")) == ""

@@ -3,14 +3,18 @@ import hashlib
 import os
 
 import anyio
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from livepeer_async import (
     AssetFailed,
     AsyncLivepeer,
+    ConfigurationError,
     IntegrityError,
     JournalError,
+    NewAsset,
+    PlaybackPolicy,
     RetriesExhausted,
     SourceChanged,
     UploadInUse,
@@ -181,6 +185,51 @@ async def test_what_an_earlier_run_finished_is_not_aborted_away(path, journal):
             with contextlib.suppress(ValueError):
                 await upload.abort()
         assert not sandbox.assets[0].is_deleted
+
+
+async def test_a_private_asset_is_not_a_public_one_of_the_same_file(path, journal):
+    private = NewAsset("talk.mp4", playback_policy=PlaybackPolicy(type="jwt"))
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        public = await livepeer.upload(path)
+        with pytest.raises(ConfigurationError, match=f"asset {public.id}, which has another"):
+            await livepeer.upload(path, private)
+        assert [it.is_deleted for it in sandbox.assets] == [False]
+
+
+async def test_an_answer_without_a_status_deletes_nothing(path, journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        asset = await livepeer.upload(path)
+        body = msgspec.json.encode({"id": asset.id, "playbackId": asset.playback_id})
+        sandbox.add_fault(Fault(On(method="GET", path="/asset/", times=1), Answer(200, body)))
+        assert (await livepeer.upload(path)).id == asset.id
+        assert [it.is_deleted for it in sandbox.assets] == [False]
+
+
+async def test_a_stream_of_other_bytes_under_one_key_is_seen_by_its_digest(journal):
+    async def stream(seed):
+        yield content(PART, seed=seed)
+
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        await livepeer.upload(stream(1), key="k", verify="hash", on_mismatch="reupload")
+        with pytest.raises(SourceChanged):
+            await livepeer.upload(stream(2), key="k", verify="hash", on_mismatch="reupload")
+        assert [it.is_deleted for it in sandbox.assets] == [False]
+
+
+async def test_a_failed_asset_is_no_success_for_one_who_does_not_wait(path, journal):
+    fault = Fault(On(asset="talk"), FailProcessing())
+    async with studio(fault, client={"journal": journal}) as (_, livepeer):
+        with pytest.raises(AssetFailed):
+            await livepeer.upload(path)
+        with pytest.raises(AssetFailed):
+            await livepeer.upload(path, wait=False)
+
+
+@pytest.mark.parametrize("key", ["", 5, b"k"])
+async def test_a_key_is_a_text(path, journal, key):
+    async with studio(client={"journal": journal}) as (_, livepeer):
+        with pytest.raises(ConfigurationError, match="wanted a text"):
+            await livepeer.upload(path, key=key)
 
 
 async def test_a_file_whose_name_is_no_text_is_remembered(tmp_path, journal):
