@@ -286,3 +286,9 @@ def test_a_log_of_the_http_library_holds_no_upload_url():
     assert redact(line) == (
         'HTTP Request: PATCH http://h/api/asset/upload/tus/directUpload%2F6f4a… "204"'
     )
+
+
+def test_a_long_text_is_cut_before_a_secret_that_may_be_cut_with_it():
+    text = f"{'word ' * 900}token={'x' * 200}"
+    assert redact(text).endswith("word…")
+    assert len(redact(text)) < 5000

@@ -18,7 +18,7 @@ from livepeer_async.cli.asset_commands import assets
 from livepeer_async.cli.choices import RETRIES, Asked, Storage, UploadChoices
 from livepeer_async.cli.extras import need
 from livepeer_async.cli.journal_commands import journal
-from livepeer_async.cli.options import AsJson, JournalFile
+from livepeer_async.cli.options import Again, AsJson, JournalFile, NoJournal
 from livepeer_async.version import __version__
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -128,12 +128,8 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     ] = READY_TIMEOUT,
     retries: Retries = RETRIES,
     journal: JournalFile = None,
-    no_journal: Annotated[
-        bool, typer.Option("--no-journal", help="Remember nothing: each run begins anew.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Upload anew what an earlier run has finished.")
-    ] = False,
+    no_journal: NoJournal = False,
+    again: Again = False,
     json: AsJson = False,
 ) -> None:
     """Upload videos and wait until they are ready.
@@ -149,8 +145,7 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     from livepeer_async.cli.upload import Batch
 
     _check_upload(files, name=name, storage=storage, is_sandbox=sandbox)
-    if no_journal and (journal or again):
-        raise typer.BadParameter("--no-journal leaves nothing for --journal or --again to do")
+    _check_journal(journal, is_forbidden=no_journal, is_again=again)
     choices = UploadChoices(
         name=name,
         storage=(storage or "file") if sandbox else None,
@@ -223,6 +218,11 @@ def _check_upload(
         raise typer.BadParameter("standard input is a terminal: pipe a video into it, or name FILE")
     if is_sandbox:
         _need_sandbox("--sandbox")
+
+
+def _check_journal(journal: str | None, *, is_forbidden: bool, is_again: bool) -> None:
+    if is_forbidden and (journal or is_again):
+        raise typer.BadParameter("--no-journal leaves nothing for --journal or --again to do")
 
 
 def _need_sandbox(what: str) -> None:

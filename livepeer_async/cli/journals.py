@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from livepeer_async.cli.outcome import Status, describe, status_of
 from livepeer_async.cli.report import document_line
@@ -11,7 +12,7 @@ from livepeer_async.cli.session import open_client
 from livepeer_async.cli.table import print_rows
 from livepeer_async.cli.text import count, show_time
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import LivepeerError
+from livepeer_async.errors import JournalError, LivepeerError
 from livepeer_async.uploads.leftovers import Leftover
 from livepeer_async.uploads.source import source_key
 
@@ -20,6 +21,7 @@ UNKNOWN = "-"
 
 async def list_records(path: str | None, *, is_json: bool) -> Status:
     """Show what the journal remembers."""
+    _check_there(path)
     async with open_client(journal=path, is_remembered=True, is_knocking=False) as client:
         records = await client.journal.records() if client.journal else []
     if is_json:
@@ -47,6 +49,7 @@ async def list_records(path: str | None, *, is_json: bool) -> Status:
 
 async def show_orphans(path: str | None, *, is_deleting: bool, is_json: bool) -> Status:
     """Show what uploads left on the server, and delete what is certainly ours if that is wanted."""
+    _check_there(path)
     async with open_client(journal=path, is_remembered=True) as client:
         left = await client.leftovers()
         errors = await _delete(client, left) if is_deleting else {}
@@ -59,6 +62,7 @@ async def show_orphans(path: str | None, *, is_deleting: bool, is_json: bool) ->
 
 async def forget(keys: Sequence[str], path: str | None) -> Status:
     """Let the journal forget uploads; nothing is deleted on the server."""
+    _check_there(path)
     status = Status.OK
     async with open_client(journal=path, is_remembered=True, is_knocking=False) as client:
         for key in dict.fromkeys(keys):
@@ -68,6 +72,12 @@ async def forget(keys: Sequence[str], path: str | None) -> Status:
                 say_error(f"the journal knows no {key!r}; see livepeer-async journal list")
                 status = Status.FAILED
     return status
+
+
+def _check_there(path: str | None) -> None:
+    """Look for a journal that was named: these commands make none."""
+    if path is not None and not Path(path).exists():
+        raise JournalError(f"there is no journal {path}", path=path)
 
 
 async def _forget(client: AsyncLivepeer, key: str) -> bool:

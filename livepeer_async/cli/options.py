@@ -15,3 +15,7 @@ JournalFile = Annotated[
         help="The journal; by default one for each key in $XDG_STATE_HOME/livepeer-async.",
     ),
 ]
+NoJournal = Annotated[
+    bool, typer.Option("--no-journal", help="Remember nothing: each run begins anew.")
+]
+Again = Annotated[bool, typer.Option("--again", help="Upload anew what an earlier run finished.")]

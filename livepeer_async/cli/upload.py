@@ -82,7 +82,7 @@ class Batch:
             async with opening as client, show(self.board, is_json=choices.is_json) as display:
                 self._is_remembered = client.journal is not None
                 if choices.is_again:
-                    await self._forget_finished(client)
+                    await self._forget_arrived(client)
                 await self.upload(client, display)
         except LivepeerError as error:
             self._end_all(error)
@@ -123,10 +123,10 @@ class Batch:
                 said += "livepeer-async assets list --phase uploading"
         return said
 
-    async def _forget_finished(self, client: AsyncLivepeer) -> None:
+    async def _forget_arrived(self, client: AsyncLivepeer) -> None:
         for job in self._jobs:
             if client.journal is not None and job.key is not None:
-                await client.journal.forget_finished(job.key)
+                await client.journal.forget_arrived(job.key)
 
     def _end_all(self, error: LivepeerError) -> None:
         """Let what stops everything be the end of each file for which none was told yet."""

@@ -12,20 +12,26 @@ however the process ends.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from functools import partial
+from math import inf
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
-from livepeer_async.errors import JournalError, UploadInUse
-from livepeer_async.uploads.journal_file import JournalFile, Life
+from livepeer_async.errors import ConfigurationError, JournalError, UploadInUse
+from livepeer_async.taskgroups import finish, plain_task_group
+from livepeer_async.uploads.journal_file import JournalFile
+from livepeer_async.uploads.owner_lock import OwnerLock
+from livepeer_async.uploads.patience import GivenUp, Patience
 from livepeer_async.uploads.records import (
     ALL_THERE,
     Doubt,
@@ -36,6 +42,12 @@ from livepeer_async.uploads.records import (
 )
 
 T = TypeVar("T")
+
+_log = logging.getLogger("livepeer_async")
+
+# For a release once the caller is cancelled, and for closing: a claim that stays is dropped by the
+# next transaction, or with the owner's lock.
+END_SECONDS = 0.5
 
 
 class Journal:
@@ -50,26 +62,37 @@ class Journal:
         self._file = JournalFile(path, account)
         self.path = self._file.path
         self._limiter = anyio.CapacityLimiter(1)
-        self._life: Life | None = None
+        self._owner_lock: OwnerLock | None = None
+        self._is_closed = False
+        self._waiting: set[Patience] = set()
+        # The keys that are carried, and those whose claims the file may hold. What is written and
+        # isn't held goes with the next transaction.
         self._held: set[str] = set()
+        self._written: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Journal {self.path!r}>"
 
     async def open(self) -> None:
-        """Open the file, or make it.
+        """Open the file, or make it; also after it was closed.
 
         Raises:
             JournalError: it is no journal, a newer version's, another account's, or can't be
                 written to.
         """
+        self._is_closed = False
         await self._run(lambda _: None)
 
     async def aclose(self) -> None:
-        """Close the file and give all claims up."""
-        # Shielded: the lock's file would stay behind for the next process to sweep.
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._close, limiter=self._limiter)
+        """Close the file and give all claims up; after it only `open` can be called."""
+        self._is_closed = True
+        for patience in self._waiting:
+            patience.give_up()
+        if not self._file.is_forked:
+            # No queue, in which it would miss its turn once cancelled.
+            limiter = anyio.CapacityLimiter(1)
+            close = partial(self._in_thread, self._close, Patience(END_SECONDS), limiter)
+            await finish(close, once_cancelled=END_SECONDS)
 
     @asynccontextmanager
     async def claimed(self, key: str) -> AsyncGenerator[Record | None, None]:
@@ -78,18 +101,29 @@ class Journal:
         Raises:
             UploadInUse: somebody else carries it.
             JournalError: the journal can't be read or written.
+            ConfigurationError: the journal is closed.
         """
         key = as_text(key)
         if key in self._held:
             raise self._in_use(key, "this process carries it already")
         self._held.add(key)
+        may_be_written, within = True, inf
         try:
-            yield await self._run(lambda connection: self._claim(connection, key))
+            try:
+                record = await self._run(lambda connection: self._claim(connection, key))
+            except (JournalError, ConfigurationError):
+                may_be_written = False
+                raise
+            yield record
+        except anyio.get_cancelled_exc_class():
+            # That of a task comes once: to wait for the release wouldn't meet it again.
+            within = END_SECONDS
+            raise
         finally:
             self._held.discard(key)
-            # Shielded: a claim that is kept shuts others out for as long as this process runs.
-            with anyio.CancelScope(shield=True), suppress(JournalError):
-                await self._run(lambda connection: self._release(connection, key))
+            if may_be_written:
+                # A claim that stays shuts others out for as long as this process runs.
+                await finish(self._release, within=within, once_cancelled=END_SECONDS)
 
     async def write(self, record: Record) -> None:
         """Put a record in the place of the one that its key had.
@@ -142,14 +176,15 @@ class Journal:
                 await self.abandon(record, is_useless=False)
             return True
 
-    async def forget_finished(self, key: str) -> None:
-        """Forget the upload of a key where it is finished; its asset stays."""
-        row = (as_text(key), RecordState.READY)
-        await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ? AND state = ?", row))
+    async def forget_arrived(self, key: str) -> None:
+        """Forget the upload of a key where all of it has arrived; its asset stays."""
+        row = (as_text(key), RecordState.ARRIVED, RecordState.READY)
+        query = "DELETE FROM records WHERE key = ? AND state IN (?, ?)"
+        await self._run(lambda c: c.execute(query, row))
 
     async def records(self) -> list[Record]:
-        """Give all records, in the order of their keys."""
-        return await self._read("SELECT record FROM records ORDER BY key", Record)
+        """Give all records that can be read, in the order of their keys."""
+        return await self._read("SELECT key, record FROM records ORDER BY key", Record)
 
     async def drop_orphan(self, asset_id: str) -> None:
         """Take note that an asset is deleted."""
@@ -157,7 +192,7 @@ class Journal:
 
     async def orphans(self) -> list[Orphan]:
         """Give the assets of ours that are still to be deleted."""
-        return await self._read("SELECT orphan FROM orphans ORDER BY asset_id", Orphan)
+        return await self._read("SELECT asset_id, orphan FROM orphans ORDER BY asset_id", Orphan)
 
     async def drop_doubt(self, doubt: Doubt) -> None:
         """Take note that a request left nothing behind."""
@@ -166,56 +201,118 @@ class Journal:
 
     async def doubts(self) -> list[Doubt]:
         """Give the requests of which nobody knows what they left behind."""
-        return await self._read("SELECT doubt FROM doubts ORDER BY id", Doubt)
+        return await self._read("SELECT id, doubt FROM doubts ORDER BY id", Doubt)
 
     async def _read(self, query: str, kind: type[T]) -> list[T]:
-        rows = await self._run(lambda connection: connection.execute(query).fetchall())
-        try:
-            return [msgspec.json.decode(row[0], type=kind) for row in rows]
-        except msgspec.DecodeError as error:
-            raise self._file.error(f"holds a record that can't be read: {error}") from error
+        """Read a name and a value from each row; one that is broken doesn't hide the others."""
+        found: list[T] = []
+        for name, row in await self._run(lambda connection: connection.execute(query).fetchall()):
+            try:
+                found.append(msgspec.json.decode(row, type=kind))
+            except msgspec.DecodeError as error:
+                what = f"{kind.__name__.lower()} that can't be read, {name!r}: {error}"
+                _log.warning("the journal %s holds a %s; it is passed over", self.path, what)
+        return found
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in a transaction, in a worker thread: the disk may take its time."""
-        return await anyio.to_thread.run_sync(self._file.transact, work, limiter=self._limiter)
+        if self._is_closed:
+            raise self._closed()
+        patience = self._file.patience()
+        try:
+            return await self._in_thread(partial(self._transact, work), patience, self._limiter)
+        except GivenUp:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            raise self._closed() from None
 
-    def _close(self) -> None:
-        if self._life is not None:
-            owner = self._life.owner
-            with suppress(JournalError):
-                self._file.transact(lambda connection: _bury(connection, owner))
-            self._life.end()
-            self._life = None
+    async def _in_thread(
+        self, work: Callable[[Patience], T], patience: Patience, limiter: anyio.CapacityLimiter
+    ) -> T:
+        """Wait for a thread to end; once cancelled, it ends where it would wait."""
+        results: list[T] = []
+
+        async def watch() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                patience.give_up()
+
+        self._waiting.add(patience)
+        try:
+            async with plain_task_group() as tasks:
+                # The wait for a thread is shielded, so somebody else has to notice.
+                tasks.start_soon(watch)
+                results.append(await anyio.to_thread.run_sync(work, patience, limiter=limiter))
+                tasks.cancel_scope.cancel()
+        finally:
+            self._waiting.discard(patience)
+        return results[0]
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T], patience: Patience) -> T:
+        stale: set[str] = set()
+
+        def work_on(connection: sqlite3.Connection) -> T:
+            stale.update(self._written - self._held)
+            self._written.difference_update(stale)
+            if self._owner_lock is not None:
+                rows = [(key, self._owner_lock.owner) for key in stale]
+                connection.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", rows)
+            return work(connection)
+
+        try:
+            return self._file.transact(work_on, patience)
+        except BaseException:
+            self._written.update(stale)
+            raise
+
+    def _close(self, patience: Patience) -> None:
+        is_dropped = False
+        if self._owner_lock is not None:
+            owner = self._owner_lock.owner
+            with suppress(JournalError, GivenUp):
+                self._file.transact(lambda connection: _drop_owner(connection, owner), patience)
+                is_dropped = True
+        # It waits for a transaction that still runs, which may be a first claim.
         self._file.close()
+        if self._owner_lock is not None:
+            self._owner_lock.release(keeps_file=not is_dropped)
+            self._owner_lock = None
+        self._written.clear()
 
     def _claim(self, connection: sqlite3.Connection, key: str) -> Record | None:
-        if self._life is None:
+        if self._owner_lock is None:
             self._sweep(connection)
-            self._life = Life(self.path)
-        owner = self._life.owner
+            self._owner_lock = OwnerLock(self.path)
+        owner = self._owner_lock.owner
         connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, os.getpid()))
         query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
         found = connection.execute(query, (key,)).fetchone()
-        if found and found[0] != owner and Life.goes_on(self.path, found[0]):
+        if found and found[0] != owner and OwnerLock.is_held(self.path, *found):
             raise self._in_use(key, f"process {found[1]} carries it")
+        self._written.add(key)
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, owner))
         row = connection.execute("SELECT record FROM records WHERE key = ?", (key,)).fetchone()
         return msgspec.json.decode(row[0], type=Record) if row else None
 
-    def _release(self, connection: sqlite3.Connection, key: str) -> None:
-        if self._life is not None:
-            row = (key, self._life.owner)
-            connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", row)
+    async def _release(self) -> None:
+        """Drop the claims that nobody holds; what fails here, the next transaction does."""
+        with suppress(JournalError, ConfigurationError):
+            await self._run(lambda _: None)
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Take away what processes that were killed have left."""
-        known = {owner for (owner,) in connection.execute("SELECT owner FROM owners")}
+        pids: dict[str, int] = dict(connection.execute("SELECT owner, pid FROM owners").fetchall())
         # A process that was killed while it made its file is in no row. None is made meanwhile,
         # because that happens within a transaction as well.
-        for owner in known | Life.found_beside(self.path):
-            if not Life.goes_on(self.path, owner):
-                _bury(connection, owner)
-                Path(Life.path_of(self.path, owner)).unlink(missing_ok=True)
+        for owner in pids.keys() | OwnerLock.found_beside(self.path):
+            # What can't be opened is left to the one who wants a key that its owner claimed.
+            with suppress(JournalError):
+                if not OwnerLock.is_held(self.path, owner, pids.get(owner)):
+                    _drop_owner(connection, owner)
+                    OwnerLock.delete_files(self.path, owner)
+
+    def _closed(self) -> ConfigurationError:
+        return ConfigurationError(f"the journal {self.path} is closed: open it, or a new client")
 
     def _in_use(self, key: str, why: str) -> UploadInUse:
         return UploadInUse(
@@ -230,7 +327,7 @@ def as_text(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode()
 
 
-def _bury(connection: sqlite3.Connection, owner: str) -> None:
+def _drop_owner(connection: sqlite3.Connection, owner: str) -> None:
     """Drop what a process holds that has ended, or ends."""
     connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
     connection.execute("DELETE FROM owners WHERE owner = ?", (owner,))

@@ -10,16 +10,16 @@ import os
 import sqlite3
 import stat
 import threading
-import time
-import uuid
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from livepeer_async.errors import JournalError
+from livepeer_async.uploads.patience import TURN_SECONDS, Patience, is_busy
 
 T = TypeVar("T")
 
@@ -29,6 +29,8 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x6C706A61
 # Each transaction takes about a millisecond; who holds the file for longer isn't one of us.
 BUSY_SECONDS = 10.0
+# Where one call has waited in vain, the following ones don't wait as long one after another.
+LOCKED_SECONDS = 0.2
 # The permissions that nobody but the owner may have: upload URLs are secrets.
 OTHERS = 0o077
 
@@ -55,29 +57,37 @@ class JournalFile:
         # Links are followed, as SQLite does: all files beside it must be beside the same one.
         self.path = str(Path(path).resolve())
         self._account = account
-        # Where a task was cancelled its thread goes on, and another may come.
+        # A task that ends by `Task.cancel` leaves its thread behind, and another may come.
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._opened_by = 0
+        self._was_locked = False
 
-    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    @property
+    def is_forked(self) -> bool:
+        """Whether it is a copy of what another process has open: SQLite's locks aren't copied."""
+        return self._connection is not None and self._opened_by != os.getpid()
+
+    def patience(self) -> Patience:
+        """Begin to count how long a call waits."""
+        return Patience(BUSY_SECONDS)
+
+    def transact(
+        self, work: Callable[[sqlite3.Connection], T], patience: Patience | None = None
+    ) -> T:
         """Do something in a transaction.
 
         Raises:
             JournalError: the file can't be opened, read or written; it is as it was.
+            GivenUp: nobody waits for it any more; the file is as it was.
         """
-        with self._lock, self._translated():
-            if self._connection is None:
-                self._connection = self._open()
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(self._connection)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A full disk has rolled back already.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        return result
+        if self.is_forked:
+            raise self.error("was opened before a fork; open a client in each process")
+        patience = patience or self.patience()
+        with self._turn(patience), self._translated():
+            connection = self._begin(patience)
+            with _transaction(connection):
+                return work(connection)
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
@@ -90,7 +100,53 @@ class JournalFile:
         """Make an error that names the file."""
         return JournalError(f"the journal {self.path} {what}", path=self.path)
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _turn(self, patience: Patience) -> Generator[None, None, None]:
+        patience.acquire(self._lock)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _begin(self, patience: Patience) -> sqlite3.Connection:
+        """Begin a transaction that may write; open the file first where it isn't open."""
+        if self._was_locked:
+            patience.shorten(LOCKED_SECONDS)
+        try:
+            if self._connection is None:
+                self._connection = self._open(patience)
+                self._opened_by = os.getpid()
+            patience.keep_trying(partial(self._connection.execute, "BEGIN IMMEDIATE"))
+        except sqlite3.OperationalError as error:
+            self._was_locked = is_busy(error)
+            raise
+        self._was_locked = False
+        return self._connection
+
+    def _open(self, patience: Patience) -> sqlite3.Connection:
+        self._make()
+        connection = sqlite3.connect(
+            self.path, timeout=TURN_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            patience.keep_trying(partial(self._look, connection))
+            _close_to_others(Path(self.path))
+            patience.keep_trying(partial(connection.execute, "PRAGMA journal_mode = WAL"))
+            # Each commit reaches the disk: what the server has must be known after a power cut too.
+            connection.execute("PRAGMA synchronous = FULL")
+            patience.keep_trying(partial(connection.execute, "BEGIN IMMEDIATE"))
+            with _transaction(connection):
+                self._check_schema(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make(self) -> None:
+        """Make the file where there is none; refuse what can't be opened, or only be read."""
+        path = Path(self.path)
+        if path.is_dir():
+            raise self.error("is a folder; give the path of a file")
         # SQLite gives the files beside it the same permissions.
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -98,25 +154,12 @@ class JournalFile:
         # opened to find out: closing it again drops SQLite's own locks on it in this process.
         if not os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             raise self.error(_SENTENCES["SQLITE_READONLY"])
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            # One snapshot: another process may be making the tables of a new file.
-            connection.execute("BEGIN")
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        # One snapshot: another process may be making the tables of a new file.
+        connection.execute("BEGIN")
+        with _transaction(connection):
             self._check_kind(connection)
-            connection.execute("COMMIT")
-            _close_to_others(Path(self.path))
-            _write_ahead(connection)
-            # Each commit reaches the disk: what the server has must be known after a power cut too.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            self._check_schema(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def _check_kind(self, connection: sqlite3.Connection) -> None:
         """Refuse what isn't ours before a byte of it is changed."""
@@ -132,6 +175,8 @@ class JournalFile:
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         """Make the tables of a new file; refuse the file of another account."""
+        # Another process, of a newer version too, may have written since it was looked at.
+        self._check_kind(connection)
         if not _value(connection, "SELECT count(*) FROM sqlite_schema"):
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
@@ -157,52 +202,6 @@ class JournalFile:
             raise self.error(f"can't be opened: {error.strerror}") from error
 
 
-class Life:
-    """A sign of life that ends with the process: a lock on a file of its own.
-
-    It is SQLite's own lock, on a database that stays empty: the same on every system.
-    """
-
-    def __init__(self, journal: str) -> None:
-        self.owner = uuid.uuid4().hex
-        self._path = self.path_of(journal, self.owner)
-        Path(self._path).touch(0o600, exist_ok=False)
-        self._lock = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._lock.execute("BEGIN EXCLUSIVE")
-
-    def end(self) -> None:
-        """Drop the lock and its file."""
-        self._lock.close()
-        Path(self._path).unlink(missing_ok=True)
-
-    @staticmethod
-    def path_of(journal: str, owner: str) -> str:
-        """Name the file whose lock shows that an owner lives."""
-        return f"{journal}-owner-{owner}"
-
-    @staticmethod
-    def found_beside(journal: str) -> set[str]:
-        """List the owners that have a file beside a journal."""
-        mark = f"{Path(journal).name}-owner-"
-        names = [path.name for path in Path(journal).parent.iterdir()]
-        return {
-            name.removeprefix(mark).partition("-")[0] for name in names if name.startswith(mark)
-        }
-
-    @classmethod
-    def goes_on(cls, journal: str, owner: str) -> bool:
-        """Whether the process of an owner still runs."""
-        path = cls.path_of(journal, owner)
-        if not Path(path).exists():
-            return False
-        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as lock:
-            try:
-                lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError:
-                return True
-        return False
-
-
 def _close_to_others(file: Path) -> None:
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & OTHERS:
@@ -210,18 +209,17 @@ def _close_to_others(file: Path) -> None:
             file.chmod(mode & ~OTHERS)
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to WAL; SQLite doesn't wait for its turn here, as it does elsewhere."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
-                raise
-        else:
-            return
-        time.sleep(0.01)
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
+    """End what was begun: all of it counts, or nothing."""
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk has rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _value(connection: sqlite3.Connection, query: str) -> Any:

@@ -287,13 +287,13 @@ def source_key(source: object) -> str | None:
     """
     if not isinstance(source, str | os.PathLike):
         return None
+    path = os.fspath(cast("str", source))
     try:
         # Links aren't followed: each is a name of its own.
-        return os.path.abspath(os.fspath(cast("str", source)))  # noqa: PTH100 - see above
+        return os.path.abspath(path)  # noqa: PTH100 - see above
     except OSError as error:
-        name = source_name(source)
-        message = f"{name} can't be found from here: {error.strerror}"
-        raise SourceNotReadable(message, source=name) from error
+        message = f"{path!r} can't be found from here: {error.strerror}"
+        raise SourceNotReadable(message, source=path) from error
 
 
 def as_bytes(piece: object, name: str) -> Bytes:

@@ -46,15 +46,16 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
             )
-        given: object = self.key
-        if given is not None and (not given or not isinstance(given, str)):
-            raise ConfigurationError(
-                f"the key is {given!r}; wanted a text that isn't empty, or none"
-            )
+        _check_key(self.key)
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.length is not None and self.length < 1:
             raise ConfigurationError(f"length is {self.length}; wanted at least 1 byte")
+
+
+def _check_key(key: object) -> None:
+    if key is not None and (not isinstance(key, str) or not key):
+        raise ConfigurationError(f"the key is {key!r}; wanted a text that isn't empty, or none")
 
 
 class UploadResult(Struct, frozen=True, kw_only=True):

@@ -164,3 +164,20 @@ def test_what_made_an_asset_is_not_repeated_but_what_only_looked_is():
 def test_what_is_no_json_is_refused_before_it_is_sent(name):
     with pytest.raises(ConfigurationError, match="JSON"):
         calls.request_upload(ACCOUNT, NewAsset(name))
+
+
+def test_an_account_is_told_by_what_is_no_key():
+    other = calls.check_account(ACCOUNT.base_url, "another-key")
+    assert ACCOUNT.fingerprint != other.fingerprint
+    assert ACCOUNT.api_key not in ACCOUNT.fingerprint
+    assert ACCOUNT.__rich_repr__() == [("base_url", ACCOUNT.base_url)]
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"), [("Thu, 01 Jan 1970 00:01:00 GMT", 60.0), ("", None)]
+)
+def test_unfinished_assets_come_with_the_time_of_the_server(date, expected):
+    call = calls.find_unfinished(ACCOUNT, "talk.mp4")
+    assert "phase=uploading" in call.request.url
+    recent = call.decode(Response(status=200, headers={"date": date}, body=b'[{"id":"a1"}]'))
+    assert ([asset.id for asset in recent.assets], recent.server_time) == (["a1"], expected)

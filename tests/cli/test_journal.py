@@ -155,3 +155,17 @@ def test_options_that_contradict_each_other_are_refused(sandbox, clip):
     done = run("upload", clip, "--no-journal", "--again", sandbox=sandbox)
     assert done.returncode == 2
     assert "leaves nothing for" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("command", [["list"], ["orphans"], ["forget", "x"]])
+def test_a_journal_that_is_not_there_is_not_made_to_be_looked_at(sandbox, tmp_path, command):
+    missing = tmp_path / "typo.journal"
+    done = run("journal", *command, "--journal", missing, sandbox=sandbox)
+    assert (done.returncode, missing.exists()) == (1, False)
+    assert "there is no journal" in done.stderr.decode()
+
+
+def test_what_was_not_waited_for_is_uploaded_anew_too(sandbox, clip):
+    assert run("upload", clip, "--no-wait", sandbox=sandbox).returncode == 0
+    assert run("upload", clip, "--again", sandbox=sandbox).returncode == 0
+    assert len(sandbox.assets) == 2

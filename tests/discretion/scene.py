@@ -3,9 +3,7 @@
 import ssl
 from contextlib import asynccontextmanager
 
-import httpx
-import httpx2
-
+import libraries
 from hostile.server import hostile
 from livepeer_async import (
     AsyncLivepeer,
@@ -32,7 +30,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOiJUT0tFTiJ9.U0lHTnMzY3JldA"
 # Made once: it takes longer than most situations.
 TLS = ssl.create_default_context()
 HASTY = RetryPolicy(attempts=1, first_delay=0.01, max_delay=0.02, restarts=1)
-LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
+LIBRARIES = {library.__name__: library for library in libraries.LIBRARIES}
 
 SIGNED_URL = f"http://user:{PASSWORD}@127.0.0.1:9/clip.mp4?X-Amz-Signature={SIGNATURE}"
 # What a server, or a proxy before it, may say of a request: all that it has seen.

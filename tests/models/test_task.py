@@ -9,6 +9,7 @@ from livepeer_async.models import (
     IpfsExport,
     PinataCredentials,
     Task,
+    TaskStatus,
     TaskType,
 )
 from models.samples import decode
@@ -118,3 +119,10 @@ def test_task_with_nothing_but_an_id_decodes():
     task = decode('{"id": "t"}', Task)
     assert task == Task(id="t")
     assert task.phase is None
+
+
+def test_what_a_task_failed_of_is_shown_without_the_signature_of_a_url():
+    status = TaskStatus(phase="failed", error_message="can't open http://host/a?signature=secret")
+    assert "can't open http://host/a" in repr(status)
+    assert "secret" not in repr(status)
+    assert "secret" not in str(status.__rich_repr__())

@@ -15,18 +15,18 @@ from restarts.plan import IS_LONG
 PROCESSES = 4
 TIMES = 150 if IS_LONG else 10
 
-# A process that is killed when it has made its sign of life, and the journal doesn't name it yet.
-SIGN_OF_LIFE = """
+# A process that is killed when it has made its owner lock, and the journal doesn't name it yet.
+LOCKING = """
 import asyncio, os, signal, sys
 from livepeer_async.uploads import journal
 
-class Last(journal.Life):
+class Last(journal.OwnerLock):
     def __init__(self, path):
         super().__init__(path)
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
-    journal.Life = Last
+    journal.OwnerLock = Last
     async with journal.Journal(sys.argv[1], account="a").claimed("talk"):
         pass
 
@@ -34,8 +34,8 @@ asyncio.run(main())
 """
 
 
-def test_a_sign_of_life_that_no_record_names_is_swept_away(journal):
-    killed = subprocess.run([sys.executable, "-c", SIGN_OF_LIFE, journal], check=False)
+def test_an_owner_lock_that_no_record_names_is_swept_away(journal):
+    killed = subprocess.run([sys.executable, "-c", LOCKING, journal], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(os.listdir(journal.parent)) > 1
     anyio.run(claim, journal)

@@ -4,12 +4,13 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from livepeer_async import JournalError, UploadInUse
+from livepeer_async import ConfigurationError, JournalError, UploadInUse
 from livepeer_async.uploads import journal_file
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.journal_file import SCHEMA_VERSION
@@ -253,13 +254,28 @@ async def test_a_full_disk_keeps_the_old_record(journal, path):
     assert await known(path) == RECORD
 
 
-async def test_a_record_that_is_broken_is_named(journal, path):
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [("record", "key = 'talk'"), ("orphan", "asset_id = 'talk'"), ("doubt", "id = 2")],
+)
+async def test_what_is_broken_is_named_and_hides_nothing_else(journal, path, caplog, kind, last):
+    for key in ("speech", "talk"):
+        await journal.write(replace(RECORD, key=key))
+        await journal.abandon(replace(RECORD, key=f"{key}2", asset_id=key), is_useless=True)
+        await journal.abandon(replace(REQUEST, key=key + "3"), is_useless=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(f"UPDATE {kind}s SET {kind} = '{{' WHERE {last}")
+    lists = {"record": journal.records, "orphan": journal.orphans, "doubt": journal.doubts}
+    found = {it: len(await read()) for it, read in lists.items()}
+    assert found == {it: 1 if it == kind else 2 for it in lists}
+    (line,) = caplog.messages
+    assert f"the journal {path} holds a {kind} that can't be read" in line
+
+
+async def test_a_key_whose_record_is_broken_is_refused(journal, path):
     await journal.write(RECORD)
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE records SET record = '{'")
-    other.close()
-    with pytest.raises(JournalError, match="holds a record that can't be read"):
-        await journal.records()
     with pytest.raises(JournalError, match="holds a record that can't be read"):
         async with journal.claimed("talk"):
             pytest.fail("nobody knows what it says")
@@ -307,7 +323,7 @@ async def test_what_is_no_journal_keeps_its_permissions(path, mode):
 
 async def test_a_folder_is_no_journal_and_keeps_its_permissions(tmp_path):
     tmp_path.chmod(0o755)
-    with pytest.raises(JournalError):
+    with pytest.raises(JournalError, match="is a folder; give the path of a file"):
         await Journal(tmp_path, account="a").open()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
@@ -316,3 +332,43 @@ async def test_a_key_may_be_the_name_of_a_file_that_is_no_text(journal):
     async with journal.claimed("a\udcff.mp4"):
         pass
     assert not await journal.forget("a\udcff.mp4")
+
+
+async def test_a_newer_version_that_comes_meanwhile_stays(path, monkeypatch):
+    """Between the first look and the first write, another process may have upgraded the file."""
+    make_private = journal_file._close_to_others  # noqa: SLF001 - it runs between the two
+
+    def upgrade(file):
+        make_private(file)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+    journal = Journal(path, account="a")
+    await journal.open()
+    await journal.aclose()
+    monkeypatch.setattr(journal_file, "_close_to_others", upgrade)
+    with pytest.raises(JournalError, match="newer livepeer-async"):
+        await journal.open()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+
+
+async def test_a_closed_journal_is_not_opened_by_its_use(journal, path):
+    await journal.open()
+    await journal.aclose()
+    await journal.aclose()
+    with pytest.raises(ConfigurationError, match="is closed"):
+        await journal.write(RECORD)
+    with pytest.raises(ConfigurationError, match="is closed"):
+        async with journal.claimed("talk"):
+            pytest.fail("it is closed")
+    assert os.listdir(path.parent) == [path.name]
+    await journal.open()
+    async with journal.claimed("talk"):
+        pass
+
+
+async def test_a_claim_may_outlast_its_journal(journal, path):
+    async with journal.claimed("talk"):
+        await journal.aclose()
+    assert os.listdir(path.parent) == [path.name]

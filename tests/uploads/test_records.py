@@ -71,6 +71,8 @@ def test_a_stream_that_has_arrived_is_found_again_by_its_key(state):
 def test_a_record_shows_no_upload_url():
     shown = repr(record(RecordState.CREATED, upload_url="https://origin.example/files/secret"))
     assert shown == "<Record 'talk', created, asset asset-1>"
+    told = record(RecordState.CREATED, upload_url="https://origin.example/files/x").__rich_repr__()
+    assert told == [("key", "talk"), ("state", "created"), ("asset_id", "asset-1")]
 
 
 @pytest.mark.parametrize(

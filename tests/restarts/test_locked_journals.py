@@ -1,0 +1,194 @@
+"""A journal that somebody has locked: who waits for it is soon back, and no claim is left over."""
+
+import asyncio
+import os
+import sqlite3
+import time
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from livepeer_async import AsyncLivepeer, ConfigurationError, JournalError
+from livepeer_async.sandbox import Sandbox
+from livepeer_async.uploads import journal_file
+from livepeer_async.uploads.journal import Journal
+
+pytestmark = pytest.mark.anyio
+
+BUSY_SECONDS = 1.0
+MANY = 8
+
+
+@pytest.fixture
+async def opened(journal):
+    opened = Journal(journal, account="a")
+    await opened.open()
+    yield opened
+    await opened.aclose()
+
+
+@contextmanager
+def locked(path):
+    """Lock a journal as another program would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
+def within(seconds):
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < seconds
+
+
+@asynccontextmanager
+async def begun(work):
+    """Run something in a task that asyncio may cancel; it is underway in the block."""
+    task = asyncio.get_running_loop().create_task(work())
+    await asyncio.sleep(0.3)
+    yield task
+
+
+async def take(path, key="talk"):
+    """Claim a key as another process would."""
+    other = Journal(path, account="a")
+    try:
+        async with other.claimed(key):
+            pass
+    finally:
+        await other.aclose()
+
+
+async def test_who_waits_for_a_claim_is_back_when_a_scope_is_cancelled(opened, journal):
+    with locked(journal), within(1.3), anyio.move_on_after(0.3) as scope:
+        async with opened.claimed("talk"):
+            pytest.fail("it is locked")
+    assert scope.cancelled_caught
+    await take(journal)
+
+
+async def test_who_waits_for_a_claim_is_back_when_its_task_is_cancelled(opened, journal):
+    async def wait():
+        async with opened.claimed("talk"):
+            pytest.fail("it is locked")
+
+    with locked(journal):
+        async with begun(wait) as task:
+            task.cancel()
+            with within(1.0), pytest.raises(asyncio.CancelledError):
+                await task
+    await take(journal)
+
+
+async def test_a_claim_ends_with_its_task(opened, journal):
+    async def hold():
+        async with opened.claimed("talk"):
+            await anyio.sleep_forever()
+
+    async with begun(hold) as task:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await take(journal)
+
+
+async def test_a_claim_that_could_not_be_dropped_goes_with_the_next_transaction(opened, journal):
+    async def hold():
+        async with opened.claimed("talk"):
+            await anyio.sleep_forever()
+
+    async with begun(hold) as task:
+        with locked(journal), within(1.0):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    assert await opened.records() == []
+    await take(journal)
+
+
+async def test_a_claim_that_could_not_be_dropped_can_be_made_again(opened, journal):
+    with ExitStack() as meanwhile, anyio.CancelScope() as scope:
+        async with opened.claimed("talk"):
+            meanwhile.enter_context(locked(journal))
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+    async with opened.claimed("talk"):
+        assert await opened.records() == []
+        with pytest.raises(JournalError, match=f"process {os.getpid()} carries it"):
+            await take(journal)
+    await take(journal)
+
+
+async def test_many_that_wait_give_up_together(opened, journal, monkeypatch):
+    monkeypatch.setattr(journal_file, "BUSY_SECONDS", BUSY_SECONDS)
+    errors = []
+
+    async def wait(key):
+        try:
+            async with opened.claimed(key):
+                pytest.fail("it is locked")
+        except JournalError as error:
+            errors.append(str(error))
+
+    with locked(journal):
+        with within(BUSY_SECONDS + 1.0):
+            async with anyio.create_task_group() as tasks:
+                for number in range(MANY):
+                    tasks.start_soon(wait, str(number))
+        with within(BUSY_SECONDS / 2):
+            await wait("afterwards")
+    assert len(errors) == MANY + 1
+    assert all("is locked by another program" in error for error in errors)
+
+
+async def test_one_that_succeeds_gives_the_others_their_patience_back(opened, journal, monkeypatch):
+    monkeypatch.setattr(journal_file, "BUSY_SECONDS", 0.1)
+    with locked(journal), pytest.raises(JournalError, match="is locked by another program"):
+        await opened.records()
+    await opened.records()
+    monkeypatch.setattr(journal_file, "BUSY_SECONDS", 10.0)
+    async with anyio.create_task_group() as tasks:
+        with locked(journal):
+            tasks.start_soon(opened.records)
+            await anyio.sleep(3 * journal_file.LOCKED_SECONDS)
+
+
+async def test_a_locked_journal_can_be_closed_and_its_claims_are_void(opened, journal):
+    async with opened.claimed("talk"):
+        with locked(journal), within(1.0):
+            await opened.aclose()
+    await take(journal)
+    assert os.listdir(journal.parent) == [journal.name]
+
+
+async def test_a_task_that_is_cancelled_closes_the_journal_all_the_same(opened, journal):
+    async with opened.claimed("talk"):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await opened.aclose()
+    assert os.listdir(journal.parent) == [journal.name]
+
+
+async def test_who_waits_while_the_journal_is_closed_hears_of_it(opened, journal):
+    with locked(journal):
+        async with begun(opened.records) as task:
+            with within(1.0):
+                await opened.aclose()
+                with pytest.raises(ConfigurationError, match="is closed"):
+                    await task
+
+
+async def test_an_upload_on_a_locked_journal_can_be_cancelled(journal, make_files):
+    """The whole way: the claim is waited for, and its release."""
+    (file,) = make_files(3000)
+    async with Sandbox() as sandbox:
+        account = {"api_key": sandbox.api_key, "base_url": sandbox.base_url}
+        async with AsyncLivepeer(journal=journal, **account) as livepeer:
+            with locked(journal), within(1.3), anyio.move_on_after(0.3) as scope:
+                await livepeer.upload(file)
+            assert scope.cancelled_caught
+            assert sandbox.assets == []
+            await livepeer.upload(file)
