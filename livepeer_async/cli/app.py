@@ -69,6 +69,7 @@ app = typer.Typer(
 app.add_typer(assets, name="assets")
 app.add_typer(journal, name="journal")
 
+Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")]
 NameOfAsset = Annotated[
     str | None, typer.Option(help="Name of the asset, with one FILE; else the file's name.")
 ]
@@ -107,9 +108,7 @@ def common(
 
 @app.command(epilog=STATUSES)
 def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
-    ],
+    files: Files,
     *,
     name: NameOfAsset = None,
     sandbox: Annotated[

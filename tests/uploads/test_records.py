@@ -9,6 +9,7 @@ from livepeer_async.uploads.records import (
     SourceIdentity,
     access_of,
     pick_up,
+    remains_of,
 )
 
 FILE = SourceIdentity(length=9, modified_ns=5, inode=3)
@@ -88,3 +89,15 @@ def test_an_asset_that_others_may_play_is_not_taken_for_the_one_that_is_wanted(s
 
 def test_a_name_is_no_matter_of_access():
     assert access_of(NewAsset("a", creator_id="b")) == access_of(NewAsset("c")) == ""
+
+
+def test_an_upload_that_is_given_up_may_have_left_its_asset():
+    orphan = remains_of(record(RecordState.CREATED), 7.0, is_useless=False)
+    assert (orphan.asset_id, orphan.since, orphan.is_useless) == ("asset-1", 7.0, False)
+
+
+@pytest.mark.parametrize(("now", "until"), [(7.0, 67.0), (1e6, 601.0)])
+def test_a_request_that_is_given_up_may_have_made_an_asset_soon_after(now, until):
+    asked = record(RecordState.REQUESTED, asset_id=None)
+    doubt = remains_of(asked, now, is_useless=True)
+    assert (doubt.name, doubt.since, doubt.until) == ("talk.mp4", 1.0, until)
