@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
 
@@ -32,6 +33,8 @@ async def main(told, path, api_key, base_url):
 
 
 if __name__ == "__main__":
+    # Whoever started the tests in the background may have left SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     told = {"asset_id": None, "upload_url": None}
     try:
         asyncio.run(main(told, *sys.argv[1:]))

@@ -14,7 +14,7 @@ from chaos.kinds import KINDS
 from chaos.tally import lay_out, sum_up
 
 SEED = int(os.environ.get("LIVEPEER_ASYNC_CHAOS_SEED", "1"))
-CASES = int(os.environ.get("LIVEPEER_ASYNC_CHAOS_CASES", 2 * len(KINDS)))
+CASES = int(os.environ.get("LIVEPEER_ASYNC_CHAOS_CASES", len(KINDS)))
 BATCH = 25
 LINES = "chaos lines"
 ROWS = "chaos rows"
