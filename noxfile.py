@@ -41,7 +41,10 @@ PURE_TESTS: Final = (
     "models",
     "test_messages.py",
     "test_polling.py",
+    "test_sweep.py",
+    "test_watch.py",
     "tus",
+    "uploads/test_admission.py",
     "uploads/test_records.py",
     "uploads/test_retry.py",
     "uploads/test_verify.py",
@@ -170,6 +173,15 @@ def restarts(session: nox.Session) -> None:
     env |= {name: os.environ[name] for name in env if name in os.environ}
     session.log(f"LIVEPEER_ASYNC_RESTARTS_SEED={env['LIVEPEER_ASYNC_RESTARTS_SEED']}")
     run_pytest(session, tests=paths_of(("restarts",)), env=env)
+
+
+@nox.session
+def line(session: nox.Session) -> None:
+    """See how many uploads run at once on simulated links, in real time; not run by default."""
+    install_wheel(session, *group("test"))
+    options = ("--numprocesses=0", "--capture=no")
+    env = {"LIVEPEER_ASYNC_LINE": "1"}
+    run_pytest(session, *options, tests=paths_of(("uploads/test_line.py",)), env=env)
 
 
 @nox.session

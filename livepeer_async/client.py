@@ -34,15 +34,17 @@ from livepeer_async.models import Asset, NewAsset
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
+from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.claim import claim
 from livepeer_async.uploads.engine import Engine
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.leftovers import Leftover, find_leftovers
 from livepeer_async.uploads.opening import open_source
+from livepeer_async.uploads.paced import Paced
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.records import access_of
 from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.scheduler import CONCURRENCY, UploadJob, run_many
+from livepeer_async.uploads.scheduler import UploadJob, run_many
 from livepeer_async.uploads.source import SourceLike, source_key, source_name
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 from livepeer_async.waiting import READY_TIMEOUT, Waiter
@@ -72,6 +74,8 @@ class AsyncLivepeer:
         tasks: calls for tasks.
         playback: the call for playback.
         journal: what is remembered beyond this process; `None` without one.
+        budget: how many uploads of `upload_many` run, and the bytes per second of all; may be
+            changed while they do.
 
     Raises:
         ConfigurationError: there is no key, or one of the arguments can't work.
@@ -98,11 +102,13 @@ class AsyncLivepeer:
         self._open_files: set[int] = set()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
         self._transport = Transport(http_client=http_client, timeouts=_timeouts(timeout))
-        self._caller = Caller(account, self._transport, retry=retry)
+        self.budget = Budget()
+        paced = Paced(self._transport, self.budget)
+        self._caller = Caller(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         waiter = Waiter(self._caller)
         self._engine = Engine(
-            self._caller, waiter, self._transport.send, retry=retry, limits_for=self._limits_for
+            self._caller, waiter, paced.send, retry=retry, limits_for=self._limits_for
         )
         self.assets = Assets(self._caller, waiter)
         self.tasks = Tasks(self._caller)
@@ -232,6 +238,7 @@ class AsyncLivepeer:
         sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
         *,
         concurrency: int | None = None,
+        max_rate: float | None = None,
         wait: bool = True,
         verify: Verify = "size",
         on_mismatch: OnMismatch = "raise",
@@ -241,19 +248,25 @@ class AsyncLivepeer:
         """Upload many side by side; results come in the order in which the uploads end.
 
         A failure stands in its result's `error` and stops no other. The iterable may be endless or
-        async; its next source is taken only when there is room.
+        async; its sources are taken as there is room, and a few ahead.
 
         Args:
             sources: sources as for `upload`, or `UploadJob`s with an asset to each.
-            concurrency: uploads at the same time; 4 by default.
+            concurrency: uploads at the same time, of all calls of this client; by default they
+                adapt to what the line brings. See `budget`.
+            max_rate: bytes per second, of all uploads of this client; by default no limit.
             wait: as for `upload`, like all that follows.
             verify: as for `upload`.
             on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: as for `upload`.
         """
+        if concurrency is not None:
+            self.budget.concurrency = concurrency
+        if max_rate is not None:
+            self.budget.max_rate = max_rate
 
-        async def run_one(job: UploadJob) -> UploadResult:
+        async def run_one(job: UploadJob, arrived: Callable[[], None]) -> UploadResult:
             return await self._run_job(
                 job,
                 partial(
@@ -265,12 +278,11 @@ class AsyncLivepeer:
                     ready_timeout=ready_timeout,
                     length=job.length,
                     key=job.key,
+                    on_arrived=arrived,
                 ),
             )
 
-        return run_many(
-            sources, run_one, concurrency=CONCURRENCY if concurrency is None else concurrency
-        )
+        return run_many(sources, run_one, budget=self.budget)
 
     async def leftovers(self) -> list[Leftover]:
         """List what is left on the server of uploads in the journal that came to nothing.

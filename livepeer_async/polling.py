@@ -1,9 +1,11 @@
-"""When to look at an asset again, and what its phase means for one who waits.
+"""When to look at assets again, and what a phase means for one who waits.
 
-In come an asset's age, its progress and a random number; out come seconds, or a verdict. Pure.
+In come ages, an asset's progress and a random number; out come seconds, or a verdict. Pure.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from livepeer_async.errors import AssetDeleted, AssetError, AssetFailed
 from livepeer_async.messages import redact
@@ -14,6 +16,12 @@ from livepeer_async.models import Asset, AssetPhase
 SHORTEST_DELAY = 0.3
 LONGEST_DELAY = 30.0
 GROWTH = 0.2
+
+# A list of changes tells of all assets at once. While things change, 5 s between two lists let half
+# of the changes be noticed within 2.5 s.
+SHORTEST_ROUND = 1.0
+BUSY_ROUND = 5.0
+LONGEST_ROUND = 30.0
 
 # Phases of an asset that is there no more, or will be so soon.
 GONE = frozenset({AssetPhase.DELETING, AssetPhase.DELETED})
@@ -42,6 +50,31 @@ def next_poll(*, age: float, progress: float | None, jitter: float) -> float:
         delay = min(delay, age * (1 - progress) / progress / 2)
     bounded = min(max(delay, SHORTEST_DELAY), LONGEST_DELAY)
     return bounded * (0.75 + jitter / 2)
+
+
+def next_round(*, age: float, quiet: float, jitter: float) -> float:
+    """Give the seconds from one list of changes to the next.
+
+    The interval grows with the time since anybody began to wait, and beyond `BUSY_ROUND` only where
+    nothing changes.
+
+    Args:
+        age: seconds since the last one began to wait.
+        quiet: seconds since an asset that is waited for has changed.
+        jitter: a random number in 0..1; moves the result by a quarter up or down.
+    """
+    delay = max(min(age * GROWTH, BUSY_ROUND), quiet * GROWTH)
+    return max(min(delay, LONGEST_ROUND) * (0.75 + jitter / 2), SHORTEST_ROUND)
+
+
+def next_turn(sent: Sequence[float], most_a_second: int) -> float:
+    """Give the time from which a request keeps any second at `most_a_second` requests.
+
+    Args:
+        sent: times of the requests so far, the oldest first; only the last ones count.
+        most_a_second: 1 or more.
+    """
+    return sent[-most_a_second] + 1.0 if len(sent) >= most_a_second else 0.0
 
 
 def is_ready(asset: Asset) -> bool:

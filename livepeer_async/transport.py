@@ -47,6 +47,9 @@ KEEPALIVE_SECONDS = 4.0
 LARGEST_ANSWER = 16 * 1024 * 1024
 # The libraries take any number and leave its refusal to the socket, whose error is none of theirs.
 LARGEST_PORT = 65_535
+# Bytes that the kernel takes beyond those on their way: what it takes counts as sent, for progress
+# and for the rate that slots are judged by.
+UNSENT = 1024 * 1024
 # Linger, for 0 seconds.
 _AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 # What zlib takes as the size of its window where the data is gzip's.
@@ -288,6 +291,8 @@ async def _reset_on_close(event: str, facts: dict[str, Any]) -> None:
     sock = facts["return_value"].get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
 class _Gzipped:

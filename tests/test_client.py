@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 import livepeer_async
 from libraries import LIBRARIES
@@ -152,7 +153,9 @@ async def test_a_full_queue_is_waited_for():
     async with studio(Fault(On(path="request-upload", times=2), full)) as (sandbox, livepeer):
         asset = await livepeer.upload(content(100))
         assert is_stored(sandbox, asset, content(100))
-    async with studio(Fault(On(path="request-upload"), full)) as (_, livepeer):
+    impatient = {"retry": replace(QUICK, attempts=1)}
+    fault = Fault(On(path="request-upload"), full)
+    async with studio(fault, client=impatient) as (_, livepeer):
         with pytest.raises(errors.TooManyRequests, match="pending tasks"):
             await livepeer.upload(content(100))
 

@@ -5,14 +5,19 @@ from hypothesis import strategies as st
 from livepeer_async.errors import AssetDeleted, AssetFailed
 from livepeer_async.models import Asset, AssetPhase, AssetStatus
 from livepeer_async.polling import (
+    BUSY_ROUND,
     LONGEST_DELAY,
+    LONGEST_ROUND,
     RETRYABLE_FAILURES,
     SHORTEST_DELAY,
+    SHORTEST_ROUND,
     deleted,
     end_of,
     has_left_uploading,
     is_ready,
     next_poll,
+    next_round,
+    next_turn,
 )
 
 
@@ -67,6 +72,33 @@ def test_thousand_hours_cost_few_looks():
 )
 def test_interval_is_a_fifth_of_the_age_or_half_of_the_rest(age, progress, delay):
     assert next_poll(age=age, progress=progress, jitter=0.5) == pytest.approx(delay, abs=0.001)
+
+
+@given(AGES, AGES, JITTERS)
+def test_round_is_bounded_and_short_while_things_change(age, quiet, jitter):
+    delay = next_round(age=age, quiet=quiet, jitter=jitter)
+    assert SHORTEST_ROUND <= delay <= 1.25 * LONGEST_ROUND
+    assert next_round(age=age, quiet=0.0, jitter=jitter) <= min(delay, 1.25 * BUSY_ROUND)
+
+
+@given(st.lists(JITTERS, min_size=60, max_size=60), st.floats(0.0, 1.0))
+def test_minute_costs_less_than_hundred_lists_whoever_joins(jitters, busy):
+    now, lists = 0.0, 0
+    while now < 60.0:
+        delay = next_round(age=now * busy, quiet=0.0, jitter=jitters[lists % 60])
+        now, lists = now + delay, lists + 1
+    assert lists <= 60
+
+
+@given(st.lists(st.floats(0.0, 5.0), max_size=50), st.integers(1, 5))
+def test_turns_keep_every_second_at_the_most(waits, most):
+    now, sent = 0.0, []
+    for wait in waits:
+        now = max(now + wait, next_turn(sent, most))
+        sent.append(now)
+    assert all(
+        later - earlier >= 0.999999 for earlier, later in zip(sent, sent[most:], strict=False)
+    )
 
 
 @pytest.mark.parametrize("phase", [*AssetPhase, "dreaming", None])

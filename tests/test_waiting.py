@@ -67,7 +67,8 @@ async def test_it_waits_through_all_phases():
 async def test_the_looks_grow_rarer():
     studio = Studio(a=[(0, "waiting"), (3000, "ready")])
     await studio.wait("a", timeout=5000)
-    times = [when for when, _ in studio.looks]
+    # The first looks also keep to two a second.
+    times = [when for when, _ in studio.looks if when > 5]
     gaps = [round(later - earlier, 6) for earlier, later in pairwise(times)]
     assert gaps == sorted(gaps)
     assert max(gaps) <= 30 * 1.25

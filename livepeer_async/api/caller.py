@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -19,13 +20,22 @@ from livepeer_async.errors import (
     ConnectFailed,
     LivepeerError,
     NetworkError,
+    TooManyRequests,
 )
-from livepeer_async.transport import Transport
+from livepeer_async.messages import Request, Response
 from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 
 T = TypeVar("T")
 
 _log = logging.getLogger("livepeer_async")
+
+
+class Sender(Protocol):
+    """What carries requests: a `Transport`, or one that is held to a budget."""
+
+    def send(self, request: Request, /) -> Awaitable[Response]:
+        """Send a request and read its answer."""
+        ...
 
 
 class Caller:
@@ -37,22 +47,25 @@ class Caller:
         retry: how often, and how long in between.
         sleep: waits so many seconds.
         jitter: gives a random number in 0..1.
+        clock: gives seconds that only grow.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
         self,
         account: Account,
-        transport: Transport,
+        transport: Sender,
         *,
         retry: RetryPolicy,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.account = account
         self._transport = transport
         self.retry = retry
         self._sleep = sleep
         self._jitter = jitter
+        self._clock = clock
 
     async def perform_once(self, call: Call[T]) -> T:
         """Send a call and read its answer, without a second attempt; raises as `perform`."""
@@ -67,7 +80,7 @@ class Caller:
             AmbiguousRequest: no answer came to what may not be repeated blindly.
             DecodeError: the answer can't be used.
         """
-        setbacks = 0
+        setbacks, busy_since = 0, None
         while True:
             try:
                 return await self.perform_once(call)
@@ -84,6 +97,11 @@ class Caller:
                     raise
                 problem = error
             setbacks += 1
+            if isinstance(problem, TooManyRequests):
+                busy_since = self._clock() if busy_since is None else busy_since
+                if self._clock() - busy_since < self.retry.busy_timeout:
+                    # A queue that is full says nothing against the request.
+                    setbacks = min(setbacks, self.retry.attempts)
             await self.back_off(problem, setbacks)
 
     async def back_off(self, problem: LivepeerError, setbacks: int) -> None:

@@ -175,6 +175,15 @@ def list_assets(account: Account, **query: Any) -> Call[Page[Asset]]:
     return _list(account, "/asset", Asset, **query)
 
 
+def list_changes(
+    account: Account, since: int | None, *, limit: int, cursor: str | None = None
+) -> Call[Page[Asset]]:
+    """Fetch the assets that changed last, `since` so many milliseconds since 1970, newest first."""
+    filters = None if since is None else {"updatedAt": {"gte": since}}
+    query = {"order": "updatedAt-true", "limit": limit, "cursor": cursor}
+    return list_assets(account, filters=filters, **query)
+
+
 def find_unfinished(account: Account, name: str) -> Call[Recent]:
     """Fetch the newest assets of a name that have no bytes yet."""
     query = {"order": "createdAt-true", "params": {"phase": "uploading"}}

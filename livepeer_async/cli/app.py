@@ -18,7 +18,7 @@ from livepeer_async.cli.asset_commands import assets
 from livepeer_async.cli.choices import RETRIES, Asked, Storage, UploadChoices
 from livepeer_async.cli.extras import need
 from livepeer_async.cli.journal_commands import journal
-from livepeer_async.cli.options import Again, AsJson, JournalFile, NoJournal
+from livepeer_async.cli.options import Again, AsJson, Concurrency, JournalFile, NoJournal
 from livepeer_async.version import __version__
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -121,7 +121,7 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
         bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")
     ] = False,
     verify: Annotated[Asked, typer.Option(help="What to compare once an asset is ready.")] = "size",
-    concurrency: Annotated[int, typer.Option(min=1, help="Files at the same time.")] = 4,
+    concurrency: Concurrency = None,
     timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds to wait until an asset is ready.")
     ] = READY_TIMEOUT,

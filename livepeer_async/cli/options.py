@@ -19,3 +19,7 @@ NoJournal = Annotated[
     bool, typer.Option("--no-journal", help="Remember nothing: each run begins anew.")
 ]
 Again = Annotated[bool, typer.Option("--again", help="Upload anew what an earlier run finished.")]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(min=1, help="Files at the same time; by default as many as the line takes."),
+]

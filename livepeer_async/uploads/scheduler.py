@@ -1,11 +1,13 @@
 """Many uploads side by side: who starts when, and how the results come back.
 
 In come sources, from any iterable, endless and async ones included; out come `UploadResult`s in
-the order in which the uploads end. A failure ends one upload and stops no other.
+the order in which the uploads end. A failure ends one upload and stops no other. An upload holds
+its slot until the server has all its bytes; what is processed there holds none.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -15,20 +17,29 @@ from collections.abc import (
     Iterable,
 )
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.models import NewAsset
 from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.uploads.admission import next_to_start
+from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.source import SourceLike
 from livepeer_async.uploads.upload import UploadResult
 
-# Measured limits of one connection differ by link; four fill most of them, and each holds 2 MiB.
-CONCURRENCY = 4
+# Seconds between two looks at the budget, which may have been changed.
+TICK = 0.25
+# Jobs that are taken before there is room for them, to choose from.
+MOST_AHEAD = 16
+# Uploads whose bytes have arrived and whose results haven't been taken: each has a file open.
+MOST_ARRIVED = 256
 
 
 class UploadJob(Struct, frozen=True):
@@ -47,49 +58,124 @@ class UploadJob(Struct, frozen=True):
     key: str | None = None
 
 
+RunOne = Callable[[UploadJob, Callable[[], None]], Awaitable[UploadResult]]
+
+
 @asynccontextmanager
 async def run_many(
     jobs: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
-    run_one: Callable[[UploadJob], Awaitable[UploadResult]],
+    run_one: RunOne,
     *,
-    concurrency: int = CONCURRENCY,
+    budget: Budget,
 ) -> AsyncGenerator[AsyncIterator[UploadResult], None]:
     """Run jobs side by side; results come as they end, and wait until they are taken.
 
     Args:
-        jobs: sources, or jobs; the next is taken only when there is room for it.
-        run_one: runs a job; it must not raise but for cancellation.
-        concurrency: uploads at the same time.
+        jobs: sources, or jobs; a few are taken before there is room for them.
+        run_one: runs a job, and calls what it is handed once the server has all bytes; it must not
+            raise but for cancellation.
+        budget: says how many may run.
 
     Raises:
-        ConfigurationError: `concurrency` is below 1, or `jobs` can't be iterated.
+        ConfigurationError: `jobs` can't be iterated.
     """
-    if concurrency < 1:
-        raise ConfigurationError(f"concurrency is {concurrency}; wanted at least 1")
     given: Any = jobs
     if isinstance(given, str | bytes) or not isinstance(given, AsyncIterable | Iterable):
         raise ConfigurationError(
             f"upload_many takes an iterable of sources; a {type(jobs).__name__} is one source"
         )
     pending = _pending(jobs)
-    turn = anyio.Lock()
     put, results = anyio.create_memory_object_stream[UploadResult](0)
-
-    async def work(put: MemoryObjectSendStream[UploadResult]) -> None:
-        async with put:
-            while True:
-                async with turn:
-                    job = await anext(pending, None)
-                if job is None:
-                    return
-                await put.send(await run_one(job))
-
     async with aclosing(pending), results, plain_task_group() as tasks:
-        async with put:
-            for _ in range(concurrency):
-                tasks.start_soon(work, put.clone())
+        many = _Many(run_one, budget, put, tasks)
+        tasks.start_soon(many.feed, pending)
+        tasks.start_soon(many.dispatch)
         yield results
         tasks.cancel_scope.cancel()
+
+
+class _Many:
+    """The jobs of one call: those that wait, those that run, those that have arrived."""
+
+    def __init__(
+        self,
+        run_one: RunOne,
+        budget: Budget,
+        put: MemoryObjectSendStream[UploadResult],
+        tasks: TaskGroup,
+    ) -> None:
+        self._run_one = run_one
+        self._budget = budget
+        self._put = put
+        self._tasks = tasks
+        self._waiting: list[tuple[UploadJob, int | None]] = []
+        self._running: dict[int, int | None] = {}
+        self._started = 0
+        self._taken = 0
+        self._is_fed = False
+        self._news = anyio.Event()
+
+    async def feed(self, pending: AsyncIterator[UploadJob]) -> None:
+        """Take jobs, a few more than there is room for."""
+        async for job in pending:
+            self._waiting.append((job, await _length_of(job)))
+            self._tell()
+            while len(self._waiting) >= min(MOST_AHEAD, self._budget.slots):
+                await self._news.wait()
+        self._is_fed = True
+        self._tell()
+
+    async def dispatch(self) -> None:
+        """Start jobs as there is room, and end the results after the last."""
+        async with self._put:
+            while not self._is_fed or self._waiting or self._taken < self._started:
+                while self._waiting and self._has_room():
+                    self._start()
+                self._budget.measure(is_full=len(self._running) >= self._budget.slots)
+                with anyio.move_on_after(TICK):
+                    await self._news.wait()
+
+    def _has_room(self) -> bool:
+        arrived = self._started - self._taken - len(self._running)
+        return len(self._running) < self._budget.slots and arrived < MOST_ARRIVED
+
+    def _start(self) -> None:
+        lengths = [length for _, length in self._waiting]
+        chosen = next_to_start(lengths, tuple(self._running.values()))
+        job, length = self._waiting.pop(chosen)
+        self._started += 1
+        self._running[self._started] = length
+        self._tasks.start_soon(self._run, self._started, job)
+        self._tell()
+
+    async def _run(self, number: int, job: UploadJob) -> None:
+        def arrived() -> None:
+            self._running.pop(number, None)
+            self._tell()
+
+        result = await self._run_one(job, arrived)
+        arrived()
+        await self._put.send(result)
+        self._taken += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+
+async def _length_of(job: UploadJob) -> int | None:
+    """Look how long a source is, where that costs nothing; its upload will look again."""
+    source = job.source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return memoryview(source).nbytes
+    if job.length is not None or not isinstance(source, str | os.PathLike):
+        return job.length
+    path = Path(cast("str", source))
+    try:
+        return (await anyio.to_thread.run_sync(path.stat)).st_size
+    except (OSError, ValueError):
+        return 0
 
 
 async def _pending(

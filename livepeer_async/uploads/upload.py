@@ -26,6 +26,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         verify: "size", "hash" or `None`; see `verify_asset`.
         ready_timeout: seconds to wait for `ready`.
         on_progress: called in the event loop with each change; must not block.
+        on_arrived: called once the server has all bytes.
         length: bytes, for a stream that knows them.
         key: the caller's name for the upload in the journal.
         on_mismatch: "raise", or "reupload" to try once more on a new asset.
@@ -37,6 +38,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     key: str | None = None
     ready_timeout: float = READY_TIMEOUT
     on_progress: Callable[[Progress], None] | None = None
+    on_arrived: Callable[[], None] | None = None
     length: int | None = None
 
     def __post_init__(self) -> None:

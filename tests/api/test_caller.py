@@ -72,6 +72,22 @@ async def test_the_server_is_given_the_time_that_it_asks_for():
     assert waits == [9.0]
 
 
+async def test_a_full_queue_is_waited_out_beyond_the_attempts_but_not_for_ever():
+    now = 0.0
+
+    async def sleep(seconds):
+        nonlocal now
+        now += seconds
+
+    policy = RetryPolicy(attempts=2, busy_timeout=60.0)
+    line = Line(*[BUSY] * 200)
+    caller = Caller(ACCOUNT, line, retry=policy, sleep=sleep, jitter=lambda: 1.0, clock=lambda: now)
+    with pytest.raises(errors.TooManyRequests):
+        await caller.perform(calls.request_upload(ACCOUNT, NewAsset("a")))
+    assert 60.0 <= now <= 63.0
+    assert len(line.asked) > 50
+
+
 async def test_in_the_end_the_last_failure_is_raised():
     with pytest.raises(errors.ServerError) as caught:
         await perform(calls.get_asset(ACCOUNT, "a"), *[Response(status=500)] * 4)

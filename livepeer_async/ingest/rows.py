@@ -1,0 +1,69 @@
+"""What a manifest says, as values: a row that names a video, and one that can't be used.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from livepeer_async.models import NewAsset
+from livepeer_async.models.redaction import format_repr, hide_query, shown_fields
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A video to ingest. The repr shows URLs without userinfo and query.
+
+    Attributes:
+        source: a path, relative to the working directory if the manifest's was, or a URL.
+        is_url: whether the source is an http(s) URL.
+        key: the name of the upload in a journal; by default the file's absolute path, or the URL.
+        new_asset: None asks for an asset with the file's name; a URL always has one.
+        manifest: the file that the row stands in, None for a file that was found in a folder.
+        line: the row's first line in the manifest, counted from 1; None where `manifest` is.
+        length: bytes, once the file was looked at.
+    """
+
+    source: str
+    is_url: bool
+    key: str
+    new_asset: NewAsset | None = None
+    manifest: str | None = None
+    line: int | None = None
+    length: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the row stands: `FILE:LINE`, or the path that was found."""
+        return self.source if self.manifest is None else f"{self.manifest}:{self.line}"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields, URLs without userinfo and query."""
+        return shown_fields(self, source=show_source, key=show_source)
+
+    def __repr__(self) -> str:
+        """Show the Struct, URLs without userinfo and query."""
+        return format_repr(self)
+
+
+class BadRow(Struct, frozen=True):
+    """What can't be ingested.
+
+    Attributes:
+        place: `FILE:LINE`, or a path.
+        sentence: what was found and what was wanted, without a full stop and without secrets.
+    """
+
+    place: str
+    sentence: str
+
+
+class Refusal(Exception):
+    """A row that can't be used, inside of this package; the message is the sentence."""
+
+
+def show_source(source: str) -> str:
+    """Show a path as it is, and a URL without userinfo and query, where signatures stand."""
+    return hide_query(source) if "://" in source else source

@@ -1,0 +1,164 @@
+"""Who may start next, how many may run, and how long all pause: decisions, without a clock.
+
+In come what waits, what runs and what the last moments brought; out come an index, a number of
+slots, or seconds. The time is kept by `budget`.
+
+Slots are added while they bring something: doubled at first, then one at a time, each kept only if
+the bytes per second grew by a good part of the slot's share. Trouble (429, 503, time-outs, stalls)
+halves them. A line that one upload fills thus keeps few, one that bounds each connection gets many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+MIB = 1024 * 1024
+
+FIRST_SLOTS = 2
+# Each slot holds 2 MiB and a connection or two.
+MOST_SLOTS = 32
+# Of the growth that a slot would bring on an empty line, so much must come for it to stay.
+WORTH = 0.4
+# Measurements after a step that brought nothing, before the next is tried; doubled each time.
+SHORTEST_REST = 4
+LONGEST_REST = 32
+# Files from this size on are large: they hold a slot for long, and small ones could starve.
+LARGE = 64 * MIB
+# Slower than this a chunk of 8 MiB would come near the 300 s after which Studio cuts a request.
+SLOWEST_UPLOAD = 64 * 1024
+# Seconds of the first pause after 429 or 503, doubled with each that follows, and of the longest.
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+
+
+class Slots(Struct, frozen=True, kw_only=True):
+    """How many uploads may run, and what is known of the line.
+
+    Attributes:
+        count: uploads that may run at the same time.
+        most: that `count` never exceeds.
+        rate: bytes per second before the last step; `None` before a measurement.
+        step: slots that the last step added; 0 while resting.
+        is_doubling: whether no step has failed yet.
+        rest: measurements to go before the next step.
+        next_rest: the length of the next rest.
+    """
+
+    count: int = FIRST_SLOTS
+    most: int = MOST_SLOTS
+    rate: float | None = None
+    step: int = 0
+    is_doubling: bool = True
+    rest: int = 0
+    next_rest: int = SHORTEST_REST
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """What a moment brought.
+
+    Attributes:
+        rate: bytes per second that the sockets took.
+        is_full: whether all slots were in use.
+        troubles: answers 429 and 503, time-outs and stalls.
+    """
+
+    rate: float
+    is_full: bool
+    troubles: int = 0
+
+
+def adapt(slots: Slots, sample: Sample) -> Slots:
+    """Say how many uploads may run after a measurement."""
+    if sample.troubles:
+        return _ease_off(slots)
+    if not sample.is_full:
+        # Slots aren't what bounds the rate: nothing is learned of them.
+        return replace(slots, rate=None, step=0)
+    if slots.step:
+        return _judge(slots, sample.rate)
+    if slots.rest:
+        return replace(slots, rest=slots.rest - 1, rate=sample.rate)
+    return _grow(slots, sample.rate)
+
+
+def most_at_rate(max_rate: float | None) -> int:
+    """Say how many uploads may share so many bytes per second; `None` is no limit."""
+    return MOST_SLOTS if max_rate is None else max(1, int(max_rate // SLOWEST_UPLOAD))
+
+
+def next_to_start(waiting: Sequence[int | None], running: Sequence[int | None]) -> int:
+    """Say which of those that wait starts next: the first, with two exceptions.
+
+    A small one goes before a large one where large ones would hold more than half of what runs,
+    and a large one before small ones where none runs, so that the long ones begin early.
+
+    Args:
+        waiting: lengths in bytes in their order, at least one; `None` where unknown, which counts
+            as large.
+        running: lengths of those that run.
+
+    Returns:
+        The index in `waiting`.
+    """
+    large = sum(_is_large(length) for length in running)
+    if not large:
+        wanted = True
+    elif 2 * (large + 1) > len(running) + 1:
+        wanted = False
+    else:
+        return 0
+    found = (index for index, length in enumerate(waiting) if _is_large(length) is wanted)
+    return next(found, 0)
+
+
+def next_pause(pauses: int, *, jitter: float, retry_after: float | None) -> float:
+    """Give the seconds for which everything pauses before one request probes.
+
+    Args:
+        pauses: pauses in a row, this one included; from 1.
+        jitter: a random number in 0..1.
+        retry_after: seconds that the server asked for.
+    """
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(pauses - 1, 16)))
+    return max(longest * (0.5 + jitter / 2), retry_after or 0.0)
+
+
+def _ease_off(slots: Slots) -> Slots:
+    return replace(
+        slots,
+        count=max(1, slots.count // 2),
+        rate=None,
+        step=0,
+        is_doubling=False,
+        rest=SHORTEST_REST,
+        next_rest=SHORTEST_REST,
+    )
+
+
+def _judge(slots: Slots, rate: float) -> Slots:
+    """Keep the slots of the last step if they brought enough, else take them back."""
+    before = slots.count - slots.step
+    wanted = (slots.rate or 0.0) * (1 + WORTH * slots.step / before)
+    if rate >= wanted:
+        return _grow(replace(slots, next_rest=SHORTEST_REST), rate)
+    return replace(
+        slots,
+        count=before,
+        rate=None,
+        step=0,
+        is_doubling=False,
+        rest=slots.next_rest,
+        next_rest=min(2 * slots.next_rest, LONGEST_REST),
+    )
+
+
+def _grow(slots: Slots, rate: float) -> Slots:
+    step = min(slots.count if slots.is_doubling else 1, slots.most - slots.count)
+    return replace(slots, count=slots.count + step, rate=rate, step=step)
+
+
+def _is_large(length: int | None) -> bool:
+    return length is None or length >= LARGE

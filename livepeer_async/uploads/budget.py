@@ -1,0 +1,172 @@
+"""One budget for all that a client sends: slots, bytes per second, and patience with the server.
+
+In come bytes that want to go, and the server's word that it is busy; what comes out is time: who
+sends waits here until his turn. The decisions stand in `admission`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+from msgspec.structs import replace
+
+from livepeer_async.errors import ConfigurationError
+from livepeer_async.uploads.admission import (
+    SLOWEST_UPLOAD,
+    Sample,
+    Slots,
+    adapt,
+    most_at_rate,
+    next_pause,
+)
+
+# Seconds between two measurements: a new upload needs about one before its bytes flow.
+PERIOD = 2.5
+# The first part of a period isn't measured: a step of the slots takes so long to show.
+WARM_UP = 1.0
+# A probe that has told nothing for so long is taken for lost.
+PROBE_SECONDS = 60.0
+
+
+class Budget:
+    """What the uploads of a client share; it may be changed while they run.
+
+    Args:
+        concurrency: uploads of `upload_many` at the same time; `None` adapts to the line.
+        max_rate: bytes per second of all uploads; `None` for no limit.
+        sleep: waits so many seconds.
+        clock: gives seconds that only grow.
+        jitter: gives a random number in 0..1.
+
+    Raises:
+        ConfigurationError: one of them can't work.
+    """
+
+    def __init__(
+        self,
+        *,
+        concurrency: int | None = None,
+        max_rate: float | None = None,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._sleep = sleep
+        self._clock = clock
+        self._jitter = jitter
+        self.concurrency = concurrency
+        self.max_rate = max_rate
+        self._slots = Slots()
+        self._sent = 0
+        self._troubles = 0
+        self._due = 0.0
+        self._measured_from: tuple[float, int] | None = None
+        self._period_began: float | None = None
+        self._pauses = 0
+        self._paused_until = 0.0
+        self._probed_at: float | None = None
+
+    def __repr__(self) -> str:
+        adapts = "adapting, " if self._concurrency is None else ""
+        rate = "any rate" if self._max_rate is None else f"{self._max_rate:g} bytes/s"
+        return f"<Budget {adapts}{self.slots} uploads, {rate}>"
+
+    @property
+    def concurrency(self) -> int | None:
+        """Uploads of `upload_many` at the same time; `None` adapts to the line."""
+        return self._concurrency
+
+    @concurrency.setter
+    def concurrency(self, value: int | None) -> None:
+        if value is not None and value < 1:
+            raise ConfigurationError(f"concurrency is {value}; wanted at least 1")
+        self._concurrency = value
+
+    @property
+    def max_rate(self) -> float | None:
+        """Bytes per second of all uploads; `None` for no limit."""
+        return self._max_rate
+
+    @max_rate.setter
+    def max_rate(self, value: float | None) -> None:
+        if value is not None and not value >= SLOWEST_UPLOAD:
+            raise ConfigurationError(
+                f"max_rate is {value} bytes per second; wanted at least {SLOWEST_UPLOAD}, or a "
+                "chunk would take longer than the server waits"
+            )
+        self._max_rate = value
+
+    @property
+    def slots(self) -> int:
+        """Uploads that may run at the same time, as things are."""
+        wanted = self._slots.count if self._concurrency is None else self._concurrency
+        return min(wanted, most_at_rate(self._max_rate)) if self._max_rate else wanted
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the server asked for less load and hasn't taken any since."""
+        return self._pauses > 0
+
+    async def take(self, count: int) -> None:
+        """Wait until so many bytes may go."""
+        if self._max_rate is not None:
+            now = self._clock()
+            self._due = max(now, self._due) + count / self._max_rate
+            if self._due > now:
+                await self._sleep(self._due - now)
+        self._sent += count
+
+    async def turn(self) -> None:
+        """Wait while everything pauses; the first whose pause is over goes ahead and probes."""
+        while self._pauses:
+            now = self._clock()
+            wait = self._paused_until - now
+            if self._probed_at is not None:
+                wait = max(wait, self._probed_at + PROBE_SECONDS - now)
+            if wait <= 0:
+                self._probed_at = now
+                return
+            # Short steps: the probe may have found the server well.
+            await self._sleep(min(wait, 0.25))
+
+    def busy(self, retry_after: float | None) -> None:
+        """Take note that the server asked for less load: all pause."""
+        self._troubles += 1
+        if self._pauses and self._probed_at is None and self._clock() < self._paused_until:
+            return  # it was on its way before the pause began
+        self._pauses += 1
+        pause = next_pause(self._pauses, jitter=self._jitter(), retry_after=retry_after)
+        self._paused_until, self._probed_at = self._clock() + pause, None
+
+    def well(self) -> None:
+        """Take note that the server takes requests."""
+        is_probe = self._probed_at is not None
+        if is_probe or self._clock() >= self._paused_until:
+            self._pauses, self._probed_at = 0, None
+
+    def trouble(self) -> None:
+        """Take note that nothing moved for a while."""
+        self._troubles += 1
+
+    def measure(self, *, is_full: bool) -> None:
+        """Look how much was sent, and adapt the slots once in a period; call it often.
+
+        Args:
+            is_full: whether all slots are in use.
+        """
+        now = self._clock()
+        if self._period_began is None or not is_full or self._pauses:
+            self._period_began, self._measured_from = now, None
+        if self._measured_from is None and now - self._period_began >= WARM_UP:
+            self._measured_from = (now, self._sent)
+        if now - self._period_began < PERIOD and not self._troubles:
+            return
+        since, sent = self._measured_from or (self._period_began, self._sent)
+        rate = (self._sent - sent) / (now - since) if now > since else 0.0
+        before = self._slots
+        self._slots = adapt(before, Sample(rate=rate, is_full=is_full, troubles=self._troubles))
+        self._slots = replace(self._slots, most=most_at_rate(self._max_rate))
+        self._period_began, self._measured_from, self._troubles = now, None, 0

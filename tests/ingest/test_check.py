@@ -1,0 +1,111 @@
+"""Rows that can be ingested, and those that can't."""
+
+import os
+
+import pytest
+
+from livepeer_async.ingest import BadRow, Row, check_rows, open_manifest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"a")
+    (tmp_path / "b.mp4").write_bytes(b"bb")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "round.mp4").symlink_to("round.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with (tmp_path / "huge.mp4").open("wb") as file:
+        file.truncate(30 * 1024**3 + 1)
+    return tmp_path
+
+
+def row(source, key=None, line=1):
+    return Row(
+        source=str(source),
+        is_url="://" in str(source),
+        key=key or str(source),
+        manifest="m.csv",
+        line=line,
+    )
+
+
+def test_good_rows_get_their_lengths(folder):
+    url = row("https://h/x.mp4")
+    good = list(check_rows([row(folder / "a.mp4"), row(folder / "b.mp4"), url]))
+    assert [found.length for found in good] == [1, 2, None]
+    assert good[2] is url
+    assert list(check_rows(good)) == good
+
+
+def test_bad_rows_pass_through():
+    bad = BadRow("m.csv:1", "bad")
+    assert list(check_rows([bad])) == [bad]
+
+
+SOURCES = {
+    "missing": ("none.mp4", "can't be read: No such file or directory"),
+    "a directory": ("folder.mp4", "is a directory; wanted a video file"),
+    "a pipe": ("pipe.mp4", "is no regular file; wanted a video file"),
+    "empty": ("empty.mp4", "is empty; wanted a video file"),
+    "a link round": ("round.mp4", "can't be read: Too many levels of symbolic links"),
+    "a name too long": ("x" * 5000, "can't be read: File name too long"),
+    "a NUL byte": ("a\0b.mp4", "can't be read: embedded null byte"),
+    "beyond 30 GiB": ("huge.mp4", "has 32212254721 bytes; the server takes at most 32212254720"),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_file_that_cannot_be_uploaded_is_told(folder, name):
+    file, words = SOURCES[name]
+    (bad,) = check_rows([row(folder / file, line=7)])
+    assert bad == BadRow("m.csv:7", f"{str(folder / file)!r} {words}")
+
+
+def test_the_limit_is_the_servers(folder):
+    (bad,) = check_rows([row(folder / "b.mp4")], max_length=1)
+    assert bad.sentence.endswith("has 2 bytes; the server takes at most 1")
+
+
+def test_a_file_that_may_not_be_read_is_told(folder, monkeypatch):
+    # Root, whom tests are often run by, may read everything.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (bad,) = check_rows([row(folder / "a.mp4")])
+    assert bad.sentence.endswith("can't be read: Permission denied")
+
+
+def test_a_key_that_came_before_is_told_with_its_line(folder):
+    a, b = folder / "a.mp4", folder / "b.mp4"
+    rows = [row(a, "k", 2), row(b, "l", 3), row(b, "k", 4), row(a, "k", 9)]
+    good = list(check_rows(rows))
+    assert [type(found) for found in good] == [Row, Row, BadRow, BadRow]
+    sentence = "the key 'k' stands in line 2 already; wanted each once"
+    assert good[2:] == [BadRow("m.csv:4", sentence), BadRow("m.csv:9", sentence)]
+
+
+def test_the_key_of_a_bad_row_counts(folder):
+    rows = check_rows([row(folder / "none.mp4", "k", 2), row(folder / "a.mp4", "k", 3)])
+    assert [type(found) for found in rows] == [BadRow, BadRow]
+
+
+def test_a_url_that_came_before_is_told_without_its_signature():
+    url = "https://h/x.mp4?sig=s3cret"
+    _, bad = check_rows([row(url, line=1), row(url, line=2)])
+    assert bad.sentence == "the key 'https://h/x.mp4' stands in line 1 already; wanted each once"
+
+
+def test_keys_of_files_without_lines_are_compared_too(folder):
+    rows = [*open_manifest(folder / "[ab].mp4"), *open_manifest(folder / "b*")]
+    *good, bad = check_rows(rows)
+    assert len(good) == 2
+    assert bad == BadRow(
+        str(folder / "b.mp4"),
+        f"the key {str(folder / 'b.mp4')!r} stands before already; wanted each once",
+    )
+
+
+def test_keys_need_not_be_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    path.write_bytes(b"x")
+    (found,) = check_rows(open_manifest(tmp_path))
+    assert found.length == 1

@@ -1,0 +1,245 @@
+"""A file of JSON lines or CSV as a manifest."""
+
+import os
+import tracemalloc
+
+import msgspec
+import pytest
+
+from livepeer_async.errors import ConfigurationError
+from livepeer_async.ingest import BadRow, Row, open_manifest
+from livepeer_async.models import NewAsset, PlaybackPolicy
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "in"
+    (root / "v").mkdir(parents=True)
+    (root / "a.mp4").write_bytes(b"a")
+    (root / "v" / "b.mp4").write_bytes(b"bb")
+    (tmp_path / "out.mp4").write_bytes(b"out")
+    return root
+
+
+def read(path, content, **options):
+    path.write_bytes(content)
+    return list(open_manifest(path, **options))
+
+
+def sources(rows, folder):
+    return [os.path.relpath(row.source, folder) for row in rows]
+
+
+def bad(rows, path):
+    """Line and sentence of the bad rows."""
+    places = [row for row in rows if isinstance(row, BadRow)]
+    return [(int(row.place.removeprefix(f"{path}:")), row.sentence) for row in places]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json-lines", ".JSONL"])
+def test_json_lines_are_read(folder, suffix):
+    path = folder / f"m{suffix}"
+    rows = read(path, b'{"path": "a.mp4"}\n\n{"url": "https://h/x.mp4", "key": "x"}\r\n')
+    assert rows == [
+        Row(
+            source=str(folder / "a.mp4"),
+            is_url=False,
+            key=str(folder / "a.mp4"),
+            manifest=str(path),
+            line=1,
+        ),
+        Row(
+            source="https://h/x.mp4",
+            is_url=True,
+            key="x",
+            new_asset=NewAsset("x.mp4"),
+            manifest=str(path),
+            line=3,
+        ),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".CSV"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_are_read(folder, suffix, delimiter):
+    table = '\nsource,key,playbackPolicy\na.mp4,1,"{""type"": ""jwt""}"\n,,\nv/b.mp4,,\n'
+    path = folder / f"m{suffix}"
+    first, second = read(path, table.replace(",", delimiter).encode())
+    assert first == Row(
+        source=str(folder / "a.mp4"),
+        is_url=False,
+        key="1",
+        new_asset=NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt")),
+        manifest=str(path),
+        line=3,
+    )
+    assert (second.source, second.line) == (str(folder / "v" / "b.mp4"), 5)
+    assert second.new_asset is None
+
+
+def test_a_manifest_is_read_anew_each_time(folder):
+    path = folder / "m.jsonl"
+    path.write_bytes(b'{"path": "a.mp4"}')
+    manifest = open_manifest(path)
+    assert list(manifest) == list(manifest)
+
+
+def test_a_relative_manifest_gives_relative_paths_and_absolute_keys(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder / "m.csv").write_bytes(b"path\nv/b.mp4\n")
+    (row,) = open_manifest("in/m.csv")
+    assert (row.source, row.key) == ("in/v/b.mp4", str(folder / "v" / "b.mp4"))
+    assert row.place == "in/m.csv:2"
+    monkeypatch.chdir(folder)
+    (row,) = open_manifest("m.csv")
+    assert (row.source, row.key) == ("v/b.mp4", str(folder / "v" / "b.mp4"))
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_encodings_and_line_ends_make_no_difference(folder, encoding, ending):
+    objects = ending.join(['{"path": "a.mp4", "name": "é🎬"}', "", '{"path": "v/b.mp4"}', ""])
+    table = ending.join(["path,name", "a.mp4,é🎬", "", "v/b.mp4,"])
+    for path, text in ((folder / "m.jsonl", objects), (folder / "m.csv", table)):
+        rows = read(path, text.encode(encoding))
+        assert sources(rows, folder) == ["a.mp4", "v/b.mp4"]
+        assert rows[0].new_asset == NewAsset("é🎬")
+
+
+def test_bad_lines_are_told_with_their_numbers_and_the_others_go_on(folder):
+    path = folder / "m.jsonl"
+    long = b'{"path": "' + b"x" * MIB + b'"}\n'
+    content = b'{"path": "a.mp4"}\n{"path": "\xe9.mp4"}\n' + long + b'nonsense\n{"path":"v/b.mp4"}'
+    rows = read(path, content)
+    assert [(number, words.split(":")[0]) for number, words in bad(rows, path)] == [
+        (2, "the line isn't UTF-8"),
+        (3, "the line is longer than 1 MiB"),
+        (4, "the line isn't a JSON object"),
+    ]
+    assert sources([row for row in rows if isinstance(row, Row)], folder) == ["a.mp4", "v/b.mp4"]
+
+
+def test_bad_rows_of_a_table_are_told_with_their_numbers(folder):
+    path = folder / "m.csv"
+    content = b'path,c2pa\na.mp4,yes\na.mp4\n"\n\xe9",\nv/b.mp4,true\nx,"'
+    rows = read(path, content)
+    assert [(number, words[:22]) for number, words in bad(rows, path)] == [
+        (2, "c2pa isn't JSON; wante"),
+        (3, "the row has 1 cells; t"),
+        (4, "line 5 isn't UTF-8: by"),
+        (7, "a quoted cell has no e"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "header", [b"path,playbackPolcy", b"k,v", b"\xe9", b'"path', b"x" * 2 * MIB]
+)
+def test_a_bad_header_is_told_once_and_ends_the_reading(folder, header):
+    path = folder / "m.csv"
+    ((number, sentence),) = bad(read(path, b"\n" + header + b"\na.mp4,{}\n"), path)
+    assert number == 2
+    assert len(sentence) < 300
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_an_empty_manifest_has_no_rows(folder, name, content):
+    assert read(folder / name, content) == []
+
+
+def test_paths_outside_of_the_folder_are_told(folder):
+    (folder / "link.mp4").symlink_to("../out.mp4")
+    (folder / "linked").symlink_to("..")
+    (folder / "inside.mp4").symlink_to("v/b.mp4")
+    (folder / "gone.mp4").symlink_to("../gone.mp4")
+    path = folder / "m.jsonl"
+    outside = ["../out.mp4", str(folder.parent / "out.mp4"), "link.mp4", "linked/out.mp4"]
+    outside += ["v/../../out.mp4", "gone.mp4", "..", "/", "../in-not.mp4"]
+    inside = ["a.mp4", str(folder / "a.mp4"), "v/../a.mp4", "inside.mp4", "linked/in/a.mp4", "."]
+    content = b"\n".join(msgspec.json.encode({"path": name}) for name in outside + inside)
+    rows = read(path, content)
+    told = bad(rows, path)
+    assert [number for number, _ in told] == list(range(1, len(outside) + 1))
+    assert told[0][1] == (
+        f"'../out.mp4', outside of the folder '{folder}'; "
+        "wanted a place inside of it, or --allow-outside"
+    )
+    assert f"'link.mp4' is '{folder.parent / 'out.mp4'}', outside of" in told[2][1]
+    assert len(rows) == len(outside) + len(inside)
+    assert bad(read(path, content, allow_outside=True), path) == []
+
+
+NO_MANIFESTS = {
+    "nothing there": ("none", "none isn't there; a manifest is JSON lines"),
+    "no such manifest": ("none.csv", "none.csv can't be read: No such file"),
+    "no such glob of manifests": ("*.csv", "can't be read: No such file"),
+    "a video": ("a.mp4", "a.mp4 is no manifest; a manifest is"),
+    "a pipe": ("pipe.jsonl", "is no regular file"),
+    "UTF-32": ("wide.jsonl", "wanted UTF-8, or UTF-16 with a byte order mark"),
+    "a link to nothing": ("gone.jsonl", "can't be read: No such file"),
+    "an unreadable file": ("unreadable.jsonl", "can't be read: Input/output error"),
+    "a link round": ("round.csv", "can't be read: Too many levels"),
+}
+
+
+@pytest.mark.parametrize("row", NO_MANIFESTS)
+def test_what_is_no_manifest_is_refused_at_once(folder, row):
+    os.mkfifo(folder / "pipe.jsonl")
+    (folder / "wide.jsonl").write_bytes("{}".encode("utf-32"))
+    (folder / "gone.jsonl").symlink_to("nowhere")
+    (folder / "unreadable.jsonl").symlink_to("/proc/self/mem")
+    (folder / "round.csv").symlink_to("round.csv")
+    name, words = NO_MANIFESTS[row]
+    with pytest.raises(ConfigurationError, match=words):
+        open_manifest(folder / name)
+
+
+@pytest.mark.parametrize("place", ["", "a\0.csv"])
+def test_what_names_nothing_is_refused(place):
+    with pytest.raises(ConfigurationError, match="names no manifest"):
+        open_manifest(place)
+
+
+def test_a_manifest_that_goes_away_is_told(folder):
+    path = folder / "m.csv"
+    path.write_bytes(b"path\na.mp4\n")
+    manifest = open_manifest(path)
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        list(manifest)
+
+
+def peak_of(path):
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in open_manifest(path))
+        return count, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_line_of_64_mib_is_never_held(folder, suffix):
+    path = folder / f"m{suffix}"
+    with path.open("wb") as file:
+        file.write(b"path\n" if suffix == ".csv" else b"")
+        for _ in range(64):
+            file.write(b"x" * MIB)
+    count, peak = peak_of(path)
+    assert count == 1
+    assert peak < 6 * MIB
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_memory_does_not_grow_with_the_rows(folder, suffix):
+    path = folder / f"m{suffix}"
+    row = b"a.mp4\n" if suffix == ".csv" else b'{"path": "a.mp4"}\n'
+    path.write_bytes((b"path\n" if suffix == ".csv" else b"") + row * 10_000)
+    count, peak = peak_of(path)
+    assert count == 10_000
+    assert peak < 3 * MIB

@@ -1,0 +1,159 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livepeer_async.uploads.admission import (
+    LARGE,
+    LONGEST_PAUSE,
+    MOST_SLOTS,
+    SLOWEST_UPLOAD,
+    Sample,
+    Slots,
+    adapt,
+    most_at_rate,
+    next_pause,
+    next_to_start,
+)
+
+S, L, U = 1, LARGE, None
+MBIT = 125_000
+
+
+def climb(line, connection, *, steps=20, noise=0.08, seed=1, slots=None):
+    """Measure a line of so many bytes per second, in total and per connection, again and again."""
+    chance, slots, counts = random.Random(seed), slots or Slots(), []
+    for _ in range(steps):
+        rate = min(line, connection * slots.count) * (1 + chance.uniform(-noise, noise))
+        slots = adapt(slots, Sample(rate=rate, is_full=True))
+        counts.append(slots.count)
+    return slots, counts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_line_that_bounds_each_connection_gets_as_many_as_fill_it(seed):
+    _, counts = climb(200 * MBIT, 25 * MBIT, seed=seed)
+    # Within six periods of 2.5 s the line is full, and it stays full.
+    assert min(counts[5:]) >= 7
+    assert max(counts[8:]) <= 12
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_line_that_one_upload_fills_keeps_few(seed):
+    _, counts = climb(50 * MBIT, 1000 * MBIT, seed=seed)
+    assert max(counts[2:]) <= 4
+    assert sorted(counts)[len(counts) // 2] <= 3
+
+
+def test_slots_are_never_more_than_the_most():
+    _, counts = climb(100_000 * MBIT, 25 * MBIT)
+    assert max(counts) == MOST_SLOTS
+
+
+def test_trouble_halves_the_slots_and_they_come_back():
+    slots, _ = climb(200 * MBIT, 25 * MBIT)
+    eased = adapt(slots, Sample(rate=0, is_full=True, troubles=3))
+    assert eased.count == slots.count // 2
+    back, _ = climb(200 * MBIT, 25 * MBIT, slots=eased, steps=30)
+    assert back.count >= 7
+
+
+def test_trouble_leaves_one():
+    slots = Slots()
+    for _ in range(10):
+        slots = adapt(slots, Sample(rate=0, is_full=True, troubles=1))
+    assert slots.count == 1
+
+
+def test_where_slots_are_free_nothing_is_learned_of_them():
+    slots, _ = climb(200 * MBIT, 25 * MBIT, steps=5)
+    idle = adapt(slots, Sample(rate=5, is_full=False))
+    assert (idle.count, idle.step, idle.rate) == (slots.count, 0, None)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Sample,
+            rate=st.floats(0, 1e12),
+            is_full=st.booleans(),
+            troubles=st.integers(0, 3),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_is_measured_the_slots_stay_within_their_bounds(samples):
+    slots = Slots()
+    for sample in samples:
+        slots = adapt(slots, sample)
+        assert 1 <= slots.count <= MOST_SLOTS
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "chosen"),
+    [
+        ([S], [], 0),
+        ([L], [], 0),
+        ([U], [S], 0),
+        # In their order, where nothing speaks against it.
+        ([S, S, L], [L, S, S], 0),
+        ([L, S], [L, S, S], 0),
+        # A large one begins early where none runs.
+        ([S, S, L], [], 2),
+        ([S, L, L], [S, S], 1),
+        # Small ones aren't starved by large ones.
+        ([L, L, S], [L], 2),
+        ([L, U, S], [L, L, S, S], 2),
+        ([U, S], [U, U], 1),
+        # Where there is no choice, nobody waits for one.
+        ([L, L], [L, L], 0),
+        ([S, S], [S, S], 0),
+    ],
+)
+def test_who_starts_next(waiting, running, chosen):
+    assert next_to_start(waiting, running) == chosen
+
+
+@given(
+    st.lists(st.sampled_from([S, L, U]), min_size=1, max_size=20),
+    st.lists(st.sampled_from([S, L, U]), max_size=40),
+)
+def test_somebody_who_waits_is_chosen(waiting, running):
+    assert 0 <= next_to_start(waiting, running) < len(waiting)
+
+
+@pytest.mark.parametrize(("kinds", "other"), [([S] * 3 + [L], L), ([L] * 3 + [S], S)])
+def test_neither_kind_is_starved_by_an_endless_stream_of_the_other(kinds, other):
+    common, running, waited = kinds[0], [], 0
+    waiting = [*kinds]
+    for _ in range(100):
+        if len(running) == 4:
+            running.pop(0)
+        chosen = waiting.pop(next_to_start(waiting, running))
+        running.append(chosen)
+        waiting.append(common)
+        waited = 0 if other not in waiting else waited + 1
+        assert waited < 4
+        if other not in waiting:
+            waiting[-1] = other
+
+
+@pytest.mark.parametrize(
+    ("max_rate", "most"),
+    [(None, MOST_SLOTS), (SLOWEST_UPLOAD, 1), (3.5 * SLOWEST_UPLOAD, 3), (1e9, MOST_SLOTS)],
+)
+def test_a_low_rate_is_shared_by_few(max_rate, most):
+    assert min(most_at_rate(max_rate), MOST_SLOTS) == most
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1))
+def test_pauses_grow_to_a_minute_and_obey_the_server(pauses, jitter):
+    pause = next_pause(pauses, jitter=jitter, retry_after=None)
+    assert 0.5 <= pause <= LONGEST_PAUSE
+    assert next_pause(pauses, jitter=jitter, retry_after=100.0) == 100.0
+
+
+def test_a_pause_doubles():
+    pauses = [next_pause(number, jitter=1.0, retry_after=None) for number in (1, 2, 3, 10)]
+    assert pauses == [1.0, 2.0, 4.0, 60.0]

@@ -1,0 +1,185 @@
+import anyio
+import anyio.lowlevel
+import pytest
+
+from livepeer_async import ConfigurationError, UploadJob
+from livepeer_async.sandbox import Answer, Fault, On
+from livepeer_async.uploads.budget import PERIOD, WARM_UP, Budget
+from studio import PART, content, is_stored, studio
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """Time that passes only where somebody sleeps."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.now += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def make(clock):
+    return lambda **options: Budget(clock=clock, sleep=clock.sleep, jitter=lambda: 1.0, **options)
+
+
+async def test_bytes_go_at_the_rate_that_is_allowed(make, clock):
+    budget = make(max_rate=1e6)
+    for _ in range(20):
+        await budget.take(100_000)
+    assert clock.now - 100.0 == pytest.approx(2.0)
+
+
+async def test_the_rate_is_shared_by_all_who_send(make, clock):
+    budget = make(max_rate=1e6)
+
+    async def send():
+        for _ in range(10):
+            await budget.take(100_000)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(send)
+    assert clock.now - 100.0 >= 3.9
+
+
+async def test_the_rate_may_be_changed_meanwhile(make, clock):
+    budget = make(max_rate=1e5)
+    await budget.take(100_000)
+    budget.max_rate = None
+    for _ in range(100):
+        await budget.take(100_000)
+    assert clock.now == 101.0
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1000, float("nan")])
+def test_a_rate_at_which_no_chunk_would_arrive_is_refused(make, rate):
+    with pytest.raises(ConfigurationError, match="max_rate"):
+        make(max_rate=rate)
+
+
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_at_least_one_must_run(make, concurrency):
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        make(concurrency=concurrency)
+
+
+def test_a_low_rate_bounds_the_uploads_that_share_it(make):
+    assert make(concurrency=10, max_rate=3 * 65536).slots == 3
+    assert make(concurrency=10).slots == 10
+    assert "3 uploads, 196608 bytes/s" in repr(make(concurrency=10, max_rate=3 * 65536))
+
+
+async def test_busy_pauses_all_and_one_probes(make, clock):
+    budget, gone = make(), []
+    budget.busy(None)
+    assert budget.is_paused
+
+    async def go(name):
+        await budget.turn()
+        gone.append((name, clock.now))
+
+    async with anyio.create_task_group() as tasks:
+        for name in "abc":
+            tasks.start_soon(go, name)
+        while not gone:
+            await anyio.lowlevel.checkpoint()
+        assert len(gone) == 1
+        assert gone[0][1] >= 101.0
+        budget.well()
+    assert len(gone) == 3
+
+
+async def test_a_probe_that_meets_a_busy_server_begins_a_longer_pause(make, clock):
+    budget = make()
+    budget.busy(None)
+    await budget.turn()
+    budget.busy(None)
+    before = clock.now
+    await budget.turn()
+    assert clock.now - before == pytest.approx(2.0, abs=0.3)
+
+
+async def test_retry_after_is_obeyed(make, clock):
+    budget = make()
+    budget.busy(7.0)
+    await budget.turn()
+    assert clock.now >= 107.0
+
+
+async def test_what_was_on_its_way_before_the_pause_makes_it_no_longer(make, clock):
+    budget = make()
+    for _ in range(10):
+        budget.busy(None)
+    budget.well()
+    assert budget.is_paused
+    await budget.turn()
+    assert clock.now <= 101.5
+
+
+async def test_a_probe_that_is_lost_is_followed_by_another(make, clock):
+    budget = make()
+    budget.busy(None)
+    await budget.turn()
+    await budget.turn()
+    assert 160.0 <= clock.now <= 163.0
+
+
+async def test_slots_follow_what_is_measured(make, clock):
+    budget = make()
+    before = budget.slots
+    for _ in range(12):
+        for _ in range(10):
+            budget.measure(is_full=True)
+            clock.now += PERIOD / 10
+            await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+    assert budget.slots >= 4 * before
+    budget.trouble()
+    slots = budget.slots
+    budget.measure(is_full=True)
+    assert budget.slots == slots // 2
+
+
+async def test_what_is_not_full_is_not_measured(make, clock):
+    budget = make()
+    before = budget.slots
+    for _ in range(40):
+        budget.measure(is_full=False)
+        clock.now += WARM_UP
+        await budget.take(10**9)
+    assert budget.slots == before
+
+
+async def test_a_busy_server_pauses_all_uploads_and_all_become_ready():
+    busy = Fault(On(path="request-upload", times=3), Answer(429, b'{"errors":["too many"]}'))
+    async with studio(busy) as (sandbox, livepeer):
+        data = [content(PART + number, seed=number) for number in range(1, 9)]
+        jobs = [UploadJob(piece, f"{number}.mp4") for number, piece in enumerate(data)]
+        async with livepeer.upload_many(jobs) as results:
+            async for result in results:
+                assert result.error is None
+                assert is_stored(sandbox, result.asset, result.source)
+        assert busy.fired == 3
+        assert len(sandbox.assets) == len(jobs)
+        assert not livepeer.budget.is_paused
+
+
+async def test_uploads_keep_to_the_rate_of_the_client():
+    async with studio() as (_, livepeer):
+        jobs = [UploadJob(content(3 * PART, seed=n), f"{n}.mp4") for n in (1, 2)]
+        began = anyio.current_time()
+        async with livepeer.upload_many(jobs, max_rate=4 * PART) as results:
+            assert [result.error async for result in results] == [None, None]
+        # 6 parts at 4 a second.
+        assert anyio.current_time() - began > 1.0
