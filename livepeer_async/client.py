@@ -102,7 +102,7 @@ class AsyncLivepeer:
         self._open_files: set[int] = set()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
         self._transport = Transport(http_client=http_client, timeouts=_timeouts(timeout))
-        self.budget = Budget()
+        self.budget = Budget(retry=retry)
         paced = Paced(self._transport, self.budget)
         self._caller = Caller(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None

@@ -12,7 +12,7 @@ from livepeer_async.uploads.retry import RetryPolicy
 
 KIB = 1024
 PART = 64 * KIB
-QUICK = RetryPolicy(attempts=5, first_delay=0.01, max_delay=0.05, busy_timeout=0.0)
+QUICK = RetryPolicy(attempts=5, first_delay=0.01, max_delay=0.05)
 VISIBILITY = 0.05
 
 # The S3 storage with everything 128 times smaller; the rules are those of Livepeer's.

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from livepeer_async.uploads.retry import RetryPolicy
+
 MIB = 1024 * 1024
 
 FIRST_SLOTS = 2
@@ -29,9 +31,6 @@ LONGEST_REST = 32
 LARGE = 64 * MIB
 # Slower than this a chunk of 8 MiB would come near the 300 s after which Studio cuts a request.
 SLOWEST_UPLOAD = 64 * 1024
-# Seconds of the first pause after 429 or 503, doubled with each that follows, and of the longest.
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
 
 
 class Slots(Struct, frozen=True, kw_only=True):
@@ -114,16 +113,22 @@ def next_to_start(waiting: Sequence[int | None], running: Sequence[int | None]) 
     return next(found, 0)
 
 
-def next_pause(pauses: int, *, jitter: float, retry_after: float | None) -> float:
+def next_pause(
+    policy: RetryPolicy, pauses: int, *, jitter: float, retry_after: float | None
+) -> float:
     """Give the seconds for which everything pauses before one request probes.
 
+    They begin at twice the first delay of a single request, for they are everybody's.
+
     Args:
+        policy: its first and its longest delay.
         pauses: pauses in a row, this one included; from 1.
         jitter: a random number in 0..1.
-        retry_after: seconds that the server asked for.
+        retry_after: seconds that the server asked for; obeyed as far as the policy does.
     """
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(pauses - 1, 16)))
-    return max(longest * (0.5 + jitter / 2), retry_after or 0.0)
+    longest = min(policy.max_delay, policy.first_delay * float(2 ** min(pauses, 30)))
+    asked = min(retry_after or 0.0, policy.max_retry_after)
+    return max(longest * (0.5 + jitter / 2), asked)
 
 
 def _ease_off(slots: Slots) -> Slots:

@@ -22,6 +22,7 @@ from livepeer_async.uploads.admission import (
     most_at_rate,
     next_pause,
 )
+from livepeer_async.uploads.retry import RetryPolicy
 
 # Seconds between two measurements: a new upload needs about one before its bytes flow.
 PERIOD = 2.5
@@ -37,6 +38,7 @@ class Budget:
     Args:
         concurrency: uploads of `upload_many` at the same time; `None` adapts to the line.
         max_rate: bytes per second of all uploads; `None` for no limit.
+        retry: how long pauses are.
         sleep: waits so many seconds.
         clock: gives seconds that only grow.
         jitter: gives a random number in 0..1.
@@ -45,15 +47,17 @@ class Budget:
         ConfigurationError: one of them can't work.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
         self,
         *,
         concurrency: int | None = None,
         max_rate: float | None = None,
+        retry: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        self._retry = retry or RetryPolicy()
         self._sleep = sleep
         self._clock = clock
         self._jitter = jitter
@@ -138,7 +142,9 @@ class Budget:
         if self._pauses and self._probed_at is None and self._clock() < self._paused_until:
             return  # it was on its way before the pause began
         self._pauses += 1
-        pause = next_pause(self._pauses, jitter=self._jitter(), retry_after=retry_after)
+        pause = next_pause(
+            self._retry, self._pauses, jitter=self._jitter(), retry_after=retry_after
+        )
         self._paused_until, self._probed_at = self._clock() + pause, None
 
     def well(self) -> None:

@@ -93,8 +93,6 @@ class Engine:
             await claim.arrived()
             sha256 = await order.digest.finish(order.source) if order.digest else None
             claim.check_sha256(order.source, sha256)
-            if upload.options.on_arrived is not None:
-                upload.options.on_arrived()
             try:
                 verified = await self._finish(order, watch, sha256)
             except IntegrityError as error:

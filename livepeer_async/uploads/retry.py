@@ -25,8 +25,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         first_delay: seconds of the first wait at the most; doubled with each setback.
         max_delay: seconds of any wait at the most, unless the server asks for more.
         max_retry_after: seconds of `Retry-After` that are obeyed; beyond them the attempt ends.
-        busy_timeout: seconds for which a full queue (429) is waited out, whatever `attempts` says;
-            one in line with the hours that a queue may take is for unattended jobs.
+        busy_timeout: seconds for which a full queue (429) is waited out beyond `attempts`;
+            hours are right for unattended jobs.
         restarts: times that an upload may begin again on a new ticket after its URL was lost.
     """
 
@@ -34,7 +34,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     first_delay: float = 0.5
     max_delay: float = 60.0
     max_retry_after: float = 600.0
-    busy_timeout: float = 300.0
+    busy_timeout: float = 0.0
     restarts: int = 2
 
     def __post_init__(self) -> None:

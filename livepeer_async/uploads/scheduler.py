@@ -2,7 +2,7 @@
 
 In come sources, from any iterable, endless and async ones included; out come `UploadResult`s in
 the order in which the uploads end. A failure ends one upload and stops no other. An upload holds
-its slot until the server has all its bytes; what is processed there holds none.
+its slot until its last byte is acknowledged; what is processed holds none.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ async def run_many(
 
     Args:
         jobs: sources, or jobs; a few are taken before there is room for them.
-        run_one: runs a job, and calls what it is handed once the server has all bytes; it must not
+        run_one: runs a job, and calls what it is handed once no byte is left to send; it must not
             raise but for cancellation.
         budget: says how many may run.
 

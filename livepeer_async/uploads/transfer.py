@@ -179,6 +179,7 @@ class Transfers:
             upload.has_begun.set()
             upload.saw(asset)
             await driver.run()
+            upload.arrived()
             watch = await self._leave_uploading(upload, driver)
             await source.check()
         except (TusError, SourceError) as error:
@@ -235,6 +236,7 @@ def _arrived(upload: Upload, asset: Asset) -> Watch:
         AssetFailed: the server couldn't make it ready.
     """
     upload.begin(asset, None)
+    upload.arrived()
     if (end := end_of(asset)) is not None:
         raise end
     upload.has_begun.set()

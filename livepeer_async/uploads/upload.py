@@ -26,7 +26,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         verify: "size", "hash" or `None`; see `verify_asset`.
         ready_timeout: seconds to wait for `ready`.
         on_progress: called in the event loop with each change; must not block.
-        on_arrived: called once the server has all bytes.
+        on_arrived: called once no byte is left to send.
         length: bytes, for a stream that knows them.
         key: the caller's name for the upload in the journal.
         on_mismatch: "raise", or "reupload" to try once more on a new asset.
@@ -186,6 +186,11 @@ class Upload:
     def sent(self, count: int) -> None:
         """Take note of the bytes that the socket has taken."""
         self._tell(min(count, self.length), Stage.UPLOADING, None)
+
+    def arrived(self) -> None:
+        """Take note that no byte is left to send, unless the upload begins again."""
+        if self.options.on_arrived is not None:
+            self.options.on_arrived()
 
     def set_back(self, setback: Setback) -> None:
         """Take note that nothing moves for a while."""

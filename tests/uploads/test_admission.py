@@ -1,4 +1,5 @@
 import random
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -6,7 +7,6 @@ from hypothesis import strategies as st
 
 from livepeer_async.uploads.admission import (
     LARGE,
-    LONGEST_PAUSE,
     MOST_SLOTS,
     SLOWEST_UPLOAD,
     Sample,
@@ -16,6 +16,7 @@ from livepeer_async.uploads.admission import (
     next_pause,
     next_to_start,
 )
+from livepeer_async.uploads.retry import RetryPolicy
 
 S, L, U = 1, LARGE, None
 MBIT = 125_000
@@ -149,11 +150,12 @@ def test_a_low_rate_is_shared_by_few(max_rate, most):
 
 @given(st.integers(1, 10**6), st.floats(0, 1))
 def test_pauses_grow_to_a_minute_and_obey_the_server(pauses, jitter):
-    pause = next_pause(pauses, jitter=jitter, retry_after=None)
-    assert 0.5 <= pause <= LONGEST_PAUSE
-    assert next_pause(pauses, jitter=jitter, retry_after=100.0) == 100.0
+    pause = partial(next_pause, RetryPolicy(), pauses, jitter=jitter)
+    assert 0.5 <= pause(retry_after=None) <= RetryPolicy().max_delay
+    assert pause(retry_after=100.0) == 100.0
+    assert pause(retry_after=1e9) == RetryPolicy().max_retry_after
 
 
 def test_a_pause_doubles():
-    pauses = [next_pause(number, jitter=1.0, retry_after=None) for number in (1, 2, 3, 10)]
-    assert pauses == [1.0, 2.0, 4.0, 60.0]
+    pause = partial(next_pause, RetryPolicy(), jitter=1.0, retry_after=None)
+    assert [pause(number) for number in (1, 2, 3, 10)] == [1.0, 2.0, 4.0, 60.0]
