@@ -31,9 +31,10 @@ from livepeer_async.api.tasks import Tasks
 from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.messages import Response
 from livepeer_async.models import Asset, NewAsset
+from livepeer_async.settings import as_limits_for, as_timeouts
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.transport import Timeouts, Transport
-from livepeer_async.tus.limits import ServerLimits, livepeer_limits
+from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.claim import claim
 from livepeer_async.uploads.engine import Engine
@@ -98,10 +99,10 @@ class AsyncLivepeer:
         url = base_url or environ.get("LIVEPEER_BASE_URL") or BASE_URL
         retry = retry or RetryPolicy()
         account = calls.check_account(url, key)
-        self._limits_for = _limits_for(upload_limits)
+        self._limits_for = as_limits_for(upload_limits)
         self._open_files: set[int] = set()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
-        self._transport = Transport(http_client=http_client, timeouts=_timeouts(timeout))
+        self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         self.budget = Budget(retry=retry)
         paced = Paced(self._transport, self.budget)
         self._caller = Caller(account, paced, retry=retry)
@@ -393,17 +394,3 @@ class AsyncLivepeer:
             seconds=time.monotonic() - started,
             attempts=upload.attempts if upload else 0,
         )
-
-
-def _timeouts(timeout: Timeouts | float | None) -> Timeouts:
-    if isinstance(timeout, Timeouts):
-        return timeout
-    return Timeouts() if timeout is None else Timeouts(stall=timeout)
-
-
-def _limits_for(
-    limits: ServerLimits | Callable[[int], ServerLimits] | None,
-) -> Callable[[int], ServerLimits]:
-    if isinstance(limits, ServerLimits):
-        return lambda _: limits
-    return livepeer_limits if limits is None else limits

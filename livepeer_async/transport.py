@@ -35,6 +35,7 @@ from livepeer_async.errors import (
     NetworkError,
     TimedOut,
 )
+from livepeer_async.gzipped import Gzipped
 from livepeer_async.messages import REDACTED, Request, Response, redact, without_upload
 from livepeer_async.version import __version__
 
@@ -52,8 +53,6 @@ LARGEST_PORT = 65_535
 UNSENT = 1024 * 1024
 # Linger, for 0 seconds.
 _AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-# What zlib takes as the size of its window where the data is gzip's.
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 # Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
 # HTTP/2, which a client that is handed in may speak.
 _LOGGERS = (
@@ -252,7 +251,7 @@ class Transport:
             return bytes(answer.content)
         deadline = time.monotonic() + self._timeouts.answer
         coding = answer.headers.get("content-encoding", "").strip().lower()
-        gzipped = _Gzipped() if coding in {"gzip", "x-gzip"} else None
+        gzipped = Gzipped() if coding in {"gzip", "x-gzip"} else None
         body = bytearray()
         try:
             async for piece in answer.aiter_raw():
@@ -293,31 +292,6 @@ async def _reset_on_close(event: str, facts: dict[str, Any]) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-
-
-class _Gzipped:
-    """Unpack an answer, never more of it than is wanted.
-
-    The library's own decoder unpacks whatever one read of the socket brought, and 64 KiB of gzip
-    can hold 64 MiB, nested twice 64 GiB. So nothing else is asked for, and what comes in another
-    coding all the same is left as it is.
-    """
-
-    def __init__(self) -> None:
-        self._unpacking = zlib.decompressobj(_GZIP_WINDOW)
-        self._has_begun = False
-
-    def unpack(self, piece: bytes, most: int) -> bytes:
-        """Unpack a piece; what is beyond `most` bytes, or behind the end, is lost."""
-        self._has_begun = True
-        if self._unpacking.eof:
-            return b""  # zlib would keep it
-        return self._unpacking.decompress(piece, most)
-
-    def finish(self) -> None:
-        """Raise where the end is missing; an answer to HEAD has no beginning either."""
-        if self._has_begun and not self._unpacking.eof:
-            raise zlib.error("its end is missing")
 
 
 def _check_size(body: bytes | bytearray, largest: int, request: Request) -> None:
