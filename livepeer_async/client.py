@@ -7,47 +7,40 @@ It puts the parts together and owns their resources; what an upload does stands 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
     Iterable,
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import anyio
-
 from livepeer_async.api import calls
-from livepeer_async.api.assets import Assets, as_new_asset
+from livepeer_async.api.assets import Assets
 from livepeer_async.api.caller import Caller
 from livepeer_async.api.playback import Playback
 from livepeer_async.api.tasks import Tasks
-from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.errors import ConfigurationError
 from livepeer_async.messages import Response
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.settings import as_limits_for, as_timeouts
-from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.budget import Budget
-from livepeer_async.uploads.claim import claim
 from livepeer_async.uploads.engine import Engine
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.leftovers import Leftover, find_leftovers
-from livepeer_async.uploads.opening import open_source
 from livepeer_async.uploads.paced import Paced
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.records import access_of
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.scheduler import UploadJob, run_many
-from livepeer_async.uploads.source import SourceLike, source_key, source_name
+from livepeer_async.uploads.source import SourceLike
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
+from livepeer_async.uploads.uploader import Uploader
 from livepeer_async.waiting import READY_TIMEOUT, Waiter
 
 Verify = Literal["size", "hash"] | None
@@ -99,18 +92,15 @@ class AsyncLivepeer:
         url = base_url or environ.get("LIVEPEER_BASE_URL") or BASE_URL
         retry = retry or RetryPolicy()
         account = calls.check_account(url, key)
-        self._limits_for = as_limits_for(upload_limits)
-        self._open_files: set[int] = set()
-        self._running: dict[anyio.CancelScope, anyio.Event] = {}
+        limits_for = as_limits_for(upload_limits)
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         self.budget = Budget(retry=retry)
         paced = Paced(self._transport, self.budget)
         self._caller = Caller(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         waiter = Waiter(self._caller)
-        self._engine = Engine(
-            self._caller, waiter, paced.send, retry=retry, limits_for=self._limits_for
-        )
+        engine = Engine(self._caller, waiter, paced.send, retry=retry, limits_for=limits_for)
+        self.uploader = Uploader(engine, self.journal, limits_for=limits_for)
         self.assets = Assets(self._caller, waiter)
         self.tasks = Tasks(self._caller)
         self.playback = Playback(self._caller)
@@ -133,11 +123,7 @@ class AsyncLivepeer:
 
         Uploads that run are cancelled first, and end with `ConfigurationError`.
         """
-        running = dict(self._running)
-        for scope in running:
-            scope.cancel()
-        for ended in running.values():
-            await ended.wait()
+        await self.uploader.aclose()
         await self._transport.aclose()
         if self.journal is not None:
             await self.journal.aclose()
@@ -201,7 +187,7 @@ class AsyncLivepeer:
             length=length,
             key=key,
         )
-        async with self._open(source, new_asset, options) as upload:
+        async with self.uploader.open(source, new_asset, options) as upload:
             pass
         return upload.asset
 
@@ -232,7 +218,7 @@ class AsyncLivepeer:
             length=length,
             key=key,
         )
-        return self._open(source, new_asset, options)
+        return self.uploader.open(source, new_asset, options)
 
     def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
@@ -268,20 +254,18 @@ class AsyncLivepeer:
             self.budget.max_rate = max_rate
 
         async def run_one(job: UploadJob, arrived: Callable[[], None]) -> UploadResult:
-            return await self._run_job(
-                job,
-                partial(
-                    UploadOptions,
-                    wait=wait,
-                    verify=verify,
-                    on_mismatch=on_mismatch,
-                    on_progress=partial(on_progress, job.source) if on_progress else None,
-                    ready_timeout=ready_timeout,
-                    length=job.length,
-                    key=job.key,
-                    on_arrived=arrived,
-                ),
+            options = partial(
+                UploadOptions,
+                wait=wait,
+                verify=verify,
+                on_mismatch=on_mismatch,
+                on_progress=partial(on_progress, job.source) if on_progress else None,
+                ready_timeout=ready_timeout,
+                length=job.length,
+                key=job.key,
+                on_arrived=arrived,
             )
+            return await self.uploader.run(job, options)
 
         return run_many(sources, run_one, budget=self.budget)
 
@@ -322,75 +306,3 @@ class AsyncLivepeer:
             self._caller.account, method, path, params=params, json=json, headers=headers
         )
         return await self._caller.perform(call)
-
-    @asynccontextmanager
-    async def _open(
-        self, source: SourceLike, new_asset: NewAsset | str | None, options: UploadOptions
-    ) -> AsyncGenerator[Upload, None]:
-        wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
-        most = self._limits_for(options.length or 1).max_length
-        opening = open_source(source, length=options.length, max_length=most)
-        key = options.key
-        if key is None and self.journal is not None:
-            key = source_key(source)
-        async with (
-            self._reserved(source),
-            opening as opened,
-            claim(self.journal, key, opened, access=access_of(wanted)) as claimed,
-        ):
-            upload = Upload(source, opened.name, opened.length, options)
-            async with self._closable(opened.name), plain_task_group() as tasks:
-                tasks.start_soon(self._engine.run, upload, opened, wanted, claimed)
-                await upload.has_begun.wait()
-                yield upload
-
-    @asynccontextmanager
-    async def _closable(self, name: str) -> AsyncGenerator[None, None]:
-        """Let `aclose` cancel what is within, and wait for its end."""
-        scope = anyio.CancelScope()
-        ended = self._running[scope] = anyio.Event()
-        try:
-            with scope:
-                yield
-        finally:
-            del self._running[scope]
-            ended.set()
-        if scope.cancelled_caught:
-            raise ConfigurationError(f"the client was closed while {name} was uploaded")
-
-    @asynccontextmanager
-    async def _reserved(self, source: SourceLike) -> AsyncGenerator[None, None]:
-        """Keep two uploads from moving one file object under each other."""
-        if not hasattr(source, "read"):
-            yield
-            return
-        if id(source) in self._open_files:
-            raise ConfigurationError(
-                f"{source_name(source)} is being uploaded already; give its path, or open it twice"
-            )
-        self._open_files.add(id(source))
-        try:
-            yield
-        finally:
-            self._open_files.discard(id(source))
-
-    async def _run_job(self, job: UploadJob, options: Callable[[], UploadOptions]) -> UploadResult:
-        """Run one upload of many: an error is its result."""
-        started = time.monotonic()
-        upload: Upload | None = None
-        failure: LivepeerError | None = None
-        try:
-            async with self._open(job.source, job.new_asset, options()) as upload:
-                pass
-        except LivepeerError as error:
-            failure = error
-        if upload is not None and upload.is_done:
-            return upload.result
-        return UploadResult(
-            source=job.source,
-            asset=upload.last_asset if upload else None,
-            error=failure,
-            length=upload.length if upload else None,
-            seconds=time.monotonic() - started,
-            attempts=upload.attempts if upload else 0,
-        )

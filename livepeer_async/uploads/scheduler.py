@@ -1,8 +1,8 @@
-"""Many uploads side by side: who starts when, and how the results come back.
+"""Many jobs side by side: who starts when, and how the results come back.
 
-In come sources, from any iterable, endless and async ones included; out come `UploadResult`s in
-the order in which the uploads end. A failure ends one upload and stops no other. An upload holds
-its slot until its last byte is acknowledged; what is processed holds none.
+In come jobs, from any iterable, endless and async ones included; out come results in the order in
+which the jobs end. A job holds its slot until its last byte is acknowledged; what is processed
+holds none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -33,6 +33,9 @@ from livepeer_async.uploads.admission import next_to_start
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.source import SourceLike
 from livepeer_async.uploads.upload import UploadResult
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 # Seconds between two looks at the budget, which may have been changed.
 TICK = 0.25
@@ -58,22 +61,17 @@ class UploadJob(Struct, frozen=True):
     key: str | None = None
 
 
-RunOne = Callable[[UploadJob, Callable[[], None]], Awaitable[UploadResult]]
-
-
-@asynccontextmanager
-async def run_many(
+def run_many(
     jobs: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
-    run_one: RunOne,
+    run_one: Callable[[UploadJob, Callable[[], None]], Awaitable[UploadResult]],
     *,
     budget: Budget,
-) -> AsyncGenerator[AsyncIterator[UploadResult], None]:
-    """Run jobs side by side; results come as they end, and wait until they are taken.
+) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+    """Run uploads side by side, as `run_jobs` does.
 
     Args:
-        jobs: sources, or jobs; a few are taken before there is room for them.
-        run_one: runs a job, and calls what it is handed once no byte is left to send; it must not
-            raise but for cancellation.
+        jobs: sources, or jobs.
+        run_one: runs a job.
         budget: says how many may run.
 
     Raises:
@@ -84,41 +82,62 @@ async def run_many(
         raise ConfigurationError(
             f"upload_many takes an iterable of sources; a {type(jobs).__name__} is one source"
         )
-    pending = _pending(jobs)
-    put, results = anyio.create_memory_object_stream[UploadResult](0)
-    async with aclosing(pending), results, plain_task_group() as tasks:
+    return run_jobs(_pending(jobs), run_one, length_of=_length_of, budget=budget)
+
+
+@asynccontextmanager
+async def run_jobs(
+    jobs: AsyncGenerator[Job, None],
+    run_one: Callable[[Job, Callable[[], None]], Awaitable[Result]],
+    *,
+    length_of: Callable[[Job], Awaitable[int | None]],
+    budget: Budget,
+) -> AsyncGenerator[AsyncIterator[Result], None]:
+    """Run jobs side by side; results come as they end, and wait until they are taken.
+
+    Args:
+        jobs: a few are taken before there is room for them.
+        run_one: runs a job, and calls what it is handed once no byte is left to send; it must not
+            raise but for cancellation.
+        length_of: gives the bytes of a job, where they are known.
+        budget: says how many may run.
+    """
+    put, results = anyio.create_memory_object_stream[Result](0)
+    async with aclosing(jobs), results, plain_task_group() as tasks:
         many = _Many(run_one, budget, put, tasks)
-        tasks.start_soon(many.feed, pending)
+        tasks.start_soon(many.feed, jobs, length_of)
         tasks.start_soon(many.dispatch)
         yield results
         tasks.cancel_scope.cancel()
 
 
-class _Many:
+class _Many(Generic[Job, Result]):
     """The jobs of one call: those that wait, those that run, those that have arrived."""
 
     def __init__(
         self,
-        run_one: RunOne,
+        run_one: Callable[[Job, Callable[[], None]], Awaitable[Result]],
         budget: Budget,
-        put: MemoryObjectSendStream[UploadResult],
+        put: MemoryObjectSendStream[Result],
         tasks: TaskGroup,
     ) -> None:
         self._run_one = run_one
         self._budget = budget
         self._put = put
         self._tasks = tasks
-        self._waiting: list[tuple[UploadJob, int | None]] = []
+        self._waiting: list[tuple[Job, int | None]] = []
         self._running: dict[int, int | None] = {}
         self._started = 0
         self._taken = 0
         self._is_fed = False
         self._news = anyio.Event()
 
-    async def feed(self, pending: AsyncIterator[UploadJob]) -> None:
+    async def feed(
+        self, jobs: AsyncIterator[Job], length_of: Callable[[Job], Awaitable[int | None]]
+    ) -> None:
         """Take jobs, a few more than there is room for."""
-        async for job in pending:
-            self._waiting.append((job, await _length_of(job)))
+        async for job in jobs:
+            self._waiting.append((job, await length_of(job)))
             self._tell()
             while len(self._waiting) >= min(MOST_AHEAD, self._budget.slots):
                 await self._news.wait()
@@ -148,7 +167,7 @@ class _Many:
         self._tasks.start_soon(self._run, self._started, job)
         self._tell()
 
-    async def _run(self, number: int, job: UploadJob) -> None:
+    async def _run(self, number: int, job: Job) -> None:
         def arrived() -> None:
             self._running.pop(number, None)
             self._tell()
