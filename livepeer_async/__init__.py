@@ -44,6 +44,7 @@ from livepeer_async.errors import (
     UploadGone,
     UploadInUse,
     UploadRefused,
+    UploadStopped,
 )
 from livepeer_async.messages import (
     Response,
@@ -272,6 +273,7 @@ __all__ = [
     "UploadParams",
     "UploadRefused",
     "UploadResult",
+    "UploadStopped",
     "UploadTicket",
     "Verified",
     "VideoSpec",

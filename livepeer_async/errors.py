@@ -28,6 +28,7 @@
     │   ├── ProtocolError         they did it: an answer that tus 1.0 doesn't allow
     │   ├── UploadRefused         a final answer to a tus request; .status
     │   ├── UploadGone            the upload URL is of no more use
+    │   ├── UploadStopped         Upload.stop ended it; what is there can be resumed
     │   └── RetriesExhausted      too many setbacks since the offset last moved
     ├── AssetError                what became of the asset; .asset_id
     │   ├── AssetFailed           the server couldn't make it ready; .is_retryable
@@ -245,6 +246,10 @@ class UploadRefused(TusError):
 
 class UploadGone(TusError):
     """The upload URL is of no more use: unknown to the server, or its offset can't be believed."""
+
+
+class UploadStopped(TusError):
+    """`Upload.stop` ended it between two requests; what is there stays."""
 
 
 class RetriesExhausted(TusError):

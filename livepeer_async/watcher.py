@@ -122,6 +122,12 @@ class Watcher:
         del party.news[watch]
         return watch
 
+    async def ask(self, call: Call[T]) -> T:
+        """Send another request within the same budget, once; raises as `Caller.perform_once`."""
+        while (wait := self._turn() - self._clock()) > 0:
+            await self._sleep(wait)
+        return await self._ask(call, self._clock())
+
     async def _follow(self, party: Party) -> None:
         """Wait until somebody who leads has news, or leads no more."""
         party.event = anyio.Event()
@@ -163,6 +169,9 @@ class Watcher:
         else:
             await self._look_at(watch, now)
 
+    def _turn(self) -> float:
+        return max(next_turn(self._sent, self._most_a_second), self._paused_until)
+
     async def _rest(self, seconds: float) -> None:
         self._nap = anyio.CancelScope()
         try:
@@ -173,7 +182,7 @@ class Watcher:
 
     def _next_look(self, now: float) -> tuple[float, Watch | None]:
         """Say when to look next and at what, `None` for the list."""
-        turn = max(next_turn(self._sent, self._most_a_second), self._paused_until)
+        turn = self._turn()
         if not self._can_list or len(self._watches) <= FEW:
             watch = min(self._watches, key=lambda watch: watch.due)
             return max(turn, watch.due), watch

@@ -9,7 +9,8 @@ from livepeer_async.api.calls import check_account
 from livepeer_async.messages import Response
 from livepeer_async.polling import is_ready
 from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.waiting import Waiter, Watch
+from livepeer_async.waiting import Waiter
+from livepeer_async.watch import Watch
 
 pytestmark = pytest.mark.anyio
 

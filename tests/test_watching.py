@@ -16,7 +16,8 @@ from livepeer_async.polling import is_ready
 from livepeer_async.sandbox.faults import Answer, Fault, On
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.waiting import Waiter, Watch
+from livepeer_async.waiting import Waiter
+from livepeer_async.watch import Watch
 from planting import VirtualTime, delete, garden, plant
 from studio import until
 

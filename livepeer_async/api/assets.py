@@ -17,7 +17,8 @@ from livepeer_async.models import (
     UploadTicket,
 )
 from livepeer_async.polling import is_ready
-from livepeer_async.waiting import READY_TIMEOUT, Waiter, WaitResult, Watch
+from livepeer_async.waiting import READY_TIMEOUT, Waiter, WaitResult
+from livepeer_async.watch import Watch
 
 
 class Assets:

@@ -13,21 +13,22 @@ from functools import partial
 from msgspec import UNSET
 
 from livepeer_async.api.caller import Caller
-from livepeer_async.errors import AssetError, IntegrityError
+from livepeer_async.errors import AssetError, IntegrityError, UploadStopped
 from livepeer_async.models import NewAsset
-from livepeer_async.polling import is_ready
 from livepeer_async.taskgroups import finish
 from livepeer_async.tus.driver import Send
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
+from livepeer_async.uploads.processing import Processing, Wait
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source
 from livepeer_async.uploads.tickets import CANCELLED_TIMEOUT, DISCARD_TIMEOUT, Tickets
 from livepeer_async.uploads.transfer import Order, Transfers
 from livepeer_async.uploads.upload import Upload, UploadResult
 from livepeer_async.uploads.verify import Verified, verify_asset
-from livepeer_async.waiting import Waiter, Watch
+from livepeer_async.waiting import Waiter
+from livepeer_async.watch import Watch
 
 
 class Engine:
@@ -50,7 +51,7 @@ class Engine:
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
-        self._waiter = waiter
+        self._processing = Processing(caller, waiter)
         self._tickets = Tickets(caller, restarts=retry.restarts)
         self._transfers = Transfers(
             caller, waiter, self._tickets, send, retry=retry, limits_for=limits_for
@@ -81,6 +82,8 @@ class Engine:
                 )
             if upload.is_aborted:
                 await self._abort(order)
+            elif upload.scope.cancelled_caught:
+                raise _stopped(upload)
         finally:
             upload.close()
 
@@ -110,9 +113,13 @@ class Engine:
         upload, options = order.upload, order.upload.options
         if not options.wait:
             return None
-        asset = await self._waiter.until(
-            watch, is_ready, timeout=options.ready_timeout, on_change=upload.saw
+        wait = Wait(
+            timeout=options.ready_timeout,
+            reprocess=options.reprocess,
+            on_change=upload.saw,
+            on_setback=upload.set_back,
         )
+        asset = await self._processing.until_ready(watch, wait)
         verified: Verified | None = None
         if options.verify is not None:
             is_encrypted = order.new_asset.encryption is not UNSET
@@ -134,3 +141,10 @@ class Engine:
                 f"asset {upload.asset.id} isn't deleted after {DISCARD_TIMEOUT:.0f} s",
                 asset_id=upload.asset.id,
             )
+
+
+def _stopped(upload: Upload) -> UploadStopped:
+    error = UploadStopped(f"the upload of {upload.name} was stopped")
+    error.upload_url = upload.upload_url
+    error.asset_id = upload.last_asset.id if upload.last_asset else None
+    return error

@@ -17,6 +17,7 @@ import anyio
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import (
+    AssetFailed,
     AssetTimeout,
     NotFound,
     SourceChanged,
@@ -32,12 +33,14 @@ from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
+from livepeer_async.uploads.processing import may_help
 from livepeer_async.uploads.records import ALL_THERE, PickUp
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, check_length
 from livepeer_async.uploads.tickets import Tickets
 from livepeer_async.uploads.upload import Upload
-from livepeer_async.waiting import Waiter, Watch
+from livepeer_async.waiting import Waiter
+from livepeer_async.watch import Watch
 
 # After its last 204 Studio took 10 to 45 ms to leave `uploading`: a look before that is wasted.
 FIRST_LOOK_AFTER = 0.05
@@ -174,6 +177,7 @@ class Transfers:
             on_setback=upload.set_back,
             on_created=claim.created,
             digest=order.digest,
+            sleep=upload.rest,
         )
         try:
             upload.has_begun.set()
@@ -215,6 +219,9 @@ class Transfers:
         wait = partial(self._waiter.until, watch, has_left_uploading, on_change=upload.saw)
         try:
             await wait(timeout=NUDGE_AFTER)
+        except AssetFailed as error:
+            if not may_help(error, upload.options):
+                raise
         except AssetTimeout:
             # What an earlier process left may hold parts twice: that mustn't be completed.
             if driver.has_sent:
@@ -237,7 +244,8 @@ def _arrived(upload: Upload, asset: Asset) -> Watch:
     """
     upload.begin(asset, None)
     upload.arrived()
-    if (end := end_of(asset)) is not None:
+    end = end_of(asset)
+    if end is not None and not may_help(end, upload.options):
         raise end
     upload.has_begun.set()
     upload.saw(asset)

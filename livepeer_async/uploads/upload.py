@@ -30,6 +30,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         length: bytes, for a stream that knows them.
         key: the caller's name for the upload in the journal.
         on_mismatch: "raise", or "reupload" to try once more on a new asset.
+        reprocess: times that the server is asked to process a failed asset again, where its
+            failure may pass; 0 raises the first one.
     """
 
     wait: bool = True
@@ -40,6 +42,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     on_progress: Callable[[Progress], None] | None = None
     on_arrived: Callable[[], None] | None = None
     length: int | None = None
+    reprocess: int = 0
 
     def __post_init__(self) -> None:
         if self.verify not in {"size", "hash", None}:
@@ -93,6 +96,7 @@ class Upload:
         tus: the protocol's state; replaced where the upload begins again on a new ticket, and
             `None` where an earlier run has sent everything.
         is_aborted: whether `abort` ended it.
+        is_stopped: whether `stop` was called.
     """
 
     def __init__(self, source: SourceLike, name: str, length: int, options: UploadOptions) -> None:
@@ -103,9 +107,11 @@ class Upload:
         self.tus: TusUpload | None = None
         self._result: UploadResult | None = None
         self.attempts = 0
-        # Cancelled by `abort` alone.
+        # Cancelled by `abort` and `stop` alone.
         self.scope = anyio.CancelScope()
         self.is_aborted = False
+        self.is_stopped = False
+        self._is_asking = False
         self.has_begun = anyio.Event()
         self._ended = anyio.Event()
         self._asset: Asset | None = None
@@ -167,8 +173,27 @@ class Upload:
         self.scope.cancel()
         await self._ended.wait()
 
+    def stop(self) -> None:
+        """Let the request end that runs, a chunk for instance, and then stop; nothing is deleted.
+
+        The upload then ends with `UploadStopped`, unless that request was its last: what follows
+        on the server isn't waited for.
+        """
+        self.is_stopped = True
+        if not self._is_asking:
+            self.scope.cancel()
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep before a request to the tus server: the places where a stop takes effect."""
+        self._is_asking = False
+        if self.is_stopped:
+            self.scope.cancel()
+        await anyio.sleep(seconds)
+        self._is_asking = True
+
     def begin(self, asset: Asset, tus: TusUpload | None) -> None:
         """Take note of the asset that is made, and of the upload that there is for it."""
+        self._is_asking = False
         self.attempts += tus is not None
         self.tus = tus
         self._asset = asset
@@ -189,12 +214,16 @@ class Upload:
 
     def arrived(self) -> None:
         """Take note that no byte is left to send, unless the upload begins again."""
+        self._is_asking = False
+        if self.is_stopped:
+            self.scope.cancel()
         if self.options.on_arrived is not None:
             self.options.on_arrived()
 
     def set_back(self, setback: Setback) -> None:
         """Take note that nothing moves for a while."""
-        self._tell(self._latest.value.sent, Stage.UPLOADING, None, setback)
+        latest = self._latest.value
+        self._tell(latest.sent, latest.stage, None, setback)
 
     def close(self) -> None:
         """Let those go who follow the progress, or wait for the end."""

@@ -1,0 +1,137 @@
+"""Waits until an asset is ready, and has a failed one processed again where that may help.
+
+In comes the watch of an asset; out comes the asset, ready, or the error that it ended with. A
+second run on the server needs no second upload. While it runs the asset stays `failed`, with the
+old sentence: only its task says how far it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import anyio
+from msgspec import Struct
+
+from livepeer_async.api import calls
+from livepeer_async.api.caller import Caller
+from livepeer_async.errors import (
+    AmbiguousRequest,
+    ApiError,
+    AssetError,
+    AssetFailed,
+    BadRequest,
+    DecodeError,
+    NetworkError,
+    ServerError,
+)
+from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
+from livepeer_async.polling import is_ready, next_poll
+from livepeer_async.uploads.retry import Setback
+from livepeer_async.uploads.upload import UploadOptions
+from livepeer_async.waiting import Waiter
+from livepeer_async.watch import Watch
+
+# What failed on the server a moment ago is asked for again after 4 s, then 32 s, by default.
+PAUSE_GROWTH = 8
+# The task ends a moment before its asset does.
+LOOKS_AFTER_TASK = 5
+_OVER = frozenset({TaskPhase.COMPLETED, TaskPhase.FAILED, "cancelled"})
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """How to wait for an asset, and who is told.
+
+    Attributes:
+        timeout: seconds, second runs included.
+        reprocess: times that the server is asked for a second run.
+        on_change: called with the asset each time that it changed.
+        on_setback: called when a second run is about to be asked for.
+    """
+
+    timeout: float
+    reprocess: int
+    on_change: Callable[[Asset], None]
+    on_setback: Callable[[Setback], None]
+
+
+def may_help(error: AssetError | None, options: UploadOptions) -> bool:
+    """Whether a second run is wanted for an asset that ended so, and may help."""
+    is_wanted = options.wait and options.reprocess > 0
+    return is_wanted and isinstance(error, AssetFailed) and error.is_retryable
+
+
+class Processing:
+    """Waits for the server's work on assets of one client.
+
+    Args:
+        caller: sends the API's calls.
+        waiter: waits for assets.
+    """
+
+    def __init__(self, caller: Caller, waiter: Waiter) -> None:
+        self._caller = caller
+        self._waiter = waiter
+
+    async def until_ready(self, watch: Watch, wait: Wait) -> Asset:
+        """Wait until an asset is ready.
+
+        Raises:
+            AssetError: it doesn't become so.
+            LivepeerError: the server can't be asked, for longer than the retry policy allows.
+        """
+        started, setbacks = time.monotonic(), 0
+        while True:
+            left = max(started + wait.timeout - time.monotonic(), 0.001)
+            try:
+                return await self._waiter.until(
+                    watch, is_ready, timeout=left, on_change=wait.on_change
+                )
+            except AssetFailed as error:
+                setbacks += 1
+                if not error.is_retryable or setbacks > wait.reprocess:
+                    raise
+                await self._pause(error, setbacks, wait)
+            watch = Watch(watch.asset_id)
+            with anyio.move_on_after(started + wait.timeout - time.monotonic()):
+                await self._run_again(watch.asset_id)
+
+    async def _pause(self, error: AssetFailed, setbacks: int, wait: Wait) -> None:
+        retry = self._caller.retry
+        delay = min(retry.max_delay, retry.first_delay * PAUSE_GROWTH**setbacks)
+        reason = f"the server failed: {error.error_message}"
+        wait.on_setback(
+            Setback(reason=reason, attempt=setbacks, attempts=wait.reprocess, delay=delay)
+        )
+        await anyio.sleep(delay)
+
+    async def _run_again(self, asset_id: str) -> None:
+        """Have the server run the task of a failed asset again, and wait for its end."""
+        account = self._caller.account
+        # It may have been carried out, or somebody else has asked for it: the task knows.
+        with suppress(AmbiguousRequest, BadRequest, ServerError):
+            await self._caller.perform(calls.retry_asset(account, asset_id))
+        query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
+        page = await self._caller.perform(calls.list_tasks(account, **query))
+        for task in page.items:
+            await self._follow(task)
+        for look in range(LOOKS_AFTER_TASK):
+            asset = await self._caller.perform(calls.get_asset(account, asset_id))
+            if asset.phase != AssetPhase.FAILED:
+                return
+            await anyio.sleep(look / LOOKS_AFTER_TASK)
+
+    async def _follow(self, task: Task) -> None:
+        started = time.monotonic()
+        setbacks = 0
+        while task.phase not in _OVER:
+            age = time.monotonic() - started
+            progress = task.status.progress if task.status else None
+            await anyio.sleep(next_poll(age=age, progress=progress, jitter=0.5))
+            try:
+                task = await self._waiter.ask(calls.get_task(self._caller.account, task.id))
+                setbacks = 0
+            except (ApiError, NetworkError, DecodeError) as error:
+                setbacks += 1
+                await self._caller.back_off(error, setbacks)

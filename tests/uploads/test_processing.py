@@ -1,0 +1,91 @@
+import pytest
+
+from livepeer_async import AssetFailed, AsyncLivepeer
+from livepeer_async.sandbox import FailProcessing, Fault, LoseAnswer, On
+from livepeer_async.uploads.scheduler import UploadJob
+from livepeer_async.uploads.upload import UploadOptions
+from studio import QUICK, content, is_stored, studio
+
+pytestmark = pytest.mark.anyio
+
+PASSING = "internal error processing file"
+FINAL = "file format unsupported, must be a valid MP4"
+VIDEO = content(5000)
+
+
+def fails(message):
+    return Fault(On(times=1), FailProcessing(message))
+
+
+async def upload(livepeer, *, reprocess, key=None, told=None):
+    def options():
+        follow = (lambda progress: told.append(progress.setback)) if told is not None else None
+        return UploadOptions(reprocess=reprocess, key=key, on_progress=follow)
+
+    return await livepeer.uploader.run(UploadJob(VIDEO, "a.mp4"), options)
+
+
+def seen(sandbox, method, ending):
+    return [r for r in sandbox.requests if r.method == method and r.path.endswith(ending)]
+
+
+async def test_a_failure_that_may_pass_is_processed_again_without_a_second_upload():
+    told = []
+    async with studio(fails(PASSING)) as (sandbox, livepeer):
+        result = await upload(livepeer, reprocess=2, told=told)
+        assert result.error is None
+        assert result.asset.phase == "ready"
+        assert result.verified == "size"
+        assert is_stored(sandbox, result.asset, VIDEO)
+        assert len(seen(sandbox, "POST", "/retry")) == 1
+        assert len(seen(sandbox, "POST", "/request-upload")) == 1
+    (setback,) = {setback for setback in told if setback is not None}
+    assert PASSING in setback.reason
+    assert (setback.attempt, setback.attempts) == (1, 2)
+
+
+async def test_it_is_asked_for_as_often_as_is_wanted_and_no_more():
+    faults = [fails(PASSING) for _ in range(3)]
+    async with studio(*faults) as (sandbox, livepeer):
+        result = await upload(livepeer, reprocess=2)
+        assert isinstance(result.error, AssetFailed)
+        assert len(seen(sandbox, "POST", "/retry")) == 2
+
+
+async def test_a_final_failure_isnt_processed_again():
+    async with studio(fails(FINAL)) as (sandbox, livepeer):
+        result = await upload(livepeer, reprocess=2)
+        assert isinstance(result.error, AssetFailed)
+        assert not seen(sandbox, "POST", "/retry")
+
+
+async def test_a_failure_that_turns_final_ends_it():
+    async with studio(fails(PASSING), fails(FINAL)) as (sandbox, livepeer):
+        result = await upload(livepeer, reprocess=5)
+        assert result.error.error_message == FINAL
+        assert len(seen(sandbox, "POST", "/retry")) == 1
+
+
+async def test_a_lost_answer_to_the_request_for_it_isnt_asked_for_again():
+    lost = Fault(On(method="POST", path="/retry$"), LoseAnswer())
+    async with studio(fails(PASSING), lost) as (sandbox, livepeer):
+        result = await upload(livepeer, reprocess=1)
+        assert result.error is None
+        assert len(seen(sandbox, "POST", "/retry")) == 1
+
+
+async def test_what_failed_in_an_earlier_run_is_processed_again_without_an_upload(tmp_path):
+    async with studio(fails(PASSING)) as (sandbox, _):
+        for reprocess in (0, 1):
+            making = AsyncLivepeer(
+                sandbox.api_key,
+                base_url=sandbox.base_url,
+                retry=QUICK,
+                journal=tmp_path / "journal",
+            )
+            async with making as livepeer:
+                result = await upload(livepeer, reprocess=reprocess, key="k")
+        assert result.error is None
+        assert result.attempts == 0
+        assert len(seen(sandbox, "POST", "/request-upload")) == 1
+        assert len(seen(sandbox, "POST", "/retry")) == 1
