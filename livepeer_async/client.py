@@ -32,13 +32,16 @@ from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.engine import Engine
+from livepeer_async.uploads.imports import Imports
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.leftovers import Leftover, find_leftovers
 from livepeer_async.uploads.paced import Paced
+from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.scheduler import UploadJob, run_many
 from livepeer_async.uploads.source import SourceLike
+from livepeer_async.uploads.tickets import Tickets
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 from livepeer_async.uploads.uploader import Uploader
 from livepeer_async.waiting import READY_TIMEOUT, Waiter
@@ -99,8 +102,11 @@ class AsyncLivepeer:
         self._caller = Caller(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         waiter = Waiter(self._caller)
-        engine = Engine(self._caller, waiter, paced.send, retry=retry, limits_for=limits_for)
+        tickets = Tickets(self._caller, restarts=retry.restarts)
+        processing = Processing(self._caller, waiter)
+        engine = Engine(waiter, tickets, processing, paced.send, retry=retry, limits_for=limits_for)
         self.uploader = Uploader(engine, self.journal, limits_for=limits_for)
+        self.imports = Imports(processing, tickets, self.journal)
         self.assets = Assets(self._caller, waiter)
         self.tasks = Tasks(self._caller)
         self.playback = Playback(self._caller)

@@ -84,13 +84,11 @@ class Waiter:
         party = self._watcher.join([watch], is_reached)
         try:
             while await self._watcher.news(party) is not None:
+                if on_change is not None and watch.asset is not None:
+                    on_change(watch.asset)
                 if watch.end is not None:
                     raise watch.end
-                if watch.asset is None:
-                    continue
-                if on_change is not None:
-                    on_change(watch.asset)
-                if is_reached(watch.asset):
+                if watch.asset is not None and is_reached(watch.asset):
                     return watch.asset
         finally:
             self._watcher.leave(party)

@@ -184,10 +184,10 @@ def list_changes(
     return list_assets(account, filters=filters, **query)
 
 
-def find_unfinished(account: Account, name: str) -> Call[Recent]:
-    """Fetch the newest assets of a name that have no bytes yet."""
-    query = {"order": "createdAt-true", "params": {"phase": "uploading"}}
-    call = list_assets(account, filters={"name": name}, **query)
+def find_newest(account: Account, name: str, phase: str | None) -> Call[Recent]:
+    """Fetch the newest assets of a name that are in a phase, or in any."""
+    params = {"phase": phase} if phase else None
+    call = list_assets(account, filters={"name": name}, order="createdAt-true", params=params)
 
     def decode(response: Response) -> Recent:
         return Recent(call.decode(response).items, answered_at(response))

@@ -62,6 +62,11 @@ class Claim:
         self.record = record
 
     @property
+    def is_import(self) -> bool:
+        """Whether the server is to fetch the bytes itself."""
+        return self._identity.length == 0
+
+    @property
     def is_finished(self) -> bool:
         """Whether an earlier run, or this one, has seen the asset ready and right."""
         return self.record is not None and self.record.state is RecordState.READY

@@ -12,7 +12,6 @@ from functools import partial
 
 from msgspec import UNSET
 
-from livepeer_async.api.caller import Caller
 from livepeer_async.errors import AssetError, IntegrityError, UploadStopped
 from livepeer_async.models import NewAsset
 from livepeer_async.taskgroups import finish
@@ -35,27 +34,27 @@ class Engine:
     """Carries uploads of one client.
 
     Args:
-        caller: sends the API's calls.
         waiter: waits for assets.
+        tickets: the desk for uploads.
+        processing: waits for the server's work.
         send: carries tus requests; never sees the API key.
         retry: how many setbacks are borne.
         limits_for: gives the server's limits for an upload of so many bytes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that an upload needs
         self,
-        caller: Caller,
         waiter: Waiter,
+        tickets: Tickets,
+        processing: Processing,
         send: Send,
         *,
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
-        self._processing = Processing(caller, waiter)
-        self._tickets = Tickets(caller, restarts=retry.restarts)
-        self._transfers = Transfers(
-            caller, waiter, self._tickets, send, retry=retry, limits_for=limits_for
-        )
+        self._processing = processing
+        self._tickets = tickets
+        self._transfers = Transfers(waiter, tickets, send, retry=retry, limits_for=limits_for)
 
     async def run(self, upload: Upload, source: Source, new_asset: NewAsset, claim: Claim) -> None:
         """Take an upload to its end; `upload.result` says how it went.

@@ -8,13 +8,14 @@ Somebody else may have asked for the same name in the same second, so these are 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from msgspec import Struct
 
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import NotFound
-from livepeer_async.models import Asset
+from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling import GONE, has_left_uploading
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.records import Doubt, Orphan
@@ -37,9 +38,20 @@ class Leftover(Struct, frozen=True, kw_only=True):
     key: str
 
 
-async def find_made(caller: Caller, name: str, *, since: float, until: float) -> list[Asset]:
-    """Find unfinished assets of a name that were made in a span of this machine's time."""
-    recent = await caller.perform(calls.find_unfinished(caller.account, name))
+async def find_made(
+    caller: Caller, name: str, *, since: float, until: float, is_import: bool = False
+) -> list[Asset]:
+    """Find assets of a name that were made in a span of this machine's time.
+
+    Args:
+        caller: asks.
+        name: of the assets.
+        since: seconds since 1970.
+        until: seconds since 1970.
+        is_import: whether the server was to fetch the bytes; else only what has none is looked for.
+    """
+    phase = None if is_import else AssetPhase.UPLOADING
+    recent = await caller.perform(calls.find_newest(caller.account, name, phase))
     # The server's clock runs ahead of this one by so much.
     ahead = 0.0 if recent.server_time is None else recent.server_time - time.time()
     earliest = (since + ahead - CLOCK_DOUBT) * 1000
@@ -71,20 +83,17 @@ async def find_leftovers(caller: Caller, journal: Journal) -> list[Leftover]:
 
 
 async def _look(caller: Caller, journal: Journal, orphan: Orphan) -> list[Leftover]:
-    try:
+    with suppress(NotFound):
         asset = await caller.perform(calls.get_asset(caller.account, orphan.asset_id))
-    except NotFound:
-        asset = None
-    is_gone = asset is None or asset.phase in GONE
-    has_become_something = asset is not None and has_left_uploading(asset)
-    if asset is None or is_gone or (has_become_something and not orphan.is_useless):
-        await journal.drop_orphan(orphan.asset_id)
-        return []
-    return [Leftover(asset=asset, is_ours=True, key=orphan.key)]
+        if asset.phase not in GONE and (orphan.is_useless or not has_left_uploading(asset)):
+            return [Leftover(asset=asset, is_ours=True, key=orphan.key)]
+    await journal.drop_orphan(orphan.asset_id)
+    return []
 
 
 async def _resolve(caller: Caller, journal: Journal, doubt: Doubt) -> list[Leftover]:
-    made = await find_made(caller, doubt.name, since=doubt.since, until=doubt.until)
+    span = {"since": doubt.since, "until": doubt.until}
+    made = await find_made(caller, doubt.name, **span, is_import=doubt.is_import)
     if not made and time.time() > doubt.until:
         await journal.drop_doubt(doubt)
     return [Leftover(asset=asset, is_ours=False, key=doubt.key) for asset in made]

@@ -33,7 +33,7 @@ class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What tells the bytes of a source from others that may stand in their place later.
 
     Attributes:
-        length: bytes.
+        length: bytes; 0 where the server fetches them itself.
         modified_ns: time of the last change, in nanoseconds since 1970, of a file.
         inode: the file's number in its file system.
         sha256: in hex, of bytes in memory.
@@ -112,12 +112,14 @@ class Doubt(Struct, frozen=True, kw_only=True):
         name: that was asked for.
         since: when it was sent, in seconds since 1970 by this machine's clock.
         until: when it was given up.
+        is_import: whether the server was to fetch the bytes itself.
     """
 
     key: str
     name: str
     since: float
     until: float
+    is_import: bool = False
 
 
 # A request that was given up may still be carried out for so long.
@@ -144,7 +146,8 @@ def remains_of(record: Record, now: float, *, is_useless: bool) -> Orphan | Doub
         )
     since = record.requested_at
     until = min(now + LATE, since + LONGEST_DOUBT)
-    return Doubt(key=record.key, name=record.name, since=since, until=until)
+    is_import = record.identity.length == 0
+    return Doubt(key=record.key, name=record.name, since=since, until=until, is_import=is_import)
 
 
 class PickUp(StrEnum):

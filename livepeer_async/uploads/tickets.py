@@ -9,27 +9,35 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from typing import TypeVar
 
 import anyio
 
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
+from livepeer_async.api.calls import Call
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
     DecodeError,
     JournalError,
     LivepeerError,
+    NetworkError,
+    NotFound,
     ServerError,
 )
-from livepeer_async.models import NewAsset, UploadTicket
+from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
+from livepeer_async.polling import GONE
 from livepeer_async.taskgroups import finish
 from livepeer_async.tus.driver import Driver
 from livepeer_async.tus.states import LEGAL, Command
 from livepeer_async.uploads.claim import Claim
 from livepeer_async.uploads.leftovers import find_made
+
+T = TypeVar("T", UploadTicket, ImportTicket)
 
 _log = logging.getLogger("livepeer_async")
 
@@ -60,31 +68,69 @@ class Tickets:
             ApiError: the server refused.
             AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
         """
+        call = calls.request_upload(self._caller.account, new_asset)
+        return await self._ask(call, new_asset.name, claim, adopt=lambda _: None)
+
+    async def import_url(self, wanted: NewAssetFromUrl, claim: Claim) -> Asset:
+        """Have the server fetch a URL; after a lost answer take the asset that it made of it.
+
+        Raises:
+            ApiError: the server refused.
+            AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
+        """
+
+        def adopt(asset: Asset) -> ImportTicket | None:
+            is_made = asset.source is not None and asset.source.url == wanted.url
+            return ImportTicket(asset=asset) if is_made else None
+
+        call = calls.upload_from_url(self._caller.account, wanted)
+        return (await self._ask(call, wanted.name, claim, adopt=adopt)).asset
+
+    async def _ask(
+        self, call: Call[T], name: str, claim: Claim, *, adopt: Callable[[Asset], T | None]
+    ) -> T:
         lost = 0
         while True:
             since = time.time()
-            await claim.requested(new_asset.name)
+            await claim.requested(name)
             try:
-                return await self._ask_once(new_asset, claim)
-            except (AmbiguousRequest, ApiError) as error:
+                return await self._ask_once(call, claim)
+            except (AmbiguousRequest, ApiError, NetworkError) as error:
                 if not _may_have_made(error):
                     await self._forget(claim)
                     raise
+                for asset in await self._reconcile(name, claim, since, error):
+                    if (ticket := adopt(asset)) is not None:
+                        await claim.ticketed(asset)
+                        return ticket
+                await claim.abandon()
                 lost += 1
-                await self._reconcile(new_asset, claim, since, error)
                 if lost > self._restarts:
                     raise
                 await self._caller.back_off(error, lost)
             except DecodeError:
                 await claim.abandon()
                 raise
-            except JournalError:
-                # What was asked for is given back; what couldn't be noted of it stays as it was.
-                raise
-            except LivepeerError:
-                # The server saw nothing of the request.
-                await self._forget(claim)
-                raise
+
+    async def find(self, asset_id: str, claim: Claim) -> Asset | None:
+        """Look at the asset that an earlier run has made; `None` where it is there no more."""
+        try:
+            asset = await self._caller.perform(calls.get_asset(self._caller.account, asset_id))
+        except NotFound:
+            asset = None
+        if asset is None or asset.phase in GONE:
+            await claim.abandon(is_useless=False)
+            return None
+        return asset
+
+    async def clear_away(self, claim: Claim) -> None:
+        """Give up what an earlier run has begun and nobody can finish."""
+        if claim.record is None:
+            return
+        if claim.record.asset_id is None:
+            await claim.abandon()
+        else:
+            await self.discard(claim.record.asset_id, claim)
 
     async def discard(
         self,
@@ -135,12 +181,11 @@ class Tickets:
         with suppress(JournalError):
             await claim.forget()
 
-    async def _ask_once(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
-        """Ask for an upload; cancelled, wait a moment for the answer and give the asset back."""
-        tickets: list[UploadTicket] = []
+    async def _ask_once(self, call: Call[T], claim: Claim) -> T:
+        """Ask; cancelled, wait a moment for the answer and give the asset back."""
+        tickets: list[T] = []
 
         async def ask() -> None:
-            call = calls.request_upload(self._caller.account, new_asset)
             ticket = await self._caller.perform(call)
             tickets.append(ticket)
             await claim.ticketed(ticket.asset)
@@ -156,13 +201,14 @@ class Tickets:
         return tickets[0]
 
     async def _reconcile(
-        self, new_asset: NewAsset, claim: Claim, since: float, error: LivepeerError
-    ) -> None:
+        self, name: str, claim: Claim, since: float, error: LivepeerError
+    ) -> list[Asset]:
         """Look what a request whose answer was lost has made; nobody has the ticket for it."""
-        await claim.abandon()
+        span, is_import = {"since": since, "until": time.time()}, claim.is_import
         try:
-            found = await find_made(self._caller, new_asset.name, since=since, until=time.time())
+            found = await find_made(self._caller, name, **span, is_import=is_import)
         except LivepeerError as unknown:
+            await claim.abandon()
             # What was lost is the thing to say; that it can't be looked for stands behind it.
             raise error from unknown
         asset_ids = tuple(asset.id for asset in found)
@@ -173,10 +219,12 @@ class Tickets:
             error,
             ", ".join(asset_ids) or "nothing: no such asset was found",
         )
+        return found
 
 
-def _may_have_made(error: AmbiguousRequest | ApiError) -> bool:
+def _may_have_made(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
     """Whether an asset may have been made although no ticket came."""
     if isinstance(error, ApiError):
         return isinstance(error, ServerError) or error.status == HTTPStatus.REQUEST_TIMEOUT
-    return True
+    # Of what met a NetworkError alone the server has seen nothing.
+    return isinstance(error, AmbiguousRequest)

@@ -14,19 +14,16 @@ from typing import NamedTuple
 
 import anyio
 
-from livepeer_async.api import calls
-from livepeer_async.api.caller import Caller
 from livepeer_async.errors import (
     AssetFailed,
     AssetTimeout,
-    NotFound,
     SourceChanged,
     SourceError,
     TusError,
     UploadGone,
 )
 from livepeer_async.models import Asset, AssetPhase, NewAsset
-from livepeer_async.polling import GONE, end_of, has_left_uploading
+from livepeer_async.polling import end_of, has_left_uploading
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
@@ -66,7 +63,6 @@ class Transfers:
     """Brings bytes over for one client.
 
     Args:
-        caller: sends the API's calls.
         waiter: waits for assets.
         tickets: the desk for uploads.
         send: carries tus requests; never sees the API key.
@@ -74,9 +70,8 @@ class Transfers:
         limits_for: gives the server's limits for an upload of so many bytes.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts that an upload needs
+    def __init__(
         self,
-        caller: Caller,
         waiter: Waiter,
         tickets: Tickets,
         send: Send,
@@ -84,7 +79,6 @@ class Transfers:
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
-        self._caller = caller
         self._waiter = waiter
         self._tickets = tickets
         self._send = send
@@ -109,43 +103,27 @@ class Transfers:
         claim = order.claim
         record, what = claim.record, claim.pick_up()
         if record is None or record.asset_id is None or what is PickUp.BEGIN:
-            await self._clear_away(claim)
+            await self._tickets.clear_away(claim)
             return None
-        asset = await self._find(record.asset_id)
-        if asset is None or asset.phase in GONE:
-            await claim.abandon(is_useless=False)
+        asset = await self._tickets.find(record.asset_id, claim)
+        if asset is None:
             return None
         if what is PickUp.REFUSE:
             raise claim.refused()
         if what is PickUp.DOUBT and asset.phase != AssetPhase.FAILED:
             raise claim.changed(order.source)
         if what is PickUp.DOUBT:
-            await self._clear_away(claim)
+            await self._tickets.clear_away(claim)
             return None
         if record.state in ALL_THERE or has_left_uploading(asset):
             return _arrived(order.upload, asset)
         if record.upload_url is None:
-            await self._clear_away(claim)
+            await self._tickets.clear_away(claim)
             return None
         length = order.source.length
         limits = self._limits_for(length)
         tus = TusUpload(upload_url=record.upload_url, length=length, limits=limits)
         return await self._carry(order, asset, tus)
-
-    async def _clear_away(self, claim: Claim) -> None:
-        """Give up what an earlier run has begun and nobody can finish."""
-        if claim.record is None:
-            return
-        if claim.record.asset_id is None:
-            await claim.abandon()
-        else:
-            await self._tickets.discard(claim.record.asset_id, claim)
-
-    async def _find(self, asset_id: str) -> Asset | None:
-        try:
-            return await self._caller.perform(calls.get_asset(self._caller.account, asset_id))
-        except NotFound:
-            return None
 
     async def _begin(self, order: Order) -> Watch:
         """Bring the bytes over, on a new ticket where the upload URL was lost."""

@@ -177,7 +177,7 @@ def test_an_account_is_told_by_what_is_no_key():
     ("date", "expected"), [("Thu, 01 Jan 1970 00:01:00 GMT", 60.0), ("", None)]
 )
 def test_unfinished_assets_come_with_the_time_of_the_server(date, expected):
-    call = calls.find_unfinished(ACCOUNT, "talk.mp4")
+    call = calls.find_newest(ACCOUNT, "talk.mp4", "uploading")
     assert "phase=uploading" in call.request.url
     recent = call.decode(Response(status=200, headers={"date": date}, body=b'[{"id":"a1"}]'))
     assert ([asset.id for asset in recent.assets], recent.server_time) == (["a1"], expected)

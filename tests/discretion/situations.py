@@ -308,6 +308,14 @@ async def cancelled(scene):
     await uploading
 
 
+async def stopped(scene):
+    scene.fault(Stall(0.5), method="PATCH")
+    async with scene.livepeer.begin_upload(scene.path, SECRETIVE) as upload:
+        await until(lambda: any(it.method == "PATCH" for it in scene.sandbox.requests))
+        scene.show(upload)
+        upload.stop()
+
+
 async def time_limit_of_the_user(scene):
     scene.fault(Stall(0.5), method="PATCH")
     with anyio.fail_after(0.2):
