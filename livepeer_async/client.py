@@ -31,6 +31,7 @@ from livepeer_async.settings import as_limits_for, as_timeouts
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.budget import Budget
+from livepeer_async.uploads.download import Downloads
 from livepeer_async.uploads.engine import Engine
 from livepeer_async.uploads.imports import Imports
 from livepeer_async.uploads.journal import Journal
@@ -106,6 +107,7 @@ class AsyncLivepeer:
         processing = Processing(self._caller, waiter)
         engine = Engine(waiter, tickets, processing, paced.send, retry=retry, limits_for=limits_for)
         self.uploader = Uploader(engine, self.journal, limits_for=limits_for)
+        self.downloads = Downloads(self._transport, retry=retry)
         self.imports = Imports(processing, tickets, self.journal)
         self.assets = Assets(self._caller, waiter)
         self.tasks = Tasks(self._caller)
@@ -285,6 +287,16 @@ class AsyncLivepeer:
         if self.journal is None:
             raise ConfigurationError("only a client with a journal knows what is left over")
         return await find_leftovers(self._caller, self.journal)
+
+    async def ping(self) -> None:
+        """Ask once whether the server answers, and takes the key.
+
+        Raises:
+            NetworkError: it doesn't answer.
+            ApiError: it doesn't take the key, or fails.
+            DecodeError: what answers is no such server.
+        """
+        await self._caller.perform_once(calls.list_assets(self._caller.account, limit=1))
 
     async def request(
         self,

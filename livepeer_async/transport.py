@@ -1,7 +1,8 @@
 """The one door to the network, and the only file that knows httpx.
 
 In comes a `Request` (and, for a chunk, an iterator of its blocks); out comes a `Response` that was
-read to its end, or a `NetworkError`. No redirect is followed, no key is added, nothing is retried.
+read to its end, or a `Streamed` that wasn't begun, or a `NetworkError`. No redirect is followed, no
+key is added, nothing is retried.
 
 It also takes a client of httpx2, the maintained fork with the same interface: exceptions are found
 through the module that the client's class comes from.
@@ -9,24 +10,23 @@ through the module that the client's class comes from.
 
 from __future__ import annotations
 
-import logging
-import re
 import socket
 import struct
 import sys
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import anyio
 import httpx
 from msgspec import Struct
 
+from livepeer_async.bodies import Pieces, Streamed, Watched, is_delimited
 from livepeer_async.errors import (
     ConfigurationError,
     ConnectFailed,
@@ -36,8 +36,12 @@ from livepeer_async.errors import (
     TimedOut,
 )
 from livepeer_async.gzipped import Gzipped
-from livepeer_async.messages import REDACTED, Request, Response, redact, without_upload
+from livepeer_async.library_logs import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
+from livepeer_async.library_logs import sending
+from livepeer_async.messages import Request, Response, redact
 from livepeer_async.version import __version__
+
+T = TypeVar("T")
 
 USER_AGENT = f"livepeer-async/{__version__}"
 
@@ -53,23 +57,6 @@ LARGEST_PORT = 65_535
 UNSENT = 1024 * 1024
 # Linger, for 0 seconds.
 _AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-# Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
-# HTTP/2, which a client that is handed in may speak.
-_LOGGERS = (
-    *("httpx", "httpx2", "hpack.hpack", "hpack.table"),
-    *(
-        f"httpcore{fork}.{room}"
-        for fork in ("", "2")
-        for room in ("connection", "http11", "http2", "proxy")
-    ),
-)
-# Where an upload is, and what a server wants to know its clients by, as the loggers write headers.
-_PRIVATE_HEADER = re.compile(
-    r"(?i)(b'(?:(?P<place>(?:content-)?location)|set-cookie)'(?:, |=)b(['\"]))"
-    r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
-)
-# Whose secrets an answer may echo into what is logged of it.
-_SENDING: ContextVar[Request | None] = ContextVar("_SENDING", default=None)
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -149,38 +136,62 @@ class Transport:
             SourceError: the blocks could not be read.
         """
         self._check_open()
-        request_id = request.headers.get("X-Request-ID") or uuid.uuid4().hex
-        limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
-        limits |= {"read": self._timeouts.stall, "write": self._timeouts.stall}
-        is_legal = True
+        request_id, limits = _id_of(request), self._limits()
         # The outer limit is for an answer whose head never ends; all else has limits of its own.
         with anyio.CancelScope() as scope:
             wait_for_answer = partial(_wait_for_answer, scope, limits, self._timeouts.answer)
-            try:
+
+            async def exchange() -> Response:
+                body: AsyncIterable[bytes | memoryview] | bytes = b""
                 if blocks is None:
                     wait_for_answer()
-                    built = self._build(request, request_id, b"", limits)
                 else:
-                    watched = _Watched(blocks, limits, wait_for_answer)
-                    built = self._build(request, request_id, watched, limits)
-                return await self._exchange(built, request, request_id, largest)
-            except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
-                raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
-            except (self._module.LocalProtocolError, UnicodeError):
-                # Raised below, without its cause, which quotes the header's value.
-                is_legal = False
-            except self._module.RequestError as error:
-                raise self._translate(error, request, request_id) from error
-            except RuntimeError as error:
-                if not self._client.is_closed:
-                    raise
-                raise ConfigurationError(f"the client was closed under {request.place}") from error
-        if not is_legal:
-            raise ConfigurationError(
-                f"{request.place} can't be sent: a header holds a line break, or what isn't ASCII",
-                request_id=request_id,
+                    body = Watched(blocks, limits, wait_for_answer)
+                answer = await self._begin(request, request_id, body, limits)
+                try:
+                    content = await self._read(answer, largest, request)
+                finally:
+                    await _close(answer)
+                return _response(answer, request, request_id, content)
+
+            return await self._translated(request, request_id, exchange)
+        raise _endless(request, request_id)
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncGenerator[Streamed, None]:
+        """Send a request without a span; give its answer when the head is there.
+
+        The body is read piece by piece within the block; how long one waits for each is limited,
+        how long all of them take is not. What isn't read at the end of the block never is.
+
+        Args:
+            request: what to send.
+
+        Raises:
+            ConfigurationError: the client is closed, or the URL is none that can be asked.
+            NetworkError: no usable answer came; the pieces raise it too.
+        """
+        self._check_open()
+        request_id, limits = _id_of(request), self._limits()
+        translated = partial(self._translated, request, request_id)
+        answer = None
+        # Left before the answer is handed on, which may be closed in another task than this one.
+        with anyio.CancelScope() as scope:
+            _wait_for_answer(scope, limits, self._timeouts.answer)
+            answer = await translated(partial(self._begin, request, request_id, b"", limits))
+        if answer is None:
+            raise _endless(request, request_id)
+        # A hook of the client that was handed in may have read it.
+        raw = answer.aiter_bytes() if answer.is_stream_consumed else answer.aiter_raw()
+        try:
+            yield Streamed(
+                head=_response(answer, request, request_id, b""),
+                pieces=Pieces(raw, translated),
+                is_delimited=is_delimited(answer.http_version, answer.headers),
             )
-        raise TimedOut(f"the answer doesn't end ({request.place})", request_id=request_id)
+        finally:
+            with sending(request):
+                await _close(answer, raw)
 
     def _check_open(self) -> None:
         if self._client.is_closed:
@@ -219,29 +230,45 @@ class Transport:
             extensions={"timeout": limits, "trace": _reset_on_close},
         )
 
-    async def _exchange(
-        self, built: Any, request: Request, request_id: str, largest: int
-    ) -> Response:
-        body = b""
-        sending = _SENDING.set(request)
+    def _limits(self) -> dict[str, float]:
+        limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
+        return limits | {"read": self._timeouts.stall, "write": self._timeouts.stall}
+
+    async def _begin(
+        self,
+        request: Request,
+        request_id: str,
+        blocks: AsyncIterable[bytes | memoryview] | bytes,
+        limits: dict[str, float],
+    ) -> Any:
+        """Send a request; give the library's own answer, the body of which isn't read."""
+        built = self._build(request, request_id, blocks, limits)
         try:
-            answer = await self._client.send(built, stream=True, auth=None, follow_redirects=False)
-            try:
-                body = await self._read(answer, largest, request)
-            finally:
-                await _close(answer)
+            return await self._client.send(built, stream=True, auth=None, follow_redirects=False)
         except self._module.HTTPStatusError as error:
             # Raised by a hook of the client that was handed in; the answer is one all the same.
-            answer = error.response
-        finally:
-            _SENDING.reset(sending)
-        return Response(
-            status=answer.status_code,
-            headers={name.lower(): value for name, value in answer.headers.items()},
-            body=body,
-            place=request.place,
+            return error.response
+
+    async def _translated(
+        self, request: Request, request_id: str, work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Let the library do something for a request, and say in our words what goes wrong."""
+        try:
+            with sending(request):
+                return await work()
+        except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
+            raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
+        except (self._module.LocalProtocolError, UnicodeError):
+            pass  # raised below, without its cause, which quotes the header's value
+        except self._module.RequestError as error:
+            raise self._translate(error, request, request_id) from error
+        except RuntimeError as error:
+            if not self._client.is_closed:
+                raise
+            raise ConfigurationError(f"the client was closed under {request.place}") from error
+        raise ConfigurationError(
+            f"{request.place} can't be sent: a header holds a line break, or what isn't ASCII",
             request_id=request_id,
-            secrets=request.secrets,
         )
 
     async def _read(self, answer: Any, largest: int, request: Request) -> bytes:
@@ -249,6 +276,8 @@ class Transport:
             # By a hook of the client that was handed in, or by a transport that has no network.
             _check_size(answer.content, largest, request)
             return bytes(answer.content)
+        if answer.is_closed:
+            return b""  # by a hook that raised
         deadline = time.monotonic() + self._timeouts.answer
         coding = answer.headers.get("content-encoding", "").strip().lower()
         gzipped = Gzipped() if coding in {"gzip", "x-gzip"} else None
@@ -300,38 +329,6 @@ def _check_size(body: bytes | bytearray, largest: int, request: Request) -> None
         raise DecodeError(message, path="$")
 
 
-class _Watched:
-    """Pass blocks on; at their end let the answer wait as long again as the sending took.
-
-    The kernel takes megabytes before the network has carried them: on a slow link the last of them
-    leave long after the last block was accepted, and an answer can't come before. httpcore looks
-    at the limit when it begins to wait for the answer. A class and not a generator, so that an
-    interrupted request leaves nothing suspended.
-    """
-
-    def __init__(
-        self,
-        blocks: AsyncIterable[bytes | memoryview],
-        limits: dict[str, float],
-        wait_for_answer: Callable[[], None],
-    ) -> None:
-        self._blocks = aiter(blocks)
-        self._limits = limits
-        self._wait_for_answer = wait_for_answer
-        self._started = anyio.current_time()
-
-    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
-        return self
-
-    async def __anext__(self) -> bytes | memoryview:
-        try:
-            return await anext(self._blocks)
-        except StopAsyncIteration:
-            self._limits["read"] += anyio.current_time() - self._started
-            self._wait_for_answer()
-            raise
-
-
 def _wait_for_answer(
     scope: anyio.CancelScope, limits: dict[str, float], answer_seconds: float
 ) -> None:
@@ -340,32 +337,32 @@ def _wait_for_answer(
     scope.deadline = now + limits["connect"] + limits["read"] + answer_seconds
 
 
-class _RedactingFilter(logging.Filter):
-    """httpx logs whole URLs, `?token=` included, at INFO (encode/httpx#2760)."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        request = _SENDING.get()
-        text = _PRIVATE_HEADER.sub(_hide_header, record.getMessage())
-        record.msg, record.args = redact(text, *(request.secrets if request else ())), ()
-        return True
-
-
-_REDACTING = _RedactingFilter()
-
-
-def _hide_header(header: re.Match[str]) -> str:
-    return header[1] + (without_upload(header["value"]) if header["place"] else REDACTED)
-
-
-def _keep_secrets_out_of_logs() -> None:
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_REDACTING)
-
-
-async def _close(answer: Any) -> None:
+async def _close(answer: Any, raw: Any = None) -> None:
     # Shielded: a connection that isn't handed back is lost for the pool.
     with anyio.CancelScope(shield=True):
         await answer.aclose()
+        if raw is not None:
+            # The library's generator, which would stay suspended where it was left.
+            await raw.aclose()
+
+
+def _response(answer: Any, request: Request, request_id: str, body: bytes) -> Response:
+    return Response(
+        status=answer.status_code,
+        headers={name.lower(): value for name, value in answer.headers.items()},
+        body=body,
+        place=request.place,
+        request_id=request_id,
+        secrets=request.secrets,
+    )
+
+
+def _id_of(request: Request) -> str:
+    return request.headers.get("X-Request-ID") or uuid.uuid4().hex
+
+
+def _endless(request: Request, request_id: str) -> TimedOut:
+    return TimedOut(f"the answer doesn't end ({request.place})", request_id=request_id)
 
 
 def _module_of(client: Any) -> ModuleType:

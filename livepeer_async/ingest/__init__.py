@@ -1,11 +1,40 @@
-"""Ingestion: a manifest in, a row for each video out, and a sentence for each that is none.
+"""Ingestion: a manifest in, ready assets out, and events of all that happens on the way.
 
-manifest = open_manifest("videos.csv")
-for row in check_rows(manifest): ...
+async with ingest(livepeer, "videos.csv") as events:
+async for event in events: ...
 """
 
 from livepeer_async.ingest.check import check_rows
+from livepeer_async.ingest.checking import check_manifest
+from livepeer_async.ingest.events import (
+    Checked,
+    Event,
+    Halted,
+    Resumed,
+    RowEnded,
+    RowPutOff,
+    RowStarted,
+    RowState,
+)
+from livepeer_async.ingest.ingestion import Ingestion, ingest
 from livepeer_async.ingest.manifest import Manifest, open_manifest
 from livepeer_async.ingest.rows import BadRow, Row
 
-__all__ = ["BadRow", "Manifest", "Row", "check_rows", "open_manifest"]
+__all__ = [
+    "BadRow",
+    "Checked",
+    "Event",
+    "Halted",
+    "Ingestion",
+    "Manifest",
+    "Resumed",
+    "Row",
+    "RowEnded",
+    "RowPutOff",
+    "RowStarted",
+    "RowState",
+    "check_manifest",
+    "check_rows",
+    "ingest",
+    "open_manifest",
+]

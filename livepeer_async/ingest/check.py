@@ -39,9 +39,14 @@ def check_rows(
             continue
         try:
             _check_key(row, first_lines)
-            yield row if row.is_url else _look_at(row, max_length)
         except Refusal as refusal:
             yield BadRow(row.place, str(refusal))
+            continue
+        try:
+            yield row if row.is_url else _look_at(row, max_length)
+        except Refusal as refusal:
+            is_gone = isinstance(refusal.__cause__, FileNotFoundError)
+            yield BadRow(row.place, str(refusal), row.key if is_gone else None)
 
 
 def _check_key(row: Row, first_lines: dict[int, int]) -> None:
@@ -72,6 +77,9 @@ def _look_at(row: Row, max_length: int) -> Row:
         raise Refusal(f"{path!r} has {status.st_size} bytes; the server takes at most {max_length}")
     if not os.access(path, os.R_OK):
         raise Refusal(f"{path!r} can't be read: Permission denied")
-    if row.length == status.st_size:
-        return row
-    return msgspec.structs.replace(row, length=status.st_size)
+    return measured(row, status)
+
+
+def measured(row: Row, status: os.stat_result) -> Row:
+    """Give a row with what a look at its file has shown."""
+    return msgspec.structs.replace(row, length=status.st_size, modified_ns=status.st_mtime_ns)

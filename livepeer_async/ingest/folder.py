@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from livepeer_async.ingest.check import measured
 from livepeer_async.ingest.patterns import Pattern
 from livepeer_async.ingest.places import Places
 from livepeer_async.ingest.rows import BadRow, Refusal, Row
@@ -125,7 +126,7 @@ class Walk:
             return
         if stat.S_ISREG(status.st_mode):
             key = source_key(path) or path
-            yield Row(source=path, is_url=False, key=key, length=status.st_size)
+            yield measured(Row(source=path, is_url=False, key=key), status)
         else:
             self._on_skipped()
 

@@ -24,6 +24,7 @@ class Row(Struct, frozen=True, kw_only=True):
         manifest: the file that the row stands in, None for a file that was found in a folder.
         line: the row's first line in the manifest, counted from 1; None where `manifest` is.
         length: bytes, once the file was looked at.
+        modified_ns: when the file was changed last, in nanoseconds since 1970.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Row(Struct, frozen=True, kw_only=True):
     manifest: str | None = None
     line: int | None = None
     length: int | None = None
+    modified_ns: int | None = None
 
     @property
     def place(self) -> str:
@@ -54,10 +56,12 @@ class BadRow(Struct, frozen=True):
     Attributes:
         place: `FILE:LINE`, or a path.
         sentence: what was found and what was wanted, without a full stop and without secrets.
+        key: of a row that is right in itself, and whose file isn't there.
     """
 
     place: str
     sentence: str
+    key: str | None = None
 
 
 class Refusal(Exception):

@@ -11,7 +11,7 @@ import pytest
 
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from livepeer_async.uploads.retry import RetryPolicy
-from studio import PART, SMALL_S3, content, studio
+from studio import PART, SMALL_S3, content, studio, until
 
 pytestmark = pytest.mark.anyio
 HOWS = ("scope", "task")
@@ -45,10 +45,26 @@ class Running:
         return anyio.current_time() - started
 
 
-async def wait_for(condition):
-    with anyio.fail_after(10):
-        while not condition():  # noqa: ASYNC110 - what others do is no event
-            await anyio.sleep(0.001)
+def slowed(make, made):
+    """Let a thread take its time once it has made a file; who closes it is the question."""
+
+    def make_slowly(*args, **options):
+        made.append(make(*args, **options))
+        time.sleep(0.1)
+        return made[-1]
+
+    return make_slowly
+
+
+async def judge_cancelled_with_a_file(running, made):
+    """Cancelled while a thread makes its file, an upload ends soon and leaves it closed."""
+    await until(lambda: made)
+    running.cancel()
+    assert await running.seconds_to_end() < MOST_SECONDS
+    await anyio.sleep(0.2)
+    is_closed = made[0].closed
+    made[0].close()
+    assert is_closed
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -73,22 +89,10 @@ async def test_cancelled_while_its_file_is_opened_an_upload_leaves_it_closed(
 ):
     (tmp_path / "video.mp4").write_bytes(content(1000))
     opened = []
-
-    def open_slowly(*args, **options):
-        opened.append(open(*args, **options))  # noqa: SIM115 - who closes it is the question
-        time.sleep(0.1)
-        return opened[-1]
-
-    monkeypatch.setattr(aiofiles.threadpool, "sync_open", open_slowly)
+    monkeypatch.setattr(aiofiles.threadpool, "sync_open", slowed(open, opened))
     async with studio() as (_, livepeer):
         running = Running(how, lambda: livepeer.upload(tmp_path / "video.mp4"))
-        await wait_for(lambda: opened)
-        running.cancel()
-        assert await running.seconds_to_end() < MOST_SECONDS
-        await anyio.sleep(0.2)
-        is_closed = opened[0].closed
-        opened[0].close()
-        assert is_closed
+        await judge_cancelled_with_a_file(running, opened)
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -99,7 +103,7 @@ async def test_cancelled_while_it_cleans_up_an_upload_ends_soon(how):
     policy = RetryPolicy(attempts=1, restarts=0)
     async with studio(gone, silent, client={"retry": policy}, **SMALL_S3) as (_, livepeer):
         running = Running(how, lambda: livepeer.upload(content(3 * PART)))
-        await wait_for(lambda: silent.fired)
+        await until(lambda: silent.fired)
         running.cancel()
         assert await running.seconds_to_end() < MOST_SECONDS
 
@@ -110,7 +114,7 @@ async def test_cancelled_while_the_server_is_silent_an_upload_ends_soon(how):
         silent = Fault(On(nth=number), Stall(4))
         async with studio(silent, **SMALL_S3) as (_, livepeer):
             running = Running(how, lambda: livepeer.upload(content(3 * PART)))
-            await wait_for(lambda: silent.fired)  # noqa: B023 - as above
+            await until(lambda: silent.fired)  # noqa: B023 - it is called within this turn
             running.cancel()
             assert await running.seconds_to_end() < MOST_SECONDS, number
 
@@ -123,7 +127,7 @@ async def test_aborted_while_the_server_is_silent_an_upload_is_deleted_soon(name
     silent = Fault(HELD[name], Stall(4))
     async with studio(silent, **SMALL_S3) as (sandbox, livepeer):
         async with livepeer.begin_upload(content(3 * PART)) as upload:
-            await wait_for(lambda: silent.fired)
+            await until(lambda: silent.fired)
             started = anyio.current_time()
             await upload.abort()
         assert anyio.current_time() - started < MOST_SECONDS
@@ -137,12 +141,12 @@ async def test_cancelled_while_it_is_aborted_an_upload_ends_soon(how):
 
     async def abort():
         async with livepeer.begin_upload(content(3 * PART)) as upload:
-            await wait_for(lambda: slow.fired)
+            await until(lambda: slow.fired)
             await upload.abort()
 
     async with studio(silent, slow, **SMALL_S3) as (_, livepeer):
         running = Running(how, abort)
-        await wait_for(lambda: silent.fired)
+        await until(lambda: silent.fired)
         running.cancel()
         assert await running.seconds_to_end() < MOST_SECONDS
 
@@ -151,24 +155,13 @@ async def test_cancelled_while_it_is_aborted_an_upload_ends_soon(how):
 async def test_cancelled_while_its_stream_is_spooled_an_upload_leaves_no_file_open(
     how, monkeypatch
 ):
-    make, made = tempfile.TemporaryFile, []
-
-    def make_slowly(*args, **options):
-        made.append(make(*args, **options))
-        time.sleep(0.1)
-        return made[-1]
+    made = []
 
     async def pieces():
         for _ in range(4):
             yield content(PART)
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", make_slowly)
+    monkeypatch.setattr(tempfile, "TemporaryFile", slowed(tempfile.TemporaryFile, made))
     async with studio() as (_, livepeer):
         running = Running(how, lambda: livepeer.upload(pieces()))
-        await wait_for(lambda: made)
-        running.cancel()
-        assert await running.seconds_to_end() < MOST_SECONDS
-        await anyio.sleep(0.2)
-        is_closed = made[0].closed
-        made[0].close()
-        assert is_closed
+        await judge_cancelled_with_a_file(running, made)

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -52,6 +53,18 @@ async def begun(work):
     yield task
 
 
+async def hold(journal):
+    async with journal.claimed("talk"):
+        await anyio.sleep_forever()
+
+
+async def cancel(task):
+    """Cancel a task, and wait until it has ended."""
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def take(path, key="talk"):
     """Claim a key as another process would."""
     other = Journal(path, account="a")
@@ -77,34 +90,21 @@ async def test_who_waits_for_a_claim_is_back_when_its_task_is_cancelled(opened, 
 
     with locked(journal):
         async with begun(wait) as task:
-            task.cancel()
-            with within(1.0), pytest.raises(asyncio.CancelledError):
-                await task
+            with within(1.0):
+                await cancel(task)
     await take(journal)
 
 
 async def test_a_claim_ends_with_its_task(opened, journal):
-    async def hold():
-        async with opened.claimed("talk"):
-            await anyio.sleep_forever()
-
-    async with begun(hold) as task:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    async with begun(partial(hold, opened)) as task:
+        await cancel(task)
     await take(journal)
 
 
 async def test_a_claim_that_could_not_be_dropped_goes_with_the_next_transaction(opened, journal):
-    async def hold():
-        async with opened.claimed("talk"):
-            await anyio.sleep_forever()
-
-    async with begun(hold) as task:
+    async with begun(partial(hold, opened)) as task:
         with locked(journal), within(1.0):
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            await cancel(task)
     assert await opened.records() == []
     await take(journal)
 

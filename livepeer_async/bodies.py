@@ -1,0 +1,95 @@
+"""Bodies on their way: the blocks of one that goes out, the pieces of one that comes in.
+
+In comes what a caller sends, or what the HTTP library reads; out come the same bytes, one piece at
+a time. Both are classes and no generators, so that an interrupted request leaves nothing suspended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol
+
+import anyio
+from msgspec import Struct
+
+from livepeer_async.messages import Response
+
+
+class Streamed(Struct, frozen=True, kw_only=True):
+    """An answer whose body is still to come.
+
+    Attributes:
+        head: status and headers; its body is empty.
+        pieces: the body as the network brings it, in the coding that the headers name.
+        is_delimited: whether the end of the body can be told from a broken connection.
+    """
+
+    head: Response
+    pieces: AsyncIterator[bytes]
+    is_delimited: bool
+
+    def __repr__(self) -> str:
+        return f"<Streamed {self.head.status} to {self.head.place}>"
+
+
+class Translated(Protocol):
+    """Does one step of the HTTP library's, and raises this package's errors."""
+
+    async def __call__(self, work: Callable[[], Awaitable[bytes]], /) -> bytes:
+        """Do the step."""
+        ...
+
+
+class Pieces:
+    """Hand on what the HTTP library reads, with this package's errors."""
+
+    def __init__(self, raw: AsyncIterator[bytes], translated: Translated) -> None:
+        self._raw = raw
+        self._translated = translated
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self._translated(self._raw.__anext__)
+
+
+class Watched:
+    """Pass blocks on; at their end let the answer wait as long again as the sending took.
+
+    The kernel takes megabytes before the network has carried them: on a slow link the last of them
+    leave long after the last block was accepted, and an answer can't come before. httpcore looks
+    at the limit when it begins to wait for the answer.
+    """
+
+    def __init__(
+        self,
+        blocks: AsyncIterable[bytes | memoryview],
+        limits: dict[str, float],
+        wait_for_answer: Callable[[], None],
+    ) -> None:
+        self._blocks = aiter(blocks)
+        self._limits = limits
+        self._wait_for_answer = wait_for_answer
+        self._started = anyio.current_time()
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        try:
+            return await anext(self._blocks)
+        except StopAsyncIteration:
+            self._limits["read"] += anyio.current_time() - self._started
+            self._wait_for_answer()
+            raise
+
+
+def is_delimited(http_version: str, headers: Mapping[str, str]) -> bool:
+    """Whether the end of an answer's body can be told from a broken connection.
+
+    Source: RFC 9112, 6.3 and 8; a body with neither of the headers ends with its connection. From
+    HTTP/2 on each body has a mark at its end.
+    """
+    is_old = http_version.upper().startswith("HTTP/1")
+    return not is_old or "content-length" in headers or "transfer-encoding" in headers

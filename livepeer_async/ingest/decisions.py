@@ -1,0 +1,103 @@
+"""What becomes of a row, decided by values.
+
+In come the journal's record of a row, or the error that it ended with; out comes whether anything
+is left to do, or what the error says of this row and of all others. Pure.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from livepeer_async.errors import (
+    AmbiguousRequest,
+    ConnectFailed,
+    DecodeError,
+    Forbidden,
+    JournalError,
+    LivepeerError,
+    NetworkError,
+    NotAuthenticated,
+    RetriesExhausted,
+    ServerError,
+    TooManyRequests,
+    UploadGone,
+    UploadInUse,
+)
+from livepeer_async.ingest.rows import Row
+from livepeer_async.uploads.records import (
+    ALL_THERE,
+    PickUp,
+    Record,
+    RecordState,
+    SourceIdentity,
+    access_of,
+    pick_up,
+)
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What an error says.
+
+    Attributes:
+        comes_again: whether the row may do better after the others; else it has failed.
+        asks_server: whether the fault may be the line's, the server's or the account's, so that the
+            server is asked before more rows meet the same.
+        ends_all: whether no row can do better in this run.
+    """
+
+    comes_again: bool = False
+    asks_server: bool = False
+    ends_all: bool = False
+
+
+FAILED = Verdict()
+# The first class that fits counts.
+_VERDICTS: tuple[tuple[type[LivepeerError], Verdict], ...] = (
+    # Somebody else carries this row; he may end, or be ended.
+    (UploadInUse, Verdict(comes_again=True)),
+    (JournalError, Verdict(ends_all=True)),
+    (NotAuthenticated, Verdict(ends_all=True)),
+    # Of this row, for an object store of somebody else for instance, or of the whole account.
+    (Forbidden, Verdict(asks_server=True)),
+    (UploadGone, Verdict(comes_again=True)),
+    *(
+        (kind, Verdict(comes_again=True, asks_server=True))
+        for kind in (
+            AmbiguousRequest,
+            ConnectFailed,
+            DecodeError,
+            NetworkError,
+            RetriesExhausted,
+            ServerError,
+            TooManyRequests,
+        )
+    ),
+)
+
+
+def judge(error: LivepeerError) -> Verdict:
+    """Say what an error means for its row and for the others."""
+    return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), FAILED)
+
+
+def finished_states(*, is_ready_wanted: bool) -> frozenset[RecordState]:
+    """Give the states of records of which nothing is left to do; as for `is_finished`."""
+    return frozenset({RecordState.READY}) if is_ready_wanted else ALL_THERE
+
+
+def is_finished(row: Row, record: Record, *, is_ready_wanted: bool) -> bool:
+    """Whether an earlier run has done all that there is to do for a row.
+
+    Args:
+        row: with what its file looks like today; one that is gone has no length.
+        record: of the row's key.
+        is_ready_wanted: whether its asset must have been seen ready; else it is enough that the
+            server has all bytes.
+    """
+    if record.state not in finished_states(is_ready_wanted=is_ready_wanted):
+        return False
+    access = access_of(row.new_asset) if row.new_asset else ""
+    if row.is_url or row.length is None:
+        return record.access == access
+    identity = SourceIdentity(length=row.length, modified_ns=row.modified_ns)
+    return pick_up(record, identity, access) is PickUp.LOOK

@@ -1,0 +1,320 @@
+"""All rows of a manifest to ready assets, whatever comes between.
+
+In come a client and a manifest; out come events. What an earlier run has finished is told and not
+asked for; a row that met the line's faults comes again after the others; while the server doesn't
+answer nothing starts, so that an outage of the night doesn't burn through the manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager, closing
+from math import inf
+from typing import Self
+
+import anyio
+
+from livepeer_async.client import AsyncLivepeer, OnMismatch, Verify
+from livepeer_async.errors import LivepeerError, UploadStopped
+from livepeer_async.ingest.checking import check_manifest, read_again
+from livepeer_async.ingest.decisions import FAILED, Verdict, finished_states, is_finished, judge
+from livepeer_async.ingest.events import Checked, Event, Resumed, RowPutOff, RowState
+from livepeer_async.ingest.manifest import Manifest, open_manifest
+from livepeer_async.ingest.outage import Outage
+from livepeer_async.ingest.row_run import Job, RowOptions, RowRunner, ended_earlier
+from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.polling import is_ready
+from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.records import Record
+from livepeer_async.uploads.scheduler import run_jobs
+from livepeer_async.uploads.upload import UploadResult
+from livepeer_async.waiting import READY_TIMEOUT
+
+# Runs of one row that met what may pass.
+MOST_ATTEMPTS = 3
+# Rows that wait for their next attempt; those beyond fail, and the next run takes them.
+MOST_PUT_OFF = 1000
+# Seconds before a row that was put off comes again, however few there are.
+PAUSE = 5.0
+# A server that doesn't answer for so long is given up: whoever is to mend it has been there.
+OUTAGE_TIMEOUT = 24 * 3600.0
+# Times that the server is asked to process a failed asset again.
+REPROCESS = 2
+
+
+class Ingestion:
+    """An ingestion that runs: an async iterator of its events.
+
+    Attributes:
+        is_stopped: whether `stop` was called.
+    """
+
+    def __init__(
+        self,
+        livepeer: AsyncLivepeer,
+        manifest: Manifest,
+        options: RowOptions,
+        *,
+        is_strict: bool,
+        outage_timeout: float,
+    ) -> None:
+        self._livepeer = livepeer
+        self._manifest = manifest
+        self._options = options
+        self._is_strict = is_strict
+        self._put, self._events = anyio.create_memory_object_stream[Event](0)
+        self._runner = RowRunner(livepeer, options, self._put.send)
+        self._outage = Outage(livepeer.ping, self._tell_outage, timeout=outage_timeout)
+        self._bad: set[str] = set()
+        self._open: dict[Job, None] = {}
+        self._put_off: deque[Job] = deque()
+        self._news = anyio.Event()
+        self._failure: LivepeerError | None = None
+        self.is_stopped = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Give the next event; what they wait for goes on when it is taken.
+
+        Raises:
+            LivepeerError: what ended the whole run, a wrong key for instance.
+        """
+        try:
+            return await self._events.receive()
+        except anyio.EndOfStream:
+            if self._failure is not None:
+                raise self._failure from self._failure.__cause__
+            raise StopAsyncIteration from None
+
+    def stop(self) -> None:
+        """Start nothing more, and let the chunks that run be finished; then the events end.
+
+        Each row that runs ends as `UNFINISHED`, and the next run goes on with it.
+        """
+        self.is_stopped = True
+        self._runner.stop()
+        self._outage.give_up()
+        self._tell()
+
+    def close(self) -> None:
+        """Let no more events be taken; nothing runs any more."""
+        self._put.close()
+        self._events.close()
+
+    async def run(self) -> None:
+        """Check the manifest, run its rows and tell what happens."""
+        async with self._put:
+            try:
+                if await self._check():
+                    await self._run_rows()
+            except LivepeerError as error:
+                self._failure = error
+            for job in self._open:
+                await self._put.send(job.ended(RowState.UNFINISHED))
+
+    async def _check(self) -> bool:
+        """Tell of all bad rows, and say whether the good ones are to run."""
+        checking = check_manifest(self._manifest, find_finished=self._find_finished)
+        async with aclosing(checking):
+            async for event in checking:
+                if self.is_stopped:
+                    return False
+                await self._put.send(event)
+                if isinstance(event, Checked):
+                    return not (self._is_strict and event.bad)
+                self._bad.add(event.place)
+        return False
+
+    async def _run_rows(self) -> None:
+        async with plain_task_group() as tasks:
+            tasks.start_soon(self._outage.run)
+            running = run_jobs(
+                self._jobs(),
+                self._runner.run,
+                length_of=_length_of,
+                budget=self._livepeer.budget,
+            )
+            async with running as results:
+                async for job, result in results:
+                    await self._settle(job, result)
+            tasks.cancel_scope.cancel()
+
+    async def _jobs(self) -> AsyncGenerator[Job, None]:
+        """Give the rows that are to run: those of the manifest, then those that were put off."""
+        async with aclosing(read_again(self._manifest)) as batches:
+            async for batch in batches:
+                for job in await self._begin(batch):
+                    await self._outage.wait()
+                    if self.is_stopped:
+                        return
+                    self._open[job] = None
+                    yield job
+        while self._open and not self.is_stopped:
+            news = self._news
+            due = self._put_off[0].due if self._put_off else inf
+            with anyio.move_on_after(due - time.monotonic()):
+                await news.wait()
+                continue
+            await self._outage.wait()
+            if not self.is_stopped:
+                yield self._put_off.popleft()
+
+    async def _begin(self, batch: list[Row | BadRow]) -> list[Job]:
+        """Tell of the rows that an earlier run has finished; give the others."""
+        records = await self._find([row.key for row in batch if isinstance(row, Row)])
+        is_ready_wanted = self._options.wait
+        jobs: list[Job] = []
+        for row in batch:
+            if row.place in self._bad:
+                continue
+            if isinstance(row, BadRow):
+                # It was good when it was checked: the manifest is another one by now.
+                await self._put.send(row)
+                continue
+            record = records.get(row.key)
+            if record is not None and is_finished(row, record, is_ready_wanted=is_ready_wanted):
+                await self._put.send(ended_earlier(row, record))
+            else:
+                jobs.append(Job(row, record))
+        return jobs
+
+    async def _settle(self, job: Job, result: UploadResult | None) -> None:
+        """Say what became of a row, or put it off.
+
+        Raises:
+            LivepeerError: that of the row, where all others would meet it too.
+        """
+        error = result.error if result else None
+        verdict = judge(error) if error is not None else FAILED
+        if error is not None and verdict.ends_all:
+            raise error
+        if verdict.asks_server:
+            self._outage.suspect()
+        has_asset = result is not None and result.asset is not None
+        is_put_off = verdict.comes_again and self._can_put_off(job, has_asset=has_asset)
+        if is_put_off:
+            job.due = time.monotonic() + PAUSE
+            self._put_off.append(job)
+        else:
+            del self._open[job]
+        self._tell()
+        if error is not None and is_put_off:
+            await self._put.send(RowPutOff(job.row, error))
+        elif job.times:
+            await self._put.send(job.ended(self._state_of(result, verdict), result))
+
+    def _state_of(self, result: UploadResult | None, verdict: Verdict) -> RowState:
+        if result is None or isinstance(result.error, UploadStopped):
+            return RowState.UNFINISHED
+        if result.error is not None:
+            is_cut_short = verdict.comes_again and self.is_stopped
+            return RowState.UNFINISHED if is_cut_short else RowState.FAILED
+        is_done = result.asset is not None and is_ready(result.asset)
+        return RowState.READY if is_done else RowState.ARRIVED
+
+    def _can_put_off(self, job: Job, *, has_asset: bool) -> bool:
+        # Without a journal nobody would find the asset again, and a second one would be made.
+        is_safe = not has_asset or self._livepeer.journal is not None
+        has_room = len(self._put_off) < MOST_PUT_OFF
+        return is_safe and has_room and job.times < MOST_ATTEMPTS and not self.is_stopped
+
+    async def _tell_outage(self, event: Event) -> None:
+        if isinstance(event, Resumed):
+            # What rows have met was no fault of theirs.
+            for job in self._open:
+                job.times = min(job.times, 1)
+        await self._put.send(event)
+
+    async def _find(self, keys: list[str]) -> dict[str, Record]:
+        journal = self._livepeer.journal
+        return await journal.find(keys) if journal is not None else {}
+
+    async def _find_finished(self, keys: list[str]) -> set[str]:
+        states = finished_states(is_ready_wanted=self._options.wait)
+        records = await self._find(keys)
+        return {key for key, record in records.items() if record.state in states}
+
+    def _tell(self) -> None:
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+
+@asynccontextmanager
+async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a default
+    livepeer: AsyncLivepeer,
+    manifest: Manifest | str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    relay: bool = False,
+    concurrency: int | None = None,
+    max_rate: float | None = None,
+    wait: bool = True,
+    verify: Verify = "size",
+    on_mismatch: OnMismatch = "reupload",
+    on_progress: Callable[[Row, Progress], None] | None = None,
+    ready_timeout: float = READY_TIMEOUT,
+    reprocess: int = REPROCESS,
+    outage_timeout: float = OUTAGE_TIMEOUT,
+) -> AsyncGenerator[Ingestion, None]:
+    """Bring all videos of a manifest to ready assets; what happens comes as events.
+
+    With a journal a later run of the same manifest asks nothing of what is finished, goes on with
+    what was begun, and has what failed on the server processed again where that may help. A block
+    that is left early cancels what runs, as any cancellation does; `Ingestion.stop` lets chunks be
+    finished first.
+
+    Args:
+        livepeer: a client, for unattended work with `RetryPolicy(busy_timeout=...)` of hours.
+        manifest: a file of JSON lines or CSV, a folder, a glob, or what `open_manifest` gave.
+        strict: whether a single bad row keeps all others from starting.
+        relay: whether what URLs have is streamed through this machine, rather than fetched by the
+            server.
+        concurrency: as for `AsyncLivepeer.upload_many`, like what follows up to `ready_timeout`.
+        max_rate: bytes per second.
+        wait: whether to wait for `ready`.
+        verify: how far to compare.
+        on_mismatch: what to do with a wrong asset.
+        on_progress: called with a row and its progress.
+        ready_timeout: seconds to wait for `ready`.
+        reprocess: times that the server is asked to process a failed asset again, where its failure
+            may pass.
+        outage_timeout: seconds without an answer of the server after which the run ends.
+
+    Raises:
+        ConfigurationError: the manifest or an option can't be used.
+    """
+    if not isinstance(manifest, Manifest):
+        manifest = open_manifest(manifest)
+    options = RowOptions(
+        is_relayed=relay,
+        wait=wait,
+        verify=verify,
+        on_mismatch=on_mismatch,
+        ready_timeout=ready_timeout,
+        reprocess=reprocess,
+        on_progress=on_progress,
+    )
+    if concurrency is not None:
+        livepeer.budget.concurrency = concurrency
+    if max_rate is not None:
+        livepeer.budget.max_rate = max_rate
+    ingestion = Ingestion(
+        livepeer, manifest, options, is_strict=strict, outage_timeout=outage_timeout
+    )
+    with closing(ingestion):
+        async with plain_task_group() as tasks:
+            tasks.start_soon(ingestion.run)
+            yield ingestion
+            tasks.cancel_scope.cancel()
+
+
+async def _length_of(job: Job) -> int | None:
+    """Give the bytes that come from here; the server's own fetching takes none of the line."""
+    is_relayed = job.row.is_url
+    return None if is_relayed else job.row.length or 0

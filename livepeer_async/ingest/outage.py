@@ -1,0 +1,107 @@
+"""Asks the server whether it is there, once rows have met what may be its fault or the line's.
+
+In comes a suspicion; out come events, and an end of the waiting once it answers. Meanwhile nothing
+starts; what runs has setbacks of its own.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from livepeer_async.errors import (
+    ApiError,
+    DecodeError,
+    Forbidden,
+    NetworkError,
+    NotAuthenticated,
+)
+from livepeer_async.ingest.events import Event, Halted, Resumed
+
+# Seconds before the second question at the most, doubled with each.
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 60.0
+_MOST_DOUBLINGS = 6
+
+
+class Outage:
+    """Watches over the server's answers; `run` is its task.
+
+    Args:
+        ping: asks the server once.
+        tell: takes events.
+        timeout: seconds without an answer after which all ends.
+        sleep: waits so many seconds.
+        clock: gives seconds that only grow.
+        jitter: gives a random number in 0..1.
+    """
+
+    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
+        self,
+        ping: Callable[[], Awaitable[None]],
+        tell: Callable[[Event], Awaitable[None]],
+        *,
+        timeout: float,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._ping = ping
+        self._put = tell
+        self._timeout = timeout
+        self._sleep = sleep
+        self._clock = clock
+        self._jitter = jitter
+        self._suspected = anyio.Event()
+        self._well = anyio.Event()
+        self._well.set()
+
+    def suspect(self) -> None:
+        """Have the server asked before anything else starts."""
+        if self._well.is_set():
+            self._well = anyio.Event()
+            self._suspected.set()
+
+    def give_up(self) -> None:
+        """Let those go who wait; they start nothing more."""
+        self._well.set()
+
+    async def wait(self) -> None:
+        """Wait until the server answers, where that is in doubt."""
+        await self._well.wait()
+
+    async def run(self) -> None:
+        """Ask each time that there is a suspicion.
+
+        Raises:
+            NotAuthenticated: the server doesn't take the key any more.
+            Forbidden: the account may do nothing any more.
+            LivepeerError: it hasn't answered for as long as that was to be borne.
+        """
+        while True:
+            await self._suspected.wait()
+            self._suspected = anyio.Event()
+            await self._ask()
+            self._well.set()
+
+    async def _ask(self) -> None:
+        began, setbacks = self._clock(), 0
+        while True:
+            try:
+                await self._ping()
+                break
+            except (NotAuthenticated, Forbidden):
+                raise
+            except (NetworkError, ApiError, DecodeError) as error:
+                if self._clock() - began > self._timeout:
+                    raise
+                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(setbacks, _MOST_DOUBLINGS))
+                delay *= 0.5 + self._jitter() / 2
+                setbacks += 1
+                await self._put(Halted(error, delay))
+            await self._sleep(delay)
+        if setbacks:
+            await self._put(Resumed(self._clock() - began))

@@ -1,0 +1,66 @@
+"""Keeps secrets out of what the HTTP libraries log.
+
+In come their log records, which show whole URLs and the headers of answers; out they go without
+queries, tokens, upload URLs and whatever else is a secret of the request that is being sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from livepeer_async.messages import REDACTED, Request, redact, without_upload
+
+# Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
+# HTTP/2, which a client that is handed in may speak.
+_LOGGERS = (
+    *("httpx", "httpx2", "hpack.hpack", "hpack.table"),
+    *(
+        f"httpcore{fork}.{room}"
+        for fork in ("", "2")
+        for room in ("connection", "http11", "http2", "proxy")
+    ),
+)
+# Where an upload is, and what a server wants to know its clients by, as the loggers write headers.
+_PRIVATE_HEADER = re.compile(
+    r"(?i)(b'(?:(?P<place>(?:content-)?location)|set-cookie)'(?:, |=)b(['\"]))"
+    r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
+)
+# Whose secrets an answer may echo into what is logged of it.
+_SENDING: ContextVar[Request | None] = ContextVar("_SENDING", default=None)
+
+
+class _RedactingFilter(logging.Filter):
+    """httpx logs whole URLs, `?token=` included, at INFO (encode/httpx#2760)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = _SENDING.get()
+        text = _PRIVATE_HEADER.sub(_hide_header, record.getMessage())
+        record.msg, record.args = redact(text, *(request.secrets if request else ())), ()
+        return True
+
+
+_REDACTING = _RedactingFilter()
+
+
+def keep_secrets_out_of_logs() -> None:
+    """Let the libraries' loggers show no secrets, from here on; again has no further effect."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_REDACTING)
+
+
+@contextmanager
+def sending(request: Request) -> Generator[None, None, None]:
+    """Say whose secrets may come up in logs within the block, which must not hold a `yield`."""
+    token = _SENDING.set(request)
+    try:
+        yield
+    finally:
+        _SENDING.reset(token)
+
+
+def _hide_header(header: re.Match[str]) -> str:
+    return header[1] + (without_upload(header["value"]) if header["place"] else REDACTED)

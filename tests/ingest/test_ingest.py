@@ -1,0 +1,352 @@
+import json
+import os
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from livepeer_async import AsyncLivepeer, NotAuthenticated
+from livepeer_async.errors import AssetFailed, SourceChanged, SourceNotReadable, UploadInUse
+from livepeer_async.ingest import (
+    BadRow,
+    Checked,
+    Halted,
+    Resumed,
+    RowEnded,
+    RowPutOff,
+    RowStarted,
+    RowState,
+    ingest,
+    ingestion,
+)
+from livepeer_async.sandbox import Answer, CutConnection, FailProcessing, Fault, On
+from studio import PART, QUICK, SMALL_LIMITS, SMALL_S3, content, is_stored, studio, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    return folder
+
+
+def fill(folder, count, length=3000):
+    """Make videos; give their bytes by their names."""
+    videos = {f"v{number:03}.mp4": content(length + number, number % 256) for number in range(count)}
+    for name, video in videos.items():
+        (folder / name).write_bytes(video)
+    return videos
+
+
+def write_rows(folder, *rows):
+    path = folder / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def client(sandbox, journal=None, **options):
+    settings = {"retry": QUICK, "upload_limits": SMALL_LIMITS, "journal": journal, **options}
+    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, **settings)
+
+
+@asynccontextmanager
+async def journalled(sandbox, tmp_path, **options):
+    async with client(sandbox, tmp_path / "journal", **options) as livepeer:
+        yield livepeer
+
+
+async def run(livepeer, manifest, **options):
+    with anyio.fail_after(60):
+        async with ingest(livepeer, manifest, **options) as running:
+            return [event async for event in running]
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def states(events):
+    return {os.path.basename(it.row.source): str(it.state) for it in of(RowEnded, events)}
+
+
+async def test_a_folder_becomes_ready_assets(folder):
+    videos = fill(folder, 7)
+    async with studio() as (sandbox, livepeer):
+        events = await run(livepeer, folder)
+        assert states(events) == dict.fromkeys(videos, "ready")
+        (checked,) = of(Checked, events)
+        assert (checked.rows, checked.bad, checked.urls) == (7, 0, 0)
+        assert checked.length == sum(map(len, videos.values()))
+        assert len(of(RowStarted, events)) == 7
+        for ended in of(RowEnded, events):
+            asset = await livepeer.assets.get(ended.asset_id)
+            video = videos[asset.name]
+            assert is_stored(sandbox, asset, video)
+            assert (ended.playback_id, ended.length) == (asset.playback_id, len(video))
+            assert (ended.attempts, ended.verified, ended.error) == (1, "size", None)
+
+
+async def test_bad_rows_are_told_before_anything_starts(folder):
+    fill(folder, 2)
+    rows = [{"path": "v000.mp4"}, {"path": "gone.mp4"}, {"paht": "x"}, {"path": "v001.mp4"}]
+    path = write_rows(folder, *rows)
+    async with studio() as (_, livepeer):
+        events = await run(livepeer, path)
+    assert [type(event) for event in events[:3]] == [BadRow, BadRow, Checked]
+    assert [bad.place for bad in of(BadRow, events)] == [f"{path}:2", f"{path}:3"]
+    assert states(events) == {"v000.mp4": "ready", "v001.mp4": "ready"}
+
+
+async def test_strict_starts_nothing_where_a_row_is_bad(folder):
+    fill(folder, 1)
+    path = write_rows(folder, {"path": "v000.mp4"}, {"path": "gone.mp4"})
+    async with studio() as (sandbox, livepeer):
+        events = await run(livepeer, path, strict=True)
+        assert [type(event) for event in events] == [BadRow, Checked]
+        assert not sandbox.requests
+
+
+async def test_a_rerun_asks_nothing_of_what_is_finished(folder, tmp_path):
+    videos = fill(folder, 600)
+    async with studio() as (sandbox, _):
+        async with journalled(sandbox, tmp_path) as livepeer:
+            first = await run(livepeer, folder, concurrency=16)
+        asked = len(sandbox.requests)
+        async with journalled(sandbox, tmp_path) as livepeer:
+            second = await run(livepeer, folder)
+        assert len(sandbox.requests) == asked
+    assert states(second) == dict.fromkeys(videos, "ready")
+    assert all(ended.is_earlier for ended in of(RowEnded, second))
+    known = {ended.row.key: ended.asset_id for ended in of(RowEnded, first)}
+    assert known == {ended.row.key: ended.asset_id for ended in of(RowEnded, second)}
+
+
+async def test_the_files_of_finished_rows_may_be_gone(folder, tmp_path):
+    fill(folder, 2)
+    path = write_rows(folder, {"path": "v000.mp4"}, {"path": "v001.mp4"})
+    async with studio() as (sandbox, _), journalled(sandbox, tmp_path) as livepeer:
+        await run(livepeer, path)
+        (folder / "v000.mp4").unlink()
+        events = await run(livepeer, path, strict=True)
+    assert states(events) == {"v000.mp4": "ready", "v001.mp4": "ready"}
+    assert not of(BadRow, events)
+
+
+async def test_a_finished_file_that_changed_fails_and_its_asset_stays(folder, tmp_path):
+    fill(folder, 1)
+    async with studio() as (sandbox, _), journalled(sandbox, tmp_path) as livepeer:
+        (first,) = of(RowEnded, await run(livepeer, folder))
+        (folder / "v000.mp4").write_bytes(content(77))
+        (second,) = of(RowEnded, await run(livepeer, folder))
+        assert isinstance(second.error, SourceChanged)
+        assert (await livepeer.assets.get(first.asset_id)).phase == "ready"
+
+
+async def test_a_file_that_goes_after_the_check_fails_alone(folder):
+    fill(folder, 3)
+    async with studio() as (_, livepeer), ingest(livepeer, folder, concurrency=1) as running:
+        events = []
+        async for event in running:
+            events.append(event)
+            if isinstance(event, Checked):
+                (folder / "v002.mp4").unlink()
+        path = write_rows(folder, {"path": "v000.mp4"}, {"path": "v001.mp4"})
+        async with ingest(livepeer, path, concurrency=1) as running:
+            async for event in running:
+                events.append(event)
+                if isinstance(event, Checked):
+                    (folder / "v001.mp4").unlink()
+    (failed,) = [ended for ended in of(RowEnded, events) if ended.state is RowState.FAILED]
+    assert isinstance(failed.error, SourceNotReadable)
+
+
+async def test_one_failure_stops_no_other(folder):
+    fill(folder, 5)
+    broken = Fault(On(asset="v002"), FailProcessing("file format unsupported, must be a valid MP4"))
+    async with studio(broken) as (sandbox, livepeer):
+        events = await run(livepeer, folder)
+        assert not [r for r in sandbox.requests if r.path.endswith("/retry")]
+    assert sorted(states(events).values()) == ["failed", "ready", "ready", "ready", "ready"]
+    (failed,) = [ended for ended in of(RowEnded, events) if ended.error]
+    assert isinstance(failed.error, AssetFailed)
+    assert failed.asset_id == failed.error.asset_id
+
+
+async def test_a_passing_failure_of_the_server_is_retried_without_a_second_upload(folder):
+    fill(folder, 3)
+    passing = Fault(On(asset="v001", times=1), FailProcessing("execution timeout"))
+    async with studio(passing) as (sandbox, livepeer):
+        events = await run(livepeer, folder)
+        assert sum(r.path.endswith("/retry") for r in sandbox.requests) == 1
+        assert sum(r.path.endswith("/request-upload") for r in sandbox.requests) == 3
+    assert set(states(events).values()) == {"ready"}
+
+
+async def test_progress_is_told_by_row(folder):
+    fill(folder, 1, 3 * PART)
+    told = []
+    async with studio(**SMALL_S3) as (_, livepeer):
+        await run(livepeer, folder, on_progress=lambda row, it: told.append((row, it)))
+    assert {os.path.basename(row.source) for row, _ in told} == {"v000.mp4"}
+    assert max(it.sent for _, it in told) == 3 * PART
+
+
+async def test_without_waiting_rows_end_once_their_bytes_are_there(folder, tmp_path):
+    fill(folder, 2)
+    async with studio(processing_seconds=60) as (sandbox, _):
+        async with journalled(sandbox, tmp_path) as livepeer:
+            events = await run(livepeer, folder, wait=False)
+            assert set(states(events).values()) == {"arrived"}
+            asked = len(sandbox.requests)
+            again = await run(livepeer, folder, wait=False)
+            assert set(states(again).values()) == {"arrived"}
+            assert len(sandbox.requests) == asked
+
+
+async def test_a_wrong_key_ends_the_run(folder):
+    fill(folder, 30)
+    async with studio() as (sandbox, _):
+        async with AsyncLivepeer("wrong", base_url=sandbox.base_url, retry=QUICK) as livepeer:
+            seen = []
+            with pytest.raises(NotAuthenticated):
+                async with ingest(livepeer, folder) as running:
+                    async for event in running:
+                        seen.append(event)
+        assert len(sandbox.requests) < 10
+    # What had begun is told of, and nothing is called a failure.
+    assert set(states(seen).values()) == {"unfinished"}
+
+
+async def test_a_row_that_another_process_carries_comes_again(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingestion, "PAUSE", 0.3)
+    fill(folder, 3)
+    key = str(folder / "v001.mp4")
+    async with studio() as (sandbox, _), journalled(sandbox, tmp_path) as livepeer:
+        other = client(sandbox, tmp_path / "journal")
+        async with other, anyio.create_task_group() as tasks:
+            released = anyio.Event()
+
+            async def hold():
+                async with other.journal.claimed(key):
+                    held.set()
+                    await released.wait()
+
+            held = anyio.Event()
+            tasks.start_soon(hold)
+            await held.wait()
+            events = []
+            async with ingest(livepeer, folder) as running:
+                async for event in running:
+                    events.append(event)
+                    if isinstance(event, RowPutOff):
+                        assert isinstance(event.error, UploadInUse)
+                        released.set()
+    assert len(of(RowPutOff, events)) == 1
+    assert set(states(events).values()) == {"ready"}
+
+
+async def test_an_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingestion, "PAUSE", 0.05)
+    fill(folder, 40)
+    async with studio() as (sandbox, _), journalled(sandbox, tmp_path) as livepeer:
+        outage = Fault(On(), CutConnection())
+        events = []
+        async with ingest(livepeer, folder, concurrency=4) as running:
+            async for event in running:
+                events.append(event)
+                if isinstance(event, RowStarted) and len(of(RowStarted, events)) == 10:
+                    sandbox.faults.append(outage)
+                if len(of(Halted, events)) == 2:
+                    sandbox.faults.clear()
+        assert outage.fired
+        assert len([asset async for asset in livepeer.assets.list()]) == 40
+    assert set(states(events).values()) == {"ready"}
+    assert len(states(events)) == 40
+    assert len(of(Resumed, events)) == 1
+    # Only those that ran met it: the others weren't burnt through.
+    assert 0 < len(of(RowPutOff, events)) <= 16
+
+
+async def test_without_a_journal_no_second_asset_is_made_of_a_file(folder, monkeypatch):
+    """What has an asset couldn't be gone on with, so that it mustn't come again."""
+    monkeypatch.setattr(ingestion, "PAUSE", 0.05)
+    fill(folder, 1)
+    gone = Fault(On(method="GET", times=30), CutConnection())
+    async with studio(gone) as (sandbox, livepeer):
+        events = await run(livepeer, folder)
+        (ended,) = of(RowEnded, events)
+        assert ended.state is RowState.FAILED
+        assert ended.asset_id is not None
+        assert sum(r.path.endswith("/request-upload") for r in sandbox.requests) == 1
+
+
+async def test_rows_that_meet_one_outage_after_another_arent_given_up(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ingestion, "PAUSE", 0.01)
+    fill(folder, 1)
+    async with studio() as (sandbox, _), journalled(sandbox, tmp_path) as livepeer:
+        events = []
+        async with ingest(livepeer, folder) as running:
+            async for event in running:
+                events.append(event)
+                if isinstance(event, RowStarted) and len(of(RowStarted, events)) <= 5:
+                    sandbox.faults.append(Fault(On(), CutConnection()))
+                if isinstance(event, Halted):
+                    sandbox.faults.clear()
+    assert len(of(Resumed, events)) == 5
+    assert states(events) == {"v000.mp4": "ready"}
+
+
+async def test_a_server_that_stays_away_ends_the_run(folder):
+    fill(folder, 5)
+    async with studio(Fault(On(), Answer(500))) as (_, livepeer):
+        with pytest.raises(Exception, match="500"):
+            await run(livepeer, folder, outage_timeout=0.5)
+
+
+async def test_stopped_it_finishes_chunks_and_a_rerun_goes_on(folder, tmp_path):
+    videos = fill(folder, 4, 6 * PART)
+    async with studio(**SMALL_S3) as (sandbox, _):
+        async with journalled(sandbox, tmp_path) as livepeer:
+            livepeer.budget.max_rate = 20 * PART
+            moved = anyio.Event()
+
+            def follow(_row, progress):
+                if progress.sent > 2 * PART:
+                    moved.set()
+
+            async with ingest(livepeer, folder, on_progress=follow, concurrency=2) as running:
+                async with anyio.create_task_group() as tasks:
+                    events = []
+
+                    async def collect():
+                        events.extend([event async for event in running])
+
+                    tasks.start_soon(collect)
+                    await moved.wait()
+                    running.stop()
+            assert set(states(events).values()) == {"unfinished"}
+            assert len(states(events)) == 2
+        before = sum(r.received for r in sandbox.requests if "/upload/tus" in r.path)
+        statuses = {r.status for r in sandbox.requests if "/upload/tus" in r.path}
+        assert statuses <= {200, 201, 204}
+        async with journalled(sandbox, tmp_path) as livepeer:
+            again = await run(livepeer, folder)
+        assert states(again) == dict.fromkeys(videos, "ready")
+        sent = sum(r.received for r in sandbox.requests if "/upload/tus" in r.path)
+        assert sent == sum(map(len, videos.values()))
+        assert before > 0
+
+
+async def test_a_block_that_is_left_early_cancels_what_runs(folder):
+    fill(folder, 4, 6 * PART)
+    async with studio(**SMALL_S3) as (sandbox, livepeer):
+        livepeer.budget.max_rate = PART * 4
+        async with ingest(livepeer, folder) as running:
+            async for event in running:
+                if isinstance(event, RowStarted):
+                    break
+        await until(lambda: not [r for r in sandbox.requests if not r.is_over])
