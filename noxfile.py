@@ -45,6 +45,7 @@ PURE_TESTS: Final = (
     "test_watch.py",
     "tus",
     "uploads/test_admission.py",
+    "uploads/test_ranges.py",
     "uploads/test_records.py",
     "uploads/test_retry.py",
     "uploads/test_verify.py",

@@ -11,9 +11,8 @@ compared.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterator
 from itertools import islice
-from typing import TypeVar
 
 import anyio.to_thread
 
@@ -22,8 +21,6 @@ from livepeer_async.ingest.events import Checked
 from livepeer_async.ingest.manifest import Manifest
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
-
-T = TypeVar("T")
 
 # Rows that a thread looks at before the loop hears of them: 1,000 take about 15 ms.
 PIECE = 1000
@@ -47,36 +44,56 @@ async def check_manifest(
     Raises:
         ConfigurationError: the manifest isn't there any more.
     """
-    rows = bad = length = urls = 0
-    async for piece in _pieces(check_rows(manifest, max_length=max_length), PIECE):
-        gone = [row.key for row in piece if isinstance(row, BadRow) and row.key is not None]
+    bad, tally = 0, _Tally()
+    checking = iter(check_rows(manifest, max_length=max_length))
+    while not tally.is_over:
+        piece = await anyio.to_thread.run_sync(tally.take, checking)
+        gone = [row.key for row in piece if row.key is not None]
         finished = await find_finished(gone) if gone and find_finished else ()
         for row in piece:
-            if isinstance(row, BadRow) and row.key not in finished:
+            if row.key in finished:
+                tally.rows += 1
+            else:
                 bad += 1
                 yield row
-                continue
-            rows += 1
-            if isinstance(row, Row):
-                urls += row.is_url
-                length += row.length or 0
-    yield Checked(rows=rows, bad=bad, length=length, urls=urls, skipped=manifest.skipped)
+    yield Checked(
+        rows=tally.rows, bad=bad, length=tally.length, urls=tally.urls, skipped=manifest.skipped
+    )
 
 
 async def read_again(manifest: Manifest) -> AsyncGenerator[list[Row | BadRow], None]:
     """Read a manifest that was checked, in batches, with what its files look like at that time."""
-    async for batch in _pieces(map(_measure, manifest), BATCH):
+    rows = map(_measure, manifest)
+    while batch := await anyio.to_thread.run_sync(_take, rows):
         yield batch
 
 
-async def _pieces(items: Iterable[T], size: int) -> AsyncGenerator[list[T], None]:
-    iterator = iter(items)
-    while piece := await anyio.to_thread.run_sync(_take, iterator, size):
-        yield piece
+class _Tally:
+    """What there is in the rows so far; they themselves aren't kept, which would cost time too."""
+
+    def __init__(self) -> None:
+        self.rows = self.length = self.urls = 0
+        self.is_over = False
+
+    def take(self, rows: Iterator[Row | BadRow]) -> list[BadRow]:
+        """Count some rows more; give the bad ones among them."""
+        bad: list[BadRow] = []
+        self.is_over = True
+        for number, row in enumerate(rows, 1):
+            if isinstance(row, BadRow):
+                bad.append(row)
+            else:
+                self.rows += 1
+                self.urls += row.is_url
+                self.length += row.length or 0
+            if number == PIECE:
+                self.is_over = False
+                break
+        return bad
 
 
-def _take(iterator: Iterator[T], size: int) -> list[T]:
-    return list(islice(iterator, size))
+def _take(rows: Iterator[Row | BadRow]) -> list[Row | BadRow]:
+    return list(islice(rows, BATCH))
 
 
 def _measure(row: Row | BadRow) -> Row | BadRow:

@@ -32,7 +32,9 @@ class Places:
         self._root = os.path.realpath(folder)
         self._prefix = os.path.join(self._root, "")
         self._allow_outside = allow_outside
-        self._real_folder = lru_cache(_FOLDERS_KNOWN)(os.path.realpath)
+        self._real_folder = lru_cache(_FOLDERS_KNOWN)(
+            lambda it: os.path.join(os.path.realpath(it), "")
+        )
 
     def locate(self, path: str) -> str:
         """Give a path that can be opened from the working directory.
@@ -50,10 +52,10 @@ class Places:
         return joined
 
     def _follow(self, path: str) -> str:
-        folder, name = os.path.split(path)
+        folder, slash, name = path.rpartition("/")
         if name in {"", os.curdir, os.pardir}:
             return os.path.realpath(path)
-        real = os.path.join(self._real_folder(folder), name)
+        real = self._real_folder(folder or slash) + name
         return os.path.realpath(path) if os.path.islink(real) else real
 
     def _is_inside(self, real: str) -> bool:

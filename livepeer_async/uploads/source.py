@@ -19,6 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from livepeer_async.errors import (
     SourceChanged,
+    SourceError,
     SourceNotReadable,
     SourceNotReplayable,
     SourceTooLarge,
@@ -195,6 +196,9 @@ class StreamSource(Source):
         self._is_broken = not isinstance(self._pieces, Pulled)
         try:
             piece = await anext(self._pieces, None)
+        except SourceError:
+            self._is_broken = True
+            raise
         except Exception as error:
             self._is_broken = True
             raise SourceNotReadable(

@@ -39,7 +39,7 @@ BEGIN = "import logging; logging.basicConfig(level=0); logging.raiseExceptions =
 CRASH = (
     "import livepeer_async.client as client\n"
     "async def crash(*arguments, **options): raise RuntimeError('a fault of our own')\n"
-    "client.AsyncLivepeer._run_job = crash\n"
+    "client.Uploader.run = crash\n"
 )
 ENTER = "from livepeer_async.cli.entry import main; main()"
 # A program of the user's, which fails, or is interrupted, with an upload under way.

@@ -41,7 +41,14 @@ def test_videos_come_sorted_within_each_folder(folder):
 def test_a_row_knows_its_length_and_its_key(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     row = next(iter(open_manifest("videos/b*")))
-    assert row == Row(source="videos/b.mp4", is_url=False, key=str(folder / "b.mp4"), length=5)
+    status = (folder / "b.mp4").stat()
+    assert row == Row(
+        source="videos/b.mp4",
+        is_url=False,
+        key=str(folder / "b.mp4"),
+        length=5,
+        modified_ns=status.st_mtime_ns,
+    )
     assert row.place == "videos/b.mp4"
 
 

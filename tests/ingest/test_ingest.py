@@ -34,7 +34,9 @@ def folder(tmp_path):
 
 def fill(folder, count, length=3000):
     """Make videos; give their bytes by their names."""
-    videos = {f"v{number:03}.mp4": content(length + number, number % 256) for number in range(count)}
+    videos = {
+        f"v{number:03}.mp4": content(length + number, number % 256) for number in range(count)
+    }
     for name, video in videos.items():
         (folder / name).write_bytes(video)
     return videos
@@ -109,7 +111,7 @@ async def test_strict_starts_nothing_where_a_row_is_bad(folder):
 
 
 async def test_a_rerun_asks_nothing_of_what_is_finished(folder, tmp_path):
-    videos = fill(folder, 600)
+    videos = fill(folder, 270)
     async with studio() as (sandbox, _):
         async with journalled(sandbox, tmp_path) as livepeer:
             first = await run(livepeer, folder, concurrency=16)
@@ -144,22 +146,24 @@ async def test_a_finished_file_that_changed_fails_and_its_asset_stays(folder, tm
         assert (await livepeer.assets.get(first.asset_id)).phase == "ready"
 
 
-async def test_a_file_that_goes_after_the_check_fails_alone(folder):
+@pytest.mark.parametrize("kind", ["folder", "rows"])
+async def test_a_file_that_goes_after_the_check_is_told_and_stops_no_other(folder, kind):
     fill(folder, 3)
-    async with studio() as (_, livepeer), ingest(livepeer, folder, concurrency=1) as running:
-        events = []
-        async for event in running:
-            events.append(event)
-            if isinstance(event, Checked):
-                (folder / "v002.mp4").unlink()
-        path = write_rows(folder, {"path": "v000.mp4"}, {"path": "v001.mp4"})
-        async with ingest(livepeer, path, concurrency=1) as running:
+    rows = write_rows(folder, {"path": "v000.mp4"}, {"path": "v001.mp4"}, {"path": "v002.mp4"})
+    events = []
+    async with studio() as (_, livepeer):
+        manifest = folder if kind == "folder" else rows
+        async with ingest(livepeer, manifest) as running:
             async for event in running:
                 events.append(event)
                 if isinstance(event, Checked):
                     (folder / "v001.mp4").unlink()
-    (failed,) = [ended for ended in of(RowEnded, events) if ended.state is RowState.FAILED]
-    assert isinstance(failed.error, SourceNotReadable)
+    ended = states(events)
+    # In a folder it isn't found any more; a row that names it fails.
+    assert ended.pop("v001.mp4", "not there") == {"folder": "not there", "rows": "failed"}[kind]
+    assert ended == {"v000.mp4": "ready", "v002.mp4": "ready"}
+    errors = [it.error for it in of(RowEnded, events) if it.error]
+    assert all(isinstance(error, SourceNotReadable) for error in errors)
 
 
 async def test_one_failure_stops_no_other(folder):
@@ -195,14 +199,16 @@ async def test_progress_is_told_by_row(folder):
 
 async def test_without_waiting_rows_end_once_their_bytes_are_there(folder, tmp_path):
     fill(folder, 2)
-    async with studio(processing_seconds=60) as (sandbox, _):
-        async with journalled(sandbox, tmp_path) as livepeer:
-            events = await run(livepeer, folder, wait=False)
-            assert set(states(events).values()) == {"arrived"}
-            asked = len(sandbox.requests)
-            again = await run(livepeer, folder, wait=False)
-            assert set(states(again).values()) == {"arrived"}
-            assert len(sandbox.requests) == asked
+    async with (
+        studio(processing_seconds=60) as (sandbox, _),
+        journalled(sandbox, tmp_path) as livepeer,
+    ):
+        events = await run(livepeer, folder, wait=False)
+        assert set(states(events).values()) == {"arrived"}
+        asked = len(sandbox.requests)
+        again = await run(livepeer, folder, wait=False)
+        assert set(states(again).values()) == {"arrived"}
+        assert len(sandbox.requests) == asked
 
 
 async def test_a_wrong_key_ends_the_run(folder):
@@ -213,7 +219,7 @@ async def test_a_wrong_key_ends_the_run(folder):
             with pytest.raises(NotAuthenticated):
                 async with ingest(livepeer, folder) as running:
                     async for event in running:
-                        seen.append(event)
+                        seen += [event]
         assert len(sandbox.requests) < 10
     # What had begun is told of, and nothing is called a failure.
     assert set(states(seen).values()) == {"unfinished"}
@@ -318,16 +324,16 @@ async def test_stopped_it_finishes_chunks_and_a_rerun_goes_on(folder, tmp_path):
                 if progress.sent > 2 * PART:
                     moved.set()
 
-            async with ingest(livepeer, folder, on_progress=follow, concurrency=2) as running:
-                async with anyio.create_task_group() as tasks:
-                    events = []
+            events = []
+            ingesting = ingest(livepeer, folder, on_progress=follow, concurrency=2)
+            async with ingesting as running, anyio.create_task_group() as tasks:
 
-                    async def collect():
-                        events.extend([event async for event in running])
-
-                    tasks.start_soon(collect)
+                async def stop():
                     await moved.wait()
                     running.stop()
+
+                tasks.start_soon(stop)
+                events = [event async for event in running]
             assert set(states(events).values()) == {"unfinished"}
             assert len(states(events)) == 2
         before = sum(r.received for r in sandbox.requests if "/upload/tus" in r.path)

@@ -1,0 +1,103 @@
+"""What an error says of a row and of all others, and what is finished."""
+
+import pytest
+from msgspec.structs import replace
+
+from livepeer_async import NewAsset, PlaybackPolicy, errors
+from livepeer_async.ingest import Row
+from livepeer_async.ingest.decisions import Verdict, is_finished, judge
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity, access_of
+
+AGAIN = Verdict(comes_again=True)
+AGAIN_AND_ASK = Verdict(comes_again=True, asks_server=True)
+ASK = Verdict(asks_server=True)
+END = Verdict(ends_all=True)
+FAIL = Verdict()
+
+VERDICTS = {
+    errors.ConfigurationError: FAIL,
+    errors.SourceNotReadable: FAIL,
+    errors.SourceEmpty: FAIL,
+    errors.SourceTooLarge: FAIL,
+    errors.SourceChanged: FAIL,
+    errors.SourceNotReplayable: FAIL,
+    errors.ConnectFailed: AGAIN_AND_ASK,
+    errors.ConnectionBroken: AGAIN_AND_ASK,
+    errors.TimedOut: AGAIN_AND_ASK,
+    errors.AmbiguousRequest: AGAIN_AND_ASK,
+    errors.BadRequest: FAIL,
+    errors.NotAuthenticated: END,
+    errors.Forbidden: ASK,
+    errors.NotFound: FAIL,
+    errors.InvalidRequest: FAIL,
+    errors.TooManyRequests: AGAIN_AND_ASK,
+    errors.ServerError: AGAIN_AND_ASK,
+    errors.DecodeError: AGAIN_AND_ASK,
+    errors.IllegalMove: FAIL,
+    errors.ProtocolError: FAIL,
+    errors.UploadRefused: FAIL,
+    errors.UploadGone: AGAIN,
+    errors.UploadStopped: FAIL,
+    errors.RetriesExhausted: AGAIN_AND_ASK,
+    errors.AssetFailed: FAIL,
+    errors.AssetDeleted: FAIL,
+    errors.AssetTimeout: FAIL,
+    errors.IntegrityError: FAIL,
+    errors.JournalError: END,
+    errors.UploadInUse: AGAIN,
+}
+
+
+def leaves(kind):
+    return {leaf for sub in kind.__subclasses__() for leaf in leaves(sub)} or {kind}
+
+
+def test_every_error_of_the_tree_has_a_verdict():
+    assert leaves(errors.LivepeerError) <= VERDICTS.keys()
+
+
+@pytest.mark.parametrize("kind", VERDICTS, ids=lambda kind: kind.__name__)
+def test_an_error_says_what_becomes_of_its_row_and_of_the_others(kind):
+    assert judge(kind.__new__(kind)) == VERDICTS[kind]
+
+
+FILE = Row(source="a.mp4", is_url=False, key="k", length=9, modified_ns=5)
+DONE = Record(
+    key="k",
+    state=RecordState.READY,
+    name="a.mp4",
+    identity=SourceIdentity(length=9, modified_ns=5, inode=1),
+    requested_at=1.0,
+    asset_id="a1",
+)
+PRIVATE = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
+
+
+ROWS = {
+    "as it was": (FILE, DONE, True),
+    "a file that is gone": (replace(FILE, length=None, modified_ns=None), DONE, True),
+    "longer": (replace(FILE, length=10), DONE, False),
+    "touched": (replace(FILE, modified_ns=6), DONE, False),
+    "for others to play": (replace(FILE, new_asset=PRIVATE), DONE, False),
+    "private before and today": (
+        replace(FILE, new_asset=PRIVATE),
+        replace(DONE, access=access_of(PRIVATE)),
+        True,
+    ),
+    "a URL": (replace(FILE, source="http://h/a", is_url=True, length=None), DONE, True),
+    "arrived, not seen ready": (FILE, replace(DONE, state=RecordState.ARRIVED), False),
+    "begun": (FILE, replace(DONE, state=RecordState.CREATED), False),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_is_finished_is_told_by_the_record_and_the_file(name):
+    row, record, expected = ROWS[name]
+    assert is_finished(row, record, is_ready_wanted=True) is expected
+
+
+def test_who_waits_for_nothing_is_done_once_all_bytes_are_there():
+    arrived = replace(DONE, state=RecordState.ARRIVED)
+    assert is_finished(FILE, arrived, is_ready_wanted=False)
+    assert is_finished(FILE, DONE, is_ready_wanted=False)
+    assert not is_finished(FILE, replace(DONE, state=RecordState.CREATED), is_ready_wanted=False)

@@ -1,0 +1,191 @@
+"""Rows of every kind, run: URLs fetched by the server or relayed, and journals that are others'."""
+
+import json
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from livepeer_async import AssetFailed, AsyncLivepeer, JournalError, SourceNotReadable
+from livepeer_async.ingest import BadRow, Checked, RowEnded, RowState, ingest, open_manifest
+from livepeer_async.sandbox import CutConnection, Fault, On, Redirect
+from studio import QUICK, content, is_stored, studio
+
+pytestmark = pytest.mark.anyio
+
+VIDEO = content(300_000)
+
+
+@asynccontextmanager
+async def origin(*faults):
+    """Serve a video: that of another sandbox's asset."""
+    async with studio(*faults) as (sandbox, livepeer):
+        asset = await livepeer.upload(VIDEO, "origin.mp4")
+        yield sandbox, (await livepeer.assets.get(asset.id)).download_url
+
+
+def client(sandbox, tmp_path):
+    journal = tmp_path / "journal"
+    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, retry=QUICK, journal=journal)
+
+
+async def run(livepeer, manifest, **options):
+    with anyio.fail_after(60):
+        async with ingest(livepeer, manifest, **options) as running:
+            return [event async for event in running]
+
+
+async def only(livepeer, manifest, **options):
+    """Run a manifest of one row; say how it ended."""
+    (ended,) = [it for it in await run(livepeer, manifest, **options) if isinstance(it, RowEnded)]
+    return ended
+
+
+def one_row(tmp_path, **fields):
+    path = tmp_path / "one.jsonl"
+    path.write_text(json.dumps(fields))
+    return path
+
+
+def asked(sandbox, ending):
+    return sum(r.path.endswith(ending) for r in sandbox.requests)
+
+
+async def test_the_server_fetches_urls_and_a_rerun_asks_nothing(tmp_path):
+    async with origin() as (_, url), studio() as (sandbox, _):
+        manifest = one_row(tmp_path, url=url, name="fetched.mp4")
+        async with client(sandbox, tmp_path) as livepeer:
+            ended = await only(livepeer, manifest)
+            asset = await livepeer.assets.get(ended.asset_id)
+            requests = len(sandbox.requests)
+            again = await only(livepeer, manifest)
+        assert (ended.state, ended.error) == (RowState.READY, None)
+        assert asset.name == "fetched.mp4"
+        assert is_stored(sandbox, asset, VIDEO)
+        assert (again.state, again.is_earlier) == (RowState.READY, True)
+        assert again.asset_id == ended.asset_id
+        assert len(sandbox.requests) == requests
+        assert asked(sandbox, "/upload/url") == 1
+
+
+async def test_a_relayed_url_passes_through_this_machine(tmp_path):
+    cut = Fault(On(path="download.mp4$", times=1), CutConnection())
+    async with origin(cut) as (other, url), studio() as (sandbox, _):
+        async with client(sandbox, tmp_path) as livepeer:
+            ended = await only(livepeer, one_row(tmp_path, url=url), relay=True)
+            asset = await livepeer.assets.get(ended.asset_id)
+        assert (ended.state, ended.length, ended.verified) == (RowState.READY, len(VIDEO), "size")
+        assert is_stored(sandbox, asset, VIDEO)
+        assert asset.name == "download.mp4"
+        assert asked(sandbox, "/upload/url") == 0
+        assert asked(other, "download.mp4") == 2
+
+
+async def test_a_url_that_redirects_is_followed_where_it_is_relayed(tmp_path):
+    async with origin() as (other, url):
+        other.faults.append(Fault(On(path="download.mp4$", times=1), Redirect(url)))
+        async with studio() as (sandbox, livepeer):
+            ended = await only(livepeer, one_row(tmp_path, url=url), relay=True)
+            assert is_stored(sandbox, await livepeer.assets.get(ended.asset_id), VIDEO)
+
+
+async def test_a_url_that_redirects_is_the_servers_to_follow_where_it_fetches(tmp_path):
+    """The sandbox follows none; whatever the server makes of it, the row says so."""
+    async with origin() as (other, url):
+        other.faults.append(Fault(On(path="download.mp4$"), Redirect(url)))
+        async with studio() as (sandbox, livepeer):
+            ended = await only(livepeer, one_row(tmp_path, url=url), reprocess=1)
+            assert isinstance(ended.error, AssetFailed)
+            assert asked(sandbox, "/retry") == 1
+
+
+async def test_a_url_that_isnt_there_fails_alone(tmp_path):
+    async with origin() as (_, url), studio() as (_, livepeer):
+        manifest = tmp_path / "two.csv"
+        manifest.write_text(f"url,name\n{url}x,a\n{url},b\n")
+        events = await run(livepeer, manifest, relay=True)
+    ended = {it.row.new_asset.name: it for it in events if isinstance(it, RowEnded)}
+    assert isinstance(ended["a"].error, SourceNotReadable)
+    assert ended["b"].state is RowState.READY
+
+
+async def test_rows_keep_their_fields(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(VIDEO)
+    fields = {"path": "a.mp4", "name": "A", "creatorId": "me", "playbackPolicy": {"type": "jwt"}}
+    async with studio() as (_, livepeer):
+        ended = await only(livepeer, one_row(tmp_path, **fields))
+        asset = await livepeer.assets.get(ended.asset_id)
+    assert (asset.name, asset.playback_policy.type, asset.creator_id.value) == ("A", "jwt", "me")
+
+
+async def test_one_journal_serves_many_manifests(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.mp4").write_bytes(VIDEO)
+    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+        first = await only(livepeer, tmp_path / "a")
+        second = await only(livepeer, tmp_path / "b")
+        again = await only(livepeer, tmp_path / "a")
+    assert not first.is_earlier
+    assert not second.is_earlier
+    assert again.is_earlier
+    assert again.asset_id == first.asset_id
+
+
+async def test_a_journal_of_another_account_is_refused_before_anything_starts(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(VIDEO)
+    async with studio() as (sandbox, _), client(sandbox, tmp_path):
+        pass
+    async with studio() as (sandbox, _):
+        with pytest.raises(JournalError, match="another API key"):
+            async with client(sandbox, tmp_path) as livepeer:
+                await run(livepeer, tmp_path)
+        assert not sandbox.requests
+
+
+ODD = {
+    "a mark and line ends of Windows": "path,name\r\na.mp4,Ä\r\n".encode("utf-8-sig"),
+    "UTF-16": "path,name\na.mp4,Ä\n".encode("utf-16"),
+    "semicolons": "path;name\na.mp4;Ä\n".encode(),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_tables_of_every_origin_are_read(tmp_path, kind):
+    (tmp_path / "a.mp4").write_bytes(VIDEO)
+    manifest = tmp_path / "rows.csv"
+    manifest.write_bytes(ODD[kind])
+    async with studio() as (_, livepeer):
+        ended = await only(livepeer, manifest)
+        assert (await livepeer.assets.get(ended.asset_id)).name == "Ä"
+
+
+async def test_every_bad_row_is_told_and_the_good_ones_run(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(VIDEO)
+    (tmp_path / "outside.mp4").write_bytes(VIDEO)
+    (folder / "round.mp4").symlink_to("round.mp4")
+    lines = [
+        b'{"path": "a.mp4", "key": "k"}',
+        b'{"path": "a.mp4", "key": "k"}',
+        b'{"path": "../outside.mp4"}',
+        b'{"path": "round.mp4"}',
+        b'{"paht": "a.mp4"}',
+        b'{"path": "a.mp4", "name": "\xff"}',
+        b'{"path": "a.mp4", "name": "' + b"x" * 1024 * 1024 + b'"}',
+        b'{"path": "a.mp4", "key": "l"}',
+    ]
+    manifest = folder / "rows.jsonl"
+    manifest.write_bytes(b"\r\n".join(lines))
+    async with studio() as (_, livepeer):
+        events = await run(livepeer, manifest)
+        outside = await run(livepeer, open_manifest(manifest, allow_outside=True))
+    bad = {it.place.rpartition(":")[2]: it.sentence for it in events if isinstance(it, BadRow)}
+    assert list(bad) == ["2", "3", "4", "5", "6", "7"]
+    words = ["stands in line 1", "outside of", "Too many levels", "mean path", "UTF-8", "1 MiB"]
+    for sentence, word in zip(bad.values(), words, strict=True):
+        assert word in sentence
+    assert [it.state for it in events if isinstance(it, RowEnded)] == [RowState.READY] * 2
+    (checked,) = [it for it in outside if isinstance(it, Checked)]
+    assert (checked.rows, checked.bad) == (3, 5)
