@@ -78,6 +78,8 @@ CHAOS_CASES: Final = "4000"
 RESTARTS: Final = {"LIVEPEER_ASYNC_RESTARTS_KILLS": "200", "LIVEPEER_ASYNC_RESTARTS_FILES": "40"}
 # Half of the time the tests wait: for servers, for a settled offset, for a process to start.
 PROCESSES: Final = min(8, 2 * (os.cpu_count() or 1))
+# Small files and large ones.
+BULK: Final = {"LIVEPEER_ASYNC_BULK_FILES": "10000", "LIVEPEER_ASYNC_BULK_LARGE": "20"}
 MAX_FILE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 45
 NODE_NEEDED: Final = (20, 19)  # by @tus/server 2
@@ -174,6 +176,19 @@ def restarts(session: nox.Session) -> None:
     env |= {name: os.environ[name] for name in env if name in os.environ}
     session.log(f"LIVEPEER_ASYNC_RESTARTS_SEED={env['LIVEPEER_ASYNC_RESTARTS_SEED']}")
     run_pytest(session, tests=paths_of(("restarts",)), env=env)
+
+
+@nox.session
+def bulk(session: nox.Session) -> None:
+    """Ingest 10,020 files over a bad line, killed three times; not run by default.
+
+    LIVEPEER_ASYNC_BULK_SEED, _FILES and _LARGE choose the faults, and how many files there are.
+    """
+    install_wheel(session, *group("test"))
+    env = {**BULK, "LIVEPEER_ASYNC_BULK_SEED": "1"}
+    env |= {name: os.environ[name] for name in env if name in os.environ}
+    options = ("--numprocesses=0", "--capture=no", "--timeout=3600")
+    run_pytest(session, *options, tests=paths_of(("bulk",)), env=env)
 
 
 @nox.session

@@ -332,7 +332,7 @@ class UploadInUse(JournalError):
     """The upload of this key is being carried by another process, or by another task of this one.
 
     Attributes:
-        key: the key of the upload.
+        key: the key of the upload; of a URL without userinfo and query.
     """
 
     def __init__(self, message: str, *, path: str, key: str) -> None:

@@ -27,6 +27,8 @@ def test_no_block_is_left_out():
 @pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.split("\n    ", 2)[1][:40])
 async def test_a_script_runs(block, tmp_path, monkeypatch):
     (tmp_path / "talk.mp4").write_bytes(content(100_000))
+    (tmp_path / "shows").mkdir()
+    (tmp_path / "shows" / "one.mp4").write_bytes(content(100_000))
     async with Sandbox() as sandbox:
         monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
         monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)

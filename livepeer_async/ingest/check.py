@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from livepeer_async.ingest.rows import BadRow, Refusal, Row, show_source
+from livepeer_async.ingest.rows import BadRow, Refusal, Row
+from livepeer_async.models.redaction import show_source
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
 
 # Who may read a file without being its owner.

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from livepeer_async.models import NewAsset
-from livepeer_async.models.redaction import format_repr, hide_query, shown_fields
+from livepeer_async.models.redaction import format_repr, show_source, shown_fields
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -66,8 +66,3 @@ class BadRow(Struct, frozen=True):
 
 class Refusal(Exception):
     """A row that can't be used, inside of this package; the message is the sentence."""
-
-
-def show_source(source: str) -> str:
-    """Show a path as it is, and a URL without userinfo and query, where signatures stand."""
-    return hide_query(source) if "://" in source else source

@@ -30,6 +30,11 @@ def hide_query(url: str) -> str:
     return match["scheme"] + match["place"] if match else MASK
 
 
+def show_source(source: Any) -> Any:
+    """Show a path, a key or another source as it is, and a URL without userinfo and query."""
+    return hide_query(source) if isinstance(source, str) and "://" in source else source
+
+
 def hide_all(_secret: str) -> str:
     """Mask a value as a whole."""
     return MASK

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError, JournalError, SourceChanged
 from livepeer_async.models import Asset
+from livepeer_async.models.redaction import show_source
 from livepeer_async.uploads.journal import Journal, as_text
 from livepeer_async.uploads.records import (
     PickUp,
@@ -97,16 +98,17 @@ class Claim:
         """Give the error for a key whose asset others may play than those who are wanted."""
         asset_id = self.record and self.record.asset_id
         return ConfigurationError(
-            f"under the key {self._key!r} stands asset {asset_id}, which has another playback "
-            "policy or encryption: change it with assets.update, or give another key"
+            f"under the key {show_source(self._key)!r} stands asset {asset_id}, which has another "
+            "playback policy or encryption: change it with assets.update, or give another key"
         )
 
     def changed(self, source: Source) -> SourceChanged:
         """Give the error for a source that isn't what was uploaded under the key."""
         asset_id = self.record and self.record.asset_id
         then = self.record.identity.length if self.record else 0
+        shown = repr(show_source(self._key))
         return SourceChanged(
-            f"{source.name} has changed since it was uploaded under the key {self._key!r} as "
+            f"{source.name} has changed since it was uploaded under the key {shown} as "
             f"asset {asset_id} ({then} bytes then, {source.length} today): give another key, or "
             "let the journal forget this one",
             source=source.name,

@@ -28,6 +28,7 @@ import anyio.to_thread
 import msgspec
 
 from livepeer_async.errors import ConfigurationError, JournalError, UploadInUse
+from livepeer_async.models.redaction import show_source
 from livepeer_async.taskgroups import finish, plain_task_group
 from livepeer_async.uploads.journal_file import JournalFile
 from livepeer_async.uploads.owner_lock import OwnerLock
@@ -218,7 +219,7 @@ class Journal:
             try:
                 found.append(msgspec.json.decode(row, type=kind))
             except msgspec.DecodeError as error:
-                what = f"{kind.__name__.lower()} that can't be read, {name!r}: {error}"
+                what = f"{kind.__name__.lower()} that can't be read, {show_source(name)!r}: {error}"
                 _log.warning("the journal %s holds a %s; it is passed over", self.path, what)
         return found
 
@@ -323,11 +324,9 @@ class Journal:
         return ConfigurationError(f"the journal {self.path} is closed: open it, or a new client")
 
     def _in_use(self, key: str, why: str) -> UploadInUse:
-        return UploadInUse(
-            f"the upload of {key!r} is in use: {why}; wait for it, or give another key",
-            path=self.path,
-            key=key,
-        )
+        shown: str = show_source(key)
+        said = f"the upload of {shown!r} is in use: {why}; wait for it, or give another key"
+        return UploadInUse(said, path=self.path, key=shown)
 
 
 def as_text(key: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from typing import Any
 
 from msgspec import Struct
 
@@ -16,6 +17,7 @@ from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
 from livepeer_async.errors import NotFound
 from livepeer_async.models import Asset, AssetPhase
+from livepeer_async.models.redaction import format_repr, show_source, shown_fields
 from livepeer_async.polling import GONE, has_left_uploading
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.records import Doubt, Orphan
@@ -36,6 +38,13 @@ class Leftover(Struct, frozen=True, kw_only=True):
     asset: Asset
     is_ours: bool
     key: str
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields; a key that is a URL may be a secret."""
+        return shown_fields(self, key=show_source)
+
+    def __repr__(self) -> str:
+        return format_repr(self)
 
 
 async def find_made(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from livepeer_async.models import NewAsset
+from livepeer_async.models.redaction import format_repr, show_source, shown_fields
 
 
 class RecordState(StrEnum):
@@ -80,11 +82,12 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str | None = None
 
     def __repr__(self) -> str:
-        return f"<Record {self.key!r}, {self.state}, asset {self.asset_id}>"
+        return f"<Record {show_source(self.key)!r}, {self.state}, asset {self.asset_id}>"
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: the upload URL is a bearer secret."""
-        return [("key", self.key), ("state", self.state), ("asset_id", self.asset_id)]
+        """List what rich may print: upload URLs are bearer secrets, and so may keys be."""
+        key = show_source(self.key)
+        return [("key", key), ("state", self.state), ("asset_id", self.asset_id)]
 
 
 class Orphan(Struct, frozen=True, kw_only=True):
@@ -103,6 +106,13 @@ class Orphan(Struct, frozen=True, kw_only=True):
     since: float
     is_useless: bool = True
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields; a key that is a URL may be a secret."""
+        return shown_fields(self, key=show_source, name=show_source)
+
+    def __repr__(self) -> str:
+        return format_repr(self)
+
 
 class Doubt(Struct, frozen=True, kw_only=True):
     """A request for an upload whose answer was lost: it may have made an asset.
@@ -120,6 +130,13 @@ class Doubt(Struct, frozen=True, kw_only=True):
     since: float
     until: float
     is_import: bool = False
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields; a key that is a URL may be a secret."""
+        return shown_fields(self, key=show_source, name=show_source)
+
+    def __repr__(self) -> str:
+        return format_repr(self)
 
 
 # A request that was given up may still be carried out for so long.

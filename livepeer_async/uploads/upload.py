@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import anyio
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.messages import without_upload
 from livepeer_async.models import Asset
+from livepeer_async.models.redaction import format_repr, show_source, shown_fields
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.progress import Latest, Progress, Stage
 from livepeer_async.uploads.retry import Setback
@@ -86,6 +88,13 @@ class UploadResult(Struct, frozen=True, kw_only=True):
     length: int | None = None
     seconds: float = 0.0
     attempts: int = 0
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields; a source that is a URL may be a secret."""
+        return shown_fields(self, source=show_source)
+
+    def __repr__(self) -> str:
+        return format_repr(self)
 
 
 class Upload:

@@ -4,6 +4,7 @@ Where a server can answer something, it answers with all the secrets that it cou
 """
 
 import asyncio
+import json
 from contextlib import aclosing
 
 import anyio
@@ -27,6 +28,7 @@ from livepeer_async import (
     RetryPolicy,
     UploadJob,
 )
+from livepeer_async.ingest import ingest
 from livepeer_async.sandbox import (
     Answer,
     ChangeBody,
@@ -100,6 +102,24 @@ async def import_a_signed_url(scene):
     async with aclosing(scene.livepeer.tasks.list()) as tasks:
         scene.show(*[task async for task in tasks])
     await scene.livepeer.assets.wait(ticket.asset.id)
+
+
+async def ingest_signed_urls(scene):
+    rows = scene.path.parent / "rows.jsonl"
+    rows.write_text(json.dumps({"url": SIGNED_URL}))
+    # Once fetched by the server, then relayed; neither comes to anything.
+    for relay in (False, True):
+        async with ingest(scene.livepeer, rows, relay=relay, reprocess=0) as running:
+            events = [event async for event in running]
+        scene.show(running, *events)
+        scene.show(*await scene.livepeer.journal.records(), *await scene.livepeer.leftovers())
+    async with scene.livepeer.downloads.open(SIGNED_URL) as download:
+        scene.show(download)
+
+
+async def relay_in_use(scene):
+    async with scene.livepeer.journal.claimed(SIGNED_URL):
+        await scene.livepeer.upload(scene.path, key=SIGNED_URL)
 
 
 async def wrong_key(scene):

@@ -22,7 +22,7 @@ FETCH = "/asset/upload/url$"
 @pytest.fixture
 async def url():
     """Serve a video: that of another sandbox's asset."""
-    async with studio() as (origin, livepeer):
+    async with studio() as (_, livepeer):
         asset = await livepeer.upload(VIDEO, "origin.mp4")
         info = await livepeer.assets.get(asset.id)
         yield info.download_url
@@ -30,9 +30,7 @@ async def url():
 
 def client(sandbox, tmp_path):
     journal = tmp_path / "journal"
-    return AsyncLivepeer(
-        sandbox.api_key, base_url=sandbox.base_url, retry=QUICK, journal=journal
-    )
+    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, retry=QUICK, journal=journal)
 
 
 async def fetch(livepeer, url, new_asset="a.mp4", **options):

@@ -60,10 +60,9 @@ async def test_the_chunk_that_runs_is_finished_and_nothing_is_sent_twice(path, t
 
 async def test_between_two_attempts_a_stop_takes_effect_at_once(path, tmp_path):
     busy = Fault(On(method="PATCH"), Answer(503, headers={"Retry-After": "60"}))
-    async with studio(busy, **SMALL_S3) as (sandbox, _):
-        async with client(sandbox, tmp_path) as livepeer:
-            with anyio.fail_after(5):
-                await stop_at(livepeer, path, lambda it: it.setback is not None)
+    async with studio(busy, **SMALL_S3) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+        with anyio.fail_after(5):
+            await stop_at(livepeer, path, lambda it: it.setback is not None)
 
 
 async def test_what_is_processed_is_waited_for_no_longer(path, tmp_path):
