@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from livepeer_async.ingest.first_lines import FirstLines
 from livepeer_async.ingest.rows import BadRow, Refusal, Row
 from livepeer_async.models.redaction import show_source
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
@@ -31,9 +32,7 @@ def check_rows(
         rows: those of a manifest.
         max_length: bytes of the longest file that the server takes.
     """
-    # Hashes rather than keys, which may be as long as lines; of 64 bits, so that two of 100,000
-    # share one once in four thousand million manifests. 0 where there are no lines.
-    first_lines: dict[int, int] = {}
+    first_lines = FirstLines()
     for row in rows:
         if isinstance(row, BadRow):
             yield row
@@ -50,15 +49,12 @@ def check_rows(
             yield BadRow(row.place, str(refusal), row.key if is_gone else None)
 
 
-def _check_key(row: Row, first_lines: dict[int, int]) -> None:
-    digest = hash(row.key)
-    first = first_lines.get(digest)
-    if first is None:
-        # A row that is bad for another reason has its key all the same.
-        first_lines[digest] = row.line or 0
-        return
-    where = f"in line {first}" if first else "before"
-    raise Refusal(f"the key {show_source(row.key)!r} stands {where} already; wanted each once")
+def _check_key(row: Row, first_lines: FirstLines) -> None:
+    # A row that is bad for another reason has its key all the same.
+    first = first_lines.note(row.key, row.line or 0)
+    if first is not None:
+        where = f"in line {first}" if first else "before"
+        raise Refusal(f"the key {show_source(row.key)!r} stands {where} already; wanted each once")
 
 
 def _look_at(row: Row, max_length: int) -> Row:
