@@ -15,10 +15,25 @@ import typer
 from typer.core import TyperGroup
 
 from livepeer_async.cli.asset_commands import assets
-from livepeer_async.cli.choices import RETRIES, Asked, Storage, UploadChoices
-from livepeer_async.cli.extras import need
+from livepeer_async.cli.choices import RETRIES, Storage, UploadChoices
+from livepeer_async.cli.extras import need_sandbox
+from livepeer_async.cli.ingest_command import ABOUT as ABOUT_INGEST
+from livepeer_async.cli.ingest_command import ingest
 from livepeer_async.cli.journal_commands import journal
-from livepeer_async.cli.options import Again, AsJson, Concurrency, JournalFile, NoJournal
+from livepeer_async.cli.options import (
+    Again,
+    AsJson,
+    Concurrency,
+    JournalFile,
+    NoJournal,
+    NoWait,
+    OfSandbox,
+    StorageWithSandbox,
+    Timeout,
+    Verified,
+    check_journal,
+    check_storage,
+)
 from livepeer_async.version import __version__
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -111,20 +126,12 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     files: Files,
     *,
     name: NameOfAsset = None,
-    sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Upload to an embedded sandbox: a trial, no key.")
-    ] = False,
-    storage: Annotated[
-        Storage | None, typer.Option(help="How the sandbox stores, with --sandbox.")
-    ] = None,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")
-    ] = False,
-    verify: Annotated[Asked, typer.Option(help="What to compare once an asset is ready.")] = "size",
+    sandbox: OfSandbox = False,
+    storage: StorageWithSandbox = None,
+    no_wait: NoWait = False,
+    verify: Verified = "size",
     concurrency: Concurrency = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds to wait until an asset is ready.")
-    ] = READY_TIMEOUT,
+    timeout: Timeout = READY_TIMEOUT,
     retries: Retries = RETRIES,
     journal: JournalFile = None,
     no_journal: NoJournal = False,
@@ -143,8 +150,9 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     from livepeer_async.cli.running import run
     from livepeer_async.cli.upload import Batch
 
-    _check_upload(files, name=name, storage=storage, is_sandbox=sandbox)
-    _check_journal(journal, is_forbidden=no_journal, is_again=again)
+    check_storage(storage, is_sandbox=sandbox)
+    _check_files(files, name=name)
+    check_journal(journal, is_forbidden=no_journal, is_again=again)
     choices = UploadChoices(
         name=name,
         storage=(storage or "file") if sandbox else None,
@@ -162,6 +170,9 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     run(batch.run, on_interrupt=batch.explain_interruption)
 
 
+app.command("ingest", help=ABOUT_INGEST, epilog=STATUSES)(ingest)
+
+
 @app.command()
 def demo(
     *,
@@ -174,7 +185,7 @@ def demo(
     Makes videos, uploads them at once, loses a connection on the way, recovers, waits until they
     are ready, and compares what arrived with what was sent. Nothing leaves this machine.
     """
-    _need_sandbox("demo")
+    need_sandbox("demo")
     from livepeer_async.cli.demo import run_demo
     from livepeer_async.cli.running import run
 
@@ -190,7 +201,7 @@ def sandbox(
     storage: StorageOfSandbox = "file",
 ) -> None:
     """Serve a sandbox until Ctrl-C, which ends it with exit status 0."""
-    _need_sandbox("sandbox")
+    need_sandbox("sandbox")
     from livepeer_async.cli.outcome import Status
     from livepeer_async.cli.running import run
     from livepeer_async.cli.serve import serve
@@ -202,27 +213,12 @@ def sandbox(
     )
 
 
-def _check_upload(
-    files: list[str], *, name: str | None, storage: str | None, is_sandbox: bool
-) -> None:
+def _check_files(files: list[str], *, name: str | None) -> None:
     from livepeer_async.cli.sources import STANDARD_INPUT, is_typed_by_hand
 
     if name is not None and len(files) > 1:
         raise typer.BadParameter("--name goes with one FILE: leave it out, and each has its own")
-    if storage is not None and not is_sandbox:
-        raise typer.BadParameter("--storage is the sandbox's: say --sandbox too")
     if files.count(STANDARD_INPUT) > 1:
         raise typer.BadParameter("standard input can be read once: say - once")
     if STANDARD_INPUT in files and is_typed_by_hand():
         raise typer.BadParameter("standard input is a terminal: pipe a video into it, or name FILE")
-    if is_sandbox:
-        _need_sandbox("--sandbox")
-
-
-def _check_journal(journal: str | None, *, is_forbidden: bool, is_again: bool) -> None:
-    if is_forbidden and (journal or is_again):
-        raise typer.BadParameter("--no-journal leaves nothing for --journal or --again to do")
-
-
-def _need_sandbox(what: str) -> None:
-    need(what, "starlette", "uvicorn", extras="cli,sandbox")

@@ -6,7 +6,6 @@ into the width is left out, the less needed first.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,24 +18,28 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from livepeer_async.cli.board import Board, Item, Stage
+from livepeer_async.cli.board import Board
+from livepeer_async.cli.item import MOVING, Item, Stage
+from livepeer_async.cli.lanes import FEW, Lanes
 from livepeer_async.cli.screen import messages
+from livepeer_async.cli.setbacks import tell_setback
+from livepeer_async.cli.standing import Standing
 from livepeer_async.cli.text import (
     LONGEST_SENTENCE,
+    join_fitting,
+    join_whole,
     shorten,
     show_clock,
-    show_countdown,
     show_part,
     show_percent,
     show_size,
 )
-from livepeer_async.uploads.retry import Setback
 
 PICTURES_PER_SECOND = 8
-# Up to so many files, those that have ended stay in the picture.
-FEW = 8
 # Lines that the picture leaves to what stands above it.
 SPARE_LINES = 4
+# Lines below the bars, where there is a standing.
+STANDING_LINES = 2
 
 
 class Layout(Struct, frozen=True):
@@ -70,10 +73,9 @@ GAP = 2
 # The terminal's own `^C` behind the last row must not break it: the next picture would be drawn a
 # row too low, and leave the first row of this one above it. Twice, for who is in a hurry.
 ECHO_CELLS = 4
-# What a reason says first; where, and who said it, is for a log.
-_REASON_ENDS = re.compile(r" (?:to|from) (?:[A-Z]+ )?https?://| for [A-Z]+ https?://| \(|: |; | \[")
 
 TOTAL = "total"
+_TROUBLES = r"[\d,]+ (failed|bad rows?)"
 _STYLES = {
     Stage.READY: "green",
     Stage.HANDED_OVER: "green",
@@ -83,11 +85,19 @@ _STYLES = {
 
 
 class Bars:
-    """A display for a terminal."""
+    """A display for a terminal.
 
-    def __init__(self, board: Board, console: Console) -> None:
+    Args:
+        board: what is drawn.
+        console: where.
+        standing: of an ingestion, which has more to say of all than fits beside their bar.
+    """
+
+    def __init__(self, board: Board, console: Console, standing: Standing | None = None) -> None:
         self._board = board
         self._console = console
+        self._standing = standing
+        self._lanes = Lanes()
 
     def changed(self, item: Item) -> None:
         """Do nothing: the next picture shows it."""
@@ -100,42 +110,63 @@ class Bars:
         now = time.monotonic()
         self._board.tick(now)
         layout = next(it for it in LAYOUTS if options.max_width >= it.from_width)
-        items = self._shown(max(1, console.size.height - SPARE_LINES))
-        names = [shorten(item.name, layout.name) for item in items]
-        table = _make_grid(layout, [TOTAL, *names])
+        lines = self._shown(console.size.height - SPARE_LINES)
+        names = [shorten(item.name, layout.name) if item else "" for item in lines]
+        widest = layout.name if self._standing else max(map(cell_len, [TOTAL, *names]))
+        table = _make_grid(layout, widest)
         table.width = max(1, options.max_width - ECHO_CELLS)
-        for item, name in zip(items, names, strict=True):
-            table.add_row(name, *_draw_item(item, now, layout))
+        for item, name in zip(lines, names, strict=True):
+            table.add_row(name, *(_draw_item(item, now, layout) if item else ()))
         table.add_row(Text(TOTAL, style="bold"), *self._draw_total(now, layout))
         yield table
+        if self._standing is not None:
+            yield from _draw_standing(self._standing, now, table.width)
 
-    def _shown(self, room: int) -> list[Item]:
-        items = list(self._board.items)
-        if len(items) <= min(FEW, room):
-            return items
-        running = [item for item in items if not item.is_over and item.stage is not Stage.WAITING]
-        return running[:room]
+    def _shown(self, room: int) -> list[Item | None]:
+        items = self._board.items
+        if self._standing is not None:
+            room -= STANDING_LINES
+        elif len(items) <= min(FEW, room):
+            return [*items]
+        return self._lanes.arrange(items, max(1, room), is_growing=self._board.has_more)
 
     def _draw_total(self, now: float, layout: Layout) -> list[Text | ProgressBar]:
         board = self._board
-        is_sending = board.sent < board.length
+        sent, length = board.sent, board.length
+        is_sending = sent < length
         rate = board.per_second(now) if is_sending else None
-        left = board.seconds_left(now) if is_sending and layout.has_details else None
-        says = board.summary()
-        if (
-            left is not None
-            and len(with_left := f"{says}, {show_clock(left)} left") <= layout.status
-        ):
-            says = with_left
-        amounts = _draw_amounts(board.sent, board.length, rate, layout)
-        return [_draw_bar(board.sent, board.length, None), *amounts, Text(says)]
+        is_ending = self._standing is not None and self._standing.is_stopping
+        left = board.seconds_left(now) if is_sending and not is_ending else None
+        says = self._tell_total(f"{show_clock(left)} left" if left is not None else "", layout)
+        if not board.is_measured:
+            part = board.done / board.number if board.number else 0.0
+            amounts = _draw_amounts(sent, None, rate, layout)
+            return [
+                _draw_bar(board.done, board.number, None),
+                Text(show_percent(part)),
+                *amounts[1:],
+                Text(says),
+            ]
+        return [
+            _draw_bar(sent, length, None),
+            *_draw_amounts(sent, length, rate, layout),
+            Text(says),
+        ]
+
+    def _tell_total(self, left: str, layout: Layout) -> str:
+        if self._standing is not None:
+            return left
+        says = self._board.summary()
+        with_left = f"{says}, {left}"
+        has_room = left and layout.has_details and len(with_left) <= layout.status
+        return with_left if has_room else says
 
 
 @contextmanager
-def show_bars(board: Board) -> Generator[Bars]:
+def show_bars(board: Board, standing: Standing | None = None) -> Generator[Bars]:
     """Draw bars while the block runs; the last picture stays."""
     console = messages()
-    bars = Bars(board, console)
+    bars = Bars(board, console, standing)
     live = Live(
         bars,
         console=console,
@@ -144,14 +175,16 @@ def show_bars(board: Board) -> Generator[Bars]:
         redirect_stderr=False,
         vertical_overflow="crop",
     )
-    with live:
-        yield bars
-    console.print()
+    try:
+        with live:
+            yield bars
+    finally:
+        console.print()
 
 
-def _make_grid(layout: Layout, names: list[str]) -> Table:
+def _make_grid(layout: Layout, widest_name: int) -> Table:
     table = Table.grid(padding=(0, GAP, 0, 0), expand=True)
-    table.add_column(no_wrap=True, width=max(map(cell_len, names)))
+    table.add_column(no_wrap=True, width=widest_name)
     table.add_column(ratio=1)
     table.add_column(no_wrap=True, width=PERCENT_CELLS, justify="right")
     if layout.has_amounts:
@@ -162,8 +195,7 @@ def _make_grid(layout: Layout, names: list[str]) -> Table:
 
 
 def _draw_item(item: Item, now: float, layout: Layout) -> list[Text | ProgressBar]:
-    is_moving = item.stage in {Stage.UPLOADING, Stage.READING}
-    rate = item.rate.per_second(now) if is_moving else None
+    rate = item.rate.per_second(now) if item.stage in MOVING else None
     says = Text(_tell_stage(item, now, layout), style=_STYLES.get(item.stage, ""))
     length = None if item.stage is Stage.FAILED else item.length
     amounts = _draw_amounts(item.sent, length, rate, layout)
@@ -189,29 +221,21 @@ def _draw_amounts(sent: int, length: int | None, rate: float | None, layout: Lay
     return [percent, Text(amount), Text(f"{show_size(int(rate))}/s" if rate else "")]
 
 
+def _draw_standing(standing: Standing, now: float, width: int) -> Generator[Text]:
+    counts = Text(join_fitting(standing.counts(), width))
+    counts.highlight_regex(_TROUBLES, "red")
+    yield counts
+    obstacle = standing.obstacle(now)
+    if obstacle is not None:
+        yield Text(join_whole(*obstacle, width), style="yellow")
+
+
 def _tell_stage(item: Item, now: float, layout: Layout) -> str:
     if item.setback is not None:
-        return _tell_setback(item.setback, item.seconds_until_next(now), layout.status)
+        return tell_setback(item.setback, item.seconds_until_next(now), layout.status)
     if not layout.has_details:
         return str(item.stage)
     if item.stage is Stage.PROCESSING and item.processed is not None:
         return f"{item.stage} {show_percent(item.processed)}"
     left = item.seconds_left(now) if item.stage is Stage.UPLOADING else None
     return str(item.stage) if left is None else f"{item.stage}, {show_clock(left)} left"
-
-
-def _tell_setback(setback: Setback, seconds: float, width: int) -> str:
-    """Say what came between and when it goes on, the most that fits."""
-    when = f" in {show_countdown(seconds)}" if seconds else ""
-    reason = _name_reason(setback.reason)
-    attempt = f"try {setback.attempt} of {setback.attempts}{when}"
-    candidates = (f"{reason}, {attempt}", f"{reason}, try{when}", attempt, f"next try{when}")
-    return next((it for it in candidates if cell_len(it) <= width), f"try{when}")
-
-
-def _name_reason(reason: str) -> str:
-    said = _REASON_ENDS.split(reason, maxsplit=1)[0]
-    if said.isdecimal():
-        return f"answer {said}"
-    # The name of a class stands where the network gave no words.
-    return "connection lost" if said.endswith("Error") else shorten(said, LONGEST_SENTENCE)

@@ -1,170 +1,78 @@
 """How far all uploads of a command are, as plain state that the displays read.
 
-In come the client's reports; out come numbers: bytes, rates, time left, and how many are where.
-Time comes in as an argument.
+In come items; out come numbers: bytes, a rate, the time left, and how many are where. Of an item
+that is taken off only sums are kept, so that a board of 100,000 rows is as small as what runs.
+Time comes in as an argument. The thread that draws reads while the event loop writes: it sees a
+copy of what is on the board, and sums that may be one item ahead of it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Iterable
 
-from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.retry import Setback
-from livepeer_async.uploads.upload import UploadResult
-
-# A rate over less time jumps, one over more follows too slowly.
-RATE_WINDOW = 5.0
-SHORTEST_WINDOW = 0.3
-
-
-class Stage(StrEnum):
-    """Where an upload is, from the command's view."""
-
-    WAITING = "waiting"
-    READING = "reading"
-    UPLOADING = "uploading"
-    PROCESSING = "processing"
-    READY = "ready"
-    HANDED_OVER = "handed over"
-    FAILED = "failed"
-
-
-OVER = frozenset({Stage.READY, Stage.HANDED_OVER, Stage.FAILED})
-
-
-class Rate:
-    """Bytes per second over the last few seconds."""
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque()
-
-    def add(self, now: float, count: int) -> None:
-        """Take note of how many bytes there are; fewer than before begin a new measurement."""
-        samples = self._samples
-        if samples and count < samples[-1][1]:
-            samples.clear()
-        samples.append((now, count))
-        # The last one outside of the window is kept: it is where the window begins.
-        while len(samples) > 1 and samples[1][0] <= now - RATE_WINDOW:
-            samples.popleft()
-
-    def per_second(self, now: float) -> float | None:
-        """Give the rate, which falls while nothing comes; `None` while there is none to tell."""
-        if not self._samples:
-            return None
-        since, start = self._samples[0]
-        seconds = now - since
-        if seconds < SHORTEST_WINDOW:
-            return None
-        return (self._samples[-1][1] - start) / seconds
-
-
-class Item:
-    """One FILE of the command line on its way.
-
-    Attributes:
-        argument: as it was given.
-        name: what the asset will be called, unclean.
-        length: bytes, `None` while unknown.
-        stage: where it is.
-        sent: bytes that the socket has taken, or that were read while `stage` is READING.
-        processed: 0 to 1 of the server's work, where it names it.
-        asset_id: the asset that is being made, `None` before there is one.
-        setback: why nothing moves, `None` while it does.
-        rate: of the bytes; measured anew after a setback.
-        result: how it ended, `None` while it runs.
-    """
-
-    def __init__(self, argument: str, name: str, length: int | None) -> None:
-        self.argument = argument
-        self.name = name
-        self.length = length
-        self.stage = Stage.WAITING
-        self.sent = 0
-        self.processed: float | None = None
-        self.asset_id: str | None = None
-        self.setback: Setback | None = None
-        self._next_attempt = 0.0
-        self.rate = Rate()
-        self.result: UploadResult | None = None
-
-    def read(self, count: int, now: float) -> None:
-        """Take note of what was read of a source whose length isn't known yet."""
-        self.stage, self.sent = Stage.READING, count
-        self.rate.add(now, count)
-
-    def follow(self, progress: Progress, now: float) -> None:
-        """Take note of the client's report."""
-        self.stage = Stage(progress.stage.value)
-        self.sent, self.length = progress.sent, progress.length
-        self.processed = progress.processed
-        self.asset_id = progress.asset_id or self.asset_id
-        self.setback = progress.setback
-        if progress.setback is None:
-            self.rate.add(now, progress.sent)
-            return
-        self.rate = Rate()
-        self._next_attempt = now + progress.setback.delay
-
-    def end(self, result: UploadResult) -> None:
-        """Take note of how it ended."""
-        self.result = result
-        self.setback = None
-        self.asset_id = result.asset.id if result.asset else self.asset_id
-        self.length = result.length or self.length
-        if result.error is not None:
-            self.stage = Stage.FAILED
-            return
-        is_ready = result.asset is not None and result.asset.phase == "ready"
-        self.stage = Stage.READY if is_ready else Stage.HANDED_OVER
-        self.sent = self.length or 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended, one way or the other."""
-        return self.stage in OVER
-
-    @property
-    def was_uploaded_before(self) -> bool:
-        """Whether an earlier run had brought everything over."""
-        result = self.result
-        return result is not None and result.error is None and result.attempts == 0
-
-    def seconds_left(self, now: float) -> float | None:
-        """Give the seconds until all bytes are sent, where they can be told."""
-        return _seconds_left(self.length, self.sent, self.rate.per_second(now))
-
-    def seconds_until_next(self, now: float) -> float:
-        """Give the seconds until the next attempt after a setback; 0 while it runs."""
-        return max(0.0, self._next_attempt - now)
+from livepeer_async.cli.item import RATE_WINDOW, Item, Rate, Stage
 
 
 class Board:
-    """All items of a command.
+    """All items of a command: those on it, those that were taken off, and those to come.
 
     Args:
         items: in the order of the command line.
+        window: seconds over which the rate of all is measured.
 
     Attributes:
         started: when the first upload began.
+        is_measured: whether the bytes of all items are known; else the items are what is counted.
     """
 
-    def __init__(self, items: Sequence[Item]) -> None:
-        self.items = items
+    def __init__(self, items: Iterable[Item] = (), *, window: float = RATE_WINDOW) -> None:
+        self._items: dict[Item, None] = dict.fromkeys(items)
         self.started = 0.0
-        self._rate = Rate()
+        self.is_measured = True
+        self._rate = Rate(window)
+        self._to_come = 0
+        self._length_to_come = 0
+        self._taken_off = Counter(dict.fromkeys(Stage, 0))
+        self._length_taken_off = 0
+        self._moved_taken_off = 0
+        self._most_moved = 0
+
+    @property
+    def items(self) -> list[Item]:
+        """The items on the board, the first first."""
+        return list(self._items)
+
+    @property
+    def number(self) -> int:
+        """How many items there are: on the board, taken off and to come."""
+        return len(self._items) + self._taken_off.total() + self._to_come
+
+    @property
+    def has_more(self) -> bool:
+        """Whether items are to come."""
+        return self._to_come > 0
 
     @property
     def sent(self) -> int:
         """Bytes sent, without those of uploads that failed."""
-        return sum(item.sent for item in self._counted())
+        return self._length_taken_off + sum(item.sent for item in self._counted())
 
     @property
     def length(self) -> int:
         """Bytes to be sent, as far as they are known."""
-        return sum(item.length or 0 for item in self._counted())
+        there = sum(item.length or 0 for item in self._counted())
+        return self._length_taken_off + there + self._length_to_come
+
+    @property
+    def moved(self) -> int:
+        """Bytes that went over the line in this run."""
+        return self._moved_taken_off + sum(item.moved for item in self.items)
+
+    @property
+    def done(self) -> int:
+        """How many items have ended well."""
+        return self.count(Stage.READY, Stage.HANDED_OVER)
 
     @property
     def is_stalled(self) -> bool:
@@ -172,12 +80,45 @@ class Board:
         moving = [item for item in self.items if item.stage is Stage.UPLOADING]
         return bool(moving) and all(item.setback is not None for item in moving)
 
+    def expect(self, number: int, *, length: int, is_measured: bool = True) -> None:
+        """Take note of how many items are to come, and of the bytes of all."""
+        self._to_come, self._length_to_come = number, length
+        self.is_measured = is_measured
+
+    def add(self, item: Item) -> None:
+        """Put up an item that was to come."""
+        self._items[item] = None
+        self._expect_less(item, 1)
+
+    def put_back(self, item: Item) -> None:
+        """Take off an item that comes again later."""
+        self._take_off(item)
+        self._expect_less(item, -1)
+
+    def leave(self, item: Item) -> None:
+        """Take off an item that doesn't come again in this run; what was sent of it counts on."""
+        self.put_back(item)
+        self._length_taken_off += item.sent
+        self._length_to_come -= item.sent
+
+    def retire(self, item: Item) -> None:
+        """Take off an item that has ended; one that never was on the board counts as well."""
+        if item in self._items:
+            self._take_off(item)
+        else:
+            self._expect_less(item, 1)
+        self._taken_off[item.stage] += 1
+        if item.is_counted:
+            self._length_taken_off += item.length or 0
+
     def tick(self, now: float) -> None:
         """Take note of the time; call it often."""
         if self.is_stalled:
-            self._rate = Rate()
+            self._rate.begin_anew()
         else:
-            self._rate.add(now, self.sent)
+            # Fewer than before are those of an item that is just being taken off.
+            self._most_moved = max(self._most_moved, self.moved)
+            self._rate.add(now, self._most_moved)
 
     def per_second(self, now: float) -> float | None:
         """Give the rate of all together."""
@@ -185,24 +126,27 @@ class Board:
 
     def seconds_left(self, now: float) -> float | None:
         """Give the seconds until all bytes are sent, where they can be told."""
-        return _seconds_left(self.length, self.sent, self.per_second(now))
+        return self._rate.seconds_for(self.length - self.sent, now)
 
     def count(self, *stages: Stage) -> int:
-        """Count the items that are in one of the stages."""
-        return sum(item.stage in stages for item in self.items)
+        """Count the items that are in one of the stages, or were when they were taken off."""
+        there = sum(item.stage in stages for item in self.items)
+        return there + sum(self._taken_off[stage] for stage in stages)
 
     def summary(self) -> str:
         """Say how many are done, and how many failed."""
-        done = self.count(Stage.READY, Stage.HANDED_OVER)
         word = "done" if self.count(Stage.HANDED_OVER) else "ready"
         failed = self.count(Stage.FAILED)
-        return f"{done} of {len(self.items)} {word}" + (f", {failed} failed" if failed else "")
+        said = f"{self.done:,} of {self.number:,} {word}"
+        return said + (f", {failed:,} failed" if failed else "")
 
     def _counted(self) -> list[Item]:
-        return [item for item in self.items if item.stage not in {Stage.FAILED, Stage.READING}]
+        return [item for item in self.items if item.is_counted]
 
+    def _take_off(self, item: Item) -> None:
+        del self._items[item]
+        self._moved_taken_off += item.moved
 
-def _seconds_left(length: int | None, sent: int, rate: float | None) -> float | None:
-    if length is None or not rate or rate < 1:
-        return None
-    return (length - sent) / rate
+    def _expect_less(self, item: Item, number: int) -> None:
+        self._to_come = max(0, self._to_come - number)
+        self._length_to_come = max(0, self._length_to_come - number * (item.length or 0))

@@ -18,10 +18,11 @@ import anyio
 import anyio.to_thread
 from rich.text import Text
 
-from livepeer_async.cli.board import Board, Item
+from livepeer_async.cli.board import Board
 from livepeer_async.cli.choices import Storage, UploadChoices
 from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.cli.display import Display, show
+from livepeer_async.cli.item import Item
 from livepeer_async.cli.outcome import Status
 from livepeer_async.cli.report import print_failures
 from livepeer_async.cli.screen import messages, output, say_error

@@ -8,16 +8,18 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from livepeer_async.cli.bars import show_bars
-from livepeer_async.cli.board import Board, Item
+from livepeer_async.cli.board import Board
+from livepeer_async.cli.item import Item
 from livepeer_async.cli.lines import show_lines
 from livepeer_async.cli.screen import messages
+from livepeer_async.cli.standing import Standing
 
 
 class Display(Protocol):
     """What shows progress."""
 
     def changed(self, item: Item) -> None:
-        """Take note that an item has changed."""
+        """Take note that an item has changed; not needed where there is a standing."""
         ...
 
     def note(self, sentence: str) -> None:
@@ -26,19 +28,22 @@ class Display(Protocol):
 
 
 @asynccontextmanager
-async def show(board: Board, *, is_json: bool = False) -> AsyncGenerator[Display]:
+async def show(
+    board: Board, *, is_json: bool = False, standing: Standing | None = None
+) -> AsyncGenerator[Display]:
     """Show the progress on standard error while the block runs.
 
     Args:
         board: what to show.
         is_json: whether results go to standard output meanwhile; on one and the same terminal they
             would get into the bars.
+        standing: of an ingestion.
     """
     console = messages()
     can_draw = console.is_terminal and not console.is_dumb_terminal
     if can_draw and not (is_json and sys.stdout.isatty()):
-        with show_bars(board) as bars:
+        with show_bars(board, standing) as bars:
             yield bars
         return
-    async with show_lines(board) as lines:
+    async with show_lines(board, standing) as lines:
         yield lines

@@ -24,3 +24,12 @@ def need(what: str, *packages: str, extras: str) -> None:
             f'pip install "livepeer-async[{extras}]"\n'
         )
         sys.exit(USAGE)
+
+
+def need_sandbox(what: str) -> None:
+    """Exit with a sentence where the sandbox can't be started.
+
+    Args:
+        what: what needs it.
+    """
+    need(what, "starlette", "uvicorn", extras="cli,sandbox")

@@ -1,6 +1,7 @@
 """Progress for a log: a line for each change of stage, and one of all now and then.
 
-In comes a board; out come lines on standard error, without control sequences.
+In comes a board; out come lines on standard error, without control sequences. The many rows of an
+ingestion have no lines of their own: only the one of all, with what its standing says.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from livepeer_async.cli.board import Board, Item, Stage
+from livepeer_async.cli.board import Board
+from livepeer_async.cli.item import Item, Stage
 from livepeer_async.cli.screen import say
+from livepeer_async.cli.standing import Standing
 from livepeer_async.cli.text import (
     shorten,
     show_clock,
@@ -31,8 +34,7 @@ LONGEST_NAME = 60
 class Lines:
     """A display for what is no terminal."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self) -> None:
         self._told: dict[Item, Stage] = {}
         self._sent: dict[Item, int] = {}
         self._setbacks: dict[Item, Setback | None] = {}
@@ -55,17 +57,6 @@ class Lines:
         """Write a line."""
         say(sentence)
 
-    def summarise(self, now: float) -> str:
-        """Say how far all are together."""
-        board = self._board
-        said = f"{board.summary()}; {show_size(board.sent)} of {show_size(board.length)} sent"
-        if board.length:
-            said += f" ({show_percent(board.sent / board.length)})"
-        rate, left = board.per_second(now), board.seconds_left(now)
-        if board.sent < board.length and rate and left is not None:
-            said += f", {show_size(int(rate))}/s, {show_clock(left)} left"
-        return said
-
     def _tell_setback(self, item: Item) -> None:
         setback = item.setback
         if setback is not None and setback is not self._setbacks.get(item):
@@ -74,10 +65,25 @@ class Lines:
         self._setbacks[item] = setback
 
 
+def summarise(board: Board, now: float, standing: Standing | None = None) -> str:
+    """Say how far all are together."""
+    said = ", ".join(standing.counts()) if standing else board.summary()
+    sent, length = board.sent, board.length
+    if length or standing is None:
+        said += f"; {show_size(sent)} of {show_size(length)} sent"
+    if length:
+        said += f" ({show_percent(sent / length)})"
+    rate, left = board.per_second(now), board.seconds_left(now)
+    if sent < length and rate and left is not None:
+        said += f", {show_size(int(rate))}/s, {show_clock(left)} left"
+    obstacle = standing.obstacle(now) if standing else None
+    return "; ".join([said, *(obstacle or ())])
+
+
 @asynccontextmanager
-async def show_lines(board: Board) -> AsyncGenerator[Lines]:
-    """Write lines while the block runs."""
-    lines = Lines(board)
+async def show_lines(board: Board, standing: Standing | None = None) -> AsyncGenerator[Lines]:
+    """Write lines while the block runs; with a standing one more at its end."""
+    lines = Lines()
 
     async def tell_now_and_then() -> None:
         told = time.monotonic()
@@ -87,12 +93,14 @@ async def show_lines(board: Board) -> AsyncGenerator[Lines]:
             board.tick(now)
             if now - told >= PERIOD:
                 told = now
-                lines.note(lines.summarise(now))
+                lines.note(summarise(board, now, standing))
 
     async with plain_task_group() as tasks:
         tasks.start_soon(tell_now_and_then)
         yield lines
         tasks.cancel_scope.cancel()
+    if standing is not None and standing.tally.checked is not None:
+        lines.note(summarise(board, time.monotonic(), standing))
 
 
 def _name(item: Item) -> str:

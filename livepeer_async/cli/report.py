@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from livepeer_async.cli.board import Board, Item, Stage
+from livepeer_async.cli.board import Board
 from livepeer_async.cli.choices import UploadChoices
+from livepeer_async.cli.item import Item, Stage
 from livepeer_async.cli.outcome import describe
 from livepeer_async.cli.screen import output, say, say_error
 from livepeer_async.cli.table import print_rows

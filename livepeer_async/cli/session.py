@@ -20,13 +20,14 @@ from livepeer_async.transport import Timeouts
 from livepeer_async.uploads.retry import RetryPolicy
 
 FIRST_CONNECT_SECONDS = 8.0
+RETRY = RetryPolicy(attempts=RETRIES)
 
 
 @asynccontextmanager
 async def open_client(
     *,
     storage: Storage | None = None,
-    retries: int = RETRIES,
+    retry: RetryPolicy = RETRY,
     journal: str | None = None,
     is_remembered: bool = False,
     is_knocking: bool = True,
@@ -36,7 +37,7 @@ async def open_client(
     Args:
         storage: how the embedded sandbox stores, which is then started for this command alone;
             `None` for the server of the environment.
-        retries: setbacks without progress that are borne.
+        retry: which setbacks are borne once the server has answered.
         journal: the file that remembers uploads; by default one in the user's own folder.
         is_remembered: whether there is a journal; the embedded sandbox has none.
         is_knocking: whether to see first if the server answers.
@@ -58,8 +59,8 @@ async def open_client(
             say(f"embedded sandbox (storage: {storage}): a trial, gone when the command ends")
             is_remembered = False
         if is_knocking:
-            await _knock(api_key, base_url, retries=min(retries, FIRST_RETRIES))
-        make = partial(_make_client, api_key, base_url, RetryPolicy(attempts=retries))
+            await _knock(api_key, base_url, retries=min(retry.attempts, FIRST_RETRIES))
+        make = partial(_make_client, api_key, base_url, retry)
         if is_remembered and journal is None:
             yield await _with_own_journal(make, stack)
         else:
@@ -102,7 +103,7 @@ def _key_of_environment() -> str:
     if not api_key.strip():
         raise ConfigurationError(
             "no API key: set LIVEPEER_API_KEY to one from https://livepeer.studio; "
-            "`livepeer-async demo` and `livepeer-async upload --sandbox` need none"
+            "`livepeer-async demo` and --sandbox with `upload` or `ingest` need none"
         )
     return api_key
 

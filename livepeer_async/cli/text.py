@@ -7,6 +7,7 @@ Pure.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import ceil
 
@@ -37,6 +38,22 @@ def shorten(text: str, width: int) -> str:
         return line
     tail = (width - 1) // 3
     return f"{_fit(line, width - 1 - tail)}…{_fit(line[::-1], tail)[::-1]}"
+
+
+def join_fitting(parts: Sequence[str], width: int) -> str:
+    """Join as many parts as fit into `width` cells, the most needed of which comes first."""
+    line = shorten(parts[0], width)
+    for part in parts[1:]:
+        if cell_len(f"{line}, {part}") > width:
+            break
+        line = f"{line}, {part}"
+    return line
+
+
+def join_whole(first: str, last: str, width: int) -> str:
+    """Join two parts; where they are too wide together it is the first that is shortened."""
+    room = width - cell_len(f"; {last}")
+    return shorten(f"{shorten(first, max(room, width // 2))}; {last}", width)
 
 
 def show_size(count: int) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from livepeer_async.cli.board import Board, Item, Stage
+from livepeer_async.cli.board import Board
 from livepeer_async.cli.choices import UploadChoices
 from livepeer_async.cli.display import Display, show
+from livepeer_async.cli.item import Item, Stage
 from livepeer_async.cli.outcome import Status, status_of
 from livepeer_async.cli.report import (
     LONGEST_NAME,
@@ -24,6 +25,7 @@ from livepeer_async.cli.text import count, shorten
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.scheduler import UploadJob
 from livepeer_async.uploads.source import source_key, source_name
 from livepeer_async.uploads.upload import UploadResult
@@ -74,7 +76,7 @@ class Batch:
         choices = self._choices
         opening = open_client(
             storage=choices.storage,
-            retries=choices.retries,
+            retry=RetryPolicy(attempts=choices.retries),
             journal=choices.journal,
             is_remembered=choices.is_remembered,
         )

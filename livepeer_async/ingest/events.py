@@ -1,7 +1,8 @@
 """What happens in an ingestion, as values.
 
 They come in this order: a `BadRow` for each row that can't be used, one `Checked`, and then, as it
-happens, `RowStarted`, `RowPutOff`, `Halted` and `Resumed`, and one `RowEnded` for each good row.
+happens, `RowStarted`, `RowPutOff`, `Halted` and `Resumed`, and one `RowEnded` for each good row. A
+`BadRow` behind `Checked` is one that became so in the meantime.
 """
 
 from __future__ import annotations

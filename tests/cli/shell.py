@@ -110,6 +110,11 @@ class Terminal:
             assert time.monotonic() < deadline, f"{text!r} never came: {self.screen!r}"
             assert self._read(0.1), f"{text!r} never came: {self.screen!r}"
 
+    def hang_up(self):
+        """Close the terminal, as its window's button does."""
+        os.close(self._master)
+        os.killpg(self.process.pid, signal.SIGHUP)
+
     def finish(self):
         """Read to the end and give the exit status."""
         deadline = time.monotonic() + PATIENCE

@@ -5,9 +5,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from livepeer_async.cli import item as items
 from livepeer_async.cli.bars import Bars
-from livepeer_async.cli.board import Board, Item
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.cli.board import Board
+from livepeer_async.cli.item import Item
+from livepeer_async.cli.standing import Halt, Standing
+from livepeer_async.ingest.events import Checked
+from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.retry import Setback
 
 REFUSED = "no connection to https://origin.example/files/1: refused [request 1]"
@@ -49,3 +53,77 @@ def test_a_setback_is_told_as_far_as_there_is_room(width, said):
     lines = drawn(width, REFUSED)
     assert said in lines[0]
     assert max(map(cell_len, lines)) <= width
+
+
+def standing_of(rows, running=(), *, length=0, urls=0):
+    """Make a standing with items that run."""
+    standing = Standing()
+    standing.tally.checked = Checked(rows=rows, bad=0, length=length, urls=urls, skipped=0)
+    standing.board.expect(rows, length=length, is_measured=not urls)
+    for item in running:
+        standing.board.add(item)
+    return standing
+
+
+def picture(standing, width=100, height=24):
+    """Draw a standing."""
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+    console.print(Bars(standing.board, console, standing))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def running(name, stage=Stage.UPLOADING, length=100):
+    item = Item(name, name, length)
+    item.follow(Progress(sent=50, length=length, stage=stage), time.monotonic())
+    return item
+
+
+def test_a_manifest_that_is_looked_through_has_no_counts_yet():
+    standing = Standing()
+    standing.tally.bad = 3
+    assert picture(standing)[-1] == "checking the manifest, 3 bad rows"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 94, 120, 200])
+def test_a_picture_of_an_ingestion_fits_into_any_width(width):
+    made = [running(f"a-long-name-of-a-video-{number}.mp4") for number in range(4)]
+    standing = standing_of(100_000, made, length=10**15)
+    standing.tally.bad = 1234
+    standing.halt = Halt("no connection", time.monotonic() + 40)
+    lines = picture(standing, width)
+    assert max(map(cell_len, lines)) <= width - 4
+    assert lines[-2].startswith("0 of 100,000 ready, 4 uploading")
+    assert lines[-1].startswith("halted: no c")
+    assert lines[-1].endswith("next try in 40 s")
+    assert len(lines) == 4 + 1 + 2
+
+
+def test_a_picture_of_many_files_fits_into_the_height():
+    made = [running(f"{number}.mp4", Stage.PROCESSING) for number in range(300)]
+    made += [running(f"moving-{number}.mp4") for number in range(12)]
+    standing = standing_of(400, made, length=40_000)
+    lines = picture(standing, height=24)
+    assert len(lines) == 12 + 2
+    assert all("moving-" in line for line in lines[:12])
+    assert "12 uploading, 300 processing" in lines[-1]
+    assert len(picture(standing, height=12)) == 12 - 4 - 2 + 2
+
+
+def test_a_full_queue_and_a_stop_are_told_below_the_bars():
+    standing = standing_of(3, [running("one.mp4")], length=300)
+    standing.is_paused = lambda: True
+    assert picture(standing)[-1].startswith("paused: the server is busy or its queue is full")
+    standing.is_stopping = True
+    assert picture(standing)[-1] == (
+        "stopping: 1 upload to the end of the chunk that runs; Ctrl-C again ends at once"
+    )
+
+
+def test_urls_whose_bytes_nobody_knows_are_counted_as_rows():
+    url = running("https://h/a.mp4", Stage.PROCESSING, length=0)
+    standing = standing_of(4, [url], urls=4)
+    url.finish(items.Stage.READY, length=None)
+    standing.board.retire(url)
+    total = picture(standing)[-2]
+    assert total.startswith("total")
+    assert "25 %" in total

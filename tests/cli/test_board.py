@@ -1,4 +1,9 @@
-from livepeer_async.cli.board import Board, Item, Rate, Stage
+import sys
+from contextlib import contextmanager
+from threading import Thread
+
+from livepeer_async.cli.board import Board
+from livepeer_async.cli.item import Item, Rate, Stage
 from livepeer_async.errors import SourceEmpty
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.uploads import progress
@@ -110,3 +115,142 @@ def test_failed_uploads_dont_count_in_the_total():
     failed.end(ended(error=SourceEmpty("a.mp4 is empty", source="a.mp4"), asset=None))
     board = Board([running, failed])
     assert (board.sent, board.length) == (40, 100)
+
+
+def board_of(number, length=100):
+    board = Board()
+    board.expect(number, length=number * length)
+    return board
+
+
+def test_items_come_run_and_leave_sums_behind():
+    board = board_of(3)
+    one = item()
+    board.add(one)
+    one.follow(Progress(sent=40, length=100), 0)
+    assert (board.number, board.sent, board.length, len(board.items)) == (3, 40, 300, 1)
+    one.finish(Stage.READY, length=100)
+    board.retire(one)
+    assert (board.number, board.sent, board.length, len(board.items)) == (3, 100, 300, 0)
+    assert (board.done, board.has_more, board.summary()) == (1, True, "1 of 3 ready")
+
+
+def test_an_item_that_failed_takes_its_bytes_along():
+    board = board_of(2)
+    one = item()
+    board.add(one)
+    one.follow(Progress(sent=40, length=100), 0)
+    one.finish(Stage.FAILED, length=None)
+    board.retire(one)
+    assert (board.sent, board.length, board.moved) == (0, 100, 40)
+    assert board.summary() == "0 of 2 ready, 1 failed"
+
+
+def test_an_item_that_is_put_back_comes_again():
+    board = board_of(2)
+    one = item()
+    board.add(one)
+    one.follow(Progress(sent=40, length=100), 0)
+    board.put_back(one)
+    assert (board.number, board.sent, board.length, board.moved) == (2, 0, 200, 40)
+    board.add(item())
+    assert (board.number, board.length) == (2, 200)
+
+
+def test_what_an_earlier_run_finished_counts_as_done_and_not_in_the_rate():
+    board = board_of(3)
+    board.tick(0)
+    earlier = item()
+    earlier.finish(Stage.READY, length=100)
+    board.retire(earlier)
+    board.tick(1)
+    assert (board.done, board.number, board.sent, board.length) == (1, 3, 100, 300)
+    assert (board.moved, board.per_second(1), board.has_more) == (0, 0, True)
+
+
+def test_bytes_that_the_server_held_before_dont_count_in_the_rate():
+    board = board_of(1, length=100 * 2**20)
+    one = item(length=100 * 2**20)
+    board.add(one)
+    for sent in (0, 64 * 2**20, 65 * 2**20):
+        one.follow(Progress(sent=sent, length=100 * 2**20), 0)
+    assert (board.sent, board.moved) == (65 * 2**20, 2**20)
+
+
+def test_a_rate_of_all_outlives_items_that_leave():
+    board = Board(window=30)
+    board.expect(20, length=2000)
+    for second in range(20):
+        one = item()
+        board.add(one)
+        one.follow(Progress(sent=100, length=100), second)
+        one.finish(Stage.READY if second % 2 else Stage.FAILED, length=100)
+        board.retire(one)
+        board.tick(second)
+    assert board.per_second(19) == 100
+
+
+def test_a_board_of_many_rows_holds_what_runs():
+    board = board_of(100_000)
+    for _ in range(100_000):
+        one = item()
+        board.add(one)
+        one.finish(Stage.READY, length=100)
+        board.retire(one)
+    assert (len(board.items), board.done, board.sent) == (0, 100_000, 10_000_000)
+    assert board.summary() == "100,000 of 100,000 ready"
+
+
+@contextmanager
+def reading(look):
+    """Look again and again in a thread that gets its turn at every moment."""
+    failures, is_over = [], []
+
+    def read():
+        try:
+            while not is_over:
+                look()
+        except (RuntimeError, LookupError) as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = Thread(target=read)
+    thread.start()
+    try:
+        yield failures
+    finally:
+        is_over.append(True)
+        thread.join()
+        sys.setswitchinterval(before)
+
+
+def test_a_thread_may_read_while_items_come_and_go():
+    board = board_of(3000)
+    seen = []
+
+    def look():
+        board.tick(len(seen))
+        seen.append((board.sent, board.length, board.summary(), board.per_second(len(seen))))
+
+    with reading(look) as failures:
+        running = []
+        for number in range(3000):
+            running.append(item())
+            board.add(running[-1])
+            running[-1].follow(Progress(sent=50, length=100), number)
+            if len(running) > 20:
+                one = running.pop(0)
+                one.finish(Stage.READY, length=100)
+                board.retire(one)
+    assert failures == []
+    assert all(rate is None or rate >= 0 for _, _, _, rate in seen)
+
+
+def test_a_thread_may_read_a_rate_that_begins_anew():
+    rate = Rate()
+    with reading(lambda: rate.per_second(1)) as failures:
+        for _ in range(20_000):
+            rate.add(0, 1)
+            rate.begin_anew()
+    assert failures == []

@@ -1,0 +1,143 @@
+"""Follows an ingestion: events in; what the displays read, sentences, and lines of the report out.
+
+It keeps what runs, and sums of the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from livepeer_async.cli.item import Item, Stage
+from livepeer_async.cli.row_lines import bad_line, ended_line
+from livepeer_async.cli.setbacks import name_reason
+from livepeer_async.cli.standing import Halt, Standing
+from livepeer_async.cli.tally import tell_failure
+from livepeer_async.cli.text import count, show_seconds
+from livepeer_async.ingest.events import (
+    Checked,
+    Event,
+    Halted,
+    Resumed,
+    RowEnded,
+    RowPutOff,
+    RowStarted,
+    RowState,
+)
+from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.source import source_name
+
+# A manifest of the wrong kind has nothing but bad rows.
+MOST_BAD_TOLD = 50
+_STAGES = {
+    RowState.READY: Stage.READY,
+    RowState.ARRIVED: Stage.HANDED_OVER,
+    RowState.FAILED: Stage.FAILED,
+}
+
+
+class Following:
+    """Keeps the standing of an ingestion up to date.
+
+    Args:
+        standing: what the displays read.
+        note: tells a sentence beside the progress.
+        write: takes a line for each row that ends.
+        has_report: whether somebody finds all bad rows in a report.
+        clock: gives seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        standing: Standing,
+        *,
+        note: Callable[[str], None],
+        write: Callable[[str], None],
+        has_report: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._standing = standing
+        self._note = note
+        self._write = write
+        self._has_report = has_report
+        self._clock = clock
+        self._running: dict[str, tuple[Row, Item]] = {}
+
+    def take(self, event: Event) -> None:
+        """Take note of an event."""
+        match event:
+            case BadRow():
+                self._refuse(event)
+            case Checked():
+                self._begin(event)
+            case RowStarted():
+                self._start(event.row)
+            case RowPutOff():
+                self._put_back(event.row)
+            case Halted():
+                self._halt(event)
+            case Resumed():
+                self._standing.halt = None
+                self._note(f"the server answers again, after {show_seconds(event.seconds)}")
+            case RowEnded():
+                self._end(event)
+
+    def follow(self, row: Row, progress: Progress) -> None:
+        """Take note of how far a row is."""
+        if row.key in self._running:
+            self._running[row.key][1].follow(progress, self._clock())
+
+    def break_off(self) -> None:
+        """Let all that runs be unfinished, where the end of each isn't told any more."""
+        for row, item in list(self._running.values()):
+            self._end(RowEnded(row=row, state=RowState.UNFINISHED, asset_id=item.asset_id))
+
+    def _refuse(self, bad: BadRow) -> None:
+        tally = self._standing.tally
+        tally.bad += 1
+        self._write(bad_line(bad))
+        if tally.bad <= MOST_BAD_TOLD:
+            self._note(f"{bad.place}: {bad.sentence}")
+
+    def _begin(self, checked: Checked) -> None:
+        tally, board = self._standing.tally, self._standing.board
+        tally.checked = checked
+        board.started = self._clock()
+        board.expect(checked.rows, length=checked.length, is_measured=not checked.urls)
+        if tally.bad > MOST_BAD_TOLD:
+            where = "the report has all of them" if self._has_report else "--report takes them all"
+            self._note(f"and {count(tally.bad - MOST_BAD_TOLD, 'more bad row')}: {where}")
+
+    def _start(self, row: Row) -> None:
+        name = row.new_asset.name if row.new_asset else source_name(row.source)
+        item = Item(row.place, name, row.length)
+        self._running[row.key] = row, item
+        self._standing.board.add(item)
+
+    def _put_back(self, row: Row) -> None:
+        if row.key in self._running:
+            self._standing.board.put_back(self._running.pop(row.key)[1])
+
+    def _halt(self, halted: Halted) -> None:
+        reason = str(halted.error.args[0]) if halted.error.args else type(halted.error).__name__
+        # An outage of hours has hundreds of questions; the displays tell when the next one is.
+        if self._standing.halt is None:
+            self._note(f"halted: {reason}; rows start again when the server answers")
+        self._standing.halt = Halt(name_reason(reason), self._clock() + halted.delay)
+
+    def _end(self, ended: RowEnded) -> None:
+        row, error = ended.row, ended.error
+        sentence = ""
+        if error is not None:
+            sentence = tell_failure(row, error, is_remembered=self._standing.is_remembered)
+            self._note(f"{row.place}: {sentence}")
+        self._standing.tally.end(ended, sentence)
+        self._write(ended_line(ended, sentence))
+        _, item = self._running.pop(row.key, (row, None))
+        if ended.state in _STAGES:
+            item = item or Item(row.place, "", row.length)
+            item.finish(_STAGES[ended.state], length=ended.length)
+            self._standing.board.retire(item)
+        elif item is not None:
+            self._standing.board.leave(item)

@@ -1,0 +1,172 @@
+"""One upload on its way, as plain state that the displays read.
+
+In come the client's reports; out come numbers: bytes, a rate, the time left. Time comes in as an
+argument.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.retry import Setback
+from livepeer_async.uploads.upload import UploadResult
+
+# A rate over less time jumps, one over more follows too slowly.
+RATE_WINDOW = 5.0
+SHORTEST_WINDOW = 0.3
+# Reports come with each block that the socket takes, and none is so long: a longer step is what
+# an earlier run has brought over.
+LONGEST_STEP = 8 * 1024 * 1024
+
+
+class Stage(StrEnum):
+    """Where an upload is, from the command's view."""
+
+    WAITING = "waiting"
+    READING = "reading"
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    READY = "ready"
+    HANDED_OVER = "handed over"
+    FAILED = "failed"
+
+
+OVER = frozenset({Stage.READY, Stage.HANDED_OVER, Stage.FAILED})
+MOVING = frozenset({Stage.READING, Stage.UPLOADING})
+
+
+class Rate:
+    """Bytes per second over the last few seconds.
+
+    Args:
+        window: how many seconds.
+    """
+
+    def __init__(self, window: float = RATE_WINDOW) -> None:
+        self._window = window
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def add(self, now: float, count: int) -> None:
+        """Take note of how many bytes there are; fewer than before begin a new measurement."""
+        samples = self._samples
+        if samples and count < samples[-1][1]:
+            samples.clear()
+        samples.append((now, count))
+        # The last one outside of the window is kept: it is where the window begins.
+        while len(samples) > 1 and samples[1][0] <= now - self._window:
+            samples.popleft()
+
+    def begin_anew(self) -> None:
+        """Forget what was measured."""
+        self._samples.clear()
+
+    def per_second(self, now: float) -> float | None:
+        """Give the rate, which falls while nothing comes; `None` while there is none to tell."""
+        try:
+            since, start = self._samples[0]
+            _, end = self._samples[-1]
+        except IndexError:
+            # There is none yet, or they were forgotten while the thread that draws reads them.
+            return None
+        seconds = now - since
+        return (end - start) / seconds if seconds >= SHORTEST_WINDOW else None
+
+    def seconds_for(self, count: int, now: float) -> float | None:
+        """Give the seconds that so many bytes take, where they can be told."""
+        rate = self.per_second(now)
+        return count / rate if rate and rate >= 1 else None
+
+
+class Item:
+    """One upload: a FILE of the command line, or a row of a manifest.
+
+    Attributes:
+        argument: what names it on the command line or in the manifest.
+        name: what the asset will be called, unclean.
+        length: bytes, `None` while unknown.
+        stage: where it is.
+        sent: bytes that the socket has taken, or that were read while `stage` is READING.
+        moved: bytes that the socket has taken in this run, each as often as it was sent.
+        processed: 0 to 1 of the server's work, where it names it.
+        asset_id: the asset that is being made, `None` before there is one.
+        setback: why nothing moves, `None` while it does.
+        rate: of the bytes; measured anew after a setback.
+        result: how it ended, `None` while it runs.
+    """
+
+    def __init__(self, argument: str, name: str, length: int | None) -> None:
+        self.argument = argument
+        self.name = name
+        self.length = length
+        self.stage = Stage.WAITING
+        self.sent = 0
+        self.moved = 0
+        self.processed: float | None = None
+        self.asset_id: str | None = None
+        self.setback: Setback | None = None
+        self._next_attempt = 0.0
+        self.rate = Rate()
+        self.result: UploadResult | None = None
+
+    def read(self, count: int, now: float) -> None:
+        """Take note of what was read of a source whose length isn't known yet."""
+        self.stage, self.sent = Stage.READING, count
+        self.rate.add(now, count)
+
+    def follow(self, progress: Progress, now: float) -> None:
+        """Take note of the client's report."""
+        was_sent = 0 if self.stage is Stage.READING else self.sent
+        self.stage = Stage(progress.stage.value)
+        self.sent, self.length = progress.sent, progress.length
+        self.processed = progress.processed
+        self.asset_id = progress.asset_id or self.asset_id
+        self.setback = progress.setback
+        if self.stage is Stage.UPLOADING and 0 < self.sent - was_sent <= LONGEST_STEP:
+            self.moved += self.sent - was_sent
+        if progress.setback is None:
+            self.rate.add(now, progress.sent)
+            return
+        self.rate.begin_anew()
+        self._next_attempt = now + progress.setback.delay
+
+    def end(self, result: UploadResult) -> None:
+        """Take note of how it ended."""
+        self.result = result
+        self.asset_id = result.asset.id if result.asset else self.asset_id
+        is_ready = result.asset is not None and result.asset.phase == "ready"
+        stage = Stage.READY if is_ready else Stage.HANDED_OVER
+        self.finish(Stage.FAILED if result.error is not None else stage, length=result.length)
+
+    def finish(self, stage: Stage, *, length: int | None) -> None:
+        """Take note of where it ended, and of its bytes where they are known."""
+        self.stage = stage
+        self.setback = None
+        self.length = length or self.length
+        if stage is not Stage.FAILED:
+            self.sent = self.length or 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, one way or the other."""
+        return self.stage in OVER
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its bytes count among those of all."""
+        return self.stage not in {Stage.FAILED, Stage.READING}
+
+    @property
+    def was_uploaded_before(self) -> bool:
+        """Whether an earlier run had brought everything over."""
+        result = self.result
+        return result is not None and result.error is None and result.attempts == 0
+
+    def seconds_left(self, now: float) -> float | None:
+        """Give the seconds until all bytes are sent, where they can be told."""
+        return None if self.length is None else self.rate.seconds_for(self.length - self.sent, now)
+
+    def seconds_until_next(self, now: float) -> float:
+        """Give the seconds until the next attempt after a setback; 0 while it runs."""
+        return max(0.0, self._next_attempt - now)

@@ -1,0 +1,168 @@
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from cli.shell import PATIENCE, Terminal, run, wait_until
+from cli.shell import start as start_command
+from livepeer_async.cli.clip import write_video
+from livepeer_async.sandbox import Fault, On, Slow, Stall
+
+MIB = 1024 * 1024
+# A chunk of one part then takes two seconds.
+SLOW = 4_000_000
+
+
+@pytest.fixture
+def sandbox(open_sandbox):
+    slow = Fault(On(method="PATCH"), Slow(SLOW))
+    with open_sandbox(storage="s3", faults=[slow]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The arguments of a command for four videos of three chunks."""
+    folder = tmp_path / "shows"
+    folder.mkdir()
+    for number in range(4):
+        write_video(folder / f"{number}.mp4", 20 * MIB, seed=number)
+    report, journal = tmp_path / "report.jsonl", tmp_path / "j.journal"
+    return ["ingest", folder, "--report", report, "--journal", journal, "--concurrency", "2"]
+
+
+def read_report(command):
+    return [json.loads(line) for line in command[3].read_text().splitlines()]
+
+
+def patched(sandbox):
+    return [seen for seen in sandbox.requests if seen.method == "PATCH"]
+
+
+def is_sending(sandbox):
+    return any(seen.received and not seen.is_over for seen in patched(sandbox))
+
+
+def judge_going_on(command, sandbox):
+    """The same command makes the rest ready, with no second asset and each byte as it was."""
+    sandbox.faults.clear()
+    done = run(*command, sandbox=sandbox)
+    assert done.returncode == 0, done.stderr
+    assert len(sandbox.assets) == 4
+    rows = {row["key"]: row for row in read_report(command)}
+    for path, row in rows.items():
+        with open(path, "rb") as file:
+            assert sandbox.stored(row["playback_id"]).read_bytes() == file.read()
+    assert sandbox.violations == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, number, start):
+    process = start(*command, sandbox=sandbox)
+    wait_until(lambda: is_sending(sandbox))
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=PATIENCE)
+    said = errors.decode().splitlines()
+    assert (process.returncode, "Traceback" in errors.decode()) == (130, False)
+    assert said[0].startswith("interrupted: the chunks that run are sent to their ends")
+    assert said[-1] == (
+        "interrupted: 0 of 4 ready; 4 rows left: the same command goes on from there"
+    )
+    assert output.decode().splitlines()[1].split() == ["unfinished", "4"]
+    assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
+    assert all(seen.status == 204 for seen in patched(sandbox))
+    held = sum(seen.received for seen in patched(sandbox))
+    assert held % MIB == 0
+    judge_going_on(command, sandbox)
+    assert sum(seen.received for seen in patched(sandbox)) <= 4 * 20 * MIB
+
+
+def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
+    with open_sandbox(storage="s3", faults=[Fault(On(method="PATCH"), Slow(100_000))]) as sandbox:
+        process = start(*command, sandbox=sandbox)
+        wait_until(lambda: is_sending(sandbox))
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline().startswith(b"interrupted: the chunks that run")
+        time.sleep(0.5)
+        assert process.poll() is None
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert time.monotonic() - began < 2
+        assert process.returncode == 130
+        assert "Traceback" not in errors.decode()
+        assert errors.decode().splitlines()[-1].endswith("the same command goes on from there")
+        assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
+        assert all(row["asset_id"] for row in read_report(command))
+        judge_going_on(command, sandbox)
+
+
+def test_ctrl_c_before_the_server_has_answered_ends_at_once(open_sandbox, command, start):
+    with open_sandbox(faults=[Fault(On(), Stall(20))]) as sandbox:
+        process = start(*command, sandbox=sandbox)
+        wait_until(lambda: sandbox.requests)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert time.monotonic() - began < 2
+    assert process.returncode == 130
+    assert errors == b"interrupted before anything was uploaded\n"
+    assert not command[3].exists()
+
+
+def test_a_terminal_shows_the_stop_and_gets_its_cursor_back(sandbox, command):
+    terminal = Terminal(*command, sandbox=sandbox, columns=100)
+    wait_until(lambda: is_sending(sandbox))
+    terminal.read_until("total")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.finish() == 130
+    assert "stopping: 2 uploads to the end of the chunk that runs" in terminal.screen
+    assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
+
+
+def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command):
+    terminal = Terminal(*command, sandbox=sandbox)
+    wait_until(lambda: is_sending(sandbox))
+    terminal.read_until("total")
+    terminal.hang_up()
+    assert terminal.process.wait(PATIENCE) == 130
+    assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
+    assert all(seen.status == 204 for seen in patched(sandbox))
+    judge_going_on(command, sandbox)
+
+
+def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
+    with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(30_000_000))]) as sandbox:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            process = start_command(*command, sandbox=sandbox)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        with process:
+            wait_until(lambda: is_sending(sandbox))
+            process.send_signal(signal.SIGHUP)
+            _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, b"interrupted" in errors) == (0, False)
+
+
+def test_a_report_of_a_run_that_was_killed_has_whole_lines(sandbox, command, tmp_path, start):
+    os.remove(command[1] / "3.mp4")
+    (command[1] / "small.mp4").write_bytes((command[1] / "0.mp4").read_bytes()[: 5 * MIB])
+    process = start(*command, sandbox=sandbox)
+    wait_until(lambda: command[3].exists() and command[3].stat().st_size)
+    process.kill()
+    process.communicate()
+    assert command[3].read_bytes().endswith(b"\n")
+    assert {row["state"] for row in read_report(command)} == {"ready"}
+
+
+def test_ctrl_c_while_a_manifest_is_checked_is_a_sentence(tmp_path, start):
+    (tmp_path / "one.jsonl").write_text('{"path": "missing.mp4"}\n' * 200_000)
+    process = start("ingest", tmp_path / "one.jsonl", "--check")
+    assert b"one.jsonl:1: " in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, b"Traceback" in errors) == (130, False)
+    assert errors.endswith(b"interrupted before anything was uploaded\n")
