@@ -14,7 +14,7 @@ from starlette.responses import Response
 from livepeer_async.sandbox.answers import JsonObject, StudioError, answer_json
 from livepeer_async.sandbox.gate import user_of
 from livepeer_async.sandbox.payloads import parse_json
-from livepeer_async.sandbox.records import describe_asset, describe_task
+from livepeer_async.sandbox.records import Asset, describe_asset, describe_task
 from livepeer_async.sandbox.studio import Studio
 
 DEFAULT_LIMIT = 20
@@ -64,13 +64,14 @@ class ListRoutes:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
+        self._rows: dict[str, tuple[tuple[object, ...], JsonObject]] = {}
 
     async def list_assets(self, request: Request) -> Response:
         """Serve `GET /api/asset`."""
         user, studio = user_of(request), self._studio
         now = studio.now()
         rows = [
-            describe_asset(asset, now, origin=studio.origin)
+            self._describe(asset, now)
             for asset in list(studio.assets.values())
             if asset.user == user and not asset.is_deleted
         ]
@@ -79,6 +80,15 @@ class ListRoutes:
             if wanted:
                 rows = [row for row in rows if [ASSET_FIELDS[name](row)] == wanted]
         return _answer_page(request, rows, ASSET_FIELDS)
+
+    def _describe(self, asset: Asset, now: float) -> JsonObject:
+        """Describe an asset, anew only where it has changed: a list goes through all there are."""
+        version = asset.status(now), asset.touched_at, asset.source is None
+        known, row = self._rows.get(asset.id, ((), {}))
+        if known != version:
+            row = describe_asset(asset, now, origin=self._studio.origin)
+            self._rows[asset.id] = version, row
+        return row
 
     async def list_tasks(self, request: Request) -> Response:
         """Serve `GET /api/task`; the last page still has a Link, to `undefined`."""
