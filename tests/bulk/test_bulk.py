@@ -20,14 +20,14 @@ from bulk.conftest import LINES
 from cli import shell
 from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, LoseAnswer, On, Sandbox
 
-FILES = int(os.environ.get("LIVEPEER_ASYNC_BULK_FILES", "150"))
-LARGE = int(os.environ.get("LIVEPEER_ASYNC_BULK_LARGE", "2"))
+FILES = int(os.environ.get("LIVEPEER_ASYNC_BULK_FILES", "80"))
+LARGE = int(os.environ.get("LIVEPEER_ASYNC_BULK_LARGE", "1"))
 SEED = int(os.environ.get("LIVEPEER_ASYNC_BULK_SEED", "1"))
 IS_LONG = FILES >= 1000
 MIB = 1024 * 1024
 
 # Of the files that there are, at so many assets the command is killed.
-KILLS = (0.2, 0.5, 0.8) if IS_LONG else (0.4,)
+KILLS = (0.2, 0.5, 0.8) if IS_LONG else (0.8,)
 PATIENCE = 2400.0 if IS_LONG else 90.0
 
 # Of the requests of each kind five in a hundred meet something.

@@ -11,8 +11,8 @@ from livepeer_async.cli.clip import write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
 MIB = 1024 * 1024
-# A chunk of one part then takes two seconds.
-SLOW = 4_000_000
+# A chunk of one part then takes a second.
+SLOW = 8_000_000
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from livepeer_async.ingest import (
     RowPutOff,
     RowStarted,
     RowState,
+    checking,
     ingest,
     ingestion,
 )
@@ -110,8 +111,9 @@ async def test_strict_starts_nothing_where_a_row_is_bad(folder):
         assert not sandbox.requests
 
 
-async def test_a_rerun_asks_nothing_of_what_is_finished(folder, tmp_path):
-    videos = fill(folder, 270)
+async def test_a_rerun_asks_nothing_of_what_is_finished(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(checking, "BATCH", 16)
+    videos = fill(folder, 40)
     async with studio() as (sandbox, _):
         async with journalled(sandbox, tmp_path) as livepeer:
             first = await run(livepeer, folder, concurrency=16)

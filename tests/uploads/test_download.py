@@ -89,7 +89,7 @@ class Origin:
         for name, value in self.change.items():
             setattr(self, name, value)
         if self.stalls:
-            await asyncio.sleep(5)
+            await asyncio.sleep(1)
         raise ConnectionAbortedError
 
     def head(self, start):
@@ -443,7 +443,7 @@ async def test_no_secret_is_shown(last, library, caplog):
 
 
 async def hang(writer):
-    await asyncio.sleep(5)
+    await asyncio.sleep(1)
 
 
 async def hang_in_head(writer):

@@ -11,7 +11,7 @@ from livepeer_async import (
 )
 from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, On
 from livepeer_async.uploads.upload import UploadOptions
-from studio import QUICK, content, is_stored, studio
+from studio import PART, QUICK, SMALL_LIMITS, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,13 @@ async def url():
 
 def client(sandbox, tmp_path):
     journal = tmp_path / "journal"
-    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, retry=QUICK, journal=journal)
+    return AsyncLivepeer(
+        sandbox.api_key,
+        base_url=sandbox.base_url,
+        retry=QUICK,
+        upload_limits=SMALL_LIMITS,
+        journal=journal,
+    )
 
 
 async def fetch(livepeer, url, new_asset="a.mp4", **options):
@@ -121,7 +127,7 @@ async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path
     broken = Fault(On(method="PATCH"), CutConnection())
     async with studio(broken) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
         with pytest.raises(RetriesExhausted):
-            await livepeer.upload(bytes(20_000_000), "big.mp4", key="k")
+            await livepeer.upload(content(3 * PART), "big.mp4", key="k")
         (record,) = await livepeer.journal.records()
         result = await fetch(livepeer, url)
         assert result.error is None
