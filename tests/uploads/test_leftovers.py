@@ -1,0 +1,71 @@
+import pytest
+
+from livepeer_async.sandbox import ChangeBody, Fault, On
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from studio import content, studio
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def both(tmp_path):
+    async with studio(client={"journal": tmp_path / "journal"}) as both:
+        yield both
+
+
+@pytest.fixture
+def sandbox(both):
+    return both[0]
+
+
+@pytest.fixture
+def livepeer(both):
+    return both[1]
+
+
+async def give_up(livepeer, asset_id, *, is_useless):
+    """Note an asset as one that was given up."""
+    record = Record(
+        key="k",
+        state=RecordState.TICKETED,
+        name="a.mp4",
+        identity=SourceIdentity(length=9),
+        requested_at=1.0,
+        asset_id=asset_id,
+    )
+    await livepeer.journal.abandon(record, is_useless=is_useless)
+
+
+@pytest.mark.parametrize("is_useless", [True, False])
+async def test_what_has_no_bytes_is_left_over(livepeer, is_useless):
+    ticket = await livepeer.assets.request_upload("a.mp4")
+    await give_up(livepeer, ticket.asset.id, is_useless=is_useless)
+    (left,) = await livepeer.leftovers()
+    assert (left.asset.id, left.is_ours, left.key) == (ticket.asset.id, True, "k")
+    assert len(await livepeer.journal.orphans()) == 1
+
+
+@pytest.mark.parametrize("is_useless", [True, False])
+async def test_what_became_something_is_left_over_only_where_it_is_of_no_use(livepeer, is_useless):
+    asset = await livepeer.upload(content(100), "a.mp4")
+    await give_up(livepeer, asset.id, is_useless=is_useless)
+    assert len(await livepeer.leftovers()) == is_useless
+    assert len(await livepeer.journal.orphans()) == is_useless
+
+
+@pytest.mark.parametrize("is_useless", [True, False])
+async def test_the_note_of_what_is_gone_is_dropped(livepeer, is_useless):
+    ticket = await livepeer.assets.request_upload("a.mp4")
+    await give_up(livepeer, ticket.asset.id, is_useless=is_useless)
+    await livepeer.assets.delete(ticket.asset.id)
+    assert await livepeer.leftovers() == []
+    assert await livepeer.journal.orphans() == []
+
+
+@pytest.mark.parametrize("phase", ["deleting", "deleted"])
+async def test_what_the_server_is_deleting_is_gone(sandbox, livepeer, phase):
+    ticket = await livepeer.assets.request_upload("a.mp4")
+    await give_up(livepeer, ticket.asset.id, is_useless=True)
+    body = f'{{"id": "{ticket.asset.id}", "status": {{"phase": "{phase}"}}}}'.encode()
+    sandbox.add_fault(Fault(On(method="GET"), ChangeBody(body)))
+    assert await livepeer.leftovers() == []
