@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import anyio
 from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.uploads.admission import (
+    MOST_SLOTS,
     SLOWEST_UPLOAD,
     Sample,
     Slots,
     adapt,
+    load_of,
     most_at_rate,
     next_pause,
 )
@@ -105,9 +107,15 @@ class Budget:
 
     @property
     def slots(self) -> int:
-        """Uploads that may run at the same time, as things are."""
+        """Uploads that may run at the same time, as things are; more of short ones, up to 32."""
         wanted = self._slots.count if self._concurrency is None else self._concurrency
         return min(wanted, most_at_rate(self._max_rate)) if self._max_rate else wanted
+
+    def has_room(self, running: Collection[int | None]) -> bool:
+        """Whether one more upload may start; `running` are the lengths of those that run."""
+        if self._concurrency is not None:
+            return len(running) < self.slots
+        return len(running) < MOST_SLOTS and load_of(running) < self.slots
 
     @property
     def is_paused(self) -> bool:
@@ -157,13 +165,14 @@ class Budget:
         """Take note that nothing moved for a while."""
         self._troubles += 1
 
-    def measure(self, *, is_full: bool) -> None:
+    def measure(self, running: Collection[int | None]) -> None:
         """Look how much was sent, and adapt the slots once in a period; call it often.
 
         Args:
-            is_full: whether all slots are in use.
+            running: lengths of the uploads that run.
         """
         now = self._clock()
+        is_full = load_of(running) >= self.slots
         if self._period_began is None or not is_full or self._pauses:
             self._period_began, self._measured_from = now, None
         if self._measured_from is None and now - self._period_began >= WARM_UP:

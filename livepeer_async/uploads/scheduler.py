@@ -139,7 +139,7 @@ class _Many(Generic[Job, Result]):
         async for job in jobs:
             self._waiting.append((job, await length_of(job)))
             self._tell()
-            while len(self._waiting) >= min(MOST_AHEAD, self._budget.slots):
+            while len(self._waiting) >= min(MOST_AHEAD, self._budget.concurrency or MOST_AHEAD):
                 await self._news.wait()
         self._is_fed = True
         self._tell()
@@ -150,13 +150,13 @@ class _Many(Generic[Job, Result]):
             while not self._is_fed or self._waiting or self._taken < self._started:
                 while self._waiting and self._has_room():
                     self._start()
-                self._budget.measure(is_full=len(self._running) >= self._budget.slots)
+                self._budget.measure(self._running.values())
                 with anyio.move_on_after(TICK):
                     await self._news.wait()
 
     def _has_room(self) -> bool:
         arrived = self._started - self._taken - len(self._running)
-        return len(self._running) < self._budget.slots and arrived < MOST_ARRIVED
+        return arrived < MOST_ARRIVED and self._budget.has_room(self._running.values())
 
     def _start(self) -> None:
         lengths = [length for _, length in self._waiting]

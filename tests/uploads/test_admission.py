@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from livepeer_async.uploads.admission import (
     LARGE,
+    MIB,
     MOST_SLOTS,
     SLOWEST_UPLOAD,
     Sample,
     Slots,
     adapt,
+    load_of,
     most_at_rate,
     next_pause,
     next_to_start,
@@ -159,3 +161,19 @@ def test_pauses_grow_to_a_minute_and_obey_the_server(pauses, jitter):
 def test_a_pause_doubles():
     pause = partial(next_pause, RetryPolicy(), jitter=1.0, retry_after=None)
     assert [pause(number) for number in (1, 2, 3, 10)] == [1.0, 2.0, 4.0, 60.0]
+
+
+LOADS = {
+    "nothing": ([], 0),
+    "a length nobody knows": ([None], 1),
+    "large and larger": ([MIB, 40 * 1024 * MIB], 2),
+    "half of one": ([MIB // 2], 0.5),
+    "sixteen short ones": ([64 * 1024] * 16, 1),
+    "the shortest of all": ([0, 1], 2 / 16),
+}
+
+
+@pytest.mark.parametrize("name", LOADS)
+def test_a_short_file_takes_a_part_of_a_slot(name):
+    running, load = LOADS[name]
+    assert load_of(running) == load

@@ -141,13 +141,13 @@ async def test_slots_follow_what_is_measured(make, clock):
     before = budget.slots
     for _ in range(12):
         for _ in range(10):
-            budget.measure(is_full=True)
+            budget.measure([None] * 99)
             clock.now += PERIOD / 10
             await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
     assert budget.slots >= 4 * before
     budget.trouble()
     slots = budget.slots
-    budget.measure(is_full=True)
+    budget.measure([None] * 99)
     assert budget.slots == slots // 2
 
 
@@ -155,7 +155,7 @@ async def test_what_is_not_full_is_not_measured(make, clock):
     budget = make()
     before = budget.slots
     for _ in range(40):
-        budget.measure(is_full=False)
+        budget.measure([])
         clock.now += WARM_UP
         await budget.take(10**9)
     assert budget.slots == before
@@ -183,3 +183,23 @@ async def test_uploads_keep_to_the_rate_of_the_client():
             assert [result.error async for result in results] == [None, None]
         # 6 parts at 4 a second.
         assert anyio.current_time() - began > 1.0
+
+
+ROOM = {
+    "two large ones": ([None, None], False),
+    "one large and many short ones": ([None, *[1] * 15], True),
+    "one large and too many short ones": ([None, *[1] * 16], False),
+    "short ones": ([1] * 31, True),
+    "as many as there may be connections": ([1] * 32, False),
+}
+
+
+@pytest.mark.parametrize("name", ROOM)
+def test_two_slots_have_room_for_two_large_files_or_many_short_ones(name):
+    running, has_room = ROOM[name]
+    assert Budget().has_room(running) is has_room
+
+
+def test_a_number_that_was_asked_for_counts_files_of_any_length():
+    assert not Budget(concurrency=2).has_room([1, 1])
+    assert Budget(concurrency=40).has_room([None] * 39)
