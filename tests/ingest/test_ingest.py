@@ -214,7 +214,7 @@ async def test_without_waiting_rows_end_once_their_bytes_are_there(folder, tmp_p
 
 
 async def test_a_wrong_key_ends_the_run(folder):
-    fill(folder, 30)
+    fill(folder, 100)
     async with studio() as (sandbox, _):
         async with AsyncLivepeer("wrong", base_url=sandbox.base_url, retry=QUICK) as livepeer:
             seen = []
@@ -222,7 +222,7 @@ async def test_a_wrong_key_ends_the_run(folder):
                 async with ingest(livepeer, folder) as running:
                     async for event in running:
                         seen += [event]
-        assert len(sandbox.requests) < 10
+        assert len(sandbox.requests) < 50
     # What had begun is told of, and nothing is called a failure.
     assert set(states(seen).values()) == {"unfinished"}
 
