@@ -67,7 +67,7 @@ def peak_mib():
     return int(line.split()[1]) / 1024
 
 
-async def measure_start(place, rows, manifest="all.jsonl"):
+async def measure_start(place, _rows, manifest="all.jsonl"):
     """Measure the time until the first upload begins, and the memory up to there."""
     async with Sandbox() as sandbox, client(sandbox, place / f"none{manifest}.journal") as livepeer:
         before, began = peak_mib(), time.monotonic()
@@ -106,7 +106,7 @@ async def measure_rerun(place, rows):
         seconds = time.monotonic() - began
         asked = len(sandbox.requests) - asked
     print(
-        f"rerun: {ended} rows that are done in {seconds:.2f} s ({ended / seconds:,.0f} rows/s) with "
+        f"rerun: {ended} rows that are done in {seconds:.2f} s ({ended / seconds:,.0f} rows/s), "
         f"{asked} requests, peak {peak_mib() - before:.1f} MiB above an idle client"
     )
 

@@ -49,9 +49,9 @@ async def check_manifest(
     while not tally.is_over:
         piece = await anyio.to_thread.run_sync(tally.take, checking)
         gone = [row.key for row in piece if row.key is not None]
-        finished = await find_finished(gone) if gone and find_finished else ()
+        finished = await find_finished(gone) if gone and find_finished else frozenset[str]()
         for row in piece:
-            if row.key in finished:
+            if row.key is not None and row.key in finished:
                 tally.rows += 1
             else:
                 bad += 1

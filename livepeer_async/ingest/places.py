@@ -32,9 +32,7 @@ class Places:
         self._root = os.path.realpath(folder)
         self._prefix = os.path.join(self._root, "")
         self._allow_outside = allow_outside
-        self._real_folder = lru_cache(_FOLDERS_KNOWN)(
-            lambda it: os.path.join(os.path.realpath(it), "")
-        )
+        self._real_folder = lru_cache(_FOLDERS_KNOWN)(_real_prefix)
 
     def locate(self, path: str) -> str:
         """Give a path that can be opened from the working directory.
@@ -60,3 +58,7 @@ class Places:
 
     def _is_inside(self, real: str) -> bool:
         return real == self._root or real.startswith(self._prefix)
+
+
+def _real_prefix(folder: str) -> str:
+    return os.path.join(os.path.realpath(folder), "")
