@@ -116,7 +116,8 @@ class Ingestion:
             except LivepeerError as error:
                 self._failure = error
             for job in self._open:
-                await self._put.send(job.ended(RowState.UNFINISHED))
+                if job.has_begun:
+                    await self._put.send(job.ended(RowState.UNFINISHED))
 
     async def _check(self) -> bool:
         """Tell of all bad rows, and say whether the good ones are to run."""
@@ -206,7 +207,7 @@ class Ingestion:
         self._tell()
         if error is not None and is_put_off:
             await self._put.send(RowPutOff(job.row, error))
-        elif job.times:
+        elif job.has_begun:
             await self._put.send(job.ended(self._state_of(result, verdict), result))
 
     def _state_of(self, result: UploadResult | None, verdict: Verdict) -> RowState:

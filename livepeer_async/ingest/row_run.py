@@ -62,6 +62,11 @@ class Job:
         self.due = 0.0
         self._began = 0.0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has begun in this run."""
+        return self.times > 0
+
     def begin(self) -> None:
         """Take note that it begins, perhaps again."""
         self._began = self._began or time.monotonic()
