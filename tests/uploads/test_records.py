@@ -101,3 +101,22 @@ def test_a_request_that_is_given_up_may_have_made_an_asset_soon_after(now, until
     asked = record(RecordState.REQUESTED, asset_id=None)
     doubt = remains_of(asked, now, is_useless=True)
     assert (doubt.name, doubt.since, doubt.until) == ("talk.mp4", 1.0, until)
+
+
+SIGNED = "https://user:pass@bucket.example/a.mp4?X-Amz-Signature=51ab"
+
+
+@pytest.mark.parametrize("asset_id", ["asset-1", None])
+def test_a_key_that_is_a_signed_url_is_shown_without_its_signature(asset_id):
+    one = record(RecordState.TICKETED, key=SIGNED, asset_id=asset_id)
+    for it in (one, remains_of(one, 9.0, is_useless=True)):
+        assert "https://bucket.example/a.mp4" in repr(it)
+        for shown in (repr(it), repr(it.__rich_repr__())):
+            assert "pass" not in shown
+            assert "51ab" not in shown
+
+
+@pytest.mark.parametrize("length", [0, 9])
+def test_what_the_server_was_to_fetch_is_remembered_as_that(length):
+    one = record(RecordState.REQUESTED, SourceIdentity(length=length), asset_id=None)
+    assert remains_of(one, 9.0, is_useless=True).is_import == (length == 0)
