@@ -105,7 +105,15 @@ class AsyncLivepeer:
         waiter = Waiter(self._caller)
         tickets = Tickets(self._caller, restarts=retry.restarts)
         processing = Processing(self._caller, waiter)
-        engine = Engine(waiter, tickets, processing, paced.send, retry=retry, limits_for=limits_for)
+        engine = Engine(
+            waiter,
+            tickets,
+            processing,
+            paced.send,
+            wait_out_pause=self.budget.wait_out_pause,
+            retry=retry,
+            limits_for=limits_for,
+        )
         self.uploader = Uploader(engine, self.journal, limits_for=limits_for)
         self.downloads = Downloads(self._transport, retry=retry)
         self.imports = Imports(processing, tickets, self.journal)

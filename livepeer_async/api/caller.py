@@ -27,6 +27,9 @@ from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 
 T = TypeVar("T")
 
+# As many doublings has the delay of a request that waits for room in the queue.
+BUSY_SETBACKS = 3
+
 _log = logging.getLogger("livepeer_async")
 
 
@@ -100,8 +103,8 @@ class Caller:
             if isinstance(problem, TooManyRequests):
                 busy_since = self._clock() if busy_since is None else busy_since
                 if self._clock() - busy_since < self.retry.busy_timeout:
-                    # A queue that is full says nothing against the request.
-                    setbacks = min(setbacks, self.retry.attempts)
+                    # A queue that is full says nothing against the request, and all pause for it.
+                    setbacks = min(setbacks, self.retry.attempts, BUSY_SETBACKS)
             await self.back_off(problem, setbacks)
 
     async def back_off(self, problem: LivepeerError, setbacks: int) -> None:

@@ -63,7 +63,9 @@ def _look_at(row: Row, max_length: int) -> Row:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise Refusal(f"{path!r} can't be read: {reason}") from error
+        hint = "; write / for \\" if "\\" in path else ""
+        hint = "; its name begins or ends with a space" if path != path.strip() else hint
+        raise Refusal(f"{path!r} can't be read: {reason}{hint}") from error
     if not stat.S_ISREG(status.st_mode):
         what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
         raise Refusal(f"{path!r} is {what}; wanted a video file")

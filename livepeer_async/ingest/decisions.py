@@ -25,13 +25,13 @@ from livepeer_async.errors import (
 )
 from livepeer_async.ingest.rows import Row
 from livepeer_async.uploads.records import (
-    ALL_THERE,
     PickUp,
     Record,
     RecordState,
     SourceIdentity,
     access_of,
     pick_up,
+    tell_url,
 )
 
 
@@ -59,7 +59,6 @@ _VERDICTS: tuple[tuple[type[LivepeerError], Verdict], ...] = (
     (NotAuthenticated, Verdict(ends_all=True)),
     # Of this row, for an object store of somebody else for instance, or of the whole account.
     (Forbidden, Verdict(asks_server=True)),
-    (UploadGone, Verdict(comes_again=True)),
     *(
         (kind, Verdict(comes_again=True, asks_server=True))
         for kind in (
@@ -70,6 +69,7 @@ _VERDICTS: tuple[tuple[type[LivepeerError], Verdict], ...] = (
             RetriesExhausted,
             ServerError,
             TooManyRequests,
+            UploadGone,
         )
     ),
 )
@@ -82,7 +82,8 @@ def judge(error: LivepeerError) -> Verdict:
 
 def finished_states(*, is_ready_wanted: bool) -> frozenset[RecordState]:
     """Give the states of records of which nothing is left to do; as for `is_finished`."""
-    return frozenset({RecordState.READY}) if is_ready_wanted else ALL_THERE
+    ready = frozenset({RecordState.READY})
+    return ready if is_ready_wanted else ready | {RecordState.ARRIVED}
 
 
 def is_finished(row: Row, record: Record, *, is_ready_wanted: bool) -> bool:
@@ -97,7 +98,9 @@ def is_finished(row: Row, record: Record, *, is_ready_wanted: bool) -> bool:
     if record.state not in finished_states(is_ready_wanted=is_ready_wanted):
         return False
     access = access_of(row.new_asset) if row.new_asset else ""
-    if row.is_url or row.length is None:
+    if row.is_url:
+        return record.access == access and record.identity.url == tell_url(row.source)
+    if row.length is None:
         return record.access == access
     identity = SourceIdentity(length=row.length, modified_ns=row.modified_ns)
     return pick_up(record, identity, access) is PickUp.LOOK

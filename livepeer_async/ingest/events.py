@@ -1,8 +1,9 @@
 """What happens in an ingestion, as values.
 
 They come in this order: a `BadRow` for each row that can't be used, one `Checked`, and then, as it
-happens, `RowStarted`, `RowPutOff`, `Halted` and `Resumed`, and one `RowEnded` for each good row. A
-`BadRow` behind `Checked` is one that became so in the meantime.
+happens, `RowStarted`, `RowPutOff`, `Halted` and `Resumed`, and one `RowEnded` for each good row but
+those that hadn't begun when it was stopped. A `BadRow` behind `Checked` is one that became so in
+the meantime.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class RowEnded(Struct, frozen=True, kw_only=True):
         seconds: from its first beginning in this run to its end.
         attempts: uploads that were needed; 0 where an earlier run had brought everything over.
         verified: how far the content is proved; `None` where it wasn't compared.
-        error: `None` unless `state` is FAILED.
+        error: why it failed; or, where it is UNFINISHED, what stood in its way, if anything did.
         is_earlier: whether an earlier run had finished it, and nothing was asked of the server.
     """
 

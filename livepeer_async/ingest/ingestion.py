@@ -18,7 +18,7 @@ from typing import Self
 import anyio
 
 from livepeer_async.client import AsyncLivepeer, OnMismatch, Verify
-from livepeer_async.errors import LivepeerError, UploadStopped
+from livepeer_async.errors import AmbiguousRequest, LivepeerError, UploadInUse, UploadStopped
 from livepeer_async.ingest.checking import check_manifest, read_again
 from livepeer_async.ingest.decisions import FAILED, Verdict, finished_states, is_finished, judge
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowPutOff, RowState
@@ -69,6 +69,7 @@ class Ingestion:
         self._put, self._events = anyio.create_memory_object_stream[Event](0)
         self._runner = RowRunner(livepeer, options, self._put.send)
         self._outage = Outage(livepeer.ping, self._tell_outage, timeout=outage_timeout)
+        self._has_asked = False
         self._bad: set[str] = set()
         self._open: dict[Job, None] = {}
         self._put_off: deque[Job] = deque()
@@ -111,8 +112,10 @@ class Ingestion:
         """Check the manifest, run its rows and tell what happens."""
         async with self._put:
             try:
-                if await self._check():
-                    await self._run_rows()
+                # It is read twice, and a line that somebody adds in between would shift all others.
+                with self._manifest.held():
+                    if await self._check():
+                        await self._run_rows()
             except LivepeerError as error:
                 self._failure = error
             for job in self._open:
@@ -151,6 +154,11 @@ class Ingestion:
         async with aclosing(read_again(self._manifest)) as batches:
             async for batch in batches:
                 for job in await self._begin(batch):
+                    if not self._has_asked:
+                        # Before a thousand rows meet a wrong key, or nobody; and not before there
+                        # is something to do.
+                        self._has_asked = True
+                        self._outage.suspect()
                     await self._outage.wait()
                     if self.is_stopped:
                         return
@@ -164,7 +172,9 @@ class Ingestion:
                 continue
             await self._outage.wait()
             if not self.is_stopped:
-                yield self._put_off.popleft()
+                job = self._put_off.popleft()
+                job.record = (await self._find([job.row.key])).get(job.row.key)
+                yield job
 
     async def _begin(self, batch: list[Row | BadRow]) -> list[Job]:
         """Tell of the rows that an earlier run has finished; give the others."""
@@ -172,7 +182,7 @@ class Ingestion:
         is_ready_wanted = self._options.wait
         jobs: list[Job] = []
         for row in batch:
-            if row.place in self._bad:
+            if row.place in self._bad or self.is_stopped:
                 continue
             if isinstance(row, BadRow):
                 # It was good when it was checked: the manifest is another one by now.
@@ -197,8 +207,7 @@ class Ingestion:
             raise error
         if verdict.asks_server:
             self._outage.suspect()
-        has_asset = result is not None and result.asset is not None
-        is_put_off = verdict.comes_again and self._can_put_off(job, has_asset=has_asset)
+        is_put_off = verdict.comes_again and self._can_put_off(job, result)
         if is_put_off:
             job.due = time.monotonic() + PAUSE
             self._put_off.append(job)
@@ -211,7 +220,7 @@ class Ingestion:
             await self._put.send(job.ended(self._state_of(result, verdict), result))
 
     def _state_of(self, result: UploadResult | None, verdict: Verdict) -> RowState:
-        if result is None or isinstance(result.error, UploadStopped):
+        if result is None or isinstance(result.error, UploadStopped | UploadInUse):
             return RowState.UNFINISHED
         if result.error is not None:
             is_cut_short = verdict.comes_again and self.is_stopped
@@ -219,9 +228,12 @@ class Ingestion:
         is_done = result.asset is not None and is_ready(result.asset)
         return RowState.READY if is_done else RowState.ARRIVED
 
-    def _can_put_off(self, job: Job, *, has_asset: bool) -> bool:
-        # Without a journal nobody would find the asset again, and a second one would be made.
-        is_safe = not has_asset or self._livepeer.journal is not None
+    def _can_put_off(self, job: Job, result: UploadResult | None) -> bool:
+        # Without a journal nobody would find its asset again, and a second one would be made.
+        is_lost = result is not None and isinstance(result.error, AmbiguousRequest)
+        has_asset = result is not None and result.asset is not None
+        may_have_one = has_asset or (is_lost and job.row.is_url)
+        is_safe = not may_have_one or self._livepeer.journal is not None
         has_room = len(self._put_off) < MOST_PUT_OFF
         return is_safe and has_room and job.times < MOST_ATTEMPTS and not self.is_stopped
 
@@ -316,6 +328,5 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
 
 
 async def _length_of(job: Job) -> int | None:
-    """Give the bytes that come from here; the server's own fetching takes none of the line."""
-    is_relayed = job.row.is_url
-    return None if is_relayed else job.row.length or 0
+    """Give the bytes of a file; what is behind a URL isn't known."""
+    return None if job.row.is_url else job.row.length or 0

@@ -116,5 +116,6 @@ def as_text(content: bytes | None) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise Refusal(
-            f"the line isn't UTF-8: byte {content[error.start]:#04x} at place {error.start + 1}"
+            f"the line isn't UTF-8: byte {content[error.start]:#04x} at place {error.start + 1}; "
+            "save the file as UTF-8"
         ) from error

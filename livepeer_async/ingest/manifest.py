@@ -10,7 +10,10 @@ of one row, or of the names in one folder. Nothing is asked of a file but where 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import msgspec
@@ -48,6 +51,7 @@ class Manifest:
         self.place = place
         self.skipped = 0
         self._allow_outside = allow_outside
+        self._copy: BinaryIO | None = None
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         """Read row by row.
@@ -61,6 +65,29 @@ class Manifest:
         if _is_file_manifest(self.place):
             return self._read()
         return self._expand()
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Keep what the file says today, whatever is done to it in the block.
+
+        Raises:
+            ConfigurationError: it can't be read, or there is no room for a copy.
+        """
+        if not _is_file_manifest(self.place) or os.path.isdir(self.place):
+            yield
+            return
+        with TemporaryFile(buffering=0) as copy:
+            with _open(self.place) as file:
+                try:
+                    shutil.copyfileobj(file, copy, _PIECE)
+                except OSError as error:
+                    said = f"{self.place} can't be copied: {error.strerror}"
+                    raise ConfigurationError(said) from error
+            self._copy = copy
+            try:
+                yield
+            finally:
+                self._copy = None
 
     def _expand(self) -> Iterator[Row | BadRow]:
         is_empty = True
@@ -79,7 +106,8 @@ class Manifest:
     def _read(self) -> Iterator[Row | BadRow]:
         reader = _Reader(self.place, allow_outside=self._allow_outside)
         is_table = self.place.lower().endswith(TABLE_SUFFIXES)
-        with _open(self.place) as file:
+        with _open(self.place) if self._copy is None else nullcontext(self._copy) as file:
+            file.seek(0)
             lines = _lines_of(file, self.place)
             yield from reader.read_table(lines) if is_table else reader.read_objects(lines)
 

@@ -9,22 +9,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import anyio
 
-from livepeer_async.errors import (
-    ApiError,
-    DecodeError,
-    Forbidden,
-    NetworkError,
-    NotAuthenticated,
-)
+from livepeer_async.errors import ApiError, DecodeError, NetworkError
 from livepeer_async.ingest.events import Event, Halted, Resumed
 
 # Seconds before the second question at the most, doubled with each.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 _MOST_DOUBLINGS = 6
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class Outage:
@@ -58,15 +54,18 @@ class Outage:
         self._suspected = anyio.Event()
         self._well = anyio.Event()
         self._well.set()
+        self._is_given_up = False
+        self._has_answered = False
 
     def suspect(self) -> None:
         """Have the server asked before anything else starts."""
-        if self._well.is_set():
+        if self._well.is_set() and not self._is_given_up:
             self._well = anyio.Event()
             self._suspected.set()
 
     def give_up(self) -> None:
-        """Let those go who wait; they start nothing more."""
+        """Let those go who wait, now and later; they start nothing more."""
+        self._is_given_up = True
         self._well.set()
 
     async def wait(self) -> None:
@@ -77,8 +76,8 @@ class Outage:
         """Ask each time that there is a suspicion.
 
         Raises:
-            NotAuthenticated: the server doesn't take the key any more.
-            Forbidden: the account may do nothing any more.
+            ApiError: the server doesn't take the key, or isn't where it was looked for.
+            DecodeError: what answers, and never did otherwise, is no such server.
             LivepeerError: it hasn't answered for as long as that was to be borne.
         """
         while True:
@@ -93,15 +92,22 @@ class Outage:
             try:
                 await self._ping()
                 break
-            except (NotAuthenticated, Forbidden):
-                raise
             except (NetworkError, ApiError, DecodeError) as error:
-                if self._clock() - began > self._timeout:
+                is_over = self._clock() - began > self._timeout
+                if is_over or not self._is_passing(error):
                     raise
                 delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(setbacks, _MOST_DOUBLINGS))
                 delay *= 0.5 + self._jitter() / 2
                 setbacks += 1
                 await self._put(Halted(error, delay))
             await self._sleep(delay)
+        self._has_answered = True
         if setbacks:
             await self._put(Resumed(self._clock() - began))
+
+    def _is_passing(self, error: NetworkError | ApiError | DecodeError) -> bool:
+        """Whether to ask again; a page that isn't the API's comes from a proxy, or is its place."""
+        if isinstance(error, ApiError):
+            is_servers = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            return is_servers or error.status in _PASSING
+        return self._has_answered or not isinstance(error, DecodeError)

@@ -13,12 +13,12 @@ import anyio
 from msgspec import Struct
 
 from livepeer_async.client import AsyncLivepeer, OnMismatch, Verify
-from livepeer_async.errors import LivepeerError
+from livepeer_async.errors import AssetFailed, LivepeerError, UploadStopped
 from livepeer_async.ingest.events import Event, RowEnded, RowStarted, RowState
 from livepeer_async.ingest.rows import Row
 from livepeer_async.models import NewAsset
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.records import ALL_THERE, Record
+from livepeer_async.uploads.records import ALL_THERE, Record, tell_url
 from livepeer_async.uploads.scheduler import UploadJob
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 
@@ -84,8 +84,12 @@ class Job:
             seconds=time.monotonic() - self._began if self._began else 0.0,
             attempts=result.attempts if result else 0,
             verified=result.verified if result else None,
-            error=result.error if result and state is RowState.FAILED else None,
+            error=result.error if result and not _is_stop(result.error) else None,
         )
+
+
+def _is_stop(error: LivepeerError | None) -> bool:
+    return isinstance(error, UploadStopped)
 
 
 def ended_earlier(row: Row, record: Record) -> RowEnded:
@@ -164,7 +168,11 @@ class RowRunner:
         row, options = job.row, self._options_for(job.row, arrived)
         if row.is_url and self._is_imported(job):
             wanted = row.new_asset or NewAsset(row.source)
-            return await self._livepeer.imports.run(row.source, wanted, options())
+            result = await self._livepeer.imports.run(row.source, wanted, options())
+            if not (self._options.is_relayed and isinstance(result.error, AssetFailed)):
+                return result
+            # What the server couldn't make of it, it may make of the bytes from here.
+            await self._livepeer.imports.give_up(row.key)
 
         def begun(upload: Upload) -> None:
             running.upload = upload
@@ -176,7 +184,8 @@ class RowRunner:
             return await uploader.run(UploadJob(row.source, row.new_asset), options, on_begun=begun)
         async with self._livepeer.downloads.open(row.source) as download:
             relayed = UploadJob(download.pieces, row.new_asset)
-            options = partial(options, length=download.length)
+            url = tell_url(row.source)
+            options = partial(options, length=download.length, url=url)
             return await uploader.run(relayed, options, on_begun=begun)
 
     def _is_imported(self, job: Job) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from livepeer_async.ingest.fields import COLUMNS, SOURCES, distinct_names, unknown_name
 from livepeer_async.ingest.lines import MAX_LINE, TOO_LONG, Line
+from livepeer_async.ingest.patterns import is_video
 from livepeer_async.ingest.rows import Refusal
 
 DELIMITERS = ",;\t"
@@ -56,7 +57,7 @@ class Records:
         lines = f"lines {first} to {last}: " if last > first else ""
         reason = str(error)
         if "unexpected end of data" in reason:
-            reason = "a quoted cell has no end"
+            reason = "a quoted cell has no end, so that no row of these can be read"
         elif "field larger than field limit" in reason:
             reason = f"a cell is longer than {csv.field_size_limit()} characters"
             reason += ", or its quote has no end" if lines else ""
@@ -96,8 +97,8 @@ class _Feed:
 
 
 def find_delimiter(header: str) -> str:
-    """Find what stands between the columns: that which gives the most known names."""
-    return max(DELIMITERS, key=lambda delimiter: _count_known(header, delimiter))
+    """Find what stands between the columns: that which gives the most known names, or is there."""
+    return max(DELIMITERS, key=lambda it: (_count_known(header, it), header.count(it)))
 
 
 def read_header(cells: Sequence[str]) -> list[str]:
@@ -111,12 +112,12 @@ def read_header(cells: Sequence[str]) -> list[str]:
     for index, name in enumerate(names):
         if not name:
             raise Refusal(f"column {index + 1} has no name, so no row can be read")
-        if name not in COLUMNS:
-            sentence = unknown_name("column", name, distinct_names())
-            raise Refusal(f"{sentence} (no row can be read before that is settled)")
-        if COLUMNS[name] in columns:
+        column = _COLUMNS.get(_plain(name))
+        if column is None:
+            raise Refusal(_unknown_column(name))
+        if column in columns:
             raise Refusal(f"the column {name} is there twice, so no row can be read")
-        columns.append(COLUMNS[name])
+        columns.append(column)
     if not set(SOURCES) & set(columns):
         raise Refusal("the header has none of the columns path, url and source")
     return columns
@@ -131,7 +132,8 @@ def read_cells(columns: Sequence[str], cells: Sequence[str]) -> dict[str, object
     if not "".join(cells).strip():
         return None
     if len(cells) != len(columns):
-        raise Refusal(f"the row has {len(cells)} cells; the header has {len(columns)}")
+        noun = "cell" if len(cells) == 1 else "cells"
+        raise Refusal(f"the row has {len(cells)} {noun}; the header has {len(columns)}")
     return {
         column: _read_cell(column, cell)
         for column, cell in zip(columns, cells, strict=True)
@@ -169,4 +171,22 @@ def _count_known(header: str, delimiter: str) -> int:
         (names,) = csv.reader([header], delimiter=delimiter, strict=True)
     except (csv.Error, ValueError):
         return 0
-    return sum(name.strip() in COLUMNS for name in names)
+    return sum(_plain(name) in _COLUMNS for name in names)
+
+
+def _plain(name: str) -> str:
+    """Take out of a name what spreadsheets write in different ways: `Creator ID`, `creator_id`."""
+    return name.strip().replace(" ", "").replace("_", "").lower()
+
+
+def _unknown_column(name: str) -> str:
+    sentence = unknown_name("column", name, distinct_names())
+    if _plain(name) in _FILES:
+        sentence = f"unknown column {name!r}; did you mean path?"
+    elif is_video(name):
+        sentence = f"{name!r} stands where the header is wanted, as in `path,name`"
+    return f"{sentence} (no row can be read before that is settled)"
+
+
+_COLUMNS = {_plain(name): column for name, column in COLUMNS.items()}
+_FILES = frozenset({"file", "filename", "filepath", "video", "src"})

@@ -34,6 +34,8 @@ LARGE = 64 * MIB
 # for nine tenths of its time.
 WHOLE = MIB
 SMALLEST_SHARE = 1 / 16
+# Tasks end every few seconds where a hundred of them run.
+LONGEST_QUEUE_PAUSE = 5.0
 # Slower than this a chunk of 8 MiB would come near the 300 s after which Studio cuts a request.
 SLOWEST_UPLOAD = 64 * 1024
 
@@ -131,7 +133,12 @@ def next_to_start(waiting: Sequence[int | None], running: Sequence[int | None]) 
 
 
 def next_pause(
-    policy: RetryPolicy, pauses: int, *, jitter: float, retry_after: float | None
+    policy: RetryPolicy,
+    pauses: int,
+    *,
+    jitter: float,
+    retry_after: float | None,
+    is_queue_full: bool = False,
 ) -> float:
     """Give the seconds for which everything pauses before one request probes.
 
@@ -142,8 +149,12 @@ def next_pause(
         pauses: pauses in a row, this one included; from 1.
         jitter: a random number in 0..1.
         retry_after: seconds that the server asked for; obeyed as far as the policy does.
+        is_queue_full: whether the account's queue is full, which a task that ends changes, rather
+            than the server overloaded.
     """
     longest = min(policy.max_delay, policy.first_delay * float(2 ** min(pauses, 30)))
+    if is_queue_full:
+        longest = min(longest, LONGEST_QUEUE_PAUSE)
     asked = min(retry_after or 0.0, policy.max_retry_after)
     return max(longest * (0.5 + jitter / 2), asked)
 

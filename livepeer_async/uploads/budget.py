@@ -32,6 +32,8 @@ PERIOD = 2.5
 WARM_UP = 1.0
 # A probe that has told nothing for so long is taken for lost.
 PROBE_SECONDS = 60.0
+# Of a pause is slept at a time.
+STEP = 0.25
 
 
 class Budget:
@@ -74,6 +76,8 @@ class Budget:
         self._pauses = 0
         self._paused_until = 0.0
         self._probed_at: float | None = None
+        self._out = 0
+        self._moved_at = 0.0
 
     def __repr__(self) -> str:
         adapts = "adapting, " if self._concurrency is None else ""
@@ -130,9 +134,19 @@ class Budget:
             if self._due > now:
                 await self._sleep(self._due - now)
         self._sent += count
+        self._moved_at = self._clock()
 
-    async def turn(self) -> None:
-        """Wait while everything pauses; the first whose pause is over goes ahead and probes."""
+    async def wait_out_pause(self) -> None:
+        """Wait while everything pauses, and leave it to others who probes."""
+        while self._pauses and (wait := self._paused_until - self._clock()) > 0:
+            await self._sleep(min(wait, STEP))
+
+    async def turn(self) -> bool:
+        """Wait while everything pauses; the first whose pause is over goes ahead and probes.
+
+        Returns:
+            Whether this is the probe; `probe_lost` must follow where it gets no answer.
+        """
         while self._pauses:
             now = self._clock()
             wait = self._paused_until - now
@@ -140,23 +154,48 @@ class Budget:
                 wait = max(wait, self._probed_at + PROBE_SECONDS - now)
             if wait <= 0:
                 self._probed_at = now
-                return
+                return True
             # Short steps: the probe may have found the server well.
-            await self._sleep(min(wait, 0.25))
+            await self._sleep(min(wait, STEP))
+        return False
 
-    def busy(self, retry_after: float | None) -> None:
+    def probe_lost(self) -> None:
+        """Take note that the probe got no answer: the next one probes."""
+        self._probed_at = None
+
+    def sends(self) -> None:
+        """Take note that a request goes out."""
+        self._moved_at = self._clock() if not self._out else self._moved_at
+        self._out += 1
+
+    def has_sent(self) -> None:
+        """Take note that a request has ended, with an answer or without."""
+        self._out -= 1
+
+    @property
+    def quiet(self) -> float:
+        """Seconds for which requests have been out, and neither a byte moved nor an answer came."""
+        return self._clock() - self._moved_at if self._out else 0.0
+
+    def busy(self, retry_after: float | None, *, is_queue_full: bool = False) -> None:
         """Take note that the server asked for less load: all pause."""
+        self._moved_at = self._clock()
         self._troubles += 1
         if self._pauses and self._probed_at is None and self._clock() < self._paused_until:
             return  # it was on its way before the pause began
         self._pauses += 1
         pause = next_pause(
-            self._retry, self._pauses, jitter=self._jitter(), retry_after=retry_after
+            self._retry,
+            self._pauses,
+            jitter=self._jitter(),
+            retry_after=retry_after,
+            is_queue_full=is_queue_full,
         )
         self._paused_until, self._probed_at = self._clock() + pause, None
 
     def well(self) -> None:
         """Take note that the server takes requests."""
+        self._moved_at = self._clock()
         is_probe = self._probed_at is not None
         if is_probe or self._clock() >= self._paused_until:
             self._pauses, self._probed_at = 0, None

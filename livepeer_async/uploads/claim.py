@@ -22,6 +22,7 @@ from livepeer_async.models import Asset
 from livepeer_async.models.redaction import show_source
 from livepeer_async.uploads.journal import Journal, as_text
 from livepeer_async.uploads.records import (
+    ALL_THERE,
     PickUp,
     Record,
     RecordState,
@@ -44,6 +45,7 @@ class Claim:
         record: of an earlier run.
 
     Attributes:
+        identity: of the source, as it is today.
         record: what the journal has of the upload.
     """
 
@@ -58,14 +60,14 @@ class Claim:
     ) -> None:
         self._journal = journal
         self._key = key
-        self._identity = identity
+        self.identity = identity
         self._access = access
         self.record = record
 
     @property
     def is_import(self) -> bool:
         """Whether the server is to fetch the bytes itself."""
-        return self._identity.length == 0
+        return self.identity.length == 0
 
     @property
     def is_finished(self) -> bool:
@@ -76,13 +78,13 @@ class Claim:
     def can_go_on(self) -> bool:
         """Whether a later run could go on with the upload."""
         has_url = self.record is not None and self.record.upload_url is not None
-        return has_url and self._identity.can_be_told
+        return has_url and self.identity.can_be_told
 
     def pick_up(self) -> PickUp:
         """Say what can be done with the record of an earlier run."""
         if self.record is None:
             return PickUp.BEGIN
-        return pick_up(self.record, self._identity, self._access)
+        return pick_up(self.record, self.identity, self._access)
 
     def check_sha256(self, source: Source, sha256: str | None) -> None:
         """Compare with what an earlier run has read, where both have made a digest.
@@ -100,6 +102,14 @@ class Claim:
         return ConfigurationError(
             f"under the key {show_source(self._key)!r} stands asset {asset_id}, which has another "
             "playback policy or encryption: change it with assets.update, or give another key"
+        )
+
+    def comes_from_elsewhere(self) -> ConfigurationError:
+        """Give the error for a key whose asset was made of another URL."""
+        asset_id = self.record and self.record.asset_id
+        return ConfigurationError(
+            f"under the key {show_source(self._key)!r} stands asset {asset_id}, which was made of "
+            "another URL: give another key, or let the journal forget this one"
         )
 
     def changed(self, source: Source) -> SourceChanged:
@@ -122,7 +132,7 @@ class Claim:
             key=self._key,
             state=RecordState.REQUESTED,
             name=name,
-            identity=self._identity,
+            identity=self.identity,
             requested_at=time.time(),
             access=self._access,
         )
@@ -172,6 +182,20 @@ class Claim:
         except JournalError as error:
             _log.warning("asset %s is ready, but %s", asset.id, error)
 
+    async def failed(self) -> None:
+        """Write that the server could make nothing of it; what can't be written is logged."""
+        if self.record is None or self.record.state not in ALL_THERE:
+            return
+        try:
+            await self._write(replace(self.record, state=RecordState.FAILED))
+        except JournalError as error:
+            _log.warning("asset %s has failed, but %s", self.record.asset_id, error)
+
+    async def assets_of_others(self) -> set[str]:
+        """Name the assets that the journal has under other keys."""
+        records = await self._journal.records() if self._journal is not None else []
+        return {it.asset_id for it in records if it.asset_id and it.key != self._key}
+
     async def abandon(self, *, is_useless: bool = True) -> None:
         """Give up what there is, and write what it may have left on the server.
 
@@ -201,17 +225,30 @@ class Claim:
 
 @asynccontextmanager
 async def claim(
-    journal: Journal | None, key: str | None, source: Source, *, access: str
+    journal: Journal | None,
+    key: str | None,
+    source: Source,
+    *,
+    access: str,
+    url: str | None = None,
 ) -> AsyncGenerator[Claim, None]:
     """Claim the upload of a key until the block ends.
+
+    Args:
+        journal: where it is written; `None` for nowhere.
+        key: of the upload; `None` for one that isn't written.
+        source: its bytes.
+        access: who may play the asset, as `access_of` gives it.
+        url: where the bytes come from, as `tell_url` gives it; nothing else tells them then.
 
     Raises:
         UploadInUse: somebody else carries it.
         JournalError: the journal can't be used.
     """
     if journal is None or key is None:
-        yield Claim(None, "", SourceIdentity(length=source.length))
+        yield Claim(None, "", SourceIdentity(length=source.length), access=access)
         return
-    identity, key = await source.identity(), as_text(key)
+    told_by_url = SourceIdentity(length=source.length, url=url)
+    identity, key = told_by_url if url else await source.identity(), as_text(key)
     async with journal.claimed(key) as record:
         yield Claim(journal, key, identity, access=access, record=record)

@@ -7,12 +7,12 @@ error that leaves nothing half-open. How the bytes get there stands in `transfer
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from msgspec import UNSET
 
-from livepeer_async.errors import AssetError, IntegrityError, UploadStopped
+from livepeer_async.errors import AssetError, AssetFailed, IntegrityError, UploadStopped
 from livepeer_async.models import NewAsset
 from livepeer_async.taskgroups import finish
 from livepeer_async.tus.driver import Send
@@ -38,6 +38,7 @@ class Engine:
         tickets: the desk for uploads.
         processing: waits for the server's work.
         send: carries tus requests; never sees the API key.
+        wait_out_pause: waits while the server is to be left alone.
         retry: how many setbacks are borne.
         limits_for: gives the server's limits for an upload of so many bytes.
     """
@@ -49,12 +50,20 @@ class Engine:
         processing: Processing,
         send: Send,
         *,
+        wait_out_pause: Callable[[], Awaitable[None]],
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self._processing = processing
         self._tickets = tickets
-        self._transfers = Transfers(waiter, tickets, send, retry=retry, limits_for=limits_for)
+        self._transfers = Transfers(
+            waiter,
+            tickets,
+            send,
+            wait_out_pause=wait_out_pause,
+            retry=retry,
+            limits_for=limits_for,
+        )
 
     async def run(self, upload: Upload, source: Source, new_asset: NewAsset, claim: Claim) -> None:
         """Take an upload to its end; `upload.result` says how it went.
@@ -83,6 +92,9 @@ class Engine:
                 await self._abort(order)
             elif upload.scope.cancelled_caught:
                 raise _stopped(upload)
+        except AssetFailed:
+            await claim.failed()
+            raise
         finally:
             upload.close()
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import time
 
-from livepeer_async.errors import LivepeerError
+from msgspec import UNSET
+
+from livepeer_async.errors import AssetFailed, LivepeerError
 from livepeer_async.models import Asset, NewAsset, NewAssetFromUrl
 from livepeer_async.polling import end_of, is_ready
 from livepeer_async.uploads.claim import Claim, claim
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.processing import Processing, Wait, may_help
 from livepeer_async.uploads.progress import Progress, Stage
-from livepeer_async.uploads.records import ALL_THERE, PickUp, access_of
+from livepeer_async.uploads.records import ALL_THERE, PickUp, access_of, tell_url
 from livepeer_async.uploads.retry import Setback
 from livepeer_async.uploads.source import Source
 from livepeer_async.uploads.tickets import Tickets
 from livepeer_async.uploads.upload import UploadOptions, UploadResult
+from livepeer_async.uploads.verify import Verified, verify_asset
 from livepeer_async.watch import Watch
 
 
@@ -52,6 +55,7 @@ class Imports:
             error=error,
             seconds=time.monotonic() - started,
             attempts=progress.attempts,
+            verified=progress.verified,
         )
 
     async def _run(
@@ -60,7 +64,8 @@ class Imports:
         # A length of 0, which no upload has, marks its record.
         nothing = Source(new_asset.name, 0)
         access = access_of(new_asset)
-        async with claim(self._journal, options.key, nothing, access=access) as claimed:
+        claiming = claim(self._journal, options.key, nothing, access=access, url=tell_url(url))
+        async with claiming as claimed:
             asset = await self._made_before(claimed)
             if asset is None:
                 progress.attempts = 1
@@ -81,21 +86,46 @@ class Imports:
                 on_change=progress.saw,
                 on_setback=progress.set_back,
             )
-            progress.saw(await self._processing.until_ready(Watch(asset.id), wait))
-            await claimed.ready(asset, None, None)
+            try:
+                asset = await self._processing.until_ready(Watch(asset.id), wait)
+            except AssetFailed:
+                await claimed.failed()
+                raise
+            progress.saw(asset)
+            progress.verified = _verify(asset, claimed, new_asset, options)
+            await claimed.ready(asset, progress.verified, None)
 
     async def _made_before(self, claim: Claim) -> Asset | None:
-        """Find the asset that an earlier run has asked for."""
+        """Find the asset that an earlier run has brought about, or has sent bytes for."""
         record = claim.record
-        if record is None:
+        if record is None or record.asset_id is None:
             return None
-        if record.asset_id is None or record.state not in ALL_THERE:
-            # An upload that was begun under this key, or a request without an answer.
+        if record.state not in ALL_THERE:
+            # It was begun, and nobody can finish it: another run was to relay it.
             await self._tickets.clear_away(claim)
             return None
         if claim.pick_up() is PickUp.REFUSE:
             raise claim.refused()
-        return await self._tickets.find(record.asset_id, claim)
+        asset = await self._tickets.find(record.asset_id, claim)
+        if asset is not None and record.identity.url != claim.identity.url:
+            raise claim.comes_from_elsewhere()
+        return asset
+
+    async def give_up(self, key: str | None) -> None:
+        """Delete the asset of a key, so that its video can be brought by another way."""
+        async with claim(self._journal, key, Source("", 0), access="") as claimed:
+            await self._tickets.clear_away(claimed)
+
+
+def _verify(
+    asset: Asset, claim: Claim, new_asset: NewAsset, options: UploadOptions
+) -> Verified | None:
+    """Compare with what an earlier run has sent; of what the server fetched nothing is known."""
+    length = claim.record.identity.length if claim.record else 0
+    if not length or options.verify is None:
+        return None
+    is_encrypted = new_asset.encryption is not UNSET
+    return verify_asset(asset, length=length, sha256=None, is_encrypted=is_encrypted)
 
 
 class _Progress:
@@ -105,6 +135,7 @@ class _Progress:
         self._tell = options.on_progress
         self.asset: Asset | None = None
         self.attempts = 0
+        self.verified: Verified | None = None
 
     def saw(self, asset: Asset) -> None:
         self.asset = asset

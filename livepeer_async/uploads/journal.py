@@ -38,7 +38,6 @@ from livepeer_async.uploads.records import (
     Doubt,
     Orphan,
     Record,
-    RecordState,
     remains_of,
 )
 
@@ -179,9 +178,9 @@ class Journal:
 
     async def forget_arrived(self, key: str) -> None:
         """Forget the upload of a key where all of it has arrived; its asset stays."""
-        row = (as_text(key), RecordState.ARRIVED, RecordState.READY)
-        query = "DELETE FROM records WHERE key = ? AND state IN (?, ?)"
-        await self._run(lambda c: c.execute(query, row))
+        places = ",".join("?" * len(ALL_THERE))
+        query = f"DELETE FROM records WHERE key = ? AND state IN ({places})"  # noqa: S608 - question marks
+        await self._run(lambda c: c.execute(query, (as_text(key), *ALL_THERE)))
 
     async def records(self) -> list[Record]:
         """Give all records that can be read, in the order of their keys."""

@@ -36,17 +36,25 @@ class Paced:
         largest: int = LARGEST_ANSWER,
     ) -> Response:
         """Send a request once it may go; arguments and errors as `Transport.send`."""
-        await self._budget.turn()
-        metered = None if blocks is None else _Metered(blocks, self._budget)
+        budget = self._budget
+        is_probe = await budget.turn()
+        metered = None if blocks is None else _Metered(blocks, budget)
+        budget.sends()
         try:
             response = await self._transport.send(request, blocks=metered, largest=largest)
-        except TimedOut:
-            self._budget.trouble()
+        except BaseException as error:
+            if isinstance(error, TimedOut):
+                budget.trouble()
+            if is_probe:
+                budget.probe_lost()
             raise
+        finally:
+            budget.has_sent()
         if response.status in BUSY:
-            self._budget.busy(retry_after(response))
+            is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
+            budget.busy(retry_after(response), is_queue_full=is_queue_full)
         else:
-            self._budget.well()
+            budget.well()
         return response
 
 

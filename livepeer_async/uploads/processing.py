@@ -24,6 +24,7 @@ from livepeer_async.errors import (
     BadRequest,
     DecodeError,
     NetworkError,
+    NotFound,
     ServerError,
 )
 from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
@@ -81,9 +82,9 @@ class Processing:
             AssetError: it doesn't become so.
             LivepeerError: the server can't be asked, for longer than the retry policy allows.
         """
-        started, setbacks = time.monotonic(), 0
+        deadline, setbacks = time.monotonic() + wait.timeout, 0
         while True:
-            left = max(started + wait.timeout - time.monotonic(), 0.001)
+            left = deadline - time.monotonic()
             try:
                 return await self._waiter.until(
                     watch, is_ready, timeout=left, on_change=wait.on_change
@@ -92,10 +93,12 @@ class Processing:
                 setbacks += 1
                 if not error.is_retryable or setbacks > wait.reprocess:
                     raise
-                await self._pause(error, setbacks, wait)
+                with anyio.move_on_after(deadline - time.monotonic()) as scope:
+                    await self._pause(error, setbacks, wait)
+                    await self._run_again(watch.asset_id)
+                if scope.cancelled_caught or deadline <= time.monotonic():
+                    raise
             watch = Watch(watch.asset_id)
-            with anyio.move_on_after(started + wait.timeout - time.monotonic()):
-                await self._run_again(watch.asset_id)
 
     async def _pause(self, error: AssetFailed, setbacks: int, wait: Wait) -> None:
         retry = self._caller.retry
@@ -115,7 +118,8 @@ class Processing:
         query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
         page = await self._caller.perform(calls.list_tasks(account, **query))
         for task in page.items:
-            await self._follow(task)
+            with suppress(NotFound):
+                await self._follow(task)
         for look in range(LOOKS_AFTER_TASK):
             asset = await self._caller.perform(calls.get_asset(account, asset_id))
             if asset.phase != AssetPhase.FAILED:

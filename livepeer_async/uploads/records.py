@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from livepeer_async.models import NewAsset
-from livepeer_async.models.redaction import format_repr, show_source, shown_fields
+from livepeer_async.models.redaction import format_repr, hide_query, show_source, shown_fields
 
 
 class RecordState(StrEnum):
@@ -29,6 +29,8 @@ class RecordState(StrEnum):
     """The server has all bytes."""
     READY = "ready"
     """The asset became ready, and was compared as far as that was wanted."""
+    FAILED = "failed"
+    """The server has all bytes, and could make nothing of them when it was last asked."""
 
 
 class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,12 +41,14 @@ class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
         modified_ns: time of the last change, in nanoseconds since 1970, of a file.
         inode: the file's number in its file system.
         sha256: in hex, of bytes in memory.
+        url: what tells the URL that they came from, as `tell_url` gives it.
     """
 
     length: int
     modified_ns: int | None = None
     inode: int | None = None
     sha256: str | None = None
+    url: str | None = None
 
     @property
     def can_be_told(self) -> bool:
@@ -53,7 +57,7 @@ class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 # States in which nothing has to be sent any more.
-ALL_THERE = frozenset({RecordState.ARRIVED, RecordState.READY})
+ALL_THERE = frozenset({RecordState.ARRIVED, RecordState.READY, RecordState.FAILED})
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -190,6 +194,11 @@ def access_of(new_asset: NewAsset) -> str:
     return hashlib.sha256(msgspec.json.encode(wanted)).hexdigest()[:16] if wanted else ""
 
 
+def tell_url(url: str) -> str:
+    """Tell a URL from others as a digest, whatever its signature of the day is."""
+    return hashlib.sha256(hide_query(url).encode()).hexdigest()[:16]
+
+
 def pick_up(record: Record, identity: SourceIdentity, access: str) -> PickUp:
     """Say what a later run does with a record.
 
@@ -208,7 +217,7 @@ def pick_up(record: Record, identity: SourceIdentity, access: str) -> PickUp:
     if record.access != access:
         return PickUp.REFUSE if is_all_there else PickUp.BEGIN
     if is_all_there:
-        then = (was.length, was.modified_ns, was.sha256)
-        today = (identity.length, identity.modified_ns, identity.sha256)
+        then = (was.length, was.modified_ns, was.sha256, was.url)
+        today = (identity.length, identity.modified_ns, identity.sha256, identity.url)
         return PickUp.LOOK if then == today else PickUp.DOUBT
     return PickUp.LOOK if was == identity and identity.can_be_told else PickUp.BEGIN

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import anyio
+from msgspec import UNSET
 
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
@@ -36,6 +38,7 @@ from livepeer_async.tus.driver import Driver
 from livepeer_async.tus.states import LEGAL, Command
 from livepeer_async.uploads.claim import Claim
 from livepeer_async.uploads.leftovers import find_made
+from livepeer_async.uploads.records import LONGEST_DOUBT
 
 T = TypeVar("T", UploadTicket, ImportTicket)
 
@@ -60,6 +63,8 @@ class Tickets:
     def __init__(self, caller: Caller, *, restarts: int) -> None:
         self._caller = caller
         self._restarts = restarts
+        self._asking: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
+        self._taken: set[str] = set()
 
     async def ask(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
         """Ask for an upload; after a lost answer look what it made, and ask again.
@@ -74,17 +79,44 @@ class Tickets:
     async def import_url(self, wanted: NewAssetFromUrl, claim: Claim) -> Asset:
         """Have the server fetch a URL; after a lost answer take the asset that it made of it.
 
+        What an earlier run has asked for without an answer is looked for first.
+
         Raises:
             ApiError: the server refused.
             AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
         """
+        # Of two that want the same, one would take the other's asset before its ticket has come.
+        lock = self._asking.setdefault((wanted.name, wanted.url), anyio.Lock())
+        async with lock:
+            others = self._taken | await claim.assets_of_others()
 
-        def adopt(asset: Asset) -> ImportTicket | None:
-            is_made = asset.source is not None and asset.source.url == wanted.url
-            return ImportTicket(asset=asset) if is_made else None
+            def adopt(asset: Asset) -> ImportTicket | None:
+                is_free = asset.id not in others
+                return ImportTicket(asset=asset) if is_free and _fits(asset, wanted) else None
 
-        call = calls.upload_from_url(self._caller.account, wanted)
-        return (await self._ask(call, wanted.name, claim, adopt=adopt)).asset
+            ticket = await self._find_asked_for(claim, adopt)
+            if ticket is None:
+                call = calls.upload_from_url(self._caller.account, wanted)
+                ticket = await self._ask(call, wanted.name, claim, adopt=adopt)
+            self._taken.add(ticket.asset.id)
+            return ticket.asset
+
+    async def _find_asked_for(
+        self, claim: Claim, adopt: Callable[[Asset], ImportTicket | None]
+    ) -> ImportTicket | None:
+        """Find what an earlier run has asked the server to fetch, and has no answer of."""
+        record = claim.record
+        if record is None or record.asset_id is not None:
+            return None
+        until = min(time.time(), record.requested_at + LONGEST_DOUBT)
+        span = {"since": record.requested_at, "until": until}
+        made = await find_made(self._caller, record.name, **span, is_import=True)
+        ticket = next(filter(None, map(adopt, made)), None)
+        if ticket is None:
+            await claim.abandon()
+        else:
+            await claim.ticketed(ticket.asset)
+        return ticket
 
     async def _ask(
         self, call: Call[T], name: str, claim: Claim, *, adopt: Callable[[Asset], T | None]
@@ -208,7 +240,9 @@ class Tickets:
         try:
             found = await find_made(self._caller, name, **span, is_import=is_import)
         except LivepeerError as unknown:
-            await claim.abandon()
+            # The record of an import stays, so that whoever asks next looks first.
+            if not is_import:
+                await claim.abandon()
             # What was lost is the thing to say; that it can't be looked for stands behind it.
             raise error from unknown
         asset_ids = tuple(asset.id for asset in found)
@@ -220,6 +254,16 @@ class Tickets:
             ", ".join(asset_ids) or "nothing: no such asset was found",
         )
         return found
+
+
+def _fits(asset: Asset, wanted: NewAssetFromUrl) -> bool:
+    """Whether an asset is what was wanted, so that nobody else can play it."""
+    if asset.source is None or asset.source.url != wanted.url:
+        return False
+    found, asked = asset.playback_policy, wanted.playback_policy or None
+    was = (found.type, found.webhook_id) if found else ("public", None)
+    shall_be = (asked.type, asked.webhook_id or None) if asked else ("public", None)
+    return was == shall_be and (asset.source.encryption is None) == (wanted.encryption is UNSET)
 
 
 def _may_have_made(error: AmbiguousRequest | ApiError | NetworkError) -> bool:

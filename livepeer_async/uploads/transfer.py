@@ -8,7 +8,7 @@ can't be is terminated and its asset deleted.
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -66,22 +66,25 @@ class Transfers:
         waiter: waits for assets.
         tickets: the desk for uploads.
         send: carries tus requests; never sees the API key.
+        wait_out_pause: waits while the server is to be left alone.
         retry: how many setbacks are borne.
         limits_for: gives the server's limits for an upload of so many bytes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that an upload needs
         self,
         waiter: Waiter,
         tickets: Tickets,
         send: Send,
         *,
+        wait_out_pause: Callable[[], Awaitable[None]],
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self._waiter = waiter
         self._tickets = tickets
         self._send = send
+        self._wait_out_pause = wait_out_pause
         self._retry = retry
         self._limits_for = limits_for
 
@@ -129,6 +132,7 @@ class Transfers:
         """Bring the bytes over, on a new ticket where the upload URL was lost."""
         source = order.source
         while True:
+            await order.upload.rest()
             limits = self._limits_for(source.length)
             check_length(source.name, source.length, limits.max_length)
             ticket = await self._tickets.ask(order.new_asset, order.claim)
@@ -155,7 +159,7 @@ class Transfers:
             on_setback=upload.set_back,
             on_created=claim.created,
             digest=order.digest,
-            sleep=upload.rest,
+            sleep=partial(self._rest, upload),
         )
         try:
             upload.has_begun.set()
@@ -176,6 +180,12 @@ class Transfers:
                 await self._tickets.discard(asset.id, claim, driver)
             raise
         return watch
+
+    async def _rest(self, upload: Upload, seconds: float) -> None:
+        """Wait before a request, also while everything pauses; there an upload can be stopped."""
+        await upload.rest(seconds)
+        await self._wait_out_pause()
+        upload.ask()
 
     async def _give_up(self, error: TusError | SourceError, driver: Driver, order: Order) -> bool:
         """Discard what can't be resumed; say whether only the upload URL was lost."""

@@ -31,6 +31,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         on_arrived: called once no byte is left to send.
         length: bytes, for a stream that knows them.
         key: the caller's name for the upload in the journal.
+        url: where the bytes of a stream come from, as `tell_url` gives it; `None` for a source
+            that tells itself.
         on_mismatch: "raise", or "reupload" to try once more on a new asset.
         reprocess: times that the server is asked to process a failed asset again, where its
             failure may pass; 0 raises the first one.
@@ -40,6 +42,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     verify: str | None = "size"
     on_mismatch: str = "raise"
     key: str | None = None
+    url: str | None = None
     ready_timeout: float = READY_TIMEOUT
     on_progress: Callable[[Progress], None] | None = None
     on_arrived: Callable[[], None] | None = None
@@ -192,12 +195,15 @@ class Upload:
         if not self._is_asking:
             self.scope.cancel()
 
-    async def rest(self, seconds: float) -> None:
-        """Sleep before a request to the tus server: the places where a stop takes effect."""
+    async def rest(self, seconds: float = 0.0) -> None:
+        """Sleep, at a place where a stop takes effect at once."""
         self._is_asking = False
         if self.is_stopped:
             self.scope.cancel()
         await anyio.sleep(seconds)
+
+    def ask(self) -> None:
+        """Take note that a request to the tus server begins, which a stop lets be finished."""
         self._is_asking = True
 
     def begin(self, asset: Asset, tus: TusUpload | None) -> None:

@@ -75,7 +75,7 @@ class Uploader:
         async with (
             self._reserved(source),
             opening as opened,
-            claim(self._journal, key, opened, access=access_of(wanted)) as claimed,
+            claim(self._journal, key, opened, access=access_of(wanted), url=options.url) as claimed,
         ):
             upload = Upload(source, opened.name, opened.length, options)
             async with self.closable(opened.name), plain_task_group() as tasks:

@@ -112,3 +112,13 @@ def test_keys_need_not_be_text(tmp_path):
     path.write_bytes(b"x")
     (found,) = check_rows(open_manifest(tmp_path))
     assert found.length == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [(" a.mp4", "; its name begins or ends with a space"), ("x\\a.mp4", "; write / for \\")],
+)
+def test_what_spreadsheets_of_others_write_is_pointed_out(folder, name, hint, monkeypatch):
+    monkeypatch.chdir(folder)
+    (bad,) = check_rows([row(name)])
+    assert bad.sentence.endswith(f"can't be read: No such file or directory{hint}")

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from livepeer_async import NewAsset, PlaybackPolicy, errors
 from livepeer_async.ingest import Row
 from livepeer_async.ingest.decisions import Verdict, is_finished, judge
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity, access_of
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity, access_of, tell_url
 
 AGAIN = Verdict(comes_again=True)
 AGAIN_AND_ASK = Verdict(comes_again=True, asks_server=True)
@@ -36,7 +36,7 @@ VERDICTS = {
     errors.IllegalMove: FAIL,
     errors.ProtocolError: FAIL,
     errors.UploadRefused: FAIL,
-    errors.UploadGone: AGAIN,
+    errors.UploadGone: AGAIN_AND_ASK,
     errors.UploadStopped: FAIL,
     errors.RetriesExhausted: AGAIN_AND_ASK,
     errors.AssetFailed: FAIL,
@@ -73,6 +73,8 @@ DONE = Record(
 PRIVATE = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
 
 
+URL = replace(FILE, source="http://h/a", is_url=True, length=None, modified_ns=None)
+OF_URL = replace(DONE, identity=SourceIdentity(length=0, url=tell_url("http://h/a?sig=1")))
 ROWS = {
     "as it was": (FILE, DONE, True),
     "a file that is gone": (replace(FILE, length=None, modified_ns=None), DONE, True),
@@ -84,7 +86,10 @@ ROWS = {
         replace(DONE, access=access_of(PRIVATE)),
         True,
     ),
-    "a URL": (replace(FILE, source="http://h/a", is_url=True, length=None), DONE, True),
+    "a URL": (URL, OF_URL, True),
+    "another URL": (replace(URL, source="http://h/b"), OF_URL, False),
+    "a URL with the signature of today": (replace(URL, source="http://h/a?sig=2"), OF_URL, True),
+    "failed": (FILE, replace(DONE, state=RecordState.FAILED), False),
     "arrived, not seen ready": (FILE, replace(DONE, state=RecordState.ARRIVED), False),
     "begun": (FILE, replace(DONE, state=RecordState.CREATED), False),
 }
@@ -100,4 +105,5 @@ def test_who_waits_for_nothing_is_done_once_all_bytes_are_there():
     arrived = replace(DONE, state=RecordState.ARRIVED)
     assert is_finished(FILE, arrived, is_ready_wanted=False)
     assert is_finished(FILE, DONE, is_ready_wanted=False)
-    assert not is_finished(FILE, replace(DONE, state=RecordState.CREATED), is_ready_wanted=False)
+    for state in (RecordState.CREATED, RecordState.FAILED):
+        assert not is_finished(FILE, replace(DONE, state=state), is_ready_wanted=False)

@@ -6,7 +6,14 @@ import anyio
 import pytest
 
 from livepeer_async import AsyncLivepeer, NotAuthenticated
-from livepeer_async.errors import AssetFailed, SourceChanged, SourceNotReadable, UploadInUse
+from livepeer_async.errors import (
+    AssetFailed,
+    DecodeError,
+    NotFound,
+    SourceChanged,
+    SourceNotReadable,
+    UploadInUse,
+)
 from livepeer_async.ingest import (
     BadRow,
     Checked,
@@ -213,18 +220,47 @@ async def test_without_waiting_rows_end_once_their_bytes_are_there(folder, tmp_p
         assert len(sandbox.requests) == asked
 
 
-async def test_a_wrong_key_ends_the_run(folder):
-    fill(folder, 100)
+async def test_a_wrong_key_ends_the_run_before_anything_starts(folder):
+    fill(folder, 3)
     async with studio() as (sandbox, _):
         async with AsyncLivepeer("wrong", base_url=sandbox.base_url, retry=QUICK) as livepeer:
-            seen = []
             with pytest.raises(NotAuthenticated):
-                async with ingest(livepeer, folder) as running:
-                    async for event in running:
-                        seen += [event]
-        assert len(sandbox.requests) < 50
+                await run(livepeer, folder)
+        assert len(sandbox.requests) == 1
+
+
+async def test_a_key_that_is_revoked_meanwhile_ends_the_run(folder):
+    fill(folder, 100)
+    revoked = Fault(On(path="request-upload"), Answer(401, b'{"errors": ["no token found"]}'))
+    events = []
+    async with studio() as (sandbox, livepeer):
+        with pytest.raises(NotAuthenticated):
+            async with ingest(livepeer, folder) as running:
+                async for event in running:
+                    events.append(event)
+                    if len(of(RowEnded, events)) == 1:
+                        sandbox.faults.append(revoked)
+        assert 0 < revoked.fired < 50
     # What had begun is told of, and nothing is called a failure.
-    assert set(states(seen).values()) == {"unfinished"}
+    assert set(states(events).values()) == {"ready", "unfinished"}
+
+
+async def test_a_server_that_is_away_at_the_beginning_is_waited_for(folder):
+    fill(folder, 3)
+    away = Fault(On(times=2), CutConnection())
+    async with studio(away) as (_, livepeer):
+        events = await run(livepeer, folder)
+    assert [type(event) for event in events[:4]] == [Checked, Halted, Halted, Resumed]
+    assert set(states(events).values()) == {"ready"}
+
+
+@pytest.mark.parametrize("answer", [Answer(404), Answer(200, b"<html>")])
+async def test_what_is_no_livepeer_ends_the_run(folder, answer):
+    fill(folder, 3)
+    async with studio(Fault(On(), answer)) as (sandbox, livepeer):
+        with pytest.raises((NotFound, DecodeError)):
+            await run(livepeer, folder)
+        assert len(sandbox.requests) == 1
 
 
 async def test_a_row_that_another_process_carries_comes_again(folder, tmp_path, monkeypatch):
@@ -281,7 +317,7 @@ async def test_without_a_journal_no_second_asset_is_made_of_a_file(folder, monke
     """What has an asset couldn't be gone on with, so that it mustn't come again."""
     monkeypatch.setattr(ingestion, "PAUSE", 0.05)
     fill(folder, 1)
-    gone = Fault(On(method="GET", times=30), CutConnection())
+    gone = Fault(On(method="GET", path="/asset/.", times=30), CutConnection())
     async with studio(gone) as (sandbox, livepeer):
         events = await run(livepeer, folder)
         (ended,) = of(RowEnded, events)

@@ -130,7 +130,7 @@ def test_bad_rows_of_a_table_are_told_with_their_numbers(folder):
     rows = read(path, content)
     assert [(number, words[:22]) for number, words in bad(rows, path)] == [
         (2, "c2pa isn't JSON; wante"),
-        (3, "the row has 1 cells; t"),
+        (3, "the row has 1 cell; th"),
         (4, "line 5 isn't UTF-8: by"),
         (7, "a quoted cell has no e"),
     ]
@@ -243,3 +243,22 @@ def test_memory_does_not_grow_with_the_rows(folder, suffix):
     count, peak = peak_of(path)
     assert count == 10_000
     assert peak < 3 * MIB
+
+
+@pytest.mark.parametrize("change", ["edit", "replace", "delete"])
+def test_a_manifest_that_is_held_stays_as_it_was(folder, change):
+    path = folder / "m.csv"
+    path.write_bytes(b"path\na.mp4\n")
+    manifest = open_manifest(path)
+    with manifest.held():
+        if change == "edit":
+            path.write_bytes(b"path\nv/b.mp4\n")
+        if change == "replace":
+            (folder / "other").write_bytes(b"path\nv/b.mp4\n")
+            (folder / "other").replace(path)
+        if change == "delete":
+            path.unlink()
+        for _ in range(2):
+            assert [os.path.basename(row.source) for row in manifest] == ["a.mp4"]
+    if change != "delete":
+        assert [os.path.basename(row.source) for row in manifest] == ["b.mp4"]

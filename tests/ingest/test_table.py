@@ -66,7 +66,7 @@ def test_a_cell_that_is_too_long_spoils_its_record_alone():
 def test_a_quote_without_an_end_takes_the_rest_and_says_which_lines():
     assert records(b'a\nb,"c\nd\ne\n') == [
         (1, ["a"]),
-        (2, "lines 2 to 4: a quoted cell has no end"),
+        (2, "lines 2 to 4: a quoted cell has no end, so that no row of these can be read"),
     ]
 
 
@@ -99,7 +99,8 @@ def test_text_behind_a_quoted_cell_is_told():
         ("path\tkey", "\t"),
         ("path", ","),
         ('"path";"key"', ";"),
-        ("nothing;known", ","),
+        ("nothing;known", ";"),
+        ("Path;Creator ID", ";"),
         ('"broken', ","),
     ],
 )
@@ -112,6 +113,12 @@ def test_the_header_gives_the_fields():
     assert read_header(header) == ["path", "key", "staticMp4", "playbackPolicy"]
 
 
+def test_the_header_may_be_written_as_spreadsheets_do():
+    header = ["Path", "NAME", "Creator ID", "playbackpolicy", "Static_MP4"]
+    fields = ["path", "name", "creatorId", "playbackPolicy", "staticMp4"]
+    assert read_header(header) == fields
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
@@ -122,7 +129,8 @@ def test_the_header_gives_the_fields():
         (["path", "staticMp4", "static_mp4"], "static_mp4 is there twice"),
         (["key"], "none of the columns path, url and source"),
         ([], "none of the columns"),
-        (["videos/a.mp4"], "unknown column 'videos/a.mp4'"),
+        (["videos/a.mp4"], "'videos/a.mp4' stands where the header is wanted, as in `path,name`"),
+        (["File name", "name"], "unknown column 'File name'; did you mean path"),
         (["https://h/a.mp4?sig=s3cret"], "unknown column 'https://h/a.mp4'; known are"),
     ],
 )
@@ -166,7 +174,7 @@ def test_a_blank_row_is_passed_over(cells):
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (["a"], "the row has 1 cells; the header has 2"),
+        (["a"], "the row has 1 cell; the header has 2"),
         (["a", "{}", "x"], "the row has 3 cells; the header has 2"),
         (["a", "s3cret"], r'encryption isn\'t JSON; wanted a value such as {"encryptedKey"'),
         (["a", "[" * 100_000], "encryption isn't JSON"),

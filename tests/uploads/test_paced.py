@@ -1,3 +1,5 @@
+import itertools
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -89,7 +91,7 @@ def paced(network, **options):
 def troubles_are_noted(budget):
     """Whether the budget has heard of trouble: the slots of the next measurement are halved."""
     before = budget.slots
-    budget.measure(is_full=True)
+    budget.measure([None] * 99)
     return budget.slots < before
 
 
@@ -222,3 +224,54 @@ async def test_a_server_that_is_silent_is_trouble():
             )
         assert silent.fired == 1
     assert troubles_are_noted(budget)
+
+
+async def test_a_probe_that_gets_no_answer_is_followed_by_another_at_once():
+    network = Network(BUSY, ConnectionBroken("cut"))
+    sender, budget = paced(network)
+    await sender.send(ASKING)
+    with pytest.raises(ConnectionBroken):
+        await sender.send(ASKING)
+    lost_at = network.now
+    await sender.send(ASKING)
+    assert network.now == lost_at
+    assert not budget.is_paused
+
+
+async def test_a_probe_that_is_cancelled_is_followed_by_another_at_once():
+    network = Network(BUSY)
+    sender, budget = paced(network)
+    await sender.send(ASKING)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await sender.send(ASKING)
+    await sender.send(ASKING)
+    assert network.now <= 2.0
+    assert not budget.is_paused
+
+
+async def test_a_full_queue_is_asked_about_every_few_seconds_however_long_it_is_full():
+    network = Network(*[BUSY] * 20)
+    sender, _ = paced(network)
+    for _ in range(21):
+        await sender.send(ASKING)
+    times = [sent[0] for sent in network.sent]
+    assert max(after - before for before, after in itertools.pairwise(times)) <= 5.0
+
+
+async def test_it_is_known_for_how_long_nothing_has_moved():
+    network = Network()
+    sender, budget = paced(network)
+    quiet = []
+
+    class Slow(Source):
+        async def __anext__(self):
+            await network.sleep(3)
+            quiet.append(budget.quiet)
+            return await super().__anext__()
+
+    network.now = 100.0
+    assert budget.quiet == 0.0
+    await sender.send(SENDING, blocks=Slow(b"1", b"2"))
+    assert quiet == [3.0, 3.0, 3.0]
+    assert budget.quiet == 0.0
