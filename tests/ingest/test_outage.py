@@ -104,3 +104,12 @@ async def test_who_stops_waits_no_longer():
     outage.suspect()
     outage.give_up()
     await outage.wait()
+
+
+async def test_once_stopped_no_suspicion_makes_anybody_wait():
+    server = Server(*[DOWN] * 99)
+    outage = server.outage()
+    outage.give_up()
+    outage.suspect()
+    await outage.wait()
+    assert not server.pings

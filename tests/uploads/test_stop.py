@@ -3,7 +3,17 @@ import pytest
 
 from livepeer_async import AsyncLivepeer, UploadStopped
 from livepeer_async.sandbox import Answer, Fault, On, Slow
-from studio import PART, QUICK, SMALL_LIMITS, SMALL_S3, content, is_stored, studio, tus_requests
+from studio import (
+    PART,
+    QUICK,
+    SMALL_LIMITS,
+    SMALL_S3,
+    content,
+    is_stored,
+    studio,
+    tus_requests,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +83,29 @@ async def test_what_is_processed_is_waited_for_no_longer(path, tmp_path):
         sent = tus_requests(sandbox)
         await livepeer.upload(path, wait=False)
         assert tus_requests(sandbox) == sent
+
+
+async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(tmp_path):
+    faults = [
+        Fault(On(method="PATCH", asset="b"), Answer(503, headers={"Retry-After": "500"})),
+        Fault(On(method="PATCH", asset="a"), Slow(4 * PART)),
+    ]
+    video = content(4 * PART)
+    async with (
+        studio(*faults, **SMALL_S3) as (sandbox, _),
+        client(sandbox, tmp_path) as livepeer,
+    ):
+
+        async def stop_in_the_pause(name):
+            with pytest.raises(UploadStopped):
+                async with livepeer.begin_upload(video, name, key=name) as upload:
+                    # The chunk of one ends in the pause that the other has met.
+                    await until(lambda: livepeer.budget.is_paused)
+                    await until(lambda: ("PATCH", 204) in tus_requests(sandbox))
+                    await anyio.sleep(0.2)
+                    upload.stop()
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stop_in_the_pause, "a")
+                tasks.start_soon(stop_in_the_pause, "b")
