@@ -100,8 +100,9 @@ class Imports:
         record = claim.record
         if record is None or record.asset_id is None:
             return None
-        if record.state not in ALL_THERE:
-            # It was begun, and nobody can finish it: another run was to relay it.
+        is_relayed = record.identity.length > 0
+        if is_relayed and record.state not in ALL_THERE:
+            # Bytes were sent from here, and nobody can send the rest of them.
             await self._tickets.clear_away(claim)
             return None
         if claim.pick_up() is PickUp.REFUSE:

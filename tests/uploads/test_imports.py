@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from livepeer_async import (
     AmbiguousRequest,
@@ -10,6 +11,7 @@ from livepeer_async import (
     RetriesExhausted,
 )
 from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, On
+from livepeer_async.uploads.records import RecordState
 from livepeer_async.uploads.upload import UploadOptions
 from studio import PART, QUICK, SMALL_LIMITS, content, is_stored, studio
 
@@ -135,3 +137,13 @@ async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path
         result = await fetch(livepeer, url)
         assert result.error is None
         assert record.asset_id not in [asset.id async for asset in livepeer.assets.list()]
+
+
+async def test_an_asset_whose_ticket_came_last_is_gone_on_with(url, tmp_path):
+    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+        first = await fetch(livepeer, url)
+        (record,) = await livepeer.journal.records()
+        await livepeer.journal.write(replace(record, state=RecordState.TICKETED))
+        again = await fetch(livepeer, url)
+        assert (again.error, again.asset.id) == (None, first.asset.id)
+        assert asked(sandbox) == 1
