@@ -76,6 +76,8 @@ ECHO_CELLS = 4
 
 TOTAL = "total"
 _TROUBLES = r"[\d,]+ (failed|bad rows?)"
+# What an item whose bytes are out is doing, the longest that fits.
+_SENT = ("sent, waiting for the answer", "sent, waiting")
 _STYLES = {
     Stage.READY: "green",
     Stage.HANDED_OVER: "green",
@@ -106,12 +108,15 @@ class Bars:
         """Write a line above the bars."""
         self._console.print(Text(shorten(sentence, LONGEST_SENTENCE)))
 
+    def log(self, sentence: str) -> None:
+        """Do nothing: the bars show it."""
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         now = time.monotonic()
         self._board.tick(now)
         layout = next(it for it in LAYOUTS if options.max_width >= it.from_width)
         lines = self._shown(console.size.height - SPARE_LINES)
-        names = [shorten(item.name, layout.name) if item else "" for item in lines]
+        names = [_show_name(item, layout) if item else "" for item in lines]
         widest = layout.name if self._standing else max(map(cell_len, [TOTAL, *names]))
         table = _make_grid(layout, widest)
         table.width = max(1, options.max_width - ECHO_CELLS)
@@ -120,7 +125,7 @@ class Bars:
         table.add_row(Text(TOTAL, style="bold"), *self._draw_total(now, layout))
         yield table
         if self._standing is not None:
-            yield from _draw_standing(self._standing, now, table.width)
+            yield from _draw_standing(self._standing, now, table.width, layout)
 
     def _shown(self, room: int) -> list[Item | None]:
         items = self._board.items
@@ -164,7 +169,10 @@ class Bars:
 
 @contextmanager
 def show_bars(board: Board, standing: Standing | None = None) -> Generator[Bars]:
-    """Draw bars while the block runs; the last picture stays."""
+    """Draw bars while the block runs; without a standing the last picture stays.
+
+    What an ingestion came to is told in words below it, once.
+    """
     console = messages()
     bars = Bars(board, console, standing)
     live = Live(
@@ -174,12 +182,14 @@ def show_bars(board: Board, standing: Standing | None = None) -> Generator[Bars]
         redirect_stdout=False,
         redirect_stderr=False,
         vertical_overflow="crop",
+        transient=standing is not None,
     )
     try:
         with live:
             yield bars
     finally:
-        console.print()
+        if standing is None:
+            console.print()
 
 
 def _make_grid(layout: Layout, widest_name: int) -> Table:
@@ -192,6 +202,11 @@ def _make_grid(layout: Layout, widest_name: int) -> Table:
         table.add_column(no_wrap=True, width=RATE_CELLS, justify="right", style="cyan")
     table.add_column(no_wrap=True, width=layout.status)
     return table
+
+
+def _show_name(item: Item, layout: Layout) -> str:
+    # Names of one folder often begin alike.
+    return shorten(item.name, layout.name, end=layout.name * 3 // 5)
 
 
 def _draw_item(item: Item, now: float, layout: Layout) -> list[Text | ProgressBar]:
@@ -221,8 +236,11 @@ def _draw_amounts(sent: int, length: int | None, rate: float | None, layout: Lay
     return [percent, Text(amount), Text(f"{show_size(int(rate))}/s" if rate else "")]
 
 
-def _draw_standing(standing: Standing, now: float, width: int) -> Generator[Text]:
-    counts = Text(join_fitting(standing.counts(), width))
+def _draw_standing(standing: Standing, now: float, width: int, layout: Layout) -> Generator[Text]:
+    first, *others = standing.counts()
+    if not layout.has_amounts:
+        others = [*_tell_amounts(standing.board, now), *others]
+    counts = Text(join_fitting([first, *others], width))
     counts.highlight_regex(_TROUBLES, "red")
     yield counts
     obstacle = standing.obstacle(now)
@@ -230,9 +248,23 @@ def _draw_standing(standing: Standing, now: float, width: int) -> Generator[Text
         yield Text(join_whole(*obstacle, width), style="yellow")
 
 
+def _tell_amounts(board: Board, now: float) -> Generator[str]:
+    """Say what the columns of a wider terminal show of all."""
+    sent, length = board.sent, board.length
+    if length and board.is_measured:
+        yield show_part(sent, length, between=" of ")
+    elif sent:
+        yield show_size(sent)
+    rate = board.per_second(now) if sent < length else None
+    if rate:
+        yield f"{show_size(int(rate))}/s"
+
+
 def _tell_stage(item: Item, now: float, layout: Layout) -> str:
     if item.setback is not None:
         return tell_setback(item.setback, item.seconds_until_next(now), layout.status)
+    if item.stage is Stage.UPLOADING and item.is_sent:
+        return next(it for it in _SENT if cell_len(it) <= layout.status)
     if not layout.has_details:
         return str(item.stage)
     if item.stage is Stage.PROCESSING and item.processed is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from livepeer_async.cli.item import RATE_WINDOW, Item, Rate, Stage
+from livepeer_async.cli.item import RATE_WINDOW, STILL, Item, Rate, Stage
 
 
 class Board:
@@ -37,6 +37,7 @@ class Board:
         self._length_taken_off = 0
         self._moved_taken_off = 0
         self._most_moved = 0
+        self._moved_at: float | None = None
 
     @property
     def items(self) -> list[Item]:
@@ -117,16 +118,28 @@ class Board:
             self._rate.begin_anew()
         else:
             # Fewer than before are those of an item that is just being taken off.
-            self._most_moved = max(self._most_moved, self.moved)
-            self._rate.add(now, self._most_moved)
+            moved = max(self._most_moved, self.moved)
+            if self._moved_at is None or moved > self._most_moved:
+                if self.is_still(now):
+                    self._rate.begin_anew()
+                self._moved_at = now
+            self._most_moved = moved
+            self._rate.add(now, moved)
 
     def per_second(self, now: float) -> float | None:
         """Give the rate of all together."""
-        return self._rate.per_second(now)
+        return None if self.is_still(now) else self._rate.per_second(now)
 
     def seconds_left(self, now: float) -> float | None:
         """Give the seconds until all bytes are sent, where they can be told."""
-        return self._rate.seconds_for(self.length - self.sent, now)
+        left = self.length - self.sent
+        if left <= 0 or self.is_still(now):
+            return None
+        return self._rate.seconds_for(left, now)
+
+    def is_still(self, now: float) -> bool:
+        """Whether no byte has moved for a while."""
+        return self._moved_at is not None and now - self._moved_at >= STILL
 
     def count(self, *stages: Stage) -> int:
         """Count the items that are in one of the stages, or were when they were taken off."""

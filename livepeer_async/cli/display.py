@@ -26,6 +26,10 @@ class Display(Protocol):
         """Tell something beside the progress."""
         ...
 
+    def log(self, sentence: str) -> None:
+        """Tell what bars would show."""
+        ...
+
 
 @asynccontextmanager
 async def show(

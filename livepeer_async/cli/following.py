@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from livepeer_async.cli.item import Item, Stage
+from livepeer_async.cli.row_advice import find_reason, tell_failure
 from livepeer_async.cli.row_lines import bad_line, ended_line
 from livepeer_async.cli.setbacks import name_reason
 from livepeer_async.cli.standing import Halt, Standing
-from livepeer_async.cli.tally import tell_failure
-from livepeer_async.cli.text import count, show_seconds
+from livepeer_async.cli.text import count, show_countdown, show_seconds
 from livepeer_async.ingest.events import (
     Checked,
     Event,
@@ -37,32 +39,51 @@ _STAGES = {
 }
 
 
+class _Run(Struct, frozen=True):
+    """A row that has begun.
+
+    Attributes:
+        row: the row.
+        item: what the displays read.
+        began: when it did so for the first time.
+    """
+
+    row: Row
+    item: Item
+    began: float
+
+
 class Following:
     """Keeps the standing of an ingestion up to date.
 
     Args:
         standing: what the displays read.
         note: tells a sentence beside the progress.
+        log: tells a sentence where no bars show the same.
         write: takes a line for each row that ends.
         has_report: whether somebody finds all bad rows in a report.
         clock: gives seconds that only grow.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where its words go, and time, come in as arguments
         self,
         standing: Standing,
         *,
         note: Callable[[str], None],
+        log: Callable[[str], None] = lambda _: None,
         write: Callable[[str], None],
         has_report: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._standing = standing
         self._note = note
+        self._log = log
         self._write = write
         self._has_report = has_report
         self._clock = clock
-        self._running: dict[str, tuple[Row, Item]] = {}
+        self._running: dict[str, _Run] = {}
+        # As many as an ingestion lets wait, which has its own bound.
+        self._put_off: dict[str, _Run] = {}
 
     def take(self, event: Event) -> None:
         """Take note of an event."""
@@ -74,7 +95,7 @@ class Following:
             case RowStarted():
                 self._start(event.row)
             case RowPutOff():
-                self._put_back(event.row)
+                self._put_back(event)
             case Halted():
                 self._halt(event)
             case Resumed():
@@ -85,13 +106,27 @@ class Following:
 
     def follow(self, row: Row, progress: Progress) -> None:
         """Take note of how far a row is."""
-        if row.key in self._running:
-            self._running[row.key][1].follow(progress, self._clock())
+        if row.key not in self._running:
+            return
+        item = self._running[row.key].item
+        is_told = item.has_met_setback
+        item.follow(progress, self._clock())
+        if item.setback is not None and not is_told:
+            delay = show_countdown(item.setback.delay)
+            self._log(f"{row.place}: {item.setback.reason}; next attempt in {delay}")
 
     def break_off(self) -> None:
         """Let all that runs be unfinished, where the end of each isn't told any more."""
-        for row, item in list(self._running.values()):
-            self._end(RowEnded(row=row, state=RowState.UNFINISHED, asset_id=item.asset_id))
+        now = self._clock()
+        for run in [*self._running.values(), *self._put_off.values()]:
+            ended = RowEnded(
+                row=run.row,
+                state=RowState.UNFINISHED,
+                asset_id=run.item.asset_id,
+                length=run.row.length,
+                seconds=now - run.began,
+            )
+            self._end(ended)
 
     def _refuse(self, bad: BadRow) -> None:
         tally = self._standing.tally
@@ -112,12 +147,22 @@ class Following:
     def _start(self, row: Row) -> None:
         name = row.new_asset.name if row.new_asset else source_name(row.source)
         item = Item(row.place, name, row.length)
-        self._running[row.key] = row, item
+        before = self._put_off.pop(row.key, None)
+        if before is not None:
+            item.has_met_setback = True
+        self._running[row.key] = _Run(row, item, before.began if before else self._clock())
         self._standing.board.add(item)
+        self._standing.put_off = len(self._put_off)
 
-    def _put_back(self, row: Row) -> None:
-        if row.key in self._running:
-            self._standing.board.put_back(self._running.pop(row.key)[1])
+    def _put_back(self, event: RowPutOff) -> None:
+        run = self._running.pop(event.row.key, None)
+        if run is None:
+            return
+        if not run.item.has_met_setback:
+            self._log(f"{event.row.place}: {find_reason(event.error)}; it comes again later")
+        self._put_off[event.row.key] = run
+        self._standing.board.put_back(run.item)
+        self._standing.put_off = len(self._put_off)
 
     def _halt(self, halted: Halted) -> None:
         reason = str(halted.error.args[0]) if halted.error.args else type(halted.error).__name__
@@ -130,11 +175,14 @@ class Following:
         row, error = ended.row, ended.error
         sentence = ""
         if error is not None:
-            sentence = tell_failure(row, error, is_remembered=self._standing.is_remembered)
+            sentence = tell_failure(row, error, journal=self._standing.journal)
             self._note(f"{row.place}: {sentence}")
         self._standing.tally.end(ended, sentence)
         self._write(ended_line(ended, sentence))
-        _, item = self._running.pop(row.key, (row, None))
+        run = self._running.pop(row.key, None)
+        item = run.item if run else None
+        self._put_off.pop(row.key, None)
+        self._standing.put_off = len(self._put_off)
         if ended.state in _STAGES:
             item = item or Item(row.place, "", row.length)
             item.finish(_STAGES[ended.state], length=ended.length)

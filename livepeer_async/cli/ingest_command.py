@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -23,6 +25,7 @@ from livepeer_async.cli.options import (
     check_journal,
     check_storage,
 )
+from livepeer_async.ingest.patterns import is_video
 from livepeer_async.uploads.admission import SLOWEST_UPLOAD
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -55,6 +58,7 @@ and passed over; with --strict nothing starts then:
   - a file that isn't there, is empty, too long, or can't be read
   - a link that leads round in a circle, or to nothing
   - a URL that isn't http or https
+A manifest that names nothing at all ends with the exit status 1.
 Read as it should be: UTF-16 and UTF-8 with a mark of byte order,
 CRLF, blank lines. In folders hidden files and what is no video are
 passed over, and links to folders aren't followed.
@@ -74,12 +78,12 @@ The report, and standard output with --json, has a line for each row: key, place
 arrived, failed, unfinished, bad), asset_id, playback_id, bytes, seconds, attempts, verified,
 error {type, message}, is_earlier. It takes the place of an earlier report.
 """
-_RATE = re.compile(r"(\d+(?:\.\d+)?)([kmg]?)", re.IGNORECASE)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 def read_rate(text: str) -> float:
-    """Read bytes per second, as 10M or 512k; the units are of 1024, as curl's."""
+    """Read bytes per second, as 10M, 10MiB or 512k; the units are of 1024, as curl's."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is no rate; wanted bytes per second, as 10M or 512k")
@@ -95,6 +99,7 @@ def read_rate(text: str) -> float:
 Place = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="A file, a folder, or a glob in quotes.")
 ]
+Others = Annotated[list[str] | None, typer.Argument(hidden=True)]
 Check = Annotated[
     bool, typer.Option("--check", help="Only look through the manifest; needs no key.")
 ]
@@ -114,7 +119,8 @@ MaxRate = Annotated[
     typer.Option(
         parser=read_rate,
         metavar="RATE",
-        help="Bytes per second of all together, as 10M or 512k; by default no limit.",
+        help="Bytes per second of all together, as 10M or 512k, where M is 1,048,576 bytes; by "
+        "default no limit.",
     ),
 ]
 Retries = Annotated[
@@ -129,6 +135,7 @@ Retries = Annotated[
 
 def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
     manifest: Place,
+    others: Others = None,
     *,
     check: Check = False,
     strict: Strict = False,
@@ -153,6 +160,7 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
 
     check_storage(storage, is_sandbox=sandbox)
     check_journal(journal, is_forbidden=no_journal)
+    _check_place(manifest, others)
     _check_report(report)
     choices = IngestChoices(
         storage=(storage or "file") if sandbox else None,
@@ -173,6 +181,18 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
     )
     command = Ingesting(manifest, choices)
     run(command.run, on_interrupt=command.explain_interruption)
+
+
+def _check_place(place: str, others: list[str] | None) -> None:
+    if others:
+        raise typer.BadParameter(
+            f"one MANIFEST is wanted, and {others[0]!r} is one more: put a glob in quotes, as "
+            "'shows/*.mp4', or name the files to livepeer-async upload"
+        )
+    if is_video(place) and Path(place).is_file():
+        raise typer.BadParameter(
+            f"{place} is a video and no manifest: livepeer-async upload {quote(place)}"
+        )
 
 
 def _check_report(report: str | None) -> None:

@@ -5,6 +5,8 @@ In comes its standing; the table goes to standard output, all else to standard e
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.text import Text
 
 from livepeer_async.cli.report_file import ReportFile
@@ -12,6 +14,7 @@ from livepeer_async.cli.screen import output, say, say_error
 from livepeer_async.cli.standing import Standing
 from livepeer_async.cli.text import count, show_seconds, show_size
 from livepeer_async.ingest.events import Checked, RowState
+from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
 
 GAP = 2
 _STYLES = {"ready": "green", "failed": "red", "bad rows": "red"}
@@ -41,32 +44,55 @@ def print_check(checked: Checked, bad: int, place: str) -> None:
 
 
 def tell_failures(standing: Standing) -> None:
-    """Tell what failed: a line for each kind of error, with the first row that met it."""
-    kinds = standing.tally.kinds.items()
-    for name, kind in sorted(kinds, key=lambda it: it[1].number, reverse=True):
-        first = f"{kind.place}: {kind.sentence}"
-        example = first if kind.number == 1 else f"the first is {first}"
-        say_error(f"{count(kind.number, 'row')} failed with {name}; {example}")
+    """Tell what failed: first what needs somebody, then what the same command tries again.
+
+    Each kind of error has a line, with the first row that met it; what a single one says stands
+    above, where it ended.
+    """
+    others = "" if standing.is_remembered else ", and uploads the others once more"
+    groups = {False: "need you", True: f"are tried again by the same command{others}"}
+    for is_again, turn in groups.items():
+        kinds = [
+            (name, kind)
+            for (name, _), kind in standing.tally.kinds.items()
+            if kind.comes_again is is_again
+        ]
+        if kinds:
+            failed = count(sum(kind.number for _, kind in kinds), "row")
+            say_error(f"{failed} failed that {turn}:")
+        for name, kind in sorted(kinds, key=lambda it: it[1].number, reverse=True):
+            said = f"; the first is {kind.place}: {kind.sentence}"
+            say(f"  {kind.number:,} {name}{said if kind.number > 1 else f', {kind.place}'}")
 
 
-def tell_next(standing: Standing) -> None:
+def tell_next(standing: Standing, place: str) -> None:
     """Tell what to do about rows that aren't ready."""
     tally = standing.tally
-    bad, failed = tally.bad, tally.count(RowState.FAILED)
-    if bad:
-        say(f"{count(bad, 'bad row')}: mend the manifest and run the same command again")
-    if failed:
-        others = "" if standing.is_remembered else ", and uploads the others once more"
-        say(f"{count(failed, 'row')} failed: the same command tries again{others}")
+    if tally.bad:
+        what = "mend the manifest" if _is_list(place) else "mend what is said of each above"
+        say(f"{count(tally.bad, 'bad row')}: {what} and run the same command again")
+    if tally.in_use:
+        are = "is" if tally.in_use == 1 else "are"
+        say(f"{count(tally.in_use, 'row')} {are} carried by another run")
+    if standing.leftovers:
+        say(
+            f"{count(standing.leftovers, 'asset')} without bytes may be left over: "
+            f"livepeer-async journal orphans{standing.journal or ''}"
+        )
     arrived = tally.count(RowState.ARRIVED)
     if arrived:
         say(f"{count(arrived, 'row')} arrived and will become ready: livepeer-async assets list")
 
 
+def tell_empty(place: str) -> None:
+    """Tell that there was nothing to do, which nobody starts a command for."""
+    say_error(f"{place} {'names' if _is_list(place) else 'has'} no videos")
+
+
 def tell_interruption(standing: Standing) -> str:
     """Say what is left after an interruption, and how to go on."""
     tally = standing.tally
-    if tally.checked is None:
+    if tally.checked is None or not tally.has_rows:
         return "interrupted before anything was uploaded"
     said = f"interrupted: {standing.board.summary()}"
     left = tally.count(RowState.UNFINISHED)
@@ -101,8 +127,15 @@ def _rows(standing: Standing) -> list[tuple[str, str, str]]:
     return [(name, f"{number:,}", it) for name, number, it in rows if number or name == "ready"]
 
 
+def _is_list(place: str) -> bool:
+    """Whether a manifest is a file with a row for each video, which can be mended."""
+    return place.lower().endswith((*JSONL_SUFFIXES, *TABLE_SUFFIXES)) and not Path(place).is_dir()
+
+
 def _sent(standing: Standing, now: float) -> tuple[str, str, str]:
     moved, seconds = standing.board.moved, now - standing.board.started
+    if standing.had_nothing_to_send:
+        return "sent", "0 B", "nothing was left to send"
     if not moved or seconds <= 0:
         return "time", show_seconds(seconds), ""
     rate = show_size(int(moved / seconds))

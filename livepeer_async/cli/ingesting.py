@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from os.path import realpath
+from shlex import quote
 
 import anyio
 
@@ -14,11 +15,13 @@ from livepeer_async.cli.following import Following
 from livepeer_async.cli.ingest_summary import (
     print_check,
     print_table,
+    tell_empty,
     tell_failures,
     tell_interruption,
     tell_next,
     tell_report,
 )
+from livepeer_async.cli.lines import summarise
 from livepeer_async.cli.outcome import Status
 from livepeer_async.cli.report_file import ReportFile, open_report, standard_output
 from livepeer_async.cli.screen import say
@@ -44,9 +47,11 @@ class Ingesting:
         self._choices = choices
         self.standing = Standing()
         self._note = say
+        self._log = say
         self._following = Following(
             self.standing,
             note=self._tell,
+            log=self._tell_log,
             write=self._write,
             has_report=choices.report is not None or choices.is_json,
         )
@@ -83,9 +88,12 @@ class Ingesting:
         self._sync()
         self._tell_reports()
         tally = self.standing.tally
-        if tally.checked is not None and not self._choices.is_json:
+        if tally.is_empty:
+            tell_empty(self._place)
+        elif tally.checked is not None and not self._choices.is_json:
             print_check(tally.checked, tally.bad, self._place)
-        return Status.FAILED if self._has_lost_lines or tally.bad else Status.OK
+        is_well = not (self._has_lost_lines or tally.bad or tally.is_empty)
+        return Status.OK if is_well else Status.FAILED
 
     async def _run(self, manifest: Manifest) -> Status:
         self._scope = scope = anyio.CancelScope()
@@ -112,12 +120,15 @@ class Ingesting:
             retry=RetryPolicy(attempts=choices.retries, busy_timeout=INGEST_BUSY_SECONDS),
             journal=choices.journal,
             is_remembered=choices.is_remembered,
+            is_knocking=False,
         )
         showing = show(standing.board, is_json=choices.is_json, standing=standing)
         async with opening as client, showing as display:
-            self._note = display.note
-            standing.is_remembered = client.journal is not None
+            self._note, self._log = display.note, display.log
+            if client.journal is not None:
+                standing.journal = f" --journal {quote(choices.journal)}" if choices.journal else ""
             standing.is_paused = lambda: client.budget.is_paused
+            standing.quiet = lambda: client.budget.quiet
             ingesting = ingest(
                 client,
                 manifest,
@@ -134,14 +145,17 @@ class Ingesting:
                 async with ingesting as self._ingestion:
                     async for event in self._ingestion:
                         self._following.take(event)
+                if client.journal is not None:
+                    orphans, doubts = await client.journal.orphans(), await client.journal.doubts()
+                    standing.leftovers = len(orphans) + len(doubts)
             finally:
                 self._following.break_off()
-                self._note = say
+                self._note = self._log = say
 
     def _interrupt(self) -> None:
-        """Stop at the first signal, and cancel at the second, or where nothing runs yet."""
+        """Stop at the first signal, and cancel at the second, or where nothing runs."""
         is_first, self._is_interrupted = not self._is_interrupted, True
-        if not is_first or self._ingestion is None or self.standing.tally.checked is None:
+        if not is_first or self._ingestion is None or not self.standing.board.items:
             if self._scope is not None:
                 self._scope.cancel()
             return
@@ -154,18 +168,24 @@ class Ingesting:
 
     def _conclude(self) -> None:
         """Say what the rows came to; what ended all of them is told after it."""
-        self._sync()
         choices, standing = self._choices, self.standing
+        if not standing.tally.has_rows and not standing.tally.is_empty:
+            return  # the server, the key or Ctrl-C has ended it before anything began
+        self._sync()
         if standing.tally.checked is None:
             return
-        if not choices.is_json:
+        if standing.tally.is_empty:
+            tell_empty(self._place)
+        elif choices.is_json:
+            say(summarise(standing.board, time.monotonic(), standing))
+        else:
             print_table(standing, time.monotonic())
         tell_failures(standing)
         if choices.is_strict and standing.tally.bad:
             say("nothing was started, as --strict wants it")
         # What the embedded sandbox had is gone with it: there is nothing to go on with.
         if choices.storage is None:
-            tell_next(standing)
+            tell_next(standing, self._place)
         self._tell_reports()
 
     def _tell_reports(self) -> None:
@@ -190,6 +210,9 @@ class Ingesting:
 
     def _tell(self, sentence: str) -> None:
         self._note(sentence)
+
+    def _tell_log(self, sentence: str) -> None:
+        self._log(sentence)
 
     def _tell_trouble(self, name: str, error: OSError) -> None:
         self._tell(

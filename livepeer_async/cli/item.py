@@ -16,9 +16,11 @@ from livepeer_async.uploads.upload import UploadResult
 # A rate over less time jumps, one over more follows too slowly.
 RATE_WINDOW = 5.0
 SHORTEST_WINDOW = 0.3
-# Reports come with each block that the socket takes, and none is so long: a longer step is what
-# an earlier run has brought over.
-LONGEST_STEP = 8 * 1024 * 1024
+# So long without a byte, nothing moves: there is no rate to tell, nor a time that is left.
+STILL = 10.0
+# Reports come with each slice that the socket takes, and none is longer: a longer step is what an
+# earlier run has brought over.
+LONGEST_STEP = 1024 * 1024
 
 
 class Stage(StrEnum):
@@ -49,9 +51,12 @@ class Rate:
         self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, count: int) -> None:
-        """Take note of how many bytes there are; fewer than before begin a new measurement."""
+        """Take note of how many bytes there are.
+
+        Fewer than before, and a long silence, begin a new measurement.
+        """
         samples = self._samples
-        if samples and count < samples[-1][1]:
+        if samples and (count < samples[-1][1] or now - samples[-1][0] >= STILL):
             samples.clear()
         samples.append((now, count))
         # The last one outside of the window is kept: it is where the window begins.
@@ -66,9 +71,11 @@ class Rate:
         """Give the rate, which falls while nothing comes; `None` while there is none to tell."""
         try:
             since, start = self._samples[0]
-            _, end = self._samples[-1]
+            until, end = self._samples[-1]
         except IndexError:
             # There is none yet, or they were forgotten while the thread that draws reads them.
+            return None
+        if now - until >= STILL:
             return None
         seconds = now - since
         return (end - start) / seconds if seconds >= SHORTEST_WINDOW else None
@@ -92,6 +99,7 @@ class Item:
         processed: 0 to 1 of the server's work, where it names it.
         asset_id: the asset that is being made, `None` before there is one.
         setback: why nothing moves, `None` while it does.
+        has_met_setback: whether there was one already.
         rate: of the bytes; measured anew after a setback.
         result: how it ended, `None` while it runs.
     """
@@ -106,6 +114,7 @@ class Item:
         self.processed: float | None = None
         self.asset_id: str | None = None
         self.setback: Setback | None = None
+        self.has_met_setback = False
         self._next_attempt = 0.0
         self.rate = Rate()
         self.result: UploadResult | None = None
@@ -123,11 +132,15 @@ class Item:
         self.processed = progress.processed
         self.asset_id = progress.asset_id or self.asset_id
         self.setback = progress.setback
-        if self.stage is Stage.UPLOADING and 0 < self.sent - was_sent <= LONGEST_STEP:
-            self.moved += self.sent - was_sent
+        step = self.sent - was_sent
+        if self.stage is Stage.UPLOADING and 0 < step <= LONGEST_STEP:
+            self.moved += step
+        elif step:
+            self.rate.begin_anew()
         if progress.setback is None:
-            self.rate.add(now, progress.sent)
+            self.rate.add(now, self.moved)
             return
+        self.has_met_setback = True
         self.rate.begin_anew()
         self._next_attempt = now + progress.setback.delay
 
@@ -158,6 +171,11 @@ class Item:
         return self.stage not in {Stage.FAILED, Stage.READING}
 
     @property
+    def is_sent(self) -> bool:
+        """Whether all bytes are out, and what comes next is the server's answer."""
+        return bool(self.length) and self.sent >= (self.length or 0)
+
+    @property
     def was_uploaded_before(self) -> bool:
         """Whether an earlier run had brought everything over."""
         result = self.result
@@ -165,7 +183,9 @@ class Item:
 
     def seconds_left(self, now: float) -> float | None:
         """Give the seconds until all bytes are sent, where they can be told."""
-        return None if self.length is None else self.rate.seconds_for(self.length - self.sent, now)
+        if self.length is None or self.is_sent:
+            return None
+        return self.rate.seconds_for(self.length - self.sent, now)
 
     def seconds_until_next(self, now: float) -> float:
         """Give the seconds until the next attempt after a setback; 0 while it runs."""

@@ -13,6 +13,7 @@ from livepeer_async.cli.table import print_rows
 from livepeer_async.cli.text import count, show_time
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import JournalError, LivepeerError
+from livepeer_async.models.redaction import show_source
 from livepeer_async.uploads.leftovers import Leftover
 from livepeer_async.uploads.source import source_key
 
@@ -26,7 +27,11 @@ async def list_records(path: str | None, *, is_json: bool) -> Status:
         records = await client.journal.records() if client.journal else []
     if is_json:
         for record in records:
-            facts = {"key": record.key, "state": str(record.state), "name": record.name}
+            facts = {
+                "key": show_source(record.key),
+                "state": str(record.state),
+                "name": record.name,
+            }
             ids = {"asset_id": record.asset_id, "playback_id": record.playback_id}
             emit(document_line({**facts, **ids, "size": record.identity.length}))
     elif records:
@@ -37,7 +42,7 @@ async def list_records(path: str | None, *, is_json: bool) -> Status:
                 record.playback_id or UNKNOWN,
                 record.state,
                 show_time(record.requested_at),
-                record.key,
+                show_source(record.key),
             ]
             for record in records
         ]
@@ -81,11 +86,17 @@ def _check_there(path: str | None) -> None:
 
 
 async def _forget(client: AsyncLivepeer, key: str) -> bool:
-    """Forget a key, or the file whose path it is."""
-    if client.journal is None:
+    """Forget a key, the file whose path it is, or the one record whose key is shown so."""
+    journal = client.journal
+    if journal is None:
         return False
     path = source_key(key) or key
-    return await client.journal.forget(key) or await client.journal.forget(path)
+    if await journal.forget(key) or await journal.forget(path):
+        return True
+    shown = [it.key for it in await journal.records() if show_source(it.key) == key]
+    if len(shown) > 1:
+        say_error(f"{len(shown)} records are shown as {key!r}: name the whole URL")
+    return len(shown) == 1 and await journal.forget(shown[0])
 
 
 async def _delete(client: AsyncLivepeer, left: Sequence[Leftover]) -> dict[str, LivepeerError]:
@@ -131,10 +142,17 @@ def _row(leftover: Leftover) -> list[str]:
     asset = leftover.asset
     created = show_time(asset.created_at / 1000) if asset.created_at else UNKNOWN
     answer = "yes" if leftover.is_ours else "perhaps"
-    return [asset.name or leftover.key, asset.id, asset.phase or UNKNOWN, created, answer]
+    return [
+        show_source(asset.name or leftover.key),
+        asset.id,
+        asset.phase or UNKNOWN,
+        created,
+        answer,
+    ]
 
 
 def _line(leftover: Leftover, *, is_deleted: bool) -> str:
     asset = leftover.asset
-    facts = {"asset_id": asset.id, "name": asset.name, "phase": asset.phase, "key": leftover.key}
+    facts = {"asset_id": asset.id, "name": asset.name, "phase": asset.phase}
+    facts["key"] = show_source(leftover.key)
     return document_line({**facts, "is_ours": leftover.is_ours, "is_deleted": is_deleted})

@@ -1,7 +1,7 @@
 """Which of the running items are drawn, and where: each keeps its line as long as it is drawn.
 
-In comes what is on the board; out come lines, empty ones included, so that the picture keeps its
-height while items come and go.
+In comes what is on the board; out come lines, a few empty ones included, so that the picture keeps
+still while items come and go.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from livepeer_async.cli.item import MOVING, Item, Stage
 
 # Up to so many lines are filled with items whose bytes don't move.
 FEW = 8
+# More empty lines than these are closed up.
+MOST_EMPTY = 2
 
 
 class Lanes:
@@ -31,7 +33,7 @@ class Lanes:
             is_growing: whether more are to come, so that empty lines at the end are kept.
         """
         wanted = dict.fromkeys(_choose(items, room))
-        lanes = [item if item in wanted else None for item in self._lanes[:room]]
+        lanes: list[Item | None] = [item if item in wanted else None for item in self._lanes[:room]]
         for item in lanes:
             wanted.pop(item, None)
         new = iter(wanted)
@@ -39,6 +41,8 @@ class Lanes:
         lanes += new
         while lanes and lanes[-1] is None and not (is_growing and any(lanes)):
             lanes.pop()
+        if lanes.count(None) > MOST_EMPTY:
+            lanes = [item for item in lanes if item is not None]
         self._lanes = lanes
         return lanes
 

@@ -1,7 +1,8 @@
 """Progress for a log: a line for each change of stage, and one of all now and then.
 
 In comes a board; out come lines on standard error, without control sequences. The many rows of an
-ingestion have no lines of their own: only the one of all, with what its standing says.
+ingestion have no lines of their own but for what goes wrong: only the one of all, with what its
+standing says. Nobody sits before an ingestion, so its lines begin with the time of day.
 """
 
 from __future__ import annotations
@@ -27,14 +28,27 @@ from livepeer_async.cli.text import (
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.uploads.retry import Setback
 
+# Seconds from one line of all to the next, and where nothing has changed meanwhile.
 PERIOD = 10.0
+LONGEST_PERIOD = 60.0
 LONGEST_NAME = 60
 
 
 class Lines:
-    """A display for what is no terminal."""
+    """A display for what is no terminal.
 
-    def __init__(self) -> None:
+    Args:
+        board: what is told.
+        standing: of an ingestion.
+        now: when it begins.
+    """
+
+    def __init__(self, board: Board, standing: Standing | None = None, *, now: float = 0.0) -> None:
+        self._board = board
+        self._standing = standing
+        self._told_at = now
+        self._told_state: tuple[object, ...] = ()
+        self._silence = 0.0
         self._told: dict[Item, Stage] = {}
         self._sent: dict[Item, int] = {}
         self._setbacks: dict[Item, Setback | None] = {}
@@ -55,7 +69,34 @@ class Lines:
 
     def note(self, sentence: str) -> None:
         """Write a line."""
-        say(sentence)
+        say(f"{time.strftime('%H:%M:%S')} {sentence}" if self._standing else sentence)
+
+    def log(self, sentence: str) -> None:
+        """Write a line."""
+        self.note(sentence)
+
+    def tick(self, now: float) -> None:
+        """Write what time alone brings: a line of all, and that nothing moves; call it often."""
+        board, standing = self._board, self._standing
+        board.tick(now)
+        if standing is not None:
+            self._tell_silence(standing)
+        counts = standing.counts() if standing else [board.summary()]
+        state = (counts, board.sent, board.moved, standing and standing.is_paused())
+        if now - self._told_at >= (PERIOD if state != self._told_state else LONGEST_PERIOD):
+            self._told_at, self._told_state = now, state
+            self.note(summarise(board, now, standing))
+
+    def _tell_silence(self, standing: Standing) -> None:
+        # While all is halted the questions to the server are what is silent, and that is told.
+        silence = standing.silence if standing.halt is None else 0.0
+        if silence and not self._silence:
+            self.note(
+                f"nothing has moved for {show_countdown(int(silence))}: waiting for the server"
+            )
+        elif self._silence and not silence and standing.halt is None:
+            self.note(f"the wait for the server is over, after {show_countdown(self._silence)}")
+        self._silence = silence
 
     def _tell_setback(self, item: Item) -> None:
         setback = item.setback
@@ -69,6 +110,8 @@ def summarise(board: Board, now: float, standing: Standing | None = None) -> str
     """Say how far all are together."""
     said = ", ".join(standing.counts()) if standing else board.summary()
     sent, length = board.sent, board.length
+    if standing is not None and standing.had_nothing_to_send:
+        return f"{said}; nothing was left to send"
     if length or standing is None:
         said += f"; {show_size(sent)} of {show_size(length)} sent"
     if length:
@@ -82,25 +125,18 @@ def summarise(board: Board, now: float, standing: Standing | None = None) -> str
 
 @asynccontextmanager
 async def show_lines(board: Board, standing: Standing | None = None) -> AsyncGenerator[Lines]:
-    """Write lines while the block runs; with a standing one more at its end."""
-    lines = Lines()
+    """Write lines while the block runs."""
+    lines = Lines(board, standing, now=time.monotonic())
 
     async def tell_now_and_then() -> None:
-        told = time.monotonic()
         while True:
             await anyio.sleep(1)
-            now = time.monotonic()
-            board.tick(now)
-            if now - told >= PERIOD:
-                told = now
-                lines.note(summarise(board, now, standing))
+            lines.tick(time.monotonic())
 
     async with plain_task_group() as tasks:
         tasks.start_soon(tell_now_and_then)
         yield lines
         tasks.cancel_scope.cancel()
-    if standing is not None and standing.tally.checked is not None:
-        lines.note(summarise(board, time.monotonic(), standing))
 
 
 def _name(item: Item) -> str:

@@ -75,8 +75,21 @@ def describe(error: LivepeerError, *, is_upload: bool = False, is_remembered: bo
     said = str(error.args[0]) if error.args else type(error).__name__
     if is_remembered and _can_go_on(error):
         return f"{said}; the same command goes on from there"
-    advice = _advise(error, is_upload=is_upload)
+    advice = advise(error, is_upload=is_upload)
     return f"{said}; {advice}" if advice else said
+
+
+def advise(error: LivepeerError, *, is_upload: bool = False) -> str:
+    """Say what to do about an error; as for `describe`."""
+    if isinstance(error, IntegrityError | TusError):
+        return _advise_on_upload(error)
+    if isinstance(error, AssetError):
+        return _advise_on_asset(error, is_upload=is_upload)
+    if _is_misdirected(error):
+        return BASE_URL_ADVICE
+    if _is_directory(error):
+        return "name the files in it"
+    return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
 
 
 def status_of(errors: Iterable[LivepeerError | None]) -> Status:
@@ -92,18 +105,6 @@ def _status(error: LivepeerError) -> Status:
     if isinstance(error, NotAuthenticated | Forbidden):
         return Status.NOT_AUTHORISED
     return Status.USAGE if isinstance(error, ConfigurationError) else Status.FAILED
-
-
-def _advise(error: LivepeerError, *, is_upload: bool) -> str:
-    if isinstance(error, IntegrityError | TusError):
-        return _advise_on_upload(error)
-    if isinstance(error, AssetError):
-        return _advise_on_asset(error, is_upload=is_upload)
-    if _is_misdirected(error):
-        return BASE_URL_ADVICE
-    if _is_directory(error):
-        return "name the files in it"
-    return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
 
 
 def _is_misdirected(error: LivepeerError) -> bool:

@@ -9,11 +9,10 @@ from collections import Counter
 
 from msgspec import Struct
 
-from livepeer_async.cli.outcome import Status, describe, status_of
-from livepeer_async.errors import LivepeerError, SourceError
+from livepeer_async.cli.outcome import Status, status_of
+from livepeer_async.cli.row_advice import comes_again
+from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
-from livepeer_async.ingest.rows import Row
-from livepeer_async.models.redaction import show_source
 
 
 class Kind(Struct):
@@ -24,12 +23,14 @@ class Kind(Struct):
         place: where the first of them stands.
         sentence: what was said of it.
         error: the error itself.
+        comes_again: whether the same command tries them again, and that may help.
     """
 
     number: int
     place: str
     sentence: str
     error: LivepeerError
+    comes_again: bool
 
 
 class Tally:
@@ -39,14 +40,16 @@ class Tally:
         checked: what the manifest came to; `None` until it was looked through.
         bad: rows that can't be used, so far.
         earlier: rows that an earlier run had finished.
-        kinds: of failures, by the error's class.
+        in_use: rows that another run carries.
+        kinds: of failures, by the error's class and by whether the same command tries again.
     """
 
     def __init__(self) -> None:
         self.checked: Checked | None = None
         self.bad = 0
         self.earlier = 0
-        self.kinds: dict[str, Kind] = {}
+        self.in_use = 0
+        self.kinds: dict[tuple[str, bool], Kind] = {}
         self._ended: Counter[RowState] = Counter()
 
     def count(self, state: RowState) -> int:
@@ -68,23 +71,27 @@ class Tally:
         """
         self._ended[ended.state] += 1
         self.earlier += ended.is_earlier
-        if ended.error is None:
-            return
-        kind = self.kinds.setdefault(
-            type(ended.error).__name__, Kind(0, ended.row.place, sentence, ended.error)
-        )
-        kind.number += 1
+        error = ended.error
+        if isinstance(error, UploadInUse):
+            self.in_use += 1
+        elif error is not None:
+            is_again = comes_again(error)
+            new = Kind(0, ended.row.place, sentence, error, is_again)
+            self.kinds.setdefault((type(error).__name__, is_again), new).number += 1
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether anything was told of any row."""
+        return bool(self.bad or self._ended)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the manifest was looked through and has no row, good or bad."""
+        return self.checked is not None and not self.checked.rows and not self.bad
 
     def status(self) -> Status:
         """Give the exit status that the rows deserve."""
         if status_of(kind.error for kind in self.kinds.values()) is Status.NOT_AUTHORISED:
             return Status.NOT_AUTHORISED
         is_well = not self.bad and not self.kinds and not self.count(RowState.UNFINISHED)
-        return Status.OK if is_well else Status.FAILED
-
-
-def tell_failure(row: Row, error: LivepeerError, *, is_remembered: bool) -> str:
-    """Say why a row failed, and what to do; what is wrong with a source names it itself."""
-    said = describe(error, is_upload=True, is_remembered=is_remembered)
-    is_named = isinstance(error, SourceError) or row.manifest is None
-    return said if is_named else f"{show_source(row.source)}: {said}"
+        return Status.OK if is_well and not self.is_empty else Status.FAILED

@@ -31,12 +31,18 @@ def clean(text: str) -> str:
     return "".join(map(_clean_character, text))
 
 
-def shorten(text: str, width: int) -> str:
-    """Clean a text, and leave out its middle where it is wider than `width` cells."""
+def shorten(text: str, width: int, *, end: int | None = None) -> str:
+    """Clean a text, and leave out of it what makes it wider than `width` cells.
+
+    Args:
+        text: the text.
+        width: cells.
+        end: cells that are kept of its end; by default a third.
+    """
     line = clean(text)
     if cell_len(line) <= width and len(line) <= _CHARACTERS_PER_CELL * width:
         return line
-    tail = (width - 1) // 3
+    tail = (width - 1) // 3 if end is None else min(end, width - 1)
     return f"{_fit(line, width - 1 - tail)}…{_fit(line[::-1], tail)[::-1]}"
 
 
@@ -62,11 +68,11 @@ def show_size(count: int) -> str:
     return f"{count / size:.{0 if size == 1 else 1}f} {unit}"
 
 
-def show_part(count: int, length: int) -> str:
+def show_part(count: int, length: int, *, between: str = "/") -> str:
     """Show how many of so many bytes there are, in one unit."""
     unit, size = _unit_for(length)
     decimals = 0 if size == 1 else 1
-    return f"{count / size:.{decimals}f}/{length / size:.{decimals}f} {unit}"
+    return f"{count / size:.{decimals}f}{between}{length / size:.{decimals}f} {unit}"
 
 
 def show_seconds(seconds: float) -> str:

@@ -24,6 +24,7 @@ SOURCES = ("path", "url", "source")
 LONGEST_NAME = 60
 
 _CAMEL = dict(zip(NewAsset.__struct_fields__, NewAsset.__struct_encode_fields__, strict=True))
+_NAMES = frozenset(_CAMEL.values())
 COLUMNS: dict[str, str] = {
     **{name: name for name in (*SOURCES, "key")},
     **_CAMEL,
@@ -80,6 +81,9 @@ def read_new_asset(fields: Mapping[str, object]) -> NewAsset:
         raise Refusal(_explain(error)) from error
     # The models pass over unknown fields, which is right for answers; here it would make an asset
     # public because of a slip of the pen.
+    is_flat = not any(isinstance(value, dict | list) for value in fields.values())
+    if is_flat and fields.keys() <= _NAMES:
+        return new_asset
     for path, name, names in _unknown_fields(fields, new_asset, ""):
         raise Refusal(unknown_name("field", name, names, path=path))
     return new_asset

@@ -136,6 +136,12 @@ class Terminal:
         return False
 
 
+def untimed(line):
+    """Take the time of day off a line of a log; it has to be there."""
+    assert re.match(r"\d\d:\d\d:\d\d ", line), line
+    return line[9:]
+
+
 def plain(text):
     """Take the control sequences out of a text."""
     return ESCAPE.sub("", text)

@@ -92,7 +92,7 @@ def test_a_picture_of_an_ingestion_fits_into_any_width(width):
     standing.halt = Halt("no connection", time.monotonic() + 40)
     lines = picture(standing, width)
     assert max(map(cell_len, lines)) <= width - 4
-    assert lines[-2].startswith("0 of 100,000 ready, 4 uploading")
+    assert lines[-2].startswith("0 of 100,000 ready, ")
     assert lines[-1].startswith("halted: no c")
     assert lines[-1].endswith("next try in 40 s")
     assert len(lines) == 4 + 1 + 2
@@ -115,7 +115,7 @@ def test_a_full_queue_and_a_stop_are_told_below_the_bars():
     assert picture(standing)[-1].startswith("paused: the server is busy or its queue is full")
     standing.is_stopping = True
     assert picture(standing)[-1] == (
-        "stopping: 1 upload to the end of the chunk that runs; Ctrl-C again ends at once"
+        "stopping: 1 upload to the end of the chunk; Ctrl-C again ends at once"
     )
 
 
@@ -127,3 +127,57 @@ def test_urls_whose_bytes_nobody_knows_are_counted_as_rows():
     total = picture(standing)[-2]
     assert total.startswith("total")
     assert "25 %" in total
+
+
+def test_a_frozen_server_is_told_and_no_time_is_left():
+    item = running("one.mp4", length=200)
+    standing = standing_of(1, [item], length=200)
+    standing.quiet = lambda: 9.9
+    assert picture(standing)[-1] == "0 of 1 ready, 1 uploading"
+    standing.quiet = lambda: 72.9
+    assert picture(standing)[-1] == "nothing has moved for 1:12; waiting for the server"
+    standing.is_stopping = True
+    assert picture(standing)[-1] == (
+        "stopping: nothing has moved for 1:12; Ctrl-C again ends at once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [(120, "  sent, waiting for the answer"), (80, "  sent, waiting"), (50, "  sent, waiting")],
+)
+def test_what_is_sent_and_not_answered_is_not_uploading(width, said):
+    item = running("one.mp4", length=200)
+    for sent in (100, 200):
+        item.follow(Progress(sent=sent, length=200), time.monotonic() - 1)
+    bar, total, _ = picture(standing_of(1, [item], length=200), width)
+    assert bar.endswith(said)
+    assert "left" not in bar + total
+
+
+def test_bytes_stand_below_the_bars_where_no_column_has_them():
+    mib = 2**20
+    standing = standing_of(3, [running("one.mp4", length=90 * mib)], length=300 * mib)
+    assert picture(standing, 80)[-1] == "0 of 3 ready, 0.0 of 300.0 MiB, 1 uploading"
+    assert picture(standing, 120)[-1] == "0 of 3 ready, 1 uploading"
+
+
+def test_names_that_begin_alike_are_told_apart():
+    made = [running(f"a rather long name of a lecture {number}.mp4") for number in (10, 20)]
+    first, second, *_ = picture(standing_of(2, made, length=200), 80)
+    assert first.startswith("a rath…re 10.mp4 ")
+    assert second.startswith("a rath…re 20.mp4 ")
+
+
+def test_rows_that_wait_are_counted_where_they_are():
+    waiting, moving = running("one.mp4"), running("two.mp4")
+    setback = Setback(reason="no connection", attempt=1, attempts=8, delay=9)
+    waiting.follow(Progress(sent=50, length=100, setback=setback), time.monotonic())
+    standing = standing_of(9, [waiting, moving, Item("a", "a", 100)], length=900)
+    standing.put_off = 3
+    assert standing.counts()[1:] == [
+        "1 uploading",
+        "1 waiting for the next attempt",
+        "1 starting",
+        "3 coming again later",
+    ]

@@ -254,3 +254,41 @@ def test_a_thread_may_read_a_rate_that_begins_anew():
             rate.add(0, 1)
             rate.begin_anew()
     assert failures == []
+
+
+def test_no_rate_and_no_time_left_is_told_while_nothing_moves():
+    one, board = item(length=1000), board_of(1, length=1000)
+    board.add(one)
+    for second in range(3):
+        one.follow(Progress(sent=100 * second, length=1000), second)
+        board.tick(second)
+    assert one.seconds_left(3) is not None
+    for second in range(3, 13):
+        board.tick(second)
+    assert one.seconds_left(13) is one.rate.per_second(13) is None
+    assert board.seconds_left(13) is board.per_second(13) is None
+    one.follow(Progress(sent=300, length=1000), 13)
+    one.follow(Progress(sent=400, length=1000), 14)
+    board.tick(14)
+    board.tick(15)
+    assert one.seconds_left(14) == 6
+    assert board.is_still(15) is False
+
+
+def test_no_time_is_left_where_everything_is_sent():
+    one, board = item(length=200), board_of(1, length=200)
+    board.add(one)
+    for second in range(3):
+        one.follow(Progress(sent=100 * second, length=200), second)
+        board.tick(second)
+    assert one.is_sent
+    assert one.seconds_left(2) is board.seconds_left(2) is None
+
+
+def test_bytes_that_the_server_held_before_dont_count_in_the_rate_of_their_file():
+    mib = 2**20
+    one = item(length=100 * mib)
+    for second, sent in enumerate((0, 64 * mib, 65 * mib, 66 * mib)):
+        one.follow(Progress(sent=sent, length=100 * mib), second)
+    assert one.rate.per_second(3) == mib
+    assert one.seconds_left(3) == 34

@@ -21,6 +21,7 @@ from livepeer_async.ingest.events import (
 )
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.retry import Setback
 
 EMPTY = errors.SourceEmpty("'a.mp4' is empty; wanted a video file", source="a.mp4")
 
@@ -102,7 +103,7 @@ def test_a_failure_is_told_once_where_it_stands(told):
     told.take(checked(2), RowStarted(row(0)), failed(0), RowStarted(row(1)), failed(1, lost))
     first, second = told.notes
     assert first.startswith("videos.csv:2: 'a.mp4' is empty; wanted a video file; check that it")
-    assert second == "videos.csv:3: 1.mp4: no progress; upload the file again"
+    assert second == "videos.csv:3: 1.mp4: no progress; the same command tries again"
     assert [line["error"]["type"] for line in told.lines] == ["SourceEmpty", "RetriesExhausted"]
     assert told.standing.tally.status() is Status.FAILED
 
@@ -110,7 +111,7 @@ def test_a_failure_is_told_once_where_it_stands(told):
 def test_failures_are_counted_by_kind_with_the_first_of_each(told):
     told.take(checked(100), *(failed(number) for number in range(100)))
     ((name, kind),) = told.standing.tally.kinds.items()
-    assert (name, kind.number, kind.place) == ("SourceEmpty", 100, "videos.csv:2")
+    assert (name, kind.number, kind.place) == (("SourceEmpty", False), 100, "videos.csv:2")
 
 
 def test_a_row_that_became_bad_since_the_check_is_none_that_is_left(told):
@@ -209,3 +210,57 @@ def test_memory_doesnt_grow_with_the_rows():
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert grown < 50_000
+
+
+LOST = errors.RetriesExhausted("no progress", attempts=20)
+
+
+def setback_of(attempt):
+    setback = Setback(reason="no connection", attempt=attempt, attempts=20, delay=7)
+    return Progress(sent=10, length=100, setback=setback)
+
+
+def test_the_first_setback_of_a_row_is_logged_and_no_other():
+    logged = []
+    told = Told(log=logged.append)
+    told.take(checked(2), RowStarted(row(0)))
+    for progress in (setback_of(1), setback_of(2), Progress(sent=20, length=100), setback_of(1)):
+        told.following.follow(row(0), progress)
+    told.take(RowPutOff(row(0), LOST))
+    assert told.standing.put_off == 1
+    told.take(RowStarted(row(0)))
+    told.following.follow(row(0), setback_of(1))
+    assert logged == ["videos.csv:2: no connection; next attempt in 7 s"]
+    assert (told.notes, told.standing.put_off) == ([], 0)
+
+
+def test_a_row_that_is_put_off_without_a_setback_says_why():
+    logged = []
+    told = Told(log=logged.append)
+    lost = errors.AmbiguousRequest("no answer; look what is there before asking again")
+    told.take(checked(1), RowStarted(row(0)), RowPutOff(row(0), lost))
+    assert logged == ["videos.csv:2: no answer; it comes again later"]
+
+
+def test_what_is_broken_off_keeps_its_bytes_and_seconds(told):
+    told.take(checked(2), RowStarted(row(0)), RowStarted(row(1)))
+    told.now = 130.0
+    told.take(RowPutOff(row(1), LOST))
+    told.now = 140.0
+    told.following.break_off()
+    assert [(line["bytes"], line["seconds"]) for line in told.lines] == [(100, 40.0)] * 2
+    assert {line["state"] for line in told.lines} == {"unfinished"}
+    assert told.standing.put_off == 0
+
+
+def test_a_row_of_another_run_is_unfinished_and_no_failure(told):
+    in_use = errors.UploadInUse(
+        "the upload of 'k0' is in use: by process 1; wait for it, or give another key",
+        path="j",
+        key="k0",
+    )
+    told.take(checked(1), RowStarted(row(0)), ended(0, RowState.UNFINISHED, error=in_use))
+    tally = told.standing.tally
+    assert (tally.in_use, tally.kinds, tally.status()) == (1, {}, Status.FAILED)
+    assert told.notes == ["videos.csv:2: 0.mp4: it is carried by another run"]
+    assert told.lines[0]["error"]["type"] == "UploadInUse"

@@ -5,8 +5,10 @@ import signal
 import pytest
 
 from cli.shell import run, wait_until
+from livepeer_async import AsyncLivepeer
 from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.sandbox import Answer, CutConnection, Fault, LoseAnswer, On, Slow
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
 
 MIB = 1024 * 1024
 
@@ -169,3 +171,38 @@ def test_what_was_not_waited_for_is_uploaded_anew_too(sandbox, clip):
     assert run("upload", clip, "--no-wait", sandbox=sandbox).returncode == 0
     assert run("upload", clip, "--again", sandbox=sandbox).returncode == 0
     assert len(sandbox.assets) == 2
+
+
+def test_a_key_that_is_a_url_is_shown_and_forgotten_without_its_signature(
+    sandbox, journal, portal, run_here
+):
+    urls = ["https://h/one.mp4?sign=hush", "https://h/two.mp4?sign=1", "https://h/two.mp4?sign=2"]
+
+    async def remember():
+        async with AsyncLivepeer(
+            sandbox.api_key, base_url=sandbox.base_url, journal=journal
+        ) as livepeer:
+            for url in urls:
+                identity = SourceIdentity(length=1)
+                record = Record(
+                    key=url,
+                    state=RecordState.READY,
+                    name="one",
+                    identity=identity,
+                    requested_at=0.0,
+                )
+                await livepeer.journal.write(record)
+
+    portal.call(remember)
+    command = ["journal", "list", "--journal", journal]
+    table = run_here(*command, sandbox=sandbox).stdout.decode()
+    lines = run_here(*command, "--json", sandbox=sandbox).stdout.decode().splitlines()
+    assert "https://h/one.mp4" in table
+    assert json.loads(lines[0])["key"] == "https://h/one.mp4"
+    assert "sign" not in table + "".join(lines)
+    command = ["journal", "forget", "https://h/one.mp4", "--journal", journal]
+    assert run_here(*command, sandbox=sandbox).returncode == 0
+    command[2] = "https://h/two.mp4"
+    done = run_here(*command, sandbox=sandbox)
+    assert done.returncode == 1
+    assert "2 records are shown as 'https://h/two.mp4'" in done.stderr.decode()

@@ -44,3 +44,12 @@ def test_a_window_that_shrinks_keeps_what_moves():
     made = items(*[Stage.UPLOADING] * 6)
     lanes.arrange(made, 6)
     assert lanes.arrange(made[2:], 2) == made[2:4]
+
+
+def test_more_than_a_couple_of_empty_lines_are_closed_up():
+    lanes = Lanes()
+    made = items(*[Stage.UPLOADING] * 6)
+    lanes.arrange(made, 10)
+    kept = lanes.arrange([made[0], made[3], made[4], made[5]], 10, is_growing=True)
+    assert kept == [made[0], None, None, *made[3:]]
+    assert lanes.arrange([made[0], made[5]], 10, is_growing=True) == [made[0], made[5]]
