@@ -1,0 +1,98 @@
+"""What the failure of a row means to whoever runs the ingestion: a sentence, and whose turn it is.
+
+In come a row and its error; out come words, and whether the same command tries again. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from livepeer_async.cli.outcome import advise
+from livepeer_async.errors import (
+    AssetError,
+    AssetFailed,
+    AssetTimeout,
+    BadRequest,
+    ConfigurationError,
+    IntegrityError,
+    InvalidRequest,
+    LivepeerError,
+    SourceChanged,
+    SourceError,
+    SourceNotReadable,
+    TusError,
+    UploadInUse,
+)
+from livepeer_async.ingest.decisions import judge
+from livepeer_async.ingest.rows import Row
+from livepeer_async.models.redaction import show_source
+
+# What the messages advise to who writes a program: methods to call, arguments to change.
+_FOR_PROGRAMS = re.compile(
+    r"; (?:assets\.retry may help|look what is there before asking again)|: change it with"
+    r" assets\.update.*|[:;] (?:wait for it, or )?give another key.*"
+)
+
+
+def comes_again(error: LivepeerError) -> bool:
+    """Whether the same command tries the row again, and that may help as things are."""
+    if isinstance(error, AssetFailed):
+        return error.is_retryable
+    return isinstance(error, AssetTimeout | SourceNotReadable) or judge(error).comes_again
+
+
+def tell_failure(row: Row, error: LivepeerError, *, journal: str | None) -> str:
+    """Say why a row failed, and what to do; what is wrong with a source names it itself.
+
+    Args:
+        row: the row.
+        error: what ended it.
+        journal: the option that names the journal, "" for the user's own; `None` without one.
+    """
+    advice = _advise_again(error, journal) if comes_again(error) else _advise(row, error, journal)
+    said = "; ".join(filter(None, [find_reason(error), advice]))
+    is_named = isinstance(error, SourceError) or row.manifest is None
+    return said if is_named else f"{show_source(row.source)}: {said}"
+
+
+def find_reason(error: LivepeerError) -> str:
+    """Say what an error has found, without what it advises to who writes a program."""
+    if isinstance(error, UploadInUse):
+        return "it is carried by another run"
+    return _FOR_PROGRAMS.sub("", str(error.args[0]) if error.args else type(error).__name__)
+
+
+def _advise_again(error: LivepeerError, journal: str | None) -> str:
+    """Say what comes of the row where the same command tries it again."""
+    if isinstance(error, UploadInUse):
+        return ""
+    if isinstance(error, SourceNotReadable):
+        return advise(error)
+    if isinstance(error, AssetTimeout):
+        return f"it may still become ready: livepeer-async assets wait {error.asset_id}"
+    if journal is not None and isinstance(error, AssetFailed):
+        return "the same command has it processed again"
+    if journal is not None and isinstance(error, TusError) and error.upload_url is not None:
+        return "the same command goes on from there"
+    return "the same command tries again"
+
+
+def _advise(row: Row, error: LivepeerError, journal: str | None) -> str:
+    """Say what has to be done before the row can do better."""
+    if isinstance(error, InvalidRequest | BadRequest):
+        return "mend the row" if row.manifest is not None else ""
+    if isinstance(error, SourceChanged | ConfigurationError) and _is_of_finished(error):
+        key = shlex.quote(show_source(row.key))
+        return f"livepeer-async journal forget {key}{journal or ''} lets it be uploaded anew"
+    if isinstance(error, SourceChanged):
+        return "run the same command when nothing writes to it any more"
+    if isinstance(error, AssetFailed):
+        return f"check that the {'URL gives' if row.is_url else 'file plays as'} a video"
+    is_of_server = isinstance(error, AssetError | IntegrityError | TusError)
+    return "" if is_of_server else advise(error)
+
+
+def _is_of_finished(error: LivepeerError) -> bool:
+    # The errors have no fact for it: what stands under a key isn't what the row says today.
+    return "under the key " in str(error)
