@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from os.path import realpath
+from pathlib import Path
 from shlex import quote
 
 import anyio
@@ -194,7 +195,8 @@ class Ingesting:
                 tell_report(place)
 
     def _write(self, line: str) -> None:
-        for place in (self._output, self._report):
+        # The report first: nobody may read standard output any more, which ends the command.
+        for place in (self._report, self._output):
             if place is not None:
                 place.add(line)
 
@@ -226,7 +228,13 @@ def _check_report(choices: IngestChoices, place: str) -> None:
     if choices.report is None:
         return
     for what, path in (("manifest", place), ("journal", choices.journal)):
-        if path is not None and realpath(choices.report) == realpath(path):
+        if path is not None and _is_same(choices.report, path):
             raise ConfigurationError(
                 f"the report would overwrite the {what} {path}: name another file with --report"
             )
+
+
+def _is_same(one: str, other: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(one).samefile(other)
+    return realpath(one) == realpath(other)

@@ -114,7 +114,11 @@ class ReportFile:
 
 def standard_output(on_trouble: Callable[[str, OSError], None]) -> ReportFile:
     """Give standard output as a place for lines."""
-    return ReportFile(sys.stdout.fileno(), "standard output", on_trouble=on_trouble, is_ours=False)
+    descriptor = sys.stdout.fileno()
+    if hasattr(os, "O_NONBLOCK"):
+        # Others may have made it so; a pipe that is full would be an error then.
+        os.set_blocking(descriptor, True)
+    return ReportFile(descriptor, "standard output", on_trouble=on_trouble, is_ours=False)
 
 
 @contextmanager
@@ -130,6 +134,7 @@ def open_report(path: str, *, on_trouble: Callable[[str, OSError], None]) -> Gen
     """
     file = Path(path)
     is_new = not file.exists()
+    _refuse_others(file)
     try:
         descriptor = os.open(path, _FLAGS, MODE)
     except (OSError, ValueError) as error:
@@ -147,3 +152,18 @@ def open_report(path: str, *, on_trouble: Callable[[str, OSError], None]) -> Gen
         os.close(descriptor)
         if is_new and not report.has_begun:
             file.unlink(missing_ok=True)
+
+
+def _refuse_others(file: Path) -> None:
+    """Refuse to take the place of what is no report: a video, or the journal."""
+    first = b""
+    # What can't be read is told where it is opened for writing.
+    with suppress(OSError, ValueError):
+        if file.is_file():
+            with file.open("rb") as content:
+                first = content.read(1)
+    if first not in {b"", b"{"}:
+        raise ConfigurationError(
+            f"the report {file} would overwrite a file that is no report; name another one with "
+            "--report, or remove it"
+        )

@@ -32,6 +32,8 @@ PERIOD = 2.5
 WARM_UP = 1.0
 # A probe that has told nothing for so long is taken for lost.
 PROBE_SECONDS = 60.0
+# Seconds without a byte and an answer after which one more upload would only wait with the others.
+QUIET = 10.0
 # Of a pause is slept at a time.
 STEP = 0.25
 
@@ -117,6 +119,8 @@ class Budget:
 
     def has_room(self, running: Collection[int | None]) -> bool:
         """Whether one more upload may start; `running` are the lengths of those that run."""
+        if self.quiet >= QUIET:
+            return False
         if self._concurrency is not None:
             return len(running) < self.slots
         return len(running) < MOST_SLOTS and load_of(running) < self.slots

@@ -36,11 +36,11 @@ def test_lines_are_in_the_file_at_once(tmp_path, opened):
 
 def test_an_earlier_report_stays_until_the_first_line_of_this_run(tmp_path, opened):
     path = tmp_path / "report.jsonl"
-    path.write_text("an earlier run\n" * 3)
+    path.write_text("{an earlier run}\n" * 3)
     path.chmod(0o644)
     with opened():
         pass
-    assert path.read_text() == "an earlier run\n" * 3
+    assert path.read_text() == "{an earlier run}\n" * 3
     with opened() as report:
         report.add("this run")
     assert path.read_text() == "this run\n"
@@ -48,7 +48,7 @@ def test_an_earlier_report_stays_until_the_first_line_of_this_run(tmp_path, open
 
 
 def test_a_run_without_rows_leaves_an_empty_report(tmp_path, opened):
-    (tmp_path / "report.jsonl").write_text("an earlier run\n")
+    (tmp_path / "report.jsonl").write_text("{an earlier run}\n")
     with opened() as report:
         report.begin()
     assert (tmp_path / "report.jsonl").read_bytes() == b""
@@ -182,3 +182,12 @@ def test_a_line_tells_of_a_bad_row_in_the_same_fields():
     assert list(json.loads(line)) == list(json.loads(ended_line(ended, "")))
     assert json.loads(line)["place"] == "Filme/Überblick\udcff.mp4"
     assert json.loads(line)["state"] == "bad"
+
+
+@pytest.mark.parametrize("content", [b"\0\0\0\x18ftypmp42", b"SQLite format 3\0", b"path,name\n"])
+def test_what_is_no_report_isnt_overwritten(tmp_path, opened, content):
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="no report"), opened():
+        pass
+    assert path.read_bytes() == content

@@ -203,3 +203,14 @@ def test_two_slots_have_room_for_two_large_files_or_many_short_ones(name):
 def test_a_number_that_was_asked_for_counts_files_of_any_length():
     assert not Budget(concurrency=2).has_room([1, 1])
     assert Budget(concurrency=40).has_room([None] * 39)
+
+
+def test_while_nothing_moves_nothing_more_starts():
+    now = 100.0
+    budget = Budget(concurrency=9, clock=lambda: now)
+    budget.sends()
+    assert budget.has_room([None])
+    now += 10
+    assert not budget.has_room([None])
+    budget.well()
+    assert budget.has_room([None])
