@@ -155,9 +155,6 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
     json: AsJson = False,
 ) -> None:
     """Run the command."""
-    from livepeer_async.cli.ingesting import Ingesting
-    from livepeer_async.cli.running import run
-
     check_storage(storage, is_sandbox=sandbox)
     check_journal(journal, is_forbidden=no_journal)
     _check_place(manifest, others)
@@ -179,7 +176,14 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
         report=report,
         is_json=json,
     )
-    command = Ingesting(manifest, choices)
+    _run(manifest, choices)
+
+
+def _run(place: str, choices: IngestChoices) -> None:
+    from livepeer_async.cli.ingesting import Ingesting
+    from livepeer_async.cli.running import run
+
+    command = Ingesting(place, choices)
     run(command.run, on_interrupt=command.explain_interruption)
 
 

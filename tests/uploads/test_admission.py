@@ -177,3 +177,10 @@ LOADS = {
 def test_a_short_file_takes_a_part_of_a_slot(name):
     running, load = LOADS[name]
     assert load_of(running) == load
+
+
+@pytest.mark.parametrize(("pauses", "seconds"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (30, 5.0)])
+def test_a_full_queue_pauses_for_seconds_and_not_for_minutes(pauses, seconds):
+    policy = RetryPolicy(first_delay=0.5, max_delay=60.0)
+    options = {"jitter": 1.0, "retry_after": None, "is_queue_full": True}
+    assert next_pause(policy, pauses, **options) == seconds

@@ -10,6 +10,7 @@ from livepeer_async.uploads.records import (
     access_of,
     pick_up,
     remains_of,
+    tell_url,
 )
 
 FILE = SourceIdentity(length=9, modified_ns=5, inode=3)
@@ -120,3 +121,8 @@ def test_a_key_that_is_a_signed_url_is_shown_without_its_signature(asset_id):
 def test_what_the_server_was_to_fetch_is_remembered_as_that(length):
     one = record(RecordState.REQUESTED, SourceIdentity(length=length), asset_id=None)
     assert remains_of(one, 9.0, is_useless=True).is_import == (length == 0)
+
+
+def test_a_url_is_told_whatever_its_signature_of_the_day_is():
+    assert tell_url(SIGNED) == tell_url("https://bucket.example/a.mp4?X-Amz-Signature=52bc")
+    assert tell_url(SIGNED) != tell_url("https://bucket.example/b.mp4")
