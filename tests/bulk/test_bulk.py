@@ -25,6 +25,7 @@ LARGE = int(os.environ.get("LIVEPEER_ASYNC_BULK_LARGE", "1"))
 SEED = int(os.environ.get("LIVEPEER_ASYNC_BULK_SEED", "1"))
 IS_LONG = FILES >= 1000
 MIB = 1024 * 1024
+LARGE_LENGTHS = (24 * MIB, 48 * MIB) if IS_LONG else (9 * MIB, 17 * MIB)
 
 # Of the files that there are, at so many assets the command is killed.
 KILLS = (0.2, 0.5, 0.8) if IS_LONG else (0.8,)
@@ -54,7 +55,7 @@ def make_files(folder):
     digests = {}
     for number in range(FILES + LARGE):
         is_large = number >= FILES
-        length = rng.randint(24 * MIB, 48 * MIB) if is_large else rng.randint(1, 32 * 1024)
+        length = rng.randint(*LARGE_LENGTHS) if is_large else rng.randint(1, 32 * 1024)
         content = rng.randbytes(length)
         # Large ones lie in between: folders are walked by name.
         name = f"{rng.randrange(10**6):06}-{number:05}.mp4"

@@ -6,7 +6,7 @@ import random
 from msgspec import Struct
 
 # `nox -s cancellation` asks for 1,000 in each library.
-COUNT = int(os.environ.get("LIVEPEER_ASYNC_CANCELLATIONS", "30"))
+COUNT = int(os.environ.get("LIVEPEER_ASYNC_CANCELLATIONS", "16"))
 
 SOURCES = ("bytes", "small", "path", "file", "stream", "spooled")
 # Those that a deadline ends, and those that are told to end at a moment.

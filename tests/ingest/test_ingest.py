@@ -1,5 +1,6 @@
 import json
 import os
+from collections import Counter
 from contextlib import asynccontextmanager
 
 import anyio
@@ -238,11 +239,12 @@ async def test_a_key_that_is_revoked_meanwhile_ends_the_run(folder):
             async with ingest(livepeer, folder) as running:
                 async for event in running:
                     events.append(event)
-                    if len(of(RowEnded, events)) == 1:
+                    if isinstance(event, RowStarted) and len(of(RowStarted, events)) == 50:
                         sandbox.faults.append(revoked)
         assert 0 < revoked.fired < 50
     # What had begun is told of, and nothing is called a failure.
-    assert set(states(events).values()) == {"ready", "unfinished"}
+    assert set(states(events).values()) <= {"ready", "unfinished"}
+    assert len(states(events)) < 100
 
 
 async def test_a_server_that_is_away_at_the_beginning_is_waited_for(folder):
@@ -305,7 +307,10 @@ async def test_an_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monk
                 if len(of(Halted, events)) == 2:
                     sandbox.faults.clear()
         assert outage.fired
-        assert len([asset async for asset in livepeer.assets.list()]) == 40
+        phases = Counter([asset.phase async for asset in livepeer.assets.list()])
+        assert phases["ready"] == 40
+        # What a lost answer has made has no bytes.
+        assert phases.keys() <= {"ready", "uploading"}
     assert set(states(events).values()) == {"ready"}
     assert len(states(events)) == 40
     assert len(of(Resumed, events)) == 1

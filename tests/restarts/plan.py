@@ -17,7 +17,7 @@ PART = 8 * MIB
 MOST_CHUNK = 64 * MIB
 
 SEED = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_SEED", "1"))
-KILLS = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_KILLS", "6"))
+KILLS = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_KILLS", "4"))
 FILES = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_FILES", "6"))
 # Whether there is time for all that can be tried, and for files of many chunks.
 IS_LONG = KILLS >= 100
