@@ -61,7 +61,7 @@ class Closed:
             assert is_stored(self._sandbox, asset, VIDEO)
 
 
-@pytest.mark.parametrize("number", (1, 3, 5, 7))
+@pytest.mark.parametrize("number", [1, 3, 5, 7])
 async def test_closed_at_any_request_an_upload_ends_and_can_go_on(number):
     before = take_census()
     with no_complaints():
@@ -74,7 +74,7 @@ async def test_closed_at_any_request_an_upload_ends_and_can_go_on(number):
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)
-@pytest.mark.parametrize("number", (1, 3, 5, 7))
+@pytest.mark.parametrize("number", [1, 3, 5, 7])
 async def test_a_client_that_was_handed_in_and_is_closed_by_its_owner_ends_the_upload(
     library, number
 ):

@@ -352,7 +352,7 @@ def test_a_disk_that_is_full_is_written_to_anew_once_it_has_room(sandbox, tmp_pa
     folder.mkdir()
     for number in range(40):
         (folder / f"{number}.mp4").write_bytes(read_clip())
-    with small_disk(tmp_path / "disk", 16 * 1024) as disk:
+    with small_disk(tmp_path / "disk", 64 * 1024) as disk:
         if not disk.is_real:
             pytest.skip("only root may mount a disk")
         report = disk.folder / "report.jsonl"
@@ -379,7 +379,8 @@ def test_a_terminal_shows_bars_counts_and_failures(open_sandbox, folder):
     said = plain(terminal.screen)
     assert "long.mp4                ━" in said
     assert "3 of 4 ready, 1 failed" in said
-    assert f"{folder}/b.mp4: asset " in said
+    # A line as long as that may be broken anywhere.
+    assert "b.mp4:asset" in "".join(said.split())
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
 
 

@@ -11,6 +11,10 @@ from livepeer_async.cli.clip import write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
 MIB = 1024 * 1024
+# What says the same of another way to end; each takes seconds.
+at_length = pytest.mark.skipif(
+    "LIVEPEER_ASYNC_BULK_FILES" not in os.environ, reason="`nox -s bulk` runs it"
+)
 # A chunk of one part then takes a second.
 SLOW = 8_000_000
 
@@ -58,7 +62,7 @@ def judge_going_on(command, sandbox):
     assert sandbox.violations == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=at_length)])
 def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, number, start):
     process = start(*command, sandbox=sandbox)
     wait_until(lambda: is_sending(sandbox))
@@ -124,6 +128,7 @@ def test_a_terminal_shows_the_stop_and_gets_its_cursor_back(sandbox, command):
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
 
 
+@at_length
 def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command):
     terminal = Terminal(*command, sandbox=sandbox)
     wait_until(lambda: is_sending(sandbox))
@@ -135,6 +140,7 @@ def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command)
     judge_going_on(command, sandbox)
 
 
+@at_length
 def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
     with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(30_000_000))]) as sandbox:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -149,6 +155,7 @@ def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
     assert (process.returncode, b"interrupted" in errors) == (0, False)
 
 
+@at_length
 def test_a_report_of_a_run_that_was_killed_has_whole_lines(sandbox, command, tmp_path, start):
     os.remove(command[1] / "3.mp4")
     (command[1] / "small.mp4").write_bytes((command[1] / "0.mp4").read_bytes()[: 5 * MIB])
