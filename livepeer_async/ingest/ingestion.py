@@ -11,7 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from math import inf
 from typing import Self
 
@@ -42,6 +42,8 @@ MOST_PUT_OFF = 1000
 PAUSE = 5.0
 # A server that doesn't answer for so long is given up: whoever is to mend it has been there.
 OUTAGE_TIMEOUT = 24 * 3600.0
+# Seconds for clearing up at the end; what is left then is left to the next run.
+TIDY_SECONDS = 60.0
 # Times that the server is asked to process a failed asset again.
 REPROCESS = 2
 
@@ -116,11 +118,23 @@ class Ingestion:
                 with self._manifest.held():
                     if await self._check():
                         await self._run_rows()
+                        await self._tidy()
             except LivepeerError as error:
                 self._failure = error
             for job in self._open:
                 if job.has_begun:
                     await self._put.send(job.ended(RowState.UNFINISHED))
+
+    async def _tidy(self) -> None:
+        """Delete what kills and lost answers have left, and the journal knows to be of no use."""
+        journal = self._livepeer.journal
+        if journal is None or self.is_stopped:
+            return
+        with anyio.move_on_after(TIDY_SECONDS), suppress(LivepeerError):
+            for orphan in await journal.orphans():
+                if orphan.is_useless:
+                    await self._livepeer.assets.delete(orphan.asset_id)
+                    await journal.drop_orphan(orphan.asset_id)
 
     async def _check(self) -> bool:
         """Tell of all bad rows, and say whether the good ones are to run."""

@@ -189,3 +189,15 @@ async def test_every_bad_row_is_told_and_the_good_ones_run(tmp_path):
     assert [it.state for it in events if isinstance(it, RowEnded)] == [RowState.READY] * 2
     (checked,) = [it for it in outside if isinstance(it, Checked)]
     assert (checked.rows, checked.bad) == (3, 5)
+
+
+async def test_what_is_certainly_of_no_use_is_deleted_at_the_end(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(VIDEO)
+    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+        useless = (await livepeer.upload(VIDEO, "b.mp4", key="b")).id
+        (record,) = await livepeer.journal.records()
+        await livepeer.journal.abandon(record, is_useless=True)
+        ended = await only(livepeer, tmp_path)
+        assert [asset.id async for asset in livepeer.assets.list()] == [ended.asset_id]
+        assert useless != ended.asset_id
+        assert await livepeer.journal.orphans() == []
