@@ -14,7 +14,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -24,7 +24,7 @@ from livepeer_async.api.assets import Assets
 from livepeer_async.api.caller import Caller
 from livepeer_async.api.playback import Playback
 from livepeer_async.api.tasks import Tasks
-from livepeer_async.errors import ConfigurationError
+from livepeer_async.errors import ConfigurationError, NotFound
 from livepeer_async.messages import Response
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.settings import as_limits_for, as_timeouts
@@ -295,6 +295,18 @@ class AsyncLivepeer:
         if self.journal is None:
             raise ConfigurationError("only a client with a journal knows what is left over")
         return await find_leftovers(self._caller, self.journal)
+
+    async def delete_leftover(self, asset_id: str) -> None:
+        """Delete an asset that an upload left on the server, and the journal's note of it.
+
+        Raises:
+            LivepeerError: it couldn't be deleted, or the journal not be written; one that is there
+                no more is no error.
+        """
+        with suppress(NotFound):
+            await self.assets.delete(asset_id)
+        if self.journal is not None:
+            await self.journal.drop_orphan(asset_id)
 
     async def ping(self) -> None:
         """Ask once whether the server answers, and takes the key.

@@ -105,13 +105,10 @@ async def _delete(client: AsyncLivepeer, left: Sequence[Leftover]) -> dict[str, 
         if not leftover.is_ours:
             continue
         try:
-            await client.assets.delete(leftover.asset.id)
+            await client.delete_leftover(leftover.asset.id)
         except LivepeerError as error:
             errors[leftover.asset.id] = error
             say_error(f"{leftover.asset.id}: {describe(error)}")
-        else:
-            if client.journal is not None:
-                await client.journal.drop_orphan(leftover.asset.id)
     return errors
 
 

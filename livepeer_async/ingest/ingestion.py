@@ -130,11 +130,12 @@ class Ingestion:
         journal = self._livepeer.journal
         if journal is None or self.is_stopped:
             return
-        with anyio.move_on_after(TIDY_SECONDS), suppress(LivepeerError):
+        with anyio.move_on_after(TIDY_SECONDS):
             for orphan in await journal.orphans():
-                if orphan.is_useless:
-                    await self._livepeer.assets.delete(orphan.asset_id)
-                    await journal.drop_orphan(orphan.asset_id)
+                # What can't be deleted now is left to the next run, and must not stop the others.
+                with suppress(LivepeerError):
+                    if orphan.is_useless:
+                        await self._livepeer.delete_leftover(orphan.asset_id)
 
     async def _check(self) -> bool:
         """Tell of all bad rows, and say whether the good ones are to run."""
@@ -199,7 +200,7 @@ class Ingestion:
             if row.place in self._bad or self.is_stopped:
                 continue
             if isinstance(row, BadRow):
-                # It was good when it was checked: the manifest is another one by now.
+                # It was good when it was checked: its file was deleted or changed since then.
                 await self._put.send(row)
                 continue
             record = records.get(row.key)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TypeVar
@@ -50,6 +51,9 @@ CANCELLED_TIMEOUT = 1.5
 # One who cancels waits no longer than 2 s: so long for a ticket on its way, then for its deletion.
 TICKET_TIMEOUT = 1.1
 GIVE_BACK_TIMEOUT = 0.7
+# Assets of imports that are kept in mind: more than any client asks for in the seconds by which two
+# clocks may differ. Older ones are told by their time.
+MOST_TAKEN = 1000
 
 
 class Tickets:
@@ -64,7 +68,7 @@ class Tickets:
         self._caller = caller
         self._restarts = restarts
         self._asking: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
-        self._taken: set[str] = set()
+        self._taken: deque[str] = deque(maxlen=MOST_TAKEN)
 
     async def ask(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
         """Ask for an upload; after a lost answer look what it made, and ask again.
@@ -74,7 +78,7 @@ class Tickets:
             AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
         """
         call = calls.request_upload(self._caller.account, new_asset)
-        return await self._ask(call, new_asset.name, claim, adopt=lambda _: None)
+        return await self._ask(call, new_asset.name, claim)
 
     async def import_url(self, wanted: NewAssetFromUrl, claim: Claim) -> Asset:
         """Have the server fetch a URL; after a lost answer take the asset that it made of it.
@@ -88,21 +92,23 @@ class Tickets:
         # Of two that want the same, one would take the other's asset before its ticket has come.
         lock = self._asking.setdefault((wanted.name, wanted.url), anyio.Lock())
         async with lock:
-            others = self._taken | await claim.assets_of_others()
 
-            def adopt(asset: Asset) -> ImportTicket | None:
-                is_free = asset.id not in others
-                return ImportTicket(asset=asset) if is_free and _fits(asset, wanted) else None
+            async def adopt(found: list[Asset]) -> ImportTicket | None:
+                # A whole journal is read for it: only where there is something to take.
+                fitting = [asset for asset in found if _fits(asset, wanted)]
+                others = await claim.assets_of_others() if fitting else set[str]()
+                free = (it for it in fitting if it.id not in others and it.id not in self._taken)
+                return next((ImportTicket(asset=asset) for asset in free), None)
 
             ticket = await self._find_asked_for(claim, adopt)
             if ticket is None:
                 call = calls.upload_from_url(self._caller.account, wanted)
                 ticket = await self._ask(call, wanted.name, claim, adopt=adopt)
-            self._taken.add(ticket.asset.id)
+            self._taken.append(ticket.asset.id)
             return ticket.asset
 
     async def _find_asked_for(
-        self, claim: Claim, adopt: Callable[[Asset], ImportTicket | None]
+        self, claim: Claim, adopt: Callable[[list[Asset]], Awaitable[ImportTicket | None]]
     ) -> ImportTicket | None:
         """Find what an earlier run has asked the server to fetch, and has no answer of."""
         record = claim.record
@@ -111,7 +117,7 @@ class Tickets:
         until = min(time.time(), record.requested_at + LONGEST_DOUBT)
         span = {"since": record.requested_at, "until": until}
         made = await find_made(self._caller, record.name, **span, is_import=True)
-        ticket = next(filter(None, map(adopt, made)), None)
+        ticket = await adopt(made)
         if ticket is None:
             await claim.abandon()
         else:
@@ -119,7 +125,12 @@ class Tickets:
         return ticket
 
     async def _ask(
-        self, call: Call[T], name: str, claim: Claim, *, adopt: Callable[[Asset], T | None]
+        self,
+        call: Call[T],
+        name: str,
+        claim: Claim,
+        *,
+        adopt: Callable[[list[Asset]], Awaitable[T | None]] | None = None,
     ) -> T:
         lost = 0
         while True:
@@ -131,10 +142,11 @@ class Tickets:
                 if not _may_have_made(error):
                     await self._forget(claim)
                     raise
-                for asset in await self._reconcile(name, claim, since, error):
-                    if (ticket := adopt(asset)) is not None:
-                        await claim.ticketed(asset)
-                        return ticket
+                made = await self._reconcile(name, claim, since, error)
+                ticket = await adopt(made) if adopt is not None else None
+                if ticket is not None:
+                    await claim.ticketed(ticket.asset)
+                    return ticket
                 await claim.abandon()
                 lost += 1
                 if lost > self._restarts:
