@@ -1,8 +1,10 @@
 """Take a video from a path, a stream or a manifest to a ready Livepeer asset, and prove it.
 
-async with AsyncLivepeer() as livepeer:
-asset = await livepeer.upload("talk.mp4")
-print(asset.playback_id)
+The whole way in three lines:
+
+    async with AsyncLivepeer() as livepeer:
+        asset = await livepeer.upload("talk.mp4")
+        print(asset.playback_id)
 """
 
 from livepeer_async.client import (
@@ -25,6 +27,7 @@ from livepeer_async.errors import (
     IntegrityError,
     InvalidRequest,
     JournalError,
+    KeyTaken,
     LivepeerError,
     NetworkError,
     NotAuthenticated,
@@ -209,6 +212,7 @@ __all__ = [
     "IpfsFileInfo",
     "IpfsSpec",
     "JournalError",
+    "KeyTaken",
     "Leftover",
     "LivepeerError",
     "NetworkError",

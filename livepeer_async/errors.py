@@ -2,11 +2,12 @@
 
     LivepeerError
     ├── ConfigurationError        the call can't work as it is written (also a ValueError)
+    │   └── KeyTaken              the key's asset isn't what is wanted today; .asset_id
     ├── SourceError               the bytes to upload; .source names them
     │   ├── SourceNotReadable     missing, a directory, no permission, not binary
     │   ├── SourceEmpty           no bytes: the server would accept them and store nothing
     │   ├── SourceTooLarge        longer than the server takes
-    │   ├── SourceChanged         it shrank, grew or was replaced while it was read
+    │   ├── SourceChanged         it shrank, grew or was replaced; .asset_id
     │   └── SourceNotReplayable   a stream was asked for bytes that it no longer holds
     ├── NetworkError              no usable answer came
     │   ├── ConnectFailed         no connection: nothing was sent, repeating is safe
@@ -38,8 +39,9 @@
     └── JournalError              the journal can't be opened, read or written; .path
         └── UploadInUse           the key's upload is being carried by somebody else
 
-Messages say what was found, what was wanted and where. They carry no key, no token and no query of
-a URL; the facts stand as attributes beside them.
+Messages say what was found, what was wanted and where; after a semicolon may follow the `advice` to
+whoever wrote the call. They carry no API key, no token and no query of a URL; the facts stand as
+attributes beside them.
 """
 
 from __future__ import annotations
@@ -55,21 +57,36 @@ class LivepeerError(Exception):
 
     Attributes:
         request_id: the `X-Request-ID` that the failed request carried, where there was one.
+        advice: what the caller's program can do about it; "" where the message says it all.
     """
 
     request_id: str | None = None
+    advice: str = ""
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
         super().__init__(message)
         self.request_id = request_id
 
     def __str__(self) -> str:
-        message = super().__str__()
+        message = "; ".join(filter(None, [super().__str__(), self.advice]))
         return f"{message} [request {self.request_id}]" if self.request_id else message
 
 
 class ConfigurationError(LivepeerError, ValueError):
     """An argument, an environment variable or a combination of them that can't work."""
+
+
+class KeyTaken(ConfigurationError):
+    """Under the key stands an asset that isn't what is wanted today, and may be in use.
+
+    Attributes:
+        asset_id: the asset's ID.
+    """
+
+    def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
+        super().__init__(message)
+        self.asset_id = asset_id
+        self.advice = advice
 
 
 class SourceError(LivepeerError):
@@ -107,7 +124,17 @@ class SourceTooLarge(SourceError):
 
 
 class SourceChanged(SourceError):
-    """The source isn't what it was when the upload began: a mixture must not be stored."""
+    """The source isn't what it was when the upload began: a mixture must not be stored.
+
+    Attributes:
+        asset_id: the asset that was made of it before, where its upload had ended; it stays.
+    """
+
+    def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
+        super().__init__(message, source=source)
+        self.asset_id = asset_id
+        if asset_id is not None:
+            self.advice = "give another key, or let the journal forget this one"
 
 
 class SourceNotReplayable(SourceError):
@@ -139,6 +166,7 @@ class AmbiguousRequest(LivepeerError):
     """
 
     asset_ids: tuple[str, ...] = ()
+    advice = "look what is there before asking again"
 
 
 class ApiError(LivepeerError):
@@ -290,6 +318,7 @@ class AssetFailed(AssetError):
         super().__init__(message, asset_id=asset_id)
         self.error_message = error_message
         self.is_retryable = is_retryable
+        self.advice = "assets.retry may help" if is_retryable else ""
 
 
 class AssetDeleted(AssetError):
@@ -334,6 +363,8 @@ class UploadInUse(JournalError):
     Attributes:
         key: the key of the upload; of a URL without userinfo and query.
     """
+
+    advice = "wait for it, or give another key"
 
     def __init__(self, message: str, *, path: str, key: str) -> None:
         super().__init__(message, path=path)

@@ -11,7 +11,7 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import SplitResult, unquote_plus, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit, urlunsplit
 
 from msgspec import Struct
 
@@ -158,6 +158,15 @@ def without_query(url: str) -> str:
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
         return "an unreadable URL"
+
+
+def name_url(url: str) -> str:
+    """Give the last part of a URL's path, decoded, or its host; "" where it has neither."""
+    try:
+        place = urlsplit(url)
+        return unquote(place.path.rstrip("/").rpartition("/")[2]) or place.hostname or ""
+    except ValueError:
+        return ""
 
 
 def without_upload(url: str) -> str:

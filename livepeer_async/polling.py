@@ -96,9 +96,8 @@ def end_of(asset: Asset) -> AssetError | None:
         # The pipeline's sentences may quote the signed URL that it couldn't open.
         said = redact((asset.status and asset.status.error_message) or "no explanation")
         can_retry = any(mark in said.lower() for mark in RETRYABLE_FAILURES)
-        advice = "; assets.retry may help" if can_retry else ""
         return AssetFailed(
-            f"asset {asset.id} failed: {said}{advice}",
+            f"asset {asset.id} failed: {said}",
             asset_id=asset.id,
             error_message=said,
             is_retryable=can_retry,

@@ -11,6 +11,7 @@ from livepeer_async.messages import (
     Span,
     excerpt,
     header_value,
+    name_url,
     redact,
     retry_after,
     without_query,
@@ -87,6 +88,21 @@ def test_secret_is_found_wherever_it_stands(before, secret, after):
 )
 def test_url_is_cut_down_to_host_and_path(url, shown):
     assert without_query(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://h.example", "h.example"),
+        ("http://h/a/b/", "b"),
+        ("http://h/?x", "h"),
+        ("http://h/talk%20one.mp4?token=s", "talk one.mp4"),
+        ("http:", ""),
+        ("http://[::1/x", ""),
+    ],
+)
+def test_a_url_has_a_name(url, name):
+    assert name_url(url) == name
 
 
 @pytest.mark.parametrize(
@@ -219,6 +235,8 @@ def all_errors(kind=errors.LivepeerError):
 
 FACTS = {
     errors.SourceError: {"source": "talk.mp4"},
+    errors.KeyTaken: {"asset_id": "a1", "advice": "give another key"},
+    errors.SourceChanged: {"source": "talk.mp4", "asset_id": "a1"},
     errors.SourceTooLarge: {"source": "talk.mp4", "length": 2, "limit": 1},
     errors.DecodeError: {"path": "$.asset", "request_id": "r1"},
     errors.UploadRefused: {"status": 403, "request_id": "r1"},
@@ -232,6 +250,15 @@ FACTS = {
 }
 
 
+ADVISING = {
+    errors.KeyTaken,
+    errors.SourceChanged,
+    errors.AmbiguousRequest,
+    errors.AssetFailed,
+    errors.UploadInUse,
+}
+
+
 @pytest.mark.parametrize("kind", sorted(all_errors(), key=str), ids=lambda kind: kind.__name__)
 def test_error_carries_its_facts(kind):
     if issubclass(kind, errors.ApiError):
@@ -242,8 +269,10 @@ def test_error_carries_its_facts(kind):
     else:
         facts = next(FACTS[base] for base in kind.__mro__ if base in FACTS)
         error = kind("what was found", **facts)
+        advice = f"; {error.advice}" if error.advice else ""
         suffix = " [request r1]" if "request_id" in facts else ""
-        assert str(error) == f"what was found{suffix}"
+        assert str(error) == f"what was found{advice}{suffix}"
+        assert bool(advice) is (kind in ADVISING)
     for name, value in facts.items():
         assert getattr(error, name) == value
 

@@ -91,7 +91,7 @@ class Caller:
                 if not call.is_repeatable and not isinstance(error, ConnectFailed):
                     raise AmbiguousRequest(
                         f"{call.request.place} may have been carried out, its answer was lost: "
-                        f"{error}; look what is there before asking again",
+                        f"{error}",
                         request_id=error.request_id,
                     ) from error
                 problem: ApiError | NetworkError = error

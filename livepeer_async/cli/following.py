@@ -11,6 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from livepeer_async.cli.item import Item, Stage
+from livepeer_async.cli.outcome import found
 from livepeer_async.cli.row_advice import find_reason, tell_failure
 from livepeer_async.cli.row_lines import bad_line, ended_line
 from livepeer_async.cli.setbacks import name_reason
@@ -103,6 +104,7 @@ class Following:
                 self._note(f"the server answers again, after {show_seconds(event.seconds)}")
             case RowEnded():
                 self._end(event)
+        self._standing.put_off = len(self._put_off)
 
     def follow(self, row: Row, progress: Progress) -> None:
         """Take note of how far a row is."""
@@ -126,7 +128,7 @@ class Following:
                 length=run.row.length,
                 seconds=now - run.began,
             )
-            self._end(ended)
+            self.take(ended)
 
     def _refuse(self, bad: BadRow) -> None:
         tally = self._standing.tally
@@ -152,7 +154,6 @@ class Following:
             item.has_met_setback = True
         self._running[row.key] = _Run(row, item, before.began if before else self._clock())
         self._standing.board.add(item)
-        self._standing.put_off = len(self._put_off)
 
     def _put_back(self, event: RowPutOff) -> None:
         run = self._running.pop(event.row.key, None)
@@ -162,10 +163,9 @@ class Following:
             self._log(f"{event.row.place}: {find_reason(event.error)}; it comes again later")
         self._put_off[event.row.key] = run
         self._standing.board.put_back(run.item)
-        self._standing.put_off = len(self._put_off)
 
     def _halt(self, halted: Halted) -> None:
-        reason = str(halted.error.args[0]) if halted.error.args else type(halted.error).__name__
+        reason = found(halted.error)
         # An outage of hours has hundreds of questions; the displays tell when the next one is.
         if self._standing.halt is None:
             self._note(f"halted: {reason}; rows start again when the server answers")
@@ -182,7 +182,6 @@ class Following:
         run = self._running.pop(row.key, None)
         item = run.item if run else None
         self._put_off.pop(row.key, None)
-        self._standing.put_off = len(self._put_off)
         if ended.state in _STAGES:
             item = item or Item(row.place, "", row.length)
             item.finish(_STAGES[ended.state], length=ended.length)

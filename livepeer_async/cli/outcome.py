@@ -19,6 +19,7 @@ from livepeer_async.errors import (
     DecodeError,
     Forbidden,
     IntegrityError,
+    KeyTaken,
     LivepeerError,
     NetworkError,
     NotAuthenticated,
@@ -31,6 +32,7 @@ from livepeer_async.errors import (
     TooManyRequests,
     TusError,
     UploadGone,
+    UploadInUse,
 )
 
 
@@ -45,6 +47,7 @@ class Status(IntEnum):
 
 
 BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, as https://livepeer.studio/api"
+AGAIN_ADVICE = "upload --again makes another asset of it"
 # Ends of paths that name no asset and no task: if one isn't there, the base URL is wrong.
 _COLLECTIONS = frozenset({"asset", "task", "request-upload", "url"})
 # The first class that fits counts.
@@ -60,6 +63,8 @@ _ADVICE: tuple[tuple[type[LivepeerError], str], ...] = (
     (SourceNotReadable, "check the path and who may read it"),
     (SourceEmpty, "check that it was copied or recorded to its end"),
     (SourceTooLarge, "split the video or encode it smaller"),
+    (KeyTaken, AGAIN_ADVICE),
+    (UploadInUse, "wait for it"),
     (SourceChanged, "upload it again when nothing writes to it any more"),
 )
 
@@ -72,11 +77,16 @@ def describe(error: LivepeerError, *, is_upload: bool = False, is_remembered: bo
         is_upload: whether the one who reads it has the file at hand.
         is_remembered: whether a journal knows how far the upload came.
     """
-    said = str(error.args[0]) if error.args else type(error).__name__
+    said = found(error)
     if is_remembered and _can_go_on(error):
         return f"{said}; the same command goes on from there"
     advice = advise(error, is_upload=is_upload)
     return f"{said}; {advice}" if advice else said
+
+
+def found(error: LivepeerError) -> str:
+    """Say what an error has found, without its advice to who writes a program."""
+    return str(error.args[0]) if error.args else type(error).__name__
 
 
 def advise(error: LivepeerError, *, is_upload: bool = False) -> str:
@@ -89,7 +99,9 @@ def advise(error: LivepeerError, *, is_upload: bool = False) -> str:
         return BASE_URL_ADVICE
     if _is_directory(error):
         return "name the files in it"
-    return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
+    if isinstance(error, SourceChanged) and error.asset_id is not None:
+        return AGAIN_ADVICE
+    return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.advice)
 
 
 def status_of(errors: Iterable[LivepeerError | None]) -> Status:

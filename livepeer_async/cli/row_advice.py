@@ -5,18 +5,17 @@ In come a row and its error; out come words, and whether the same command tries 
 
 from __future__ import annotations
 
-import re
 import shlex
 
-from livepeer_async.cli.outcome import advise
+from livepeer_async.cli.outcome import advise, found
 from livepeer_async.errors import (
     AssetError,
     AssetFailed,
     AssetTimeout,
     BadRequest,
-    ConfigurationError,
     IntegrityError,
     InvalidRequest,
+    KeyTaken,
     LivepeerError,
     SourceChanged,
     SourceError,
@@ -27,12 +26,6 @@ from livepeer_async.errors import (
 from livepeer_async.ingest.decisions import judge
 from livepeer_async.ingest.rows import Row
 from livepeer_async.models.redaction import show_source
-
-# What the messages advise to who writes a program: methods to call, arguments to change.
-_FOR_PROGRAMS = re.compile(
-    r"; (?:assets\.retry may help|look what is there before asking again)|: change it with"
-    r" assets\.update.*|[:;] (?:wait for it, or )?give another key.*"
-)
 
 
 def comes_again(error: LivepeerError) -> bool:
@@ -60,7 +53,7 @@ def find_reason(error: LivepeerError) -> str:
     """Say what an error has found, without what it advises to who writes a program."""
     if isinstance(error, UploadInUse):
         return "it is carried by another run"
-    return _FOR_PROGRAMS.sub("", str(error.args[0]) if error.args else type(error).__name__)
+    return found(error)
 
 
 def _advise_again(error: LivepeerError, journal: str | None) -> str:
@@ -82,7 +75,7 @@ def _advise(row: Row, error: LivepeerError, journal: str | None) -> str:
     """Say what has to be done before the row can do better."""
     if isinstance(error, InvalidRequest | BadRequest):
         return "mend the row" if row.manifest is not None else ""
-    if isinstance(error, SourceChanged | ConfigurationError) and _is_of_finished(error):
+    if isinstance(error, KeyTaken) or (isinstance(error, SourceChanged) and error.asset_id):
         key = shlex.quote(show_source(row.key))
         return f"livepeer-async journal forget {key}{journal or ''} lets it be uploaded anew"
     if isinstance(error, SourceChanged):
@@ -91,8 +84,3 @@ def _advise(row: Row, error: LivepeerError, journal: str | None) -> str:
         return f"check that the {'URL gives' if row.is_url else 'file plays as'} a video"
     is_of_server = isinstance(error, AssetError | IntegrityError | TusError)
     return "" if is_of_server else advise(error)
-
-
-def _is_of_finished(error: LivepeerError) -> bool:
-    # The errors have no fact for it: what stands under a key isn't what the row says today.
-    return "under the key " in str(error)

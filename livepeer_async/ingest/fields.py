@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from livepeer_async.ingest.rows import Refusal, Row
+from livepeer_async.messages import name_url
 from livepeer_async.models import NewAsset
 from livepeer_async.models.redaction import show_source
 
@@ -97,12 +98,6 @@ def unknown_name(what: str, name: str, names: Iterable[str], *, path: str = "") 
     near = get_close_matches(shown, names, n=2, cutoff=0.6)
     hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(names)}"
     return f"unknown {what} {path + shown!r}{hint}"
-
-
-def name_url(url: str) -> str:
-    """Give the last part of a URL's path, or its host, as a name for the asset."""
-    place = urlsplit(url)
-    return unquote(place.path.rstrip("/").rpartition("/")[2]) or place.hostname or url
 
 
 def distinct_names() -> list[str]:

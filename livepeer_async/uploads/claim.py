@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import ConfigurationError, JournalError, SourceChanged
+from livepeer_async.errors import JournalError, KeyTaken, SourceChanged
 from livepeer_async.models import Asset
 from livepeer_async.models.redaction import show_source
 from livepeer_async.uploads.journal import Journal, as_text
@@ -96,32 +96,31 @@ class Claim:
         if was and sha256 and was != sha256:
             raise self.changed(source)
 
-    def refused(self) -> ConfigurationError:
+    def refused(self) -> KeyTaken:
         """Give the error for a key whose asset others may play than those who are wanted."""
-        asset_id = self.record and self.record.asset_id
-        return ConfigurationError(
-            f"under the key {show_source(self._key)!r} stands asset {asset_id}, which has another "
-            "playback policy or encryption: change it with assets.update, or give another key"
-        )
+        advice = "change it with assets.update, or give another key"
+        return self._taken("has another playback policy or encryption", advice)
 
-    def comes_from_elsewhere(self) -> ConfigurationError:
+    def comes_from_elsewhere(self) -> KeyTaken:
         """Give the error for a key whose asset was made of another URL."""
-        asset_id = self.record and self.record.asset_id
-        return ConfigurationError(
-            f"under the key {show_source(self._key)!r} stands asset {asset_id}, which was made of "
-            "another URL: give another key, or let the journal forget this one"
-        )
+        advice = "give another key, or let the journal forget this one"
+        return self._taken("was made of another URL", advice)
+
+    def _taken(self, why: str, advice: str) -> KeyTaken:
+        asset_id = (self.record and self.record.asset_id) or ""
+        said = f"under the key {show_source(self._key)!r} stands asset {asset_id}, which {why}"
+        return KeyTaken(said, asset_id=asset_id, advice=advice)
 
     def changed(self, source: Source) -> SourceChanged:
         """Give the error for a source that isn't what was uploaded under the key."""
-        asset_id = self.record and self.record.asset_id
+        asset_id = (self.record and self.record.asset_id) or ""
         then = self.record.identity.length if self.record else 0
-        shown = repr(show_source(self._key))
         return SourceChanged(
-            f"{source.name} has changed since it was uploaded under the key {shown} as "
-            f"asset {asset_id} ({then} bytes then, {source.length} today): give another key, or "
-            "let the journal forget this one",
+            f"{source.name} has changed since it was uploaded under the key "
+            f"{show_source(self._key)!r} as asset {asset_id} ({then} bytes then, {source.length} "
+            "today)",
             source=source.name,
+            asset_id=asset_id,
         )
 
     async def requested(self, name: str) -> None:

@@ -15,7 +15,6 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from urllib.parse import unquote, urlsplit
 
 import anyio
 from msgspec import Struct
@@ -27,7 +26,7 @@ from livepeer_async.errors import (
     SourceChanged,
     SourceNotReadable,
 )
-from livepeer_async.messages import Request, without_query
+from livepeer_async.messages import Request, name_url, without_query
 from livepeer_async.transport import Transport
 from livepeer_async.uploads.ranges import (
     Finished,
@@ -135,7 +134,7 @@ class _Pieces:
     def __init__(
         self, url: str, transport: Transport, back_off: Callable[[Later, int], Awaitable[bool]]
     ) -> None:
-        self.name = _name_of(url)
+        self.name = name_url(url) or UNNAMED
         self._url = url
         self._transport = transport
         self._back_off = back_off
@@ -288,11 +287,3 @@ class _Pieces:
         source, position = self._standing.source, self._standing.position
         message = f"{source} changed while it was read, at byte {position}: {how}"
         return SourceChanged(message, source=source)
-
-
-def _name_of(url: str) -> str:
-    try:
-        place = urlsplit(url)
-        return unquote(place.path.rstrip("/").rpartition("/")[2]) or place.hostname or UNNAMED
-    except ValueError:
-        return UNNAMED

@@ -19,7 +19,7 @@ from livepeer_async.tus.driver import Send
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
-from livepeer_async.uploads.processing import Processing, Wait
+from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source
 from livepeer_async.uploads.tickets import CANCELLED_TIMEOUT, DISCARD_TIMEOUT, Tickets
@@ -124,13 +124,9 @@ class Engine:
         upload, options = order.upload, order.upload.options
         if not options.wait:
             return None
-        wait = Wait(
-            timeout=options.ready_timeout,
-            reprocess=options.reprocess,
-            on_change=upload.saw,
-            on_setback=upload.set_back,
+        asset = await self._processing.until_ready(
+            watch, options, on_change=upload.saw, on_setback=upload.set_back
         )
-        asset = await self._processing.until_ready(watch, wait)
         verified: Verified | None = None
         if options.verify is not None:
             is_encrypted = order.new_asset.encryption is not UNSET

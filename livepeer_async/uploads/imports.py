@@ -12,10 +12,10 @@ from msgspec import UNSET
 
 from livepeer_async.errors import AssetFailed, LivepeerError
 from livepeer_async.models import Asset, NewAsset, NewAssetFromUrl
-from livepeer_async.polling import end_of, is_ready
+from livepeer_async.polling import is_ready
 from livepeer_async.uploads.claim import Claim, claim
 from livepeer_async.uploads.journal import Journal
-from livepeer_async.uploads.processing import Processing, Wait, may_help
+from livepeer_async.uploads.processing import Processing, check_outlook
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.records import ALL_THERE, PickUp, access_of, tell_url
 from livepeer_async.uploads.retry import Setback
@@ -77,17 +77,11 @@ class Imports:
                 options.on_arrived()
             if not options.wait:
                 return
-            end = end_of(asset)
-            if end is not None and not may_help(end, options):
-                raise end
-            wait = Wait(
-                timeout=options.ready_timeout,
-                reprocess=options.reprocess,
-                on_change=progress.saw,
-                on_setback=progress.set_back,
-            )
+            check_outlook(asset, options)
             try:
-                asset = await self._processing.until_ready(Watch(asset.id), wait)
+                asset = await self._processing.until_ready(
+                    Watch(asset.id), options, on_change=progress.saw, on_setback=progress.set_back
+                )
             except AssetFailed:
                 await claimed.failed()
                 raise

@@ -324,7 +324,7 @@ class Journal:
 
     def _in_use(self, key: str, why: str) -> UploadInUse:
         shown: str = show_source(key)
-        said = f"the upload of {shown!r} is in use: {why}; wait for it, or give another key"
+        said = f"the upload of {shown!r} is in use: {why}"
         return UploadInUse(said, path=self.path, key=shown)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import anyio
-from msgspec import Struct
 
 from livepeer_async.api import calls
 from livepeer_async.api.caller import Caller
@@ -28,7 +27,7 @@ from livepeer_async.errors import (
     ServerError,
 )
 from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
-from livepeer_async.polling import is_ready, next_poll
+from livepeer_async.polling import end_of, is_ready, next_poll
 from livepeer_async.uploads.retry import Setback
 from livepeer_async.uploads.upload import UploadOptions
 from livepeer_async.waiting import Waiter
@@ -41,20 +40,15 @@ LOOKS_AFTER_TASK = 5
 _OVER = frozenset({TaskPhase.COMPLETED, TaskPhase.FAILED, "cancelled"})
 
 
-class Wait(Struct, frozen=True, kw_only=True):
-    """How to wait for an asset, and who is told.
+def check_outlook(asset: Asset, options: UploadOptions) -> None:
+    """Let an asset pass that is ready, or may still become so.
 
-    Attributes:
-        timeout: seconds, second runs included.
-        reprocess: times that the server is asked for a second run.
-        on_change: called with the asset each time that it changed.
-        on_setback: called when a second run is about to be asked for.
+    Raises:
+        AssetError: it has ended, and a second run isn't wanted or wouldn't help.
     """
-
-    timeout: float
-    reprocess: int
-    on_change: Callable[[Asset], None]
-    on_setback: Callable[[Setback], None]
+    end = end_of(asset)
+    if end is not None and not may_help(end, options):
+        raise end
 
 
 def may_help(error: AssetError | None, options: UploadOptions) -> bool:
@@ -75,39 +69,49 @@ class Processing:
         self._caller = caller
         self._waiter = waiter
 
-    async def until_ready(self, watch: Watch, wait: Wait) -> Asset:
+    async def until_ready(
+        self,
+        watch: Watch,
+        options: UploadOptions,
+        *,
+        on_change: Callable[[Asset], None],
+        on_setback: Callable[[Setback], None],
+    ) -> Asset:
         """Wait until an asset is ready.
+
+        Args:
+            watch: of the asset.
+            options: how long to wait, second runs included, and how many of these to ask for.
+            on_change: called with the asset each time that it changed.
+            on_setback: called when a second run is about to be asked for.
 
         Raises:
             AssetError: it doesn't become so.
             LivepeerError: the server can't be asked, for longer than the retry policy allows.
         """
-        deadline, setbacks = time.monotonic() + wait.timeout, 0
+        deadline, setbacks = time.monotonic() + options.ready_timeout, 0
         while True:
             left = deadline - time.monotonic()
             try:
-                return await self._waiter.until(
-                    watch, is_ready, timeout=left, on_change=wait.on_change
-                )
+                return await self._waiter.until(watch, is_ready, timeout=left, on_change=on_change)
             except AssetFailed as error:
                 setbacks += 1
-                if not error.is_retryable or setbacks > wait.reprocess:
+                if not error.is_retryable or setbacks > options.reprocess:
                     raise
+                setback = self._set_back(error, setbacks, options.reprocess)
+                on_setback(setback)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
-                    await self._pause(error, setbacks, wait)
+                    await anyio.sleep(setback.delay)
                     await self._run_again(watch.asset_id)
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
             watch = Watch(watch.asset_id)
 
-    async def _pause(self, error: AssetFailed, setbacks: int, wait: Wait) -> None:
+    def _set_back(self, error: AssetFailed, setbacks: int, most: int) -> Setback:
         retry = self._caller.retry
         delay = min(retry.max_delay, retry.first_delay * PAUSE_GROWTH**setbacks)
         reason = f"the server failed: {error.error_message}"
-        wait.on_setback(
-            Setback(reason=reason, attempt=setbacks, attempts=wait.reprocess, delay=delay)
-        )
-        await anyio.sleep(delay)
+        return Setback(reason=reason, attempt=setbacks, attempts=most, delay=delay)
 
     async def _run_again(self, asset_id: str) -> None:
         """Have the server run the task of a failed asset again, and wait for its end."""

@@ -23,14 +23,14 @@ from livepeer_async.errors import (
     UploadGone,
 )
 from livepeer_async.models import Asset, AssetPhase, NewAsset
-from livepeer_async.polling import end_of, has_left_uploading
+from livepeer_async.polling import has_left_uploading
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
-from livepeer_async.uploads.processing import may_help
+from livepeer_async.uploads.processing import check_outlook, may_help
 from livepeer_async.uploads.records import ALL_THERE, PickUp
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.source import Source, check_length
@@ -232,9 +232,7 @@ def _arrived(upload: Upload, asset: Asset) -> Watch:
     """
     upload.begin(asset, None)
     upload.arrived()
-    end = end_of(asset)
-    if end is not None and not may_help(end, upload.options):
-        raise end
+    check_outlook(asset, upload.options)
     upload.has_begun.set()
     upload.saw(asset)
     watch = Watch(asset.id)

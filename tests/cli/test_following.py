@@ -237,7 +237,7 @@ def test_the_first_setback_of_a_row_is_logged_and_no_other():
 def test_a_row_that_is_put_off_without_a_setback_says_why():
     logged = []
     told = Told(log=logged.append)
-    lost = errors.AmbiguousRequest("no answer; look what is there before asking again")
+    lost = errors.AmbiguousRequest("no answer")
     told.take(checked(1), RowStarted(row(0)), RowPutOff(row(0), lost))
     assert logged == ["videos.csv:2: no answer; it comes again later"]
 
@@ -255,7 +255,7 @@ def test_what_is_broken_off_keeps_its_bytes_and_seconds(told):
 
 def test_a_row_of_another_run_is_unfinished_and_no_failure(told):
     in_use = errors.UploadInUse(
-        "the upload of 'k0' is in use: by process 1; wait for it, or give another key",
+        "the upload of 'k0' is in use: by process 1",
         path="j",
         key="k0",
     )

@@ -8,7 +8,7 @@ FILE = Row(source="a.mp4", is_url=False, key="/v/a b.mp4", manifest="v.csv", lin
 URL = Row(source="https://h/a.mp4?s=hush", is_url=True, key="https://h/a.mp4?s=hush")
 FINISHED = (
     "a.mp4 has changed since it was uploaded under the key '/v/a b.mp4' as asset a1 (1 bytes then, "
-    "2 today): give another key, or let the journal forget this one"
+    "2 today)"
 )
 
 
@@ -17,9 +17,8 @@ def api_error(kind, status):
 
 
 def failed(*, is_retryable):
-    advice = "; assets.retry may help" if is_retryable else ""
     return errors.AssetFailed(
-        f"asset a1 failed: no video track{advice}",
+        "asset a1 failed: no video track",
         asset_id="a1",
         error_message="no video track",
         is_retryable=is_retryable,
@@ -43,7 +42,7 @@ CASES = [
     (api_error(errors.BadRequest, 400), False, "mend the row"),
     (api_error(errors.Forbidden, 403), False, "use a key in LIVEPEER_API_KEY that may do this"),
     (
-        errors.SourceChanged(FINISHED, source="a.mp4"),
+        errors.SourceChanged(FINISHED, source="a.mp4", asset_id="a1"),
         False,
         "2 today); livepeer-async journal forget '/v/a b.mp4' --journal j lets it be uploaded anew",
     ),
@@ -51,6 +50,11 @@ CASES = [
         errors.SourceChanged("a.mp4 changed while it was read", source="a.mp4"),
         False,
         "run the same command when nothing writes to it any more",
+    ),
+    (
+        errors.KeyTaken("under the key 'k' stands asset a1", asset_id="a1", advice="another key"),
+        False,
+        "journal forget '/v/a b.mp4' --journal j lets it be uploaded anew",
     ),
     (errors.UploadRefused("403 to PATCH", status=403), False, "403 to PATCH"),
 ]
@@ -69,7 +73,7 @@ def test_advice_is_what_can_help(error, is_again, advice):
 def test_a_url_has_no_file_to_look_at():
     said = tell_failure(URL, failed(is_retryable=False), journal=None)
     assert said == "asset a1 failed: no video track; check that the URL gives a video"
-    said = tell_failure(URL, errors.SourceChanged(FINISHED, source="a.mp4"), journal="")
+    said = tell_failure(URL, errors.SourceChanged(FINISHED, source="a.mp4", asset_id="a1"), journal="")
     assert said.endswith("journal forget https://h/a.mp4 lets it be uploaded anew")
 
 

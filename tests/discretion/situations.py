@@ -122,6 +122,11 @@ async def relay_in_use(scene):
         await scene.livepeer.upload(scene.path, key=SIGNED_URL)
 
 
+async def key_of_a_public_asset(scene):
+    await scene.livepeer.upload(scene.path, key=SIGNED_URL)
+    await scene.livepeer.upload(scene.path, SECRETIVE, key=SIGNED_URL)
+
+
 async def wrong_key(scene):
     async with scene.client(api_key=f"{KEY}-of-old") as livepeer:
         await livepeer.assets.get("x")

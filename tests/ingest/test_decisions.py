@@ -37,6 +37,7 @@ VERDICTS = {
     errors.ProtocolError: FAIL,
     errors.UploadRefused: FAIL,
     errors.UploadGone: AGAIN_AND_ASK,
+    errors.KeyTaken: FAIL,
     errors.UploadStopped: FAIL,
     errors.RetriesExhausted: AGAIN_AND_ASK,
     errors.AssetFailed: FAIL,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async.ingest.fields import name_url, read_row
+from livepeer_async.ingest.fields import read_row
 from livepeer_async.ingest.jsonl import read_object
 from livepeer_async.ingest.rows import Refusal, Row
 from livepeer_async.models import CreatorId, NewAsset, NewStorage, PlaybackPolicy, TranscodeProfile
@@ -33,14 +33,6 @@ def test_a_url_alone_is_key_and_gives_the_name():
 def test_the_repr_of_a_row_hides_what_a_url_is_signed_with():
     assert "s3cret" not in repr(read(url=URL))
     assert "talk" in repr(read(url=URL))
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [("https://h.example", "h.example"), ("http://h/a/b/", "b"), ("http://h/?x", "h")],
-)
-def test_a_url_has_a_name(url, name):
-    assert name_url(url) == name
 
 
 def test_a_key_is_kept():
