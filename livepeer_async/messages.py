@@ -77,6 +77,11 @@ class Request(Struct, frozen=True, kw_only=True):
     hides_path: bool = False
 
     @property
+    def origin(self) -> str:
+        """Scheme, host and port, as the URL has them."""
+        return "/".join(self.url.split("/", 3)[:3])
+
+    @property
     def place(self) -> str:
         """Method and URL without secrets, for messages."""
         return f"{self.method} {self.shown_url}"

@@ -17,7 +17,7 @@ import time
 import uuid
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
@@ -36,6 +36,7 @@ from livepeer_async.errors import (
     TimedOut,
 )
 from livepeer_async.gzipped import Gzipped
+from livepeer_async.lanes import Lanes
 from livepeer_async.library_logs import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
 from livepeer_async.library_logs import sending
 from livepeer_async.messages import Request, Response, redact
@@ -87,14 +88,11 @@ class Transport:
     """
 
     def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
-        self._owns_client = http_client is None
         self._timeouts = timeouts
-        # No bound on the pool: httpcore 1.0.9 can lose a slot for ever when a request is cancelled
-        # (encode/httpcore#1093), so concurrency is bounded by those who send, not here.
-        self._client = http_client or httpx.AsyncClient(
-            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS), follow_redirects=False
-        )
-        self._module = _module_of(self._client)
+        # Concurrency is bounded by those who send, not here.
+        self._lanes = None if http_client else Lanes(_maker(), keepalive=KEEPALIVE_SECONDS)
+        self._client: Any = http_client or self._lanes
+        self._module: ModuleType = _module_of(http_client) if http_client else httpx
         _keep_secrets_out_of_logs()
 
     async def __aenter__(self) -> Self:
@@ -110,10 +108,8 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close the connections, unless the client was handed in."""
-        if self._owns_client:
-            # Shielded: sockets must be closed also when the caller was cancelled.
-            with anyio.CancelScope(shield=True):
-                await self._client.aclose()
+        if self._lanes is not None:
+            await self._lanes.aclose()
 
     async def send(
         self,
@@ -147,11 +143,14 @@ class Transport:
                     wait_for_answer()
                 else:
                     body = Watched(blocks, limits, wait_for_answer)
-                answer = await self._begin(request, request_id, body, limits)
-                try:
-                    content = await self._read(answer, largest, request)
-                finally:
-                    await _close(answer)
+                async with self._lend(request) as client:
+                    answer = await self._begin(
+                        client, self._build(request, request_id, body, limits)
+                    )
+                    try:
+                        content = await self._read(answer, largest, request)
+                    finally:
+                        await _close(answer)
                 return _response(answer, request, request_id, content)
 
             return await self._translated(request, request_id, exchange)
@@ -174,24 +173,35 @@ class Transport:
         self._check_open()
         request_id, limits = _id_of(request), self._limits()
         translated = partial(self._translated, request, request_id)
-        answer = None
-        # Left before the answer is handed on, which may be closed in another task than this one.
-        with anyio.CancelScope() as scope:
-            _wait_for_answer(scope, limits, self._timeouts.answer)
-            answer = await translated(partial(self._begin, request, request_id, b"", limits))
-        if answer is None:
-            raise _endless(request, request_id)
-        # A hook of the client that was handed in may have read it.
-        raw = answer.aiter_bytes() if answer.is_stream_consumed else answer.aiter_raw()
-        try:
-            yield Streamed(
-                head=_response(answer, request, request_id, b""),
-                pieces=Pieces(raw, translated),
-                is_delimited=is_delimited(answer.http_version, answer.headers),
-            )
-        finally:
-            with sending(request):
-                await _close(answer, raw)
+        async with self._lend(request) as client:
+            answer = None
+            # Left before the answer is handed on, which may be closed in another task than this.
+            with anyio.CancelScope() as scope:
+                _wait_for_answer(scope, limits, self._timeouts.answer)
+
+                async def begin() -> Any:
+                    return await self._begin(client, self._build(request, request_id, b"", limits))
+
+                answer = await translated(begin)
+            if answer is None:
+                raise _endless(request, request_id)
+            # A hook of the client that was handed in may have read it.
+            raw = answer.aiter_bytes() if answer.is_stream_consumed else answer.aiter_raw()
+            try:
+                yield Streamed(
+                    head=_response(answer, request, request_id, b""),
+                    pieces=Pieces(raw, translated),
+                    is_delimited=is_delimited(answer.http_version, answer.headers),
+                )
+            finally:
+                with sending(request):
+                    await _close(answer, raw)
+
+    def _lend(self, request: Request) -> AbstractAsyncContextManager[Any]:
+        """Lend a client for one request; that which was handed in carries them all."""
+        return (
+            nullcontext(self._client) if self._lanes is None else self._lanes.lend(request.origin)
+        )
 
     def _check_open(self) -> None:
         if self._client.is_closed:
@@ -215,16 +225,16 @@ class Transport:
             "X-Request-ID": request_id,
             **request.headers,
         }
-        port = self._module.URL(request.url).port
-        if port is not None and port > LARGEST_PORT:
-            raise self._module.InvalidURL(f"the port is {port}; wanted one up to {LARGEST_PORT}")
+        url = self._module.URL(request.url)
+        if url.port is not None and url.port > LARGEST_PORT:
+            raise self._module.InvalidURL(f"the port is {url.port}; wanted at most {LARGEST_PORT}")
         content: Any = request.content
         if not isinstance(request.content, bytes):
             headers["Content-Length"] = str(request.content.size)
             content = blocks
         return self._module.Request(
             request.method,
-            request.url,
+            url,
             headers=headers,
             content=content,
             extensions={"timeout": limits, "trace": _reset_on_close},
@@ -234,17 +244,10 @@ class Transport:
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
         return limits | {"read": self._timeouts.stall, "write": self._timeouts.stall}
 
-    async def _begin(
-        self,
-        request: Request,
-        request_id: str,
-        blocks: AsyncIterable[bytes | memoryview] | bytes,
-        limits: dict[str, float],
-    ) -> Any:
+    async def _begin(self, client: Any, built: Any) -> Any:
         """Send a request; give the library's own answer, the body of which isn't read."""
-        built = self._build(request, request_id, blocks, limits)
         try:
-            return await self._client.send(built, stream=True, auth=None, follow_redirects=False)
+            return await client.send(built, stream=True, auth=None, follow_redirects=False)
         except self._module.HTTPStatusError as error:
             # Raised by a hook of the client that was handed in; the answer is one all the same.
             return error.response
@@ -305,6 +308,16 @@ class Transport:
             message = f"nothing moved for {self._timeouts.stall:g} s ({request.place}): {what}"
             return TimedOut(message, request_id=request_id)
         return ConnectionBroken(f"{what} ({request.place})", request_id=request_id)
+
+
+def _maker() -> Callable[[], httpx.AsyncClient]:
+    """Give what makes a client; they share what takes time to be read, the certificates."""
+    return partial(
+        httpx.AsyncClient,
+        verify=httpx.create_ssl_context(),
+        limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+        follow_redirects=False,
+    )
 
 
 async def _reset_on_close(event: str, facts: dict[str, Any]) -> None:

@@ -1,0 +1,182 @@
+"""Connections of the client's own: when one is taken again, and when it is closed."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livepeer_async import errors, transport
+from livepeer_async.lanes import Lanes
+from livepeer_async.messages import Request
+from livepeer_async.transport import Timeouts, Transport
+from studio import until
+
+pytestmark = pytest.mark.anyio
+PATIENT = Timeouts(connect=60, stall=60, answer=60)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Server:
+    """Answers on connections that are kept; `hold` makes it wait before each answer."""
+
+    def __init__(self):
+        self.made = 0
+        self.waiting = 0
+        self.open = set()
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def talk(self, reader, writer):
+        self.made += 1
+        self.open.add(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                self.waiting += 1
+                while not self.hold.is_set() and not reader.at_eof():
+                    await asyncio.sleep(0.005)
+                    if reader.exception():
+                        raise reader.exception()
+                self.waiting -= 1
+                writer.write(OK)
+        self.open.discard(writer)
+        writer.close()
+
+
+@asynccontextmanager
+async def serving():
+    server = Server()
+    listening = await asyncio.start_server(server.talk, "127.0.0.1", 0)
+    try:
+        yield server, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    finally:
+        listening.close()
+
+
+@asynccontextmanager
+async def connected():
+    async with serving() as (server, url), Transport(timeouts=PATIENT) as door:
+        yield server, url, door
+
+
+async def ask(door, url):
+    answer = await door.send(Request(method="GET", url=f"{url}/x"))
+    assert answer.body == b"ok"
+
+
+async def ask_at_once(door, url, server, times):
+    server.hold.clear()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(times):
+            tasks.start_soon(ask, door, url)
+        await until(lambda: server.waiting == times)
+        server.hold.set()
+
+
+async def test_requests_one_after_the_other_share_a_connection():
+    async with connected() as (server, url, door):
+        for _ in range(5):
+            await ask(door, url)
+        assert server.made == 1
+
+
+async def test_requests_at_once_have_one_each_and_leave_them_to_the_next():
+    async with connected() as (server, url, door):
+        await ask_at_once(door, url, server, 20)
+        await ask_at_once(door, url, server, 20)
+        assert server.made == 20
+
+
+async def test_another_place_has_connections_of_its_own():
+    async with connected() as (server, url, door), serving() as (other, other_url):
+        for _ in range(3):
+            await ask(door, url)
+            await ask(door, other_url)
+        assert (server.made, other.made) == (1, 1)
+
+
+async def test_what_idled_too_long_is_closed_when_something_is_sent(monkeypatch):
+    monkeypatch.setattr(transport, "KEEPALIVE_SECONDS", 0.0)
+    async with connected() as (server, url, door):
+        await ask_at_once(door, url, server, 5)
+        await anyio.sleep(0.01)
+        await ask(door, url)
+        await until(lambda: len(server.open) == 1)
+
+
+async def test_a_request_that_is_cancelled_leaves_no_connection_behind():
+    async with connected() as (server, url, door):
+        server.hold.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, door, url)
+            await until(lambda: server.waiting)
+            tasks.cancel_scope.cancel()
+        await until(lambda: not server.open)
+        server.hold.set()
+        await ask(door, url)
+        assert server.made == 2
+
+
+async def test_an_answer_that_is_read_in_pieces_keeps_its_connection_to_itself():
+    async with connected() as (server, url, door):
+        async with door.stream(Request(method="GET", url=url)) as answer:
+            await ask(door, url)
+            assert [piece async for piece in answer.pieces] == [b"ok"]
+        assert server.made == 2
+        await ask(door, url)
+        assert server.made == 2
+
+
+async def test_closing_ends_what_is_out_and_what_is_free():
+    async with connected() as (server, url, door):
+        await ask_at_once(door, url, server, 3)
+        server.hold.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(expect_the_end, door, url)
+            await until(lambda: server.waiting)
+            await door.aclose()
+        await until(lambda: not server.open)
+
+
+async def expect_the_end(door, url):
+    with pytest.raises((errors.NetworkError, errors.ConfigurationError)):
+        await ask(door, url)
+
+
+class Client:
+    """Stands for a client of the library, which is only handed about."""
+
+    def __init__(self):
+        self.is_closed = False
+
+    async def aclose(self):
+        self.is_closed = True
+
+
+STEPS = st.tuples(st.sampled_from(["lend", "end", "fail"]), st.sampled_from("ab"), st.integers(0))
+
+
+@given(steps=st.lists(STEPS, max_size=40))
+async def test_a_client_is_with_one_request_at_a_time_and_always_for_one_place(steps):
+    made, lent, origins = [], [], {}
+    lanes = Lanes(lambda: made.append(Client()) or made[-1], keepalive=60)
+    for step, origin, number in steps:
+        if step == "lend":
+            lending = lanes.lend(origin)
+            client = await lending.__aenter__()
+            assert not client.is_closed
+            assert client not in [other for _, other in lent]
+            assert origins.setdefault(client, origin) == origin
+            lent.append((lending, client))
+        elif lent:
+            lending, client = lent.pop(number % len(lent))
+            error = ValueError() if step == "fail" else None
+            assert not await lending.__aexit__(error and ValueError, error, None) or error
+            assert client.is_closed is (step == "fail")
+    await lanes.aclose()
+    assert all(client.is_closed for client in made)
+    for lending, _ in lent:
+        await lending.__aexit__(None, None, None)
