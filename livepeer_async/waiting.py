@@ -102,7 +102,13 @@ class Waiter:
         """
         return await self._watcher.ask(call)
 
-    async def each(self, asset_ids: Iterable[str], *, timeout: float) -> AsyncIterator[WaitResult]:
+    async def each(
+        self,
+        asset_ids: Iterable[str],
+        *,
+        timeout: float,
+        on_change: Callable[[Asset], None] | None = None,
+    ) -> AsyncIterator[WaitResult]:
         """Wait for many; each comes as soon as its end is known."""
         now = self._clock()
         watches = [Watch(asset_id) for asset_id in dict.fromkeys(asset_ids)]
@@ -111,13 +117,15 @@ class Waiter:
         party = self._watcher.join(watches, is_ready)
         try:
             while party.watches:
-                yield await self._next_result(party)
+                yield await self._next_result(party, on_change or (lambda _: None))
         finally:
             self._watcher.leave(party)
 
-    async def _next_result(self, party: Party) -> WaitResult:
+    async def _next_result(self, party: Party, tell: Callable[[Asset], None]) -> WaitResult:
         """Wait until one of many has come to its end, and take it out."""
         while (watch := await self._watcher.news(party)) is not None:
+            if watch.asset is not None:
+                tell(watch.asset)
             is_done = watch.asset is not None and is_ready(watch.asset)
             if not is_done and watch.end is None:
                 continue

@@ -1,6 +1,5 @@
 """Each call of the public surface against the sandbox, as a user writes it."""
 
-import anyio
 import pytest
 from msgspec.structs import replace
 
@@ -8,7 +7,7 @@ import livepeer_async
 from libraries import LIBRARIES
 from livepeer_async import AssetPatch, AsyncLivepeer, NewAsset, Timeouts, UploadJob, errors, models
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, LoseAnswer, On, Sandbox
-from studio import PART, QUICK, content, is_stored, studio
+from studio import PART, QUICK, content, is_stored, studio, until
 
 pytestmark = pytest.mark.anyio
 
@@ -84,11 +83,11 @@ async def test_a_url_is_fetched_by_the_server():
         ticket = await livepeer.assets.upload_from_url(
             first.download_url, NewAsset("copy", static_mp4=True)
         )
-        copy = await livepeer.assets.wait(ticket.asset.id, timeout=10)
+        copy = await livepeer.assets.wait(ticket.asset.id, timeout=30)
         assert is_stored(sandbox, copy, content(1000))
         wanted = models.NewAssetFromUrl("again", url=first.download_url)
         ticket = await livepeer.assets.upload_from_url("ignored", wanted)
-        assert (await livepeer.assets.wait(ticket.asset.id, timeout=10)).name == "again"
+        assert (await livepeer.assets.wait(ticket.asset.id, timeout=30)).name == "again"
 
 
 async def test_a_failed_asset_is_retried_without_a_second_upload():
@@ -99,9 +98,7 @@ async def test_a_failed_asset_is_retried_without_a_second_upload():
             await livepeer.upload(content(100), "x")
         assert caught.value.is_retryable
         await livepeer.assets.retry(caught.value.asset_id)
-        with anyio.fail_after(5):
-            while sandbox.assets[0].phase != "ready":  # noqa: ASYNC110 - it is another thread's
-                await anyio.sleep(0.05)
+        await until(lambda: sandbox.assets[0].phase == "ready", seconds=30)
         with pytest.raises(errors.BadRequest, match="not failed"):
             await livepeer.assets.retry(caught.value.asset_id)
 
@@ -110,7 +107,12 @@ async def test_many_are_waited_for_and_each_comes_as_it_ends():
     bad = Fault(On(asset="bad"), FailProcessing("no"))
     async with studio(bad, waiting_seconds=0.3) as (_, livepeer):
         ids = [(await livepeer.upload(content(100), name, wait=False)).id for name in ("a", "bad")]
-        results = {r.asset_id: r async for r in livepeer.assets.wait_many(ids, timeout=10)}
+        seen = {}
+        waiting = livepeer.assets.wait_many(
+            ids, timeout=60, on_change=lambda asset: seen.update({asset.id: asset.phase})
+        )
+        results = {result.asset_id: result async for result in waiting}
+        assert seen == dict(zip(ids, ["ready", "failed"], strict=True))
         assert results[ids[0]].asset.phase == "ready"
         assert isinstance(results[ids[1]].error, errors.AssetFailed)
 

@@ -146,15 +146,21 @@ class Assets:
         )
 
     def wait_many(
-        self, asset_ids: Iterable[str], *, timeout: float = READY_TIMEOUT
+        self,
+        asset_ids: Iterable[str],
+        *,
+        timeout: float = READY_TIMEOUT,
+        on_change: Callable[[Asset], None] | None = None,
     ) -> AsyncIterator[WaitResult]:
         """Wait for many assets; each comes as soon as its end is known, failed ones too.
 
         Args:
             asset_ids: the assets' IDs; one that stands twice comes once.
             timeout: seconds for each.
+            on_change: called with an asset each time that it changed; its progress is
+                `asset.status.progress`.
         """
-        return self._waiter.each(asset_ids, timeout=timeout)
+        return self._waiter.each(asset_ids, timeout=timeout, on_change=on_change)
 
 
 def as_new_asset(value: object) -> NewAsset:
