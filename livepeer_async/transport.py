@@ -293,9 +293,12 @@ class Transport:
                     raise self._module.ReadTimeout("the answer trickles")
             if gzipped:
                 gzipped.finish()
+            return bytes(body)
         except zlib.error as error:
             raise self._module.DecodingError(f"its gzip is broken: {error}") from error
-        return bytes(body)
+        finally:
+            # An error that somebody keeps would keep it too.
+            body.clear()
 
     def _translate(self, error: Exception, request: Request, request_id: str) -> NetworkError:
         what = redact(str(error)).rstrip(".") or type(error).__name__

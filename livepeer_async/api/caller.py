@@ -94,18 +94,18 @@ class Caller:
                         f"{error}",
                         request_id=error.request_id,
                     ) from error
-                problem: ApiError | NetworkError = error
+                setbacks += 1
+                await self.back_off(error, setbacks)
             except ApiError as error:
                 if not is_safe_to_repeat(call, error):
                     raise
-                problem = error
-            setbacks += 1
-            if isinstance(problem, TooManyRequests):
-                busy_since = self._clock() if busy_since is None else busy_since
-                if self._clock() - busy_since < self.retry.busy_timeout:
-                    # A queue that is full says nothing against the request, and all pause for it.
-                    setbacks = min(setbacks, self.retry.attempts, BUSY_SETBACKS)
-            await self.back_off(problem, setbacks)
+                setbacks += 1
+                if isinstance(error, TooManyRequests):
+                    busy_since = self._clock() if busy_since is None else busy_since
+                    if self._clock() - busy_since < self.retry.busy_timeout:
+                        # A full queue says nothing against the request, and all pause for it.
+                        setbacks = min(setbacks, self.retry.attempts, BUSY_SETBACKS)
+                await self.back_off(error, setbacks)
 
     async def back_off(self, problem: LivepeerError, setbacks: int) -> None:
         """Wait before the next attempt, as long as the policy and the server want it.
@@ -120,7 +120,11 @@ class Caller:
         asked = problem.retry_after if isinstance(problem, ApiError) else None
         delay = next_delay(self.retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked)
         if delay is None:
-            raise problem
+            try:
+                raise problem
+            finally:
+                # This frame and the error would hold each other, and all that the error came by.
+                del problem
         attempts = self.retry.attempts
         setback = Setback(reason=str(problem), attempt=setbacks, attempts=attempts, delay=delay)
         _log.warning("%s", setback)

@@ -69,9 +69,10 @@ class Ingestion:
         self._options = options
         self._is_strict = is_strict
         self._put, self._events = anyio.create_memory_object_stream[Event](0)
-        self._runner = RowRunner(livepeer, options, self._put.send)
+        self._runner = RowRunner(livepeer, options, self._put.send, take_note=self._take_note)
         self._outage = Outage(livepeer.ping, self._tell_outage, timeout=outage_timeout)
         self._has_asked = False
+        self._is_ending = False
         self._bad: set[str] = set()
         self._open: dict[Job, None] = {}
         self._put_off: deque[Job] = deque()
@@ -175,7 +176,7 @@ class Ingestion:
                         self._has_asked = True
                         self._outage.suspect()
                     await self._outage.wait()
-                    if self.is_stopped:
+                    if self.is_stopped or self._is_ending:
                         return
                     self._open[job] = None
                     yield job
@@ -210,6 +211,13 @@ class Ingestion:
                 jobs.append(Job(row, record))
         return jobs
 
+    def _take_note(self, error: LivepeerError) -> None:
+        """Let no row meet what this one has met; its result waits until the events are taken."""
+        verdict = judge(error)
+        self._is_ending = self._is_ending or verdict.ends_all
+        if verdict.asks_server:
+            self._outage.suspect()
+
     async def _settle(self, job: Job, result: UploadResult | None) -> None:
         """Say what became of a row, or put it off.
 
@@ -220,8 +228,6 @@ class Ingestion:
         verdict = judge(error) if error is not None else FAILED
         if error is not None and verdict.ends_all:
             raise error
-        if verdict.asks_server:
-            self._outage.suspect()
         is_put_off = verdict.comes_again and self._can_put_off(job, result)
         if is_put_off:
             job.due = time.monotonic() + PAUSE

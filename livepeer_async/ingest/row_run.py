@@ -126,6 +126,7 @@ class RowRunner:
         livepeer: the client.
         options: how.
         tell: takes events.
+        take_note: takes the error of a row, before another one may begin in its place.
     """
 
     def __init__(
@@ -133,10 +134,13 @@ class RowRunner:
         livepeer: AsyncLivepeer,
         options: RowOptions,
         tell: Callable[[Event], Awaitable[None]],
+        *,
+        take_note: Callable[[LivepeerError], None],
     ) -> None:
         self._livepeer = livepeer
         self._options = options
         self._put = tell
+        self._take_note = take_note
         self._running: dict[_Running, None] = {}
         self._is_stopped = False
 
@@ -162,6 +166,8 @@ class RowRunner:
             result = UploadResult(source=job.row.source, error=error)
         finally:
             del self._running[running]
+        if result is not None and result.error is not None:
+            self._take_note(result.error)
         return job, result
 
     async def _run(self, job: Job, running: _Running, arrived: Callable[[], None]) -> UploadResult:

@@ -20,8 +20,8 @@ from livepeer_async.sandbox.connection import App, Connection
 # The server's own; clients keep their idle connections for less.
 KEEP_ALIVE_SECONDS = 5
 
-# asyncio takes so many steps of the loop from accepting a connection to telling the protocol;
-# one that is caught in between would stay open.
+# asyncio takes so many steps of the loop from accepting a connection to telling the protocol; one
+# that is caught in between by the server's end would be lost and stay open.
 ACCEPTING_STEPS = 4
 
 # Requests whose connection is gone end by themselves and close their files; a fault that sleeps
@@ -126,12 +126,16 @@ class _QuickServer(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything at once: whoever still waits for an answer gets none."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listener in server.sockets:
+                loop.remove_reader(listener.fileno())
+        for _ in range(ACCEPTING_STEPS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         for sock in sockets or []:
             sock.close()
-        for _ in range(ACCEPTING_STEPS):
-            await asyncio.sleep(0)
         for connection in list(self.server_state.connections):
             cast("Connection", connection).transport.abort()
         await self._end_tasks()
