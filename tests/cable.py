@@ -5,6 +5,8 @@ import socket
 import struct
 from contextlib import asynccontextmanager
 
+from listening import listening
+
 BLOCK = 16 * 1024
 
 
@@ -71,9 +73,6 @@ async def cable(port, cuts=(), *, is_rst=True):
 @asynccontextmanager
 async def plugged(carrying):
     """Let a cable carry what comes to a port of its own, until the block ends."""
-    server = await asyncio.start_server(carrying.carry, "127.0.0.1", 0)
-    carrying.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(carrying.carry) as port:
+        carrying.port = port
         yield carrying
-    finally:
-        server.close()

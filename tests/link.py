@@ -42,6 +42,8 @@ class Link:
 
     async def carry(self, reader, writer):
         self.open += 1
+        # The handshake: here it took no time.
+        await asyncio.sleep(self._delay * 2)
         there = await asyncio.open_connection("127.0.0.1", self.target, limit=BUFFER)
         out = asyncio.create_task(self._pump(reader, there[1], Bucket(self._connection_rate)))
         back = asyncio.create_task(self._pump(there[0], writer, None))

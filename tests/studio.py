@@ -13,6 +13,10 @@ from livepeer_async.uploads.retry import RetryPolicy
 KIB = 1024
 PART = 64 * KIB
 QUICK = RetryPolicy(attempts=5, first_delay=0.01, max_delay=0.05)
+# Seconds in which what is to happen has happened, also where everything is slow.
+PATIENCE = 30.0
+# Seconds that nobody may have waited for: longer than a test takes.
+FOR_EVER = 1000.0
 VISIBILITY = 0.05
 
 # The S3 storage with everything 128 times smaller; the rules are those of Livepeer's.
@@ -38,12 +42,23 @@ SMALL_LIMITS = ServerLimits(
 async def studio(*faults, client=None, **options):
     """Serve a Studio and hand out a client of it."""
     options = {"waiting_seconds": 0.0, "processing_seconds": 0.0, **options}
-    async with Sandbox(faults=faults, **options) as sandbox:
-        settings = {"retry": QUICK, "upload_limits": SMALL_LIMITS, **(client or {})}
-        async with AsyncLivepeer(
-            api_key=sandbox.api_key, base_url=sandbox.base_url, **settings
-        ) as livepeer:
-            yield sandbox, livepeer
+    async with (
+        Sandbox(faults=faults, **options) as sandbox,
+        client_of(sandbox, **(client or {})) as livepeer,
+    ):
+        yield sandbox, livepeer
+
+
+def client_of(sandbox, journal=None, **options):
+    """Make a client of a sandbox; with its journal, as another process would have it."""
+    settings = {
+        "api_key": sandbox.api_key,
+        "base_url": sandbox.base_url,
+        "retry": QUICK,
+        "upload_limits": SMALL_LIMITS,
+        **options,
+    }
+    return AsyncLivepeer(journal=journal, **settings)
 
 
 def content(length, seed=7):
@@ -62,8 +77,24 @@ def is_stored(sandbox, asset, expected):
     return path is not None and path.read_bytes() == expected
 
 
-async def until(is_true, *, seconds=10.0):
+async def until(is_true, *, seconds=PATIENCE):
     """Wait until something holds that nothing tells of."""
     with anyio.fail_after(seconds):
         while not is_true():  # noqa: ASYNC110 - what is waited for is another's state
             await anyio.sleep(0.005)
+
+
+async def cut_once(is_time, function, *args):
+    """Run a function, and cancel it in its middle: once something holds."""
+    has_ended = False
+
+    async def run():
+        nonlocal has_ended
+        await function(*args)
+        has_ended = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await until(is_time)
+        assert not has_ended
+        tasks.cancel_scope.cancel()

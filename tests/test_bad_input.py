@@ -8,6 +8,7 @@ import asyncio
 import os
 
 import pytest
+from msgspec.structs import replace
 
 from livepeer_async import AsyncLivepeer, Timeouts, errors
 from livepeer_async.sandbox import (
@@ -26,7 +27,12 @@ from livepeer_async.tus import livepeer_limits
 from studio import PART, QUICK, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio
-FAST = {"timeout": Timeouts(connect=1, stall=0.3, answer=0.6)}
+# For answers that never come, or never end.
+FAST = {
+    "timeout": Timeouts(connect=30, stall=1.5, answer=1.5),
+    "retry": replace(QUICK, attempts=1, restarts=0),
+}
+SILENCE = Stall(1000)
 VIDEO = content(5 * PART)
 
 
@@ -164,12 +170,17 @@ ANSWERS = {
     "HTML for a ticket": (TICKET, ChangeBody(HTML, "text/html"), errors.DecodeError, "html"),
     "half a JSON": (TICKET, ChangeBody(b'{"url":"x","as'), errors.DecodeError, "truncated"),
     "JSON of another shape": (TICKET, ChangeBody(b"[1]"), errors.DecodeError, "array"),
-    "a ticket that never comes": (TICKET, Stall(2), errors.AmbiguousRequest, "nothing moved"),
+    "a ticket that never comes": (
+        TICKET,
+        SILENCE,
+        errors.AmbiguousRequest,
+        "nothing moved",
+    ),
     "a ticket that is no HTTP": (TICKET, Garbage(), errors.AmbiguousRequest, "may have been"),
     "a redirect for a ticket": (TICKET, Redirect("http://x.example/"), errors.ApiError, "base URL"),
     "HTML for an asset": (POLL, ChangeBody(HTML, "text/html"), errors.DecodeError, "html"),
     "an asset that trickles": (POLL, Slow(20), errors.TimedOut, "nothing moved|trickles"),
-    "an asset that never comes": (POLL, Stall(2), errors.TimedOut, "nothing moved"),
+    "an asset that never comes": (POLL, SILENCE, errors.TimedOut, "nothing moved"),
     "no Location": (CREATION, ChangeHeaders(remove=("location",)), errors.ProtocolError, "missing"),
     "Location elsewhere": (
         CREATION,
@@ -191,7 +202,12 @@ ANSWERS = {
     ),
     "a chunk redirected": (PATCH, Redirect("http://x.example/"), errors.UploadRefused, "redirect"),
     "a chunk answered with HTML": (PATCH, Answer(200, HTML), errors.RetriesExhausted, "missing"),
-    "a chunk that is never answered": (PATCH, Stall(2), errors.RetriesExhausted, "nothing moved"),
+    "a chunk that is never answered": (
+        PATCH,
+        SILENCE,
+        errors.RetriesExhausted,
+        "nothing moved",
+    ),
     "a chunk refused": (PATCH, Answer(400, b"no\n"), errors.UploadRefused, "400"),
     "a chunk always too large": (PATCH, Answer(413), errors.UploadRefused, "413"),
 }
@@ -201,7 +217,8 @@ ANSWERS = {
 async def test_a_bad_answer_ends_in_one_typed_error(row):
     on, action, kind, words = ANSWERS[row]
     sockets, tasks = open_sockets(), len(asyncio.all_tasks())
-    async with studio(Fault(on, action), client=FAST) as (sandbox, livepeer):
+    client = FAST if isinstance(action, Slow | Stall) else {}
+    async with studio(Fault(on, action), client=client) as (sandbox, livepeer):
         with pytest.raises(kind, match=words) as caught:
             await livepeer.upload(VIDEO)
         assert type(caught.value) is kind
@@ -238,6 +255,6 @@ async def test_where_asking_again_does_not_help_it_is_a_typed_error(row):
 
 
 async def test_a_server_that_is_not_there_is_named():
-    async with AsyncLivepeer("key", base_url="http://127.0.0.1:9", retry=QUICK, **FAST) as livepeer:
+    async with AsyncLivepeer("key", base_url="http://127.0.0.1:9", retry=QUICK) as livepeer:
         with pytest.raises(errors.ConnectFailed, match=r"127\.0\.0\.1:9"):
             await livepeer.upload(VIDEO)

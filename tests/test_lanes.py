@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listening import listening
 from livepeer_async import errors, transport
 from livepeer_async.lanes import Lanes
 from livepeer_async.messages import Request
@@ -49,11 +50,8 @@ class Server:
 @asynccontextmanager
 async def serving():
     server = Server()
-    listening = await asyncio.start_server(server.talk, "127.0.0.1", 0)
-    try:
-        yield server, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    finally:
-        listening.close()
+    async with listening(server.talk) as port:
+        yield server, f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager

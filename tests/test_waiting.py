@@ -171,7 +171,7 @@ async def test_a_look_that_takes_too_long_ends_with_the_timeout():
     studio = Studio(a=[(0, "waiting")])
 
     async def never(request):
-        await anyio.sleep(60)
+        await anyio.sleep_forever()
 
     studio.send = never
     with pytest.raises(errors.AssetTimeout):

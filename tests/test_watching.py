@@ -24,6 +24,8 @@ from studio import until
 pytestmark = pytest.mark.anyio
 
 LISTS = "/api/asset$"
+# Each virtual second may cost requests: a busy machine takes its time for the longest waits.
+LIMIT = 90.0
 
 
 class Diary:
@@ -143,7 +145,7 @@ async def test_a_leader_that_is_cancelled_leaves_the_looks_to_another(scene):
             await scene.until(name)
 
     scene.send = cut_off
-    with anyio.fail_after(20):
+    with anyio.fail_after(LIMIT):
         async with anyio.create_task_group() as tasks:
             for name in ids:
                 tasks.start_soon(wait, name)
@@ -167,7 +169,7 @@ async def test_a_leader_that_goes_in_the_middle_of_a_request_loses_nothing_for_t
             await scene.until(ids[0])
 
     scene.send = hang_once
-    with anyio.fail_after(10):
+    with anyio.fail_after(LIMIT):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lead)
             await is_begun.wait()
@@ -182,7 +184,7 @@ async def test_nobody_leads_while_a_result_is_in_the_hands_of_its_taker(scene):
     first, second, third = scene.plant(1.0, 2.0, 5.0)
     results = scene.waiter.each([first, second], timeout=100)
     await anext(results)
-    with anyio.fail_after(10):
+    with anyio.fail_after(LIMIT):
         await scene.until(third)
     assert scene.ended[third][1] is None
     assert (await anext(results)).asset_id == second
@@ -206,7 +208,7 @@ async def test_a_new_wait_wakes_the_leader(scene):
         await scene.virtual.sleep(seconds)
 
     scene.sleep = sleep
-    with anyio.fail_after(10):
+    with anyio.fail_after(LIMIT):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(scene.until, old, 6000.0)
             await is_asleep.wait()
@@ -296,7 +298,7 @@ async def test_what_is_deleted_or_never_was_is_told_apart(scene):
     ids = [*scene.plant(50.0, 400.0, 600.0, 3000.0), "never"]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(scene.each, ids, 5000.0)
-        await until(lambda: scene.virtual.now > 60)
+        await until(lambda: scene.virtual.now > 60, seconds=LIMIT)
         delete(scene.sandbox, ids[3])
     assert isinstance(scene.ended["never"][1], errors.NotFound)
     assert isinstance(scene.ended[ids[3]][1], errors.AssetDeleted)

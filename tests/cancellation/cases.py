@@ -21,8 +21,8 @@ HOWS = (
     "many",
     "many, left",
 )
-# The client waits 1.5 s for the answer to a request for an upload that was cancelled meanwhile.
-STALLS = (1.0, 2.5)
+# The client waits 2 s here for the answer to a request for an upload that was cancelled meanwhile.
+STALLS = (0.5, 3.0)
 SLOW_BYTES_PER_SECOND = 300_000
 
 

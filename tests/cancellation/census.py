@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import anyio
 from msgspec import Struct
 
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
 # Idle workers of anyio and of the loop's own pool stay; a leak grows with the number of cases.
 IDLE_THREADS = 16
 

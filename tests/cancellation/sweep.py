@@ -11,7 +11,7 @@ from livepeer_async import ConfigurationError
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
 # A case that never ends is a failure, not a test that hangs.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class LeftError(Exception):

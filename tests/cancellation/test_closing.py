@@ -7,13 +7,15 @@ import pytest
 
 from cancellation.census import assert_nothing_is_left, no_complaints, settled, take_census
 from libraries import LIBRARIES
-from livepeer_async import errors
+from livepeer_async import Timeouts, errors
 from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.tus import TusClient
 from studio import PART, QUICK, SMALL_LIMITS, SMALL_S3, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio
-MOST_SECONDS = 2.0
+# Of one who must not be waited for, and when a test that does is over.
+FOR_EVER = 1000.0
+LIMIT = 60.0
 VIDEO = content(5 * PART + 1000)
 
 
@@ -25,19 +27,17 @@ class Closed:
         self._livepeer = livepeer
         self.upload = None
         self.error = None
-        self.seconds = 0.0
 
     async def run(self, has_come, close, *, lag=0.0):
         task = asyncio.create_task(self._upload())
-        with anyio.fail_after(10):
+        with anyio.fail_after(LIMIT):
             while not has_come() and not task.done():  # noqa: ASYNC110 - the server's log is no event
                 await anyio.sleep(0.001)
         await anyio.sleep(lag)
-        started = anyio.current_time()
-        await close()
-        done, _ = await asyncio.wait([task], timeout=20)
+        with anyio.fail_after(LIMIT):
+            await close()
+        done, _ = await asyncio.wait([task], timeout=LIMIT)
         assert done
-        self.seconds = anyio.current_time() - started
         self.error = task.result()
 
     async def _upload(self):
@@ -68,7 +68,6 @@ async def test_closed_at_any_request_an_upload_ends_and_can_go_on(number):
         async with studio(**SMALL_S3) as (sandbox, livepeer):
             closed = Closed(sandbox, livepeer)
             await closed.run(lambda: len(sandbox.requests) >= number, livepeer.aclose)
-            assert closed.seconds < MOST_SECONDS
             await closed.assert_can_go_on()
         await assert_nothing_is_left(before)
 
@@ -85,7 +84,6 @@ async def test_a_client_that_was_handed_in_and_is_closed_by_its_owner_ends_the_u
         async with studio(client={"http_client": http_client}, **SMALL_S3) as served:
             closed = Closed(*served)
             await closed.run(lambda: len(served[0].requests) >= number, http_client.aclose)
-            assert closed.seconds < MOST_SECONDS
             if closed.upload is None:
                 assert isinstance(closed.error, errors.AmbiguousRequest)
             else:
@@ -95,10 +93,10 @@ async def test_a_client_that_was_handed_in_and_is_closed_by_its_owner_ends_the_u
 
 HELD = {
     "a wait for the next attempt": Fault(
-        On(method="PATCH"), Answer(503, headers={"Retry-After": "10"})
+        On(method="PATCH"), Answer(503, headers={"Retry-After": "600"})
     ),
-    "a PATCH": Fault(On(method="PATCH"), Stall(8)),
-    "an answer of the API": Fault(On(method="GET", path="/asset/"), Stall(8)),
+    "a PATCH": Fault(On(method="PATCH"), Stall(FOR_EVER)),
+    "an answer of the API": Fault(On(method="GET", path="/asset/"), Stall(FOR_EVER)),
 }
 
 
@@ -106,9 +104,8 @@ HELD = {
 async def test_closed_while_it_waits_an_upload_ends_soon(name):
     fault = HELD[name]
     fault.fired = fault.seen = 0
-    async with studio(fault, **SMALL_S3) as (sandbox, livepeer):
+    limits = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
+    async with studio(fault, client=limits, **SMALL_S3) as (sandbox, livepeer):
         closed = Closed(sandbox, livepeer)
-
         await closed.run(lambda: fault.fired, livepeer.aclose, lag=0.2)
         assert isinstance(closed.error, errors.LivepeerError)
-        assert closed.seconds < MOST_SECONDS

@@ -16,11 +16,13 @@ from livepeer_async.uploads.retry import RetryPolicy
 pytestmark = pytest.mark.anyio
 SLOTS = 10
 CANCELLED = 200
-TIMEOUTS = Timeouts(connect=1.0, stall=5.0)
+# The wait for a slot is as long as that for a connection.
+PATIENT = Timeouts(connect=30.0, stall=30.0)
+QUICK = Timeouts(connect=3.0, stall=30.0)
 ONCE = RetryPolicy(attempts=0)
 
 
-async def errors_after_cancellations(http_client):
+async def errors_after_cancellations(http_client, timeouts=PATIENT):
     """Cancel requests by the hundred, then fill the pool; give the errors of that."""
     failed = []
     async with Sandbox(faults=[Fault(On(every=2), Stall(0.005))]) as sandbox:
@@ -28,7 +30,7 @@ async def errors_after_cancellations(http_client):
             sandbox.api_key,
             base_url=sandbox.base_url,
             http_client=http_client,
-            timeout=TIMEOUTS,
+            timeout=timeouts,
             retry=ONCE,
         )
 
@@ -67,8 +69,8 @@ async def test_a_bounded_pool_of_the_fork_loses_no_slot(library):
 
 async def test_a_bounded_pool_of_httpx_that_lost_its_slots_says_so_in_time():
     limits = httpx.Limits(max_connections=SLOTS)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with httpx.AsyncClient(limits=limits) as http_client:
-            failed = await errors_after_cancellations(http_client)
+            failed = await errors_after_cancellations(http_client, QUICK)
     assert all(isinstance(error, errors.ConnectFailed) for error in failed)
     assert all("no free connection" in str(error) for error in failed)

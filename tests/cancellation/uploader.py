@@ -6,7 +6,8 @@ import signal
 import sys
 import time
 
-from livepeer_async import AsyncLivepeer
+from livepeer_async import AsyncLivepeer, Timeouts
+from livepeer_async.uploads import engine, tickets
 from studio import QUICK, SMALL_LIMITS
 
 
@@ -17,7 +18,11 @@ def say(line):
 
 async def main(told, path, api_key, base_url):
     async with AsyncLivepeer(
-        api_key, base_url=base_url, retry=QUICK, upload_limits=SMALL_LIMITS
+        api_key,
+        base_url=base_url,
+        retry=QUICK,
+        upload_limits=SMALL_LIMITS,
+        timeout=Timeouts(stall=1000, answer=1000),
     ) as livepeer:
         say("begin")
         try:
@@ -35,6 +40,8 @@ async def main(told, path, api_key, base_url):
 if __name__ == "__main__":
     # Whoever started the tests in the background may have left SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # An upload that was cancelled may be given back as late as a busy machine wants.
+    tickets.TICKET_TIMEOUT = tickets.GIVE_BACK_TIMEOUT = engine.CANCELLED_TIMEOUT = 20.0
     told = {"asset_id": None, "upload_url": None}
     try:
         asyncio.run(main(told, *sys.argv[1:]))

@@ -16,8 +16,8 @@ from livepeer_async.transport import KEEPALIVE_SECONDS, Timeouts
 from livepeer_async.uploads.retry import RetryPolicy
 from studio import SMALL_S3
 
-# Seconds that any case may take; the longest ones are stalls of PATIENCE in a row.
-BOUND = 25.0
+# What takes longer never ends; the longest ones, stalls of PATIENCE in a row, take 10 s.
+BOUND = 60.0
 # Three kinds of fault, each at most twice, may strike before the offset moves, or cost a ticket.
 RETRY = RetryPolicy(attempts=10, first_delay=0.01, max_delay=0.05, restarts=6)
 TIMEOUTS = Timeouts(connect=5.0, stall=PATIENCE, answer=2.0)

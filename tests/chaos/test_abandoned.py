@@ -19,8 +19,8 @@ async def test_a_chunk_that_stalls_is_not_in_flight_beside_its_successor():
 
     Only a RST goes ahead of it; with a FIN the rest of the chunk arrives after the next one.
     """
-    limits = ServerLimits(first_chunk=CHUNK, max_chunk=CHUNK, settle=0.1, creates_once=True)
-    stall = Fault(replace(TARGETS["patch"], nth=1), Stall(30, after_bytes=1000))
+    limits = ServerLimits(first_chunk=CHUNK, max_chunk=CHUNK, settle=1.0, creates_once=True)
+    stall = Fault(replace(TARGETS["patch"], nth=1), Stall(1000, after_bytes=1000))
     client = {"upload_limits": limits, "timeout": Timeouts(stall=0.5)}
     data = content(CHUNK + 99)
     async with studio(stall, client=client) as (sandbox, livepeer):

@@ -1,10 +1,11 @@
 import io
-import time
+from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from livepeer_async.cli import bars
 from livepeer_async.cli import item as items
 from livepeer_async.cli.bars import Bars
 from livepeer_async.cli.board import Board
@@ -14,14 +15,21 @@ from livepeer_async.ingest.events import Checked
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.retry import Setback
 
+# The clock stands still while a picture is drawn.
+NOW = 1000.0
 REFUSED = "no connection to https://origin.example/files/1: refused [request 1]"
+
+
+@pytest.fixture(autouse=True)
+def standing_clock(monkeypatch):
+    monkeypatch.setattr(bars, "time", SimpleNamespace(monotonic=lambda: NOW))
 
 
 def drawn(width, reason, delay=30):
     """Draw a file that has just met a setback."""
     item = Item("one.mp4", "one.mp4", 100)
     setback = Setback(reason=reason, attempt=3, attempts=8, delay=delay)
-    item.follow(Progress(sent=40, length=100, setback=setback), time.monotonic())
+    item.follow(Progress(sent=40, length=100, setback=setback), NOW)
     board = Board([item])
     console = Console(file=io.StringIO(), width=width, height=40, force_terminal=False)
     console.print(Bars(board, console))
@@ -74,7 +82,7 @@ def picture(standing, width=100, height=24):
 
 def running(name, stage=Stage.UPLOADING, length=100):
     item = Item(name, name, length)
-    item.follow(Progress(sent=50, length=length, stage=stage), time.monotonic())
+    item.follow(Progress(sent=50, length=length, stage=stage), NOW)
     return item
 
 
@@ -89,7 +97,7 @@ def test_a_picture_of_an_ingestion_fits_into_any_width(width):
     made = [running(f"a-long-name-of-a-video-{number}.mp4") for number in range(4)]
     standing = standing_of(100_000, made, length=10**15)
     standing.tally.bad = 1234
-    standing.halt = Halt("no connection", time.monotonic() + 40)
+    standing.halt = Halt("no connection", NOW + 40)
     lines = picture(standing, width)
     assert max(map(cell_len, lines)) <= width - 4
     assert lines[-2].startswith("0 of 100,000 ready, ")
@@ -149,7 +157,7 @@ def test_a_frozen_server_is_told_and_no_time_is_left():
 def test_what_is_sent_and_not_answered_is_not_uploading(width, said):
     item = running("one.mp4", length=200)
     for sent in (100, 200):
-        item.follow(Progress(sent=sent, length=200), time.monotonic() - 1)
+        item.follow(Progress(sent=sent, length=200), NOW - 1)
     bar, total, _ = picture(standing_of(1, [item], length=200), width)
     assert bar.endswith(said)
     assert "left" not in bar + total
@@ -172,7 +180,7 @@ def test_names_that_begin_alike_are_told_apart():
 def test_rows_that_wait_are_counted_where_they_are():
     waiting, moving = running("one.mp4"), running("two.mp4")
     setback = Setback(reason="no connection", attempt=1, attempts=8, delay=9)
-    waiting.follow(Progress(sent=50, length=100, setback=setback), time.monotonic())
+    waiting.follow(Progress(sent=50, length=100, setback=setback), NOW)
     standing = standing_of(9, [waiting, moving, Item("a", "a", 100)], length=900)
     standing.put_off = 3
     assert standing.counts()[1:] == [

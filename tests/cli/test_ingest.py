@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from cli.shell import Terminal, plain, run, untimed, wait_until
+from cli.shell import PATIENCE, Terminal, plain, run, untimed, wait_until
 from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.cli.ingest_command import read_rate
 from livepeer_async.sandbox import Answer, CutConnection, FailProcessing, Fault, On
@@ -317,7 +317,7 @@ def test_an_outage_halts_all_and_is_told(open_sandbox, folder, start):
         before = [line.split()[1].decode() for line in said[:-1]]
         assert len(before) == len(set(before)) > 0
         sandbox.faults.clear()
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert b" the server answers again, after " in errors
     assert output.startswith(b"ready        4")
@@ -340,7 +340,7 @@ def test_a_report_on_a_full_device_stops_nothing(sandbox, folder, run_here):
 def test_standard_output_on_a_full_device_stops_nothing(sandbox, folder, start):
     with open("/dev/full", "wb") as full:
         process = start("ingest", folder, "--json", sandbox=sandbox, stdout=full)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in errors.decode()
     assert {asset.phase for asset in sandbox.assets} == {"ready"}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cli.shell import PATIENCE, Terminal, run, untimed, wait_until
+from cli.shell import FOR_EVER, PATIENCE, Terminal, run, untimed, wait_until
 from cli.shell import start as start_command
 from livepeer_async.cli.clip import write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
@@ -15,8 +15,9 @@ MIB = 1024 * 1024
 at_length = pytest.mark.skipif(
     "LIVEPEER_ASYNC_BULK_FILES" not in os.environ, reason="`nox -s bulk` runs it"
 )
-# A chunk of one part then takes a second.
-SLOW = 8_000_000
+# A chunk of one part then takes two seconds, or minutes.
+SLOW = 4_000_000
+SLOWER = 20_000
 
 
 @pytest.fixture
@@ -84,17 +85,15 @@ def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, n
 
 
 def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
-    with open_sandbox(storage="s3", faults=[Fault(On(method="PATCH"), Slow(100_000))]) as sandbox:
+    with open_sandbox(storage="s3", faults=[Fault(On(method="PATCH"), Slow(SLOWER))]) as sandbox:
         process = start(*command, sandbox=sandbox)
         wait_until(lambda: is_sending(sandbox))
         process.send_signal(signal.SIGINT)
         assert b" interrupted: the chunks that run" in process.stderr.readline()
         time.sleep(0.5)
         assert process.poll() is None
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
-        assert time.monotonic() - began < 2
         assert process.returncode == 130
         assert "Traceback" not in errors.decode()
         assert errors.decode().splitlines()[-1].endswith("the same command goes on from there")
@@ -106,13 +105,11 @@ def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
 
 
 def test_ctrl_c_before_the_server_has_answered_ends_at_once(open_sandbox, command, start):
-    with open_sandbox(faults=[Fault(On(), Stall(20))]) as sandbox:
+    with open_sandbox(faults=[Fault(On(), Stall(FOR_EVER))]) as sandbox:
         process = start(*command, sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
-        assert time.monotonic() - began < 2
     assert process.returncode == 130
     assert errors == b"interrupted before anything was uploaded\n"
     assert not command[3].exists()

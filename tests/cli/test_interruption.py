@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from cli.shell import Terminal, interrupt, plain, run, wait_until
+from cli.shell import FOR_EVER, PATIENCE, Terminal, interrupt, plain, run, wait_until
 from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
@@ -15,7 +15,8 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def slow_sandbox(open_sandbox):
-    with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(200_000))]) as sandbox:
+    """A sandbox to which a chunk takes minutes."""
+    with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(20_000))]) as sandbox:
         yield sandbox
 
 
@@ -32,9 +33,8 @@ def is_sending(sandbox):
 def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video, start):
     process = start("upload", video, sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))
-    seconds, output, errors = interrupt(process)
+    output, errors = interrupt(process)
     assert process.returncode == 130
-    assert seconds < 2
     assert output == ""
     assert "Traceback" not in errors
     (asset,) = slow_sandbox.assets
@@ -49,7 +49,7 @@ def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video, start):
 def test_ctrl_c_with_json_tells_of_each_file_that_is_unfinished(slow_sandbox, video, clip, start):
     process = start("upload", video, clip, "--json", "--concurrency", "1", sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))
-    _, output, _ = interrupt(process)
+    output, _ = interrupt(process)
     assert process.returncode == 130
     sending, waiting = map(json.loads, output.splitlines())
     (asset,) = slow_sandbox.assets
@@ -79,12 +79,12 @@ def test_ctrl_c_on_a_terminal_gives_the_cursor_back(slow_sandbox, video):
 
 
 def test_ctrl_c_during_processing_says_that_it_goes_on(open_sandbox, video, start):
-    with open_sandbox(processing_seconds=60) as sandbox:
+    with open_sandbox(processing_seconds=FOR_EVER) as sandbox:
         process = start("upload", video, sandbox=sandbox)
         assert process.stderr.readline() == b"long.mp4: uploading 9.0 MiB\n"
         assert process.stderr.readline() == b"long.mp4: processing\n"
-        seconds, _, errors = interrupt(process)
-    assert (process.returncode, seconds < 2) == (130, True)
+        _, errors = interrupt(process)
+    assert process.returncode == 130
     assert "1 file arrived and will become ready: livepeer-async assets list" in errors
 
 
@@ -93,18 +93,18 @@ def test_ctrl_c_while_standard_input_is_silent_ends_at_once(sandbox, start):
     process.stdin.write(read_clip()[:100])
     process.stdin.flush()
     wait_until(lambda: sandbox.requests)
-    seconds, _, errors = interrupt(process)
-    assert (process.returncode, seconds < 2) == (130, True)
+    _, errors = interrupt(process)
+    assert process.returncode == 130
     assert "Traceback" not in errors
     assert sandbox.assets == []
 
 
 def test_ctrl_c_while_the_server_is_silent_ends_at_once(open_sandbox, start):
-    with open_sandbox(faults=[Fault(On(), Stall(20))]) as sandbox:
+    with open_sandbox(faults=[Fault(On(), Stall(FOR_EVER))]) as sandbox:
         process = start("assets", "list", sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
-        seconds, output, errors = interrupt(process)
-    assert (process.returncode, seconds < 2) == (130, True)
+        output, errors = interrupt(process)
+    assert process.returncode == 130
     assert (output, errors) == ("", "interrupted\n")
 
 
@@ -115,7 +115,7 @@ def test_a_terminated_demo_leaves_nothing(tmp_path, start):
     assert process.stderr.readline() == b"\n"
     assert b": uploading " in process.stderr.readline()
     process.terminate()
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert errors.decode().splitlines()[-1] == "interrupted"
     assert list(scratch.iterdir()) == []
@@ -129,7 +129,7 @@ def test_a_served_sandbox_ends_well_and_leaves_nothing(number, tmp_path, start):
     assert list(tmp_path.iterdir())
     assert run("assets", "list", **exports).returncode == 0
     process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, b"the sandbox has ended\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -150,7 +150,7 @@ def test_a_reader_who_went_away_makes_no_noise(sandbox, clip, upload_clip, argum
     os.close(reading)
     process = start(*(it.format(clip=clip) for it in arguments), sandbox=sandbox, stdout=writing)
     os.close(writing)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in errors.decode()
     assert "Broken" not in errors.decode()

@@ -73,7 +73,9 @@ def test_advice_is_what_can_help(error, is_again, advice):
 def test_a_url_has_no_file_to_look_at():
     said = tell_failure(URL, failed(is_retryable=False), journal=None)
     assert said == "asset a1 failed: no video track; check that the URL gives a video"
-    said = tell_failure(URL, errors.SourceChanged(FINISHED, source="a.mp4", asset_id="a1"), journal="")
+    said = tell_failure(
+        URL, errors.SourceChanged(FINISHED, source="a.mp4", asset_id="a1"), journal=""
+    )
     assert said.endswith("journal forget https://h/a.mp4 lets it be uploaded anew")
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 
 import pytest
@@ -14,8 +15,9 @@ SHA256 = hashlib.sha256(read_clip()).hexdigest()
 HOSTILE = "a\nb \x1b]0;owned\x07\x1b[2J [bold]c[bold] :smile: 👩‍👩‍👧.mp4"
 
 
-def busy():
-    return Fault(On(method="PATCH", nth=1), Answer(503, headers={"Retry-After": "1"}))
+def busy(seconds=1):
+    answer = Answer(503, headers={"Retry-After": f"{seconds}"})
+    return Fault(On(method="PATCH", nth=1), answer)
 
 
 def lines_of(output):
@@ -116,11 +118,11 @@ def test_each_setback_is_one_line_and_not_logged_beside(open_sandbox, video):
 
 
 def test_a_terminal_shows_what_came_between_until_bytes_move_again(open_sandbox, video):
-    with open_sandbox(faults=[busy()]) as sandbox:
+    with open_sandbox(faults=[busy(2)]) as sandbox:
         terminal = Terminal("upload", video, sandbox=sandbox, columns=120)
         assert terminal.finish() == 0
     said = plain(terminal.screen)
-    assert "answer 503, try 1 of 8 in 1 s" in said
+    assert re.search("answer 503, try 1 of 8 in [12] s", said)
     assert "try 1" not in said[said.rindex("long.mp4  ━") :]
     assert "503 from" not in said
 
@@ -153,6 +155,7 @@ def test_a_long_standard_input_arrives_whole(sandbox, tmp_path):
     write_video(tmp_path / "long.mp4", 20 * MIB, seed=1)
     content = (tmp_path / "long.mp4").read_bytes()
     done = run("upload", "-", "--json", "--verify", "hash", sandbox=sandbox, given=content)
+    assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["size"], result["verified"]) == (20 * MIB, "hash")
     assert result["sha256"] == hashlib.sha256(content).hexdigest()
@@ -174,7 +177,8 @@ def test_the_embedded_sandbox_needs_no_key(clip, run_here):
     done = run_here("upload", clip, "--sandbox", "--storage", "s3", "--no-wait", "--json")
     assert done.returncode == 0
     result = json.loads(done.stdout)
-    assert result["phase"] in {"waiting", "processing"}
+    # A machine that is slow to ask finds it ready; what was waited for would be verified.
+    assert result["phase"] != "uploading"
     assert result["verified"] is None
 
 

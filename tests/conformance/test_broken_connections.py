@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -26,9 +27,30 @@ CUT = PART + PART // 4
 """Where the connection breaks."""
 
 READ_SECONDS = 0.5
-"""Time enough for a server on the same machine to read what was sent."""
+"""Time enough for a server on the same machine to take what it has read."""
 
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 30.0
+
+
+def wait_until_read(raw: socket.socket) -> None:
+    """Wait until the server has read what was sent."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while unread(raw) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(READ_SECONDS)
+
+
+def unread(raw: socket.socket) -> int:
+    """Count the bytes that wait for the server in the kernel, where the kernel tells."""
+    table = Path("/proc/net/tcp")
+    if not table.exists():
+        return 0
+    ports = (raw.getpeername()[1], raw.getsockname()[1])
+    for line in table.read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if tuple(int(it.rpartition(":")[2], 16) for it in (local, remote)) == ports:
+            return int(queues.rpartition(":")[2], 16)
+    return 0
 
 
 def fin(raw: socket.socket) -> None:
@@ -51,7 +73,7 @@ def test_what_arrived_before_a_drop_is_kept(
     with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
         raw.sendall(SENT[:CUT])
         # An RST discards what waits in the server's buffers, and so does 2.x at a FIN.
-        time.sleep(READ_SECONDS)
+        wait_until_read(raw)
         drop(raw)
     kept = CUT - CUT % tus.server.part
     assert settled(tus, url, kept) == kept
@@ -84,7 +106,7 @@ def test_the_offset_is_asked_for_while_a_patch_runs(tus: Exchanges) -> None:
     kept = CUT - CUT % tus.server.part
     with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
         raw.sendall(SENT[:CUT])
-        time.sleep(READ_SECONDS)
+        wait_until_read(raw)
         assert tus.offset(url) == kept
         if tus.server.name not in CUTS_A_PATCH_FOR_A_HEAD:
             raw.sendall(SENT[CUT:])
@@ -100,5 +122,5 @@ def test_a_second_writer_at_the_same_offset_is_refused(tus: Exchanges) -> None:
     _, url = tus.create(len(SENT))
     with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
         raw.sendall(SENT[:CUT])
-        time.sleep(READ_SECONDS)
+        wait_until_read(raw)
         tus.check("PATCH with a wrong offset", tus.patch(url, 0, b"0123456789"))

@@ -46,6 +46,7 @@ from livepeer_async.uploads.source import StreamSource
 from studio import until
 
 CLOSED_PORT = "http://127.0.0.1:9/api"
+FOR_EVER = 1000.0
 
 
 async def pieces():
@@ -199,7 +200,7 @@ async def garbage(scene):
 
 
 async def silence(scene):
-    scene.fault(Stall(0.4), method="GET")
+    scene.fault(Stall(FOR_EVER), method="GET")
     async with scene.client(timeout=0.1, retry=RetryPolicy(attempts=0)) as livepeer:
         await livepeer.assets.get("x")
 
@@ -270,7 +271,7 @@ async def no_journal(scene):
 
 
 async def upload_in_use(scene):
-    scene.fault(Stall(0.3), method="PATCH")
+    scene.fault(Stall(FOR_EVER), method="PATCH")
     async with scene.livepeer.begin_upload(scene.path, key="one"):
         await scene.livepeer.upload(scene.path, key="one")
 
@@ -325,7 +326,7 @@ async def callback_that_fails(scene):
 
 
 async def cancelled(scene):
-    scene.fault(Stall(0.5), method="PATCH")
+    scene.fault(Stall(FOR_EVER), method="PATCH")
     uploading = asyncio.create_task(scene.livepeer.upload(scene.path, SECRETIVE))
     await until(lambda: any(it.method == "PATCH" for it in scene.sandbox.requests))
     scene.show(uploading)
@@ -334,7 +335,8 @@ async def cancelled(scene):
 
 
 async def stopped(scene):
-    scene.fault(Stall(0.5), method="PATCH")
+    # The chunk that runs is finished, so that there have to be more when it is stopped.
+    scene.fault(Stall(1.0), method="PATCH")
     async with scene.livepeer.begin_upload(scene.path, SECRETIVE) as upload:
         await until(lambda: any(it.method == "PATCH" for it in scene.sandbox.requests))
         scene.show(upload)
@@ -342,7 +344,7 @@ async def stopped(scene):
 
 
 async def time_limit_of_the_user(scene):
-    scene.fault(Stall(0.5), method="PATCH")
+    scene.fault(Stall(FOR_EVER), method="PATCH")
     with anyio.fail_after(0.2):
         await scene.livepeer.upload(scene.path, SECRETIVE)
 

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from hostile.server import PATIENT, answer, api_client, hostile
+from hostile.server import LONGEST, answer, api_client, hostile
 from livepeer_async import AssetPatch, errors
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +87,7 @@ async def test_a_document_is_a_value_or_a_typed_error(name):
     def choose(_):
         return answer(DOCUMENTS[name], "Content-Type: application/json", status=status)
 
-    async with hostile(choose) as server, api_client(server, timeout=PATIENT) as livepeer:
+    async with hostile(choose) as server, api_client(server) as livepeer:
         for status, error in REFUSALS.items():  # noqa: B007 - `choose` reads it
             async with anyio.create_task_group() as tasks:
                 for call in CALLS.values():
@@ -98,7 +98,7 @@ async def ask(call, livepeer, refusal):
     """Ask; the message of an error is short, however long the document is."""
     message = ""
     try:
-        with anyio.fail_after(5):
+        with anyio.fail_after(LONGEST):
             await call(livepeer)
     except (refusal, errors.AssetError) as error:
         message = str(error)

@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from hostile.endless import ENDLESS, HEAD, repeating
-from hostile.server import LONGEST, answer, api_client, hostile, tus_client
-from livepeer_async import errors
+from hostile.server import LONGEST, QUICK, answer, api_client, hostile, tus_client
+from livepeer_async import Timeouts, errors
 
 pytestmark = pytest.mark.anyio
 VIDEO = b"video" * 1000
@@ -29,7 +29,7 @@ OFFSET = answer(b"", "Upload-Offset: 0", f"Upload-Length: {len(VIDEO)}", "Tus-Re
 
 @pytest.mark.parametrize("name", ENDLESS)
 async def test_no_call_of_the_api_waits_or_reads_for_ever(name):
-    async with hostile(ENDLESS[name]) as server, api_client(server) as livepeer:
+    async with hostile(ENDLESS[name]) as server, api_client(server, timeout=QUICK) as livepeer:
 
         async def call(make):
             with anyio.fail_after(LONGEST), pytest.raises(errors.LivepeerError) as caught:
@@ -39,6 +39,7 @@ async def test_no_call_of_the_api_waits_or_reads_for_ever(name):
         async with anyio.create_task_group() as tasks:
             for make in API_CALLS.values():
                 tasks.start_soon(call, make)
+        assert server.heard_out == 0
 
 
 @pytest.mark.parametrize("name", ENDLESS)
@@ -46,10 +47,11 @@ async def test_no_request_of_tus_waits_or_reads_for_ever(name):
     evil = ENDLESS[name]
 
     async def upload(answers, **where):
-        async with hostile(answers) as server, tus_client() as tus:
+        async with hostile(answers) as server, tus_client(timeouts=QUICK) as tus:
             where = {key: server.origin + path for key, path in where.items()}
             with anyio.fail_after(LONGEST), pytest.raises(errors.TusError):
                 await tus.upload(VIDEO, **where)
+            assert server.heard_out == 0
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: upload(evil, endpoint="/files"))
@@ -68,6 +70,10 @@ async def test_gzip_of_what_fits_is_read():
 
 async def test_what_follows_the_end_of_gzip_is_not_kept():
     begin = HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"id":"x"}')
-    async with hostile(repeating(b"a", begin=begin)) as server, api_client(server) as livepeer:
+    limits = Timeouts(connect=30, stall=30, answer=0.2)
+    async with (
+        hostile(repeating(b"a", begin=begin)) as server,
+        api_client(server, timeout=limits) as livepeer,
+    ):
         with anyio.fail_after(LONGEST), pytest.raises(errors.TimedOut):
             await livepeer.assets.get("x")

@@ -1,15 +1,15 @@
 """Rows of every kind, run: URLs fetched by the server or relayed, and journals that are others'."""
 
-import json
 from contextlib import asynccontextmanager
 
-import anyio
 import pytest
 
-from livepeer_async import AssetFailed, AsyncLivepeer, JournalError, SourceNotReadable
-from livepeer_async.ingest import BadRow, Checked, RowEnded, RowState, ingest, open_manifest
-from livepeer_async.sandbox import CutConnection, Fault, On, Redirect
-from studio import QUICK, content, is_stored, studio
+from ingest.running import of, run, write_rows
+from livepeer_async import AssetFailed, JournalError, SourceNotReadable
+from livepeer_async.ingest import BadRow, Checked, RowEnded, RowState, open_manifest
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Redirect
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from studio import client_of, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio
 
@@ -24,27 +24,10 @@ async def origin(*faults):
         yield sandbox, (await livepeer.assets.get(asset.id)).download_url
 
 
-def client(sandbox, tmp_path):
-    journal = tmp_path / "journal"
-    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, retry=QUICK, journal=journal)
-
-
-async def run(livepeer, manifest, **options):
-    with anyio.fail_after(60):
-        async with ingest(livepeer, manifest, **options) as running:
-            return [event async for event in running]
-
-
 async def only(livepeer, manifest, **options):
     """Run a manifest of one row; say how it ended."""
-    (ended,) = [it for it in await run(livepeer, manifest, **options) if isinstance(it, RowEnded)]
+    (ended,) = of(RowEnded, await run(livepeer, manifest, **options))
     return ended
-
-
-def one_row(tmp_path, **fields):
-    path = tmp_path / "one.jsonl"
-    path.write_text(json.dumps(fields))
-    return path
 
 
 def asked(sandbox, ending):
@@ -53,8 +36,8 @@ def asked(sandbox, ending):
 
 async def test_the_server_fetches_urls_and_a_rerun_asks_nothing(tmp_path):
     async with origin() as (_, url), studio() as (sandbox, _):
-        manifest = one_row(tmp_path, url=url, name="fetched.mp4")
-        async with client(sandbox, tmp_path) as livepeer:
+        manifest = write_rows(tmp_path, {"url": url, "name": "fetched.mp4"})
+        async with client_of(sandbox, tmp_path / "journal") as livepeer:
             ended = await only(livepeer, manifest)
             asset = await livepeer.assets.get(ended.asset_id)
             requests = len(sandbox.requests)
@@ -71,8 +54,8 @@ async def test_the_server_fetches_urls_and_a_rerun_asks_nothing(tmp_path):
 async def test_a_relayed_url_passes_through_this_machine(tmp_path):
     cut = Fault(On(path="download.mp4$", times=1), CutConnection())
     async with origin(cut) as (other, url), studio() as (sandbox, _):
-        async with client(sandbox, tmp_path) as livepeer:
-            ended = await only(livepeer, one_row(tmp_path, url=url), relay=True)
+        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+            ended = await only(livepeer, write_rows(tmp_path, {"url": url}), relay=True)
             asset = await livepeer.assets.get(ended.asset_id)
         assert (ended.state, ended.length, ended.verified) == (RowState.READY, len(VIDEO), "size")
         assert is_stored(sandbox, asset, VIDEO)
@@ -85,7 +68,7 @@ async def test_a_url_that_redirects_is_followed_where_it_is_relayed(tmp_path):
     async with origin() as (other, url):
         other.faults.append(Fault(On(path="download.mp4$", times=1), Redirect(url)))
         async with studio() as (sandbox, livepeer):
-            ended = await only(livepeer, one_row(tmp_path, url=url), relay=True)
+            ended = await only(livepeer, write_rows(tmp_path, {"url": url}), relay=True)
             assert is_stored(sandbox, await livepeer.assets.get(ended.asset_id), VIDEO)
 
 
@@ -94,7 +77,7 @@ async def test_a_url_that_redirects_is_the_servers_to_follow_where_it_fetches(tm
     async with origin() as (other, url):
         other.faults.append(Fault(On(path="download.mp4$"), Redirect(url)))
         async with studio() as (sandbox, livepeer):
-            ended = await only(livepeer, one_row(tmp_path, url=url), reprocess=1)
+            ended = await only(livepeer, write_rows(tmp_path, {"url": url}), reprocess=1)
             assert isinstance(ended.error, AssetFailed)
             assert asked(sandbox, "/retry") == 1
 
@@ -104,7 +87,7 @@ async def test_a_url_that_isnt_there_fails_alone(tmp_path):
         manifest = tmp_path / "two.csv"
         manifest.write_text(f"url,name\n{url}x,a\n{url},b\n")
         events = await run(livepeer, manifest, relay=True)
-    ended = {it.row.new_asset.name: it for it in events if isinstance(it, RowEnded)}
+    ended = {it.row.new_asset.name: it for it in of(RowEnded, events)}
     assert isinstance(ended["a"].error, SourceNotReadable)
     assert ended["b"].state is RowState.READY
 
@@ -113,7 +96,7 @@ async def test_rows_keep_their_fields(tmp_path):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
     fields = {"path": "a.mp4", "name": "A", "creatorId": "me", "playbackPolicy": {"type": "jwt"}}
     async with studio() as (_, livepeer):
-        ended = await only(livepeer, one_row(tmp_path, **fields))
+        ended = await only(livepeer, write_rows(tmp_path, fields))
         asset = await livepeer.assets.get(ended.asset_id)
     assert (asset.name, asset.playback_policy.type, asset.creator_id.value) == ("A", "jwt", "me")
 
@@ -122,7 +105,7 @@ async def test_one_journal_serves_many_manifests(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}.mp4").write_bytes(VIDEO)
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         first = await only(livepeer, tmp_path / "a")
         second = await only(livepeer, tmp_path / "b")
         again = await only(livepeer, tmp_path / "a")
@@ -134,11 +117,11 @@ async def test_one_journal_serves_many_manifests(tmp_path):
 
 async def test_a_journal_of_another_account_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
-    async with studio() as (sandbox, _), client(sandbox, tmp_path):
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal"):
         pass
     async with studio() as (sandbox, _):
         with pytest.raises(JournalError, match="another API key"):
-            async with client(sandbox, tmp_path) as livepeer:
+            async with client_of(sandbox, tmp_path / "journal") as livepeer:
                 await run(livepeer, tmp_path)
         assert not sandbox.requests
 
@@ -181,19 +164,19 @@ async def test_every_bad_row_is_told_and_the_good_ones_run(tmp_path):
     async with studio() as (_, livepeer):
         events = await run(livepeer, manifest)
         outside = await run(livepeer, open_manifest(manifest, allow_outside=True))
-    bad = {it.place.rpartition(":")[2]: it.sentence for it in events if isinstance(it, BadRow)}
+    bad = {it.place.rpartition(":")[2]: it.sentence for it in of(BadRow, events)}
     assert list(bad) == ["2", "3", "4", "5", "6", "7"]
     words = ["stands in line 1", "outside of", "Too many levels", "mean path", "UTF-8", "1 MiB"]
     for sentence, word in zip(bad.values(), words, strict=True):
         assert word in sentence
-    assert [it.state for it in events if isinstance(it, RowEnded)] == [RowState.READY] * 2
-    (checked,) = [it for it in outside if isinstance(it, Checked)]
+    assert [it.state for it in of(RowEnded, events)] == [RowState.READY] * 2
+    (checked,) = of(Checked, outside)
     assert (checked.rows, checked.bad) == (3, 5)
 
 
 async def test_what_is_certainly_of_no_use_is_deleted_at_the_end(tmp_path):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         useless = (await livepeer.upload(VIDEO, "b.mp4", key="b")).id
         (record,) = await livepeer.journal.records()
         await livepeer.journal.abandon(record, is_useless=True)
@@ -201,3 +184,26 @@ async def test_what_is_certainly_of_no_use_is_deleted_at_the_end(tmp_path):
         assert [asset.id async for asset in livepeer.assets.list()] == [ended.asset_id]
         assert useless != ended.asset_id
         assert await livepeer.journal.orphans() == []
+
+
+async def test_one_orphan_that_cant_be_deleted_keeps_no_other(tmp_path):
+    """One is gone already, one is refused, and one can be deleted."""
+    manifest = write_rows(tmp_path)
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        tickets = [await livepeer.assets.request_upload(name) for name in "abc"]
+        gone, refused, left = sorted(ticket.asset.id for ticket in tickets)
+        for asset_id in (gone, refused, left):
+            record = Record(
+                key=asset_id,
+                state=RecordState.TICKETED,
+                name="x",
+                identity=SourceIdentity(length=1),
+                requested_at=0.0,
+                asset_id=asset_id,
+            )
+            await livepeer.journal.abandon(record, is_useless=True)
+        await livepeer.assets.delete(gone)
+        sandbox.add_fault(Fault(On(method="DELETE", path=refused), Answer(403)))
+        await run(livepeer, manifest)
+        assert [orphan.asset_id for orphan in await livepeer.journal.orphans()] == [refused]
+        assert {asset.id async for asset in livepeer.assets.list()} == {refused}

@@ -1,16 +1,10 @@
 """URLs whose requests or answers were lost, and runs that go on after others: one asset each."""
 
-import json
-
 import anyio
 import pytest
 
-from livepeer_async import (
-    AsyncLivepeer,
-    ConfigurationError,
-    IntegrityError,
-    NewAsset,
-)
+from ingest.running import RUN_SECONDS, run_rows, write_rows
+from livepeer_async import ConfigurationError, IntegrityError, NewAsset
 from livepeer_async.ingest import Halted, RowEnded, RowStarted, RowState, ingest, ingestion
 from livepeer_async.sandbox import (
     CutAnswer,
@@ -22,7 +16,7 @@ from livepeer_async.sandbox import (
     WrongSize,
 )
 from livepeer_async.uploads.upload import UploadOptions
-from studio import QUICK, SMALL_LIMITS, content, studio
+from studio import FOR_EVER, client_of, content, cut_once, studio
 
 pytestmark = pytest.mark.anyio
 
@@ -44,21 +38,6 @@ async def urls():
         yield [(await livepeer.assets.get(asset.id)).download_url for asset in made]
 
 
-def client(sandbox, tmp_path, **options):
-    settings = {"retry": QUICK, "upload_limits": SMALL_LIMITS, "journal": tmp_path / "journal"}
-    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, **{**settings, **options})
-
-
-async def run(livepeer, tmp_path, *rows, **options):
-    """Run rows; say how they ended, in their order."""
-    manifest = tmp_path / "rows.jsonl"
-    manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    with anyio.fail_after(30):
-        async with ingest(livepeer, manifest, **options) as events:
-            ended = [event async for event in events if isinstance(event, RowEnded)]
-    return sorted(ended, key=lambda it: it.row.line)
-
-
 async def assets_of(livepeer):
     return [asset.id async for asset in livepeer.assets.list()]
 
@@ -67,11 +46,10 @@ async def assets_of(livepeer):
 async def test_a_lost_answer_and_an_outage_make_no_second_asset(urls, tmp_path, has_journal):
     lost = Fault(On(path=FETCH, times=1), LoseAnswer())
     journal = tmp_path / "journal" if has_journal else None
-    manifest = tmp_path / "rows.jsonl"
-    manifest.write_text(json.dumps({"url": urls[0], "key": "k"}))
+    manifest = write_rows(tmp_path, {"url": urls[0], "key": "k"})
     ended = []
-    async with studio() as (sandbox, _), client(sandbox, tmp_path, journal=journal) as livepeer:
-        with anyio.fail_after(30):
+    async with studio() as (sandbox, _), client_of(sandbox, journal) as livepeer:
+        with anyio.fail_after(RUN_SECONDS):
             async with ingest(livepeer, manifest) as events:
                 async for event in events:
                     if isinstance(event, RowStarted) and not lost.fired:
@@ -88,15 +66,14 @@ async def test_a_lost_answer_and_an_outage_make_no_second_asset(urls, tmp_path, 
 
 
 async def test_an_import_that_is_cancelled_on_its_way_is_found_by_the_next_run(urls, tmp_path):
-    late = Fault(On(path=FETCH, times=1), CutAnswer(after_bytes=0, seconds=5))
+    late = Fault(On(path=FETCH, times=1), CutAnswer(after_bytes=0, seconds=FOR_EVER))
+    wanted, options = NewAsset("a.mp4"), UploadOptions(key="k")
+    row = {"url": urls[0], "key": "k", "name": "a.mp4"}
     async with studio(late) as (sandbox, _):
-        async with client(sandbox, tmp_path) as livepeer:
-            with anyio.move_on_after(0.3) as scope:
-                wanted = NewAsset("a.mp4")
-                await livepeer.imports.run(urls[0], wanted, UploadOptions(key="k"))
-            assert scope.cancelled_caught
-        async with client(sandbox, tmp_path) as livepeer:
-            (ended,) = await run(livepeer, tmp_path, {"url": urls[0], "key": "k", "name": "a.mp4"})
+        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+            await cut_once(lambda: sandbox.assets, livepeer.imports.run, urls[0], wanted, options)
+        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+            (ended,) = await run_rows(livepeer, tmp_path, row)
             assert ended.state is RowState.READY
             assert await assets_of(livepeer) == [ended.asset_id]
 
@@ -106,8 +83,8 @@ async def test_nobody_gets_an_asset_that_others_may_play(urls, tmp_path):
     lost = Fault(On(path=FETCH, nth=2), CutConnection())
     public = {"url": urls[0], "key": "public", "name": "n"}
     private = {"url": urls[0], "key": "private", "name": "n", "playbackPolicy": {"type": "jwt"}}
-    async with studio(lost) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        first, second = await run(livepeer, tmp_path, public, private, concurrency=1)
+    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        first, second = await run_rows(livepeer, tmp_path, public, private, concurrency=1)
         assert lost.fired
         assert first.asset_id != second.asset_id
         asset = await livepeer.assets.get(second.asset_id)
@@ -117,8 +94,8 @@ async def test_nobody_gets_an_asset_that_others_may_play(urls, tmp_path):
 async def test_rows_of_one_url_and_name_get_an_asset_each(urls, tmp_path):
     lost = Fault(On(path=FETCH, every=3), LoseAnswer())
     rows = [{"url": urls[0], "key": f"k{number}", "name": "n"} for number in range(10)]
-    async with studio(lost) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        ended = await run(livepeer, tmp_path, *rows)
+    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        ended = await run_rows(livepeer, tmp_path, *rows)
         assert {it.state for it in ended} == {RowState.READY}
         assert len({it.asset_id for it in ended}) == 10
         assert len(await assets_of(livepeer)) == 10
@@ -127,32 +104,31 @@ async def test_rows_of_one_url_and_name_get_an_asset_each(urls, tmp_path):
 async def test_a_relayed_row_is_compared_also_where_an_earlier_run_has_sent_it(urls, tmp_path):
     wrong = Fault(On(asset="n"), WrongSize(-7))
     row = {"url": urls[0], "key": "k", "name": "n"}
-    async with studio(wrong) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        (sent,) = await run(livepeer, tmp_path, row, relay=True, wait=False)
+    async with studio(wrong) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        (sent,) = await run_rows(livepeer, tmp_path, row, relay=True, wait=False)
         assert sent.error is None
         for relay in (True, False):
-            (ended,) = await run(livepeer, tmp_path, row, relay=relay)
+            (ended,) = await run_rows(livepeer, tmp_path, row, relay=relay)
             assert isinstance(ended.error, IntegrityError)
 
 
 async def test_a_relayed_row_that_arrived_is_proved_by_its_size(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        await run(livepeer, tmp_path, row, relay=True, wait=False)
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        await run_rows(livepeer, tmp_path, row, relay=True, wait=False)
         # Its origin may be gone by now.
-        (ended,) = await run(livepeer, tmp_path, row, relay=True)
+        (ended,) = await run_rows(livepeer, tmp_path, row, relay=True)
         assert (ended.state, ended.verified) == (RowState.READY, "size")
 
 
 @pytest.mark.parametrize("relay", [True, False])
 async def test_another_url_under_a_key_isnt_taken_for_done(urls, tmp_path, relay):
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        (first,) = await run(livepeer, tmp_path, {"url": urls[0], "key": "k"}, relay=relay)
-        (again,) = await run(
-            livepeer, tmp_path, {"url": f"{urls[0]}?sig=2", "key": "k"}, relay=relay
-        )
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        (first,) = await run_rows(livepeer, tmp_path, {"url": urls[0], "key": "k"}, relay=relay)
+        signed = {"url": f"{urls[0]}?sig=2", "key": "k"}
+        (again,) = await run_rows(livepeer, tmp_path, signed, relay=relay)
         assert (again.is_earlier, again.asset_id) == (True, first.asset_id)
-        (other,) = await run(livepeer, tmp_path, {"url": urls[1], "key": "k"}, relay=relay)
+        (other,) = await run_rows(livepeer, tmp_path, {"url": urls[1], "key": "k"}, relay=relay)
         assert isinstance(other.error, ConfigurationError)
         assert await assets_of(livepeer) == [first.asset_id]
 
@@ -160,11 +136,11 @@ async def test_another_url_under_a_key_isnt_taken_for_done(urls, tmp_path, relay
 async def test_what_the_server_made_nothing_of_may_be_relayed(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
     broken = Fault(On(asset="n", times=1), FINAL)
-    async with studio(broken) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        (failed,) = await run(livepeer, tmp_path, row)
-        (again,) = await run(livepeer, tmp_path, row)
+    async with studio(broken) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        (failed,) = await run_rows(livepeer, tmp_path, row)
+        (again,) = await run_rows(livepeer, tmp_path, row)
         assert failed.state is again.state is RowState.FAILED
-        (relayed,) = await run(livepeer, tmp_path, row, relay=True)
+        (relayed,) = await run_rows(livepeer, tmp_path, row, relay=True)
         assert relayed.state is RowState.READY
         assert await assets_of(livepeer) == [relayed.asset_id]
 
@@ -172,7 +148,7 @@ async def test_what_the_server_made_nothing_of_may_be_relayed(urls, tmp_path):
 async def test_what_has_failed_hasnt_arrived(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
     broken = Fault(On(asset="n"), FINAL)
-    async with studio(broken) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        await run(livepeer, tmp_path, row)
-        (ended,) = await run(livepeer, tmp_path, row, wait=False)
+    async with studio(broken) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        await run_rows(livepeer, tmp_path, row)
+        (ended,) = await run_rows(livepeer, tmp_path, row, wait=False)
         assert not ended.is_earlier

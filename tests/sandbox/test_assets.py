@@ -1,18 +1,18 @@
 """Assets, tasks, playback and stored media: sections 9 and 11."""
 
-import asyncio
 import hashlib
 import random
 
 import pytest
 
 from livepeer_async.sandbox import FailProcessing, Fault, On, WrongSize
-from sandbox.wire import SMALL_PARTS, open_sandbox, read_sample
+from sandbox.wire import SMALL_PARTS, Standing, open_sandbox, read_sample
 
 pytestmark = pytest.mark.anyio
 
 SOURCE = random.Random(9).randbytes(200_000)
-SLOW = {"waiting_seconds": 0.1, "processing_seconds": 0.4}
+# By the clock of a test.
+SLOW = {"waiting_seconds": 100, "processing_seconds": 400}
 
 
 def stem(document):
@@ -21,7 +21,8 @@ def stem(document):
 
 
 async def test_documents_have_the_recorded_fields_in_every_phase():
-    async with open_sandbox(**SLOW) as caller:
+    clock = Standing()
+    async with open_sandbox(clock=clock, **SLOW) as caller:
         ticket = await caller.request_upload(
             "phases.mp4",
             playbackPolicy={"type": "public"},
@@ -40,24 +41,26 @@ async def test_documents_have_the_recorded_fields_in_every_phase():
         await check("asset_uploading", "task_pending")
         location = await caller.create(ticket, len(SOURCE))
         await caller.patch(location, 0, SOURCE)
-        await caller.wait(ticket, "waiting")
+        clock.advance(50)
         await check("asset_waiting", "task_waiting")
-        first = await caller.wait(ticket, "processing")
-        assert first["status"]["progress"] == 0
+        clock.advance(100)
+        assert (await caller.asset(ticket))["status"]["progress"] == 0
         await check("asset_processing_0", "task_running_0")
+        clock.advance(400)
         await caller.wait(ticket, "ready")
         await check("asset_ready", "task_completed")
 
 
 async def test_progress_never_falls_and_playback_may_come_before_ready():
-    async with open_sandbox(**SLOW) as caller:
+    clock = Standing()
+    async with open_sandbox(clock=clock, **SLOW) as caller:
         ticket = await caller.upload(SOURCE)
         shown, playable = [], set()
         while (asset := await caller.asset(ticket))["status"]["phase"] != "ready":
             status = asset["status"]
             assert ("progress" in status) == (status["phase"] == "processing")
             shown.append(status.get("progress", 0))
-            await asyncio.sleep(0.01)
+            clock.advance(10)
             if "playbackUrl" in asset:
                 playable.add(status["phase"])
                 playback = await caller.http.get(
@@ -322,12 +325,14 @@ async def test_the_stored_bytes_can_be_fetched_in_ranges(wanted, status, start, 
 async def test_an_asset_that_fails_can_be_retried():
     """Sections 9 and 15.1: it stays failed until its task has ended."""
     fault = Fault(On(asset="fails", times=1), FailProcessing())
-    async with open_sandbox(faults=[fault], processing_seconds=0.2) as caller:
+    clock = Standing()
+    async with open_sandbox(faults=[fault], clock=clock, **SLOW) as caller:
         ticket = await caller.upload(SOURCE, "fails.mp4")
         path = f"/asset/{ticket.asset_id}"
         early = await caller.api("POST", f"{path}/retry")
         expected = read_sample("error_400_asset_not_failed")
         assert (early.status_code, early.json()) == (400, expected)
+        clock.advance(501)
         failed = await caller.wait(ticket)
         assert stem(failed) == stem(read_sample("asset_failed"))
         assert failed["status"]["errorMessage"] == "Video is not supported: no video track"
@@ -340,18 +345,20 @@ async def test_an_asset_that_fails_can_be_retried():
         again = await caller.api("POST", f"{path}/retry")
         expected = read_sample("error_400_task_not_retryable")
         assert (again.status_code, again.json()) == (400, expected)
+        clock.advance(501)
         await caller.wait(ticket, "ready")
         assert fault.fired == 1
 
 
 async def test_a_retriable_failure_shows_on_the_task_only():
     fault = Fault(On(), FailProcessing("transient transcode error", retriable=True))
-    async with open_sandbox(faults=[fault], processing_seconds=0.2) as caller:
+    clock = Standing()
+    async with open_sandbox(faults=[fault], clock=clock, **SLOW) as caller:
         ticket = await caller.upload(SOURCE)
         seen = set()
         while (status := (await caller.asset(ticket))["status"])["phase"] != "ready":
             assert "errorMessage" not in status
-            await asyncio.sleep(0.01)
+            clock.advance(10)
             task = (await caller.api("GET", f"/task/{ticket.task_id}")).json()["status"]
             seen.add((task["phase"], task.get("retries"), task.get("errorMessage")))
         assert ("waiting", 1, "transient transcode error") in seen

@@ -26,7 +26,7 @@ from livepeer_async.sandbox import (
     Stall,
 )
 from livepeer_async.sandbox.faults import FaultBook
-from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox, until
+from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, Standing, open_sandbox, until
 
 pytestmark = pytest.mark.anyio
 
@@ -88,17 +88,14 @@ async def test_an_answer_is_lost_after_the_server_acted(how):
 
 async def test_a_lost_answer_makes_the_last_part_late_on_s3():
     fault = Fault(PATCH, LoseAnswer())
-    options = {**SMALL_PARTS, "visibility_seconds": 0.3}
-    async with open_sandbox(faults=[fault], **options) as caller:
+    clock = Standing()
+    async with open_sandbox(faults=[fault], clock=clock, **SMALL_PARTS) as caller:
         _, location = await caller.begin(2 * PART)
         with pytest.raises(httpx.TransportError):
             await caller.patch(location, 0, BODY[:PART])
         assert await caller.offset(location) == 0
-
-        async def is_there():
-            return await caller.offset(location) == PART
-
-        await until(is_there)
+        clock.advance(60)
+        assert await caller.offset(location) == PART
 
 
 @pytest.mark.parametrize("after_bytes", [0, 5, 60])
@@ -130,7 +127,7 @@ async def test_an_answer_breaks_off_after_it_was_awaited_in_vain(how):
         began = time.monotonic()
         await connection.send_patch(location, 0, len(BODY), BODY)
         assert await connection.read_end() == (b"HTTP/1.1 204", how)
-        assert 0.15 <= time.monotonic() - began < 2
+        assert time.monotonic() - began >= 0.15
         await connection.close()
 
 
@@ -139,11 +136,10 @@ async def test_a_connection_that_its_client_has_reset_unseen_can_still_be_cut():
     async with open_sandbox(faults=[Fault(PATCH, CutAnswer(0, "fin", seconds=0.15))]) as caller:
         _, location = await caller.begin(len(BODY))
         connection = await RawConnection.to(location)
-        await connection.send_patch(location, 7, len(BODY), BODY)
-        await asyncio.sleep(0.05)
+        with contextlib.suppress(ConnectionResetError):  # the server may be quicker
+            await connection.send_patch(location, 7, len(BODY), BODY)
         await connection.reset()
-        await asyncio.sleep(0.2)
-        assert caller.sandbox.requests[-1].is_over
+        await until(lambda: caller.sandbox.requests[-1].is_over)
 
 
 @ENDS
@@ -165,8 +161,9 @@ async def test_a_request_on_a_connection_that_is_closed_under_it_is_lost():
         connection = await RawConnection.to(location)
         await connection.send_head("HEAD", location, TUS.items())
         await connection.read_head()
-        await connection.send_patch(location, 0, len(BODY), BODY[:1000])
-        assert await connection.read_end() == (b"", "fin")
+        with contextlib.suppress(ConnectionError):  # it may be closed already
+            await connection.send_patch(location, 0, len(BODY), BODY[:1000])
+        assert (await connection.read_end())[0] == b""
         await connection.close()
 
 
@@ -220,7 +217,7 @@ async def test_a_stall_holds_the_request_up_and_lets_it_go_on(after_bytes):
         ticket, location = await caller.begin(len(BODY))
         began = time.monotonic()
         assert (await caller.patch(location, 0, BODY)).status_code == 204
-        assert 0.15 <= time.monotonic() - began < 2
+        assert time.monotonic() - began >= 0.15
         await caller.wait(ticket, "ready")
 
 
@@ -242,7 +239,7 @@ async def test_a_stalled_get():
     fault = Fault(On(path=r"/asset$"), Stall(30))
     async with open_sandbox(faults=[fault]) as caller:
         with pytest.raises(httpx.ReadTimeout):
-            await caller.api("GET", "/asset", timeout=0.1)
+            await caller.api("GET", "/asset", timeout=httpx.Timeout(30, read=0.1))
 
 
 async def test_a_trickle_in():
@@ -250,7 +247,7 @@ async def test_a_trickle_in():
         ticket, location = await caller.begin(len(BODY))
         began = time.monotonic()
         assert (await caller.patch(location, 0, BODY)).status_code == 204
-        assert 0.25 <= time.monotonic() - began < 2
+        assert time.monotonic() - began >= 0.25
         assert caller.sandbox.stored(ticket.playback_id).read_bytes() == BODY
 
 
@@ -260,7 +257,7 @@ async def test_a_trickle_out():
         caller.sandbox.add_fault(Fault(On(path="download"), Slow(1_000_000)))
         began = time.monotonic()
         assert (await caller.http.get(asset["downloadUrl"])).content == BODY
-        assert 0.15 <= time.monotonic() - began < 2
+        assert time.monotonic() - began >= 0.15
 
 
 async def test_headers_are_changed_and_removed():

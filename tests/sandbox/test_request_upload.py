@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.wire import TUS, open_sandbox, read_sample
+from sandbox.wire import TUS, Standing, open_sandbox, read_sample
 
 pytestmark = pytest.mark.anyio
 
@@ -314,11 +314,12 @@ async def test_the_preflight_is_answered_by_the_cors_layer():
 
 async def test_a_full_queue_refuses_requests_but_not_uploads_on_their_way():
     """Section 13."""
-    async with open_sandbox(max_pending_tasks=2, processing_seconds=0.2) as caller:
+    clock = Standing()
+    async with open_sandbox(max_pending_tasks=2, processing_seconds=100, clock=clock) as caller:
         early, location = await caller.begin(5)
         tickets = [await caller.upload(b"hello") for _ in range(2)]
-        for ticket in tickets:
-            await caller.wait(ticket, "waiting", "processing")
+        clock.advance(1)
+        assert {await caller.phase(ticket) for ticket in tickets} == {"processing"}
         full = await caller.api("POST", "/asset/request-upload", json={"name": "q"})
         user = (await caller.asset(early))["userId"]
         sentence = f"user {user} has reached the maximum number of pending tasks"
@@ -327,6 +328,7 @@ async def test_a_full_queue_refuses_requests_but_not_uploads_on_their_way():
         invalid = await caller.api("POST", "/asset/request-upload", json={})
         assert invalid.status_code == 422
         assert (await caller.patch(location, 0, b"hello")).status_code == 204
+        clock.advance(100)
         for ticket in tickets:
             await caller.wait(ticket, "ready")
         freed = await caller.api("POST", "/asset/request-upload", json={"name": "q"})

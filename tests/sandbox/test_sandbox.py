@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,13 +13,14 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall, runner
 from livepeer_async.sandbox.studio import Studio
-from sandbox.wire import MIB, PART, SMALL_PARTS, TUS, RawConnection, open_sandbox, until
+from sandbox.wire import LIMIT, MIB, PART, SMALL_PARTS, TUS, RawConnection, open_sandbox, until
 
 pytestmark = pytest.mark.anyio
 
@@ -79,9 +81,8 @@ async def test_it_stops_at_once_while_requests_hang():
     async with httpx.AsyncClient(verify=False) as http, sandbox:
         waiting = asyncio.create_task(http.get(sandbox.base_url + "/asset"))
         await until(lambda: len(sandbox.requests) == 1)
-        began = time.monotonic()
-        await sandbox.__aexit__(None, None, None)
-        assert time.monotonic() - began < 2
+        async with asyncio.timeout(LIMIT):
+            await sandbox.__aexit__(None, None, None)
         with pytest.raises(httpx.TransportError):
             await waiting
 
@@ -184,14 +185,17 @@ async def test_an_error_inside_does_not_hide_the_tests_own(monkeypatch):
 
 
 async def test_an_error_in_the_background_is_raised_on_leaving(monkeypatch):
+    failed = threading.Event()
+
     async def fail(self, *_):
+        failed.set()
         raise ZeroDivisionError("behind")
 
     monkeypatch.setattr(Studio, "_end_processing", fail)
     with pytest.raises(ZeroDivisionError, match="behind"):
         async with open_sandbox() as caller:
             await caller.upload(b"hello")
-            await asyncio.sleep(0.05)
+            await until(failed.is_set)
 
 
 async def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
@@ -210,13 +214,16 @@ async def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
 
 
 async def test_a_server_that_breaks_down_is_reported_on_leaving(monkeypatch):
+    failed = threading.Event()
+
     async def fail(self, counter):
+        failed.set()
         raise ZeroDivisionError
 
     monkeypatch.setattr(runner.Server, "on_tick", fail)
     with pytest.raises(ExceptionGroup) as caught:
         async with Sandbox():
-            await asyncio.sleep(0.05)
+            await until(failed.is_set)
     assert caught.group_contains(ZeroDivisionError)
 
 
@@ -253,23 +260,23 @@ async def test_idle_connections_are_closed(monkeypatch):
     monkeypatch.setattr(runner, "KEEP_ALIVE_SECONDS", 0.2)
     async with open_sandbox() as caller:
         connection = await RawConnection.to(caller.sandbox.origin)
+        began = time.monotonic()
         await connection.send_head("HEAD", caller.sandbox.base_url + "/nosuch", [])
         await connection.read_head()
-        began = time.monotonic()
         assert await connection.read_end() == (b"", "fin")
-        assert time.monotonic() - began >= 0.19
+        assert time.monotonic() - began >= 0.2
         await connection.close()
 
 
 @pytest.mark.parametrize("options", [{}, {"storage": "s3", "race": 0.0}], ids=["file", "s3"])
-async def test_a_large_upload_takes_about_a_second(options):
+async def test_a_large_upload_takes_less_than_a_minute(options):
+    """It takes less than a second on a machine that has nothing else to do."""
     source = random.Random(8).randbytes(32 * MIB)
     async with open_sandbox(**options) as caller:
         ticket, location = await caller.begin(len(source))
-        began = time.monotonic()
-        for offset in range(0, len(source), 16 * MIB):
-            await caller.patch(location, offset, source[offset : offset + 16 * MIB])
-        assert time.monotonic() - began < 5
+        async with asyncio.timeout(60):
+            for offset in range(0, len(source), 16 * MIB):
+                await caller.patch(location, offset, source[offset : offset + 16 * MIB])
         asset = await caller.wait(ticket, "ready")
         assert asset["size"] == len(source)
 
@@ -338,3 +345,14 @@ async def test_a_watched_upload_is_free_again_after_its_patch():
             await caller.patch(location, offset, b"hello")
             await caller.http.head(location, headers=TUS)
         assert caller.sandbox.violations == []
+
+
+async def test_connections_that_come_while_it_stops_are_closed_too():
+    for _ in range(15):
+        async with open_sandbox() as caller:
+            place = urlsplit(caller.sandbox.origin)
+            made = [socket.create_connection((place.hostname, place.port)) for _ in range(10)]
+        for connection in made:
+            with connection, contextlib.suppress(ConnectionError):
+                connection.settimeout(60)
+                assert connection.recv(1) == b""

@@ -1,10 +1,8 @@
-import asyncio
-
 import pytest
 
 from livepeer_async.sandbox import Answer, Fault, On, Redirect
 from livepeer_async.sandbox.source_url import is_loopback
-from sandbox.wire import Ticket, open_sandbox, read_sample
+from sandbox.wire import Ticket, open_sandbox, read_sample, until
 
 pytestmark = pytest.mark.anyio
 
@@ -38,12 +36,15 @@ async def test_a_source_elsewhere_is_never_fetched(url):
         assert failed["status"]["errorMessage"] == "file download failed"
         assert (await caller.api("POST", f"/asset/{ticket.asset_id}/retry")).status_code == 204
         task_path = f"/task/{ticket.task_id}"
-        for _ in range(200):
-            status = (await caller.api("GET", task_path)).json()["status"]
-            if status["phase"] == "failed":
-                break
-            await asyncio.sleep(0.005)
-        assert status["errorMessage"] == "file download failed"
+
+        async def status():
+            return (await caller.api("GET", task_path)).json()["status"]
+
+        async def has_failed():
+            return (await status())["phase"] == "failed"
+
+        await until(has_failed)
+        assert (await status())["errorMessage"] == "file download failed"
 
 
 @pytest.mark.parametrize("action", [Answer(404), Redirect("http://127.0.0.1:9/"), Answer(500)])

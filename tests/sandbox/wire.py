@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 
 from livepeer_async.sandbox import Sandbox
 
@@ -23,6 +24,9 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
+
+# What is waited for comes sooner than that on a machine that is ever so busy, or it never does.
+LIMIT = 30.0
 
 # No TLS here: loading the certificates would take most of the time of these tests.
 PLAIN = False
@@ -112,7 +116,7 @@ class Caller:
     async def phase(self, ticket: Ticket) -> str:
         return (await self.asset(ticket))["status"]["phase"]
 
-    async def wait(self, ticket: Ticket, *phases: str, seconds: float = 5.0) -> dict[str, Any]:
+    async def wait(self, ticket: Ticket, *phases: str, seconds: float = LIMIT) -> dict[str, Any]:
         """Poll until the asset is in one of these phases."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -123,14 +127,31 @@ class Caller:
         raise AssertionError(f"asset is still {asset['status']}")
 
 
+class Standing:
+    """A clock that stands still but for what a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
 @asynccontextmanager
-async def open_sandbox(**options: Any) -> AsyncIterator[Caller]:
-    """Run a sandbox whose assets are ready at once, and a caller for it."""
+async def open_sandbox(*, clock: Standing | None = None, **options: Any) -> AsyncIterator[Caller]:
+    """Run a sandbox whose assets are ready at once, and a caller for it.
+
+    With a clock the dates of all that happens are the clock's: phases, and what shows late.
+    """
     quick = {"waiting_seconds": 0.002, "processing_seconds": 0.008}
-    async with (
-        Sandbox(**{**quick, **options}) as sandbox,
-        httpx.AsyncClient(timeout=10, verify=PLAIN) as http,
-    ):
+    sandbox = Sandbox(**{**quick, **options})
+    if clock is not None:
+        settings = sandbox._settings  # noqa: SLF001 - no option of the sandbox sets its clock
+        sandbox._settings = msgspec.structs.replace(settings, clock=clock)  # noqa: SLF001 - see above
+    async with sandbox, httpx.AsyncClient(timeout=LIMIT, verify=PLAIN) as http:
         yield Caller(sandbox, http)
 
 
@@ -165,14 +186,14 @@ class RawConnection:
 
     async def read_head(self) -> str:
         """Read up to the end of an answer's head."""
-        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), LIMIT)
         return raw.decode()
 
     async def read_end(self) -> tuple[bytes, str]:
         """Read what still comes, and tell how it ended: `fin` or `rst`."""
         found = b""
         try:
-            while block := await asyncio.wait_for(self.reader.read(65536), 5):
+            while block := await asyncio.wait_for(self.reader.read(65536), LIMIT):
                 found += block
         except ConnectionResetError:
             return found, "rst"
@@ -191,7 +212,7 @@ class RawConnection:
         await asyncio.sleep(0)
 
 
-async def until(is_so: Any, seconds: float = 5.0) -> None:
+async def until(is_so: Any, seconds: float = LIMIT) -> None:
     """Wait until a condition holds; it may be a coroutine function."""
     end = time.monotonic() + seconds
     while True:

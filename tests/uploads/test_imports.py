@@ -4,7 +4,6 @@ from msgspec.structs import replace
 from livepeer_async import (
     AmbiguousRequest,
     AssetFailed,
-    AsyncLivepeer,
     ConfigurationError,
     NewAsset,
     PlaybackPolicy,
@@ -13,7 +12,7 @@ from livepeer_async import (
 from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, On
 from livepeer_async.uploads.records import RecordState
 from livepeer_async.uploads.upload import UploadOptions
-from studio import PART, QUICK, SMALL_LIMITS, content, is_stored, studio
+from studio import PART, QUICK, client_of, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio
 
@@ -28,17 +27,6 @@ async def url():
         asset = await livepeer.upload(VIDEO, "origin.mp4")
         info = await livepeer.assets.get(asset.id)
         yield info.download_url
-
-
-def client(sandbox, tmp_path):
-    journal = tmp_path / "journal"
-    return AsyncLivepeer(
-        sandbox.api_key,
-        base_url=sandbox.base_url,
-        retry=QUICK,
-        upload_limits=SMALL_LIMITS,
-        journal=journal,
-    )
 
 
 async def fetch(livepeer, url, new_asset="a.mp4", **options):
@@ -69,7 +57,7 @@ async def test_one_key_is_asked_for_once(url, tmp_path):
     async with studio() as (sandbox, _):
         results = []
         for wait in (False, True, True):
-            async with client(sandbox, tmp_path) as livepeer:
+            async with client_of(sandbox, tmp_path / "journal") as livepeer:
                 results.append(await fetch(livepeer, url, wait=wait))
                 (record,) = await livepeer.journal.records()
         assert record.state == "ready"
@@ -78,9 +66,24 @@ async def test_one_key_is_asked_for_once(url, tmp_path):
         assert asked(sandbox) == 1
 
 
+async def test_the_journal_is_read_for_rivals_only_after_a_lost_answer(url, tmp_path, monkeypatch):
+    lost = Fault(On(path=FETCH, nth=3), LoseAnswer())
+    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        read, readings = livepeer.journal.records, []
+
+        async def records():
+            readings.append(asked(sandbox))
+            return await read()
+
+        monkeypatch.setattr(livepeer.journal, "records", records)
+        for key in ("a", "b", "c"):
+            assert (await fetch(livepeer, url, key=key)).error is None
+        assert readings == [3]
+
+
 async def test_a_lost_answer_makes_no_second_asset(url, tmp_path):
     lost = Fault(On(path=FETCH, times=1), LoseAnswer())
-    async with studio(lost) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         result = await fetch(livepeer, url)
         assert result.error is None
         assert asked(sandbox) == 1
@@ -91,7 +94,10 @@ async def test_a_lost_answer_makes_no_second_asset(url, tmp_path):
 async def test_what_may_have_been_made_is_remembered(url, tmp_path):
     lost = Fault(On(path=FETCH), LoseAnswer())
     hidden = Fault(On(path=r"/asset$", times=QUICK.attempts + 1), LoseAnswer())
-    async with studio(lost, hidden) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with (
+        studio(lost, hidden) as (sandbox, _),
+        client_of(sandbox, tmp_path / "journal") as livepeer,
+    ):
         result = await fetch(livepeer, url)
         assert isinstance(result.error, AmbiguousRequest)
         # The next run looks for it before it asks.
@@ -103,7 +109,7 @@ async def test_what_may_have_been_made_is_remembered(url, tmp_path):
 
 
 async def test_a_failure_to_fetch_is_tried_again_by_the_server(tmp_path):
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         result = await fetch(livepeer, "http://127.0.0.1:1/a.mp4", reprocess=1)
         assert isinstance(result.error, AssetFailed)
         assert result.asset.phase == "failed"
@@ -112,7 +118,7 @@ async def test_a_failure_to_fetch_is_tried_again_by_the_server(tmp_path):
 
 
 async def test_an_asset_that_was_deleted_is_made_anew(url, tmp_path):
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         first = await fetch(livepeer, url)
         await livepeer.assets.delete(first.asset.id)
         second = await fetch(livepeer, url)
@@ -121,7 +127,7 @@ async def test_an_asset_that_was_deleted_is_made_anew(url, tmp_path):
 
 
 async def test_another_playback_policy_under_the_same_key_is_refused(url, tmp_path):
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         await fetch(livepeer, url)
         private = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
         result = await fetch(livepeer, url, private)
@@ -130,7 +136,7 @@ async def test_another_playback_policy_under_the_same_key_is_refused(url, tmp_pa
 
 async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path):
     broken = Fault(On(method="PATCH"), CutConnection())
-    async with studio(broken) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio(broken) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         with pytest.raises(RetriesExhausted):
             await livepeer.upload(content(3 * PART), "big.mp4", key="k")
         (record,) = await livepeer.journal.records()
@@ -140,7 +146,7 @@ async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path
 
 
 async def test_an_asset_whose_ticket_came_last_is_gone_on_with(url, tmp_path):
-    async with studio() as (sandbox, _), client(sandbox, tmp_path) as livepeer:
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
         first = await fetch(livepeer, url)
         (record,) = await livepeer.journal.records()
         await livepeer.journal.write(replace(record, state=RecordState.TICKETED))

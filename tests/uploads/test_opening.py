@@ -1,7 +1,6 @@
 import io
 import os
 import tempfile
-import time
 from contextlib import asynccontextmanager
 
 import anyio
@@ -259,58 +258,6 @@ async def test_a_full_disk_while_spooling_is_an_error_of_the_source(monkeypatch)
     with pytest.raises(errors.SourceNotReadable, match="temporary file"):
         async with open_source(pieces(b"abc", b"def")):
             pass
-
-
-class SlowDisk:
-    """A binary file on a disk so slow that every read can be given up in the middle."""
-
-    def __init__(self, content):
-        self._file = io.BytesIO(content)
-
-    def seek(self, *args):
-        return self._file.seek(*args)
-
-    def tell(self):
-        return self._file.tell()
-
-    def read(self, size):
-        time.sleep(0.05)
-        return self._file.read(size)
-
-
-async def test_a_read_that_was_given_up_moves_no_later_read():
-    async with open_source(SlowDisk(b"0123456789")) as source:
-        buffer = memoryview(bytearray(4))
-        for _ in range(3):
-            with anyio.move_on_after(0.01):
-                await source.read_into(2, buffer)
-            assert await source.read_into(2, buffer) == 4
-            assert bytes(buffer) == b"2345"
-
-
-async def test_a_path_read_that_was_given_up_moves_no_later_read(tmp_path, monkeypatch):
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(b"0123456789")
-    async with open_source(path) as source:
-        file = source._file  # noqa: SLF001 - nothing else is as slow as a disk may be
-        slow = file.readinto
-
-        async def readinto(buffer):
-            await anyio.sleep(0.05)
-            return await slow(buffer)
-
-        monkeypatch.setattr(source, "_file", Slow(file, readinto))
-        buffer = memoryview(bytearray(4))
-        for position in (0, 0, 4):
-            with anyio.move_on_after(0.01):
-                await source.read_into(position, buffer)
-            assert await source.read_into(position, buffer) == 4
-            assert bytes(buffer) == b"0123456789"[position : position + 4]
-
-
-class Slow:
-    def __init__(self, file, readinto):
-        self.seek, self.readinto = file.seek, readinto
 
 
 async def test_a_file_object_that_is_rewritten_or_grows_is_noticed(tmp_path):

@@ -1,10 +1,10 @@
 import pytest
 
-from livepeer_async import AssetFailed, AsyncLivepeer
+from livepeer_async import AssetFailed
 from livepeer_async.sandbox import FailProcessing, Fault, LoseAnswer, On
 from livepeer_async.uploads.scheduler import UploadJob
 from livepeer_async.uploads.upload import UploadOptions
-from studio import QUICK, content, is_stored, studio
+from studio import client_of, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio
 
@@ -77,13 +77,7 @@ async def test_a_lost_answer_to_the_request_for_it_isnt_asked_for_again():
 async def test_what_failed_in_an_earlier_run_is_processed_again_without_an_upload(tmp_path):
     async with studio(fails(PASSING)) as (sandbox, _):
         for reprocess in (0, 1):
-            making = AsyncLivepeer(
-                sandbox.api_key,
-                base_url=sandbox.base_url,
-                retry=QUICK,
-                journal=tmp_path / "journal",
-            )
-            async with making as livepeer:
+            async with client_of(sandbox, tmp_path / "journal") as livepeer:
                 result = await upload(livepeer, reprocess=reprocess, key="k")
         assert result.error is None
         assert result.attempts == 0

@@ -1,4 +1,3 @@
-import contextlib
 import hashlib
 import os
 
@@ -9,7 +8,6 @@ from msgspec.structs import replace
 
 from livepeer_async import (
     AssetFailed,
-    AsyncLivepeer,
     ConfigurationError,
     IntegrityError,
     JournalError,
@@ -31,15 +29,15 @@ from livepeer_async.sandbox import (
 )
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
 from studio import (
+    FOR_EVER,
     PART,
-    QUICK,
-    SMALL_LIMITS,
     SMALL_S3,
+    client_of,
     content,
+    cut_once,
     is_stored,
     studio,
     tus_requests,
-    until,
 )
 
 pytestmark = pytest.mark.anyio
@@ -66,28 +64,21 @@ def journal(tmp_path):
     return tmp_path / "uploads.journal"
 
 
-def client(sandbox, journal, **options):
-    """A client as another process would have it."""
-    options = {"retry": QUICK, "upload_limits": SMALL_LIMITS, **options}
-    return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, journal=journal, **options)
-
-
 async def begin(sandbox, livepeer, path):
     """Upload until some parts are there, then be cancelled."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(livepeer.upload, path)
-        await until(
-            lambda: len([r for r in sandbox.requests if r.method == "PATCH" and r.received]) > 1
-        )
-        tasks.cancel_scope.cancel()
+
+    def has_some():
+        return len([r for r in sandbox.requests if r.method == "PATCH" and r.received]) > 1
+
+    await cut_once(has_some, livepeer.upload, path)
 
 
 async def test_a_second_run_goes_on_where_the_first_was_cut(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(1.5, after_bytes=2 * PART + 10))
+    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=2 * PART + 10))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         sandbox.clear_log()
-        async with client(sandbox, journal) as again:
+        async with client_of(sandbox, journal) as again:
             asset = await again.upload(path)
         assert is_stored(sandbox, asset, path.read_bytes())
         assert len(sandbox.assets) == 1
@@ -101,7 +92,7 @@ async def test_a_finished_upload_is_found_by_its_key_without_a_byte(path, journa
     async with studio(client={"journal": journal}) as (sandbox, livepeer):
         first = await livepeer.upload(path)
         sandbox.clear_log()
-        async with client(sandbox, journal) as again:
+        async with client_of(sandbox, journal) as again:
             second = await again.upload(path)
         assert (second.id, second.phase) == (first.id, "ready")
         assert [request.method for request in sandbox.requests] == ["GET"]
@@ -127,7 +118,7 @@ async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal
 
 
 async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(1.5))
+    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=1))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         path.write_bytes(content(LENGTH, seed=9))
@@ -173,17 +164,6 @@ async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
         await livepeer.journal.forget(str(path))
         assert len(await livepeer.journal.orphans()) == 1
         assert await livepeer.leftovers() == []
-        assert not sandbox.assets[0].is_deleted
-
-
-async def test_what_an_earlier_run_finished_is_not_aborted_away(path, journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
-        await livepeer.upload(path)
-        stall = Fault(On(method="GET", path="/asset/"), Stall(1.0))
-        sandbox.add_fault(stall)
-        async with livepeer.begin_upload(path) as upload:
-            with contextlib.suppress(ValueError):
-                await upload.abort()
         assert not sandbox.assets[0].is_deleted
 
 
@@ -242,7 +222,7 @@ async def test_a_file_whose_name_is_no_text_is_remembered(tmp_path, journal):
 
 
 async def test_an_upload_that_was_lost_meanwhile_begins_anew(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(1.5))
+    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=1))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         sandbox.add_fault(Fault(On(method="HEAD", nth=1), Answer(404)))
@@ -255,7 +235,7 @@ async def test_what_arrived_but_was_not_seen_ready_is_only_waited_for(path, jour
     async with studio(client={"journal": journal}, processing_seconds=0.3) as (sandbox, livepeer):
         early = await livepeer.upload(path, wait=False)
         sandbox.clear_log()
-        async with client(sandbox, journal) as again:
+        async with client_of(sandbox, journal) as again:
             asset = await again.upload(path, verify="hash")
         assert (asset.id, asset.phase) == (early.id, "ready")
         assert {request.method for request in sandbox.requests} == {"GET"}
@@ -283,22 +263,27 @@ async def test_bytes_without_a_key_are_not_remembered(journal):
 
 
 async def test_one_upload_of_a_key_at_a_time(path, journal):
-    stall = Fault(On(method="PATCH", nth=1), Stall(0.5))
-    async with studio(stall, client={"journal": journal}) as (sandbox, livepeer):
-        async with livepeer.begin_upload(path):
+    are_refused = anyio.Event()
+
+    async def stream():
+        yield content(PART)
+        await are_refused.wait()
+
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        async with livepeer.begin_upload(stream(), "talk.mp4", key=str(path), length=PART):
             with pytest.raises(UploadInUse):
                 await livepeer.upload(path)
-            async with client(sandbox, journal) as other:
+            async with client_of(sandbox, journal) as other:
                 with pytest.raises(UploadInUse):
                     await other.upload(path)
+            are_refused.set()
         assert len(sandbox.assets) == 1
 
 
 async def test_a_ticket_without_an_upload_is_given_back_by_the_next_run(path, journal):
-    fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(1.5))
+    fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(FOR_EVER))
     async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
-        with anyio.move_on_after(0.3):
-            await livepeer.upload(path)
+        await cut_once(lambda: fault.fired, livepeer.upload, path)
         asset = await livepeer.upload(path)
         assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
         assert is_stored(sandbox, asset, path.read_bytes())
@@ -348,37 +333,13 @@ async def test_an_asset_that_is_wrong_again_is_an_error(path, journal):
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
-async def test_an_aborted_upload_leaves_nothing(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(1.5, after_bytes=PART))
-    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
-        async with livepeer.begin_upload(path) as upload:
-            await until(lambda: stall.fired)
-            await upload.abort()
-        assert upload.is_aborted
-        with pytest.raises(ValueError, match="was aborted"):
-            _ = upload.result
-        assert [it.is_deleted for it in sandbox.assets] == [True]
-        assert "DELETE" in {method for method, _ in tus_requests(sandbox)}
-        assert await livepeer.leftovers() == []
-        assert is_stored(sandbox, await livepeer.upload(path), path.read_bytes())
-
-
-async def test_an_upload_that_ended_is_not_aborted(path):
-    async with studio() as (_, livepeer):
-        async with livepeer.begin_upload(path) as upload:
-            async for _ in upload.progress():
-                pass
-            with pytest.raises(ValueError, match="has ended: delete asset"):
-                await upload.abort()
-        assert upload.result.asset.phase == "ready"
-
-
 async def test_the_digest_of_a_resumed_upload_is_of_the_whole_file(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(1.5, after_bytes=2 * PART))
+    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=2 * PART))
     async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         await begin(sandbox, livepeer, path)
         async with livepeer.begin_upload(path, verify="hash") as upload:
             pass
+        assert len(sandbox.assets) == 1
         assert upload.result.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 

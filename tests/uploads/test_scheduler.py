@@ -1,6 +1,5 @@
-import time
-
 import anyio
+import anyio.lowlevel
 import pytest
 
 from livepeer_async import errors
@@ -9,27 +8,55 @@ from livepeer_async.uploads.admission import LARGE
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.scheduler import UploadJob, run_many
 from livepeer_async.uploads.upload import UploadResult
+from studio import until
 
 pytestmark = pytest.mark.anyio
 
 
+class Gate:
+    """Lets through who has a key; while it is open, everybody."""
+
+    def __init__(self):
+        self.is_open = True
+        self._keys = set()
+        self._news = anyio.Event()
+
+    def let(self, key):
+        self._keys.add(key)
+        self._tell()
+
+    def open(self):
+        self.is_open = True
+        self._tell()
+
+    async def passed(self, key):
+        while not self.is_open and key not in self._keys:
+            await self._news.wait()
+        await anyio.lowlevel.checkpoint()
+
+    def _tell(self):
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+
 class Work:
-    """Runs jobs that are numbers: each takes so many milliseconds."""
+    """Runs jobs that are numbers: each is sent and then processed, as far as the gates let it."""
 
     def __init__(self):
         self.running = 0
         self.most = 0
         self.begun = 0
-        self.processing = 0.0
+        self.sending = Gate()
+        self.processing = Gate()
 
     async def __call__(self, job, arrived):
         self.running += 1
         self.begun += 1
         self.most = max(self.most, self.running)
-        await anyio.sleep(job.source / 1000)
+        await self.sending.passed(job.source)
         self.running -= 1
         arrived()
-        await anyio.sleep(self.processing)
+        await self.processing.passed(job.source)
         return UploadResult(source=job.source)
 
 
@@ -39,63 +66,82 @@ async def run(jobs, work=None, **options):
 
 
 async def test_results_come_in_the_order_in_which_the_uploads_end():
-    assert await run([60, 5, UploadJob(30)], concurrency=3) == [5, 30, 60]
+    work, ended = Work(), []
+    work.sending.is_open = False
+    async with run_many([1, 2, UploadJob(3)], work, budget=Budget(concurrency=3)) as results:
+        for source in (2, 3, 1):
+            work.sending.let(source)
+            ended.append((await anext(results)).source)
+    assert ended == [2, 3, 1]
 
 
 async def test_no_more_run_at_once_than_is_wanted():
     work = Work()
-    assert len(await run([3] * 20, work, concurrency=4)) == 20
+    work.sending.is_open = False
+    async with run_many(range(20), work, budget=Budget(concurrency=4)) as results:
+        await until(lambda: work.running == 4)
+        await anyio.wait_all_tasks_blocked()
+        work.sending.open()
+        assert len([result async for result in results]) == 20
     assert work.most == 4
 
 
 async def test_what_has_arrived_holds_no_slot():
     work = Work()
-    work.processing = 0.2
-    started = time.monotonic()
-    assert len(await run([1] * 40, work, concurrency=2)) == 40
-    # One after the other they would take 4 s.
-    assert time.monotonic() - started < 2
+    work.processing.is_open = False
+    async with run_many(range(40), work, budget=Budget(concurrency=2)) as results:
+        await until(lambda: work.begun == 40)
+        work.processing.open()
+        assert len([result async for result in results]) == 40
     assert work.most == 2
 
 
 async def test_what_has_arrived_is_bounded_where_nobody_takes_results(monkeypatch):
     monkeypatch.setattr(scheduler, "MOST_ARRIVED", 5)
     work = Work()
-    async with run_many([1] * 100, work, budget=Budget(concurrency=2)) as results:
-        await anyio.sleep(0.3)
+    async with run_many(range(100), work, budget=Budget(concurrency=2)) as results:
+        await until(lambda: work.begun >= 5)
+        await anyio.wait_all_tasks_blocked()
         assert 5 <= work.begun <= 7
         assert len([result async for result in results]) == 100
 
 
 async def test_the_concurrency_may_be_changed_meanwhile():
     work, budget = Work(), Budget(concurrency=1)
-    async with run_many([20] * 30, work, budget=budget) as results:
+    work.sending.is_open = False
+    work.sending.let(0)
+    async with run_many(range(30), work, budget=budget) as results:
         await anext(results)
         assert work.most == 1
         budget.concurrency = 6
+        await until(lambda: work.running == 6)
+        work.sending.open()
         async for _ in results:
             pass
     assert work.most == 6
 
 
-async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones(tmp_path):
-    begun = []
+async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
+    begun, ended = [], []
+    short_ones_have_ended = anyio.Event()
 
     async def work(job, arrived):
-        begun.append(job.source.name)
-        await anyio.sleep(0.3 if job.source.name.startswith("large") else 0.01)
+        begun.append(job.source)
+        if job.source.startswith("large"):
+            await short_ones_have_ended.wait()
         arrived()
         return UploadResult(source=job.source)
 
-    names = ["small1", "small2", "large1", "large2", "large3", "small3", "small4", "small5"]
-    for name in names:
-        with (tmp_path / name).open("wb") as file:
-            file.truncate(LARGE if name.startswith("large") else 1)
-    jobs = [tmp_path / name for name in names]
+    names = ["small1", "small2", *(f"large{n}" for n in range(1, 5)), "small3", "small4", "small5"]
+    lengths = [LARGE if name.startswith("large") else 1 for name in names]
+    jobs = [UploadJob(name, length=length) for name, length in zip(names, lengths, strict=True)]
     async with run_many(jobs, work, budget=Budget(concurrency=4)) as results:
-        ended = [result.source.name async for result in results]
+        async for result in results:
+            ended.append(result.source)
+            if len(ended) == 5:
+                short_ones_have_ended.set()
     assert begun.index("large1") < 4
-    assert ended[:5] == [name for name in ended if name.startswith("small")]
+    assert sorted(ended) == sorted(names)
 
 
 async def test_an_endless_async_iterable_is_taken_only_as_far_as_there_is_room():
@@ -141,6 +187,8 @@ async def test_an_error_of_the_iterable_comes_out_as_it_is():
 
 
 async def test_an_error_inside_the_block_comes_out_as_it_is():
+    work = Work()
+    work.sending.is_open = False
     with pytest.raises(ZeroDivisionError):
-        async with run_many([1000], Work(), budget=Budget()):
+        async with run_many([1], work, budget=Budget()):
             raise ZeroDivisionError

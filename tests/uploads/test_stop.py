@@ -1,13 +1,16 @@
+"""Uploads that are stopped, and go on later, and uploads that are aborted, and leave nothing."""
+
 import anyio
 import pytest
 
-from livepeer_async import AsyncLivepeer, UploadStopped
-from livepeer_async.sandbox import Answer, Fault, On, Slow
+from livepeer_async import UploadStopped
+from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from studio import (
+    FOR_EVER,
     PART,
-    QUICK,
-    SMALL_LIMITS,
+    PATIENCE,
     SMALL_S3,
+    client_of,
     content,
     is_stored,
     studio,
@@ -18,6 +21,8 @@ from studio import (
 pytestmark = pytest.mark.anyio
 
 VIDEO = content(6 * PART + 100)
+# Of what is still obeyed, near the longest.
+LONG_PAUSE = Answer(503, headers={"Retry-After": "500"})
 
 
 @pytest.fixture
@@ -27,14 +32,9 @@ def path(tmp_path):
     return path
 
 
-def client(sandbox, tmp_path):
-    return AsyncLivepeer(
-        sandbox.api_key,
-        base_url=sandbox.base_url,
-        retry=QUICK,
-        upload_limits=SMALL_LIMITS,
-        journal=tmp_path / "journal",
-    )
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "journal"
 
 
 def received(sandbox):
@@ -51,61 +51,92 @@ async def stop_at(livepeer, path, is_time):
     return caught.value
 
 
-async def test_the_chunk_that_runs_is_finished_and_nothing_is_sent_twice(path, tmp_path):
+async def test_the_chunk_that_runs_is_finished_and_nothing_is_sent_twice(path, journal):
     # Slow enough that the stop comes in the middle of a chunk.
     slow = Fault(On(method="PATCH", nth=2), Slow(PART * 4))
     async with studio(slow, **SMALL_S3) as (sandbox, _):
-        async with client(sandbox, tmp_path) as livepeer:
+        async with client_of(sandbox, journal) as livepeer:
             error = await stop_at(livepeer, path, lambda it: it.sent > 2 * PART)
         assert error.upload_url is not None
         assert error.asset_id is not None
         assert {status for _, status in tus_requests(sandbox)} <= {201, 204}
         stopped_at = received(sandbox)
         assert 2 * PART <= stopped_at < len(VIDEO)
-        async with client(sandbox, tmp_path) as livepeer:
+        async with client_of(sandbox, journal) as livepeer:
             asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, VIDEO)
         assert received(sandbox) == len(VIDEO)
 
 
-async def test_between_two_attempts_a_stop_takes_effect_at_once(path, tmp_path):
-    busy = Fault(On(method="PATCH"), Answer(503, headers={"Retry-After": "60"}))
-    async with studio(busy, **SMALL_S3) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        with anyio.fail_after(5):
+async def test_between_two_attempts_a_stop_takes_effect_at_once(path, journal):
+    busy = Fault(On(method="PATCH"), LONG_PAUSE)
+    async with studio(busy, client={"journal": journal}, **SMALL_S3) as (_, livepeer):
+        with anyio.fail_after(PATIENCE):
             await stop_at(livepeer, path, lambda it: it.setback is not None)
 
 
-async def test_what_is_processed_is_waited_for_no_longer(path, tmp_path):
-    options = SMALL_S3 | {"processing_seconds": 60}
-    async with studio(**options) as (sandbox, _), client(sandbox, tmp_path) as livepeer:
-        with anyio.fail_after(10):
+async def test_what_is_processed_is_waited_for_no_longer(path, journal):
+    options = SMALL_S3 | {"processing_seconds": FOR_EVER}
+    async with studio(client={"journal": journal}, **options) as (sandbox, livepeer):
+        with anyio.fail_after(PATIENCE):
             await stop_at(livepeer, path, lambda it: it.stage == "processing")
         sent = tus_requests(sandbox)
         await livepeer.upload(path, wait=False)
         assert tus_requests(sandbox) == sent
 
 
-async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(tmp_path):
-    faults = [
-        Fault(On(method="PATCH", asset="b"), Answer(503, headers={"Retry-After": "500"})),
-        Fault(On(method="PATCH", asset="a"), Slow(4 * PART)),
-    ]
+async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(journal):
+    busy = Fault(On(method="PATCH", asset="second"), LONG_PAUSE)
     video = content(4 * PART)
-    async with (
-        studio(*faults, **SMALL_S3) as (sandbox, _),
-        client(sandbox, tmp_path) as livepeer,
-    ):
+    async with studio(busy, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
 
-        async def stop_in_the_pause(name):
-            with pytest.raises(UploadStopped):
-                async with livepeer.begin_upload(video, name, key=name) as upload:
-                    # The chunk of one ends in the pause that the other has met.
-                    await until(lambda: livepeer.budget.is_paused)
-                    await until(lambda: ("PATCH", 204) in tus_requests(sandbox))
-                    await anyio.sleep(0.2)
-                    upload.stop()
+        async def ending_in_the_pause():
+            yield video[: PART // 2]
+            await until(lambda: livepeer.budget.is_paused)
+            yield video[PART // 2 :]
 
-        with anyio.fail_after(10):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(stop_in_the_pause, "a")
-                tasks.start_soon(stop_in_the_pause, "b")
+        stream = ending_in_the_pause()
+        beginning = livepeer.begin_upload(stream, "first", key="first", length=len(video))
+        with anyio.fail_after(PATIENCE), pytest.raises(UploadStopped):
+            async with beginning as first:
+                await until(lambda: received(sandbox))
+                with pytest.raises(UploadStopped):
+                    async with livepeer.begin_upload(video, "second", key="second") as second:
+                        # The chunk of the first has ended, and its next waits as well.
+                        await until(lambda: first.tus.offset)
+                        await anyio.wait_all_tasks_blocked()
+                        first.stop()
+                        second.stop()
+
+
+async def test_an_aborted_upload_leaves_nothing(path, journal):
+    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=PART))
+    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            await until(lambda: stall.fired)
+            await upload.abort()
+        assert upload.is_aborted
+        with pytest.raises(ValueError, match="was aborted"):
+            _ = upload.result
+        assert [it.is_deleted for it in sandbox.assets] == [True]
+        assert "DELETE" in {method for method, _ in tus_requests(sandbox)}
+        assert await livepeer.leftovers() == []
+        assert is_stored(sandbox, await livepeer.upload(path), VIDEO)
+
+
+async def test_an_upload_that_ended_is_not_aborted(path):
+    async with studio() as (_, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            async for _ in upload.progress():
+                pass
+            with pytest.raises(ValueError, match="has ended: delete asset"):
+                await upload.abort()
+        assert upload.result.asset.phase == "ready"
+
+
+async def test_what_an_earlier_run_finished_is_not_aborted_away(path, journal):
+    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+        await livepeer.upload(path)
+        async with livepeer.begin_upload(path) as upload:
+            await upload.abort()
+        assert not sandbox.assets[0].is_deleted
