@@ -123,7 +123,9 @@ class Blocks:
             self._put_empty.send_nowait(memoryview(bytearray(min(BLOCK, span.size))))
         position = span.start
         try:
-            await source.check()
+            if span.size > BLOCK or span.stop < source.length:
+                # Else it is looked at after the only block is read.
+                await source.check()
             while position < span.stop:
                 buffer = await self._get_empty.receive()
                 wanted = min(len(buffer), span.stop - position)

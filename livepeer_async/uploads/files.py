@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import aiofiles
@@ -129,24 +130,34 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
     Raises:
         SourceNotReadable: there is no such file, or it isn't a regular one, or may not be read.
     """
+    files: list[Any] = []
+    statuses: list[os.stat_result] = []
+
+    def open_regular(name: str, flags: int) -> int:
+        # Looked at before it is opened, which would wait for a pipe's other end. All in one turn of
+        # a thread: for a short file each costs as much as its read.
+        _check_regular(path, Path(name).stat())
+        descriptor = os.open(name, flags)
+        statuses.append(os.fstat(descriptor))
+        return descriptor
+
+    async def open_it() -> None:
+        # Unbuffered: the blocks are large, and a buffer would only copy them once more.
+        files.append(await aiofiles.open(path, "rb", buffering=0, opener=open_regular))
+        stack.push_async_callback(close_file, files[0])
+
     try:
-        status = await aiofiles.os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise SourceNotReadable(f"{path!r} is {what}; wanted a video file", source=path)
-        files: list[Any] = []
-
-        async def open_it() -> None:
-            # Unbuffered: the blocks are large, and a buffer would only copy them once more.
-            files.append(await aiofiles.open(path, "rb", buffering=0))
-            stack.push_async_callback(close_file, files[0])
-
         # A file that a thread opens for one who was cancelled would be closed by nobody.
         await finish(open_it, once_cancelled=OPEN_TIMEOUT)
-        (file,) = files
-        return PathSource(path, file, await anyio.to_thread.run_sync(os.fstat, file.fileno()))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    return PathSource(path, files[0], statuses[0])
+
+
+def _check_regular(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise SourceNotReadable(f"{path!r} is {what}; wanted a video file", source=path)
 
 
 async def close_file(file: Any) -> None:
