@@ -18,7 +18,7 @@ LONGEST_DELAY = 30.0
 GROWTH = 0.2
 
 # A list of changes tells of all assets at once. While things change, 5 s between two lists let half
-# of the changes be noticed within 2.5 s. Where somebody joins all the time, a minute costs less than
+# of the changes be noticed within 2.5 s. Where somebody joins all the time, a minute has fewer than
 # a hundred lists.
 SHORTEST_ROUND = 0.7
 BUSY_ROUND = 5.0
