@@ -21,7 +21,7 @@ from livepeer_async.uploads.retry import RetryPolicy
 MIB = 1024 * 1024
 
 FIRST_SLOTS = 2
-# Each slot holds 2 MiB and a connection or two.
+# Each slot holds 1.5 MiB and a connection or two.
 MOST_SLOTS = 32
 # Of the growth that a slot would bring on an empty line, so much must come for it to stay.
 WORTH = 0.4

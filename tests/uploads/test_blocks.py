@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from livepeer_async import errors
 from livepeer_async.messages import Span
 from livepeer_async.uploads import blocks
-from livepeer_async.uploads.blocks import Digest, next_slice, read_ahead
+from livepeer_async.uploads.blocks import BLOCK, Digest, next_slice, read_ahead
 from livepeer_async.uploads.source import BytesSource, Source, StreamSource
 from studio import content
 
 pytestmark = pytest.mark.anyio
-MIB = 1024 * 1024
 
 
 def source_of(data):
@@ -21,10 +20,11 @@ def source_of(data):
 
 
 @pytest.mark.parametrize(
-    "span", [Span(0, 1), Span(0, 3 * MIB + 17), Span(5, MIB + 5), Span(MIB - 1, 3 * MIB + 17)]
+    "span",
+    [Span(0, 1), Span(0, 3 * BLOCK + 17), Span(5, BLOCK + 5), Span(BLOCK - 1, 3 * BLOCK + 17)],
 )
 async def test_a_span_arrives_whole_and_in_order(span):
-    data = content(3 * MIB + 17)
+    data = content(3 * BLOCK + 17)
     found = bytearray()
     sent = []
     async with read_ahead(source_of(data), span, on_sent=sent.append) as pieces:
@@ -43,8 +43,8 @@ async def test_no_more_buffers_than_two_are_used():
             buffers.add(id(buffer.obj))
             return await super().read_into(position, buffer)
 
-    source = Counting(memoryview(bytes(9 * MIB)), "x")
-    async with read_ahead(source, Span(0, 9 * MIB)) as pieces:
+    source = Counting(memoryview(bytes(9 * BLOCK)), "x")
+    async with read_ahead(source, Span(0, 9 * BLOCK)) as pieces:
         async for _ in pieces:
             pass
     assert len(buffers) == blocks.BUFFERS
@@ -55,12 +55,12 @@ async def test_the_next_block_is_read_while_one_is_being_sent():
 
     class Watched(BytesSource):
         async def read_into(self, position, buffer):
-            if position == MIB:
+            if position == BLOCK:
                 reached.set()
             return await super().read_into(position, buffer)
 
-    source = Watched(memoryview(bytes(4 * MIB)), "x")
-    async with read_ahead(source, Span(0, 4 * MIB)) as pieces:
+    source = Watched(memoryview(bytes(4 * BLOCK)), "x")
+    async with read_ahead(source, Span(0, 4 * BLOCK)) as pieces:
         await anext(pieces)
         with anyio.fail_after(30):
             await reached.wait()
@@ -93,7 +93,7 @@ async def test_a_source_that_changed_never_gives_its_last_block():
 
 async def test_an_error_of_the_sender_comes_out_as_it_is():
     with pytest.raises(ZeroDivisionError):
-        async with read_ahead(source_of(bytes(5 * MIB)), Span(0, 5 * MIB)) as pieces:
+        async with read_ahead(source_of(bytes(5 * BLOCK)), Span(0, 5 * BLOCK)) as pieces:
             await anext(pieces)
             raise ZeroDivisionError
 
