@@ -57,11 +57,16 @@ LOWEST_TESTS: Final = (
     "models/test_samples.py",
     "sandbox/test_sandbox.py",
     "test_client.py",
+    "test_gzipped.py",
     "test_package.py",
     "test_transport.py",
+    "test_transport_stream.py",
+    "test_transport_timeouts.py",
     "test_waiting.py",
     "uploads/test_blocks.py",
     "uploads/test_engine.py",
+    "uploads/test_engine_cancellation.py",
+    "uploads/test_engine_setbacks.py",
 )
 # Uploads that are cancelled in each library; a process is interrupted for every twentieth.
 CANCELLATIONS: Final = "1000"

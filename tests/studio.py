@@ -27,6 +27,7 @@ SMALL_S3 = {
     "visibility_seconds": VISIBILITY,
     "race": 1.0,
 }
+STORAGES = [{"storage": "file"}, SMALL_S3]
 SMALL_LIMITS = ServerLimits(
     align=PART,
     tail_alone=True,

@@ -19,7 +19,8 @@ from studio import SMALL_S3
 # What takes longer never ends; the longest ones, stalls of PATIENCE in a row, take 10 s.
 BOUND = 60.0
 # Three kinds of fault, each at most twice, may strike before the offset moves, or cost a ticket.
-RETRY = RetryPolicy(attempts=10, first_delay=0.01, max_delay=0.05, restarts=6)
+# A server that asks for an hour is left alone for the longest time that is obeyed, by all uploads.
+RETRY = RetryPolicy(attempts=10, first_delay=0.01, max_delay=0.05, max_retry_after=0.5, restarts=6)
 TIMEOUTS = Timeouts(connect=5.0, stall=PATIENCE, answer=2.0)
 READY_TIMEOUT = 8.0
 # Of these the caller is to blame, or the library; no server can cause them.

@@ -11,8 +11,10 @@ from anyio.from_thread import start_blocking_portal
 from cli import shell
 from livepeer_async import AsyncLivepeer
 from livepeer_async.cli import main
-from livepeer_async.cli.clip import read_clip
+from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.sandbox import Sandbox
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +54,29 @@ def clip(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(read_clip())
     return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with four videos and what is none."""
+    shows = tmp_path / "shows"
+    (shows / "two").mkdir(parents=True)
+    for name in ("a.mp4", "b.mp4", "two/c.mp4"):
+        (shows / name).write_bytes(read_clip())
+    write_video(shows / "two/long.mp4", 9 * MIB)
+    (shows / "notes.txt").write_text("no video")
+    return shows
+
+
+@pytest.fixture
+def table(folder, tmp_path):
+    """A table with two good rows and three bad ones."""
+    table = tmp_path / "videos.csv"
+    table.write_text(
+        "path,key,name\nshows/a.mp4,a,First\nshows/missing.mp4,,\nshows/b.mp4,a,\n"
+        "/etc/hostname,,\nshows/two/c.mp4,c,\n"
+    )
+    return table
 
 
 @pytest.fixture

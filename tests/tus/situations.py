@@ -1,0 +1,67 @@
+"""Uploads that are brought into a state, without a server."""
+
+from livepeer_async.messages import Response
+from livepeer_async.tus import (
+    ChunkAccepted,
+    ChunkTooLarge,
+    Created,
+    Interrupted,
+    OffsetKnown,
+    Refused,
+    ServerLimits,
+    State,
+    Terminated,
+    TusUpload,
+    Vanished,
+)
+from tus.servers import ENDPOINT
+
+URL = f"{ENDPOINT}/1"
+LENGTH = 20
+CREATED = Response(status=201, headers={"location": URL})
+ANSWERS = {
+    Created: CREATED,
+    OffsetKnown: Response(status=200, headers={"upload-offset": "0", "upload-length": "20"}),
+    ChunkAccepted: Response(status=204, headers={"upload-offset": "20"}),
+    Terminated: Response(status=204),
+    Interrupted: Response(status=500),
+    ChunkTooLarge: Response(status=413),
+    Vanished: Response(status=404),
+    Refused: Response(status=403),
+}
+# How each state is reached from the beginning, as the statuses of the answers.
+WAYS = {
+    State.UNCREATED: [],
+    State.OFFSET_UNKNOWN: [Created, Interrupted],
+    State.TRANSFERRING: [Created],
+    State.COMPLETE: [Created, ChunkAccepted],
+    State.GONE: [Created, Vanished],
+    State.TERMINATED: [Created, Terminated],
+}
+
+
+def upload_in(state, **more):
+    upload = TusUpload(**{"endpoint": ENDPOINT, "length": LENGTH} | more)
+    for event in WAYS[state]:
+        if event is Terminated:
+            upload.terminate()
+        else:
+            upload.next_move()
+        upload.receive(ANSWERS[event])
+    assert upload.state is state
+    return upload
+
+
+def snapshot(upload):
+    return dict(vars(upload))
+
+
+def ask_offset(upload, offset, length=LENGTH):
+    """Answer each question for the offset until the upload knows it, or is lost."""
+    while upload.state is State.OFFSET_UNKNOWN:
+        upload.next_move()
+        headers = {"upload-offset": str(offset), "upload-length": str(length)}
+        upload.receive(Response(status=200, headers=headers))
+
+
+ALIGNED = ServerLimits(align=8, tail_alone=True, first_chunk=8, settle=1.0)

@@ -1,0 +1,126 @@
+"""What the driver waits for, what it repeats, and when it gives up."""
+
+import pytest
+
+from livepeer_async.errors import (
+    DecodeError,
+    ProtocolError,
+    RetriesExhausted,
+    UploadGone,
+    UploadRefused,
+)
+from livepeer_async.uploads.retry import RetryPolicy
+from tus.network import CONTENT, LIVEPEER, Network, run, upload_of
+from tus.servers import Answer, Cut, Garble, LoseAnswer, S3Store, Unreached
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_interrupted_patch_asks_for_the_offset():
+    network = Network(faults=[None, Cut(3)])
+    upload = await run(network)
+    assert network.stored(upload) == CONTENT
+    assert network.methods()[:4] == ["POST", "PATCH", "HEAD", "PATCH"]
+    assert network.requests[3].headers["Upload-Offset"] == "3"
+
+
+async def test_waits_double_until_the_offset_moves():
+    # Each PATCH is cut after one byte, but for those that bring none.
+    network = Network(faults=[None, Cut(0), None, Cut(0), None, Cut(1), None, Cut(0)])
+    await run(network)
+    assert [seconds for seconds in network.sleeps if seconds] == [1.0, 2.0, 4.0, 1.0]
+
+
+async def test_budget_counts_since_the_offset_last_moved():
+    faults = [None]
+    for _ in range(10):
+        faults += [Cut(0), None, Cut(0), None, Cut(1), None]
+    network = Network(faults=faults)
+    upload = await run(network, retry=RetryPolicy(attempts=3))
+    assert network.stored(upload) == CONTENT
+
+
+async def test_upload_without_progress_is_given_up():
+    network = Network(faults=[None, *[Answer(503)] * 9])
+    upload = upload_of()
+    with pytest.raises(RetriesExhausted) as caught:
+        await run(network, upload)
+    error = caught.value
+    assert (error.attempts, error.upload_url) == (4, upload.upload_url)
+    assert str(error).startswith("no progress beyond byte 0 after 4 setbacks; the last: 503 from")
+    # What was given up can be taken up.
+    network.faults.clear()
+    await run(network, upload_of(upload_url=error.upload_url))
+    assert network.stored(upload) == CONTENT
+
+
+async def test_offset_that_never_settles_is_given_up():
+    network = Network(S3Store(), faults=[None, Cut(3)])
+    network.faults += [Garble(str(8 * (count % 2))) for count in range(20)]
+    with pytest.raises(RetriesExhausted, match="moved from 0 to 8 by itself"):
+        await run(network, upload_of(limits=LIVEPEER))
+
+
+async def test_retry_after_is_obeyed():
+    network = Network(faults=[Answer(429, {"retry-after": "33"}), None, Answer(503), None])
+    await run(network)
+    assert [seconds for seconds in network.sleeps if seconds] == [33.0, 1.0]
+
+
+async def test_server_that_wants_to_be_left_alone_for_too_long_is_given_up():
+    network = Network(faults=[Answer(429, {"retry-after": "601"})])
+    with pytest.raises(RetriesExhausted) as caught:
+        await run(network)
+    assert (caught.value.attempts, caught.value.upload_url) == (1, None)
+
+
+async def test_settling_is_waited_for():
+    network = Network(S3Store(), faults=[None, Cut(3)])
+    upload = await run(network, upload_of(limits=LIVEPEER), retry=RetryPolicy(first_delay=0.0))
+    assert network.stored(upload) == CONTENT
+    assert network.methods() == ["POST", "PATCH", "HEAD", "HEAD", "PATCH", "HEAD", *["PATCH"] * 4]
+    assert network.sleeps == [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, *[0.0] * 4]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 415, 301])
+async def test_final_answer_ends_the_upload(status):
+    network = Network(faults=[None, Answer(status)])
+    upload = upload_of()
+    with pytest.raises(UploadRefused) as caught:
+        await run(network, upload)
+    assert (caught.value.status, caught.value.upload_url) == (status, upload.upload_url)
+    assert upload.upload_url is not None
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_unknown_upload_is_gone(status):
+    with pytest.raises(UploadGone, match=f"the upload is lost: {status} from PATCH") as caught:
+        await run(Network(faults=[None, Answer(status)]))
+    assert caught.value.upload_url is None
+
+
+async def test_creation_that_must_not_be_repeated_is_gone_with_its_answer():
+    network = Network(S3Store(), faults=[LoseAnswer()])
+    with pytest.raises(UploadGone, match="the creation may have happened: cut"):
+        await run(network, upload_of(limits=LIVEPEER))
+    assert network.methods() == ["POST"]
+
+
+async def test_creation_that_reached_nobody_is_repeated():
+    network = Network(S3Store(), faults=[Unreached(), Answer(503, {"retry-after": "5"})])
+    upload = await run(network, upload_of(limits=LIVEPEER))
+    assert network.stored(upload) == CONTENT
+    assert network.sleeps[:3] == [0.0, 1.0, 5.0]
+
+
+async def test_location_where_the_bytes_must_not_go_ends_the_upload():
+    elsewhere = Answer(201, {"location": "https://evil.example/1"})
+    with pytest.raises(ProtocolError, match="on another host") as caught:
+        await run(Network(faults=[elsewhere]))
+    assert caught.value.upload_url is None
+
+
+async def test_answer_that_is_too_long_to_be_one_is_an_interruption():
+    too_long = DecodeError("the answer is larger than 65536 bytes", path="$")
+    network = Network(faults=[None, too_long, too_long])
+    assert network.stored(await run(network)) == CONTENT
