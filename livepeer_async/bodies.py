@@ -12,7 +12,8 @@ from typing import Protocol
 import anyio
 from msgspec import Struct
 
-from livepeer_async.messages import Response
+from livepeer_async.errors import DecodeError
+from livepeer_async.messages import Request, Response
 
 
 class Streamed(Struct, frozen=True, kw_only=True):
@@ -93,3 +94,14 @@ def is_delimited(http_version: str, headers: Mapping[str, str]) -> bool:
     """
     is_old = http_version.upper().startswith("HTTP/1")
     return not is_old or "content-length" in headers or "transfer-encoding" in headers
+
+
+def check_size(body: bytes | bytearray, largest: int, request: Request) -> None:
+    """Refuse what is more than anybody asked for.
+
+    Raises:
+        DecodeError: the body is too large.
+    """
+    if len(body) > largest:
+        message = f"the answer is larger than {largest} bytes ({request.place})"
+        raise DecodeError(message, path="$")

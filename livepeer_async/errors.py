@@ -49,6 +49,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from livepeer_async.models import Violation
 
 
@@ -67,9 +69,22 @@ class LivepeerError(Exception):
         super().__init__(message)
         self.request_id = request_id
 
+    def __reduce__(self) -> tuple[Callable[..., LivepeerError], tuple[object, ...]]:
+        """Let it be copied, and go to another process, with all that it knows."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         message = "; ".join(filter(None, [super().__str__(), self.advice]))
         return f"{message} [request {self.request_id}]" if self.request_id else message
+
+
+def _rebuild(
+    kind: type[LivepeerError], args: tuple[object, ...], facts: dict[str, object]
+) -> LivepeerError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class ConfigurationError(LivepeerError, ValueError):

@@ -38,6 +38,8 @@ class Lanes:
 
     def __init__(self, make: Callable[[], Any], *, keepalive: float) -> None:
         self._make = make
+        # One is made at once: what is wrong with the environment's proxies is said here.
+        self._new = [make()]
         self._keepalive = keepalive
         # The longest unused first.
         self._free: list[_Free] = []
@@ -57,7 +59,7 @@ class Lanes:
             yield client
         except BaseException:
             # What was cancelled may have left a connection in any state.
-            await _close([client])
+            await _close(client)
             raise
         finally:
             self._lent.remove(client)
@@ -66,30 +68,31 @@ class Lanes:
     async def aclose(self) -> None:
         """Close all connections, those in use too."""
         self.is_closed = True
-        clients = [*self._lent, *(free.client for free in self._free)]
-        self._free.clear()
-        await _close(clients)
+        # Each is there until its turn: who is interrupted may call again.
+        while self._free:
+            await _close(self._free.pop().client)
+        for client in [*self._new, *self._lent]:
+            await _close(client)
 
     def _take(self, origin: str) -> Any:
         for index in reversed(range(len(self._free))):
             if self._free[index].origin == origin:
                 return self._free.pop(index).client
-        return self._make()
+        return self._new.pop() if self._new else self._make()
 
     async def _take_back(self, origin: str, client: Any) -> None:
         if self.is_closed:
-            await _close([client])
+            await _close(client)
             return
         now = time.monotonic()
         self._free.append(_Free(origin, client, now))
-        # Those that idled too long are closed on the other side, and hold a descriptor each.
-        old = [free for free in self._free if free.since < now - self._keepalive]
-        del self._free[: len(old)]
-        await _close([free.client for free in old])
+        # Those that idled too long are closed on the other side, and hold a descriptor each. One at
+        # a time is taken out: asyncio's own cancellation passes the shield.
+        while self._free and self._free[0].since < now - self._keepalive:
+            await _close(self._free.pop(0).client)
 
 
-async def _close(clients: list[Any]) -> None:
+async def _close(client: Any) -> None:
     # Shielded: sockets must be closed also when the caller was cancelled.
     with anyio.CancelScope(shield=True):
-        for client in clients:
-            await client.aclose()
+        await client.aclose()

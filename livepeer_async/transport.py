@@ -26,12 +26,11 @@ import anyio
 import httpx
 from msgspec import Struct
 
-from livepeer_async.bodies import Pieces, Streamed, Watched, is_delimited
+from livepeer_async.bodies import Pieces, Streamed, Watched, check_size, is_delimited
 from livepeer_async.errors import (
     ConfigurationError,
     ConnectFailed,
     ConnectionBroken,
-    DecodeError,
     NetworkError,
     TimedOut,
 )
@@ -90,7 +89,7 @@ class Transport:
     def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         # Concurrency is bounded by those who send, not here.
-        self._lanes = None if http_client else Lanes(_maker(), keepalive=KEEPALIVE_SECONDS)
+        self._lanes = None if http_client else _open_lanes()
         self._client: Any = http_client or self._lanes
         self._module: ModuleType = _module_of(http_client) if http_client else httpx
         _keep_secrets_out_of_logs()
@@ -277,7 +276,7 @@ class Transport:
     async def _read(self, answer: Any, largest: int, request: Request) -> bytes:
         if answer.is_stream_consumed:
             # By a hook of the client that was handed in, or by a transport that has no network.
-            _check_size(answer.content, largest, request)
+            check_size(answer.content, largest, request)
             return bytes(answer.content)
         if answer.is_closed:
             return b""  # by a hook that raised
@@ -288,7 +287,7 @@ class Transport:
         try:
             async for piece in answer.aiter_raw():
                 body += gzipped.unpack(piece, largest + 1 - len(body)) if gzipped else piece
-                _check_size(body, largest, request)
+                check_size(body, largest, request)
                 if time.monotonic() > deadline:
                     raise self._module.ReadTimeout("the answer trickles")
             if gzipped:
@@ -313,14 +312,26 @@ class Transport:
         return ConnectionBroken(f"{what} ({request.place})", request_id=request_id)
 
 
-def _maker() -> Callable[[], httpx.AsyncClient]:
-    """Give what makes a client; they share what takes time to be read, the certificates."""
-    return partial(
+def _open_lanes() -> Lanes:
+    """Make lanes whose clients share what takes time to be read, the certificates.
+
+    Raises:
+        ConfigurationError: the environment names a proxy that can't be used.
+    """
+    make = partial(
         httpx.AsyncClient,
         verify=httpx.create_ssl_context(),
         limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
         follow_redirects=False,
     )
+    try:
+        return Lanes(make, keepalive=KEEPALIVE_SECONDS)
+    except (ValueError, ImportError) as error:
+        said = redact(str(error))
+        raise ConfigurationError(
+            f"the environment names a proxy that can't be used: {said}; check HTTP_PROXY, "
+            "HTTPS_PROXY and ALL_PROXY"
+        ) from error
 
 
 async def _reset_on_close(event: str, facts: dict[str, Any]) -> None:
@@ -337,12 +348,6 @@ async def _reset_on_close(event: str, facts: dict[str, Any]) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-
-
-def _check_size(body: bytes | bytearray, largest: int, request: Request) -> None:
-    if len(body) > largest:
-        message = f"the answer is larger than {largest} bytes ({request.place})"
-        raise DecodeError(message, path="$")
 
 
 def _wait_for_answer(

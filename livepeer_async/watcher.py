@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from copy import copy
 from http import HTTPStatus
 from math import inf
 from typing import TypeVar
@@ -308,7 +309,6 @@ def _is_passing(error: LivepeerError) -> bool:
 
 def _copy(error: LivepeerError) -> LivepeerError:
     """Make an error for a task of its own: an error that is raised grows a traceback."""
-    copy = type(error).__new__(type(error), *error.args)
-    copy.__dict__.update(error.__dict__)
-    copy.__cause__ = error
-    return copy
+    another = copy(error)
+    another.__cause__ = error
+    return another

@@ -154,6 +154,33 @@ class Client:
         self.is_closed = True
 
 
+async def test_closing_that_is_interrupted_again_and_again_forgets_no_connection(monkeypatch):
+    """By asyncio's own cancellation, which passes any shield."""
+    monkeypatch.setattr(transport, "KEEPALIVE_SECONDS", 0.0)
+    async with connected() as (server, url, door):
+        await ask_at_once(door, url, server, 10)
+        await anyio.sleep(0.01)
+        for turns in range(1, 30):
+            asking = asyncio.create_task(ask(door, url))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait({asking})
+        for turns in range(1, 30):
+            closing = asyncio.create_task(door.aclose())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait({closing})
+        await until(lambda: not server.open)
+
+
+def test_a_proxy_that_cant_be_used_is_said_when_the_client_is_made(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "nonsense://proxy.example")
+    with pytest.raises(errors.ConfigurationError, match="check HTTP_PROXY"):
+        Transport(timeouts=PATIENT)
+
+
 STEPS = st.tuples(st.sampled_from(["lend", "end", "fail"]), st.sampled_from("ab"), st.integers(0))
 
 

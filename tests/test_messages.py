@@ -1,3 +1,5 @@
+import copy
+import pickle
 import time
 
 import pytest
@@ -273,8 +275,10 @@ def test_error_carries_its_facts(kind):
         suffix = " [request r1]" if "request_id" in facts else ""
         assert str(error) == f"what was found{advice}{suffix}"
         assert bool(advice) is (kind in ADVISING)
-    for name, value in facts.items():
-        assert getattr(error, name) == value
+    for copied in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (type(copied), str(copied)) == (kind, str(error))
+        for name, value in facts.items():
+            assert getattr(copied, name) == value
 
 
 def test_every_error_stands_in_the_tree():

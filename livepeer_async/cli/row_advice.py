@@ -75,7 +75,9 @@ def _advise(row: Row, error: LivepeerError, journal: str | None) -> str:
     """Say what has to be done before the row can do better."""
     if isinstance(error, InvalidRequest | BadRequest):
         return "mend the row" if row.manifest is not None else ""
-    if isinstance(error, KeyTaken) or (isinstance(error, SourceChanged) and error.asset_id):
+    if isinstance(error, KeyTaken) or (
+        isinstance(error, SourceChanged) and error.asset_id is not None
+    ):
         key = shlex.quote(show_source(row.key))
         return f"livepeer-async journal forget {key}{journal or ''} lets it be uploaded anew"
     if isinstance(error, SourceChanged):

@@ -18,7 +18,15 @@ from typing import Self
 import anyio
 
 from livepeer_async.client import AsyncLivepeer, OnMismatch, Verify
-from livepeer_async.errors import AmbiguousRequest, LivepeerError, UploadInUse, UploadStopped
+from livepeer_async.errors import (
+    AmbiguousRequest,
+    BadRequest,
+    Forbidden,
+    InvalidRequest,
+    LivepeerError,
+    UploadInUse,
+    UploadStopped,
+)
 from livepeer_async.ingest.checking import check_manifest, read_again
 from livepeer_async.ingest.decisions import FAILED, Verdict, finished_states, is_finished, judge
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowPutOff, RowState
@@ -131,10 +139,10 @@ class Ingestion:
         journal = self._livepeer.journal
         if journal is None or self.is_stopped:
             return
-        with anyio.move_on_after(TIDY_SECONDS):
+        with anyio.move_on_after(TIDY_SECONDS), suppress(LivepeerError):
             for orphan in await journal.orphans():
-                # What can't be deleted now is left to the next run, and must not stop the others.
-                with suppress(LivepeerError):
+                # One whose own state forbids it must not keep the others.
+                with suppress(BadRequest, Forbidden, InvalidRequest):
                     if orphan.is_useless:
                         await self._livepeer.delete_leftover(orphan.asset_id)
 
@@ -176,21 +184,25 @@ class Ingestion:
                         self._has_asked = True
                         self._outage.suspect()
                     await self._outage.wait()
-                    if self.is_stopped or self._is_ending:
+                    if self._starts_nothing:
                         return
                     self._open[job] = None
                     yield job
-        while self._open and not self.is_stopped:
+        while self._open and not self._starts_nothing:
             news = self._news
             due = self._put_off[0].due if self._put_off else inf
             with anyio.move_on_after(due - time.monotonic()):
                 await news.wait()
                 continue
             await self._outage.wait()
-            if not self.is_stopped:
+            if not self._starts_nothing:
                 job = self._put_off.popleft()
                 job.record = (await self._find([job.row.key])).get(job.row.key)
                 yield job
+
+    @property
+    def _starts_nothing(self) -> bool:
+        return self.is_stopped or self._is_ending
 
     async def _begin(self, batch: list[Row | BadRow]) -> list[Job]:
         """Tell of the rows that an earlier run has finished; give the others."""

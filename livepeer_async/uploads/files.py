@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import aiofiles
@@ -136,7 +135,7 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
     def open_regular(name: str, flags: int) -> int:
         # Looked at before it is opened, which would wait for a pipe's other end. All in one turn of
         # a thread: for a short file each costs as much as its read.
-        _check_regular(path, Path(name).stat())
+        _check_regular(path, os.stat(name))  # noqa: PTH116 - `Path` takes "" for a folder
         descriptor = os.open(name, flags)
         statuses.append(os.fstat(descriptor))
         return descriptor

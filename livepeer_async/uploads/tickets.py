@@ -143,7 +143,10 @@ class Tickets:
                     await self._forget(claim)
                     raise
                 made = await self._reconcile(name, claim, since, error)
-                ticket = await adopt(made) if adopt is not None else None
+                try:
+                    ticket = await adopt(made) if adopt is not None else None
+                except JournalError as unknown:
+                    raise error from unknown
                 if ticket is not None:
                     await claim.ticketed(ticket.asset)
                     return ticket

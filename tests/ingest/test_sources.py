@@ -186,6 +186,17 @@ async def test_what_is_certainly_of_no_use_is_deleted_at_the_end(tmp_path):
         assert await livepeer.journal.orphans() == []
 
 
+async def test_a_journal_that_fails_at_the_very_end_fails_no_run(tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_bytes(VIDEO)
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+
+        async def orphans():
+            raise JournalError("the disk is full", path="journal")
+
+        monkeypatch.setattr(livepeer.journal, "orphans", orphans)
+        assert (await only(livepeer, tmp_path)).state == RowState.READY
+
+
 async def test_one_orphan_that_cant_be_deleted_keeps_no_other(tmp_path):
     """One is gone already, one is refused, and one can be deleted."""
     manifest = write_rows(tmp_path)

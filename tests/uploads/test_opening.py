@@ -35,6 +35,12 @@ async def opened(source, **options):
         yield result
 
 
+async def test_an_empty_path_is_no_folder():
+    with pytest.raises(errors.SourceNotReadable, match="No such file"):
+        async with opened(""):
+            pass
+
+
 async def test_a_path_is_read_where_it_lies(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"0123456789")
