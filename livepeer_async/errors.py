@@ -65,9 +65,11 @@ class LivepeerError(Exception):
     request_id: str | None = None
     advice: str = ""
 
-    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+    def __init__(self, message: str, *, request_id: str | None = None, advice: str = "") -> None:
         super().__init__(message)
         self.request_id = request_id
+        if advice:
+            self.advice = advice
 
     def __reduce__(self) -> tuple[Callable[..., LivepeerError], tuple[object, ...]]:
         """Let it be copied, and go to another process, with all that it knows."""
@@ -99,9 +101,8 @@ class KeyTaken(ConfigurationError):
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
-        super().__init__(message)
+        super().__init__(message, advice=advice)
         self.asset_id = asset_id
-        self.advice = advice
 
 
 class SourceError(LivepeerError):

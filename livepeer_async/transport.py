@@ -327,10 +327,9 @@ def _open_lanes() -> Lanes:
     try:
         return Lanes(make, keepalive=KEEPALIVE_SECONDS)
     except (ValueError, ImportError) as error:
-        said = redact(str(error))
         raise ConfigurationError(
-            f"the environment names a proxy that can't be used: {said}; check HTTP_PROXY, "
-            "HTTPS_PROXY and ALL_PROXY"
+            f"the environment names a proxy that can't be used: {redact(str(error))}",
+            advice="check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY",
         ) from error
 
 

@@ -131,6 +131,8 @@ def _make_client(
             api_key, base_url=base_url, retry=retry, timeout=timeout, journal=journal
         )
     except ConfigurationError as error:
+        if error.advice:
+            raise
         name = "LIVEPEER_BASE_URL" if _is_key_fine(api_key) else "LIVEPEER_API_KEY"
         raise ConfigurationError(f"{error}; check {name}") from None
 

@@ -92,6 +92,12 @@ def test_an_environment_that_cant_work_is_a_usage_error(variables, said, run_her
     assert {name: f"LIVEPEER_{name}" in complaint(done) for name in wanted} == wanted
 
 
+def test_a_proxy_that_cant_be_used_is_named_and_nothing_else(run_here):
+    done = run_here("upload", "x.mp4", LIVEPEER_API_KEY="k", ALL_PROXY="nonsense://h")
+    assert done.returncode == 2
+    assert complaint(done).endswith("check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
+
+
 @pytest.mark.parametrize("arguments", [["upload", "x.mp4"], ["assets", "list"]])
 def test_a_wrong_key_is_not_authorised_and_not_shown(arguments, sandbox, run_here):
     done = run_here(*arguments, sandbox=sandbox, LIVEPEER_API_KEY="wrong-key")
