@@ -214,9 +214,13 @@ async def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
 
 
 async def test_a_server_that_breaks_down_is_reported_on_leaving(monkeypatch):
-    failed = threading.Event()
+    failed, on_tick = threading.Event(), runner.Server.on_tick
+    # Of sandboxes that whole modules of tests share, and which are still there.
+    others = set(threading.enumerate())
 
     async def fail(self, counter):
+        if threading.current_thread() in others:
+            return await on_tick(self, counter)
         failed.set()
         raise ZeroDivisionError
 
