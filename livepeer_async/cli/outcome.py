@@ -63,7 +63,6 @@ _ADVICE: tuple[tuple[type[LivepeerError], str], ...] = (
     (SourceNotReadable, "check the path and who may read it"),
     (SourceEmpty, "check that it was copied or recorded to its end"),
     (SourceTooLarge, "split the video or encode it smaller"),
-    (KeyTaken, AGAIN_ADVICE),
     (UploadInUse, "wait for it"),
     (SourceChanged, "upload it again when nothing writes to it any more"),
 )
@@ -99,9 +98,16 @@ def advise(error: LivepeerError, *, is_upload: bool = False) -> str:
         return BASE_URL_ADVICE
     if _is_directory(error):
         return "name the files in it"
-    if isinstance(error, SourceChanged) and error.asset_id is not None:
+    if is_key_taken(error):
         return AGAIN_ADVICE
     return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.advice)
+
+
+def is_key_taken(error: LivepeerError) -> bool:
+    """Whether an asset that was made before stands in the way, under the same key."""
+    if isinstance(error, SourceChanged):
+        return error.asset_id is not None
+    return isinstance(error, KeyTaken)
 
 
 def status_of(errors: Iterable[LivepeerError | None]) -> Status:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 
-from livepeer_async.cli.outcome import advise, found
+from livepeer_async.cli.outcome import advise, found, is_key_taken
 from livepeer_async.errors import (
     AssetError,
     AssetFailed,
@@ -15,7 +15,6 @@ from livepeer_async.errors import (
     BadRequest,
     IntegrityError,
     InvalidRequest,
-    KeyTaken,
     LivepeerError,
     SourceChanged,
     SourceError,
@@ -75,9 +74,7 @@ def _advise(row: Row, error: LivepeerError, journal: str | None) -> str:
     """Say what has to be done before the row can do better."""
     if isinstance(error, InvalidRequest | BadRequest):
         return "mend the row" if row.manifest is not None else ""
-    if isinstance(error, KeyTaken) or (
-        isinstance(error, SourceChanged) and error.asset_id is not None
-    ):
+    if is_key_taken(error):
         key = shlex.quote(show_source(row.key))
         return f"livepeer-async journal forget {key}{journal or ''} lets it be uploaded anew"
     if isinstance(error, SourceChanged):

@@ -1,5 +1,6 @@
 import pytest
 
+from cli.failing import failed
 from livepeer_async import errors
 from livepeer_async.cli.outcome import Status, describe, status_of
 
@@ -15,15 +16,6 @@ def tus_error(**facts):
     for name, value in facts.items():
         setattr(error, name, value)
     return error
-
-
-def failed(*, is_retryable):
-    return errors.AssetFailed(
-        "asset a1 failed: no video track",
-        asset_id="a1",
-        error_message="no video track",
-        is_retryable=is_retryable,
-    )
 
 
 ERRORS = [

@@ -1,5 +1,6 @@
 import pytest
 
+from cli.failing import failed
 from livepeer_async import errors
 from livepeer_async.cli.row_advice import comes_again, tell_failure
 from livepeer_async.ingest.rows import Row
@@ -14,15 +15,6 @@ FINISHED = (
 
 def api_error(kind, status):
     return kind(status=status, errors=("no",), method="POST", url="https://h/api/x")
-
-
-def failed(*, is_retryable):
-    return errors.AssetFailed(
-        "asset a1 failed: no video track",
-        asset_id="a1",
-        error_message="no video track",
-        is_retryable=is_retryable,
-    )
 
 
 def resumable():
