@@ -217,8 +217,8 @@ async def test_a_setback_is_told_and_logged_without_secrets(caplog):
         await livepeer.upload(content(6 * PART), "x", on_progress=told.append)
     (setback,) = {progress.setback for progress in told if progress.setback}
     assert setback.attempt == 1
-    assert "503" in str(setback)
+    assert "503 from PATCH" in str(setback)
     assert told[-1].setback is None
-    assert "503" in caplog.text
+    assert "503 from PATCH" in caplog.text
     assert "eyJ" not in caplog.text + str(setback)
     assert {record.levelname for record in caplog.records} == {"WARNING"}

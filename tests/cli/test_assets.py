@@ -33,7 +33,7 @@ def test_an_id_that_isnt_there_is_a_failure(sandbox, run_here):
     done = run_here("assets", "get", "nobody", sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
-    assert "404" in line
+    assert "404 from GET" in line
     assert "check the ID" in line
 
 
@@ -41,7 +41,7 @@ def test_an_id_that_isnt_there_isnt_waited_for(sandbox, run_here):
     done = run_here("assets", "wait", "nobody", sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
-    assert "404" in line
+    assert "404 from GET" in line
     assert "check the ID" in line
     assert "BASE_URL" not in line
 

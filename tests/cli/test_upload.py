@@ -112,7 +112,7 @@ def test_each_setback_is_one_line_and_not_logged_beside(open_sandbox, video):
     with open_sandbox(faults=[busy()]) as sandbox:
         done = run("upload", video, sandbox=sandbox)
     assert done.returncode == 0
-    (line,) = [line for line in lines_of(done.stderr) if "503" in line]
+    (line,) = [line for line in lines_of(done.stderr) if "503 from" in line]
     assert line.startswith("long.mp4: 503 from PATCH ")
     assert line.endswith("; next attempt in 1 s")
 
