@@ -9,6 +9,7 @@ from livepeer_async.ingest.fields import read_row
 from livepeer_async.ingest.jsonl import read_object
 from livepeer_async.ingest.rows import Refusal, Row
 from livepeer_async.models import CreatorId, NewAsset, NewStorage, PlaybackPolicy, TranscodeProfile
+from texts import any_text
 
 URL = "https://files.example/a/talk%20one.mp4?sig=s3cret"
 
@@ -124,8 +125,8 @@ def test_a_bad_row_says_what_is_wrong(row):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    st.none() | st.booleans() | st.integers(-9, 9) | any_text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(any_text(max_size=3), inner),
     max_leaves=6,
 )
 NAMES = st.sampled_from(
@@ -133,7 +134,7 @@ NAMES = st.sampled_from(
 )
 
 
-@given(st.dictionaries(NAMES | st.text(max_size=4), JSON))
+@given(st.dictionaries(NAMES | any_text(max_size=4), JSON))
 def test_any_object_is_a_row_or_a_sentence(fields):
     try:
         row = read(**fields)
@@ -146,11 +147,11 @@ def test_any_object_is_a_row_or_a_sentence(fields):
 
 NEW_ASSETS = st.builds(
     NewAsset,
-    st.text(),
+    any_text(),
     static_mp4=st.booleans(),
-    creator_id=st.text() | st.builds(CreatorId, value=st.text()),
-    playback_policy=st.none() | st.builds(PlaybackPolicy, type=st.text(), webhook_id=st.text()),
-    profiles=st.lists(st.builds(TranscodeProfile, bitrate=st.integers(1, 9), name=st.text())),
+    creator_id=any_text() | st.builds(CreatorId, value=any_text()),
+    playback_policy=st.none() | st.builds(PlaybackPolicy, type=any_text(), webhook_id=any_text()),
+    profiles=st.lists(st.builds(TranscodeProfile, bitrate=st.integers(1, 9), name=any_text())),
 )
 
 

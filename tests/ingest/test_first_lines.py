@@ -2,9 +2,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.ingest.first_lines import FirstLines
+from texts import any_text
 
 
-@given(st.lists(st.text(max_size=3)))
+@given(st.lists(any_text(max_size=3)))
 def test_it_knows_what_a_dict_would_know(keys):
     first_lines, known = FirstLines(), {}
     for line, key in enumerate(keys):

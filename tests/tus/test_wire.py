@@ -2,7 +2,6 @@
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from livepeer_async.errors import ProtocolError
 from livepeer_async.messages import Request, Response, Span
@@ -18,6 +17,7 @@ from livepeer_async.tus import (
     Vanished,
     wire,
 )
+from texts import any_text
 
 ENDPOINT = "https://host.example/api/asset/upload/tus?token=s3cret"
 URL = "https://host.example/api/asset/upload/tus/directUpload%2Fp1"
@@ -230,7 +230,7 @@ def test_offset_is_read(value, offset):
     assert read_creation(Response(status=201, headers=headers)) == Created(URL, offset)
 
 
-@given(st.text(max_size=40))
+@given(any_text(max_size=40))
 def test_any_text_for_an_offset_is_an_event(text):
     response = Response(status=200, headers={"upload-offset": text, "upload-length": text})
     assert type(wire.read_offset(response)) in {OffsetKnown, Interrupted}
