@@ -43,6 +43,7 @@ from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.scheduler import UploadJob, run_many
 from livepeer_async.uploads.source import SourceLike
 from livepeer_async.uploads.tickets import Tickets
+from livepeer_async.uploads.turns import Turns
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 from livepeer_async.uploads.uploader import Uploader
 from livepeer_async.waiting import READY_TIMEOUT, Waiter
@@ -72,8 +73,7 @@ class AsyncLivepeer:
         tasks: calls for tasks.
         playback: the call for playback.
         journal: what is remembered beyond this process; `None` without one.
-        budget: how many uploads of `upload_many` run, and the bytes per second of all; may be
-            changed while they do.
+        budget: how many uploads run, and the bytes per second of all; may be changed while they do.
 
     Raises:
         ConfigurationError: there is no key, or one of the arguments can't work.
@@ -114,7 +114,8 @@ class AsyncLivepeer:
             retry=retry,
             limits_for=limits_for,
         )
-        self.uploader = Uploader(engine, self.journal, limits_for=limits_for)
+        self.turns = Turns(self.budget)
+        self.uploader = Uploader(engine, self.journal, self.turns, limits_for=limits_for)
         self.downloads = Downloads(self._transport, retry=retry)
         self.imports = Imports(processing, tickets, self.journal)
         self.assets = Assets(self._caller, waiter)
@@ -256,7 +257,8 @@ class AsyncLivepeer:
         Args:
             sources: sources as for `upload`, or `UploadJob`s with an asset to each.
             concurrency: uploads at the same time, of all calls of this client; by default they
-                adapt to what the line brings. See `budget`.
+                adapt to what the line brings. One by `upload` begins at once and counts too. See
+                `budget`.
             max_rate: bytes per second, of all uploads of this client; by default no limit.
             wait: as for `upload`, like all that follows.
             verify: as for `upload`.
@@ -283,7 +285,7 @@ class AsyncLivepeer:
             )
             return await self.uploader.run(job, options)
 
-        return run_many(sources, run_one, budget=self.budget)
+        return run_many(sources, run_one, turns=self.turns)
 
     async def leftovers(self) -> list[Leftover]:
         """List what is left on the server of uploads in the journal that came to nothing.

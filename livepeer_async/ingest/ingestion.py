@@ -166,7 +166,7 @@ class Ingestion:
                 self._jobs(),
                 self._runner.run,
                 length_of=_length_of,
-                budget=self._livepeer.budget,
+                turns=self._livepeer.turns,
             )
             async with running as results:
                 async for job, result in results:

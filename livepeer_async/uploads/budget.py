@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection
+from math import inf
 
 import anyio
 from msgspec.structs import replace
@@ -74,7 +75,7 @@ class Budget:
         self._troubles = 0
         self._due = 0.0
         self._measured_from: tuple[float, int] | None = None
-        self._period_began: float | None = None
+        self._period_began = self._looked_at = -inf
         self._pauses = 0
         self._paused_until = 0.0
         self._probed_at: float | None = None
@@ -216,7 +217,9 @@ class Budget:
         """
         now = self._clock()
         is_full = load_of(running) >= self.slots
-        if self._period_began is None or not is_full or self._pauses:
+        # Between two calls of `upload_many` nobody looks, and nothing is learned.
+        is_new, self._looked_at = now - self._looked_at > WARM_UP, now
+        if is_new or not is_full or self._pauses:
             self._period_began, self._measured_from = now, None
         if self._measured_from is None and now - self._period_began >= WARM_UP:
             self._measured_from = (now, self._sent)

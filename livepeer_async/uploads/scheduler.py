@@ -30,8 +30,8 @@ from livepeer_async.errors import ConfigurationError
 from livepeer_async.models import NewAsset
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.uploads.admission import next_to_start
-from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.source import SourceLike
+from livepeer_async.uploads.turns import Place, Turns
 from livepeer_async.uploads.upload import UploadResult
 
 Job = TypeVar("Job")
@@ -65,14 +65,14 @@ def run_many(
     jobs: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
     run_one: Callable[[UploadJob, Callable[[], None]], Awaitable[UploadResult]],
     *,
-    budget: Budget,
+    turns: Turns,
 ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
     """Run uploads side by side, as `run_jobs` does.
 
     Args:
         jobs: sources, or jobs.
         run_one: runs a job.
-        budget: says how many may run.
+        turns: says when one may start.
 
     Raises:
         ConfigurationError: `jobs` can't be iterated.
@@ -82,7 +82,7 @@ def run_many(
         raise ConfigurationError(
             f"upload_many takes an iterable of sources; a {type(jobs).__name__} is one source"
         )
-    return run_jobs(_pending(jobs), run_one, length_of=_length_of, budget=budget)
+    return run_jobs(_pending(jobs), run_one, length_of=length_of, turns=turns)
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def run_jobs(
     run_one: Callable[[Job, Callable[[], None]], Awaitable[Result]],
     *,
     length_of: Callable[[Job], Awaitable[int | None]],
-    budget: Budget,
+    turns: Turns,
 ) -> AsyncGenerator[AsyncIterator[Result], None]:
     """Run jobs side by side; results come as they end, and wait until they are taken.
 
@@ -100,15 +100,17 @@ async def run_jobs(
         run_one: runs a job, and calls what it is handed once no byte is left to send; it must not
             raise but for cancellation.
         length_of: gives the bytes of a job, where they are known.
-        budget: says how many may run.
+        turns: says when one may start.
     """
     put, results = anyio.create_memory_object_stream[Result](0)
-    async with aclosing(jobs), results, plain_task_group() as tasks:
-        many = _Many(run_one, budget, put, tasks)
-        tasks.start_soon(many.feed, jobs, length_of)
-        tasks.start_soon(many.dispatch)
-        yield results
-        tasks.cancel_scope.cancel()
+    async with aclosing(jobs), results:
+        with turns.joined() as place:
+            async with plain_task_group() as tasks:
+                many = _Many(run_one, turns, place, put, tasks)
+                tasks.start_soon(many.feed, jobs, length_of)
+                tasks.start_soon(many.dispatch)
+                yield results
+                tasks.cancel_scope.cancel()
 
 
 class _Many(Generic[Job, Result]):
@@ -117,73 +119,64 @@ class _Many(Generic[Job, Result]):
     def __init__(
         self,
         run_one: Callable[[Job, Callable[[], None]], Awaitable[Result]],
-        budget: Budget,
+        turns: Turns,
+        place: Place,
         put: MemoryObjectSendStream[Result],
         tasks: TaskGroup,
     ) -> None:
         self._run_one = run_one
-        self._budget = budget
+        self._turns = turns
+        self._place = place
         self._put = put
         self._tasks = tasks
         self._waiting: list[tuple[Job, int | None]] = []
-        self._running: dict[int, int | None] = {}
-        self._started = 0
-        self._taken = 0
+        self._untaken = 0
         self._is_fed = False
-        self._news = anyio.Event()
 
     async def feed(
         self, jobs: AsyncIterator[Job], length_of: Callable[[Job], Awaitable[int | None]]
     ) -> None:
         """Take jobs, a few more than there is room for."""
+        budget = self._turns.budget
         async for job in jobs:
             self._waiting.append((job, await length_of(job)))
-            self._tell()
-            while len(self._waiting) >= min(MOST_AHEAD, self._budget.concurrency or MOST_AHEAD):
-                await self._news.wait()
+            self._turns.tell()
+            while len(self._waiting) >= min(MOST_AHEAD, budget.concurrency or MOST_AHEAD):
+                await self._turns.news(TICK)
         self._is_fed = True
-        self._tell()
+        self._turns.tell()
 
     async def dispatch(self) -> None:
         """Start jobs as there is room, and end the results after the last."""
         async with self._put:
-            while not self._is_fed or self._waiting or self._taken < self._started:
-                while self._waiting and self._has_room():
+            while not self._is_fed or self._waiting or self._untaken:
+                while self._may_start():
                     self._start()
-                self._budget.measure(self._running.values())
-                with anyio.move_on_after(TICK):
-                    await self._news.wait()
+                self._turns.measure()
+                await self._turns.news(TICK)
 
-    def _has_room(self) -> bool:
-        arrived = self._started - self._taken - len(self._running)
-        return arrived < MOST_ARRIVED and self._budget.has_room(self._running.values())
+    def _may_start(self) -> bool:
+        has_arrived = self._untaken - len(self._place.sending)
+        if self._waiting and has_arrived < MOST_ARRIVED:
+            return self._place.has_come()
+        self._place.step_out()
+        return False
 
     def _start(self) -> None:
         lengths = [length for _, length in self._waiting]
-        chosen = next_to_start(lengths, tuple(self._running.values()))
-        job, length = self._waiting.pop(chosen)
-        self._started += 1
-        self._running[self._started] = length
-        self._tasks.start_soon(self._run, self._started, job)
-        self._tell()
+        job, length = self._waiting.pop(next_to_start(lengths, self._turns.lengths))
+        self._untaken += 1
+        self._tasks.start_soon(self._run, job, self._place.start(length))
 
-    async def _run(self, number: int, job: Job) -> None:
-        def arrived() -> None:
-            self._running.pop(number, None)
-            self._tell()
-
+    async def _run(self, job: Job, arrived: Callable[[], None]) -> None:
         result = await self._run_one(job, arrived)
         arrived()
         await self._put.send(result)
-        self._taken += 1
-        self._tell()
-
-    def _tell(self) -> None:
-        news, self._news = self._news, anyio.Event()
-        news.set()
+        self._untaken -= 1
+        self._turns.tell()
 
 
-async def _length_of(job: UploadJob) -> int | None:
+async def length_of(job: UploadJob) -> int | None:
     """Look how long a source is, where that costs nothing; its upload will look again."""
     source = job.source
     if isinstance(source, bytes | bytearray | memoryview):

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
+from msgspec.structs import replace
 
 from livepeer_async.api.assets import as_new_asset
 from livepeer_async.errors import ConfigurationError, LivepeerError
@@ -22,8 +23,9 @@ from livepeer_async.uploads.engine import Engine
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.opening import open_source
 from livepeer_async.uploads.records import access_of
-from livepeer_async.uploads.scheduler import UploadJob
+from livepeer_async.uploads.scheduler import UploadJob, length_of
 from livepeer_async.uploads.source import SourceLike, source_key, source_name
+from livepeer_async.uploads.turns import Turns
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 
 
@@ -33,6 +35,7 @@ class Uploader:
     Args:
         engine: carries them.
         journal: where they are written; `None` for none.
+        turns: where single uploads take their slots.
         limits_for: gives the server's limits for an upload of so many bytes.
     """
 
@@ -40,11 +43,13 @@ class Uploader:
         self,
         engine: Engine,
         journal: Journal | None,
+        turns: Turns,
         *,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self._engine = engine
         self._journal = journal
+        self._turns = turns
         self._limits_for = limits_for
         self._open_files: set[int] = set()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
@@ -63,9 +68,21 @@ class Uploader:
     ) -> AsyncGenerator[Upload, None]:
         """Begin an upload; the block is entered once its asset exists, and left at its end.
 
+        It waits for no slot, and takes one from those of `upload_many` while it sends.
+
         Raises:
             LivepeerError: the one thing that ended it.
         """
+        length = await length_of(UploadJob(source, length=options.length))
+        with self._turns.joined(is_patient=False) as place:
+            options = replace(options, on_arrived=place.start(length))
+            async with self._open(source, new_asset, options) as upload:
+                yield upload
+
+    @asynccontextmanager
+    async def _open(
+        self, source: SourceLike, new_asset: NewAsset | str | None, options: UploadOptions
+    ) -> AsyncGenerator[Upload, None]:
         wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
         most = self._limits_for(options.length or 1).max_length
         opening = open_source(source, length=options.length, max_length=most)
@@ -101,7 +118,7 @@ class Uploader:
         upload: Upload | None = None
         failure: LivepeerError | None = None
         try:
-            async with self.open(job.source, job.new_asset, options()) as upload:
+            async with self._open(job.source, job.new_asset, options()) as upload:
                 if on_begun is not None:
                     on_begun(upload)
         except LivepeerError as error:

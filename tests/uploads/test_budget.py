@@ -151,6 +151,17 @@ async def test_slots_follow_what_is_measured(make, clock):
     assert budget.slots == slots // 2
 
 
+async def test_the_time_between_two_calls_teaches_nothing(make, clock):
+    budget = make()
+    before = budget.slots
+    for _ in range(40):
+        budget.measure([None] * 99)
+        clock.now += 60
+        budget.measure([None] * 99)
+        clock.now += WARM_UP
+    assert budget.slots == before
+
+
 async def test_what_is_not_full_is_not_measured(make, clock):
     budget = make()
     before = budget.slots

@@ -7,6 +7,7 @@ from livepeer_async.uploads import scheduler
 from livepeer_async.uploads.admission import LARGE
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.scheduler import UploadJob, run_many
+from livepeer_async.uploads.turns import Turns
 from livepeer_async.uploads.upload import UploadResult
 from studio import until
 
@@ -61,14 +62,14 @@ class Work:
 
 
 async def run(jobs, work=None, **options):
-    async with run_many(jobs, work or Work(), budget=Budget(**options)) as results:
+    async with run_many(jobs, work or Work(), turns=Turns(Budget(**options))) as results:
         return [result.source async for result in results]
 
 
 async def test_results_come_in_the_order_in_which_the_uploads_end():
     work, ended = Work(), []
     work.sending.is_open = False
-    async with run_many([1, 2, UploadJob(3)], work, budget=Budget(concurrency=3)) as results:
+    async with run_many([1, 2, UploadJob(3)], work, turns=Turns(Budget(concurrency=3))) as results:
         for source in (2, 3, 1):
             work.sending.let(source)
             ended.append((await anext(results)).source)
@@ -78,7 +79,7 @@ async def test_results_come_in_the_order_in_which_the_uploads_end():
 async def test_no_more_run_at_once_than_is_wanted():
     work = Work()
     work.sending.is_open = False
-    async with run_many(range(20), work, budget=Budget(concurrency=4)) as results:
+    async with run_many(range(20), work, turns=Turns(Budget(concurrency=4))) as results:
         await until(lambda: work.running == 4)
         await anyio.wait_all_tasks_blocked()
         work.sending.open()
@@ -89,7 +90,7 @@ async def test_no_more_run_at_once_than_is_wanted():
 async def test_what_has_arrived_holds_no_slot():
     work = Work()
     work.processing.is_open = False
-    async with run_many(range(40), work, budget=Budget(concurrency=2)) as results:
+    async with run_many(range(40), work, turns=Turns(Budget(concurrency=2))) as results:
         await until(lambda: work.begun == 40)
         work.processing.open()
         assert len([result async for result in results]) == 40
@@ -99,7 +100,7 @@ async def test_what_has_arrived_holds_no_slot():
 async def test_what_has_arrived_is_bounded_where_nobody_takes_results(monkeypatch):
     monkeypatch.setattr(scheduler, "MOST_ARRIVED", 5)
     work = Work()
-    async with run_many(range(100), work, budget=Budget(concurrency=2)) as results:
+    async with run_many(range(100), work, turns=Turns(Budget(concurrency=2))) as results:
         await until(lambda: work.begun >= 5)
         await anyio.wait_all_tasks_blocked()
         assert 5 <= work.begun <= 7
@@ -110,7 +111,7 @@ async def test_the_concurrency_may_be_changed_meanwhile():
     work, budget = Work(), Budget(concurrency=1)
     work.sending.is_open = False
     work.sending.let(0)
-    async with run_many(range(30), work, budget=budget) as results:
+    async with run_many(range(30), work, turns=Turns(budget)) as results:
         await anext(results)
         assert work.most == 1
         budget.concurrency = 6
@@ -135,7 +136,7 @@ async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
     names = ["small1", "small2", *(f"large{n}" for n in range(1, 5)), "small3", "small4", "small5"]
     lengths = [LARGE if name.startswith("large") else 1 for name in names]
     jobs = [UploadJob(name, length=length) for name, length in zip(names, lengths, strict=True)]
-    async with run_many(jobs, work, budget=Budget(concurrency=4)) as results:
+    async with run_many(jobs, work, turns=Turns(Budget(concurrency=4))) as results:
         async for result in results:
             ended.append(result.source)
             if len(ended) == 5:
@@ -151,14 +152,18 @@ async def test_an_endless_async_iterable_is_taken_only_as_far_as_there_is_room()
         nonlocal taken
         while True:
             taken += 1
-            yield 1
+            yield taken
 
     work = Work()
-    async with run_many(endless(), work, budget=Budget(concurrency=2)) as results:
-        for _ in range(5):
-            await anext(results)
-    assert taken <= 5 + 3 * 2
-    assert work.running <= 2
+    work.sending.is_open = False
+    for job in range(1, 6):
+        work.sending.let(job)
+    async with run_many(endless(), work, turns=Turns(Budget(concurrency=2))) as results:
+        assert sorted([(await anext(results)).source for _ in range(5)]) == [1, 2, 3, 4, 5]
+        await until(lambda: work.running == 2)
+        await anyio.wait_all_tasks_blocked()
+        # Two that run, and two ahead.
+        assert taken == 5 + 2 + 2
 
 
 async def test_no_jobs_are_no_results():
@@ -190,5 +195,5 @@ async def test_an_error_inside_the_block_comes_out_as_it_is():
     work = Work()
     work.sending.is_open = False
     with pytest.raises(ZeroDivisionError):
-        async with run_many([1], work, budget=Budget()):
+        async with run_many([1], work, turns=Turns(Budget())):
             raise ZeroDivisionError

@@ -1,0 +1,127 @@
+"""What a client's uploads hold of its slots, and whose turn it is to start one more.
+
+In come uploads that begin and end, and the calls that want to start some; out comes whether one of
+them may. A client has one of these, so that two calls of `upload_many` share what one would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import anyio
+
+from livepeer_async.uploads.budget import Budget
+
+
+class Turns:
+    """The uploads of a client that send, and the line of the calls that would start one more.
+
+    Args:
+        budget: says how many may run.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self._places: dict[Place, None] = {}
+        # Who has started one stands behind all others.
+        self._line: dict[Place, None] = {}
+        self._news = anyio.Event()
+
+    @property
+    def lengths(self) -> tuple[int | None, ...]:
+        """Bytes of each upload that sends; `None` where unknown."""
+        return tuple(length for place in self._places for length in place.sending.values())
+
+    @contextmanager
+    def joined(self, *, is_patient: bool = True) -> Generator[Place]:
+        """Give a place to a call; when the block ends, nothing of it sends any more.
+
+        Args:
+            is_patient: whether it asks `Place.has_come` before it starts an upload. One that
+                somebody awaits by itself begins at once, and takes its slot from the others.
+        """
+        place = Place(self, is_patient=is_patient)
+        self._places[place] = None
+        try:
+            yield place
+        finally:
+            del self._places[place]
+            self._line.pop(place, None)
+            self.tell()
+
+    def has_come(self, place: Place) -> bool:
+        """Whether a place is the first in the line, and one more upload may run."""
+        self._line.setdefault(place)
+        return next(iter(self._line)) is place and self._has_room()
+
+    def step_out(self, place: Place) -> None:
+        """Take a place out of the line."""
+        if place in self._line:
+            del self._line[place]
+            self.tell()
+
+    def measure(self) -> None:
+        """Let the budget look what the slots bring; to be called often."""
+        self.budget.measure(self.lengths)
+
+    async def news(self, seconds: float) -> None:
+        """Wait until something has begun or ended, and no longer than so many seconds."""
+        with anyio.move_on_after(seconds):
+            await self._news.wait()
+
+    def tell(self) -> None:
+        """Wake all who wait for news."""
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+    def _has_room(self) -> bool:
+        is_alone = not any(place.is_patient and place.sending for place in self._places)
+        if is_alone and self.budget.concurrency is None:
+            # However many run that didn't ask, those that do go on, one at a time.
+            return self.budget.has_room(())
+        return self.budget.has_room(self.lengths)
+
+
+class Place:
+    """What one call has running.
+
+    Attributes:
+        is_patient: as `Turns.joined` was told.
+        sending: bytes of each of its uploads that sends, by a number.
+    """
+
+    def __init__(self, turns: Turns, *, is_patient: bool) -> None:
+        self._turns = turns
+        self._started = 0
+        self.is_patient = is_patient
+        self.sending: dict[int, int | None] = {}
+
+    def has_come(self) -> bool:
+        """Whether it may start one more; until then it stands in the line."""
+        return self._turns.has_come(self)
+
+    def step_out(self) -> None:
+        """Leave the line: there is nothing that could start."""
+        self._turns.step_out(self)
+
+    def start(self, length: int | None) -> Callable[[], None]:
+        """Take note that an upload begins, and let others have the next turn.
+
+        Args:
+            length: bytes; `None` where unknown.
+
+        Returns:
+            What is to be called, once or more often, when no byte is left to send.
+        """
+        self._started += 1
+        number = self._started
+        self.sending[number] = length
+        self._turns.step_out(self)
+
+        def arrived() -> None:
+            if number in self.sending:
+                del self.sending[number]
+                self._turns.tell()
+
+        return arrived

@@ -1,0 +1,151 @@
+import anyio
+import pytest
+
+from livepeer_async import UploadJob
+from livepeer_async.sandbox import Fault, On, Stall
+from livepeer_async.uploads.budget import Budget
+from livepeer_async.uploads.scheduler import run_many
+from livepeer_async.uploads.turns import Turns
+from livepeer_async.uploads.upload import UploadResult
+from studio import FOR_EVER, PART, content, studio, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def turns():
+    return Turns(Budget(concurrency=2))
+
+
+class Work:
+    """Runs jobs, each until it is let go; knows how many run at the same time."""
+
+    def __init__(self):
+        self.most = 0
+        self.begun = []
+        self._going = {}
+
+    async def __call__(self, job, arrived):
+        self.begun.append(job.source)
+        self._going[job.source] = anyio.Event()
+        self.most = max(self.most, len(self._going))
+        try:
+            await self._going[job.source].wait()
+        finally:
+            del self._going[job.source]
+        arrived()
+        return UploadResult(source=job.source)
+
+    def let_one_go(self):
+        next(going for going in self._going.values() if not going.is_set()).set()
+
+
+async def take(results, ended):
+    async for result in results:
+        ended.append(result.source)
+
+
+async def test_two_calls_share_the_slots_and_take_turns(turns):
+    work, ended = Work(), []
+    first, second = [[UploadJob(f"{call}{n}", length=1) for n in range(6)] for call in "ab"]
+    async with (
+        run_many(first, work, turns=turns) as one,
+        run_many(second, work, turns=turns) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(take, one, ended)
+        tasks.start_soon(take, other, ended)
+        for wanted in [*range(2, 13), 12]:
+            await until(lambda wanted=wanted: len(work.begun) == wanted)
+            await anyio.wait_all_tasks_blocked()
+            work.let_one_go()
+    assert sorted(ended) == sorted(job.source for job in first + second)
+    assert work.most == 2
+    # One may have had both slots before the other had anything to start.
+    calls = [name[0] for name in work.begun]
+    assert all(abs(calls[:n].count("a") - calls[:n].count("b")) <= 2 for n in range(12))
+
+
+async def test_a_call_that_is_left_gives_its_slots_and_its_turn_to_the_others(turns):
+    work, ended, both_run = Work(), [], anyio.Event()
+
+    async def others():
+        await both_run.wait()
+        yield "other1"
+        yield "other2"
+
+    async with run_many(others(), work, turns=turns) as results:
+        async with run_many(["left1", "left2", "left3"], work, turns=turns):
+            await until(lambda: work.begun == ["left1", "left2"])
+            both_run.set()
+            await anyio.wait_all_tasks_blocked()
+        await until(lambda: work.begun[2:] == ["other1", "other2"])
+        work.let_one_go()
+        work.let_one_go()
+        await take(results, ended)
+    assert sorted(ended) == ["other1", "other2"]
+    assert turns.lengths == ()
+
+
+def test_who_has_nothing_to_start_holds_nobody_up(turns):
+    with turns.joined() as one, turns.joined() as other:
+        assert one.has_come()
+        assert not other.has_come()
+        one.step_out()
+        assert other.has_come()
+
+
+def test_who_has_started_one_stands_behind_the_others(turns):
+    with turns.joined() as one, turns.joined() as other:
+        assert one.has_come()
+        assert not other.has_come()
+        one.start(None)
+        assert not one.has_come()
+        assert other.has_come()
+
+
+def test_an_upload_that_nobody_can_delay_takes_its_slot_from_the_others(turns):
+    with turns.joined() as call, turns.joined(is_patient=False) as single:
+        arrived = [single.start(None), single.start(5)]
+        assert turns.lengths == (None, 5)
+        assert not call.has_come()
+        arrived[0]()
+        arrived[0]()
+        assert turns.lengths == (5,)
+        assert call.has_come()
+
+
+def test_where_slots_adapt_single_uploads_leave_one_to_the_others():
+    turns = Turns(Budget())
+    with turns.joined() as call, turns.joined(is_patient=False) as single:
+        for _ in range(40):
+            single.start(None)
+        assert call.has_come()
+        call.start(None)
+        assert not call.has_come()
+
+
+async def test_an_upload_by_itself_begins_at_once_and_others_wait_for_its_bytes():
+    stalled = Fault(On(method="PATCH", nth=1), Stall(FOR_EVER))
+    async with studio(stalled) as (sandbox, livepeer):
+        livepeer.budget.concurrency = 1
+        jobs = [UploadJob(content(PART, seed=1), "one of many")]
+        single = livepeer.begin_upload(content(3 * PART), "single")
+        async with anyio.create_task_group() as tasks:
+            ended = anyio.Event()
+
+            async def upload(*, task_status):
+                async with single as upload:
+                    task_status.started()
+                    await ended.wait()
+                    await upload.abort()
+
+            await tasks.start(upload)
+            async with livepeer.upload_many(jobs) as results:
+                with anyio.move_on_after(1) as waiting:
+                    await anext(results)
+                assert waiting.cancelled_caught
+                assert [asset.name for asset in sandbox.assets] == ["single"]
+                ended.set()
+                assert (await anext(results)).error is None
+    assert stalled.fired
