@@ -6,12 +6,12 @@ so that a missing one ends in a sentence.
 
 from __future__ import annotations
 
-import io
 import logging
 import sys
 from typing import NoReturn
 
 from livepeer_async.cli.extras import need
+from livepeer_async.cli.streams import prepare_streams
 
 INTERRUPTED = 130
 
@@ -31,10 +31,7 @@ def main() -> NoReturn:
 
 
 def _prepare() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # A name may hold what the terminal's encoding can't show.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    prepare_streams()
     # The progress tells of each setback: logged as well, it would stand on the screen twice.
     log = logging.getLogger("livepeer_async")
     log.addHandler(logging.NullHandler())

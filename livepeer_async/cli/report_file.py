@@ -15,9 +15,15 @@ from pathlib import Path
 
 from livepeer_async.errors import ConfigurationError
 
+if sys.platform != "win32":
+    import fcntl
+
 # It tells which videos there are, where they lie and what they are called, perhaps before anybody
 # shall know. Who shall read it can be let in afterwards; the other way round it is too late.
 MODE = 0o600
+# What each line of a report has, and no manifest: a row knows no `place`.
+FIRST_WORD, SECOND_WORD = b'{"key": ', b', "place": '
+_LONGEST_LINE = 8 * 1024 * 1024
 # A pipe that nobody reads is refused rather than waited for. Windows has only the third.
 _ALSO = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 _FLAGS = sum((getattr(os, name, 0) for name in _ALSO), os.O_WRONLY | os.O_CREAT)
@@ -130,7 +136,7 @@ def open_report(path: str, *, on_trouble: Callable[[str, OSError], None]) -> Gen
         on_trouble: told the name of the file and the first error that a line meets.
 
     Raises:
-        ConfigurationError: it can't be written to.
+        ConfigurationError: it can't be written to, is no report, or is that of another run.
     """
     file = Path(path)
     is_new = not file.exists()
@@ -143,7 +149,12 @@ def open_report(path: str, *, on_trouble: Callable[[str, OSError], None]) -> Gen
             f"the report {path} can't be written: {reason}; make its folder, see who may write "
             "there, or name another file with --report"
         ) from error
-    report = ReportFile(descriptor, path, on_trouble=on_trouble)
+    try:
+        _lock(descriptor, path)
+        report = ReportFile(descriptor, path, on_trouble=on_trouble)
+    except ConfigurationError:
+        os.close(descriptor)
+        raise
     try:
         if hasattr(os, "O_NONBLOCK"):
             os.set_blocking(descriptor, True)
@@ -154,15 +165,30 @@ def open_report(path: str, *, on_trouble: Callable[[str, OSError], None]) -> Gen
             file.unlink(missing_ok=True)
 
 
+def _lock(descriptor: int, path: str) -> None:
+    """Keep other runs from the file until it is closed: each would write at an end of its own."""
+    if sys.platform == "win32" or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigurationError(
+            f"the report {path} is being written by another run; wait for its end, or name another "
+            "file with --report"
+        ) from error
+    except OSError:
+        return  # the file system has no locks
+
+
 def _refuse_others(file: Path) -> None:
-    """Refuse to take the place of what is no report: a video, or the journal."""
+    """Refuse to take the place of what is no report: a video, the journal, another manifest."""
     first = b""
     # What can't be read is told where it is opened for writing.
     with suppress(OSError, ValueError):
         if file.is_file():
             with file.open("rb") as content:
-                first = content.read(1)
-    if first not in {b"", b"{"}:
+                first = content.readline(_LONGEST_LINE)
+    if first and not (first.startswith(FIRST_WORD) and SECOND_WORD in first):
         raise ConfigurationError(
             f"the report {file} would overwrite a file that is no report; name another one with "
             "--report, or remove it"

@@ -85,6 +85,8 @@ def run_here(monkeypatch, capfd):
 
     def run(*arguments, sandbox=None, missing=(), **variables):
         monkeypatch.setattr(sys, "argv", ["livepeer-async", *map(str, arguments)])
+        # The command puts a stream of its own in place.
+        monkeypatch.setattr(sys, "stderr", sys.stderr)
         for name in missing:
             monkeypatch.setitem(sys.modules, name, None)
         for name in ("LIVEPEER_API_KEY", "LIVEPEER_BASE_URL"):

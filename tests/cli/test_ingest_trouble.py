@@ -6,16 +6,18 @@ from livepeer_async.cli.clip import read_clip
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On
 from restarts.limits import small_disk
 
+EARLIER = '{"key": "a", "place": "a.mp4", "state": "ready"}\n'
+
 
 def test_a_wrong_key_ends_all_and_leaves_the_report_of_before(sandbox, folder, tmp_path, run_here):
     report = tmp_path / "report.jsonl"
-    report.write_text("{an earlier run}\n")
+    report.write_text(EARLIER)
     command = ["ingest", folder, "--report", report]
     done = run_here(*command, sandbox=sandbox, LIVEPEER_API_KEY="wrong-key")
     assert done.returncode == 3
     assert "check LIVEPEER_API_KEY" in done.stderr.decode()
     assert "wrong-key" not in done.stderr.decode()
-    assert report.read_text() == "{an earlier run}\n"
+    assert report.read_text() == EARLIER
 
 
 def test_a_key_that_is_withdrawn_meanwhile_ends_all(open_sandbox, folder, run_here):
@@ -81,7 +83,7 @@ def test_a_disk_that_is_full_is_written_to_anew_once_it_has_room(sandbox, tmp_pa
         if not disk.is_real:
             pytest.skip("only root may mount a disk")
         report = disk.folder / "report.jsonl"
-        report.write_text("{an earlier run}\n" * 10)
+        report.write_text(EARLIER * 10)
         disk.fill()
         command = ["ingest", folder, "--report", report, "--journal", tmp_path / "j"]
         done = run(*command, sandbox=sandbox)

@@ -3,6 +3,7 @@ import os
 import resource
 import stat
 
+import msgspec
 import pytest
 
 from livepeer_async.cli.report_file import ReportFile, open_report
@@ -11,6 +12,11 @@ from livepeer_async.errors import ConfigurationError, SourceChanged
 from livepeer_async.ingest.events import RowEnded, RowState
 from livepeer_async.ingest.rows import BadRow, Row
 from restarts.limits import small_disk
+
+EARLIER = (
+    ended_line(RowEnded(row=Row(source="a", is_url=False, key="a"), state=RowState.READY), "")
+    + "\n"
+)
 
 
 @pytest.fixture
@@ -36,11 +42,11 @@ def test_lines_are_in_the_file_at_once(tmp_path, opened):
 
 def test_an_earlier_report_stays_until_the_first_line_of_this_run(tmp_path, opened):
     path = tmp_path / "report.jsonl"
-    path.write_text("{an earlier run}\n" * 3)
+    path.write_text(EARLIER * 3)
     path.chmod(0o644)
     with opened():
         pass
-    assert path.read_text() == "{an earlier run}\n" * 3
+    assert path.read_text() == EARLIER * 3
     with opened() as report:
         report.add("this run")
     assert path.read_text() == "this run\n"
@@ -48,7 +54,7 @@ def test_an_earlier_report_stays_until_the_first_line_of_this_run(tmp_path, open
 
 
 def test_a_run_without_rows_leaves_an_empty_report(tmp_path, opened):
-    (tmp_path / "report.jsonl").write_text("{an earlier run}\n")
+    (tmp_path / "report.jsonl").write_text(EARLIER)
     with opened() as report:
         report.begin()
     assert (tmp_path / "report.jsonl").read_bytes() == b""
@@ -180,14 +186,43 @@ def test_a_line_tells_of_a_bad_row_in_the_same_fields():
     assert line.isascii()
     ended = RowEnded(row=Row(source="a", is_url=False, key="a"), state=RowState.READY)
     assert list(json.loads(line)) == list(json.loads(ended_line(ended, "")))
-    assert json.loads(line)["place"] == "Filme/Überblick\udcff.mp4"
+    # A strict reader has no lone surrogates.
+    assert msgspec.json.decode(line)["place"] == "Filme/Überblick\\udcff.mp4"
     assert json.loads(line)["state"] == "bad"
 
 
-@pytest.mark.parametrize("content", [b"\0\0\0\x18ftypmp42", b"SQLite format 3\0", b"path,name\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\0\0\0\x18ftypmp42",
+        b"SQLite format 3\0",
+        b"path,name\n",
+        b'{"path": "a.mp4"}\n',
+        b'{"key": "a", "path": "a.mp4"}\n{"key": "b", "place": ""}\n',
+    ],
+)
 def test_what_is_no_report_isnt_overwritten(tmp_path, opened, content):
     path = tmp_path / "report.jsonl"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match="no report"), opened():
         pass
     assert path.read_bytes() == content
+
+
+def test_two_runs_dont_write_one_report(tmp_path, opened):
+    with opened() as report:
+        report.add(EARLIER.strip())
+        with pytest.raises(ConfigurationError, match="by another run; wait"), opened():
+            pass
+        report.add(EARLIER.strip())
+    with opened() as report:
+        report.add(EARLIER.strip())
+    assert (tmp_path / "report.jsonl").read_text() == EARLIER
+
+
+def test_a_report_with_a_bad_row_first_may_be_overwritten(tmp_path, opened):
+    path = tmp_path / "report.jsonl"
+    path.write_text(bad_line(BadRow("shows.csv:2", "no such file")) + "\n")
+    with opened() as report:
+        report.add("this run")
+    assert path.read_text() == "this run\n"

@@ -1,0 +1,46 @@
+"""Standard streams that are closed, or have no room."""
+
+import os
+import subprocess
+
+import pytest
+
+from cli.shell import COMMAND, PATIENCE, environment
+
+
+def run_with(redirection, *arguments, sandbox):
+    """Run a command with its streams as a shell redirects them."""
+    command = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, env=environment(sandbox), timeout=PATIENCE, check=False
+    )
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_stream_that_is_closed_leads_nowhere(sandbox, folder, tmp_path, redirection, options):
+    report = tmp_path / "report.jsonl"
+    arguments = ["ingest", folder, "--report", report, *options]
+    done = run_with(redirection, *arguments, sandbox=sandbox)
+    assert done.returncode == 0, done.stderr
+    assert len(report.read_text().splitlines()) == len(sandbox.assets) == 4
+    assert b"Traceback" not in done.stderr
+    assert (done.stdout == b"") == (">&-" in redirection.replace("2>&-", ""))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device without room")
+def test_a_log_without_room_ends_nothing(sandbox, folder, tmp_path):
+    (folder / "bad.mp4").touch()
+    report = tmp_path / "report.jsonl"
+    done = run_with("2>/dev/full", "ingest", folder, "--report", report, sandbox=sandbox)
+    assert done.returncode == 1
+    assert done.stdout.split()[:2] == [b"ready", b"4"]
+    assert len(report.read_text().splitlines()) == 5
+    assert {asset.phase for asset in sandbox.assets} == {"ready"}
+
+
+def test_a_report_and_a_log_without_room_end_nothing(sandbox, folder):
+    done = run_with("2>/dev/full", "ingest", folder, "--report", "/dev/full", sandbox=sandbox)
+    assert done.returncode == 1
+    assert done.stdout.split()[:2] == [b"ready", b"4"]
+    assert len(sandbox.assets) == 4
