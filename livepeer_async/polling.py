@@ -26,10 +26,12 @@ LONGEST_ROUND = 30.0
 
 # Phases of an asset that is there no more, or will be so soon.
 GONE = frozenset({AssetPhase.DELETING, AssetPhase.DELETED})
-# What the task runner says of failures that another run may not meet.
+# What the task runner says where a URL gave it nothing.
+NOT_FETCHED = "file download failed"
+# What it says of failures that another run may not meet.
 RETRYABLE_FAILURES = (
     "internal error processing file",
-    "file download failed",
+    NOT_FETCHED,
     "error saving file to storage",
     "execution timeout",
 )

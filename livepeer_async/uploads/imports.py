@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from livepeer_async.errors import AssetFailed, LivepeerError
 from livepeer_async.models import Asset, NewAsset, NewAssetFromUrl
-from livepeer_async.polling import is_ready
+from livepeer_async.polling import NOT_FETCHED, end_of, is_ready
 from livepeer_async.uploads.claim import Claim, claim
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.processing import Processing, check_outlook
@@ -104,12 +104,22 @@ class Imports:
         asset = await self._tickets.find(record.asset_id, claim)
         if asset is not None and record.identity.url != claim.identity.url:
             raise claim.comes_from_elsewhere()
+        if asset is not None and not is_relayed and _is_unfetched(asset):
+            # The server would fetch what it was told then; the signature of today is a new one.
+            await self._tickets.clear_away(claim)
+            return None
         return asset
 
     async def give_up(self, key: str | None) -> None:
         """Delete the asset of a key, so that its video can be brought by another way."""
         async with claim(self._journal, key, Source("", 0), access="") as claimed:
             await self._tickets.clear_away(claimed)
+
+
+def _is_unfetched(asset: Asset) -> bool:
+    """Whether the server could get nothing from the URL."""
+    end = end_of(asset)
+    return isinstance(end, AssetFailed) and NOT_FETCHED in end.error_message.lower()
 
 
 def _verify(

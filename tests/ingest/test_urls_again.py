@@ -3,6 +3,7 @@
 import anyio
 import pytest
 
+from hostile.server import answer, hostile
 from ingest.running import RUN_SECONDS, run_rows, write_rows
 from livepeer_async import ConfigurationError, IntegrityError, NewAsset
 from livepeer_async.ingest import Halted, RowEnded, RowStarted, RowState, ingest, ingestion
@@ -131,6 +132,25 @@ async def test_another_url_under_a_key_isnt_taken_for_done(urls, tmp_path, relay
         (other,) = await run_rows(livepeer, tmp_path, {"url": urls[1], "key": "k"}, relay=relay)
         assert isinstance(other.error, ConfigurationError)
         assert await assets_of(livepeer) == [first.asset_id]
+
+
+async def test_a_signature_that_had_run_out_is_replaced_by_the_next_runs(tmp_path):
+    def origin(asked):
+        is_good = asked.target.endswith("?sig=new")
+        return answer(VIDEO) if is_good else answer(status="403 Forbidden")
+
+    async with (
+        hostile(origin) as server,
+        studio() as (sandbox, _),
+        client_of(sandbox, tmp_path / "journal") as livepeer,
+    ):
+        rows = [{"url": f"{server.origin}/a.mp4?sig={sig}", "key": "k"} for sig in ("old", "new")]
+        (failed,) = await run_rows(livepeer, tmp_path, rows[0], reprocess=0)
+        assert failed.error.is_retryable
+        (ended,) = await run_rows(livepeer, tmp_path, rows[1])
+        assert ended.state is RowState.READY
+        assert await assets_of(livepeer) == [ended.asset_id]
+    assert [asked.target for asked in server.asked] == ["/a.mp4?sig=old", "/a.mp4?sig=new"]
 
 
 async def test_what_the_server_made_nothing_of_may_be_relayed(urls, tmp_path):
