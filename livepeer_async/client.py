@@ -25,6 +25,7 @@ from livepeer_async.api.caller import Caller
 from livepeer_async.api.playback import Playback
 from livepeer_async.api.tasks import Tasks
 from livepeer_async.errors import ConfigurationError, NotFound
+from livepeer_async.lanes import most_connections
 from livepeer_async.messages import Response
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.settings import as_limits_for, as_timeouts
@@ -52,6 +53,8 @@ Verify = Literal["size", "hash"] | None
 OnMismatch = Literal["raise", "reupload"]
 
 BASE_URL = "https://livepeer.studio/api"
+# Of a bounded pool, for calls of the API beside the uploads.
+SPARE_CONNECTIONS = 2
 
 
 class AsyncLivepeer:
@@ -98,7 +101,9 @@ class AsyncLivepeer:
         account = calls.check_account(url, key)
         limits_for = as_limits_for(upload_limits)
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
-        self.budget = Budget(retry=retry)
+        connections = most_connections(http_client)
+        most = connections and connections - SPARE_CONNECTIONS
+        self.budget = Budget(retry=retry, most=most)
         paced = Paced(self._transport, self.budget)
         self._caller = Caller(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None

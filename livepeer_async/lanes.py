@@ -9,6 +9,7 @@ took two thirds of the CPU. A cancelled request may cost it a place in the pool 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -90,6 +91,14 @@ class Lanes:
         # a time is taken out: asyncio's own cancellation passes the shield.
         while self._free and self._free[0].since < now - self._keepalive:
             await _close(self._free.pop(0).client)
+
+
+def most_connections(client: Any) -> int | None:
+    """Give how many a client that was handed in may have; `None` where no bound can be seen."""
+    # Neither httpx nor httpx2 has a public name for it.
+    pool = getattr(getattr(client, "_transport", None), "_pool", None)
+    most = getattr(pool, "_max_connections", None)
+    return most if isinstance(most, int) and most < sys.maxsize else None
 
 
 async def _close(client: Any) -> None:

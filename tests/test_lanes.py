@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libraries import LIBRARIES
 from listening import listening
-from livepeer_async import errors, transport
+from livepeer_async import AsyncLivepeer, UploadJob, errors, transport
 from livepeer_async.lanes import Lanes
 from livepeer_async.messages import Request
 from livepeer_async.transport import Timeouts, Transport
-from studio import until
+from studio import PART, content, studio, until
 
 pytestmark = pytest.mark.anyio
 PATIENT = Timeouts(connect=60, stall=60, answer=60)
@@ -205,3 +206,31 @@ async def test_a_client_is_with_one_request_at_a_time_and_always_for_one_place(s
     assert all(client.is_closed for client in made)
     for lending, _ in lent:
         await lending.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_uploads_stay_below_the_connections_of_a_client_that_was_handed_in(library):
+    most = {}
+    for connections in (1, 2, 5, 100, None):
+        limits = library.Limits(max_connections=connections)
+        async with library.AsyncClient(limits=limits) as http_client:
+            livepeer = AsyncLivepeer("key", http_client=http_client)
+            livepeer.budget.concurrency = 1000
+            most[connections] = livepeer.budget.slots
+            await livepeer.aclose()
+    assert most == {1: 1, 2: 1, 5: 3, 100: 98, None: 1000}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_many_uploads_through_a_small_pool_meet_no_setback(library):
+    told = []
+    limits = library.Limits(max_connections=3)
+    async with library.AsyncClient(limits=limits) as http_client:
+        options = {"http_client": http_client, "timeout": Timeouts(connect=60)}
+        async with studio(client=options) as (_, livepeer):
+            videos = [content(2 * PART, seed=number) for number in range(12)]
+            jobs = [UploadJob(video, f"{number}") for number, video in enumerate(videos)]
+            many = livepeer.upload_many(jobs, on_progress=lambda _, it: told.append(it.setback))
+            async with many as results:
+                assert [result.error async for result in results] == [None] * 12
+    assert set(told) == {None}

@@ -30,6 +30,8 @@ SHORTEST_REST = 4
 LONGEST_REST = 32
 # Files from this size on are large: they hold a slot for long, and small ones could starve.
 LARGE = 64 * MIB
+# Of fewer slots than these, small and large files can't have a half each.
+FEWEST_TO_SHARE = 2
 # Files from this size on take a whole slot. One of 64 KiB at 80 ms and 25 Mbit/s waits for answers
 # for nine tenths of its time.
 WHOLE = MIB
@@ -90,9 +92,9 @@ def adapt(slots: Slots, sample: Sample) -> Slots:
     return _grow(slots, sample.rate)
 
 
-def most_at_rate(max_rate: float | None) -> int:
-    """Say how many uploads may share so many bytes per second; `None` is no limit."""
-    return MOST_SLOTS if max_rate is None else max(1, int(max_rate // SLOWEST_UPLOAD))
+def most_at_rate(max_rate: float) -> int:
+    """Say how many uploads may share so many bytes per second."""
+    return max(1, int(max_rate // SLOWEST_UPLOAD))
 
 
 def load_of(running: Collection[int | None]) -> float:
@@ -107,28 +109,28 @@ def load_of(running: Collection[int | None]) -> float:
     )
 
 
-def next_to_start(waiting: Sequence[int | None], running: Sequence[int | None]) -> int:
+def next_to_start(
+    waiting: Sequence[int | None], running: Collection[int | None], *, slots: int
+) -> int:
     """Say which of those that wait starts next: the first, with two exceptions.
 
-    A small one goes before a large one where large ones would hold more than half of what runs,
-    and a large one before small ones where none runs, so that the long ones begin early.
+    A small one goes before a large one where large ones would hold more than half of the slots, and
+    a large one before small ones where none runs, so that the long ones begin early. A single slot
+    goes to the first: whoever else were preferred would have it for ever.
 
     Args:
         waiting: lengths in bytes in their order, at least one; `None` where unknown, which counts
             as large.
         running: lengths of those that run.
+        slots: uploads that may run at the same time.
 
     Returns:
         The index in `waiting`.
     """
     large = sum(_is_large(length) for length in running)
-    if not large:
-        wanted = True
-    elif 2 * (large + 1) > len(running) + 1:
-        wanted = False
-    else:
+    if slots < FEWEST_TO_SHARE or 0 < large < slots // 2:
         return 0
-    found = (index for index, length in enumerate(waiting) if _is_large(length) is wanted)
+    found = (index for index, length in enumerate(waiting) if _is_large(length) is not bool(large))
     return next(found, 0)
 
 

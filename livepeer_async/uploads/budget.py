@@ -7,9 +7,11 @@ sends waits here until his turn. The decisions stand in `admission`.
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection
 from math import inf
+from typing import Any
 
 import anyio
 from msgspec.structs import replace
@@ -31,8 +33,9 @@ from livepeer_async.uploads.retry import RetryPolicy
 PERIOD = 2.5
 # The first part of a period isn't measured: a step of the slots takes so long to show.
 WARM_UP = 1.0
-# A probe that has told nothing for so long is taken for lost.
-PROBE_SECONDS = 60.0
+# A probe that has told nothing for so long is taken for lost: it may be a chunk, which takes a
+# minute on a slow line, and all else would wait for it.
+PROBE_SECONDS = 10.0
 # Seconds without a byte and an answer after which one more upload would only wait with the others.
 QUIET = 10.0
 # Of a pause is slept at a time.
@@ -45,6 +48,7 @@ class Budget:
     Args:
         concurrency: uploads of `upload_many` at the same time; `None` adapts to the line.
         max_rate: bytes per second of all uploads; `None` for no limit.
+        most: uploads that there are connections for; `None` where nothing bounds these.
         retry: how long pauses are.
         sleep: waits so many seconds.
         clock: gives seconds that only grow.
@@ -59,6 +63,7 @@ class Budget:
         *,
         concurrency: int | None = None,
         max_rate: float | None = None,
+        most: int | None = None,
         retry: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -68,12 +73,14 @@ class Budget:
         self._sleep = sleep
         self._clock = clock
         self._jitter = jitter
+        self._most = sys.maxsize if most is None else max(1, most)
+        self._sent = 0
+        self._due = -inf
         self.concurrency = concurrency
         self.max_rate = max_rate
         self._slots = Slots()
-        self._sent = 0
         self._troubles = 0
-        self._due = 0.0
+        self._eased_at = -inf
         self._measured_from: tuple[float, int] | None = None
         self._period_began = self._looked_at = -inf
         self._pauses = 0
@@ -94,8 +101,8 @@ class Budget:
 
     @concurrency.setter
     def concurrency(self, value: int | None) -> None:
-        if value is not None and value < 1:
-            raise ConfigurationError(f"concurrency is {value}; wanted at least 1")
+        if value is not None and (type(value) is not int or value < 1):
+            raise ConfigurationError(f"concurrency is {value!r}; wanted at least 1, or None")
         self._concurrency = value
 
     @property
@@ -105,18 +112,19 @@ class Budget:
 
     @max_rate.setter
     def max_rate(self, value: float | None) -> None:
-        if value is not None and not value >= SLOWEST_UPLOAD:
+        if value is not None and not _is_rate(value):
             raise ConfigurationError(
-                f"max_rate is {value} bytes per second; wanted at least {SLOWEST_UPLOAD}, or a "
-                "chunk would take longer than the server waits"
+                f"max_rate is {value!r} bytes per second; wanted at least {SLOWEST_UPLOAD}, or a "
+                "chunk would take longer than the server waits; or None, for no limit"
             )
         self._max_rate = value
+        self._due = -inf
 
     @property
     def slots(self) -> int:
         """Uploads that may run at the same time, as things are; more of short ones, up to 32."""
         wanted = self._slots.count if self._concurrency is None else self._concurrency
-        return min(wanted, most_at_rate(self._max_rate)) if self._max_rate else wanted
+        return min(wanted, self._ceiling)
 
     def has_room(self, running: Collection[int | None]) -> bool:
         """Whether one more upload may start; `running` are the lengths of those that run."""
@@ -124,7 +132,7 @@ class Budget:
             return False
         if self._concurrency is not None:
             return len(running) < self.slots
-        return len(running) < MOST_SLOTS and load_of(running) < self.slots
+        return len(running) < min(MOST_SLOTS, self._most) and load_of(running) < self.slots
 
     @property
     def is_paused(self) -> bool:
@@ -133,13 +141,15 @@ class Budget:
 
     async def take(self, count: int) -> None:
         """Wait until so many bytes may go."""
+        # Short steps: the rate may be changed meanwhile. Who waits has taken nothing yet, so that
+        # one who is cancelled leaves nobody else his debt.
+        while self._max_rate is not None and (wait := self._due - self._clock()) > 0:
+            await self._sleep(min(wait, STEP))
+        now = self._clock()
         if self._max_rate is not None:
-            now = self._clock()
             self._due = max(now, self._due) + count / self._max_rate
-            if self._due > now:
-                await self._sleep(self._due - now)
         self._sent += count
-        self._moved_at = self._clock()
+        self._moved_at = now
 
     async def wait_out_pause(self) -> None:
         """Wait while everything pauses, and leave it to others who probes."""
@@ -185,9 +195,9 @@ class Budget:
     def busy(self, retry_after: float | None, *, is_queue_full: bool = False) -> None:
         """Take note that the server asked for less load: all pause."""
         self._moved_at = self._clock()
-        self._troubles += 1
         if self._pauses and self._probed_at is None and self._clock() < self._paused_until:
             return  # it was on its way before the pause began
+        self._troubles += 1
         self._pauses += 1
         pause = next_pause(
             self._retry,
@@ -223,11 +233,26 @@ class Budget:
             self._period_began, self._measured_from = now, None
         if self._measured_from is None and now - self._period_began >= WARM_UP:
             self._measured_from = (now, self._sent)
+        if now - self._eased_at < PERIOD:
+            self._troubles = 0  # what comes so soon after the last is the same event
         if now - self._period_began < PERIOD and not self._troubles:
             return
         since, sent = self._measured_from or (self._period_began, self._sent)
         rate = (self._sent - sent) / (now - since) if now > since else 0.0
-        before = self._slots
+        before = replace(self._slots, most=min(MOST_SLOTS, self._ceiling))
         self._slots = adapt(before, Sample(rate=rate, is_full=is_full, troubles=self._troubles))
-        self._slots = replace(self._slots, most=most_at_rate(self._max_rate))
+        if self._troubles:
+            self._eased_at = now
         self._period_began, self._measured_from, self._troubles = now, None, 0
+
+    @property
+    def _ceiling(self) -> int:
+        """Uploads that neither the connections nor the rate let be more."""
+        return (
+            self._most if self._max_rate is None else min(self._most, most_at_rate(self._max_rate))
+        )
+
+
+def _is_rate(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and SLOWEST_UPLOAD <= value < inf

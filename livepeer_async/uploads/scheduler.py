@@ -18,12 +18,12 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
@@ -95,6 +95,8 @@ async def run_jobs(
 ) -> AsyncGenerator[AsyncIterator[Result], None]:
     """Run jobs side by side; results come as they end, and wait until they are taken.
 
+    An error of `jobs` comes out behind the last result: what was begun ends as ever.
+
     Args:
         jobs: a few are taken before there is room for them.
         run_one: runs a job, and calls what it is handed once no byte is left to send; it must not
@@ -109,12 +111,16 @@ async def run_jobs(
                 many = _Many(run_one, turns, place, put, tasks)
                 tasks.start_soon(many.feed, jobs, length_of)
                 tasks.start_soon(many.dispatch)
-                yield results
+                yield _Results(results, many)
                 tasks.cancel_scope.cancel()
 
 
 class _Many(Generic[Job, Result]):
-    """The jobs of one call: those that wait, those that run, those that have arrived."""
+    """The jobs of one call: those that wait, those that run, those that have arrived.
+
+    Attributes:
+        failure: what ended the iterable of jobs before its end.
+    """
 
     def __init__(
         self,
@@ -132,17 +138,21 @@ class _Many(Generic[Job, Result]):
         self._waiting: list[tuple[Job, int | None]] = []
         self._untaken = 0
         self._is_fed = False
+        self.failure: Exception | None = None
 
     async def feed(
         self, jobs: AsyncIterator[Job], length_of: Callable[[Job], Awaitable[int | None]]
     ) -> None:
         """Take jobs, a few more than there is room for."""
         budget = self._turns.budget
-        async for job in jobs:
-            self._waiting.append((job, await length_of(job)))
-            self._turns.tell()
-            while len(self._waiting) >= min(MOST_AHEAD, budget.concurrency or MOST_AHEAD):
-                await self._turns.news(TICK)
+        try:
+            async for job in jobs:
+                self._waiting.append((job, await length_of(job)))
+                self._turns.tell()
+                while len(self._waiting) >= min(MOST_AHEAD, budget.concurrency or MOST_AHEAD):
+                    await self._turns.news(TICK)
+        except Exception as error:  # noqa: BLE001 - the caller's own; it is raised behind the results
+            self.failure = error
         self._is_fed = True
         self._turns.tell()
 
@@ -164,7 +174,8 @@ class _Many(Generic[Job, Result]):
 
     def _start(self) -> None:
         lengths = [length for _, length in self._waiting]
-        job, length = self._waiting.pop(next_to_start(lengths, self._turns.lengths))
+        running, slots = self._turns.lengths, self._turns.budget.slots
+        job, length = self._waiting.pop(next_to_start(lengths, running, slots=slots))
         self._untaken += 1
         self._tasks.start_soon(self._run, job, self._place.start(length))
 
@@ -174,6 +185,30 @@ class _Many(Generic[Job, Result]):
         await self._put.send(result)
         self._untaken -= 1
         self._turns.tell()
+
+
+class _Results(Generic[Result]):
+    """The results as they are taken, and behind them the error that ended the jobs, if one did.
+
+    No generator: a call that is cancelled would end it.
+    """
+
+    def __init__(
+        self, results: MemoryObjectReceiveStream[Result], many: _Many[Any, Result]
+    ) -> None:
+        self._results = results
+        self._many = many
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Result:
+        try:
+            return await self._results.receive()
+        except anyio.EndOfStream:
+            if self._many.failure is not None:
+                raise self._many.failure from self._many.failure.__cause__
+            raise StopAsyncIteration from None
 
 
 async def length_of(job: UploadJob) -> int | None:

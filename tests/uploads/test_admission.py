@@ -94,60 +94,77 @@ def test_whatever_is_measured_the_slots_stay_within_their_bounds(samples):
 
 
 @pytest.mark.parametrize(
-    ("waiting", "running", "chosen"),
+    ("waiting", "running", "slots", "chosen"),
     [
-        ([S], [], 0),
-        ([L], [], 0),
-        ([U], [S], 0),
+        ([S], [], 2, 0),
+        ([L], [], 2, 0),
+        ([U], [S], 2, 0),
         # In their order, where nothing speaks against it.
-        ([S, S, L], [L, S, S], 0),
-        ([L, S], [L, S, S], 0),
+        ([S, S, L], [L, S, S], 4, 0),
+        ([L, S], [L, S, S], 4, 0),
         # A large one begins early where none runs.
-        ([S, S, L], [], 2),
-        ([S, L, L], [S, S], 1),
+        ([S, S, L], [], 2, 2),
+        ([S, L, L], [S, S], 4, 1),
         # Small ones aren't starved by large ones.
-        ([L, L, S], [L], 2),
-        ([L, U, S], [L, L, S, S], 2),
-        ([U, S], [U, U], 1),
+        ([L, L, S], [L], 2, 2),
+        ([L, L, S], [L], 3, 2),
+        ([L, U, S], [L, L, S, S], 4, 2),
+        ([U, S], [U, U], 4, 1),
+        # However many of them run: each takes a part of a slot.
+        ([L, S], [L, S, S, S, S, S], 2, 1),
+        # More run than there are slots now.
+        ([L, S], [L, L, L, L], 2, 1),
+        # One slot goes to the first.
+        ([S, L], [], 1, 0),
+        ([L, S], [], 1, 0),
         # Where there is no choice, nobody waits for one.
-        ([L, L], [L, L], 0),
-        ([S, S], [S, S], 0),
+        ([L, L], [L, L], 4, 0),
+        ([S, S], [S, S], 4, 0),
     ],
 )
-def test_who_starts_next(waiting, running, chosen):
-    assert next_to_start(waiting, running) == chosen
+def test_who_starts_next(waiting, running, slots, chosen):
+    assert next_to_start(waiting, running, slots=slots) == chosen
 
 
 @given(
     st.lists(st.sampled_from([S, L, U]), min_size=1, max_size=20),
     st.lists(st.sampled_from([S, L, U]), max_size=40),
+    st.integers(1, 40),
 )
-def test_somebody_who_waits_is_chosen(waiting, running):
-    assert 0 <= next_to_start(waiting, running) < len(waiting)
+def test_somebody_who_waits_is_chosen(waiting, running, slots):
+    assert 0 <= next_to_start(waiting, running, slots=slots) < len(waiting)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize(("kinds", "other"), [([S] * 3 + [L], L), ([L] * 3 + [S], S)])
-def test_neither_kind_is_starved_by_an_endless_stream_of_the_other(kinds, other):
+def test_neither_kind_is_starved_by_an_endless_stream_of_the_other(kinds, other, slots):
     common, running, waited = kinds[0], [], 0
     waiting = [*kinds]
     for _ in range(100):
-        if len(running) == 4:
+        if len(running) == slots:
             running.pop(0)
-        chosen = waiting.pop(next_to_start(waiting, running))
+        chosen = waiting.pop(next_to_start(waiting, running, slots=slots))
         running.append(chosen)
         waiting.append(common)
         waited = 0 if other not in waiting else waited + 1
-        assert waited < 4
+        assert waited < max(4, slots)
         if other not in waiting:
             waiting[-1] = other
 
 
+@given(st.lists(st.sampled_from([S, L]), max_size=40), st.integers(2, 32))
+def test_while_small_ones_wait_large_ones_take_at_most_half_of_the_slots(running, slots):
+    large = running.count(L)
+    chosen = next_to_start([L, S], running, slots=slots)
+    assert chosen == 1 or large == 0 or 2 * (large + 1) <= slots
+
+
 @pytest.mark.parametrize(
     ("max_rate", "most"),
-    [(None, MOST_SLOTS), (SLOWEST_UPLOAD, 1), (3.5 * SLOWEST_UPLOAD, 3), (1e9, MOST_SLOTS)],
+    [(SLOWEST_UPLOAD, 1), (3.5 * SLOWEST_UPLOAD, 3), (1e9, 15258)],
 )
 def test_a_low_rate_is_shared_by_few(max_rate, most):
-    assert min(most_at_rate(max_rate), MOST_SLOTS) == most
+    assert most_at_rate(max_rate) == most
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1))

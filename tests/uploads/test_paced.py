@@ -173,8 +173,8 @@ async def test_blocks_go_at_the_rate_and_as_they_are():
     sender, _ = paced(network, max_rate=BLOCK)
     assert await sender.send(SENDING, blocks=Source(*blocks)) is WELL
     assert [block for _, block in network.blocks] == blocks
-    # The time of a block is when it may go: after as long as it takes itself.
-    assert [time for time, _ in network.blocks] == pytest.approx([1.0, 2.0, 3.0, 6.0])
+    # A block goes when those before it have had their time.
+    assert [time for time, _ in network.blocks] == pytest.approx([0.0, 1.0, 2.0, 3.0])
 
 
 async def test_requests_share_the_rate():
@@ -182,7 +182,7 @@ async def test_requests_share_the_rate():
     sender, _ = paced(network, max_rate=BLOCK)
     for _ in range(2):
         await sender.send(SENDING, blocks=Source(bytes(BLOCK)))
-    assert [time for time, _ in network.blocks] == pytest.approx([1.0, 2.0])
+    assert [time for time, _ in network.blocks] == pytest.approx([0.0, 1.0])
 
 
 async def test_a_request_that_is_cancelled_in_a_pause_is_not_sent_and_no_block_is_read():

@@ -191,6 +191,23 @@ async def test_an_error_of_the_iterable_comes_out_as_it_is():
         await run(broken())
 
 
+async def test_an_error_of_the_iterable_loses_no_result():
+    def broken():
+        yield from range(6)
+        raise OSError("the disk with the list is gone")
+
+    work, ended = Work(), []
+    work.sending.is_open = False
+    async with run_many(broken(), work, turns=Turns(Budget(concurrency=6))) as results:
+        await until(lambda: work.running == 6)
+        await anyio.wait_all_tasks_blocked()
+        work.sending.open()
+        with pytest.raises(OSError, match="the disk"):
+            while True:
+                ended.append((await anext(results)).source)
+    assert sorted(ended) == [0, 1, 2, 3, 4, 5]
+
+
 async def test_an_error_inside_the_block_comes_out_as_it_is():
     work = Work()
     work.sending.is_open = False
