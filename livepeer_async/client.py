@@ -107,7 +107,7 @@ class AsyncLivepeer:
         paced = Paced(self._transport, self.budget)
         self._caller = Caller(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        waiter = Waiter(self._caller)
+        self._waiter = waiter = Waiter(self._caller)
         tickets = Tickets(self._caller, restarts=retry.restarts)
         processing = Processing(self._caller, waiter)
         engine = Engine(
@@ -143,9 +143,10 @@ class AsyncLivepeer:
     async def aclose(self) -> None:
         """Close the connections and the journal; the client can't be used afterwards.
 
-        Uploads that run are cancelled first, and end with `ConfigurationError`.
+        Uploads that run are cancelled first, and end with `ConfigurationError`, as waits do.
         """
         await self.uploader.aclose()
+        self._waiter.close()
         await self._transport.aclose()
         if self.journal is not None:
             await self.journal.aclose()

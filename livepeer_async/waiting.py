@@ -9,20 +9,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import TypeVar
 
 import anyio
 from msgspec import Struct
 
 from livepeer_async.api.caller import Caller
-from livepeer_async.api.calls import Call
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset
 from livepeer_async.polling import is_ready
 from livepeer_async.watch import Watch
 from livepeer_async.watcher import MOST_A_SECOND, Party, Watcher
-
-T = TypeVar("T")
 
 # Long videos take hours to transcode; for ever is no answer.
 READY_TIMEOUT = 6 * 3600.0
@@ -94,13 +90,13 @@ class Waiter:
             self._watcher.leave(party)
         raise watch.timeout_error(self._clock()) from self._watcher.problem
 
-    async def ask(self, call: Call[T]) -> T:
-        """Send a request that looks at something else, within the same requests a second.
+    async def turn(self) -> None:
+        """Wait until a request that looks at something else may go, within as many a second."""
+        await self._watcher.turn()
 
-        Raises:
-            LivepeerError: of the call, whose answer isn't asked for a second time.
-        """
-        return await self._watcher.ask(call)
+    def close(self) -> None:
+        """End all waits with a `ConfigurationError`: the client is closed."""
+        self._watcher.close()
 
     async def each(
         self,

@@ -21,10 +21,12 @@ from livepeer_async.api.caller import Caller
 from livepeer_async.api.calls import Call, poll_asset
 from livepeer_async.errors import (
     ApiError,
+    ConfigurationError,
     DecodeError,
     LivepeerError,
     NetworkError,
     NotAuthenticated,
+    ServerError,
 )
 from livepeer_async.models import Asset
 from livepeer_async.polling import LONGEST_ROUND, SHORTEST_ROUND, next_round, next_turn
@@ -37,8 +39,10 @@ T = TypeVar("T")
 MOST_A_SECOND = 2
 # More can't be looked at singly within a second; one list tells of all.
 FEW = 2
-# A list that can't be read so often has a row that never can; singly, the others can.
+# A list that fails so often has a row that can't be read or served; singly, the others can.
 MOST_BAD_LISTS = 3
+# Seconds without lists before the next is tried.
+WITHOUT_LISTS = 300.0
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 _log = logging.getLogger("livepeer_async")
@@ -80,7 +84,8 @@ class Watcher:
         self._is_led = False
         self._nap: anyio.CancelScope | None = None
         self._joined_at = self._changed_at = 0.0
-        self._can_list, self._bad_lists = True, 0
+        self._no_lists_until, self._bad_lists = -inf, 0
+        self._failing: Watch | None = None
         self._sweep: Sweep | None = None
         self._horizon: Horizon | None = None
         self._listed_at, self._list_jitter = -inf, 0.5
@@ -123,11 +128,17 @@ class Watcher:
         del party.news[watch]
         return watch
 
-    async def ask(self, call: Call[T]) -> T:
-        """Send another request within the same budget, once; raises as `Caller.perform_once`."""
+    def close(self) -> None:
+        """End all waits: the client is closed."""
+        self._end_all(ConfigurationError("the client was closed while assets were waited for"))
+        if self._nap is not None:
+            self._nap.cancel()
+
+    async def turn(self) -> None:
+        """Wait until another request may go within the same budget, and take note of it."""
         while (wait := self._turn() - self._clock()) > 0:
             await self._sleep(wait)
-        return await self._ask(call, self._clock())
+        self._sent.append(self._clock())
 
     async def _follow(self, party: Party) -> None:
         """Wait until somebody who leads has news, or leads no more."""
@@ -184,7 +195,7 @@ class Watcher:
     def _next_look(self, now: float) -> tuple[float, Watch | None]:
         """Say when to look next and at what, `None` for the list."""
         turn = self._turn()
-        if not self._can_list or len(self._watches) <= FEW:
+        if now < self._no_lists_until or len(self._watches) <= FEW:
             watch = min(self._watches, key=lambda watch: watch.due)
             return max(turn, watch.due), watch
         pause = SHORTEST_ROUND
@@ -215,7 +226,11 @@ class Watcher:
             self._plan(watch, now)
             if watch.setbacks > self._caller.retry.attempts:
                 self._end(watch, error)
-            self._set_back(error)
+            # One that the server can't show for ever says nothing of the others.
+            is_its_own = self._failing is watch and isinstance(error, ServerError | DecodeError)
+            self._failing = watch
+            if not is_its_own or len(self._watches) == 1:
+                self._set_back(error)
             return
         is_news = watch.saw(sighting.asset, sighting.etag, now)
         self._plan(watch, now)
@@ -249,8 +264,9 @@ class Watcher:
             # A key that isn't valid, or a client that is closed: no look can help.
             self._end_all(error)
             return
-        self._bad_lists += isinstance(error, DecodeError)
-        self._can_list = is_passing and self._bad_lists < MOST_BAD_LISTS
+        self._bad_lists += isinstance(error, DecodeError | ServerError)
+        if is_refused or self._bad_lists >= MOST_BAD_LISTS:
+            self._no_lists_until, self._bad_lists = self._clock() + WITHOUT_LISTS, 0
         if is_passing:
             self._set_back(error)
 

@@ -284,7 +284,9 @@ async def test_a_setback_in_the_middle_is_borne(scene, name):
     assert len(scene.diary.times) < 60
 
 
-@pytest.mark.parametrize("answer", [Answer(status=403), Answer(status=200, body=b"<html>")])
+@pytest.mark.parametrize(
+    "answer", [Answer(status=403), Answer(status=200, body=b"<html>"), Answer(status=500)]
+)
 async def test_where_lists_are_of_no_use_assets_are_asked_for_singly(scene, answer):
     ids = scene.plant(5.0, 6.0, 7.0, 8.0)
     scene.sandbox.add_fault(Fault(On(path=LISTS), answer))
@@ -292,6 +294,30 @@ async def test_where_lists_are_of_no_use_assets_are_asked_for_singly(scene, answ
     assert {error for _, error in scene.ended.values()} == {None}
     assert len(scene.diary.lists()) <= 3
     assert scene.diary.busiest_second() <= 2
+
+
+async def test_lists_that_were_refused_once_are_tried_again_later(scene):
+    times = [400.0 + n for n in range(60)]
+    ids = scene.plant(*times)
+    scene.sandbox.add_fault(Fault(On(path=LISTS, nth=1), Answer(status=403)))
+    await scene.each(ids)
+    assert {error for _, error in scene.ended.values()} == {None}
+    first, second, *_ = [when for when, _ in scene.diary.lists()]
+    assert 300 <= second - first <= 310
+    assert statistics.median(latencies(scene.ended, ids, times)) <= 5
+
+
+async def test_one_asset_that_the_server_cant_show_ends_no_other_wait(scene):
+    good, bad = scene.plant(600.0, 600.0)
+    scene.caller.retry = RetryPolicy(attempts=2)
+    scene.sandbox.add_fault(Fault(On(path=f"/api/asset/{bad}$"), Answer(status=500)))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(scene.until, good)
+        while scene.virtual.now < 60:
+            await anyio.lowlevel.checkpoint()
+        tasks.start_soon(scene.until, bad)
+    assert isinstance(scene.ended[bad][1], errors.ServerError)
+    assert scene.ended[good][1] is None
 
 
 async def test_what_is_deleted_or_never_was_is_told_apart(scene):
@@ -363,3 +389,18 @@ async def test_what_was_reached_in_an_earlier_wait_needs_no_look(scene):
     for _ in range(2):
         await scene.waiter.until(watch, is_ready, timeout=10)
     assert len(scene.diary.times) == 1
+
+
+async def test_the_end_of_the_client_ends_all_waits_at_once(scene):
+    ids = scene.plant(*[500.0] * 3)
+    async with anyio.create_task_group() as tasks:
+        for name in ids[:2]:
+            tasks.start_soon(scene.until, name)
+        tasks.start_soon(scene.each, ids[2:])
+        while scene.virtual.now < 100:
+            await anyio.lowlevel.checkpoint()
+        closed_at = scene.virtual.now
+        scene.waiter.close()
+    assert {when for when, _ in scene.ended.values()} == {closed_at}
+    assert all(isinstance(it, errors.ConfigurationError) for _, it in scene.ended.values())
+    assert len(scene.ended) == 3

@@ -328,8 +328,8 @@ def _decoder(account: Account, kind: type[T]) -> Callable[[Response], T]:
     return decode
 
 
-def _id(value: str | None) -> str:
-    if not value or not value.isascii() or not value.isprintable():
+def _id(value: Any) -> str:
+    if not isinstance(value, str) or not (value and value.isascii() and value.isprintable()):
         raise ConfigurationError(
             f"the ID is {str(value)[:60]!r}; wanted the server's own, as it gave it"
         )

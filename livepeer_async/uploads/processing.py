@@ -116,15 +116,18 @@ class Processing:
     async def _run_again(self, asset_id: str) -> None:
         """Have the server run the task of a failed asset again, and wait for its end."""
         account = self._caller.account
+        await self._waiter.turn()
         # It may have been carried out, or somebody else has asked for it: the task knows.
         with suppress(AmbiguousRequest, BadRequest, ServerError):
             await self._caller.perform(calls.retry_asset(account, asset_id))
         query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
+        await self._waiter.turn()
         page = await self._caller.perform(calls.list_tasks(account, **query))
         for task in page.items:
             with suppress(NotFound):
                 await self._follow(task)
         for look in range(LOOKS_AFTER_TASK):
+            await self._waiter.turn()
             asset = await self._caller.perform(calls.get_asset(account, asset_id))
             if asset.phase != AssetPhase.FAILED:
                 return
@@ -137,8 +140,11 @@ class Processing:
             age = time.monotonic() - started
             progress = task.status.progress if task.status else None
             await anyio.sleep(next_poll(age=age, progress=progress, jitter=0.5))
+            await self._waiter.turn()
             try:
-                task = await self._waiter.ask(calls.get_task(self._caller.account, task.id))
+                task = await self._caller.perform_once(
+                    calls.get_task(self._caller.account, task.id)
+                )
                 setbacks = 0
             except (ApiError, NetworkError, DecodeError) as error:
                 setbacks += 1

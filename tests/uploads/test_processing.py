@@ -1,3 +1,4 @@
+import anyio
 import pytest
 
 from livepeer_async import AssetFailed
@@ -50,6 +51,21 @@ async def test_it_is_asked_for_as_often_as_is_wanted_and_no_more():
         result = await upload(livepeer, reprocess=2)
         assert isinstance(result.error, AssetFailed)
         assert len(seen(sandbox, "POST", "/retry")) == 2
+
+
+async def test_second_runs_share_the_few_looks_a_second():
+    fault = Fault(On(times=8), FailProcessing(PASSING))
+    async with studio(fault) as (sandbox, livepeer):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(lambda: upload(livepeer, reprocess=2))
+        retries = seen(sandbox, "POST", "/retry")
+        assert len(retries) == 8
+        assert {asset.phase for asset in sandbox.assets} == {"ready"}
+        last = sandbox.requests[-1].at
+        later = [r for r in sandbox.requests if r.at >= retries[0].at]
+        # The first second has two, and so has each later one.
+        assert len(later) <= 2 * (last - retries[0].at) + 2 + 1
 
 
 async def test_a_final_failure_isnt_processed_again():
