@@ -5,6 +5,7 @@ run; by default they are few and the same, so that a change is judged by itself.
 """
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def anyio_backend():
     """Everything here is asyncio's: aiofiles binds the package to it."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Let processes that are started here hear Ctrl-C, also where the tests don't."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

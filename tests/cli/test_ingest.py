@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from cli.shell import run, untimed
+from cli.shell import FOR_EVER, run, untimed
 from cli.written import documents, lines_of, read_report, table_of
 from livepeer_async.cli.clip import read_clip
 from livepeer_async.cli.ingest_command import read_rate
@@ -113,8 +113,18 @@ def test_json_is_a_line_for_each_row_and_nothing_else(sandbox, table, run_here):
 def test_the_embedded_sandbox_needs_no_key(folder):
     done = run("ingest", folder, "--sandbox", "--storage", "s3", "--no-wait", "--max-rate", "1G")
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in lines_of(done.stdout)] == ["ready", "arrived", "sent"]
+    table = table_of(done)
+    # What it is asked for late is ready by then.
+    assert int(table["ready"]) + int(table.get("arrived", "0")) == 4
     assert "the same command" not in done.stderr.decode()
+
+
+def test_what_isnt_waited_for_has_arrived(open_sandbox, folder, run_here):
+    with open_sandbox(processing_seconds=FOR_EVER) as sandbox:
+        done = run_here("ingest", folder, "--no-wait", sandbox=sandbox)
+    assert done.returncode == 0, done.stderr
+    ready, arrived, sent = [line.split() for line in lines_of(done.stdout)]
+    assert (ready, arrived, sent[0]) == (["ready", "0"], ["arrived", "4"], "sent")
 
 
 def test_a_second_run_names_what_the_first_has_made(sandbox, folder, tmp_path, run_here):

@@ -46,8 +46,8 @@ def patched(sandbox):
     return [seen for seen in sandbox.requests if seen.method == "PATCH"]
 
 
-def is_sending(sandbox):
-    return any(seen.received and not seen.is_over for seen in patched(sandbox))
+def count_sending(sandbox):
+    return sum(bool(seen.received and not seen.is_over) for seen in patched(sandbox))
 
 
 def judge_going_on(command, sandbox):
@@ -66,7 +66,7 @@ def judge_going_on(command, sandbox):
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=at_length)])
 def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, number, start):
     process = start(*command, sandbox=sandbox)
-    wait_until(lambda: is_sending(sandbox))
+    wait_until(lambda: count_sending(sandbox) == 2)
     process.send_signal(number)
     output, errors = process.communicate(timeout=PATIENCE)
     said = errors.decode().splitlines()
@@ -87,7 +87,7 @@ def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, n
 def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
     with open_sandbox(storage="s3", faults=[Fault(On(method="PATCH"), Slow(SLOWER))]) as sandbox:
         process = start(*command, sandbox=sandbox)
-        wait_until(lambda: is_sending(sandbox))
+        wait_until(lambda: count_sending(sandbox) == 2)
         process.send_signal(signal.SIGINT)
         assert b" interrupted: the chunks that run" in process.stderr.readline()
         time.sleep(0.5)
@@ -117,7 +117,7 @@ def test_ctrl_c_before_the_server_has_answered_ends_at_once(open_sandbox, comman
 
 def test_a_terminal_shows_the_stop_and_gets_its_cursor_back(sandbox, command):
     terminal = Terminal(*command, sandbox=sandbox, columns=100)
-    wait_until(lambda: is_sending(sandbox))
+    wait_until(lambda: count_sending(sandbox) == 2)
     terminal.read_until("total")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
@@ -128,7 +128,7 @@ def test_a_terminal_shows_the_stop_and_gets_its_cursor_back(sandbox, command):
 @at_length
 def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command):
     terminal = Terminal(*command, sandbox=sandbox)
-    wait_until(lambda: is_sending(sandbox))
+    wait_until(lambda: count_sending(sandbox) == 2)
     terminal.read_until("total")
     terminal.hang_up()
     assert terminal.process.wait(PATIENCE) == 130
@@ -146,7 +146,7 @@ def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
         finally:
             signal.signal(signal.SIGHUP, before)
         with process:
-            wait_until(lambda: is_sending(sandbox))
+            wait_until(lambda: count_sending(sandbox))
             process.send_signal(signal.SIGHUP)
             _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, b"interrupted" in errors) == (0, False)

@@ -107,8 +107,10 @@ def test_the_offset_is_asked_for_while_a_patch_runs(tus: Exchanges) -> None:
     with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
         raw.sendall(SENT[:CUT])
         wait_until_read(raw)
-        assert tus.offset(url) == kept
-        if tus.server.name not in CUTS_A_PATCH_FOR_A_HEAD:
+        if tus.server.name in CUTS_A_PATCH_FOR_A_HEAD:
+            assert tus.offset(url) == kept
+        else:
+            assert settled(tus, url, kept) == kept
             raw.sendall(SENT[CUT:])
         status, headers = read_head(raw)
     assert status == expected(tus.server.name, "PATCH").status

@@ -168,9 +168,13 @@ def test_no_secret_is_logged_by_a_program_that_is_interrupted(sandbox, evidence,
     process = shell.subprocess.Popen(
         command, stderr=shell.subprocess.PIPE, env=shell.environment(sandbox)
     )
-    shell.wait_until(lambda: any(it.method == "PATCH" for it in sandbox.requests))
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=shell.PATIENCE)
+    with process:
+        try:
+            shell.wait_until(lambda: any(it.method == "PATCH" for it in sandbox.requests))
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=shell.PATIENCE)
+        finally:
+            process.kill()
     assert b"KeyboardInterrupt" in errors
     search(evidence, sandbox, errors)
 

@@ -13,6 +13,7 @@ import pytest
 
 from cli import shell
 from livepeer_async import AsyncLivepeer
+from livepeer_async.sandbox import Fault, On, Stall
 from livepeer_async.uploads.journal_file import SCHEMA_VERSION
 from restarts.conftest import at_length
 from restarts.judge import judge_amounts, judge_assets
@@ -163,6 +164,8 @@ def test_a_disk_that_is_full_before_is_refused(begun, disk):
 
 def test_a_disk_that_fills_up_meanwhile_loses_nothing(begun, disk):
     move(begun, disk.folder)
+    # So that the disk is full before the first chunk is through.
+    begun.sandbox.add_fault(Fault(On(method="PATCH", nth=1), Stall(5.0, after_bytes=1)))
     with begun.started() as process:
         wait_for_bytes(begun)
         disk.fill()

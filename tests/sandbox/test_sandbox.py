@@ -24,6 +24,9 @@ from sandbox.wire import LIMIT, MIB, PART, SMALL_PARTS, TUS, RawConnection, open
 
 pytestmark = pytest.mark.anyio
 
+# Where no other test listens; other systems than Linux have only the one.
+ANOTHER_HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+
 
 def resources():
     """Name what is there: threads, and descriptors with what they lead to."""
@@ -92,7 +95,7 @@ async def test_a_cancelled_test_leaves_no_server_behind():
     origin = []
 
     async def run():
-        async with Sandbox() as sandbox:
+        async with Sandbox(host=ANOTHER_HOST) as sandbox:
             origin.append(sandbox.base_url)
             started.set()
             await asyncio.sleep(60)
@@ -122,10 +125,11 @@ async def test_two_run_side_by_side_and_again():
 
 
 async def test_a_key_and_a_port_can_be_given():
-    async with Sandbox() as first:
+    # On an address that no other test listens at: the port has to be free in between.
+    async with Sandbox(host=ANOTHER_HOST) as first:
         port = int(first.base_url.split(":")[2].split("/")[0])
-    async with Sandbox(port=port, api_key="my-key") as sandbox:
-        assert sandbox.base_url == f"http://127.0.0.1:{port}/api"
+    async with Sandbox(host=ANOTHER_HOST, port=port, api_key="my-key") as sandbox:
+        assert sandbox.base_url == f"http://{ANOTHER_HOST}:{port}/api"
         assert sandbox.api_key == "my-key"
 
 
