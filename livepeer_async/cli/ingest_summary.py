@@ -39,7 +39,7 @@ def print_check(checked: Checked, bad: int, place: str) -> None:
         said += f" ({count(checked.urls, 'URL')})"
     said += f", {show_size(checked.length)}; {count(bad, 'bad row')}"
     if checked.skipped:
-        said += f"; {count(checked.skipped, 'other file')} in the folders, taken for no video"
+        said += f"; {count(checked.skipped, 'other file')} in the folders, not wanted or no video"
     output().print(Text(f"{place}: {said}"))
 
 

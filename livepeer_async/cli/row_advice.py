@@ -26,6 +26,8 @@ from livepeer_async.ingest.decisions import judge
 from livepeer_async.ingest.rows import Row
 from livepeer_async.models.redaction import show_source
 
+URL_ADVICE = "see whether the URL can be fetched from here, or has run out"
+
 
 def comes_again(error: LivepeerError) -> bool:
     """Whether the same command tries the row again, and that may help as things are."""
@@ -42,7 +44,8 @@ def tell_failure(row: Row, error: LivepeerError, *, journal: str | None) -> str:
         error: what ended it.
         journal: the option that names the journal, "" for the user's own; `None` without one.
     """
-    advice = _advise_again(error, journal) if comes_again(error) else _advise(row, error, journal)
+    advise_on = _advise_again if comes_again(error) else _advise
+    advice = advise_on(row, error, journal)
     said = "; ".join(filter(None, [find_reason(error), advice]))
     is_named = isinstance(error, SourceError) or row.manifest is None
     return said if is_named else f"{show_source(row.source)}: {said}"
@@ -55,12 +58,12 @@ def find_reason(error: LivepeerError) -> str:
     return found(error)
 
 
-def _advise_again(error: LivepeerError, journal: str | None) -> str:
+def _advise_again(row: Row, error: LivepeerError, journal: str | None) -> str:
     """Say what comes of the row where the same command tries it again."""
     if isinstance(error, UploadInUse):
         return ""
     if isinstance(error, SourceNotReadable):
-        return advise(error)
+        return URL_ADVICE if row.is_url else advise(error)
     if isinstance(error, AssetTimeout):
         return f"it may still become ready: livepeer-async assets wait {error.asset_id}"
     if journal is not None and isinstance(error, AssetFailed):
@@ -75,11 +78,18 @@ def _advise(row: Row, error: LivepeerError, journal: str | None) -> str:
     if isinstance(error, InvalidRequest | BadRequest):
         return "mend the row" if row.manifest is not None else ""
     if is_key_taken(error):
-        key = shlex.quote(show_source(row.key))
-        return f"livepeer-async journal forget {key}{journal or ''} lets it be uploaded anew"
+        return f"{_forget(row, journal)} lets it be uploaded anew"
     if isinstance(error, SourceChanged):
         return "run the same command when nothing writes to it any more"
     if isinstance(error, AssetFailed):
-        return f"check that the {'URL gives' if row.is_url else 'file plays as'} a video"
+        advice = f"check that the {'URL gives' if row.is_url else 'file plays as'} a video"
+        is_stuck = row.is_url and journal is not None
+        return (
+            f"{advice}, and {_forget(row, journal)} lets it be fetched anew" if is_stuck else advice
+        )
     is_of_server = isinstance(error, AssetError | IntegrityError | TusError)
     return "" if is_of_server else advise(error)
+
+
+def _forget(row: Row, journal: str | None) -> str:
+    return f"livepeer-async journal forget {shlex.quote(show_source(row.key))}{journal or ''}"

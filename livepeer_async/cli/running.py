@@ -46,7 +46,9 @@ def run(
         drop_output()
         raise typer.Exit(Status.FAILED) from None
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        is_lost = error.filename is None and isinstance(error, FileNotFoundError)
+        place = "the working directory: " if is_lost else ""
+        place = f"{error.filename}: " if error.filename else place
         say_error(f"{place}{error.strerror or error}")
         raise typer.Exit(Status.FAILED) from None
 

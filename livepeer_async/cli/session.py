@@ -74,13 +74,13 @@ async def _with_own_journal(
 
     Nobody asked for it by name: a home that can't be written to keeps nobody from uploading.
     """
-    forgetful = make()
-    path = journal_path(forgetful.account_fingerprint)
-    had_one = path.exists()
+    forgetful, had_one = make(), False
     try:
+        path = journal_path(forgetful.account_fingerprint)
+        had_one = path.exists()
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         return await stack.enter_async_context(make(journal=path))
-    except (JournalError, OSError) as error:
+    except (JournalError, OSError, RuntimeError) as error:
         if had_one:
             # It knows what was uploaded, which would be uploaded a second time without it.
             raise

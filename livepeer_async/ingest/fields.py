@@ -131,6 +131,8 @@ def _take_text(known: dict[str, object], column: str) -> str:
         raise Refusal(f"{column} is {_kind(value)}; wanted text")
     if not value:
         raise Refusal(f"{column} is empty")
+    if "\0" in value:
+        raise Refusal(f"{column} has a NUL byte in it")
     return value
 
 
@@ -143,13 +145,13 @@ def _check_source(source: str, column: str) -> bool:
     """Whether the source is a URL, and one that can be fetched."""
     scheme = _SCHEME.match(source)
     if scheme is None and column != "url":
-        if "\0" in source:
-            raise Refusal(f"{column} has a NUL byte in it")
         return False
     if column == "path":
         raise Refusal(f"path is the URL {show_source(source)}; wanted it in url")
     if _URL.fullmatch(source) is None or not _has_host(source):
         found = f"has the scheme {scheme[1][:LONGEST_NAME]}" if scheme else "has no scheme"
+        if scheme and scheme[1].lower() in {"http", "https"}:
+            found = "has a space in it" if re.search(r"\s", source) else "has no host, or no port"
         raise Refusal(f"{column} {found}; wanted an http or https URL with a host, without spaces")
     return True
 

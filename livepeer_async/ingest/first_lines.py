@@ -39,6 +39,10 @@ class FirstLines:
             self._grow()
         return None
 
+    def has(self, key: str) -> bool:
+        """Whether a key was noted."""
+        return self._digests[self._place_of(hash(key) or 1)] != _FREE
+
     def _place_of(self, digest: int) -> int:
         digests = self._digests
         mask = len(digests) - 1

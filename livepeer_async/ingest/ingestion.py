@@ -21,6 +21,7 @@ from livepeer_async.client import AsyncLivepeer, OnMismatch, Verify
 from livepeer_async.errors import (
     AmbiguousRequest,
     BadRequest,
+    ConfigurationError,
     Forbidden,
     InvalidRequest,
     LivepeerError,
@@ -30,6 +31,7 @@ from livepeer_async.errors import (
 from livepeer_async.ingest.checking import check_manifest, read_again
 from livepeer_async.ingest.decisions import FAILED, Verdict, finished_states, is_finished, judge
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowPutOff, RowState
+from livepeer_async.ingest.first_lines import FirstLines
 from livepeer_async.ingest.manifest import Manifest, open_manifest
 from livepeer_async.ingest.outage import Outage
 from livepeer_async.ingest.row_run import Job, RowOptions, RowRunner, ended_earlier
@@ -39,7 +41,7 @@ from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.records import Record
 from livepeer_async.uploads.scheduler import run_jobs
-from livepeer_async.uploads.upload import UploadResult
+from livepeer_async.uploads.upload import UploadOptions, UploadResult
 from livepeer_async.waiting import READY_TIMEOUT
 
 # Runs of one row that met what may pass.
@@ -81,7 +83,7 @@ class Ingestion:
         self._outage = Outage(livepeer.ping, self._tell_outage, timeout=outage_timeout)
         self._has_asked = False
         self._is_ending = False
-        self._bad: set[str] = set()
+        self._bad = FirstLines()
         self._open: dict[Job, None] = {}
         self._put_off: deque[Job] = deque()
         self._news = anyio.Event()
@@ -156,7 +158,7 @@ class Ingestion:
                 await self._put.send(event)
                 if isinstance(event, Checked):
                     return not (self._is_strict and event.bad)
-                self._bad.add(event.place)
+                self._bad.note(event.place, 0)
         return False
 
     async def _run_rows(self) -> None:
@@ -210,7 +212,7 @@ class Ingestion:
         is_ready_wanted = self._options.wait
         jobs: list[Job] = []
         for row in batch:
-            if row.place in self._bad or self.is_stopped:
+            if self._bad.has(row.place) or self.is_stopped:
                 continue
             if isinstance(row, BadRow):
                 # It was good when it was checked: its file was deleted or changed since then.
@@ -346,6 +348,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         reprocess=reprocess,
         on_progress=on_progress,
     )
+    _check_options(options, outage_timeout)
     if concurrency is not None:
         livepeer.budget.concurrency = concurrency
     if max_rate is not None:
@@ -358,6 +361,18 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
             tasks.start_soon(ingestion.run)
             yield ingestion
             tasks.cancel_scope.cancel()
+
+
+def _check_options(options: RowOptions, outage_timeout: float) -> None:
+    """Refuse at once what each row would refuse."""
+    UploadOptions(
+        verify=options.verify,
+        on_mismatch=options.on_mismatch,
+        ready_timeout=options.ready_timeout,
+        reprocess=options.reprocess,
+    )
+    if not outage_timeout > 0:
+        raise ConfigurationError(f"outage_timeout is {outage_timeout!r}; wanted seconds above 0")
 
 
 async def _length_of(job: Job) -> int | None:

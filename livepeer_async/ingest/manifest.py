@@ -76,7 +76,7 @@ class Manifest:
         if not _is_file_manifest(self.place) or os.path.isdir(self.place):
             yield
             return
-        with TemporaryFile(buffering=0) as copy:
+        with _copy_of(self.place) as copy:
             with _open(self.place) as file:
                 try:
                     shutil.copyfileobj(file, copy, _PIECE)
@@ -184,6 +184,16 @@ class _Reader:
 
     def _refused(self, number: int, refusal: Refusal) -> BadRow:
         return BadRow(f"{self._manifest}:{number}", str(refusal))
+
+
+def _copy_of(place: str) -> BinaryIO:
+    try:
+        return TemporaryFile(buffering=0)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{place} can't be copied, to be read: there is no folder for temporary files "
+            "that can be written to; name one in TMPDIR"
+        ) from error
 
 
 def _is_file_manifest(place: str) -> bool:

@@ -78,7 +78,7 @@ class Job:
         return RowEnded(
             row=self.row,
             state=state,
-            asset_id=asset.id if asset else None,
+            asset_id=asset.id if asset else getattr(result and result.error, "asset_id", None),
             playback_id=asset.playback_id if asset else None,
             length=(result and result.length) or self.row.length,
             seconds=time.monotonic() - self._began if self._began else 0.0,

@@ -56,7 +56,9 @@ class Records:
         first, last = self._feed.first, self._feed.last
         lines = f"lines {first} to {last}: " if last > first else ""
         reason = str(error)
-        if "unexpected end of data" in reason:
+        if "new-line character" in reason:
+            reason = "a carriage return stands alone; save the file with line feeds"
+        elif "unexpected end of data" in reason:
             reason = "a quoted cell has no end, so that no row of these can be read"
         elif "field larger than field limit" in reason:
             reason = f"a cell is longer than {csv.field_size_limit()} characters"
@@ -92,7 +94,8 @@ class _Feed:
             return content.decode() + "\n"
         except UnicodeDecodeError as error:
             byte, place = content[error.start], error.start + 1
-            self.fault = f"line {number} isn't UTF-8: byte {byte:#04x} at place {place}"
+            where = f"byte {byte:#04x} at place {place}"
+            self.fault = f"line {number} isn't UTF-8: {where}; save the file as UTF-8"
             return content.decode(errors="replace") + "\n"
 
 

@@ -24,6 +24,7 @@ from livepeer_async.errors import (
     ConfigurationError,
     NetworkError,
     SourceChanged,
+    SourceEmpty,
     SourceNotReadable,
 )
 from livepeer_async.messages import Request, name_url, without_query
@@ -96,6 +97,7 @@ class Downloads:
             SourceNotReadable: the server refuses it, or gives it compressed or without an end that
                 can be told from a broken connection, or it couldn't be read any further for as
                 long as the policy says.
+            SourceEmpty: it has no bytes.
             SourceChanged: it isn't what it was when the first byte was read.
             ConfigurationError: the URL is none that can be asked, or the client is closed.
         """
@@ -106,6 +108,8 @@ class Downloads:
         pieces = _Pieces(url, self._transport, self._back_off)
         try:
             length = await pieces.begin()
+            if length == 0:
+                raise SourceEmpty(f"{pieces.name} is empty; a video has bytes", source=pieces.name)
             yield Download(name=pieces.name, length=length, pieces=pieces)
         finally:
             await pieces.aclose()

@@ -59,6 +59,10 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         _check_key(self.key)
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
+        if self.reprocess < 0:
+            raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
+        if self.length is not None and type(self.length) is not int:
+            raise ConfigurationError(f"length is {self.length!r}; wanted a number of bytes")
         if self.length is not None and self.length < 1:
             raise ConfigurationError(f"length is {self.length}; wanted at least 1 byte")
 

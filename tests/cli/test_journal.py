@@ -153,6 +153,16 @@ def test_a_home_that_cannot_be_written_to_keeps_nobody_from_uploading(sandbox, c
     assert "nothing will be remembered of this run" in done.stderr.decode()
 
 
+def test_who_has_no_home_may_upload(sandbox, clip, run_here, monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", home)
+    done = run_here("upload", clip, sandbox=sandbox, XDG_STATE_HOME="")
+    assert done.returncode == 0
+    assert "nothing will be remembered of this run: Could not" in done.stderr.decode()
+
+
 def test_options_that_contradict_each_other_are_refused(sandbox, clip):
     done = run("upload", clip, "--no-journal", "--again", sandbox=sandbox)
     assert done.returncode == 2

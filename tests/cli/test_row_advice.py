@@ -63,6 +63,12 @@ def test_advice_is_what_can_help(error, is_again, advice):
 
 
 def test_a_url_has_no_file_to_look_at():
+    said = tell_failure(URL, failed(is_retryable=False), journal="")
+    assert said.endswith(
+        "a video, and livepeer-async journal forget https://h/a.mp4 lets it be fetched anew"
+    )
+    said = tell_failure(URL, errors.SourceNotReadable("403", source="x"), journal="")
+    assert said == "403; see whether the URL can be fetched from here, or has run out"
     said = tell_failure(URL, failed(is_retryable=False), journal=None)
     assert said == "asset a1 failed: no video track; check that the URL gives a video"
     said = tell_failure(

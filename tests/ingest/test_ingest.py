@@ -8,6 +8,7 @@ from ingest.running import of, run, write_rows
 from livepeer_async import NotAuthenticated
 from livepeer_async.errors import (
     AssetFailed,
+    ConfigurationError,
     DecodeError,
     NotFound,
     SourceChanged,
@@ -323,6 +324,38 @@ async def test_rows_that_meet_one_outage_after_another_arent_given_up(
                     sandbox.faults.clear()
     assert len(of(RowStarted, events)) > ingestion.MOST_ATTEMPTS
     assert states(events) == {"v000.mp4": "ready"}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"verify": "x"},
+        {"on_mismatch": "x"},
+        {"ready_timeout": 0},
+        {"reprocess": -1},
+        {"outage_timeout": 0},
+        {"outage_timeout": float("nan")},
+        {"concurrency": 1.5},
+        {"max_rate": 1},
+    ],
+)
+async def test_an_option_that_cant_work_is_refused_before_any_row(folder, option):
+    fill(folder, 1)
+    async with studio() as (sandbox, livepeer):
+        with pytest.raises(ConfigurationError, match=next(iter(option))):
+            await run(livepeer, folder, **option)
+        assert sandbox.requests == []
+
+
+async def test_a_row_that_failed_names_the_asset_that_it_concerns(folder, tmp_path):
+    fill(folder, 1)
+    failing = Fault(On(times=1), FailProcessing("file format unsupported, must be a valid MP4"))
+    async with studio(failing) as (sandbox, _):
+        for _ in range(2):
+            async with client_of(sandbox, tmp_path / "journal") as livepeer:
+                (ended,) = of(RowEnded, await run(livepeer, folder))
+            assert isinstance(ended.error, AssetFailed)
+            assert [ended.asset_id] == [asset.id for asset in sandbox.assets]
 
 
 async def test_a_server_that_stays_away_ends_the_run(folder):

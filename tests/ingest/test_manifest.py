@@ -262,3 +262,15 @@ def test_a_manifest_that_is_held_stays_as_it_was(folder, change):
             assert [os.path.basename(row.source) for row in manifest] == ["a.mp4"]
     if change != "delete":
         assert [os.path.basename(row.source) for row in manifest] == ["b.mp4"]
+
+
+def test_a_manifest_that_cant_be_copied_says_what_is_missing(folder, monkeypatch):
+    (folder / "m.csv").write_bytes(b"path\na.mp4\n")
+
+    def nowhere(**_):
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("livepeer_async.ingest.manifest.TemporaryFile", nowhere)
+    holding = open_manifest(folder / "m.csv").held()
+    with pytest.raises(ConfigurationError, match="name one in TMPDIR"), holding:
+        pass

@@ -47,9 +47,15 @@ def test_a_record_has_the_number_of_its_first_line():
 def test_a_line_that_is_no_text_spoils_its_record_alone():
     assert records(b'a\n"b\n\xe9\n"\nc\n') == [
         (1, ["a"]),
-        (2, "line 3 isn't UTF-8: byte 0xe9 at place 1"),
+        (2, "line 3 isn't UTF-8: byte 0xe9 at place 1; save the file as UTF-8"),
         (5, ["c"]),
     ]
+
+
+def test_lines_that_end_as_those_of_old_macs_are_named():
+    ((number, sentence),) = records(b"a,b\rc,d\r")
+    assert number == 1
+    assert sentence == "a carriage return stands alone; save the file with line feeds"
 
 
 def test_a_line_that_is_too_long_spoils_its_record_alone():

@@ -71,8 +71,9 @@ async def test_body_that_ends_with_its_connection_is_refused():
         await fetch(b"HTTP/1.1 200 OK\r\n\r\nabc")
 
 
-async def test_empty_file_has_no_pieces():
-    assert await fetch(Origin(b"")) == b""
+async def test_a_file_without_bytes_is_none():
+    with pytest.raises(errors.SourceEmpty, match=r"^talk.mp4 is empty"):
+        await fetch(Origin(b""))
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/x", "talk.mp4", "http://[::1/x"])
