@@ -44,7 +44,7 @@ from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.uploads.scheduler import UploadJob, run_many
 from livepeer_async.uploads.source import SourceLike
 from livepeer_async.uploads.tickets import Tickets
-from livepeer_async.uploads.turns import Turns
+from livepeer_async.uploads.turns import Slot, Turns
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 from livepeer_async.uploads.uploader import Uploader
 from livepeer_async.waiting import READY_TIMEOUT, Waiter
@@ -258,14 +258,17 @@ class AsyncLivepeer:
         """Upload many side by side; results come in the order in which the uploads end.
 
         A failure stands in its result's `error` and stops no other. The iterable may be endless or
-        async; its sources are taken as there is room, and a few ahead.
+        async; its sources are taken as there is room, and a few ahead. An error of its own comes
+        behind the last result.
 
         Args:
-            sources: sources as for `upload`, or `UploadJob`s with an asset to each.
-            concurrency: uploads at the same time, of all calls of this client; by default they
-                adapt to what the line brings. One by `upload` begins at once and counts too. See
-                `budget`.
-            max_rate: bytes per second, of all uploads of this client; by default no limit.
+            sources: sources as for `upload`, or `UploadJob`s with an asset to each. What isn't
+                async is iterated in the event loop, and mustn't block.
+            concurrency: uploads at the same time, of all calls of this client; sets
+                `budget.concurrency`, which adapts to what the line brings until it is set. One by
+                `upload` begins at once and counts too.
+            max_rate: bytes per second, of all uploads of this client; sets `budget.max_rate`, which
+                is no limit until it is set.
             wait: as for `upload`, like all that follows.
             verify: as for `upload`.
             on_mismatch: as for `upload`.
@@ -277,7 +280,7 @@ class AsyncLivepeer:
         if max_rate is not None:
             self.budget.max_rate = max_rate
 
-        async def run_one(job: UploadJob, arrived: Callable[[], None]) -> UploadResult:
+        async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
             options = partial(
                 UploadOptions,
                 wait=wait,
@@ -287,7 +290,7 @@ class AsyncLivepeer:
                 ready_timeout=ready_timeout,
                 length=job.length,
                 key=job.key,
-                on_arrived=arrived,
+                slot=slot,
             )
             return await self.uploader.run(job, options)
 

@@ -20,6 +20,7 @@ from livepeer_async.models import NewAsset
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.records import ALL_THERE, Record, tell_url
 from livepeer_async.uploads.scheduler import UploadJob
+from livepeer_async.uploads.turns import Slot
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
 
 
@@ -150,7 +151,7 @@ class RowRunner:
         for running in list(self._running):
             running.stop()
 
-    async def run(self, job: Job, arrived: Callable[[], None]) -> tuple[Job, UploadResult | None]:
+    async def run(self, job: Job, slot: Slot) -> tuple[Job, UploadResult | None]:
         """Run a row; an error is its result, and none is there where it was stopped."""
         running = _Running()
         if self._is_stopped:
@@ -161,7 +162,7 @@ class RowRunner:
             with running.scope:
                 job.begin()
                 await self._put(RowStarted(job.row))
-                result = await self._run(job, running, arrived)
+                result = await self._run(job, running, slot)
         except LivepeerError as error:
             result = UploadResult(source=job.row.source, error=error)
         finally:
@@ -170,8 +171,8 @@ class RowRunner:
             self._take_note(result.error)
         return job, result
 
-    async def _run(self, job: Job, running: _Running, arrived: Callable[[], None]) -> UploadResult:
-        row, options = job.row, self._options_for(job.row, arrived)
+    async def _run(self, job: Job, running: _Running, slot: Slot) -> UploadResult:
+        row, options = job.row, self._options_for(job.row, slot)
         if row.is_url and self._is_imported(job):
             wanted = row.new_asset or NewAsset(row.source)
             result = await self._livepeer.imports.run(row.source, wanted, options())
@@ -199,7 +200,7 @@ class RowRunner:
         has_all = job.record is not None and job.record.state in ALL_THERE
         return has_all or not self._options.is_relayed
 
-    def _options_for(self, row: Row, arrived: Callable[[], None]) -> partial[UploadOptions]:
+    def _options_for(self, row: Row, slot: Slot) -> partial[UploadOptions]:
         options = self._options
         return partial(
             UploadOptions,
@@ -209,6 +210,6 @@ class RowRunner:
             ready_timeout=options.ready_timeout,
             reprocess=options.reprocess,
             on_progress=partial(options.on_progress, row) if options.on_progress else None,
-            on_arrived=arrived,
+            slot=slot,
             key=row.key,
         )

@@ -73,8 +73,8 @@ class Imports:
                 asset = await self._tickets.import_url(wanted, claimed)
                 await claimed.arrived()
             progress.saw(asset)
-            if options.on_arrived is not None:
-                options.on_arrived()
+            if options.slot is not None:
+                options.slot.leave()
             if not options.wait:
                 return
             check_outlook(asset, options)

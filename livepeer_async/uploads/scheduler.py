@@ -31,14 +31,12 @@ from livepeer_async.models import NewAsset
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.uploads.admission import next_to_start
 from livepeer_async.uploads.source import SourceLike
-from livepeer_async.uploads.turns import Place, Turns
+from livepeer_async.uploads.turns import Place, Slot, Turns
 from livepeer_async.uploads.upload import UploadResult
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Seconds between two looks at the budget, which may have been changed.
-TICK = 0.25
 # Jobs that are taken before there is room for them, to choose from.
 MOST_AHEAD = 16
 # Uploads whose bytes have arrived and whose results haven't been taken: each has a file open.
@@ -63,7 +61,7 @@ class UploadJob(Struct, frozen=True):
 
 def run_many(
     jobs: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
-    run_one: Callable[[UploadJob, Callable[[], None]], Awaitable[UploadResult]],
+    run_one: Callable[[UploadJob, Slot], Awaitable[UploadResult]],
     *,
     turns: Turns,
 ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
@@ -88,7 +86,7 @@ def run_many(
 @asynccontextmanager
 async def run_jobs(
     jobs: AsyncGenerator[Job, None],
-    run_one: Callable[[Job, Callable[[], None]], Awaitable[Result]],
+    run_one: Callable[[Job, Slot], Awaitable[Result]],
     *,
     length_of: Callable[[Job], Awaitable[int | None]],
     turns: Turns,
@@ -99,8 +97,8 @@ async def run_jobs(
 
     Args:
         jobs: a few are taken before there is room for them.
-        run_one: runs a job, and calls what it is handed once no byte is left to send; it must not
-            raise but for cancellation.
+        run_one: runs a job, and leaves the slot that it is handed once no byte is left to send; it
+            must not raise but for cancellation.
         length_of: gives the bytes of a job, where they are known.
         turns: says when one may start.
     """
@@ -124,7 +122,7 @@ class _Many(Generic[Job, Result]):
 
     def __init__(
         self,
-        run_one: Callable[[Job, Callable[[], None]], Awaitable[Result]],
+        run_one: Callable[[Job, Slot], Awaitable[Result]],
         turns: Turns,
         place: Place,
         put: MemoryObjectSendStream[Result],
@@ -150,7 +148,7 @@ class _Many(Generic[Job, Result]):
                 self._waiting.append((job, await length_of(job)))
                 self._turns.tell()
                 while len(self._waiting) >= min(MOST_AHEAD, budget.concurrency or MOST_AHEAD):
-                    await self._turns.news(TICK)
+                    await self._turns.news()
         except Exception as error:  # noqa: BLE001 - the caller's own; it is raised behind the results
             self.failure = error
         self._is_fed = True
@@ -163,7 +161,7 @@ class _Many(Generic[Job, Result]):
                 while self._may_start():
                     self._start()
                 self._turns.measure()
-                await self._turns.news(TICK)
+                await self._turns.news()
 
     def _may_start(self) -> bool:
         has_arrived = self._untaken - len(self._place.sending)
@@ -179,9 +177,9 @@ class _Many(Generic[Job, Result]):
         self._untaken += 1
         self._tasks.start_soon(self._run, job, self._place.start(length))
 
-    async def _run(self, job: Job, arrived: Callable[[], None]) -> None:
-        result = await self._run_one(job, arrived)
-        arrived()
+    async def _run(self, job: Job, slot: Slot) -> None:
+        result = await self._run_one(job, slot)
+        slot.leave()
         await self._put.send(result)
         self._untaken -= 1
         self._turns.tell()

@@ -133,6 +133,7 @@ class Transfers:
         source = order.source
         while True:
             await order.upload.rest()
+            await order.upload.take_slot()
             limits = self._limits_for(source.length)
             check_length(source.name, source.length, limits.max_length)
             ticket = await self._tickets.ask(order.new_asset, order.claim)

@@ -6,12 +6,15 @@ them may. A client has one of these, so that two calls of `upload_many` share wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import anyio
 
 from livepeer_async.uploads.budget import Budget
+
+# Seconds between two looks at the budget, which may have been changed.
+TICK = 0.25
 
 
 class Turns:
@@ -65,9 +68,9 @@ class Turns:
         """Let the budget look what the slots bring; to be called often."""
         self.budget.measure(self.lengths)
 
-    async def news(self, seconds: float) -> None:
-        """Wait until something has begun or ended, and no longer than so many seconds."""
-        with anyio.move_on_after(seconds):
+    async def news(self) -> None:
+        """Wait until something has begun or ended, or it is time to look at the budget again."""
+        with anyio.move_on_after(TICK):
             await self._news.wait()
 
     def tell(self) -> None:
@@ -88,14 +91,13 @@ class Place:
 
     Attributes:
         is_patient: as `Turns.joined` was told.
-        sending: bytes of each of its uploads that sends, by a number.
+        sending: bytes of each of its uploads that holds a slot.
     """
 
     def __init__(self, turns: Turns, *, is_patient: bool) -> None:
         self._turns = turns
-        self._started = 0
         self.is_patient = is_patient
-        self.sending: dict[int, int | None] = {}
+        self.sending: dict[Slot, int | None] = {}
 
     def has_come(self) -> bool:
         """Whether it may start one more; until then it stands in the line."""
@@ -105,23 +107,47 @@ class Place:
         """Leave the line: there is nothing that could start."""
         self._turns.step_out(self)
 
-    def start(self, length: int | None) -> Callable[[], None]:
-        """Take note that an upload begins, and let others have the next turn.
+    def start(self, length: int | None) -> Slot:
+        """Give an upload its slot, and let others have the next turn.
 
         Args:
             length: bytes; `None` where unknown.
-
-        Returns:
-            What is to be called, once or more often, when no byte is left to send.
         """
-        self._started += 1
-        number = self._started
-        self.sending[number] = length
-        self._turns.step_out(self)
+        slot = Slot(self._turns, self, length)
+        slot.hold()
+        return slot
 
-        def arrived() -> None:
-            if number in self.sending:
-                del self.sending[number]
-                self._turns.tell()
 
-        return arrived
+class Slot:
+    """What an upload holds while it sends.
+
+    Args:
+        turns: of the client.
+        place: of the upload's call.
+        length: bytes; `None` where unknown.
+    """
+
+    def __init__(self, turns: Turns, place: Place, length: int | None) -> None:
+        self._turns = turns
+        self._place = place
+        self._length = length
+
+    def leave(self) -> None:
+        """Give it back, where it is held: no byte is left to send."""
+        if self in self._place.sending:
+            del self._place.sending[self]
+            self._turns.tell()
+
+    async def take(self) -> None:
+        """Wait for the turn, where it was given back and bytes are to be sent all the same."""
+        if self in self._place.sending:
+            return
+        while self._place.is_patient and not self._place.has_come():
+            await self._turns.news()
+        self.hold()
+
+    def hold(self) -> None:
+        """Count from here on."""
+        self._place.sending[self] = self._length
+        self._place.step_out()
+        self._turns.tell()

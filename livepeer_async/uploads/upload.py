@@ -16,6 +16,7 @@ from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.progress import Latest, Progress, Stage
 from livepeer_async.uploads.retry import Setback
 from livepeer_async.uploads.source import SourceLike
+from livepeer_async.uploads.turns import Slot
 from livepeer_async.uploads.verify import Verified
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -28,7 +29,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         verify: "size", "hash" or `None`; see `verify_asset`.
         ready_timeout: seconds to wait for `ready`.
         on_progress: called in the event loop with each change; must not block.
-        on_arrived: called once no byte is left to send.
+        slot: what is held while bytes are sent; `None` where nobody counts.
         length: bytes, for a stream that knows them.
         key: the caller's name for the upload in the journal.
         url: where the bytes of a stream come from, as `tell_url` gives it; `None` for a source
@@ -45,7 +46,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     url: str | None = None
     ready_timeout: float = READY_TIMEOUT
     on_progress: Callable[[Progress], None] | None = None
-    on_arrived: Callable[[], None] | None = None
+    slot: Slot | None = None
     length: int | None = None
     reprocess: int = 0
 
@@ -236,8 +237,13 @@ class Upload:
         self._is_asking = False
         if self.is_stopped:
             self.scope.cancel()
-        if self.options.on_arrived is not None:
-            self.options.on_arrived()
+        if self.options.slot is not None:
+            self.options.slot.leave()
+
+    async def take_slot(self) -> None:
+        """Wait for a slot, where an upload has given back its own and begins again."""
+        if self.options.slot is not None:
+            await self.options.slot.take()
 
     def set_back(self, setback: Setback) -> None:
         """Take note that nothing moves for a while."""

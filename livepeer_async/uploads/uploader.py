@@ -75,7 +75,7 @@ class Uploader:
         """
         length = await length_of(UploadJob(source, length=options.length))
         with self._turns.joined(is_patient=False) as place:
-            options = replace(options, on_arrived=place.start(length))
+            options = replace(options, slot=place.start(length))
             async with self._open(source, new_asset, options) as upload:
                 yield upload
 

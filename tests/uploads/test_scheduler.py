@@ -50,13 +50,13 @@ class Work:
         self.sending = Gate()
         self.processing = Gate()
 
-    async def __call__(self, job, arrived):
+    async def __call__(self, job, slot):
         self.running += 1
         self.begun += 1
         self.most = max(self.most, self.running)
         await self.sending.passed(job.source)
         self.running -= 1
-        arrived()
+        slot.leave()
         await self.processing.passed(job.source)
         return UploadResult(source=job.source)
 
@@ -126,11 +126,11 @@ async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
     begun, ended = [], []
     short_ones_have_ended = anyio.Event()
 
-    async def work(job, arrived):
+    async def work(job, slot):
         begun.append(job.source)
         if job.source.startswith("large"):
             await short_ones_have_ended.wait()
-        arrived()
+        slot.leave()
         return UploadResult(source=job.source)
 
     names = ["small1", "small2", *(f"large{n}" for n in range(1, 5)), "small3", "small4", "small5"]

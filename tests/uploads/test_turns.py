@@ -2,12 +2,12 @@ import anyio
 import pytest
 
 from livepeer_async import UploadJob
-from livepeer_async.sandbox import Fault, On, Stall
+from livepeer_async.sandbox import Fault, On, Slow, Stall, WrongSize
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.scheduler import run_many
 from livepeer_async.uploads.turns import Turns
 from livepeer_async.uploads.upload import UploadResult
-from studio import FOR_EVER, PART, content, studio, until
+from studio import FOR_EVER, PART, PATIENCE, content, studio, until
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ class Work:
         self.begun = []
         self._going = {}
 
-    async def __call__(self, job, arrived):
+    async def __call__(self, job, slot):
         self.begun.append(job.source)
         self._going[job.source] = anyio.Event()
         self.most = max(self.most, len(self._going))
@@ -33,7 +33,7 @@ class Work:
             await self._going[job.source].wait()
         finally:
             del self._going[job.source]
-        arrived()
+        slot.leave()
         return UploadResult(source=job.source)
 
     def let_one_go(self):
@@ -106,11 +106,11 @@ def test_who_has_started_one_stands_behind_the_others(turns):
 
 def test_an_upload_that_nobody_can_delay_takes_its_slot_from_the_others(turns):
     with turns.joined() as call, turns.joined(is_patient=False) as single:
-        arrived = [single.start(None), single.start(5)]
+        slots = [single.start(None), single.start(5)]
         assert turns.lengths == (None, 5)
         assert not call.has_come()
-        arrived[0]()
-        arrived[0]()
+        slots[0].leave()
+        slots[0].leave()
         assert turns.lengths == (5,)
         assert call.has_come()
 
@@ -149,3 +149,52 @@ async def test_an_upload_by_itself_begins_at_once_and_others_wait_for_its_bytes(
                 ended.set()
                 assert (await anext(results)).error is None
     assert stalled.fired
+
+
+async def test_who_sends_again_waits_for_a_slot(turns):
+    with turns.joined() as one, turns.joined() as other:
+        again, held = one.start(1), other.start(2)
+        again.leave()
+        other.start(3)
+        taken = anyio.Event()
+
+        async def take_again():
+            await again.take()
+            taken.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take_again)
+            await anyio.wait_all_tasks_blocked()
+            assert not taken.is_set()
+            held.leave()
+            with anyio.fail_after(PATIENCE):
+                await taken.wait()
+        assert sorted(turns.lengths) == [1, 3]
+        await again.take()
+        assert sorted(turns.lengths) == [1, 3]
+
+
+async def test_wrong_assets_are_replaced_within_the_slots():
+    names = ["one", "two", "three", "four"]
+    wrong = [Fault(On(asset=name, times=1), WrongSize(-7)) for name in names]
+    slow = Fault(On(method="POST", path="/upload/tus"), Slow(PART))
+    most = 0
+    async with studio(*wrong, slow) as (sandbox, livepeer):
+        jobs = [UploadJob(content(PART // 2, len(name)), name) for name in names]
+        many = livepeer.upload_many(jobs, concurrency=1, on_mismatch="reupload")
+        async with many as results, anyio.create_task_group() as tasks:
+
+            async def watch():
+                nonlocal most
+                while True:
+                    running = [
+                        it for it in sandbox.requests if "/tus" in it.path and not it.is_over
+                    ]
+                    most = max(most, len(running))
+                    await anyio.sleep(0.01)
+
+            tasks.start_soon(watch)
+            assert [result.error async for result in results] == [None] * 4
+            tasks.cancel_scope.cancel()
+        assert len([it for it in sandbox.requests if "/tus" in it.path]) == 8
+    assert most == 1
