@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 _NAMES = ("stdin", "stdout", "stderr")
 
@@ -20,11 +20,11 @@ def prepare_streams() -> None:
     for number, name in enumerate(_NAMES):
         if getattr(sys, name) is None:
             setattr(sys, name, _nowhere(number))
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _lasting(sys.stderr)
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stderr = _lasting(sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
         # A name may hold what the terminal's encoding can't show.
-        sys.stdout.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 class _Lossy(io.FileIO):
@@ -39,11 +39,11 @@ class _Lossy(io.FileIO):
             return len(memoryview(content))  # type: ignore[arg-type]
 
 
-def _lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def _lasting(stream: TextIO) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream  # of a program that runs commands in its own process
     raw = _Lossy(stream.fileno(), "w", closefd=False)
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=stream.encoding, errors="replace", line_buffering=True
-    )
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=True)
 
 
 def _nowhere(number: int) -> IO[Any]:
