@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from cli.shell import run, wait_until
+from cli.shell import wait_until
 from livepeer_async import AsyncLivepeer
 from livepeer_async.cli.clip import read_clip, write_video
 from livepeer_async.sandbox import Answer, CutConnection, Fault, LoseAnswer, On, Slow
@@ -24,14 +24,18 @@ def video(tmp_path):
     return tmp_path / "long.mp4"
 
 
-def upload(*arguments, sandbox, **options):
-    done = run("upload", *arguments, "--json", sandbox=sandbox, **options)
-    return done, [json.loads(line) for line in done.stdout.splitlines()]
+@pytest.fixture
+def upload(run_here):
+    def begin(*arguments, sandbox):
+        done = run_here("upload", *arguments, "--json", sandbox=sandbox)
+        return done, [json.loads(line) for line in done.stdout.splitlines()]
+
+    return begin
 
 
-def test_the_same_command_names_the_asset_that_it_made(sandbox, clip):
+def test_the_same_command_names_the_asset_that_it_made(sandbox, clip, upload, run_here):
     _, (first,) = upload(clip, sandbox=sandbox)
-    done = run("upload", clip, sandbox=sandbox)
+    done = run_here("upload", clip, sandbox=sandbox)
     assert first["asset_id"] in done.stdout.decode()
     assert done.stderr.decode().endswith(
         "1 file uploaded by an earlier run; --again uploads it anew\n"
@@ -40,13 +44,15 @@ def test_the_same_command_names_the_asset_that_it_made(sandbox, clip):
 
 
 @pytest.mark.parametrize("option", ["--again", "--no-journal"])
-def test_a_file_is_uploaded_anew_where_that_is_wanted(sandbox, clip, option):
+def test_a_file_is_uploaded_anew_where_that_is_wanted(sandbox, clip, option, upload):
     upload(clip, sandbox=sandbox)
     done, (second,) = upload(clip, option, sandbox=sandbox)
     assert (done.returncode, second["attempts"], len(sandbox.assets)) == (0, 1, 2)
 
 
-def test_a_command_that_was_killed_goes_on_where_it_was(open_sandbox, video, journal, start):
+def test_a_command_that_was_killed_goes_on_where_it_was(
+    open_sandbox, video, journal, start, upload
+):
     slow = Fault(On(method="PATCH", nth=2), Slow(500_000))
     with open_sandbox(storage="s3", faults=[slow]) as sandbox:
         process = start("upload", video, "--journal", journal, sandbox=sandbox)
@@ -61,27 +67,29 @@ def test_a_command_that_was_killed_goes_on_where_it_was(open_sandbox, video, jou
         assert sandbox.stored(line["playback_id"]).read_bytes() == video.read_bytes()
 
 
-def test_an_upload_that_gave_up_says_that_the_same_command_goes_on(open_sandbox, video, journal):
+def test_an_upload_that_gave_up_says_that_the_same_command_goes_on(
+    open_sandbox, video, journal, run_here
+):
     faults = [Fault(On(method="PATCH", nth=2), CutConnection(1000))]
     faults.append(Fault(On(method="HEAD"), Answer(503)))
     with open_sandbox(storage="s3", faults=faults) as sandbox:
         command = ["upload", video, "--journal", journal, "--retries", "1"]
-        done = run(*command, sandbox=sandbox)
+        done = run_here(*command, sandbox=sandbox)
         assert done.returncode == 1
         assert "the same command goes on from there" in done.stderr.decode()
         sandbox.faults.clear()
-        assert run(*command, sandbox=sandbox).returncode == 0
+        assert run_here(*command, sandbox=sandbox).returncode == 0
         assert len(sandbox.assets) == 1
 
 
-def test_the_journal_lists_what_it_remembers(sandbox, clip, journal):
+def test_the_journal_lists_what_it_remembers(sandbox, clip, journal, upload, run_here):
     upload(clip, "--journal", journal, sandbox=sandbox)
-    done = run("journal", "list", "--journal", journal, sandbox=sandbox)
+    done = run_here("journal", "list", "--journal", journal, sandbox=sandbox)
     (asset,) = sandbox.assets
     assert done.returncode == 0
     assert str(clip) in done.stdout.decode()
     assert asset.id in done.stdout.decode()
-    lines = run("journal", "list", "--journal", journal, "--json", sandbox=sandbox).stdout
+    lines = run_here("journal", "list", "--journal", journal, "--json", sandbox=sandbox).stdout
     assert json.loads(lines) == {
         "key": str(clip),
         "state": "ready",
@@ -92,63 +100,69 @@ def test_the_journal_lists_what_it_remembers(sandbox, clip, journal):
     }
 
 
-def test_what_is_forgotten_is_uploaded_anew(sandbox, clip, journal):
+def test_what_is_forgotten_is_uploaded_anew(sandbox, clip, journal, upload, run_here):
     upload(clip, "--journal", journal, sandbox=sandbox)
-    done = run("journal", "forget", os.path.relpath(clip), "--journal", journal, sandbox=sandbox)
+    done = run_here(
+        "journal", "forget", os.path.relpath(clip), "--journal", journal, sandbox=sandbox
+    )
     assert done.returncode == 0
     upload(clip, "--journal", journal, sandbox=sandbox)
     assert len(sandbox.assets) == 2
-    done = run("journal", "forget", "nothing", "--journal", journal, sandbox=sandbox)
+    done = run_here("journal", "forget", "nothing", "--journal", journal, sandbox=sandbox)
     assert done.returncode == 1
     assert "knows no 'nothing'" in done.stderr.decode()
 
 
-def test_orphans_that_are_certainly_ours_are_deleted(open_sandbox, clip, journal):
+def test_orphans_that_are_certainly_ours_are_deleted(open_sandbox, clip, journal, run_here):
     faults = [
         Fault(On(method="DELETE"), Answer(404, b'{"errors":["not found"]}')),
         Fault(On(method="POST", path="/upload/tus", nth=1), LoseAnswer()),
     ]
     with open_sandbox(faults=faults) as sandbox:
-        assert run("upload", clip, "--journal", journal, sandbox=sandbox).returncode == 0
+        assert run_here("upload", clip, "--journal", journal, sandbox=sandbox).returncode == 0
         sandbox.faults.clear()
-        listed = run("journal", "orphans", "--journal", journal, sandbox=sandbox)
+        listed = run_here("journal", "orphans", "--journal", journal, sandbox=sandbox)
         left, used = sandbox.assets
         assert left.id in listed.stdout.decode()
         assert used.id not in listed.stdout.decode()
         command = ["journal", "orphans", "--journal", journal, "--delete"]
-        deleted = run(*command, sandbox=sandbox)
+        deleted = run_here(*command, sandbox=sandbox)
         assert "deleted 1 asset" in deleted.stderr.decode()
         assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
-        again = run(*command, sandbox=sandbox)
+        again = run_here(*command, sandbox=sandbox)
         assert (again.returncode, again.stdout) == (0, b"")
         assert again.stderr.decode() == "nothing is left over\n"
 
 
-def test_an_orphan_that_may_be_somebody_elses_is_never_deleted(open_sandbox, clip, journal):
+def test_an_orphan_that_may_be_somebody_elses_is_never_deleted(
+    open_sandbox, clip, journal, run_here
+):
     lost = Fault(On(path="request-upload", nth=1), LoseAnswer())
     with open_sandbox(faults=[lost]) as sandbox:
-        assert run("upload", clip, "--journal", journal, sandbox=sandbox).returncode == 0
+        assert run_here("upload", clip, "--journal", journal, sandbox=sandbox).returncode == 0
         command = ["journal", "orphans", "--journal", journal, "--delete"]
-        done = run(*command, sandbox=sandbox)
+        done = run_here(*command, sandbox=sandbox)
         assert "perhaps" in done.stdout.decode()
         assert "may be somebody else's" in done.stderr.decode()
-        line = json.loads(run(*command, "--json", sandbox=sandbox).stdout)
+        line = json.loads(run_here(*command, "--json", sandbox=sandbox).stdout)
         assert (line["asset_id"], line["is_ours"]) == (sandbox.assets[0].id, False)
         assert [asset.is_deleted for asset in sandbox.assets] == [False, False]
 
 
-def test_a_journal_that_cannot_be_used_is_a_sentence(sandbox, clip, tmp_path):
+def test_a_journal_that_cannot_be_used_is_a_sentence(sandbox, clip, tmp_path, run_here):
     (tmp_path / "notes.txt").write_text("name,path\n" * 100)
-    done = run("upload", clip, "--journal", tmp_path / "notes.txt", sandbox=sandbox)
+    done = run_here("upload", clip, "--journal", tmp_path / "notes.txt", sandbox=sandbox)
     assert done.returncode == 1
     assert "is no journal: the file is no SQLite database" in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
     assert sandbox.assets == []
 
 
-def test_a_home_that_cannot_be_written_to_keeps_nobody_from_uploading(sandbox, clip, tmp_path):
+def test_a_home_that_cannot_be_written_to_keeps_nobody_from_uploading(
+    sandbox, clip, tmp_path, run_here
+):
     (tmp_path / "file").touch()
-    done = run("upload", clip, sandbox=sandbox, XDG_STATE_HOME=str(tmp_path / "file"))
+    done = run_here("upload", clip, sandbox=sandbox, XDG_STATE_HOME=str(tmp_path / "file"))
     assert done.returncode == 0
     assert "nothing will be remembered of this run" in done.stderr.decode()
 
@@ -163,23 +177,25 @@ def test_who_has_no_home_may_upload(sandbox, clip, run_here, monkeypatch):
     assert "nothing will be remembered of this run: Could not" in done.stderr.decode()
 
 
-def test_options_that_contradict_each_other_are_refused(sandbox, clip):
-    done = run("upload", clip, "--no-journal", "--again", sandbox=sandbox)
+def test_options_that_contradict_each_other_are_refused(sandbox, clip, run_here):
+    done = run_here("upload", clip, "--no-journal", "--again", sandbox=sandbox)
     assert done.returncode == 2
     assert "leaves nothing for" in done.stderr.decode()
 
 
 @pytest.mark.parametrize("command", [["list"], ["orphans"], ["forget", "x"]])
-def test_a_journal_that_is_not_there_is_not_made_to_be_looked_at(sandbox, tmp_path, command):
+def test_a_journal_that_is_not_there_is_not_made_to_be_looked_at(
+    sandbox, tmp_path, command, run_here
+):
     missing = tmp_path / "typo.journal"
-    done = run("journal", *command, "--journal", missing, sandbox=sandbox)
+    done = run_here("journal", *command, "--journal", missing, sandbox=sandbox)
     assert (done.returncode, missing.exists()) == (1, False)
     assert "there is no journal" in done.stderr.decode()
 
 
-def test_what_was_not_waited_for_is_uploaded_anew_too(sandbox, clip):
-    assert run("upload", clip, "--no-wait", sandbox=sandbox).returncode == 0
-    assert run("upload", clip, "--again", sandbox=sandbox).returncode == 0
+def test_what_was_not_waited_for_is_uploaded_anew_too(sandbox, clip, run_here):
+    assert run_here("upload", clip, "--no-wait", sandbox=sandbox).returncode == 0
+    assert run_here("upload", clip, "--again", sandbox=sandbox).returncode == 0
     assert len(sandbox.assets) == 2
 
 

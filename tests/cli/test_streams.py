@@ -16,8 +16,10 @@ def run_with(redirection, *arguments, sandbox):
     )
 
 
-@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("redirection", "options"),
+    [(">&-", ()), (">&-", ("--json",)), ("2>&-", ()), ("<&- >&- 2>&-", ())],
+)
 def test_a_stream_that_is_closed_leads_nowhere(sandbox, folder, tmp_path, redirection, options):
     report = tmp_path / "report.jsonl"
     arguments = ["ingest", folder, "--report", report, *options]

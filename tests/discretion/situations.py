@@ -336,7 +336,7 @@ async def cancelled(scene):
 
 async def stopped(scene):
     # The chunk that runs is finished, so that there have to be more when it is stopped.
-    scene.fault(Stall(5.0), method="PATCH")
+    scene.fault(Stall(3.0), method="PATCH")
     async with scene.livepeer.begin_upload(scene.path, SECRETIVE) as upload:
         await until(lambda: any(it.method == "PATCH" for it in scene.sandbox.requests))
         scene.show(upload)
