@@ -92,20 +92,23 @@ class Place:
     Attributes:
         is_patient: as `Turns.joined` was told.
         sending: bytes of each of its uploads that holds a slot.
+        returning: uploads that gave theirs back and wait for another.
     """
 
     def __init__(self, turns: Turns, *, is_patient: bool) -> None:
         self._turns = turns
         self.is_patient = is_patient
         self.sending: dict[Slot, int | None] = {}
+        self.returning = 0
 
     def has_come(self) -> bool:
         """Whether it may start one more; until then it stands in the line."""
         return self._turns.has_come(self)
 
     def step_out(self) -> None:
-        """Leave the line: there is nothing that could start."""
-        self._turns.step_out(self)
+        """Leave the line: there is nothing that could start, unless somebody returns."""
+        if not self.returning:
+            self._turns.step_out(self)
 
     def start(self, length: int | None) -> Slot:
         """Give an upload its slot, and let others have the next turn.
@@ -142,12 +145,16 @@ class Slot:
         """Wait for the turn, where it was given back and bytes are to be sent all the same."""
         if self in self._place.sending:
             return
-        while self._place.is_patient and not self._place.has_come():
-            await self._turns.news()
+        self._place.returning += 1
+        try:
+            while self._place.is_patient and not self._place.has_come():
+                await self._turns.news()
+        finally:
+            self._place.returning -= 1
         self.hold()
 
     def hold(self) -> None:
         """Count from here on."""
         self._place.sending[self] = self._length
-        self._place.step_out()
+        self._turns.step_out(self._place)
         self._turns.tell()

@@ -174,6 +174,25 @@ async def test_who_sends_again_waits_for_a_slot(turns):
         assert sorted(turns.lengths) == [1, 3]
 
 
+async def test_who_sends_again_keeps_his_place_in_the_line(turns):
+    with turns.joined() as one, turns.joined() as other:
+        again = one.start(1)
+        again.leave()
+        held = [other.start(2), other.start(3)]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(again.take)
+            await anyio.wait_all_tasks_blocked()
+            # The call has nothing else to start, and the other one has.
+            one.step_out()
+            assert not other.has_come()
+            held[0].leave()
+            assert not other.has_come()
+        assert sorted(turns.lengths) == [1, 3]
+        one.step_out()
+        held[1].leave()
+        assert other.has_come()
+
+
 async def test_wrong_assets_are_replaced_within_the_slots():
     names = ["one", "two", "three", "four"]
     wrong = [Fault(On(asset=name, times=1), WrongSize(-7)) for name in names]
