@@ -135,7 +135,7 @@ class Following:
         tally.bad += 1
         self._write(bad_line(bad))
         if tally.bad <= MOST_BAD_TOLD:
-            self._note(f"{bad.place}: {bad.sentence}")
+            self._note(_placed(bad.place, bad.sentence))
 
     def _begin(self, checked: Checked) -> None:
         tally, board = self._standing.tally, self._standing.board
@@ -176,7 +176,7 @@ class Following:
         sentence = ""
         if error is not None:
             sentence = tell_failure(row, error, journal=self._standing.journal)
-            self._note(f"{row.place}: {sentence}")
+            self._note(_placed(row.place, sentence))
         self._standing.tally.end(ended, sentence)
         self._write(ended_line(ended, sentence))
         run = self._running.pop(row.key, None)
@@ -188,3 +188,8 @@ class Following:
             self._standing.board.retire(item)
         elif item is not None:
             self._standing.board.leave(item)
+
+
+def _placed(place: str, sentence: str) -> str:
+    """Say where something is; a file that was found in a folder is named by its sentence."""
+    return sentence if sentence.startswith(repr(place)) else f"{place}: {sentence}"

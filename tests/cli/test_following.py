@@ -68,6 +68,11 @@ def told():
     return Told()
 
 
+def test_a_file_that_was_found_in_a_folder_is_named_once(told):
+    told.take(BadRow("shows/a.mp4", "'shows/a.mp4' is empty; wanted a video file"))
+    assert told.notes == ["'shows/a.mp4' is empty; wanted a video file"]
+
+
 def test_a_row_runs_and_leaves_a_line(told):
     told.take(checked(2), RowStarted(row(0)))
     (item,) = told.standing.board.items
