@@ -84,6 +84,8 @@ class Ingesting:
         self.arguments = ["ingest", self.folder, "--journal", place / "the.journal"]
         self.report = place / "report.jsonl"
         self.screen = place / "screen.txt"
+        self.requests = self.received = 0
+        self.violations = []
 
     def start(self):
         command = [*shell.COMMAND, *map(str, [*self.arguments, "--report", self.report])]
@@ -103,6 +105,15 @@ class Ingesting:
         finally:
             process.kill()
             process.wait()
+        self.take_log()
+
+    def take_log(self):
+        """Count what the sandbox has seen of one process: it keeps the last 20,000 requests."""
+        seen = self.sandbox.requests
+        self.requests += len(seen)
+        self.received += sum(it.received for it in seen if "/upload/tus" in it.path)
+        self.violations += self.sandbox.violations
+        self.sandbox.clear_log()
 
     def finish(self):
         """Run to the end; give the status."""
@@ -112,6 +123,8 @@ class Ingesting:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+        finally:
+            self.take_log()
 
     def rows(self):
         return [json.loads(line) for line in self.report.read_text().splitlines()]
@@ -139,20 +152,18 @@ def test_a_killed_ingestion_over_a_bad_line_ends_with_each_file_ready_once(
     # What kills and lost answers left behind has no bytes, and nobody takes it for an asset.
     left = [it for it in sandbox.assets if it.id not in ready and not it.is_deleted]
     assert {it.phase for it in left} <= {"uploading"}
-    assert sandbox.violations == []
+    assert command.violations == []
     tell(record_property, command, rows, left, seconds)
 
 
 def tell(record_property, command, rows, left, seconds):
     """Print what it came to."""
-    requests = command.sandbox.requests
     struck = Counter(type(fault.do).__name__ for fault in FAULTS for _ in range(fault.fired))
-    received = sum(r.received for r in requests if "/upload/tus" in r.path)
     length = sum(row["bytes"] for row in rows)
     lines = [
         f"{len(rows)} rows ready, killed {len(KILLS)} times, {seconds:.0f} s",
-        f"{len(requests)} requests, of which {sum(struck.values())} were struck: {dict(struck)}",
-        f"{received} bytes received for {length}: {received / length:.4f}",
+        f"{command.requests} requests, of which {sum(struck.values())} were struck: {dict(struck)}",
+        f"{command.received} bytes received for {length}: {command.received / length:.4f}",
         f"{sum(row['is_earlier'] for row in rows)} rows were done by earlier runs",
         f"{len(left)} assets without bytes are left over",
         *command.screen.read_text().splitlines()[-12:],
