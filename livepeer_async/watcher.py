@@ -41,8 +41,10 @@ MOST_A_SECOND = 2
 FEW = 2
 # A list that fails so often has a row that can't be read or served; singly, the others can.
 MOST_BAD_LISTS = 3
-# Seconds without lists before the next is tried.
-WITHOUT_LISTS = 300.0
+# Seconds without lists before the next is tried, doubled each time.
+FIRST_WITHOUT_LISTS = 5.0
+LONGEST_WITHOUT_LISTS = 300.0
+INTERNAL_SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 _log = logging.getLogger("livepeer_async")
@@ -85,6 +87,7 @@ class Watcher:
         self._nap: anyio.CancelScope | None = None
         self._joined_at = self._changed_at = 0.0
         self._no_lists_until, self._bad_lists = -inf, 0
+        self._without_lists = FIRST_WITHOUT_LISTS
         self._failing: Watch | None = None
         self._sweep: Sweep | None = None
         self._horizon: Horizon | None = None
@@ -248,7 +251,7 @@ class Watcher:
         except LivepeerError as error:
             self._set_back_list(error)
             return
-        self._bad_lists = 0
+        self._bad_lists, self._without_lists = 0, FIRST_WITHOUT_LISTS
         for watch in sweep.take(page, self._watches, now):
             self._tell(watch)
         if sweep.is_over:
@@ -264,9 +267,12 @@ class Watcher:
             # A key that isn't valid, or a client that is closed: no look can help.
             self._end_all(error)
             return
-        self._bad_lists += isinstance(error, DecodeError | ServerError)
+        # The other 5xx say that nobody is there, rather than what is wrong with the list.
+        is_failure = isinstance(error, ApiError) and error.status == INTERNAL_SERVER_ERROR
+        self._bad_lists += is_failure or isinstance(error, DecodeError)
         if is_refused or self._bad_lists >= MOST_BAD_LISTS:
-            self._no_lists_until, self._bad_lists = self._clock() + WITHOUT_LISTS, 0
+            self._no_lists_until, self._bad_lists = self._clock() + self._without_lists, 0
+            self._without_lists = min(2 * self._without_lists, LONGEST_WITHOUT_LISTS)
         if is_passing:
             self._set_back(error)
 

@@ -160,8 +160,12 @@ def open_report(path: str, *, on_trouble: Callable[[str, OSError], None]) -> Gen
             os.set_blocking(descriptor, True)
         yield report
     finally:
+        is_unused = is_new and not report.has_begun
+        if is_unused and sys.platform != "win32":
+            # While it is locked, so that it is nobody else's; Windows deletes nothing that is open.
+            file.unlink(missing_ok=True)
         os.close(descriptor)
-        if is_new and not report.has_begun:
+        if is_unused and sys.platform == "win32":
             file.unlink(missing_ok=True)
 
 

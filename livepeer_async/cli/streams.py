@@ -32,11 +32,13 @@ class _Lossy(io.FileIO):
 
     def write(self, content: object, /) -> int:
         try:
-            return super().write(content)  # type: ignore[arg-type]
+            # None: somebody made it non-blocking, and it is full.
+            written: int | None = super().write(content)  # type: ignore[arg-type]
         except BrokenPipeError:
             raise  # nobody reads any more, which ends a command
         except OSError:
-            return len(memoryview(content))  # type: ignore[arg-type]
+            written = None
+        return len(memoryview(content)) if written is None else written  # type: ignore[arg-type]
 
 
 def _lasting(stream: TextIO) -> TextIO:

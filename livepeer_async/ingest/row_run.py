@@ -6,7 +6,7 @@ In comes a job; out comes the result of its upload, or nothing where it was stop
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -126,7 +126,7 @@ class RowRunner:
     Args:
         livepeer: the client.
         options: how.
-        tell: takes events.
+        tell: takes events at once.
         take_note: takes the error of a row, before another one may begin in its place.
     """
 
@@ -134,13 +134,13 @@ class RowRunner:
         self,
         livepeer: AsyncLivepeer,
         options: RowOptions,
-        tell: Callable[[Event], Awaitable[None]],
+        tell: Callable[[Event], None],
         *,
         take_note: Callable[[LivepeerError], None],
     ) -> None:
         self._livepeer = livepeer
         self._options = options
-        self._put = tell
+        self._tell = tell
         self._take_note = take_note
         self._running: dict[_Running, None] = {}
         self._is_stopped = False
@@ -161,7 +161,7 @@ class RowRunner:
         try:
             with running.scope:
                 job.begin()
-                await self._put(RowStarted(job.row))
+                self._tell(RowStarted(job.row))
                 result = await self._run(job, running, slot)
         except LivepeerError as error:
             result = UploadResult(source=job.row.source, error=error)

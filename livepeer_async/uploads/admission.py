@@ -82,8 +82,8 @@ def adapt(slots: Slots, sample: Sample) -> Slots:
     """Say how many uploads may run after a measurement."""
     if sample.troubles:
         return _ease_off(slots)
-    if not sample.is_full:
-        # Slots aren't what bounds the rate: nothing is learned of them.
+    if not sample.is_full or not sample.rate:
+        # Slots aren't what bounds the rate, or all wait: nothing is learned of them.
         return replace(slots, rate=None, step=0)
     if slots.step:
         return _judge(slots, sample.rate)

@@ -76,11 +76,12 @@ class Budget:
         self._most = sys.maxsize if most is None else max(1, most)
         self._sent = 0
         self._due = -inf
+        self._changes = 0
         self.concurrency = concurrency
         self.max_rate = max_rate
         self._slots = Slots()
         self._troubles = 0
-        self._eased_at = -inf
+        self._eased_at = self._troubled_at = -inf
         self._measured_from: tuple[float, int] | None = None
         self._period_began = self._looked_at = -inf
         self._pauses = 0
@@ -119,6 +120,7 @@ class Budget:
             )
         self._max_rate = value
         self._due = -inf
+        self._changes += 1
 
     @property
     def slots(self) -> int:
@@ -141,15 +143,24 @@ class Budget:
 
     async def take(self, count: int) -> None:
         """Wait until so many bytes may go."""
-        # Short steps: the rate may be changed meanwhile. Who waits has taken nothing yet, so that
-        # one who is cancelled leaves nobody else his debt.
-        while self._max_rate is not None and (wait := self._due - self._clock()) > 0:
-            await self._sleep(min(wait, STEP))
-        now = self._clock()
-        if self._max_rate is not None:
-            self._due = max(now, self._due) + count / self._max_rate
+        while self._max_rate is not None and not await self._take_at(count / self._max_rate):
+            pass  # it was changed meanwhile
         self._sent += count
-        self._moved_at = now
+        self._moved_at = self._clock()
+
+    async def _take_at(self, seconds: float) -> bool:
+        """Wait until the time is free that bytes take; whether it still is theirs."""
+        changes = self._changes
+        begins = max(self._due, self._clock())
+        self._due = begins + seconds
+        try:
+            while changes == self._changes and (wait := begins - self._clock()) > 0:
+                await self._sleep(min(wait, STEP))
+        except BaseException:
+            # They don't go: nobody else shall wait for them.
+            self._due -= seconds if changes == self._changes else 0.0
+            raise
+        return changes == self._changes
 
     async def wait_out_pause(self) -> None:
         """Wait while everything pauses, and leave it to others who probes."""
@@ -197,7 +208,7 @@ class Budget:
         self._moved_at = self._clock()
         if self._pauses and self._probed_at is None and self._clock() < self._paused_until:
             return  # it was on its way before the pause began
-        self._troubles += 1
+        self.trouble()
         self._pauses += 1
         pause = next_pause(
             self._retry,
@@ -218,6 +229,7 @@ class Budget:
     def trouble(self) -> None:
         """Take note that nothing moved for a while."""
         self._troubles += 1
+        self._troubled_at = self._clock()
 
     def measure(self, running: Collection[int | None]) -> None:
         """Look how much was sent, and adapt the slots once in a period; call it often.
@@ -233,8 +245,9 @@ class Budget:
             self._period_began, self._measured_from = now, None
         if self._measured_from is None and now - self._period_began >= WARM_UP:
             self._measured_from = (now, self._sent)
-        if now - self._eased_at < PERIOD:
-            self._troubles = 0  # what comes so soon after the last is the same event
+        if now - self._eased_at < PERIOD or now - self._troubled_at > PERIOD:
+            # What comes so soon after the last is the same event; what came long ago is over.
+            self._troubles = 0
         if now - self._period_began < PERIOD and not self._troubles:
             return
         since, sent = self._measured_from or (self._period_began, self._sent)

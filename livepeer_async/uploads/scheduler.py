@@ -17,6 +17,7 @@ from collections.abc import (
     Iterable,
 )
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -151,6 +152,12 @@ class _Many(Generic[Job, Result]):
                     await self._turns.news()
         except Exception as error:  # noqa: BLE001 - the caller's own; it is raised behind the results
             self.failure = error
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.current_effective_deadline() == -inf:
+                raise
+            # By something that the iterable awaits, and not with the block.
+            self.failure = RuntimeError("the iterable of sources was cancelled")
+            self.failure.__cause__ = error
         self._is_fed = True
         self._turns.tell()
 
@@ -164,6 +171,8 @@ class _Many(Generic[Job, Result]):
                 await self._turns.news()
 
     def _may_start(self) -> bool:
+        if self._place.returning:
+            return False  # they have the next turns
         has_arrived = self._untaken - len(self._place.sending)
         if self._waiting and has_arrived < MOST_ARRIVED:
             return self._place.has_come()

@@ -106,9 +106,8 @@ class Place:
         return self._turns.has_come(self)
 
     def step_out(self) -> None:
-        """Leave the line: there is nothing that could start, unless somebody returns."""
-        if not self.returning:
-            self._turns.step_out(self)
+        """Leave the line: there is nothing that could start."""
+        self._turns.step_out(self)
 
     def start(self, length: int | None) -> Slot:
         """Give an upload its slot, and let others have the next turn.
@@ -150,7 +149,9 @@ class Slot:
             while self._place.is_patient and not self._place.has_come():
                 await self._turns.news()
         finally:
+            # Taken or cancelled: whoever else returns stands in the line anew.
             self._place.returning -= 1
+            self._place.step_out()
         self.hold()
 
     def hold(self) -> None:

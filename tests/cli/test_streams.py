@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -28,6 +29,27 @@ def test_a_stream_that_is_closed_leads_nowhere(sandbox, folder, tmp_path, redire
     assert len(report.read_text().splitlines()) == len(sandbox.assets) == 4
     assert b"Traceback" not in done.stderr
     assert (done.stdout == b"") == (">&-" in redirection.replace("2>&-", ""))
+
+
+def test_a_log_that_nobody_reads_and_that_would_block_ends_nothing(sandbox, folder, tmp_path):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, bytes(65536))
+    (folder / "bad.mp4").touch()
+    command = [*COMMAND, "ingest", str(folder), "--report", str(tmp_path / "report.jsonl")]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        env=environment(sandbox),
+        timeout=PATIENCE,
+        check=False,
+    )
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+    assert (done.returncode, done.stdout.split()[:2]) == (1, [b"ready", b"4"])
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device without room")

@@ -5,7 +5,7 @@ import anyio
 import pytest
 
 from ingest.running import of, run, write_rows
-from livepeer_async import NotAuthenticated
+from livepeer_async import NotAuthenticated, UploadJob
 from livepeer_async.errors import (
     AssetFailed,
     ConfigurationError,
@@ -324,6 +324,23 @@ async def test_rows_that_meet_one_outage_after_another_arent_given_up(
                     sandbox.faults.clear()
     assert len(of(RowStarted, events)) > ingestion.MOST_ATTEMPTS
     assert states(events) == {"v000.mp4": "ready"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, None])
+async def test_who_takes_the_events_may_upload_through_the_same_slots(folder, concurrency):
+    videos = fill(folder, 12)
+    async with studio() as (sandbox, livepeer):
+        with anyio.fail_after(PATIENCE):
+            async with ingest(livepeer, folder, concurrency=concurrency) as events:
+                async for event in events:
+                    if not isinstance(event, RowEnded):
+                        continue
+                    # Meanwhile other rows begin, each in its slot.
+                    await anyio.wait_all_tasks_blocked()
+                    name = f"beside {event.row.key}"
+                    async with livepeer.upload_many([UploadJob(b"beside", name)]) as results:
+                        assert [result.error async for result in results] == [None]
+        assert len(sandbox.assets) == 2 * len(videos)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import heapq
+from collections import Counter
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -175,6 +178,56 @@ async def test_slots_follow_what_is_measured(make, clock):
     slots = budget.slots
     budget.measure([None] * 99)
     assert budget.slots == slots // 2
+
+
+async def test_a_rate_is_kept_and_shared_evenly_by_many_who_wake_late():
+    """As on a busy loop, each sleep ends a little later than it should."""
+    now, sleepers = 0.0, []
+
+    async def sleep(seconds):
+        woken = anyio.Event()
+        heapq.heappush(sleepers, (now + seconds + 0.002, len(gone), id(woken), woken))
+        await woken.wait()
+
+    budget = Budget(max_rate=5e6, clock=lambda: now, sleep=sleep)
+    gone = Counter()
+
+    async def send(name):
+        while True:
+            await budget.take(65536)
+            gone[name] += 1
+
+    async with anyio.create_task_group() as tasks:
+        for name in range(16):
+            tasks.start_soon(send, name)
+        while now < 20:
+            await anyio.wait_all_tasks_blocked()
+            now, *_, woken = heapq.heappop(sleepers)
+            woken.set()
+        tasks.cancel_scope.cancel()
+    assert 0.98 <= gone.total() * 65536 / (5e6 * now) <= 1.01
+    assert max(gone.values()) - min(gone.values()) <= 2
+
+
+async def test_an_old_trouble_is_over(make, clock):
+    budget = make()
+    for _ in range(40):
+        budget.measure([None] * 99)
+        clock.now += PERIOD / 10
+        await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+    slots = budget.slots
+    budget.trouble()
+    clock.now += 3600
+    budget.measure([None] * 99)
+    assert budget.slots == slots > 2
+
+
+async def test_while_nothing_flows_nothing_is_learned(make, clock):
+    budget = make()
+    for _ in range(40):
+        budget.measure([None] * 99)
+        clock.now += WARM_UP
+    assert budget.slots == 2
 
 
 async def test_one_event_halves_the_slots_once(make, clock):

@@ -1,3 +1,5 @@
+import asyncio
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -206,6 +208,21 @@ async def test_an_error_of_the_iterable_loses_no_result():
             while True:
                 ended.append((await anext(results)).source)
     assert sorted(ended) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_an_iterable_that_is_cancelled_by_its_own_doing_says_so():
+    async def broken():
+        yield 1
+        other = asyncio.create_task(anyio.sleep_forever())
+        other.cancel()
+        await other
+
+    ended = []
+    with pytest.raises(RuntimeError, match="iterable of sources was cancelled"):
+        async with run_many(broken(), Work(), turns=Turns(Budget())) as results:
+            while True:
+                ended.append((await anext(results)).source)
+    assert ended == [1]
 
 
 async def test_an_error_inside_the_block_comes_out_as_it_is():

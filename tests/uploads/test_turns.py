@@ -1,4 +1,5 @@
 import anyio
+import anyio.lowlevel
 import pytest
 
 from livepeer_async import UploadJob
@@ -174,23 +175,75 @@ async def test_who_sends_again_waits_for_a_slot(turns):
         assert sorted(turns.lengths) == [1, 3]
 
 
-async def test_who_sends_again_keeps_his_place_in_the_line(turns):
-    with turns.joined() as one, turns.joined() as other:
-        again = one.start(1)
-        again.leave()
-        held = [other.start(2), other.start(3)]
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(again.take)
-            await anyio.wait_all_tasks_blocked()
-            # The call has nothing else to start, and the other one has.
-            one.step_out()
-            assert not other.has_come()
-            held[0].leave()
-            assert not other.has_come()
-        assert sorted(turns.lengths) == [1, 3]
-        one.step_out()
-        held[1].leave()
-        assert other.has_come()
+@pytest.mark.parametrize("others_are", ["of the same call", "of another call"])
+async def test_who_sends_again_is_not_passed_over_for_ever(turns, others_are):
+    """Each job ends at once, so that somebody else always wants the slot."""
+    taken = anyio.Event()
+    turns.budget.concurrency = 1
+
+    async def endless():
+        while True:
+            yield UploadJob(b"x", length=1)
+
+    async def work(job, slot):
+        if not taken.is_set() and not again:
+            again.append(slot)
+            slot.leave()
+            await anyio.lowlevel.checkpoint()
+            await slot.take()
+            taken.set()
+        await anyio.lowlevel.checkpoint()
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    async def idle(job, slot):
+        await anyio.lowlevel.checkpoint()
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    again, passed, is_one = [], 0, others_are == "of the same call"
+    mine, theirs = (endless(), []) if is_one else ([UploadJob(b"one", length=1)], endless())
+    async with (
+        run_many(mine, work, turns=turns) as results,
+        run_many(theirs, idle, turns=turns) as others,
+    ):
+        with anyio.fail_after(PATIENCE):
+            while not taken.is_set():
+                await anext(results if is_one else others)
+                passed += 1
+    assert passed < 20
+
+
+async def test_nothing_spins_where_all_wait_for_a_slot_again(turns):
+    left, is_full, taken = 0, anyio.Event(), []
+
+    async def work(job, slot):
+        nonlocal left
+        slot.leave()
+        left += 1
+        await is_full.wait()
+        await slot.take()
+        taken.append(job.source)
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    jobs = [[UploadJob(name, length=1)] for name in ("a", "b")]
+    ended = []
+    async with (
+        run_many(jobs[0], work, turns=turns) as one,
+        run_many(jobs[1], work, turns=turns) as other,
+    ):
+        await until(lambda: left == 2)
+        with turns.joined(is_patient=False) as full:
+            for _ in range(2):
+                full.start(1)
+            is_full.set()
+            with anyio.fail_after(PATIENCE):
+                await anyio.wait_all_tasks_blocked()
+            assert taken == []
+        await take(one, ended)
+        await take(other, ended)
+    assert sorted(taken) == sorted(ended) == ["a", "b"]
 
 
 async def test_wrong_assets_are_replaced_within_the_slots():
