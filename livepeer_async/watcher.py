@@ -44,7 +44,7 @@ MOST_BAD_LISTS = 3
 # Seconds without lists before the next is tried, doubled each time.
 FIRST_WITHOUT_LISTS = 5.0
 LONGEST_WITHOUT_LISTS = 300.0
-INTERNAL_SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
+SERVICE_UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 _log = logging.getLogger("livepeer_async")
@@ -267,13 +267,12 @@ class Watcher:
             # A key that isn't valid, or a client that is closed: no look can help.
             self._end_all(error)
             return
-        # The other 5xx say that nobody is there, rather than what is wrong with the list.
-        is_failure = isinstance(error, ApiError) and error.status == INTERNAL_SERVER_ERROR
-        self._bad_lists += is_failure or isinstance(error, DecodeError)
+        is_asked_for = isinstance(error, ApiError) and error.status == SERVICE_UNAVAILABLE
+        self._bad_lists += isinstance(error, DecodeError | ServerError) and not is_asked_for
         if is_refused or self._bad_lists >= MOST_BAD_LISTS:
             self._no_lists_until, self._bad_lists = self._clock() + self._without_lists, 0
             self._without_lists = min(2 * self._without_lists, LONGEST_WITHOUT_LISTS)
-        if is_passing:
+        elif is_passing:
             self._set_back(error)
 
     async def _ask(self, call: Call[T], now: float) -> T:

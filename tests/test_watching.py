@@ -285,7 +285,13 @@ async def test_a_setback_in_the_middle_is_borne(scene, name):
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(status=403), Answer(status=200, body=b"<html>"), Answer(status=500)]
+    "answer",
+    [
+        Answer(status=403),
+        Answer(status=200, body=b"<html>"),
+        Answer(status=500),
+        Answer(status=504),
+    ],
 )
 async def test_where_lists_are_of_no_use_assets_are_asked_for_singly(scene, answer):
     ids = scene.plant(5.0, 6.0, 7.0, 8.0)

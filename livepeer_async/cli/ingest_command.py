@@ -76,7 +76,8 @@ While it runs:
 
 The report, and standard output with --json, has a line for each row: key, place, state (ready,
 arrived, failed, unfinished, bad), asset_id, playback_id, bytes, seconds, attempts, verified,
-error {type, message}, is_earlier. It takes the place of an earlier report.
+error {type, message}, is_earlier. It takes the place of an earlier report, with --check as well,
+where it has the bad rows alone; the next run writes all of them again.
 """
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}

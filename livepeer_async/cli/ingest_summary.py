@@ -50,16 +50,17 @@ def tell_failures(standing: Standing) -> None:
     above, where it ended.
     """
     others = "" if standing.is_remembered else ", and uploads the others once more"
-    groups = {False: "need you", True: f"are tried again by the same command{others}"}
-    for is_again, turn in groups.items():
+    for is_again in (False, True):
         kinds = [
             (name, kind)
             for (name, _), kind in standing.tally.kinds.items()
             if kind.comes_again is is_again
         ]
         if kinds:
-            failed = count(sum(kind.number for _, kind in kinds), "row")
-            say_error(f"{failed} failed that {turn}:")
+            number = sum(kind.number for _, kind in kinds)
+            needs, are = ("needs", "is") if number == 1 else ("need", "are")
+            turn = f"{are} tried again by the same command{others}" if is_again else f"{needs} you"
+            say_error(f"{count(number, 'row')} failed that {turn}:")
         for name, kind in sorted(kinds, key=lambda it: it[1].number, reverse=True):
             said = f"; the first is {kind.place}: {kind.sentence}"
             say(f"  {kind.number:,} {name}{said if kind.number > 1 else f', {kind.place}'}")
@@ -76,7 +77,7 @@ def tell_next(standing: Standing, place: str) -> None:
         say(f"{count(tally.in_use, 'row')} {are} carried by another run")
     if standing.leftovers:
         say(
-            f"{count(standing.leftovers, 'asset')} without bytes may be left over: "
+            f"up to {count(standing.leftovers, 'asset')} without bytes may be left over: "
             f"livepeer-async journal orphans{standing.journal or ''}"
         )
     arrived = tally.count(RowState.ARRIVED)
@@ -103,10 +104,15 @@ def tell_interruption(standing: Standing) -> str:
     return said
 
 
-def tell_report(report: ReportFile) -> None:
-    """Tell where a line about each row stands, or how many are missing there."""
+def tell_report(report: ReportFile, *, has_run: bool) -> None:
+    """Tell where a line about each row stands, or how many are missing there.
+
+    Args:
+        report: the place.
+        has_run: whether rows were run, and not only looked through.
+    """
     if not report.missing:
-        say(f"{report.name} has a line for each row that ended")
+        say(f"{report.name} has a line for each {'row that ended' if has_run else 'bad row'}")
         return
     say_error(
         f"{report.name} lacks {count(report.missing, 'row')}; make room, and the same command "
@@ -116,10 +122,13 @@ def tell_report(report: ReportFile) -> None:
 
 def _rows(standing: Standing) -> list[tuple[str, str, str]]:
     tally = standing.tally
-    earlier = f"{tally.earlier:,} of them by an earlier run" if tally.earlier else ""
+    ready, arrived = tally.count(RowState.READY), tally.count(RowState.ARRIVED)
+    earlier = f"{tally.earlier:,} by an earlier run" if arrived else ""
+    if tally.earlier and not arrived:
+        earlier = f"{tally.earlier:,} of them by an earlier run"
     rows = [
-        ("ready", tally.count(RowState.READY), earlier),
-        ("arrived", tally.count(RowState.ARRIVED), ""),
+        ("ready", ready, "" if arrived else earlier),
+        ("arrived", arrived, earlier if tally.earlier else ""),
         ("failed", tally.count(RowState.FAILED), ""),
         ("unfinished", tally.count(RowState.UNFINISHED), ""),
         ("bad rows", tally.bad, ""),

@@ -177,12 +177,14 @@ class Ingesting:
             return
         if standing.tally.is_empty:
             tell_empty(self._place)
+        elif self._is_refused and not choices.is_json:
+            print_check(standing.tally.checked, standing.tally.bad, self._place)
         elif choices.is_json:
             say(summarise(standing.board, time.monotonic(), standing))
         else:
             print_table(standing, time.monotonic())
         tell_failures(standing)
-        if choices.is_strict and standing.tally.bad:
+        if self._is_refused:
             say("nothing was started, as --strict wants it")
         # What the embedded sandbox had is gone with it: there is nothing to go on with.
         if choices.storage is None:
@@ -192,7 +194,8 @@ class Ingesting:
     def _tell_reports(self) -> None:
         for place in (self._output, self._report):
             if place is not None and (place.missing or place is self._report):
-                tell_report(place)
+                has_run = not (self._choices.is_checked_only or self._is_refused)
+                tell_report(place, has_run=has_run)
 
     def _write(self, line: str) -> None:
         # The report first: nobody may read standard output any more, which ends the command.
@@ -205,6 +208,11 @@ class Ingesting:
             if self.standing.tally.checked is not None:
                 self._report.begin()
             self._report.sync()
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether a bad row has kept all others from starting."""
+        return self._choices.is_strict and self.standing.tally.bad > 0
 
     @property
     def _has_lost_lines(self) -> bool:

@@ -28,7 +28,7 @@ from livepeer_async.errors import (
     UploadInUse,
     UploadStopped,
 )
-from livepeer_async.ingest.channel import Channel
+from livepeer_async.handover import Handover
 from livepeer_async.ingest.checking import check_manifest, read_again
 from livepeer_async.ingest.decisions import FAILED, Verdict, finished_states, is_finished, judge
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowPutOff, RowState
@@ -79,10 +79,8 @@ class Ingestion:
         self._manifest = manifest
         self._options = options
         self._is_strict = is_strict
-        self._channel = Channel()
-        self._runner = RowRunner(
-            livepeer, options, self._channel.mention, take_note=self._take_note
-        )
+        self._handover = Handover[Event]()
+        self._runner = RowRunner(livepeer, options, self._handover.put, take_note=self._take_note)
         self._outage = Outage(livepeer.ping, self._tell_outage, timeout=outage_timeout)
         self._has_asked = False
         self._is_ending = False
@@ -103,7 +101,7 @@ class Ingestion:
             LivepeerError: what ended the whole run, a wrong key for instance.
         """
         try:
-            return await self._channel.take()
+            return await self._handover.take()
         except anyio.EndOfStream:
             if self._failure is not None:
                 raise self._failure from self._failure.__cause__
@@ -121,7 +119,7 @@ class Ingestion:
 
     def close(self) -> None:
         """Let no more events be taken; nothing runs any more."""
-        self._channel.close()
+        self._handover.end()
 
     async def run(self) -> None:
         """Check the manifest, run its rows and tell what happens."""
@@ -135,8 +133,8 @@ class Ingestion:
             self._failure = error
         for job in self._open:
             if job.has_begun:
-                await self._channel.tell(job.ended(RowState.UNFINISHED))
-        self._channel.end()
+                await self._handover.give(job.ended(RowState.UNFINISHED))
+        self._handover.end()
 
     async def _tidy(self) -> None:
         """Delete what kills and lost answers have left, and the journal knows to be of no use."""
@@ -157,7 +155,7 @@ class Ingestion:
             async for event in checking:
                 if self.is_stopped:
                     return False
-                await self._channel.tell(event)
+                await self._handover.give(event)
                 if isinstance(event, Checked):
                     return not (self._is_strict and event.bad)
                 self._bad.note(event.place, 0)
@@ -218,11 +216,11 @@ class Ingestion:
                 continue
             if isinstance(row, BadRow):
                 # It was good when it was checked: its file was deleted or changed since then.
-                await self._channel.tell(row)
+                await self._handover.give(row)
                 continue
             record = records.get(row.key)
             if record is not None and is_finished(row, record, is_ready_wanted=is_ready_wanted):
-                await self._channel.tell(ended_earlier(row, record))
+                await self._handover.give(ended_earlier(row, record))
             else:
                 jobs.append(Job(row, record))
         return jobs
@@ -252,9 +250,9 @@ class Ingestion:
             del self._open[job]
         self._tell()
         if error is not None and is_put_off:
-            await self._channel.tell(RowPutOff(job.row, error))
+            await self._handover.give(RowPutOff(job.row, error))
         elif job.has_begun:
-            await self._channel.tell(job.ended(self._state_of(result, verdict), result))
+            await self._handover.give(job.ended(self._state_of(result, verdict), result))
 
     def _state_of(self, result: UploadResult | None, verdict: Verdict) -> RowState:
         if result is None or isinstance(result.error, UploadStopped | UploadInUse):
@@ -279,7 +277,7 @@ class Ingestion:
             # What rows have met was no fault of theirs.
             for job in self._open:
                 job.times = min(job.times, 1)
-        await self._channel.tell(event)
+        await self._handover.give(event)
 
     async def _find(self, keys: list[str]) -> dict[str, Record]:
         journal = self._livepeer.journal

@@ -18,7 +18,7 @@ from livepeer_async.ingest.events import Event, RowEnded, RowStarted, RowState
 from livepeer_async.ingest.rows import Row
 from livepeer_async.models import NewAsset
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.records import ALL_THERE, Record, tell_url
+from livepeer_async.uploads.records import ALL_THERE, Record, RecordState, tell_url
 from livepeer_async.uploads.scheduler import UploadJob
 from livepeer_async.uploads.turns import Slot
 from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
@@ -161,6 +161,7 @@ class RowRunner:
         try:
             with running.scope:
                 job.begin()
+                # At once: it holds a slot, and who takes the events may wait for that very slot.
                 self._tell(RowStarted(job.row))
                 result = await self._run(job, running, slot)
         except LivepeerError as error:
@@ -173,6 +174,9 @@ class RowRunner:
 
     async def _run(self, job: Job, running: _Running, slot: Slot) -> UploadResult:
         row, options = job.row, self._options_for(job.row, slot)
+        if row.is_url and self._options.is_relayed and _is_unmade(job):
+            # What the server couldn't make of it, it may make of the bytes from here.
+            await self._livepeer.imports.give_up(row.key)
         if row.is_url and self._is_imported(job):
             wanted = row.new_asset or NewAsset(row.source)
             result = await self._livepeer.imports.run(row.source, wanted, options())
@@ -197,8 +201,9 @@ class RowRunner:
 
     def _is_imported(self, job: Job) -> bool:
         """Whether the server fetches it; what it has already needs no relay."""
-        has_all = job.record is not None and job.record.state in ALL_THERE
-        return has_all or not self._options.is_relayed
+        if not self._options.is_relayed:
+            return True
+        return job.record is not None and job.record.state in ALL_THERE and not _is_unmade(job)
 
     def _options_for(self, row: Row, slot: Slot) -> partial[UploadOptions]:
         options = self._options
@@ -213,3 +218,9 @@ class RowRunner:
             slot=slot,
             key=row.key,
         )
+
+
+def _is_unmade(job: Job) -> bool:
+    """Whether an earlier run had the server fetch it, and nothing became of that."""
+    record = job.record
+    return record is not None and record.state is RecordState.FAILED and not record.identity.length

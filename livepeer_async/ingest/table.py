@@ -17,6 +17,8 @@ from livepeer_async.ingest.patterns import is_video
 from livepeer_async.ingest.rows import Refusal
 
 DELIMITERS = ",;\t"
+# Of unknown columns: where the header is missing, all are.
+MOST_TOLD = 3
 _TEXTS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
@@ -111,13 +113,17 @@ def read_header(cells: Sequence[str]) -> list[str]:
         Refusal: one is unknown, missing or there twice, or none names a source.
     """
     names = [cell.strip() for cell in cells]
+    unknown = [name for name in names if name and _plain(name) not in _COLUMNS]
+    if unknown:
+        *first, last = [_unknown_column(name) for name in unknown[:MOST_TOLD]]
+        # Which are known is said once.
+        said = "; ".join([*(it.partition("; known are ")[0] for it in first), last])
+        raise Refusal(f"{said} (no row can be read before that is settled)")
     columns: list[str] = []
     for index, name in enumerate(names):
         if not name:
             raise Refusal(f"column {index + 1} has no name, so no row can be read")
-        column = _COLUMNS.get(_plain(name))
-        if column is None:
-            raise Refusal(_unknown_column(name))
+        column = _COLUMNS[_plain(name)]
         if column in columns:
             raise Refusal(f"the column {name} is there twice, so no row can be read")
         columns.append(column)
@@ -188,7 +194,7 @@ def _unknown_column(name: str) -> str:
         sentence = f"unknown column {name!r}; did you mean path?"
     elif is_video(name):
         sentence = f"{name!r} stands where the header is wanted, as in `path,name`"
-    return f"{sentence} (no row can be read before that is settled)"
+    return sentence
 
 
 _COLUMNS = {_plain(name): column for name, column in COLUMNS.items()}

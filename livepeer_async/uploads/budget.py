@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from math import inf
 from typing import Any
@@ -38,6 +39,8 @@ WARM_UP = 1.0
 PROBE_SECONDS = 10.0
 # Seconds without a byte and an answer after which one more upload would only wait with the others.
 QUIET = 10.0
+# Seconds that who has waited may have woken too late.
+LONGEST_LATENESS = 1.0
 # Of a pause is slept at a time.
 STEP = 0.25
 
@@ -76,7 +79,9 @@ class Budget:
         self._most = sys.maxsize if most is None else max(1, most)
         self._sent = 0
         self._due = -inf
-        self._changes = 0
+        self._max_rate: float | None = None
+        # Those who wait for the rate, each until it is the first.
+        self._line: deque[anyio.Event] = deque()
         self.concurrency = concurrency
         self.max_rate = max_rate
         self._slots = Slots()
@@ -118,9 +123,12 @@ class Budget:
                 f"max_rate is {value!r} bytes per second; wanted at least {SLOWEST_UPLOAD}, or a "
                 "chunk would take longer than the server waits; or None, for no limit"
             )
+        # What went at the rate before has had a part of its time.
+        now, before = self._clock(), self._max_rate
+        is_owed = value is not None and before is not None and self._due > now
+        ratio = (before or 1.0) / (value or 1.0)
+        self._due = now + (self._due - now) * ratio if is_owed else -inf
         self._max_rate = value
-        self._due = -inf
-        self._changes += 1
 
     @property
     def slots(self) -> int:
@@ -143,24 +151,32 @@ class Budget:
 
     async def take(self, count: int) -> None:
         """Wait until so many bytes may go."""
-        while self._max_rate is not None and not await self._take_at(count / self._max_rate):
-            pass  # it was changed meanwhile
+        if self._max_rate is not None:
+            await self._line_up(count)
         self._sent += count
         self._moved_at = self._clock()
 
-    async def _take_at(self, seconds: float) -> bool:
-        """Wait until the time is free that bytes take; whether it still is theirs."""
-        changes = self._changes
-        begins = max(self._due, self._clock())
-        self._due = begins + seconds
+    async def _line_up(self, count: int) -> None:
+        """Wait until those before have gone, and had their time."""
+        turn = anyio.Event()
+        self._line.append(turn)
         try:
-            while changes == self._changes and (wait := begins - self._clock()) > 0:
+            has_waited = self._line[0] is not turn
+            if has_waited:
+                await turn.wait()
+            while self._max_rate is not None and (wait := self._due - self._clock()) > 0:
+                has_waited = True
+                # Short steps: the rate may be changed meanwhile.
                 await self._sleep(min(wait, STEP))
-        except BaseException:
-            # They don't go: nobody else shall wait for them.
-            self._due -= seconds if changes == self._changes else 0.0
-            raise
-        return changes == self._changes
+            if self._max_rate is not None:
+                # Who has waited may have woken late, which must not slow the line down.
+                late = self._clock() - (LONGEST_LATENESS if has_waited else 0.0)
+                self._due = max(self._due, late) + count / self._max_rate
+        finally:
+            is_first = self._line[0] is turn
+            self._line.remove(turn)
+            if is_first and self._line:
+                self._line[0].set()
 
     async def wait_out_pause(self) -> None:
         """Wait while everything pauses, and leave it to others who probes."""

@@ -16,7 +16,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, closing
 from math import inf
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
@@ -24,10 +24,10 @@ from typing import Any, Generic, Self, TypeVar, cast
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.handover import Handover
 from livepeer_async.models import NewAsset
 from livepeer_async.taskgroups import plain_task_group
 from livepeer_async.uploads.admission import next_to_start
@@ -103,14 +103,14 @@ async def run_jobs(
         length_of: gives the bytes of a job, where they are known.
         turns: says when one may start.
     """
-    put, results = anyio.create_memory_object_stream[Result](0)
-    async with aclosing(jobs), results:
+    async with aclosing(jobs):
         with turns.joined() as place:
             async with plain_task_group() as tasks:
-                many = _Many(run_one, turns, place, put, tasks)
+                many = _Many(run_one, turns, place, tasks)
                 tasks.start_soon(many.feed, jobs, length_of)
                 tasks.start_soon(many.dispatch)
-                yield _Results(results, many)
+                with closing(_Results(many)) as results:
+                    yield results
                 tasks.cancel_scope.cancel()
 
 
@@ -118,6 +118,7 @@ class _Many(Generic[Job, Result]):
     """The jobs of one call: those that wait, those that run, those that have arrived.
 
     Attributes:
+        results: of those that have ended, until they are taken.
         failure: what ended the iterable of jobs before its end.
     """
 
@@ -126,17 +127,16 @@ class _Many(Generic[Job, Result]):
         run_one: Callable[[Job, Slot], Awaitable[Result]],
         turns: Turns,
         place: Place,
-        put: MemoryObjectSendStream[Result],
         tasks: TaskGroup,
     ) -> None:
         self._run_one = run_one
         self._turns = turns
         self._place = place
-        self._put = put
         self._tasks = tasks
         self._waiting: list[tuple[Job, int | None]] = []
         self._untaken = 0
         self._is_fed = False
+        self.results = Handover[Result]()
         self.failure: Exception | None = None
 
     async def feed(
@@ -163,12 +163,12 @@ class _Many(Generic[Job, Result]):
 
     async def dispatch(self) -> None:
         """Start jobs as there is room, and end the results after the last."""
-        async with self._put:
-            while not self._is_fed or self._waiting or self._untaken:
-                while self._may_start():
-                    self._start()
-                self._turns.measure()
-                await self._turns.news()
+        while not self._is_fed or self._waiting or self._untaken:
+            while self._may_start():
+                self._start()
+            self._turns.measure()
+            await self._turns.news()
+        self.results.end()
 
     def _may_start(self) -> bool:
         if self._place.returning:
@@ -189,7 +189,7 @@ class _Many(Generic[Job, Result]):
     async def _run(self, job: Job, slot: Slot) -> None:
         result = await self._run_one(job, slot)
         slot.leave()
-        await self._put.send(result)
+        await self.results.give(result)
         self._untaken -= 1
         self._turns.tell()
 
@@ -200,18 +200,19 @@ class _Results(Generic[Result]):
     No generator: a call that is cancelled would end it.
     """
 
-    def __init__(
-        self, results: MemoryObjectReceiveStream[Result], many: _Many[Any, Result]
-    ) -> None:
-        self._results = results
+    def __init__(self, many: _Many[Any, Result]) -> None:
         self._many = many
+
+    def close(self) -> None:
+        """Give no more: the block is left."""
+        self._many.results.end()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Result:
         try:
-            return await self._results.receive()
+            return await self._many.results.take()
         except anyio.EndOfStream:
             if self._many.failure is not None:
                 raise self._many.failure from self._many.failure.__cause__

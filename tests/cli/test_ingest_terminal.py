@@ -27,7 +27,7 @@ def test_what_is_no_terminal_gets_a_line_for_each_failure_alone(open_sandbox, fo
     said = lines_of(done.stderr)
     assert b"\x1b" not in done.stdout + done.stderr
     assert untimed(said[0]).startswith(f"{folder}/b.mp4: asset ")
-    assert said[1:] == ["Error: 1 row failed that need you:", f"  1 AssetFailed, {folder}/b.mp4"]
+    assert said[1:] == ["Error: 1 row failed that needs you:", f"  1 AssetFailed, {folder}/b.mp4"]
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals")

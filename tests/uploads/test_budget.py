@@ -201,12 +201,48 @@ async def test_a_rate_is_kept_and_shared_evenly_by_many_who_wake_late():
         for name in range(16):
             tasks.start_soon(send, name)
         while now < 20:
-            await anyio.wait_all_tasks_blocked()
+            while not sleepers:
+                await anyio.lowlevel.checkpoint()
             now, *_, woken = heapq.heappop(sleepers)
             woken.set()
         tasks.cancel_scope.cancel()
     assert 0.98 <= gone.total() * 65536 / (5e6 * now) <= 1.01
     assert max(gone.values()) - min(gone.values()) <= 2
+
+
+async def test_who_is_cancelled_leaves_his_time_to_those_behind_him(make, clock):
+    budget, gone = (
+        Budget(max_rate=65536, clock=clock, sleep=lambda _: anyio.lowlevel.checkpoint()),
+        [],
+    )
+
+    async def send(name):
+        await budget.take(65536)
+        gone.append(name)
+
+    await budget.take(1)
+    async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as others:
+            for name in range(28):
+                others.start_soon(send, name)
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(send, "last")
+            await anyio.lowlevel.checkpoint()
+            others.cancel_scope.cancel()
+        clock.now += 1.0
+    assert gone == ["last"]
+
+
+async def test_the_same_rate_again_forgives_nothing(make, clock):
+    budget = make(max_rate=1e6)
+    for _ in range(20):
+        budget.max_rate = 1e6
+        await budget.take(100_000)
+    assert clock.now - 100.0 == pytest.approx(1.9)
+    budget.max_rate = 2e6
+    await budget.take(1)
+    # What was left of a tenth of a second takes half of that at twice the rate.
+    assert clock.now - 100.0 == pytest.approx(1.95)
 
 
 async def test_an_old_trouble_is_over(make, clock):
