@@ -210,6 +210,15 @@ async def test_a_closed_client_says_so():
             await livepeer.assets.get("a")
 
 
+async def test_a_source_of_many_that_cant_be_read_stops_no_other():
+    released = memoryview(b"bytes")
+    released.release()
+    sources = [released, content(100)]
+    async with studio() as (_, livepeer), livepeer.upload_many(sources) as results:
+        found = {type(result.error) async for result in results}
+    assert found == {errors.SourceNotReadable, type(None)}
+
+
 async def test_a_setback_is_told_and_logged_without_secrets(caplog):
     told = []
     fault = Fault(On(method="PATCH", nth=2), Answer(503, b"token=eyJabc.def busy"))

@@ -74,7 +74,10 @@ async def _open(
     if isinstance(source, str | os.PathLike):
         return await open_path(os.fspath(source), stack)
     if isinstance(source, bytes | bytearray | memoryview):
-        return BytesSource(memoryview(as_bytes(source, UNNAMED)), UNNAMED)
+        try:
+            return BytesSource(memoryview(as_bytes(source, UNNAMED)), UNNAMED)
+        except ValueError as error:  # a memoryview that was released
+            raise SourceNotReadable(f"{UNNAMED} can't be read: {error}", source=UNNAMED) from error
     pieces: Any = source
     if hasattr(source, "read"):
         opened = await open_file(source)

@@ -222,12 +222,12 @@ class _Results(Generic[Result]):
 async def length_of(job: UploadJob) -> int | None:
     """Look how long a source is, where that costs nothing; its upload will look again."""
     source = job.source
-    if isinstance(source, bytes | bytearray | memoryview):
-        return memoryview(source).nbytes
-    if job.length is not None or not isinstance(source, str | os.PathLike):
-        return job.length
-    path = Path(cast("str", source))
     try:
+        if isinstance(source, bytes | bytearray | memoryview):
+            return memoryview(source).nbytes
+        if job.length is not None or not isinstance(source, str | os.PathLike):
+            return job.length
+        path = Path(cast("str", source))
         return (await anyio.to_thread.run_sync(path.stat)).st_size
     except (OSError, ValueError):
         return 0
