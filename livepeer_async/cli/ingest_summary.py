@@ -123,12 +123,11 @@ def tell_report(report: ReportFile, *, has_run: bool) -> None:
 def _rows(standing: Standing) -> list[tuple[str, str, str]]:
     tally = standing.tally
     ready, arrived = tally.count(RowState.READY), tally.count(RowState.ARRIVED)
-    earlier = f"{tally.earlier:,} by an earlier run" if arrived else ""
-    if tally.earlier and not arrived:
-        earlier = f"{tally.earlier:,} of them by an earlier run"
+    of_them = "" if arrived else " of them"
+    earlier = f"{tally.earlier:,}{of_them} by an earlier run" if tally.earlier else ""
     rows = [
         ("ready", ready, "" if arrived else earlier),
-        ("arrived", arrived, earlier if tally.earlier else ""),
+        ("arrived", arrived, earlier if arrived else ""),
         ("failed", tally.count(RowState.FAILED), ""),
         ("unfinished", tally.count(RowState.UNFINISHED), ""),
         ("bad rows", tally.bad, ""),

@@ -37,6 +37,14 @@ def make(clock):
     return lambda **options: Budget(clock=clock, sleep=clock.sleep, jitter=lambda: 1.0, **options)
 
 
+async def climb(budget, clock, *, periods):
+    """Let a line that bounds each connection be measured, with all slots in use."""
+    for _ in range(10 * periods):
+        budget.measure([None] * 99)
+        clock.now += PERIOD / 10
+        await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+
+
 async def test_bytes_go_at_the_rate_that_is_allowed(make, clock):
     budget = make(max_rate=1e6)
     for _ in range(20):
@@ -168,11 +176,7 @@ async def test_a_probe_that_is_lost_is_followed_by_another(make, clock):
 async def test_slots_follow_what_is_measured(make, clock):
     budget = make()
     before = budget.slots
-    for _ in range(12):
-        for _ in range(10):
-            budget.measure([None] * 99)
-            clock.now += PERIOD / 10
-            await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+    await climb(budget, clock, periods=12)
     assert budget.slots >= 4 * before
     budget.trouble()
     slots = budget.slots
@@ -247,10 +251,7 @@ async def test_the_same_rate_again_forgives_nothing(make, clock):
 
 async def test_an_old_trouble_is_over(make, clock):
     budget = make()
-    for _ in range(40):
-        budget.measure([None] * 99)
-        clock.now += PERIOD / 10
-        await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+    await climb(budget, clock, periods=4)
     slots = budget.slots
     budget.trouble()
     clock.now += 3600
@@ -268,10 +269,7 @@ async def test_while_nothing_flows_nothing_is_learned(make, clock):
 
 async def test_one_event_halves_the_slots_once(make, clock):
     budget = make()
-    for _ in range(40):
-        budget.measure([None] * 99)
-        clock.now += PERIOD / 10
-        await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+    await climb(budget, clock, periods=4)
     slots = budget.slots
     for _ in range(6):
         # Answers to requests that were on their way, and time-outs.
@@ -292,10 +290,7 @@ def test_slots_stay_below_the_connections_that_there_are(make):
 async def test_slots_that_adapt_stay_below_the_connections_and_below_their_own_most(make, clock):
     for most, wanted in ((5, 5), (None, 32)):
         budget = make(most=most, max_rate=1e12)
-        for _ in range(200):
-            budget.measure([None] * 99)
-            clock.now += PERIOD / 10
-            await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+        await climb(budget, clock, periods=20)
         assert budget.slots == wanted
 
 
