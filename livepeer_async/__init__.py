@@ -128,7 +128,7 @@ from livepeer_async.models import (
     VideoSpec,
     Violation,
 )
-from livepeer_async.transport import (
+from livepeer_async.timeouts import (
     Timeouts,
 )
 from livepeer_async.tus.limits import (

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
-import anyio
 from msgspec import Struct
 
 from livepeer_async.errors import DecodeError
@@ -55,24 +54,14 @@ class Pieces:
         return await self._translated(self._raw.__anext__)
 
 
-class Watched:
-    """Pass blocks on; at their end let the answer wait as long again as the sending took.
-
-    The kernel takes megabytes before the network has carried them: on a slow link the last of them
-    leave long after the last block was accepted, and an answer can't come before. httpcore looks
-    at the limit when it begins to wait for the answer.
-    """
+class Body:
+    """The blocks of a request body; calls back once the socket has accepted the last of them."""
 
     def __init__(
-        self,
-        blocks: AsyncIterable[bytes | memoryview],
-        limits: dict[str, float],
-        wait_for_answer: Callable[[], None],
+        self, blocks: AsyncIterable[bytes | memoryview], on_accepted: Callable[[], None]
     ) -> None:
         self._blocks = aiter(blocks)
-        self._limits = limits
-        self._wait_for_answer = wait_for_answer
-        self._started = anyio.current_time()
+        self._on_accepted = on_accepted
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         return self
@@ -81,8 +70,7 @@ class Watched:
         try:
             return await anext(self._blocks)
         except StopAsyncIteration:
-            self._limits["read"] += anyio.current_time() - self._started
-            self._wait_for_answer()
+            self._on_accepted()
             raise
 
 

@@ -29,7 +29,8 @@ from livepeer_async.lanes import most_connections
 from livepeer_async.messages import Response
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.settings import as_limits_for, as_timeouts
-from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.download import Downloads

@@ -68,6 +68,7 @@ class Request(Struct, frozen=True, kw_only=True):
     Attributes:
         content: the body itself, or the span of the source that is the body.
         hides_path: whether the path is a bearer secret, as that of an upload URL is.
+        patience: factor on the time limit for the response to a chunk.
     """
 
     method: str
@@ -75,6 +76,12 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     content: bytes | Span = b""
     hides_path: bool = False
+    patience: float = 1.0
+
+    @property
+    def span(self) -> Span:
+        """The span of the source that is the body; an empty one for a body of its own."""
+        return self.content if isinstance(self.content, Span) else Span(0, 0)
 
     @property
     def origin(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from livepeer_async.transport import Timeouts
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 
 

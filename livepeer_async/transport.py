@@ -10,8 +10,6 @@ through the module that the client's class comes from.
 
 from __future__ import annotations
 
-import socket
-import struct
 import sys
 import time
 import uuid
@@ -24,9 +22,9 @@ from typing import Any, Self, TypeVar
 
 import anyio
 import httpx
-from msgspec import Struct
 
-from livepeer_async.bodies import Pieces, Streamed, Watched, check_size, is_delimited
+from livepeer_async.bodies import Body, Pieces, Streamed, check_size, is_delimited
+from livepeer_async.early_responses import watch_stream, watching_for_response
 from livepeer_async.errors import (
     ConfigurationError,
     ConnectFailed,
@@ -38,7 +36,10 @@ from livepeer_async.gzipped import Gzipped
 from livepeer_async.lanes import Lanes
 from livepeer_async.library_logs import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
 from livepeer_async.library_logs import sending
-from livepeer_async.messages import Request, Response, redact
+from livepeer_async.messages import Request, Response, Span, redact
+from livepeer_async.pending import PendingChunks
+from livepeer_async.sockets import tune_socket
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.version import __version__
 
 T = TypeVar("T")
@@ -52,30 +53,8 @@ KEEPALIVE_SECONDS = 4.0
 LARGEST_ANSWER = 16 * 1024 * 1024
 # The libraries take any number and leave its refusal to the socket, whose error is none of theirs.
 LARGEST_PORT = 65_535
-# Bytes that the kernel takes beyond those on their way: what it takes counts as sent, for progress
-# and for the rate that slots are judged by.
-UNSENT = 1024 * 1024
-# Linger, for 0 seconds.
-_AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-
-
-class Timeouts(Struct, frozen=True, kw_only=True):
-    """Time limits of the network, in seconds.
-
-    Attributes:
-        connect: for a connection, TLS included.
-        stall: without a block accepted, or without an answer, or between two pieces of it. It is
-            no limit of the whole: a chunk may take as long as blocks keep moving.
-        answer: for the whole answer to a call of the API, from the request's last byte.
-    """
-
-    connect: float = 15.0
-    stall: float = 30.0
-    answer: float = 120.0
-
-    def __post_init__(self) -> None:
-        if not all(limit > 0 for limit in (self.connect, self.stall, self.answer)):
-            raise ConfigurationError("Timeouts: connect, stall and answer must be above 0 seconds")
+# Shorter bodies leave in one write, so that their response is read in any case.
+SHORTEST_WATCHED = 256 * 1024
 
 
 class Transport:
@@ -88,6 +67,7 @@ class Transport:
 
     def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
+        self._pending = PendingChunks(timeouts)
         # Concurrency is bounded by those who send, not here.
         self._lanes = None if http_client else _open_lanes()
         self._client: Any = http_client or self._lanes
@@ -132,28 +112,24 @@ class Transport:
         """
         self._check_open()
         request_id, limits = _id_of(request), self._limits()
-        # The outer limit is for an answer whose head never ends; all else has limits of its own.
-        with anyio.CancelScope() as scope:
-            wait_for_answer = partial(_wait_for_answer, scope, limits, self._timeouts.answer)
+        is_chunk = isinstance(request.content, Span)
+        async with self._pending.add(request) if is_chunk else nullcontext() as accept:
+            # For a response whose head never ends; all else has limits of its own.
+            with anyio.CancelScope() as scope:
 
-            async def exchange() -> Response:
-                body: AsyncIterable[bytes | memoryview] | bytes = b""
+                def accepted() -> None:
+                    if accept is not None:
+                        # httpcore looks at the limit when it begins to wait for the response.
+                        limits["read"] = accept()
+                    _wait_for_answer(scope, limits, self._timeouts.answer)
+
                 if blocks is None:
-                    wait_for_answer()
-                else:
-                    body = Watched(blocks, limits, wait_for_answer)
-                async with self._lend(request) as client:
-                    answer = await self._begin(
-                        client, self._build(request, request_id, body, limits)
-                    )
-                    try:
-                        content = await self._read(answer, largest, request)
-                    finally:
-                        await _close(answer)
-                return _response(answer, request, request_id, content)
-
-            return await self._translated(request, request_id, exchange)
-        raise _endless(request, request_id)
+                    accepted()
+                body = b"" if blocks is None else Body(blocks, accepted)
+                build = partial(self._build, request, request_id, body, limits)
+                exchange = partial(self._exchange, request, request_id, build, largest)
+                return await self._translated(request, request_id, limits, exchange)
+            raise _endless(request, request_id)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[Streamed, None]:
@@ -171,7 +147,7 @@ class Transport:
         """
         self._check_open()
         request_id, limits = _id_of(request), self._limits()
-        translated = partial(self._translated, request, request_id)
+        translated = partial(self._translated, request, request_id, limits)
         async with self._lend(request) as client:
             answer = None
             # Left before the answer is handed on, which may be closed in another task than this.
@@ -236,12 +212,34 @@ class Transport:
             url,
             headers=headers,
             content=content,
-            extensions={"timeout": limits, "trace": _reset_on_close},
+            extensions={"timeout": limits, "trace": self._prepare_connection},
         )
 
     def _limits(self) -> dict[str, float]:
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
         return limits | {"read": self._timeouts.stall, "write": self._timeouts.stall}
+
+    async def _prepare_connection(self, event: str, facts: dict[str, Any]) -> None:
+        """Set up each new connection, as httpcore's `trace` extension reports it."""
+        if event.endswith("connect_tcp.complete"):
+            sock = facts["return_value"].get_extra_info("socket")
+            if sock is not None:
+                tune_socket(sock, dead_after=self._timeouts.stall)
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            watch_stream(facts["return_value"])
+
+    async def _exchange(
+        self, request: Request, request_id: str, build: Callable[[], Any], largest: int
+    ) -> Response:
+        is_watched = request.span.size > SHORTEST_WATCHED
+        watching = watching_for_response() if is_watched else nullcontext()
+        async with self._lend(request) as client, watching:
+            answer = await self._begin(client, build())
+            try:
+                content = await self._read(answer, largest, request)
+            finally:
+                await _close(answer)
+        return _response(answer, request, request_id, content)
 
     async def _begin(self, client: Any, built: Any) -> Any:
         """Send a request; give the library's own answer, the body of which isn't read."""
@@ -252,7 +250,11 @@ class Transport:
             return error.response
 
     async def _translated(
-        self, request: Request, request_id: str, work: Callable[[], Awaitable[T]]
+        self,
+        request: Request,
+        request_id: str,
+        limits: dict[str, float],
+        work: Callable[[], Awaitable[T]],
     ) -> T:
         """Let the library do something for a request, and say in our words what goes wrong."""
         try:
@@ -263,7 +265,7 @@ class Transport:
         except (self._module.LocalProtocolError, UnicodeError):
             pass  # raised below, without its cause, which quotes the header's value
         except self._module.RequestError as error:
-            raise self._translate(error, request, request_id) from error
+            raise self._translate(error, request, request_id, limits) from error
         except RuntimeError as error:
             if not self._client.is_closed:
                 raise
@@ -299,7 +301,9 @@ class Transport:
             # An error that somebody keeps would keep it too.
             body.clear()
 
-    def _translate(self, error: Exception, request: Request, request_id: str) -> NetworkError:
+    def _translate(
+        self, error: Exception, request: Request, request_id: str, limits: dict[str, float]
+    ) -> NetworkError:
         what = redact(str(error)).rstrip(".") or type(error).__name__
         if isinstance(error, self._module.ConnectError | self._module.ConnectTimeout):
             message = f"no connection to {request.shown_url}: {what}"
@@ -307,7 +311,8 @@ class Transport:
         if isinstance(error, self._module.PoolTimeout):
             return ConnectFailed(f"no free connection for {request.place}", request_id=request_id)
         if isinstance(error, self._module.TimeoutException):
-            message = f"nothing moved for {self._timeouts.stall:g} s ({request.place}): {what}"
+            kind = "read" if isinstance(error, self._module.ReadTimeout) else "write"
+            message = f"nothing moved for {limits[kind]:.3g} s ({request.place}): {what}"
             return TimedOut(message, request_id=request_id)
         return ConnectionBroken(f"{what} ({request.place})", request_id=request_id)
 
@@ -331,22 +336,6 @@ def _open_lanes() -> Lanes:
             f"the environment names a proxy that can't be used: {redact(str(error))}",
             advice="check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY",
         ) from error
-
-
-async def _reset_on_close(event: str, facts: dict[str, Any]) -> None:
-    """Let connections be closed by a RST, which goes ahead of what the send buffer still holds.
-
-    A FIN stands behind it: of a chunk that is given up the rest would arrive while, or after, its
-    successor does, and the server would take both. A whole answer was read of whatever else is
-    closed, so that nothing is lost.
-    """
-    if event != "connection.connect_tcp.complete":
-        return
-    sock = facts["return_value"].get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
 def _wait_for_answer(

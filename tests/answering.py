@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 
 from listening import listening
 from livepeer_async.messages import Request
-from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
 
 # For answers that come, however busy the machine is, and for those that never come or never end.
 PATIENT = Timeouts(connect=30, stall=30, answer=30)
-QUICK = Timeouts(connect=2, stall=0.4, answer=0.8)
+QUICK = Timeouts(connect=2, stall=0.4, answer=0.8, chunk_response=0.4)
 LIMIT = 25.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Thing: a\r\n\r\nok"
 

@@ -29,7 +29,7 @@ from studio import PART, QUICK, content, is_stored, studio
 pytestmark = pytest.mark.anyio
 # For answers that never come, or never end.
 FAST = {
-    "timeout": Timeouts(connect=30, stall=1.5, answer=1.5),
+    "timeout": Timeouts(connect=30, stall=1.5, answer=1.5, chunk_response=1.5),
     "retry": replace(QUICK, attempts=1, restarts=0),
 }
 SILENCE = Stall(1000)

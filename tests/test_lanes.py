@@ -13,7 +13,8 @@ from listening import listening
 from livepeer_async import AsyncLivepeer, UploadJob, errors, transport
 from livepeer_async.lanes import Lanes
 from livepeer_async.messages import Request
-from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
 from studio import PART, content, studio, until
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,8 @@ from libraries import LIBRARIES
 from livepeer_async import errors
 from livepeer_async.bodies import is_delimited
 from livepeer_async.messages import Request
-from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,8 @@ import pytest
 from answering import LIMIT, OK, PATIENT, drip, exchange, hang, saying, serving
 from livepeer_async import errors
 from livepeer_async.messages import Request, Span
-from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +86,6 @@ def test_a_time_limit_must_be_above_zero(limit):
 async def test_a_head_that_never_ends_is_given_up():
     with anyio.fail_after(LIMIT), pytest.raises(errors.TimedOut, match="doesn't end"):
         async with serving(drip) as (url, _):
-            limits = Timeouts(connect=0.5, stall=0.5, answer=0.5)
+            limits = Timeouts(connect=0.5, stall=0.5, answer=0.5, chunk_response=0.5)
             async with Transport(timeouts=limits) as transport:
                 await transport.send(Request(method="GET", url=url))

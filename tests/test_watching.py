@@ -14,7 +14,8 @@ from livepeer_async.api.caller import Caller
 from livepeer_async.api.calls import check_account
 from livepeer_async.polling import SHORTEST_ROUND, is_ready
 from livepeer_async.sandbox.faults import Answer, Fault, On
-from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
 from livepeer_async.uploads.retry import RetryPolicy
 from livepeer_async.waiting import Waiter
 from livepeer_async.watch import Watch

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from livepeer_async.cli.asset_commands import assets
-from livepeer_async.cli.choices import RETRIES, Storage, UploadChoices
+from livepeer_async.cli.choices import RETRIES, TIMEOUTS, Storage, UploadChoices
 from livepeer_async.cli.extras import need_sandbox
 from livepeer_async.cli.ingest_command import ABOUT as ABOUT_INGEST
 from livepeer_async.cli.ingest_command import ingest
@@ -23,17 +23,20 @@ from livepeer_async.cli.journal_commands import journal
 from livepeer_async.cli.options import (
     Again,
     AsJson,
+    ChunkResponse,
     Concurrency,
     JournalFile,
     NoJournal,
     NoWait,
     OfSandbox,
+    Stall,
     StorageWithSandbox,
     Timeout,
     Verified,
     check_journal,
     check_storage,
 )
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.version import __version__
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -132,6 +135,8 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
     verify: Verified = "size",
     concurrency: Concurrency = None,
     timeout: Timeout = READY_TIMEOUT,
+    stall: Stall = TIMEOUTS.stall,
+    chunk_response: ChunkResponse = TIMEOUTS.chunk_response,
     retries: Retries = RETRIES,
     journal: JournalFile = None,
     no_journal: NoJournal = False,
@@ -160,6 +165,7 @@ def upload(  # noqa: PLR0913 - the options of the command, as typer wants them
         verify=None if verify == "none" else verify,
         concurrency=concurrency,
         timeout=timeout,
+        timeouts=Timeouts(stall=stall, chunk_response=chunk_response),
         retries=retries,
         journal=journal,
         is_remembered=not no_journal and not sandbox,

@@ -7,11 +7,13 @@ from typing import Literal
 from msgspec import Struct
 
 from livepeer_async.client import Verify
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.waiting import READY_TIMEOUT
 
 Storage = Literal["file", "s3"]
 Asked = Literal["size", "hash", "none"]
 
+TIMEOUTS = Timeouts()
 # Eight setbacks in a row survive an outage of a minute, on the average.
 RETRIES = 8
 # At first nothing is lost by giving up, and somebody waits: two take about a second.
@@ -32,6 +34,7 @@ class UploadChoices(Struct, frozen=True, kw_only=True):
         verify: how far to compare.
         concurrency: uploads at the same time.
         timeout: seconds to wait for `ready`.
+        timeouts: the time limits of the network.
         retries: setbacks without progress that are borne.
         journal: the file that remembers the uploads; `None` for the user's own.
         is_remembered: whether there is a journal.
@@ -45,6 +48,7 @@ class UploadChoices(Struct, frozen=True, kw_only=True):
     verify: Verify = "size"
     concurrency: int | None = None
     timeout: float = READY_TIMEOUT
+    timeouts: Timeouts = TIMEOUTS
     retries: int = RETRIES
     journal: str | None = None
     is_remembered: bool = False
@@ -66,6 +70,7 @@ class IngestChoices(Struct, frozen=True, kw_only=True):
         concurrency: uploads at the same time.
         max_rate: bytes per second of all uploads.
         timeout: seconds to wait for `ready`.
+        timeouts: the time limits of the network.
         retries: setbacks without progress that are borne.
         journal: the file that remembers the uploads; `None` for the user's own.
         is_remembered: whether there is a journal.
@@ -83,6 +88,7 @@ class IngestChoices(Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     max_rate: float | None = None
     timeout: float = READY_TIMEOUT
+    timeouts: Timeouts = TIMEOUTS
     retries: int = INGEST_RETRIES
     journal: str | None = None
     is_remembered: bool = False

@@ -11,14 +11,16 @@ from typing import Annotated
 
 import typer
 
-from livepeer_async.cli.choices import INGEST_RETRIES, IngestChoices
+from livepeer_async.cli.choices import INGEST_RETRIES, TIMEOUTS, IngestChoices
 from livepeer_async.cli.options import (
     AsJson,
+    ChunkResponse,
     Concurrency,
     JournalFile,
     NoJournal,
     NoWait,
     OfSandbox,
+    Stall,
     StorageWithSandbox,
     Timeout,
     Verified,
@@ -26,6 +28,7 @@ from livepeer_async.cli.options import (
     check_storage,
 )
 from livepeer_async.ingest.patterns import is_video
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.uploads.admission import SLOWEST_UPLOAD
 from livepeer_async.waiting import READY_TIMEOUT
 
@@ -151,6 +154,8 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
     no_wait: NoWait = False,
     verify: Verified = "size",
     timeout: Timeout = READY_TIMEOUT,
+    stall: Stall = TIMEOUTS.stall,
+    chunk_response: ChunkResponse = TIMEOUTS.chunk_response,
     sandbox: OfSandbox = False,
     storage: StorageWithSandbox = None,
     json: AsJson = False,
@@ -171,6 +176,7 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
         concurrency=concurrency,
         max_rate=max_rate,
         timeout=timeout,
+        timeouts=Timeouts(stall=stall, chunk_response=chunk_response),
         retries=retries,
         journal=journal,
         is_remembered=not no_journal and not sandbox,

@@ -119,6 +119,7 @@ class Ingesting:
         opening = open_client(
             storage=choices.storage,
             retry=RetryPolicy(attempts=choices.retries, busy_timeout=INGEST_BUSY_SECONDS),
+            timeouts=choices.timeouts,
             journal=choices.journal,
             is_remembered=choices.is_remembered,
             is_knocking=False,

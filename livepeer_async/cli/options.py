@@ -40,6 +40,19 @@ Timeout = Annotated[
     float,
     typer.Option("--timeout", min=0.001, help="Seconds to wait until an asset is ready."),
 ]
+Stall = Annotated[
+    float,
+    typer.Option("--stall", min=0.001, help="Seconds without a byte accepted or received."),
+]
+ChunkResponse = Annotated[
+    float,
+    typer.Option(
+        "--chunk-response",
+        min=0.001,
+        help="Seconds to wait for the response to a chunk that was sent. The server responds once "
+        "its storage has the bytes.",
+    ),
+]
 
 
 def check_journal(journal: str | None, *, is_forbidden: bool, is_again: bool = False) -> None:

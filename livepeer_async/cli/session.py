@@ -16,7 +16,7 @@ from livepeer_async.cli.choices import FIRST_RETRIES, RETRIES, Storage
 from livepeer_async.cli.screen import say
 from livepeer_async.client import BASE_URL, AsyncLivepeer
 from livepeer_async.errors import ConfigurationError, JournalError
-from livepeer_async.transport import Timeouts
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.uploads.retry import RetryPolicy
 
 FIRST_CONNECT_SECONDS = 8.0
@@ -24,10 +24,11 @@ RETRY = RetryPolicy(attempts=RETRIES)
 
 
 @asynccontextmanager
-async def open_client(
+async def open_client(  # noqa: PLR0913 - the options of a client, all with a default
     *,
     storage: Storage | None = None,
     retry: RetryPolicy = RETRY,
+    timeouts: Timeouts | None = None,
     journal: str | None = None,
     is_remembered: bool = False,
     is_knocking: bool = True,
@@ -38,6 +39,7 @@ async def open_client(
         storage: how the embedded sandbox stores, which is then started for this command alone;
             `None` for the server of the environment.
         retry: which setbacks are borne once the server has answered.
+        timeouts: the time limits of the network, once the server has answered.
         journal: the file that remembers uploads; by default one in the user's own folder.
         is_remembered: whether there is a journal; the embedded sandbox has none.
         is_knocking: whether to see first if the server answers.
@@ -60,7 +62,7 @@ async def open_client(
             is_remembered = False
         if is_knocking:
             await _knock(api_key, base_url, retries=min(retry.attempts, FIRST_RETRIES))
-        make = partial(_make_client, api_key, base_url, retry)
+        make = partial(_make_client, api_key, base_url, retry, timeout=timeouts)
         if is_remembered and journal is None:
             yield await _with_own_journal(make, stack)
         else:

@@ -77,6 +77,7 @@ class Batch:
         opening = open_client(
             storage=choices.storage,
             retry=RetryPolicy(attempts=choices.retries),
+            timeouts=choices.timeouts,
             journal=choices.journal,
             is_remembered=choices.is_remembered,
         )

@@ -66,6 +66,9 @@ class Sandbox:
         min_piece: (`s3`) Bytes under which a piece that doesn't end the file is put aside.
         visibility_seconds: (`s3`) How long after a broken PATCH its last part stays unseen.
         race: (`s3`) Probability that a short last piece of a PATCH of several is lost.
+        storage_rate: (`s3`) Bytes per second that the storage takes, all uploads together. The
+            server reads bodies at full speed and responds once they are stored; an abandoned body
+            goes on being stored.
         request_seconds: How long a request may take to arrive before it is answered 408.
         directory: Where the stored sources lie; a temporary one by default, removed at the end.
     """
@@ -87,6 +90,7 @@ class Sandbox:
         min_piece: int = 5 * MIB,
         visibility_seconds: float = 0.3,
         race: float = 0.1,
+        storage_rate: float | None = None,
         request_seconds: float = 300.0,
         directory: Path | None = None,
     ) -> None:
@@ -98,6 +102,7 @@ class Sandbox:
             min_piece=min_piece,
             visibility_seconds=visibility_seconds,
             race=race,
+            storage_rate=storage_rate,
             waiting_seconds=waiting_seconds,
             processing_seconds=processing_seconds,
             hashes=hashes,

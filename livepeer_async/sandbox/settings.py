@@ -16,6 +16,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     min_piece: int
     visibility_seconds: float
     race: float
+    storage_rate: float | None
     waiting_seconds: float
     processing_seconds: float
     hashes: bool

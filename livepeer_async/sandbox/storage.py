@@ -40,8 +40,12 @@ class Writer(Protocol):
         """Take the next block of the body."""
         ...
 
+    def flush(self, now: float) -> float:
+        """Take note that the body ended, and return the time at which all of it is stored."""
+        ...
+
     def finish(self, now: float, *, answered: bool = True) -> int:
-        """Take note that the body ended, and return the offset that the answer announces.
+        """Take note that the body is stored, and return the offset that the answer announces.
 
         `answered` is false when the client will not see the answer.
         """

@@ -83,6 +83,10 @@ class FileWriter:
         self._file.write(block)
         self._offset += len(block)
 
+    def flush(self, now: float) -> float:
+        """Take note that the body ended; a file has each block at once."""
+        return now
+
     def finish(self, now: float, *, answered: bool = True) -> int:  # noqa: ARG002 - as above
         """Return the offset behind the last byte of this PATCH."""
         self._file.close()

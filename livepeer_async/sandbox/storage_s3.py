@@ -17,6 +17,8 @@ upload. HEAD and the offset check see parts only. From that follow, all on purpo
   and the part that it sends again gets the next number.
 """
 
+from __future__ import annotations
+
 import random
 from pathlib import Path
 from typing import BinaryIO
@@ -44,19 +46,41 @@ class S3Rules(Struct, frozen=True):
         min_piece: Bytes under which a piece is put aside unless it ends the file.
         visibility_seconds: How long after its end an unanswered PATCH's last part stays unseen.
         race: Probability that the short last piece of a PATCH of several pieces is lost.
+        rate: Bytes per second that S3 takes in all; None for no limit.
     """
 
     part_size: int
     min_piece: int
     visibility_seconds: float
     race: float
+    rate: float | None = None
 
 
 class Part(Struct):
-    """A part of a multipart upload, and since when S3 lists it."""
+    """A part of a multipart upload, when S3 has its bytes, and since when S3 lists it."""
 
     extents: list[Extent]
+    stored_at: float
     visible_at: float
+
+
+class Bandwidth:
+    """What S3 can take, shared by all uploads: parts are stored one after the other.
+
+    Args:
+        rate: Bytes per second; None for no limit.
+    """
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._busy_until = 0.0
+
+    def store(self, size: int, now: float) -> float:
+        """Queue a part and return the time at which S3 will have it."""
+        if self._rate is None:
+            return now
+        self._busy_until = max(now, self._busy_until) + size / self._rate
+        return self._busy_until
 
 
 def plan_part_size(length: int | None, part_size: int) -> int:
@@ -74,15 +98,16 @@ class S3Storage:
 
     def __init__(self, directory: Path, rules: S3Rules, rng: random.Random) -> None:
         self._directory = directory
-        self._rules = rules
-        self._rng = rng
+        self.rules = rules
+        self.rng = rng
+        self.bandwidth = Bandwidth(rules.rate)
         self._uploads: dict[str, S3Upload] = {}
 
     def name_upload(self, playback_id: str) -> str:
         """Return the key of the object, folder included."""
         return f"directUpload/{playback_id}"
 
-    def create(self, upload_id: str, *, length: int | None, metadata: str | None) -> "S3Upload":
+    def create(self, upload_id: str, *, length: int | None, metadata: str | None) -> S3Upload:
         """Create an upload; a repeated creation changes nothing for this process.
 
         A length of 0 reads back as a deferred one, as the store keeps no falsy size.
@@ -91,11 +116,11 @@ class S3Storage:
         if known is not None:
             return known
         path = self._directory / upload_id.rpartition("/")[2]
-        upload = S3Upload(path, self._rules, self._rng, length=length or None, metadata=metadata)
+        upload = S3Upload(path, self, length=length or None, metadata=metadata)
         self._uploads[upload_id] = upload
         return upload
 
-    def find(self, upload_id: str) -> "S3Upload | None":
+    def find(self, upload_id: str) -> S3Upload | None:
         """Return the upload with this ID."""
         return self._uploads.get(upload_id)
 
@@ -114,16 +139,16 @@ class S3Upload:
     def __init__(
         self,
         path: Path,
-        rules: S3Rules,
-        rng: random.Random,
+        storage: S3Storage,
         *,
         length: int | None,
         metadata: str | None,
     ) -> None:
         self.length = length
         self.metadata = metadata
-        self.rules = rules
-        self.rng = rng
+        self.rules = storage.rules
+        self.rng = storage.rng
+        self.bandwidth = storage.bandwidth
         self.is_open = True
         self.scratch = Scratch(path.with_suffix(".parts"))
         self._path = path
@@ -144,7 +169,7 @@ class S3Upload:
             return self.length or 0
         return sum(measure(part.extents) for part in self._parts.values() if part.visible_at <= now)
 
-    def open(self, offset: int, now: float) -> "S3Writer":
+    def open(self, offset: int, now: float) -> S3Writer:
         """Begin a PATCH, numbering its parts from behind those listed and those of ended PATCHes.
 
         Two PATCHes that begin before a part of either is listed replace each other's parts.
@@ -156,9 +181,11 @@ class S3Upload:
         """Return the object, which exists once the upload is finished."""
         return self._path if self._path.exists() else None
 
-    def store_part(self, number: int, extents: list[Extent], visible_at: float) -> Part:
+    def store_part(self, number: int, extents: list[Extent], now: float) -> Part:
         """Upload a part, behind what was put aside before."""
-        part = Part([*self.take_aside(), *extents], visible_at)
+        extents = [*self.take_aside(), *extents]
+        stored_at = self.bandwidth.store(measure(extents), now)
+        part = Part(extents, stored_at, stored_at + self.rules.visibility_seconds)
         self._parts[number] = part
         return part
 
@@ -215,11 +242,16 @@ class S3Writer:
             self._keep(taken)
             view = view[len(taken) :]
 
-    def finish(self, now: float, *, answered: bool = True) -> int:
-        """Close the last piece, wait for S3 in effect, complete the upload if this is its end."""
+    def flush(self, now: float) -> float:
+        """Close the last piece, and return the time at which S3 has all parts."""
         self._writable_file()
         if self._piece_size:
             self._close_piece(now)
+        return now if self._last_part is None else self._last_part.stored_at
+
+    def finish(self, now: float, *, answered: bool = True) -> int:
+        """Close the last piece, wait for S3 in effect, complete the upload if this is its end."""
+        self.flush(now)
         if answered and self._last_part is not None:
             self._last_part.visible_at = now
         self._close_file()
@@ -245,9 +277,9 @@ class S3Writer:
         self._offset += self._piece_size
         if self._is_taken_for_a_part():
             if self._last_part is not None:
-                self._last_part.visible_at = min(self._last_part.visible_at, now)
-            visible_at = now + self._upload.rules.visibility_seconds
-            self._last_part = self._upload.store_part(self._number, self._piece, visible_at)
+                before = self._last_part
+                before.visible_at = min(before.visible_at, max(now, before.stored_at))
+            self._last_part = self._upload.store_part(self._number, self._piece, now)
             self._number += 1
         else:
             self._upload.put_aside(self._piece)

@@ -240,6 +240,7 @@ def _make_storage(settings: Settings, directory: Path, rng: random.Random) -> St
         min_piece=settings.min_piece,
         visibility_seconds=settings.visibility_seconds,
         race=settings.race,
+        rate=settings.storage_rate,
     )
     return S3Storage(directory, rules, rng)
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -158,11 +159,16 @@ class TusEndpoint:
         watch, now = self._studio.watch, self._studio.now
         if watch.is_patching(upload_id):
             watch.accuse("two PATCHes of one upload at a time", exchange.seen)
+        elif watch.is_storing(upload_id):
+            watch.accuse("a PATCH while an abandoned one is being stored", exchange.seen)
         writer = upload.open(offset, now())
         with watch.patching(upload_id, exchange.connection):
             try:
                 async for block in request.stream():
                     writer.write(block, now())
+                stored_at = writer.flush(now())
+                with watch.storing(upload_id):
+                    await anyio.sleep(max(0.0, stored_at - now()))
                 new_offset = writer.finish(now(), answered=not exchange.is_answer_lost)
             except BaseException as error:
                 if not isinstance(error, StorageError):

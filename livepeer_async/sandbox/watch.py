@@ -6,6 +6,7 @@ even when the server has not read as far as the end of its connection.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -84,6 +85,7 @@ class Watch:
         self._requests: list[SeenRequest] = []
         self._violations: list[Violation] = []
         self._patches: dict[str, list[Peer]] = {}
+        self._storing: Counter[str] = Counter()
 
     @property
     def requests(self) -> list[SeenRequest]:
@@ -120,6 +122,19 @@ class Watch:
         """Whether a PATCH of this upload runs whose client is still there."""
         running = self._patches.get(upload_id, [])
         return any(not peer.has_lost_its_peer() for peer in running)
+
+    def is_storing(self, upload_id: str) -> bool:
+        """Whether the storage still works on a body of this upload, its client there or not."""
+        return self._storing[upload_id] > 0
+
+    @contextmanager
+    def storing(self, upload_id: str) -> Generator[None]:
+        """Count a body as being stored."""
+        self._storing[upload_id] += 1
+        try:
+            yield
+        finally:
+            self._storing[upload_id] -= 1
 
     @contextmanager
     def patching(self, upload_id: str, peer: Peer) -> Generator[None]:

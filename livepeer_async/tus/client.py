@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import DecodeError, NetworkError, UploadRefused
 from livepeer_async.messages import REDACTED, Request, Response
-from livepeer_async.transport import Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
 from livepeer_async.tus import wire
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
 from livepeer_async.tus.events import Terminated

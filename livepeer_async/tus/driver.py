@@ -22,6 +22,7 @@ from livepeer_async.errors import (
     RetriesExhausted,
     SourceChanged,
     SourceEmpty,
+    TimedOut,
     TusError,
     UploadGone,
     UploadRefused,
@@ -30,7 +31,7 @@ from livepeer_async.messages import Request, Response, Span
 from livepeer_async.tus.events import Created, Event, Interrupted, Refused
 from livepeer_async.tus.states import Move, State
 from livepeer_async.tus.upload import TusUpload
-from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Digest, read_ahead
+from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Blocks, Digest, read_ahead
 from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 from livepeer_async.uploads.source import Source, StreamSource, check_length
 
@@ -38,6 +39,9 @@ _log = logging.getLogger("livepeer_async")
 
 # Answers to tus requests are a sentence at the most.
 LARGEST_ANSWER = 64 * 1024
+# Chunks in a row that the server had in full and didn't respond to; each was smaller, or was waited
+# for twice as long, as the one before.
+MOST_TIMEOUTS = 3
 
 
 class Send(Protocol):
@@ -106,6 +110,7 @@ class Driver:
         self._released = 0
         self.has_sent = False
         self._slice_size = FIRST_SLICE
+        self._blocks: Blocks | None = None
 
     async def run(self) -> None:
         """Send until the upload is complete.
@@ -193,20 +198,35 @@ class Driver:
             source.release(self._released)
 
     async def _exchange(self, move: Move) -> Event:
-        is_sent = False
+        self._blocks, is_sent = None, False
         try:
             await self._sleep(max(move.wait, self._delay))
             self._delay, is_sent = 0.0, True
-            started = time.monotonic()
             response = await self._carry(move.request)
         except (NetworkError, DecodeError) as error:
             # DecodeError is an answer too long to be one, such as the web page of a proxy.
-            return self.upload.interrupt(str(error), untouched=isinstance(error, ConnectFailed))
+            seconds, waited = self._time_chunk()
+            return self.upload.interrupt(
+                str(error),
+                untouched=isinstance(error, ConnectFailed),
+                seconds=seconds,
+                waited=waited,
+                is_timeout=isinstance(error, TimedOut),
+            )
         except BaseException:
             # Cancelled, or the source failed: whoever goes on from here has to ask for the offset.
             self.upload.interrupt("the request was given up", untouched=not is_sent)
             raise
-        return self.upload.receive(response, seconds=time.monotonic() - started)
+        seconds, waited = self._time_chunk()
+        return self.upload.receive(response, seconds=seconds, waited=waited or 0.0)
+
+    def _time_chunk(self) -> tuple[float | None, float | None]:
+        """Give the seconds since the chunk's first byte was sent, and since its last one was."""
+        now, blocks = time.monotonic(), self._blocks
+        if blocks is None or blocks.began_at is None:
+            return None, None
+        waited = None if blocks.accepted_at is None else now - blocks.accepted_at
+        return now - blocks.began_at, waited
 
     async def _carry(self, request: Request) -> Response:
         span = request.content
@@ -221,6 +241,7 @@ class Driver:
             on_sent=lambda sent: self._on_sent(span.start + sent),
         )
         async with reading as blocks:
+            self._blocks = blocks
             response = await self._send(request, blocks=blocks, largest=LARGEST_ANSWER)
             self._slice_size = blocks.slice_size
             return response
@@ -230,7 +251,7 @@ class Driver:
         reason: str = getattr(event, "reason", "the offset didn't settle")
         asked = event.retry_after if isinstance(event, Interrupted) else None
         delay = next_delay(self._retry, setbacks=attempt, jitter=self._jitter(), retry_after=asked)
-        if delay is None:
+        if delay is None or self.upload.chunks.timeouts >= MOST_TIMEOUTS:
             raise RetriesExhausted(
                 f"no progress beyond byte {self.upload.offset} after {attempt} setbacks; "
                 f"the last: {reason}",

@@ -43,15 +43,15 @@ from livepeer_async.tus.events import (
     Terminated,
     Vanished,
 )
+from livepeer_async.tus.history import ChunkHistory, Timing
 from livepeer_async.tus.limits import (
     ServerLimits,
     check_length,
-    doubt_offset,
-    plan_chunk,
     plan_creation,
     with_chunk_size,
 )
 from livepeer_async.tus.metadata import MetadataValue, encode_metadata
+from livepeer_async.tus.offsets import OffsetLedger
 from livepeer_async.tus.states import LEGAL, MOVES, OVER, Command, Move, State
 
 
@@ -71,6 +71,7 @@ class TusUpload:
         offset: bytes that the server is known to hold.
         upload_url: `None` until the upload is created.
         setbacks: doubts since the offset last rose above all that it had been before.
+        chunks: what the chunks so far have taught.
         why: the reason, once the state is GONE.
 
     Raises:
@@ -104,16 +105,10 @@ class TusUpload:
         self._other_hosts = other_hosts
         self._in_flight: Move | None = None
         self._is_declared = length is not None
-        # The most that the server can hold. Of an upload that somebody else began all is possible.
-        self._reach = 0 if endpoint else wire.LARGEST_OFFSET
-        # The most that the server said it holds.
-        self._held = 0
         self._furthest = -1
-        self._last_answer: int | None = None
+        self._offsets = OffsetLedger(is_new=upload_url is None)
         # After a doubt one small chunk is sent, and looked at, before more is: see `_move_to`.
-        self._is_probing = self.limits.align > 1 and endpoint is None
-        self._planned = 0
-        self._rate: float | None = None
+        self.chunks = ChunkHistory(is_probing=self.limits.align > 1 and endpoint is None)
 
     @property
     def is_over(self) -> bool:
@@ -123,8 +118,7 @@ class TusUpload:
     def plan(self) -> int:
         """Say how many bytes the next chunk would have at the most."""
         remaining = None if self.length is None else self.length - self.offset
-        previous = 0 if self._is_probing else self._planned
-        return plan_chunk(self.limits, remaining=remaining, previous=previous, rate=self._rate)
+        return self.chunks.sizer.plan(self.limits, remaining)
 
     def declare_length(self, length: int) -> None:
         """Name the length that was deferred; it travels with the next chunk.
@@ -154,7 +148,8 @@ class TusUpload:
             return self._begin(Command.CREATE, self._creation())
         if self.state is State.OFFSET_UNKNOWN:
             request = wire.offset_request(self._url)
-            return self._begin(Command.ASK_OFFSET, request, wait=self.limits.settle)
+            wait = self.chunks.next_wait(self.limits.settle)
+            return self._begin(Command.ASK_OFFSET, request, wait=wait)
         self._check_legal(Command.SEND_CHUNK)
         return self._begin(Command.SEND_CHUNK, self._chunk(self._size(available)))
 
@@ -178,12 +173,15 @@ class TusUpload:
         self._check_legal(Command.TERMINATE)
         return self._begin(Command.TERMINATE, wire.termination(self._url))
 
-    def receive(self, response: Response, *, seconds: float | None = None) -> Event:
+    def receive(
+        self, response: Response, *, seconds: float | None = None, waited: float = 0.0
+    ) -> Event:
         """Take the answer to the last move and say what it meant.
 
         Args:
             response: the answer.
             seconds: how long a chunk took, from its first byte to the answer; sizes the next one.
+            waited: the part of them after its last byte.
 
         Raises:
             IllegalMove: nothing was in flight.
@@ -196,21 +194,36 @@ class TusUpload:
             if isinstance(event, Terminated):
                 self.state = State.TERMINATED
             return event
-        return self._apply(move, event, seconds)
+        return self._apply(move, event, Timing(seconds=seconds, waited=waited))
 
-    def interrupt(self, reason: str, *, untouched: bool = False) -> Event:
+    def interrupt(
+        self,
+        reason: str,
+        *,
+        untouched: bool = False,
+        seconds: float | None = None,
+        waited: float | None = None,
+        is_timeout: bool = False,
+    ) -> Event:
         """Take it that no answer came to the last move.
 
         Args:
             reason: what happened, without secrets.
             untouched: whether it is certain that the server saw nothing of the request.
+            seconds: since a chunk's first byte was sent.
+            waited: since its last byte was; `None` if it never was.
+            is_timeout: whether the wait has lasted as long as it may.
 
         Raises:
             IllegalMove: nothing was in flight.
         """
         move = self._end_move()
         event = Interrupted(reason=reason, untouched=untouched)
-        return event if move.command is Command.TERMINATE else self._apply(move, event, None)
+        if move.command is Command.TERMINATE:
+            return event
+        return self._apply(
+            move, event, Timing(seconds=seconds, waited=waited, is_timeout=is_timeout)
+        )
 
     def _creation(self) -> Request:
         length = self.length if self._is_declared else None
@@ -233,12 +246,13 @@ class TusUpload:
     def _chunk(self, size: int) -> Request:
         span = Span(self.offset, self.offset + size)
         declare = None if self._is_declared else self.length
-        return wire.chunk(self._url, span, declare=declare, override=self.limits.override_patch)
+        request = wire.chunk(self._url, span, declare=declare, override=self.limits.override_patch)
+        return replace(request, patience=self.chunks.patience)
 
     def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Move:
         self._check_legal(command)
         self._in_flight = move = Move(command, request, wait)
-        self._planned = _span_of(request).size or self._planned
+        self.chunks.sizer.sent(request.span)
         return move
 
     def _check_legal(self, command: Command) -> None:
@@ -273,97 +287,95 @@ class TusUpload:
                 self.state, self.why = State.GONE, str(error)
             raise
 
-    def _apply(self, move: Move, event: Event, seconds: float | None) -> Event:
+    def _apply(self, move: Move, event: Event, timing: Timing) -> Event:
         self.state = MOVES[move.command, type(event)]
         if move.command is Command.NUDGE:
             return event
         if not (isinstance(event, Interrupted) and event.untouched):
-            self._extend_reach(move.request.content)
-        event = self._follow(move, event, seconds)
-        if isinstance(event, Interrupted | ChunkTooLarge):
+            self._offsets.sent(self.limits, move.request)
+        followed = self._follow(move, event, timing)
+        if isinstance(followed, Interrupted | ChunkTooLarge):
             self.setbacks += 1
-            self._is_probing = self.limits.align > 1 and self.state is State.OFFSET_UNKNOWN
-        return event
+            self.chunks.sizer.is_probing = (
+                self.limits.align > 1 and self.state is State.OFFSET_UNKNOWN
+            )
+        if isinstance(event, Interrupted) and not event.untouched:
+            self._abandon(move, event, timing)
+        return followed
 
-    def _extend_reach(self, content: bytes | Span) -> None:
-        if isinstance(content, Span):
-            # From a settled offset on nothing can be held but this chunk: more is a part twice.
-            self._reach = content.stop if self.limits.settle else max(self._reach, content.stop)
+    def _abandon(self, move: Move, event: Interrupted, timing: Timing) -> None:
+        """Learn from a chunk that got no answer, or none that acknowledges it."""
+        if move.command is not Command.CREATE:
+            self.chunks.interrupted(self.limits, move.request.span, timing)
+        elif self.limits.creates_once:
+            self.state, self.why = State.GONE, f"the creation may have happened: {event.reason}"
+        else:
+            # What loses the creation, again and again, may be the bytes that go with it.
+            self.limits = replace(self.limits, with_creation=0)
 
-    def _follow(self, move: Move, event: Event, seconds: float | None) -> Event:
+    def _follow(self, move: Move, event: Event, timing: Timing) -> Event:
         match event:
             case Created():
                 self.upload_url = event.upload_url
-                return self._move_to(event.offset, _span_of(move.request), event)
+                return self._move_to(event.offset, move.request.span, event)
             case OffsetKnown():
                 return self._known(event)
             case ChunkAccepted():
-                return self._accepted(event, move.request, seconds)
+                return self._accepted(event, move.request, timing)
             case ChunkTooLarge():
-                return self._shrink(event, _span_of(move.request))
+                return self._shrink(event, move.request.span)
             case Vanished(reason):
                 self.why = reason
-            case Interrupted() if move.command is Command.CREATE and self.limits.creates_once:
-                self._spend(event)
             case Refused() if move.command is Command.CREATE:
-                return self._refused(event, _span_of(move.request))
+                return self._refused(event, move.request.span)
             case _:
                 pass
         return event
 
-    def _accepted(self, event: ChunkAccepted, request: Request, seconds: float | None) -> Event:
-        span = _span_of(request)
+    def _accepted(self, event: ChunkAccepted, request: Request, timing: Timing) -> Event:
+        span = request.span
         if "Upload-Length" in request.headers:
             self._is_declared = True
-        if seconds and seconds > 0 and span.start < event.offset <= span.stop:
-            self._rate = (event.offset - span.start) / seconds
+        self.chunks.accepted(span, event.offset, timing)
         return self._move_to(event.offset, span, event)
 
     def _move_to(self, offset: int, sent: Span, event: Event) -> Event:
         """Believe an acknowledged offset where it is the expected one, else ask for it."""
-        is_reached = sent.start < offset <= sent.stop
-        if is_reached:
-            self._held = max(self._held, offset)
-        if offset == sent.stop or (is_reached and not self.limits.settle):
+        is_within = self._offsets.acknowledged(sent, offset)
+        if offset == sent.stop or (is_within and not self.limits.settle):
             self._arrive(offset)
-            if self._is_probing and not self.is_over:
+            if self.chunks.sizer.is_probing and self.limits.align > 1 and not self.is_over:
                 # A piece that was put aside before the doubt would show by now: look once more.
-                self.state, self._last_answer = State.OFFSET_UNKNOWN, offset
-            self._is_probing = False
+                self.state, self._offsets.last_answer = State.OFFSET_UNKNOWN, offset
+            self.chunks.sizer.is_probing = False
             return event
-        self.state, self._last_answer = State.OFFSET_UNKNOWN, None
+        self.state, self._offsets.last_answer = State.OFFSET_UNKNOWN, None
         return Interrupted(
             reason=f"Upload-Offset is {offset} after bytes {sent.start} to {sent.stop} were sent"
         )
 
     def _known(self, event: OffsetKnown) -> Event:
-        last, self._last_answer = self._last_answer, event.offset
+        last, self._offsets.last_answer = self._offsets.last_answer, event.offset
+        was_late = self.chunks.late.is_pending
+        if self.chunks.late.may_arrive(event.offset):
+            self.state = State.OFFSET_UNKNOWN
+            return event
         if self.limits.settle and last != event.offset:
             self.state = State.OFFSET_UNKNOWN
-            if last is None:
+            if last is None or was_late:
                 return event
             return Interrupted(
                 reason=f"Upload-Offset moved from {last} to {event.offset} by itself"
             )
-        self._last_answer = None
-        if why := self._impossible(event):
+        if why := self._offsets.settled(self.limits, event, self.length):
+            # No byte may be sent to an upload whose offset can't be believed.
             self.state, self.why = State.GONE, why
             return Vanished(why)
-        if self.limits.settle:
-            self._held = event.offset
         self._is_declared = event.length is not None
         self.length = self.length if event.length is None else event.length
+        self.chunks.resumed(self.limits, event.offset)
         self._arrive(event.offset)
         return event
-
-    def _impossible(self, event: OffsetKnown) -> str | None:
-        """Name what makes an offset unbelievable: no byte may be sent to such an upload."""
-        if self.length is not None and event.length not in {None, self.length}:
-            return f"Upload-Length is {event.length}; wanted {self.length}"
-        length = event.length if self.length is None else self.length
-        return doubt_offset(
-            self.limits, event.offset, length=length, held=self._held, reach=self._reach
-        )
 
     def _arrive(self, offset: int) -> None:
         self.offset = offset
@@ -386,11 +398,3 @@ class TusUpload:
             return event
         self.limits = replace(self.limits, with_creation=0)
         return Interrupted(reason=event.reason, untouched=True, request_id=event.request_id)
-
-    def _spend(self, event: Interrupted) -> None:
-        if not event.untouched:
-            self.state, self.why = State.GONE, f"the creation may have happened: {event.reason}"
-
-
-def _span_of(request: Request) -> Span:
-    return request.content if isinstance(request.content, Span) else Span(0, 0)

@@ -77,6 +77,8 @@ class Blocks:
     Attributes:
         slice_size: bytes of the next slice; hand it to the next chunk's `read_ahead`.
         sent: bytes that were asked for after, and so accepted by the socket.
+        began_at: when the first slice was asked for, on the monotonic clock.
+        accepted_at: when the socket had accepted the last one.
     """
 
     def __init__(self, slice_size: int, on_sent: Callable[[int], None]) -> None:
@@ -84,6 +86,8 @@ class Blocks:
         self.slice_size = slice_size
         self.sent = 0
         self.error: SourceError | None = None
+        self.began_at: float | None = None
+        self.accepted_at: float | None = None
         self._put_full, self._get_full = anyio.create_memory_object_stream[memoryview](BUFFERS)
         self._put_empty, self._get_empty = anyio.create_memory_object_stream[memoryview](BUFFERS)
         self._block = memoryview(b"")
@@ -95,6 +99,8 @@ class Blocks:
         return self
 
     async def __anext__(self) -> memoryview:
+        if self.began_at is None:
+            self.began_at = time.monotonic()
         if self._handed:
             self.sent += self._handed
             self._on_sent(self.sent)
@@ -116,6 +122,7 @@ class Blocks:
         except anyio.EndOfStream:
             if self.error is not None:
                 raise self.error from None
+            self.accepted_at = time.monotonic()
             raise StopAsyncIteration from None
 
     async def fill(self, source: Source, span: Span, digest: Digest | None) -> None:

@@ -21,7 +21,7 @@ BOUND = 60.0
 # Three kinds of fault, each at most twice, may strike before the offset moves, or cost a ticket.
 # A server that asks for an hour is left alone for the longest time that is obeyed, by all uploads.
 RETRY = RetryPolicy(attempts=10, first_delay=0.01, max_delay=0.05, max_retry_after=2.0, restarts=6)
-TIMEOUTS = Timeouts(connect=5.0, stall=PATIENCE, answer=2.0)
+TIMEOUTS = Timeouts(connect=5.0, stall=PATIENCE, answer=2.0, chunk_response=PATIENCE)
 READY_TIMEOUT = 8.0
 # Of these the caller is to blame, or the library; no server can cause them.
 NEVER_RIGHT = (errors.ConfigurationError, errors.IllegalMove, errors.SourceError)

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from chaos.kinds import TARGETS
 from livepeer_async.sandbox import Fault, Stall
-from livepeer_async.transport import Timeouts
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.tus import ServerLimits
 from livepeer_async.tus.limits import MIB
 from studio import content, is_stored, studio
@@ -21,7 +21,7 @@ async def test_a_chunk_that_stalls_is_not_in_flight_beside_its_successor():
     """
     limits = ServerLimits(first_chunk=CHUNK, max_chunk=CHUNK, settle=1.0, creates_once=True)
     stall = Fault(replace(TARGETS["patch"], nth=1), Stall(1000, after_bytes=1000))
-    client = {"upload_limits": limits, "timeout": Timeouts(stall=0.5)}
+    client = {"upload_limits": limits, "timeout": Timeouts(stall=0.5, chunk_response=0.5)}
     data = content(CHUNK + 99)
     async with studio(stall, client=client) as (sandbox, livepeer):
         asset = await livepeer.upload(data, "clip")

@@ -11,7 +11,7 @@ from chaos.running import NEVER_RIGHT, judge_error, run_case
 from chaos.tally import lay_out, rows_of, sum_up
 from livepeer_async import errors
 from livepeer_async.sandbox import Fault, SeenRequest, Stall
-from livepeer_async.transport import Timeouts
+from livepeer_async.timeouts import Timeouts
 from livepeer_async.uploads.retry import RetryPolicy
 from studio import KIB, PART, SMALL_LIMITS, content, studio
 

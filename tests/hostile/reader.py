@@ -11,7 +11,7 @@ from livepeer_async.tus import ServerLimits, TusClient
 from livepeer_async.uploads.retry import RetryPolicy
 
 ONCE = RetryPolicy(attempts=0)
-QUICK = Timeouts(connect=0.5, stall=0.5, answer=0.5)
+QUICK = Timeouts(connect=0.5, stall=0.5, answer=0.5, chunk_response=0.5)
 
 
 def peak_kib():

@@ -19,7 +19,7 @@ from livepeer_async.uploads.retry import RetryPolicy
 TLS = ssl.create_default_context()
 KEY = "key-that-stays-here"
 # For answers that never come, or never end.
-QUICK = Timeouts(connect=0.3, stall=0.2, answer=0.2)
+QUICK = Timeouts(connect=0.3, stall=0.2, answer=0.2, chunk_response=0.2)
 # For answers that come, however busy the machine is.
 PATIENT = Timeouts(connect=30, stall=30, answer=30)
 # A call that takes longer doesn't end; those that are right take a second.

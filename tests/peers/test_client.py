@@ -52,7 +52,9 @@ async def test_a_cable_that_is_pulled_costs_no_byte(peer, cut, is_rst):
     cuts = [cut, cut // 2 + 300, None, 200_000]
     async with cable(port_of(peer), cuts, is_rst=is_rst) as pulled:
         endpoint = peer.creation_url(token).replace(str(port_of(peer)), str(pulled.port))
-        async with TusClient(retry=QUICK, timeouts=Timeouts(stall=5), limits=limits) as tus:
+        async with TusClient(
+            retry=QUICK, timeouts=Timeouts(stall=5, chunk_response=5), limits=limits
+        ) as tus:
             await tus.upload(data, endpoint)
         assert pulled.connections >= 3
     assert peer.stored(token) == data

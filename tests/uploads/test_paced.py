@@ -216,7 +216,7 @@ async def test_what_the_source_raises_passes():
 async def test_a_server_that_is_silent_is_trouble():
     """The same with the real transport, whose error it has to be."""
     silent = Fault(On(path="/api/asset"), Stall(1000))
-    budget, timeouts = Budget(), Timeouts(stall=0.2, answer=0.5)
+    budget, timeouts = Budget(), Timeouts(stall=0.2, answer=0.5, chunk_response=0.2)
     async with Sandbox(faults=[silent]) as sandbox, Transport(timeouts=timeouts) as transport:
         with pytest.raises(TimedOut):
             await Paced(transport, budget).send(

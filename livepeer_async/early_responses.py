@@ -1,0 +1,176 @@
+"""Responses that begin while the request body is still being sent.
+
+httpcore reads a connection only once the whole body was sent. A server that refuses a body (401,
+403, 410, 413) often answers at once, stops reading and then resets the connection, as Go's net/http
+does; the response is then lost and a final refusal looks like a broken network. Here the connection
+is read while the body is sent. When a final response begins the body is cut short by the
+`WriteError` after which httpcore reads the response.
+
+Source: RFC 9112, 9.3 and 9.6 (watch for a response while sending; servers that close early).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+
+from livepeer_async.taskgroups import plain_task_group
+
+READ_SIZE = 64 * 1024
+HTTP2_PREFACE = b"PRI "
+_STATUS_LINE = len("HTTP/1.1 200")
+# Cycles of the event loop within which received bytes reach their reader, TLS included.
+_LOOP_CYCLES = 10
+
+
+@asynccontextmanager
+async def watching_for_response() -> AsyncGenerator[None, None]:
+    """Watch for a response while the request within the block sends its body."""
+    async with plain_task_group() as tasks:
+        watch = _BodyWatch(tasks)
+        token = _WATCH.set(watch)
+        try:
+            yield
+        finally:
+            _WATCH.reset(token)
+            tasks.cancel_scope.cancel()
+
+
+def watch_stream(stream: Any) -> None:
+    """Let a new connection be watched while bodies are sent through it.
+
+    Args:
+        stream: an httpcore network stream, as the trace event of a new connection gives it.
+    """
+    watched = _WatchedStream(stream)
+    stream.read, stream.write = watched.read, watched.write
+
+
+def is_final_response(received: bytes | bytearray) -> bool:
+    """Whether bytes from a server hold more than informational responses (1xx).
+
+    Source: RFC 9110, 15.2; a client must be able to parse any number of them.
+    """
+    start = 0
+    while received.startswith(b"HTTP/1.", start) and received[start + 9 : start + 10] == b"1":
+        end = received.find(b"\r\n\r\n", start)
+        if end < 0:
+            return False
+        start = end + 4
+    return len(received) - start >= _STATUS_LINE
+
+
+class _BodyWatch:
+    """Reads the connection of one request for as long as its body is sent."""
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._reading = anyio.CancelScope()
+        self._writing = anyio.CancelScope()
+        self._stopped: anyio.Event | None = None
+        self.has_response = False
+
+    def start(self, stream: _WatchedStream) -> None:
+        """Begin to read, with the first write of the request."""
+        if self._stopped is not None:
+            return
+        self._stopped = anyio.Event()
+        stream.watch = self
+        self._tasks.start_soon(self._read, stream, self._stopped)
+
+    async def stop(self) -> None:
+        """Stop reading; what was read is kept by the stream."""
+        self._reading.cancel()
+        if self._stopped is not None:
+            await self._stopped.wait()
+
+    def writing(self) -> anyio.CancelScope:
+        """Give the scope of a write, which a response cancels."""
+        self._writing = anyio.CancelScope()
+        return self._writing
+
+    async def _read(self, stream: _WatchedStream, stopped: anyio.Event) -> None:
+        try:
+            with self._reading:
+                await stream.read_ahead()
+                self.has_response = True
+        except Exception:  # noqa: BLE001, S110 - the write, or the read that follows, raises it too
+            pass
+        finally:
+            stopped.set()
+        if self.has_response:
+            self._writing.cancel()
+
+
+class _WatchedStream:
+    """The `read` and `write` of an httpcore network stream, with a buffer in between."""
+
+    def __init__(self, stream: Any) -> None:
+        self._read, self._write = stream.read, stream.write
+        self._get_extra_info = stream.get_extra_info
+        library = sys.modules[type(stream).__module__.partition(".")[0]]
+        self._write_error: type[Exception] = library.WriteError
+        self._received = bytearray()
+        self._is_at_end = False
+        self._is_http2 = False
+        self.watch: _BodyWatch | None = None
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Give what was received while the body was sent, then what comes."""
+        watch, self.watch = self.watch, None
+        if watch is not None:
+            await watch.stop()
+        if self._received:
+            received = bytes(self._received[:max_bytes])
+            del self._received[:max_bytes]
+            return received
+        if self._is_at_end:
+            return b""
+        return bytes(await self._read(max_bytes, timeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send, unless a final response has begun.
+
+        Raises:
+            WriteError: it has; httpcore goes on by reading it.
+        """
+        watch = _WATCH.get()
+        # An HTTP/2 connection is read while it is written to, by httpcore itself.
+        self._is_http2 |= bytes(buffer[: len(HTTP2_PREFACE)]) == HTTP2_PREFACE
+        if watch is None or self._is_http2:
+            await self._write(buffer, timeout)
+            return
+        watch.start(self)
+        await self._receive_first(watch)
+        if not watch.has_response:
+            with watch.writing():
+                await self._write(buffer, timeout)
+        if watch.has_response:
+            raise self._write_error("the server responded before it had the whole body")
+
+    async def read_ahead(self) -> None:
+        """Read until a final response has begun, or the server has closed its side."""
+        while not (self._is_at_end or is_final_response(self._received)):
+            block = await self._read(READ_SIZE, None)
+            self._received += block
+            self._is_at_end = not block
+
+    async def _receive_first(self, watch: _BodyWatch) -> None:
+        """Let the loop receive what has arrived, before a write that fails would discard it.
+
+        asyncio closes a socket whose write fails without reading what the kernel still holds.
+        """
+        for _ in range(_LOOP_CYCLES):
+            if watch.has_response or not self._get_extra_info("is_readable"):
+                return
+            await checkpoint()
+
+
+_WATCH: ContextVar[_BodyWatch | None] = ContextVar("_WATCH", default=None)

@@ -1,0 +1,125 @@
+"""A chunk that was abandoned may still arrive; until then no other is sent."""
+
+import pytest
+
+from livepeer_async.messages import Response, Span
+from livepeer_async.tus import Command, State
+from livepeer_async.tus.late import LONGEST_POLL, MOST_SECONDS, LateChunk
+from tus.situations import ALIGNED, ask_offset, upload_in
+
+CHUNK = Span(0, 8)
+
+
+def abandoned(*, seconds, waited, is_timeout=False, stored=0.0, settle=1.0):
+    late = LateChunk()
+    late.accepted(stored + 0.1, stored)
+    late.abandoned(CHUNK, seconds=seconds, waited=waited, is_timeout=is_timeout, settle=settle)
+    return late
+
+
+def granted(late):
+    """Add up the waits until the chunk counts as lost."""
+    seconds = 0.0
+    while late.is_pending:
+        wait = late.next_wait()
+        assert 0 < wait <= LONGEST_POLL
+        seconds += wait
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("abandon", "wanted"),
+    [
+        ({"seconds": 301.0, "waited": 300.0, "is_timeout": True}, 300.0),
+        ({"seconds": 0.6, "waited": 0.5, "is_timeout": True}, 0.5),
+        # A gateway cut it off: it may need several times as long.
+        ({"seconds": 60.0, "waited": 60.0}, 240.0),
+        ({"seconds": 250.0, "waited": 250.0}, MOST_SECONDS),
+        # Carried by a slow link, not kept by a slow server.
+        ({"seconds": 60.0, "waited": 20.0}, 0.0),
+        ({"seconds": 0.4, "waited": 0.4}, 0.0),
+        ({"seconds": 0.4, "waited": 0.4, "settle": 0.0}, 0.0),
+        ({"seconds": 0.4, "waited": 0.4, "settle": 0.1}, 1.6),
+        # Cut off while it was sent; the server stored the one before quickly, or slowly.
+        ({"seconds": 3.0, "waited": None}, 0.0),
+        ({"seconds": 3.0, "waited": None, "stored": 40.1}, 80.0),
+        ({"seconds": 3.0, "waited": None, "is_timeout": True}, 0.0),
+    ],
+)
+def test_wait_grows_with_the_slowness_of_the_server(abandon, wanted):
+    assert granted(abandoned(**abandon)) == pytest.approx(wanted)
+
+
+def test_acknowledged_chunk_is_not_late():
+    late = abandoned(seconds=60.0, waited=60.0)
+    late.accepted(1.0, 0.5)
+    assert not late.is_pending
+
+
+def test_chunk_that_arrived_is_not_waited_for():
+    late = abandoned(seconds=60.0, waited=60.0)
+    assert late.may_arrive(0)
+    assert not late.may_arrive(8)
+    assert not late.is_pending
+
+
+def test_each_part_that_arrives_extends_the_wait():
+    late = abandoned(seconds=60.0, waited=60.0)
+    for _ in range(8):
+        late.next_wait()
+    assert late.may_arrive(4)
+    assert granted(late) == pytest.approx(240.0)
+    assert not late.may_arrive(4)
+
+
+def test_offset_does_not_settle_while_a_chunk_is_late():
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    upload.next_move()
+    upload.interrupt("no response", seconds=20.0, waited=20.0, is_timeout=True)
+    asked = waited = 0
+    while upload.state is State.OFFSET_UNKNOWN and asked < 100:
+        move = upload.next_move()
+        assert move.command is Command.ASK_OFFSET
+        asked, waited = asked + 1, waited + move.wait
+        upload.receive(Response(status=200, headers={"upload-offset": "0"}))
+    assert waited >= 20.0
+    assert upload.setbacks == 1
+
+
+def test_late_chunk_is_progress_and_no_second_setback():
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    upload.next_move()
+    upload.interrupt("no response", seconds=20.0, waited=20.0, is_timeout=True)
+    for offset in (0, 0, 8, 8):
+        assert upload.state is State.OFFSET_UNKNOWN
+        upload.next_move()
+        upload.receive(Response(status=200, headers={"upload-offset": str(offset)}))
+        assert upload.setbacks <= 1
+    assert (upload.state, upload.offset, upload.setbacks) == (State.TRANSFERRING, 8, 0)
+
+
+def test_each_timeout_without_progress_grants_more_time():
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    patience = []
+    for _ in range(5):
+        patience.append(upload.next_move().request.patience)
+        upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
+        ask_offset(upload, 0)
+    assert patience == [1, 2, 4, 8, 8]
+    assert upload.chunks.timeouts == 5
+
+
+def test_progress_after_a_timeout_restores_the_time_limit():
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    upload.next_move()
+    upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
+    ask_offset(upload, 8)
+    assert upload.next_move().request.patience == 1
+
+
+@pytest.mark.parametrize("waited", [None, 0.0])
+def test_stall_while_sending_is_no_response_timeout(waited):
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    upload.next_move()
+    upload.interrupt("stalled", seconds=30.0, waited=None, is_timeout=True)
+    assert upload.chunks.timeouts == 0

@@ -1,0 +1,104 @@
+"""Chunk sizes after chunks that were accepted, interrupted, or too large for something."""
+
+from livepeer_async.messages import Response, Span
+from livepeer_async.tus import Command, ServerLimits, State
+from livepeer_async.tus.limits import MIB
+from livepeer_async.tus.sizing import PROBE, SUCCESSES, ChunkSizer
+from tus.situations import ask_offset, upload_in
+
+LONG = 1024 * MIB
+PLAIN = ServerLimits()
+LIVEPEER = ServerLimits(align=8 * MIB, tail_alone=True, first_chunk=8 * MIB, settle=1.0)
+
+
+def accepted(sizer, size, *, seconds=0.01):
+    sizer.sent(Span(0, size))
+    sizer.accepted(Span(0, size), size, seconds)
+    sizer.is_probing = False
+
+
+def test_chunk_that_was_lost_without_progress_is_followed_by_a_probe():
+    sizer = ChunkSizer(is_probing=False)
+    sizer.interrupted(Span(0, 8 * MIB), None)
+    assert not sizer.resumed(PLAIN, 0)
+    assert sizer.plan(PLAIN, LONG) == PROBE
+
+
+def test_chunk_that_was_lost_without_progress_is_not_sent_again_as_it_was():
+    sizer = ChunkSizer(is_probing=False)
+    accepted(sizer, 8 * MIB)
+    sizer.interrupted(Span(0, 8 * MIB), None)
+    sizer.resumed(PLAIN, 0)
+    sizes = []
+    for _ in range(8):
+        sizes.append(sizer.plan(PLAIN, LONG))
+        accepted(sizer, sizes[-1])
+    assert max(sizes) == 4 * MIB
+
+
+def test_twice_the_size_is_tried_after_many_successes():
+    sizer = ChunkSizer(is_probing=False)
+    sizer.interrupted(Span(0, 8 * MIB), None)
+    sizer.resumed(PLAIN, 0)
+    for _ in range(SUCCESSES):
+        assert sizer.plan(PLAIN, LONG) <= 4 * MIB
+        accepted(sizer, 4 * MIB)
+    assert sizer.plan(PLAIN, LONG) == 8 * MIB
+
+
+def test_chunk_that_was_lost_in_part_keeps_its_size():
+    sizer = ChunkSizer(is_probing=False)
+    accepted(sizer, 8 * MIB)
+    sizer.interrupted(Span(0, 8 * MIB), None)
+    assert sizer.resumed(PLAIN, 1)
+    assert sizer.plan(PLAIN, LONG) == 32 * MIB
+
+
+def test_aligned_chunks_shrink_to_the_alignment_and_no_further():
+    sizer = ChunkSizer(is_probing=False)
+    for failed, wanted in ((64, 32), (32, 16), (8, 8)):
+        sizer.interrupted(Span(0, failed * MIB), None)
+        sizer.resumed(LIVEPEER, 0)
+        accepted(sizer, 64 * MIB)
+        assert sizer.plan(LIVEPEER, LONG) == wanted * MIB
+
+
+def test_response_that_never_came_lowers_the_rate():
+    sizer = ChunkSizer(is_probing=False)
+    accepted(sizer, 8 * MIB)
+    sizer.interrupted(Span(0, 8 * MIB), 300.0)
+    sizer.resumed(PLAIN, 1)
+    assert sizer.plan(PLAIN, LONG) == int(8 * MIB / 300 * 15)
+
+
+def test_smallest_chunks_are_not_made_smaller():
+    sizer = ChunkSizer(is_probing=False)
+    sizer.interrupted(Span(0, 10), None)
+    sizer.resumed(PLAIN, 0)
+    accepted(sizer, PROBE)
+    assert sizer.plan(ServerLimits(max_chunk=4 * PROBE), LONG) == PROBE
+
+
+def test_creation_that_was_lost_with_bytes_is_repeated_without():
+    upload = upload_in(State.UNCREATED, limits=ServerLimits(with_creation=20))
+    assert upload.next_move().request.content == Span(0, 20)
+    upload.interrupt("cut")
+    move = upload.next_move()
+    assert (move.command, move.request.content) == (Command.CREATE, b"")
+
+
+def test_creation_that_never_left_is_repeated_with_its_bytes():
+    upload = upload_in(State.UNCREATED, limits=ServerLimits(with_creation=20))
+    upload.next_move()
+    upload.interrupt("refused", untouched=True)
+    assert upload.next_move().request.content == Span(0, 20)
+
+
+def test_refusal_that_was_lost_is_found_by_the_probe():
+    upload = upload_in(State.TRANSFERRING, length=LONG)
+    upload.next_move()
+    upload.interrupt("reset by the server")
+    ask_offset(upload, 0, LONG)
+    assert upload.next_move().request.content == Span(0, PROBE)
+    event = upload.receive(Response(status=403, body=b"quota exceeded"))
+    assert (event.status, "quota exceeded" in event.reason) == (403, True)

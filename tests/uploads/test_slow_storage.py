@@ -1,0 +1,58 @@
+"""Storage that is slower than the server in front of it: no chunk is sent twice for that."""
+
+from urllib.parse import urlsplit
+
+import anyio
+import msgspec
+import pytest
+
+from buffering import buffering
+from livepeer_async import Timeouts
+from studio import PART, SMALL_LIMITS, SMALL_S3, client_of, content, is_stored, studio
+
+pytestmark = pytest.mark.anyio
+
+# The storage needs 0.1 s for a part, and 0.8 s for one of each of eight uploads.
+RATE = 10 * PART
+UPLOADS = 8
+LIMITS = msgspec.structs.replace(SMALL_LIMITS, max_chunk_seconds=0.2)
+
+
+async def upload_all(livepeer, sandbox, videos):
+    """Upload side by side; give which were stored exactly."""
+    exact = []
+
+    async def upload(video):
+        asset = await livepeer.upload(video)
+        exact.append(is_stored(sandbox, asset, video))
+
+    async with anyio.create_task_group() as tasks:
+        for video in videos:
+            tasks.start_soon(upload, video)
+    return exact
+
+
+@pytest.mark.parametrize("length", [PART // 2, 2 * PART + 7], ids=["small", "large"])
+@pytest.mark.parametrize("chunk_response", [300.0, 0.3], ids=["in time", "too late"])
+async def test_uploads_to_slow_storage_are_exact_and_sent_once(length, chunk_response):
+    videos = [content(length, seed) for seed in range(UPLOADS)]
+    # The stall time-out is far below what the storage needs.
+    timeout = Timeouts(stall=0.5, chunk_response=chunk_response)
+    client = {"upload_limits": LIMITS, "timeout": timeout}
+    async with studio(client=client, storage_rate=RATE, **SMALL_S3) as (sandbox, livepeer):
+        assert await upload_all(livepeer, sandbox, videos) == [True] * UPLOADS
+        assert sandbox.violations == []
+        received = sum(request.received for request in sandbox.requests if "tus" in request.path)
+        assert received == UPLOADS * length
+
+
+async def test_gateway_that_gives_up_does_not_make_chunks_arrive_twice():
+    video = content(5 * PART + 7)
+    async with studio(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
+        port = urlsplit(sandbox.origin).port
+        async with buffering(port, rate=1e9, gives_up_after=0.15) as gateway:
+            base_url = sandbox.base_url.replace(str(port), str(gateway.port))
+            async with client_of(sandbox, base_url=base_url) as livepeer:
+                asset = await livepeer.upload(video)
+        assert is_stored(sandbox, asset, video)
+        assert [it.rule for it in sandbox.violations if "abandoned" in it.rule] == []
