@@ -38,7 +38,7 @@ from livepeer_async.gzipped import Gzipped
 from livepeer_async.lanes import Lanes
 from livepeer_async.library_logs import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
 from livepeer_async.library_logs import sending
-from livepeer_async.messages import Request, Response, redact
+from livepeer_async.messages import Request, Response, merge_headers, redact
 from livepeer_async.version import __version__
 
 T = TypeVar("T")
@@ -217,13 +217,8 @@ class Transport:
 
         Its keys must not reach the upload host, and its query parameters would replace the token.
         """
-        headers = {
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip",
-            "User-Agent": USER_AGENT,
-            "X-Request-ID": request_id,
-            **request.headers,
-        }
+        defaults = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT}
+        headers = merge_headers(defaults, request.headers, {"X-Request-ID": request_id})
         url = self._module.URL(request.url)
         if url.port is not None and url.port > LARGEST_PORT:
             raise self._module.InvalidURL(f"the port is {url.port}; wanted at most {LARGEST_PORT}")
@@ -378,7 +373,8 @@ def _response(answer: Any, request: Request, request_id: str, body: bytes) -> Re
 
 
 def _id_of(request: Request) -> str:
-    return request.headers.get("X-Request-ID") or uuid.uuid4().hex
+    names = (name for name in request.headers if name.lower() == "x-request-id")
+    return request.headers.get(next(names, "")) or uuid.uuid4().hex
 
 
 def _endless(request: Request, request_id: str) -> TimedOut:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from msgspec.structs import replace
 
 from livepeer_async.errors import DecodeError, NetworkError, UploadRefused
-from livepeer_async.messages import REDACTED, Request, Response
+from livepeer_async.messages import REDACTED, Request, Response, merge_headers, own_headers
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus import wire
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
@@ -31,13 +31,20 @@ from livepeer_async.uploads.source import Source, SourceLike, StreamSource, pull
 FIRST_CHUNK = 8 * 1024 * 1024
 # Shorter values of headers are words, such as "gzip".
 SHORTEST_SECRET = 8
+# Headers that the protocol sets where they belong. Anywhere else they would change a request: a
+# Content-Type makes a creation one with bytes, an Upload-Length declares the length.
+RESERVED = frozenset(
+    {"content-type", "tus-resumable", "upload-defer-length", "upload-length", "upload-offset"}
+    | {"x-http-method-override"}
+)
 
 
 class TusClient:
     """A client for any tus 1.0 server.
 
     Args:
-        headers: sent with each request, as an `Authorization` that the server wants.
+        headers: sent with each request, as an `Authorization` that the server wants. Names are
+            compared without case; those that the protocol or the body sets are left out.
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through.
         timeouts: the network's time limits.
         retry: how many setbacks are borne.
@@ -56,7 +63,7 @@ class TusClient:
         limits: ServerLimits | None = None,
         other_hosts: frozenset[str] = frozenset(),
     ) -> None:
-        self._headers = dict(headers or {})
+        self._headers = own_headers(headers, reserved=RESERVED)
         self._secrets = _secrets_in(self._headers)
         self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
         self._retry = retry or RetryPolicy()
@@ -169,7 +176,7 @@ class TusClient:
         blocks: AsyncIterable[bytes | memoryview] | None = None,
         largest: int = LARGEST_ANSWER,
     ) -> Response:
-        headers = {**self._headers, **request.headers}
+        headers = merge_headers(self._headers, request.headers)
         response = await self._transport.send(
             replace(request, headers=headers), blocks=blocks, largest=largest
         )
