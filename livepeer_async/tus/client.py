@@ -3,6 +3,11 @@
 In come a creation URL and a source; out comes the upload URL of a complete upload. It asks the
 server once what it can do (OPTIONS) and uses that: creation with upload, deferred length,
 termination, the greatest size.
+
+The last answer (204, or 201 with all bytes) proves that an upload of known length is complete, and
+HEAD is asked only after an interruption: one more round trip for each upload would ask the same
+server the same. If the length was deferred HEAD is always asked at the end, for that answer looks
+the same whether the server has taken the length or not.
 """
 
 from __future__ import annotations
@@ -14,12 +19,25 @@ from typing import Any, Self
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import DecodeError, NetworkError, UploadRefused
-from livepeer_async.messages import REDACTED, Request, Response, merge_headers, own_headers
+from livepeer_async.errors import (
+    ConfigurationError,
+    DecodeError,
+    NetworkError,
+    ProtocolError,
+    RetriesExhausted,
+)
+from livepeer_async.messages import (
+    REDACTED,
+    Request,
+    Response,
+    merge_headers,
+    own_headers,
+    without_query,
+)
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus import wire
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
-from livepeer_async.tus.events import Terminated
+from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_answered
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
@@ -37,6 +55,8 @@ RESERVED = frozenset(
     {"content-type", "tus-resumable", "upload-defer-length", "upload-length", "upload-offset"}
     | {"x-http-method-override"}
 )
+DEFER_LENGTH = "creation-defer-length"
+SPOOL = "leave defer_length out: the stream is then spooled"
 
 
 class TusClient:
@@ -48,8 +68,8 @@ class TusClient:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through.
         timeouts: the network's time limits.
         retry: how many setbacks are borne.
-        limits: what the servers can take; by default each is asked. See `livepeer_limits` for
-            one that needs care.
+        limits: what the servers can take; by default each is asked, and so is each before an
+            upload of deferred length. See `livepeer_limits` for one that needs care.
         other_hosts: hosts beside the endpoint's where an upload URL may lead.
     """
 
@@ -110,14 +130,20 @@ class TusClient:
             metadata: for `Upload-Metadata`.
             length: bytes, for a stream that knows them; one that doesn't is spooled first.
             defer_length: name the length at the end instead of spooling; the server must have
-                the extension creation-defer-length.
+                the extension creation-defer-length. At the end HEAD must show that it has taken
+                the length; an upload that the server no longer knows then (404, 410) counts as
+                complete.
             on_sent: told the bytes that the socket has taken so far.
 
         Raises:
+            ConfigurationError: an argument can't work, or the server lists its extensions and
+                `defer_length` isn't among them.
             SourceError: the source can't be read, is empty, too large, or changed.
             TusError: the bytes couldn't be brought over; `error.upload_url` can be resumed.
         """
-        limits = await self._limits_at(endpoint) if endpoint else self._limits or ServerLimits()
+        limits = self._limits or ServerLimits()
+        if endpoint:
+            limits = await self._limits_at(endpoint, defer_length=defer_length)
         opening = (
             _open_ended(source)
             if defer_length
@@ -132,29 +158,66 @@ class TusClient:
                 metadata=metadata,
                 other_hosts=self._other_hosts,
             )
-            await Driver(upload, opened, self._send, retry=self._retry, on_sent=on_sent).run()
-            await opened.check()
+            await self._carry(upload, opened, on_sent=on_sent)
             return upload.upload_url or ""
 
     async def terminate(self, upload_url: str) -> None:
         """Have the server throw an upload away; one that it doesn't know is as good as that.
 
+        Locks (423), 429, 5xx and network errors are retried by the client's `RetryPolicy`.
+
         Raises:
             UploadRefused: the server won't.
-            NetworkError: no answer came.
+            RetriesExhausted: it didn't in so many attempts.
 
         Source: tus 1.0, Termination.
         """
-        response = await self._send(wire.termination(upload_url))
-        event = wire.read_termination(response)
-        if not isinstance(event, Terminated):
-            raise UploadRefused(event.reason, status=response.status, request_id=event.request_id)
+        request = wire.termination(upload_url)
+        try:
+            await send_until_answered(self._send, request, wire.read_termination, retry=self._retry)
+        except RetriesExhausted:
+            # @tus/s3-store 1.0.0 answers 500 for an upload that is gone; the answer to the
+            # DELETE that did it may have been lost.
+            if not await is_unknown(self._send, upload_url):
+                raise
 
-    async def _limits_at(self, endpoint: str) -> ServerLimits:
+    async def _carry(
+        self,
+        upload: TusUpload,
+        source: Source,
+        *,
+        on_sent: Callable[[int], None] | None,
+    ) -> None:
+        """Send the source, and check what the server made of a length that was deferred."""
+        is_deferred = upload.length is None
+
+        async def send(request: Request, **options: Any) -> Response:
+            nonlocal is_deferred
+            response = await self._send(request, **options)
+            is_deferred = is_deferred or wire.is_deferred(response)
+            return response
+
+        driver = Driver(upload, source, send, retry=self._retry, on_sent=on_sent)
+        await driver.run()
+        await source.check()
+        if is_deferred and upload.upload_url and upload.length is not None:
+            try:
+                await check_complete(
+                    self._send, upload.upload_url, upload.length, retry=self._retry
+                )
+            except ProtocolError as error:
+                error.advice = SPOOL
+                raise
+
+    async def _limits_at(self, endpoint: str, *, defer_length: bool) -> ServerLimits:
         """Fit the limits to what the server says of itself, unless they were handed in."""
-        if self._limits is not None:
+        if self._limits is not None and not defer_length:
             return self._limits
         features = self._features.get(endpoint) or await self._features_of(endpoint)
+        if defer_length:
+            _check_deferral(features, endpoint)
+        if self._limits is not None:
+            return self._limits
         with_creation = FIRST_CHUNK if "creation-with-upload" in features.extensions else 0
         return ServerLimits(max_length=features.max_size, with_creation=with_creation)
 
@@ -164,9 +227,9 @@ class TusClient:
             response = await self._send(wire.options(endpoint))
         except (NetworkError, DecodeError):
             return wire.ServerFeatures()
-        features = wire.read_options(response)
-        if response.is_success:
-            self._features[endpoint] = features
+        if not response.is_success:
+            return wire.ServerFeatures()
+        self._features[endpoint] = features = wire.read_options(response)
         return features
 
     async def _send(
@@ -185,6 +248,22 @@ class TusClient:
         for secret in self._secrets:
             body = body.replace(secret, REDACTED.encode())
         return replace(response, body=body)
+
+
+def _check_deferral(features: wire.ServerFeatures, endpoint: str) -> None:
+    """Refuse a server that says what it offers, and doesn't offer to defer the length.
+
+    One that says nothing, as Livepeer's, is tried.
+    """
+    is_silent = not features.versions and not features.extensions
+    if is_silent or DEFER_LENGTH in features.extensions:
+        return
+    listed = ", ".join(sorted(features.extensions)) or "none"
+    raise ConfigurationError(
+        f"the server doesn't offer {DEFER_LENGTH}; its extensions: {listed} "
+        f"(OPTIONS {without_query(endpoint)})",
+        advice=SPOOL,
+    )
 
 
 def _secrets_in(headers: Mapping[str, str]) -> list[bytes]:

@@ -125,6 +125,7 @@ class Driver:
             raise
         if self.upload.state is State.GONE:
             raise UploadGone(f"the upload is lost: {self.upload.why}")
+        await self._hold_to_length()
 
     async def nudge(self) -> None:
         """Send an empty PATCH at the end; its answer tells nothing that the asset doesn't tell."""
@@ -191,6 +192,13 @@ class Driver:
                 )
             self._released += step
             source.release(self._released)
+
+    async def _hold_to_length(self) -> None:
+        """Read a stream to its end if the upload was complete before the stream was read."""
+        source, length = self._source, self.upload.length
+        if isinstance(source, StreamSource) and source.is_open_ended and length is not None:
+            source.length, source.is_open_ended = length, False
+            await self._release(length)
 
     async def _exchange(self, move: Move) -> Event:
         is_sent = False

@@ -360,6 +360,8 @@ class TusUpload:
         """Name what makes an offset unbelievable: no byte may be sent to such an upload."""
         if self.length is not None and event.length not in {None, self.length}:
             return f"Upload-Length is {event.length}; wanted {self.length}"
+        if self.length is None and event.length is not None and self._endpoint:
+            return f"Upload-Length is {event.length}; it was deferred, and none was declared"
         length = event.length if self.length is None else self.length
         return doubt_offset(
             self.limits, event.offset, length=length, held=self._held, reach=self._reach
