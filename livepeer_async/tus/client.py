@@ -12,8 +12,9 @@ the same whether the server has taken the length or not.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
-from contextlib import asynccontextmanager
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,9 +23,11 @@ from msgspec.structs import replace
 from livepeer_async.errors import (
     ConfigurationError,
     DecodeError,
+    LivepeerError,
     NetworkError,
     ProtocolError,
     RetriesExhausted,
+    UploadGone,
 )
 from livepeer_async.messages import (
     REDACTED,
@@ -120,6 +123,7 @@ class TusClient:
         length: int | None = None,
         defer_length: bool = False,
         on_sent: Callable[[int], None] | None = None,
+        on_created: Callable[[str], Awaitable[None] | None] | None = None,
     ) -> str:
         """Upload a source, or go on with an upload that was begun; give the upload URL.
 
@@ -134,12 +138,16 @@ class TusClient:
                 the length; an upload that the server no longer knows then (404, 410) counts as
                 complete.
             on_sent: told the bytes that the socket has taken so far.
+            on_created: called with the upload URL of a new upload, and awaited if it returns an
+                awaitable, before any request is sent to that URL. Whoever keeps the URL can resume
+                the upload after a cancellation or a kill. The URL is a bearer secret.
 
         Raises:
             ConfigurationError: an argument can't work, or the server lists its extensions and
                 `defer_length` isn't among them.
             SourceError: the source can't be read, is empty, too large, or changed.
-            TusError: the bytes couldn't be brought over; `error.upload_url` can be resumed.
+            TusError: the bytes couldn't be brought over.
+            LivepeerError: any of these has an `upload_url` if the upload can be resumed.
         """
         limits = self._limits or ServerLimits()
         if endpoint:
@@ -149,17 +157,19 @@ class TusClient:
             if defer_length
             else open_source(source, length=length, max_length=limits.max_length)
         )
-        async with opening as opened:
-            upload = TusUpload(
-                length=None if defer_length else opened.length,
-                endpoint=endpoint,
-                upload_url=upload_url,
-                limits=for_stream(limits) if opened.is_stream else limits,
-                metadata=metadata,
-                other_hosts=self._other_hosts,
-            )
-            await self._carry(upload, opened, on_sent=on_sent)
-            return upload.upload_url or ""
+        upload: TusUpload | None = None
+        with _naming(lambda: upload.upload_url if upload else upload_url):
+            async with opening as opened:
+                upload = TusUpload(
+                    length=None if defer_length else opened.length,
+                    endpoint=endpoint,
+                    upload_url=upload_url,
+                    limits=for_stream(limits) if opened.is_stream else limits,
+                    metadata=metadata,
+                    other_hosts=self._other_hosts,
+                )
+                await self._carry(upload, opened, on_sent=on_sent, on_created=on_created)
+                return upload.upload_url or ""
 
     async def terminate(self, upload_url: str) -> None:
         """Have the server throw an upload away; one that it doesn't know is as good as that.
@@ -173,13 +183,16 @@ class TusClient:
         Source: tus 1.0, Termination.
         """
         request = wire.termination(upload_url)
-        try:
-            await send_until_answered(self._send, request, wire.read_termination, retry=self._retry)
-        except RetriesExhausted:
-            # @tus/s3-store 1.0.0 answers 500 for an upload that is gone; the answer to the
-            # DELETE that did it may have been lost.
-            if not await is_unknown(self._send, upload_url):
-                raise
+        with _naming(lambda: upload_url):
+            try:
+                await send_until_answered(
+                    self._send, request, wire.read_termination, retry=self._retry
+                )
+            except RetriesExhausted:
+                # @tus/s3-store 1.0.0 answers 500 for an upload that is gone; the answer to the
+                # DELETE that did it may have been lost.
+                if not await is_unknown(self._send, upload_url):
+                    raise
 
     async def _carry(
         self,
@@ -187,6 +200,7 @@ class TusClient:
         source: Source,
         *,
         on_sent: Callable[[int], None] | None,
+        on_created: Callable[[str], Awaitable[None] | None] | None,
     ) -> None:
         """Send the source, and check what the server made of a length that was deferred."""
         is_deferred = upload.length is None
@@ -197,7 +211,12 @@ class TusClient:
             is_deferred = is_deferred or wire.is_deferred(response)
             return response
 
-        driver = Driver(upload, source, send, retry=self._retry, on_sent=on_sent)
+        async def tell(upload_url: str) -> None:
+            told = on_created(upload_url) if on_created else None
+            if inspect.isawaitable(told):
+                await told
+
+        driver = Driver(upload, source, send, retry=self._retry, on_sent=on_sent, on_created=tell)
         await driver.run()
         await source.check()
         if is_deferred and upload.upload_url and upload.length is not None:
@@ -270,6 +289,17 @@ def _secrets_in(headers: Mapping[str, str]) -> list[bytes]:
     """List what looks like a secret: the last words of headers, unless they are short."""
     words = [value.split()[-1] for value in headers.values() if value.strip()]
     return [word.encode() for word in words if len(word) >= SHORTEST_SECRET]
+
+
+@contextmanager
+def _naming(upload_url: Callable[[], str | None]) -> Generator[None, None, None]:
+    """Let each error name the upload URL, unless that is of no more use."""
+    try:
+        yield
+    except LivepeerError as error:
+        if not isinstance(error, UploadGone):
+            error.upload_url = upload_url()
+        raise
 
 
 @asynccontextmanager

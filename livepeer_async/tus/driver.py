@@ -27,7 +27,7 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.messages import Request, Response, Span
-from livepeer_async.tus.events import Created, Event, Interrupted, Refused
+from livepeer_async.tus.events import Event, Interrupted, Refused
 from livepeer_async.tus.states import Move, State
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Digest, read_ahead
@@ -137,10 +137,12 @@ class Driver:
         return self.upload.state is State.TERMINATED
 
     async def _advance(self) -> None:
-        setbacks = self.upload.setbacks
+        setbacks, known_url = self.upload.setbacks, self.upload.upload_url
         event = await self._exchange(await self._next_move())
-        if isinstance(event, Created) and self._on_created:
-            await self._on_created(event.upload_url)
+        # A creation that leaves the offset in doubt has an upload URL, too.
+        upload_url = self.upload.upload_url
+        if self._on_created and upload_url is not None and upload_url != known_url:
+            await self._on_created(upload_url)
         if self.upload.state is State.TRANSFERRING:
             await self._release(self.upload.offset)
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
