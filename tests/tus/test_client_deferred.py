@@ -10,6 +10,7 @@ from livepeer_async.errors import (
     RetriesExhausted,
     SourceChanged,
     TusError,
+    UploadGone,
     UploadRefused,
 )
 from livepeer_async.tus import ServerLimits, TusClient
@@ -195,3 +196,21 @@ async def test_upload_of_known_length_costs_no_head():
         url = await tus.upload(CONTENT, server.endpoint)
         assert server.stored(url) == CONTENT
     assert server.methods == ["OPTIONS", "POST", "PATCH"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_offset_beyond_what_was_sent_is_asked_for(method):
+    """An answer that claims all bytes before they were sent proves nothing."""
+    claim = {"Upload-Offset": len(CONTENT), "Location": f"/files/{1:032}"}
+    script = {method: [(201, claim)]}
+    async with (
+        sloppy(script=script) as server,
+        TusClient(retry=QUICK, limits=SMALL) as tus,
+    ):
+        if method == "POST":
+            with pytest.raises(UploadGone):
+                await tus.upload(CONTENT, server.endpoint)
+        else:
+            url = await tus.upload(CONTENT, server.endpoint)
+            assert server.stored(url) == CONTENT
+    assert server.methods.count("HEAD") == 1
