@@ -346,7 +346,9 @@ class AsyncLivepeer:
             path: below the base URL, as "/stream".
             params: the query.
             json: the body: anything that msgspec encodes.
-            headers: beside the client's own.
+            headers: beside the client's own, which they replace where a name, compared without
+                case, is the same; the body's own (Content-Type of JSON, Content-Length) and Host
+                can't be replaced.
 
         Raises:
             NetworkError: no answer came. An answer of 400 or above is handed on as it is.

@@ -60,10 +60,13 @@ class LivepeerError(Exception):
     Attributes:
         request_id: the `X-Request-ID` that the failed request carried, where there was one.
         advice: what the caller's program can do about it; "" where the message says it all.
+        upload_url: where a later attempt can resume, on errors of `TusClient` and on `TusError`;
+            `None` where nothing can be resumed. It is a bearer secret, and in no message.
     """
 
     request_id: str | None = None
     advice: str = ""
+    upload_url: str | None = None
 
     def __init__(self, message: str, *, request_id: str | None = None, advice: str = "") -> None:
         super().__init__(message)
@@ -260,11 +263,9 @@ class TusError(LivepeerError):
     """The upload can't go on.
 
     Attributes:
-        upload_url: where a later attempt can resume; `None` where nothing can be resumed.
         asset_id: the asset that the bytes are for; `None` outside of Livepeer.
     """
 
-    upload_url: str | None = None
     asset_id: str | None = None
 
 

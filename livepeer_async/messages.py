@@ -8,6 +8,7 @@ here shows a query, a header's value or a body.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -46,6 +47,9 @@ _OPEN_HEADERS = frozenset(
 _OPEN_PARAMETERS = frozenset(
     {"count", "cursor", "details", "filters", "limit", "order", "phase", "playbackId"}
 )
+# Headers that follow from the request itself, which no caller may set. A second length, or another
+# framing than the body has, makes servers take the rest of a body for the next request.
+_FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 # Shorter values are words, such as "gzip" or "true".
 _SHORTEST_SECRET = 8
 
@@ -158,6 +162,32 @@ class Response(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"<Response {self.status} to {self.place}, {len(self.body)} bytes>"
+
+
+def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Merge headers by their names without case; the last layer that has a name wins.
+
+    Source: RFC 9110, 5.1.
+    """
+    merged: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            merged[name.lower()] = (name, value)
+    return dict(merged.values())
+
+
+def own_headers(
+    headers: Mapping[str, str] | None, *, reserved: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Give the headers that a caller may set: not the framing, and none of `reserved`.
+
+    Args:
+        headers: as the caller gave them.
+        reserved: names in lower case.
+    """
+    closed = _FRAMING | reserved
+    kept = {name: value for name, value in (headers or {}).items() if name.lower() not in closed}
+    return merge_headers(kept)
 
 
 def without_query(url: str) -> str:

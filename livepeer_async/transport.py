@@ -36,7 +36,7 @@ from livepeer_async.gzipped import Gzipped
 from livepeer_async.lanes import Lanes
 from livepeer_async.library_logs import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
 from livepeer_async.library_logs import sending
-from livepeer_async.messages import Request, Response, Span, redact
+from livepeer_async.messages import Request, Response, Span, merge_headers, redact
 from livepeer_async.pending import PendingChunks
 from livepeer_async.sockets import tune_socket
 from livepeer_async.timeouts import Timeouts
@@ -193,13 +193,8 @@ class Transport:
 
         Its keys must not reach the upload host, and its query parameters would replace the token.
         """
-        headers = {
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip",
-            "User-Agent": USER_AGENT,
-            "X-Request-ID": request_id,
-            **request.headers,
-        }
+        defaults = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT}
+        headers = merge_headers(defaults, request.headers, {"X-Request-ID": request_id})
         url = self._module.URL(request.url)
         if url.port is not None and url.port > LARGEST_PORT:
             raise self._module.InvalidURL(f"the port is {url.port}; wanted at most {LARGEST_PORT}")
@@ -367,7 +362,8 @@ def _response(answer: Any, request: Request, request_id: str, body: bytes) -> Re
 
 
 def _id_of(request: Request) -> str:
-    return request.headers.get("X-Request-ID") or uuid.uuid4().hex
+    names = (name for name in request.headers if name.lower() == "x-request-id")
+    return request.headers.get(next(names, "")) or uuid.uuid4().hex
 
 
 def _endless(request: Request, request_id: str) -> TimedOut:

@@ -13,7 +13,9 @@ from livepeer_async.messages import (
     Span,
     excerpt,
     header_value,
+    merge_headers,
     name_url,
+    own_headers,
     redact,
     retry_after,
     without_query,
@@ -327,3 +329,14 @@ def test_a_long_text_is_cut_before_a_secret_that_may_be_cut_with_it():
     text = f"{'word ' * 900}token={'x' * 200}"
     assert redact(text).endswith("word…")
     assert len(redact(text)) < 5000
+
+
+def test_last_header_of_a_name_without_case_wins():
+    merged = merge_headers({"Accept": "a", "X": "1"}, {"ACCEPT": "b"}, {"x": "2", "y": "3"})
+    assert merged == {"ACCEPT": "b", "x": "2", "y": "3"}
+
+
+def test_caller_sets_no_framing_and_nothing_reserved():
+    headers = {"Content-LENGTH": "1", "HOST": "x", "Tus-Resumable": "2", "X-A": "1", "x-a": "2"}
+    assert own_headers(headers, reserved=frozenset({"tus-resumable"})) == {"x-a": "2"}
+    assert own_headers(None) == {}

@@ -21,7 +21,14 @@ from msgspec import Struct
 
 from livepeer_async.api.answers import decode_body, error_from
 from livepeer_async.errors import ApiError, ConfigurationError
-from livepeer_async.messages import Request, Response, answered_at, without_query
+from livepeer_async.messages import (
+    Request,
+    Response,
+    answered_at,
+    merge_headers,
+    own_headers,
+    without_query,
+)
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -301,15 +308,14 @@ def _request(  # noqa: PLR0913 - what an HTTP request consists of
     url = f"{account.base_url}/{path.lstrip('/')}"
     if params:
         url += ("&" if "?" in path else "?") + urlencode(params, quote_via=quote)
-    all_headers = {
-        "Authorization": f"Bearer {account.api_key}",
-        "Accept": "application/json",
-        **(headers or {}),
-    }
-    if json is None:
-        return Request(method=method, url=url, headers=all_headers)
-    all_headers["Content-Type"] = "application/json"
-    return Request(method=method, url=url, headers=all_headers, content=_encode(json))
+    defaults = {"Authorization": f"Bearer {account.api_key}", "Accept": "application/json"}
+    kind = {} if json is None else {"Content-Type": "application/json"}
+    return Request(
+        method=method,
+        url=url,
+        headers=merge_headers(defaults, own_headers(headers), kind),
+        content=b"" if json is None else _encode(json),
+    )
 
 
 def _encode(json: Any) -> bytes:

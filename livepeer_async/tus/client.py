@@ -3,24 +3,45 @@
 In come a creation URL and a source; out comes the upload URL of a complete upload. It asks the
 server once what it can do (OPTIONS) and uses that: creation with upload, deferred length,
 termination, the greatest size.
+
+The last answer (204, or 201 with all bytes) proves that an upload of known length is complete, and
+HEAD is asked only after an interruption: one more round trip for each upload would ask the same
+server the same. If the length was deferred HEAD is always asked at the end, for that answer looks
+the same whether the server has taken the length or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
-from contextlib import asynccontextmanager
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import DecodeError, NetworkError, UploadRefused
-from livepeer_async.messages import REDACTED, Request, Response
+from livepeer_async.errors import (
+    ConfigurationError,
+    DecodeError,
+    LivepeerError,
+    NetworkError,
+    ProtocolError,
+    RetriesExhausted,
+    UploadGone,
+)
+from livepeer_async.messages import (
+    REDACTED,
+    Request,
+    Response,
+    merge_headers,
+    own_headers,
+    without_query,
+)
 from livepeer_async.timeouts import Timeouts
 from livepeer_async.transport import Transport
 from livepeer_async.tus import wire
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
-from livepeer_async.tus.events import Terminated
+from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_answered
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
@@ -32,18 +53,27 @@ from livepeer_async.uploads.source import Source, SourceLike, StreamSource, pull
 FIRST_CHUNK = 8 * 1024 * 1024
 # Shorter values of headers are words, such as "gzip".
 SHORTEST_SECRET = 8
+# Headers that the protocol sets where they belong. Anywhere else they would change a request: a
+# Content-Type makes a creation one with bytes, an Upload-Length declares the length.
+RESERVED = frozenset(
+    {"content-type", "tus-resumable", "upload-defer-length", "upload-length", "upload-offset"}
+    | {"x-http-method-override"}
+)
+DEFER_LENGTH = "creation-defer-length"
+SPOOL = "leave defer_length out: the stream is then spooled"
 
 
 class TusClient:
     """A client for any tus 1.0 server.
 
     Args:
-        headers: sent with each request, as an `Authorization` that the server wants.
+        headers: sent with each request, as an `Authorization` that the server wants. Names are
+            compared without case; those that the protocol or the body sets are left out.
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through.
         timeouts: the network's time limits.
         retry: how many setbacks are borne.
-        limits: what the servers can take; by default each is asked. See `livepeer_limits` for
-            one that needs care.
+        limits: what the servers can take; by default each is asked, and so is each before an
+            upload of deferred length. See `livepeer_limits` for one that needs care.
         other_hosts: hosts beside the endpoint's where an upload URL may lead.
     """
 
@@ -57,7 +87,7 @@ class TusClient:
         limits: ServerLimits | None = None,
         other_hosts: frozenset[str] = frozenset(),
     ) -> None:
-        self._headers = dict(headers or {})
+        self._headers = own_headers(headers, reserved=RESERVED)
         self._secrets = _secrets_in(self._headers)
         self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
         self._retry = retry or RetryPolicy()
@@ -94,6 +124,7 @@ class TusClient:
         length: int | None = None,
         defer_length: bool = False,
         on_sent: Callable[[int], None] | None = None,
+        on_created: Callable[[str], Awaitable[None] | None] | None = None,
     ) -> str:
         """Upload a source, or go on with an upload that was begun; give the upload URL.
 
@@ -104,51 +135,109 @@ class TusClient:
             metadata: for `Upload-Metadata`.
             length: bytes, for a stream that knows them; one that doesn't is spooled first.
             defer_length: name the length at the end instead of spooling; the server must have
-                the extension creation-defer-length.
+                the extension creation-defer-length. At the end HEAD must show that it has taken
+                the length; an upload that the server no longer knows then (404, 410) counts as
+                complete.
             on_sent: told the bytes that the socket has taken so far.
+            on_created: called with the upload URL of a new upload, and awaited if it returns an
+                awaitable, before any request is sent to that URL. Whoever keeps the URL can resume
+                the upload after a cancellation or a kill. The URL is a bearer secret.
 
         Raises:
+            ConfigurationError: an argument can't work, or the server lists its extensions and
+                `defer_length` isn't among them.
             SourceError: the source can't be read, is empty, too large, or changed.
-            TusError: the bytes couldn't be brought over; `error.upload_url` can be resumed.
+            TusError: the bytes couldn't be brought over.
+            LivepeerError: any of these has an `upload_url` if the upload can be resumed.
         """
-        limits = await self._limits_at(endpoint) if endpoint else self._limits or ServerLimits()
+        limits = self._limits or ServerLimits()
+        if endpoint:
+            limits = await self._limits_at(endpoint, defer_length=defer_length)
         opening = (
             _open_ended(source)
             if defer_length
             else open_source(source, length=length, max_length=limits.max_length)
         )
-        async with opening as opened:
-            upload = TusUpload(
-                length=None if defer_length else opened.length,
-                endpoint=endpoint,
-                upload_url=upload_url,
-                limits=for_stream(limits) if opened.is_stream else limits,
-                metadata=metadata,
-                other_hosts=self._other_hosts,
-            )
-            await Driver(upload, opened, self._send, retry=self._retry, on_sent=on_sent).run()
-            await opened.check()
-            return upload.upload_url or ""
+        upload: TusUpload | None = None
+        with _naming(lambda: upload.upload_url if upload else upload_url):
+            async with opening as opened:
+                upload = TusUpload(
+                    length=None if defer_length else opened.length,
+                    endpoint=endpoint,
+                    upload_url=upload_url,
+                    limits=for_stream(limits) if opened.is_stream else limits,
+                    metadata=metadata,
+                    other_hosts=self._other_hosts,
+                )
+                await self._carry(upload, opened, on_sent=on_sent, on_created=on_created)
+                return upload.upload_url or ""
 
     async def terminate(self, upload_url: str) -> None:
         """Have the server throw an upload away; one that it doesn't know is as good as that.
 
+        Locks (423), 429, 5xx and network errors are retried by the client's `RetryPolicy`.
+
         Raises:
             UploadRefused: the server won't.
-            NetworkError: no answer came.
+            RetriesExhausted: it didn't in so many attempts.
 
         Source: tus 1.0, Termination.
         """
-        response = await self._send(wire.termination(upload_url))
-        event = wire.read_termination(response)
-        if not isinstance(event, Terminated):
-            raise UploadRefused(event.reason, status=response.status, request_id=event.request_id)
+        request = wire.termination(upload_url)
+        with _naming(lambda: upload_url):
+            try:
+                await send_until_answered(
+                    self._send, request, wire.read_termination, retry=self._retry
+                )
+            except RetriesExhausted:
+                # @tus/s3-store 1.0.0 answers 500 for an upload that is gone; the answer to the
+                # DELETE that did it may have been lost.
+                if not await is_unknown(self._send, upload_url):
+                    raise
 
-    async def _limits_at(self, endpoint: str) -> ServerLimits:
+    async def _carry(
+        self,
+        upload: TusUpload,
+        source: Source,
+        *,
+        on_sent: Callable[[int], None] | None,
+        on_created: Callable[[str], Awaitable[None] | None] | None,
+    ) -> None:
+        """Send the source, and check what the server made of a length that was deferred."""
+        is_deferred = upload.length is None
+
+        async def send(request: Request, **options: Any) -> Response:
+            nonlocal is_deferred
+            response = await self._send(request, **options)
+            is_deferred = is_deferred or wire.is_deferred(response)
+            return response
+
+        async def tell(upload_url: str) -> None:
+            told = on_created(upload_url) if on_created else None
+            if inspect.isawaitable(told):
+                await told
+
+        driver = Driver(upload, source, send, retry=self._retry, on_sent=on_sent, on_created=tell)
+        await driver.run()
+        await source.check()
+        if is_deferred and upload.upload_url and upload.length is not None:
+            try:
+                await check_complete(
+                    self._send, upload.upload_url, upload.length, retry=self._retry
+                )
+            except ProtocolError as error:
+                error.advice = SPOOL
+                raise
+
+    async def _limits_at(self, endpoint: str, *, defer_length: bool) -> ServerLimits:
         """Fit the limits to what the server says of itself, unless they were handed in."""
-        if self._limits is not None:
+        if self._limits is not None and not defer_length:
             return self._limits
         features = self._features.get(endpoint) or await self._features_of(endpoint)
+        if defer_length:
+            _check_deferral(features, endpoint)
+        if self._limits is not None:
+            return self._limits
         with_creation = FIRST_CHUNK if "creation-with-upload" in features.extensions else 0
         return ServerLimits(max_length=features.max_size, with_creation=with_creation)
 
@@ -158,9 +247,9 @@ class TusClient:
             response = await self._send(wire.options(endpoint))
         except (NetworkError, DecodeError):
             return wire.ServerFeatures()
-        features = wire.read_options(response)
-        if response.is_success:
-            self._features[endpoint] = features
+        if not response.is_success:
+            return wire.ServerFeatures()
+        self._features[endpoint] = features = wire.read_options(response)
         return features
 
     async def _send(
@@ -170,7 +259,7 @@ class TusClient:
         blocks: AsyncIterable[bytes | memoryview] | None = None,
         largest: int = LARGEST_ANSWER,
     ) -> Response:
-        headers = {**self._headers, **request.headers}
+        headers = merge_headers(self._headers, request.headers)
         response = await self._transport.send(
             replace(request, headers=headers), blocks=blocks, largest=largest
         )
@@ -181,10 +270,37 @@ class TusClient:
         return replace(response, body=body)
 
 
+def _check_deferral(features: wire.ServerFeatures, endpoint: str) -> None:
+    """Refuse a server that says what it offers, and doesn't offer to defer the length.
+
+    One that says nothing, as Livepeer's, is tried.
+    """
+    is_silent = not features.versions and not features.extensions
+    if is_silent or DEFER_LENGTH in features.extensions:
+        return
+    listed = ", ".join(sorted(features.extensions)) or "none"
+    raise ConfigurationError(
+        f"the server doesn't offer {DEFER_LENGTH}; its extensions: {listed} "
+        f"(OPTIONS {without_query(endpoint)})",
+        advice=SPOOL,
+    )
+
+
 def _secrets_in(headers: Mapping[str, str]) -> list[bytes]:
     """List what looks like a secret: the last words of headers, unless they are short."""
     words = [value.split()[-1] for value in headers.values() if value.strip()]
     return [word.encode() for word in words if len(word) >= SHORTEST_SECRET]
+
+
+@contextmanager
+def _naming(upload_url: Callable[[], str | None]) -> Generator[None, None, None]:
+    """Let each error name the upload URL, unless that is of no more use."""
+    try:
+        yield
+    except LivepeerError as error:
+        if not isinstance(error, UploadGone):
+            error.upload_url = upload_url()
+        raise
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.messages import Request, Response, Span
-from livepeer_async.tus.events import Created, Event, Interrupted, Refused
+from livepeer_async.tus.events import Event, Interrupted, Refused
 from livepeer_async.tus.states import Move, State
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Blocks, Digest, read_ahead
@@ -130,6 +130,7 @@ class Driver:
             raise
         if self.upload.state is State.GONE:
             raise UploadGone(f"the upload is lost: {self.upload.why}")
+        await self._hold_to_length()
 
     async def nudge(self) -> None:
         """Send an empty PATCH at the end; its answer tells nothing that the asset doesn't tell."""
@@ -141,10 +142,12 @@ class Driver:
         return self.upload.state is State.TERMINATED
 
     async def _advance(self) -> None:
-        setbacks = self.upload.setbacks
+        setbacks, known_url = self.upload.setbacks, self.upload.upload_url
         event = await self._exchange(await self._next_move())
-        if isinstance(event, Created) and self._on_created:
-            await self._on_created(event.upload_url)
+        # A creation that leaves the offset in doubt has an upload URL, too.
+        upload_url = self.upload.upload_url
+        if self._on_created and upload_url is not None and upload_url != known_url:
+            await self._on_created(upload_url)
         if self.upload.state is State.TRANSFERRING:
             await self._release(self.upload.offset)
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
@@ -196,6 +199,13 @@ class Driver:
                 )
             self._released += step
             source.release(self._released)
+
+    async def _hold_to_length(self) -> None:
+        """Read a stream to its end if the upload was complete before the stream was read."""
+        source, length = self._source, self.upload.length
+        if isinstance(source, StreamSource) and source.is_open_ended and length is not None:
+            source.length, source.is_open_ended = length, False
+            await self._release(length)
 
     async def _exchange(self, move: Move) -> Event:
         self._blocks, is_sent = None, False

@@ -20,6 +20,7 @@ class OffsetLedger:
 
     def __init__(self, *, is_new: bool) -> None:
         self.last_answer: int | None = None
+        self._is_new = is_new
         self._reach = 0 if is_new else LARGEST_OFFSET
         self._held = 0
 
@@ -46,6 +47,8 @@ class OffsetLedger:
             length: bytes of the upload, where they are known.
         """
         self.last_answer = None
+        if length is None and event.length is not None and self._is_new:
+            return f"Upload-Length is {event.length}; it was deferred, and none was declared"
         length = event.length if length is None else length
         if event.length not in {None, length}:
             return f"Upload-Length is {event.length}; wanted {length}"

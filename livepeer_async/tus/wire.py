@@ -173,11 +173,20 @@ def read_offset(response: Response) -> OffsetKnown | Interrupted | Vanished | Re
     try:
         offset = _read_offset(response)
         length = response.headers.get("upload-length")
-        return OffsetKnown(
-            offset, None if length is None else _integer("Upload-Length", length, response)
-        )
+        # Some servers name a length of 0 or -1 as long as the real one is deferred.
+        if length is None or is_deferred(response):
+            return OffsetKnown(offset, None)
+        return OffsetKnown(offset, _integer("Upload-Length", length, response))
     except ProtocolError as error:
         return Interrupted(reason=str(error), request_id=response.request_id)
+
+
+def is_deferred(response: Response) -> bool:
+    """Whether the answer to HEAD says that the length isn't declared yet.
+
+    Source: tus 1.0, Creation, Upload-Defer-Length.
+    """
+    return response.headers.get("upload-defer-length", "").strip() == "1"
 
 
 def read_chunk(
@@ -210,7 +219,7 @@ def read_options(response: Response) -> ServerFeatures:
     size = headers.get("tus-max-size", "")
     return ServerFeatures(
         versions=tuple(_words(headers.get("tus-version", ""))),
-        extensions=frozenset(_words(headers.get("tus-extension", ""))),
+        extensions=frozenset(_words(headers.get("tus-extension", "").lower())),
         max_size=int(size)
         if size.isascii() and size.isdigit() and len(size) <= _MOST_DIGITS
         else None,

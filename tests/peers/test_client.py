@@ -4,12 +4,13 @@ import uuid
 from urllib.parse import urlsplit
 
 import anyio
+import httpx
 import pytest
 
 from cable import cable
 from livepeer_async import RetryPolicy, Timeouts, errors
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import content
+from studio import content, cut_once
 
 pytestmark = [pytest.mark.peers, pytest.mark.anyio]
 MIB = 1024 * 1024
@@ -89,6 +90,49 @@ async def test_a_length_may_be_named_at_the_end(peer, length):
         assert "creation-defer-length" in features.extensions
         await tus.upload(pieces_of(data), peer.creation_url(token), defer_length=True)
     assert peer.stored(token) == data
+
+
+async def test_a_deferred_upload_is_proven_by_head(peer):
+    token, methods = uuid.uuid4().hex, []
+
+    async def note(request):
+        methods.append(request.method)
+
+    async with (
+        httpx.AsyncClient(trust_env=False, event_hooks={"request": [note]}) as http,
+        TusClient(retry=QUICK, http_client=http) as tus,
+    ):
+        await tus.upload(pieces_of(b"x"), peer.creation_url(token), defer_length=True)
+    assert methods == ["OPTIONS", "POST", "PATCH", "HEAD"]
+
+
+async def test_a_cancelled_upload_goes_on_from_the_told_url(peer):
+    token, data, told = uuid.uuid4().hex, content(2 * MIB), []
+    async with TusClient(retry=QUICK, limits=SMALL) as tus:
+
+        async def upload():
+            stream = halting_after(data, MIB)
+            creation_url = peer.creation_url(token)
+            await tus.upload(stream, creation_url, length=len(data), on_created=told.append)
+
+        await cut_once(lambda: told and len(peer.stored(token)) >= MIB // 2, upload)
+        await tus.upload(data, upload_url=told[0])
+    assert peer.stored(token) == data
+
+
+async def halting_after(data, stop):
+    yield data[:stop]
+    await anyio.sleep_forever()
+
+
+async def test_headers_that_mislead_change_no_upload(peer):
+    token, data = uuid.uuid4().hex, content(MIB + 1)
+    headers = {"tus-resumable": "0.2", "content-type": "text/plain", "upload-length": "7"}
+    headers |= {"transfer-encoding": "chunked", "content-length": "3", "host": "other.example"}
+    async with TusClient(retry=QUICK, limits=SMALL, headers=headers) as tus:
+        url = await tus.upload(data, peer.creation_url(token))
+        assert peer.stored(token) == data
+        await tus.terminate(url)
 
 
 async def test_a_terminated_upload_is_gone(peer):

@@ -117,3 +117,16 @@ def test_length_of_an_upload_begun_elsewhere_is_learned():
     upload = TusUpload(upload_url=URL, length=None)
     ask_offset(upload, 5)
     assert (upload.length, upload.next_move().request.content) == (20, Span(5, 20))
+
+
+@pytest.mark.parametrize("length", [0, 8, 100])
+def test_length_that_nobody_declared_loses_the_upload(length):
+    upload = deferred(first_chunk=8)
+    upload.next_move(available=8)
+    upload.interrupt("cut")
+    upload.next_move()
+    upload.receive(
+        Response(status=200, headers={"upload-offset": "8", "upload-length": f"{length}"})
+    )
+    assert (upload.state, upload.length) == (State.GONE, None)
+    assert upload.why.startswith(f"Upload-Length is {length}; it was deferred")

@@ -1,0 +1,90 @@
+"""Headers of the user beside the protocol's: names have no case, and each is sent once."""
+
+import pytest
+
+from libraries import LIBRARIES
+from livepeer_async.errors import UploadRefused
+from livepeer_async.tus import ServerLimits, TusClient
+from tus.sloppy import sloppy
+
+pytestmark = pytest.mark.anyio
+
+CONTENT = bytes(1000)
+LIMITS = ServerLimits(first_chunk=600)
+MISLEADING = {
+    "tus-resumable": "0.2.2",
+    "upload-offset": "7",
+    "upload-length": "7",
+    "upload-defer-length": "1",
+    "content-type": "text/plain",
+    "content-length": "7",
+    "transfer-encoding": "chunked",
+    "host": "other.example",
+    "x-http-method-override": "DELETE",
+}
+SPELLINGS = [str.lower, str.title, str.upper]
+
+
+async def sent(headers, **options):
+    """Upload, terminate, and list the requests."""
+    async with sloppy() as server, TusClient(headers=headers, limits=LIMITS, **options) as tus:
+        await tus.discover(server.endpoint)
+        url = await tus.upload(CONTENT, server.endpoint, metadata={"a": "b"})
+        assert server.stored(url) == CONTENT
+        await tus.upload(CONTENT, upload_url=url)
+        await tus.terminate(url)
+    assert server.methods == ["OPTIONS", "POST", "PATCH", "PATCH", "HEAD", "DELETE"]
+    return server.requests
+
+
+def without_id(requests):
+    """List the headers without those that differ from run to run."""
+    passing = {"x-request-id", "host"}
+    return [[pair for pair in r.headers if pair[0] not in passing] for r in requests]
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+async def test_headers_of_the_protocol_are_the_protocols(spell):
+    requests = await sent({spell(name): value for name, value in MISLEADING.items()})
+    assert without_id(requests) == without_id(await sent({}))
+    assert all(MISLEADING["host"] not in request.values("host") for request in requests)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_they_mislead_no_client_that_was_handed_in(library):
+    async with library.AsyncClient(trust_env=False) as client:
+        requests = await sent(MISLEADING, http_client=client)
+    assert without_id(requests) == without_id(await sent({}))
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+async def test_header_of_the_user_is_sent_once(spell):
+    names = ["x-request-id", "user-agent", "accept", "accept-encoding", "authorization", "x-mine"]
+    requests = await sent({spell(name): "identity" for name in names})
+    for request in requests:
+        assert [request.values(name) for name in names] == [["identity"]] * len(names)
+
+
+async def test_name_that_the_user_gives_twice_is_sent_once():
+    requests = await sent({"X-Mine": "1", "x-mine": "2"})
+    assert all(request.values("x-mine") == ["2"] for request in requests)
+
+
+async def test_metadata_replaces_a_header_of_that_name():
+    requests = await sent({"upload-metadata": "mine"})
+    assert requests[1].values("upload-metadata") == ["a Yg=="]
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "X-REQUEST-ID"])
+async def test_request_id_of_the_user_is_named_by_errors(name):
+    script = {"PATCH": [(403, {})]}
+    async with sloppy(script=script) as server, TusClient(headers={name: "mine"}) as tus:
+        with pytest.raises(UploadRefused) as caught:
+            await tus.upload(CONTENT, server.endpoint)
+    assert caught.value.request_id == "mine"
+
+
+async def test_empty_request_id_is_replaced():
+    requests = await sent({"x-request-id": ""})
+    ids = [request.values("x-request-id") for request in requests]
+    assert all(len(values) == 1 and values[0] for values in ids)
