@@ -176,19 +176,13 @@ async def test_closing_that_is_interrupted_again_and_again_forgets_no_connection
         await until(lambda: not server.open)
 
 
-def test_a_proxy_that_cant_be_used_is_said_when_the_client_is_made(monkeypatch):
-    monkeypatch.setenv("ALL_PROXY", "nonsense://proxy.example")
-    with pytest.raises(errors.ConfigurationError, match="check HTTP_PROXY"):
-        Transport(timeouts=PATIENT)
-
-
 STEPS = st.tuples(st.sampled_from(["lend", "end", "fail"]), st.sampled_from("ab"), st.integers(0))
 
 
 @given(steps=st.lists(STEPS, max_size=40))
 async def test_a_client_is_with_one_request_at_a_time_and_always_for_one_place(steps):
     made, lent, origins = [], [], {}
-    lanes = Lanes(lambda: made.append(Client()) or made[-1], keepalive=60)
+    lanes = Lanes(lambda _: made.append(Client()) or made[-1], keepalive=60)
     for step, origin, number in steps:
         if step == "lend":
             lending = lanes.lend(origin)

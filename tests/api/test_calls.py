@@ -79,6 +79,8 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key):
         "https://h:0/api",
         "https://h\n.example",
         "http://[::1",
+        f"https://{'a' * 64}.example",
+        "https://h..example",
     ],
 )
 def test_a_base_url_that_cannot_work_is_refused(url):
