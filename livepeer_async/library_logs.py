@@ -12,7 +12,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from livepeer_async.messages import REDACTED, Request, redact, without_upload
+from livepeer_async.messages import Request, redact, without_upload
+from livepeer_async.redaction import REDACTED
 
 # Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
 # HTTP/2, which a client that is handed in may speak.
@@ -26,7 +27,7 @@ _LOGGERS = (
 )
 # Where an upload is, and what a server wants to know its clients by, as the loggers write headers.
 _PRIVATE_HEADER = re.compile(
-    r"(?i)(b'(?:(?P<place>(?:content-)?location)|set-cookie)'(?:, |=)b(['\"]))"
+    r"(?i)(b'(?:(?P<place>(?:content-)?location)|link|set-cookie)'(?:, |=)b(['\"]))"
     r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
 )
 # Whose secrets an answer may echo into what is logged of it.

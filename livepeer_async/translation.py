@@ -112,6 +112,8 @@ def clean(error: BaseException, hide: Callable[[str], str]) -> bool:
     for shown in reversed(chain):
         if not _members(shown):
             shown.args = tuple(_hidden(argument, hide) for argument in shown.args)
+        if isinstance(shown, OSError) and shown.strerror:
+            shown.strerror = hide(shown.strerror)
         if hasattr(shown, "__notes__"):
             shown.__notes__ = [hide(note) for note in shown.__notes__]
     for shown in chain:

@@ -1,6 +1,7 @@
 """Connections of the client's own: when one is taken again, and when it is closed."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -18,6 +19,7 @@ from studio import PART, content, studio, until
 
 pytestmark = pytest.mark.anyio
 PATIENT = Timeouts(connect=60, stall=60, answer=60)
+SERVER_KEEPALIVE = 5.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -104,6 +106,16 @@ async def test_what_idled_too_long_is_closed_when_something_is_sent(monkeypatch)
         await anyio.sleep(0.01)
         await ask(door, url)
         await until(lambda: len(server.open) == 1)
+
+
+async def test_connection_is_not_used_again_when_the_server_may_close_it(monkeypatch):
+    """Livepeer's server closes connections that idle for 5 s."""
+    async with connected() as (server, url, door):
+        await ask(door, url)
+        now = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: now() + SERVER_KEEPALIVE - 0.5)
+        await ask(door, url)
+        assert server.made == 2
 
 
 async def test_a_request_that_is_cancelled_leaves_no_connection_behind():

@@ -15,7 +15,8 @@ from typing import Any, Self
 from msgspec.structs import replace
 
 from livepeer_async.errors import DecodeError, NetworkError, UploadRefused
-from livepeer_async.messages import REDACTED, Request, Response
+from livepeer_async.messages import Request, Response
+from livepeer_async.redaction import REDACTED
 from livepeer_async.transport import Timeouts, Transport
 from livepeer_async.tus import wire
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver

@@ -183,3 +183,8 @@ def test_unfinished_assets_come_with_the_time_of_the_server(date, expected):
     assert "phase=uploading" in call.request.url
     recent = call.decode(Response(status=200, headers={"date": date}, body=b'[{"id":"a1"}]'))
     assert ([asset.id for asset in recent.assets], recent.server_time) == (["a1"], expected)
+
+
+def test_base_url_needs_not_be_ascii():
+    account = calls.check_account("https://bücher.example/api", "key")
+    assert account.base_url == "https://bücher.example/api"
