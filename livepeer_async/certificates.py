@@ -23,20 +23,25 @@ def load_tls(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     Raises:
         ConfigurationError: one names what can't be used.
     """
-    _check_certificate_folders()
+    _check_paths()
     try:
         return make()
     except OSError as error:
         raise _tls_error(error) from error
 
 
-def _check_certificate_folders() -> None:
-    """Refuse folders that aren't there, which OpenSSL doesn't: it would trust no server at all."""
-    value = os.environ.get("SSL_CERT_DIR")
-    if not value or os.environ.get("SSL_CERT_FILE"):
-        return
-    if not any(Path(folder).is_dir() for folder in value.split(os.pathsep)):
-        raise _unusable_path("SSL_CERT_DIR", value, "no such folder")
+def _check_paths() -> None:
+    """Refuse paths that nothing is at.
+
+    httpx before 0.28 ignores such a file, and OpenSSL such a folder: it would trust no server.
+    """
+    file, folders = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file and not Path(file).exists():
+        raise _unusable_path("SSL_CERT_FILE", file, "no such file")
+    # The file has precedence over the folders.
+    is_there = any(Path(folder).is_dir() for folder in (folders or "").split(os.pathsep))
+    if folders and not file and not is_there:
+        raise _unusable_path("SSL_CERT_DIR", folders, "no such folder")
 
 
 def _tls_error(error: OSError) -> ConfigurationError:

@@ -41,6 +41,8 @@ _ODD_USER_INFO = re.compile(
 )
 _TOKEN = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
 _BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
+# What a server says as it closes an HTTP/2 connection, the beginning of it in hex, as h2 shows it.
+_GOODBYE = re.compile(r"(additional_data:)[0-9a-f]{2,}")
 # The path of an upload at Livepeer, which is all that a server asks for.
 _UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload(?:%2F|/))?[\w-]{4})[\w-]+")
 # A JSON web token: up to five base64url parts; the first begins with '{"' in base64. What stands
@@ -218,6 +220,7 @@ def redact(text: str, *secrets: str | None) -> str:
     text = _URL_QUERY.sub(r"\1", text)
     text = _USER_INFO.sub(r"\1", text)
     text = _UPLOAD_PATH.sub(r"\1…", text)
+    text = _GOODBYE.sub(rf"\1{REDACTED}", text)
     text = _TOKEN.sub(rf"\1{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
     return _JSON_WEB_TOKEN.sub(REDACTED, text)

@@ -36,6 +36,11 @@ NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
         ("BEARER  s3cret, then", "BEARER ***, then"),
         ("jwt s3cret;", "jwt ***;"),
         ("bearer of bad news", "bearer *** bad news"),
+        (
+            "<ConnectionTerminated error_code:1, last_stream_id:0, additional_data:4b45>",
+            "<ConnectionTerminated error_code:1, last_stream_id:0, additional_data:***>",
+        ),
+        ("additional_data:None", "additional_data:None"),
         ("GET https://host.example/a?token=s3cret failed", "GET https://host.example/a failed"),
         ("<https://host.example/a?b=s3cret>; rel=next", "<https://host.example/a>; rel=next"),
         ('"https://host.example?s3cret"', '"https://host.example"'),
