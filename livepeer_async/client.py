@@ -78,7 +78,8 @@ class AsyncLivepeer:
         budget: how many uploads run, and the bytes per second of all; may be changed while they do.
 
     Raises:
-        ConfigurationError: there is no key, or one of the arguments can't work.
+        ConfigurationError: there is no key, or one of the arguments can't work, or the environment
+            names a proxy or certificates that can't be used.
         JournalError: the journal can't be used; raised where the client's block is entered.
     """
 

@@ -183,3 +183,23 @@ def test_error_that_cant_be_cleaned_is_taken_out_of_the_chain():
     assert clean(last, hide)
     assert (last.__cause__, last.__context__) == (None, None)
     assert not clean(StubbornError(), hide)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_error_that_cant_be_cleaned_is_no_cause(library):
+    class StubbornReadError(library.ReadError):
+        def __str__(self):
+            return KEY
+
+    def fail(_):
+        raise StubbornReadError(KEY)
+
+    client = library.AsyncClient(transport=library.MockTransport(fail))
+    async with client, Transport(http_client=client, timeouts=PATIENT) as transport:
+        with pytest.raises(errors.ConnectionBroken) as caught:
+            request = Request(method="GET", url="http://h.example/x", headers=HEADERS)
+            await transport.send(request)
+    evidence = Evidence()
+    evidence.plant("the key", KEY)
+    evidence.add_error(caught.value)
+    assert evidence.leaks() == []
