@@ -41,6 +41,7 @@ PURE_TESTS: Final = (
     "models",
     "test_messages.py",
     "test_polling.py",
+    "test_redaction.py",
     "test_sweep.py",
     "test_watch.py",
     "tus",

@@ -28,7 +28,7 @@ from livepeer_async.errors import ConfigurationError, NotFound
 from livepeer_async.lanes import most_connections
 from livepeer_async.messages import Response
 from livepeer_async.models import Asset, NewAsset
-from livepeer_async.settings import as_limits_for, as_timeouts
+from livepeer_async.settings import as_account, as_limits_for, as_timeouts
 from livepeer_async.timeouts import Timeouts
 from livepeer_async.transport import Transport
 from livepeer_async.tus.limits import ServerLimits
@@ -53,7 +53,6 @@ from livepeer_async.waiting import READY_TIMEOUT, Waiter
 Verify = Literal["size", "hash"] | None
 OnMismatch = Literal["raise", "reupload"]
 
-BASE_URL = "https://livepeer.studio/api"
 # Of a bounded pool, for calls of the API beside the uploads.
 SPARE_CONNECTIONS = 2
 
@@ -80,7 +79,8 @@ class AsyncLivepeer:
         budget: how many uploads run, and the bytes per second of all; may be changed while they do.
 
     Raises:
-        ConfigurationError: there is no key, or one of the arguments can't work.
+        ConfigurationError: there is no key, or one of the arguments can't work, or the environment
+            names a proxy or certificates that can't be used.
         JournalError: the journal can't be used; raised where the client's block is entered.
     """
 
@@ -95,11 +95,8 @@ class AsyncLivepeer:
         journal: str | os.PathLike[str] | None = None,
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
     ) -> None:
-        environ = os.environ
-        key = environ.get("LIVEPEER_API_KEY", "") if api_key is None else api_key
-        url = base_url or environ.get("LIVEPEER_BASE_URL") or BASE_URL
         retry = retry or RetryPolicy()
-        account = calls.check_account(url, key)
+        account = as_account(api_key, base_url)
         limits_for = as_limits_for(upload_limits)
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         connections = most_connections(http_client)

@@ -30,17 +30,15 @@ class Lanes:
     """Lends clients, the one that was used last first: its connection is the least likely to end.
 
     Args:
-        make: makes a client of the library.
+        make: makes a client of the library for an origin.
         keepalive: seconds that a connection may idle; as the client has it.
 
     Attributes:
         is_closed: whether `aclose` was called.
     """
 
-    def __init__(self, make: Callable[[], Any], *, keepalive: float) -> None:
+    def __init__(self, make: Callable[[str], Any], *, keepalive: float) -> None:
         self._make = make
-        # One is made at once: what is wrong with the environment's proxies is said here.
-        self._new = [make()]
         self._keepalive = keepalive
         # The longest unused first.
         self._free: list[_Free] = []
@@ -72,14 +70,14 @@ class Lanes:
         # Each is there until its turn: who is interrupted may call again.
         while self._free:
             await _close(self._free.pop().client)
-        for client in [*self._new, *self._lent]:
+        for client in list(self._lent):
             await _close(client)
 
     def _take(self, origin: str) -> Any:
         for index in reversed(range(len(self._free))):
             if self._free[index].origin == origin:
                 return self._free.pop(index).client
-        return self._new.pop() if self._new else self._make()
+        return self._make(origin)
 
     async def _take_back(self, origin: str, client: Any) -> None:
         if self.is_closed:

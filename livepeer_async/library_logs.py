@@ -12,7 +12,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from livepeer_async.messages import REDACTED, Request, redact, without_upload
+from livepeer_async.messages import Request, redact, without_upload
+from livepeer_async.redaction import REDACTED
 
 # Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
 # HTTP/2, which a client that is handed in may speak.
@@ -21,25 +22,24 @@ _LOGGERS = (
     *(
         f"httpcore{fork}.{room}"
         for fork in ("", "2")
-        for room in ("connection", "http11", "http2", "proxy")
+        for room in ("connection", "http11", "http2", "proxy", "socks")
     ),
 )
 # Where an upload is, and what a server wants to know its clients by, as the loggers write headers.
 _PRIVATE_HEADER = re.compile(
-    r"(?i)(b'(?:(?P<place>(?:content-)?location)|set-cookie)'(?:, |=)b(['\"]))"
+    r"(?i)(b'(?:(?P<place>(?:content-)?location)|link|set-cookie)'(?:, |=)b(['\"]))"
     r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
 )
 # Whose secrets an answer may echo into what is logged of it.
-_SENDING: ContextVar[Request | None] = ContextVar("_SENDING", default=None)
+_SENDING: ContextVar[tuple[Request, tuple[str, ...]] | None] = ContextVar("_SENDING", default=None)
 
 
 class _RedactingFilter(logging.Filter):
     """httpx logs whole URLs, `?token=` included, at INFO (encode/httpx#2760)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        request = _SENDING.get()
         text = _PRIVATE_HEADER.sub(_hide_header, record.getMessage())
-        record.msg, record.args = redact(text, *(request.secrets if request else ())), ()
+        record.msg, record.args = redact(text, *_secrets()), ()
         return True
 
 
@@ -53,13 +53,23 @@ def keep_secrets_out_of_logs() -> None:
 
 
 @contextmanager
-def sending(request: Request) -> Generator[None, None, None]:
-    """Say whose secrets may come up in logs within the block, which must not hold a `yield`."""
-    token = _SENDING.set(request)
+def sending(request: Request, *secrets: str) -> Generator[None, None, None]:
+    """Keep secrets out of logs within the block, which must not hold a `yield`.
+
+    Args:
+        request: the one that is sent.
+        secrets: what is sent beside it, as to a proxy.
+    """
+    token = _SENDING.set((request, secrets))
     try:
         yield
     finally:
         _SENDING.reset(token)
+
+
+def _secrets() -> tuple[str, ...]:
+    sent = _SENDING.get()
+    return (*sent[0].secrets, *sent[1]) if sent else ()
 
 
 def _hide_header(header: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ here shows a query, a header's value or a body.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -16,13 +17,22 @@ from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit, urlunspli
 
 from msgspec import Struct
 
-REDACTED = "***"
+from livepeer_async.redaction import (
+    REDACTED,
+    SHORTEST_SECRET,
+    SHOWN_OF_UPLOAD,
+    hide,
+    secrets_of_upload,
+    split_upload_url,
+    words_of,
+)
+
 # Characters of a text in which secrets are looked for; what is beyond them is cut off. The search
 # takes time with the square of the length: of 100,000 that are chosen for it a minute, of these
 # 0.14 s.
 LONGEST_TEXT = 4096
-# Characters of an upload's name that are shown: enough to find it in a log of the server's.
-SHOWN_OF_UPLOAD = 4
+# The same before secrets are taken out: escaped they may be six times as long.
+_LONGEST_ESCAPED_TEXT = 6 * LONGEST_TEXT
 
 _URL_QUERY = re.compile(r"(?i)(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>)\]]*")
 _USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@")
@@ -32,11 +42,14 @@ _ODD_USER_INFO = re.compile(
 )
 _TOKEN = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
 _BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
+# What a server says as it closes an HTTP/2 connection, the beginning of it in hex, as h2 shows it.
+_GOODBYE = re.compile(r"(additional_data:)[0-9a-f]{2,}")
 # The path of an upload at Livepeer, which is all that a server asks for.
-_UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload%2F)?[\w-]{4})[\w-]+")
+_UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload(?:%2F|/))?[\w-]{4})[\w-]+")
 # A JSON web token: up to five base64url parts; the first begins with '{"' in base64. What stands
 # before it may be a letter, as the D of an encoded "=".
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
+UNREADABLE = "an unreadable URL"
 # Headers whose values are no secrets; whatever else a user sends may be one.
 _OPEN_HEADERS = frozenset(
     {"accept", "accept-encoding", "content-type", "if-none-match", "user-agent", "x-request-id"}
@@ -50,8 +63,6 @@ _OPEN_PARAMETERS = frozenset(
 # Headers that follow from the request itself, which no caller may set. A second length, or another
 # framing than the body has, makes servers take the rest of a body for the next request.
 _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
-# Shorter values are words, such as "gzip" or "true".
-_SHORTEST_SECRET = 8
 
 
 class Span(Struct, frozen=True):
@@ -109,16 +120,14 @@ class Request(Struct, frozen=True, kw_only=True):
         Longest first, so that none is left in part where another is the beginning of it.
         """
         kept = (value for name, value in self.headers.items() if name.lower() not in _OPEN_HEADERS)
-        found = {word for value in kept for word in value.split()}
+        found = {word for value in kept for word in words_of(value)}
         path, _, query = self.url.partition("#")[0].partition("?")
         pairs = (pair.partition("=") for pair in query.split("&"))
         values = [value or name for name, _, value in pairs if name not in _OPEN_PARAMETERS]
-        found |= {*values, *map(unquote_plus, values)}
+        found |= {*values, *map(unquote_plus, values), *_credentials_in(path)}
         if self.hides_path:
-            name = _name_of_upload(path)
-            rest = name[SHOWN_OF_UPLOAD:]
-            found.add(rest if len(rest) >= _SHORTEST_SECRET else name)
-        long = (text for text in found if len(text) >= _SHORTEST_SECRET)
+            found |= secrets_of_upload(path)
+        long = (text for text in found if len(text) >= SHORTEST_SECRET)
         return tuple(sorted(long, key=len, reverse=True))
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
@@ -196,10 +205,10 @@ def without_query(url: str) -> str:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         if "@" in url and _is_odd(parts):
-            return "an unreadable URL"
+            return UNREADABLE
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
-        return "an unreadable URL"
+        return UNREADABLE
 
 
 def name_url(url: str) -> str:
@@ -217,14 +226,20 @@ def without_upload(url: str) -> str:
     A tus server asks for nothing but the path: who has it may write to the upload.
     """
     shown = without_query(url)
-    name = _name_of_upload(shown)
-    hidden = len(name) - SHOWN_OF_UPLOAD
-    return f"{shown[:-hidden]}…" if hidden > 0 else shown
+    if shown == UNREADABLE:
+        return shown
+    known, identifier = split_upload_url(shown)
+    hidden = "…" if len(identifier) > SHOWN_OF_UPLOAD else ""
+    return f"{known}{identifier[:SHOWN_OF_UPLOAD]}{hidden}"
 
 
-def _name_of_upload(url: str) -> str:
-    """Give what tells an upload URL from others at its server."""
-    return re.split("/|%2f", url, flags=re.IGNORECASE)[-1]
+def _credentials_in(url: str) -> set[str]:
+    """List the password of a URL, and what it is sent as."""
+    userinfo = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    if not userinfo:
+        return set()
+    user, _, password = map(unquote, userinfo.partition(":"))
+    return {password, b64encode(f"{user}:{password}".encode()).decode()}
 
 
 def _is_odd(parts: SplitResult) -> bool:
@@ -235,19 +250,22 @@ def _is_odd(parts: SplitResult) -> bool:
 
 def redact(text: str, *secrets: str | None) -> str:
     """Take the given secrets, queries and users of URLs, and whatever looks like a token out."""
-    if len(text) > LONGEST_TEXT:
-        # The last word may be the beginning of a secret that was cut.
-        text = text[:LONGEST_TEXT].rpartition(" ")[0] + "…"
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, REDACTED)
+    if secrets:
+        text = hide(_cut(text, _LONGEST_ESCAPED_TEXT), filter(None, secrets))
+    text = _cut(text, LONGEST_TEXT)
     text = _ODD_USER_INFO.sub(r"\1", text)
     text = _URL_QUERY.sub(r"\1", text)
     text = _USER_INFO.sub(r"\1", text)
     text = _UPLOAD_PATH.sub(r"\1…", text)
+    text = _GOODBYE.sub(rf"\1{REDACTED}", text)
     text = _TOKEN.sub(rf"\1{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
     return _JSON_WEB_TOKEN.sub(REDACTED, text)
+
+
+def _cut(text: str, longest: int) -> str:
+    """Cut a text short; its last word may be the beginning of a secret that was cut."""
+    return text if len(text) <= longest else text[:longest].rpartition(" ")[0] + "…"
 
 
 def excerpt(body: bytes, *secrets: str | None, longest: int = 120) -> str:
@@ -291,7 +309,7 @@ def _date(value: str) -> float | None:
         return None
 
 
-def header_value(value: str, *, longest: int = 80) -> str:
+def header_value(value: str, *secrets: str | None, longest: int = 80) -> str:
     """Show a header's value in a message: quoted, without secrets and cut short."""
-    text = redact(value)
+    text = redact(value, *secrets)
     return repr(text if len(text) <= longest else text[:longest] + "…")

@@ -10,7 +10,6 @@ through the module that the client's class comes from.
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 import zlib
@@ -24,22 +23,19 @@ import anyio
 import httpx
 
 from livepeer_async.bodies import Body, Pieces, Streamed, check_size, is_delimited
+from livepeer_async.certificates import load_tls
 from livepeer_async.early_responses import watch_stream, watching_for_response
-from livepeer_async.errors import (
-    ConfigurationError,
-    ConnectFailed,
-    ConnectionBroken,
-    NetworkError,
-    TimedOut,
-)
+from livepeer_async.errors import ConfigurationError, TimedOut
 from livepeer_async.gzipped import Gzipped
 from livepeer_async.lanes import Lanes
 from livepeer_async.library_logs import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
 from livepeer_async.library_logs import sending
-from livepeer_async.messages import Request, Response, Span, merge_headers, redact
+from livepeer_async.messages import Request, Response, Span, merge_headers
 from livepeer_async.pending import PendingChunks
+from livepeer_async.proxies import Proxies, Proxy, read_proxies, unusable
 from livepeer_async.sockets import tune_socket
 from livepeer_async.timeouts import Timeouts
+from livepeer_async.translation import Translation, module_of
 from livepeer_async.version import __version__
 
 T = TypeVar("T")
@@ -68,10 +64,13 @@ class Transport:
     def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self._pending = PendingChunks(timeouts)
+        # A client that was handed in keeps its own proxies to itself.
+        proxies = Proxies() if http_client else read_proxies()
         # Concurrency is bounded by those who send, not here.
-        self._lanes = None if http_client else _open_lanes()
+        self._lanes = None if http_client else _open_lanes(proxies)
         self._client: Any = http_client or self._lanes
-        self._module: ModuleType = _module_of(http_client) if http_client else httpx
+        self._module: ModuleType = module_of(http_client) if http_client else httpx
+        self._translation = Translation(self._module, proxies)
         _keep_secrets_out_of_logs()
 
     async def __aenter__(self) -> Self:
@@ -169,7 +168,7 @@ class Transport:
                     is_delimited=is_delimited(answer.http_version, answer.headers),
                 )
             finally:
-                with sending(request):
+                with sending(request, *self._translation.proxy_secrets):
                     await _close(answer, raw)
 
     def _lend(self, request: Request) -> AbstractAsyncContextManager[Any]:
@@ -253,22 +252,20 @@ class Transport:
     ) -> T:
         """Let the library do something for a request, and say in our words what goes wrong."""
         try:
-            with sending(request):
+            with sending(request, *self._translation.proxy_secrets):
                 return await work()
-        except (self._module.InvalidURL, self._module.UnsupportedProtocol) as error:
-            raise ConfigurationError(f"{request.place}: {redact(str(error))}") from error
-        except (self._module.LocalProtocolError, UnicodeError):
-            pass  # raised below, without its cause, which quotes the header's value
-        except self._module.RequestError as error:
-            raise self._translate(error, request, request_id, limits) from error
+        except self._translation.kinds as error:
+            translated, cause = self._translation.translate(error, request, request_id, limits)
         except RuntimeError as error:
             if not self._client.is_closed:
                 raise
             raise ConfigurationError(f"the client was closed under {request.place}") from error
-        raise ConfigurationError(
-            f"{request.place} can't be sent: a header holds a line break, or what isn't ASCII",
-            request_id=request_id,
-        )
+        try:
+            # Here the library's exception isn't the context of one that doesn't name it as cause.
+            raise translated from cause
+        finally:
+            # This frame and the errors would hold each other.
+            del translated, cause
 
     async def _read(self, answer: Any, largest: int, request: Request) -> bytes:
         if answer.is_stream_consumed:
@@ -296,41 +293,51 @@ class Transport:
             # An error that somebody keeps would keep it too.
             body.clear()
 
-    def _translate(
-        self, error: Exception, request: Request, request_id: str, limits: dict[str, float]
-    ) -> NetworkError:
-        what = redact(str(error)).rstrip(".") or type(error).__name__
-        if isinstance(error, self._module.ConnectError | self._module.ConnectTimeout):
-            message = f"no connection to {request.shown_url}: {what}"
-            return ConnectFailed(message, request_id=request_id)
-        if isinstance(error, self._module.PoolTimeout):
-            return ConnectFailed(f"no free connection for {request.place}", request_id=request_id)
-        if isinstance(error, self._module.TimeoutException):
-            kind = "read" if isinstance(error, self._module.ReadTimeout) else "write"
-            message = f"nothing moved for {limits[kind]:.3g} s ({request.place}): {what}"
-            return TimedOut(message, request_id=request_id)
-        return ConnectionBroken(f"{what} ({request.place})", request_id=request_id)
 
-
-def _open_lanes() -> Lanes:
+def _open_lanes(proxies: Proxies) -> Lanes:
     """Make lanes whose clients share what takes time to be read, the certificates.
 
     Raises:
-        ConfigurationError: the environment names a proxy that can't be used.
+        ConfigurationError: the environment names a proxy, or certificates, that can't be used.
     """
-    make = partial(
-        httpx.AsyncClient,
-        verify=httpx.create_ssl_context(),
-        limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
-        follow_redirects=False,
-    )
+    context = load_tls(httpx.create_ssl_context)
+
+    known = {proxy: _open_proxy(proxy) for proxy in proxies.by_scheme.values()}
+
+    def make(origin: str) -> httpx.AsyncClient:
+        proxy = proxies.find(origin)
+        return httpx.AsyncClient(
+            verify=context,
+            proxy=known[proxy] if proxy else None,
+            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    return Lanes(make, keepalive=KEEPALIVE_SECONDS)
+
+
+def _open_proxy(proxy: Proxy) -> httpx.Proxy:
+    """Make the library's own proxy, with which clients can be made.
+
+    Raises:
+        ConfigurationError: there are none for it.
+    """
+    context = None
+    if proxy.scheme == "https":
+        # As httpcore would make it at each connection: the certificates of certifi and the system.
+        context = load_tls(partial(httpx.create_ssl_context, trust_env=False))
+        context.load_default_certs()
     try:
-        return Lanes(make, keepalive=KEEPALIVE_SECONDS)
-    except (ValueError, ImportError) as error:
-        raise ConfigurationError(
-            f"the environment names a proxy that can't be used: {redact(str(error))}",
-            advice="check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY",
-        ) from error
+        opened = httpx.Proxy(proxy.url, auth=proxy.auth, ssl_context=context)
+        httpx.AsyncHTTPTransport(proxy=opened, verify=False)
+    except ImportError as error:
+        raise unusable(proxy.variable, "SOCKS needs the package httpx[socks]") from error
+    except (ValueError, httpx.InvalidURL):
+        pass  # raised below, without its cause, which quotes the URL
+    else:
+        return opened
+    raise unusable(proxy.variable, "httpx can't read it")
 
 
 def _wait_for_answer(
@@ -368,14 +375,3 @@ def _id_of(request: Request) -> str:
 
 def _endless(request: Request, request_id: str) -> TimedOut:
     return TimedOut(f"the answer doesn't end ({request.place})", request_id=request_id)
-
-
-def _module_of(client: Any) -> ModuleType:
-    """Find httpx, or its fork, through the class of a client."""
-    for kind in type(client).__mro__:
-        module = sys.modules[kind.__module__.partition(".")[0]]
-        if hasattr(module, "AsyncClient") and hasattr(module, "RequestError"):
-            return module
-    raise ConfigurationError(
-        f"http_client is a {type(client).__name__}; wanted an httpx.AsyncClient or httpx2's"
-    )

@@ -1,6 +1,7 @@
 """Connections of the client's own: when one is taken again, and when it is closed."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -19,6 +20,7 @@ from studio import PART, content, studio, until
 
 pytestmark = pytest.mark.anyio
 PATIENT = Timeouts(connect=60, stall=60, answer=60)
+SERVER_KEEPALIVE = 5.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -107,6 +109,16 @@ async def test_what_idled_too_long_is_closed_when_something_is_sent(monkeypatch)
         await until(lambda: len(server.open) == 1)
 
 
+async def test_connection_is_not_used_again_when_the_server_may_close_it(monkeypatch):
+    """Livepeer's server closes connections that idle for 5 s."""
+    async with connected() as (server, url, door):
+        await ask(door, url)
+        now = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: now() + SERVER_KEEPALIVE - 0.5)
+        await ask(door, url)
+        assert server.made == 2
+
+
 async def test_a_request_that_is_cancelled_leaves_no_connection_behind():
     async with connected() as (server, url, door):
         server.hold.clear()
@@ -177,19 +189,13 @@ async def test_closing_that_is_interrupted_again_and_again_forgets_no_connection
         await until(lambda: not server.open)
 
 
-def test_a_proxy_that_cant_be_used_is_said_when_the_client_is_made(monkeypatch):
-    monkeypatch.setenv("ALL_PROXY", "nonsense://proxy.example")
-    with pytest.raises(errors.ConfigurationError, match="check HTTP_PROXY"):
-        Transport(timeouts=PATIENT)
-
-
 STEPS = st.tuples(st.sampled_from(["lend", "end", "fail"]), st.sampled_from("ab"), st.integers(0))
 
 
 @given(steps=st.lists(STEPS, max_size=40))
 async def test_a_client_is_with_one_request_at_a_time_and_always_for_one_place(steps):
     made, lent, origins = [], [], {}
-    lanes = Lanes(lambda: made.append(Client()) or made[-1], keepalive=60)
+    lanes = Lanes(lambda _: made.append(Client()) or made[-1], keepalive=60)
     for step, origin, number in steps:
         if step == "lend":
             lending = lanes.lend(origin)

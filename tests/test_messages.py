@@ -38,6 +38,11 @@ NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
         ("BEARER  s3cret, then", "BEARER ***, then"),
         ("jwt s3cret;", "jwt ***;"),
         ("bearer of bad news", "bearer *** bad news"),
+        (
+            "<ConnectionTerminated error_code:1, last_stream_id:0, additional_data:4b45>",
+            "<ConnectionTerminated error_code:1, last_stream_id:0, additional_data:***>",
+        ),
+        ("additional_data:None", "additional_data:None"),
         ("GET https://host.example/a?token=s3cret failed", "GET https://host.example/a failed"),
         ("<https://host.example/a?b=s3cret>; rel=next", "<https://host.example/a>; rel=next"),
         ('"https://host.example?s3cret"', '"https://host.example"'),
@@ -310,6 +315,11 @@ def test_errors_are_also_what_python_calls_them():
             "https://o.example/api/asset/upload/tus/directUpload%2F6f4ay440x8m42zaj",
             "https://o.example/api/asset/upload/tus/directUpload%2F6f4a…",
         ),
+        ("https://o.example/files/ab12cd34/", "https://o.example/files/ab12…"),
+        ("https://u:p@o.example/uploads/ab12cd34/blob", "https://o.example/uploads/ab12…"),
+        ("https://o.example/tus/ab12cd34;v=1?x", "https://o.example/tus/ab12…"),
+        ("https://o.example/", "https://o.example/"),
+        ("https://[::1/files/ab12cd34", "an unreadable URL"),
     ],
 )
 def test_an_upload_url_is_told_from_others_but_is_no_key(url, shown):
@@ -323,6 +333,17 @@ def test_a_log_of_the_http_library_holds_no_upload_url():
     assert redact(line) == (
         'HTTP Request: PATCH http://h/api/asset/upload/tus/directUpload%2F6f4a… "204"'
     )
+
+
+@pytest.mark.parametrize("folder", ["directUpload/", "directUpload%2f", ""])
+def test_path_of_an_upload_at_livepeer_is_known_everywhere(folder):
+    assert redact(f"no /upload/tus/{folder}6f4ay440x8m42zaj") == f"no /upload/tus/{folder}6f4a…"
+
+
+def test_secret_is_found_in_a_long_text_whatever_its_coding():
+    text = f"{'word ' * 700}{'%41' * 100} {'word ' * 700}"
+    assert "%41" not in redact(text, "A" * 100)
+    assert redact(text, "A" * 100).endswith("word…")
 
 
 def test_a_long_text_is_cut_before_a_secret_that_may_be_cut_with_it():

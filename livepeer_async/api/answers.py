@@ -40,6 +40,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 # Sentences of an error that are read; the server gives one.
 MOST_ERRORS = 20
+# Characters of a content type that are shown.
+LONGEST_TYPE = 200
 _PATH = re.compile(r"`(\$[^`]*)`")
 # A key that isn't ours can be echoed too, where a proxy replaced it.
 _ECHOED = re.compile(r"no token .+? found")
@@ -66,11 +68,12 @@ def decode_body(response: Response, kind: type[T], api_key: str | None = None) -
         return decoded
     found = _PATH.search(said)
     path = found[1] if found else "$"
-    content_type = response.headers.get("content-type", "no content type")
+    secrets = (api_key, *response.secrets)
+    content_type = redact(response.headers.get("content-type", "no content type"), *secrets)
     raise DecodeError(
         f"{response.place} answered {response.status} with a body that can't be used at "
-        f"{path}: {redact(said, api_key)}; {content_type}, it begins with "
-        f"{excerpt(response.body, api_key)!r}",
+        f"{path}: {redact(said, *secrets)}; {content_type[:LONGEST_TYPE]}, it begins with "
+        f"{excerpt(response.body, *secrets)!r}",
         path=path,
         request_id=response.request_id,
     )
@@ -100,14 +103,15 @@ def _read_errors(
     response: Response, api_key: str | None
 ) -> tuple[tuple[str, ...], tuple[Violation, ...]]:
     """Read the server's sentences, and what it says of the schema, without the key."""
+    secrets = (api_key, *response.secrets)
     try:
         body = _decoder(ErrorBody).decode(response.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         body = ErrorBody()
     if not body.errors:
-        text = excerpt(response.body, api_key, *response.secrets)
-        return ((_without_key(text, api_key),) if text else ()), ()
-    entries = tuple(_without_key(entry, api_key) for entry in body.errors[:MOST_ERRORS])
+        text = excerpt(response.body, *secrets)
+        return ((_without_key(text, *secrets),) if text else ()), ()
+    entries = tuple(_without_key(entry, *secrets) for entry in body.errors[:MOST_ERRORS])
     body = ErrorBody(errors=entries)
     violations = body.violations
     plain = tuple(entry for entry in entries if not entry.startswith("{"))
@@ -128,5 +132,5 @@ def _sentence(violation: Violation) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _without_key(sentence: str, api_key: str | None) -> str:
-    return _ECHOED.sub("no token *** found", redact(sentence, api_key))
+def _without_key(sentence: str, *secrets: str | None) -> str:
+    return _ECHOED.sub("no token *** found", redact(sentence, *secrets))

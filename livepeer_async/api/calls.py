@@ -345,8 +345,11 @@ def _id(value: Any) -> str:
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        is_port = parts.port != 0
+        is_port, host = parts.port != 0, parts.hostname or ""
+        if host.isascii():
+            # Raises for what no resolver takes, such as a label of 64 letters.
+            host.encode("idna")
     except ValueError:
         return False
     is_text = url.isprintable() and " " not in url
-    return is_port and is_text and parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return is_port and is_text and parts.scheme in {"http", "https"} and bool(host)

@@ -34,6 +34,26 @@ def _prepare() -> None:
     prepare_streams()
     # The progress tells of each setback: logged as well, it would stand on the screen twice.
     log = logging.getLogger("livepeer_async")
-    log.addHandler(logging.NullHandler())
+    log.addHandler(_Warnings("livepeer_async.proxies"))
     log.propagate = False
     need("the command line", "typer", "rich", extras="cli")
+
+
+class _Warnings(logging.Handler):
+    """Writes what a logger has to say to standard error, each sentence once.
+
+    Args:
+        name: the logger.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.WARNING)
+        self.addFilter(logging.Filter(name))
+        self._written: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, which each client of a command makes anew."""
+        message = record.getMessage()
+        if message not in self._written:
+            self._written.add(message)
+            sys.stderr.write(f"Warning: {message}\n")

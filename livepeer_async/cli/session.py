@@ -14,8 +14,9 @@ from livepeer_async.api.answers import error_from
 from livepeer_async.api.calls import check_account
 from livepeer_async.cli.choices import FIRST_RETRIES, RETRIES, Storage
 from livepeer_async.cli.screen import say
-from livepeer_async.client import BASE_URL, AsyncLivepeer
+from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import ConfigurationError, JournalError
+from livepeer_async.settings import BASE_URL
 from livepeer_async.timeouts import Timeouts
 from livepeer_async.uploads.retry import RetryPolicy
 

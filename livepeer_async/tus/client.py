@@ -30,13 +30,13 @@ from livepeer_async.errors import (
     UploadGone,
 )
 from livepeer_async.messages import (
-    REDACTED,
     Request,
     Response,
     merge_headers,
     own_headers,
     without_query,
 )
+from livepeer_async.redaction import REDACTED
 from livepeer_async.timeouts import Timeouts
 from livepeer_async.transport import Transport
 from livepeer_async.tus import wire

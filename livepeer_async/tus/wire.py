@@ -22,6 +22,7 @@ from livepeer_async.messages import (
     Span,
     excerpt,
     header_value,
+    redact,
     retry_after,
     without_query,
     without_upload,
@@ -159,7 +160,8 @@ def read_creation(
             return _refused(response)
         return setback
     location = response.headers.get("location", "")
-    upload_url = resolve_location(endpoint, location, other_hosts=other_hosts)
+    secrets = response.secrets
+    upload_url = resolve_location(endpoint, location, other_hosts=other_hosts, secrets=secrets)
     if "upload-offset" not in response.headers:
         return Created(upload_url, 0)
     return Created(upload_url, _read_offset(response))
@@ -227,9 +229,19 @@ def read_options(response: Response) -> ServerFeatures:
 
 
 def resolve_location(
-    endpoint: str, location: str, *, other_hosts: frozenset[str] = frozenset()
+    endpoint: str,
+    location: str,
+    *,
+    other_hosts: frozenset[str] = frozenset(),
+    secrets: tuple[str, ...] = (),
 ) -> str:
     """Resolve `Location` against the endpoint; `%2F` stays and no query is added.
+
+    Args:
+        endpoint: the creation URL.
+        location: the header's value.
+        other_hosts: hosts beside the endpoint's where it may lead.
+        secrets: of the request, which no error may quote.
 
     Raises:
         ProtocolError: it is missing, leaves https for http, or names a host that is neither the
@@ -241,7 +253,7 @@ def resolve_location(
         raise ProtocolError(
             f"Location is missing; wanted the upload URL (POST {without_query(endpoint)})"
         )
-    unusable = f"Location is {header_value(without_upload(location))}; wanted a URL"
+    unusable = f"Location is {_show_location(location, secrets)}; wanted a URL"
     if not location.isprintable() or len(location) > _LONGEST_URL:
         raise ProtocolError(unusable)
     try:
@@ -251,7 +263,7 @@ def resolve_location(
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:
         raise ProtocolError(unusable) from None
-    where = f"(Location {header_value(without_upload(url))})"
+    where = f"(Location {_show_location(url, secrets)})"
     if there.scheme not in _DEFAULT_PORTS or not there.hostname:
         raise ProtocolError(f"the upload URL is neither http nor https {where}")
     if here.scheme == "https" and there.scheme == "http":
@@ -265,6 +277,11 @@ def resolve_location(
             f"the upload URL is on another host; wanted {here.hostname}, or allow it {where}"
         )
     return url
+
+
+def _show_location(location: str, secrets: tuple[str, ...]) -> str:
+    # Of an echoed key not even the beginning may be shown, which it is of an upload.
+    return header_value(without_upload(redact(location, *secrets)))
 
 
 def _port(url: SplitResult) -> int | None:
@@ -328,8 +345,9 @@ def _integer(name: str, value: str, response: Response) -> int:
     is_number = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
     if is_number and int(value) <= LARGEST_OFFSET:
         return int(value)
+    shown = header_value(value, *response.secrets)
     raise ProtocolError(
-        f"{name} is {header_value(value)}; wanted an integer in 0..{LARGEST_OFFSET} "
+        f"{name} is {shown}; wanted an integer in 0..{LARGEST_OFFSET} "
         f"({response.status} from {response.place})",
         request_id=response.request_id,
     )

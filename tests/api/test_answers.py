@@ -1,4 +1,7 @@
+import json
+
 import pytest
+from msgspec.structs import replace
 
 from livepeer_async import errors
 from livepeer_async.api.answers import decode_body, error_from
@@ -130,3 +133,35 @@ def test_every_call_raises_the_error_that_the_answer_stands_for(make):
 def test_a_retry_that_was_taken_gives_nothing():
     call = retry_asset(check_account("https://studio.example/api", KEY), "a1")
     assert call.decode(answer(204)) is None
+
+
+VIOLATION = json.dumps({"instancePath": f"/{KEY}", "keyword": KEY, "message": KEY})
+
+
+def escaped(text):
+    return text.replace(KEY, rf"\u00{ord(KEY[0]):x}{KEY[1:]}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"no {KEY}",
+        escaped(f'{{"errors": ["no {KEY}"]}}'),
+        json.dumps({"errors": [f"{VIOLATION}"]}),
+        json.dumps({"errors": [escaped(VIOLATION)]}),
+    ],
+)
+@pytest.mark.parametrize("known", [{"api_key": KEY}, {}])
+def test_echoed_secret_of_the_request_is_taken_out(body, known):
+    said = answer(422, body.encode())
+    said = replace(said, secrets=() if known else (KEY,))
+    error = error_from(said, **known)
+    assert KEY not in f"{error}{error.errors}{error.violations}"
+    assert "***" in str(error)
+
+
+def test_content_type_that_echoes_the_key_is_not_quoted():
+    with pytest.raises(errors.DecodeError) as caught:
+        decode_body(answer(200, b"{", content_type=f"text/{KEY}"), Asset, KEY)
+    assert KEY not in str(caught.value)
+    assert "text/***" in str(caught.value)

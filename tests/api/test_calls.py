@@ -79,6 +79,8 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key):
         "https://h:0/api",
         "https://h\n.example",
         "http://[::1",
+        f"https://{'a' * 64}.example",
+        "https://h..example",
     ],
 )
 def test_a_base_url_that_cannot_work_is_refused(url):
@@ -181,3 +183,8 @@ def test_unfinished_assets_come_with_the_time_of_the_server(date, expected):
     assert "phase=uploading" in call.request.url
     recent = call.decode(Response(status=200, headers={"date": date}, body=b'[{"id":"a1"}]'))
     assert ([asset.id for asset in recent.assets], recent.server_time) == (["a1"], expected)
+
+
+def test_base_url_needs_not_be_ascii():
+    account = calls.check_account("https://bücher.example/api", "key")
+    assert account.base_url == "https://bücher.example/api"

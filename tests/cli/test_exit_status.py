@@ -92,10 +92,35 @@ def test_an_environment_that_cant_work_is_a_usage_error(variables, said, run_her
     assert {name: f"LIVEPEER_{name}" in complaint(done) for name in wanted} == wanted
 
 
-def test_a_proxy_that_cant_be_used_is_named_and_nothing_else(run_here):
-    done = run_here("upload", "x.mp4", LIVEPEER_API_KEY="k", ALL_PROXY="nonsense://h")
-    assert done.returncode == 2
-    assert complaint(done).endswith("check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "nonsense://h"),
+        ("HTTPS_PROXY", "http://user:hush#hush@h:80"),
+        ("http_proxy", "http://user:hush@h:99999"),
+        ("SSL_CERT_FILE", "/nowhere/file"),
+        ("SSL_CERT_DIR", "/nowhere"),
+        ("SSLKEYLOGFILE", "/nowhere/keys"),
+        ("LIVEPEER_BASE_URL", "http://user:hush#hush@h:80"),
+    ],
+)
+def test_unusable_variable_is_one_sentence_that_names_it(name, value, run_here, bare):
+    done = run_here("upload", "x.mp4", LIVEPEER_API_KEY="k", **{name: value})
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert complaint(done).count("Error: ") == 1
+    assert complaint(done).endswith(name)
+    assert "hush" not in complaint(done)
+
+
+def test_unreadable_exception_from_the_proxies_stops_no_command(sandbox, run_here):
+    variables = {"NO_PROXY": "fe80::/10,[::1", "ALL_PROXY": "http://127.0.0.1:9"}
+    done = run_here("assets", "list", sandbox=sandbox, **variables)
+    assert done.returncode == 0
+    warnings = [line for line in done.stderr.decode().splitlines() if "NO_PROXY" in line]
+    assert [line.partition(")")[0] for line in warnings] == [
+        "Warning: NO_PROXY: entry 1 ('fe80::/10'",
+        "Warning: NO_PROXY: entry 2 ('[::1'",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["upload", "x.mp4"], ["assets", "list"]])

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from discretion.scene import TALKATIVE
+from discretion.scene import BEARER, TALKATIVE
 from discretion.situations import (
     answer_that_is_no_text,
     asset_that_is_deleted,
@@ -17,6 +17,8 @@ from discretion.situations import (
     cut_connection,
     empty_source,
     garbage,
+    garbage_for_an_upload,
+    garbage_with_a_chunk,
     illegal_move,
     import_a_signed_url,
     ingest_signed_urls,
@@ -58,11 +60,15 @@ from discretion.tus_situations import (
     header_that_cannot_be_sent,
     header_that_is_not_ascii,
     location_on_another_host,
+    location_that_echoes,
     tus_server_that_cuts,
+    tus_server_that_echoes_in_headers,
     tus_server_that_echoes_the_key,
     tus_server_that_forgets,
     tus_server_that_names_the_upload,
+    tus_server_that_speaks_no_http,
     upload_to_any_server,
+    upload_url_like,
 )
 from livepeer_async import errors
 
@@ -93,6 +99,8 @@ ENDS = {
     password_in_the_base_url: errors.NotAuthenticated,
     cut_connection: errors.ConnectionBroken,
     garbage: errors.ConnectionBroken,
+    garbage_for_an_upload: errors.AmbiguousRequest,
+    garbage_with_a_chunk: errors.ConnectionBroken,
     silence: errors.TimedOut,
     lost_answers: errors.AmbiguousRequest,
     ticket_without_an_asset: errors.DecodeError,
@@ -128,6 +136,15 @@ ENDS = {
     tus_server_that_cuts: errors.RetriesExhausted,
     tus_server_that_names_the_upload: errors.UploadRefused,
     location_on_another_host: errors.ProtocolError,
+    location_that_echoes(f"http://{BEARER}.example/x"): errors.ProtocolError,
+    location_that_echoes(f"http://h:{BEARER}/x"): errors.ProtocolError,
+    location_that_echoes(f"ftp://h/files/{BEARER}"): errors.ProtocolError,
+    tus_server_that_speaks_no_http: errors.RetriesExhausted,
+    tus_server_that_echoes_in_headers: errors.RetriesExhausted,
+    upload_url_like("/files/{}/"): errors.RetriesExhausted,
+    upload_url_like("/uploads/{}/blob"): errors.RetriesExhausted,
+    upload_url_like("/tus/{};v=1"): errors.RetriesExhausted,
+    upload_url_like("/files/2024%2f{}%2F"): errors.RetriesExhausted,
 }
 # Where the HTTP library has something to tell: other logs and other exceptions in each.
 TOLD_BY_THE_LIBRARY = (
@@ -140,6 +157,9 @@ TOLD_BY_THE_LIBRARY = (
     password_in_the_base_url,
     cut_connection,
     garbage,
+    garbage_for_an_upload,
+    garbage_with_a_chunk,
+    tus_server_that_speaks_no_http,
     silence,
     header_that_cannot_be_sent,
     header_that_is_not_ascii,

@@ -47,6 +47,8 @@ from studio import until
 
 CLOSED_PORT = "http://127.0.0.1:9/api"
 FOR_EVER = 1000.0
+NO_HTTP = f"HTTP/1.1 abc {TALKATIVE}\r\n\r\n"
+NO_CHUNK = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{TALKATIVE}\r\n"
 
 
 async def pieces():
@@ -196,6 +198,17 @@ async def cut_connection(scene):
 
 async def garbage(scene):
     scene.fault(Garbage(TALKATIVE.encode()), method="GET")
+    await scene.livepeer.assets.get("x")
+
+
+async def garbage_for_an_upload(scene):
+    async with scene.client() as livepeer:
+        scene.fault(Garbage(NO_HTTP.encode()), path="request-upload")
+        await livepeer.upload(scene.path)
+
+
+async def garbage_with_a_chunk(scene):
+    scene.fault(Garbage(NO_CHUNK.encode()), method="GET")
     await scene.livepeer.assets.get("x")
 
 

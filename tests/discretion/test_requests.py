@@ -19,6 +19,8 @@ URL = "http://h/files/ab12cd34ef56"
         ("http://h/a", {"X-Key": "s3cret-1 s3cret-22"}, ("s3cret-22", "s3cret-1")),
         ("http://h/a?token=s3cret%2B1#x", {}, ("s3cret%2B1", "s3cret+1")),
         ("http://h/a?s3cret-1", {}, ("s3cret-1",)),
+        ("http://user:s3cret%231@h/a", {}, ("dXNlcjpzM2NyZXQjMQ==", "s3cret#1")),
+        ("http://h/a", {"Cookie": 'a=1; b="s3cret-1"'}, ('b="s3cret-1"', "s3cret-1")),
     ],
 )
 def test_a_request_knows_its_secrets(url, headers, secrets):

@@ -66,3 +66,40 @@ async def header_that_is_not_ascii(scene):
     headers = {"Authorization": f"Basic {BEARER}é"}
     async with scene.tus(CREATED, headers=headers) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
+
+
+async def tus_server_that_speaks_no_http(scene):
+    said = f"HTTP/1.1 abc {ONE_FOR_ALL} /files/{UPLOAD_NAME}\r\n\r\n".encode()
+    async with scene.tus({"POST": CREATED, "*": said}) as (tus, endpoint):
+        await tus.upload(VIDEO, f"{endpoint}?token={JWT}")
+
+
+async def tus_server_that_echoes_in_headers(scene):
+    said = answer(b"", f"Upload-Offset: {BEARER}", TUS, status="204 No Content")
+    async with scene.tus({"POST": CREATED, "*": said}) as (tus, endpoint):
+        await tus.upload(VIDEO, endpoint)
+
+
+def location_that_echoes(location):
+    async def upload(scene):
+        said = answer(b"", f"Location: {location}", TUS, status="201 Created")
+        async with scene.tus(said) as (tus, endpoint):
+            await tus.upload(VIDEO, endpoint)
+
+    upload.__name__ = f"location_that_echoes_{location.partition(BEARER)[0]}"
+    return upload
+
+
+def upload_url_like(pattern):
+    """Upload to a server whose upload URLs look like this, and which breaks off."""
+
+    async def upload(scene):
+        location = pattern.format(UPLOAD_NAME)
+        lines = [f"{name}: {location}" for name in ("Location", "Content-Location")]
+        created = answer(b"", *lines, f"Link: <{location}>", TUS, status="201 Created")
+        said = answer(f"Cannot PATCH {location}".encode(), status="500 Oops")
+        async with scene.tus({"POST": created, "*": said}) as (tus, endpoint):
+            await tus.upload(VIDEO, endpoint)
+
+    upload.__name__ = f"upload_url_like_{pattern}"
+    return upload

@@ -287,3 +287,27 @@ def test_redirect_does_not_leave_https():
         follow("https://a.example/?s3cret=1", "http://me:s3cret@b.example/x?s3cret=1", source=URL)
     assert "s3cret" not in str(caught.value)
     assert "b.example/x" in str(caught.value)
+
+
+SIGNATURE = "SIGs3cret-31ab"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "standing"),
+    [
+        (200, {"content-encoding": SIGNATURE}, None),
+        (206, {"content-range": f"bytes {SIGNATURE}"}, at(50, TAGGED)),
+        (416, {"content-range": SIGNATURE}, at(50, TAGGED)),
+    ],
+)
+def test_header_that_echoes_a_secret_is_not_quoted(status, headers, standing):
+    said = Response(status=status, headers=headers, secrets=(SIGNATURE,))
+    with pytest.raises(errors.SourceNotReadable) as caught:
+        verdict(said, standing)
+    assert SIGNATURE not in str(caught.value)
+
+
+def test_redirect_that_echoes_a_secret_is_not_quoted():
+    with pytest.raises(errors.SourceNotReadable) as caught:
+        follow(f"{URL}?sign={SIGNATURE}", f"ftp://origin.example/{SIGNATURE}", source=URL)
+    assert SIGNATURE not in str(caught.value)
