@@ -7,8 +7,7 @@ termination, the greatest size.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,9 +22,9 @@ from livepeer_async.tus.events import Terminated
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
-from livepeer_async.uploads.opening import as_stream, open_source
+from livepeer_async.uploads.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.source import Source, SourceLike, StreamSource, pulled, source_name
+from livepeer_async.uploads.source import SourceLike
 
 # Up to this length an upload travels with its creation, where the server can take it.
 FIRST_CHUNK = 8 * 1024 * 1024
@@ -63,6 +62,7 @@ class TusClient:
         self._limits = limits
         self._features: dict[str, wire.ServerFeatures] = {}
         self._other_hosts = other_hosts
+        self._sources = SourcesInUse()
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,12 +111,9 @@ class TusClient:
             TusError: the bytes couldn't be brought over; `error.upload_url` can be resumed.
         """
         limits = await self._limits_at(endpoint) if endpoint else self._limits or ServerLimits()
-        opening = (
-            _open_ended(source)
-            if defer_length
-            else open_source(source, length=length, max_length=limits.max_length)
-        )
-        async with opening as opened:
+        open_it = open_unspooled if defer_length else open_source
+        opening = open_it(source, length=length, max_length=limits.max_length)
+        async with self._sources.reserve(source), opening as opened:
             upload = TusUpload(
                 length=None if defer_length else opened.length,
                 endpoint=endpoint,
@@ -184,9 +181,3 @@ def _secrets_in(headers: Mapping[str, str]) -> list[bytes]:
     """List what looks like a secret: the last words of headers, unless they are short."""
     words = [value.split()[-1] for value in headers.values() if value.strip()]
     return [word.encode() for word in words if len(word) >= SHORTEST_SECRET]
-
-
-@asynccontextmanager
-async def _open_ended(source: SourceLike) -> AsyncGenerator[Source, None]:
-    async with pulled(as_stream(source)) as pieces:
-        yield StreamSource(pieces, length=None, name=source_name(source))
