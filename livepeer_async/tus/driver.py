@@ -142,6 +142,8 @@ class Driver:
             await self._on_created(event.upload_url)
         if self.upload.state is State.TRANSFERRING:
             await self._release(self.upload.offset)
+        if self.upload.state is State.COMPLETE:
+            await self._read_to_end()
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
             self._on_sent(self.upload.offset)
         if isinstance(event, Refused):
@@ -191,6 +193,16 @@ class Driver:
                 )
             self._released += step
             source.release(self._released)
+
+    async def _read_to_end(self) -> None:
+        """Read the stream up to the end of an upload that was complete without it."""
+        source, length = self._source, self.upload.length
+        if not isinstance(source, StreamSource) or length is None:
+            return
+        if source.is_open_ended:
+            source.length, source.is_open_ended = length, False
+        if source.end < length:
+            await self._release(length)
 
     async def _exchange(self, move: Move) -> Event:
         is_sent = False
