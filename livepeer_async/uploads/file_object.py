@@ -24,16 +24,17 @@ _UNSUPPORTED = (AttributeError, NotImplementedError, OSError, TypeError)
 
 
 class FileObject:
-    """Calls a file object's methods: awaits the async ones, runs the sync ones in a thread.
+    """A file object whose async methods are awaited and whose sync ones run in a thread.
 
-    Attributes:
+    Args:
         file: the object itself.
-        name: its name, for messages.
+        name: its name, by default its `filename` or `name`.
     """
 
     def __init__(self, file: Any, name: str | None = None) -> None:
         self.file = file
         self.name = name or source_name(file)
+        # Whether `seek` returns the position, as that of `io` does.
         self._returns_position = False
 
     async def measure(self, max_length: int | None = None) -> int | None:
@@ -100,10 +101,16 @@ class FileObject:
             return not isinstance(error, _UNSUPPORTED), None
         # A `seek` that always returns 0 returns a status and no position.
         length = reached or await _position(self.file)
-        if not length or await self._read(1):
+        if not length or not await self._has_ended():
             return True, None
         self._returns_position = bool(reached)
         return True, length
+
+    async def _has_ended(self) -> bool:
+        try:
+            return not await self._read(1)
+        except EOFError:  # zipfile, at the end of the last member (CPython 3.12 and 3.13)
+            return True
 
     async def _claimed_size(self) -> int | None:
         """Return the object's `size`, if its last byte is where that says."""
