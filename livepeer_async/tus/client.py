@@ -102,8 +102,8 @@ class TusClient:
             upload_url: where to go on instead.
             metadata: for `Upload-Metadata`.
             length: bytes, for a stream that knows them; one that doesn't is spooled first.
-            defer_length: name the length at the end instead of spooling; the server must have
-                the extension creation-defer-length.
+            defer_length: name the length at the end instead of spooling a stream, or a file
+                object that can't seek; the server must have the extension creation-defer-length.
             on_sent: told the bytes that the socket has taken so far.
 
         Raises:

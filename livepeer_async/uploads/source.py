@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import PurePath
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 import anyio.to_thread
@@ -39,8 +39,17 @@ class BinaryFile(Protocol):
 
 
 Bytes = bytes | bytearray | memoryview
-SourceLike = str | os.PathLike[str] | Bytes | AsyncIterable[bytes] | BinaryFile
-"""A path (`str`, `PathLike`), bytes-like, an async iterable of bytes, or a binary file object."""
+if TYPE_CHECKING:
+    # What has the buffer protocol; the name is in `collections.abc` from Python 3.12 on.
+    from typing_extensions import Buffer
+else:
+    Buffer = Bytes
+SourceLike = str | os.PathLike[str] | Buffer | AsyncIterable[bytes] | BinaryFile
+"""A path (`str`, `PathLike`), bytes-like, an async iterable of bytes, or a binary file object.
+
+What has the buffer protocol is bytes-like, such as an array or a memory map. File objects are
+rewound; one that is past its first byte and can't be rewound is refused.
+"""
 
 
 class Source:
