@@ -13,8 +13,8 @@ the same whether the server has taken the length or not.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,9 +45,9 @@ from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_a
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.upload import TusUpload
-from livepeer_async.uploads.opening import as_stream, open_source
+from livepeer_async.uploads.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.source import Source, SourceLike, StreamSource, pulled, source_name
+from livepeer_async.uploads.source import Source, SourceLike
 
 # Up to this length an upload travels with its creation, where the server can take it.
 FIRST_CHUNK = 8 * 1024 * 1024
@@ -94,6 +94,7 @@ class TusClient:
         self._limits = limits
         self._features: dict[str, wire.ServerFeatures] = {}
         self._other_hosts = other_hosts
+        self._sources = SourcesInUse()
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,10 +135,10 @@ class TusClient:
             upload_url: where to go on instead.
             metadata: for `Upload-Metadata`.
             length: bytes, for a stream that knows them; one that doesn't is spooled first.
-            defer_length: name the length at the end instead of spooling; the server must have
-                the extension creation-defer-length. At the end HEAD must show that it has taken
-                the length; an upload that the server no longer knows then (404, 410) counts as
-                complete.
+            defer_length: name the length at the end instead of spooling a stream, or a file
+                object that can't seek; the server must have the extension creation-defer-length.
+                At the end HEAD must show that it has taken the length; an upload that the server
+                no longer knows then (404, 410) counts as complete.
             on_sent: told the bytes that the socket has taken so far.
             on_created: called with the upload URL of a new upload, and awaited if it returns an
                 awaitable, before any request is sent to that URL. Whoever keeps the URL can resume
@@ -153,14 +154,11 @@ class TusClient:
         limits = self._limits or ServerLimits()
         if endpoint:
             limits = await self._limits_at(endpoint, defer_length=defer_length)
-        opening = (
-            _open_ended(source)
-            if defer_length
-            else open_source(source, length=length, max_length=limits.max_length)
-        )
+        open_it = open_unspooled if defer_length else open_source
+        opening = open_it(source, length=length, max_length=limits.max_length)
         upload: TusUpload | None = None
         with _naming(lambda: upload.upload_url if upload else upload_url):
-            async with opening as opened:
+            async with self._sources.reserve(source), opening as opened:
                 upload = TusUpload(
                     length=None if defer_length else opened.length,
                     endpoint=endpoint,
@@ -301,9 +299,3 @@ def _naming(upload_url: Callable[[], str | None]) -> Generator[None, None, None]
         if not isinstance(error, UploadGone):
             error.upload_url = upload_url()
         raise
-
-
-@asynccontextmanager
-async def _open_ended(source: SourceLike) -> AsyncGenerator[Source, None]:
-    async with pulled(as_stream(source)) as pieces:
-        yield StreamSource(pieces, length=None, name=source_name(source))

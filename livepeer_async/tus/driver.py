@@ -130,7 +130,6 @@ class Driver:
             raise
         if self.upload.state is State.GONE:
             raise UploadGone(f"the upload is lost: {self.upload.why}")
-        await self._hold_to_length()
 
     async def nudge(self) -> None:
         """Send an empty PATCH at the end; its answer tells nothing that the asset doesn't tell."""
@@ -150,6 +149,8 @@ class Driver:
             await self._on_created(upload_url)
         if self.upload.state is State.TRANSFERRING:
             await self._release(self.upload.offset)
+        if self.upload.state is State.COMPLETE:
+            await self._read_to_end()
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
             self._on_sent(self.upload.offset)
         if isinstance(event, Refused):
@@ -200,11 +201,14 @@ class Driver:
             self._released += step
             source.release(self._released)
 
-    async def _hold_to_length(self) -> None:
-        """Read a stream to its end if the upload was complete before the stream was read."""
+    async def _read_to_end(self) -> None:
+        """Read the stream up to the end of an upload that was complete without it."""
         source, length = self._source, self.upload.length
-        if isinstance(source, StreamSource) and source.is_open_ended and length is not None:
+        if not isinstance(source, StreamSource) or length is None:
+            return
+        if source.is_open_ended:
             source.length, source.is_open_ended = length, False
+        if source.end < length:
             await self._release(length)
 
     async def _exchange(self, move: Move) -> Event:

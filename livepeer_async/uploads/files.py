@@ -5,20 +5,21 @@ from __future__ import annotations
 import inspect
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import aiofiles
 import aiofiles.os
-import anyio.to_thread
+import anyio
+from msgspec.structs import replace
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.taskgroups import finish
+from livepeer_async.uploads.file_object import FileObject, unreadable
 from livepeer_async.uploads.records import SourceIdentity
-from livepeer_async.uploads.source import Bytes, Source, as_bytes, source_name
+from livepeer_async.uploads.source import Bytes, Source, attribute, source_name
 
-PIECE = 1024 * 1024
 # A disk that doesn't answer must not hold one who has cancelled.
 OPEN_TIMEOUT = 1.5
 
@@ -48,7 +49,7 @@ class PathSource(Source):
                     await self._file.seek(position)
                 count = int(await self._file.readinto(buffer))
         except OSError as error:
-            raise _unreadable(self._path, error) from error
+            raise unreadable(self._path, error) from error
         self._position = position + count
         return count
 
@@ -79,10 +80,11 @@ class PathSource(Source):
 class FileSource(Source):
     """A seekable binary file object, sync or async; it is read from its beginning."""
 
-    def __init__(self, file: Any, name: str, length: int) -> None:
-        super().__init__(name, length)
+    def __init__(self, file: FileObject, length: int) -> None:
+        super().__init__(file.name, length)
         self._file = file
-        self._status = _status_of(file)
+        self._status = _status_of(file.file)
+        self._position = 0
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Read with the object's own methods, the sync ones in a worker thread.
@@ -90,37 +92,44 @@ class FileSource(Source):
         Raises:
             SourceNotReadable: the object fails, or gives no bytes.
         """
-        piece: Bytes = b""
-        try:
-            # Shielded: a read that was given up still moves the file, behind the reader's back.
-            with anyio.CancelScope(shield=True):
-                await _call(self._file.seek, position)
-                piece = as_bytes(await _call(self._file.read, len(buffer)), self.name)
-            buffer[: len(piece)] = piece
-        except SourceNotReadable:
-            raise
-        except Exception as error:
-            raise _unreadable(self.name, error) from error
-        return len(piece)
+        block: Bytes = b""
+        # Shielded: a read that was given up still moves the file, behind the reader's back.
+        with anyio.CancelScope(shield=True):
+            block = await self._file.read_at(position, len(buffer))
+        buffer[: len(block)] = block
+        self._position = position + len(block)
+        return len(block)
 
     async def check(self) -> None:
         """Make sure that the file is as it was, and that it ends where its length says.
 
+        In the middle of the file the end isn't looked at: compressed files would be read again.
+
         Raises:
-            SourceChanged: it was written to, or is longer than it said.
+            SourceChanged: it was written to, or is longer or shorter than it was.
+            SourceNotReadable: the object fails.
         """
-        status = _status_of(self._file)
+        status = _status_of(self._file.file)
         if (status and _identity(status)) != (self._status and _identity(self._status)):
             raise SourceChanged(f"{self.name} changed while it was read", source=self.name)
-        if await self.read_into(self.length, memoryview(bytearray(1))):
+        if 0 < self._position < self.length:
+            return
+        found = 0
+        with anyio.CancelScope(shield=True):  # as in `read_into`
+            found = await self._file.compare_end(self.length)
+        if found:
             raise SourceChanged(
-                f"{self.name} has more than the {self.length} bytes that it had at first",
+                f"{self.name} has {'more' if found > 0 else 'fewer'} than the {self.length} bytes "
+                "that it had at first",
                 source=self.name,
             )
 
     async def identity(self) -> SourceIdentity:
         """Tell the file behind the object, where there is one; else there is only its length."""
-        return _as_identity(self._status) if self._status else await super().identity()
+        if self._status is None:
+            return await super().identity()
+        # Not the file's own length: that of a GzipFile is the compressed one.
+        return replace(_as_identity(self._status), length=self.length)
 
 
 async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
@@ -149,7 +158,7 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
         # A file that a thread opens for one who was cancelled would be closed by nobody.
         await finish(open_it, once_cancelled=OPEN_TIMEOUT)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return PathSource(path, files[0], statuses[0])
 
 
@@ -165,48 +174,23 @@ async def close_file(file: Any) -> None:
     await finish(file.close, once_cancelled=OPEN_TIMEOUT)
 
 
-async def open_file(file: Any) -> FileSource | None:
-    """Take a file object that can seek; `None` where it can't and is a stream.
-
-    Raises:
-        SourceNotReadable: the object fails.
-    """
-    name = source_name(file)
-    size = getattr(file, "size", None)
-    if isinstance(size, int) and hasattr(file, "seek"):
-        return FileSource(file, name, size)
-    try:
-        if not hasattr(file, "tell") or not await _call(getattr(file, "seekable", bool)):
-            return None
-        await _call(file.seek, 0, os.SEEK_END)
-        return FileSource(file, name, int(await _call(file.tell)))
-    except Exception as error:
-        raise _unreadable(name, error) from error
-
-
-async def pieces_of(file: Any) -> AsyncIterator[bytes | bytearray | memoryview]:
-    """Read a file object that can't seek to its end."""
-    name = source_name(file)
-    while piece := as_bytes(await _call(file.read, PIECE, is_given_up=True), name):
-        yield piece
-
-
-def _unreadable(path: str, error: Exception) -> SourceNotReadable:
-    reason = getattr(error, "strerror", None) or str(error) or repr(error)
-    return SourceNotReadable(f"{path!r} can't be read: {reason}", source=path)
-
-
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
-def _status_of(file: Any) -> os.stat_result | None:
+def _status_of(file: object) -> os.stat_result | None:
     """Look at a file object's file; `None` where there is none behind it, or behind an await."""
-    if inspect.iscoroutinefunction(getattr(file, "fileno", None)):
+    fileno: Any = attribute(file, "fileno")
+    # `fileno` moves the content of a SpooledTemporaryFile to the disk.
+    if inspect.iscoroutinefunction(fileno) or isinstance(file, SpooledTemporaryFile):
         return None
     try:
-        return os.fstat(file.fileno())
-    except (AttributeError, OSError, ValueError, TypeError):
+        descriptor = fileno()
+        if inspect.iscoroutine(descriptor):
+            descriptor.close()
+            return None
+        return os.fstat(descriptor)
+    except Exception:  # noqa: BLE001 - the object is the caller's, and may raise anything
         return None
 
 
@@ -215,14 +199,3 @@ def _as_identity(status: os.stat_result) -> SourceIdentity:
     return SourceIdentity(
         length=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino
     )
-
-
-async def _call(function: Callable[..., Any], *args: object, is_given_up: bool = False) -> Any:
-    """Call a method of a file object: await an async one, run a sync one in a thread.
-
-    With `is_given_up` a cancellation leaves the thread to itself: a quiet pipe may never return.
-    """
-    if inspect.iscoroutinefunction(function):
-        return await function(*args)
-    result = await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=is_given_up)
-    return await result if inspect.isawaitable(result) else result

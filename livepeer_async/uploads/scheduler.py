@@ -221,15 +221,17 @@ class _Results(Generic[Result]):
 
 async def length_of(job: UploadJob) -> int | None:
     """Look how long a source is, where that costs nothing; its upload will look again."""
-    source = job.source
+    source: Any = job.source
     try:
-        if isinstance(source, bytes | bytearray | memoryview):
+        if not isinstance(source, str | os.PathLike):
             return memoryview(source).nbytes
-        if job.length is not None or not isinstance(source, str | os.PathLike):
+        if job.length is not None:
             return job.length
         path = Path(cast("str", source))
         return (await anyio.to_thread.run_sync(path.stat)).st_size
-    except (OSError, ValueError):
+    except TypeError:  # a stream or a file object
+        return job.length
+    except (BufferError, OSError, ValueError):
         return 0
 
 

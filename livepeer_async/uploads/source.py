@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import PurePath
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 import anyio.to_thread
@@ -39,8 +39,17 @@ class BinaryFile(Protocol):
 
 
 Bytes = bytes | bytearray | memoryview
-SourceLike = str | os.PathLike[str] | Bytes | AsyncIterable[bytes] | BinaryFile
-"""A path (`str`, `PathLike`), bytes-like, an async iterable of bytes, or a binary file object."""
+if TYPE_CHECKING:
+    # What has the buffer protocol; the name is in `collections.abc` from Python 3.12 on.
+    from typing_extensions import Buffer
+else:
+    Buffer = Bytes
+SourceLike = str | os.PathLike[str] | Buffer | AsyncIterable[bytes] | BinaryFile
+"""A path (`str`, `PathLike`), bytes-like, an async iterable of bytes, or a binary file object.
+
+What has the buffer protocol is bytes-like, such as an array or a memory map. File objects are
+rewound; one that is past its first byte and can't be rewound is refused.
+"""
 
 
 class Source:
@@ -127,7 +136,12 @@ class StreamSource(Source):
     ) -> None:
         super().__init__(name or source_name(pieces), length or 0)
         self.is_open_ended = length is None
-        self._pieces = aiter(pieces)
+        try:
+            self._pieces = aiter(pieces)
+        except Exception as error:
+            raise SourceNotReadable(
+                f"{self.name} can't be iterated: {error!r}", source=self.name
+            ) from error
         self._kept = bytearray()
         self._kept_from = 0
         self._is_broken = False
@@ -163,16 +177,16 @@ class StreamSource(Source):
         While the length isn't known one byte more is pulled, to know the end with the last byte.
         """
         stop = position + wanted
-        while self._end < (stop + 1 if self.is_open_ended else stop):
+        while self.end < (stop + 1 if self.is_open_ended else stop):
             if not await self._pull():
                 break
-        return min(self._end, stop) - position
+        return min(self.end, stop) - position
 
     async def check(self) -> None:
         """Make sure, once all its bytes are there, that the stream has no more than was said."""
-        if self.is_open_ended or self._end < self.length:
+        if self.is_open_ended or self.end < self.length:
             return
-        while self._end == self.length:
+        while self.end == self.length:
             if not await self._pull():
                 return
         raise SourceChanged(
@@ -186,7 +200,8 @@ class StreamSource(Source):
         self._kept_from = max(self._kept_from, position)
 
     @property
-    def _end(self) -> int:
+    def end(self) -> int:
+        """The position after the last byte that was pulled."""
         return self._kept_from + len(self._kept)
 
     async def _pull(self) -> bool:
@@ -207,7 +222,7 @@ class StreamSource(Source):
         self._is_broken = False
         if piece is None:
             if self.is_open_ended:
-                self.is_open_ended, self.length = False, self._end
+                self.is_open_ended, self.length = False, self.end
             return False
         self._kept += as_bytes(piece, self.name)
         return True
@@ -233,7 +248,7 @@ class Pulled:
 
 
 @asynccontextmanager
-async def pulled(pieces: AsyncIterable[Any]) -> AsyncGenerator[Pulled, None]:
+async def pulled(pieces: AsyncIterable[Any], *, name: str) -> AsyncGenerator[Pulled, None]:
     """Pull a stream one piece ahead, in a task of its own.
 
     A reader is cancelled whenever a connection breaks. If that reached into the user's generator it
@@ -246,7 +261,8 @@ async def pulled(pieces: AsyncIterable[Any]) -> AsyncGenerator[Pulled, None]:
         async with put:
             try:
                 async for piece in pieces:
-                    await put.send(piece)
+                    # A copy: an iterable may fill the same buffer again before this one is read.
+                    await put.send(bytes(as_bytes(piece, name)))
             except Exception as error:  # noqa: BLE001 - raised where the pieces are read
                 handed_on.error = error
 
@@ -273,7 +289,7 @@ def check_length(name: str, length: int, max_length: int | None) -> None:
 
 def source_name(source: object) -> str:
     """Give the name that a source goes by, without opening it."""
-    name = getattr(source, "filename", None) or getattr(source, "name", None)
+    name = attribute(source, "filename") or attribute(source, "name")
     if isinstance(source, str):
         name = source
     elif isinstance(source, os.PathLike):
@@ -306,12 +322,39 @@ def as_bytes(piece: object, name: str) -> Bytes:
     Raises:
         SourceNotReadable: it is something else.
     """
-    if isinstance(piece, memoryview):
-        # Items of several bytes, or with gaps between them, count differently.
-        return piece.cast("B") if piece.c_contiguous else piece.tobytes()
     if isinstance(piece, bytes | bytearray):
         return piece
-    raise SourceNotReadable(
-        f"{name} gives {type(piece).__name__} where bytes are wanted; open it in binary mode",
-        source=name,
-    )
+    view = view_of(piece, name)
+    if view is None:
+        raise SourceNotReadable(
+            f"{name} gives {type(piece).__name__} where bytes are wanted; open it in binary mode",
+            source=name,
+        )
+    return view
+
+
+def view_of(source: object, name: str) -> memoryview | None:
+    """Return the bytes of an object that has the buffer protocol; `None` if it hasn't.
+
+    Raises:
+        SourceNotReadable: it was closed or released.
+    """
+    try:
+        view = memoryview(cast("bytes", source))
+    except TypeError:
+        return None
+    except Exception as error:
+        raise SourceNotReadable(f"{name} can't be read: {error}", source=name) from error
+    try:
+        return view.cast("B")
+    except (TypeError, ValueError):
+        # Items with gaps between them, or of a format that `cast` doesn't know, as in ctypes.
+        return memoryview(view.tobytes())
+
+
+def attribute(source: object, name: str) -> Any:
+    """Return an attribute; `None` if there is none, or if it can't be had."""
+    try:
+        return getattr(source, name, None)
+    except Exception:  # noqa: BLE001 - a property of the caller's may raise anything
+        return None

@@ -21,7 +21,7 @@ from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.claim import claim
 from livepeer_async.uploads.engine import Engine
 from livepeer_async.uploads.journal import Journal
-from livepeer_async.uploads.opening import open_source
+from livepeer_async.uploads.opening import SourcesInUse, open_source
 from livepeer_async.uploads.records import access_of
 from livepeer_async.uploads.scheduler import UploadJob, length_of
 from livepeer_async.uploads.source import SourceLike, source_key, source_name
@@ -51,7 +51,7 @@ class Uploader:
         self._journal = journal
         self._turns = turns
         self._limits_for = limits_for
-        self._open_files: set[int] = set()
+        self._sources = SourcesInUse()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
 
     async def aclose(self) -> None:
@@ -90,7 +90,7 @@ class Uploader:
         if key is None and self._journal is not None:
             key = source_key(source)
         async with (
-            self._reserved(source),
+            self._sources.reserve(source),
             opening as opened,
             claim(self._journal, key, opened, access=access_of(wanted), url=options.url) as claimed,
         ):
@@ -151,19 +151,3 @@ class Uploader:
             ended.set()
         if scope.cancelled_caught:
             raise ConfigurationError(f"the client was closed while {name} was uploaded")
-
-    @asynccontextmanager
-    async def _reserved(self, source: SourceLike) -> AsyncGenerator[None, None]:
-        """Keep two uploads from moving one file object under each other."""
-        if not hasattr(source, "read"):
-            yield
-            return
-        if id(source) in self._open_files:
-            raise ConfigurationError(
-                f"{source_name(source)} is being uploaded already; give its path, or open it twice"
-            )
-        self._open_files.add(id(source))
-        try:
-            yield
-        finally:
-            self._open_files.discard(id(source))
