@@ -146,6 +146,15 @@ def wiring(session: nox.Session) -> None:
 
 
 @nox.session
+def slow_storage(session: nox.Session) -> None:
+    """Upload to production's wiring on storage of 5 MB/s to 100 kB/s; not run by default."""
+    install_wheel(session, *group("test"), *group("wiring"))
+    env = {"LIVEPEER_ASYNC_WIRING": install_servers(session, "wiring")}
+    options = ("-m", "slow_storage", "--numprocesses=0")
+    run_pytest(session, *options, tests=paths_of(("wiring",)), env=env)
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Upload through thousands of faults on real sockets; not run by default.
 

@@ -9,8 +9,8 @@ from wiring.production import Production, run_production, s3_client
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-# A program: only the session `wiring` has what it imports.
-collect_ignore = ["s3.py"]
+# Programs; what the first imports is installed for the sessions that start it.
+collect_ignore = ["s3.py", "throttle.py"]
 SUMMARY = "wiring"
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SERVER: Final = Path(__file__).with_name("server.mjs")
 _S3: Final = Path(__file__).with_name("s3.py")
+_THROTTLE: Final = Path(__file__).with_name("throttle.py")
 _BUCKET: Final = "vod"
 # A large object takes the emulator a while, all the more while it takes parts of others.
 _S3_SECONDS: Final = 60.0
@@ -77,11 +78,15 @@ class Production:
 
 
 @contextlib.contextmanager
-def run_production(directory: Path) -> Iterator[dict[str, str]]:
+def run_production(
+    directory: Path, *, storage_rate: float | None = None
+) -> Iterator[dict[str, str]]:
     """Run both servers until the block ends; give the URLs that a `Production` is made of.
 
     Args:
         directory: Where they put their temporary files.
+        storage_rate: Bytes per second that the storage takes from the tus server, all uploads
+            together; None for no limit.
 
     Raises:
         RuntimeError: There are no packages, no Node.js, no moto, or a server did not start.
@@ -92,8 +97,17 @@ def run_production(directory: Path) -> Iterator[dict[str, str]]:
         s3_url = f"http://127.0.0.1:{emulator['port']}"
         bucket_url = f"{s3_url}/{_BUCKET}"
         httpx.put(bucket_url, trust_env=False).raise_for_status()
-        command += ["--s3", s3_url, "--bucket", _BUCKET]
-        with running(command, env=env) as tus:
+        with contextlib.ExitStack() as stack:
+            if storage_rate is not None:
+                throttle = [
+                    sys.executable,
+                    str(_THROTTLE),
+                    str(emulator["port"]),
+                    str(storage_rate),
+                ]
+                s3_url = f"http://127.0.0.1:{stack.enter_context(running(throttle))['port']}"
+            command += ["--s3", s3_url, "--bucket", _BUCKET]
+            tus = stack.enter_context(running(command, env=env))
             base_url = f"http://127.0.0.1:{tus['port']}{tus['path']}"
             yield {"base_url": base_url, "bucket_url": bucket_url}
 
