@@ -50,7 +50,7 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 # The libraries take any number and leave its refusal to the socket, whose error is none of theirs.
 LARGEST_PORT = 65_535
 # Shorter bodies leave in one write, so that their response is read in any case.
-SHORTEST_WATCHED = 256 * 1024
+SHORTEST_WATCHED = 128 * 1024
 
 
 class Transport:

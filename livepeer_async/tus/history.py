@@ -73,6 +73,11 @@ class ChunkHistory:
             settle=limits.settle,
         )
 
+    def creation_lost(self, limits: ServerLimits, span: Span, timing: Timing) -> None:
+        """Record a creation that got no response, and the bytes that went with it."""
+        self.interrupted(limits, span, timing)
+        self.sizer.resumed(limits, span.start)
+
     def next_wait(self, settle: float) -> float:
         """Give the seconds until the offset is asked for."""
         return max(settle, self.late.next_wait()) if self.late.is_pending else settle

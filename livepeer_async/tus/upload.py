@@ -296,9 +296,8 @@ class TusUpload:
         followed = self._follow(move, event, timing)
         if isinstance(followed, Interrupted | ChunkTooLarge):
             self.setbacks += 1
-            self.chunks.sizer.is_probing = (
-                self.limits.align > 1 and self.state is State.OFFSET_UNKNOWN
-            )
+            is_aligned = self.limits.align > 1
+            self.chunks.sizer.is_probing = is_aligned and self.state is State.OFFSET_UNKNOWN
         if isinstance(event, Interrupted) and not event.untouched:
             self._abandon(move, event, timing)
         return followed
@@ -312,6 +311,7 @@ class TusUpload:
         else:
             # What loses the creation, again and again, may be the bytes that go with it.
             self.limits = replace(self.limits, with_creation=0)
+            self.chunks.creation_lost(self.limits, move.request.span, timing)
 
     def _follow(self, move: Move, event: Event, timing: Timing) -> Event:
         match event:
@@ -347,7 +347,7 @@ class TusUpload:
             if self.chunks.sizer.is_probing and self.limits.align > 1 and not self.is_over:
                 # A piece that was put aside before the doubt would show by now: look once more.
                 self.state, self._offsets.last_answer = State.OFFSET_UNKNOWN, offset
-            self.chunks.sizer.is_probing = False
+            self.chunks.sizer.is_probing &= not sent.size
             return event
         self.state, self._offsets.last_answer = State.OFFSET_UNKNOWN, None
         return Interrupted(

@@ -4,7 +4,7 @@ from livepeer_async.messages import Response, Span
 from livepeer_async.tus import Command, ServerLimits, State
 from livepeer_async.tus.limits import MIB
 from livepeer_async.tus.sizing import PROBE, SUCCESSES, ChunkSizer
-from tus.situations import ask_offset, upload_in
+from tus.situations import CREATED, ask_offset, upload_in
 
 LONG = 1024 * MIB
 PLAIN = ServerLimits()
@@ -85,6 +85,16 @@ def test_creation_that_was_lost_with_bytes_is_repeated_without():
     upload.interrupt("cut")
     move = upload.next_move()
     assert (move.command, move.request.content) == (Command.CREATE, b"")
+
+
+def test_chunk_after_a_creation_that_was_lost_with_bytes_is_a_probe():
+    limits = ServerLimits(with_creation=8 * MIB)
+    upload = upload_in(State.UNCREATED, limits=limits, length=8 * MIB)
+    upload.next_move()
+    upload.interrupt("no response", seconds=300.0, waited=300.0, is_timeout=True)
+    upload.next_move()
+    upload.receive(CREATED)
+    assert upload.next_move().request.content == Span(0, PROBE)
 
 
 def test_creation_that_never_left_is_repeated_with_its_bytes():
