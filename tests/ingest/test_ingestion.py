@@ -1,0 +1,157 @@
+"""The ends of an ingestion: what it tidies up, and a manifest that is edited while it runs."""
+
+import time
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from ingest.running import of, run, write_rows
+from livepeer_async.ingest import BadRow, Checked, RowEnded, RowStarted, checking, ingest
+from livepeer_async.sandbox import Answer, Fault, On
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from studio import PATIENCE, client_of, content, studio
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"v{number}.mp4").write_bytes(content(3000 + number, number))
+    (folder / "another.mp4").write_bytes(content(99))
+    return folder
+
+
+@pytest.fixture
+async def both(tmp_path):
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        yield sandbox, livepeer
+
+
+def record_of(asset, **fields):
+    """Make the record of an upload that was begun."""
+    made = {
+        "key": f"key of {asset.name}",
+        "state": RecordState.TICKETED,
+        "name": asset.name,
+        "identity": SourceIdentity(length=9),
+        "requested_at": time.time(),
+        "asset_id": asset.id,
+        **fields,
+    }
+    return Record(**made)
+
+
+async def give_up(livepeer, asset, *, is_useless):
+    await livepeer.journal.abandon(record_of(asset), is_useless=is_useless)
+
+
+async def ticket(livepeer, name):
+    return (await livepeer.assets.request_upload(name)).asset
+
+
+def deleted(sandbox):
+    return {asset.name for asset in sandbox.assets if asset.is_deleted}
+
+
+@asynccontextmanager
+async def claimed(livepeer, record):
+    """Carry an upload in another process, as far as journals can tell."""
+    async with livepeer.journal.claimed(record.key):
+        await livepeer.journal.write(record)
+        yield
+
+
+async def test_only_useless_assets_are_tidied_up(both, folder, tmp_path):
+    sandbox, livepeer = both
+    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+    await give_up(livepeer, await livepeer.upload(b"x", "useless, ready"), is_useless=True)
+    await give_up(livepeer, await ticket(livepeer, "forgotten"), is_useless=False)
+    await give_up(livepeer, await livepeer.upload(b"x", "forgotten, ready"), is_useless=False)
+    lost = await ticket(livepeer, "perhaps ours")
+    await livepeer.journal.abandon(record_of(lost, asset_id=None), is_useless=True)
+    await livepeer.journal.write(record_of(await ticket(livepeer, "of another key")))
+    await ticket(livepeer, "of somebody else")
+    carried = record_of(await ticket(livepeer, "carried"))
+    async with (
+        client_of(sandbox, tmp_path / "journal") as other,
+        claimed(other, carried),
+    ):
+        ended = of(RowEnded, await run(livepeer, folder / "v0*"))
+    assert {str(it.state) for it in ended} == {"ready"}
+    assert deleted(sandbox) == {"useless", "useless, ready"}
+    assert {it.name for it in await livepeer.journal.orphans()} == {"forgotten", "forgotten, ready"}
+    assert {it.asset.name for it in await livepeer.leftovers()} == {"forgotten", "perhaps ours"}
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+async def test_asset_that_cant_be_deleted_keeps_no_other(both, folder, status):
+    sandbox, livepeer = both
+    assets = [await ticket(livepeer, name) for name in ("a", "b", "c")]
+    for asset in assets:
+        await give_up(livepeer, asset, is_useless=True)
+    first = min(assets, key=lambda it: it.id)
+    refused = Answer(status, b'{"errors": ["no"]}')
+    sandbox.add_fault(Fault(On(method="DELETE", path=f"/asset/{first.id}$"), refused))
+    await run(livepeer, folder / "v0*")
+    assert deleted(sandbox) == {"a", "b", "c"} - {first.name}
+    assert [it.asset_id for it in await livepeer.journal.orphans()] == [first.id]
+
+
+async def test_stopped_ingestion_tidies_nothing_up(both, folder):
+    sandbox, livepeer = both
+    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+    with anyio.fail_after(PATIENCE):
+        async with ingest(livepeer, folder) as events:
+            async for event in events:
+                if isinstance(event, RowStarted):
+                    events.stop()
+    assert deleted(sandbox) == set()
+    assert len(await livepeer.journal.orphans()) == 1
+
+
+def write_table(folder, *rows):
+    path = folder / "rows.csv"
+    path.write_text("path\n" + "".join(f"{row['path']}\n" for row in rows))
+    return path
+
+
+ANOTHER = '{"path": "another.mp4"}\n'
+
+
+def edit(path, how):
+    """Edit a manifest as people and programs do: in its place, or by another file."""
+    if how == "appended":
+        with path.open("a") as file:
+            file.write(ANOTHER)
+    elif how == "rewritten":
+        path.write_text(ANOTHER)
+    elif how == "replaced":
+        (path.parent / "new").write_text(ANOTHER)
+        (path.parent / "new").replace(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"), [(Checked, write_rows), (RowStarted, write_table)], ids=["checked", "begun"]
+)
+@pytest.mark.parametrize("how", ["appended", "rewritten", "replaced", "deleted"])
+async def test_edited_manifest_runs_as_it_was(folder, monkeypatch, how, kind, write):
+    monkeypatch.setattr(checking, "BATCH", 1)
+    names = ["v0.mp4", "v1.mp4"]
+    path = write(folder, *({"path": name} for name in names))
+    events = []
+    async with studio() as (sandbox, livepeer):
+        with anyio.fail_after(PATIENCE):
+            async with ingest(livepeer, path) as running:
+                async for event in running:
+                    events.append(event)
+                    if isinstance(event, kind) and len(of(kind, events)) == 1:
+                        edit(path, how)
+        assert sorted(asset.name for asset in sandbox.assets) == names
+    assert {str(it.state) for it in of(RowEnded, events)} == {"ready"}
+    assert not of(BadRow, events)

@@ -1,0 +1,81 @@
+"""What an earlier run has left: never completed unseen, never deleted once it is finished."""
+
+import time
+
+import httpx
+import pytest
+
+from livepeer_async import IntegrityError
+from livepeer_async.sandbox import Fault, On, WrongSize
+from livepeer_async.uploads import transfer
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from studio import KIB, PART, SMALL_S3, content, is_stored, studio, tus_requests
+
+pytestmark = pytest.mark.anyio
+
+LENGTH = 2 * PART
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(content(LENGTH))
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "uploads.journal"
+
+
+async def leave_doubled_part(ticket, data):
+    """Leave an upload that says it holds all bytes, and holds the first part twice.
+
+    Bytes beyond the length keep the storage from completing it (SERVER.md, 8).
+    """
+    async with httpx.AsyncClient() as http:
+        length = {"Upload-Length": str(LENGTH)}
+        created = await http.post(ticket.tus_endpoint, headers={**TUS, **length})
+        url = created.headers["Location"]
+        kind = {**TUS, "Content-Type": "application/offset+octet-stream"}
+        for offset, body in (0, data[:PART]), (PART, data[:PART] + bytes(KIB)):
+            headers = {**kind, "Upload-Offset": str(offset)}
+            answer = await http.patch(url, content=body, headers=headers)
+            assert answer.status_code == 204
+        assert (await http.head(url, headers=TUS)).headers["Upload-Offset"] == str(LENGTH)
+    return url
+
+
+async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypatch):
+    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
+    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.4)
+    data = path.read_bytes()
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        ticket = await livepeer.assets.request_upload("talk.mp4")
+        stat = path.stat()
+        record = Record(
+            key="k",
+            state=RecordState.CREATED,
+            name="talk.mp4",
+            identity=SourceIdentity(length=LENGTH, modified_ns=stat.st_mtime_ns, inode=stat.st_ino),
+            requested_at=time.time(),
+            asset_id=ticket.asset.id,
+            playback_id=ticket.asset.playback_id,
+            upload_url=await leave_doubled_part(ticket, data),
+        )
+        await livepeer.journal.write(record)
+        sandbox.clear_log()
+        asset = await livepeer.upload(path, key="k")
+        assert ("HEAD", 200) in tus_requests(sandbox)
+        assert is_stored(sandbox, asset, data)
+        assert [it.is_deleted for it in sandbox.assets] == [True, False]
+
+
+async def test_asset_that_an_earlier_run_finished_is_not_replaced(path, journal):
+    wrong = Fault(On(asset="talk"), WrongSize(-1))
+    async with studio(wrong, client={"journal": journal}) as (sandbox, livepeer):
+        asset = await livepeer.upload(path, verify=None)
+        with pytest.raises(IntegrityError):
+            await livepeer.upload(path, on_mismatch="reupload")
+        assert [(it.id, it.is_deleted) for it in sandbox.assets] == [(asset.id, False)]
