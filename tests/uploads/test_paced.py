@@ -167,6 +167,15 @@ async def test_a_request_without_an_answer_says_nothing_of_the_server():
     assert not troubles_are_noted(budget)
 
 
+async def test_request_without_an_answer_isnt_waited_for_any_more():
+    network = Network(ConnectionBroken("cut"))
+    sender, budget = paced(network)
+    with pytest.raises(ConnectionBroken):
+        await sender.send(ASKING)
+    network.now += 1000.0
+    assert budget.quiet == 0.0
+
+
 async def test_blocks_go_at_the_rate_and_as_they_are():
     blocks = [bytes([number]) * BLOCK for number in range(3)] + [memoryview(b"end" * BLOCK)]
     network = Network()

@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 
-from livepeer_async import IntegrityError
+from livepeer_async import IntegrityError, SourceError
 from livepeer_async.sandbox import Fault, On, WrongSize
 from livepeer_async.uploads import transfer
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
@@ -79,3 +79,18 @@ async def test_asset_that_an_earlier_run_finished_is_not_replaced(path, journal)
         with pytest.raises(IntegrityError):
             await livepeer.upload(path, on_mismatch="reupload")
         assert [(it.id, it.is_deleted) for it in sandbox.assets] == [(asset.id, False)]
+
+
+async def test_stream_that_fails_leaves_no_asset(journal):
+    """No later run could go on with it, though its upload URL is known."""
+
+    async def pieces():
+        yield content(2 * PART)
+        raise OSError("the camera is gone")
+
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(SourceError):
+            await livepeer.upload(pieces(), "live", length=5 * PART, key="live")
+        assert ("PATCH", 204) in tus_requests(sandbox)
+        assert [it.is_deleted for it in sandbox.assets] == [True]
+        assert await livepeer.leftovers() == []
