@@ -6,11 +6,22 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from hostile.server import answer, hostile
 from ingest.running import of, run, write_rows
-from livepeer_async.ingest import BadRow, Checked, RowEnded, RowStarted, checking, ingest
-from livepeer_async.sandbox import Answer, Fault, On
+from livepeer_async import NotAuthenticated, UploadInUse
+from livepeer_async.ingest import (
+    BadRow,
+    Checked,
+    RowEnded,
+    RowPutOff,
+    RowStarted,
+    checking,
+    ingest,
+    ingestion,
+)
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
-from studio import PATIENCE, client_of, content, studio
+from studio import PATIENCE, QUICK, client_of, content, studio, until
 
 pytestmark = pytest.mark.anyio
 
@@ -155,3 +166,53 @@ async def test_edited_manifest_runs_as_it_was(folder, monkeypatch, how, kind, wr
         assert sorted(asset.name for asset in sandbox.assets) == names
     assert {str(it.state) for it in of(RowEnded, events)} == {"ready"}
     assert not of(BadRow, events)
+
+
+async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingestion, "PAUSE", 0.01)
+    sandbox, livepeer = both
+    path = write_rows(folder, {"path": "v0.mp4", "key": "k"})
+    other = client_of(sandbox, tmp_path / "journal")
+    async with other, other.journal.claimed("k"):
+        (ended,) = of(RowEnded, await run(livepeer, path))
+    assert ended.state == "unfinished"
+    assert isinstance(ended.error, UploadInUse)
+    assert sandbox.assets == []
+
+
+async def test_revoked_key_starts_no_more_rows_while_events_wait(folder):
+    for number in range(20):
+        (folder / f"more{number}.mp4").write_bytes(content(100))
+    revoked = Fault(On(path="request-upload"), Answer(401, b'{"errors": ["no token found"]}'))
+    async with studio(revoked) as (_, livepeer):
+        with pytest.raises(NotAuthenticated):
+            async with ingest(livepeer, folder, concurrency=1) as events:
+                async for event in events:
+                    if isinstance(event, RowStarted):
+                        await until(lambda: revoked.fired)
+                        # Time in which all the others would meet the same.
+                        await anyio.sleep(0.5)
+    # One more may have been taken ahead.
+    assert revoked.fired <= 2
+
+
+async def test_relayed_row_that_comes_again_is_not_downloaded_again(tmp_path, monkeypatch):
+    """All its bytes had arrived; only the waiting for its asset was cut short."""
+    monkeypatch.setattr(ingestion, "PAUSE", 0.01)
+    cut = Fault(On(method="GET", path="/asset/.", times=QUICK.attempts + 1), CutConnection())
+    async with (
+        hostile(lambda _: answer(content(3000))) as origin,
+        studio(processing_seconds=0.2) as (sandbox, _),
+        client_of(sandbox, tmp_path / "journal") as livepeer,
+    ):
+
+        def follow(_row, progress):
+            if progress.stage == "processing" and not sandbox.faults:
+                sandbox.add_fault(cut)
+
+        rows = write_rows(tmp_path, {"url": f"{origin.origin}/a.mp4", "key": "k"})
+        events = await run(livepeer, rows, relay=True, on_progress=follow)
+        assert len(sandbox.assets) == 1
+    assert len(of(RowPutOff, events)) == 1
+    assert [str(it.state) for it in of(RowEnded, events)] == ["ready"]
+    assert len(origin.asked) == 1

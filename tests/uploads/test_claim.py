@@ -6,12 +6,12 @@ from contextlib import ExitStack, closing
 import anyio
 import pytest
 
-from livepeer_async import AssetFailed
+from livepeer_async import AssetFailed, JournalError
 from livepeer_async.sandbox import FailProcessing, Fault, On, Stall
 from livepeer_async.uploads import journal_file
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.records import RecordState
-from studio import FOR_EVER, PART, SMALL_S3, content, studio, until
+from studio import FOR_EVER, PART, SMALL_S3, content, studio, tus_requests, until
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +87,21 @@ def lock(journal, monkeypatch):
             other.execute("BEGIN IMMEDIATE")
 
         yield lock
+
+
+async def test_no_chunk_is_sent_before_its_url_is_written(path, journal, lock):
+    has_locked = False
+
+    def follow(_progress):
+        nonlocal has_locked
+        if not has_locked:
+            has_locked = True
+            lock()
+
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(JournalError):
+            await livepeer.upload(path, on_progress=follow)
+        assert tus_requests(sandbox) == [("POST", 201)]
 
 
 async def lock_at(phase, lock, livepeer, path):

@@ -4,9 +4,10 @@ import time
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
-from livepeer_async import IntegrityError, SourceError
-from livepeer_async.sandbox import Fault, On, WrongSize
+from livepeer_async import IntegrityError, SourceChanged, SourceError
+from livepeer_async.sandbox import Answer, Fault, On, WrongSize
 from livepeer_async.uploads import transfer
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
 from studio import KIB, PART, SMALL_S3, content, is_stored, studio, tus_requests
@@ -72,6 +73,21 @@ async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypa
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
+async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
+    """The earlier run was killed before it could write that all bytes were there."""
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            pass
+        (record,) = await livepeer.journal.records()
+        state, url = RecordState.CREATED, upload.upload_url
+        await livepeer.journal.write(replace(record, state=state, upload_url=url))
+        sandbox.clear_log()
+        sandbox.add_fault(Fault(On(method="HEAD"), Answer(404)))
+        asset = await livepeer.upload(path)
+        assert asset.id == upload.asset.id
+        assert tus_requests(sandbox) == []
+
+
 async def test_asset_that_an_earlier_run_finished_is_not_replaced(path, journal):
     wrong = Fault(On(asset="talk"), WrongSize(-1))
     async with studio(wrong, client={"journal": journal}) as (sandbox, livepeer):
@@ -93,4 +109,20 @@ async def test_stream_that_fails_leaves_no_asset(journal):
             await livepeer.upload(pieces(), "live", length=5 * PART, key="live")
         assert ("PATCH", 204) in tus_requests(sandbox)
         assert [it.is_deleted for it in sandbox.assets] == [True]
+        assert await livepeer.leftovers() == []
+
+
+async def test_file_that_changes_while_it_is_sent_leaves_no_asset(path, journal):
+    """A later run could go on, but not with the bytes that the server has."""
+    path.write_bytes(content(6 * PART))
+
+    def change(progress):
+        if progress.sent > PART:
+            path.write_bytes(content(6 * PART, seed=9))
+
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(SourceChanged):
+            await livepeer.upload(path, on_progress=change)
+        assert [it.is_deleted for it in sandbox.assets] == [True]
+        assert await livepeer.journal.records() == []
         assert await livepeer.leftovers() == []
