@@ -180,14 +180,35 @@ async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_pa
     assert sandbox.assets == []
 
 
+async def test_row_that_met_an_outage_before_the_stop_is_unfinished(folder):
+    """Its result waits behind the event of the first row, which wasn't taken before the stop."""
+    failing = Fault(On(path="request-upload"), Answer(500))
+    async with studio(failing) as (_, livepeer):
+        attempts = 2 * (1 + QUICK.restarts)
+        ended = []
+        async with ingest(livepeer, folder / "v*", concurrency=2) as events:
+            async for event in events:
+                ended += of(RowEnded, [event])
+                if isinstance(event, RowStarted) and not events.is_stopped:
+                    await until(lambda: failing.fired >= attempts)
+                    await anyio.sleep(0.2)
+                    events.stop()
+    assert {str(it.state) for it in ended} == {"unfinished"}
+
+
 async def test_revoked_key_starts_no_more_rows_while_events_wait(folder):
-    for number in range(20):
-        (folder / f"more{number}.mp4").write_bytes(content(100))
+    """The first row fails for itself, and no result is settled until its end is taken."""
+    names = ["v0.mp4", *(f"more{number}.mp4" for number in range(20))]
+    for name in names[1:]:
+        (folder / name).write_bytes(content(100))
+    path = write_rows(folder, *({"path": name} for name in names))
     revoked = Fault(On(path="request-upload"), Answer(401, b'{"errors": ["no token found"]}'))
     async with studio(revoked) as (_, livepeer):
         with pytest.raises(NotAuthenticated):
-            async with ingest(livepeer, folder, concurrency=1) as events:
+            async with ingest(livepeer, path, concurrency=1) as events:
                 async for event in events:
+                    if isinstance(event, Checked):
+                        (folder / "v0.mp4").unlink()
                     if isinstance(event, RowStarted):
                         await until(lambda: revoked.fired)
                         # Time in which all the others would meet the same.

@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing
 import anyio
 import pytest
 
-from livepeer_async import AssetFailed, JournalError
-from livepeer_async.sandbox import FailProcessing, Fault, On, Stall
+from livepeer_async import AssetFailed, DecodeError, JournalError
+from livepeer_async.sandbox import ChangeBody, FailProcessing, Fault, On, Stall
 from livepeer_async.uploads import journal_file
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.records import RecordState
@@ -87,6 +87,15 @@ def lock(journal, monkeypatch):
             other.execute("BEGIN IMMEDIATE")
 
         yield lock
+
+
+async def test_asset_of_an_unusable_answer_is_perhaps_left_over(path, journal):
+    unusable = Fault(On(path="request-upload"), ChangeBody(b"{}"))
+    async with studio(unusable, client={"journal": journal}) as (sandbox, livepeer):
+        with pytest.raises(DecodeError):
+            await livepeer.upload(path)
+        (left,) = await livepeer.leftovers()
+        assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, False)
 
 
 async def test_no_chunk_is_sent_before_its_url_is_written(path, journal, lock):
