@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing
 import anyio
 import pytest
 
-from livepeer_async import AssetFailed, DecodeError, JournalError
-from livepeer_async.sandbox import ChangeBody, FailProcessing, Fault, On, Stall
+from livepeer_async import ApiError, AssetFailed, DecodeError, JournalError
+from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, On, Stall
 from livepeer_async.uploads import journal_file
 from livepeer_async.uploads.journal import Journal
 from livepeer_async.uploads.records import RecordState
@@ -96,6 +96,27 @@ async def test_asset_of_an_unusable_answer_is_perhaps_left_over(path, journal):
             await livepeer.upload(path)
         (left,) = await livepeer.leftovers()
         assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, False)
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 504])
+async def test_asset_behind_an_error_is_perhaps_left_over(path, journal, status):
+    lost = Fault(On(path="request-upload", times=1), Answer(status, when="after"))
+    async with studio(lost, client={"journal": journal}) as (sandbox, livepeer):
+        asset = await livepeer.upload(path)
+        (left,) = await livepeer.leftovers()
+        assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, False)
+        assert asset.id == sandbox.assets[1].id
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+async def test_request_that_was_refused_leaves_no_note(path, journal, status):
+    refused = Fault(On(path="request-upload"), Answer(status, b'{"errors": ["no"]}'))
+    async with studio(refused, client={"journal": journal}) as (_, livepeer):
+        with pytest.raises(ApiError) as caught:
+            await livepeer.upload(path)
+        assert caught.value.status == status
+        assert await livepeer.journal.records() == []
+        assert await livepeer.journal.doubts() == []
 
 
 async def test_no_chunk_is_sent_before_its_url_is_written(path, journal, lock):

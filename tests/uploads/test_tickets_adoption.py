@@ -3,14 +3,15 @@
 import json
 import time
 
+import anyio
 import pytest
 
 from livepeer_async import NewAsset, PlaybackPolicy
 from livepeer_async.models import Encryption
-from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On
+from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On, Stall
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity, tell_url
 from livepeer_async.uploads.upload import UploadOptions
-from studio import client_of, content, studio
+from studio import client_of, content, studio, until
 
 pytestmark = pytest.mark.anyio
 
@@ -144,3 +145,32 @@ async def test_an_asset_that_was_given_up_is_not_adopted(studios, url):
     assert lost.fired
     assert (result.error, len(sandbox.assets)) == (None, 2)
     assert result.asset.id != given_up.id
+
+
+async def test_an_asset_of_another_upload_without_a_journal_is_not_adopted(studios, url):
+    sandbox, _, livepeer = studios
+    first = await fetch(livepeer, url, PUBLIC, key=None)
+    lost = lose_next_request(sandbox)
+    second = await fetch(livepeer, url, PUBLIC, key=None)
+    assert lost.fired
+    assert (second.error, len(sandbox.assets)) == (None, 2)
+    assert second.asset.id != first.asset.id
+
+
+async def test_an_asset_whose_ticket_is_on_its_way_is_not_adopted(studios, url):
+    sandbox, _, livepeer = studios
+    late = sandbox.add_fault(Fault(On(path=FETCH, nth=1), Stall(0.3, after_bytes=10**6)))
+    lost = sandbox.add_fault(Fault(On(path=FETCH, nth=1), CutConnection()))
+    results = []
+
+    async def fetch_one():
+        results.append(await fetch(livepeer, url, PUBLIC, key=None))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fetch_one)
+        await until(lambda: sandbox.assets)
+        tasks.start_soon(fetch_one)
+    assert (late.fired, lost.fired) == (1, 1)
+    assert [result.error for result in results] == [None, None]
+    assert {result.asset.id for result in results} == {asset.id for asset in sandbox.assets}
+    assert len(sandbox.assets) == 2

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async import IntegrityError, SourceChanged, SourceError
-from livepeer_async.sandbox import Answer, Fault, On, WrongSize
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On, WrongSize
 from livepeer_async.uploads import transfer
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
 from studio import KIB, PART, SMALL_S3, content, is_stored, studio, tus_requests
@@ -73,6 +73,18 @@ async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypa
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
+async def test_upload_of_this_run_is_completed_by_an_empty_chunk(path, monkeypatch):
+    """The storage has all bytes, and lost the end of the request that sent the last."""
+    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
+    cut = Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=PART))
+    async with studio(cut) as (sandbox, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            pass
+        assert is_stored(sandbox, upload.asset, path.read_bytes())
+        assert upload.result.attempts == 1
+        assert [r.received for r in sandbox.requests if r.method == "PATCH"] == [PART, PART, 0]
+
+
 async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
     """The earlier run was killed before it could write that all bytes were there."""
     async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
@@ -125,4 +137,4 @@ async def test_file_that_changes_while_it_is_sent_leaves_no_asset(path, journal)
             await livepeer.upload(path, on_progress=change)
         assert [it.is_deleted for it in sandbox.assets] == [True]
         assert await livepeer.journal.records() == []
-        assert await livepeer.leftovers() == []
+        assert await livepeer.journal.orphans() == []
