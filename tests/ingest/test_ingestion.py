@@ -19,9 +19,9 @@ from livepeer_async.ingest import (
     ingest,
     ingestion,
 )
-from livepeer_async.sandbox import Answer, CutConnection, Fault, On
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
-from studio import PATIENCE, QUICK, client_of, content, studio, until
+from studio import FOR_EVER, PATIENCE, QUICK, client_of, content, studio, until
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +110,16 @@ async def test_asset_that_cant_be_deleted_keeps_no_other(both, folder, status):
     await run(livepeer, folder / "v0*")
     assert deleted(sandbox) == {"a", "b", "c"} - {first.name}
     assert [it.asset_id for it in await livepeer.journal.orphans()] == [first.id]
+
+
+async def test_tidying_up_ends_where_the_server_doesnt_answer(both, folder, monkeypatch):
+    monkeypatch.setattr(ingestion, "TIDY_SECONDS", 0.1)
+    sandbox, livepeer = both
+    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+    silent = sandbox.add_fault(Fault(On(method="DELETE"), Stall(FOR_EVER)))
+    (ended,) = of(RowEnded, await run(livepeer, folder / "v0*"))
+    assert (silent.fired, ended.state) == (1, "ready")
+    assert len(await livepeer.journal.orphans()) == 1
 
 
 async def test_stopped_ingestion_tidies_nothing_up(both, folder):

@@ -2,16 +2,18 @@
 
 import json
 import time
+from email.utils import formatdate
 
 import anyio
 import pytest
 
-from livepeer_async import NewAsset, PlaybackPolicy
+from hostile.server import answer, hostile
+from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy
 from livepeer_async.models import Encryption
 from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On, Stall
 from livepeer_async.uploads.records import Record, RecordState, SourceIdentity, tell_url
 from livepeer_async.uploads.upload import UploadOptions
-from studio import client_of, content, studio, until
+from studio import QUICK, client_of, content, studio, until
 
 pytestmark = pytest.mark.anyio
 
@@ -174,3 +176,30 @@ async def test_an_asset_whose_ticket_is_on_its_way_is_not_adopted(studios, url):
     assert [result.error for result in results] == [None, None]
     assert {result.asset.id for result in results} == {asset.id for asset in sandbox.assets}
     assert len(sandbox.assets) == 2
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0], ids=["ahead", "behind"])
+async def test_a_server_with_another_clock_is_understood(ahead):
+    """Its `Date` tells how its times are to be read."""
+    url, lost = "https://origin.example/a.mp4", []
+    made = {"id": "ours", "name": "a.mp4", "source": {"type": "url", "url": url}}
+
+    def serve(asked):
+        now = time.time() + ahead
+        if asked.method == "POST":
+            lost.append(asked)
+            made["createdAt"] = int(now * 1000)
+            return b""
+        document = made | {"status": {"phase": "ready"}}
+        body = json.dumps(document if asked.target.endswith("/ours") else [document]).encode()
+        return answer(body, f"Date: {formatdate(now, usegmt=True)}")
+
+    async def break_off(writer):
+        writer.transport.abort()
+
+    async with (
+        hostile(lambda asked: serve(asked) or break_off) as server,
+        AsyncLivepeer("key", base_url=f"{server.origin}/api", retry=QUICK) as livepeer,
+    ):
+        result = await fetch(livepeer, url, PUBLIC, key=None)
+    assert (result.error, result.asset.id, len(lost)) == (None, "ours", 1)
