@@ -50,7 +50,7 @@ async def test_a_setback_pauses_all_looks(scene, count):
     assert {error for _, error in scene.ended.values()} == {None}
 
 
-async def test_an_asset_that_cant_be_shown_is_given_up_before_others_end(scene):
+async def test_an_asset_that_cant_be_shown_ends_before_the_others(scene):
     good, bad = scene.plant(600.0, 600.0)
     scene.caller.retry = RetryPolicy(attempts=2)
     scene.sandbox.add_fault(Fault(On(path=f"/api/asset/{bad}$"), Answer(status=500)))

@@ -149,7 +149,7 @@ async def test_an_asset_that_was_given_up_is_not_adopted(studios, url):
     assert result.asset.id != given_up.id
 
 
-async def test_an_asset_of_another_upload_without_a_journal_is_not_adopted(studios, url):
+async def test_an_asset_of_an_upload_without_a_journal_is_not_adopted(studios, url):
     sandbox, _, livepeer = studios
     first = await fetch(livepeer, url, PUBLIC, key=None)
     lost = lose_next_request(sandbox)
