@@ -113,6 +113,19 @@ async def test_a_relayed_row_is_compared_also_where_an_earlier_run_has_sent_it(u
             assert isinstance(ended.error, IntegrityError)
 
 
+async def test_an_encrypted_row_that_was_relayed_cant_be_compared(urls, tmp_path):
+    decrypted = Fault(On(asset="n"), WrongSize(-7))
+    access = {"playbackPolicy": {"type": "jwt"}, "encryption": {"encryptedKey": "aGVsbG8="}}
+    row = {"url": urls[0], "key": "k", "name": "n", **access}
+    async with (
+        studio(decrypted) as (sandbox, _),
+        client_of(sandbox, tmp_path / "journal") as livepeer,
+    ):
+        await run_rows(livepeer, tmp_path, row, relay=True, wait=False)
+        (ended,) = await run_rows(livepeer, tmp_path, row)
+        assert (ended.error, ended.verified) == (None, "not provable")
+
+
 async def test_a_relayed_row_that_arrived_is_proved_by_its_size(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
     async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
