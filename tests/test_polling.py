@@ -51,6 +51,14 @@ def test_interval_falls_with_progress(age, progress, jitter):
     assert late <= early <= next_poll(age=age, progress=None, jitter=jitter)
 
 
+@given(AGES, PROGRESSES)
+def test_jitter_moves_an_interval_by_a_quarter(age, progress):
+    low, middle, high = (
+        next_poll(age=age, progress=progress, jitter=jitter) for jitter in (0.0, 0.5, 1.0)
+    )
+    assert (low, high) == pytest.approx((0.75 * middle, 1.25 * middle))
+
+
 def test_thousand_hours_cost_few_looks():
     age, looks = 0.0, 0
     while age < 3600.0:

@@ -10,16 +10,11 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async import errors
-from livepeer_async.api.caller import Caller
-from livepeer_async.api.calls import check_account
 from livepeer_async.polling import SHORTEST_ROUND, is_ready
 from livepeer_async.sandbox.faults import Answer, Fault, On
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.transport import Transport
 from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.waiting import Waiter
 from livepeer_async.watch import Watch
-from planting import VirtualTime, delete, garden, plant
+from planting import delete, watched_garden
 from studio import until
 
 pytestmark = pytest.mark.anyio
@@ -29,69 +24,10 @@ LISTS = "/api/asset$"
 LIMIT = 90.0
 
 
-class Diary:
-    """The way to the server, noting the virtual time of each request."""
-
-    def __init__(self, transport, virtual):
-        self.virtual = virtual
-        self.times = []
-        self.transport = transport
-
-    async def send(self, request):
-        self.times.append((self.virtual.now, request.url))
-        return await self.transport.send(request)
-
-    def busiest_second(self):
-        times = [when for when, _ in self.times]
-        return max(sum(1 for t in times if when <= t < when + 1 - 1e-9) for when in times)
-
-    def lists(self):
-        return [(when, url) for when, url in self.times if "/asset?" in url]
-
-    def looks(self, asset_id):
-        return [when for when, url in self.times if url.endswith(asset_id)]
-
-
 @pytest.fixture
 async def scene():
-    virtual = VirtualTime()
-    async with garden(virtual.clock) as sandbox, Transport(timeouts=Timeouts()) as transport:
-        yield Scene(virtual, sandbox, transport)
-
-
-class Scene:
-    def __init__(self, virtual, sandbox, transport):
-        self.virtual, self.sandbox = virtual, sandbox
-        self.diary = Diary(transport, virtual)
-        self.send, self.sleep = self.diary.send, virtual.sleep
-        account = check_account(sandbox.base_url, sandbox.api_key)
-        # `send` and `sleep` are found anew each time, so that a test may replace them.
-        self.caller = Caller(account, self, retry=RetryPolicy())
-        self.waiter = Waiter(
-            self.caller,
-            sleep=self.rest,
-            clock=virtual.clock,
-            jitter=lambda: 0.5,
-        )
-        self.ended = {}
-
-    async def rest(self, seconds):
-        await self.sleep(seconds)
-
-    def plant(self, *seconds):
-        return [plant(self.sandbox, ready_after=second) for second in seconds]
-
-    async def each(self, ids, timeout=1000.0):
-        async for result in self.waiter.each(ids, timeout=timeout):
-            self.ended[result.asset_id] = (self.virtual.now, result.error)
-
-    async def until(self, asset_id, timeout=1000.0, on_change=None):
-        try:
-            await self.waiter.until(Watch(asset_id), is_ready, timeout=timeout, on_change=on_change)
-        except errors.LivepeerError as error:
-            self.ended[asset_id] = (self.virtual.now, error)
-        else:
-            self.ended[asset_id] = (self.virtual.now, None)
+    async with watched_garden() as scene:
+        yield scene
 
 
 def latencies(ended, ids, times):

@@ -190,10 +190,13 @@ class Claim:
         except JournalError as error:
             _log.warning("asset %s has failed, but %s", self.record.asset_id, error)
 
-    async def assets_of_others(self) -> set[str]:
-        """Name the assets that the journal has under other keys."""
-        records = await self._journal.records() if self._journal is not None else []
-        return {it.asset_id for it in records if it.asset_id and it.key != self._key}
+    async def reserved_assets(self) -> set[str]:
+        """List the assets that other keys hold, and those that are given up and may be deleted."""
+        if self._journal is None:
+            return set()
+        records, orphans = await self._journal.records(), await self._journal.orphans()
+        held = {it.asset_id for it in records if it.asset_id and it.key != self._key}
+        return held | {orphan.asset_id for orphan in orphans}
 
     async def abandon(self, *, is_useless: bool = True) -> None:
         """Give up what there is, and write what it may have left on the server.

@@ -96,8 +96,8 @@ class Tickets:
             async def adopt(found: list[Asset]) -> ImportTicket | None:
                 # A whole journal is read for it: only where there is something to take.
                 fitting = [asset for asset in found if _fits(asset, wanted)]
-                others = await claim.assets_of_others() if fitting else set[str]()
-                free = (it for it in fitting if it.id not in others and it.id not in self._taken)
+                taken = await claim.reserved_assets() if fitting else set[str]()
+                free = (it for it in fitting if it.id not in taken and it.id not in self._taken)
                 return next((ImportTicket(asset=asset) for asset in free), None)
 
             ticket = await self._find_asked_for(claim, adopt)

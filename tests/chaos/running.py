@@ -12,7 +12,8 @@ from chaos.judge import judge
 from chaos.kinds import PATIENCE
 from livepeer_async import AsyncLivepeer, UploadJob, errors
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.transport import KEEPALIVE_SECONDS, Timeouts
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import KEEPALIVE_SECONDS
 from livepeer_async.uploads.retry import RetryPolicy
 from studio import SMALL_S3
 

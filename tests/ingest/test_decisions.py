@@ -90,6 +90,12 @@ ROWS = {
     "a URL": (URL, OF_URL, True),
     "another URL": (replace(URL, source="http://h/b"), OF_URL, False),
     "a URL with the signature of today": (replace(URL, source="http://h/a?sig=2"), OF_URL, True),
+    "a private asset of a URL": (replace(URL, new_asset=PRIVATE), OF_URL, False),
+    "a private asset of a file that is gone": (
+        replace(FILE, new_asset=PRIVATE, length=None, modified_ns=None),
+        DONE,
+        False,
+    ),
     "failed": (FILE, replace(DONE, state=RecordState.FAILED), False),
     "arrived, not seen ready": (FILE, replace(DONE, state=RecordState.ARRIVED), False),
     "begun": (FILE, replace(DONE, state=RecordState.CREATED), False),

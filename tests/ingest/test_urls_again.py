@@ -17,7 +17,7 @@ from livepeer_async.sandbox import (
     WrongSize,
 )
 from livepeer_async.uploads.upload import UploadOptions
-from studio import FOR_EVER, client_of, content, cut_once, studio
+from studio import FOR_EVER, client_of, content, cut_once, studio, until
 
 pytestmark = pytest.mark.anyio
 
@@ -113,6 +113,19 @@ async def test_a_relayed_row_is_compared_also_where_an_earlier_run_has_sent_it(u
             assert isinstance(ended.error, IntegrityError)
 
 
+async def test_an_encrypted_row_that_was_relayed_cant_be_compared(urls, tmp_path):
+    decrypted = Fault(On(asset="n"), WrongSize(-7))
+    access = {"playbackPolicy": {"type": "jwt"}, "encryption": {"encryptedKey": "aGVsbG8="}}
+    row = {"url": urls[0], "key": "k", "name": "n", **access}
+    async with (
+        studio(decrypted) as (sandbox, _),
+        client_of(sandbox, tmp_path / "journal") as livepeer,
+    ):
+        await run_rows(livepeer, tmp_path, row, relay=True, wait=False)
+        (ended,) = await run_rows(livepeer, tmp_path, row)
+        assert (ended.error, ended.verified) == (None, "not provable")
+
+
 async def test_a_relayed_row_that_arrived_is_proved_by_its_size(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
     async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
@@ -162,6 +175,18 @@ async def test_what_the_server_made_nothing_of_may_be_relayed(urls, tmp_path):
         assert failed.state is again.state is RowState.FAILED
         (relayed,) = await run_rows(livepeer, tmp_path, row, relay=True)
         assert relayed.state is RowState.READY
+        assert await assets_of(livepeer) == [relayed.asset_id]
+
+
+async def test_what_arrived_and_failed_later_is_relayed(urls, tmp_path):
+    """The earlier run didn't wait for the end of the processing."""
+    row = {"url": urls[0], "key": "k", "name": "n"}
+    broken = Fault(On(asset="n", times=1), FINAL)
+    async with studio(broken) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        (arrived,) = await run_rows(livepeer, tmp_path, row, wait=False)
+        await until(lambda: sandbox.assets[0].phase == "failed")
+        (relayed,) = await run_rows(livepeer, tmp_path, row, relay=True)
+        assert (arrived.state, relayed.state) == (RowState.ARRIVED, RowState.READY)
         assert await assets_of(livepeer) == [relayed.asset_id]
 
 

@@ -7,7 +7,8 @@ import pytest
 from livepeer_async.errors import ConnectionBroken, SourceChanged, TimedOut
 from livepeer_async.messages import Request, Response, Span
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall
-from livepeer_async.transport import LARGEST_ANSWER, Timeouts, Transport
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import LARGEST_ANSWER, Transport
 from livepeer_async.uploads.budget import Budget
 from livepeer_async.uploads.paced import Paced
 
@@ -165,6 +166,15 @@ async def test_a_request_without_an_answer_says_nothing_of_the_server():
         await sender.send(ASKING)
     assert budget.is_paused
     assert not troubles_are_noted(budget)
+
+
+async def test_request_without_an_answer_isnt_waited_for_any_more():
+    network = Network(ConnectionBroken("cut"))
+    sender, budget = paced(network)
+    with pytest.raises(ConnectionBroken):
+        await sender.send(ASKING)
+    network.now += 1000.0
+    assert budget.quiet == 0.0
 
 
 async def test_blocks_go_at_the_rate_and_as_they_are():

@@ -2,10 +2,10 @@ import anyio
 import pytest
 
 from livepeer_async import AssetFailed
-from livepeer_async.sandbox import FailProcessing, Fault, LoseAnswer, On
+from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, LoseAnswer, On
 from livepeer_async.uploads.scheduler import UploadJob
 from livepeer_async.uploads.upload import UploadOptions
-from studio import client_of, content, is_stored, studio
+from studio import PATIENCE, client_of, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio
 
@@ -18,12 +18,13 @@ def fails(message):
     return Fault(On(times=1), FailProcessing(message))
 
 
-async def upload(livepeer, *, reprocess, key=None, told=None):
-    def options():
-        follow = (lambda progress: told.append(progress.setback)) if told is not None else None
-        return UploadOptions(reprocess=reprocess, key=key, on_progress=follow)
+async def upload(livepeer, *, told=None, **options):
+    follow = (lambda progress: told.append(progress.setback)) if told is not None else None
 
-    return await livepeer.uploader.run(UploadJob(VIDEO, "a.mp4"), options)
+    def options_of_job():
+        return UploadOptions(on_progress=follow, **options)
+
+    return await livepeer.uploader.run(UploadJob(VIDEO, "a.mp4"), options_of_job)
 
 
 def seen(sandbox, method, ending):
@@ -99,3 +100,21 @@ async def test_what_failed_in_an_earlier_run_is_processed_again_without_an_uploa
         assert result.attempts == 0
         assert len(seen(sandbox, "POST", "/request-upload")) == 1
         assert len(seen(sandbox, "POST", "/retry")) == 1
+
+
+async def test_a_second_run_that_never_ends_is_given_up_in_time():
+    task = b'{"id": "1", "status": {"phase": "running"}}'
+    listed = Fault(On(method="GET", path="/task$"), ChangeBody(b"[%b]" % task))
+    endless = Fault(On(method="GET", path="/task/"), Answer(200, task))
+    with anyio.fail_after(PATIENCE):
+        async with studio(fails(PASSING), listed, endless) as (_, livepeer):
+            result = await upload(livepeer, reprocess=1, ready_timeout=2.5)
+    assert isinstance(result.error, AssetFailed)
+
+
+async def test_only_the_task_of_the_failed_asset_is_followed():
+    async with studio(fails(PASSING)) as (sandbox, livepeer):
+        result = await upload(livepeer, reprocess=1)
+        assert result.error is None
+        (listed,) = (r for r in sandbox.requests if "/task?" in r.path)
+        assert result.asset.id in listed.path

@@ -70,6 +70,13 @@ def test_a_stream_that_has_arrived_is_found_again_by_its_key(state):
     assert pick_up(record(state, STREAM), STREAM, "") is PickUp.LOOK
 
 
+@pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY, RecordState.FAILED])
+def test_what_came_from_another_url_is_not_picked_up(state):
+    was, today = (replace(STREAM, url=tell_url(f"https://a.example/{name}")) for name in "ab")
+    assert pick_up(record(state, was), today, "") is PickUp.DOUBT
+    assert pick_up(record(state, was), was, "") is PickUp.LOOK
+
+
 def test_a_record_shows_no_upload_url():
     shown = repr(record(RecordState.CREATED, upload_url="https://origin.example/files/secret"))
     assert shown == "<Record 'talk', created, asset asset-1>"

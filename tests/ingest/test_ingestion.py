@@ -1,0 +1,249 @@
+"""The ends of an ingestion: what it tidies up, and a manifest that is edited while it runs."""
+
+import time
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from hostile.server import answer, hostile
+from ingest.running import of, run, write_rows
+from livepeer_async import NotAuthenticated, UploadInUse
+from livepeer_async.ingest import (
+    BadRow,
+    Checked,
+    RowEnded,
+    RowPutOff,
+    RowStarted,
+    checking,
+    ingest,
+    ingestion,
+)
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from studio import FOR_EVER, PATIENCE, QUICK, client_of, content, studio, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"v{number}.mp4").write_bytes(content(3000 + number, number))
+    (folder / "another.mp4").write_bytes(content(99))
+    return folder
+
+
+@pytest.fixture
+async def both(tmp_path):
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        yield sandbox, livepeer
+
+
+def record_of(asset, **fields):
+    """Make the record of an upload that was begun."""
+    made = {
+        "key": f"key of {asset.name}",
+        "state": RecordState.TICKETED,
+        "name": asset.name,
+        "identity": SourceIdentity(length=9),
+        "requested_at": time.time(),
+        "asset_id": asset.id,
+        **fields,
+    }
+    return Record(**made)
+
+
+async def give_up(livepeer, asset, *, is_useless):
+    await livepeer.journal.abandon(record_of(asset), is_useless=is_useless)
+
+
+async def ticket(livepeer, name):
+    return (await livepeer.assets.request_upload(name)).asset
+
+
+def deleted(sandbox):
+    return {asset.name for asset in sandbox.assets if asset.is_deleted}
+
+
+@asynccontextmanager
+async def claimed(livepeer, record):
+    """Carry an upload in another process, as far as journals can tell."""
+    async with livepeer.journal.claimed(record.key):
+        await livepeer.journal.write(record)
+        yield
+
+
+async def test_only_useless_assets_are_tidied_up(both, folder, tmp_path):
+    sandbox, livepeer = both
+    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+    await give_up(livepeer, await livepeer.upload(b"x", "useless, ready"), is_useless=True)
+    await give_up(livepeer, await ticket(livepeer, "forgotten"), is_useless=False)
+    await give_up(livepeer, await livepeer.upload(b"x", "forgotten, ready"), is_useless=False)
+    lost = await ticket(livepeer, "perhaps ours")
+    await livepeer.journal.abandon(record_of(lost, asset_id=None), is_useless=True)
+    await livepeer.journal.write(record_of(await ticket(livepeer, "of another key")))
+    await ticket(livepeer, "of somebody else")
+    carried = record_of(await ticket(livepeer, "carried"))
+    async with (
+        client_of(sandbox, tmp_path / "journal") as other,
+        claimed(other, carried),
+    ):
+        ended = of(RowEnded, await run(livepeer, folder / "v0*"))
+    assert {str(it.state) for it in ended} == {"ready"}
+    assert deleted(sandbox) == {"useless", "useless, ready"}
+    assert {it.name for it in await livepeer.journal.orphans()} == {"forgotten", "forgotten, ready"}
+    assert {it.asset.name for it in await livepeer.leftovers()} == {"forgotten", "perhaps ours"}
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+async def test_asset_that_cant_be_deleted_keeps_no_other(both, folder, status):
+    sandbox, livepeer = both
+    assets = [await ticket(livepeer, name) for name in ("a", "b", "c")]
+    for asset in assets:
+        await give_up(livepeer, asset, is_useless=True)
+    first = min(assets, key=lambda it: it.id)
+    refused = Answer(status, b'{"errors": ["no"]}')
+    sandbox.add_fault(Fault(On(method="DELETE", path=f"/asset/{first.id}$"), refused))
+    await run(livepeer, folder / "v0*")
+    assert deleted(sandbox) == {"a", "b", "c"} - {first.name}
+    assert [it.asset_id for it in await livepeer.journal.orphans()] == [first.id]
+
+
+async def test_tidying_up_ends_where_the_server_doesnt_answer(both, folder, monkeypatch):
+    monkeypatch.setattr(ingestion, "TIDY_SECONDS", 0.1)
+    sandbox, livepeer = both
+    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+    silent = sandbox.add_fault(Fault(On(method="DELETE"), Stall(FOR_EVER)))
+    (ended,) = of(RowEnded, await run(livepeer, folder / "v0*"))
+    assert (silent.fired, ended.state) == (1, "ready")
+    assert len(await livepeer.journal.orphans()) == 1
+
+
+async def test_stopped_ingestion_tidies_nothing_up(both, folder):
+    sandbox, livepeer = both
+    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+    with anyio.fail_after(PATIENCE):
+        async with ingest(livepeer, folder) as events:
+            async for event in events:
+                if isinstance(event, RowStarted):
+                    events.stop()
+    assert deleted(sandbox) == set()
+    assert len(await livepeer.journal.orphans()) == 1
+
+
+def write_table(folder, *rows):
+    path = folder / "rows.csv"
+    path.write_text("path\n" + "".join(f"{row['path']}\n" for row in rows))
+    return path
+
+
+ANOTHER = '{"path": "another.mp4"}\n'
+
+
+def edit(path, how):
+    """Edit a manifest as people and programs do: in its place, or by another file."""
+    if how == "appended":
+        with path.open("a") as file:
+            file.write(ANOTHER)
+    elif how == "rewritten":
+        path.write_text(ANOTHER)
+    elif how == "replaced":
+        (path.parent / "new").write_text(ANOTHER)
+        (path.parent / "new").replace(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"), [(Checked, write_rows), (RowStarted, write_table)], ids=["checked", "begun"]
+)
+@pytest.mark.parametrize("how", ["appended", "rewritten", "replaced", "deleted"])
+async def test_edited_manifest_runs_as_it_was(folder, monkeypatch, how, kind, write):
+    monkeypatch.setattr(checking, "BATCH", 1)
+    names = ["v0.mp4", "v1.mp4"]
+    path = write(folder, *({"path": name} for name in names))
+    events = []
+    async with studio() as (sandbox, livepeer):
+        with anyio.fail_after(PATIENCE):
+            async with ingest(livepeer, path) as running:
+                async for event in running:
+                    events.append(event)
+                    if isinstance(event, kind) and len(of(kind, events)) == 1:
+                        edit(path, how)
+        assert sorted(asset.name for asset in sandbox.assets) == names
+    assert {str(it.state) for it in of(RowEnded, events)} == {"ready"}
+    assert not of(BadRow, events)
+
+
+async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingestion, "PAUSE", 0.01)
+    sandbox, livepeer = both
+    path = write_rows(folder, {"path": "v0.mp4", "key": "k"})
+    other = client_of(sandbox, tmp_path / "journal")
+    async with other, other.journal.claimed("k"):
+        (ended,) = of(RowEnded, await run(livepeer, path))
+    assert ended.state == "unfinished"
+    assert isinstance(ended.error, UploadInUse)
+    assert sandbox.assets == []
+
+
+async def test_row_that_met_an_outage_before_the_stop_is_unfinished(folder):
+    """Its result waits behind the event of the first row, which wasn't taken before the stop."""
+    failing = Fault(On(path="request-upload"), Answer(500))
+    async with studio(failing) as (_, livepeer):
+        attempts = 2 * (1 + QUICK.restarts)
+        ended = []
+        async with ingest(livepeer, folder / "v*", concurrency=2) as events:
+            async for event in events:
+                ended += of(RowEnded, [event])
+                if isinstance(event, RowStarted) and not events.is_stopped:
+                    await until(lambda: failing.fired >= attempts)
+                    await anyio.sleep(0.2)
+                    events.stop()
+    assert {str(it.state) for it in ended} == {"unfinished"}
+
+
+async def test_revoked_key_starts_no_more_rows_while_events_wait(folder):
+    """The first row fails for itself, and no result is settled until its end is taken."""
+    names = ["v0.mp4", *(f"more{number}.mp4" for number in range(20))]
+    for name in names[1:]:
+        (folder / name).write_bytes(content(100))
+    path = write_rows(folder, *({"path": name} for name in names))
+    revoked = Fault(On(path="request-upload"), Answer(401, b'{"errors": ["no token found"]}'))
+    async with studio(revoked) as (_, livepeer):
+        with pytest.raises(NotAuthenticated):
+            async with ingest(livepeer, path, concurrency=1) as events:
+                async for event in events:
+                    if isinstance(event, Checked):
+                        (folder / "v0.mp4").unlink()
+                    if isinstance(event, RowStarted):
+                        await until(lambda: revoked.fired)
+                        # Time in which all the others would meet the same.
+                        await anyio.sleep(0.5)
+    # One more may have been taken ahead.
+    assert revoked.fired <= 2
+
+
+async def test_relayed_row_that_comes_again_is_not_downloaded_again(tmp_path, monkeypatch):
+    """All its bytes had arrived; only the waiting for its asset was cut short."""
+    monkeypatch.setattr(ingestion, "PAUSE", 0.01)
+    cut = Fault(On(method="GET", path="/asset/.", times=QUICK.attempts + 1), CutConnection())
+    async with (
+        hostile(lambda _: answer(content(3000))) as origin,
+        studio(processing_seconds=0.2) as (sandbox, _),
+        client_of(sandbox, tmp_path / "journal") as livepeer,
+    ):
+
+        def follow(_row, progress):
+            if progress.stage == "processing" and not sandbox.faults:
+                sandbox.add_fault(cut)
+
+        rows = write_rows(tmp_path, {"url": f"{origin.origin}/a.mp4", "key": "k"})
+        events = await run(livepeer, rows, relay=True, on_progress=follow)
+        assert len(sandbox.assets) == 1
+    assert len(of(RowPutOff, events)) == 1
+    assert [str(it.state) for it in of(RowEnded, events)] == ["ready"]
+    assert len(origin.asked) == 1

@@ -1,0 +1,140 @@
+"""What an earlier run has left: never completed unseen, never deleted once it is finished."""
+
+import time
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from livepeer_async import IntegrityError, SourceChanged, SourceError
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On, WrongSize
+from livepeer_async.uploads import transfer
+from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from studio import KIB, PART, SMALL_S3, content, is_stored, studio, tus_requests
+
+pytestmark = pytest.mark.anyio
+
+LENGTH = 2 * PART
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(content(LENGTH))
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "uploads.journal"
+
+
+async def leave_doubled_part(ticket, data):
+    """Leave an upload that says it holds all bytes, and holds the first part twice.
+
+    Bytes beyond the length keep the storage from completing it (SERVER.md, 8).
+    """
+    async with httpx.AsyncClient() as http:
+        length = {"Upload-Length": str(LENGTH)}
+        created = await http.post(ticket.tus_endpoint, headers={**TUS, **length})
+        url = created.headers["Location"]
+        kind = {**TUS, "Content-Type": "application/offset+octet-stream"}
+        for offset, body in (0, data[:PART]), (PART, data[:PART] + bytes(KIB)):
+            headers = {**kind, "Upload-Offset": str(offset)}
+            answer = await http.patch(url, content=body, headers=headers)
+            assert answer.status_code == 204
+        assert (await http.head(url, headers=TUS)).headers["Upload-Offset"] == str(LENGTH)
+    return url
+
+
+async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypatch):
+    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
+    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.4)
+    data = path.read_bytes()
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        ticket = await livepeer.assets.request_upload("talk.mp4")
+        stat = path.stat()
+        record = Record(
+            key="k",
+            state=RecordState.CREATED,
+            name="talk.mp4",
+            identity=SourceIdentity(length=LENGTH, modified_ns=stat.st_mtime_ns, inode=stat.st_ino),
+            requested_at=time.time(),
+            asset_id=ticket.asset.id,
+            playback_id=ticket.asset.playback_id,
+            upload_url=await leave_doubled_part(ticket, data),
+        )
+        await livepeer.journal.write(record)
+        sandbox.clear_log()
+        asset = await livepeer.upload(path, key="k")
+        assert ("HEAD", 200) in tus_requests(sandbox)
+        assert is_stored(sandbox, asset, data)
+        assert [it.is_deleted for it in sandbox.assets] == [True, False]
+
+
+async def test_upload_of_this_run_is_completed_by_an_empty_chunk(path, monkeypatch):
+    """The storage has all bytes, and lost the end of the request that sent the last."""
+    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
+    cut = Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=PART))
+    async with studio(cut) as (sandbox, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            pass
+        assert is_stored(sandbox, upload.asset, path.read_bytes())
+        assert upload.result.attempts == 1
+        assert [r.received for r in sandbox.requests if r.method == "PATCH"] == [PART, PART, 0]
+
+
+async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
+    """The earlier run was killed before it could write that all bytes were there."""
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        async with livepeer.begin_upload(path) as upload:
+            pass
+        (record,) = await livepeer.journal.records()
+        state, url = RecordState.CREATED, upload.upload_url
+        await livepeer.journal.write(replace(record, state=state, upload_url=url))
+        sandbox.clear_log()
+        sandbox.add_fault(Fault(On(method="HEAD"), Answer(404)))
+        asset = await livepeer.upload(path)
+        assert asset.id == upload.asset.id
+        assert tus_requests(sandbox) == []
+
+
+async def test_asset_that_an_earlier_run_finished_is_not_replaced(path, journal):
+    wrong = Fault(On(asset="talk"), WrongSize(-1))
+    async with studio(wrong, client={"journal": journal}) as (sandbox, livepeer):
+        asset = await livepeer.upload(path, verify=None)
+        with pytest.raises(IntegrityError):
+            await livepeer.upload(path, on_mismatch="reupload")
+        assert [(it.id, it.is_deleted) for it in sandbox.assets] == [(asset.id, False)]
+
+
+async def test_stream_that_fails_leaves_no_asset(journal):
+    """No later run could go on with it, though its upload URL is known."""
+
+    async def pieces():
+        yield content(2 * PART)
+        raise OSError("the camera is gone")
+
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(SourceError):
+            await livepeer.upload(pieces(), "live", length=5 * PART, key="live")
+        assert ("PATCH", 204) in tus_requests(sandbox)
+        assert [it.is_deleted for it in sandbox.assets] == [True]
+        assert await livepeer.leftovers() == []
+
+
+async def test_file_that_changes_while_it_is_sent_leaves_no_asset(path, journal):
+    """A later run could go on, but not with the bytes that the server has."""
+    path.write_bytes(content(6 * PART))
+
+    def change(progress):
+        if progress.sent > PART:
+            path.write_bytes(content(6 * PART, seed=9))
+
+    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(SourceChanged):
+            await livepeer.upload(path, on_progress=change)
+        assert [it.is_deleted for it in sandbox.assets] == [True]
+        assert await livepeer.journal.records() == []
+        assert await livepeer.journal.orphans() == []
