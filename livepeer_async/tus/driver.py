@@ -131,7 +131,8 @@ class Driver:
         await self._exchange(self.upload.nudge())
 
     async def terminate(self) -> bool:
-        """Ask the server to throw the upload away, and say whether it has."""
+        """Ask the server to throw the upload away, at once, and say whether it has."""
+        self._delay = 0.0
         await self._exchange(self.upload.terminate())
         return self.upload.state is State.TERMINATED
 

@@ -34,7 +34,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
 from livepeer_async.polling import GONE
-from livepeer_async.taskgroups import finish
+from livepeer_async.taskgroups import finish, plain_task_group
 from livepeer_async.tus.driver import Driver
 from livepeer_async.tus.states import LEGAL, Command
 from livepeer_async.uploads.claim import Claim
@@ -48,6 +48,8 @@ _log = logging.getLogger("livepeer_async")
 # Cleaning up after a failure must not outlast the patience of one who waits for it.
 DISCARD_TIMEOUT = 15.0
 CANCELLED_TIMEOUT = 1.5
+# For the termination of an upload beside the deletion of its asset, which matters more.
+TERMINATE_TIMEOUT = 1.0
 # One who cancels waits no longer than 2 s: so long for a ticket on its way, then for its deletion.
 TICKET_TIMEOUT = 1.1
 GIVE_BACK_TIMEOUT = 0.7
@@ -61,11 +63,13 @@ class Tickets:
 
     Args:
         caller: sends the API's calls.
+        deleter: sends those that delete what is given up, also while everything else pauses.
         restarts: times that a request may be repeated after its answer was lost.
     """
 
-    def __init__(self, caller: Caller, *, restarts: int) -> None:
+    def __init__(self, caller: Caller, deleter: Caller, *, restarts: int) -> None:
         self._caller = caller
+        self._deleter = deleter
         self._restarts = restarts
         self._asking: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
         self._taken: deque[str] = deque(maxlen=MOST_TAKEN)
@@ -218,11 +222,17 @@ class Tickets:
         # A journal that can't be written must not keep the asset alive.
         with suppress(JournalError):
             await claim.abandon()
-        if driver and Command.TERMINATE in LEGAL[driver.upload.state] and not driver.upload.is_over:
-            with suppress(LivepeerError):
-                await driver.terminate()
-        await self._caller.perform(calls.delete_asset(self._caller.account, asset_id))
-        await claim.deleted(asset_id)
+        failure: LivepeerError | None = None
+        # Both at once: an upload host that is silent must not keep the asset alive.
+        async with plain_task_group() as tasks:
+            tasks.start_soon(_terminate, driver)
+            try:
+                await self._deleter.perform(calls.delete_asset(self._caller.account, asset_id))
+                await claim.deleted(asset_id)
+            except LivepeerError as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def _forget(self, claim: Claim) -> None:
         with suppress(JournalError):
@@ -269,6 +279,15 @@ class Tickets:
             ", ".join(asset_ids) or "nothing: no such asset was found",
         )
         return found
+
+
+async def _terminate(driver: Driver | None) -> None:
+    """Terminate an unfinished upload, if the server answers in time."""
+    if driver is None or driver.upload.is_over:
+        return
+    if Command.TERMINATE in LEGAL[driver.upload.state]:
+        with anyio.move_on_after(TERMINATE_TIMEOUT), suppress(LivepeerError):
+            await driver.terminate()
 
 
 def _fits(asset: Asset, wanted: NewAssetFromUrl) -> bool:

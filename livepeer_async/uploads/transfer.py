@@ -15,6 +15,7 @@ from typing import NamedTuple
 import anyio
 
 from livepeer_async.errors import (
+    AssetError,
     AssetFailed,
     AssetTimeout,
     SourceChanged,
@@ -175,10 +176,13 @@ class Transfers:
             if not is_lost or not has_more:
                 raise
             return None
+        except AssetError:
+            # The server has all bytes, and the error names the asset.
+            raise
         except BaseException:
-            # Cancelled, or the caller's own code failed: what can be resumed stays.
-            if tus.upload_url is None:
-                await self._tickets.discard(asset.id, claim, driver)
+            # Cancelled, or the caller's own code failed: only what can be resumed stays.
+            if tus.upload_url is None or not source.is_replayable:
+                await self._discard(order, driver)
             raise
         return watch
 
@@ -193,13 +197,21 @@ class Transfers:
         asset_id = order.upload.asset.id
         if isinstance(error, TusError):
             error.asset_id = asset_id
-            if error.upload_url is not None and not isinstance(error, UploadGone):
+            is_there = error.upload_url is not None and not isinstance(error, UploadGone)
+            if is_there and order.source.is_replayable:
                 return False
+            if is_there:
+                error.upload_url = None
         elif order.claim.can_go_on and not isinstance(error, SourceChanged):
             # A disk that didn't answer may do so for the next run.
             return False
-        await self._tickets.discard(asset_id, order.claim, driver)
+        await self._discard(order, driver)
         return isinstance(error, UploadGone)
+
+    async def _discard(self, order: Order, driver: Driver) -> None:
+        """Terminate an upload that nothing can resume, and delete its asset."""
+        order.upload.tus = None
+        await self._tickets.discard(order.upload.asset.id, order.claim, driver)
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:
         """Believe neither 204 nor HEAD: the asset must leave `uploading`."""

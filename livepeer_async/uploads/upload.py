@@ -111,7 +111,7 @@ class Upload:
     Attributes:
         asset: the asset as it was last seen.
         tus: the protocol's state; replaced where the upload begins again on a new ticket, and
-            `None` where an earlier run has sent everything.
+            `None` where an earlier run has sent everything, or nothing is left to resume.
         is_aborted: whether `abort` ended it.
         is_stopped: whether `stop` was called.
     """
