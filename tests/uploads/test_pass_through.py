@@ -1,4 +1,4 @@
-"""Streams that are passed through: one that is given up can't be resumed, so nothing of it stays."""
+"""Streams that are passed through: nothing of one that is given up stays on the server."""
 
 import asyncio
 import io
