@@ -65,6 +65,7 @@ class TusUpload:
         limits: what the server can take.
         metadata: for `Upload-Metadata`.
         other_hosts: hosts beside the endpoint's where `Location` may lead.
+        reach: bytes that `upload_url` can hold at the most; by default all is possible.
 
     Attributes:
         state: where the upload stands.
@@ -87,6 +88,7 @@ class TusUpload:
         limits: ServerLimits | None = None,
         metadata: Mapping[str, MetadataValue] | None = None,
         other_hosts: frozenset[str] = frozenset(),
+        reach: int = wire.LARGEST_OFFSET,
     ) -> None:
         self.limits = limits or ServerLimits()
         if bool(endpoint) == bool(upload_url):
@@ -104,8 +106,8 @@ class TusUpload:
         self._other_hosts = other_hosts
         self._in_flight: Move | None = None
         self._is_declared = length is not None
-        # The most that the server can hold. Of an upload that somebody else began all is possible.
-        self._reach = 0 if endpoint else wire.LARGEST_OFFSET
+        # The most that the server can hold.
+        self._reach = 0 if endpoint else reach
         # The most that the server said it holds.
         self._held = 0
         self._furthest = -1

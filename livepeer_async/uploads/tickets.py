@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from http import HTTPStatus
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -33,7 +32,7 @@ from livepeer_async.errors import (
     ServerError,
 )
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
-from livepeer_async.polling import GONE
+from livepeer_async.polling import GONE, has_left_uploading
 from livepeer_async.taskgroups import finish, plain_task_group
 from livepeer_async.tus.driver import Driver
 from livepeer_async.tus.states import LEGAL, Command
@@ -158,7 +157,7 @@ class Tickets:
                 lost += 1
                 if lost > self._restarts:
                     raise
-                await self._caller.back_off(error, lost)
+                await self._caller.back_off(error, min(lost, self._caller.retry.attempts))
             except DecodeError:
                 await claim.abandon()
                 raise
@@ -173,6 +172,14 @@ class Tickets:
             await claim.abandon(is_useless=False)
             return None
         return asset
+
+    async def has_arrived(self, asset_id: str) -> bool:
+        """Look whether the server has all bytes of an asset; `False` where nobody can tell."""
+        try:
+            asset = await self._caller.perform(calls.get_asset(self._caller.account, asset_id))
+        except LivepeerError:
+            return False
+        return has_left_uploading(asset) and asset.phase not in GONE
 
     async def clear_away(self, claim: Claim) -> None:
         """Give up what an earlier run has begun and nobody can finish."""
@@ -303,6 +310,6 @@ def _fits(asset: Asset, wanted: NewAssetFromUrl) -> bool:
 def _may_have_made(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
     """Whether an asset may have been made although no ticket came."""
     if isinstance(error, ApiError):
-        return isinstance(error, ServerError) or error.status == HTTPStatus.REQUEST_TIMEOUT
+        return isinstance(error, ServerError) or error.status in calls.PASSING
     # Of what met a NetworkError alone the server has seen nothing.
     return isinstance(error, AmbiguousRequest)
