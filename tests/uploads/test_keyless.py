@@ -59,7 +59,7 @@ def start(journal):
         arguments = [sandbox.api_key, sandbox.base_url, str(journal)]
         command = [sys.executable, "-c", UPLOADING, *arguments]
         env = shell.environment(PYTHONPATH=":".join(sys.path))
-        started.append(subprocess.Popen(command, env=env))
+        started.append(subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL))
         return started[0]
 
     yield start
@@ -200,3 +200,15 @@ async def test_upload_without_a_key_is_noted_before_it_is_asked_for(journal):
         with pytest.raises(errors.JournalError):
             await livepeer.upload(VIDEO)
         assert sandbox.requests == []
+
+
+async def test_interrupted_process_deletes_the_asset_of_its_stream(journal, start):
+    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER))
+    async with studio(held, **SMALL_S3) as (sandbox, _):
+        process = start(sandbox)
+        await until(lambda: held.fired)
+        process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(process.wait)
+        assert [asset.is_deleted for asset in sandbox.assets] == [True]
+        async with client_of(sandbox, journal) as livepeer:
+            await assert_nothing_is_listed(livepeer)
