@@ -106,7 +106,9 @@ class AsyncLivepeer:
         self._caller = Caller(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self._waiter = waiter = Waiter(self._caller)
-        tickets = Tickets(self._caller, restarts=retry.restarts)
+        # A pause may be longer than a clean-up may take.
+        deleter = Caller(account, self._transport, retry=retry)
+        tickets = Tickets(self._caller, deleter, restarts=retry.restarts)
         processing = Processing(self._caller, waiter)
         engine = Engine(
             waiter,

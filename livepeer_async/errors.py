@@ -294,7 +294,7 @@ class UploadGone(TusError):
 
 
 class UploadStopped(TusError):
-    """`Upload.stop` ended it between two requests; what is there stays."""
+    """`Upload.stop` ended it between two requests; what can be resumed stays."""
 
 
 class RetriesExhausted(TusError):

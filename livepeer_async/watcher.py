@@ -18,7 +18,7 @@ from typing import TypeVar
 import anyio
 
 from livepeer_async.api.caller import Caller
-from livepeer_async.api.calls import Call, poll_asset
+from livepeer_async.api.calls import PASSING, Call, poll_asset
 from livepeer_async.errors import (
     ApiError,
     ConfigurationError,
@@ -45,7 +45,7 @@ MOST_BAD_LISTS = 3
 FIRST_WITHOUT_LISTS = 5.0
 LONGEST_WITHOUT_LISTS = 300.0
 SERVICE_UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
-_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_PASSING = PASSING | {HTTPStatus.TOO_MANY_REQUESTS}
 
 _log = logging.getLogger("livepeer_async")
 

@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 import anyio
 
+from livepeer_async.api.calls import PASSING
 from livepeer_async.errors import ApiError, DecodeError, NetworkError
 from livepeer_async.ingest.events import Event, Halted, Resumed
 
@@ -20,7 +21,7 @@ from livepeer_async.ingest.events import Event, Halted, Resumed
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 _MOST_DOUBLINGS = 6
-_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_PASSING = PASSING | {HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class Outage:

@@ -1,7 +1,13 @@
 """The tus engine by itself: for any tus 1.0 server, and for anyone's own I/O.
 
 `TusClient` uploads to any server. `TusUpload` is the pure core: it says what to send and is told
-what came back; `tus/upload.py` shows the loop that drives it.
+what came back. It can be driven with any I/O:
+
+    upload = TusUpload(endpoint=url, length=size)
+    while not upload.is_over:
+        move = upload.next_move()
+        sleep(move.wait)
+        upload.receive(send(move.request))        # or upload.interrupt("connection lost")
 """
 
 from livepeer_async.tus.client import TusClient

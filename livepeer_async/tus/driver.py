@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Protocol
 
@@ -28,8 +29,8 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.messages import Request, Response, Span
-from livepeer_async.tus.events import Event, Interrupted, Refused
-from livepeer_async.tus.states import Move, State
+from livepeer_async.tus.events import Event, Interrupted, OffsetKnown, Refused
+from livepeer_async.tus.states import Command, Move, State
 from livepeer_async.tus.upload import TusUpload
 from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Blocks, Digest, read_ahead
 from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
@@ -107,6 +108,7 @@ class Driver:
         self._sleep = sleep
         self._jitter = jitter
         self._delay = 0.0
+        self._setbacks = Counter[Command]()
         self._released = 0
         self.has_sent = False
         self._slice_size = FIRST_SLICE
@@ -128,6 +130,15 @@ class Driver:
         except TusError as error:
             error.upload_url = self.upload.upload_url
             raise
+        self._check_there()
+
+    async def find_offset(self) -> None:
+        """Ask for the offset until it is known, and send nothing; raises as `run`."""
+        while self.upload.state is State.OFFSET_UNKNOWN:
+            await self._advance()
+        self._check_there()
+
+    def _check_there(self) -> None:
         if self.upload.state is State.GONE:
             raise UploadGone(f"the upload is lost: {self.upload.why}")
 
@@ -142,7 +153,8 @@ class Driver:
 
     async def _advance(self) -> None:
         setbacks, known_url = self.upload.setbacks, self.upload.upload_url
-        event = await self._exchange(await self._next_move())
+        move = await self._next_move()
+        event = await self._exchange(move)
         # A creation that leaves the offset in doubt has an upload URL, too.
         upload_url = self.upload.upload_url
         if self._on_created and upload_url is not None and upload_url != known_url:
@@ -155,8 +167,16 @@ class Driver:
             self._on_sent(self.upload.offset)
         if isinstance(event, Refused):
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
+        self._forget_setbacks(event)
         if self.upload.setbacks > setbacks and not self.upload.is_over:
-            self._back_off(event)
+            self._back_off(move.command, event)
+
+    def _forget_setbacks(self, event: Event) -> None:
+        """Count all setbacks anew once the offset moves, and those of HEAD once it answers."""
+        if not self.upload.setbacks:
+            self._setbacks.clear()
+        elif isinstance(event, OffsetKnown):
+            self._setbacks[Command.ASK_OFFSET] = min(1, self._setbacks[Command.ASK_OFFSET])
 
     async def _next_move(self) -> Move:
         source, upload = self._source, self.upload
@@ -260,8 +280,13 @@ class Driver:
             self._slice_size = blocks.slice_size
             return response
 
-    def _back_off(self, event: Event) -> None:
-        attempt, attempts = self.upload.setbacks, self._retry.attempts
+    def _back_off(self, command: Command, event: Event) -> None:
+        # Counted for each command: where many requests fail, a chunk meets a few setbacks, and the
+        # question for its offset a few more. The first of these is the chunk's own.
+        self._setbacks[command] += 1
+        if command is not Command.ASK_OFFSET:
+            self._setbacks[Command.ASK_OFFSET] = 1
+        attempt, attempts = self._setbacks[command], self._retry.attempts
         reason: str = getattr(event, "reason", "the offset didn't settle")
         asked = event.retry_after if isinstance(event, Interrupted) else None
         delay = next_delay(self._retry, setbacks=attempt, jitter=self._jitter(), retry_after=asked)

@@ -5,23 +5,23 @@ from __future__ import annotations
 from livepeer_async.messages import Request, Span
 from livepeer_async.tus.events import OffsetKnown
 from livepeer_async.tus.limits import ServerLimits, doubt_offset
-from livepeer_async.tus.wire import LARGEST_OFFSET
 
 
 class OffsetLedger:
     """What a server has said that it holds of one upload.
 
     Args:
-        is_new: whether the upload is created here; of one that exists all is possible.
+        is_new: whether the upload is created here.
+        reach: bytes that the server can hold at the most.
 
     Attributes:
         last_answer: the last answer to HEAD, until the offset has settled.
     """
 
-    def __init__(self, *, is_new: bool) -> None:
+    def __init__(self, *, is_new: bool, reach: int) -> None:
         self.last_answer: int | None = None
         self._is_new = is_new
-        self._reach = 0 if is_new else LARGEST_OFFSET
+        self._reach = reach
         self._held = 0
 
     def sent(self, limits: ServerLimits, request: Request) -> None:

@@ -12,14 +12,6 @@ Resuming is nothing but starting in OFFSET_UNKNOWN. After any doubt the only leg
 for the offset; of a server that needs aligned chunks it is asked for once more after the first
 chunk that follows. One request is in flight at a time; an illegal call raises `IllegalMove` and
 changes nothing. The core never sleeps: a `Move` names the seconds to wait before it is sent.
-
-A stranger drives it with his own I/O like this:
-
-    upload = TusUpload(endpoint=url, length=size)
-    while not upload.is_over:
-        move = upload.next_move()
-        sleep(move.wait)
-        upload.receive(send(move.request))        # or upload.interrupt("the cable was pulled")
 """
 
 from __future__ import annotations
@@ -65,6 +57,7 @@ class TusUpload:
         limits: what the server can take.
         metadata: for `Upload-Metadata`.
         other_hosts: hosts beside the endpoint's where `Location` may lead.
+        reach: bytes that `upload_url` can hold at the most; by default all is possible.
 
     Attributes:
         state: where the upload stands.
@@ -88,6 +81,7 @@ class TusUpload:
         limits: ServerLimits | None = None,
         metadata: Mapping[str, MetadataValue] | None = None,
         other_hosts: frozenset[str] = frozenset(),
+        reach: int = wire.LARGEST_OFFSET,
     ) -> None:
         self.limits = limits or ServerLimits()
         if bool(endpoint) == bool(upload_url):
@@ -106,7 +100,7 @@ class TusUpload:
         self._in_flight: Move | None = None
         self._is_declared = length is not None
         self._furthest = -1
-        self._offsets = OffsetLedger(is_new=upload_url is None)
+        self._offsets = OffsetLedger(is_new=upload_url is None, reach=0 if endpoint else reach)
         # After a doubt one small chunk is sent, and looked at, before more is: see `_move_to`.
         self.chunks = ChunkHistory(is_probing=self.limits.align > 1 and endpoint is None)
 
@@ -308,6 +302,7 @@ class TusUpload:
             self.chunks.interrupted(self.limits, move.request.span, timing)
         elif self.limits.creates_once:
             self.state, self.why = State.GONE, f"the creation may have happened: {event.reason}"
+            self.chunks.interrupted(self.limits, move.request.span, timing)
         else:
             # What loses the creation, again and again, may be the bytes that go with it.
             self.limits = replace(self.limits, with_creation=0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -277,6 +277,17 @@ def resolve_location(
             f"the upload URL is on another host; wanted {here.hostname}, or allow it {where}"
         )
     return url
+
+
+def predict_upload_urls(endpoint: str, playback_id: str | None) -> tuple[str, ...]:
+    """Give the upload URLs that Livepeer may have made for an asset: on S3, and on a file store.
+
+    It makes them of the playback ID, and they need no token.
+    """
+    if not playback_id:
+        return ()
+    base, name = endpoint.partition("?")[0].rstrip("/"), quote(playback_id, safe="")
+    return f"{base}/directUpload%2F{name}", f"{base}/{name}"
 
 
 def _show_location(location: str, secrets: tuple[str, ...]) -> str:

@@ -1,7 +1,8 @@
 """One upload's line in the journal, kept while the upload runs.
 
 In comes what happens to the upload; each fact is written before the effect that follows from it.
-Without a journal, or without a key, nothing is written and nothing is known.
+Without a journal nothing is written and nothing is known. Without a key no later run can ask for
+the upload: its record only says what may be left on the server, and is dropped with the last byte.
 
 Three ways lead out of a line. `forget`: the server has nothing of the upload. `abandon`: it may
 have something, which is noted as an orphan or a doubt. `Tickets.discard`: it has an asset, which is
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -43,13 +45,14 @@ class Claim:
         identity: of the source.
         access: who may play the asset, as `access_of` gives it.
         record: of an earlier run.
+        is_keyless: whether the key was made up, for an upload that has none.
 
     Attributes:
         identity: of the source, as it is today.
         record: what the journal has of the upload.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of an upload when it begins
         self,
         journal: Journal | None,
         key: str,
@@ -57,11 +60,13 @@ class Claim:
         *,
         access: str = "",
         record: Record | None = None,
+        is_keyless: bool = False,
     ) -> None:
         self._journal = journal
         self._key = key
         self.identity = identity
         self._access = access
+        self._is_keyless = is_keyless
         self.record = record
 
     @property
@@ -134,6 +139,7 @@ class Claim:
             identity=self.identity,
             requested_at=time.time(),
             access=self._access,
+            is_keyless=self._is_keyless,
         )
         await self._write(record)
 
@@ -151,14 +157,21 @@ class Claim:
 
     async def created(self, upload_url: str) -> None:
         """Write where the upload is, before a byte is sent that it would be a pity to lose."""
-        if self.record is not None:
+        if self.record is not None and not self._is_keyless:
             record = replace(self.record, state=RecordState.CREATED, upload_url=upload_url)
             await self._write(record)
 
     async def arrived(self) -> None:
         """Write that the server has all bytes; nobody needs the upload URL any more."""
-        if self.record is not None and self.record.state is not RecordState.READY:
-            await self._write(replace(self.record, state=RecordState.ARRIVED, upload_url=None))
+        if self.record is None or self.record.state is RecordState.READY:
+            return
+        record = replace(self.record, state=RecordState.ARRIVED, upload_url=None)
+        if self._is_keyless and self._journal is not None:
+            await self._journal.drop(self._key)
+            # Still known, for it may be given up because its bytes turn out to be wrong.
+            self.record = record
+        else:
+            await self._write(record)
 
     async def ready(self, asset: Asset, verified: str | None, sha256: str | None) -> None:
         """Write that the asset is ready.
@@ -166,7 +179,7 @@ class Claim:
         What can't be written is logged: the asset is there all the same, and a later run finds it
         by its record.
         """
-        if self.record is None:
+        if self.record is None or self._is_keyless:
             return
         record = replace(
             self.record,
@@ -183,7 +196,7 @@ class Claim:
 
     async def failed(self) -> None:
         """Write that the server could make nothing of it; what can't be written is logged."""
-        if self.record is None or self.record.state not in ALL_THERE:
+        if self.record is None or self._is_keyless or self.record.state not in ALL_THERE:
             return
         try:
             await self._write(replace(self.record, state=RecordState.FAILED))
@@ -194,9 +207,9 @@ class Claim:
         """List the assets that other keys hold, and those that are given up and may be deleted."""
         if self._journal is None:
             return set()
-        records, orphans = await self._journal.records(), await self._journal.orphans()
+        records = [*await self._journal.records(), *await self._journal.keyless_records()]
         held = {it.asset_id for it in records if it.asset_id and it.key != self._key}
-        return held | {orphan.asset_id for orphan in orphans}
+        return held | {orphan.asset_id for orphan in await self._journal.orphans()}
 
     async def abandon(self, *, is_useless: bool = True) -> None:
         """Give up what there is, and write what it may have left on the server.
@@ -238,7 +251,7 @@ async def claim(
 
     Args:
         journal: where it is written; `None` for nowhere.
-        key: of the upload; `None` for one that isn't written.
+        key: of the upload; `None` for one that no later run shall find.
         source: its bytes.
         access: who may play the asset, as `access_of` gives it.
         url: where the bytes come from, as `tell_url` gives it; nothing else tells them then.
@@ -247,10 +260,15 @@ async def claim(
         UploadInUse: somebody else carries it.
         JournalError: the journal can't be used.
     """
-    if journal is None or key is None:
-        yield Claim(None, "", SourceIdentity(length=source.length), access=access)
+    identity = SourceIdentity(length=source.length, url=url)
+    if journal is None:
+        yield Claim(None, "", identity, access=access)
         return
-    told_by_url = SourceIdentity(length=source.length, url=url)
-    identity, key = told_by_url if url else await source.identity(), as_text(key)
+    is_keyless = key is None
+    if key is None:
+        key = uuid.uuid4().hex
+    elif url is None:
+        identity = await source.identity()
+    key = as_text(key)
     async with journal.claimed(key) as record:
-        yield Claim(journal, key, identity, access=access, record=record)
+        yield Claim(journal, key, identity, access=access, record=record, is_keyless=is_keyless)

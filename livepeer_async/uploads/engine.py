@@ -20,7 +20,7 @@ from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.uploads.retry import Restarts, RetryPolicy
 from livepeer_async.uploads.source import Source
 from livepeer_async.uploads.tickets import CANCELLED_TIMEOUT, DISCARD_TIMEOUT, Tickets
 from livepeer_async.uploads.transfer import Order, Transfers
@@ -73,7 +73,7 @@ class Engine:
         """
         started = time.monotonic()
         digest = Digest() if upload.options.verify == "hash" else None
-        order = Order(upload, source, new_asset, claim, digest)
+        order = Order(upload, source, new_asset, claim, digest, Restarts())
         try:
             with upload.scope:
                 verified, sha256 = await self._deliver(order)

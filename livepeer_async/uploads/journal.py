@@ -48,6 +48,8 @@ _log = logging.getLogger("livepeer_async")
 # For a release once the caller is cancelled, and for closing: a claim that stays is dropped by the
 # next transaction, or with the owner's lock.
 END_SECONDS = 0.5
+# In the column of the state: the record of an upload that runs without a key.
+KEYLESS = "keyless"
 
 
 class Journal:
@@ -131,7 +133,8 @@ class Journal:
         Raises:
             JournalError: it can't be written; the old one stays.
         """
-        row = (record.key, record.state, msgspec.json.encode(record))
+        state = KEYLESS if record.is_keyless else record.state
+        row = (record.key, state, msgspec.json.encode(record))
         await self._run(lambda c: c.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row))
 
     async def drop(self, key: str) -> None:
@@ -146,17 +149,7 @@ class Journal:
             is_useless: as in `Orphan`.
         """
         remains = remains_of(record, time.time(), is_useless=is_useless)
-
-        def work(connection: sqlite3.Connection) -> None:
-            row = msgspec.json.encode(remains)
-            if isinstance(remains, Orphan):
-                values = (remains.asset_id, row)
-                connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?)", values)
-            else:
-                connection.execute("INSERT INTO doubts (doubt) VALUES (?)", (row,))
-            connection.execute("DELETE FROM records WHERE key = ?", (record.key,))
-
-        await self._run(work)
+        await self._run(lambda connection: _replace(connection, record.key, remains))
 
     async def forget(self, key: str) -> bool:
         """Let the next upload of a key begin anew; say whether there was anything to forget.
@@ -183,8 +176,14 @@ class Journal:
         await self._run(lambda c: c.execute(query, (as_text(key), *ALL_THERE)))
 
     async def records(self) -> list[Record]:
-        """Give all records that can be read, in the order of their keys."""
-        return await self._read("SELECT key, record FROM records ORDER BY key", Record)
+        """Give the records of all keys that can be read, in the order of their keys."""
+        query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
+        return await self._read(query, Record, (KEYLESS,))
+
+    async def keyless_records(self) -> list[Record]:
+        """Give the records of uploads without a key, of those that run and those that were cut."""
+        query = "SELECT key, record FROM records WHERE state = ?"
+        return await self._read(query, Record, (KEYLESS,))
 
     async def find(self, keys: Sequence[str]) -> dict[str, Record]:
         """Give the records of these keys, where there are any that can be read; by their keys."""
@@ -200,6 +199,7 @@ class Journal:
 
     async def orphans(self) -> list[Orphan]:
         """Give the assets of ours that are still to be deleted."""
+        await self._run(self._give_up_keyless)
         return await self._read("SELECT asset_id, orphan FROM orphans ORDER BY asset_id", Orphan)
 
     async def drop_doubt(self, doubt: Doubt) -> None:
@@ -209,6 +209,7 @@ class Journal:
 
     async def doubts(self) -> list[Doubt]:
         """Give the requests of which nobody knows what they left behind."""
+        await self._run(self._give_up_keyless)
         return await self._read("SELECT id, doubt FROM doubts ORDER BY id", Doubt)
 
     async def _read(self, query: str, kind: type[T], values: tuple[str, ...] = ()) -> list[T]:
@@ -293,14 +294,35 @@ class Journal:
             self._owner_lock = OwnerLock(self.path)
         owner = self._owner_lock.owner
         connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, os.getpid()))
-        query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
-        found = connection.execute(query, (key,)).fetchone()
-        if found and found[0] != owner and OwnerLock.is_held(self.path, *found):
-            raise self._in_use(key, f"process {found[1]} carries it")
+        pid = self._pid_of_other(connection, key)
+        if pid is not None:
+            raise self._in_use(key, f"process {pid} carries it")
         self._written.add(key)
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, owner))
         row = connection.execute("SELECT record FROM records WHERE key = ?", (key,)).fetchone()
         return msgspec.json.decode(row[0], type=Record) if row else None
+
+    def _pid_of_other(self, connection: sqlite3.Connection, key: str) -> int | None:
+        """Give the process beside this one that holds the claim of a key; `None` for no such."""
+        query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
+        found = connection.execute(query, (key,)).fetchone()
+        is_own = found and self._owner_lock is not None and found[0] == self._owner_lock.owner
+        if not found or is_own or not OwnerLock.is_held(self.path, *found):
+            return None
+        return int(found[1] or 0)
+
+    def _give_up_keyless(self, connection: sqlite3.Connection) -> None:
+        """Turn records without a key into what their uploads left, once nobody carries these."""
+        query = "SELECT key, record FROM records WHERE state = ?"
+        for key, row in connection.execute(query, (KEYLESS,)).fetchall():
+            # What can't be read, or whose owner can't be looked at, is left alone.
+            with suppress(JournalError, msgspec.DecodeError):
+                if key in self._held or self._pid_of_other(connection, key) is not None:
+                    continue
+                record = msgspec.json.decode(row, type=Record)
+                # A caller may have kept the upload URL of one that ended in this process.
+                _replace(connection, key, remains_of(record, time.time(), is_useless=False))
+                connection.execute("DELETE FROM claims WHERE key = ?", (key,))
 
     async def _release(self) -> None:
         """Drop the claims that nobody holds; what fails here, the next transaction does."""
@@ -331,6 +353,17 @@ class Journal:
 def as_text(key: str) -> str:
     """Make a key of what may be no text: names of files can be any bytes."""
     return key.encode("utf-8", "backslashreplace").decode()
+
+
+def _replace(connection: sqlite3.Connection, key: str, remains: Orphan | Doubt) -> None:
+    """Put what an upload may have left on the server in the place of its record."""
+    row = msgspec.json.encode(remains)
+    if isinstance(remains, Orphan):
+        values = (remains.asset_id, row)
+        connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?)", values)
+    else:
+        connection.execute("INSERT INTO doubts (doubt) VALUES (?)", (row,))
+    connection.execute("DELETE FROM records WHERE key = ?", (key,))
 
 
 def _drop_owner(connection: sqlite3.Connection, owner: str) -> None:

@@ -32,7 +32,7 @@ class Leftover(Struct, frozen=True, kw_only=True):
     Attributes:
         asset: as the server describes it.
         is_ours: whether the journal has its ID; else only its name and its time fit.
-        key: of the upload that it was made for.
+        key: of the upload that it was made for; "" where it had none.
     """
 
     asset: Asset
@@ -81,7 +81,8 @@ async def find_leftovers(caller: Caller, journal: Journal) -> list[Leftover]:
     found = [
         it for orphan in await journal.orphans() for it in await _look(caller, journal, orphan)
     ]
-    known = {record.asset_id for record in await journal.records()}
+    records = [*await journal.records(), *await journal.keyless_records()]
+    known = {record.asset_id for record in records}
     known |= {leftover.asset.id for leftover in found}
     for doubt in await journal.doubts():
         for leftover in await _resolve(caller, journal, doubt):

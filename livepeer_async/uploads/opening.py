@@ -211,4 +211,7 @@ async def _spool(
             raise SourceNotReadable(
                 f"{name} can't be kept in a temporary file: {error.strerror}", source=name
             ) from error
-    return FileSource(FileObject(spool, name), length)
+    spooled = FileSource(FileObject(spool, name), length)
+    # The spool goes with this upload, and the stream has been read to its end.
+    spooled.is_replayable = False
+    return spooled

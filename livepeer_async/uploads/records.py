@@ -71,6 +71,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
         access: who may play the asset and how it is encrypted, as `access_of` gives it.
         verified: how far the content is proved, where it was compared.
         sha256: of the bytes that were read, in hex, where it was made.
+        is_keyless: whether the caller gave no key, so that no later run can ask for the upload;
+            `key` is then one that was made up, and the record lasts only until the bytes are there.
     """
 
     key: str
@@ -84,6 +86,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     upload_url: str | None = None
     verified: str | None = None
     sha256: str | None = None
+    is_keyless: bool = False
 
     def __repr__(self) -> str:
         return f"<Record {show_source(self.key)!r}, {self.state}, asset {self.asset_id}>"
@@ -98,7 +101,7 @@ class Orphan(Struct, frozen=True, kw_only=True):
     """An asset of ours that is given up and isn't known to be deleted.
 
     Attributes:
-        key: of the upload that it was made for.
+        key: of the upload that it was made for; "" where it had none.
         name: of the asset.
         since: when it was given up, in seconds since 1970.
         is_useless: whether it is of no use whatever becomes of it; else only while it has no bytes.
@@ -122,7 +125,7 @@ class Doubt(Struct, frozen=True, kw_only=True):
     """A request for an upload whose answer was lost: it may have made an asset.
 
     Attributes:
-        key: of the upload.
+        key: of the upload; "" where it had none.
         name: that was asked for.
         since: when it was sent, in seconds since 1970 by this machine's clock.
         until: when it was given up.
@@ -157,10 +160,11 @@ def remains_of(record: Record, now: float, *, is_useless: bool) -> Orphan | Doub
         now: seconds since 1970.
         is_useless: as in `Orphan`.
     """
+    key = "" if record.is_keyless else record.key
     if record.asset_id is not None:
         return Orphan(
             asset_id=record.asset_id,
-            key=record.key,
+            key=key,
             name=record.name,
             since=now,
             is_useless=is_useless,
@@ -168,7 +172,7 @@ def remains_of(record: Record, now: float, *, is_useless: bool) -> Orphan | Doub
     since = record.requested_at
     until = min(now + LATE, since + LONGEST_DOUBT)
     is_import = record.identity.length == 0
-    return Doubt(key=record.key, name=record.name, since=since, until=until, is_import=is_import)
+    return Doubt(key=key, name=record.name, since=since, until=until, is_import=is_import)
 
 
 class PickUp(StrEnum):

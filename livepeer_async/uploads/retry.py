@@ -21,13 +21,16 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
     Attributes:
         attempts: setbacks that are borne without progress; each byte of progress starts the count
-            anew, so that a long upload over a bad link isn't punished for its length.
+            anew, so that a long upload over a bad link isn't punished for its length. Of an upload,
+            those of its chunks and those of each question for its offset are counted apart.
         first_delay: seconds of the first wait at the most; doubled with each setback.
         max_delay: seconds of any wait at the most, unless the server asks for more.
         max_retry_after: seconds of `Retry-After` that are obeyed; beyond them the attempt ends.
         busy_timeout: seconds for which a full queue (429) is waited out beyond `attempts`;
             hours are right for unattended jobs.
-        restarts: times that an upload may begin again on a new ticket after its URL was lost.
+        restarts: times in a row that an upload may begin again on a new ticket after it was lost;
+            one that got further than ever before starts the count anew. A request for an upload
+            whose answer was lost is repeated as often.
     """
 
     attempts: int = 10
@@ -35,7 +38,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     max_delay: float = 60.0
     max_retry_after: float = 600.0
     busy_timeout: float = 0.0
-    restarts: int = 2
+    restarts: int = 10
 
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.restarts < 0:
@@ -89,6 +92,36 @@ def next_delay(
         return None
     if retry_after is not None and retry_after > policy.max_retry_after:
         return None
+    return max(_longest_delay(policy, setbacks) * jitter, retry_after or 0.0)
+
+
+class Restarts:
+    """Counts how often an upload began again since it last got further than ever before.
+
+    Attributes:
+        count: restarts since then, the next one included.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._furthest = 0
+
+    def next_delay(self, policy: RetryPolicy, *, reached: int, jitter: float) -> float | None:
+        """Give the seconds to wait before an upload begins again, or `None` to give up.
+
+        Args:
+            policy: the policy.
+            reached: bytes that the server held of the upload that was lost.
+            jitter: a random number in 0..1.
+        """
+        if reached > self._furthest:
+            self._furthest, self.count = reached, 0
+        self.count += 1
+        if self.count > policy.restarts:
+            return None
+        return _longest_delay(policy, self.count) * jitter
+
+
+def _longest_delay(policy: RetryPolicy, setbacks: int) -> float:
     doublings = min(setbacks - 1, _MOST_DOUBLINGS)
-    delay = min(policy.max_delay, policy.first_delay * float(2**doublings)) * jitter
-    return max(delay, retry_after or 0.0)
+    return min(policy.max_delay, policy.first_delay * float(2**doublings))

@@ -59,9 +59,11 @@ class Source:
         name: the file's name, or "untitled".
         length: bytes.
         is_stream: whether only the bytes since the last `release` can be read again.
+        is_replayable: whether a later upload could read the same bytes again.
     """
 
     is_stream = False
+    is_replayable = True
 
     def __init__(self, name: str, length: int) -> None:
         self.name = name
@@ -130,6 +132,7 @@ class StreamSource(Source):
     """
 
     is_stream = True
+    is_replayable = False
 
     def __init__(
         self, pieces: AsyncIterable[Any], *, length: int | None, name: str | None = None

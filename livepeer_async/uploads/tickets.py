@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from http import HTTPStatus
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -33,8 +32,8 @@ from livepeer_async.errors import (
     ServerError,
 )
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
-from livepeer_async.polling import GONE
-from livepeer_async.taskgroups import finish
+from livepeer_async.polling import GONE, has_left_uploading
+from livepeer_async.taskgroups import finish, plain_task_group
 from livepeer_async.tus.driver import Driver
 from livepeer_async.tus.states import LEGAL, Command
 from livepeer_async.uploads.claim import Claim
@@ -48,6 +47,8 @@ _log = logging.getLogger("livepeer_async")
 # Cleaning up after a failure must not outlast the patience of one who waits for it.
 DISCARD_TIMEOUT = 15.0
 CANCELLED_TIMEOUT = 1.5
+# For the termination of an upload beside the deletion of its asset, which matters more.
+TERMINATE_TIMEOUT = 1.0
 # One who cancels waits no longer than 2 s: so long for a ticket on its way, then for its deletion.
 TICKET_TIMEOUT = 1.1
 GIVE_BACK_TIMEOUT = 0.7
@@ -61,11 +62,13 @@ class Tickets:
 
     Args:
         caller: sends the API's calls.
+        deleter: sends those that delete what is given up, also while everything else pauses.
         restarts: times that a request may be repeated after its answer was lost.
     """
 
-    def __init__(self, caller: Caller, *, restarts: int) -> None:
+    def __init__(self, caller: Caller, deleter: Caller, *, restarts: int) -> None:
         self._caller = caller
+        self._deleter = deleter
         self._restarts = restarts
         self._asking: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
         self._taken: deque[str] = deque(maxlen=MOST_TAKEN)
@@ -154,7 +157,7 @@ class Tickets:
                 lost += 1
                 if lost > self._restarts:
                     raise
-                await self._caller.back_off(error, lost)
+                await self._caller.back_off(error, min(lost, self._caller.retry.attempts))
             except DecodeError:
                 await claim.abandon()
                 raise
@@ -169,6 +172,14 @@ class Tickets:
             await claim.abandon(is_useless=False)
             return None
         return asset
+
+    async def has_arrived(self, asset_id: str) -> bool:
+        """Look whether the server has all bytes of an asset; `False` where nobody can tell."""
+        try:
+            asset = await self._caller.perform(calls.get_asset(self._caller.account, asset_id))
+        except LivepeerError:
+            return False
+        return has_left_uploading(asset) and asset.phase not in GONE
 
     async def clear_away(self, claim: Claim) -> None:
         """Give up what an earlier run has begun and nobody can finish."""
@@ -218,11 +229,17 @@ class Tickets:
         # A journal that can't be written must not keep the asset alive.
         with suppress(JournalError):
             await claim.abandon()
-        if driver and Command.TERMINATE in LEGAL[driver.upload.state] and not driver.upload.is_over:
-            with suppress(LivepeerError):
-                await driver.terminate()
-        await self._caller.perform(calls.delete_asset(self._caller.account, asset_id))
-        await claim.deleted(asset_id)
+        failure: LivepeerError | None = None
+        # Both at once: an upload host that is silent must not keep the asset alive.
+        async with plain_task_group() as tasks:
+            tasks.start_soon(_terminate, driver)
+            try:
+                await self._deleter.perform(calls.delete_asset(self._caller.account, asset_id))
+                await claim.deleted(asset_id)
+            except LivepeerError as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def _forget(self, claim: Claim) -> None:
         with suppress(JournalError):
@@ -271,6 +288,15 @@ class Tickets:
         return found
 
 
+async def _terminate(driver: Driver | None) -> None:
+    """Terminate an unfinished upload, if the server answers in time."""
+    if driver is None or driver.upload.is_over:
+        return
+    if Command.TERMINATE in LEGAL[driver.upload.state]:
+        with anyio.move_on_after(TERMINATE_TIMEOUT), suppress(LivepeerError):
+            await driver.terminate()
+
+
 def _fits(asset: Asset, wanted: NewAssetFromUrl) -> bool:
     """Whether an asset is what was wanted, so that nobody else can play it."""
     if asset.source is None or asset.source.url != wanted.url:
@@ -284,6 +310,6 @@ def _fits(asset: Asset, wanted: NewAssetFromUrl) -> bool:
 def _may_have_made(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
     """Whether an asset may have been made although no ticket came."""
     if isinstance(error, ApiError):
-        return isinstance(error, ServerError) or error.status == HTTPStatus.REQUEST_TIMEOUT
+        return isinstance(error, ServerError) or error.status in calls.PASSING
     # Of what met a NetworkError alone the server has seen nothing.
     return isinstance(error, AmbiguousRequest)

@@ -7,37 +7,47 @@ can't be is terminated and its asset deleted.
 
 from __future__ import annotations
 
+import logging
 import mimetypes
+import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
 import anyio
+from msgspec.structs import replace
 
 from livepeer_async.errors import (
+    AssetError,
     AssetFailed,
     AssetTimeout,
+    RetriesExhausted,
     SourceChanged,
     SourceError,
     TusError,
     UploadGone,
+    UploadRefused,
 )
 from livepeer_async.models import Asset, AssetPhase, NewAsset
 from livepeer_async.polling import has_left_uploading
 from livepeer_async.tus.driver import Driver, Send
-from livepeer_async.tus.limits import ServerLimits, for_stream
+from livepeer_async.tus.limits import ServerLimits, for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
+from livepeer_async.tus.states import State
 from livepeer_async.tus.upload import TusUpload
+from livepeer_async.tus.wire import predict_upload_urls
 from livepeer_async.uploads.blocks import Digest
 from livepeer_async.uploads.claim import Claim
 from livepeer_async.uploads.processing import check_outlook, may_help
 from livepeer_async.uploads.records import ALL_THERE, PickUp
-from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.uploads.retry import Restarts, RetryPolicy, Setback
 from livepeer_async.uploads.source import Source, check_length
 from livepeer_async.uploads.tickets import Tickets
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.waiting import Waiter
 from livepeer_async.watch import Watch
+
+_log = logging.getLogger("livepeer_async")
 
 # After its last 204 Studio took 10 to 45 ms to leave `uploading`: a look before that is wasted.
 FIRST_LOOK_AFTER = 0.05
@@ -57,6 +67,7 @@ class Order(NamedTuple):
     new_asset: NewAsset
     claim: Claim
     digest: Digest | None
+    restarts: Restarts
 
 
 class Transfers:
@@ -130,11 +141,14 @@ class Transfers:
 
     async def _begin(self, order: Order) -> Watch:
         """Bring the bytes over, on a new ticket where the upload URL was lost."""
-        source = order.source
+        source, timeouts = order.source, 0
         while True:
             await order.upload.rest()
             await order.upload.take_slot()
             limits = self._limits_for(source.length)
+            if timeouts or order.restarts.count > 1:
+                # What loses the creation, again and again, may be the bytes that go with it.
+                limits = replace(limits, with_creation=0)
             check_length(source.name, source.length, limits.max_length)
             ticket = await self._tickets.ask(order.new_asset, order.claim)
             tus = TusUpload(
@@ -143,44 +157,124 @@ class Transfers:
                 limits=for_stream(limits) if source.is_stream else limits,
                 metadata=_metadata(source.name),
             )
-            watch = await self._carry(order, ticket.asset, tus)
+            urls = predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id)
+            watch = await self._carry(order, ticket.asset, tus, urls=urls)
             if watch is not None:
                 return watch
+            timeouts = tus.chunks.timeouts
 
-    async def _carry(self, order: Order, asset: Asset, tus: TusUpload) -> Watch | None:
-        """Bring the bytes of one upload over; `None` where it was lost and another may begin."""
-        upload, source, claim = order.upload, order.source, order.claim
+    async def _carry(
+        self, order: Order, asset: Asset, tus: TusUpload, *, urls: tuple[str, ...] = ()
+    ) -> Watch | None:
+        """Bring the bytes of one upload over; `None` where it was lost and another may begin.
+
+        Args:
+            order: what is to be brought over.
+            asset: that the bytes are for.
+            tus: the upload.
+            urls: where the upload may be, should the answer to its creation be lost.
+        """
+        upload, source = order.upload, order.source
         upload.begin(asset, tus)
-        driver = Driver(
-            tus,
-            source,
-            self._send,
-            retry=self._retry,
-            on_sent=upload.sent,
-            on_setback=upload.set_back,
-            on_created=claim.created,
-            digest=order.digest,
-            sleep=partial(self._rest, upload),
-        )
         try:
             upload.has_begun.set()
             upload.saw(asset)
-            await driver.run()
+            driver = await self._send_bytes(order, tus, urls)
             upload.arrived()
             watch = await self._leave_uploading(upload, driver)
             await source.check()
         except (TusError, SourceError) as error:
-            is_lost = await self._give_up(error, driver, order)
-            has_more = source.can_begin_anew and upload.attempts <= self._retry.restarts
-            if not is_lost or not has_more:
+            reached = (upload.tus or tus).offset
+            is_lost = await self._give_up(error, order)
+            if not is_lost or not source.can_begin_anew:
                 raise
-            return None
-        except BaseException:
-            # Cancelled, or the caller's own code failed: what can be resumed stays.
-            if tus.upload_url is None:
-                await self._tickets.discard(asset.id, claim, driver)
+            setback = self._set_back(error, order, reached)
+        except AssetError:
+            # The server has all bytes, and the error names the asset.
             raise
-        return watch
+        except BaseException:
+            # Cancelled, or the caller's own code failed: only what can be resumed stays.
+            if upload.upload_url is None or not source.is_replayable:
+                await self._discard(order)
+            raise
+        else:
+            return watch
+        await upload.rest(setback.delay)
+        return None
+
+    async def _send_bytes(self, order: Order, tus: TusUpload, urls: tuple[str, ...]) -> Driver:
+        """Send until the server says that it has all bytes."""
+        driver = self._driver(order, tus)
+        try:
+            await driver.run()
+        except UploadGone:
+            # Without a URL only the answer to the creation was lost, which may have arrived.
+            if tus.upload_url is not None:
+                raise
+            found = await self._find_created(order, driver, urls)
+            if found is None:
+                raise
+            driver = found
+            if not driver.upload.is_over:
+                await driver.run()
+        return driver
+
+    async def _find_created(
+        self, order: Order, lost: Driver, urls: tuple[str, ...]
+    ) -> Driver | None:
+        """Find the upload of a creation whose answer was lost; `None` for a new ticket.
+
+        An upload whose creation had no body is gone on with: it holds nothing, and nothing is on
+        its way. One whose creation had bytes counts only where the server holds them all. Of any
+        other the rest may still be stored by the request that was given up, for minutes and
+        unseen, and a chunk beside that would be a second writer. It is one part at the most, and is
+        waited for as long as the server has proved to be slow.
+        """
+        chunks, settle = lost.upload.chunks, lost.upload.limits.settle
+        while True:
+            await self._rest(order.upload, chunks.next_wait(settle))
+            found = await self._look_for_created(order, lost, urls)
+            if found is not None or not chunks.late.is_pending:
+                return found
+
+    async def _look_for_created(
+        self, order: Order, lost: Driver, urls: tuple[str, ...]
+    ) -> Driver | None:
+        """Look once whether a creation whose answer was lost has arrived."""
+        upload, limits = order.upload, lost.upload.limits
+        sent = plan_creation(limits, lost.upload.length)
+        if sent and await self._tickets.has_arrived(upload.asset.id):
+            return lost
+        for url in urls:
+            tus = TusUpload(upload_url=url, length=upload.length, limits=limits, reach=sent)
+            driver = self._driver(order, tus)
+            try:
+                await driver.find_offset()
+            except (UploadGone, UploadRefused):
+                continue
+            except RetriesExhausted:
+                return None
+            if sent and tus.state is not State.COMPLETE:
+                break
+            upload.tus = tus
+            await order.claim.created(url)
+            return driver
+        # What was being stored may have arrived meanwhile.
+        return lost if sent and await self._tickets.has_arrived(upload.asset.id) else None
+
+    def _driver(self, order: Order, tus: TusUpload) -> Driver:
+        upload = order.upload
+        return Driver(
+            tus,
+            order.source,
+            self._send,
+            retry=self._retry,
+            on_sent=upload.sent,
+            on_setback=upload.set_back,
+            on_created=order.claim.created,
+            digest=order.digest,
+            sleep=partial(self._rest, upload),
+        )
 
     async def _rest(self, upload: Upload, seconds: float) -> None:
         """Wait before a request, also while everything pauses; there an upload can be stopped."""
@@ -188,18 +282,42 @@ class Transfers:
         await self._wait_out_pause()
         upload.ask()
 
-    async def _give_up(self, error: TusError | SourceError, driver: Driver, order: Order) -> bool:
+    def _set_back(self, error: TusError | SourceError, order: Order, reached: int) -> Setback:
+        """Count a restart, and say when it is.
+
+        Raises:
+            TusError: `error`, where there were too many without progress.
+        """
+        restarts, jitter = order.restarts, random.random()  # noqa: S311 - a wait, no secret
+        delay = restarts.next_delay(self._retry, reached=reached, jitter=jitter)
+        if delay is None:
+            raise error
+        attempts = self._retry.restarts
+        setback = Setback(reason=str(error), attempt=restarts.count, attempts=attempts, delay=delay)
+        _log.warning("asset %s is given up: %s", order.upload.asset.id, setback)
+        order.upload.set_back(setback)
+        return setback
+
+    async def _give_up(self, error: TusError | SourceError, order: Order) -> bool:
         """Discard what can't be resumed; say whether only the upload URL was lost."""
         asset_id = order.upload.asset.id
         if isinstance(error, TusError):
             error.asset_id = asset_id
-            if error.upload_url is not None and not isinstance(error, UploadGone):
+            is_there = error.upload_url is not None and not isinstance(error, UploadGone)
+            if is_there and order.source.is_replayable:
                 return False
+            if is_there:
+                error.upload_url = None
         elif order.claim.can_go_on and not isinstance(error, SourceChanged):
             # A disk that didn't answer may do so for the next run.
             return False
-        await self._tickets.discard(asset_id, order.claim, driver)
+        await self._discard(order)
         return isinstance(error, UploadGone)
+
+    async def _discard(self, order: Order) -> None:
+        """Terminate an upload that nothing can resume, and delete its asset."""
+        driver, order.upload.tus = self.driver_of(order), None
+        await self._tickets.discard(order.upload.asset.id, order.claim, driver)
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:
         """Believe neither 204 nor HEAD: the asset must leave `uploading`."""
@@ -213,7 +331,7 @@ class Transfers:
                 raise
         except AssetTimeout:
             # What an earlier process left may hold parts twice: that mustn't be completed.
-            if driver.has_sent:
+            if driver.has_sent and driver.upload.state is State.COMPLETE:
                 await driver.nudge()
             try:
                 await wait(timeout=LEAVE_TIMEOUT)

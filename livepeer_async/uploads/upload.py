@@ -111,7 +111,7 @@ class Upload:
     Attributes:
         asset: the asset as it was last seen.
         tus: the protocol's state; replaced where the upload begins again on a new ticket, and
-            `None` where an earlier run has sent everything.
+            `None` where an earlier run has sent everything, or nothing is left to resume.
         is_aborted: whether `abort` ended it.
         is_stopped: whether `stop` was called.
     """
@@ -191,8 +191,9 @@ class Upload:
         await self._ended.wait()
 
     def stop(self) -> None:
-        """Let the request end that runs, a chunk for instance, and then stop; nothing is deleted.
+        """Let the request end that runs, a chunk for instance, and then stop.
 
+        Nothing is deleted that could be resumed, as the upload of a stream can't be.
         The upload then ends with `UploadStopped`, unless that request was its last: what follows
         on the server isn't waited for.
         """

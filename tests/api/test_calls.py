@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from livepeer_async.api import calls
-from livepeer_async.errors import ConfigurationError, ServerError, TooManyRequests
+from livepeer_async.errors import ApiError, ConfigurationError, ServerError, TooManyRequests
 from livepeer_async.messages import Response
 from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl
 from models.samples import read_text
@@ -160,6 +160,14 @@ def test_what_made_an_asset_is_not_repeated_but_what_only_looked_is():
     assert [calls.is_safe_to_repeat(again, e) for e in (failed, busy, closed)] == [True] * 3
     assert not calls.is_safe_to_repeat(once, ServerError(status=408, errors=(), method="", url=""))
     assert not calls.is_safe_to_repeat(again, ServerError(status=404, errors=(), method="", url=""))
+
+
+@pytest.mark.parametrize("status", [408, 409, 423, 425])
+def test_answer_that_passes_is_asked_for_again_where_repeating_is_safe(status):
+    error = ApiError(status=status, errors=(), method="GET", url="u")
+    once, again = calls.request_upload(ACCOUNT, NewAsset("a")), calls.get_asset(ACCOUNT, "a")
+    assert not calls.is_safe_to_repeat(once, error)
+    assert calls.is_safe_to_repeat(again, error)
 
 
 @pytest.mark.parametrize("name", ["bad\udcff", object()])

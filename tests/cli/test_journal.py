@@ -116,7 +116,7 @@ def test_what_is_forgotten_is_uploaded_anew(sandbox, clip, journal, upload, run_
 def test_orphans_that_are_certainly_ours_are_deleted(open_sandbox, clip, journal, run_here):
     faults = [
         Fault(On(method="DELETE"), Answer(404, b'{"errors":["not found"]}')),
-        Fault(On(method="POST", path="/upload/tus", nth=1), LoseAnswer()),
+        Fault(On(method="POST", path="/upload/tus", nth=1), CutConnection(0)),
     ]
     with open_sandbox(faults=faults) as sandbox:
         assert run_here("upload", clip, "--journal", journal, sandbox=sandbox).returncode == 0

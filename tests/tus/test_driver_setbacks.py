@@ -10,8 +10,8 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.uploads.retry import RetryPolicy
-from tus.network import CONTENT, LIVEPEER, Network, run, upload_of
-from tus.servers import Answer, Cut, Garble, LoseAnswer, S3Store, Unreached
+from tus.network import CONTENT, LIVEPEER, Network, run, source_of, upload_of
+from tus.servers import ENDPOINT, Answer, Cut, Garble, LoseAnswer, S3Store, Unreached
 
 pytestmark = pytest.mark.anyio
 
@@ -124,3 +124,39 @@ async def test_answer_that_is_too_long_to_be_one_is_an_interruption():
     too_long = DecodeError("the answer is larger than 65536 bytes", path="$")
     network = Network(faults=[None, too_long, too_long])
     assert network.stored(await run(network)) == CONTENT
+
+
+async def test_setbacks_of_chunks_and_of_heads_are_counted_apart():
+    # Of each chunk the first three attempts fail, and two questions for its offset after each.
+    faults = [None]
+    for _ in range(5):
+        faults += [*[Cut(0), Answer(500), Answer(500), None] * 3, None]
+    network = Network(faults=faults)
+    assert network.stored(await run(network)) == CONTENT
+    assert not network.faults
+
+
+async def test_offset_that_is_never_told_is_given_up():
+    network = Network(faults=[None, Cut(0), *[Answer(500)] * 9])
+    with pytest.raises(RetriesExhausted, match="after 4 setbacks"):
+        await run(network)
+    assert network.methods() == ["POST", "PATCH", *["HEAD"] * 3]
+
+
+async def test_offset_is_found_without_a_byte_sent():
+    network = Network(faults=[None, Cut(3)])
+    upload = upload_of()
+    driver = network.driver(upload, source_of())
+    network.faults.append(RuntimeError("stop"))
+    with pytest.raises(RuntimeError):
+        await driver.run()
+    found = upload_of(upload_url=upload.upload_url)
+    await network.driver(found, source_of()).find_offset()
+    assert found.offset == 3
+    assert network.methods() == ["POST", "PATCH", "HEAD", "HEAD"]
+
+
+async def test_upload_that_is_nowhere_has_no_offset():
+    network = Network(faults=[Answer(404)])
+    with pytest.raises(UploadGone, match="404 from HEAD"):
+        await network.driver(upload_of(upload_url=f"{ENDPOINT}/1"), source_of()).find_offset()

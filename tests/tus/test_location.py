@@ -117,3 +117,20 @@ def test_any_location_stays_on_the_host_or_is_refused(location):
     parts = urlsplit(url)
     assert (parts.scheme, parts.hostname) == ("https", "host.example")
     assert "s3cret" not in url
+
+
+@pytest.mark.parametrize("endpoint", [ENDPOINT, "https://host.example/api/asset/upload/tus/"])
+def test_upload_urls_of_an_asset_are_predicted(endpoint):
+    on_s3, on_disk = wire.predict_upload_urls(endpoint, "p1")
+    assert on_s3 == URL
+    assert on_disk == "https://host.example/api/asset/upload/tus/p1"
+
+
+def test_predicted_upload_url_keeps_to_its_place():
+    for url in wire.predict_upload_urls(ENDPOINT, "../../x?y"):
+        assert url.endswith("..%2F..%2Fx%3Fy")
+
+
+@pytest.mark.parametrize("playback_id", [None, ""])
+def test_asset_without_a_playback_id_has_no_predicted_upload_urls(playback_id):
+    assert wire.predict_upload_urls(ENDPOINT, playback_id) == ()

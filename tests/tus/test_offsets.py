@@ -167,3 +167,10 @@ def test_setbacks_count_since_the_offset_last_rose_above_all():
         upload.interrupt("cut")
         ask_offset(upload, offset)
         assert upload.setbacks == wanted
+
+
+@pytest.mark.parametrize(("offset", "state"), [(0, State.TRANSFERRING), (8, State.GONE)])
+def test_offset_beyond_what_was_sent_elsewhere_loses_the_upload(offset, state):
+    upload = TusUpload(upload_url=URL, length=LENGTH, limits=ALIGNED, reach=0)
+    ask_offset(upload, offset)
+    assert upload.state is state

@@ -42,22 +42,6 @@ async def test_a_setback_in_the_middle_is_recovered_from(storage, name):
         assert sandbox.violations == []
 
 
-@pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
-@pytest.mark.parametrize("fault", [LoseAnswer(), CutConnection(10), Answer(502)])
-@pytest.mark.parametrize("length", [PART, 3 * PART])
-async def test_a_lost_creation_is_begun_anew_and_the_first_asset_deleted(storage, fault, length):
-    data = content(length)
-    strike = Fault(On(method="POST", path="/upload/tus", nth=1), fault)
-    async with studio(strike, **storage) as (sandbox, livepeer):
-        async with livepeer.begin_upload(data, "clip.mp4") as upload:
-            pass
-        assert is_stored(sandbox, upload.asset, data)
-        assert upload.result.attempts == 2
-        first, second = sandbox.assets
-        assert (first.is_deleted, second.is_deleted) == (True, False)
-        assert second.id == upload.asset.id
-
-
 @pytest.mark.parametrize("status", [404, 410])
 async def test_an_upload_that_vanishes_begins_anew(status):
     data = content(5 * PART)

@@ -130,6 +130,12 @@ def test_what_the_server_was_to_fetch_is_remembered_as_that(length):
     assert remains_of(one, 9.0, is_useless=True).is_import == (length == 0)
 
 
+@pytest.mark.parametrize("asset_id", [None, "asset-1"])
+def test_remains_of_an_upload_without_a_key_have_none(asset_id):
+    one = replace(record(RecordState.TICKETED), asset_id=asset_id, is_keyless=True)
+    assert remains_of(one, 9.0, is_useless=False).key == ""
+
+
 def test_a_url_is_told_whatever_its_signature_of_the_day_is():
     assert tell_url(SIGNED) == tell_url("https://bucket.example/a.mp4?X-Amz-Signature=52bc")
     assert tell_url(SIGNED) != tell_url("https://bucket.example/b.mp4")

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
+from livepeer_async.uploads.retry import Restarts, RetryPolicy, Setback, next_delay
 
 SECONDS = st.floats(0.0, 1e300)
 POLICIES = st.builds(
@@ -73,3 +73,22 @@ def test_count_below_zero_is_refused(field):
 def test_setback_reads_as_a_sentence():
     setback = Setback(reason="the cable was pulled", attempt=2, attempts=8, delay=3.14)
     assert str(setback) == "the cable was pulled; setback 2 of 8, next attempt in 3.1 s"
+
+
+def test_restarts_are_counted_since_the_upload_last_got_further():
+    policy, restarts = RetryPolicy(restarts=3), Restarts()
+    delays = [restarts.next_delay(policy, reached=it, jitter=1.0) for it in (0, 0, 8, 8, 4, 9, 9)]
+    assert delays == [0.5, 1.0, 0.5, 1.0, 2.0, 0.5, 1.0]
+    for _ in range(2):
+        delay = restarts.next_delay(policy, reached=9, jitter=1.0)
+    assert (delay, restarts.count) == (None, 4)
+
+
+def test_no_restart_is_left_where_none_is_allowed():
+    assert Restarts().next_delay(RetryPolicy(restarts=0), reached=5, jitter=0.5) is None
+
+
+def test_wait_before_a_restart_is_bounded():
+    policy, restarts = RetryPolicy(restarts=99), Restarts()
+    delays = [restarts.next_delay(policy, reached=0, jitter=1.0) for _ in range(50)]
+    assert delays[-1] == policy.max_delay

@@ -56,3 +56,28 @@ async def test_gateway_that_gives_up_does_not_make_chunks_arrive_twice():
                 asset = await livepeer.upload(video)
         assert is_stored(sandbox, asset, video)
         assert [it.rule for it in sandbox.violations if "abandoned" in it.rule] == []
+
+
+async def test_small_upload_behind_a_gateway_that_gives_up_makes_one_asset():
+    video = content(PART)
+    async with studio(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
+        port = urlsplit(sandbox.origin).port
+        async with buffering(port, rate=1e9, gives_up_after=0.15) as gateway:
+            base_url = sandbox.base_url.replace(str(port), str(gateway.port))
+            async with client_of(sandbox, base_url=base_url) as livepeer:
+                asset = await livepeer.upload(video)
+        assert is_stored(sandbox, asset, video)
+        assert len(sandbox.assets) == 1
+
+
+async def test_creation_that_is_stored_too_late_is_not_sent_twice():
+    video = content(PART)
+    timeout = Timeouts(chunk_response=0.25)
+    async with studio(client={"timeout": timeout}, storage_rate=RATE / 4, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
+        asset = await livepeer.upload(video)
+        assert is_stored(sandbox, asset, video)
+        received = [r.received for r in sandbox.requests if "/upload/tus" in r.path and r.received]
+        assert received == [PART]

@@ -1,0 +1,214 @@
+"""Uploads without a key: the journal notes them while they run, so that no kill hides an asset."""
+
+import asyncio
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import anyio
+import pytest
+
+from cli import shell
+from livepeer_async import errors
+from livepeer_async.sandbox import Answer, Fault, On, Stall
+from studio import FOR_EVER, PART, SMALL_S3, client_of, content, cut_once, studio, until
+
+pytestmark = pytest.mark.anyio
+VIDEO = content(5 * PART + 99)
+MOMENTS = {
+    "the request for an upload": On(path="request-upload"),
+    "the creation": On(method="POST", path="/upload/tus"),
+    "a chunk": On(method="PATCH", nth=2),
+    "a look at the asset": On(method="GET", path="/asset/"),
+}
+# A process that uploads a stream without a key until it is killed.
+UPLOADING = """
+import asyncio, sys
+from studio import client_of, content, PART
+
+class Account:
+    api_key, base_url = sys.argv[1:3]
+
+async def stream():
+    data = content(5 * PART + 99)
+    for start in range(0, len(data), PART):
+        yield data[start : start + PART]
+
+async def main():
+    async with client_of(Account, sys.argv[3]) as livepeer:
+        await livepeer.upload(stream(), "passed through", length=5 * PART + 99)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "uploads.journal"
+
+
+@pytest.fixture
+def start(journal):
+    """Start a process that uploads; it doesn't outlive the test."""
+    started = []
+
+    def start(sandbox):
+        arguments = [sandbox.api_key, sandbox.base_url, str(journal)]
+        command = [sys.executable, "-c", UPLOADING, *arguments]
+        env = shell.environment(PYTHONPATH=":".join(sys.path))
+        started.append(subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL))
+        return started[0]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def read_keys(journal):
+    """Read the keys of all records and claims, past the journal."""
+    with closing(sqlite3.connect(journal)) as connection:
+        query = "SELECT key FROM records UNION SELECT key FROM claims"
+        return [row[0] for row in connection.execute(query)]
+
+
+async def assert_nothing_is_listed(livepeer):
+    assert await livepeer.leftovers() == []
+    assert await livepeer.journal.records() == []
+    assert await livepeer.journal.orphans() == []
+    assert await livepeer.journal.doubts() == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_running_upload_without_a_key_is_no_leftover(moment, journal):
+    held = Fault(MOMENTS[moment], Stall(FOR_EVER))
+    async with (
+        studio(held, client={"journal": journal}) as (sandbox, livepeer),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(livepeer.upload, VIDEO)
+        await until(lambda: held.fired)
+        held.on = On(path="nothing")
+        await assert_nothing_is_listed(livepeer)
+        async with client_of(sandbox, journal) as other:
+            await assert_nothing_is_listed(other)
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("moment", ["the creation", "a chunk"])
+async def test_killed_upload_without_a_key_is_left_over(moment, journal, start):
+    held = Fault(MOMENTS[moment], Stall(FOR_EVER))
+    async with studio(held, **SMALL_S3) as (sandbox, _):
+        process = start(sandbox)
+        await until(lambda: held.fired)
+        held.on = On(path="nothing")
+        async with client_of(sandbox, journal) as livepeer:
+            await assert_nothing_is_listed(livepeer)
+            process.kill()
+            await asyncio.to_thread(process.wait)
+            (left,) = await livepeer.leftovers()
+            assert (left.asset.id, left.is_ours, left.key) == (sandbox.assets[0].id, True, "")
+            assert await livepeer.journal.records() == []
+            await livepeer.delete_leftover(left.asset.id)
+            await assert_nothing_is_listed(livepeer)
+        assert [asset.is_deleted for asset in sandbox.assets] == [True]
+    assert read_keys(journal) == []
+
+
+async def test_request_of_a_killed_upload_without_a_key_is_left_over(journal, start):
+    held = Fault(On(path="request-upload"), Stall(FOR_EVER, after_bytes=1 << 40))
+    async with studio(held) as (sandbox, _):
+        process = start(sandbox)
+        await until(lambda: sandbox.assets)
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        async with client_of(sandbox, journal) as livepeer:
+            (left,) = await livepeer.leftovers()
+            assert (left.asset.id, left.is_ours, left.key) == (sandbox.assets[0].id, False, "")
+            await livepeer.assets.delete(left.asset.id)
+            assert await livepeer.leftovers() == []
+
+
+async def test_command_shows_and_deletes_what_a_kill_left(journal, start):
+    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER))
+    async with studio(held, **SMALL_S3) as (sandbox, _):
+        process = start(sandbox)
+        await until(lambda: held.fired)
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+        async def run(*arguments):
+            options = ["--journal", journal, "--json"]
+            done = await asyncio.to_thread(
+                shell.run, "journal", *arguments, *options, sandbox=sandbox
+            )
+            assert done.returncode == 0, done.stderr
+            return [json.loads(line) for line in done.stdout.splitlines()]
+
+        assert await run("list") == []
+        (line,) = await run("orphans", "--delete")
+        assert (line["asset_id"], line["is_deleted"]) == (sandbox.assets[0].id, True)
+        assert sandbox.assets[0].is_deleted
+
+
+async def test_stopped_process_keeps_its_upload_without_a_key(journal, start):
+    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER))
+    async with studio(held, **SMALL_S3) as (sandbox, _):
+        process = start(sandbox)
+        await until(lambda: held.fired)
+        process.send_signal(signal.SIGSTOP)
+        async with client_of(sandbox, journal) as livepeer:
+            await assert_nothing_is_listed(livepeer)
+        assert [asset.is_deleted for asset in sandbox.assets] == [False]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_finished_upload_without_a_key_leaves_no_note(wait, journal):
+    async with studio(client={"journal": journal}) as (_, livepeer):
+        await livepeer.upload(VIDEO, wait=wait)
+        assert read_keys(journal) == []
+        await assert_nothing_is_listed(livepeer)
+
+
+async def test_upload_without_a_key_that_can_be_resumed_is_left_over(journal):
+    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER, after_bytes=1))
+    async with studio(held, client={"journal": journal}) as (sandbox, livepeer):
+        await cut_once(lambda: held.fired, livepeer.upload, VIDEO)
+        (left,) = await livepeer.leftovers()
+        assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, True)
+        assert await livepeer.journal.records() == []
+
+
+async def test_deleted_upload_without_a_key_leaves_no_note(journal):
+    refused = Fault(On(method="POST", path="/upload/tus"), Answer(403))
+    async with studio(refused, client={"journal": journal}) as (sandbox, livepeer):
+        with pytest.raises(errors.UploadRefused):
+            await livepeer.upload(VIDEO)
+        assert sandbox.assets[0].is_deleted
+        await assert_nothing_is_listed(livepeer)
+        assert read_keys(journal) == []
+
+
+async def test_upload_without_a_key_is_noted_before_it_is_asked_for(journal):
+    refused = Fault(On(path="request-upload"), Answer(403))
+    async with studio(refused, client={"journal": journal}) as (sandbox, livepeer):
+        with sqlite3.connect(journal) as connection:
+            connection.execute("ALTER TABLE records RENAME TO hidden")
+        with pytest.raises(errors.JournalError):
+            await livepeer.upload(VIDEO)
+        assert sandbox.requests == []
+
+
+async def test_interrupted_process_deletes_the_asset_of_its_stream(journal, start):
+    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER))
+    async with studio(held, **SMALL_S3) as (sandbox, _):
+        process = start(sandbox)
+        await until(lambda: held.fired)
+        process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(process.wait)
+        assert [asset.is_deleted for asset in sandbox.assets] == [True]
+        async with client_of(sandbox, journal) as livepeer:
+            await assert_nothing_is_listed(livepeer)

@@ -1,0 +1,192 @@
+"""Streams that are passed through: nothing of one that is given up stays on the server."""
+
+import asyncio
+import io
+
+import anyio
+import pytest
+
+from livepeer_async import Timeouts, errors
+from livepeer_async.sandbox import Answer, Fault, On, Stall
+from livepeer_async.uploads import tickets
+from studio import FOR_EVER, PART, SMALL_S3, content, studio, until
+
+pytestmark = pytest.mark.anyio
+VIDEO = content(5 * PART + 99)
+ENDLESS = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
+LIMIT = 30.0
+
+
+async def pieces(data=VIDEO):
+    for start in range(0, len(data), PART // 2):
+        yield data[start : start + PART // 2]
+
+
+class Pipe(io.BytesIO):
+    """A file object that can't seek."""
+
+    def seekable(self):
+        return False
+
+    def tell(self):
+        raise OSError("a pipe has no position")
+
+    def seek(self, *_):
+        raise OSError("a pipe has no position")
+
+
+SOURCES = {
+    "stream": lambda: (pieces(), len(VIDEO)),
+    "stream of unknown length": lambda: (pieces(), None),
+    "pipe": lambda: (Pipe(VIDEO), len(VIDEO)),
+    "pipe of unknown length": lambda: (Pipe(VIDEO), None),
+}
+MOMENTS = {
+    "creation": (On(method="POST", path="/upload/tus"), Stall(FOR_EVER)),
+    "first chunk": (On(method="PATCH"), Stall(FOR_EVER, after_bytes=100)),
+    "second chunk": (On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=100)),
+    "answer to a chunk": (On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=1 << 40)),
+    "pause": (On(method="PATCH"), Answer(503, headers={"Retry-After": "500"})),
+    "wait for the next attempt": (On(method="PATCH"), Answer(500)),
+    "look at the asset": (On(method="GET", path="/asset/"), Stall(FOR_EVER)),
+}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A busy machine may need longer for the clean-up than one who cancels would wait."""
+    monkeypatch.setattr(tickets, "CANCELLED_TIMEOUT", LIMIT)
+
+
+def all_deleted(sandbox):
+    return [asset.is_deleted for asset in sandbox.assets] == [True]
+
+
+async def cancelled(livepeer, source, has_come, how="scope"):
+    """Upload until something has happened, be cancelled, and wait for the end."""
+    data, length = source()
+    scope = anyio.CancelScope()
+
+    async def upload():
+        with scope:
+            await livepeer.upload(data, "passed through", length=length)
+
+    task = asyncio.create_task(upload())
+    await until(lambda: has_come() or task.done())
+    await anyio.sleep(0.02)
+    {"scope": scope.cancel, "task": task.cancel}[how]()
+    await asyncio.wait([task], timeout=LIMIT)
+    assert task.done()
+    return task
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_cancelled_stream_leaves_no_asset(moment):
+    on, action = MOMENTS[moment]
+    fault = Fault(on, action)
+    async with studio(fault, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+        await cancelled(livepeer, SOURCES["stream"], lambda: fault.fired)
+        assert all_deleted(sandbox)
+
+
+@pytest.mark.parametrize("how", ["scope", "task"])
+@pytest.mark.parametrize("source", SOURCES)
+async def test_every_kind_of_stream_leaves_no_asset(source, how):
+    fault = Fault(*MOMENTS["second chunk"])
+    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+        await cancelled(livepeer, SOURCES[source], lambda: fault.fired, how)
+        assert all_deleted(sandbox)
+        assert ("DELETE", "/api/asset/upload/tus/") in [
+            (seen.method, seen.path.rpartition("/")[0] + "/") for seen in sandbox.requests
+        ]
+
+
+async def test_stream_that_times_out_leaves_no_asset():
+    fault = Fault(*MOMENTS["second chunk"])
+    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await livepeer.upload(pieces(), length=len(VIDEO))
+        assert all_deleted(sandbox)
+
+
+async def test_closing_the_client_deletes_the_asset_of_a_stream():
+    fault = Fault(*MOMENTS["second chunk"])
+    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+        task = asyncio.create_task(livepeer.upload(pieces(), length=len(VIDEO)))
+        await until(lambda: fault.fired)
+        await livepeer.aclose()
+        with pytest.raises(errors.ConfigurationError, match="was closed"):
+            await task
+        assert all_deleted(sandbox)
+
+
+async def test_stopping_a_stream_deletes_its_asset():
+    async with studio() as (sandbox, livepeer):
+        with pytest.raises(errors.UploadStopped) as caught:
+            async with livepeer.begin_upload(pieces(), length=len(VIDEO)) as upload:
+                async for progress in upload.progress():
+                    if progress.sent > PART:
+                        upload.stop()
+        assert all_deleted(sandbox)
+        assert caught.value.upload_url is None
+
+
+async def test_an_error_in_the_block_deletes_the_asset_of_a_stream():
+    fault = Fault(*MOMENTS["second chunk"])
+    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+        with pytest.raises(ZeroDivisionError):
+            async with livepeer.begin_upload(pieces(), length=len(VIDEO)):
+                await until(lambda: fault.fired)
+                raise ZeroDivisionError
+        assert all_deleted(sandbox)
+
+
+async def test_streams_of_many_uploads_leave_no_asset():
+    fault = Fault(On(method="PATCH"), Stall(FOR_EVER, after_bytes=100))
+    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+        streams = [pieces() for _ in range(3)]
+        async with livepeer.upload_many(streams, concurrency=3):
+            await until(lambda: fault.fired == 3)
+        assert [asset.is_deleted for asset in sandbox.assets] == [True] * 3
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+async def test_failed_stream_leaves_no_asset(status):
+    fault = Fault(On(method="PATCH"), Answer(status))
+    async with studio(fault) as (sandbox, livepeer):
+        with pytest.raises(errors.TusError) as caught:
+            await livepeer.upload(pieces(), length=len(VIDEO))
+        assert all_deleted(sandbox)
+        assert caught.value.upload_url is None
+        assert caught.value.asset_id == sandbox.assets[0].id
+
+
+async def test_stream_whose_progress_callback_fails_leaves_no_asset():
+    def fails(progress):
+        if progress.sent > 2 * PART:
+            raise ZeroDivisionError
+
+    async with studio() as (sandbox, livepeer):
+        with pytest.raises(ZeroDivisionError):
+            await livepeer.upload(pieces(), length=len(VIDEO), on_progress=fails)
+        assert all_deleted(sandbox)
+
+
+async def test_silent_upload_host_does_not_keep_the_asset_alive():
+    faults = [Fault(*MOMENTS["second chunk"])]
+    faults.append(Fault(On(method="DELETE", path="/upload/tus"), Stall(FOR_EVER)))
+    async with studio(*faults, client=ENDLESS) as (sandbox, livepeer):
+        upload = cancelled(livepeer, SOURCES["stream"], lambda: faults[0].fired)
+        task = asyncio.create_task(upload)
+        await until(lambda: all_deleted(sandbox))
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("make", [lambda: io.BytesIO(VIDEO), lambda: VIDEO])
+async def test_source_that_can_be_read_again_stays_resumable(make):
+    fault = Fault(*MOMENTS["second chunk"])
+    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+        await cancelled(livepeer, lambda: (make(), None), lambda: fault.fired)
+        assert [asset.is_deleted for asset in sandbox.assets] == [False]

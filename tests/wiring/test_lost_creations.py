@@ -1,0 +1,58 @@
+"""What the server shows of a creation whose answer was lost, where its URL is predicted."""
+
+import hashlib
+import uuid
+
+import pytest
+
+from cable import plugged
+from livepeer_async.errors import UploadGone
+from livepeer_async.timeouts import Timeouts
+from livepeer_async.transport import Transport
+from livepeer_async.tus import Driver, State, TusUpload, livepeer_limits
+from livepeer_async.tus.wire import predict_upload_urls
+from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.uploads.source import BytesSource
+from wiring.faults import Fault, Kind, StrikingCable
+from wiring.run import MIB, PART, Case
+
+pytestmark = [pytest.mark.wiring, pytest.mark.anyio]
+
+
+async def lose_creation(production, case, token, fault):
+    """Create an upload through a cable that loses the answer; give a driver for where it may be."""
+    limits, source = livepeer_limits(case.length), BytesSource(memoryview(case.content()), "x")
+    async with (
+        plugged(StrikingCable(production.port, [fault], strikes="POST")) as cable,
+        Transport(timeouts=Timeouts()) as transport,
+    ):
+        endpoint = production.creation_url(token, port=cable.port)
+        upload = TusUpload(endpoint=endpoint, length=case.length, limits=limits)
+        with pytest.raises(UploadGone):
+            await Driver(upload, source, transport.send, retry=RetryPolicy()).run()
+        url, _ = predict_upload_urls(production.creation_url(token), token)
+        sent = case.length if case.length <= PART else 0
+        found = TusUpload(upload_url=url, length=case.length, limits=limits, reach=sent)
+        driver = Driver(found, source, transport.send, retry=RetryPolicy())
+        await driver.find_offset()
+        if not sent:
+            await driver.run()
+        return found
+
+
+@pytest.mark.parametrize("length", [1000, PART, PART + MIB])
+async def test_creation_that_arrived_is_found_where_it_is_predicted(production, length):
+    token = uuid.uuid4().hex
+    case = Case(token, length, ())
+    found = await lose_creation(production, case, token, Fault(Kind.ANSWER_LOST, 1.0))
+    assert found.state is State.COMPLETE
+    assert await production.sha256(token) == hashlib.sha256(case.content()).hexdigest()
+    await production.forget(token)
+
+
+@pytest.mark.parametrize("kind", [Kind.RST, Kind.FIN, Kind.UNAWAITED])
+async def test_creation_that_was_cut_holds_all_or_nothing(production, kind):
+    token = uuid.uuid4().hex
+    found = await lose_creation(production, Case(token, PART, ()), token, Fault(kind, 0.5))
+    assert found.offset in {0, PART}
+    await production.forget(token)
