@@ -107,8 +107,8 @@ async def test_environment_is_read_when_the_client_is_made(bare):
     ):
         await transport.send(Request(method="GET", url=one))
         bare.setenv("ALL_PROXY", "http://proxy.example:99999")
-        bare.setenv("SSL_CERT_FILE", "/nowhere")
-        bare.setenv("SSLKEYLOGFILE", "/nowhere/keys")
+        bare.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
+        bare.setenv("SSLKEYLOGFILE", "/dev/null/nowhere/keys")
         # For another origin a client of the library is made anew.
         response = await transport.send(Request(method="GET", url=two))
     assert response.body == b"ok"

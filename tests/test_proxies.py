@@ -231,7 +231,7 @@ def test_script_of_a_web_server_takes_no_proxy_from_a_header(bare):
 async def test_client_that_was_handed_in_is_not_affected(bare):
     async with httpx.AsyncClient() as client:
         bare.setenv("HTTP_PROXY", "http://proxy.example:99999")
-        bare.setenv("SSL_CERT_FILE", "/nowhere")
+        bare.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
         response, _ = await exchange(saying(OK), http_client=client)
     assert response.body == b"ok"
 
@@ -239,8 +239,8 @@ async def test_client_that_was_handed_in_is_not_affected(bare):
 async def test_environment_is_read_once(bare):
     async def spoil(reader, writer):
         bare.setenv("ALL_PROXY", "http://proxy.example:99999")
-        bare.setenv("SSL_CERT_FILE", "/nowhere")
-        bare.setenv("SSLKEYLOGFILE", "/nowhere/keys")
+        bare.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
+        bare.setenv("SSLKEYLOGFILE", "/dev/null/nowhere/keys")
         await saying(OK)(reader, writer)
 
     transport_made_before, _ = await exchange(spoil)

@@ -98,9 +98,9 @@ def test_an_environment_that_cant_work_is_a_usage_error(variables, said, run_her
         ("ALL_PROXY", "nonsense://h"),
         ("HTTPS_PROXY", "http://user:hush#hush@h:80"),
         ("http_proxy", "http://user:hush@h:99999"),
-        ("SSL_CERT_FILE", "/nowhere/file"),
-        ("SSL_CERT_DIR", "/nowhere"),
-        ("SSLKEYLOGFILE", "/nowhere/keys"),
+        ("SSL_CERT_FILE", "/dev/null/nowhere/file"),
+        ("SSL_CERT_DIR", "/dev/null/nowhere"),
+        ("SSLKEYLOGFILE", "/dev/null/nowhere/keys"),
         ("LIVEPEER_BASE_URL", "http://user:hush#hush@h:80"),
     ],
 )
