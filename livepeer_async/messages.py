@@ -84,6 +84,7 @@ class Request(Struct, frozen=True, kw_only=True):
         content: the body itself, or the span of the source that is the body.
         hides_path: whether the path is a bearer secret, as that of an upload URL is.
         patience: factor on the time limit for the response to a chunk.
+        other_secrets: those of requests that were redirected here, which the URL may repeat.
     """
 
     method: str
@@ -92,6 +93,7 @@ class Request(Struct, frozen=True, kw_only=True):
     content: bytes | Span = b""
     hides_path: bool = False
     patience: float = 1.0
+    other_secrets: tuple[str, ...] = ()
 
     @property
     def span(self) -> Span:
@@ -111,7 +113,8 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def shown_url(self) -> str:
         """The URL without secrets."""
-        return without_upload(self.url) if self.hides_path else without_query(self.url)
+        shown = without_upload(self.url) if self.hides_path else without_query(self.url)
+        return hide(shown, self.other_secrets) if self.other_secrets else shown
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -120,7 +123,7 @@ class Request(Struct, frozen=True, kw_only=True):
         Longest first, so that none is left in part where another is the beginning of it.
         """
         kept = (value for name, value in self.headers.items() if name.lower() not in _OPEN_HEADERS)
-        found = {word for value in kept for word in words_of(value)}
+        found = {word for value in kept for word in words_of(value)}.union(self.other_secrets)
         path, _, query = self.url.partition("#")[0].partition("?")
         pairs = (pair.partition("=") for pair in query.split("&"))
         values = [value or name for name, _, value in pairs if name not in _OPEN_PARAMETERS]
@@ -234,12 +237,12 @@ def without_upload(url: str) -> str:
 
 
 def _credentials_in(url: str) -> set[str]:
-    """List the password of a URL, and what it is sent as."""
+    """List the password of a URL, or its user if there is none, and what they are sent as."""
     userinfo = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
     if not userinfo:
         return set()
     user, _, password = map(unquote, userinfo.partition(":"))
-    return {password, b64encode(f"{user}:{password}".encode()).decode()}
+    return {password or user, b64encode(f"{user}:{password}".encode()).decode()}
 
 
 def _is_odd(parts: SplitResult) -> bool:
@@ -272,10 +275,12 @@ def excerpt(body: bytes, *secrets: str | None, longest: int = 120) -> str:
     """Show the beginning of a body on one line, without secrets."""
     text = redact(body[: 8 * longest].decode("utf-8", "replace"), *secrets)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(line) > longest:
-        return line[:longest] + "…"
-    # The last word may be the beginning of a secret that was cut, and so wasn't recognised.
-    return line if len(body) <= 8 * longest else line.rpartition(" ")[0] + "…"
+    is_cut = len(body) > 8 * longest
+    start, _, last = line.rpartition(" ")
+    if is_cut and (len(last) <= longest or len(line) <= longest):
+        # The last word may be the beginning of a secret that was cut, and so wasn't recognised.
+        line = start
+    return line[:longest] + "…" if is_cut or len(line) > longest else line
 
 
 def retry_after(response: Response) -> float | None:

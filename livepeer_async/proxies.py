@@ -26,6 +26,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _WANTED = "wanted scheme://user:password@host:port, special characters percent-encoded"
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _LOOPBACK_NETWORK = 127
+_UNSPECIFIED = bytes(4)
 # Shorter ones would be taken out of all words that they are a part of.
 _SHORTEST_SECRET = 4
 
@@ -163,20 +164,25 @@ def read_proxies() -> Proxies:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own: localhost, 127.0.0.0/8 or ::1 in any notation."""
+    """Whether a host is this machine's own: localhost, 127.0.0.0/8 or ::1 in any notation.
+
+    So are 0.0.0.0 and ::, which servers print that listen on all addresses.
+    """
     host = host.lower().removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         # 127.1, 0x7f.0.0.1 and 2130706433 as well, which resolvers take.
-        return socket.inet_aton(host)[0] == _LOOPBACK_NETWORK
+        packed = socket.inet_aton(host)
+        return packed[0] == _LOOPBACK_NETWORK or packed == _UNSPECIFIED
     except (OSError, ValueError):
         pass
     try:
-        address = ipaddress.IPv6Address(host)
+        found = ipaddress.IPv6Address(host)
     except ValueError:
         return False
-    return (address.ipv4_mapped or address).is_loopback
+    address = found.ipv4_mapped or found
+    return address.is_loopback or address.is_unspecified
 
 
 def unusable(variable: str, reason: str) -> ConfigurationError:

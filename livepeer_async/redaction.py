@@ -7,6 +7,7 @@ the repr of bytes, several times over.
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
@@ -31,6 +32,9 @@ _SEGMENT = re.compile(r"/|%2f|(?P<segment>(?:(?!%2f)[^/])+)", re.IGNORECASE)
 # identifier has digits, or is longer.
 _PLAIN = re.compile(r"[A-Za-z][a-z]{0,10}(?:[A-Z_-][a-z]{2,10}){0,2}|v[0-9]{1,2}|s3")
 _SEPARATORS = re.compile(r"[;,=+.]")
+# Between a name and a value, not behind the scheme of a URL.
+_COLON = re.compile(r":(?!//)")
+_BRACKETS = "\"'{}[]"
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
@@ -48,11 +52,17 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 
 def words_of(header: str) -> set[str]:
-    """List the words of a header's value that may be secrets, those of a cookie among them."""
+    """List the words of a header's value that may be secrets.
+
+    Values of pairs, as in cookies, `user:password` and JSON, and a decoded password are among them.
+    """
     words = set(header.split())
     for word in re.split(r"[\s,;]+", header):
-        words |= {word, word.partition("=")[2].strip('"')}
-    return words
+        values = [word.partition("=")[2] or word]
+        values += _COLON.split(word)[1:] + _COLON.split(word, maxsplit=1)[1:]
+        words |= {word, *(value.strip(_BRACKETS) for value in values)}
+    scheme, _, token = header.partition(" ")
+    return words | _password_in(token) if scheme.lower() == "basic" else words
 
 
 def split_upload_url(url: str) -> tuple[str, str]:
@@ -79,6 +89,19 @@ def secrets_of_upload(url: str) -> set[str]:
     odd = [it for it in segments if not _PLAIN.fullmatch(it)] or segments
     parts = {identifier, *odd, *(part for it in odd for part in _SEPARATORS.split(it))}
     return {_unshown(part) for it in parts for part in (it, unquote(it))}
+
+
+def _password_in(token: str) -> set[str]:
+    """Decode the credentials of Basic authentication.
+
+    Source: RFC 7617, 2.
+    """
+    try:
+        credentials = b64decode(token).decode("utf-8", "replace")
+    except ValueError:
+        return set()
+    user, _, password = credentials.partition(":")
+    return {credentials, password or user}
 
 
 def _unshown(part: str) -> str:

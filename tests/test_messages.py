@@ -146,6 +146,23 @@ def test_excerpt_never_shows_the_beginning_of_a_secret(count, filler):
     assert "S3C" not in excerpt(body, "S3CRET-KEY-1")
 
 
+def test_excerpt_with_a_cut_secret_ends_before_it():
+    body = b" " * 840 + b"x" * 108 + b" S3CRET-KEY-1"
+    assert excerpt(body, "S3CRET-KEY-1") == "x" * 108 + "…"
+
+
+def test_user_without_a_password_is_a_secret():
+    request = Request(method="GET", url="https://S3cret-user@h.example/x")
+    assert "S3cret-user" in request.secrets
+
+
+def test_secrets_of_a_redirected_request_stay_secret():
+    url = "https://h.example/S3cret-key/x"
+    request = Request(method="GET", url=url, other_secrets=("S3cret-key",))
+    assert request.place == "GET https://h.example/***/x"
+    assert request.secrets == ("S3cret-key",)
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

@@ -60,7 +60,7 @@ async def test_excepted_host_is_asked_directly(bare):
     [
         *("localhost", "LocalHost", "localhost.", "a.localhost", "127.0.0.1", "127.255.1.2"),
         *("127.1", "2130706433", "0x7f.0.0.1", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1"),
-        *("::FFFF:7f00:1", "::1%lo"),
+        *("::FFFF:7f00:1", "::1%lo", "0.0.0.0", "0", "::", "::ffff:0.0.0.0"),
     ],
 )
 def test_loopback_is_never_asked_through_a_proxy(host, bare):
@@ -75,7 +75,10 @@ def test_loopback_is_never_asked_through_a_proxy(host, bare):
 
 @pytest.mark.parametrize(
     "host",
-    ["host.example", "localhost.example", "notlocalhost", "128.0.0.1", "::2", "::ffff:1.2.3.4", ""],
+    [
+        *("host.example", "localhost.example", "notlocalhost", "128.0.0.1", "0.0.0.1", "::2"),
+        *("::ffff:1.2.3.4", ""),
+    ],
 )
 def test_another_host_is_no_loopback(host):
     assert not is_loopback(host)

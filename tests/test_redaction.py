@@ -73,6 +73,12 @@ def test_rest_of_a_text_stays(secret, before, after):
         ("Bearer abc", {"Bearer", "abc"}),
         ('a=1; session="xyz"', {"a=1;", "a=1", "1", 'session="xyz"', "xyz"}),
         ("dXNlcg==", {"dXNlcg==", "="}),
+        ("AWS me:xyz", {"AWS", "me:xyz", "xyz"}),
+        ('{"key":"xyz"}', {'{"key":"xyz"}', 'key":"xyz', "xyz"}),
+        ("https://host.example", {"https://host.example"}),
+        ("Basic bWU6eHl6", {"Basic", "bWU6eHl6", "me:xyz", "xyz"}),
+        ("basic eHl6Og==", {"basic", "eHl6Og==", "=", "xyz:", "xyz"}),
+        ("Basic b", {"Basic", "b"}),
         ("", set()),
     ],
 )

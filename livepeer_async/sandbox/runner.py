@@ -49,6 +49,8 @@ class ServerThread:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            # Else uvicorn reads WEB_CONCURRENCY, and raises its own error for a bad value.
+            workers=1,
             ws="none",
         )
         self._server = _QuickServer(config)

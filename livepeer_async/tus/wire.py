@@ -219,9 +219,13 @@ def read_options(response: Response) -> ServerFeatures:
     """Read the answer to OPTIONS. Studio's has no tus headers at all, which lists nothing."""
     headers = response.headers
     size = headers.get("tus-max-size", "")
+    versions, extensions = (
+        _words(redact(headers.get(name, ""), *response.secrets))
+        for name in ("tus-version", "tus-extension")
+    )
     return ServerFeatures(
-        versions=tuple(_words(headers.get("tus-version", ""))),
-        extensions=frozenset(_words(headers.get("tus-extension", "").lower())),
+        versions=tuple(versions),
+        extensions=frozenset(map(str.lower, extensions)),
         max_size=int(size)
         if size.isascii() and size.isdigit() and len(size) <= _MOST_DIGITS
         else None,

@@ -197,15 +197,17 @@ class _Pieces:
 
     async def _ask(self) -> bytes | Later:
         url = self._url
+        secrets: tuple[str, ...] = ()
         for _ in range(1 + MOST_REDIRECTS):
             headers = {"Accept-Encoding": "identity", **conditions(self._standing)}
-            request = Request(method="GET", url=url, headers=headers)
+            request = Request(method="GET", url=url, headers=headers, other_secrets=secrets)
             answer = await self._answer.enter_async_context(self._transport.stream(request))
             verdict = judge(answer.head, self._standing, is_delimited=answer.is_delimited)
             match verdict:
                 case Redirected(location):
                     await self._drop()
-                    url = follow(url, location, source=self._standing.source)
+                    url = follow(request, location, source=self._standing.source)
+                    secrets = request.secrets
                 case Take():
                     self._begin_body(verdict, answer.pieces)
                     return b""

@@ -36,6 +36,8 @@ class FileObject:
         self.name = name or source_name(file)
         # Whether `seek` returns the position, as that of `io` does.
         self._returns_position = False
+        # What was read before it was clear that the object can't be rewound.
+        self._first: Bytes = b""
 
     async def measure(self, max_length: int | None = None) -> int | None:
         """Rewind the object and find its length; `None` if it can only be read as a stream.
@@ -72,6 +74,8 @@ class FileObject:
 
     async def blocks(self) -> AsyncIterator[Bytes]:
         """Read from where the object is to its end."""
+        if self._first:
+            yield self._first
         # A cancellation doesn't wait for the read: that of a quiet pipe may never return.
         while block := as_bytes(await self._call("read", BLOCK, is_abandoned=True), self.name):
             yield block
@@ -86,10 +90,12 @@ class FileObject:
             raise await self._not_rewound(describe(error)) from error
         if reached or (reached is None and await _position(self.file)):
             raise await self._not_rewound("its seek doesn't go there")
+        if length is None and not await self._can_go_back():
+            return None
         if length is None:
             length = await self._claimed_size() or await self._count(max_length)
         await self._seek(0)
-        if length and not await self._read(1):
+        if (length or self._first) and not await self._read(1):
             raise await self._not_rewound("its seek doesn't move it")
         return length
 
@@ -111,6 +117,15 @@ class FileObject:
             return not await self._read(1)
         except EOFError:  # zipfile, at the end of the last member (CPython 3.12 and 3.13)
             return True
+
+    async def _can_go_back(self) -> bool:
+        """Whether the object, which is at its first byte, can be rewound once that is read."""
+        self._first = await self._read(1)
+        try:
+            await self._call("seek", 0)
+        except Exception:  # noqa: BLE001 - objects that only seek forwards raise anything
+            return not self._first
+        return True
 
     async def _claimed_size(self) -> int | None:
         """Return the object's `size`, if its last byte is where that says."""

@@ -154,11 +154,11 @@ def judge(answer: Response, standing: Standing, *, is_delimited: bool) -> Verdic
     )
 
 
-def follow(url: str, location: str, *, source: str) -> str:
+def follow(request: Request, location: str, *, source: str) -> str:
     """Give the URL that a redirect leads to, to which a user and a password go at one host only.
 
     Args:
-        url: what was asked.
+        request: what was asked.
         location: the `Location` of the answer.
         source: names the download in errors.
 
@@ -167,12 +167,12 @@ def follow(url: str, location: str, *, source: str) -> str:
 
     Source: RFC 9110, 10.2.2.
     """
-    where = f"(GET {without_query(url)})"
+    url, where = request.url, f"({request.place})"
     # What stands behind "#" is the client's own affair.
     location = location.strip().partition("#")[0]
     if not location:
         raise SourceNotReadable(f"a redirect without a Location {where}", source=source)
-    shown = header_value(without_query(location), *Request(method="GET", url=url).secrets)
+    shown = header_value(without_query(location), *request.secrets)
     target = _resolve(url, location)
     if target is None:
         message = f"a redirect to {shown}; wanted an http or https URL {where}"

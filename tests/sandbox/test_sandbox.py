@@ -364,3 +364,10 @@ async def test_connections_that_come_while_it_stops_are_closed_too():
             with connection, contextlib.suppress(ConnectionError):
                 connection.settimeout(60)
                 assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("value", ["", "many", "3"])
+async def test_number_of_workers_is_not_of_the_environment(value, monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", value)
+    async with open_sandbox():
+        pass

@@ -292,3 +292,12 @@ def test_what_was_created_is_shown_by_four_characters_of_its_name():
     created = Created("https://origin.example/files/abcdefghij", 5)
     assert repr(created) == "<Created https://origin.example/files/abcd…, offset 5>"
     assert created.__rich_repr__()[0] == ("upload_url", "https://origin.example/files/abcd…")
+
+
+def test_features_that_echo_a_secret_do_not_show_it():
+    headers = {"tus-version": "1.0.0,S3cret-key", "tus-extension": "creation,S3CRET-KEY"}
+    response = Response(status=204, headers=headers, secrets=("S3cret-key",))
+    features = wire.read_options(response)
+    assert features == ServerFeatures(
+        versions=("1.0.0", "***"), extensions=frozenset({"creation", "***"})
+    )

@@ -1,12 +1,13 @@
 """Downloads that are sent elsewhere: where they follow, and which secrets they keep."""
 
 import logging
+import traceback
 
 import pytest
 
 from hostile.server import TLS, answer, elsewhere, hostile
 from libraries import LIBRARIES
-from livepeer_async import errors
+from livepeer_async import RetryPolicy, errors
 from livepeer_async.uploads.download import MOST_REDIRECTS
 from uploads.origin import FILE, GONE, Origin, downloads, fetch
 
@@ -59,6 +60,23 @@ async def test_redirect_to_nowhere_is_an_error_of_the_source(location):
         # Of some the library says the same, whether it shall follow them or not.
         with pytest.raises(errors.SourceNotReadable, match=r"redirect|URL in location"):
             await fetch(moved(target))
+
+
+@pytest.mark.parametrize("last", [answer(status=GONE), b"HTTP/1.1 abc s3cret-sign\r\n\r\n"])
+async def test_secret_is_not_shown_where_a_redirect_leads(last, caplog):
+    caplog.set_level(logging.DEBUG)
+
+    def choose(asked):
+        return last if asked.target.startswith("/away") else moved("/away/s3cret-sign/x.mp4")
+
+    async with hostile(choose) as server, downloads(retry=RetryPolicy(attempts=0)) as ours:
+        with pytest.raises(errors.SourceNotReadable) as caught:
+            async with ours.open(f"{server.origin}/here.mp4?sign=s3cret-sign"):
+                pass
+    shown = "".join(traceback.format_exception_only(caught.value))
+    shown += f"{caught.value.__cause__!r} {caught.value.__context__!r} {caplog.text}"
+    assert "/away/***" in shown
+    assert "s3cret-sign" not in shown
 
 
 SECRETS = ("s3cret-sign", "s3cret-pass", "s3cret-away", "s3cret-tag")

@@ -131,6 +131,23 @@ async def test_file_object_without_position_is_a_stream(file):
         assert (source.length, await read_all(source)) == (len(rest), rest)
 
 
+@pytest.mark.parametrize("open_it", [open_source, open_unspooled])
+async def test_file_object_that_only_seeks_forward_is_a_stream(open_it):
+    class SeeksForwardFromStart(TellsAlone):
+        def seek(self, offset):
+            if offset < self.inner.tell():
+                raise ValueError("can't go back")
+            self.inner.seek(offset)
+
+    async with open_it(SeeksForwardFromStart(0)) as source:
+        assert await read_all(source) == CONTENT
+    async with open_it(SeeksForwardFromStart(0), length=len(CONTENT)) as source:
+        assert await read_all(source) == CONTENT
+    with pytest.raises(errors.SourceNotReadable, match="it is at byte 4"):
+        async with open_it(SeeksForwardFromStart(4)):
+            pass
+
+
 @pytest.mark.parametrize("buffering", [-1, 0])
 async def test_pipe_is_read_from_where_it_is(buffering):
     reading, writing = os.pipe()

@@ -3,7 +3,7 @@
 import pytest
 
 from livepeer_async import errors
-from livepeer_async.messages import Response
+from livepeer_async.messages import Request, Response
 from livepeer_async.uploads.ranges import (
     Finished,
     Known,
@@ -251,6 +251,10 @@ def test_other_answers_are_final(status, standing):
         verdict(answer(status), standing)
 
 
+def get(url):
+    return Request(method="GET", url=url)
+
+
 @pytest.mark.parametrize(
     ("url", "location", "target"),
     [
@@ -266,7 +270,7 @@ def test_other_answers_are_final(status, standing):
     ],
 )
 def test_redirect_leads_to(url, location, target):
-    assert follow(url, location, source=URL) == target
+    assert follow(get(url), location, source=URL) == target
 
 
 @pytest.mark.parametrize(
@@ -279,12 +283,14 @@ def test_redirect_leads_to(url, location, target):
 )
 def test_redirect_that_leads_nowhere_is_an_error(location):
     with pytest.raises(errors.SourceNotReadable, match="a redirect "):
-        follow(URL, location, source=URL)
+        follow(get(URL), location, source=URL)
 
 
 def test_redirect_does_not_leave_https():
     with pytest.raises(errors.SourceNotReadable, match="leaves https for http") as caught:
-        follow("https://a.example/?s3cret=1", "http://me:s3cret@b.example/x?s3cret=1", source=URL)
+        follow(
+            get("https://a.example/?s3cret=1"), "http://me:s3cret@b.example/x?s3cret=1", source=URL
+        )
     assert "s3cret" not in str(caught.value)
     assert "b.example/x" in str(caught.value)
 
@@ -309,5 +315,5 @@ def test_header_that_echoes_a_secret_is_not_quoted(status, headers, standing):
 
 def test_redirect_that_echoes_a_secret_is_not_quoted():
     with pytest.raises(errors.SourceNotReadable) as caught:
-        follow(f"{URL}?sign={SIGNATURE}", f"ftp://origin.example/{SIGNATURE}", source=URL)
+        follow(get(f"{URL}?sign={SIGNATURE}"), f"ftp://origin.example/{SIGNATURE}", source=URL)
     assert SIGNATURE not in str(caught.value)
