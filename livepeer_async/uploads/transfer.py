@@ -18,9 +18,9 @@ import anyio
 from msgspec.structs import replace
 
 from livepeer_async.errors import (
-    AssetError,
     AssetFailed,
     AssetTimeout,
+    LivepeerError,
     RetriesExhausted,
     SourceChanged,
     SourceError,
@@ -174,12 +174,13 @@ class Transfers:
             tus: the upload.
             urls: where the upload may be, should the answer to its creation be lost.
         """
-        upload, source = order.upload, order.source
+        upload, source, has_arrived = order.upload, order.source, False
         upload.begin(asset, tus)
         try:
             upload.has_begun.set()
             upload.saw(asset)
             driver = await self._send_bytes(order, tus, urls)
+            has_arrived = True
             upload.arrived()
             watch = await self._leave_uploading(upload, driver)
             await source.check()
@@ -189,12 +190,12 @@ class Transfers:
             if not is_lost or not source.can_begin_anew:
                 raise
             setback = self._set_back(error, order, reached)
-        except AssetError:
-            # The server has all bytes, and the error names the asset.
-            raise
-        except BaseException:
+        except BaseException as error:
+            # The server has all bytes, but its API failed, or the asset did: that stays.
+            is_kept = has_arrived and isinstance(error, LivepeerError)
             # Cancelled, or the caller's own code failed: only what can be resumed stays.
-            if upload.upload_url is None or not source.is_replayable:
+            can_resume = upload.upload_url is not None and source.is_replayable
+            if not is_kept and not can_resume:
                 await self._discard(order)
             raise
         else:
