@@ -15,11 +15,14 @@ from livepeer_async.sandbox import (
     ShiftOffset,
     Stall,
 )
+from livepeer_async.tus import late
+from livepeer_async.uploads import transfer
 from studio import (
     FOR_EVER,
     PART,
     QUICK,
     SMALL_LIMITS,
+    SMALL_S3,
     STORAGES,
     content,
     cut_once,
@@ -137,6 +140,20 @@ async def test_upload_host_that_shows_nothing_gets_a_new_ticket(answer):
         result = await upload(livepeer, LONG)
         assert is_stored(sandbox, result.asset, LONG)
         assert result.attempts == 2
+
+
+@pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
+async def test_search_for_a_creation_ends_where_nothing_answers(data, monkeypatch):
+    monkeypatch.setattr(late, "FIRST_POLL", 0.05)
+    held = Fault(On(method="POST", path="/upload/tus"), Stall(FOR_EVER))
+    silent = Fault(On(method="HEAD"), CutConnection())
+    client = {"retry": replace(QUICK, attempts=10, restarts=1), **HASTY}
+    async with studio(held, silent, client=client, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(errors.UploadGone):
+            await livepeer.upload(data)
+        methods = [method for method, _ in tus_requests(sandbox)]
+        assert methods.count("POST") == 2
+        assert methods.count("HEAD") == 2 * (1 + transfer.SEARCH_ATTEMPTS)
 
 
 async def test_stream_whose_creation_arrived_is_gone_on_with():
