@@ -167,6 +167,19 @@ async def test_stream_whose_creation_arrived_is_gone_on_with():
         assert result.attempts == 1
 
 
+@in_both_storages
+async def test_stream_whose_creation_arrived_in_part_is_begun_anew(storage):
+    async def pieces():
+        for start in range(0, len(SHORT), 10_000):
+            yield SHORT[start : start + 10_000]
+
+    fault = Fault(CREATION, CutConnection(PART // 2, "fin"))
+    async with studio(fault, **storage) as (sandbox, livepeer):
+        result = await upload(livepeer, pieces(), length=len(SHORT), verify="hash")
+        assert is_stored(sandbox, result.asset, SHORT)
+        assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
+
+
 async def test_created_upload_that_was_found_is_resumed_by_the_next_run(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(LONG)
