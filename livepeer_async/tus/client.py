@@ -138,7 +138,7 @@ class TusClient:
             defer_length: name the length at the end instead of spooling a stream, or a file
                 object that can't seek; the server must have the extension creation-defer-length.
                 At the end HEAD must show that it has taken the length; an upload that the server
-                no longer knows then (404, 410) counts as complete.
+                no longer knows then (404, 410) counts as complete only if it lists the extension.
             on_sent: told the bytes that the socket has taken so far.
             on_created: called with the upload URL of a new upload, and awaited if it returns an
                 awaitable, before any request is sent to that URL. Whoever keeps the URL can resume
@@ -167,7 +167,14 @@ class TusClient:
                     metadata=metadata,
                     other_hosts=self._other_hosts,
                 )
-                await self._carry(upload, opened, on_sent=on_sent, on_created=on_created)
+                offered = self._features.get(endpoint or "", wire.ServerFeatures()).extensions
+                await self._carry(
+                    upload,
+                    opened,
+                    may_forget=DEFER_LENGTH in offered,
+                    on_sent=on_sent,
+                    on_created=on_created,
+                )
                 return upload.upload_url or ""
 
     async def terminate(self, upload_url: str) -> None:
@@ -198,6 +205,7 @@ class TusClient:
         upload: TusUpload,
         source: Source,
         *,
+        may_forget: bool,
         on_sent: Callable[[int], None] | None,
         on_created: Callable[[str], Awaitable[None] | None] | None,
     ) -> None:
@@ -221,9 +229,13 @@ class TusClient:
         if is_deferred and upload.upload_url and upload.length is not None:
             try:
                 await check_complete(
-                    self._send, upload.upload_url, upload.length, retry=self._retry
+                    self._send,
+                    upload.upload_url,
+                    upload.length,
+                    retry=self._retry,
+                    may_forget=may_forget,
                 )
-            except ProtocolError as error:
+            except (ProtocolError, UploadGone) as error:
                 error.advice = SPOOL
                 raise
 

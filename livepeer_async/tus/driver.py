@@ -127,13 +127,15 @@ class Driver:
         try:
             while not self.upload.is_over:
                 await self._advance()
+                if self.upload.state is State.TRANSFERRING:
+                    await self._release(self.upload.offset)
         except TusError as error:
             error.upload_url = self.upload.upload_url
             raise
         self._check_there()
 
     async def find_offset(self) -> None:
-        """Ask for the offset until it is known, and send nothing; raises as `run`."""
+        """Ask for the offset until it is known, send and release nothing; raises as `run`."""
         while self.upload.state is State.OFFSET_UNKNOWN:
             await self._advance()
         self._check_there()
@@ -159,8 +161,6 @@ class Driver:
         upload_url = self.upload.upload_url
         if self._on_created and upload_url is not None and upload_url != known_url:
             await self._on_created(upload_url)
-        if self.upload.state is State.TRANSFERRING:
-            await self._release(self.upload.offset)
         if self.upload.state is State.COMPLETE:
             await self._read_to_end()
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:

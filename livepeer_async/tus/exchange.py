@@ -16,6 +16,7 @@ from livepeer_async.errors import (
     NetworkError,
     ProtocolError,
     RetriesExhausted,
+    UploadGone,
     UploadRefused,
 )
 from livepeer_async.messages import Request, Response, without_upload
@@ -67,21 +68,24 @@ async def send_until_answered(
             ) from cause
 
 
-async def check_complete(send: Send, upload_url: str, length: int, *, retry: RetryPolicy) -> None:
+async def check_complete(
+    send: Send, upload_url: str, length: int, *, retry: RetryPolicy, may_forget: bool
+) -> None:
     """Ask HEAD whether an upload is complete whose length was deferred.
 
     Servers without the extension creation-defer-length may acknowledge all bytes and ignore the
-    length that came with the last of them; such an upload never completes. An upload that the
-    server no longer knows (404, 410) counts as complete: it has acknowledged the last byte, and
-    some servers move finished uploads elsewhere.
+    length that came with the last of them; such an upload never completes. Some servers that have
+    the extension move finished uploads elsewhere, and no longer know them (404, 410).
 
     Args:
         send: sends one request.
         upload_url: of the upload.
         length: bytes, as declared.
         retry: how many setbacks are borne.
+        may_forget: whether an upload that the server no longer knows counts as complete.
 
     Raises:
+        UploadGone: the server doesn't know the upload, and may have discarded it.
         ProtocolError: the server has less than all bytes, or another length, or none.
         UploadRefused: HEAD got a final answer.
         RetriesExhausted: HEAD got no usable answer.
@@ -92,6 +96,11 @@ async def check_complete(send: Send, upload_url: str, length: int, *, retry: Ret
     looks = 0
     while True:
         event = await send_until_answered(send, request, wire.read_offset, retry=retry)
+        if isinstance(event, Vanished) and not may_forget:
+            raise UploadGone(
+                f"the server has acknowledged {length} bytes, but no longer knows the upload: "
+                f"{event.reason}"
+            )
         if isinstance(event, Vanished) or event == OffsetKnown(length, length):
             return
         looks += 1

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -167,7 +166,7 @@ class Claim:
             return
         record = replace(self.record, state=RecordState.ARRIVED, upload_url=None)
         if self._is_keyless and self._journal is not None:
-            await self._journal.drop(self._key)
+            await self._journal.drop_keyless(self._key)
             # Still known, for it may be given up because its bytes turn out to be wrong.
             self.record = record
         else:
@@ -264,11 +263,12 @@ async def claim(
     if journal is None:
         yield Claim(None, "", identity, access=access)
         return
-    is_keyless = key is None
     if key is None:
-        key = uuid.uuid4().hex
-    elif url is None:
+        async with journal.keyless() as made_up:
+            yield Claim(journal, made_up, identity, access=access, is_keyless=True)
+        return
+    if url is None:
         identity = await source.identity()
     key = as_text(key)
     async with journal.claimed(key) as record:
-        yield Claim(journal, key, identity, access=access, record=record, is_keyless=is_keyless)
+        yield Claim(journal, key, identity, access=access, record=record)

@@ -16,6 +16,7 @@ import logging
 import os
 import sqlite3
 import time
+import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -108,38 +109,65 @@ class Journal:
         key = as_text(key)
         if key in self._held:
             raise self._in_use(key, "this process carries it already")
-        self._held.add(key)
-        may_be_written, within = True, inf
-        try:
+        async with self._holding(key):
+            self._written.add(key)
             try:
                 record = await self._run(lambda connection: self._claim(connection, key))
             except (JournalError, ConfigurationError):
-                may_be_written = False
+                self._written.discard(key)
                 raise
             yield record
+
+    @asynccontextmanager
+    async def keyless(self) -> AsyncGenerator[str, None]:
+        """Make up the key of an upload that has none; its claim is written with its record."""
+        key = uuid.uuid4().hex
+        async with self._holding(key):
+            yield key
+
+    @asynccontextmanager
+    async def _holding(self, key: str) -> AsyncGenerator[None, None]:
+        """Keep the claim of a key from being dropped until the block ends."""
+        self._held.add(key)
+        within = inf
+        try:
+            yield
         except anyio.get_cancelled_exc_class():
             # That of a task comes once: to wait for the release wouldn't meet it again.
             within = END_SECONDS
             raise
         finally:
             self._held.discard(key)
-            if may_be_written:
+            if key in self._written:
                 # A claim that stays shuts others out for as long as this process runs.
                 await finish(self._release, within=within, once_cancelled=END_SECONDS)
 
     async def write(self, record: Record) -> None:
-        """Put a record in the place of the one that its key had.
+        """Put a record in the place of the one that its key had; without a key, with its claim.
 
         Raises:
             JournalError: it can't be written; the old one stays.
         """
         state = KEYLESS if record.is_keyless else record.state
         row = (record.key, state, msgspec.json.encode(record))
-        await self._run(lambda c: c.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row))
+
+        def write(connection: sqlite3.Connection) -> None:
+            if record.is_keyless:
+                self._claim(connection, record.key)
+            connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
+
+        await self._run(write)
 
     async def drop(self, key: str) -> None:
         """Drop the record of a key: the server has nothing of it."""
         await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ?", (key,)))
+
+    async def drop_keyless(self, key: str) -> None:
+        """Drop the record and the claim of an upload without a key."""
+        tables = ("records", "claims")
+        queries = [f"DELETE FROM {table} WHERE key = ?" for table in tables]  # noqa: S608 - ours
+        await self._run(lambda c: [c.execute(query, (key,)) for query in queries])
+        self._written.discard(key)
 
     async def abandon(self, record: Record, *, is_useless: bool) -> None:
         """Put what an upload may have left on the server in the place of its record.

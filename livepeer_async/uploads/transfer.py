@@ -18,9 +18,9 @@ import anyio
 from msgspec.structs import replace
 
 from livepeer_async.errors import (
-    AssetError,
     AssetFailed,
     AssetTimeout,
+    LivepeerError,
     RetriesExhausted,
     SourceChanged,
     SourceError,
@@ -55,6 +55,8 @@ FIRST_LOOK_AFTER = 0.05
 # look again.
 NUDGE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
+# Setbacks of one question for an upload whose creation was lost: a new ticket is soon better.
+SEARCH_ATTEMPTS = 3
 # The name travels in the asset; in Upload-Metadata, which nobody reads, this much is enough.
 LONGEST_FILENAME = 255
 
@@ -174,12 +176,13 @@ class Transfers:
             tus: the upload.
             urls: where the upload may be, should the answer to its creation be lost.
         """
-        upload, source = order.upload, order.source
+        upload, source, has_arrived = order.upload, order.source, False
         upload.begin(asset, tus)
         try:
             upload.has_begun.set()
             upload.saw(asset)
             driver = await self._send_bytes(order, tus, urls)
+            has_arrived = True
             upload.arrived()
             watch = await self._leave_uploading(upload, driver)
             await source.check()
@@ -189,12 +192,12 @@ class Transfers:
             if not is_lost or not source.can_begin_anew:
                 raise
             setback = self._set_back(error, order, reached)
-        except AssetError:
-            # The server has all bytes, and the error names the asset.
-            raise
-        except BaseException:
+        except BaseException as error:
+            # The server has all bytes, but its API failed, or the asset did: that stays.
+            is_kept = has_arrived and isinstance(error, LivepeerError)
             # Cancelled, or the caller's own code failed: only what can be resumed stays.
-            if upload.upload_url is None or not source.is_replayable:
+            can_resume = upload.upload_url is not None and source.is_replayable
+            if not is_kept and not can_resume:
                 await self._discard(order)
             raise
         else:
@@ -228,47 +231,52 @@ class Transfers:
         its way. One whose creation had bytes counts only where the server holds them all. Of any
         other the rest may still be stored by the request that was given up, for minutes and
         unseen, and a chunk beside that would be a second writer. It is one part at the most, and is
-        waited for as long as the server has proved to be slow.
+        waited for as long as the server has proved to be slow, unless it stops answering.
         """
         chunks, settle = lost.upload.chunks, lost.upload.limits.settle
         while True:
             await self._rest(order.upload, chunks.next_wait(settle))
-            found = await self._look_for_created(order, lost, urls)
+            try:
+                found = await self._look_for_created(order, lost, urls)
+            except RetriesExhausted:
+                return None
             if found is not None or not chunks.late.is_pending:
                 return found
 
     async def _look_for_created(
         self, order: Order, lost: Driver, urls: tuple[str, ...]
     ) -> Driver | None:
-        """Look once whether a creation whose answer was lost has arrived."""
+        """Look once whether a creation whose answer was lost has arrived.
+
+        Raises:
+            RetriesExhausted: the upload host doesn't answer.
+        """
+        retry = replace(self._retry, attempts=min(self._retry.attempts, SEARCH_ATTEMPTS))
         upload, limits = order.upload, lost.upload.limits
         sent = plan_creation(limits, lost.upload.length)
         if sent and await self._tickets.has_arrived(upload.asset.id):
             return lost
         for url in urls:
             tus = TusUpload(upload_url=url, length=upload.length, limits=limits, reach=sent)
-            driver = self._driver(order, tus)
             try:
-                await driver.find_offset()
+                await self._driver(order, tus, retry).find_offset()
             except (UploadGone, UploadRefused):
                 continue
-            except RetriesExhausted:
-                return None
             if sent and tus.state is not State.COMPLETE:
                 break
             upload.tus = tus
             await order.claim.created(url)
-            return driver
+            return self._driver(order, tus)
         # What was being stored may have arrived meanwhile.
         return lost if sent and await self._tickets.has_arrived(upload.asset.id) else None
 
-    def _driver(self, order: Order, tus: TusUpload) -> Driver:
+    def _driver(self, order: Order, tus: TusUpload, retry: RetryPolicy | None = None) -> Driver:
         upload = order.upload
         return Driver(
             tus,
             order.source,
             self._send,
-            retry=self._retry,
+            retry=retry or self._retry,
             on_sent=upload.sent,
             on_setback=upload.set_back,
             on_created=order.claim.created,

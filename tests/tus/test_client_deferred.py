@@ -121,9 +121,20 @@ async def test_proof_that_comes_late_is_waited_for():
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_server_that_forgets_finished_uploads_is_believed(status):
-    async with sloppy(forgets=status) as server:
-        assert server.stored(await deferred(server)) == CONTENT
+@pytest.mark.parametrize("limits", [None, SMALL], ids=["asked", "limits"])
+async def test_server_that_forgets_finished_uploads_is_believed(status, limits):
+    extensions = "creation,creation-defer-length"
+    async with sloppy(forgets=status, version="1.0.0", extensions=extensions) as server:
+        assert server.stored(await deferred(server, limits=limits)) == CONTENT
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_unknown_upload_of_a_silent_server_is_an_error(status):
+    """It may have discarded an upload whose length it didn't take."""
+    async with sloppy(ignores_length=True, script={"HEAD": [(status, {})]}) as server:
+        with pytest.raises(UploadGone, match="acknowledged 100000 bytes") as caught:
+            await deferred(server)
+    assert caught.value.upload_url is None
 
 
 @pytest.mark.parametrize(("status", "error"), [(500, RetriesExhausted), (403, UploadRefused)])

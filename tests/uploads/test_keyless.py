@@ -12,8 +12,12 @@ import anyio
 import pytest
 
 from cli import shell
-from livepeer_async import errors
+from livepeer_async import Asset, errors
 from livepeer_async.sandbox import Answer, Fault, On, Stall
+from livepeer_async.uploads.claim import claim
+from livepeer_async.uploads.journal import Journal
+from livepeer_async.uploads.journal_file import JournalFile
+from livepeer_async.uploads.source import BytesSource
 from studio import FOR_EVER, PART, SMALL_S3, client_of, content, cut_once, studio, until
 
 pytestmark = pytest.mark.anyio
@@ -171,6 +175,38 @@ async def test_finished_upload_without_a_key_leaves_no_note(wait, journal):
         await livepeer.upload(VIDEO, wait=wait)
         assert read_keys(journal) == []
         await assert_nothing_is_listed(livepeer)
+
+
+async def test_upload_without_a_key_costs_three_transactions(journal, monkeypatch):
+    transactions = []
+    transact = JournalFile.transact
+
+    def count(self, *arguments):
+        transactions.append(arguments)
+        return transact(self, *arguments)
+
+    async with studio(client={"journal": journal}) as (_, livepeer):
+        monkeypatch.setattr(JournalFile, "transact", count)
+        await livepeer.upload(VIDEO)
+        assert len(transactions) == 3
+
+
+async def test_replaced_upload_without_a_key_is_no_leftover(journal):
+    """Its bytes had arrived, and were wrong: it begins anew under the same claim."""
+    ours, others = Journal(journal, account="a"), Journal(journal, account="a")
+    source = BytesSource(memoryview(VIDEO), "x")
+    async with claim(ours, None, source, access="") as claimed:
+        for asset_id in ("1", "2"):
+            await claimed.requested("x")
+            await claimed.ticketed(Asset(id=asset_id))
+            assert (await others.orphans(), await others.doubts()) == ([], [])
+            await claimed.arrived()
+        await claimed.requested("x")
+        assert (await others.orphans(), await others.doubts()) == ([], [])
+    assert len(await others.doubts()) == 1
+    assert read_keys(journal) == []
+    await ours.aclose()
+    await others.aclose()
 
 
 async def test_upload_without_a_key_that_can_be_resumed_is_left_over(journal):

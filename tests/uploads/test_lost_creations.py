@@ -15,11 +15,14 @@ from livepeer_async.sandbox import (
     ShiftOffset,
     Stall,
 )
+from livepeer_async.tus import late
+from livepeer_async.uploads import transfer
 from studio import (
     FOR_EVER,
     PART,
     QUICK,
     SMALL_LIMITS,
+    SMALL_S3,
     STORAGES,
     content,
     cut_once,
@@ -139,6 +142,20 @@ async def test_upload_host_that_shows_nothing_gets_a_new_ticket(answer):
         assert result.attempts == 2
 
 
+@pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
+async def test_search_for_a_creation_ends_where_nothing_answers(data, monkeypatch):
+    monkeypatch.setattr(late, "FIRST_POLL", 0.05)
+    held = Fault(On(method="POST", path="/upload/tus"), Stall(FOR_EVER))
+    silent = Fault(On(method="HEAD"), CutConnection())
+    client = {"retry": replace(QUICK, attempts=10, restarts=1), **HASTY}
+    async with studio(held, silent, client=client, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(errors.UploadGone):
+            await livepeer.upload(data)
+        methods = [method for method, _ in tus_requests(sandbox)]
+        assert methods.count("POST") == 2
+        assert methods.count("HEAD") == 2 * (1 + transfer.SEARCH_ATTEMPTS)
+
+
 async def test_stream_whose_creation_arrived_is_gone_on_with():
     async def pieces():
         for start in range(0, len(LONG), PART):
@@ -148,6 +165,19 @@ async def test_stream_whose_creation_arrived_is_gone_on_with():
         result = await upload(livepeer, pieces(), length=len(LONG))
         assert is_stored(sandbox, result.asset, LONG)
         assert result.attempts == 1
+
+
+@in_both_storages
+async def test_stream_whose_creation_arrived_in_part_is_begun_anew(storage):
+    async def pieces():
+        for start in range(0, len(SHORT), 10_000):
+            yield SHORT[start : start + 10_000]
+
+    fault = Fault(CREATION, CutConnection(PART // 2, "fin"))
+    async with studio(fault, **storage) as (sandbox, livepeer):
+        result = await upload(livepeer, pieces(), length=len(SHORT), verify="hash")
+        assert is_stored(sandbox, result.asset, SHORT)
+        assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
 
 
 async def test_created_upload_that_was_found_is_resumed_by_the_next_run(tmp_path):

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from livepeer_async import Timeouts, errors
-from livepeer_async.sandbox import Answer, Fault, On, Stall
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
 from livepeer_async.uploads import tickets
 from studio import FOR_EVER, PART, SMALL_S3, content, studio, until
 
@@ -160,6 +160,18 @@ async def test_failed_stream_leaves_no_asset(status):
         assert all_deleted(sandbox)
         assert caught.value.upload_url is None
         assert caught.value.asset_id == sandbox.assets[0].id
+
+
+@pytest.mark.parametrize(
+    "failure", [Answer(500), Answer(403), Answer(200, b"<html>"), CutConnection()]
+)
+async def test_stream_that_arrived_survives_a_failing_api(failure):
+    fault = Fault(On(method="GET", path="/asset/"), failure)
+    async with studio(fault, **SMALL_S3) as (sandbox, livepeer):
+        with pytest.raises(errors.LivepeerError):
+            await livepeer.upload(pieces(), length=len(VIDEO))
+        await until(lambda: sandbox.assets[0].phase == "ready")
+        assert [asset.is_deleted for asset in sandbox.assets] == [False]
 
 
 async def test_stream_whose_progress_callback_fails_leaves_no_asset():
