@@ -240,6 +240,7 @@ class AsyncLivepeer:
             ready_timeout=ready_timeout,
             length=length,
             key=key,
+            has_handle=True,
         )
         return self.uploader.open(source, new_asset, options)
 

@@ -196,14 +196,19 @@ class Transfers:
             # The server has all bytes, but its API failed, or the asset did: that stays.
             is_kept = has_arrived and isinstance(error, LivepeerError)
             # Cancelled, or the caller's own code failed: only what can be resumed stays.
-            can_resume = upload.upload_url is not None and source.is_replayable
-            if not is_kept and not can_resume:
+            if not is_kept and not self._can_resume(order):
                 await self._discard(order)
             raise
         else:
             return watch
         await upload.rest(setback.delay)
         return None
+
+    def _can_resume(self, order: Order) -> bool:
+        """Whether anyone could resume an upload that ends without an error that names its URL."""
+        upload = order.upload
+        has_url = upload.options.has_handle or upload.is_stopped or order.claim.can_go_on
+        return upload.upload_url is not None and order.source.is_replayable and has_url
 
     async def _send_bytes(self, order: Order, tus: TusUpload, urls: tuple[str, ...]) -> Driver:
         """Send until the server says that it has all bytes."""

@@ -37,6 +37,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         on_mismatch: "raise", or "reupload" to try once more on a new asset.
         reprocess: times that the server is asked to process a failed asset again, where its
             failure may pass; 0 raises the first one.
+        has_handle: whether the caller has the `Upload`, which tells the upload URL.
     """
 
     wait: bool = True
@@ -49,6 +50,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     slot: Slot | None = None
     length: int | None = None
     reprocess: int = 0
+    has_handle: bool = False
 
     def __post_init__(self) -> None:
         if self.verify not in {"size", "hash", None}:

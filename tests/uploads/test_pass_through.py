@@ -202,3 +202,28 @@ async def test_source_that_can_be_read_again_stays_resumable(make):
     async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
         await cancelled(livepeer, lambda: (make(), None), lambda: fault.fired)
         assert [asset.is_deleted for asset in sandbox.assets] == [False]
+
+
+REPLAYABLE = {"bytes": lambda: VIDEO, "file object": lambda: io.BytesIO(VIDEO)}
+
+
+@pytest.mark.parametrize("source", REPLAYABLE)
+async def test_cancelled_upload_without_a_handle_leaves_no_asset(source):
+    """Nobody knows its upload URL, so that nothing could resume it."""
+    strike = Fault(*MOMENTS["second chunk"])
+    async with studio(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+        await cancelled(livepeer, lambda: (REPLAYABLE[source](), None), lambda: strike.fired)
+        assert all_deleted(sandbox)
+
+
+async def test_cancelled_upload_of_a_key_can_be_resumed(tmp_path):
+    path = tmp_path / "video.mp4"
+    path.write_bytes(VIDEO)
+    strike = Fault(*MOMENTS["second chunk"])
+    client = {**ENDLESS, "journal": tmp_path / "uploads.journal"}
+    async with studio(strike, client=client, **SMALL_S3) as (sandbox, livepeer):
+        await cancelled(livepeer, lambda: (path, None), lambda: strike.fired)
+        assert not all_deleted(sandbox)
+        sandbox.faults.clear()
+        asset = await livepeer.upload(path)
+        assert [it.id for it in sandbox.assets] == [asset.id]
