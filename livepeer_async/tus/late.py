@@ -74,8 +74,7 @@ class LateChunk:
         late = FACTOR_OF_PREVIOUS * self._storing
         if waited is not None:
             late = max(late, FACTOR * _storing(seconds, waited))
-        quick = min(QUICK_SECONDS, LOOKS * settle) if settle else QUICK_SECONDS
-        late = min(late, MOST_SECONDS) if late > quick else 0.0
+        late = min(late, MOST_SECONDS) if late > _quick(settle) else 0.0
         if waited is not None and is_timeout:
             # As long again as it was waited for.
             late = waited
@@ -98,6 +97,21 @@ class LateChunk:
             # It is arriving, part by part.
             self._offset, self._left = offset, self._granted
         return self.is_pending
+
+
+def was_kept_long(*, seconds: float, waited: float, settle: float) -> bool:
+    """Whether a server kept a chunk for so long that it may have stored it.
+
+    Args:
+        seconds: from the chunk's first byte to the response.
+        waited: the part of them after its last byte.
+        settle: seconds that the offset is given to settle; 0 if it needn't.
+    """
+    return FACTOR * _storing(seconds, waited) > _quick(settle)
+
+
+def _quick(settle: float) -> float:
+    return min(QUICK_SECONDS, LOOKS * settle) if settle else QUICK_SECONDS
 
 
 def _storing(seconds: float, waited: float) -> float:

@@ -282,6 +282,9 @@ class TusUpload:
             raise
 
     def _apply(self, move: Move, event: Event, timing: Timing) -> Event:
+        if isinstance(event, Interrupted) and event.is_busy and timing.was_kept_long(self.limits):
+            # A gateway says that a server is busy, which may be busy with this.
+            event = replace(event, untouched=False)
         self.state = MOVES[move.command, type(event)]
         if move.command is Command.NUDGE:
             return event
