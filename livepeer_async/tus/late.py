@@ -9,6 +9,8 @@ depends on how slow the server has proved to be.
 
 from __future__ import annotations
 
+import sys
+
 from livepeer_async.messages import Span
 
 # A chunk whose response was cut off after some seconds may need several times as long.
@@ -37,6 +39,8 @@ class LateChunk:
         self._poll = FIRST_POLL
         self._offset = 0
         self._stop = 0
+        # Whether no chunk was sent from here.
+        self._is_foreign = True
 
     @property
     def is_pending(self) -> bool:
@@ -51,7 +55,7 @@ class LateChunk:
             waited: the part of them after its last byte.
         """
         self._storing = _storing(seconds, waited)
-        self._left = 0.0
+        self._left, self._is_foreign = 0.0, False
 
     def abandoned(
         self,
@@ -79,8 +83,21 @@ class LateChunk:
             # As long again as it was waited for.
             late = waited
         self._granted = self._left = late
-        self._poll = FIRST_POLL
+        self._poll, self._is_foreign = FIRST_POLL, False
         self._offset, self._stop = span.start, span.stop
+
+    def moved(self, settle: float) -> None:
+        """Record an offset that rose by itself.
+
+        An earlier process may have left a chunk of several parts, and the next of them may take as
+        long as this one did.
+
+        Args:
+            settle: seconds between two looks.
+        """
+        if self._is_foreign:
+            self._granted, self._left, self._poll = 0.0, FACTOR * settle, FIRST_POLL
+            self._stop = sys.maxsize
 
     def next_wait(self) -> float:
         """Give the seconds until the offset is asked for again."""

@@ -362,6 +362,7 @@ class TusUpload:
             self.state = State.OFFSET_UNKNOWN
             if last is None or was_late:
                 return event
+            self.chunks.late.moved(self.limits.settle)
             return Interrupted(
                 reason=f"Upload-Offset moved from {last} to {event.offset} by itself"
             )

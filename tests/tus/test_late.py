@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async.messages import Response, Span
-from livepeer_async.tus import Command, State
-from livepeer_async.tus.late import LONGEST_POLL, MOST_SECONDS, LateChunk
-from tus.situations import ALIGNED, ask_offset, upload_in
+from livepeer_async.tus import Command, State, TusUpload
+from livepeer_async.tus.late import FACTOR, LONGEST_POLL, MOST_SECONDS, LateChunk
+from tus.situations import ALIGNED, LENGTH, URL, ask_offset, upload_in
 
 CHUNK = Span(0, 8)
 
@@ -97,6 +97,19 @@ def test_late_chunk_is_progress_and_no_second_setback():
         upload.receive(Response(status=200, headers={"upload-offset": str(offset)}))
         assert upload.setbacks <= 1
     assert (upload.state, upload.offset, upload.setbacks) == (State.TRANSFERRING, 8, 0)
+
+
+def test_chunk_of_an_earlier_process_that_arrives_is_waited_for():
+    upload = TusUpload(upload_url=URL, length=LENGTH, limits=ALIGNED)
+    waited = 0.0
+    for offset in (0, 8, 8, 16, 16, 16, 16, 16):
+        if upload.state is not State.OFFSET_UNKNOWN:
+            break
+        waited += upload.next_move().wait
+        headers = {"upload-offset": str(offset), "upload-length": str(LENGTH)}
+        upload.receive(Response(status=200, headers=headers))
+    assert (upload.state, upload.offset) == (State.TRANSFERRING, 16)
+    assert waited > FACTOR * ALIGNED.settle
 
 
 def test_each_timeout_without_progress_grants_more_time():
