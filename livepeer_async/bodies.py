@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from livepeer_async.early_responses import body_begins
 from livepeer_async.errors import DecodeError
 from livepeer_async.messages import Request, Response
 
@@ -67,6 +68,7 @@ class Body:
         return self
 
     async def __anext__(self) -> bytes | memoryview:
+        body_begins()
         try:
             return await anext(self._blocks)
         except StopAsyncIteration:

@@ -11,6 +11,7 @@ Source: RFC 9112, 9.3 and 9.6 (watch for a response while sending; servers that 
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -28,19 +29,37 @@ HTTP2_PREFACE = b"PRI "
 _STATUS_LINE = len("HTTP/1.1 200")
 # Cycles of the event loop within which received bytes reach their reader, TLS included.
 _LOOP_CYCLES = 10
+# Shorter bodies leave in a few writes, and it is enough to look before each of them.
+SHORTEST_READ_BESIDE = 128 * 1024
+# Bytes that are kept; a server may send any number of informational responses.
+MOST_RECEIVED = 64 * 1024
+# Over TLS a write that is cancelled makes the stream unreadable. What follows the beginning of the
+# response within so many seconds is read before that.
+TLS_QUIET_SECONDS = 0.2
 
 
 @asynccontextmanager
-async def watching_for_response() -> AsyncGenerator[None, None]:
-    """Watch for a response while the request within the block sends its body."""
+async def watching_for_response(size: int) -> AsyncGenerator[None, None]:
+    """Watch for a response while the request within the block sends its body.
+
+    Args:
+        size: bytes of the body.
+    """
     async with plain_task_group() as tasks:
-        watch = _BodyWatch(tasks)
+        watch = _BodyWatch(tasks, reads_beside=size > SHORTEST_READ_BESIDE)
         token = _WATCH.set(watch)
         try:
             yield
         finally:
             _WATCH.reset(token)
             tasks.cancel_scope.cancel()
+
+
+def body_begins() -> None:
+    """Let the writes from here on be watched; those before belong to proxies, or are the head."""
+    watch = _WATCH.get()
+    if watch is not None:
+        watch.is_sending_body = True
 
 
 def watch_stream(stream: Any) -> None:
@@ -68,18 +87,25 @@ def is_final_response(received: bytes | bytearray) -> bool:
 
 
 class _BodyWatch:
-    """Reads the connection of one request for as long as its body is sent."""
+    """Reads the connection of one request for as long as its body is sent.
 
-    def __init__(self, tasks: TaskGroup) -> None:
+    Args:
+        tasks: where the reading runs.
+        reads_beside: whether to read from the first write on, or only once there is something.
+    """
+
+    def __init__(self, tasks: TaskGroup, *, reads_beside: bool) -> None:
         self._tasks = tasks
+        self._reads_beside = reads_beside
         self._reading = anyio.CancelScope()
         self._writing = anyio.CancelScope()
         self._stopped: anyio.Event | None = None
+        self.is_sending_body = False
         self.has_response = False
 
     def start(self, stream: _WatchedStream) -> None:
-        """Begin to read, with the first write of the request."""
-        if self._stopped is not None:
+        """Begin to read, unless it has begun."""
+        if self._stopped is not None or not (self._reads_beside or stream.is_readable):
             return
         self._stopped = anyio.Event()
         stream.watch = self
@@ -99,8 +125,9 @@ class _BodyWatch:
     async def _read(self, stream: _WatchedStream, stopped: anyio.Event) -> None:
         try:
             with self._reading:
-                await stream.read_ahead()
-                self.has_response = True
+                self.has_response = await stream.read_ahead()
+                if self.has_response and stream.is_tls:
+                    await stream.read_until_quiet()
         except Exception:  # noqa: BLE001, S110 - the write, or the read that follows, raises it too
             pass
         finally:
@@ -121,6 +148,22 @@ class _WatchedStream:
         self._is_at_end = False
         self._is_http2 = False
         self.watch: _BodyWatch | None = None
+        self._poll = _poll_of(self._get_extra_info("socket"))
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the kernel has received something.
+
+        httpcore's own look takes 20 us, and there is one for each write.
+        """
+        if self._poll is None:
+            return bool(self._get_extra_info("is_readable"))
+        return bool(self._poll.poll(0))
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self._get_extra_info("ssl_object") is not None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Give what was received while the body was sent, then what comes."""
@@ -144,7 +187,7 @@ class _WatchedStream:
         watch = _WATCH.get()
         # An HTTP/2 connection is read while it is written to, by httpcore itself.
         self._is_http2 |= bytes(buffer[: len(HTTP2_PREFACE)]) == HTTP2_PREFACE
-        if watch is None or self._is_http2:
+        if watch is None or self._is_http2 or not watch.is_sending_body:
             await self._write(buffer, timeout)
             return
         watch.start(self)
@@ -155,12 +198,30 @@ class _WatchedStream:
         if watch.has_response:
             raise self._write_error("the server responded before it had the whole body")
 
-    async def read_ahead(self) -> None:
-        """Read until a final response has begun, or the server has closed its side."""
+    async def read_ahead(self) -> bool:
+        """Read until a final response has begun, or the server has closed its side.
+
+        Returns:
+            False if neither has happened within what is kept.
+        """
         while not (self._is_at_end or is_final_response(self._received)):
-            block = await self._read(READ_SIZE, None)
-            self._received += block
-            self._is_at_end = not block
+            if len(self._received) >= MOST_RECEIVED:
+                return False
+            await self._read_more()
+        return True
+
+    async def read_until_quiet(self) -> None:
+        """Read what follows without a pause."""
+        size = -1
+        while size < len(self._received) < MOST_RECEIVED and not self._is_at_end:
+            size = len(self._received)
+            with anyio.move_on_after(TLS_QUIET_SECONDS):
+                await self._read_more()
+
+    async def _read_more(self) -> None:
+        block = await self._read(READ_SIZE, None)
+        self._received += block
+        self._is_at_end = not block
 
     async def _receive_first(self, watch: _BodyWatch) -> None:
         """Let the loop receive what has arrived, before a write that fails would discard it.
@@ -168,9 +229,18 @@ class _WatchedStream:
         asyncio closes a socket whose write fails without reading what the kernel still holds.
         """
         for _ in range(_LOOP_CYCLES):
-            if watch.has_response or not self._get_extra_info("is_readable"):
+            if watch.has_response or not self.is_readable:
                 return
             await checkpoint()
+
+
+def _poll_of(sock: Any) -> Any:
+    """Give an object that polls a socket; `None` where there is none, or the platform can't."""
+    if sock is None or sock.fileno() < 0 or not hasattr(select, "poll"):
+        return None
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return poll
 
 
 _WATCH: ContextVar[_BodyWatch | None] = ContextVar("_WATCH", default=None)

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
+from http import HTTPStatus
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -25,7 +26,7 @@ import httpx
 from livepeer_async.bodies import Body, Pieces, Streamed, check_size, is_delimited
 from livepeer_async.certificates import load_tls
 from livepeer_async.early_responses import watch_stream, watching_for_response
-from livepeer_async.errors import ConfigurationError, TimedOut
+from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut
 from livepeer_async.gzipped import Gzipped
 from livepeer_async.lanes import Lanes
 from livepeer_async.library_logs import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
@@ -49,8 +50,6 @@ KEEPALIVE_SECONDS = 4.0
 LARGEST_ANSWER = 16 * 1024 * 1024
 # The libraries take any number and leave its refusal to the socket, whose error is none of theirs.
 LARGEST_PORT = 65_535
-# Shorter bodies leave in one write, so that their response is read in any case.
-SHORTEST_WATCHED = 128 * 1024
 
 
 class Transport:
@@ -225,12 +224,18 @@ class Transport:
     async def _exchange(
         self, request: Request, request_id: str, build: Callable[[], Any], largest: int
     ) -> Response:
-        is_watched = request.span.size > SHORTEST_WATCHED
-        watching = watching_for_response() if is_watched else nullcontext()
+        size = request.span.size
+        watching = watching_for_response(size) if size else nullcontext()
         async with self._lend(request) as client, watching:
             answer = await self._begin(client, build())
             try:
                 content = await self._read(answer, largest, request)
+            except (DecodeError, self._module.RequestError):
+                if not size or answer.status_code <= HTTPStatus.BAD_REQUEST:
+                    raise
+                # The status says enough, except for 400. A server that refuses a body may reset the
+                # connection before its explanation has arrived.
+                content = b""
             finally:
                 await _close(answer)
         return _response(answer, request, request_id, content)

@@ -1,7 +1,10 @@
 """A response that begins while the body is being sent ends the sending, and isn't lost."""
 
 import asyncio
+import socket
 import ssl
+import struct
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -41,7 +44,9 @@ def refusing(linger, response=FORBIDDEN):
             if writer.can_write_eof():
                 writer.write_eof()
             await asyncio.sleep(linger)
-        # The kernel resets a connection that is closed with bytes unread.
+        # The kernel resets a connection that is closed with bytes unread, or that doesn't linger.
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
     return answer
@@ -56,8 +61,9 @@ async def test_response_before_the_whole_body_is_returned(linger, status):
     assert (response.status, response.body) == (status, b"no")
 
 
-@pytest.mark.anyio
-async def test_response_before_the_whole_body_is_returned_over_tls(authority):
+@asynccontextmanager
+async def refusing_over_tls(authority, answer, **options):
+    """Serve over TLS; give the URL, and a client that trusts the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     trusting = ssl.create_default_context()
@@ -65,16 +71,103 @@ async def test_response_before_the_whole_body_is_returned_over_tls(authority):
 
     async def talk(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
-        await refusing(LINGER)(reader, writer)
+        await answer(reader, writer)
 
     async with (
         listening(talk, ssl=context) as port,
-        httpx.AsyncClient(verify=trusting, trust_env=False) as client,
-        Transport(http_client=client, timeouts=PATIENT) as transport,
+        httpx.AsyncClient(verify=trusting, trust_env=False, **options) as client,
     ):
-        request = Request(method="PATCH", url=f"https://localhost:{port}/", content=BODY)
-        response = await transport.send(request, blocks=blocks())
+        yield f"https://localhost:{port}/", client
+
+
+async def send_body(url, client):
+    async with Transport(http_client=client, timeouts=PATIENT) as transport:
+        request = Request(method="PATCH", url=url, content=BODY)
+        return await transport.send(request, blocks=blocks())
+
+
+async def in_pieces(reader, writer):
+    """Respond piece by piece, while the client waits for its body to be read."""
+    await asyncio.sleep(LINGER)
+    for piece in (FORBIDDEN[:30], FORBIDDEN[30:-2], FORBIDDEN[-2:]):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(LINGER / 10)
+    await asyncio.sleep(LINGER)
+    writer.transport.abort()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [refusing(LINGER), in_pieces])
+async def test_response_before_the_whole_body_is_returned_over_tls(authority, answer):
+    async with refusing_over_tls(authority, answer) as (url, client):
+        response = await send_body(url, client)
     assert (response.status, response.body) == (403, b"no")
+
+
+@pytest.mark.anyio
+async def test_response_before_the_whole_body_passes_a_tunnel(authority):
+    async def pipe(reader, writer):
+        while block := await reader.read(BLOCK):
+            writer.write(block)
+            await writer.drain()
+
+    async def connect(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        host, port = head.split()[1].split(b":")
+        there, back = await asyncio.open_connection(host.decode(), int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        forth = asyncio.create_task(pipe(reader, back))
+        with suppress(OSError):
+            await pipe(there, writer)
+        forth.cancel()
+        back.transport.abort()
+        writer.transport.abort()
+
+    async with listening(connect) as port:
+        proxied = {"proxy": f"http://127.0.0.1:{port}"}
+        async with refusing_over_tls(authority, refusing(LINGER), **proxied) as (url, client):
+            response = await send_body(url, client)
+    assert (response.status, response.body) == (403, b"no")
+
+
+@pytest.mark.anyio
+async def test_response_before_a_small_body_is_returned():
+    has_responded = asyncio.Event()
+
+    async def answer(reader, writer):
+        await refusing(0)(reader, writer)
+        has_responded.set()
+
+    async def small():
+        await has_responded.wait()
+        await asyncio.sleep(LINGER / 10)
+        yield bytes(1000)
+
+    request = Request(method="PATCH", url="", content=Span(0, 1000))
+    response, _ = await exchange(answer, request, small())
+    assert (response.status, response.body) == (403, b"no")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+async def test_refusal_whose_body_is_lost_keeps_its_status(size):
+    response = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: %d\r\n\r\nno" % size
+    response, _ = await exchange(refusing(0, response), PATCH, blocks())
+    assert response.status == 413
+
+
+@pytest.mark.anyio
+async def test_endless_informational_responses_are_not_kept():
+    async def answer(reader, writer):
+        received = 0
+        while received < BODY.size:
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
+            received += len(await reader.read(BLOCK))
+        writer.write(FORBIDDEN)
+
+    response, _ = await exchange(answer, PATCH, blocks())
+    assert response.status == 403
 
 
 @pytest.mark.anyio

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from livepeer_async.messages import Span
-from livepeer_async.tus.late import LateChunk
+from livepeer_async.tus.late import LateChunk, was_kept_long
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.tus.sizing import ChunkSizer
 
@@ -25,6 +25,11 @@ class Timing(Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     waited: float | None = None
     is_timeout: bool = False
+
+    def was_kept_long(self, limits: ServerLimits) -> bool:
+        """Whether the server kept the chunk for so long that it may have stored it."""
+        seconds, waited = self.seconds or 0.0, self.waited or 0.0
+        return was_kept_long(seconds=seconds, waited=waited, settle=limits.settle)
 
 
 class ChunkHistory:

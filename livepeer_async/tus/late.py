@@ -9,6 +9,8 @@ depends on how slow the server has proved to be.
 
 from __future__ import annotations
 
+import sys
+
 from livepeer_async.messages import Span
 
 # A chunk whose response was cut off after some seconds may need several times as long.
@@ -37,6 +39,8 @@ class LateChunk:
         self._poll = FIRST_POLL
         self._offset = 0
         self._stop = 0
+        # Whether no chunk was sent from here.
+        self._is_foreign = True
 
     @property
     def is_pending(self) -> bool:
@@ -51,7 +55,7 @@ class LateChunk:
             waited: the part of them after its last byte.
         """
         self._storing = _storing(seconds, waited)
-        self._left = 0.0
+        self._left, self._is_foreign = 0.0, False
 
     def abandoned(
         self,
@@ -74,14 +78,26 @@ class LateChunk:
         late = FACTOR_OF_PREVIOUS * self._storing
         if waited is not None:
             late = max(late, FACTOR * _storing(seconds, waited))
-        quick = min(QUICK_SECONDS, LOOKS * settle) if settle else QUICK_SECONDS
-        late = min(late, MOST_SECONDS) if late > quick else 0.0
+        late = min(late, MOST_SECONDS) if late > _quick(settle) else 0.0
         if waited is not None and is_timeout:
             # As long again as it was waited for.
             late = waited
         self._granted = self._left = late
-        self._poll = FIRST_POLL
+        self._poll, self._is_foreign = FIRST_POLL, False
         self._offset, self._stop = span.start, span.stop
+
+    def moved(self, settle: float) -> None:
+        """Record an offset that rose by itself.
+
+        An earlier process may have left a chunk of several parts, and the next of them may take as
+        long as this one did.
+
+        Args:
+            settle: seconds between two looks.
+        """
+        if self._is_foreign:
+            self._granted, self._left, self._poll = 0.0, FACTOR * settle, FIRST_POLL
+            self._stop = sys.maxsize
 
     def next_wait(self) -> float:
         """Give the seconds until the offset is asked for again."""
@@ -98,6 +114,21 @@ class LateChunk:
             # It is arriving, part by part.
             self._offset, self._left = offset, self._granted
         return self.is_pending
+
+
+def was_kept_long(*, seconds: float, waited: float, settle: float) -> bool:
+    """Whether a server kept a chunk for so long that it may have stored it.
+
+    Args:
+        seconds: from the chunk's first byte to the response.
+        waited: the part of them after its last byte.
+        settle: seconds that the offset is given to settle; 0 if it needn't.
+    """
+    return FACTOR * _storing(seconds, waited) > _quick(settle)
+
+
+def _quick(settle: float) -> float:
+    return min(QUICK_SECONDS, LOOKS * settle) if settle else QUICK_SECONDS
 
 
 def _storing(seconds: float, waited: float) -> float:

@@ -282,6 +282,9 @@ class TusUpload:
             raise
 
     def _apply(self, move: Move, event: Event, timing: Timing) -> Event:
+        if isinstance(event, Interrupted) and event.is_busy and timing.was_kept_long(self.limits):
+            # A gateway says that a server is busy, which may be busy with this.
+            event = replace(event, untouched=False)
         self.state = MOVES[move.command, type(event)]
         if move.command is Command.NUDGE:
             return event
@@ -359,6 +362,7 @@ class TusUpload:
             self.state = State.OFFSET_UNKNOWN
             if last is None or was_late:
                 return event
+            self.chunks.late.moved(self.limits.settle)
             return Interrupted(
                 reason=f"Upload-Offset moved from {last} to {event.offset} by itself"
             )

@@ -1,11 +1,12 @@
 """A chunk that was abandoned may still arrive; until then no other is sent."""
 
 import pytest
+from msgspec.structs import replace
 
 from livepeer_async.messages import Response, Span
-from livepeer_async.tus import Command, State
-from livepeer_async.tus.late import LONGEST_POLL, MOST_SECONDS, LateChunk
-from tus.situations import ALIGNED, ask_offset, upload_in
+from livepeer_async.tus import Command, State, TusUpload
+from livepeer_async.tus.late import FACTOR, LONGEST_POLL, MOST_SECONDS, LateChunk
+from tus.situations import ALIGNED, LENGTH, URL, ask_offset, upload_in
 
 CHUNK = Span(0, 8)
 
@@ -98,6 +99,19 @@ def test_late_chunk_is_progress_and_no_second_setback():
     assert (upload.state, upload.offset, upload.setbacks) == (State.TRANSFERRING, 8, 0)
 
 
+def test_chunk_of_an_earlier_process_that_arrives_is_waited_for():
+    upload = TusUpload(upload_url=URL, length=LENGTH, limits=ALIGNED)
+    waited = 0.0
+    for offset in (0, 8, 8, 16, 16, 16, 16, 16):
+        if upload.state is not State.OFFSET_UNKNOWN:
+            break
+        waited += upload.next_move().wait
+        headers = {"upload-offset": str(offset), "upload-length": str(LENGTH)}
+        upload.receive(Response(status=200, headers=headers))
+    assert (upload.state, upload.offset) == (State.TRANSFERRING, 16)
+    assert waited > FACTOR * ALIGNED.settle
+
+
 def test_each_timeout_without_progress_grants_more_time():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     patience = []
@@ -115,6 +129,34 @@ def test_progress_after_a_timeout_restores_the_time_limit():
     upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
     ask_offset(upload, 8)
     assert upload.next_move().request.patience == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_chunk_of_a_server_that_was_busy_for_long_may_arrive(status):
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    upload.next_move()
+    busy = Response(status=status, headers={"retry-after": "1"})
+    upload.receive(busy, seconds=60.0, waited=60.0)
+    ask_offset(upload, 8)
+    assert (upload.state, upload.offset) == (State.TRANSFERRING, 8)
+
+
+def test_chunk_of_a_server_that_was_busy_at_once_has_not_arrived():
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    upload.next_move()
+    upload.receive(Response(status=429), seconds=0.1, waited=0.1)
+    ask_offset(upload, 8)
+    assert upload.state is State.GONE
+
+
+def test_creation_of_a_server_that_was_busy_for_long_is_not_repeated():
+    upload = upload_in(
+        State.UNCREATED, limits=replace(ALIGNED, with_creation=20, creates_once=True)
+    )
+    upload.next_move()
+    busy = Response(status=503, headers={"retry-after": "1"})
+    upload.receive(busy, seconds=60.0, waited=60.0)
+    assert upload.state is State.GONE
 
 
 @pytest.mark.parametrize("waited", [None, 0.0])

@@ -62,14 +62,18 @@ def all_deleted(sandbox):
     return [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
-async def cancelled(livepeer, source, has_come, how="scope"):
+async def cancelled(livepeer, source, has_come, how="scope", *, has_handle=False):
     """Upload until something has happened, be cancelled, and wait for the end."""
     data, length = source()
     scope = anyio.CancelScope()
 
     async def upload():
         with scope:
-            await livepeer.upload(data, "passed through", length=length)
+            if not has_handle:
+                await livepeer.upload(data, "passed through", length=length)
+                return
+            async with livepeer.begin_upload(data, "passed through", length=length):
+                pass
 
     task = asyncio.create_task(upload())
     await until(lambda: has_come() or task.done())
@@ -196,15 +200,16 @@ async def test_silent_upload_host_does_not_keep_the_asset_alive():
         await asyncio.wait([task])
 
 
-@pytest.mark.parametrize("make", [lambda: io.BytesIO(VIDEO), lambda: VIDEO])
-async def test_source_that_can_be_read_again_stays_resumable(make):
-    fault = Fault(*MOMENTS["second chunk"])
-    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
-        await cancelled(livepeer, lambda: (make(), None), lambda: fault.fired)
-        assert [asset.is_deleted for asset in sandbox.assets] == [False]
-
-
 REPLAYABLE = {"bytes": lambda: VIDEO, "file object": lambda: io.BytesIO(VIDEO)}
+
+
+@pytest.mark.parametrize("source", REPLAYABLE)
+async def test_cancelled_upload_with_a_handle_stays_resumable(source):
+    strike = Fault(*MOMENTS["second chunk"])
+    async with studio(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+        make = lambda: (REPLAYABLE[source](), None)  # noqa: E731 - a source of a known length
+        await cancelled(livepeer, make, lambda: strike.fired, has_handle=True)
+        assert not all_deleted(sandbox)
 
 
 @pytest.mark.parametrize("source", REPLAYABLE)
