@@ -43,6 +43,7 @@ PURE_TESTS: Final = (
     "test_polling.py",
     "test_redaction.py",
     "test_sweep.py",
+    "test_timeouts.py",
     "test_watch.py",
     "tus",
     "uploads/test_admission.py",

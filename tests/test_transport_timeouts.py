@@ -77,12 +77,6 @@ async def test_a_cancelled_request_leaves_room_for_the_next():
             assert response.status == 200
 
 
-@pytest.mark.parametrize("limit", ["connect", "stall", "answer"])
-def test_a_time_limit_must_be_above_zero(limit):
-    with pytest.raises(errors.ConfigurationError):
-        Timeouts(**{limit: 0})
-
-
 async def test_a_head_that_never_ends_is_given_up():
     with anyio.fail_after(LIMIT), pytest.raises(errors.TimedOut, match="doesn't end"):
         async with serving(drip) as (url, _):

@@ -163,8 +163,7 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
     """Run the command."""
     check_storage(storage, is_sandbox=sandbox)
     check_journal(journal, is_forbidden=no_journal)
-    _check_place(manifest, others)
-    _check_report(report)
+    _check_files(manifest, others, report)
     choices = IngestChoices(
         storage=(storage or "file") if sandbox else None,
         is_checked_only=check,
@@ -194,7 +193,7 @@ def _run(place: str, choices: IngestChoices) -> None:
     run(command.run, on_interrupt=command.explain_interruption)
 
 
-def _check_place(place: str, others: list[str] | None) -> None:
+def _check_files(place: str, others: list[str] | None, report: str | None) -> None:
     if others:
         raise typer.BadParameter(
             f"one MANIFEST is wanted, and {others[0]!r} is one more: put a glob in quotes, as "
@@ -204,8 +203,5 @@ def _check_place(place: str, others: list[str] | None) -> None:
         raise typer.BadParameter(
             f"{place} is a video and no manifest: livepeer-async upload {quote(place)}"
         )
-
-
-def _check_report(report: str | None) -> None:
     if report == "-":
         raise typer.BadParameter("--report takes a file: --json writes to standard output")
