@@ -211,8 +211,13 @@ async def test_replaced_upload_without_a_key_is_no_leftover(journal):
 
 async def test_upload_without_a_key_that_can_be_resumed_is_left_over(journal):
     held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER, after_bytes=1))
+
+    async def upload(livepeer):
+        async with livepeer.begin_upload(VIDEO):
+            pass
+
     async with studio(held, client={"journal": journal}) as (sandbox, livepeer):
-        await cut_once(lambda: held.fired, livepeer.upload, VIDEO)
+        await cut_once(lambda: held.fired, upload, livepeer)
         (left,) = await livepeer.leftovers()
         assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, True)
         assert await livepeer.journal.records() == []
