@@ -11,8 +11,8 @@ import statistics
 import time
 from pathlib import Path
 
-from livepeer_async.api.answers import decode_body
-from livepeer_async.messages import Response
+from livepeer_async.api.responses import decode_body
+from livepeer_async.http.messages import Response
 from livepeer_async.models import Asset
 
 SAMPLE = Path(__file__).parent.parent / "tests" / "samples" / "asset_ready_details.json"

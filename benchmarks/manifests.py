@@ -21,8 +21,9 @@ import msgspec
 
 from livepeer_async import AsyncLivepeer
 from livepeer_async.ingest import Checked, RowStarted, ingest
+from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity
 
 FOLDER = 1000
 

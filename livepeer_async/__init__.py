@@ -7,9 +7,7 @@ The whole way in three lines:
         print(asset.playback_id)
 """
 
-from livepeer_async.client import (
-    AsyncLivepeer,
-)
+from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
@@ -49,9 +47,9 @@ from livepeer_async.errors import (
     UploadRefused,
     UploadStopped,
 )
-from livepeer_async.messages import (
-    Response,
-)
+from livepeer_async.http.messages import Response
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.models import (
     Asset,
     AssetHash,
@@ -128,35 +126,15 @@ from livepeer_async.models import (
     VideoSpec,
     Violation,
 )
-from livepeer_async.timeouts import (
-    Timeouts,
-)
-from livepeer_async.tus.limits import (
-    ServerLimits,
-    livepeer_limits,
-)
+from livepeer_async.polling.waiter import WaitResult
+from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover
-from livepeer_async.uploads.progress import (
-    Progress,
-    Stage,
-)
-from livepeer_async.uploads.retry import (
-    RetryPolicy,
-)
-from livepeer_async.uploads.scheduler import (
-    UploadJob,
-)
-from livepeer_async.uploads.upload import (
-    Upload,
-    UploadResult,
-)
-from livepeer_async.uploads.verify import (
-    Verified,
-)
+from livepeer_async.uploads.many import UploadJob
+from livepeer_async.uploads.options import UploadResult
+from livepeer_async.uploads.progress import Progress, Stage
+from livepeer_async.uploads.upload import Upload
+from livepeer_async.uploads.verify import Verified
 from livepeer_async.version import __version__
-from livepeer_async.waiting import (
-    WaitResult,
-)
 
 __all__ = [
     "AmbiguousRequest",

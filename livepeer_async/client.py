@@ -1,8 +1,4 @@
-"""`AsyncLivepeer`: the house where all rooms meet.
-
-It puts the parts together and owns their resources; what an upload does stands in
-`uploads/engine.py`, what a call sends in `api/calls.py`.
-"""
+"""The `AsyncLivepeer` client: wires the components together and owns their resources."""
 
 from __future__ import annotations
 
@@ -17,41 +13,36 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from livepeer_async.api import calls
-from livepeer_async.api.assets import Assets
-from livepeer_async.api.caller import Caller
-from livepeer_async.api.playback import Playback
-from livepeer_async.api.tasks import Tasks
+from livepeer_async.api import requests
+from livepeer_async.api.account import as_account
+from livepeer_async.api.session import Caller
 from livepeer_async.errors import ConfigurationError, NotFound
-from livepeer_async.lanes import most_connections
-from livepeer_async.messages import Response
+from livepeer_async.http.client_pool import most_connections
+from livepeer_async.http.messages import Response
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts, as_timeouts
+from livepeer_async.http.transport import Transport
+from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset, NewAsset
-from livepeer_async.settings import as_account, as_limits_for, as_timeouts
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.transport import Transport
-from livepeer_async.tus.limits import ServerLimits
-from livepeer_async.uploads.budget import Budget
-from livepeer_async.uploads.download import Downloads
-from livepeer_async.uploads.engine import Engine
-from livepeer_async.uploads.imports import Imports
-from livepeer_async.uploads.journal import Journal
+from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.polling.waiter import Waiter
+from livepeer_async.resources import Assets, Playback, Tasks
+from livepeer_async.scheduling.slots import Slot, Turns
+from livepeer_async.scheduling.throttle import Budget, Paced
+from livepeer_async.sources.download import Downloads
+from livepeer_async.sources.source import SourceLike
+from livepeer_async.tus.limits import ServerLimits, as_limits_for
+from livepeer_async.uploads.asset_requests import Tickets
 from livepeer_async.uploads.leftovers import Leftover, find_leftovers
-from livepeer_async.uploads.paced import Paced
+from livepeer_async.uploads.many import UploadJob, run_many
+from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.scheduler import UploadJob, run_many
-from livepeer_async.uploads.source import SourceLike
-from livepeer_async.uploads.tickets import Tickets
-from livepeer_async.uploads.turns import Slot, Turns
-from livepeer_async.uploads.upload import Upload, UploadOptions, UploadResult
-from livepeer_async.uploads.uploader import Uploader
-from livepeer_async.waiting import READY_TIMEOUT, Waiter
-
-Verify = Literal["size", "hash"] | None
-OnMismatch = Literal["raise", "reupload"]
+from livepeer_async.uploads.upload import Upload
+from livepeer_async.uploads.uploader import Engine, Uploader
+from livepeer_async.uploads.url_import import Imports
 
 # Of a bounded pool, for calls of the API beside the uploads.
 SPARE_CONNECTIONS = 2
@@ -328,7 +319,7 @@ class AsyncLivepeer:
             ApiError: it doesn't take the key, or fails.
             DecodeError: what answers is no such server.
         """
-        await self._caller.perform_once(calls.list_assets(self._caller.account, limit=1))
+        await self._caller.perform_once(requests.list_assets(self._caller.account, limit=1))
 
     async def request(
         self,
@@ -354,7 +345,7 @@ class AsyncLivepeer:
             NetworkError: no answer came. An answer of 400 or above is handed on as it is.
             AmbiguousRequest: no answer came to anything but a GET; it may have been carried out.
         """
-        call = calls.raw(
+        call = requests.raw(
             self._caller.account, method, path, params=params, json=json, headers=headers
         )
         return await self._caller.perform(call)

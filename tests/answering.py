@@ -4,9 +4,9 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from listening import listening
-from livepeer_async.messages import Request
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.transport import Transport
+from livepeer_async.http.messages import Request
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.transport import Transport
 
 # For answers that come, however busy the machine is, and for those that never come or never end.
 PATIENT = Timeouts(connect=30, stall=30, answer=30)

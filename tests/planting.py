@@ -7,16 +7,16 @@ import anyio.lowlevel
 import msgspec
 
 from livepeer_async import errors
-from livepeer_async.api.caller import Caller
-from livepeer_async.api.calls import check_account
-from livepeer_async.polling import is_ready
+from livepeer_async.api.requests import check_account
+from livepeer_async.api.session import Caller
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.transport import Transport
+from livepeer_async.polling.phases import is_ready
+from livepeer_async.polling.waiter import Waiter
+from livepeer_async.polling.watched_asset import Watch
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.sandbox.phases import end_processing, plan_processing
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.transport import Transport
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.waiting import Waiter
-from livepeer_async.watch import Watch
+from livepeer_async.sandbox.lifecycle import end_processing, plan_processing
 
 
 class VirtualTime:

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import anyio
 
 from livepeer_async import AsyncLivepeer
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.tus import ServerLimits
-from livepeer_async.uploads.retry import RetryPolicy
 
 KIB = 1024
 PART = 64 * KIB

@@ -3,7 +3,7 @@ import asyncio
 import anyio
 import pytest
 
-from livepeer_async.handover import Handover
+from livepeer_async.concurrency import Handover
 from studio import PATIENCE
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,9 @@ import pytest
 from answering import OK, PATIENT, QUICK, cut, hang, saying, serving
 from listening import listening
 from livepeer_async import AsyncLivepeer, RetryPolicy, errors
-from livepeer_async.messages import Request
-from livepeer_async.proxies import is_loopback, read_proxies
-from livepeer_async.transport import Transport
+from livepeer_async.http.messages import Request
+from livepeer_async.http.proxies import is_loopback, read_proxies
+from livepeer_async.http.transport import Transport
 from livepeer_async.tus import ServerLimits, TusClient
 from studio import studio
 

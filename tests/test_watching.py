@@ -10,10 +10,11 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async import errors
-from livepeer_async.polling import SHORTEST_ROUND, is_ready
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.polling.intervals import SHORTEST_ROUND
+from livepeer_async.polling.phases import is_ready
+from livepeer_async.polling.watched_asset import Watch
 from livepeer_async.sandbox.faults import Answer, Fault, On
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.watch import Watch
 from planting import delete, watched_garden
 from studio import until
 

@@ -1,1 +1,1 @@
-"""The API's calls: built and decoded in `calls`, carried out by `caller`, grouped for users."""
+"""The API: requests and responses as pure functions, a session that sends them, pagination."""

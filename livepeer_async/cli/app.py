@@ -1,26 +1,24 @@
-"""The commands and their options, as typer reads them; what they do stands in modules of their own.
+"""The typer commands and their options.
 
-Those modules are imported by the command that needs them: `--help` shouldn't wait for what it
-doesn't use, and the sandbox needs an extra that may be missing.
+The modules that implement a command are imported when it runs: `--help` must not wait for them, and
+the sandbox needs an extra that may be missing.
 """
-
-# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
+# ruff: noqa: PLC0415 - see above
 from functools import partial
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from livepeer_async.cli.asset_commands import assets
-from livepeer_async.cli.choices import RETRIES, TIMEOUTS, Storage, UploadChoices
 from livepeer_async.cli.extras import need_sandbox
 from livepeer_async.cli.ingest_command import ABOUT as ABOUT_INGEST
 from livepeer_async.cli.ingest_command import ingest
-from livepeer_async.cli.journal_commands import journal
 from livepeer_async.cli.options import (
+    RETRIES,
+    TIMEOUTS,
     Again,
     AsJson,
     ChunkResponse,
@@ -30,15 +28,144 @@ from livepeer_async.cli.options import (
     NoWait,
     OfSandbox,
     Stall,
+    Storage,
     StorageWithSandbox,
     Timeout,
+    UploadChoices,
     Verified,
     check_journal,
     check_storage,
 )
-from livepeer_async.timeouts import Timeouts
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.version import __version__
-from livepeer_async.waiting import READY_TIMEOUT
+
+# ruff: noqa: PLC0415 - a command imports what it needs: `--help` shouldn't wait for all of it
+
+
+# ruff: noqa: PLC0415 - a command imports what it needs: `--help` shouldn't wait for all of it
+
+
+journal = typer.Typer(
+    help="See what is remembered of uploads, and what they left behind.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@journal.command("list")
+def list_records(*, journal: JournalFile = None, json: AsJson = False) -> None:
+    """List the uploads that the journal remembers.
+
+    States: requested (no answer yet), ticketed (an asset, no bytes), created (bytes on their way),
+    arrived (the server has all bytes), ready.
+    """
+    from livepeer_async.cli.journal import list_records
+    from livepeer_async.cli.running import run
+
+    run(partial(list_records, journal, is_json=json))
+
+
+@journal.command("orphans")
+def show_orphans(
+    *,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete those that are certainly ours.")
+    ] = False,
+    journal: JournalFile = None,
+    json: AsJson = False,
+) -> None:
+    """List assets that are left on the server of uploads that came to nothing.
+
+    Certainly ours are those whose ID the journal has. Others fit, by name and time, a request
+    whose answer was lost: they may be somebody else's, and are never deleted here.
+    """
+    from livepeer_async.cli.journal import show_orphans
+    from livepeer_async.cli.running import run
+
+    run(partial(show_orphans, journal, is_deleting=delete, is_json=json))
+
+
+@journal.command("forget")
+def forget(
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY", help="Keys, or paths of files, of uploads.")
+    ],
+    *,
+    journal: JournalFile = None,
+) -> None:
+    """Forget uploads, so that the next run begins them anew; deletes nothing on the server."""
+    from livepeer_async.cli.journal import forget
+    from livepeer_async.cli.running import run
+
+    run(partial(forget, keys, journal))
+
+
+assets = typer.Typer(
+    help="Look at assets, wait for one, delete some.", no_args_is_help=True, rich_markup_mode=None
+)
+AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
+
+
+@assets.command("get")
+def get_asset(asset_id: AssetId, *, json: AsJson = False) -> None:
+    """Show an asset."""
+    from livepeer_async.cli.assets import get_asset
+    from livepeer_async.cli.running import run
+
+    run(partial(get_asset, asset_id, is_json=json))
+
+
+@assets.command("list")
+def list_assets(
+    *,
+    phase: Annotated[
+        str | None, typer.Option(help="Only those in this phase: uploading, ready, failed...")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most assets to show, newest first.")] = 50,
+    json: AsJson = False,
+) -> None:
+    """List assets, the newest first."""
+    from livepeer_async.cli.assets import list_assets
+    from livepeer_async.cli.running import run
+
+    run(partial(list_assets, phase=phase, limit=limit, is_json=json))
+
+
+@assets.command("wait")
+def wait_for_asset(
+    asset_id: AssetId,
+    *,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait at the most.")
+    ] = READY_TIMEOUT,
+    json: AsJson = False,
+) -> None:
+    """Wait until an asset is ready."""
+    from livepeer_async.cli.assets import wait_for_asset
+    from livepeer_async.cli.running import run
+
+    run(partial(wait_for_asset, asset_id, timeout=timeout, is_json=json))
+
+
+@assets.command("delete")
+def delete_assets(
+    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Delete assets for good; asks before, on a terminal."""
+    from livepeer_async.cli.assets import delete_assets, is_confirmed
+    from livepeer_async.cli.running import run
+
+    answer = True if yes else is_confirmed(len(asset_ids))
+    if answer is None:
+        raise typer.BadParameter("there is no terminal to ask on: say --yes to delete them")
+    if not answer:
+        typer.echo("nothing was deleted", err=True)
+        raise typer.Exit(1)
+    run(partial(delete_assets, asset_ids))
+
 
 ABOUT = """Upload videos to Livepeer Studio, and prove that they arrived.
 
@@ -208,9 +335,9 @@ def sandbox(
 ) -> None:
     """Serve a sandbox until Ctrl-C, which ends it with exit status 0."""
     need_sandbox("sandbox")
-    from livepeer_async.cli.outcome import Status
+    from livepeer_async.cli.output.error_messages import Status
     from livepeer_async.cli.running import run
-    from livepeer_async.cli.serve import serve
+    from livepeer_async.cli.sandbox import serve
 
     run(
         partial(serve, port=port, storage=storage),
@@ -220,7 +347,7 @@ def sandbox(
 
 
 def _check_files(files: list[str], *, name: str | None) -> None:
-    from livepeer_async.cli.sources import STANDARD_INPUT, is_typed_by_hand
+    from livepeer_async.cli.stdin import STANDARD_INPUT, is_typed_by_hand
 
     if name is not None and len(files) > 1:
         raise typer.BadParameter("--name goes with one FILE: leave it out, and each has its own")

@@ -9,15 +9,22 @@ from typing import Any, cast
 
 import msgspec
 
-from livepeer_async.cli.outcome import Status, describe, status_of
-from livepeer_async.cli.report import document_line
-from livepeer_async.cli.screen import emit, messages, output, say, say_error
+from livepeer_async.cli.output.console import (
+    emit,
+    messages,
+    output,
+    print_facts,
+    print_rows,
+    say,
+    say_error,
+)
+from livepeer_async.cli.output.error_messages import Status, describe, status_of
+from livepeer_async.cli.output.formatting import count, shorten, show_percent, show_size, show_time
+from livepeer_async.cli.output.report import document_line
 from livepeer_async.cli.session import open_client
-from livepeer_async.cli.table import print_facts, print_rows
-from livepeer_async.cli.text import count, shorten, show_percent, show_size, show_time
 from livepeer_async.errors import LivepeerError
-from livepeer_async.messages import redact
 from livepeer_async.models import Asset
+from livepeer_async.redaction import redact
 
 # Newest first: what somebody has just uploaded.
 ORDER = "createdAt-true"

@@ -1,19 +1,20 @@
-"""The entry point: what has to be right before the first command can be read.
+"""The entry point: sets up standard streams and logging, then runs the typer app.
 
-In comes the command line; out comes an exit status. Nothing is imported here that an extra brings,
-so that a missing one ends in a sentence.
+Imports nothing that an extra installs, so that a missing extra ends in one sentence.
 """
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
-from typing import NoReturn
+from typing import IO, Any, NoReturn, TextIO
 
 from livepeer_async.cli.extras import need
-from livepeer_async.cli.streams import prepare_streams
 
 INTERRUPTED = 130
+_NAMES = ("stdin", "stdout", "stderr")
 
 
 def main() -> NoReturn:
@@ -34,7 +35,7 @@ def _prepare() -> None:
     prepare_streams()
     # The progress tells of each setback: logged as well, it would stand on the screen twice.
     log = logging.getLogger("livepeer_async")
-    log.addHandler(_Warnings("livepeer_async.proxies"))
+    log.addHandler(_Warnings("livepeer_async.http.proxies"))
     log.propagate = False
     need("the command line", "typer", "rich", extras="cli")
 
@@ -57,3 +58,45 @@ class _Warnings(logging.Handler):
         if message not in self._written:
             self._written.add(message)
             sys.stderr.write(f"Warning: {message}\n")
+
+
+def prepare_streams() -> None:
+    """Put what is missing in place, and let nothing end for what can't be written or shown."""
+    for number, name in enumerate(_NAMES):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere(number))
+    sys.stderr = _lasting(sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal's encoding can't show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+class _Lossy(io.FileIO):
+    """A file that says it has written what it couldn't write."""
+
+    def write(self, content: object, /) -> int:
+        try:
+            # None: somebody made it non-blocking, and it is full.
+            written: int | None = super().write(content)  # type: ignore[arg-type]
+        except BrokenPipeError:
+            raise  # nobody reads any more, which ends a command
+        except OSError:
+            written = None
+        return len(memoryview(content)) if written is None else written  # type: ignore[arg-type]
+
+
+def _lasting(stream: TextIO) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream  # of a program that runs commands in its own process
+    raw = _Lossy(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=True)
+
+
+def _nowhere(number: int) -> IO[Any]:
+    mode = "w" if number else "r"
+    opened = os.open(os.devnull, os.O_WRONLY if number else os.O_RDONLY)
+    if opened != number:
+        os.dup2(opened, number)
+        os.close(opened)
+    return open(number, mode, encoding="utf-8", closefd=False)

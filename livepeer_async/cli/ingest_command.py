@@ -11,11 +11,13 @@ from typing import Annotated
 
 import typer
 
-from livepeer_async.cli.choices import INGEST_RETRIES, TIMEOUTS, IngestChoices
 from livepeer_async.cli.options import (
+    INGEST_RETRIES,
+    TIMEOUTS,
     AsJson,
     ChunkResponse,
     Concurrency,
+    IngestChoices,
     JournalFile,
     NoJournal,
     NoWait,
@@ -27,10 +29,10 @@ from livepeer_async.cli.options import (
     check_journal,
     check_storage,
 )
+from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.patterns import is_video
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.uploads.admission import SLOWEST_UPLOAD
-from livepeer_async.waiting import READY_TIMEOUT
+from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.scheduling.adaptive import SLOWEST_UPLOAD
 
 ABOUT = """Upload all that a manifest names, unattended, and wait until it is ready.
 
@@ -186,7 +188,7 @@ def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
 
 
 def _run(place: str, choices: IngestChoices) -> None:
-    from livepeer_async.cli.ingesting import Ingesting
+    from livepeer_async.cli.ingest import Ingesting
     from livepeer_async.cli.running import run
 
     command = Ingesting(place, choices)

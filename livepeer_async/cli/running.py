@@ -1,13 +1,14 @@
-"""Runs a command in an event loop, and turns every way in which it can end into an exit status.
+"""Runs a command in an event loop and maps every outcome to an exit status.
 
-In comes a coroutine function that gives a status; out comes typer's `Exit`. No traceback for what
-can happen to a person at a shell: errors of the package and of the operating system, Ctrl-C, and a
-reader who went away.
+Errors of the package and of the operating system, Ctrl-C and a closed pipe end without a
+traceback.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import NoReturn
@@ -15,9 +16,11 @@ from typing import NoReturn
 import anyio
 import typer
 
-from livepeer_async.cli.outcome import Status, describe, status_of
-from livepeer_async.cli.screen import drop_output, say, say_error
+from livepeer_async.cli.output.console import drop_output, say, say_error
+from livepeer_async.cli.output.error_messages import Status, describe, status_of
 from livepeer_async.errors import LivepeerError
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def run(
@@ -74,3 +77,41 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.default_int_handler(number, frame)
     signal.raise_signal(signal.SIGINT)
+
+
+async def hear_signals(on_signal: Callable[[], None]) -> None:
+    """Call a function for each signal that asks to end, until cancelled."""
+    numbers = _wanted()
+    if not numbers:
+        return
+    with anyio.open_signal_receiver(*numbers) as signals:
+        async for number in signals:
+            if number.name == "SIGHUP":
+                _leave_terminal()
+            on_signal()
+
+
+def _wanted() -> list[signal.Signals]:
+    # The event loop of Windows hears none; Ctrl-C cancels the command there.
+    names = () if sys.platform == "win32" else _NAMES
+    numbers = [signal.Signals[name] for name in names]
+    # One that is ignored stays so: that is what nohup and a shell's background are for.
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _leave_terminal() -> None:
+    """Write to nowhere what would go to a terminal that was closed: each write to it fails."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that hangs up is none any more, and what isn't one is asked in another way.
+        if not _can_be_written(stream.fileno()):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _can_be_written(descriptor: int) -> bool:
+    try:
+        os.write(descriptor, b"")
+    except OSError:
+        return False
+    return True

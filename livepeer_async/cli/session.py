@@ -10,15 +10,15 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from livepeer_async.api.answers import error_from
-from livepeer_async.api.calls import check_account
-from livepeer_async.cli.choices import FIRST_RETRIES, RETRIES, Storage
-from livepeer_async.cli.screen import say
+from livepeer_async.api.account import BASE_URL
+from livepeer_async.api.requests import check_account
+from livepeer_async.api.responses import error_from
+from livepeer_async.cli.options import FIRST_RETRIES, RETRIES, Storage
+from livepeer_async.cli.output.console import say
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import ConfigurationError, JournalError
-from livepeer_async.settings import BASE_URL
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
 
 FIRST_CONNECT_SECONDS = 8.0
 RETRY = RetryPolicy(attempts=RETRIES)

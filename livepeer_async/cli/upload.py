@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from livepeer_async.cli.board import Board
-from livepeer_async.cli.choices import UploadChoices
-from livepeer_async.cli.display import Display, show
-from livepeer_async.cli.item import Item, Stage
-from livepeer_async.cli.outcome import Status, status_of
-from livepeer_async.cli.report import (
+from livepeer_async.cli.options import UploadChoices
+from livepeer_async.cli.output.console import emit, say
+from livepeer_async.cli.output.display import Display, show
+from livepeer_async.cli.output.error_messages import Status, status_of
+from livepeer_async.cli.output.formatting import count, shorten
+from livepeer_async.cli.output.progress import Board, Item, Stage
+from livepeer_async.cli.output.report import (
     LONGEST_NAME,
     interruption_line,
     print_failures,
@@ -18,17 +19,15 @@ from livepeer_async.cli.report import (
     print_summary,
     result_line,
 )
-from livepeer_async.cli.screen import emit, say
 from livepeer_async.cli.session import open_client
-from livepeer_async.cli.sources import STANDARD_INPUT, FilePath, StandardInput
-from livepeer_async.cli.text import count, shorten
+from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.sources.source import source_key, source_name
+from livepeer_async.uploads.many import UploadJob
+from livepeer_async.uploads.options import UploadResult
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.scheduler import UploadJob
-from livepeer_async.uploads.source import source_key, source_name
-from livepeer_async.uploads.upload import UploadResult
 
 
 class Batch:

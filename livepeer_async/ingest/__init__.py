@@ -4,8 +4,7 @@ async with ingest(livepeer, "videos.csv") as events:
 async for event in events: ...
 """
 
-from livepeer_async.ingest.check import check_rows
-from livepeer_async.ingest.checking import check_manifest
+from livepeer_async.ingest.check import check_manifest, check_rows
 from livepeer_async.ingest.events import (
     Checked,
     Event,

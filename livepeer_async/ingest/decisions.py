@@ -24,15 +24,8 @@ from livepeer_async.errors import (
     UploadInUse,
 )
 from livepeer_async.ingest.rows import Row
-from livepeer_async.uploads.records import (
-    PickUp,
-    Record,
-    RecordState,
-    SourceIdentity,
-    access_of,
-    pick_up,
-    tell_url,
-)
+from livepeer_async.journal.records import PickUp, Record, RecordState, access_of, pick_up, tell_url
+from livepeer_async.sources.identity import SourceIdentity
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from livepeer_async.http.messages import name_url
 from livepeer_async.ingest.rows import Refusal, Row
-from livepeer_async.messages import name_url
 from livepeer_async.models import NewAsset
-from livepeer_async.models.redaction import show_source
+from livepeer_async.redaction import show_source
 
 SOURCES = ("path", "url", "source")
 # Of a sentence; a field of 1 MB must not fill it.

@@ -17,7 +17,8 @@ from typing import Self
 
 import anyio
 
-from livepeer_async.client import AsyncLivepeer, OnMismatch, Verify
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.concurrency import Handover, plain_task_group
 from livepeer_async.errors import (
     AmbiguousRequest,
     BadRequest,
@@ -28,22 +29,19 @@ from livepeer_async.errors import (
     UploadInUse,
     UploadStopped,
 )
-from livepeer_async.handover import Handover
-from livepeer_async.ingest.checking import check_manifest, read_again
+from livepeer_async.ingest.check import FirstLines, check_manifest, read_again
+from livepeer_async.ingest.circuit_breaker import Outage
 from livepeer_async.ingest.decisions import FAILED, Verdict, finished_states, is_finished, judge
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowPutOff, RowState
-from livepeer_async.ingest.first_lines import FirstLines
 from livepeer_async.ingest.manifest import Manifest, open_manifest
-from livepeer_async.ingest.outage import Outage
-from livepeer_async.ingest.row_run import Job, RowOptions, RowRunner, ended_earlier
+from livepeer_async.ingest.row_worker import Job, RowOptions, RowRunner, ended_earlier
 from livepeer_async.ingest.rows import BadRow, Row
-from livepeer_async.polling import is_ready
-from livepeer_async.taskgroups import plain_task_group
+from livepeer_async.journal.records import Record
+from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.polling.phases import is_ready
+from livepeer_async.scheduling.jobs import run_jobs
+from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.records import Record
-from livepeer_async.uploads.scheduler import run_jobs
-from livepeer_async.uploads.upload import UploadOptions, UploadResult
-from livepeer_async.waiting import READY_TIMEOUT
 
 # Runs of one row that met what may pass.
 MOST_ATTEMPTS = 3

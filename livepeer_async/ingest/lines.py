@@ -1,13 +1,15 @@
-"""Bytes in pieces of any size to lines, however long those are in the file.
+"""Splits bytes into numbered lines, and parses lines of JSON.
 
-In come pieces as they are read; out come numbered lines without their line feeds. A line beyond
-the limit comes out as its number alone, and is never held as a whole. Pure.
+A line beyond the limit is reported by its number and never held as a whole. Pure.
 """
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import msgspec
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.rows import Refusal
@@ -119,3 +121,27 @@ def as_text(content: bytes | None) -> str:
             f"the line isn't UTF-8: byte {content[error.start]:#04x} at place {error.start + 1}; "
             "save the file as UTF-8"
         ) from error
+
+
+def read_object(content: bytes | None) -> dict[str, Any] | None:
+    """Decode a line; None for one that has nothing but space in it.
+
+    Raises:
+        Refusal: it isn't a JSON object in UTF-8, or too long.
+    """
+    text = as_text(content)
+    try:
+        found: Any = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        if not text.strip():
+            return None
+        raise Refusal(f"the line isn't a JSON object: {_reason(error)}") from error
+    if not isinstance(found, dict):
+        raise Refusal('the line is JSON, but no object; wanted one, as in {"path": "talk.mp4"}')
+    return cast("dict[str, Any]", found)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return str(error).removeprefix("JSON is malformed: ")

@@ -19,15 +19,21 @@ from typing import BinaryIO
 import msgspec
 
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.ingest.csv_rows import Records, find_delimiter, read_cells, read_header
 from livepeer_async.ingest.fields import read_row
-from livepeer_async.ingest.folder import Walk
-from livepeer_async.ingest.jsonl import read_object
-from livepeer_async.ingest.lines import HEAD, Line, as_text, as_utf8, find_encoding, split_lines
+from livepeer_async.ingest.files import Places, Walk
+from livepeer_async.ingest.lines import (
+    HEAD,
+    Line,
+    as_text,
+    as_utf8,
+    find_encoding,
+    read_object,
+    split_lines,
+)
 from livepeer_async.ingest.patterns import EVERYTHING, Pattern, has_magic, split_pattern
-from livepeer_async.ingest.places import Places
 from livepeer_async.ingest.rows import BadRow, Refusal, Row
-from livepeer_async.ingest.table import Records, find_delimiter, read_cells, read_header
-from livepeer_async.uploads.source import source_key, source_name
+from livepeer_async.sources.source import source_key, source_name
 
 JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json-lines")
 TABLE_SUFFIXES = (".csv", ".tsv")

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from livepeer_async.models import NewAsset
-from livepeer_async.models.redaction import format_repr, show_source, shown_fields
+from livepeer_async.redaction import format_repr, show_source, shown_fields
 
 
 class Row(Struct, frozen=True, kw_only=True):

@@ -5,9 +5,14 @@ tolerantly with `msgspec.json.Decoder(Asset, strict=False)`: lax mode takes `123
 integer is wanted, which JavaScript may write. In a request UNSET isn't sent and None is null.
 """
 
-from .asset import Asset, AssetHash, AssetSource, AssetStatus
-from .asset_patch import AssetPatch
-from .attestation import (
+from livepeer_async.models.asset import Asset, AssetHash, AssetSource, AssetStatus, Track, VideoSpec
+from livepeer_async.models.asset_fields import (
+    CreatorId,
+    Encryption,
+    PlaybackPolicy,
+    TranscodeProfile,
+)
+from livepeer_async.models.attestation import (
     Attestation,
     AttestationDomain,
     AttestationIpfs,
@@ -15,45 +20,7 @@ from .attestation import (
     AttestationRole,
     AttestationStorage,
 )
-from .creator import CreatorId
-from .encryption import Encryption
-from .export_params import (
-    CustomExport,
-    ExportDataParams,
-    ExportParams,
-    IpfsExport,
-    PinataCredentials,
-)
-from .new_asset import NewAsset, NewAssetFromUrl
-from .new_storage import NewIpfs, NewStorage
-from .playback import DvrPlayback, PlaybackInfo, PlaybackMeta, PlaybackSource
-from .policy import PlaybackPolicy
-from .problem import ErrorBody, Violation
-from .profile import TranscodeProfile
-from .storage import AssetIpfs, AssetStorage, IpfsFileInfo, IpfsSpec, StorageStatus, StorageTasks
-from .task import Task, TaskStatus
-from .task_output import (
-    AssetSpec,
-    ExportDataOutput,
-    ExportOutput,
-    IpfsDataOutput,
-    IpfsExportOutput,
-    TaskOutput,
-    UploadOutput,
-)
-from .task_params import (
-    ClipParams,
-    ClipStrategy,
-    OutputPath,
-    TaskParams,
-    TranscodeFileParams,
-    TranscodeLocation,
-    TranscodeOutputs,
-    UploadParams,
-)
-from .ticket import ImportTicket, TaskRef, UploadTicket
-from .video_spec import Track, VideoSpec
-from .vocabulary import (
+from livepeer_async.models.enums import (
     AssetPhase,
     AssetType,
     CreatorType,
@@ -70,6 +37,52 @@ from .vocabulary import (
     TaskPhase,
     TaskType,
     TrackType,
+)
+from livepeer_async.models.error_body import ErrorBody, Violation
+from livepeer_async.models.new_asset import (
+    AssetPatch,
+    ImportTicket,
+    NewAsset,
+    NewAssetFromUrl,
+    NewIpfs,
+    NewStorage,
+    TaskRef,
+    UploadTicket,
+)
+from livepeer_async.models.playback import DvrPlayback, PlaybackInfo, PlaybackMeta, PlaybackSource
+from livepeer_async.models.storage import (
+    AssetIpfs,
+    AssetStorage,
+    IpfsFileInfo,
+    IpfsSpec,
+    StorageStatus,
+    StorageTasks,
+)
+from livepeer_async.models.task import (
+    AssetSpec,
+    ExportDataOutput,
+    ExportOutput,
+    IpfsDataOutput,
+    IpfsExportOutput,
+    Task,
+    TaskOutput,
+    TaskStatus,
+    UploadOutput,
+)
+from livepeer_async.models.task_params import (
+    ClipParams,
+    ClipStrategy,
+    CustomExport,
+    ExportDataParams,
+    ExportParams,
+    IpfsExport,
+    OutputPath,
+    PinataCredentials,
+    TaskParams,
+    TranscodeFileParams,
+    TranscodeLocation,
+    TranscodeOutputs,
+    UploadParams,
 )
 
 __all__ = [

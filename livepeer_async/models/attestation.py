@@ -6,7 +6,7 @@ the signature needs every field and looks for it.
 
 from msgspec import Struct
 
-from .storage import StorageStatus
+from livepeer_async.models.storage import StorageStatus
 
 
 class AttestationDomain(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

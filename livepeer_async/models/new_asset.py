@@ -1,8 +1,10 @@
-"""What a request for a new asset says.
+"""Requests for new assets and their answers: NewAsset, AssetPatch and the tickets.
 
-UNSET isn't sent; None is sent as null, where the API takes null. A field that knows no None here
-is one whose null the server refuses.
+UNSET isn't sent; None is sent as null, where the API takes null. A field without None is one whose
+null the server refuses.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -10,12 +12,41 @@ from typing import Any, Self
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
-from .creator import CreatorId
-from .encryption import Encryption
-from .new_storage import NewStorage
-from .policy import PlaybackPolicy
-from .profile import TranscodeProfile
-from .redaction import format_repr, hide_query, shown_fields
+from livepeer_async.models.asset import Asset
+from livepeer_async.models.asset_fields import (
+    CreatorId,
+    Encryption,
+    PlaybackPolicy,
+    TranscodeProfile,
+)
+from livepeer_async.models.storage import IpfsSpec
+from livepeer_async.redaction import format_repr, hide_query, shown_fields
+
+
+class NewIpfs(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Ask for an export to IPFS.
+
+    Attributes:
+        spec: What is exported beside the file. UNSET leaves it to the server; None is sent as
+            null, which the API takes too.
+
+    Source: Livepeer Studio OpenAPI, schema `new-asset-payload`, `storage.ipfs`.
+    """
+
+    spec: IpfsSpec | UnsetType | None = UNSET
+
+
+class NewStorage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Ask for storage beside Livepeer's own.
+
+    Attributes:
+        ipfs: True exports with the defaults, `NewIpfs` says how. False or None means not on
+            IPFS; the server refuses both for an asset that is there already. UNSET says nothing.
+
+    Source: Livepeer Studio OpenAPI, schema `new-asset-payload`, `storage`.
+    """
+
+    ipfs: NewIpfs | bool | UnsetType | None = UNSET
 
 
 # The one field that may stand without its keyword. msgspec decides that for a whole class, so a
@@ -97,3 +128,82 @@ class NewAssetFromUrl(_Named, frozen=True, kw_only=True, rename="camel"):
     def __repr__(self) -> str:
         """Show the Struct, the URL without userinfo and query."""
         return format_repr(self)
+
+
+class TaskRef(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Name the task that will make an asset.
+
+    Attributes:
+        id: What `GET /task/{id}` takes. Required: it is all there is.
+
+    Source: Livepeer Studio OpenAPI, answer of `POST /asset/request-upload`, `task`.
+    """
+
+    id: str
+
+
+class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Hold the right to upload the content of one asset.
+
+    Both URLs carry a bearer token that doesn't expire before the upload has ended: who has one
+    may upload. The repr shows them without it.
+
+    Attributes:
+        tus_endpoint: URL for the tus creation. Required: without it there is no upload.
+        asset: The asset that was made, in the phase `uploading`. Required: without its ID nobody
+            could wait for the upload or delete what it left behind.
+        url: URL for one PUT of the whole file. It can't be resumed, so this library doesn't use
+            it and lives without it.
+        task: The task that will run once the upload has ended; the asset tells as much.
+
+    Source: Livepeer Studio OpenAPI, answer of `POST /asset/request-upload`.
+    """
+
+    tus_endpoint: str
+    asset: Asset
+    url: str | None = None
+    task: TaskRef | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """List the fields, URLs without their tokens."""
+        return shown_fields(self, url=hide_query, tus_endpoint=hide_query)
+
+    def __repr__(self) -> str:
+        """Show the Struct, URLs without their tokens."""
+        return format_repr(self)
+
+
+class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Hold what the server made of a request to fetch the content of an asset.
+
+    Attributes:
+        asset: The asset that was made. Required, as in `UploadTicket`.
+        task: The task that fetches the content; the asset tells as much.
+
+    Source: Livepeer Studio OpenAPI, answers 200 and 201 of `POST /asset/upload/url`.
+    """
+
+    asset: Asset
+    task: TaskRef | None = None
+
+
+class AssetPatch(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Change a ready asset.
+
+    UNSET isn't sent and changes nothing; None is sent as null. The server changes an asset in the
+    phase `ready` only.
+
+    Attributes:
+        name: The new name.
+        creator_id: `CreatorId` or a plain string. The server refuses null.
+        playback_policy: The new policy; null makes a public asset's policy null. The server
+            refuses to go from public to private or back.
+        storage: True for `storage.ipfs` starts an export; the server refuses false.
+
+    Source: Livepeer Studio OpenAPI, schema `asset-patch-payload`.
+    """
+
+    name: str | UnsetType = UNSET
+    creator_id: CreatorId | str | UnsetType = UNSET
+    playback_policy: PlaybackPolicy | UnsetType | None = UNSET
+    storage: NewStorage | UnsetType = UNSET

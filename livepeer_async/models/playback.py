@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from .attestation import Attestation
-from .policy import PlaybackPolicy
+from livepeer_async.models.asset_fields import PlaybackPolicy
+from livepeer_async.models.attestation import Attestation
 
 
 class PlaybackSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

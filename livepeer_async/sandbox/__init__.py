@@ -23,7 +23,7 @@ from livepeer_async.sandbox.faults import (
     Stall,
     WrongSize,
 )
-from livepeer_async.sandbox.watch import SeenRequest, Violation
+from livepeer_async.sandbox.request_log import SeenRequest, Violation
 
 try:
     from livepeer_async.sandbox.server import Sandbox, SeenAsset

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.sandbox.answers import StudioError
+from livepeer_async.sandbox.responses import StudioError
 
 TOKEN_PARTS = 3
 

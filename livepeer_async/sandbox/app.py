@@ -8,16 +8,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from livepeer_async.sandbox.answers import StudioError, answer_error
-from livepeer_async.sandbox.asset_routes import AssetRoutes
 from livepeer_async.sandbox.connection import App
-from livepeer_async.sandbox.direct import DirectEndpoint
-from livepeer_async.sandbox.front import Front
-from livepeer_async.sandbox.gate import Gate
-from livepeer_async.sandbox.listing import ListRoutes
-from livepeer_async.sandbox.media import MediaRoutes
-from livepeer_async.sandbox.studio import Studio
-from livepeer_async.sandbox.tus_endpoint import MOUNT, TusEndpoint
+from livepeer_async.sandbox.list_routes import ListRoutes
+from livepeer_async.sandbox.middleware import Front, Gate
+from livepeer_async.sandbox.responses import StudioError, answer_error
+from livepeer_async.sandbox.routes import AssetRoutes, MediaRoutes
+from livepeer_async.sandbox.state import Studio
+from livepeer_async.sandbox.tus_endpoint import MOUNT, DirectEndpoint, TusEndpoint
 
 TUS_METHODS = ["GET", "HEAD", "POST", "PATCH", "DELETE"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from livepeer_async.sandbox.connection import Connection, Receive, Scope, Send
-from livepeer_async.sandbox.watch import SeenRequest
+from livepeer_async.sandbox.request_log import SeenRequest
 
 EXCHANGE = "sandbox.exchange"
 

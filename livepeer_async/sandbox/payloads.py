@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from livepeer_async.sandbox.ajv import Schema, validate
-from livepeer_async.sandbox.answers import JsonObject, StudioError
+from livepeer_async.sandbox.responses import JsonObject, StudioError
+from livepeer_async.sandbox.validation import Schema, validate
 
 # Of Express' body parser: '100kb'.
 MAX_BODY = 100 * 1024

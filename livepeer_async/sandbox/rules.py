@@ -6,8 +6,8 @@ the server's state (two PATCHes at once, a HEAD meanwhile, a second creation) is
 
 from collections.abc import Iterator
 
+from livepeer_async.sandbox.request_log import SeenRequest
 from livepeer_async.sandbox.tus_headers import OFFSET_TYPE
-from livepeer_async.sandbox.watch import SeenRequest
 
 CREATION_PATH = "/api/asset/upload/tus"
 # What the upload token or the path alone opens; an API key has no business there.

@@ -17,10 +17,9 @@ from msgspec import Struct
 
 from livepeer_async.sandbox.app import make_app
 from livepeer_async.sandbox.faults import Fault, FaultBook
-from livepeer_async.sandbox.runner import ServerThread
-from livepeer_async.sandbox.settings import MIB, Settings
-from livepeer_async.sandbox.studio import Studio
-from livepeer_async.sandbox.watch import SeenRequest, Violation
+from livepeer_async.sandbox.request_log import SeenRequest, Violation
+from livepeer_async.sandbox.server_thread import ServerThread
+from livepeer_async.sandbox.state import MIB, Settings, Studio
 
 # Connections that wait to be accepted; a test may open hundreds at once.
 BACKLOG = 1024

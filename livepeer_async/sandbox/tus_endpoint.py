@@ -1,22 +1,28 @@
-"""The tus endpoint: @tus/server 1.0.0 behind Studio's check of the upload token.
+"""The tus endpoint (@tus/server 1.0.0 behind Studio's token check) and the direct PUT.
 
-Only a creation needs the token; afterwards the path alone (its last part is the upload ID, with
-`%2F` kept) allows everything. Each refusal leaves before the body was read.
+Only a creation needs the token; afterwards the path alone is enough (its last part is the upload
+ID, with `%2F` kept). A refusal is sent before the body was read.
 """
 
+from __future__ import annotations
+
 import re
+import uuid
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from pathlib import Path
 from urllib.parse import unquote
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from livepeer_async.sandbox.answers import StudioError, TusError
+from livepeer_async.sandbox.documents import Asset
 from livepeer_async.sandbox.exchange import exchange_of
-from livepeer_async.sandbox.records import Asset
+from livepeer_async.sandbox.request_log import read_target
+from livepeer_async.sandbox.responses import StudioError, TusError
+from livepeer_async.sandbox.state import Studio
 from livepeer_async.sandbox.storage import FILE_NOT_FOUND, StorageError, Upload
-from livepeer_async.sandbox.studio import Studio
 from livepeer_async.sandbox.tus_headers import (
     BASE_HEADERS,
     OFFSET_TYPE,
@@ -24,7 +30,6 @@ from livepeer_async.sandbox.tus_headers import (
     read_length,
     read_offset,
 )
-from livepeer_async.sandbox.watch import read_target
 
 MOUNT = "/api/asset/upload/tus"
 
@@ -225,3 +230,47 @@ def _locate(request: Request, upload_id: str) -> str:
 
 def _answer_text(status: int, text: str, extra: dict[str, str] | None = None) -> Response:
     return Response(text, status_code=status, headers={**BASE_HEADERS, **(extra or {})})
+
+
+class DirectEndpoint:
+    """The route `PUT /api/asset/upload/direct`."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def put(self, request: Request) -> Response:
+        """Store a body under the asset's key; one that breaks off stores nothing."""
+        asset = find_uploading(self._studio, request.query_params.get("token", ""))
+        if request.headers.get("content-type", "").startswith("application/json"):
+            await _eat_body(request)
+        path = await self._store(request, asset)
+        self._studio.complete_upload(asset, path)
+        headers = {
+            "server": "AmazonS3",
+            "content-type": "text/html; charset=utf-8",
+            "last-modified": formatdate(self._studio.now(), usegmt=True),
+            "x-amzn-requestid": uuid.uuid4().hex,
+            "access-control-allow-origin": "*",
+        }
+        return Response(status_code=200, headers=headers)
+
+    async def _store(self, request: Request, asset: Asset) -> Path:
+        """Stream the body to disk; it gets its name once it is whole."""
+        target = self._studio.directory / f"{asset.playback_id}.direct"
+        part = target.with_suffix(f".{uuid.uuid4().hex}")
+        try:
+            with part.open("wb", buffering=0) as file:
+                async for block in request.stream():
+                    file.write(block)
+            return part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+async def _eat_body(request: Request) -> None:
+    """Wait for ever: the JSON parser eats the body, and the bucket waits for it."""
+    async for _ in request.stream():
+        pass
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    raise ClientDisconnect

@@ -9,7 +9,7 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 
-from livepeer_async.sandbox.answers import TusError
+from livepeer_async.sandbox.responses import TusError
 
 TUS_VERSION = "1.0.0"
 OFFSET_TYPE = "application/offset+octet-stream"

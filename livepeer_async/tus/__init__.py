@@ -31,9 +31,9 @@ from livepeer_async.tus.limits import (
     with_chunk_size,
 )
 from livepeer_async.tus.metadata import MetadataValue, decode_metadata, encode_metadata
+from livepeer_async.tus.protocol import TusUpload
+from livepeer_async.tus.requests import ServerFeatures
 from livepeer_async.tus.states import Command, Move, State
-from livepeer_async.tus.upload import TusUpload
-from livepeer_async.tus.wire import ServerFeatures
 
 __all__ = [
     "ChunkAccepted",

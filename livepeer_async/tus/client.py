@@ -29,25 +29,19 @@ from livepeer_async.errors import (
     RetriesExhausted,
     UploadGone,
 )
-from livepeer_async.messages import (
-    Request,
-    Response,
-    merge_headers,
-    own_headers,
-    without_query,
-)
-from livepeer_async.redaction import REDACTED
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.transport import Transport
-from livepeer_async.tus import wire
+from livepeer_async.http.messages import Request, Response, merge_headers, own_headers
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.transport import Transport
+from livepeer_async.redaction import REDACTED, without_query
+from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
+from livepeer_async.sources.source import Source, SourceLike
+from livepeer_async.tus import requests
 from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
 from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_answered
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
-from livepeer_async.tus.upload import TusUpload
-from livepeer_async.uploads.opening import SourcesInUse, open_source, open_unspooled
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.source import Source, SourceLike
+from livepeer_async.tus.protocol import TusUpload
 
 # Up to this length an upload travels with its creation, where the server can take it.
 FIRST_CHUNK = 8 * 1024 * 1024
@@ -92,7 +86,7 @@ class TusClient:
         self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
         self._retry = retry or RetryPolicy()
         self._limits = limits
-        self._features: dict[str, wire.ServerFeatures] = {}
+        self._features: dict[str, requests.ServerFeatures] = {}
         self._other_hosts = other_hosts
         self._sources = SourcesInUse()
 
@@ -107,13 +101,13 @@ class TusClient:
     ) -> None:
         await self._transport.aclose()
 
-    async def discover(self, endpoint: str) -> wire.ServerFeatures:
+    async def discover(self, endpoint: str) -> requests.ServerFeatures:
         """Ask what the server can do.
 
         Raises:
             NetworkError: no answer came.
         """
-        return wire.read_options(await self._send(wire.options(endpoint)))
+        return requests.read_options(await self._send(requests.options(endpoint)))
 
     async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
@@ -167,7 +161,7 @@ class TusClient:
                     metadata=metadata,
                     other_hosts=self._other_hosts,
                 )
-                offered = self._features.get(endpoint or "", wire.ServerFeatures()).extensions
+                offered = self._features.get(endpoint or "", requests.ServerFeatures()).extensions
                 await self._carry(
                     upload,
                     opened,
@@ -188,11 +182,11 @@ class TusClient:
 
         Source: tus 1.0, Termination.
         """
-        request = wire.termination(upload_url)
+        request = requests.termination(upload_url)
         with _naming(lambda: upload_url):
             try:
                 await send_until_answered(
-                    self._send, request, wire.read_termination, retry=self._retry
+                    self._send, request, requests.read_termination, retry=self._retry
                 )
             except RetriesExhausted:
                 # @tus/s3-store 1.0.0 answers 500 for an upload that is gone; the answer to the
@@ -215,7 +209,7 @@ class TusClient:
         async def send(request: Request, **options: Any) -> Response:
             nonlocal is_deferred
             response = await self._send(request, **options)
-            is_deferred = is_deferred or wire.is_deferred(response)
+            is_deferred = is_deferred or requests.is_deferred(response)
             return response
 
         async def tell(upload_url: str) -> None:
@@ -251,15 +245,15 @@ class TusClient:
         with_creation = FIRST_CHUNK if "creation-with-upload" in features.extensions else 0
         return ServerLimits(max_length=features.max_size, with_creation=with_creation)
 
-    async def _features_of(self, endpoint: str) -> wire.ServerFeatures:
+    async def _features_of(self, endpoint: str) -> requests.ServerFeatures:
         """Ask once; of a server that can't say, nothing is known, and the creation decides."""
         try:
-            response = await self._send(wire.options(endpoint))
+            response = await self._send(requests.options(endpoint))
         except (NetworkError, DecodeError):
-            return wire.ServerFeatures()
+            return requests.ServerFeatures()
         if not response.is_success:
-            return wire.ServerFeatures()
-        self._features[endpoint] = features = wire.read_options(response)
+            return requests.ServerFeatures()
+        self._features[endpoint] = features = requests.read_options(response)
         return features
 
     async def _send(
@@ -280,7 +274,7 @@ class TusClient:
         return replace(response, body=body)
 
 
-def _check_deferral(features: wire.ServerFeatures, endpoint: str) -> None:
+def _check_deferral(features: requests.ServerFeatures, endpoint: str) -> None:
     """Refuse a server that says what it offers, and doesn't offer to defer the length.
 
     One that says nothing, as Livepeer's, is tried.

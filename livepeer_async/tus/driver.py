@@ -1,8 +1,7 @@
-"""Drives one tus upload: asks the core what to send, sends it, sleeps, and gives up in the end.
+"""Drives one tus upload: sends what the protocol core asks for, sleeps, and gives up at last.
 
-In come the core, a source and a way to send; out comes nothing but the core's state, COMPLETE at
-the end. This is all the asynchrony that an upload needs: what is right to send stands in `upload`,
-how long to wait in `retry`, how bytes are read in `blocks`.
+All of an upload's asynchrony is here. `protocol` decides what to send, the retry policy how long to
+wait, and `sources.blocks` reads the bytes.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
-from livepeer_async.messages import Request, Response, Span
+from livepeer_async.http.messages import Request, Response, Span
+from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
+from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Blocks, Digest, read_ahead
+from livepeer_async.sources.source import Source, StreamSource, check_length
 from livepeer_async.tus.events import Event, Interrupted, OffsetKnown, Refused
+from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.states import Command, Move, State
-from livepeer_async.tus.upload import TusUpload
-from livepeer_async.uploads.blocks import BLOCK, FIRST_SLICE, Blocks, Digest, read_ahead
-from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
-from livepeer_async.uploads.source import Source, StreamSource, check_length
 
 _log = logging.getLogger("livepeer_async")
 

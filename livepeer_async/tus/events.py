@@ -1,13 +1,13 @@
-"""What a server's answer meant, as values.
+"""What a server's response meant, as values.
 
-`wire` reads an answer into one of these; `upload` moves by them. None of them carries a decision.
+`requests` reads a response into an event, `protocol` changes its state by it.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from livepeer_async.messages import without_upload
+from livepeer_async.redaction import without_upload
 
 
 class Created(Struct, frozen=True):

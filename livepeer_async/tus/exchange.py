@@ -19,10 +19,11 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
-from livepeer_async.messages import Request, Response, without_upload
-from livepeer_async.tus import wire
+from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
+from livepeer_async.redaction import without_upload
+from livepeer_async.tus import requests
 from livepeer_async.tus.events import Event, Interrupted, OffsetKnown, Refused, Vanished
-from livepeer_async.uploads.retry import RetryPolicy, Setback, next_delay
 
 _log = logging.getLogger("livepeer_async")
 
@@ -92,10 +93,10 @@ async def check_complete(
 
     Source: tus 1.0, core protocol, HEAD; Creation, Upload-Defer-Length.
     """
-    request = wire.offset_request(upload_url)
+    request = requests.offset_request(upload_url)
     looks = 0
     while True:
-        event = await send_until_answered(send, request, wire.read_offset, retry=retry)
+        event = await send_until_answered(send, request, requests.read_offset, retry=retry)
         if isinstance(event, Vanished) and not may_forget:
             raise UploadGone(
                 f"the server has acknowledged {length} bytes, but no longer knows the upload: "
@@ -112,10 +113,10 @@ async def check_complete(
 async def is_unknown(send: Send, upload_url: str) -> bool:
     """Ask HEAD once whether the server doesn't know an upload; False if that can't be told."""
     try:
-        response = await send(wire.offset_request(upload_url))
+        response = await send(requests.offset_request(upload_url))
     except (NetworkError, DecodeError):
         return False
-    return isinstance(wire.read_offset(response), Vanished)
+    return isinstance(requests.read_offset(response), Vanished)
 
 
 def _name_lack(event: Event, upload_url: str, length: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from livepeer_async.messages import Span
+from livepeer_async.http.messages import Span
 from livepeer_async.tus.late import LateChunk, was_kept_long
 from livepeer_async.tus.limits import ServerLimits
 from livepeer_async.tus.sizing import ChunkSizer

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from livepeer_async.messages import Span
+from livepeer_async.http.messages import Span
 
 # A chunk whose response was cut off after some seconds may need several times as long.
 FACTOR = 4.0

@@ -12,6 +12,8 @@ and chunks of 4 MiB never finished. With the rule below, 200 of 200 were right.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -212,3 +214,12 @@ def _check(limits: ServerLimits) -> None:
             f"a chunk of at most {limits.max_chunk} bytes is below the {limits.align} bytes to "
             "which this server needs chunks aligned: it would acknowledge and then forget them"
         )
+
+
+def as_limits_for(
+    limits: ServerLimits | Callable[[int], ServerLimits] | None,
+) -> Callable[[int], ServerLimits]:
+    """Take limits for those of any length, and `None` for Livepeer's."""
+    if isinstance(limits, ServerLimits):
+        return lambda _: limits
+    return livepeer_limits if limits is None else limits

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping
 
 from livepeer_async.errors import ConfigurationError, ProtocolError
-from livepeer_async.messages import header_value
+from livepeer_async.redaction import header_value
 
 # Node, which runs Studio, refuses a request whose headers exceed 16 KiB in total.
 LONGEST_METADATA = 8 * 1024

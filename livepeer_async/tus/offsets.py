@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from livepeer_async.messages import Request, Span
+from livepeer_async.http.messages import Request, Span
 from livepeer_async.tus.events import OffsetKnown
 from livepeer_async.tus.limits import ServerLimits, doubt_offset
 

@@ -11,7 +11,7 @@ from math import inf
 
 from msgspec.structs import replace
 
-from livepeer_async.messages import Span
+from livepeer_async.http.messages import Span
 from livepeer_async.tus.limits import ServerLimits, plan_chunk
 
 # Small enough to be sent whole before anything refuses it, so that the refusal can be read.

@@ -1,6 +1,6 @@
-"""The state table of a tus upload: what may be asked when, and where each answer leads.
+"""The state table of a tus upload: the legal commands, and where each response leads.
 
-Read this file first; `upload` only adds what the offsets in the answers decide.
+`protocol` adds what the offsets in the responses decide.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from livepeer_async.messages import Request
+from livepeer_async.http.messages import Request
 from livepeer_async.tus.events import (
     ChunkAccepted,
     ChunkTooLarge,

@@ -1,1 +1,1 @@
-"""Uploads: the source, its blocks, the engine of one upload and the scheduler of many."""
+"""Uploads: one, many, and imports from URLs."""

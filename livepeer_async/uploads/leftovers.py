@@ -13,14 +13,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from livepeer_async.api import calls
-from livepeer_async.api.caller import Caller
+from livepeer_async.api import requests
+from livepeer_async.api.session import Caller
 from livepeer_async.errors import NotFound
+from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.records import Doubt, Orphan
 from livepeer_async.models import Asset, AssetPhase
-from livepeer_async.models.redaction import format_repr, show_source, shown_fields
-from livepeer_async.polling import GONE, has_left_uploading
-from livepeer_async.uploads.journal import Journal
-from livepeer_async.uploads.records import Doubt, Orphan
+from livepeer_async.polling.phases import GONE, has_left_uploading
+from livepeer_async.redaction import format_repr, show_source, shown_fields
 
 # Clocks are compared through a header that counts whole seconds.
 CLOCK_DOUBT = 2.0
@@ -60,7 +60,7 @@ async def find_made(
         is_import: whether the server was to fetch the bytes; else only what has none is looked for.
     """
     phase = None if is_import else AssetPhase.UPLOADING
-    recent = await caller.perform(calls.find_newest(caller.account, name, phase))
+    recent = await caller.perform(requests.find_newest(caller.account, name, phase))
     # The server's clock runs ahead of this one by so much.
     ahead = 0.0 if recent.server_time is None else recent.server_time - time.time()
     earliest = (since + ahead - CLOCK_DOUBT) * 1000
@@ -94,7 +94,7 @@ async def find_leftovers(caller: Caller, journal: Journal) -> list[Leftover]:
 
 async def _look(caller: Caller, journal: Journal, orphan: Orphan) -> list[Leftover]:
     with suppress(NotFound):
-        asset = await caller.perform(calls.get_asset(caller.account, orphan.asset_id))
+        asset = await caller.perform(requests.get_asset(caller.account, orphan.asset_id))
         if asset.phase not in GONE and (orphan.is_useless or not has_left_uploading(asset)):
             return [Leftover(asset=asset, is_ours=True, key=orphan.key)]
     await journal.drop_orphan(orphan.asset_id)

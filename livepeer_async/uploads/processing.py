@@ -13,8 +13,8 @@ from contextlib import suppress
 
 import anyio
 
-from livepeer_async.api import calls
-from livepeer_async.api.caller import Caller
+from livepeer_async.api import requests
+from livepeer_async.api.session import Caller
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
@@ -26,12 +26,13 @@ from livepeer_async.errors import (
     NotFound,
     ServerError,
 )
+from livepeer_async.http.retry import Setback
 from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
-from livepeer_async.polling import end_of, is_ready, next_poll
-from livepeer_async.uploads.retry import Setback
-from livepeer_async.uploads.upload import UploadOptions
-from livepeer_async.waiting import Waiter
-from livepeer_async.watch import Watch
+from livepeer_async.polling.intervals import next_poll
+from livepeer_async.polling.phases import end_of, is_ready
+from livepeer_async.polling.waiter import Waiter
+from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.uploads.options import UploadOptions
 
 # What failed on the server a moment ago is asked for again after 4 s, then 32 s, by default.
 PAUSE_GROWTH = 8
@@ -119,16 +120,16 @@ class Processing:
         await self._waiter.turn()
         # It may have been carried out, or somebody else has asked for it: the task knows.
         with suppress(AmbiguousRequest, BadRequest, ServerError):
-            await self._caller.perform(calls.retry_asset(account, asset_id))
+            await self._caller.perform(requests.retry_asset(account, asset_id))
         query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
         await self._waiter.turn()
-        page = await self._caller.perform(calls.list_tasks(account, **query))
+        page = await self._caller.perform(requests.list_tasks(account, **query))
         for task in page.items:
             with suppress(NotFound):
                 await self._follow(task)
         for look in range(LOOKS_AFTER_TASK):
             await self._waiter.turn()
-            asset = await self._caller.perform(calls.get_asset(account, asset_id))
+            asset = await self._caller.perform(requests.get_asset(account, asset_id))
             if asset.phase != AssetPhase.FAILED:
                 return
             await anyio.sleep(look / LOOKS_AFTER_TASK)
@@ -143,7 +144,7 @@ class Processing:
             await self._waiter.turn()
             try:
                 task = await self._caller.perform_once(
-                    calls.get_task(self._caller.account, task.id)
+                    requests.get_task(self._caller.account, task.id)
                 )
                 setbacks = 0
             except (ApiError, NetworkError, DecodeError) as error:

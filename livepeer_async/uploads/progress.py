@@ -8,7 +8,7 @@ from enum import StrEnum
 import anyio
 from msgspec import Struct
 
-from livepeer_async.uploads.retry import Setback
+from livepeer_async.http.retry import Setback
 
 
 class Stage(StrEnum):

@@ -1,8 +1,7 @@
-"""Brings the bytes of one upload over: picked up where an earlier run ended, or on a new ticket.
+"""Transfers the bytes of one upload, resumed from an earlier run or on a new ticket.
 
-In comes an order; out comes the watch of an asset that has left `uploading`, for the server's word
-that it has all bytes isn't believed. An upload that can be resumed is left on the server; one that
-can't be is terminated and its asset deleted.
+The server's word that it has all bytes isn't trusted: a transfer ends when the asset has left
+`uploading`. An upload that can be resumed is kept; any other is terminated and its asset deleted.
 """
 
 from __future__ import annotations
@@ -28,24 +27,24 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
+from livepeer_async.http.retry import Restarts, RetryPolicy, Setback
+from livepeer_async.journal.lease import Claim
+from livepeer_async.journal.records import ALL_THERE, PickUp
 from livepeer_async.models import Asset, AssetPhase, NewAsset
-from livepeer_async.polling import has_left_uploading
+from livepeer_async.polling.phases import has_left_uploading
+from livepeer_async.polling.waiter import Waiter
+from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.sources.blocks import Digest
+from livepeer_async.sources.source import Source, check_length
 from livepeer_async.tus.driver import Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
+from livepeer_async.tus.protocol import TusUpload
+from livepeer_async.tus.requests import predict_upload_urls
 from livepeer_async.tus.states import State
-from livepeer_async.tus.upload import TusUpload
-from livepeer_async.tus.wire import predict_upload_urls
-from livepeer_async.uploads.blocks import Digest
-from livepeer_async.uploads.claim import Claim
+from livepeer_async.uploads.asset_requests import Tickets
 from livepeer_async.uploads.processing import check_outlook, may_help
-from livepeer_async.uploads.records import ALL_THERE, PickUp
-from livepeer_async.uploads.retry import Restarts, RetryPolicy, Setback
-from livepeer_async.uploads.source import Source, check_length
-from livepeer_async.uploads.tickets import Tickets
 from livepeer_async.uploads.upload import Upload
-from livepeer_async.waiting import Waiter
-from livepeer_async.watch import Watch
 
 _log = logging.getLogger("livepeer_async")
 

@@ -2,7 +2,8 @@ import tempfile
 
 import pytest
 
-from livepeer_async.uploads import engine, files, opening, tickets
+from livepeer_async.sources import files, opening
+from livepeer_async.uploads import asset_requests, uploader
 from studio import PART
 
 # More than a busy machine needs for anything.
@@ -12,12 +13,12 @@ LIMIT = 30.0
 @pytest.fixture
 def patient(monkeypatch):
     """Let what is cleared up after a cancellation take as long as a busy machine needs for it."""
-    monkeypatch.setattr(tickets, "GIVE_BACK_TIMEOUT", LIMIT)
-    monkeypatch.setattr(engine, "CANCELLED_TIMEOUT", LIMIT)
+    monkeypatch.setattr(asset_requests, "GIVE_BACK_TIMEOUT", LIMIT)
+    monkeypatch.setattr(uploader, "CANCELLED_TIMEOUT", LIMIT)
     for module in (files, opening):
         monkeypatch.setattr(module, "OPEN_TIMEOUT", LIMIT)
     # Of the stalls in `cases` one is shorter and one is longer.
-    monkeypatch.setattr(tickets, "TICKET_TIMEOUT", 2.0)
+    monkeypatch.setattr(asset_requests, "TICKET_TIMEOUT", 2.0)
 
 
 @pytest.fixture(autouse=True)

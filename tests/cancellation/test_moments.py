@@ -10,9 +10,11 @@ import httpx
 import pytest
 
 from livepeer_async import Timeouts
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.journal import journal
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
-from livepeer_async.uploads import engine, files, journal, tickets
-from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.sources import files
+from livepeer_async.uploads import asset_requests, uploader
 from studio import PART, SMALL_S3, content, studio, until
 
 pytestmark = pytest.mark.anyio
@@ -24,14 +26,14 @@ ENDLESS = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
 
 
 def test_who_cancels_waits_two_seconds_at_the_most():
-    assert tickets.TICKET_TIMEOUT + tickets.GIVE_BACK_TIMEOUT <= 2
-    assert max(tickets.CANCELLED_TIMEOUT, files.OPEN_TIMEOUT, journal.END_SECONDS) <= 2
+    assert asset_requests.TICKET_TIMEOUT + asset_requests.GIVE_BACK_TIMEOUT <= 2
+    assert max(asset_requests.CANCELLED_TIMEOUT, files.OPEN_TIMEOUT, journal.END_SECONDS) <= 2
 
 
 @pytest.fixture
 def long_clean_up(monkeypatch):
     """Let the clean-up of an upload that wasn't cancelled take for ever."""
-    for module in (engine, tickets):
+    for module in (uploader, asset_requests):
         monkeypatch.setattr(module, "DISCARD_TIMEOUT", FOR_EVER)
 
 

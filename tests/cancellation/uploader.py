@@ -7,7 +7,7 @@ import sys
 import time
 
 from livepeer_async import AsyncLivepeer, Timeouts
-from livepeer_async.uploads import engine, tickets
+from livepeer_async.uploads import asset_requests, uploader
 from studio import QUICK, SMALL_LIMITS
 
 
@@ -41,7 +41,9 @@ if __name__ == "__main__":
     # Whoever started the tests in the background may have left SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # An upload that was cancelled may be given back as late as a busy machine wants.
-    tickets.TICKET_TIMEOUT = tickets.GIVE_BACK_TIMEOUT = engine.CANCELLED_TIMEOUT = 20.0
+    asset_requests.TICKET_TIMEOUT = asset_requests.GIVE_BACK_TIMEOUT = (
+        uploader.CANCELLED_TIMEOUT
+    ) = 20.0
     told = {"asset_id": None, "upload_url": None}
     try:
         asyncio.run(main(told, *sys.argv[1:]))

@@ -11,10 +11,10 @@ from chaos.cases import Case, Source
 from chaos.judge import judge
 from chaos.kinds import PATIENCE
 from livepeer_async import AsyncLivepeer, UploadJob, errors
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.transport import KEEPALIVE_SECONDS
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.transport import KEEPALIVE_SECONDS
-from livepeer_async.uploads.retry import RetryPolicy
 from studio import SMALL_S3
 
 # What takes longer never ends; the longest ones, stalls of PATIENCE in a row, take 10 s.

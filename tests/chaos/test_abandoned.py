@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from chaos.kinds import TARGETS
+from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.sandbox import Fault, Stall
-from livepeer_async.timeouts import Timeouts
 from livepeer_async.tus import ServerLimits
 from livepeer_async.tus.limits import MIB
 from studio import content, is_stored, studio

@@ -10,9 +10,9 @@ from chaos.kinds import KINDS, TARGETS
 from chaos.running import NEVER_RIGHT, judge_error, run_case
 from chaos.tally import lay_out, rows_of, sum_up
 from livepeer_async import errors
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.sandbox import Fault, SeenRequest, Stall
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.uploads.retry import RetryPolicy
 from studio import KIB, PART, SMALL_LIMITS, content, studio
 
 pytestmark = pytest.mark.anyio

@@ -9,8 +9,8 @@ import pytest
 
 from chaos.conftest import LINES
 from livepeer_async import UploadJob
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, LoseAnswer, On
-from livepeer_async.uploads.retry import RetryPolicy
 from studio import PART, SMALL_S3, content, is_stored, studio
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]

@@ -11,7 +11,7 @@ from anyio.from_thread import start_blocking_portal
 from cli import shell
 from livepeer_async import AsyncLivepeer
 from livepeer_async.cli import main
-from livepeer_async.cli.clip import read_clip, write_video
+from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Sandbox
 
 MIB = 1024 * 1024

@@ -5,7 +5,7 @@ import pytest
 from rich.cells import cell_len
 
 from cli.shell import Terminal, plain, run
-from livepeer_async.cli.witness import Content, Cut, Evidence, find_cut
+from livepeer_async.cli.demo import Content, Cut, Evidence, find_cut
 from livepeer_async.sandbox import SeenRequest
 
 CONTENT = Content(5, "ab")

@@ -28,7 +28,8 @@ def test_help_imports_neither_sandbox_nor_commands():
         "import sys; from livepeer_async.cli.app import app\n"
         "try: app(['upload', '--help'])\n"
         "except SystemExit: pass\n"
-        "names = ('livepeer_async.sandbox', 'starlette', 'uvicorn', 'livepeer_async.cli.bars')\n"
+        "names = ('livepeer_async.sandbox', 'starlette', 'uvicorn', "
+        "'livepeer_async.cli.output.bars')\n"
         "print([name for name in names if name in sys.modules])"
     )
     done = run(command=[sys.executable, "-c", script])

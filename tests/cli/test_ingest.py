@@ -8,8 +8,8 @@ import pytest
 
 from cli.shell import FOR_EVER, run, untimed
 from cli.written import documents, lines_of, read_report, table_of
-from livepeer_async.cli.clip import read_clip
 from livepeer_async.cli.ingest_command import read_rate
+from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import FailProcessing, Fault, On
 
 MIB = 1024 * 1024

@@ -7,7 +7,7 @@ import pytest
 
 from cli.shell import FOR_EVER, PATIENCE, Terminal, run, untimed, wait_until
 from cli.shell import start as start_command
-from livepeer_async.cli.clip import write_video
+from livepeer_async.cli.sample_video import write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
 MIB = 1024 * 1024

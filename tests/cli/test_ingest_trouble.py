@@ -2,7 +2,7 @@ import pytest
 
 from cli.shell import PATIENCE, run, untimed, wait_until
 from cli.written import documents, lines_of, read_report
-from livepeer_async.cli.clip import read_clip
+from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On
 from restarts.limits import small_disk
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from cli.shell import FOR_EVER, PATIENCE, Terminal, interrupt, plain, run, wait_until
-from livepeer_async.cli.clip import read_clip, write_video
+from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 
 MIB = 1024 * 1024

@@ -6,9 +6,10 @@ import pytest
 
 from cli.shell import wait_until
 from livepeer_async import AsyncLivepeer
-from livepeer_async.cli.clip import read_clip, write_video
+from livepeer_async.cli.sample_video import read_clip, write_video
+from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, LoseAnswer, On, Slow
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity
 
 MIB = 1024 * 1024
 

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from cli.shell import Terminal, plain, run
-from livepeer_async.cli.clip import read_clip, write_video
+from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, On, WrongSize
 
 MIB = 1024 * 1024

@@ -21,13 +21,7 @@ from discretion.scene import (
     UPLOAD_NAME,
     VIDEO,
 )
-from livepeer_async import (
-    AsyncLivepeer,
-    NewAsset,
-    PlaybackPolicy,
-    RetryPolicy,
-    UploadJob,
-)
+from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy, RetryPolicy, UploadJob
 from livepeer_async.ingest import ingest
 from livepeer_async.sandbox import (
     Answer,
@@ -41,8 +35,8 @@ from livepeer_async.sandbox import (
     Stall,
     WrongSize,
 )
+from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
-from livepeer_async.uploads.source import StreamSource
 from studio import until
 
 CLOSED_PORT = "http://127.0.0.1:9/api"

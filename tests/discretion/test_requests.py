@@ -3,7 +3,8 @@
 import pytest
 from rich.pretty import pretty_repr
 
-from livepeer_async.messages import Request, Response, redact, without_query
+from livepeer_async.http.messages import Request, Response
+from livepeer_async.redaction import redact, without_query
 
 URL = "http://h/files/ab12cd34ef56"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from livepeer_async import AsyncLivepeer, LivepeerError, Timeouts
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
-from livepeer_async.uploads.retry import RetryPolicy
 
 ONCE = RetryPolicy(attempts=0)
 QUICK = Timeouts(connect=0.5, stall=0.5, answer=0.5, chunk_response=0.5)

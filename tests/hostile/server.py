@@ -12,8 +12,8 @@ from msgspec import Struct
 from hostile.endless import HeardOutError
 from listening import listening
 from livepeer_async import AsyncLivepeer, Timeouts
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
-from livepeer_async.uploads.retry import RetryPolicy
 
 # Made once: it takes longer than most of these tests.
 TLS = ssl.create_default_context()

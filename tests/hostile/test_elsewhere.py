@@ -5,7 +5,7 @@ import pytest
 
 from hostile.server import KEY, LONGEST, answer, api_client, elsewhere, hostile, tus_client
 from livepeer_async import RetryPolicy, errors
-from livepeer_async.tus import wire
+from livepeer_async.tus import requests
 
 pytestmark = pytest.mark.anyio
 VIDEO = b"video" * 1000
@@ -80,7 +80,7 @@ async def test_no_location_leads_elsewhere(name):
 
 async def test_from_https_no_location_leads_to_http():
     with pytest.raises(errors.ProtocolError, match="leaves https"):
-        wire.resolve_location("https://a.example/files", "http://a.example/files/1")
+        requests.resolve_location("https://a.example/files", "http://a.example/files/1")
 
 
 async def test_the_key_goes_to_no_host_that_a_list_names():

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from livepeer_async import NewAsset, PlaybackPolicy, errors
 from livepeer_async.ingest import Row
 from livepeer_async.ingest.decisions import Verdict, is_finished, judge
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity, access_of, tell_url
+from livepeer_async.journal.records import Record, RecordState, access_of, tell_url
+from livepeer_async.sources.identity import SourceIdentity
 
 AGAIN = Verdict(comes_again=True)
 AGAIN_AND_ASK = Verdict(comes_again=True, asks_server=True)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.ingest.fields import read_row
-from livepeer_async.ingest.jsonl import read_object
+from livepeer_async.ingest.lines import read_object
 from livepeer_async.ingest.rows import Refusal, Row
 from livepeer_async.models import CreatorId, NewAsset, NewStorage, PlaybackPolicy, TranscodeProfile
 from texts import any_text

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async.ingest.first_lines import FirstLines
+from livepeer_async.ingest.check import FirstLines
 from texts import any_text
 
 

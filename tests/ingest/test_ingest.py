@@ -24,12 +24,12 @@ from livepeer_async.ingest import (
     RowPutOff,
     RowStarted,
     RowState,
-    checking,
+    check,
     ingest,
     ingestion,
 )
 from livepeer_async.sandbox import Answer, CutConnection, FailProcessing, Fault, On
-from livepeer_async.uploads.admission import SMALLEST_SHARE
+from livepeer_async.scheduling.adaptive import SMALLEST_SHARE
 from studio import FOR_EVER, PART, PATIENCE, SMALL_S3, client_of, content, is_stored, studio, until
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +94,7 @@ async def test_strict_starts_nothing_where_a_row_is_bad(folder):
 
 
 async def test_a_rerun_asks_nothing_of_what_is_finished(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(checking, "BATCH", 16)
+    monkeypatch.setattr(check, "BATCH", 16)
     videos = fill(folder, 40)
     async with studio() as (sandbox, _):
         async with client_of(sandbox, tmp_path / "journal") as livepeer:

@@ -15,12 +15,13 @@ from livepeer_async.ingest import (
     RowEnded,
     RowPutOff,
     RowStarted,
-    checking,
+    check,
     ingest,
     ingestion,
 )
+from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity
 from studio import FOR_EVER, PATIENCE, QUICK, client_of, content, studio, until
 
 pytestmark = pytest.mark.anyio
@@ -162,7 +163,7 @@ def edit(path, how):
 )
 @pytest.mark.parametrize("how", ["appended", "rewritten", "replaced", "deleted"])
 async def test_edited_manifest_runs_as_it_was(folder, monkeypatch, how, kind, write):
-    monkeypatch.setattr(checking, "BATCH", 1)
+    monkeypatch.setattr(check, "BATCH", 1)
     names = ["v0.mp4", "v1.mp4"]
     path = write(folder, *({"path": name} for name in names))
     events = []

@@ -7,8 +7,9 @@ import pytest
 from ingest.running import of, run, write_rows
 from livepeer_async import AssetFailed, JournalError, SourceNotReadable
 from livepeer_async.ingest import BadRow, Checked, RowEnded, RowState, open_manifest
+from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Redirect
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity
 from studio import client_of, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio

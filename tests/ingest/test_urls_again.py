@@ -16,7 +16,7 @@ from livepeer_async.sandbox import (
     On,
     WrongSize,
 )
-from livepeer_async.uploads.upload import UploadOptions
+from livepeer_async.uploads.options import UploadOptions
 from studio import FOR_EVER, client_of, content, cut_once, studio, until
 
 pytestmark = pytest.mark.anyio

@@ -23,7 +23,7 @@ from livepeer_async.models import (
     UploadParams,
     UploadTicket,
 )
-from livepeer_async.models.redaction import hide_query
+from livepeer_async.redaction import hide_query
 from models.samples import decode, read_sample
 
 SIGNED = "https://user:s3cret@host.example/path/file.mp4?token=s3cret#s3cret"

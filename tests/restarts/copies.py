@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.uploads.records import Doubt, Orphan, Record, RecordState
+from livepeer_async.journal.records import Doubt, Orphan, Record, RecordState
 
 
 class Copy(Struct, frozen=True):

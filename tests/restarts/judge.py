@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.sandbox.watch import SeenRequest
+from livepeer_async.sandbox.request_log import SeenRequest
 from restarts.plan import PART
 from restarts.restarting import Ended, Restarting, has_body
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from cli import shell
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.sandbox.watch import SeenRequest
+from livepeer_async.sandbox.request_log import SeenRequest
 from restarts.copies import Copy, copy_journal
 from restarts.plan import Instant
 

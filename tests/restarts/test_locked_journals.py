@@ -10,10 +10,10 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async import AsyncLivepeer, ConfigurationError, JournalError
+from livepeer_async.journal import database
+from livepeer_async.journal import journal as journal_module
+from livepeer_async.journal.journal import Journal
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.uploads import journal as journal_module
-from livepeer_async.uploads import journal_file
-from livepeer_async.uploads.journal import Journal
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ MANY = 8
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """Let whoever may wait do so for ever, and who is to end soon end on a busy machine, too."""
-    monkeypatch.setattr(journal_file, "BUSY_SECONDS", FOR_EVER)
+    monkeypatch.setattr(database, "BUSY_SECONDS", FOR_EVER)
 
 
 @pytest.fixture
@@ -148,10 +148,10 @@ async def test_many_that_wait_give_up_together(opened, journal, monkeypatch):
 
     with locked(journal):
         async with anyio.create_task_group() as tasks:
-            monkeypatch.setattr(journal_file, "BUSY_SECONDS", 0.3)
+            monkeypatch.setattr(database, "BUSY_SECONDS", 0.3)
             tasks.start_soon(wait, "first")
             await anyio.wait_all_tasks_blocked()
-            monkeypatch.setattr(journal_file, "BUSY_SECONDS", FOR_EVER)
+            monkeypatch.setattr(database, "BUSY_SECONDS", FOR_EVER)
             for number in range(MANY):
                 tasks.start_soon(wait, str(number))
         await wait("afterwards")
@@ -160,15 +160,15 @@ async def test_many_that_wait_give_up_together(opened, journal, monkeypatch):
 
 
 async def test_one_that_succeeds_gives_the_others_their_patience_back(opened, journal, monkeypatch):
-    monkeypatch.setattr(journal_file, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     with locked(journal), pytest.raises(JournalError, match="is locked by another program"):
         await opened.records()
     await opened.records()
-    monkeypatch.setattr(journal_file, "BUSY_SECONDS", FOR_EVER)
+    monkeypatch.setattr(database, "BUSY_SECONDS", FOR_EVER)
     async with anyio.create_task_group() as tasks:
         with locked(journal):
             tasks.start_soon(opened.records)
-            await anyio.sleep(3 * journal_file.LOCKED_SECONDS)
+            await anyio.sleep(3 * database.LOCKED_SECONDS)
 
 
 async def test_a_locked_journal_can_be_closed_and_its_claims_are_void(opened, journal):

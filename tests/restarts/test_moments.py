@@ -9,7 +9,7 @@ from threading import Barrier
 
 import anyio
 
-from livepeer_async.uploads.journal import Journal
+from livepeer_async.journal.journal import Journal
 from restarts.plan import IS_LONG
 
 PROCESSES = 4
@@ -18,7 +18,7 @@ TIMES = 150 if IS_LONG else 10
 # A process that is killed when it has made its owner lock, and the journal doesn't name it yet.
 LOCKING = """
 import asyncio, os, signal, sys
-from livepeer_async.uploads import journal
+from livepeer_async.journal import journal
 
 class Last(journal.OwnerLock):
     def __init__(self, path):

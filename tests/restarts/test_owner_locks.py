@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from livepeer_async import JournalError, UploadInUse
-from livepeer_async.uploads.journal import Journal
-from livepeer_async.uploads.owner_lock import OwnerLock
+from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.owner_lock import OwnerLock
 
 pytestmark = pytest.mark.anyio
 
 # A process that claims a key until it is killed.
 CLAIMING = """
 import anyio, sys
-from livepeer_async.uploads.journal import Journal
+from livepeer_async.journal.journal import Journal
 
 async def main():
     async with Journal(sys.argv[1], account="a").claimed("talk"):
@@ -153,7 +153,7 @@ def test_a_child_may_not_use_what_its_parent_has_open(journal):
 FORKING = """
 import asyncio, os, sys
 from livepeer_async import JournalError, UploadInUse
-from livepeer_async.uploads.journal import Journal
+from livepeer_async.journal.journal import Journal
 
 async def be_child(parents):
     try:

@@ -13,8 +13,8 @@ import pytest
 
 from cli import shell
 from livepeer_async import AsyncLivepeer
+from livepeer_async.journal.database import SCHEMA_VERSION
 from livepeer_async.sandbox import Fault, On, Stall
-from livepeer_async.uploads.journal_file import SCHEMA_VERSION
 from restarts.conftest import at_length
 from restarts.judge import judge_amounts, judge_assets
 from restarts.limits import AS_ANYBODY, WITH_SMALL_FILES, small_disk

@@ -3,8 +3,8 @@
 import pytest
 
 from livepeer_async.sandbox import Answer, Fault, On
+from livepeer_async.sandbox.request_log import SeenRequest
 from livepeer_async.sandbox.rules import find_broken_rules
-from livepeer_async.sandbox.watch import SeenRequest
 from sandbox.wire import OFFSET_TYPE, TUS, open_sandbox
 
 UPLOAD = "/api/asset/upload/tus/directUpload%2Fabcd"

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from livepeer_async.sandbox import Fault, On, Sandbox, Stall, runner
-from livepeer_async.sandbox.studio import Studio
+from livepeer_async.sandbox import Fault, On, Sandbox, Stall, server_thread
+from livepeer_async.sandbox.state import Studio
 from sandbox.wire import LIMIT, MIB, PART, SMALL_PARTS, TUS, RawConnection, open_sandbox, until
 
 pytestmark = pytest.mark.anyio
@@ -207,7 +207,7 @@ async def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
         raise ZeroDivisionError
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(runner.Server, "startup", fail)
+    monkeypatch.setattr(server_thread.Server, "startup", fail)
     with pytest.raises(RuntimeError, match="could not start") as caught:
         async with Sandbox():
             pass
@@ -218,7 +218,7 @@ async def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
 
 
 async def test_a_server_that_breaks_down_is_reported_on_leaving(monkeypatch):
-    failed, on_tick = threading.Event(), runner.Server.on_tick
+    failed, on_tick = threading.Event(), server_thread.Server.on_tick
     # Of sandboxes that whole modules of tests share, and which are still there.
     others = set(threading.enumerate())
 
@@ -228,7 +228,7 @@ async def test_a_server_that_breaks_down_is_reported_on_leaving(monkeypatch):
         failed.set()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(runner.Server, "on_tick", fail)
+    monkeypatch.setattr(server_thread.Server, "on_tick", fail)
     with pytest.raises(ExceptionGroup) as caught:
         async with Sandbox():
             await until(failed.is_set)
@@ -264,8 +264,8 @@ async def test_the_log_shows_requests_without_secrets():
 
 
 async def test_idle_connections_are_closed(monkeypatch):
-    assert runner.KEEP_ALIVE_SECONDS == 5
-    monkeypatch.setattr(runner, "KEEP_ALIVE_SECONDS", 0.2)
+    assert server_thread.KEEP_ALIVE_SECONDS == 5
+    monkeypatch.setattr(server_thread, "KEEP_ALIVE_SECONDS", 0.2)
     async with open_sandbox() as caller:
         connection = await RawConnection.to(caller.sandbox.origin)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-from livepeer_async.sandbox.scratch import Scratch, measure, merge
+from livepeer_async.sandbox.storage_s3 import Scratch, measure, merge
 
 
 def fill(scratch, *blocks):

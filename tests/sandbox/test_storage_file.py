@@ -1,7 +1,6 @@
 import pytest
 
-from livepeer_async.sandbox.storage import FILE_NOT_FOUND, StorageError
-from livepeer_async.sandbox.storage_file import FileStorage
+from livepeer_async.sandbox.storage import FILE_NOT_FOUND, FileStorage, StorageError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from livepeer_async.sandbox import studio
+from livepeer_async.sandbox import state
 from sandbox.dialect import BOTH, NOT_FOUND, STORAGES, check_text
 from sandbox.wire import TUS, Standing, open_sandbox
 
@@ -113,11 +113,11 @@ async def test_an_upload_of_a_deleted_asset_goes_on_and_ends_nowhere():
 
 async def test_the_asset_is_uploading_for_a_moment_after_the_last_answer():
     """Section 5.9."""
-    assert 0.010 <= studio.FINISH_SECONDS <= 0.015
+    assert 0.010 <= state.FINISH_SECONDS <= 0.015
     clock = Standing()
     async with open_sandbox(waiting_seconds=5, clock=clock) as caller:
         ticket, location = await caller.begin(5)
         await caller.patch(location, 0, b"hello")
         assert await caller.phase(ticket) == "uploading"
-        clock.advance(studio.FINISH_SECONDS)
+        clock.advance(state.FINISH_SECONDS)
         assert await caller.phase(ticket) == "waiting"

@@ -1,7 +1,7 @@
 import pytest
 
 from livepeer_async.sandbox import Answer, Fault, On, Redirect
-from livepeer_async.sandbox.source_url import is_loopback
+from livepeer_async.sandbox.routes import is_loopback
 from sandbox.wire import Ticket, open_sandbox, read_sample, until
 
 pytestmark = pytest.mark.anyio

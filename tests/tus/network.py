@@ -4,9 +4,9 @@ import anyio
 import anyio.lowlevel
 
 from livepeer_async.errors import ConnectFailed, ConnectionBroken
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.sources.source import BytesSource
 from livepeer_async.tus import Driver, ServerLimits, TusUpload
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.source import BytesSource
 from tus.servers import ENDPOINT, HOST, PlainStore, Unreached, serve
 
 CONTENT = bytes(range(40))

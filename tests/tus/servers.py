@@ -9,7 +9,7 @@ from enum import Enum
 
 import msgspec
 
-from livepeer_async.messages import Request, Response, Span
+from livepeer_async.http.messages import Request, Response, Span
 
 ENDPOINT = "https://tus.example/files"
 HOST = "https://tus.example"

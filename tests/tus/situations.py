@@ -1,6 +1,6 @@
 """Uploads that are brought into a state, without a server."""
 
-from livepeer_async.messages import Response
+from livepeer_async.http.messages import Response
 from livepeer_async.tus import (
     ChunkAccepted,
     ChunkTooLarge,

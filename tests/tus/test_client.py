@@ -19,6 +19,7 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import (
     Answer,
     ChangeHeaders,
@@ -30,7 +31,6 @@ from livepeer_async.sandbox import (
     Sandbox,
 )
 from livepeer_async.tus import ServerLimits, TusClient, livepeer_limits
-from livepeer_async.uploads.retry import RetryPolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,8 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
-from livepeer_async.uploads.retry import RetryPolicy
 from studio import cut_once, until
 from tus.sloppy import sloppy
 

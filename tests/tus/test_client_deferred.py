@@ -13,8 +13,8 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
-from livepeer_async.uploads.retry import RetryPolicy
 from tus.sloppy import sloppy
 
 pytestmark = pytest.mark.anyio

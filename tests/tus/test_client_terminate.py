@@ -3,8 +3,8 @@
 import pytest
 
 from livepeer_async.errors import ConnectFailed, RetriesExhausted, UploadRefused
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import TusClient
-from livepeer_async.uploads.retry import RetryPolicy
 from tus.sloppy import sloppy
 
 pytestmark = pytest.mark.anyio

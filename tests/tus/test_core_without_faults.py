@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from livepeer_async.messages import Response
+from livepeer_async.http.messages import Response
 from livepeer_async.tus import ServerLimits, State, TusUpload
 from tus.machine import BUDGET, LIVEPEER, LONGEST, PART, content_of
 from tus.servers import ENDPOINT, S3Store, body_of, serve

@@ -3,7 +3,7 @@
 import pytest
 
 from livepeer_async.errors import ConfigurationError, IllegalMove, ProtocolError
-from livepeer_async.messages import Response, Span
+from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, Interrupted, Refused, ServerLimits, State, TusUpload
 from tus.servers import ENDPOINT
 from tus.situations import CREATED, URL, ask_offset

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from livepeer_async.errors import UploadRefused
-from livepeer_async.messages import Response
+from livepeer_async.http.messages import Response
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import Driver, ServerLimits, State
-from livepeer_async.uploads.retry import RetryPolicy
 from tus.network import CONTENT, LIMITS, LIVEPEER, RETRY, Network, run, source_of, upload_of
 from tus.servers import ENDPOINT, Answer, Cut, LoseAnswer, PlainStore, S3Store, Short, Unreached
 

@@ -9,7 +9,7 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
-from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.http.retry import RetryPolicy
 from tus.network import CONTENT, LIVEPEER, Network, run, source_of, upload_of
 from tus.servers import ENDPOINT, Answer, Cut, Garble, LoseAnswer, S3Store, Unreached
 

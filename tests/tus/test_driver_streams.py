@@ -12,9 +12,9 @@ from livepeer_async.errors import (
     SourceNotReplayable,
     SourceTooLarge,
 )
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, State
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.source import StreamSource
 from tus.network import CONTENT, LIMITS, Network, run, source_of, upload_of
 from tus.servers import HOST, Cut, LoseAnswer, PlainStore, Short
 

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from livepeer_async.messages import Response, Span
+from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, State, TusUpload
 from livepeer_async.tus.late import FACTOR, LONGEST_POLL, MOST_SECONDS, LateChunk
 from tus.situations import ALIGNED, LENGTH, URL, ask_offset, upload_in

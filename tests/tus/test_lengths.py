@@ -3,7 +3,7 @@
 import pytest
 
 from livepeer_async.errors import IllegalMove
-from livepeer_async.messages import Response, Span
+from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Refused, ServerLimits, State, TusUpload
 from tus.servers import ENDPOINT
 from tus.situations import ALIGNED, CREATED, URL, ask_offset, snapshot, upload_in

@@ -17,6 +17,7 @@ from livepeer_async.tus.limits import (
     LIVEPEER_MAX_LENGTH,
     LIVEPEER_PART,
     MIB,
+    as_limits_for,
     check_length,
     doubt_offset,
 )
@@ -205,3 +206,10 @@ def test_believed_offset_is_within_what_was_sent_and_held_before(offset, held, r
         assert held <= offset <= min(reach, 42)
     if doubt_offset(ServerLimits(), offset, length=42, held=held, reach=reach) is None:
         assert offset <= min(reach, 42)
+
+
+def test_limits_of_a_client_may_depend_on_the_length():
+    fixed = ServerLimits(max_chunk=7)
+    assert as_limits_for(fixed)(10 * MIB) is fixed
+    assert as_limits_for(None)(10 * MIB) == livepeer_limits(10 * MIB)
+    assert as_limits_for(lambda length: ServerLimits(max_length=length))(3).max_length == 3

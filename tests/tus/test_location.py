@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.errors import ProtocolError
-from livepeer_async.tus import wire
+from livepeer_async.tus import requests
 from texts import any_text
 
 ENDPOINT = "https://host.example/api/asset/upload/tus?token=s3cret"
@@ -45,7 +45,7 @@ URL = "https://host.example/api/asset/upload/tus/directUpload%2Fp1"
     ],
 )
 def test_location_is_resolved_against_the_endpoint(endpoint, location, url):
-    assert wire.resolve_location(endpoint, location) == url
+    assert requests.resolve_location(endpoint, location) == url
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_location_is_resolved_against_the_endpoint(endpoint, location, url):
 )
 def test_location_where_the_bytes_must_not_go_is_refused(location, why):
     with pytest.raises(ProtocolError, match=why) as caught:
-        wire.resolve_location(ENDPOINT, location)
+        requests.resolve_location(ENDPOINT, location)
     assert "s3cret" not in str(caught.value)
     assert len(str(caught.value)) < 250
 
@@ -98,12 +98,12 @@ def test_location_where_the_bytes_must_not_go_is_refused(location, why):
     ],
 )
 def test_other_host_is_taken_where_it_is_allowed(host, location):
-    assert wire.resolve_location(ENDPOINT, location, other_hosts=frozenset({host})) == location
+    assert requests.resolve_location(ENDPOINT, location, other_hosts=frozenset({host})) == location
 
 
 def test_allowed_host_may_not_leave_https():
     with pytest.raises(ProtocolError, match="leaves https"):
-        wire.resolve_location(
+        requests.resolve_location(
             ENDPOINT, "http://cdn.example/1", other_hosts=frozenset({"cdn.example"})
         )
 
@@ -111,7 +111,7 @@ def test_allowed_host_may_not_leave_https():
 @given(any_text(max_size=60) | st.text("/:@?#[]\\.hostexample", max_size=40))
 def test_any_location_stays_on_the_host_or_is_refused(location):
     try:
-        url = wire.resolve_location(ENDPOINT, location)
+        url = requests.resolve_location(ENDPOINT, location)
     except ProtocolError:
         return
     parts = urlsplit(url)
@@ -121,16 +121,16 @@ def test_any_location_stays_on_the_host_or_is_refused(location):
 
 @pytest.mark.parametrize("endpoint", [ENDPOINT, "https://host.example/api/asset/upload/tus/"])
 def test_upload_urls_of_an_asset_are_predicted(endpoint):
-    on_s3, on_disk = wire.predict_upload_urls(endpoint, "p1")
+    on_s3, on_disk = requests.predict_upload_urls(endpoint, "p1")
     assert on_s3 == URL
     assert on_disk == "https://host.example/api/asset/upload/tus/p1"
 
 
 def test_predicted_upload_url_keeps_to_its_place():
-    for url in wire.predict_upload_urls(ENDPOINT, "../../x?y"):
+    for url in requests.predict_upload_urls(ENDPOINT, "../../x?y"):
         assert url.endswith("..%2F..%2Fx%3Fy")
 
 
 @pytest.mark.parametrize("playback_id", [None, ""])
 def test_asset_without_a_playback_id_has_no_predicted_upload_urls(playback_id):
-    assert wire.predict_upload_urls(ENDPOINT, playback_id) == ()
+    assert requests.predict_upload_urls(ENDPOINT, playback_id) == ()

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from livepeer_async.messages import Response, Span
+from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, Interrupted, OffsetKnown, ServerLimits, State, TusUpload
 from tus.situations import ALIGNED, ANSWERS, LENGTH, URL, ask_offset, upload_in
 

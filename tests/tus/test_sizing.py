@@ -1,6 +1,6 @@
 """Chunk sizes after chunks that were accepted, interrupted, or too large for something."""
 
-from livepeer_async.messages import Response, Span
+from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, ServerLimits, State
 from livepeer_async.tus.limits import MIB
 from livepeer_async.tus.sizing import PROBE, SUCCESSES, ChunkSizer

@@ -5,7 +5,7 @@ import typing
 import pytest
 
 from livepeer_async.errors import IllegalMove
-from livepeer_async.messages import Response, Span
+from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import (
     ChunkAccepted,
     Command,

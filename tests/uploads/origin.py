@@ -9,8 +9,8 @@ import anyio
 
 from hostile.server import answer, hostile
 from livepeer_async import RetryPolicy, Timeouts
-from livepeer_async.transport import Transport
-from livepeer_async.uploads.download import Downloads
+from livepeer_async.http.transport import Transport
+from livepeer_async.sources.download import Downloads
 
 FILE = random.Random(7).randbytes(1_500_000)
 DATE = "Date: Fri, 18 Nov 1994 08:12:31 GMT"

@@ -10,11 +10,11 @@ import pytest
 from starlette.datastructures import UploadFile
 
 from livepeer_async import errors
-from livepeer_async.messages import Span
+from livepeer_async.http.messages import Span
+from livepeer_async.sources import blocks
+from livepeer_async.sources.blocks import read_ahead
+from livepeer_async.sources.opening import open_source
 from livepeer_async.tus import ServerLimits, TusClient
-from livepeer_async.uploads import blocks
-from livepeer_async.uploads.blocks import read_ahead
-from livepeer_async.uploads.opening import open_source
 from studio import PART, content, studio
 
 pytestmark = pytest.mark.anyio

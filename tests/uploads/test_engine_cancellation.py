@@ -7,9 +7,9 @@ import anyio
 import pytest
 
 from livepeer_async import Timeouts, errors
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, Fault, On, Stall
-from livepeer_async.uploads import tickets
-from livepeer_async.uploads.retry import RetryPolicy
+from livepeer_async.uploads import asset_requests
 from studio import PART, SMALL_S3, content, is_stored, studio, until
 
 pytestmark = pytest.mark.anyio
@@ -81,7 +81,7 @@ async def cancelled(make, *, once, how="scope"):
 @pytest.mark.parametrize("how", ["scope", "task"])
 async def test_cancelling_while_a_ticket_is_on_its_way_leaves_no_asset(how, monkeypatch):
     for name in ("TICKET_TIMEOUT", "GIVE_BACK_TIMEOUT"):
-        monkeypatch.setattr(tickets, name, LIMIT)
+        monkeypatch.setattr(asset_requests, name, LIMIT)
     slow = Fault(On(path="request-upload"), Stall(0.3))
     async with studio(slow) as (sandbox, livepeer):
         make = partial(livepeer.upload, content(100), "x")

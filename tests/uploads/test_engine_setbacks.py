@@ -4,10 +4,10 @@ import anyio
 import pytest
 
 from livepeer_async import errors
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, ChangeHeaders, CutConnection, Fault, LoseAnswer, On
 from livepeer_async.tus import TusClient
 from livepeer_async.uploads import transfer
-from livepeer_async.uploads.retry import RetryPolicy
 from studio import PART, SMALL_LIMITS, SMALL_S3, STORAGES, content, is_stored, studio, tus_requests
 
 pytestmark = pytest.mark.anyio

@@ -13,11 +13,11 @@ import pytest
 
 from cli import shell
 from livepeer_async import Asset, errors
+from livepeer_async.journal.database import JournalFile
+from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.lease import claim
 from livepeer_async.sandbox import Answer, Fault, On, Stall
-from livepeer_async.uploads.claim import claim
-from livepeer_async.uploads.journal import Journal
-from livepeer_async.uploads.journal_file import JournalFile
-from livepeer_async.uploads.source import BytesSource
+from livepeer_async.sources.source import BytesSource
 from studio import FOR_EVER, PART, SMALL_S3, client_of, content, cut_once, studio, until
 
 pytestmark = pytest.mark.anyio

@@ -1,7 +1,8 @@
 import pytest
 
+from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import ChangeBody, Fault, On
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity
 from studio import content, studio
 
 pytestmark = pytest.mark.anyio

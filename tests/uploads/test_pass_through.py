@@ -8,7 +8,7 @@ import pytest
 
 from livepeer_async import Timeouts, errors
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
-from livepeer_async.uploads import tickets
+from livepeer_async.uploads import asset_requests
 from studio import FOR_EVER, PART, SMALL_S3, content, studio, until
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ MOMENTS = {
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """A busy machine may need longer for the clean-up than one who cancels would wait."""
-    monkeypatch.setattr(tickets, "CANCELLED_TIMEOUT", LIMIT)
+    monkeypatch.setattr(asset_requests, "CANCELLED_TIMEOUT", LIMIT)
 
 
 def all_deleted(sandbox):

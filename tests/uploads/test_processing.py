@@ -3,8 +3,8 @@ import pytest
 
 from livepeer_async import AssetFailed
 from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, LoseAnswer, On
-from livepeer_async.uploads.scheduler import UploadJob
-from livepeer_async.uploads.upload import UploadOptions
+from livepeer_async.uploads.many import UploadJob
+from livepeer_async.uploads.options import UploadOptions
 from studio import PATIENCE, client_of, content, is_stored, studio
 
 pytestmark = pytest.mark.anyio

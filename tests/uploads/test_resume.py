@@ -17,6 +17,7 @@ from livepeer_async import (
     SourceChanged,
     UploadInUse,
 )
+from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import (
     Answer,
     CutConnection,
@@ -27,7 +28,7 @@ from livepeer_async.sandbox import (
     Stall,
     WrongSize,
 )
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity
 from studio import (
     FOR_EVER,
     PART,

@@ -8,7 +8,7 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from livepeer_async.uploads.opening import open_source
+from livepeer_async.sources.opening import open_source
 
 pytestmark = pytest.mark.anyio
 

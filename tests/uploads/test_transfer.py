@@ -7,9 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async import IntegrityError, SourceChanged, SourceError
+from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, WrongSize
+from livepeer_async.sources.identity import SourceIdentity
 from livepeer_async.uploads import transfer
-from livepeer_async.uploads.records import Record, RecordState, SourceIdentity
 from studio import KIB, PART, SMALL_S3, content, is_stored, studio, tus_requests
 
 pytestmark = pytest.mark.anyio

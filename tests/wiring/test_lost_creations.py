@@ -7,12 +7,12 @@ import pytest
 
 from cable import plugged
 from livepeer_async.errors import UploadGone
-from livepeer_async.timeouts import Timeouts
-from livepeer_async.transport import Transport
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.transport import Transport
+from livepeer_async.sources.source import BytesSource
 from livepeer_async.tus import Driver, State, TusUpload, livepeer_limits
-from livepeer_async.tus.wire import predict_upload_urls
-from livepeer_async.uploads.retry import RetryPolicy
-from livepeer_async.uploads.source import BytesSource
+from livepeer_async.tus.requests import predict_upload_urls
 from wiring.faults import Fault, Kind, StrikingCable
 from wiring.run import MIB, PART, Case
 

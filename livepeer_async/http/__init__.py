@@ -1,0 +1,1 @@
+"""HTTP: messages, the transport, its connections, and when to retry."""

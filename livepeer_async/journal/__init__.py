@@ -1,0 +1,1 @@
+"""Durable records of uploads, and the lease on each."""

@@ -1,0 +1,1 @@
+"""Waits for assets: one poller for everything that a client waits for."""

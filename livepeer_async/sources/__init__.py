@@ -1,0 +1,1 @@
+"""The bytes to send: files, file objects, streams and downloads, read by position."""

@@ -1,0 +1,236 @@
+"""A binary file object of the caller, sync or async: its methods, its position and its length.
+
+What it can do is found out by trying. `seekable` and `tell` may be missing, and `size` may be wrong
+in objects that seek and read correctly.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import anyio.to_thread
+
+from livepeer_async.errors import SourceError, SourceNotReadable
+from livepeer_async.sources.source import Bytes, as_bytes, attribute, check_length, source_name
+
+BLOCK = 1024 * 1024
+# What objects that can't seek raise; TypeError comes from a `seek` that isn't a function.
+_UNSUPPORTED = (AttributeError, NotImplementedError, OSError, TypeError)
+
+
+class FileObject:
+    """A file object whose async methods are awaited and whose sync ones run in a thread.
+
+    Args:
+        file: the object itself.
+        name: its name, by default its `filename` or `name`.
+    """
+
+    def __init__(self, file: Any, name: str | None = None) -> None:
+        self.file = file
+        self.name = name or source_name(file)
+        # Whether `seek` returns the position, as that of `io` does.
+        self._returns_position = False
+        # What was read before it was clear that the object can't be rewound.
+        self._first: Bytes = b""
+
+    async def measure(self, max_length: int | None = None) -> int | None:
+        """Rewind the object and find its length; `None` if it can only be read as a stream.
+
+        Raises:
+            SourceNotReadable: it isn't at its first byte and can't be rewound, or can't be read.
+            SourceTooLarge: it is longer than `max_length`.
+        """
+        with self._errors_translated():
+            return await self._measure(max_length)
+
+    async def compare_end(self, length: int) -> int:
+        """Return 0 if the object ends at `length`, else 1 or -1, as it has more or fewer bytes.
+
+        Raises:
+            SourceNotReadable: the object fails.
+        """
+        with self._errors_translated():
+            if self._returns_position:
+                end = _as_position(await self._call("seek", 0, os.SEEK_END)) or 0
+                return (end > length) - (end < length)
+            await self._seek(length - 1)
+            return len(await self._read(1)) - 1 or len(await self._read(1))
+
+    async def read_at(self, position: int, size: int) -> Bytes:
+        """Read at most `size` bytes from a position on; none at the end.
+
+        Raises:
+            SourceNotReadable: the object fails, moves somewhere else, or returns no bytes.
+        """
+        with self._errors_translated():
+            await self._seek(position)
+            return (await self._read(size))[:size]
+
+    async def blocks(self) -> AsyncIterator[Bytes]:
+        """Read from where the object is to its end."""
+        if self._first:
+            yield self._first
+        # A cancellation doesn't wait for the read: that of a quiet pipe may never return.
+        while block := as_bytes(await self._call("read", BLOCK, is_abandoned=True), self.name):
+            yield block
+
+    async def _measure(self, max_length: int | None) -> int | None:
+        is_moved, length = await self._find_end()
+        try:
+            reached = _as_position(await self._call("seek", 0))
+        except Exception as error:
+            if await self._is_at_start(error, is_moved=is_moved):
+                return None
+            raise await self._not_rewound(describe(error)) from error
+        if reached or (reached is None and await _position(self.file)):
+            raise await self._not_rewound("its seek doesn't go there")
+        if length is None and not await self._can_go_back():
+            return None
+        if length is None:
+            length = await self._claimed_size() or await self._count(max_length)
+        await self._seek(0)
+        if (length or self._first) and not await self._read(1):
+            raise await self._not_rewound("its seek doesn't move it")
+        return length
+
+    async def _find_end(self) -> tuple[bool, int | None]:
+        """Seek to the end; return whether that may have moved the object, and its length."""
+        try:
+            reached = _as_position(await self._call("seek", 0, os.SEEK_END))
+        except Exception as error:  # noqa: BLE001 - many objects have no `whence`
+            return not isinstance(error, _UNSUPPORTED), None
+        # A `seek` that always returns 0 returns a status and no position.
+        length = reached or await _position(self.file)
+        if not length or not await self._has_ended():
+            return True, None
+        self._returns_position = bool(reached)
+        return True, length
+
+    async def _has_ended(self) -> bool:
+        try:
+            return not await self._read(1)
+        except EOFError:  # zipfile, at the end of the last member (CPython 3.12 and 3.13)
+            return True
+
+    async def _can_go_back(self) -> bool:
+        """Whether the object, which is at its first byte, can be rewound once that is read."""
+        self._first = await self._read(1)
+        try:
+            await self._call("seek", 0)
+        except Exception:  # noqa: BLE001 - objects that only seek forwards raise anything
+            return not self._first
+        return True
+
+    async def _claimed_size(self) -> int | None:
+        """Return the object's `size`, if its last byte is where that says."""
+        size = _as_position(attribute(self.file, "size"))
+        if not size:
+            return None
+        try:
+            await self._seek(size - 1)
+            has_last = bool(await self._read(1))
+            return size if has_last and not await self._read(1) else None
+        except Exception:  # noqa: BLE001 - the claim may be wrong, and that position not allowed
+            return None
+
+    async def _count(self, max_length: int | None) -> int:
+        """Find the length by reading everything."""
+        await self._seek(0)
+        length = 0
+        while block := await self._read(BLOCK):
+            length += len(block)
+            check_length(self.name, length, max_length)
+        return length
+
+    async def _is_at_start(self, error: Exception, *, is_moved: bool) -> bool:
+        """Whether an object that can't be rewound may be read from where it is."""
+        # Starlette's UploadFile has no `tell`; the file inside it has.
+        position = await _position(self.file, attribute(self.file, "file"))
+        if position is not None:
+            return position == 0
+        # A pipe has no position: what can be read from it is all there is.
+        return not is_moved and isinstance(error, _UNSUPPORTED)
+
+    async def _not_rewound(self, reason: str) -> SourceNotReadable:
+        if attribute(self.file, "closed") is True:
+            return SourceNotReadable(f"{self.name} is closed", source=self.name)
+        position = await _position(self.file, attribute(self.file, "file"))
+        place = "" if position is None else f"; it is at byte {position}"
+        return SourceNotReadable(
+            f"{self.name} can't be rewound to its first byte: {reason}{place}; wanted a file "
+            "object that can seek, or one from which nothing was read yet",
+            source=self.name,
+        )
+
+    async def _seek(self, position: int) -> None:
+        reached = _as_position(await self._call("seek", position))
+        if self._returns_position and reached != position:
+            raise SourceNotReadable(
+                f"{self.name} was at byte {reached} after seek({position})", source=self.name
+            )
+
+    async def _read(self, size: int) -> Bytes:
+        return as_bytes(await self._call("read", size), self.name)
+
+    async def _call(self, method: str, *args: object, is_abandoned: bool = False) -> Any:
+        return await _call(getattr(self.file, method), *args, is_abandoned=is_abandoned)
+
+    @contextmanager
+    def _errors_translated(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except SourceError:
+            raise
+        except Exception as error:
+            raise unreadable(self.name, error) from error
+
+
+def is_file_object(source: object) -> bool:
+    """Whether the source has a `read` method, and so is read as a file object."""
+    return callable(attribute(source, "read"))
+
+
+def unreadable(name: str, error: Exception) -> SourceNotReadable:
+    """Return the error for a source that failed with an error of its own."""
+    return SourceNotReadable(f"{name!r} can't be read: {describe(error)}", source=name)
+
+
+def describe(error: Exception) -> str:
+    """Return what an error says, or its type if it says nothing."""
+    if isinstance(error, io.UnsupportedOperation):
+        return f"unsupported operation: {error}"
+    return getattr(error, "strerror", None) or str(error) or repr(error)
+
+
+def _as_position(value: object) -> int | None:
+    is_position = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return int(cast("int", value)) if is_position else None
+
+
+async def _position(*files: Any) -> int | None:
+    """Return the position that the first of some file objects shows; `None` if none does."""
+    for file in files:
+        try:
+            position = _as_position(await _call(file.tell))
+        except Exception:  # noqa: BLE001, S112 - it has no `tell`, or no position
+            continue
+        if position is not None:
+            return position
+    return None
+
+
+async def _call(function: Callable[..., Any], *args: object, is_abandoned: bool = False) -> Any:
+    """Await an async method, run a sync one in a thread.
+
+    With `is_abandoned` a cancellation leaves the thread to itself.
+    """
+    if inspect.iscoroutinefunction(function):
+        return await function(*args)
+    result = await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=is_abandoned)
+    return await result if inspect.isawaitable(result) else result

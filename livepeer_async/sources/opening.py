@@ -1,0 +1,217 @@
+"""Opens a source: a path, bytes, a stream or a file object.
+
+A stream of unknown length is spooled, in memory up to one part and in a temporary file beyond it,
+because the server needs the length before the first byte.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Any, cast
+
+import aiofiles.tempfile
+
+from livepeer_async.concurrency import finish
+from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
+from livepeer_async.sources.file_object import FileObject, is_file_object
+from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, close_file, open_path
+from livepeer_async.sources.source import (
+    UNNAMED,
+    BytesSource,
+    Source,
+    SourceLike,
+    StreamSource,
+    check_length,
+    pulled,
+    source_name,
+    view_of,
+)
+
+# One part of Livepeer's storage: a shorter video travels in one request anyway.
+SPOOL_IN_MEMORY = 8 * 1024 * 1024
+SPOOL_BLOCK = 1024 * 1024
+
+
+class SourcesInUse:
+    """The file objects and iterators that the uploads of a client are reading."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+
+    @asynccontextmanager
+    async def reserve(self, source: SourceLike) -> AsyncGenerator[None, None]:
+        """Keep a second upload from reading the same file object or iterator meanwhile.
+
+        Raises:
+            ConfigurationError: another upload is reading it.
+        """
+        if not _has_position(source):
+            yield
+            return
+        if id(source) in self._ids:
+            raise ConfigurationError(
+                f"{source_name(source)} is being uploaded already; give its path, or open it twice"
+            )
+        self._ids.add(id(source))
+        try:
+            yield
+        finally:
+            self._ids.discard(id(source))
+
+
+@asynccontextmanager
+async def open_source(
+    source: SourceLike, *, length: int | None = None, max_length: int | None = None
+) -> AsyncGenerator[Source, None]:
+    """Open what the user handed in; what was opened here is closed again.
+
+    Args:
+        source: a path, bytes-like, an async iterable of bytes, or a binary file object.
+        length: bytes, for a stream that knows them; one that doesn't is spooled first.
+        max_length: most bytes that the server takes.
+
+    Raises:
+        SourceError: it can't be read, is empty or is too large.
+        ConfigurationError: it is nothing that can be uploaded.
+    """
+    async with AsyncExitStack() as stack:
+        opened = await _open(source, length, max_length, stack)
+        _check(opened, length, max_length)
+        yield opened
+
+
+@asynccontextmanager
+async def open_unspooled(
+    source: SourceLike, *, length: int | None = None, max_length: int | None = None
+) -> AsyncGenerator[Source, None]:
+    """Open a stream or a file object; a stream of unknown length isn't spooled.
+
+    Args:
+        source: an async iterable of bytes, or a binary file object.
+        length: bytes, for a stream that knows them.
+        max_length: most bytes that the server takes.
+
+    Raises:
+        SourceError: it can't be read, or it is a file object that is empty or too large.
+        ConfigurationError: it is something else.
+    """
+    name = source_name(source)
+    if isinstance(source, str | os.PathLike) or view_of(source, name) is not None:
+        raise ConfigurationError(f"the length of a {type(source).__name__} can't be deferred")
+    async with AsyncExitStack() as stack:
+        found = await _open_object(source, max_length)
+        opened = await _open_stream(found, name, length, stack)
+        if length is not None or not opened.is_stream:
+            _check(opened, length, max_length)
+        yield opened
+
+
+async def _open(
+    source: SourceLike, length: int | None, max_length: int | None, stack: AsyncExitStack
+) -> Source:
+    if isinstance(source, str | os.PathLike):
+        return await open_path(os.fspath(source), stack)
+    view = view_of(source, UNNAMED)
+    if view is not None:
+        stack.callback(_release, view)
+        return BytesSource(view, UNNAMED)
+    name = source_name(source)
+    found = await _open_object(source, max_length)
+    if isinstance(found, FileSource) or length is not None:
+        return await _open_stream(found, name, length, stack)
+    return await _spool(found, name, max_length, stack)
+
+
+async def _open_stream(
+    found: FileSource | AsyncIterable[Any], name: str, length: int | None, stack: AsyncExitStack
+) -> FileSource | StreamSource:
+    if isinstance(found, FileSource):
+        return found
+    stream = await stack.enter_async_context(pulled(found, name=name))
+    return StreamSource(stream, length=length, name=name)
+
+
+async def _open_object(
+    source: SourceLike, max_length: int | None
+) -> FileSource | AsyncIterable[Any]:
+    """Open what has methods to read it, from its first byte.
+
+    Raises:
+        SourceNotReadable: it can't be read, or only from its middle.
+        ConfigurationError: it has none.
+    """
+    if is_file_object(source):
+        file = FileObject(source)
+        length = await file.measure(max_length)
+        return file.blocks() if length is None else FileSource(file, length)
+    if isinstance(source, AsyncIterable):
+        return source
+    raise ConfigurationError(
+        f"can't upload a {type(source).__name__}; wanted a path, bytes, an async iterable of "
+        "bytes or a binary file object"
+    )
+
+
+def _check(source: Source, length: int | None, max_length: int | None) -> None:
+    if source.length == 0:
+        raise SourceEmpty(f"{source.name} is empty; a video has bytes", source=source.name)
+    check_length(source.name, source.length, max_length)
+    if length is not None and length != source.length:
+        raise ConfigurationError(
+            f"length is {length}, but {source.name} has {source.length} bytes; leave it out"
+        )
+
+
+def _has_position(source: object) -> bool:
+    if isinstance(source, str | os.PathLike):
+        return False
+    try:
+        memoryview(cast("bytes", source)).release()
+    except TypeError:
+        return is_file_object(source) or isinstance(source, AsyncIterator)
+    except Exception:  # noqa: BLE001 - a buffer that was closed; opening it says so
+        return False
+    return False
+
+
+def _release(view: memoryview) -> None:
+    # A view that is left would keep the caller from closing a memory map or resizing a bytearray. A
+    # thread that hashes it may be at work still.
+    with suppress(BufferError):
+        view.release()
+
+
+async def _spool(
+    pieces: AsyncIterable[Any], name: str, max_length: int | None, stack: AsyncExitStack
+) -> FileSource:
+    spools: list[Any] = []
+
+    async def open_it() -> None:
+        spools.append(await aiofiles.tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY))
+        stack.push_async_callback(close_file, spools[0])
+
+    # As in `open_path`: what is opened for one who was cancelled would be closed by nobody.
+    await finish(open_it, once_cancelled=OPEN_TIMEOUT)
+    (spool,) = spools
+    length = 0
+    stream = StreamSource(pieces, length=None, name=name)
+    while count := await stream.available(length, SPOOL_BLOCK):
+        block = bytearray(count)
+        await stream.read_into(length, memoryview(block))
+        length += count
+        check_length(name, length, max_length)
+        stream.release(length)
+        try:
+            # Closed while a thread writes, it would leave the file open that the thread moves to.
+            await finish(partial(spool.write, block), once_cancelled=OPEN_TIMEOUT)
+        except OSError as error:
+            raise SourceNotReadable(
+                f"{name} can't be kept in a temporary file: {error.strerror}", source=name
+            ) from error
+    spooled = FileSource(FileObject(spool, name), length)
+    # The spool goes with this upload, and the stream has been read to its end.
+    spooled.is_replayable = False
+    return spooled

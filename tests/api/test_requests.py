@@ -1,0 +1,211 @@
+import msgspec
+import pytest
+
+from livepeer_async.api import requests
+from livepeer_async.errors import ApiError, ConfigurationError, ServerError, TooManyRequests
+from livepeer_async.http.messages import Response
+from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl
+from models.samples import read_text
+
+ACCOUNT = requests.check_account("https://studio.example/api/", " key-1 \n")
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "body"),
+    [
+        (
+            requests.request_upload(ACCOUNT, NewAsset("a")),
+            "POST",
+            "/asset/request-upload",
+            {"name": "a"},
+        ),
+        (
+            requests.upload_from_url(ACCOUNT, NewAssetFromUrl("a", url="https://x.example/a.mp4")),
+            "POST",
+            "/asset/upload/url",
+            {"name": "a", "url": "https://x.example/a.mp4"},
+        ),
+        (requests.get_asset(ACCOUNT, "a1"), "GET", "/asset/a1", None),
+        (requests.get_asset(ACCOUNT, "a1", details=True), "GET", "/asset/a1?details=true", None),
+        (requests.get_asset(ACCOUNT, "a/../b?c"), "GET", "/asset/a%2F..%2Fb%3Fc", None),
+        (
+            requests.update_asset(ACCOUNT, "a1", AssetPatch(playback_policy=None)),
+            "PATCH",
+            "/asset/a1",
+            {"playbackPolicy": None},
+        ),
+        (requests.delete_asset(ACCOUNT, "a1"), "DELETE", "/asset/a1", None),
+        (requests.retry_asset(ACCOUNT, "a1"), "POST", "/asset/a1/retry", None),
+        (requests.get_task(ACCOUNT, "t1"), "GET", "/task/t1", None),
+        (requests.get_playback(ACCOUNT, "p1"), "GET", "/playback/p1", None),
+        (
+            requests.raw(ACCOUNT, "get", "stream", params={"a": "b c"}),
+            "GET",
+            "/stream?a=b%20c",
+            None,
+        ),
+        (
+            requests.raw(ACCOUNT, "POST", "/stream?x=1", params={"y": 2}, json={"z": 3}),
+            "POST",
+            "/stream?x=1&y=2",
+            {"z": 3},
+        ),
+    ],
+)
+def test_a_call_is_the_request_that_the_api_describes(call, method, path, body):
+    request = call.request
+    assert (request.method, request.url) == (method, f"https://studio.example/api{path}")
+    assert request.headers["Authorization"] == "Bearer key-1"
+    assert (msgspec.json.decode(request.content) if request.content else None) == body
+    assert ("Content-Type" in request.headers) == (body is not None)
+
+
+def test_the_key_shows_in_no_repr():
+    call = requests.get_asset(ACCOUNT, "a1")
+    assert "key-1" not in repr(ACCOUNT) + repr(call)
+
+
+@pytest.mark.parametrize("key", ["", "  \n", "a b", "a\nb", "ключ", "a\x00b", "a\x7f"])
+def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key):
+    with pytest.raises(ConfigurationError) as caught:
+        requests.check_account("https://studio.example/api", key)
+    assert not key.strip() or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "studio.example/api",
+        "ftp://studio.example",
+        "https://",
+        "https://a b.example",
+        "https://h:99999/api",
+        "https://h:0/api",
+        "https://h\n.example",
+        "http://[::1",
+        f"https://{'a' * 64}.example",
+        "https://h..example",
+    ],
+)
+def test_a_base_url_that_cannot_work_is_refused(url):
+    with pytest.raises(ConfigurationError, match="base URL"):
+        requests.check_account(url, "key-1")
+
+
+@pytest.mark.parametrize("asset_id", ["", "a\x00", "é", "a\nb", None])
+def test_an_id_that_the_server_never_gave_is_refused(asset_id):
+    with pytest.raises(ConfigurationError, match="ID"):
+        requests.get_asset(ACCOUNT, asset_id)
+
+
+def test_a_poll_that_finds_nothing_new_hands_the_etag_on():
+    call = requests.poll_asset(ACCOUNT, "a1", 'W/"1"')
+    assert call.request.headers["If-None-Match"] == 'W/"1"'
+    assert call.decode(Response(status=304)) == requests.Sighting(None, 'W/"1"')
+
+
+def test_a_poll_that_finds_something_new_gives_its_etag():
+    call = requests.poll_asset(ACCOUNT, "a1", None)
+    assert "If-None-Match" not in call.request.headers
+    seen = call.decode(
+        Response(status=200, headers={"etag": 'W/"2"'}, body=read_text("asset_ready.json").encode())
+    )
+    assert seen.etag == 'W/"2"'
+    assert seen.asset is not None
+    assert seen.asset.phase == "ready"
+
+
+LINK = '<http://127.0.0.1:3004/api/asset?limit=2&cursor={}>; rel="next"'
+
+
+@pytest.mark.parametrize(
+    ("link", "body", "cursor"),
+    [
+        (LINK.format("skip2"), b'[{"id":"a"}]', "skip2"),
+        (LINK.format("undefined"), b'[{"id":"a"}]', None),
+        (LINK.format(""), b'[{"id":"a"}]', None),
+        (LINK.format("skip2"), b"[]", None),
+        ('<http://h/api/asset?cursor=skip0>; rel="prev"', b'[{"id":"a"}]', None),
+        ("", b'[{"id":"a"}]', None),
+    ],
+)
+def test_the_next_page_is_the_cursor_of_the_link_unless_it_leads_nowhere(link, body, cursor):
+    call = requests.list_assets(ACCOUNT)
+    page = call.decode(Response(status=200, headers={"link": link}, body=body))
+    assert page.cursor == cursor
+
+
+def test_a_filter_survives_being_decoded_twice():
+    call = requests.list_tasks(
+        ACCOUNT,
+        limit=5,
+        order="createdAt-true",
+        filters={"name": "100%", "createdAt": {"gt": 1}},
+        cursor="skip5",
+    )
+    assert "order=createdAt-true" in call.request.url
+    assert "cursor=skip5" in call.request.url
+    assert "100%2525" in call.request.url
+
+
+def test_deleting_what_is_deleted_is_no_error():
+    call = requests.delete_asset(ACCOUNT, "a1")
+    call.decode(Response(status=204))
+    call.decode(Response(status=400, body=read_text("error_400_already_deleted.json").encode()))
+
+
+def test_what_made_an_asset_is_not_repeated_but_what_only_looked_is():
+    once = requests.request_upload(ACCOUNT, NewAsset("a"))
+    again = requests.get_asset(ACCOUNT, "a1")
+    failed = ServerError(status=500, errors=(), method="GET", url="u")
+    busy = TooManyRequests(status=429, errors=(), method="GET", url="u")
+    closed = ServerError(status=503, errors=(), method="GET", url="u", retry_after=1)
+    assert [requests.is_safe_to_repeat(once, e) for e in (failed, busy, closed)] == [
+        False,
+        True,
+        True,
+    ]
+    assert [requests.is_safe_to_repeat(again, e) for e in (failed, busy, closed)] == [True] * 3
+    assert not requests.is_safe_to_repeat(
+        once, ServerError(status=408, errors=(), method="", url="")
+    )
+    assert not requests.is_safe_to_repeat(
+        again, ServerError(status=404, errors=(), method="", url="")
+    )
+
+
+@pytest.mark.parametrize("status", [408, 409, 423, 425])
+def test_answer_that_passes_is_asked_for_again_where_repeating_is_safe(status):
+    error = ApiError(status=status, errors=(), method="GET", url="u")
+    once, again = requests.request_upload(ACCOUNT, NewAsset("a")), requests.get_asset(ACCOUNT, "a")
+    assert not requests.is_safe_to_repeat(once, error)
+    assert requests.is_safe_to_repeat(again, error)
+
+
+@pytest.mark.parametrize("name", ["bad\udcff", object()])
+def test_what_is_no_json_is_refused_before_it_is_sent(name):
+    with pytest.raises(ConfigurationError, match="JSON"):
+        requests.request_upload(ACCOUNT, NewAsset(name))
+
+
+def test_an_account_is_told_by_what_is_no_key():
+    other = requests.check_account(ACCOUNT.base_url, "another-key")
+    assert ACCOUNT.fingerprint != other.fingerprint
+    assert ACCOUNT.api_key not in ACCOUNT.fingerprint
+    assert ACCOUNT.__rich_repr__() == [("base_url", ACCOUNT.base_url)]
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"), [("Thu, 01 Jan 1970 00:01:00 GMT", 60.0), ("", None)]
+)
+def test_unfinished_assets_come_with_the_time_of_the_server(date, expected):
+    call = requests.find_newest(ACCOUNT, "talk.mp4", "uploading")
+    assert "phase=uploading" in call.request.url
+    recent = call.decode(Response(status=200, headers={"date": date}, body=b'[{"id":"a1"}]'))
+    assert ([asset.id for asset in recent.assets], recent.server_time) == (["a1"], expected)
+
+
+def test_base_url_needs_not_be_ascii():
+    account = requests.check_account("https://bücher.example/api", "key")
+    assert account.base_url == "https://bücher.example/api"

@@ -1,0 +1,58 @@
+import pytest
+
+from livepeer_async.cli.sample_video import read_clip
+from livepeer_async.sandbox import Fault, LoseAnswer, On
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shows = tmp_path / "shows"
+    shows.mkdir()
+    for number in range(4):
+        (shows / f"{number}.mp4").write_bytes(read_clip())
+    return shows
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("empty.csv", "names no videos"),
+        ("empty.jsonl", "names no videos"),
+        ("folder", "has no videos"),
+    ],
+)
+def test_nothing_to_do_is_no_success(sandbox, tmp_path, name, said, run_here):
+    place = tmp_path / name
+    if place.suffix:
+        place.write_text("path,name\n" if place.suffix == ".csv" else "")
+    else:
+        place.mkdir()
+    for options in ([], ["--check"], ["--json"]):
+        done = run_here("ingest", place, *options, sandbox=sandbox)
+        assert done.returncode == 1
+        assert done.stderr.decode().splitlines()[-1] == f"Error: {place} {said}"
+        assert done.stdout == b""
+
+
+def test_a_second_run_says_that_nothing_was_left_to_send(sandbox, folder, run_here):
+    run_here("ingest", folder, sandbox=sandbox)
+    done = run_here("ingest", folder, sandbox=sandbox)
+    assert done.stdout.decode().splitlines() == [
+        "ready    4  4 of them by an earlier run",
+        "sent   0 B  nothing was left to send",
+    ]
+    assert done.stderr == b""
+    done = run_here("ingest", folder, "--json", sandbox=sandbox)
+    assert done.stderr.decode().splitlines() == [
+        "4 of 4 ready, 4 by an earlier run; nothing was left to send"
+    ]
+
+
+def test_what_may_be_left_over_is_counted_at_the_end(open_sandbox, folder, tmp_path, run_here):
+    lost = Fault(On(path="request-upload", nth=1), LoseAnswer())
+    with open_sandbox(faults=[lost]) as sandbox:
+        done = run_here("ingest", folder, "--journal", tmp_path / "j", sandbox=sandbox)
+    assert (
+        "up to 1 asset without bytes may be left over: livepeer-async journal orphans "
+        f"--journal {tmp_path}/j"
+    ) in done.stderr.decode().splitlines()

@@ -1,0 +1,84 @@
+"""Certificates and key logs of the environment."""
+
+import ssl
+
+import certifi
+import pytest
+
+from answering import OK, PATIENT, exchange, saying
+from livepeer_async import errors
+from livepeer_async.http.certificates import load_tls
+from livepeer_async.http.transport import Transport
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("bare")]
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("SSL_CERT_FILE", lambda it: it / "missing"),
+        ("SSL_CERT_FILE", lambda it: it),
+        ("SSL_CERT_FILE", lambda it: written(it / "empty", "")),
+        ("SSL_CERT_FILE", lambda it: written(it / "text", "no certificate")),
+        (
+            "SSL_CERT_FILE",
+            lambda it: written(
+                it / "broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+            ),
+        ),
+        ("SSL_CERT_DIR", lambda it: it / "missing"),
+        ("SSL_CERT_DIR", lambda it: written(it / "file", "")),
+        ("SSL_CERT_DIR", lambda it: f"{it / 'one'}:{it / 'two'}"),
+        ("SSLKEYLOGFILE", lambda it: it / "missing" / "keys"),
+        ("SSLKEYLOGFILE", lambda it: it),
+        ("SSLKEYLOGFILE", lambda it: written(it / "file", "") / "keys"),
+    ],
+)
+def test_unusable_file_is_named_with_its_variable(name, make, bare, tmp_path):
+    path = make(tmp_path)
+    bare.setenv(name, str(path))
+    with pytest.raises(errors.ConfigurationError, match=name) as caught:
+        Transport(timeouts=PATIENT)
+    assert repr(str(path)) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SSL_CERT_FILE", certifi.where()),
+        ("SSL_CERT_FILE", ""),
+        ("SSL_CERT_DIR", "{}:/nowhere"),
+        ("SSL_CERT_DIR", ""),
+        ("SSLKEYLOGFILE", "{}/keys"),
+        ("SSLKEYLOGFILE", ""),
+        ("NETRC", "/nowhere"),
+    ],
+)
+async def test_usable_file_is_used(name, value, bare, tmp_path):
+    bare.setenv(name, value.format(tmp_path))
+    response, _ = await exchange(saying(OK))
+    assert response.body == b"ok"
+
+
+def test_directory_of_certificates_doesnt_matter_beside_a_file(bare):
+    bare.setenv("SSL_CERT_FILE", certifi.where())
+    bare.setenv("SSL_CERT_DIR", "/nowhere")
+    Transport(timeouts=PATIENT)
+
+
+def test_certificates_that_are_missing_without_a_variable_are_an_error():
+    def make():
+        raise FileNotFoundError(2, "No such file or directory", "cacert.pem")
+
+    with pytest.raises(errors.ConfigurationError, match="certificates"):
+        load_tls(make)
+
+
+def test_tls_context_is_the_librarys_own():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    assert load_tls(lambda: context) is context

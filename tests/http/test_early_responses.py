@@ -1,0 +1,226 @@
+"""A response that begins while the body is being sent ends the sending, and isn't lost."""
+
+import asyncio
+import socket
+import ssl
+import struct
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import pytest
+import trustme
+
+from answering import PATIENT, exchange
+from listening import listening
+from livepeer_async import errors
+from livepeer_async.http.early_responses import is_final_response
+from livepeer_async.http.messages import Request, Span
+from livepeer_async.http.transport import Transport
+
+BLOCK = 128 * 1024
+BODY = Span(0, 96 * BLOCK)
+PATCH = Request(method="PATCH", url="", content=BODY)
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
+# As long as Go's net/http waits between closing its side and resetting the connection.
+LINGER = 0.5
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+async def blocks():
+    for _ in range(BODY.size // BLOCK):
+        yield bytes(BLOCK)
+
+
+def refusing(linger, response=FORBIDDEN):
+    """Respond without reading the body, close one side, and reset the connection."""
+
+    async def answer(reader, writer):
+        writer.write(response)
+        if linger:
+            if writer.can_write_eof():
+                writer.write_eof()
+            await asyncio.sleep(linger)
+        # The kernel resets a connection that is closed with bytes unread, or that doesn't linger.
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    return answer
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("linger", [LINGER, 0])
+@pytest.mark.parametrize("status", [401, 403, 410, 413])
+async def test_response_before_the_whole_body_is_returned(linger, status):
+    response = FORBIDDEN.replace(b"403", str(status).encode())
+    response, _ = await exchange(refusing(linger, response), PATCH, blocks())
+    assert (response.status, response.body) == (status, b"no")
+
+
+@asynccontextmanager
+async def refusing_over_tls(authority, answer, **options):
+    """Serve over TLS; give the URL, and a client that trusts the server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await answer(reader, writer)
+
+    async with (
+        listening(talk, ssl=context) as port,
+        httpx.AsyncClient(verify=trusting, trust_env=False, **options) as client,
+    ):
+        yield f"https://localhost:{port}/", client
+
+
+async def send_body(url, client):
+    async with Transport(http_client=client, timeouts=PATIENT) as transport:
+        request = Request(method="PATCH", url=url, content=BODY)
+        return await transport.send(request, blocks=blocks())
+
+
+async def in_pieces(reader, writer):
+    """Respond piece by piece, while the client waits for its body to be read."""
+    await asyncio.sleep(LINGER)
+    for piece in (FORBIDDEN[:30], FORBIDDEN[30:-2], FORBIDDEN[-2:]):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(LINGER / 10)
+    await asyncio.sleep(LINGER)
+    writer.transport.abort()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [refusing(LINGER), in_pieces])
+async def test_response_before_the_whole_body_is_returned_over_tls(authority, answer):
+    async with refusing_over_tls(authority, answer) as (url, client):
+        response = await send_body(url, client)
+    assert (response.status, response.body) == (403, b"no")
+
+
+@pytest.mark.anyio
+async def test_response_before_the_whole_body_passes_a_tunnel(authority):
+    async def pipe(reader, writer):
+        while block := await reader.read(BLOCK):
+            writer.write(block)
+            await writer.drain()
+
+    async def connect(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        host, port = head.split()[1].split(b":")
+        there, back = await asyncio.open_connection(host.decode(), int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        forth = asyncio.create_task(pipe(reader, back))
+        with suppress(OSError):
+            await pipe(there, writer)
+        forth.cancel()
+        back.transport.abort()
+        writer.transport.abort()
+
+    async with listening(connect) as port:
+        proxied = {"proxy": f"http://127.0.0.1:{port}"}
+        async with refusing_over_tls(authority, refusing(LINGER), **proxied) as (url, client):
+            response = await send_body(url, client)
+    assert (response.status, response.body) == (403, b"no")
+
+
+@pytest.mark.anyio
+async def test_response_before_a_small_body_is_returned():
+    has_responded = asyncio.Event()
+
+    async def answer(reader, writer):
+        await refusing(0)(reader, writer)
+        has_responded.set()
+
+    async def small():
+        await has_responded.wait()
+        await asyncio.sleep(LINGER / 10)
+        yield bytes(1000)
+
+    request = Request(method="PATCH", url="", content=Span(0, 1000))
+    response, _ = await exchange(answer, request, small())
+    assert (response.status, response.body) == (403, b"no")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+async def test_refusal_whose_body_is_lost_keeps_its_status(size):
+    response = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: %d\r\n\r\nno" % size
+    response, _ = await exchange(refusing(0, response), PATCH, blocks())
+    assert response.status == 413
+
+
+@pytest.mark.anyio
+async def test_endless_informational_responses_are_not_kept():
+    async def answer(reader, writer):
+        received = 0
+        while received < BODY.size:
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
+            received += len(await reader.read(BLOCK))
+        writer.write(FORBIDDEN)
+
+    response, _ = await exchange(answer, PATCH, blocks())
+    assert response.status == 403
+
+
+@pytest.mark.anyio
+async def test_informational_response_does_not_end_the_body():
+    async def answer(reader, writer):
+        writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        await writer.drain()
+        body = await reader.readexactly(BODY.size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(str(len(body))))
+        writer.write(b"%d" % len(body))
+
+    response, _ = await exchange(answer, PATCH, blocks())
+    assert (response.status, response.body) == (200, b"%d" % BODY.size)
+
+
+@pytest.mark.anyio
+async def test_server_that_closes_without_a_response_is_a_broken_connection():
+    with pytest.raises(errors.ConnectionBroken):
+        await exchange(refusing(LINGER, b""), PATCH, blocks())
+
+
+@pytest.mark.anyio
+async def test_body_stops_soon_after_the_response_began():
+    received = 0
+
+    async def answer(reader, writer):
+        nonlocal received
+        writer.write(FORBIDDEN)
+        while block := await reader.read(BLOCK):
+            received += len(block)
+
+    async def endless():
+        while True:
+            yield bytes(BLOCK)
+
+    request = Request(method="PATCH", url="", content=Span(0, 1 << 40))
+    response, _ = await exchange(answer, request, endless())
+    assert response.status == 403
+    assert received < 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("received", "is_final"),
+    [
+        (b"", False),
+        (b"HTTP/1.1 20", False),
+        (b"HTTP/1.1 204", True),
+        (b"HTTP/1.1 100 Continue\r\n", False),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", False),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n", False),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Content Too Large", True),
+        (b"\x16\x03\x01 this is not HTTP", True),
+    ],
+)
+def test_informational_responses_are_told_from_final_ones(received, is_final):
+    assert is_final_response(received) is is_final

@@ -1,0 +1,205 @@
+"""Errors of the HTTP library: what they become, and that they tell no secret of the request."""
+
+import json
+from itertools import pairwise
+from urllib.parse import quote
+
+import pytest
+
+from answering import PATIENT, exchange, saying, serving
+from discretion.evidence import Evidence, recording
+from libraries import LIBRARIES
+from livepeer_async import errors
+from livepeer_async.http.error_mapping import clean
+from livepeer_async.http.messages import Request
+from livepeer_async.http.transport import Transport
+
+pytestmark = pytest.mark.anyio
+KEY = "KEYs3cret-1f0e-4a7b-8f5e-b0c1d2e3f4a5"
+# All that some coding would write in another way.
+ODD = "ODDs3cret'\"\\%/+&<=~end"
+COOKIE = "COOKIEs3cret-5a6b7c"
+TOKEN = "TOKENs3cret+1/2="
+NAME = "up12NAMEs3cret7d8e9f"
+SECRETS = {"key": KEY, "odd": ODD, "cookie": COOKIE, "token": TOKEN, "upload": NAME[4:]}
+HEADERS = {
+    "Authorization": f"Bearer {KEY}",
+    "X-Odd": ODD,
+    "Cookie": f'a=1; session="{COOKIE}"; b=2',
+}
+CODINGS = {
+    "plain": str,
+    "percent": lambda it: quote(it, safe=""),
+    "lower percent": lambda it: quote(it, safe="").replace("%2F", "%2f").replace("%3C", "%3c"),
+    "path": quote,
+    "all percent": lambda it: "".join(f"%{ord(c):02X}" for c in it),
+    "json": lambda it: json.dumps(it)[1:-1],
+    "json of javascript": lambda it: json.dumps(it)[1:-1].replace("/", "\\/"),
+    "unicode escapes": lambda it: "".join(f"\\u{ord(c):04x}" for c in it),
+    "hex escapes": lambda it: "".join(f"\\x{ord(c):02x}" for c in it),
+    "repr": lambda it: repr(it)[1:-1],
+    "repr of bytes": lambda it: repr(it.encode())[2:-1],
+    "html": lambda it: it.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;"),
+    "upper case": str.upper,
+    "lower case": str.lower,
+}
+# Where in an answer that is no HTTP it stands.
+PLACES = {
+    "status": "HTTP/1.1 abc {}\r\n\r\n",
+    "version": "HTTP/{} 200 OK\r\n\r\n",
+    "no HTTP": "{}\r\n\r\n",
+    "header without a colon": "HTTP/1.1 200 OK\r\nbad {}\r\n\r\n",
+    "name of a header": "HTTP/1.1 200 OK\r\n{} x: y\r\n\r\n",
+    "value of a header": "HTTP/1.1 200 OK\r\nX: {}\x00\r\n\r\n",
+    "header after 103": "HTTP/1.1 103 Early Hints\r\nbad {}\r\n\r\n",
+    "reason": "HTTP/1.1 200 {}\x00\r\n\r\n",
+    "length": "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+    "lengths": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: {}\r\n\r\n",
+    "transfer coding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: {}\r\n\r\n",
+    "chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n",
+    "end of a chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx{}\r\n",
+    "trailer": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nbad {}\r\n\r\n",
+    "port of a redirect": "HTTP/1.1 302 Found\r\nLocation: http://h:{}/\r\n\r\n",
+    "host of a redirect": "HTTP/1.1 302 Found\r\nLocation: http://[{}/\r\n\r\n",
+}
+
+
+async def fail(library, raw):
+    """Send a request with secrets to a server that answers with these bytes; give the evidence."""
+    evidence = Evidence()
+    for name, secret in SECRETS.items():
+        evidence.plant(name, secret)
+    async with serving(saying(raw.encode("latin-1"))) as (url, _), library.AsyncClient() as client:
+        request = Request(
+            method="GET",
+            url=f"{url}/files/{NAME}/?token={quote(TOKEN, safe='')}",
+            headers=HEADERS,
+            hides_path=True,
+        )
+        async with Transport(http_client=client, timeouts=PATIENT) as transport:
+            with recording(evidence):
+                try:
+                    await transport.send(request)
+                except errors.LivepeerError as error:
+                    evidence.add_error(error)
+                    return evidence, error
+    return evidence, None
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("place", PLACES)
+async def test_answer_that_is_no_http_tells_no_secret(place, library):
+    everything = " ".join([*SECRETS.values(), f"Bearer {KEY}", HEADERS["Cookie"], f"/files/{NAME}"])
+    evidence, error = await fail(library, PLACES[place].format(everything))
+    assert evidence.leaks() == []
+    # A redirect that can't be read is an answer to some versions, whose trailers nobody reads.
+    if error is not None:
+        assert type(error) is errors.ConnectionBroken, error
+        assert type(error.__cause__).__module__.startswith("httpx")
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_secret_is_found_in_every_coding(coding):
+    encoded = {name: CODINGS[coding](secret) for name, secret in SECRETS.items()}
+    evidence, error = await fail(LIBRARIES[0], PLACES["status"].format(" ".join(encoded.values())))
+    for name, text in encoded.items():
+        evidence.plant(f"{coding} of {name}", text)
+        evidence.plant(f"repr of {coding} of {name}", repr(text)[1:-1])
+        evidence.plant(f"repr of repr of {coding} of {name}", repr(repr(text))[2:-2])
+    assert evidence.leaks() == []
+    assert "***" in str(error)
+
+
+async def test_token_that_nobody_told_of_is_not_shown():
+    """What looks like a token, whether it is the request's own or not."""
+    said = saying(b"HTTP/1.1 abc token=s3cret bearer s3cret eyJzM2NyZXQi\r\n\r\n")
+    with pytest.raises(errors.ConnectionBroken, match="illegal status line") as caught:
+        await exchange(said)
+    evidence = Evidence()
+    evidence.plant("a token", "s3cret")
+    evidence.plant("a JSON web token", "eyJz")
+    evidence.add_error(caught.value)
+    assert evidence.leaks() == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:s3cret#x@h.example/x",
+        "http://user:s3cret?x@h.example/x",
+        "http://user:s3cret/x@h.example/x",
+        "http://user:s3cret@h.example:abc/x",
+        "ftp://user:s3cret@h.example/x",
+    ],
+)
+async def test_url_that_cant_be_asked_shows_no_password(url):
+    evidence = Evidence()
+    evidence.plant("a password", "s3cret")
+    async with Transport(timeouts=PATIENT) as transport:
+        with pytest.raises(errors.ConfigurationError) as caught:
+            await transport.send(Request(method="GET", url=url))
+    evidence.add_error(caught.value)
+    assert evidence.leaks() == []
+
+
+class StubbornError(Exception):
+    """Makes its text of something else than its arguments."""
+
+    def __str__(self):
+        return KEY
+
+
+def chained(*links):
+    """Raise each from the one before; give the last."""
+    for error in links:
+        error.__cause__ = error.__context__ = None
+    for cause, error in pairwise(links):
+        error.__cause__ = cause
+    return links[-1]
+
+
+def test_chain_is_cleaned_down_to_its_first_error():
+    group = ExceptionGroup("several", [ValueError(KEY), OSError(5, KEY)])
+    loop = KeyError(KEY)
+    loop.__context__ = loop
+    noted = TypeError(b"x" + KEY.encode(), 7, loop)
+    noted.add_note(f"see {KEY}")
+    last = chained(loop, group, noted, RuntimeError(f"no {KEY}"))
+    assert clean(last, lambda text: text.replace(KEY, "***"))
+    evidence = Evidence()
+    evidence.plant("the key", KEY)
+    evidence.add_error(last)
+    assert evidence.leaks() == []
+    assert last.args == ("no ***",)
+    assert noted.args[1] == 7
+
+
+def test_error_that_cant_be_cleaned_is_taken_out_of_the_chain():
+    def hide(text):
+        return text.replace(KEY, "***")
+
+    last = chained(StubbornError(), RuntimeError("x"))
+    last.__context__ = last.__cause__
+    assert clean(last, hide)
+    assert (last.__cause__, last.__context__) == (None, None)
+    assert not clean(StubbornError(), hide)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_error_that_cant_be_cleaned_is_no_cause(library):
+    class StubbornReadError(library.ReadError):
+        def __str__(self):
+            return KEY
+
+    def fail(_):
+        raise StubbornReadError(KEY)
+
+    client = library.AsyncClient(transport=library.MockTransport(fail))
+    async with client, Transport(http_client=client, timeouts=PATIENT) as transport:
+        with pytest.raises(errors.ConnectionBroken) as caught:
+            request = Request(method="GET", url="http://h.example/x", headers=HEADERS)
+            await transport.send(request)
+    evidence = Evidence()
+    evidence.plant("the key", KEY)
+    evidence.add_error(caught.value)
+    assert evidence.leaks() == []

@@ -1,0 +1,94 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livepeer_async.errors import ConfigurationError
+from livepeer_async.http.retry import Restarts, RetryPolicy, Setback, next_delay
+
+SECONDS = st.floats(0.0, 1e300)
+POLICIES = st.builds(
+    RetryPolicy,
+    attempts=st.integers(0, 2_000),
+    first_delay=SECONDS,
+    max_delay=SECONDS,
+    max_retry_after=SECONDS | st.just(float("inf")),
+)
+
+
+@given(POLICIES, st.integers(1, 3_000), st.floats(0.0, 1.0), st.none() | SECONDS)
+def test_delay_is_bounded_and_the_budget_ends(policy, setbacks, jitter, retry_after):
+    delay = next_delay(policy, setbacks=setbacks, jitter=jitter, retry_after=retry_after)
+    is_spent = setbacks > policy.attempts
+    is_asked_too_much = retry_after is not None and retry_after > policy.max_retry_after
+    assert (delay is None) == (is_spent or is_asked_too_much)
+    if delay is not None:
+        assert (retry_after or 0.0) <= delay <= max(policy.max_delay, retry_after or 0.0)
+
+
+@pytest.mark.parametrize(
+    ("setbacks", "jitter", "retry_after", "delay"),
+    [
+        (1, 1.0, None, 0.5),
+        (2, 1.0, None, 1.0),
+        (3, 0.5, None, 1.0),
+        (8, 1.0, None, 60.0),
+        (9, 0.0, None, 0.0),
+        (1, 1.0, 7.0, 7.0),
+        (1, 0.0, 0.0, 0.0),
+        (1, 1.0, 600.0, 600.0),
+        (1, 1.0, 600.1, None),
+        (10, 1.0, None, 60.0),
+        (11, 1.0, None, None),
+        (11, 1.0, 1.0, None),
+    ],
+)
+def test_delay_doubles_up_to_a_minute_and_obeys_the_server(setbacks, jitter, retry_after, delay):
+    policy = RetryPolicy()
+    assert next_delay(policy, setbacks=setbacks, jitter=jitter, retry_after=retry_after) == delay
+
+
+def test_no_attempt_is_repeated_where_none_is_allowed():
+    assert next_delay(RetryPolicy(attempts=0), setbacks=1, jitter=0.5) is None
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan")])
+@pytest.mark.parametrize("field", ["first_delay", "max_delay", "max_retry_after"])
+def test_delay_below_zero_is_refused(field, wrong):
+    with pytest.raises(ConfigurationError, match="must be 0 or above"):
+        RetryPolicy(**{field: wrong})
+
+
+@pytest.mark.parametrize("field", ["first_delay", "max_delay"])
+def test_endless_delay_is_refused(field):
+    with pytest.raises(ConfigurationError, match="and finite"):
+        RetryPolicy(**{field: float("inf")})
+
+
+@pytest.mark.parametrize("field", ["attempts", "restarts"])
+def test_count_below_zero_is_refused(field):
+    with pytest.raises(ConfigurationError, match="attempts and restarts must be 0 or above"):
+        RetryPolicy(**{field: -1})
+
+
+def test_setback_reads_as_a_sentence():
+    setback = Setback(reason="the cable was pulled", attempt=2, attempts=8, delay=3.14)
+    assert str(setback) == "the cable was pulled; setback 2 of 8, next attempt in 3.1 s"
+
+
+def test_restarts_are_counted_since_the_upload_last_got_further():
+    policy, restarts = RetryPolicy(restarts=3), Restarts()
+    delays = [restarts.next_delay(policy, reached=it, jitter=1.0) for it in (0, 0, 8, 8, 4, 9, 9)]
+    assert delays == [0.5, 1.0, 0.5, 1.0, 2.0, 0.5, 1.0]
+    for _ in range(2):
+        delay = restarts.next_delay(policy, reached=9, jitter=1.0)
+    assert (delay, restarts.count) == (None, 4)
+
+
+def test_no_restart_is_left_where_none_is_allowed():
+    assert Restarts().next_delay(RetryPolicy(restarts=0), reached=5, jitter=0.5) is None
+
+
+def test_wait_before_a_restart_is_bounded():
+    policy, restarts = RetryPolicy(restarts=99), Restarts()
+    delays = [restarts.next_delay(policy, reached=0, jitter=1.0) for _ in range(50)]
+    assert delays[-1] == policy.max_delay

@@ -1,0 +1,179 @@
+"""Answers that are streamed: the head first, then the body as it comes."""
+
+import asyncio
+import gzip
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from answering import LIMIT, OK, PATIENT, QUICK, cut, drip, hang, saying, serving
+from libraries import LIBRARIES
+from livepeer_async import errors
+from livepeer_async.http.messages import Request
+from livepeer_async.http.streams import is_delimited
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.transport import Transport
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def streaming(answer, *, timeouts=PATIENT, **options):
+    options |= {"timeouts": timeouts}
+    async with serving(answer) as (url, heads), Transport(**options) as transport:
+        request = Request(method="GET", url=url + "/x?token=eyJsecret.abc")
+        async with transport.stream(request) as streamed:
+            yield streamed, heads
+
+
+async def all_of(streamed):
+    return b"".join([piece async for piece in streamed.pieces])
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_stream_gives_the_head_first_and_then_the_raw_body(library):
+    body = gzip.compress(b"ok")
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    may_go_on = anyio.Event()
+
+    async def slowly(reader, writer):
+        writer.write(head)
+        await may_go_on.wait()
+        writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+
+    async with library.AsyncClient(headers={"Authorization": "Bearer other"}) as client:
+        async with streaming(slowly, http_client=client) as (streamed, heads):
+            assert (streamed.head.status, streamed.head.body) == (200, b"")
+            assert streamed.head.headers["content-encoding"] == "gzip"
+            assert streamed.is_delimited
+            assert "secret" not in repr(streamed)
+            may_go_on.set()
+            assert await all_of(streamed) == body
+            assert await all_of(streamed) == b""
+        assert not client.is_closed
+    assert b"authorization" not in heads[0].lower()
+    assert f"x-request-id: {streamed.head.request_id}".encode() in heads[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_delimited"),
+    [
+        (b"Content-Length: 2\r\n\r\nok", True),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", True),
+        (b"\r\nok", False),
+    ],
+)
+async def test_a_stream_tells_whether_its_end_will_be_certain(lines, is_delimited):
+    async with streaming(saying(b"HTTP/1.1 200 OK\r\n" + lines)) as (streamed, _):
+        assert await all_of(streamed) == b"ok"
+    assert streamed.is_delimited == is_delimited
+
+
+def test_from_http_2_on_each_body_has_an_end():
+    assert is_delimited("HTTP/2", {})
+    assert not is_delimited("HTTP/1.0", {})
+
+
+async def trickle_long(reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")
+    for _ in range(30):
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+# More than an answer that isn't streamed may take is less than between two of its pieces here.
+NO_LIMIT_OF_THE_WHOLE = Timeouts(connect=30, stall=30, answer=0.2)
+
+
+async def test_a_stream_may_take_as_long_as_pieces_come():
+    async with streaming(trickle_long, timeouts=NO_LIMIT_OF_THE_WHOLE) as (streamed, _):
+        assert await all_of(streamed) == b"x" * 30
+
+
+async def test_a_stream_may_be_read_as_slowly_as_one_likes():
+    async with streaming(saying(OK), timeouts=QUICK) as (streamed, _):
+        await anyio.sleep(1)
+        assert await all_of(streamed) == b"ok"
+
+
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
+
+
+async def half_and_stall(reader, writer):
+    writer.write(HALF)
+    await writer.drain()
+    await hang(reader, writer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(half_and_stall, errors.TimedOut), (saying(HALF), errors.ConnectionBroken)],
+)
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_body_that_breaks_off_is_an_error_of_the_network(answer, kind, library):
+    timeouts = Timeouts(connect=30, stall=2) if kind is errors.TimedOut else PATIENT
+    async with (
+        library.AsyncClient() as client,
+        streaming(answer, http_client=client, timeouts=timeouts) as (streamed, _),
+    ):
+        assert await anext(streamed.pieces) == b"half"
+        with anyio.fail_after(LIMIT), pytest.raises(kind) as caught:
+            await anext(streamed.pieces)
+    assert "eyJ" not in str(caught.value)
+    assert caught.value.request_id == streamed.head.request_id
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(hang, errors.TimedOut), (drip, errors.TimedOut), (cut, errors.ConnectionBroken)],
+)
+async def test_a_stream_without_a_head_is_none(answer, kind):
+    timeouts = QUICK if kind is errors.TimedOut else PATIENT
+    with anyio.fail_after(LIMIT), pytest.raises(kind) as caught:
+        async with streaming(answer, timeouts=timeouts):
+            pass
+    assert "eyJ" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ftp://x.example/", "http://[::1/", "http://127.0.0.1:65536/"])
+async def test_a_stream_of_a_url_that_cannot_be_asked_is_the_callers_fault(url):
+    async with Transport(timeouts=QUICK) as transport:
+        with pytest.raises(errors.ConfigurationError):
+            async with transport.stream(Request(method="GET", url=url)):
+                pass
+    with pytest.raises(errors.ConfigurationError, match="closed"):
+        async with transport.stream(Request(method="GET", url="http://x.example/")):
+            pass
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_hook_hides_no_stream(library):
+    async def raise_for_status(response):
+        response.raise_for_status()
+
+    answer = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nRetry-After: 3\r\n\r\nbusy"
+    async with (
+        library.AsyncClient(event_hooks={"response": [raise_for_status]}) as client,
+        streaming(saying(answer), http_client=client) as (streamed, _),
+    ):
+        assert (streamed.head.status, streamed.head.headers["retry-after"]) == (503, "3")
+
+    async def read(response):
+        await response.aread()
+
+    async with (
+        library.AsyncClient(event_hooks={"response": [read]}) as client,
+        streaming(saying(OK), http_client=client) as (streamed, _),
+    ):
+        assert await all_of(streamed) == b"ok"
+
+
+async def test_streams_that_are_left_make_room_for_the_next():
+    async with serving(saying(OK * 1000)) as (url, _), Transport(timeouts=PATIENT) as transport:
+        for _ in range(120):
+            async with transport.stream(Request(method="GET", url=url)):
+                pass
+        async with transport.stream(Request(method="GET", url=url)) as streamed:
+            assert await all_of(streamed) == b"ok"

@@ -1,0 +1,192 @@
+"""A CSV table: lines to the names and values of rows."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livepeer_async.ingest.csv_rows import Records, find_delimiter, read_cells, read_header
+from livepeer_async.ingest.lines import MAX_LINE, split_lines
+from livepeer_async.ingest.rows import Refusal
+
+
+def records(content, delimiter=","):
+    return [
+        (line, str(cells) if isinstance(cells, Refusal) else cells)
+        for line, cells in Records(split_lines([content]), delimiter)
+    ]
+
+
+CELL = st.text(st.sampled_from('ab";,\t\n é'), max_size=6)
+TABLES = st.lists(st.lists(CELL, min_size=1, max_size=4), max_size=5)
+
+
+@given(TABLES, st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"]))
+def test_what_was_written_as_csv_is_read_back(table, delimiter, ending):
+    file = io.StringIO()
+    csv.writer(file, delimiter=delimiter, lineterminator=ending, quoting=csv.QUOTE_ALL).writerows(
+        table
+    )
+    assert [cells for _, cells in records(file.getvalue().encode(), delimiter)] == table
+
+
+@given(st.lists(st.sampled_from([b'"', b",", b"\n", b"\r", b"a", b"\xe9", b"\0"])).map(b"".join))
+def test_any_bytes_end_as_records_and_sentences(content):
+    read = records(content)
+    lines = [line for line, _ in read]
+    assert lines == sorted(set(lines))
+    assert all(1 <= line <= content.count(b"\n") + 1 for line in lines)
+
+
+def test_a_record_has_the_number_of_its_first_line():
+    assert records(b'a,"x\ny"\n\nb,c\r\n') == [(1, ["a", "x\ny"]), (4, ["b", "c"])]
+
+
+def test_a_line_that_is_no_text_spoils_its_record_alone():
+    assert records(b'a\n"b\n\xe9\n"\nc\n') == [
+        (1, ["a"]),
+        (2, "line 3 isn't UTF-8: byte 0xe9 at place 1; save the file as UTF-8"),
+        (5, ["c"]),
+    ]
+
+
+def test_lines_that_end_as_those_of_old_macs_are_named():
+    ((number, sentence),) = records(b"a,b\rc,d\r")
+    assert number == 1
+    assert sentence == "a carriage return stands alone; save the file with line feeds"
+
+
+def test_a_line_that_is_too_long_spoils_its_record_alone():
+    content = b"a\n" + b"x" * (MAX_LINE + 1) + b"\nb\n"
+    assert records(content) == [(1, ["a"]), (2, "the line is longer than 1 MiB"), (3, ["b"])]
+
+
+def test_a_cell_that_is_too_long_spoils_its_record_alone():
+    (_, found), last = records(b"x" * 200_000 + b"\nb\n")
+    assert found == "a cell is longer than 131072 characters"
+    assert last == (2, ["b"])
+
+
+def test_a_quote_without_an_end_takes_the_rest_and_says_which_lines():
+    assert records(b'a\nb,"c\nd\ne\n') == [
+        (1, ["a"]),
+        (2, "lines 2 to 4: a quoted cell has no end, so that no row of these can be read"),
+    ]
+
+
+def test_a_quote_without_an_end_takes_no_more_than_a_cell_may_have():
+    read = records(b'"a\n' + b"bcdefgh\n" * 20_000)
+    assert read[0][0] == 1
+    assert read[0][1].startswith("lines 1 to 16385: a cell is longer than 131072 characters, or")
+    assert read[1] == (16386, ["bcdefgh"])
+
+
+def test_a_row_of_many_lines_is_bounded_by_itself():
+    before = csv.field_size_limit(10 * MAX_LINE)
+    try:
+        read = records(b'"a\n' + b"bcdefgh\n" * 160_000)
+    finally:
+        csv.field_size_limit(before)
+    assert "the row is longer than 1 MiB" in read[0][1]
+    assert read[-1] == (160_001, ["bcdefgh"])
+
+
+def test_text_behind_a_quoted_cell_is_told():
+    assert records(b'"a"b,c\nd\n') == [(1, "',' expected after '\"'"), (2, ["d"])]
+
+
+@pytest.mark.parametrize(
+    ("header", "delimiter"),
+    [
+        ("path,key", ","),
+        ("path;key;playbackPolicy", ";"),
+        ("path\tkey", "\t"),
+        ("path", ","),
+        ('"path";"key"', ";"),
+        ("nothing;known", ";"),
+        ("Path;Creator ID", ";"),
+        ('"broken', ","),
+    ],
+)
+def test_the_delimiter_is_that_of_the_header(header, delimiter):
+    assert find_delimiter(header) == delimiter
+
+
+def test_the_header_gives_the_fields():
+    header = ["path ", "key", "static_mp4", "playbackPolicy"]
+    assert read_header(header) == ["path", "key", "staticMp4", "playbackPolicy"]
+
+
+def test_the_header_may_be_written_as_spreadsheets_do():
+    header = ["Path", "NAME", "Creator ID", "playbackpolicy", "Static_MP4"]
+    fields = ["path", "name", "creatorId", "playbackPolicy", "staticMp4"]
+    assert read_header(header) == fields
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["path", "playbackPolcy"], "unknown column 'playbackPolcy'; did you mean playbackPolicy"),
+        (["path", "ky"], "did you mean key"),
+        (["path", ""], "column 2 has no name"),
+        (["path", "path"], "the column path is there twice"),
+        (["path", "staticMp4", "static_mp4"], "static_mp4 is there twice"),
+        (["key"], "none of the columns path, url and source"),
+        ([], "none of the columns"),
+        (["videos/a.mp4"], "'videos/a.mp4' stands where the header is wanted, as in `path,name`"),
+        (["File name", "name"], "unknown column 'File name'; did you mean path"),
+        (["https://h/a.mp4?sig=s3cret"], "unknown column 'https://h/a.mp4'; known are"),
+    ],
+)
+def test_a_bad_header_says_what_is_wrong(names, words):
+    with pytest.raises(Refusal, match=words):
+        read_header(names)
+
+
+CELLS = {
+    "path": (" a.mp4", " a.mp4"),
+    "key": ("17", "17"),
+    "name": ("true", "true"),
+    "staticMp4": ("TRUE", True),
+    "c2pa": ("false", False),
+    "creatorId": ("0x12", "0x12"),
+    "playbackPolicy": ('{"type": "jwt"}', {"type": "jwt"}),
+    "profiles": ('[{"bitrate": 1}]', [{"bitrate": 1}]),
+    "targetSegmentSizeSecs": ("2.5", 2.5),
+}
+
+
+@pytest.mark.parametrize("column", CELLS)
+def test_a_cell_is_text_or_json(column):
+    cell, value = CELLS[column]
+    assert read_cells([column], [cell]) == {column: value}
+
+
+def test_a_creator_may_be_an_object():
+    assert read_cells(["creatorId"], ['{"value": "u"}']) == {"creatorId": {"value": "u"}}
+
+
+def test_an_empty_cell_says_nothing():
+    assert read_cells(["path", "key", "c2pa"], ["a", "", ""]) == {"path": "a"}
+
+
+@pytest.mark.parametrize("cells", [[""], [" "], ["", "", "", ""]])
+def test_a_blank_row_is_passed_over(cells):
+    assert read_cells(["path", "key"], cells) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["a"], "the row has 1 cell; the header has 2"),
+        (["a", "{}", "x"], "the row has 3 cells; the header has 2"),
+        (["a", "s3cret"], r'encryption isn\'t JSON; wanted a value such as {"encryptedKey"'),
+        (["a", "[" * 100_000], "encryption isn't JSON"),
+    ],
+)
+def test_a_bad_row_says_what_is_wrong(cells, words):
+    with pytest.raises(Refusal, match=words) as caught:
+        read_cells(["path", "encryption"], cells)
+    assert "s3cret" not in str(caught.value)

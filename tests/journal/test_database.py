@@ -1,0 +1,76 @@
+"""The journal's file: what a power cut leaves of it, and who may read it."""
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+
+import pytest
+
+from livepeer_async.journal.journal import Journal
+
+pytestmark = pytest.mark.anyio
+
+# Of SQLite's `PRAGMA synchronous`: with less, a power cut may lose what was committed.
+FULL = 2
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "uploads.journal"
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """List what SQLite opens: the file, its permissions at that moment, the connection."""
+    found, connect = [], sqlite3.connect
+
+    def remember(file, **options):
+        name = str(file).removeprefix("file:").partition("?")[0]
+        mode = stat.S_IMODE(os.stat(name).st_mode)
+        found.append((name, mode, connect(file, **options)))
+        return found[-1][2]
+
+    monkeypatch.setattr(sqlite3, "connect", remember)
+    return found
+
+
+@pytest.fixture
+async def journal(path, opened):
+    journal = Journal(path, account="a")
+    await journal.open()
+    yield journal
+    await journal.aclose()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_each_commit_is_flushed_to_the_disk(journal, path, opened, is_new):
+    if not is_new:
+        await journal.aclose()
+        opened.clear()
+        await journal.open()
+    (connection,) = (connection for name, _, connection in opened if name == str(path))
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] >= FULL
+
+
+async def test_a_reader_doesnt_block_the_writer(journal, path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM records").fetchone()
+        async with journal.claimed("talk"):
+            pass
+
+
+async def test_others_can_read_the_file_at_no_moment(path, opened):
+    """What somebody has opened can be read on after its permissions were mended."""
+    before = os.umask(0)
+    try:
+        journal = Journal(path, account="a")
+        async with journal.claimed("talk"):
+            pass
+        await journal.aclose()
+    finally:
+        os.umask(before)
+    assert len(opened) > 1
+    assert {mode for _, mode, _ in opened} == {0o600}

@@ -1,0 +1,375 @@
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from livepeer_async import ConfigurationError, JournalError, UploadInUse
+from livepeer_async.journal import database
+from livepeer_async.journal.database import SCHEMA_VERSION
+from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.records import Doubt, Orphan, Record, RecordState
+from livepeer_async.sources.identity import SourceIdentity
+
+pytestmark = pytest.mark.anyio
+
+RECORD = Record(
+    key="talk",
+    state=RecordState.CREATED,
+    name="talk.mp4",
+    identity=SourceIdentity(length=9, modified_ns=5, inode=3),
+    requested_at=1.5,
+    asset_id="asset-1",
+    playback_id="playback-1",
+    upload_url="https://origin.example/files/1",
+)
+ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
+REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
+DOUBT = Doubt(key="talk", name="talk.mp4", since=1.5, until=601.5)
+
+# A process that claims a key and is killed: the last line of its life is "claimed".
+CLAIMING = """
+import asyncio, sys
+from livepeer_async.journal.journal import Journal
+
+async def main():
+    journal = Journal(sys.argv[1], account="a")
+    async with journal.claimed("talk"):
+        print("claimed", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "uploads.journal"
+
+
+@pytest.fixture
+async def journal(path):
+    journal = Journal(path, account="a")
+    yield journal
+    await journal.aclose()
+
+
+@pytest.fixture
+def claiming(path):
+    process = subprocess.Popen([sys.executable, "-c", CLAIMING, path], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"claimed\n"
+    with process:
+        yield process
+        process.kill()
+
+
+async def known(path, key="talk"):
+    other = Journal(path, account="a")
+    try:
+        async with other.claimed(key) as record:
+            return record
+    finally:
+        await other.aclose()
+
+
+async def test_a_record_survives_the_journal_that_wrote_it(journal, path):
+    async with journal.claimed("talk") as nothing:
+        assert nothing is None
+        await journal.write(RECORD)
+    await journal.aclose()
+    assert await known(path) == RECORD
+
+
+async def test_a_key_has_one_record(journal):
+    await journal.write(RECORD)
+    await journal.write(RECORD)
+    assert await journal.records() == [RECORD]
+    await journal.drop("talk")
+    assert await journal.records() == []
+
+
+async def test_what_is_abandoned_is_an_orphan_and_no_record(journal):
+    await journal.write(RECORD)
+    await journal.abandon(RECORD, is_useless=True)
+    (orphan,) = await journal.orphans()
+    assert replace(orphan, since=2.0) == ORPHAN
+    assert await journal.records() == []
+    await journal.drop_orphan("asset-1")
+    assert await journal.orphans() == []
+
+
+async def test_a_request_without_an_answer_is_a_doubt_and_no_record(journal):
+    await journal.write(REQUEST)
+    await journal.abandon(REQUEST, is_useless=True)
+    assert (await journal.records(), await journal.doubts()) == ([], [DOUBT])
+    await journal.drop_doubt(DOUBT)
+    assert await journal.doubts() == []
+
+
+@pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
+async def test_to_forget_what_has_arrived_leaves_nothing_to_delete(journal, state):
+    await journal.write(replace(RECORD, state=state))
+    assert await journal.forget("talk")
+    assert not await journal.forget("talk")
+    assert (await journal.records(), await journal.orphans()) == ([], [])
+
+
+async def test_to_forget_an_unfinished_upload_makes_it_an_orphan(journal):
+    await journal.write(RECORD)
+    assert await journal.forget("talk")
+    (orphan,) = await journal.orphans()
+    assert (orphan.asset_id, orphan.is_useless) == ("asset-1", False)
+
+
+async def test_an_upload_that_runs_is_not_forgotten(journal):
+    async with journal.claimed("talk"):
+        with pytest.raises(UploadInUse):
+            await journal.forget("talk")
+
+
+async def test_a_key_is_claimed_once_in_a_process(journal):
+    async with journal.claimed("talk"):
+        with pytest.raises(UploadInUse, match="'talk' is in use: this process carries it"):
+            async with journal.claimed("talk"):
+                pytest.fail("two writers")
+        async with journal.claimed("another"):
+            pass
+    async with journal.claimed("talk"):
+        pass
+
+
+async def test_a_key_is_claimed_once_among_journals_on_one_file(journal, path):
+    async with journal.claimed("talk"):
+        with pytest.raises(UploadInUse, match=f"process {os.getpid()} carries it") as caught:
+            await known(path)
+        assert caught.value.key == "talk"
+    assert await known(path) is None
+
+
+async def test_a_key_is_claimed_once_among_processes(journal, claiming):
+    with pytest.raises(UploadInUse, match=rf"process {claiming.pid} carries it"):
+        async with journal.claimed("talk"):
+            pytest.fail("two writers")
+
+
+async def test_a_claim_ends_with_the_process_that_was_killed(journal, path, claiming):
+    claiming.kill()
+    claiming.wait()
+    async with journal.claimed("talk"):
+        pass
+    await journal.aclose()
+    assert sorted(os.listdir(path.parent)) == [path.name]
+
+
+async def test_a_claim_of_a_stopped_process_holds(journal, claiming):
+    claiming.send_signal(19)
+    with pytest.raises(UploadInUse):
+        async with journal.claimed("talk"):
+            pytest.fail("it may wake up at any time")
+
+
+async def test_what_is_open_is_readable_by_its_owner_alone(journal, path):
+    path.touch(0o644)
+    async with journal.claimed("talk"):
+        await journal.write(RECORD)
+        modes = {name: os.stat(path.parent / name).st_mode for name in os.listdir(path.parent)}
+        assert len(modes) > 2
+        assert {stat.S_IMODE(mode) for mode in modes.values()} == {0o600}
+
+
+async def test_nothing_is_left_beside_a_closed_journal(journal, path):
+    async with journal.claimed("talk"):
+        pass
+    await journal.aclose()
+    assert os.listdir(path.parent) == [path.name]
+
+
+async def test_a_newer_journal_is_refused_as_it_is(journal, path):
+    await journal.open()
+    await journal.aclose()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=r"newer livepeer-async \(version 2.*upgrade"):
+        await Journal(path, account="a").open()
+    assert path.read_bytes() == before
+
+
+async def test_the_journal_of_another_account_is_refused(journal, path):
+    await journal.open()
+    with pytest.raises(JournalError, match="another API key or base URL"):
+        await Journal(path, account="b").open()
+
+
+async def test_another_programs_database_is_refused_as_it_is(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="another program's database"):
+        await Journal(path, account="a").open()
+    assert path.read_bytes() == before
+
+
+async def test_a_file_that_is_no_database_is_refused_as_it_is(path):
+    path.write_bytes(b"name,path\n" * 100)
+    with pytest.raises(JournalError, match="is no journal"):
+        await Journal(path, account="a").open()
+    assert path.read_bytes() == b"name,path\n" * 100
+
+
+async def test_a_folder_that_is_missing_is_named(path):
+    with pytest.raises(JournalError, match="can't be opened: No such file"):
+        await Journal(path / "deeper", account="a").open()
+
+
+async def test_a_locked_journal_is_an_error_after_a_while(journal, path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    await journal.open()
+    await journal.aclose()
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="locked by another program"):
+            await journal.open()
+    other.close()
+    await journal.open()
+
+
+async def test_a_full_disk_keeps_the_old_record(journal, path):
+    await journal.write(RECORD)
+    # SQLite's own limit, of one connection, ends in the error that a full disk ends in.
+    connection = journal._file._connection  # noqa: SLF001 - no other connection would be bound by it
+    connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(JournalError, match="disk is full: make room"):
+        for number in range(1000):
+            await journal.write(replace(RECORD, key=f"{number:0200}"))
+    assert RECORD in await journal.records()
+    await journal.aclose()
+    assert await known(path) == RECORD
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [("record", "key = 'talk'"), ("orphan", "asset_id = 'talk'"), ("doubt", "id = 2")],
+)
+async def test_what_is_broken_is_named_and_hides_nothing_else(journal, path, caplog, kind, last):
+    for key in ("speech", "talk"):
+        await journal.write(replace(RECORD, key=key))
+        await journal.abandon(replace(RECORD, key=f"{key}2", asset_id=key), is_useless=True)
+        await journal.abandon(replace(REQUEST, key=key + "3"), is_useless=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(f"UPDATE {kind}s SET {kind} = '{{' WHERE {last}")
+    lists = {"record": journal.records, "orphan": journal.orphans, "doubt": journal.doubts}
+    found = {it: len(await read()) for it, read in lists.items()}
+    assert found == {it: 1 if it == kind else 2 for it in lists}
+    (line,) = caplog.messages
+    assert f"the journal {path} holds a {kind} that can't be read" in line
+
+
+async def test_a_key_whose_record_is_broken_is_refused(journal, path):
+    await journal.write(RECORD)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE records SET record = '{'")
+    with pytest.raises(JournalError, match="holds a record that can't be read"):
+        async with journal.claimed("talk"):
+            pytest.fail("nobody knows what it says")
+
+
+@pytest.mark.parametrize("of_folder", [0o777, 0o555])
+async def test_a_journal_that_may_only_be_read_is_an_error(of_folder):
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "uploads.journal")
+        journal = Journal(path, account="a")
+        await journal.write(RECORD)
+        await journal.aclose()
+        path.chmod(0o444)
+        os.chmod(folder, of_folder)
+        try:
+            # Root may write everything.
+            os.seteuid(user or 65534)
+            with pytest.raises(JournalError, match="may only be read: make it writable"):
+                await journal.open()
+        finally:
+            os.seteuid(user)
+            os.chmod(folder, 0o700)
+        path.chmod(0o600)
+        assert await known(path) == RECORD
+
+
+async def test_a_journal_and_a_link_to_it_are_one(journal, path, tmp_path):
+    link = tmp_path / "elsewhere" / "link.journal"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    async with journal.claimed("talk"):
+        with pytest.raises(UploadInUse):
+            await known(link)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o755])
+async def test_what_is_no_journal_keeps_its_permissions(path, mode):
+    path.write_bytes(b"name,path\n" * 100)
+    path.chmod(mode)
+    with pytest.raises(JournalError):
+        await Journal(path, account="a").open()
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+async def test_a_folder_is_no_journal_and_keeps_its_permissions(tmp_path):
+    tmp_path.chmod(0o755)
+    with pytest.raises(JournalError, match="is a folder; give the path of a file"):
+        await Journal(tmp_path, account="a").open()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+async def test_a_key_may_be_the_name_of_a_file_that_is_no_text(journal):
+    async with journal.claimed("a\udcff.mp4"):
+        pass
+    assert not await journal.forget("a\udcff.mp4")
+
+
+async def test_a_newer_version_that_comes_meanwhile_stays(path, monkeypatch):
+    """Between the first look and the first write, another process may have upgraded the file."""
+    make_private = database._close_to_others  # noqa: SLF001 - it runs between the two
+
+    def upgrade(file):
+        make_private(file)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+    journal = Journal(path, account="a")
+    await journal.open()
+    await journal.aclose()
+    monkeypatch.setattr(database, "_close_to_others", upgrade)
+    with pytest.raises(JournalError, match="newer livepeer-async"):
+        await journal.open()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+
+
+async def test_a_closed_journal_is_not_opened_by_its_use(journal, path):
+    await journal.open()
+    await journal.aclose()
+    await journal.aclose()
+    with pytest.raises(ConfigurationError, match="is closed"):
+        await journal.write(RECORD)
+    with pytest.raises(ConfigurationError, match="is closed"):
+        async with journal.claimed("talk"):
+            pytest.fail("it is closed")
+    assert os.listdir(path.parent) == [path.name]
+    await journal.open()
+    async with journal.claimed("talk"):
+        pass
+
+
+async def test_a_claim_may_outlast_its_journal(journal, path):
+    async with journal.claimed("talk"):
+        await journal.aclose()
+    assert os.listdir(path.parent) == [path.name]

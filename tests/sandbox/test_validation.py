@@ -1,0 +1,66 @@
+"""The findings of ajv that no recorded answer shows."""
+
+import json
+
+import pytest
+
+from livepeer_async.sandbox.validation import NEW_ASSET, validate
+
+
+def check(value, schema):
+    return [
+        (found["instancePath"], found["keyword"], found["message"])
+        for found in map(json.loads, validate(value, schema))
+    ]
+
+
+def profile(**fields):
+    return {"name": "a", "profiles": [{"bitrate": 400}, {"bitrate": 1000, **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("value", "finding"),
+    [
+        (profile(width=127), ("/profiles/1/width", "minimum", "must be >= 128")),
+        (profile(quality=45), ("/profiles/1/quality", "maximum", "must be <= 44")),
+        (profile(fps=1.5), ("/profiles/1/fps", "type", "must be integer")),
+        (profile(fps=True), ("/profiles/1/fps", "type", "must be integer")),
+        (
+            profile(name=""),
+            ("/profiles/1/name", "minLength", "must NOT have fewer than 1 characters"),
+        ),
+        (
+            profile(name="x" * 501),
+            ("/profiles/1/name", "maxLength", "must NOT have more than 500 characters"),
+        ),
+        ({"name": "a", "profiles": "x"}, ("/profiles", "type", "must be array,null")),
+        ({"name": "a", "playbackPolicy": 1}, ("/playbackPolicy", "type", "must be object,null")),
+        (
+            {"name": "a", "playbackPolicy": {"type": "jwt", "allowedOrigins": [1]}},
+            ("/playbackPolicy/allowedOrigins/0", "type", "must be string"),
+        ),
+    ],
+)
+def test_one_finding_is_reported(value, finding):
+    assert check(value, NEW_ASSET) == [finding]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"name": "a"},
+        [],
+        profile(fps=30.0, profile="H264Main"),
+        {"name": "a", "targetSegmentSizeSecs": 2.5},
+        {"name": "a", "storage": {"ipfs": {"spec": None}}},
+        {"name": "a", "storage": {"ipfs": {"spec": {"nftMetadataTemplate": "player"}}}},
+    ],
+)
+def test_what_is_right_has_no_findings(value):
+    assert check(value, NEW_ASSET) == []
+
+
+def test_two_branches_at_once_are_named():
+    schema = {"oneOf": [{"type": "string"}, {"enum": ["x"]}, {"type": "null"}]}
+    last = json.loads(validate("x", schema)[-1])
+    assert last["params"] == {"passingSchemas": [0, 1]}

@@ -1,0 +1,233 @@
+import asyncio
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from livepeer_async import errors
+from livepeer_async.scheduling import jobs
+from livepeer_async.scheduling.adaptive import LARGE
+from livepeer_async.scheduling.slots import Turns
+from livepeer_async.scheduling.throttle import Budget
+from livepeer_async.uploads.many import UploadJob, run_many
+from livepeer_async.uploads.options import UploadResult
+from studio import until
+
+pytestmark = pytest.mark.anyio
+
+
+class Gate:
+    """Lets through who has a key; while it is open, everybody."""
+
+    def __init__(self):
+        self.is_open = True
+        self._keys = set()
+        self._news = anyio.Event()
+
+    def let(self, key):
+        self._keys.add(key)
+        self._tell()
+
+    def open(self):
+        self.is_open = True
+        self._tell()
+
+    async def passed(self, key):
+        while not self.is_open and key not in self._keys:
+            await self._news.wait()
+        await anyio.lowlevel.checkpoint()
+
+    def _tell(self):
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+
+class Work:
+    """Runs jobs that are numbers: each is sent and then processed, as far as the gates let it."""
+
+    def __init__(self):
+        self.running = 0
+        self.most = 0
+        self.begun = 0
+        self.sending = Gate()
+        self.processing = Gate()
+
+    async def __call__(self, job, slot):
+        self.running += 1
+        self.begun += 1
+        self.most = max(self.most, self.running)
+        await self.sending.passed(job.source)
+        self.running -= 1
+        slot.leave()
+        await self.processing.passed(job.source)
+        return UploadResult(source=job.source)
+
+
+async def run(jobs, work=None, **options):
+    async with run_many(jobs, work or Work(), turns=Turns(Budget(**options))) as results:
+        return [result.source async for result in results]
+
+
+async def test_results_come_in_the_order_in_which_the_uploads_end():
+    work, ended = Work(), []
+    work.sending.is_open = False
+    async with run_many([1, 2, UploadJob(3)], work, turns=Turns(Budget(concurrency=3))) as results:
+        for source in (2, 3, 1):
+            work.sending.let(source)
+            ended.append((await anext(results)).source)
+    assert ended == [2, 3, 1]
+
+
+async def test_no_more_run_at_once_than_is_wanted():
+    work = Work()
+    work.sending.is_open = False
+    async with run_many(range(20), work, turns=Turns(Budget(concurrency=4))) as results:
+        await until(lambda: work.running == 4)
+        await anyio.wait_all_tasks_blocked()
+        work.sending.open()
+        assert len([result async for result in results]) == 20
+    assert work.most == 4
+
+
+async def test_what_has_arrived_holds_no_slot():
+    work = Work()
+    work.processing.is_open = False
+    async with run_many(range(40), work, turns=Turns(Budget(concurrency=2))) as results:
+        await until(lambda: work.begun == 40)
+        work.processing.open()
+        assert len([result async for result in results]) == 40
+    assert work.most == 2
+
+
+async def test_what_has_arrived_is_bounded_where_nobody_takes_results(monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_ARRIVED", 5)
+    work = Work()
+    async with run_many(range(100), work, turns=Turns(Budget(concurrency=2))) as results:
+        await until(lambda: work.begun >= 5)
+        await anyio.wait_all_tasks_blocked()
+        assert 5 <= work.begun <= 7
+        assert len([result async for result in results]) == 100
+
+
+async def test_the_concurrency_may_be_changed_meanwhile():
+    work, budget = Work(), Budget(concurrency=1)
+    work.sending.is_open = False
+    work.sending.let(0)
+    async with run_many(range(30), work, turns=Turns(budget)) as results:
+        await anext(results)
+        assert work.most == 1
+        budget.concurrency = 6
+        await until(lambda: work.running == 6)
+        work.sending.open()
+        async for _ in results:
+            pass
+    assert work.most == 6
+
+
+async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
+    begun, ended = [], []
+    short_ones_have_ended = anyio.Event()
+
+    async def work(job, slot):
+        begun.append(job.source)
+        if job.source.startswith("large"):
+            await short_ones_have_ended.wait()
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    names = ["small1", "small2", *(f"large{n}" for n in range(1, 5)), "small3", "small4", "small5"]
+    lengths = [LARGE if name.startswith("large") else 1 for name in names]
+    jobs = [UploadJob(name, length=length) for name, length in zip(names, lengths, strict=True)]
+    async with run_many(jobs, work, turns=Turns(Budget(concurrency=4))) as results:
+        async for result in results:
+            ended.append(result.source)
+            if len(ended) == 5:
+                short_ones_have_ended.set()
+    assert begun.index("large1") < 4
+    assert sorted(ended) == sorted(names)
+
+
+async def test_an_endless_async_iterable_is_taken_only_as_far_as_there_is_room():
+    taken = 0
+
+    async def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    work = Work()
+    work.sending.is_open = False
+    for job in range(1, 6):
+        work.sending.let(job)
+    async with run_many(endless(), work, turns=Turns(Budget(concurrency=2))) as results:
+        assert sorted([(await anext(results)).source for _ in range(5)]) == [1, 2, 3, 4, 5]
+        await until(lambda: work.running == 2)
+        await anyio.wait_all_tasks_blocked()
+        # Two that run, and two ahead.
+        assert taken == 5 + 2 + 2
+
+
+async def test_no_jobs_are_no_results():
+    assert await run([]) == []
+
+
+@pytest.mark.parametrize("jobs", ["clip.mp4", b"bytes", 5])
+async def test_one_source_is_no_list_of_sources(jobs):
+    with pytest.raises(errors.ConfigurationError, match="iterable"):
+        await run(jobs)
+
+
+@pytest.mark.parametrize("concurrency", [0, -1])
+async def test_at_least_one_must_run(concurrency):
+    with pytest.raises(errors.ConfigurationError, match="at least 1"):
+        await run([1], concurrency=concurrency)
+
+
+async def test_an_error_of_the_iterable_comes_out_as_it_is():
+    def broken():
+        yield 1
+        raise KeyError("row 2")
+
+    with pytest.raises(KeyError, match="row 2"):
+        await run(broken())
+
+
+async def test_an_error_of_the_iterable_loses_no_result():
+    def broken():
+        yield from range(6)
+        raise OSError("the disk with the list is gone")
+
+    work, ended = Work(), []
+    work.sending.is_open = False
+    async with run_many(broken(), work, turns=Turns(Budget(concurrency=6))) as results:
+        await until(lambda: work.running == 6)
+        await anyio.wait_all_tasks_blocked()
+        work.sending.open()
+        with pytest.raises(OSError, match="the disk"):
+            while True:
+                ended.append((await anext(results)).source)
+    assert sorted(ended) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_an_iterable_that_is_cancelled_by_its_own_doing_says_so():
+    async def broken():
+        yield 1
+        other = asyncio.create_task(anyio.sleep_forever())
+        other.cancel()
+        await other
+
+    ended = []
+    with pytest.raises(RuntimeError, match="iterable of sources was cancelled"):
+        async with run_many(broken(), Work(), turns=Turns(Budget())) as results:
+            while True:
+                ended.append((await anext(results)).source)
+    assert ended == [1]
+
+
+async def test_an_error_inside_the_block_comes_out_as_it_is():
+    work = Work()
+    work.sending.is_open = False
+    with pytest.raises(ZeroDivisionError):
+        async with run_many([1], work, turns=Turns(Budget())):
+            raise ZeroDivisionError

@@ -1,0 +1,272 @@
+import anyio
+import anyio.lowlevel
+import pytest
+
+from livepeer_async import UploadJob
+from livepeer_async.sandbox import Fault, On, Slow, Stall, WrongSize
+from livepeer_async.scheduling.slots import Turns
+from livepeer_async.scheduling.throttle import Budget
+from livepeer_async.uploads.many import run_many
+from livepeer_async.uploads.options import UploadResult
+from studio import FOR_EVER, PART, PATIENCE, content, studio, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def turns():
+    return Turns(Budget(concurrency=2))
+
+
+class Work:
+    """Runs jobs, each until it is let go; knows how many run at the same time."""
+
+    def __init__(self):
+        self.most = 0
+        self.begun = []
+        self._going = {}
+
+    async def __call__(self, job, slot):
+        self.begun.append(job.source)
+        self._going[job.source] = anyio.Event()
+        self.most = max(self.most, len(self._going))
+        try:
+            await self._going[job.source].wait()
+        finally:
+            del self._going[job.source]
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    def let_one_go(self):
+        next(going for going in self._going.values() if not going.is_set()).set()
+
+
+async def take(results, ended):
+    async for result in results:
+        ended.append(result.source)
+
+
+async def test_two_calls_share_the_slots_and_take_turns(turns):
+    work, ended = Work(), []
+    first, second = [[UploadJob(f"{call}{n}", length=1) for n in range(6)] for call in "ab"]
+    async with (
+        run_many(first, work, turns=turns) as one,
+        run_many(second, work, turns=turns) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(take, one, ended)
+        tasks.start_soon(take, other, ended)
+        for wanted in [*range(2, 13), 12]:
+            await until(lambda wanted=wanted: len(work.begun) == wanted)
+            await anyio.wait_all_tasks_blocked()
+            work.let_one_go()
+    assert sorted(ended) == sorted(job.source for job in first + second)
+    assert work.most == 2
+    # One may have had both slots before the other had anything to start.
+    calls = [name[0] for name in work.begun]
+    assert all(abs(calls[:n].count("a") - calls[:n].count("b")) <= 2 for n in range(12))
+
+
+async def test_a_call_that_is_left_gives_its_slots_and_its_turn_to_the_others(turns):
+    work, ended, both_run = Work(), [], anyio.Event()
+
+    async def others():
+        await both_run.wait()
+        yield "other1"
+        yield "other2"
+
+    async with run_many(others(), work, turns=turns) as results:
+        async with run_many(["left1", "left2", "left3"], work, turns=turns):
+            await until(lambda: work.begun == ["left1", "left2"])
+            both_run.set()
+            await anyio.wait_all_tasks_blocked()
+        await until(lambda: work.begun[2:] == ["other1", "other2"])
+        work.let_one_go()
+        work.let_one_go()
+        await take(results, ended)
+    assert sorted(ended) == ["other1", "other2"]
+    assert turns.lengths == ()
+
+
+def test_who_has_nothing_to_start_holds_nobody_up(turns):
+    with turns.joined() as one, turns.joined() as other:
+        assert one.has_come()
+        assert not other.has_come()
+        one.step_out()
+        assert other.has_come()
+
+
+def test_who_has_started_one_stands_behind_the_others(turns):
+    with turns.joined() as one, turns.joined() as other:
+        assert one.has_come()
+        assert not other.has_come()
+        one.start(None)
+        assert not one.has_come()
+        assert other.has_come()
+
+
+def test_an_upload_that_nobody_can_delay_takes_its_slot_from_the_others(turns):
+    with turns.joined() as call, turns.joined(is_patient=False) as single:
+        slots = [single.start(None), single.start(5)]
+        assert turns.lengths == (None, 5)
+        assert not call.has_come()
+        slots[0].leave()
+        slots[0].leave()
+        assert turns.lengths == (5,)
+        assert call.has_come()
+
+
+def test_where_slots_adapt_single_uploads_leave_one_to_the_others():
+    turns = Turns(Budget())
+    with turns.joined() as call, turns.joined(is_patient=False) as single:
+        for _ in range(40):
+            single.start(None)
+        assert call.has_come()
+        call.start(None)
+        assert not call.has_come()
+
+
+async def test_an_upload_by_itself_begins_at_once_and_others_wait_for_its_bytes():
+    stalled = Fault(On(method="PATCH", nth=1), Stall(FOR_EVER))
+    async with studio(stalled) as (sandbox, livepeer):
+        livepeer.budget.concurrency = 1
+        jobs = [UploadJob(content(PART, seed=1), "one of many")]
+        single = livepeer.begin_upload(content(3 * PART), "single")
+        async with anyio.create_task_group() as tasks:
+            ended = anyio.Event()
+
+            async def upload(*, task_status):
+                async with single as upload:
+                    task_status.started()
+                    await ended.wait()
+                    await upload.abort()
+
+            await tasks.start(upload)
+            async with livepeer.upload_many(jobs) as results:
+                with anyio.move_on_after(1) as waiting:
+                    await anext(results)
+                assert waiting.cancelled_caught
+                assert [asset.name for asset in sandbox.assets] == ["single"]
+                ended.set()
+                assert (await anext(results)).error is None
+    assert stalled.fired
+
+
+async def test_who_sends_again_waits_for_a_slot(turns):
+    with turns.joined() as one, turns.joined() as other:
+        again, held = one.start(1), other.start(2)
+        again.leave()
+        other.start(3)
+        taken = anyio.Event()
+
+        async def take_again():
+            await again.take()
+            taken.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take_again)
+            await anyio.wait_all_tasks_blocked()
+            assert not taken.is_set()
+            held.leave()
+            with anyio.fail_after(PATIENCE):
+                await taken.wait()
+        assert sorted(turns.lengths) == [1, 3]
+        await again.take()
+        assert sorted(turns.lengths) == [1, 3]
+
+
+@pytest.mark.parametrize("others_are", ["of the same call", "of another call"])
+async def test_who_sends_again_is_not_passed_over_for_ever(turns, others_are):
+    """Each job ends at once, so that somebody else always wants the slot."""
+    taken = anyio.Event()
+    turns.budget.concurrency = 1
+
+    async def endless():
+        while True:
+            yield UploadJob(b"x", length=1)
+
+    async def work(job, slot):
+        if not taken.is_set() and not again:
+            again.append(slot)
+            slot.leave()
+            await anyio.sleep(0.001)
+            await slot.take()
+            taken.set()
+        await anyio.sleep(0.001)
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    async def idle(job, slot):
+        await anyio.sleep(0.001)
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    again, passed, is_one = [], 0, others_are == "of the same call"
+    mine, theirs = (endless(), []) if is_one else ([UploadJob(b"one", length=1)], endless())
+    async with (
+        run_many(mine, work, turns=turns) as results,
+        run_many(theirs, idle, turns=turns) as others,
+    ):
+        with anyio.fail_after(PATIENCE):
+            while not taken.is_set():
+                await anext(results if is_one else others)
+                passed += 1
+    assert passed < 20
+
+
+async def test_nothing_spins_where_all_wait_for_a_slot_again(turns):
+    left, is_full, taken = 0, anyio.Event(), []
+
+    async def work(job, slot):
+        nonlocal left
+        slot.leave()
+        left += 1
+        await is_full.wait()
+        await slot.take()
+        taken.append(job.source)
+        slot.leave()
+        return UploadResult(source=job.source)
+
+    jobs = [[UploadJob(name, length=1)] for name in ("a", "b")]
+    ended = []
+    async with (
+        run_many(jobs[0], work, turns=turns) as one,
+        run_many(jobs[1], work, turns=turns) as other,
+    ):
+        await until(lambda: left == 2)
+        with turns.joined(is_patient=False) as full:
+            for _ in range(2):
+                full.start(1)
+            is_full.set()
+            with anyio.fail_after(PATIENCE):
+                await anyio.wait_all_tasks_blocked()
+            assert taken == []
+        await take(one, ended)
+        await take(other, ended)
+    assert sorted(taken) == sorted(ended) == ["a", "b"]
+
+
+async def test_wrong_assets_are_replaced_within_the_slots():
+    names = ["one", "two", "three", "four"]
+    wrong = [Fault(On(asset=name, times=1), WrongSize(-7)) for name in names]
+    slow = Fault(On(method="POST", path="/upload/tus"), Slow(PART))
+    most = 0
+    async with studio(*wrong, slow) as (sandbox, livepeer):
+        jobs = [UploadJob(content(PART // 2, len(name)), name) for name in names]
+        many = livepeer.upload_many(jobs, concurrency=1, on_mismatch="reupload")
+        async with many as results, anyio.create_task_group() as tasks:
+
+            async def watch():
+                nonlocal most
+                while True:
+                    running = [
+                        it for it in sandbox.requests if "/tus" in it.path and not it.is_over
+                    ]
+                    most = max(most, len(running))
+                    await anyio.sleep(0.01)
+
+            tasks.start_soon(watch)
+            assert [result.error async for result in results] == [None] * 4
+            tasks.cancel_scope.cancel()
+        assert len([it for it in sandbox.requests if "/tus" in it.path]) == 8
+    assert most == 1

@@ -1,0 +1,156 @@
+import pytest
+from msgspec.structs import replace
+
+from livepeer_async import (
+    AmbiguousRequest,
+    AssetFailed,
+    ConfigurationError,
+    NewAsset,
+    PlaybackPolicy,
+    RetriesExhausted,
+)
+from livepeer_async.journal.records import RecordState
+from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, On
+from livepeer_async.uploads.options import UploadOptions
+from studio import PART, QUICK, client_of, content, is_stored, studio
+
+pytestmark = pytest.mark.anyio
+
+VIDEO = content(50_000)
+FETCH = "/asset/upload/url$"
+
+
+@pytest.fixture
+async def url():
+    """Serve a video: that of another sandbox's asset."""
+    async with studio() as (_, livepeer):
+        asset = await livepeer.upload(VIDEO, "origin.mp4")
+        info = await livepeer.assets.get(asset.id)
+        yield info.download_url
+
+
+async def fetch(livepeer, url, new_asset="a.mp4", **options):
+    if isinstance(new_asset, str):
+        new_asset = NewAsset(new_asset)
+    options = {"key": "k", **options}
+    return await livepeer.imports.run(url, new_asset, UploadOptions(**options))
+
+
+def asked(sandbox):
+    return sum(r.path.endswith("/upload/url") for r in sandbox.requests)
+
+
+async def test_the_server_fetches_the_bytes(url):
+    told = []
+    async with studio() as (sandbox, livepeer):
+        with livepeer.turns.joined() as place:
+            slot = place.start(None)
+            result = await fetch(livepeer, url, on_progress=told.append, slot=slot)
+            assert slot not in place.sending
+        assert result.error is None
+        assert (result.asset.phase, result.attempts) == ("ready", 1)
+        assert is_stored(sandbox, result.asset, VIDEO)
+    assert told[-1].stage == "ready"
+    assert told[-1].asset_id == result.asset.id
+
+
+async def test_one_key_is_asked_for_once(url, tmp_path):
+    async with studio() as (sandbox, _):
+        results = []
+        for wait in (False, True, True):
+            async with client_of(sandbox, tmp_path / "journal") as livepeer:
+                results.append(await fetch(livepeer, url, wait=wait))
+                (record,) = await livepeer.journal.records()
+        assert record.state == "ready"
+        assert [result.attempts for result in results] == [1, 0, 0]
+        assert len({result.asset.id for result in results}) == 1
+        assert asked(sandbox) == 1
+
+
+async def test_the_journal_is_read_for_rivals_only_after_a_lost_answer(url, tmp_path, monkeypatch):
+    lost = Fault(On(path=FETCH, nth=3), LoseAnswer())
+    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        read, readings = livepeer.journal.records, []
+
+        async def records():
+            readings.append(asked(sandbox))
+            return await read()
+
+        monkeypatch.setattr(livepeer.journal, "records", records)
+        for key in ("a", "b", "c"):
+            assert (await fetch(livepeer, url, key=key)).error is None
+        assert readings == [3]
+
+
+async def test_a_lost_answer_makes_no_second_asset(url, tmp_path):
+    lost = Fault(On(path=FETCH, times=1), LoseAnswer())
+    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        result = await fetch(livepeer, url)
+        assert result.error is None
+        assert asked(sandbox) == 1
+        assert [asset.id async for asset in livepeer.assets.list()] == [result.asset.id]
+        assert await livepeer.leftovers() == []
+
+
+async def test_what_may_have_been_made_is_remembered(url, tmp_path):
+    lost = Fault(On(path=FETCH), LoseAnswer())
+    hidden = Fault(On(path=r"/asset$", times=QUICK.attempts + 1), LoseAnswer())
+    async with (
+        studio(lost, hidden) as (sandbox, _),
+        client_of(sandbox, tmp_path / "journal") as livepeer,
+    ):
+        result = await fetch(livepeer, url)
+        assert isinstance(result.error, AmbiguousRequest)
+        # The next run looks for it before it asks.
+        before = asked(sandbox)
+        again = await fetch(livepeer, url)
+        assert again.error is None
+        assert asked(sandbox) == before
+        assert [asset.id async for asset in livepeer.assets.list()] == [again.asset.id]
+
+
+async def test_a_failure_to_fetch_is_tried_again_by_the_server(tmp_path):
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        result = await fetch(livepeer, "http://127.0.0.1:1/a.mp4", reprocess=1)
+        assert isinstance(result.error, AssetFailed)
+        assert result.asset.phase == "failed"
+        assert sum(r.path.endswith("/retry") for r in sandbox.requests) == 1
+        assert asked(sandbox) == 1
+
+
+async def test_an_asset_that_was_deleted_is_made_anew(url, tmp_path):
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        first = await fetch(livepeer, url)
+        await livepeer.assets.delete(first.asset.id)
+        second = await fetch(livepeer, url)
+        assert second.error is None
+        assert second.asset.id != first.asset.id
+
+
+async def test_another_playback_policy_under_the_same_key_is_refused(url, tmp_path):
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        await fetch(livepeer, url)
+        private = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
+        result = await fetch(livepeer, url, private)
+        assert isinstance(result.error, ConfigurationError)
+
+
+async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path):
+    broken = Fault(On(method="PATCH"), CutConnection())
+    async with studio(broken) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        with pytest.raises(RetriesExhausted):
+            await livepeer.upload(content(3 * PART), "big.mp4", key="k")
+        (record,) = await livepeer.journal.records()
+        result = await fetch(livepeer, url)
+        assert result.error is None
+        assert record.asset_id not in [asset.id async for asset in livepeer.assets.list()]
+
+
+async def test_an_asset_whose_ticket_came_last_is_gone_on_with(url, tmp_path):
+    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+        first = await fetch(livepeer, url)
+        (record,) = await livepeer.journal.records()
+        await livepeer.journal.write(replace(record, state=RecordState.TICKETED))
+        again = await fetch(livepeer, url)
+        assert (again.error, again.asset.id) == (None, first.asset.id)
+        assert asked(sandbox) == 1
