@@ -209,3 +209,11 @@ def test_unfinished_assets_come_with_the_time_of_the_server(date, expected):
 def test_base_url_needs_not_be_ascii():
     account = requests.check_account("https://bücher.example/api", "key")
     assert account.base_url == "https://bücher.example/api"
+
+
+def test_plain_name_stands_for_a_new_asset():
+    wanted = NewAsset("a", creator_id="user-7")
+    assert requests.as_new_asset(wanted) is wanted
+    assert requests.as_new_asset("a") == NewAsset("a")
+    with pytest.raises(ConfigurationError, match="new_asset is a int; wanted a NewAsset"):
+        requests.as_new_asset(7)
