@@ -80,7 +80,6 @@ _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
 
 
 UNREADABLE = "an unreadable URL"
-MASK = "***"
 
 # A URL whose parts can be told apart for certain. A secret key of S3 may hold a raw `/`, which
 # moves the `@` of the userinfo into the path: such a URL doesn't match and is masked as a whole.
@@ -291,7 +290,7 @@ def header_value(value: str, *secrets: str | None, longest: int = 80) -> str:
 def hide_query(url: str) -> str:
     """Drop userinfo, query and fragment of a URL; mask what can't be read as a URL."""
     match = _PLAIN_URL.fullmatch(url)
-    return match["scheme"] + match["place"] if match else MASK
+    return match["scheme"] + match["place"] if match else REDACTED
 
 
 def show_source(source: Any) -> Any:
@@ -301,12 +300,12 @@ def show_source(source: Any) -> Any:
 
 def hide_all(_secret: str) -> str:
     """Mask a value as a whole."""
-    return MASK
+    return REDACTED
 
 
 def hide_values(named: Mapping[str, object]) -> dict[str, str]:
     """Keep the names, of headers for instance, and mask their values."""
-    return dict.fromkeys(named, MASK)
+    return dict.fromkeys(named, REDACTED)
 
 
 def shown_fields(struct: Struct, **masks: Callable[[Any], object]) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.redaction import MASK, format_repr, shown_fields
+from livepeer_async.redaction import REDACTED, format_repr, shown_fields
 
 # Livepeer Studio of September 2025 answers a wrong key with `no token <key> found`.
 _ECHOED_KEY = re.compile(r"(?<=no token ).+(?= found)", re.DOTALL)
@@ -77,4 +77,4 @@ def _read_violation(entry: str) -> Violation | None:
 
 
 def _hide_keys(errors: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_ECHOED_KEY.sub(MASK, entry) for entry in errors)
+    return tuple(_ECHOED_KEY.sub(REDACTED, entry) for entry in errors)
