@@ -48,6 +48,7 @@ PURE_TESTS: Final = (
     "polling/test_watched_asset.py",
     "scheduling/test_adaptive.py",
     "sources/test_byte_ranges.py",
+    "test_errors.py",
     "test_redaction.py",
     "tus",
     "uploads/test_verify.py",

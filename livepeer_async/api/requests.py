@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from livepeer_async.api.responses import decode_body, error_from
-from livepeer_async.errors import ApiError, ConfigurationError
+from livepeer_async.errors import ApiError, ConfigurationError, is_transient
 from livepeer_async.http.messages import Request, Response, answered_at, merge_headers, own_headers
 from livepeer_async.models import (
     Asset,
@@ -39,8 +39,6 @@ FilterValue = str | int | float | bool | Mapping[str, int | float]
 
 # The server gives 20 rows where no limit is named, and 1,000 at the most.
 PAGE_SIZE = 100
-# Answers that pass: the request took too long, met another one, or came too early.
-PASSING = frozenset({408, 409, 423, 425})
 # Oldest first: new rows then come at the end and shift nothing. By default the server orders by
 # the time of change, where a row that moves is seen twice and its neighbour never.
 STABLE_ORDER = "createdAt-false"
@@ -248,8 +246,7 @@ def is_safe_to_repeat(call: Call[Any], error: ApiError) -> bool:
         return True
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.retry_after is not None:
         return True
-    is_servers = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return call.is_repeatable and (is_servers or error.status in PASSING)
+    return call.is_repeatable and is_transient(error)
 
 
 def _list(  # noqa: PLR0913 - the parameters that the server knows

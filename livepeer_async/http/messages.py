@@ -15,6 +15,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 
 from msgspec import Struct
 
+from livepeer_async.errors import is_transient_status
 from livepeer_async.redaction import (
     SHORTEST_SECRET,
     hide,
@@ -34,6 +35,7 @@ _OPEN_HEADERS = frozenset(
 _OPEN_PARAMETERS = frozenset(
     {"count", "cursor", "details", "filters", "limit", "order", "phase", "playbackId"}
 )
+_OVERLOAD = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 # Headers that follow from the request itself, which no caller may set. A second length, or another
 # framing than the body has, makes servers take the rest of a body for the next request.
 _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
@@ -141,6 +143,16 @@ class Response(Struct, frozen=True, kw_only=True):
     def is_redirect(self) -> bool:
         """Whether the status is 300 to 399."""
         return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed later."""
+        return is_transient_status(self.status)
+
+    @property
+    def is_overload(self) -> bool:
+        """Whether the server asks for less load: 429 or 503."""
+        return self.status in _OVERLOAD
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         """List what rich may print: what msgspec lists has headers and body."""

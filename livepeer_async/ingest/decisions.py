@@ -10,18 +10,13 @@ from msgspec import Struct
 
 from livepeer_async.errors import (
     AmbiguousRequest,
-    ConnectFailed,
-    DecodeError,
     Forbidden,
     JournalError,
     LivepeerError,
-    NetworkError,
     NotAuthenticated,
-    RetriesExhausted,
-    ServerError,
-    TooManyRequests,
     UploadGone,
     UploadInUse,
+    is_transient,
 )
 from livepeer_async.ingest.rows import Row
 from livepeer_async.journal.records import PickUp, Record, RecordState, access_of, pick_up, tell_url
@@ -52,25 +47,18 @@ _VERDICTS: tuple[tuple[type[LivepeerError], Verdict], ...] = (
     (NotAuthenticated, Verdict(ends_all=True)),
     # Of this row, for an object store of somebody else for instance, or of the whole account.
     (Forbidden, Verdict(asks_server=True)),
-    *(
-        (kind, Verdict(comes_again=True, asks_server=True))
-        for kind in (
-            AmbiguousRequest,
-            ConnectFailed,
-            DecodeError,
-            NetworkError,
-            RetriesExhausted,
-            ServerError,
-            TooManyRequests,
-            UploadGone,
-        )
-    ),
 )
 
 
 def judge(error: LivepeerError) -> Verdict:
     """Say what an error means for its row and for the others."""
-    return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), FAILED)
+    for kind, verdict in _VERDICTS:
+        if isinstance(error, kind):
+            return verdict
+    # Beyond `is_transient`: a row looks for what an ambiguous request made, and a lost upload
+    # begins again with another asset.
+    may_succeed = is_transient(error) or isinstance(error, AmbiguousRequest | UploadGone)
+    return Verdict(comes_again=True, asks_server=True) if may_succeed else FAILED
 
 
 def finished_states(*, is_ready_wanted: bool) -> frozenset[RecordState]:

@@ -46,7 +46,6 @@ QUIET = 10.0
 LONGEST_LATENESS = 1.0
 # Of a pause is slept at a time.
 STEP = 0.25
-BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
 class Budget:
@@ -325,7 +324,7 @@ class Paced:
             raise
         finally:
             budget.has_sent()
-        if response.status in BUSY:
+        if response.is_overload:
             is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
             budget.busy(retry_after(response), is_queue_full=is_queue_full)
         else:

@@ -28,9 +28,6 @@ _REDIRECTS = frozenset(
     {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND, HTTPStatus.SEE_OTHER}
     | {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
 )
-_SETBACKS = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-)
 # One that is longer than anybody makes them isn't sent back.
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,1000}"')
 # No file is as long as 18 digits say.
@@ -145,7 +142,7 @@ def judge(answer: Response, standing: Standing, *, is_delimited: bool) -> Verdic
             return _judge_no_part(answer, standing, standing.known)
     if answer.status in _REDIRECTS:
         return Redirected(answer.headers.get("location", ""))
-    if answer.status in _SETBACKS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if answer.is_transient:
         return Later(reason=f"{answer.status} from {answer.place}", retry_after=retry_after(answer))
     raise SourceNotReadable(
         f"{answer.status} from {answer.place}; wanted the file", source=standing.source

@@ -39,13 +39,9 @@ _LONGEST_URL = 16 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
-_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-# 408 and 5xx: the request broke. 409: the offset was another one. 423: locked by a request that
-# still runs. 425: too early.
-_PASSING = frozenset({408, 409, 423, 425, 429})
 # 400s that mean "ask for the offset and go on": tusd's codes for a body that broke off, and the
 # sentence of @tus/server 1.10 and later for the loser of a lock.
-_PASSING_400 = (
+_TRANSIENT_400 = (
     b"ERR_UPLOAD_INTERRUPTED",
     b"ERR_UNEXPECTED_EOF",
     b"Request aborted due to lock acquired",
@@ -300,16 +296,12 @@ def _setback(response: Response) -> Interrupted | ChunkTooLarge | Vanished | Ref
         return Vanished(_said(response))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return ChunkTooLarge(_said(response))
-    if (
-        status in _PASSING
-        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        or _is_passing_400(response)
-    ):
+    if response.is_transient or _is_transient_400(response):
         wait = retry_after(response)
         return Interrupted(
             reason=_said(response),
             retry_after=wait,
-            is_busy=status in _BUSY,
+            is_busy=response.is_overload,
             # A 503 that names a time was refused by a server that is up; a bare one may come from
             # a proxy whose server has done the work.
             untouched=status in _UNTOUCHED
@@ -319,9 +311,9 @@ def _setback(response: Response) -> Interrupted | ChunkTooLarge | Vanished | Ref
     return _refused(response)
 
 
-def _is_passing_400(response: Response) -> bool:
+def _is_transient_400(response: Response) -> bool:
     is_400 = response.status == HTTPStatus.BAD_REQUEST
-    return is_400 and any(mark in response.body for mark in _PASSING_400)
+    return is_400 and any(mark in response.body for mark in _TRANSIENT_400)
 
 
 def _refused(response: Response) -> Refused:
