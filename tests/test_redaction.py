@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async.redaction import hide, secrets_of_upload, split_upload_url, words_of
+from livepeer_async.redaction import (
+    find_credentials,
+    find_upload_secrets,
+    replace_secrets,
+    split_upload_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,11 +31,11 @@ from livepeer_async.redaction import hide, secrets_of_upload, split_upload_url, 
     ],
 )
 def test_secret_is_found_in_any_coding(text, shown):
-    assert hide(text, ["s3cret-1"]) == shown
+    assert replace_secrets(text, ["s3cret-1"]) == shown
 
 
 def test_secrets_that_overlap_are_replaced_once():
-    assert hide("a 12345678 b", ["12345", "45678", "12345678", "23"]) == "a *** b"
+    assert replace_secrets("a 12345678 b", ["12345", "45678", "12345678", "23"]) == "a *** b"
 
 
 @pytest.mark.parametrize(
@@ -47,11 +52,11 @@ def test_secrets_that_overlap_are_replaced_once():
     ],
 )
 def test_odd_secret_is_found(secret, text):
-    assert hide(f"<{text}>", [secret]) == "<***>"
+    assert replace_secrets(f"<{text}>", [secret]) == "<***>"
 
 
 def test_empty_secret_is_nowhere():
-    assert hide("abc", ["", "\\"]) == "abc"
+    assert replace_secrets("abc", ["", "\\"]) == "abc"
 
 
 @given(
@@ -61,7 +66,7 @@ def test_empty_secret_is_nowhere():
 )
 def test_rest_of_a_text_stays(secret, before, after):
     text = f"{before}{after}S3CRET{secret}{after}"
-    hidden = hide(text, [f"s3cret{secret}"])
+    hidden = replace_secrets(text, [f"s3cret{secret}"])
     assert hidden.startswith(f"{before}{after}")
     assert hidden.endswith(after)
     assert "S3CRET" not in hidden
@@ -83,7 +88,7 @@ def test_rest_of_a_text_stays(secret, before, after):
     ],
 )
 def test_words_of_a_header_are_listed(header, words):
-    assert words_of(header) - {""} == words
+    assert find_credentials(header) - {""} == words
 
 
 @pytest.mark.parametrize(
@@ -125,4 +130,4 @@ def test_upload_url_is_split_before_its_identifier(url, known):
     ],
 )
 def test_secrets_of_an_upload_url_are_all_but_its_beginning(url, secrets):
-    assert secrets_of_upload(url) == secrets
+    assert find_upload_secrets(url) == secrets

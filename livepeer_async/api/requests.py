@@ -32,7 +32,7 @@ from livepeer_async.models import (
     Task,
     UploadTicket,
 )
-from livepeer_async.redaction import without_query
+from livepeer_async.redaction import redact_url, redacted
 
 T = TypeVar("T")
 FilterValue = str | int | float | bool | Mapping[str, int | float]
@@ -45,6 +45,7 @@ STABLE_ORDER = "createdAt-false"
 _NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 
 
+@redacted("base_url", base_url=redact_url)
 class Account(Struct, frozen=True, kw_only=True):
     """Where the API is and who asks.
 
@@ -60,13 +61,6 @@ class Account(Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """Tell the account from others, without a way back to its key."""
         return hashlib.sha256(f"{self.base_url}\n{self.api_key}".encode()).hexdigest()[:16]
-
-    def __repr__(self) -> str:
-        return f"<Account at {without_query(self.base_url)}>"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: the key isn't among it."""
-        return [("base_url", without_query(self.base_url))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +112,7 @@ def check_account(base_url: str, api_key: str) -> Account:
         )
     if not _is_http_url(base_url):
         raise ConfigurationError(
-            f"the base URL is {without_query(base_url)!r}; wanted http:// or https:// and a host, "
+            f"the base URL is {redact_url(base_url)!r}; wanted http:// or https:// and a host, "
             "as https://livepeer.studio/api"
         )
     return Account(base_url=base_url.rstrip("/"), api_key=key)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from livepeer_async.http.messages import Request
-from livepeer_async.redaction import REDACTED, redact, without_upload
+from livepeer_async.redaction import REDACTED, redact, redact_upload_url
 
 # Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
 # HTTP/2, which a client that is handed in may speak.
@@ -73,4 +73,4 @@ def _secrets() -> tuple[str, ...]:
 
 
 def _hide_header(header: re.Match[str]) -> str:
-    return header[1] + (without_upload(header["value"]) if header["place"] else REDACTED)
+    return header[1] + (redact_upload_url(header["value"]) if header["place"] else REDACTED)

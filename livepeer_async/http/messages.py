@@ -17,22 +17,23 @@ from msgspec import Struct
 
 from livepeer_async.errors import is_transient_status
 from livepeer_async.redaction import (
-    SHORTEST_SECRET,
-    hide,
-    secrets_of_upload,
-    without_query,
-    without_upload,
-    words_of,
+    MIN_SECRET_LENGTH,
+    find_credentials,
+    find_upload_secrets,
+    redact_upload_url,
+    redact_url,
+    redacted,
+    replace_secrets,
 )
 
 # Headers whose values are no secrets; whatever else a user sends may be one.
-_OPEN_HEADERS = frozenset(
+_PUBLIC_HEADERS = frozenset(
     {"accept", "accept-encoding", "content-type", "if-none-match", "user-agent", "x-request-id"}
     | {"tus-resumable", "upload-defer-length", "upload-length", "upload-metadata", "upload-offset"}
     | {"x-http-method-override"}
 )
 # The same of the parameters of Livepeer's lists.
-_OPEN_PARAMETERS = frozenset(
+_PUBLIC_PARAMETERS = frozenset(
     {"count", "cursor", "details", "filters", "limit", "order", "phase", "playbackId"}
 )
 _OVERLOAD = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -53,6 +54,7 @@ class Span(Struct, frozen=True):
         return self.stop - self.start
 
 
+@redacted("place")
 class Request(Struct, frozen=True, kw_only=True):
     """An HTTP request.
 
@@ -89,8 +91,8 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def shown_url(self) -> str:
         """The URL without secrets."""
-        shown = without_upload(self.url) if self.hides_path else without_query(self.url)
-        return hide(shown, self.other_secrets) if self.other_secrets else shown
+        shown = redact_upload_url(self.url) if self.hides_path else redact_url(self.url)
+        return replace_secrets(shown, self.other_secrets) if self.other_secrets else shown
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -98,26 +100,21 @@ class Request(Struct, frozen=True, kw_only=True):
 
         Longest first, so that none is left in part where another is the beginning of it.
         """
-        kept = (value for name, value in self.headers.items() if name.lower() not in _OPEN_HEADERS)
-        found = {word for value in kept for word in words_of(value)}.union(self.other_secrets)
+        found = set(self.other_secrets)
+        for name, value in self.headers.items():
+            if name.lower() not in _PUBLIC_HEADERS:
+                found |= find_credentials(value)
         path, _, query = self.url.partition("#")[0].partition("?")
         pairs = (pair.partition("=") for pair in query.split("&"))
-        values = [value or name for name, _, value in pairs if name not in _OPEN_PARAMETERS]
+        values = [value or name for name, _, value in pairs if name not in _PUBLIC_PARAMETERS]
         found |= {*values, *map(unquote_plus, values), *_credentials_in(path)}
         if self.hides_path:
-            found |= secrets_of_upload(path)
-        long = (text for text in found if len(text) >= SHORTEST_SECRET)
+            found |= find_upload_secrets(path)
+        long = (text for text in found if len(text) >= MIN_SECRET_LENGTH)
         return tuple(sorted(long, key=len, reverse=True))
 
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: what msgspec lists has all secrets."""
-        return [("place", self.place)]
 
-    def __repr__(self) -> str:
-        size = self.content.size if isinstance(self.content, Span) else len(self.content)
-        return f"<Request {self.place}, {size} bytes>"
-
-
+@redacted("status", "place")
 class Response(Struct, frozen=True, kw_only=True):
     """An HTTP response, read to its end; the names in `headers` are in lower case.
 
@@ -153,13 +150,6 @@ class Response(Struct, frozen=True, kw_only=True):
     def is_overload(self) -> bool:
         """Whether the server asks for less load: 429 or 503."""
         return self.status in _OVERLOAD
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: what msgspec lists has headers and body."""
-        return [("status", self.status), ("place", self.place)]
-
-    def __repr__(self) -> str:
-        return f"<Response {self.status} to {self.place}, {len(self.body)} bytes>"
 
 
 def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:

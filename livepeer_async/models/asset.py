@@ -6,8 +6,6 @@ list of a thousand assets must not fail for a gap in one of them. What is absent
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from livepeer_async.models.asset_fields import (
@@ -17,7 +15,7 @@ from livepeer_async.models.asset_fields import (
     TranscodeProfile,
 )
 from livepeer_async.models.storage import AssetStorage
-from livepeer_async.redaction import format_repr, hide_query, redact, shown_fields
+from livepeer_async.redaction import redact, redact_url, redacted
 
 
 class Track(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -72,6 +70,7 @@ class VideoSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     tracks: tuple[Track, ...] | None = None
 
 
+@redacted(error_message=redact)
 class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Tell how far an asset has come.
 
@@ -90,15 +89,8 @@ class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     progress: float | None = None
     error_message: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the message without what it may quote: a signed URL, for instance."""
-        return shown_fields(self, error_message=redact)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the message without secrets."""
-        return format_repr(self)
-
-
+@redacted(url=redact_url, gateway_url=redact_url)
 class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Tell where the content of an asset came from.
 
@@ -128,14 +120,6 @@ class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     requester_id: str | None = None
     asset_id: str | None = None
     encryption: Encryption | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, URLs without userinfo and query."""
-        return shown_fields(self, url=hide_query, gateway_url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, URLs without userinfo and query."""
-        return format_repr(self)
 
 
 class AssetHash(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from livepeer_async.models.enums import PolicyType
-from livepeer_async.redaction import format_repr, hide_all, hide_values, shown_fields
+from livepeer_async.redaction import mask, mask_values, redacted
 
 
+@redacted(webhook_context=mask_values)
 class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Say who may play an asset.
 
@@ -39,15 +38,8 @@ class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_def
         """Tell whether anybody may play the asset; False for an unknown or missing type."""
         return self.type == PolicyType.PUBLIC
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the context without its values."""
-        return shown_fields(self, webhook_context=hide_values)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the context without its values."""
-        return format_repr(self)
-
-
+@redacted(encrypted_key=mask)
 class Encryption(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Hold the key that an uploaded file was encrypted with.
 
@@ -62,14 +54,6 @@ class Encryption(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     """
 
     encrypted_key: str | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the field without the key."""
-        return shown_fields(self, encrypted_key=hide_all)
-
-    def __repr__(self) -> str:
-        """Show the Struct without the key."""
-        return format_repr(self)
 
 
 class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

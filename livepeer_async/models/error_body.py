@@ -5,12 +5,11 @@ where a request broke the schema, JSON inside the string: one violation as ajv r
 """
 
 import re
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.redaction import REDACTED, format_repr, shown_fields
+from livepeer_async.redaction import REDACTED, redacted
 
 # Livepeer Studio of September 2025 answers a wrong key with `no token <key> found`.
 _ECHOED_KEY = re.compile(r"(?<=no token ).+(?= found)", re.DOTALL)
@@ -37,6 +36,11 @@ class Violation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     message: str | None = None
 
 
+def _redact_keys(errors: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_ECHOED_KEY.sub(REDACTED, entry) for entry in errors)
+
+
+@redacted(errors=_redact_keys)
 class ErrorBody(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Hold the body of a refusal.
 
@@ -60,21 +64,9 @@ class ErrorBody(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
         read = (_read_violation(entry) for entry in self.errors)
         return tuple(violation for violation in read if violation is not None)
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the errors, without an echoed key."""
-        return shown_fields(self, errors=_hide_keys)
-
-    def __repr__(self) -> str:
-        """Show the errors, without an echoed key."""
-        return format_repr(self)
-
 
 def _read_violation(entry: str) -> Violation | None:
     try:
         return msgspec.json.decode(entry, type=Violation)
     except msgspec.DecodeError:
         return None
-
-
-def _hide_keys(errors: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_ECHOED_KEY.sub(REDACTED, entry) for entry in errors)

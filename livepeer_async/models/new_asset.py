@@ -7,7 +7,7 @@ null the server refuses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
@@ -20,7 +20,7 @@ from livepeer_async.models.asset_fields import (
     TranscodeProfile,
 )
 from livepeer_async.models.storage import IpfsSpec
-from livepeer_async.redaction import format_repr, hide_query, shown_fields
+from livepeer_async.redaction import redact_url, redacted
 
 
 class NewIpfs(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -86,6 +86,7 @@ class NewAsset(_Named, frozen=True, kw_only=True, rename="camel"):
     target_segment_size_secs: float | UnsetType = UNSET
 
 
+@redacted(url=redact_url)
 class NewAssetFromUrl(_Named, frozen=True, kw_only=True, rename="camel"):
     """Ask for an asset whose content the server shall fetch.
 
@@ -121,14 +122,6 @@ class NewAssetFromUrl(_Named, frozen=True, kw_only=True, rename="camel"):
         """Ask for the same asset, with its content fetched from `url`."""
         return cls(url=url, **asdict(new_asset))
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
-
 
 class TaskRef(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Name the task that will make an asset.
@@ -142,6 +135,7 @@ class TaskRef(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     id: str
 
 
+@redacted(url=redact_url, tus_endpoint=redact_url)
 class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Hold the right to upload the content of one asset.
 
@@ -163,14 +157,6 @@ class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     asset: Asset
     url: str | None = None
     task: TaskRef | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, URLs without their tokens."""
-        return shown_fields(self, url=hide_query, tus_endpoint=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, URLs without their tokens."""
-        return format_repr(self)
 
 
 class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

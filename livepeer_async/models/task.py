@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from livepeer_async.models.asset import AssetHash, VideoSpec
 from livepeer_async.models.task_params import TaskParams
-from livepeer_async.redaction import format_repr, hide_query, redact, shown_fields
+from livepeer_async.redaction import redact, redact_url, redacted
 
 
 class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -33,6 +31,7 @@ class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     video_spec: VideoSpec | None = None
 
 
+@redacted(video_file_path=redact_url, metadata_file_path=redact_url)
 class UploadOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Hold the output of an `upload` task.
 
@@ -49,14 +48,6 @@ class UploadOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     video_file_path: str | None = None
     metadata_file_path: str | None = None
     asset_spec: AssetSpec | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, paths without userinfo and query."""
-        return shown_fields(self, video_file_path=hide_query, metadata_file_path=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, paths without userinfo and query."""
-        return format_repr(self)
 
 
 class IpfsExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -133,6 +124,7 @@ class TaskOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     export_data: ExportDataOutput | None = None
 
 
+@redacted(error_message=redact)
 class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Tell how far a task has come.
 
@@ -155,14 +147,6 @@ class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     error_message: str | None = None
     retries: int | None = None
     step: str | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the message without what it may quote: a signed URL, for instance."""
-        return shown_fields(self, error_message=redact)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the message without secrets."""
-        return format_repr(self)
 
 
 class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

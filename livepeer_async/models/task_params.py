@@ -6,14 +6,13 @@ The URLs here may be signed, or hold the keys of an object store as userinfo
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct, field
 
 from livepeer_async.models.asset_fields import CreatorId, Encryption, TranscodeProfile
-from livepeer_async.redaction import format_repr, hide_all, hide_query, hide_values, shown_fields
+from livepeer_async.redaction import mask, mask_values, redact_url, redacted
 
 
+@redacted(url=redact_url, headers=mask_values)
 class CustomExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Export by one HTTP request.
 
@@ -29,15 +28,8 @@ class CustomExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     method: str | None = None
     headers: dict[str, str] | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without its query and headers without their values."""
-        return shown_fields(self, url=hide_query, headers=hide_values)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without its query and headers without their values."""
-        return format_repr(self)
-
-
+@redacted(jwt=mask, api_key=mask, api_secret=mask)
 class PinataCredentials(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Hold the right to write to an account at Pinata.
 
@@ -52,14 +44,6 @@ class PinataCredentials(Struct, frozen=True, kw_only=True, rename="camel", omit_
     jwt: str | None = None
     api_key: str | None = None
     api_secret: str | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List which fields are there, without their values."""
-        return shown_fields(self, jwt=hide_all, api_key=hide_all, api_secret=hide_all)
-
-    def __repr__(self) -> str:
-        """Show which fields are there, without their values."""
-        return format_repr(self)
 
 
 class IpfsExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -111,6 +95,7 @@ class ExportDataParams(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     id: str | None = None
 
 
+@redacted(url=redact_url)
 class UploadParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Hold the parameters of an `upload` task.
 
@@ -133,15 +118,8 @@ class UploadParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     target_segment_size_secs: float | None = None
     thumbnails: bool | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
-
-
+@redacted(url=redact_url)
 class TranscodeLocation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Locate the input or the output of a `transcode-file` task.
 
@@ -152,14 +130,6 @@ class TranscodeLocation(Struct, frozen=True, kw_only=True, rename="camel", omit_
     """
 
     url: str | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
 
 
 class OutputPath(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -229,6 +199,7 @@ class ClipStrategy(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     playback_id: str | None = None
 
 
+@redacted(url=redact_url)
 class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Hold the parameters of a `clip` task.
 
@@ -247,14 +218,6 @@ class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     catalyst_pipeline_strategy: str | None = None
     session_id: str | None = None
     input_id: str | None = None
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
 
 
 class TaskParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

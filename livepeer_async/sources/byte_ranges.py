@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.http.messages import Request, Response, retry_after
-from livepeer_async.redaction import header_value, without_query
+from livepeer_async.redaction import quote_header, redact_url
 
 # How much older than the answer a file must be for its date to tell it from a later version. RFC
 # 9110, 8.8.2.2 wants enough for clocks that differ; RFC 7232 said 60 seconds.
@@ -167,7 +167,7 @@ def follow(request: Request, location: str, *, source: str) -> str:
     location = location.strip().partition("#")[0]
     if not location:
         raise SourceNotReadable(f"a redirect without a Location {where}", source=source)
-    shown = header_value(without_query(location), *request.secrets)
+    shown = quote_header(redact_url(location), *request.secrets)
     target = _resolve(url, location)
     if target is None:
         message = f"a redirect to {shown}; wanted an http or https URL {where}"
@@ -193,7 +193,7 @@ def _check_body(answer: Response, standing: Standing, *, is_delimited: bool) -> 
     """Refuse a body whose bytes aren't the file's, or the end of which is anybody's guess."""
     coding = answer.headers.get("content-encoding", "").strip()
     if coding.lower() not in {"", "identity"}:
-        shown = header_value(coding, *answer.secrets)
+        shown = quote_header(coding, *answer.secrets)
         raise SourceNotReadable(
             f"Content-Encoding is {shown}; wanted the file as it is ({answer.place})",
             source=standing.source,
@@ -297,7 +297,7 @@ def _changed(answer: Response, standing: Standing, how: str) -> SourceChanged:
 
 
 def _contradiction(answer: Response, standing: Standing) -> SourceNotReadable:
-    found = header_value(answer.headers.get("content-range", ""), *answer.secrets)
+    found = quote_header(answer.headers.get("content-range", ""), *answer.secrets)
     return SourceNotReadable(
         f"Content-Range is {found}; wanted the bytes from {standing.position} on "
         f"({answer.status} from {answer.place})",

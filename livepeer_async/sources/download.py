@@ -28,7 +28,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Request, name_url
 from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
 from livepeer_async.http.transport import Transport
-from livepeer_async.redaction import without_query
+from livepeer_async.redaction import redact_url
 from livepeer_async.sources.byte_ranges import (
     Finished,
     Later,
@@ -141,7 +141,7 @@ class _Pieces:
         self._url = url
         self._transport = transport
         self._back_off = back_off
-        self._standing = Standing(source=without_query(url))
+        self._standing = Standing(source=redact_url(url))
         self._setbacks = 0
         self._is_whole = False
         self._is_closed = False

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import ProtocolError
 from livepeer_async.http.messages import Request, Response, Span, retry_after
-from livepeer_async.redaction import excerpt, header_value, redact, without_query, without_upload
+from livepeer_async.redaction import excerpt, quote_header, redact, redact_upload_url, redact_url
 from livepeer_async.tus.events import (
     ChunkAccepted,
     ChunkTooLarge,
@@ -241,7 +241,7 @@ def resolve_location(
     location = location.strip().partition("#")[0]
     if not location:
         raise ProtocolError(
-            f"Location is missing; wanted the upload URL (POST {without_query(endpoint)})"
+            f"Location is missing; wanted the upload URL (POST {redact_url(endpoint)})"
         )
     unusable = f"Location is {_show_location(location, secrets)}; wanted a URL"
     if not location.isprintable() or len(location) > _LONGEST_URL:
@@ -282,7 +282,7 @@ def predict_upload_urls(endpoint: str, playback_id: str | None) -> tuple[str, ..
 
 def _show_location(location: str, secrets: tuple[str, ...]) -> str:
     # Of an echoed key not even the beginning may be shown, which it is of an upload.
-    return header_value(without_upload(redact(location, *secrets)))
+    return quote_header(redact_upload_url(redact(location, *secrets)))
 
 
 def _port(url: SplitResult) -> int | None:
@@ -342,7 +342,7 @@ def _integer(name: str, value: str, response: Response) -> int:
     is_number = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
     if is_number and int(value) <= LARGEST_OFFSET:
         return int(value)
-    shown = header_value(value, *response.secrets)
+    shown = quote_header(value, *response.secrets)
     raise ProtocolError(
         f"{name} is {shown}; wanted an integer in 0..{LARGEST_OFFSET} "
         f"({response.status} from {response.place})",

@@ -1,12 +1,9 @@
-import copy
-import pickle
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async import errors
 from livepeer_async.http.messages import (
     Request,
     Response,
@@ -16,7 +13,7 @@ from livepeer_async.http.messages import (
     own_headers,
     retry_after,
 )
-from livepeer_async.redaction import excerpt, header_value, redact, without_query
+from livepeer_async.redaction import excerpt, quote_header, redact, redact_url
 from texts import CHARACTERS, any_text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzM2NyZXQifQ.c2lnbmF0dXJl-_"
@@ -90,11 +87,11 @@ def test_secret_is_found_wherever_it_stands(before, secret, after):
         ("https://user:s3cret@host.example:8443/a", "https://host.example:8443/a"),
         ("http://[::1]:80/a?x", "http://[::1]:80/a"),
         ("", ""),
-        ("https://[::1/a?s3cret", "an unreadable URL"),
+        ("https://[::1/a?s3cret", "***"),
     ],
 )
 def test_url_is_cut_down_to_host_and_path(url, shown):
-    assert without_query(url) == shown
+    assert redact_url(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -171,7 +168,7 @@ def test_secrets_of_a_redirected_request_stay_secret():
     ],
 )
 def test_header_is_shown_quoted_and_short(value, shown):
-    assert header_value(value) == shown
+    assert quote_header(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -231,11 +228,11 @@ def test_repr_shows_no_query_header_or_body():
     url = "https://user:s3cret@host.example/a?token=s3cret"
     headers = {"Authorization": "Bearer s3cret"}
     request = Request(method="POST", url=url, headers=headers, content=b"s3cret")
-    assert repr(request) == "<Request POST https://host.example/a, 6 bytes>"
+    assert repr(request) == "Request(place='POST https://host.example/a')"
     request = Request(method="PATCH", url=url, content=Span(3, 7))
-    assert repr(request) == "<Request PATCH https://host.example/a, 4 bytes>"
+    assert repr(request) == "Request(place='PATCH https://host.example/a')"
     response = Response(status=401, headers=headers, body=b"s3cret", place=request.place)
-    assert repr(response) == "<Response 401 to PATCH https://host.example/a, 6 bytes>"
+    assert repr(response) == "Response(status=401, place='PATCH https://host.example/a')"
 
 
 @pytest.mark.parametrize(
@@ -254,72 +251,6 @@ def test_status_has_a_class(status, is_success, is_redirect):
     assert (response.is_success, response.is_redirect) == (is_success, is_redirect)
 
 
-def all_errors(kind=errors.LivepeerError):
-    return {kind, *(deeper for sub in kind.__subclasses__() for deeper in all_errors(sub))}
-
-
-FACTS = {
-    errors.SourceError: {"source": "talk.mp4"},
-    errors.KeyTaken: {"asset_id": "a1", "advice": "give another key"},
-    errors.SourceChanged: {"source": "talk.mp4", "asset_id": "a1"},
-    errors.SourceTooLarge: {"source": "talk.mp4", "length": 2, "limit": 1},
-    errors.DecodeError: {"path": "$.asset", "request_id": "r1"},
-    errors.UploadRefused: {"status": 403, "request_id": "r1"},
-    errors.RetriesExhausted: {"attempts": 11, "request_id": "r1"},
-    errors.AssetError: {"asset_id": "a1"},
-    errors.AssetFailed: {"asset_id": "a1", "error_message": "no", "is_retryable": True},
-    errors.IntegrityError: {"asset_id": "a1", "wanted": 1, "found": 2},
-    errors.JournalError: {"path": "/a"},
-    errors.UploadInUse: {"path": "/a", "key": "talk"},
-    errors.LivepeerError: {"request_id": "r1"},
-}
-
-
-ADVISING = {
-    errors.KeyTaken,
-    errors.SourceChanged,
-    errors.AmbiguousRequest,
-    errors.AssetFailed,
-    errors.UploadInUse,
-}
-
-
-@pytest.mark.parametrize("kind", sorted(all_errors(), key=str), ids=lambda kind: kind.__name__)
-def test_error_carries_its_facts(kind):
-    if issubclass(kind, errors.ApiError):
-        facts = {"status": 429, "errors": ("no",), "method": "GET", "url": "https://host.example/a"}
-        error = kind(**facts, retry_after=7.0, request_id="r1")
-        assert str(error) == "429 from GET https://host.example/a: no [request r1]"
-        facts |= {"violations": (), "retry_after": 7.0, "request_id": "r1"}
-    else:
-        facts = next(FACTS[base] for base in kind.__mro__ if base in FACTS)
-        error = kind("what was found", **facts)
-        advice = f"; {error.advice}" if error.advice else ""
-        suffix = " [request r1]" if "request_id" in facts else ""
-        assert str(error) == f"what was found{advice}{suffix}"
-        assert bool(advice) is (kind in ADVISING)
-    for copied in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
-        assert (type(copied), str(copied)) == (kind, str(error))
-        for name, value in facts.items():
-            assert getattr(copied, name) == value
-
-
-def test_every_error_stands_in_the_tree():
-    for kind in all_errors():
-        assert kind.__name__ in errors.__doc__
-
-
-def test_error_of_the_api_without_a_sentence_says_so():
-    error = errors.ServerError(status=500, errors=(), method="GET", url="https://host.example/a")
-    assert str(error) == "500 from GET https://host.example/a: no explanation"
-
-
-def test_errors_are_also_what_python_calls_them():
-    assert issubclass(errors.ConfigurationError, ValueError)
-    assert issubclass(errors.AssetTimeout, TimeoutError)
-    assert errors.TusError("x").upload_url is None
-
-
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -333,7 +264,7 @@ def test_errors_are_also_what_python_calls_them():
         ("https://u:p@o.example/uploads/ab12cd34/blob", "https://o.example/uploads/ab12…"),
         ("https://o.example/tus/ab12cd34;v=1?x", "https://o.example/tus/ab12…"),
         ("https://o.example/", "https://o.example/"),
-        ("https://[::1/files/ab12cd34", "an unreadable URL"),
+        ("https://[::1/files/ab12cd34", "***"),
     ],
 )
 def test_an_upload_url_is_told_from_others_but_is_no_key(url, shown):

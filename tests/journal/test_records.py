@@ -79,7 +79,7 @@ def test_what_came_from_another_url_is_not_picked_up(state):
 
 def test_a_record_shows_no_upload_url():
     shown = repr(record(RecordState.CREATED, upload_url="https://origin.example/files/secret"))
-    assert shown == "<Record 'talk', created, asset asset-1>"
+    assert shown == "Record(key='talk', state=<RecordState.CREATED: 'created'>, asset_id='asset-1')"
     told = record(RecordState.CREATED, upload_url="https://origin.example/files/x").__rich_repr__()
     assert told == [("key", "talk"), ("state", "created"), ("asset_id", "asset-1")]
 
