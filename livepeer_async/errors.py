@@ -59,7 +59,6 @@ What to do:
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ if TYPE_CHECKING:
 # 408: the request took too long. 409: it conflicted with another. 423: the upload is locked.
 # 425: it came too early. 429: there were too many.
 _TRANSIENT_STATUSES = frozenset({408, 409, 423, 425, 429})
+_MIN_SERVER_ERROR = 500
 
 
 def is_transient(error: BaseException) -> bool:
@@ -87,7 +87,7 @@ def is_transient(error: BaseException) -> bool:
 
 def is_transient_status(status: int) -> bool:
     """Whether the same request may succeed later: 408, 409, 423, 425, 429 and 5xx."""
-    return status in _TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return status in _TRANSIENT_STATUSES or status >= _MIN_SERVER_ERROR
 
 
 class LivepeerError(Exception):

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from livepeer_async.api.responses import decode_body, error_from
 from livepeer_async.errors import ApiError, ConfigurationError, is_transient
-from livepeer_async.http.messages import Request, Response, answered_at, merge_headers, own_headers
+from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -185,7 +185,7 @@ def find_newest(account: Account, name: str, phase: str | None) -> Call[Recent]:
     call = list_assets(account, filters={"name": name}, order="createdAt-true", params=params)
 
     def decode(response: Response) -> Recent:
-        return Recent(call.decode(response).items, answered_at(response))
+        return Recent(call.decode(response).items, response.date)
 
     return Call(call.request, decode)
 
@@ -300,7 +300,7 @@ def _request(  # noqa: PLR0913 - what an HTTP request consists of
     return Request(
         method=method,
         url=url,
-        headers=merge_headers(defaults, own_headers(headers), kind),
+        headers=merge_headers(defaults, filter_headers(headers), kind),
         content=b"" if json is None else _encode(json),
     )
 

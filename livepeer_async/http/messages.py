@@ -1,7 +1,7 @@
 """HTTP requests and responses as values.
 
-The pure layers build a `Request` and get a `Response`; the transport moves the bytes. Upload URLs
-and tus endpoints are bearer secrets, so no `repr` shows a query, a header value or a body.
+The pure layers build a `Request` and read a `Response`; the transport sends and receives. Upload
+URLs and tus endpoints are bearer secrets, so reprs show no query, header or body.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from livepeer_async.redaction import (
     replace_secrets,
 )
 
-# Headers whose values are no secrets; whatever else a user sends may be one.
+# Headers whose values aren't secrets; the value of any other header may be one.
 _PUBLIC_HEADERS = frozenset(
     {"accept", "accept-encoding", "content-type", "if-none-match", "user-agent", "x-request-id"}
     | {"tus-resumable", "upload-defer-length", "upload-length", "upload-metadata", "upload-offset"}
     | {"x-http-method-override"}
 )
-# The same of the parameters of Livepeer's lists.
+# Query parameters of Livepeer's lists, which aren't secrets either.
 _PUBLIC_PARAMETERS = frozenset(
     {"count", "cursor", "details", "filters", "limit", "order", "phase", "playbackId"}
 )
 _OVERLOAD = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-# Headers that follow from the request itself, which no caller may set. A second length, or another
-# framing than the body has, makes servers take the rest of a body for the next request.
+# Headers that only the HTTP library sets. A second length, or a framing that the body doesn't have,
+# makes a server read the rest of the body as the next request.
 _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 
 
 class Span(Struct, frozen=True):
-    """The bytes `start` to `stop` (exclusive) of a source, counted from 0."""
+    """A range of bytes of a source: `start` inclusive, `stop` exclusive."""
 
     start: int
     stop: int
 
     @property
     def size(self) -> int:
-        """Bytes in the span."""
+        """Number of bytes."""
         return self.stop - self.start
 
 
@@ -59,10 +59,10 @@ class Request(Struct, frozen=True, kw_only=True):
     """An HTTP request.
 
     Attributes:
-        content: the body itself, or the span of the source that is the body.
-        hides_path: whether the path is a bearer secret, as that of an upload URL is.
-        patience: factor on the time limit for the response to a chunk.
-        other_secrets: those of requests that were redirected here, which the URL may repeat.
+        content: the body, or the range of the source to send as the body.
+        hides_path: whether the path is a bearer secret, as in an upload URL.
+        timeout_factor: multiplies the time limit for the response to a chunk.
+        other_secrets: secrets of the requests that were redirected here; the URL may repeat them.
     """
 
     method: str
@@ -70,17 +70,17 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     content: bytes | Span = b""
     hides_path: bool = False
-    patience: float = 1.0
+    timeout_factor: float = 1.0
     other_secrets: tuple[str, ...] = ()
 
     @property
     def span(self) -> Span:
-        """The span of the source that is the body; an empty one for a body of its own."""
+        """The range of the source to send as the body; empty if the body is in `content`."""
         return self.content if isinstance(self.content, Span) else Span(0, 0)
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, as the URL has them."""
+        """Scheme, host and port, as written in the URL."""
         return "/".join(self.url.split("/", 3)[:3])
 
     @property
@@ -96,9 +96,9 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What an answer may echo and nobody may show: keys, the query's values, the upload's name.
+        """Strings that a response may echo but that must not be shown, longest first.
 
-        Longest first, so that none is left in part where another is the beginning of it.
+        They come from the headers, the userinfo, the query, and the path of an upload URL.
         """
         found = set(self.other_secrets)
         for name, value in self.headers.items():
@@ -116,12 +116,13 @@ class Request(Struct, frozen=True, kw_only=True):
 
 @redacted("status", "place")
 class Response(Struct, frozen=True, kw_only=True):
-    """An HTTP response, read to its end; the names in `headers` are in lower case.
+    """An HTTP response with its complete body.
 
     Attributes:
-        place: of the request.
-        request_id: of the request.
-        secrets: of the request, which the body may echo.
+        headers: names in lower case.
+        place: method and URL of the request, without secrets.
+        request_id: `X-Request-ID` of the request.
+        secrets: secrets of the request, which the body may echo.
     """
 
     status: int
@@ -151,9 +152,29 @@ class Response(Struct, frozen=True, kw_only=True):
         """Whether the server asks for less load: 429 or 503."""
         return self.status in _OVERLOAD
 
+    @property
+    def date(self) -> float | None:
+        """`Date`, the server's time, in seconds since 1970.
+
+        Source: RFC 9110, 6.6.1.
+        """
+        return _parse_date(self.headers.get("date", ""))
+
+    @property
+    def retry_after(self) -> float | None:
+        """`Retry-After` in seconds; a date counts from the response's own `Date`.
+
+        Source: RFC 9110, 10.2.3.
+        """
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return float(value[:9])
+        then, now = _parse_date(value), self.date
+        return None if then is None or now is None else max(0.0, then - now)
+
 
 def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Merge headers by their names without case; the last layer that has a name wins.
+    """Merge headers, comparing names without case; the last value of a name wins.
 
     Source: RFC 9110, 5.1.
     """
@@ -164,22 +185,22 @@ def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
     return dict(merged.values())
 
 
-def own_headers(
+def filter_headers(
     headers: Mapping[str, str] | None, *, reserved: frozenset[str] = frozenset()
 ) -> dict[str, str]:
-    """Give the headers that a caller may set: not the framing, and none of `reserved`.
+    """Drop the headers that a caller can't set: those that frame the body, and `reserved`.
 
     Args:
-        headers: as the caller gave them.
+        headers: the caller's headers.
         reserved: names in lower case.
     """
-    closed = _FRAMING | reserved
-    kept = {name: value for name, value in (headers or {}).items() if name.lower() not in closed}
+    dropped = _FRAMING | reserved
+    kept = {name: value for name, value in (headers or {}).items() if name.lower() not in dropped}
     return merge_headers(kept)
 
 
-def name_url(url: str) -> str:
-    """Give the last part of a URL's path, decoded, or its host; "" where it has neither."""
+def file_name_from_url(url: str) -> str:
+    """Return the last segment of a URL's path, decoded, or else the host; "" without either."""
     try:
         place = urlsplit(url)
         return unquote(place.path.rstrip("/").rpartition("/")[2]) or place.hostname or ""
@@ -188,7 +209,7 @@ def name_url(url: str) -> str:
 
 
 def _credentials_in(url: str) -> set[str]:
-    """List the password of a URL, or its user if there is none, and what they are sent as."""
+    """Return the password of a URL, or else its user, and the value they are sent as."""
     userinfo = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
     if not userinfo:
         return set()
@@ -196,32 +217,10 @@ def _credentials_in(url: str) -> set[str]:
     return {password or user, b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def retry_after(response: Response) -> float | None:
-    """Read `Retry-After` as seconds; a date counts from the answer's own `Date`.
-
-    Source: RFC 9110, 10.2.3.
-    """
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    then, date = _date(value), answered_at(response)
-    if then is None or date is None:
-        return None
-    return max(0.0, then - date)
-
-
-def answered_at(response: Response) -> float | None:
-    """Read `Date`, the server's time, as seconds since 1970.
-
-    Source: RFC 9110, 6.6.1.
-    """
-    return _date(response.headers.get("date", ""))
-
-
-def _date(value: str) -> float | None:
+def _parse_date(value: str) -> float | None:
     try:
         date = parsedate_to_datetime(value)
-        # The forms without a zone mean GMT, as all of HTTP does; Python would take local time.
+        # A date without a zone means GMT in HTTP, and local time in Python.
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

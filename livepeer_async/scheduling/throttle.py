@@ -19,7 +19,7 @@ import anyio
 from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError, TimedOut
-from livepeer_async.http.messages import Request, Response, retry_after
+from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.transport import LARGEST_ANSWER, Transport
 from livepeer_async.scheduling.adaptive import (
@@ -326,7 +326,7 @@ class Paced:
             budget.has_sent()
         if response.is_overload:
             is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
-            budget.busy(retry_after(response), is_queue_full=is_queue_full)
+            budget.busy(response.retry_after, is_queue_full=is_queue_full)
         else:
             budget.well()
         return response

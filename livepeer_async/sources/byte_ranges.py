@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
-from livepeer_async.http.messages import Request, Response, retry_after
+from livepeer_async.http.messages import Request, Response
 from livepeer_async.redaction import quote_header, redact_url
 
 # How much older than the answer a file must be for its date to tell it from a later version. RFC
@@ -143,7 +143,7 @@ def judge(answer: Response, standing: Standing, *, is_delimited: bool) -> Verdic
     if answer.status in _REDIRECTS:
         return Redirected(answer.headers.get("location", ""))
     if answer.is_transient:
-        return Later(reason=f"{answer.status} from {answer.place}", retry_after=retry_after(answer))
+        return Later(reason=f"{answer.status} from {answer.place}", retry_after=answer.retry_after)
     raise SourceNotReadable(
         f"{answer.status} from {answer.place}; wanted the file", source=standing.source
     )

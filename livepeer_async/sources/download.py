@@ -25,7 +25,7 @@ from livepeer_async.errors import (
     SourceEmpty,
     SourceNotReadable,
 )
-from livepeer_async.http.messages import Request, name_url
+from livepeer_async.http.messages import Request, file_name_from_url
 from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import redact_url
@@ -137,7 +137,7 @@ class _Pieces:
     def __init__(
         self, url: str, transport: Transport, back_off: Callable[[Later, int], Awaitable[bool]]
     ) -> None:
-        self.name = name_url(url) or UNNAMED
+        self.name = file_name_from_url(url) or UNNAMED
         self._url = url
         self._transport = transport
         self._back_off = back_off

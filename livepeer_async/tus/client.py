@@ -29,7 +29,7 @@ from livepeer_async.errors import (
     RetriesExhausted,
     UploadGone,
 )
-from livepeer_async.http.messages import Request, Response, merge_headers, own_headers
+from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
@@ -79,7 +79,7 @@ class TusClient:
         limits: ServerLimits | None = None,
         other_hosts: frozenset[str] = frozenset(),
     ) -> None:
-        self._headers = own_headers(headers, reserved=RESERVED)
+        self._headers = filter_headers(headers, reserved=RESERVED)
         self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
         self._retry = retry or RetryPolicy()
         self._limits = limits

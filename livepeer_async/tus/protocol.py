@@ -238,7 +238,7 @@ class TusUpload:
         request = requests.chunk(
             self._url, span, declare=declare, override=self.limits.override_patch
         )
-        return replace(request, patience=self.chunks.patience)
+        return replace(request, timeout_factor=self.chunks.patience)
 
     def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Move:
         self._check_legal(command)

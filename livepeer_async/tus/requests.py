@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from livepeer_async.errors import ProtocolError
-from livepeer_async.http.messages import Request, Response, Span, retry_after
+from livepeer_async.http.messages import Request, Response, Span
 from livepeer_async.redaction import excerpt, quote_header, redact, redact_upload_url, redact_url
 from livepeer_async.tus.events import (
     ChunkAccepted,
@@ -297,7 +297,7 @@ def _setback(response: Response) -> Interrupted | ChunkTooLarge | Vanished | Ref
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return ChunkTooLarge(_said(response))
     if response.is_transient or _is_transient_400(response):
-        wait = retry_after(response)
+        wait = response.retry_after
         return Interrupted(
             reason=_said(response),
             retry_after=wait,

@@ -76,7 +76,7 @@ async def test_no_secret_is_told_by_the_fork_of_httpx(situation, evidence, tmp_p
 
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_the_search_finds_what_the_filter_keeps_out(library, evidence, tmp_path, monkeypatch):
-    monkeypatch.setattr("livepeer_async.http.transport._keep_secrets_out_of_logs", lambda: None)
+    monkeypatch.setattr("livepeer_async.http.transport.install_log_filter", lambda: None)
     for name in logging.root.manager.loggerDict:
         logger = logging.getLogger(name)
         monkeypatch.setattr(logger, "filters", [])

@@ -8,10 +8,9 @@ from livepeer_async.http.messages import (
     Request,
     Response,
     Span,
+    file_name_from_url,
+    filter_headers,
     merge_headers,
-    name_url,
-    own_headers,
-    retry_after,
 )
 from livepeer_async.redaction import excerpt, quote_header, redact, redact_url
 from texts import CHARACTERS, any_text
@@ -106,7 +105,7 @@ def test_url_is_cut_down_to_host_and_path(url, shown):
     ],
 )
 def test_a_url_has_a_name(url, name):
-    assert name_url(url) == name
+    assert file_name_from_url(url) == name
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_header_is_shown_quoted_and_short(value, shown):
     ],
 )
 def test_retry_after_is_seconds_or_a_date(headers, seconds):
-    assert retry_after(Response(status=503, headers=headers)) == seconds
+    assert Response(status=503, headers=headers).retry_after == seconds
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
@@ -206,7 +205,7 @@ def test_date_without_a_zone_is_not_in_local_time(zone, monkeypatch):
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        assert retry_after(Response(status=503, headers=headers)) == 30.0
+        assert Response(status=503, headers=headers).retry_after == 30.0
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -220,7 +219,7 @@ DATES = st.from_regex(
 
 @given(any_text(max_size=30) | DATES, any_text(max_size=30) | DATES | st.just(NOON))
 def test_any_retry_after_is_seconds_or_nothing(value, date):
-    seconds = retry_after(Response(status=503, headers={"retry-after": value, "date": date}))
+    seconds = Response(status=503, headers={"retry-after": value, "date": date}).retry_after
     assert seconds is None or seconds >= 0.0
 
 
@@ -304,5 +303,5 @@ def test_last_header_of_a_name_without_case_wins():
 
 def test_caller_sets_no_framing_and_nothing_reserved():
     headers = {"Content-LENGTH": "1", "HOST": "x", "Tus-Resumable": "2", "X-A": "1", "x-a": "2"}
-    assert own_headers(headers, reserved=frozenset({"tus-resumable"})) == {"x-a": "2"}
-    assert own_headers(None) == {}
+    assert filter_headers(headers, reserved=frozenset({"tus-resumable"})) == {"x-a": "2"}
+    assert filter_headers(None) == {}

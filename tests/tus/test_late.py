@@ -116,7 +116,7 @@ def test_each_timeout_without_progress_grants_more_time():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     patience = []
     for _ in range(5):
-        patience.append(upload.next_move().request.patience)
+        patience.append(upload.next_move().request.timeout_factor)
         upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
         ask_offset(upload, 0)
     assert patience == [1, 2, 4, 8, 8]
@@ -128,7 +128,7 @@ def test_progress_after_a_timeout_restores_the_time_limit():
     upload.next_move()
     upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
     ask_offset(upload, 8)
-    assert upload.next_move().request.patience == 1
+    assert upload.next_move().request.timeout_factor == 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
