@@ -10,11 +10,7 @@ from livepeer_async.models.storage import StorageStatus
 
 
 class AttestationDomain(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """EIP-712 domain of an attestation.
-
-    Attributes:
-        name: `Verifiable Video`.
-        version: `1`.
+    """EIP-712 domain of an attestation: name `Verifiable Video`, version `1`.
 
     Source: schema `attestation`, `domain`.
     """
@@ -74,11 +70,7 @@ class AttestationIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
 
 class AttestationStorage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Storage of an attestation.
-
-    Attributes:
-        ipfs: copy on IPFS.
-        status: phase and progress of the export.
+    """Storage of an attestation: its copy on IPFS and the status of the export.
 
     Source: schema `attestation`, `storage`.
     """

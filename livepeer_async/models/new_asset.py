@@ -107,10 +107,7 @@ class NewAssetFromUrl(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
 
 
 class TaskRef(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Reference to the task that makes an asset.
-
-    Attributes:
-        id: ID for `GET /task/{id}`.
+    """ID of the task that makes an asset, for `GET /task/{id}`.
 
     Source: response to `POST /asset/request-upload`, `task`.
     """

@@ -97,11 +97,7 @@ class StorageStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 
 class AssetStorage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Storage of an asset beside Livepeer's own.
-
-    Attributes:
-        ipfs: copy on IPFS.
-        status: phase and progress of the export.
+    """Storage beside Livepeer's own: the copy on IPFS and the status of the export.
 
     Source: schema `asset`, `storage`.
     """

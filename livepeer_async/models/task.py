@@ -71,10 +71,7 @@ class IpfsExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 class ExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Output of an `export` task.
-
-    Attributes:
-        ipfs: files on IPFS.
+    """Output of an `export` task: files on IPFS.
 
     Source: schema `task`, `output.export`.
     """
@@ -83,10 +80,7 @@ class ExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 class IpfsDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Data that an `export-data` task wrote to IPFS.
-
-    Attributes:
-        cid: content ID.
+    """Content ID of the data that an `export-data` task wrote to IPFS.
 
     Source: schema `task`, `output.exportData.ipfs`.
     """
@@ -95,10 +89,7 @@ class IpfsDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class ExportDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Output of an `export-data` task.
-
-    Attributes:
-        ipfs: data on IPFS.
+    """Output of an `export-data` task: data on IPFS.
 
     Source: schema `task`, `output.exportData`.
     """
@@ -108,11 +99,6 @@ class ExportDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 class TaskOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Output of a task; the task's type says which field is set.
-
-    Attributes:
-        upload: for an `upload` task.
-        export: for an `export` task.
-        export_data: for an `export-data` task.
 
     Source: schema `task`, `output`.
     """

@@ -120,10 +120,7 @@ class UploadParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 @redacted(url=redact_url)
 class TranscodeLocation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Input or output storage of a `transcode-file` task.
-
-    Attributes:
-        url: URL, also of an object store.
+    """Input or output storage of a `transcode-file` task, also an object store.
 
     Source: schema `task`, `params.transcode-file.input` and `storage`.
     """
@@ -132,10 +129,7 @@ class TranscodeLocation(Struct, frozen=True, kw_only=True, rename="camel", omit_
 
 
 class OutputPath(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Path of one output of a `transcode-file` task.
-
-    Attributes:
-        path: relative to the output storage, such as `/samplevideo/hls`.
+    """Path below the output storage, such as `/samplevideo/hls`.
 
     Source: schema `task`, `params.transcode-file.outputs.hls`.
     """
@@ -144,11 +138,7 @@ class OutputPath(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 class TranscodeOutputs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Outputs of a `transcode-file` task.
-
-    Attributes:
-        hls: path of the HLS output.
-        mp4: path of the MP4 output.
+    """Paths of the HLS and MP4 outputs of a `transcode-file` task.
 
     Source: schema `task`, `params.transcode-file.outputs`.
     """
@@ -220,13 +210,6 @@ class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 class TaskParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Parameters of a task; the task's type says which field is set.
-
-    Attributes:
-        upload: for an `upload` task.
-        export: for an `export` task.
-        export_data: for an `export-data` task.
-        transcode_file: for a `transcode-file` task.
-        clip: for a `clip` task.
 
     Source: schema `task`, `params`.
     """
