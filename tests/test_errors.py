@@ -37,7 +37,7 @@ ADVISING = {
 
 
 @pytest.mark.parametrize("kind", sorted(all_errors(), key=str), ids=lambda kind: kind.__name__)
-def test_error_carries_its_facts(kind):
+def test_error_has_its_attributes(kind):
     if issubclass(kind, errors.ApiError):
         facts = {"status": 429, "errors": ("no",), "method": "GET", "url": "https://host.example/a"}
         error = kind(**facts, retry_after=7.0, request_id="r1")
@@ -56,17 +56,17 @@ def test_error_carries_its_facts(kind):
             assert getattr(copied, name) == value
 
 
-def test_every_error_stands_in_the_tree():
+def test_docstring_names_every_error():
     for kind in all_errors():
         assert kind.__name__ in errors.__doc__
 
 
-def test_error_of_the_api_without_a_sentence_says_so():
+def test_api_error_without_explanation():
     error = errors.ServerError(status=500, errors=(), method="GET", url="https://host.example/a")
     assert str(error) == "500 from GET https://host.example/a: no explanation"
 
 
-def test_errors_are_also_what_python_calls_them():
+def test_errors_have_builtin_bases():
     assert issubclass(errors.ConfigurationError, ValueError)
     assert issubclass(errors.AssetTimeout, TimeoutError)
     assert errors.TusError("x").upload_url is None
