@@ -3,14 +3,14 @@ import pytest
 from livepeer_async.models import ErrorBody, Violation
 from models.samples import INDEX, read_sample
 
-# Refusals with status 422 that are plain sentences: the request kept to the schema.
+# Responses 422 with plain sentences, to requests that conform to the schema.
 SENTENCES = {
     "error_422_encrypted_key.json",
     "error_422_not_ready_for_playback.json",
     "error_422_policy_to_private.json",
     "error_422_asset_not_ready.json",
 }
-BROKEN_SCHEMA = {name for name in INDEX if name.startswith("error_422_")} - SENTENCES
+SCHEMA_ERRORS = {name for name in INDEX if name.startswith("error_422_")} - SENTENCES
 
 
 def test_missing_name_is_a_violation():
@@ -36,7 +36,7 @@ def test_choice_reports_every_branch():
     assert violations[-1].params == {"passingSchemas": None}
 
 
-@pytest.mark.parametrize("name", sorted(BROKEN_SCHEMA))
+@pytest.mark.parametrize("name", sorted(SCHEMA_ERRORS))
 def test_schema_error_has_only_violations(name):
     body = read_sample(name)
     assert len(body.violations) == len(body.errors)

@@ -31,7 +31,7 @@ ENCRYPTION = Encryption(encrypted_key="s3cret")
 PINATA = PinataCredentials(jwt="s3cret", api_key="s3cret", api_secret="s3cret")
 CUSTOM = CustomExport(url=SIGNED, method="PUT", headers={"Authorization": "s3cret"})
 LOCATION = TranscodeLocation(url=OBJECT_STORE)
-SECRETIVE = [
+STRUCTS = [
     UploadTicket(url=SIGNED, tus_endpoint=SIGNED, asset=Asset(id="a")),
     ENCRYPTION,
     NewAsset("a", encryption=ENCRYPTION),
@@ -57,14 +57,14 @@ SECRETIVE = [
 ]
 
 
-@pytest.mark.parametrize("struct", SECRETIVE, ids=lambda struct: type(struct).__name__)
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: type(struct).__name__)
 def test_repr_shows_no_secret(struct):
     # rich prints what `__rich_repr__` lists.
     for text in [repr(struct), str(struct), f"{struct}", repr(struct.__rich_repr__())]:
         assert "s3cret" not in text
 
 
-@pytest.mark.parametrize("struct", SECRETIVE, ids=lambda struct: type(struct).__name__)
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: type(struct).__name__)
 def test_encoding_keeps_secrets(struct):
     assert b"s3cret" in msgspec.json.encode(struct)
 

@@ -7,8 +7,8 @@ import pytest
 from livepeer_async.models import AssetPhase, ErrorBody, PolicyType, TaskPhase, TrackType
 from models.samples import FOLDER, INDEX, read_sample, read_text
 
-# Sent by the server, in no schema and of no use: a mask in place of the decrypted key.
-UNREAD_KEYS = {"key"}
+# Sent by the server but in no schema: a placeholder for the decrypted key.
+IGNORED_KEYS = {"key"}
 
 
 @pytest.mark.parametrize("name", INDEX)
@@ -19,15 +19,15 @@ def test_sample_decodes(name):
 @pytest.mark.parametrize("name", INDEX)
 def test_sample_survives_a_round_trip(name):
     encoded = json.loads(msgspec.json.encode(read_sample(name)))
-    assert encoded == without_gaps(json.loads(read_text(name)))
+    assert encoded == without_nulls(json.loads(read_text(name)))
 
 
-def without_gaps(value: Any) -> Any:
-    """Drop nulls and unread keys, which a Struct doesn't tell apart from what is absent."""
+def without_nulls(value: Any) -> Any:
+    """Drop nulls and ignored keys, which a Struct can't represent."""
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key not in UNREAD_KEYS}
-        return {key: without_gaps(item) for key, item in kept.items() if item is not None}
-    return [without_gaps(item) for item in value] if isinstance(value, list) else value
+        kept = {key: item for key, item in value.items() if key not in IGNORED_KEYS}
+        return {key: without_nulls(item) for key, item in kept.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def test_index_names_every_sample():

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from livepeer_async import models
-from models.walker import Walker
+from models.schema_comparison import SchemaComparison
 
 SCHEMA = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
 
@@ -66,13 +66,13 @@ ENUMS: dict[str, type[StrEnum]] = {
 }
 
 
-def make_walker(document: Any = SCHEMA, **changes: Any) -> Walker:
-    return Walker(document, **({"extras": EXTRAS, "left_out": LEFT_OUT} | changes))
+def make_comparison(document: Any = SCHEMA, **changes: Any) -> SchemaComparison:
+    return SchemaComparison(document, **({"extras": EXTRAS, "left_out": LEFT_OUT} | changes))
 
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_struct_matches_the_schema(root):
-    assert make_walker().compare(SCHEMA["roots"][root], ROOTS[root]) == []
+    assert make_comparison().compare(SCHEMA["roots"][root], ROOTS[root]) == []
 
 
 def test_every_root_of_the_schema_is_compared():
@@ -80,20 +80,20 @@ def test_every_root_of_the_schema_is_compared():
 
 
 def test_every_struct_is_reachable_from_a_root():
-    walker = make_walker()
+    comparison = make_comparison()
     for root, struct in ROOTS.items():
-        walker.compare(SCHEMA["roots"][root], struct)
+        comparison.compare(SCHEMA["roots"][root], struct)
     exported = {getattr(models, name) for name in models.__all__}
     structs = {thing for thing in exported if issubclass(thing, msgspec.Struct)}
-    # A violation is ajv's and stands in a string, so the schema can't describe it.
-    assert structs - walker.visited == {models.Violation}
+    # A violation is JSON inside a string, so the schema doesn't describe it.
+    assert structs - comparison.visited == {models.Violation}
 
 
 def test_every_schema_exception_is_used():
-    walker = make_walker()
+    comparison = make_comparison()
     for root, struct in ROOTS.items():
-        walker.compare(SCHEMA["roots"][root], struct)
-    assert walker.used_extras == EXTRAS.keys()
+        comparison.compare(SCHEMA["roots"][root], struct)
+    assert comparison.used_extras == EXTRAS.keys()
 
 
 @pytest.mark.parametrize("path", ENUMS)
@@ -105,7 +105,7 @@ def test_enum_has_every_value_of_the_schema(path):
 
 
 def changed_schema(*path: str | int, **changes: Any) -> Any:
-    """Copy the schema; at `path` set each key of `changes`, or drop it where it is None."""
+    """Return a copy of the schema with keys set, or dropped if None, at a path."""
     document = copy.deepcopy(SCHEMA)
     node: Any = document["components"]["schemas"]
     for step in path:
@@ -118,23 +118,23 @@ def changed_schema(*path: str | int, **changes: Any) -> Any:
     return document
 
 
-def complaints(document: Any, root: str, **changes: Any) -> list[str]:
-    return make_walker(document, **changes).compare(document["roots"][root], ROOTS[root])
+def differences(document: Any, root: str, **changes: Any) -> list[str]:
+    return make_comparison(document, **changes).compare(document["roots"][root], ROOTS[root])
 
 
 def test_comparison_reports_a_missing_field():
     document = changed_schema("asset", "properties", poster={"type": "string"})
-    assert complaints(document, "asset") == ["Asset.poster: in the schema, not in the Struct"]
+    assert differences(document, "asset") == ["Asset.poster: in the schema, not in the Struct"]
 
 
 def test_comparison_reports_an_unknown_field():
     document = changed_schema("asset", "properties", size=None)
-    assert complaints(document, "asset") == ["Asset.size: in the Struct, not in the schema"]
+    assert differences(document, "asset") == ["Asset.size: in the Struct, not in the schema"]
 
 
 def test_comparison_reports_a_different_type():
     document = changed_schema("asset", "properties", size={"type": "string"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "Asset.size: the schema allows string, the Struct takes ['integer', 'null']",
         "Asset.size: the Struct takes integer, the schema allows ['string']",
     ]
@@ -143,46 +143,46 @@ def test_comparison_reports_a_different_type():
 def test_comparison_reports_a_number_instead_of_an_array():
     document = changed_schema("asset", "properties", profiles={"type": "number"})
     assert "Asset.profiles: the schema allows number, the Struct takes ['array', 'null']" in (
-        complaints(document, "asset")
+        differences(document, "asset")
     )
 
 
 def test_comparison_reports_a_refused_null():
     document = changed_schema("playback-policy", type="object")
-    assert complaints(document, "asset patch") == [
+    assert differences(document, "asset patch") == [
         "AssetPatch.playbackPolicy: the Struct takes null, the schema allows ['object']"
     ]
 
 
 def test_comparison_reports_a_missing_null():
     document = changed_schema("new-asset-payload", "properties", c2pa={"type": ["boolean", "null"]})
-    assert complaints(document, "request-upload request") == [
+    assert differences(document, "request-upload request") == [
         "NewAsset.c2pa: the schema allows null, the Struct takes ['boolean']"
     ]
 
 
 def test_comparison_reports_a_wrongly_required_field():
     document = changed_schema("asset", required=["name"])
-    assert complaints(document, "asset") == ["Asset.id: required by the Struct, not by the schema"]
+    assert differences(document, "asset") == ["Asset.id: required by the Struct, not by the schema"]
 
 
 def test_comparison_reports_an_unlisted_exception():
     extras = {label: reason for label, reason in EXTRAS.items() if label != "Task.userId"}
-    assert complaints(SCHEMA, "task", extras=extras) == [
+    assert differences(SCHEMA, "task", extras=extras) == [
         "Task.userId: in the Struct, not in the schema"
     ]
 
 
 def test_comparison_descends_into_array_items():
     document = changed_schema("transcode-profile", "properties", hdr={"type": "boolean"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "TranscodeProfile.hdr: in the schema, not in the Struct"
     ]
 
 
 def test_comparison_follows_a_reference_in_properties():
     document = changed_schema("ipfs-file-info", "properties", pin={"type": "string"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "AssetIpfs.pin: in the schema, not in the Struct",
         "IpfsFileInfo.pin: in the schema, not in the Struct",
     ]
@@ -193,14 +193,14 @@ def test_comparison_descends_into_every_branch():
         "export-task-params", "oneOf", 0, "properties", "custom", "properties",
         timeout={"type": "number"},
     )  # fmt: skip
-    assert complaints(document, "task") == [
+    assert differences(document, "task") == [
         "CustomExport.timeout: in the schema, not in the Struct"
     ]
 
 
 def test_comparison_reports_a_struct_for_a_free_form_object():
     document = changed_schema("asset", "properties", status={"type": "object"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "Asset.status: free in form in the schema, a Struct here"
     ]
 
@@ -208,6 +208,6 @@ def test_comparison_reports_a_struct_for_a_free_form_object():
 def test_comparison_reports_a_dict_for_properties():
     free = {"type": "object", "properties": {"a": {"type": "string"}}}
     document = changed_schema("playback-policy", "properties", webhookContext=free)
-    assert complaints(document, "asset patch") == [
+    assert differences(document, "asset patch") == [
         "PlaybackPolicy.webhookContext: has properties in the schema, is a dict here"
     ]

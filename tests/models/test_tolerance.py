@@ -1,4 +1,4 @@
-"""Answers decode whatever is missing, null, new or written in another way."""
+"""Responses decode with missing, null, unknown and differently written values."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from texts import any_text
 
 Path = tuple[str, ...]
 
-# Any JSON, none of it under a name of the API.
+# Any JSON under names that the API doesn't use.
 UNKNOWN_KEYS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     any_text(min_size=1, max_size=3).map(lambda text: f"x-{text}"),
     st.sampled_from([None, True, -1, 2**70, 0.5, "", "é\0", [], {}, [[{"id": None}]]]),
@@ -26,22 +26,22 @@ UNKNOWN_KEYS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 
 
 @st.composite
-def thinned(draw: st.DrawFn, value: Any = FULL_ASSET, path: Path = ()) -> Any:
-    """Draw the value with keys dropped, set to null or added; what is required stays."""
+def mutated(draw: st.DrawFn, value: Any = FULL_ASSET, path: Path = ()) -> Any:
+    """Draw the value with keys dropped, set to null or added; required keys stay."""
     if isinstance(value, list):
-        return [draw(thinned(item, path)) for item in value]
+        return [draw(mutated(item, path)) for item in value]
     if not isinstance(value, dict):
         return value
     kept: dict[str, Any] = {}
     for key, item in value.items():
         inner = (*path, key)
-        fate = "keep" if inner in REQUIRED else draw(st.sampled_from(["keep", "drop", "null"]))
-        if fate != "drop":
-            kept[key] = draw(thinned(item, inner)) if fate == "keep" else None
+        action = "keep" if inner in REQUIRED else draw(st.sampled_from(["keep", "drop", "null"]))
+        if action != "drop":
+            kept[key] = draw(mutated(item, inner)) if action == "keep" else None
     return kept | draw(UNKNOWN_KEYS)
 
 
-@given(thinned())
+@given(mutated())
 def test_asset_decodes_if_it_has_an_id(document):
     assert decode(json.dumps(document), Asset).id == FULL_ASSET["id"]
 
@@ -71,15 +71,15 @@ def test_asset_with_only_an_id_decodes():
     assert asset.phase is None
 
 
-def places(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Yield the path to every key of a document; lists are not entered."""
+def paths_in(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield the path to every key of a document, except inside lists."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield (*path, key)
-            yield from places(item, (*path, key))
+            yield from paths_in(item, (*path, key))
 
 
-@pytest.mark.parametrize("place", sorted(set(places(FULL_ASSET)) - REQUIRED))
+@pytest.mark.parametrize("place", sorted(set(paths_in(FULL_ASSET)) - REQUIRED))
 def test_null_is_none(place):
     document = json.loads(json.dumps(FULL_ASSET))
     inner = document
