@@ -191,7 +191,7 @@ def test_every_error_and_every_struct_is_at_the_top():
 
 def test_the_client_shows_no_key():
     livepeer = AsyncLivepeer("secret-key-1", base_url="https://user:pass@studio.example/api?x=1")
-    assert repr(livepeer) == "<AsyncLivepeer <Account at https://studio.example/api>>"
+    assert repr(livepeer) == "<AsyncLivepeer Account(base_url='https://studio.example/api')>"
 
 
 async def test_a_number_is_the_stall_time_out():

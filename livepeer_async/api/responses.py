@@ -25,7 +25,7 @@ from livepeer_async.errors import (
     ServerError,
     TooManyRequests,
 )
-from livepeer_async.http.messages import Response, retry_after
+from livepeer_async.http.messages import Response
 from livepeer_async.models import ErrorBody, Violation
 from livepeer_async.redaction import excerpt, redact
 
@@ -95,7 +95,7 @@ def error_from_response(response: Response, api_key: str | None = None) -> ApiEr
         violations=violations,
         method=method,
         url=url,
-        retry_after=retry_after(response),
+        retry_after=response.retry_after,
         request_id=response.request_id,
     )
 

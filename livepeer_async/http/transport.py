@@ -28,8 +28,7 @@ from livepeer_async.http.chunk_limiter import PendingChunks
 from livepeer_async.http.client_pool import ClientPool
 from livepeer_async.http.early_responses import watch_stream, watching_for_response
 from livepeer_async.http.error_mapping import Translation, module_of
-from livepeer_async.http.log_filter import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
-from livepeer_async.http.log_filter import sending
+from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.messages import Request, Response, Span, merge_headers
 from livepeer_async.http.proxies import Proxies, Proxy, read_proxies, unusable
 from livepeer_async.http.sockets import tune_socket
@@ -75,7 +74,7 @@ class Transport:
         self._client: Any = http_client or self._lanes
         self._module: ModuleType = module_of(http_client) if http_client else httpx
         self._translation = Translation(self._module, proxies)
-        _keep_secrets_out_of_logs()
+        install_log_filter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -172,7 +171,7 @@ class Transport:
                     is_delimited=is_delimited(answer.http_version, answer.headers),
                 )
             finally:
-                with sending(request, *self._translation.proxy_secrets):
+                with redact_logs(request, *self._translation.proxy_secrets):
                     await _close(answer, raw)
 
     def _acquire_client(self, request: Request) -> AbstractAsyncContextManager[Any]:
@@ -264,7 +263,7 @@ class Transport:
     ) -> T:
         """Let the library do something for a request, and say in our words what goes wrong."""
         try:
-            with sending(request, *self._translation.proxy_secrets):
+            with redact_logs(request, *self._translation.proxy_secrets):
                 return await work()
         except self._translation.kinds as error:
             translated, cause = self._translation.translate(error, request, request_id, limits)

@@ -9,19 +9,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 
 import anyio
 
-from livepeer_async.api.requests import PASSING
-from livepeer_async.errors import ApiError, DecodeError, NetworkError
+from livepeer_async.errors import ApiError, DecodeError, NetworkError, is_transient
 from livepeer_async.ingest.events import Event, Halted, Resumed
 
 # Seconds before the second question at the most, doubled with each.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 _MOST_DOUBLINGS = 6
-_PASSING = PASSING | {HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class CircuitBreaker:
@@ -95,7 +92,9 @@ class CircuitBreaker:
                 break
             except (NetworkError, ApiError, DecodeError) as error:
                 is_over = self._clock() - began > self._timeout
-                if is_over or not self._is_passing(error):
+                # A page that isn't the API's comes from a proxy, or from a wrong address.
+                is_foreign = isinstance(error, DecodeError) and not self._has_answered
+                if is_over or is_foreign or not is_transient(error):
                     raise
                 delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, _MOST_DOUBLINGS))
                 delay *= 0.5 + self._jitter() / 2
@@ -105,10 +104,3 @@ class CircuitBreaker:
         self._has_answered = True
         if failures:
             await self._put(Resumed(self._clock() - began))
-
-    def _is_passing(self, error: NetworkError | ApiError | DecodeError) -> bool:
-        """Whether to ask again; a page that isn't the API's comes from a proxy, or is its place."""
-        if isinstance(error, ApiError):
-            is_servers = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-            return is_servers or error.status in _PASSING
-        return self._has_answered or not isinstance(error, DecodeError)

@@ -10,18 +10,13 @@ from msgspec import Struct
 
 from livepeer_async.errors import (
     AmbiguousRequest,
-    ConnectFailed,
-    DecodeError,
     Forbidden,
     JournalError,
     LivepeerError,
-    NetworkError,
     NotAuthenticated,
-    RetriesExhausted,
-    ServerError,
-    TooManyRequests,
     UploadGone,
     UploadInUse,
+    is_transient,
 )
 from livepeer_async.ingest.rows import Row
 from livepeer_async.journal.records import (
@@ -59,25 +54,18 @@ _VERDICTS: tuple[tuple[type[LivepeerError], ErrorAction], ...] = (
     (NotAuthenticated, ErrorAction(abort_run=True)),
     # Of this row, for an object store of somebody else for instance, or of the whole account.
     (Forbidden, ErrorAction(probe_server=True)),
-    *(
-        (kind, ErrorAction(retry_row=True, probe_server=True))
-        for kind in (
-            AmbiguousRequest,
-            ConnectFailed,
-            DecodeError,
-            NetworkError,
-            RetriesExhausted,
-            ServerError,
-            TooManyRequests,
-            UploadGone,
-        )
-    ),
 )
 
 
 def classify_error(error: LivepeerError) -> ErrorAction:
     """Say what an error means for its row and for the others."""
-    return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), FAILED)
+    for kind, verdict in _VERDICTS:
+        if isinstance(error, kind):
+            return verdict
+    # Beyond `is_transient`: a row looks for what an ambiguous request made, and a lost upload
+    # begins again with another asset.
+    may_succeed = is_transient(error) or isinstance(error, AmbiguousRequest | UploadGone)
+    return ErrorAction(retry_row=True, probe_server=True) if may_succeed else FAILED
 
 
 def finished_states(*, is_ready_wanted: bool) -> frozenset[RecordState]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.http.messages import name_url
+from livepeer_async.http.messages import file_name_from_url
 from livepeer_async.ingest.rows import Row, RowError
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import show_source
@@ -63,7 +63,7 @@ def read_row(
     new_asset = None
     if known or is_url:
         if "name" not in known:
-            known["name"] = name_url(source) if is_url else name_file(source)
+            known["name"] = file_name_from_url(source) if is_url else name_file(source)
         new_asset = read_new_asset(known)
     return Row(
         source=source, is_url=is_url, key=key, new_asset=new_asset, manifest=manifest, line=line

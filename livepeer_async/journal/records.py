@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from livepeer_async.models import NewAsset
-from livepeer_async.redaction import format_repr, hide_query, show_source, shown_fields
+from livepeer_async.redaction import redact_url, redacted, show_source
 from livepeer_async.sources.identity import SourceIdentity
 
 
@@ -38,6 +37,7 @@ class RecordState(StrEnum):
 FULLY_UPLOADED = frozenset({RecordState.UPLOADED, RecordState.READY, RecordState.FAILED})
 
 
+@redacted("key", "state", "asset_id", key=show_source)
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where one upload stands. `repr` shows no upload URL, which is a bearer secret.
 
@@ -66,15 +66,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str | None = None
     is_keyless: bool = False
 
-    def __repr__(self) -> str:
-        return f"<Record {show_source(self.key)!r}, {self.state}, asset {self.asset_id}>"
 
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: upload URLs are bearer secrets, and so may keys be."""
-        key = show_source(self.key)
-        return [("key", key), ("state", self.state), ("asset_id", self.asset_id)]
-
-
+@redacted(key=show_source, name=show_source)
 class Orphan(Struct, frozen=True, kw_only=True):
     """An asset of ours that is given up and isn't known to be deleted.
 
@@ -91,14 +84,8 @@ class Orphan(Struct, frozen=True, kw_only=True):
     since: float
     is_useless: bool = True
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields; a key that is a URL may be a secret."""
-        return shown_fields(self, key=show_source, name=show_source)
 
-    def __repr__(self) -> str:
-        return format_repr(self)
-
-
+@redacted(key=show_source, name=show_source)
 class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
     """A request for an upload whose answer was lost: it may have made an asset.
 
@@ -115,13 +102,6 @@ class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
     since: float
     until: float
     is_import: bool = False
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields; a key that is a URL may be a secret."""
-        return shown_fields(self, key=show_source, name=show_source)
-
-    def __repr__(self) -> str:
-        return format_repr(self)
 
 
 # A request that was given up may still be carried out for so long.
@@ -180,7 +160,7 @@ def access_fingerprint(new_asset: NewAsset) -> str:
 
 def url_fingerprint(url: str) -> str:
     """Tell a URL from others as a digest, whatever its signature of the day is."""
-    return hashlib.sha256(hide_query(url).encode()).hexdigest()[:16]
+    return hashlib.sha256(redact_url(url).encode()).hexdigest()[:16]
 
 
 def plan_resume(record: Record, identity: SourceIdentity, access: str) -> ResumeAction:

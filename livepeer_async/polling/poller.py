@@ -17,16 +17,16 @@ from typing import TypeVar
 
 import anyio
 
-from livepeer_async.api.requests import PASSING, Call, poll_asset
+from livepeer_async.api.requests import Call, poll_asset
 from livepeer_async.api.session import Session
 from livepeer_async.errors import (
     ApiError,
     ConfigurationError,
     DecodeError,
     LivepeerError,
-    NetworkError,
     NotAuthenticated,
     ServerError,
+    is_transient,
 )
 from livepeer_async.http.retry import RetryEvent, next_delay
 from livepeer_async.models import Asset
@@ -50,7 +50,6 @@ MAX_BAD_LISTS = 3
 FIRST_WITHOUT_LISTS = 5.0
 LONGEST_WITHOUT_LISTS = 300.0
 SERVICE_UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
-_PASSING = PASSING | {HTTPStatus.TOO_MANY_REQUESTS}
 
 _log = logging.getLogger("livepeer_async")
 
@@ -233,7 +232,7 @@ class AssetPoller:
         except LivepeerError as error:
             if watch not in self._watches:
                 return
-            if not _is_passing(error):
+            if not is_transient(error):
                 self._fail(watch, error)
                 return
             watch.failures += 1
@@ -272,9 +271,8 @@ class AssetPoller:
 
     def _handle_list_error(self, error: LivepeerError) -> None:
         """Do without lists where they are refused or can't be read; singly, assets may be."""
-        is_passing = _is_passing(error)
-        is_refused = isinstance(error, ApiError) and not is_passing
-        if isinstance(error, NotAuthenticated) or not (is_passing or is_refused):
+        is_refused = isinstance(error, ApiError) and not is_transient(error)
+        if isinstance(error, NotAuthenticated) or not (is_transient(error) or is_refused):
             # A key that isn't valid, or a client that is closed: no look can help.
             self._fail_all(error)
             return
@@ -283,7 +281,7 @@ class AssetPoller:
         if is_refused or self._bad_lists >= MAX_BAD_LISTS:
             self._no_lists_until, self._bad_lists = self._clock() + self._without_lists, 0
             self._without_lists = min(2 * self._without_lists, LONGEST_WITHOUT_LISTS)
-        elif is_passing:
+        else:
             self._pause_after(error)
 
     async def _send(self, call: Call[T], now: float) -> T:
@@ -334,13 +332,6 @@ class AssetPoller:
         )
         _log.warning("%s", retry_event)
         self._paused_until = self._clock() + delay
-
-
-def _is_passing(error: LivepeerError) -> bool:
-    """Whether asking again may help; a page that isn't JSON comes from a proxy on the way."""
-    if isinstance(error, ApiError):
-        return error.status in _PASSING or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, (NetworkError, DecodeError))
 
 
 def _copy(error: LivepeerError) -> LivepeerError:

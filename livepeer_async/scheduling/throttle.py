@@ -19,7 +19,7 @@ import anyio
 from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError, TimedOut
-from livepeer_async.http.messages import Request, Response, retry_after
+from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.adaptive import (
@@ -46,7 +46,6 @@ IDLE_LIMIT = 10.0
 MAX_WAKEUP_DELAY = 1.0
 # Of a pause is slept at a time.
 SLEEP_STEP = 0.25
-BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
 class Throttle:
@@ -329,9 +328,9 @@ class ThrottledTransport:
             raise
         finally:
             throttle.request_finished()
-        if response.status in BUSY:
+        if response.is_overload:
             is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
-            throttle.record_overload(retry_after(response), is_queue_full=is_queue_full)
+            throttle.record_overload(response.retry_after, is_queue_full=is_queue_full)
         else:
             throttle.record_success()
         return response

@@ -17,8 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
-from livepeer_async.http.messages import Request, Response, retry_after
-from livepeer_async.redaction import header_value, without_query
+from livepeer_async.http.messages import Request, Response
+from livepeer_async.redaction import quote_header, redact_url
 
 # How much older than the answer a file must be for its date to tell it from a later version. RFC
 # 9110, 8.8.2.2 wants enough for clocks that differ; RFC 7232 said 60 seconds.
@@ -27,9 +27,6 @@ _LARGEST_PORT = 65_535
 _REDIRECTS = frozenset(
     {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND, HTTPStatus.SEE_OTHER}
     | {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
-)
-_SETBACKS = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 # One that is longer than anybody makes them isn't sent back.
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,1000}"')
@@ -145,9 +142,9 @@ def interpret_response(answer: Response, standing: DownloadState, *, is_delimite
             return _judge_no_part(answer, standing, standing.known)
     if answer.status in _REDIRECTS:
         return Redirected(answer.headers.get("location", ""))
-    if answer.status in _SETBACKS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if answer.is_transient:
         return RetryLater(
-            reason=f"{answer.status} from {answer.place}", retry_after=retry_after(answer)
+            reason=f"{answer.status} from {answer.place}", retry_after=answer.retry_after
         )
     raise SourceNotReadable(
         f"{answer.status} from {answer.place}; wanted the file", source=standing.source
@@ -172,7 +169,7 @@ def follow(request: Request, location: str, *, source: str) -> str:
     location = location.strip().partition("#")[0]
     if not location:
         raise SourceNotReadable(f"a redirect without a Location {where}", source=source)
-    shown = header_value(without_query(location), *request.secrets)
+    shown = quote_header(redact_url(location), *request.secrets)
     target = _resolve(url, location)
     if target is None:
         message = f"a redirect to {shown}; wanted an http or https URL {where}"
@@ -198,7 +195,7 @@ def _check_body(answer: Response, standing: DownloadState, *, is_delimited: bool
     """Refuse a body whose bytes aren't the file's, or the end of which is anybody's guess."""
     coding = answer.headers.get("content-encoding", "").strip()
     if coding.lower() not in {"", "identity"}:
-        shown = header_value(coding, *answer.secrets)
+        shown = quote_header(coding, *answer.secrets)
         raise SourceNotReadable(
             f"Content-Encoding is {shown}; wanted the file as it is ({answer.place})",
             source=standing.source,
@@ -304,7 +301,7 @@ def _changed(answer: Response, standing: DownloadState, how: str) -> SourceChang
 
 
 def _contradiction(answer: Response, standing: DownloadState) -> SourceNotReadable:
-    found = header_value(answer.headers.get("content-range", ""), *answer.secrets)
+    found = quote_header(answer.headers.get("content-range", ""), *answer.secrets)
     return SourceNotReadable(
         f"Content-Range is {found}; wanted the bytes from {standing.position} on "
         f"({answer.status} from {answer.place})",

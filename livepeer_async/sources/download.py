@@ -25,10 +25,10 @@ from livepeer_async.errors import (
     SourceEmpty,
     SourceNotReadable,
 )
-from livepeer_async.http.messages import Request, name_url
+from livepeer_async.http.messages import Request, file_name_from_url
 from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
 from livepeer_async.http.transport import Transport
-from livepeer_async.redaction import without_query
+from livepeer_async.redaction import redact_url
 from livepeer_async.sources.byte_ranges import (
     DownloadState,
     Finished,
@@ -139,11 +139,11 @@ class _ResumableBody:
     def __init__(
         self, url: str, transport: Transport, back_off: Callable[[RetryLater, int], Awaitable[bool]]
     ) -> None:
-        self.name = name_url(url) or UNNAMED
+        self.name = file_name_from_url(url) or UNNAMED
         self._url = url
         self._transport = transport
         self._back_off = back_off
-        self._standing = DownloadState(source=without_query(url))
+        self._standing = DownloadState(source=redact_url(url))
         self._failures = 0
         self._is_whole = False
         self._is_closed = False

@@ -164,8 +164,10 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
 
 def _check_regular(path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise SourceNotReadable(f"{path!r} is {what}; wanted a video file", source=path)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        what = "a directory" if is_directory else "no regular file"
+        message = f"{path!r} is {what}; wanted a video file"
+        raise SourceNotReadable(message, source=path, is_directory=is_directory)
 
 
 async def close_file(file: Any) -> None:

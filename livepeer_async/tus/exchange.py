@@ -21,7 +21,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
-from livepeer_async.redaction import without_upload
+from livepeer_async.redaction import redact_upload_url
 from livepeer_async.tus import requests
 from livepeer_async.tus.events import Event, Gone, Interrupted, OffsetKnown, Refused
 
@@ -120,7 +120,7 @@ async def is_unknown(send: Send, upload_url: str) -> bool:
 
 
 def _name_lack(event: Event, upload_url: str, length: int) -> str:
-    where = f"(HEAD {without_upload(upload_url)})"
+    where = f"(HEAD {redact_upload_url(upload_url)})"
     if not isinstance(event, OffsetKnown) or event.length is None:
         return (
             f"the server has acknowledged {length} bytes, but doesn't know that these are all "

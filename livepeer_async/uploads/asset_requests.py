@@ -29,7 +29,8 @@ from livepeer_async.errors import (
     LivepeerError,
     NetworkError,
     NotFound,
-    ServerError,
+    TooManyRequests,
+    is_transient,
 )
 from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
@@ -311,6 +312,7 @@ def _matches(asset: Asset, wanted: NewAssetFromUrl) -> bool:
 def _may_have_created(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
     """Whether an asset may have been made although no ticket came."""
     if isinstance(error, ApiError):
-        return isinstance(error, ServerError) or error.status in requests.PASSING
+        # Unlike `is_transient`: a 429 is refused before anything is made.
+        return is_transient(error) and not isinstance(error, TooManyRequests)
     # Of what met a NetworkError alone the server has seen nothing.
     return isinstance(error, AmbiguousRequest)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Any
 
 from msgspec import Struct
 
@@ -20,12 +19,13 @@ from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, UnconfirmedRequest
 from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.phases import GONE, has_left_uploading
-from livepeer_async.redaction import format_repr, show_source, shown_fields
+from livepeer_async.redaction import redacted, show_source
 
 # Clocks are compared through a header that counts whole seconds.
 CLOCK_DOUBT = 2.0
 
 
+@redacted(key=show_source)
 class Leftover(Struct, frozen=True, kw_only=True):
     """An asset that is left on the server.
 
@@ -38,13 +38,6 @@ class Leftover(Struct, frozen=True, kw_only=True):
     asset: Asset
     is_ours: bool
     key: str
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields; a key that is a URL may be a secret."""
-        return shown_fields(self, key=show_source)
-
-    def __repr__(self) -> str:
-        return format_repr(self)
 
 
 async def find_created(

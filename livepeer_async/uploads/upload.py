@@ -9,7 +9,7 @@ import anyio
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.retry import RetryEvent
 from livepeer_async.models import Asset
-from livepeer_async.redaction import without_upload
+from livepeer_async.redaction import redact_upload_url
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult
@@ -188,5 +188,5 @@ class Upload:
             self.options.on_progress(progress)
 
     def __repr__(self) -> str:
-        url = without_upload(self.upload_url) if self.upload_url else "no URL yet"
+        url = redact_upload_url(self.upload_url) if self.upload_url else "no URL yet"
         return f"<Upload {self.name!r}, {self._latest.value.sent} of {self.length} bytes, {url}>"

@@ -48,6 +48,7 @@ VERDICTS = {
     errors.JournalError: END,
     errors.UploadInUse: AGAIN,
 }
+STATUSES = {errors.TooManyRequests: 429, errors.ServerError: 502}
 
 
 def leaves(kind):
@@ -60,7 +61,9 @@ def test_every_error_of_the_tree_has_a_verdict():
 
 @pytest.mark.parametrize("kind", VERDICTS, ids=lambda kind: kind.__name__)
 def test_an_error_says_what_becomes_of_its_row_and_of_the_others(kind):
-    assert classify_error(kind.__new__(kind)) == VERDICTS[kind]
+    error = kind.__new__(kind)
+    error.status = STATUSES.get(kind, 400)
+    assert classify_error(error) == VERDICTS[kind]
 
 
 FILE = Row(source="a.mp4", is_url=False, key="k", length=9, modified_ns=5)

@@ -94,7 +94,10 @@ def test_a_record_shows_no_upload_url():
     shown = repr(
         record(RecordState.UPLOAD_CREATED, upload_url="https://origin.example/files/secret")
     )
-    assert shown == "<Record 'talk', created, asset asset-1>"
+    assert (
+        shown
+        == "Record(key='talk', state=<RecordState.UPLOAD_CREATED: 'created'>, asset_id='asset-1')"
+    )
     told = record(
         RecordState.UPLOAD_CREATED, upload_url="https://origin.example/files/x"
     ).__rich_repr__()

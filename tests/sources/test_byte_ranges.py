@@ -239,7 +239,7 @@ def test_redirects_are_told(status):
     assert verdict(answer(status)) == Redirected("")
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [408, 409, 423, 425, 429, 500, 502, 503, 504, 599])
 @pytest.mark.parametrize("standing", [DownloadState(source=URL), at(7, TAGGED), at(7, PLAIN)])
 def test_setbacks_are_waited_out(status, standing):
     said = answer(status, retry_after="3")

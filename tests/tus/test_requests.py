@@ -296,7 +296,7 @@ def test_options_tell_what_a_server_can_do(headers, features):
 
 def test_what_was_created_is_shown_by_four_characters_of_its_name():
     created = Created("https://origin.example/files/abcdefghij", 5)
-    assert repr(created) == "<Created https://origin.example/files/abcd…, offset 5>"
+    assert repr(created) == "Created(upload_url='https://origin.example/files/abcd…', offset=5)"
     assert created.__rich_repr__()[0] == ("upload_url", "https://origin.example/files/abcd…")
 
 
