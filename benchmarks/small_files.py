@@ -23,6 +23,7 @@ from livepeer_async import AsyncLivepeer
 
 HERE = Path(__file__).parent
 LENGTH = 64 * 1024
+RATE = 25_000_000
 ROUND_TRIP = 0.08
 CONCURRENCY = 8
 TUS_JS_CLIENT = "tus-js-client@4.3.1"
@@ -39,19 +40,7 @@ async def main():
 asyncio.run(main())
 """
 
-CARRY = f"""
-import asyncio, sys
-sys.path.insert(0, {str(HERE.parent / "tests")!r})
-from link import linked
-
-async def main():
-    rates = {{"rate": 25e6, "connection_rate": 25e6}}
-    async with linked(int(sys.argv[1]), **rates, round_trip={ROUND_TRIP}) as link:
-        print(link.port, flush=True)
-        await asyncio.to_thread(input)
-
-asyncio.run(main())
-"""
+THROTTLED_PROXY = HERE.parent / "tests" / "support" / "throttled_proxy.py"
 
 
 @contextmanager
@@ -102,8 +91,9 @@ def main():
             with running(sys.executable, "-c", SERVE) as said:
                 key, base_url = json.loads(said)
                 port = base_url.rpartition(":")[2].removesuffix("/api")
-                with running(sys.executable, "-c", CARRY, port) as carried:
-                    url = f"http://127.0.0.1:{int(carried)}/api"
+                link = [sys.executable, THROTTLED_PROXY, port, str(RATE), str(ROUND_TRIP)]
+                with running(*link) as printed:
+                    url = f"http://127.0.0.1:{json.loads(printed)['port']}/api"
                     ours.append(asyncio.run(upload(url, key, path, options.files)))
                     theirs.append(upload_in_js(folder, url, key, path, options.files, CONCURRENCY))
             print(f"ours {ours[-1]:.2f} s, {TUS_JS_CLIENT} {theirs[-1]:.2f} s")

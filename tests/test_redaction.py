@@ -1,10 +1,11 @@
-"""Secrets in texts and in upload URLs."""
+"""Redaction of secrets in texts and upload URLs."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.redaction import hide, secrets_of_upload, split_upload_url, words_of
+from support.strategies import any_text
 
 
 @pytest.mark.parametrize(
@@ -25,11 +26,11 @@ from livepeer_async.redaction import hide, secrets_of_upload, split_upload_url, 
         ("&copy; %zz 50%", "&copy; %zz 50%"),
     ],
 )
-def test_secret_is_found_in_any_coding(text, shown):
+def test_secret_is_found_in_any_encoding(text, shown):
     assert hide(text, ["s3cret-1"]) == shown
 
 
-def test_secrets_that_overlap_are_replaced_once():
+def test_overlapping_secrets_are_replaced_once():
     assert hide("a 12345678 b", ["12345", "45678", "12345678", "23"]) == "a *** b"
 
 
@@ -46,20 +47,20 @@ def test_secrets_that_overlap_are_replaced_once():
         ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}xyz",) * 2,
     ],
 )
-def test_odd_secret_is_found(secret, text):
+def test_secret_with_special_characters_is_found(secret, text):
     assert hide(f"<{text}>", [secret]) == "<***>"
 
 
-def test_empty_secret_is_nowhere():
+def test_empty_secret_hides_nothing():
     assert hide("abc", ["", "\\"]) == "abc"
 
 
 @given(
     st.text('ab%&+\\x2d"é;#', max_size=12),
-    st.text(max_size=30),
+    any_text(max_size=30),
     st.text(" <>", min_size=1, max_size=3),
 )
-def test_rest_of_a_text_stays(secret, before, after):
+def test_text_around_a_secret_is_unchanged(secret, before, after):
     text = f"{before}{after}S3CRET{secret}{after}"
     hidden = hide(text, [f"s3cret{secret}"])
     assert hidden.startswith(f"{before}{after}")
@@ -124,5 +125,5 @@ def test_upload_url_is_split_before_its_identifier(url, known):
         ("http://h/", {""}),
     ],
 )
-def test_secrets_of_an_upload_url_are_all_but_its_beginning(url, secrets):
+def test_secrets_of_an_upload_url_exclude_its_prefix(url, secrets):
     assert secrets_of_upload(url) == secrets

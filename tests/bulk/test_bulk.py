@@ -17,8 +17,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from bulk.conftest import LINES
-from cli import shell
 from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, LoseAnswer, On, Sandbox
+from support import command_line
 
 FILES = int(os.environ.get("LIVEPEER_ASYNC_BULK_FILES", "80"))
 LARGE = int(os.environ.get("LIVEPEER_ASYNC_BULK_LARGE", "1"))
@@ -88,8 +88,8 @@ class Ingesting:
         self.violations = []
 
     def start(self):
-        command = [*shell.COMMAND, *map(str, [*self.arguments, "--report", self.report])]
-        environment = shell.environment(self.sandbox)
+        command = [*command_line.COMMAND, *map(str, [*self.arguments, "--report", self.report])]
+        environment = command_line.environment(self.sandbox)
         with self.screen.open("ab") as screen:
             return subprocess.Popen(command, stdout=screen, stderr=screen, env=environment)
 

@@ -4,10 +4,11 @@ from collections import Counter
 
 import anyio
 
-from cancellation.census import settled
 from cancellation.sources import expected
 from livepeer_async.tus import TusClient
-from studio import QUICK, SMALL_LIMITS
+from support.constants import FAST_RETRY
+from support.leaks import settled
+from support.sandbox import SMALL_LIMITS
 
 
 class Aftermath:
@@ -58,7 +59,7 @@ class Aftermath:
         assert await settled(lambda: all(seen.is_over for seen in self._running))
         self._running.clear()
         async with (
-            TusClient(limits=SMALL_LIMITS, retry=QUICK) as tus,
+            TusClient(limits=SMALL_LIMITS, retry=FAST_RETRY) as tus,
             anyio.create_task_group() as tasks,
         ):
             for trial, asset, url in self._to_resume:

@@ -4,7 +4,7 @@ import pytest
 
 from livepeer_async.sources import files, opening
 from livepeer_async.uploads import asset_requests, uploader
-from studio import PART
+from support.sandbox import PART
 
 # More than a busy machine needs for anything.
 LIMIT = 30.0

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 from livepeer_async import UploadJob
-from studio import PART, content
+from support.sandbox import PART, make_bytes
 
 LENGTH = 5 * PART + 1000
 SMALL = 1000
@@ -12,7 +12,7 @@ SMALL = 1000
 def expected(case):
     """Give the bytes that the source of a case has."""
     length = SMALL if case.source == "small" else LENGTH
-    return content(length, seed=case.seed % 251)
+    return make_bytes(length, seed=case.seed % 251)
 
 
 @contextmanager

@@ -5,18 +5,19 @@ import asyncio
 import anyio
 import pytest
 
-from cancellation.census import assert_nothing_is_left, no_complaints, settled, take_census
-from libraries import LIBRARIES
 from livepeer_async import Timeouts, errors
 from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.tus import TusClient
-from studio import PART, QUICK, SMALL_LIMITS, SMALL_S3, content, is_stored, studio
+from support.constants import FAST_RETRY
+from support.leaks import assert_no_leaks, no_asyncio_logs, settled, snapshot_resources
+from support.libraries import LIBRARIES
+from support.sandbox import PART, SMALL_LIMITS, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 # Of one who must not be waited for, and when a test that does is over.
 FOR_EVER = 1000.0
 LIMIT = 60.0
-VIDEO = content(5 * PART + 1000)
+VIDEO = make_bytes(5 * PART + 1000)
 
 
 class Closed:
@@ -56,20 +57,20 @@ class Closed:
                 continue
             assert self.upload is not None
             assert self.upload.upload_url is not None
-            async with TusClient(limits=SMALL_LIMITS, retry=QUICK) as tus:
+            async with TusClient(limits=SMALL_LIMITS, retry=FAST_RETRY) as tus:
                 await tus.upload(VIDEO, upload_url=self.upload.upload_url)
             assert is_stored(self._sandbox, asset, VIDEO)
 
 
 @pytest.mark.parametrize("number", [1, 3, 5, 7])
 async def test_closed_at_any_request_an_upload_ends_and_can_go_on(number):
-    before = take_census()
-    with no_complaints():
-        async with studio(**SMALL_S3) as (sandbox, livepeer):
+    before = snapshot_resources()
+    with no_asyncio_logs():
+        async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
             closed = Closed(sandbox, livepeer)
             await closed.run(lambda: len(sandbox.requests) >= number, livepeer.aclose)
             await closed.assert_can_go_on()
-        await assert_nothing_is_left(before)
+        await assert_no_leaks(before)
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)
@@ -78,17 +79,17 @@ async def test_a_client_that_was_handed_in_and_is_closed_by_its_owner_ends_the_u
     library, number
 ):
     """What was half made then can't be given back, but its ID is known, or said to be lost."""
-    before = take_census()
-    with no_complaints():
+    before = snapshot_resources()
+    with no_asyncio_logs():
         http_client = library.AsyncClient()
-        async with studio(client={"http_client": http_client}, **SMALL_S3) as served:
+        async with sandbox_and_client(client={"http_client": http_client}, **SMALL_S3) as served:
             closed = Closed(*served)
             await closed.run(lambda: len(served[0].requests) >= number, http_client.aclose)
             if closed.upload is None:
                 assert isinstance(closed.error, errors.AmbiguousRequest)
             else:
                 assert closed.upload.asset.id
-        await assert_nothing_is_left(before)
+        await assert_no_leaks(before)
 
 
 HELD = {
@@ -105,7 +106,7 @@ async def test_closed_while_it_waits_an_upload_ends_soon(name):
     fault = HELD[name]
     fault.fired = fault.seen = 0
     limits = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
-    async with studio(fault, client=limits, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client=limits, **SMALL_S3) as (sandbox, livepeer):
         closed = Closed(sandbox, livepeer)
         await closed.run(lambda: fault.fired, livepeer.aclose, lag=0.2)
         assert isinstance(closed.error, errors.LivepeerError)

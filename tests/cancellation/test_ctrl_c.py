@@ -14,10 +14,12 @@ import anyio
 import pytest
 
 from cancellation.cases import COUNT
-from cancellation.census import settled
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 from livepeer_async.tus import TusClient
-from studio import PART, QUICK, SMALL_LIMITS, SMALL_S3, content, is_stored, studio, until
+from support.clock import until
+from support.constants import FAST_RETRY
+from support.leaks import settled
+from support.sandbox import PART, SMALL_LIMITS, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = [
     pytest.mark.anyio,
@@ -27,7 +29,7 @@ PROGRAM = Path(__file__).with_name("uploader.py")
 # Of one who must not be waited for, and when a test that does is over.
 FOR_EVER = 1000.0
 LIMIT = 45.0
-VIDEO = content(5 * PART + 1000)
+VIDEO = make_bytes(5 * PART + 1000)
 # A process takes a second to start: one for twenty of the other cases.
 PROCESSES = max(1, COUNT // 20)
 # Such an upload takes about 2 s, so that each is interrupted.
@@ -80,7 +82,7 @@ async def assert_can_go_on(sandbox, told, known):
     # A request that a fault holds is still the writer of its upload.
     await settled(lambda: all(seen.is_over for seen in sandbox.requests))
     faults, sandbox.faults[:] = list(sandbox.faults), []
-    async with TusClient(limits=SMALL_LIMITS, retry=QUICK) as tus:
+    async with TusClient(limits=SMALL_LIMITS, retry=FAST_RETRY) as tus:
         await tus.upload(VIDEO, upload_url=told["upload_url"])
     sandbox.faults[:] = faults
     assert is_stored(sandbox, asset, VIDEO)
@@ -92,7 +94,9 @@ async def test_ctrl_c_at_any_time_leaves_what_can_be_resumed(tmp_path):
     path, rng = tmp_path / "video.mp4", random.Random(1)
     path.write_bytes(VIDEO)
     longest, ends = 0.0, []
-    async with studio(Fault(On(method="PATCH"), Slow(BYTES_PER_SECOND)), **SMALL_S3) as served:
+    async with sandbox_and_client(
+        Fault(On(method="PATCH"), Slow(BYTES_PER_SECOND)), **SMALL_S3
+    ) as served:
         sandbox = served[0]
         for _ in range(PROCESSES):
             known = len(sandbox.assets)
@@ -110,6 +114,6 @@ async def test_ctrl_c_while_the_server_is_silent_ends_soon(tmp_path):
     path = tmp_path / "video.mp4"
     path.write_bytes(VIDEO)
     silent = Fault(On(method="PATCH"), Stall(FOR_EVER))
-    async with studio(silent, **SMALL_S3) as (sandbox, _):
+    async with sandbox_and_client(silent, **SMALL_S3) as (sandbox, _):
         told, _ = await interrupt_once(lambda: until(lambda: silent.fired), path, sandbox)
         assert told["upload_url"]

@@ -15,7 +15,8 @@ from livepeer_async.journal import journal
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from livepeer_async.sources import files
 from livepeer_async.uploads import asset_requests, uploader
-from studio import PART, SMALL_S3, content, studio, until
+from support.clock import until
+from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 HOWS = ("scope", "task")
@@ -94,9 +95,9 @@ async def test_cancelled_in_the_moment_that_its_ticket_comes_an_upload_leaves_no
 
     async with (
         httpx.AsyncClient(event_hooks={"response": [cancel_at_the_ticket]}) as http_client,
-        studio(client={"http_client": http_client}, **SMALL_S3) as (sandbox, livepeer),
+        sandbox_and_client(client={"http_client": http_client}, **SMALL_S3) as (sandbox, livepeer),
     ):
-        running = Running(how, lambda: livepeer.upload(content(1000)))
+        running = Running(how, lambda: livepeer.upload(make_bytes(1000)))
         await running.ended()
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
@@ -105,10 +106,10 @@ async def test_cancelled_in_the_moment_that_its_ticket_comes_an_upload_leaves_no
 async def test_cancelled_while_its_file_is_opened_an_upload_leaves_it_closed(
     how, tmp_path, monkeypatch, patient
 ):
-    (tmp_path / "video.mp4").write_bytes(content(1000))
+    (tmp_path / "video.mp4").write_bytes(make_bytes(1000))
     opened = []
     monkeypatch.setattr(aiofiles.threadpool, "sync_open", slowed(open, opened))
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         running = Running(how, lambda: livepeer.upload(tmp_path / "video.mp4"))
         await judge_cancelled_with_a_file(running, opened)
 
@@ -119,11 +120,13 @@ async def test_cancelled_while_it_cleans_up_an_upload_ends_soon(how, long_clean_
     gone = Fault(On(method="PATCH"), Answer(404))
     silent = Fault(On(method="DELETE"), Stall(FOR_EVER))
     policy = RetryPolicy(attempts=1, restarts=0)
-    async with studio(gone, silent, client={"retry": policy, **ENDLESS}, **SMALL_S3) as (
+    async with sandbox_and_client(
+        gone, silent, client={"retry": policy, **ENDLESS}, **SMALL_S3
+    ) as (
         _,
         livepeer,
     ):
-        running = Running(how, lambda: livepeer.upload(content(3 * PART)))
+        running = Running(how, lambda: livepeer.upload(make_bytes(3 * PART)))
         await until(lambda: silent.fired)
         running.cancel()
         await running.ended()
@@ -133,8 +136,8 @@ async def test_cancelled_while_it_cleans_up_an_upload_ends_soon(how, long_clean_
 async def test_cancelled_while_the_server_is_silent_an_upload_ends_soon(how):
     for number in range(1, 6):
         silent = Fault(On(nth=number), Stall(FOR_EVER))
-        async with studio(silent, client=ENDLESS, **SMALL_S3) as (_, livepeer):
-            running = Running(how, lambda: livepeer.upload(content(3 * PART)))
+        async with sandbox_and_client(silent, client=ENDLESS, **SMALL_S3) as (_, livepeer):
+            running = Running(how, lambda: livepeer.upload(make_bytes(3 * PART)))
             await until(lambda: silent.fired)  # noqa: B023 - it is called within this turn
             running.cancel()
             await running.ended()
@@ -146,8 +149,8 @@ HELD = {"its creation": On(method="POST", path="/upload/tus"), "a PATCH": On(met
 @pytest.mark.parametrize("name", HELD)
 async def test_aborted_while_the_server_is_silent_an_upload_is_deleted_soon(name):
     silent = Fault(HELD[name], Stall(FOR_EVER))
-    async with studio(silent, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
-        async with livepeer.begin_upload(content(3 * PART)) as upload:
+    async with sandbox_and_client(silent, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+        async with livepeer.begin_upload(make_bytes(3 * PART)) as upload:
             await until(lambda: silent.fired)
             with anyio.fail_after(LIMIT):
                 await upload.abort()
@@ -160,11 +163,11 @@ async def test_cancelled_while_it_is_aborted_an_upload_ends_soon(how, long_clean
     slow = Fault(On(method="PATCH"), Slow(50_000))
 
     async def abort():
-        async with livepeer.begin_upload(content(3 * PART)) as upload:
+        async with livepeer.begin_upload(make_bytes(3 * PART)) as upload:
             await until(lambda: slow.fired)
             await upload.abort()
 
-    async with studio(silent, slow, client=ENDLESS, **SMALL_S3) as (_, livepeer):
+    async with sandbox_and_client(silent, slow, client=ENDLESS, **SMALL_S3) as (_, livepeer):
         running = Running(how, abort)
         await until(lambda: silent.fired)
         running.cancel()
@@ -179,9 +182,9 @@ async def test_cancelled_while_its_stream_is_spooled_an_upload_leaves_no_file_op
 
     async def pieces():
         for _ in range(4):
-            yield content(PART)
+            yield make_bytes(PART)
 
     monkeypatch.setattr(tempfile, "TemporaryFile", slowed(tempfile.TemporaryFile, made))
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         running = Running(how, lambda: livepeer.upload(pieces()))
         await judge_cancelled_with_a_file(running, made)

@@ -11,11 +11,11 @@ import pytest
 
 from cancellation.aftermath import Aftermath
 from cancellation.cases import COUNT, draw
-from cancellation.census import assert_nothing_is_left, no_complaints, take_census
 from cancellation.sources import LENGTH
 from cancellation.sweep import try_out
-from libraries import LIBRARIES
-from studio import PART, SMALL_S3, content, is_stored, studio
+from support.leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
+from support.libraries import LIBRARIES
+from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 SEED = 1
@@ -37,22 +37,22 @@ def bounded(library):
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)
 async def test_a_cancelled_upload_leaves_nothing_but_what_can_be_resumed(library, scratch, patient):
-    before = take_census()
+    before = snapshot_resources()
     http_client = bounded(library)
-    with no_complaints():
-        async with studio(client={"http_client": http_client}, **SMALL_S3) as served:
+    with no_asyncio_logs():
+        async with sandbox_and_client(client={"http_client": http_client}, **SMALL_S3) as served:
             report = await sweep(*served, scratch)
             await upload_at_once(*served)
         if http_client is not None:
             await http_client.aclose()
-        await assert_nothing_is_left(before)
+        await assert_no_leaks(before)
     print(report)  # noqa: T201 - what `nox -s cancellation` is asked for
 
 
 async def sweep(sandbox, livepeer, scratch):
     """Try all cases; after each batch nothing but idle connections may be left."""
     duration = await duration_of_an_upload(livepeer)
-    before, aftermath = take_census(), Aftermath(sandbox)
+    before, aftermath = snapshot_resources(), Aftermath(sandbox)
     hows, longest, most_descriptors = Counter(), 0.0, 0
     for number, case in enumerate(draw(COUNT, SEED), start=1):
         trial = await try_out(case, livepeer, sandbox, duration=duration, tmp_path=scratch)
@@ -65,9 +65,9 @@ async def sweep(sandbox, livepeer, scratch):
             await aftermath.resume()
             for path in scratch.iterdir():
                 path.unlink()
-            await assert_nothing_is_left(before, spare=IDLE_DESCRIPTORS)
-            now = take_census()
-            most_descriptors = max(most_descriptors, len(now.more_than(before)))
+            await assert_no_leaks(before, idle=IDLE_DESCRIPTORS)
+            now = snapshot_resources()
+            most_descriptors = max(most_descriptors, len(now.opened_since(before)))
     assert not sandbox.violations
     return {
         "cases": dict(sorted((": ".join(key), count) for key, count in hows.items())),
@@ -80,9 +80,9 @@ async def sweep(sandbox, livepeer, scratch):
 
 async def duration_of_an_upload(livepeer):
     """Measure it, once all that stays for good is there: threads, modules, connections."""
-    await livepeer.upload(content(LENGTH))
+    await livepeer.upload(make_bytes(LENGTH))
     started = time.monotonic()
-    await livepeer.upload(content(LENGTH))
+    await livepeer.upload(make_bytes(LENGTH))
     return time.monotonic() - started
 
 
@@ -91,7 +91,7 @@ async def upload_at_once(sandbox, livepeer):
     async with anyio.create_task_group() as tasks:
 
         async def upload_one(number):
-            has = content(2 * PART, seed=number)
+            has = make_bytes(2 * PART, seed=number)
             assert is_stored(sandbox, await livepeer.upload(has), has)
 
         for number in range(AT_ONCE):

@@ -8,10 +8,10 @@ import anyio
 import httpx
 import pytest
 
-from libraries import LIBRARIES
 from livepeer_async import AsyncLivepeer, Timeouts, errors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall
+from support.libraries import LIBRARIES
 
 pytestmark = pytest.mark.anyio
 SLOTS = 10

@@ -8,7 +8,8 @@ import time
 
 from livepeer_async import AsyncLivepeer, Timeouts
 from livepeer_async.uploads import asset_requests, uploader
-from studio import QUICK, SMALL_LIMITS
+from support.constants import FAST_RETRY
+from support.sandbox import SMALL_LIMITS
 
 
 def say(line):
@@ -20,7 +21,7 @@ async def main(told, path, api_key, base_url):
     async with AsyncLivepeer(
         api_key,
         base_url=base_url,
-        retry=QUICK,
+        retry=FAST_RETRY,
         upload_limits=SMALL_LIMITS,
         timeout=Timeouts(stall=1000, answer=1000),
     ) as livepeer:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chaos.kinds import KINDS, TARGETS, Kind
 from livepeer_async.sandbox import Fault, LoseAnswer, On
 from livepeer_async.tus import ServerLimits
-from studio import PART, SMALL_LIMITS, content
+from support.sandbox import PART, SMALL_LIMITS, make_bytes
 
 # What a plain tus server takes; the creation happens once here as well, the server being Studio.
 PLAIN_LIMITS = ServerLimits(first_chunk=PART, max_chunk=4 * PART, creates_once=True)
@@ -28,7 +28,7 @@ class Source(NamedTuple):
 
     @property
     def content(self) -> bytes:
-        return content(self.length, self.content_seed)
+        return make_bytes(self.length, self.content_seed)
 
 
 class Strike(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from chaos.cases import Case
 from chaos.kinds import STOLEN
-from studio import PART
+from support.sandbox import PART
 
 TUS = "/upload/tus"
 # Requests beside the chunks that an upload may need where nothing strikes, and after each strike.

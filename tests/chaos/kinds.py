@@ -28,7 +28,7 @@ from livepeer_async.sandbox import (
     Stall,
     WrongSize,
 )
-from studio import PART
+from support.sandbox import PART
 
 # Seconds that the clients here wait for a block or an answer, and what is for ever beside them.
 PATIENCE = 0.8

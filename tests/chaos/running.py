@@ -15,7 +15,7 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import KEEPALIVE_SECONDS
 from livepeer_async.sandbox import Sandbox
-from studio import SMALL_S3
+from support.sandbox import SMALL_S3
 
 # What takes longer never ends; the longest ones, stalls of PATIENCE in a row, take 10 s.
 BOUND = 60.0

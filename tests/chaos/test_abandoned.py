@@ -8,7 +8,7 @@ from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.sandbox import Fault, Stall
 from livepeer_async.tus import ServerLimits
 from livepeer_async.tus.limits import MIB
-from studio import content, is_stored, studio
+from support.sandbox import is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 CHUNK = 8 * MIB
@@ -22,8 +22,8 @@ async def test_a_chunk_that_stalls_is_not_in_flight_beside_its_successor():
     limits = ServerLimits(first_chunk=CHUNK, max_chunk=CHUNK, settle=1.0, creates_once=True)
     stall = Fault(replace(TARGETS["patch"], nth=1), Stall(1000, after_bytes=1000))
     client = {"upload_limits": limits, "timeout": Timeouts(stall=0.5, chunk_response=0.5)}
-    data = content(CHUNK + 99)
-    async with studio(stall, client=client) as (sandbox, livepeer):
+    data = make_bytes(CHUNK + 99)
+    async with sandbox_and_client(stall, client=client) as (sandbox, livepeer):
         asset = await livepeer.upload(data, "clip")
         assert is_stored(sandbox, asset, data)
         assert sandbox.violations == []

@@ -13,7 +13,8 @@ from livepeer_async import errors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.sandbox import Fault, SeenRequest, Stall
-from studio import KIB, PART, SMALL_LIMITS, content, studio
+from support.constants import KIB
+from support.sandbox import PART, SMALL_LIMITS, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 SOURCE = Source("clip", 6 * PART + 99, "bytes", 7)
@@ -39,10 +40,10 @@ async def test_a_client_without_the_upload_rule_is_seen_to_store_wrong_bytes(tmp
 
 
 async def test_wrong_bytes_are_seen_by_size_and_by_content(tmp_path):
-    async with studio() as (sandbox, livepeer):
-        await livepeer.upload(content(100), "clip")
-        assert list(judge_ready(sandbox, {"clip": content(100)})) == []
-        for other in (content(99), content(100, seed=8)):
+    async with sandbox_and_client() as (sandbox, livepeer):
+        await livepeer.upload(make_bytes(100), "clip")
+        assert list(judge_ready(sandbox, {"clip": make_bytes(100)})) == []
+        for other in (make_bytes(99), make_bytes(100, seed=8)):
             assert re.search("wrong bytes: clip", "".join(judge_ready(sandbox, {"clip": other})))
 
 
@@ -65,12 +66,12 @@ async def test_a_client_that_hangs_is_seen(tmp_path):
 @pytest.mark.parametrize("kind", [ValueError, *NEVER_RIGHT])
 async def test_an_error_that_no_server_can_cause_is_seen(kind):
     options = {"source": "x"} if kind is errors.SourceError else {}
-    async with studio() as (sandbox, _):
+    async with sandbox_and_client() as (sandbox, _):
         assert len(list(judge_error(sandbox, CALM, SOURCE, kind("x", **options)))) == 1
 
 
 async def test_a_key_in_an_error_is_seen():
-    async with studio() as (sandbox, _):
+    async with sandbox_and_client() as (sandbox, _):
         error = errors.LivepeerError(f"no token {sandbox.api_key} found")
         assert "the key stands in an error of clip" in judge_error(sandbox, CALM, SOURCE, error)
 

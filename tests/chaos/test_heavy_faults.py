@@ -11,7 +11,7 @@ from chaos.conftest import LINES
 from livepeer_async import UploadJob
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, LoseAnswer, On
-from studio import PART, SMALL_S3, content, is_stored, studio
+from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 STRUCK = 0.3
@@ -49,7 +49,7 @@ def jobs_of(seed, folder):
     rng = Random(seed)
     for number in range(UPLOADS):
         longest = PART if number % 2 else 5 * PART
-        data = content(rng.randint(1, longest), seed=number)
+        data = make_bytes(rng.randint(1, longest), seed=number)
         if number % 3:
             yield UploadJob(data, f"clip {number}"), data
         else:
@@ -71,7 +71,7 @@ async def test_uploads_all_become_ready_through_heavy_faults(
 ):
     contents = {job.new_asset: data for job, data in jobs_of(seed, tmp_path)}
     faults = faults_of(seed)
-    async with studio(*faults, client={"retry": RETRY}, seed=seed, **storage) as served:
+    async with sandbox_and_client(*faults, client={"retry": RETRY}, seed=seed, **storage) as served:
         sandbox, livepeer = served
         jobs = [job for job, _ in jobs_of(seed, tmp_path)]
         async with livepeer.upload_many(jobs) as results:

@@ -14,7 +14,7 @@ from chaos.running import RETRY
 from livepeer_async import AsyncLivepeer
 from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, Sandbox
 from livepeer_async.tus.limits import MIB, livepeer_limits
-from studio import PART, SMALL_LIMITS, SMALL_S3, content, is_stored
+from support.sandbox import PART, SMALL_LIMITS, SMALL_S3, is_stored, make_bytes
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 STRUCK = 0.05
@@ -79,7 +79,7 @@ class Cost(NamedTuple):
 
 
 async def measure(options, limits, length, uploads):
-    data = content(length)
+    data = make_bytes(length)
     faults = faults_of(Random(1), limits.max_chunk)
     quick = {"waiting_seconds": 0.0, "processing_seconds": 0.0, "seed": 1}
     transport = Counting()

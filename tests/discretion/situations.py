@@ -37,7 +37,7 @@ from livepeer_async.sandbox import (
 )
 from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
-from studio import until
+from support.clock import until
 
 CLOSED_PORT = "http://127.0.0.1:9/api"
 FOR_EVER = 1000.0

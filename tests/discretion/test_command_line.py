@@ -8,7 +8,6 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from typer.main import get_command
 
-from cli import shell
 from discretion.evidence import Evidence
 from discretion.scene import (
     JWT,
@@ -33,6 +32,9 @@ from livepeer_async.sandbox import (
     Sandbox,
     Stall,
 )
+from support import command_line
+from support.clock import wait_until
+from support.constants import TIMEOUT
 
 # Python in its talkative mode, everything logged to standard error, and a fault in our own code.
 BEGIN = "import logging; logging.basicConfig(level=0); logging.raiseExceptions = True; "
@@ -85,7 +87,9 @@ def video(tmp_path):
 def search(evidence, sandbox, *texts):
     plant_upload_urls(evidence, sandbox)
     for number, text in enumerate(texts):
-        shown = shell.plain(text.decode(errors="replace") if isinstance(text, bytes) else text)
+        shown = command_line.plain(
+            text.decode(errors="replace") if isinstance(text, bytes) else text
+        )
         evidence.add(f"output {number}", shown)
         # What a narrow terminal breaks must be found too.
         evidence.add(f"output {number} on one line", "".join(shown.split()))
@@ -114,7 +118,7 @@ def test_no_secret_is_written_to_a_pipe(arguments, fault, status, *, sandbox, ev
     arguments = [it.format(video=video) for it in arguments]
     if arguments[0] == "upload":
         arguments += ["--retries", "1"]
-    ended = shell.run(*arguments, sandbox=sandbox)
+    ended = command_line.run(*arguments, sandbox=sandbox)
     assert ended.returncode == status, ended
     search(evidence, sandbox, ended.stdout, ended.stderr)
 
@@ -128,7 +132,7 @@ def test_no_secret_is_written_to_a_pipe(arguments, fault, status, *, sandbox, ev
     ],
 )
 def test_no_secret_of_the_environment_is_written(variables, status, sandbox, evidence, video):
-    ended = shell.run("upload", video, sandbox=sandbox, **variables)
+    ended = command_line.run("upload", video, sandbox=sandbox, **variables)
     assert ended.returncode == status, ended
     search(evidence, sandbox, ended.stdout, ended.stderr)
 
@@ -136,9 +140,9 @@ def test_no_secret_of_the_environment_is_written(variables, status, sandbox, evi
 def test_no_secret_is_written_to_a_terminal_or_shown_by_ps(sandbox, evidence, video):
     sandbox.add_fault(Fault(On(method="PATCH", nth=1), Answer(500, TALK_OF_UPLOADS.encode())))
     sandbox.add_fault(Fault(On(method="PATCH", nth=2), Stall(30.0)))
-    terminal = shell.Terminal("upload", video, sandbox=sandbox, columns=250)
+    terminal = command_line.Terminal("upload", video, sandbox=sandbox, columns=250)
     command = Path(f"/proc/{terminal.process.pid}/cmdline").read_bytes()
-    shell.wait_until(lambda: sum(it.method == "PATCH" for it in sandbox.requests) > 1)
+    wait_until(lambda: sum(it.method == "PATCH" for it in sandbox.requests) > 1)
     terminal.read_until("%")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
@@ -147,7 +151,7 @@ def test_no_secret_is_written_to_a_terminal_or_shown_by_ps(sandbox, evidence, vi
 
 def test_no_secret_stands_in_the_traceback_of_a_crash(sandbox, evidence, video):
     command = [sys.executable, "-X", "dev", "-c", BEGIN + CRASH + ENTER]
-    ended = shell.run("upload", video, sandbox=sandbox, command=command)
+    ended = command_line.run("upload", video, sandbox=sandbox, command=command)
     assert b"a fault of our own" in ended.stderr, ended
     assert b"Traceback" in ended.stderr
     search(evidence, sandbox, ended.stdout, ended.stderr)
@@ -156,7 +160,7 @@ def test_no_secret_stands_in_the_traceback_of_a_crash(sandbox, evidence, video):
 def test_no_secret_is_logged_by_a_program_that_fails(sandbox, evidence, video):
     sandbox.add_fault(Fault(On(method="PATCH"), Answer(403, TALK_OF_UPLOADS.encode())))
     command = [sys.executable, "-X", "dev", "-c", PROGRAM]
-    ended = shell.run(video, sandbox=sandbox, command=command)
+    ended = command_line.run(video, sandbox=sandbox, command=command)
     assert b"Traceback" in ended.stderr
     assert b"DEBUG:httpcore.http11" in ended.stderr
     search(evidence, sandbox, ended.stdout, ended.stderr)
@@ -165,14 +169,14 @@ def test_no_secret_is_logged_by_a_program_that_fails(sandbox, evidence, video):
 def test_no_secret_is_logged_by_a_program_that_is_interrupted(sandbox, evidence, video):
     sandbox.add_fault(Fault(On(method="PATCH"), Stall(30.0)))
     command = [sys.executable, "-X", "dev", "-c", PROGRAM, str(video)]
-    process = shell.subprocess.Popen(
-        command, stderr=shell.subprocess.PIPE, env=shell.environment(sandbox)
+    process = command_line.subprocess.Popen(
+        command, stderr=command_line.subprocess.PIPE, env=command_line.environment(sandbox)
     )
     with process:
         try:
-            shell.wait_until(lambda: any(it.method == "PATCH" for it in sandbox.requests))
+            wait_until(lambda: any(it.method == "PATCH" for it in sandbox.requests))
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=shell.PATIENCE)
+            _, errors = process.communicate(timeout=TIMEOUT)
         finally:
             process.kill()
     assert b"KeyboardInterrupt" in errors

@@ -9,7 +9,7 @@ from discretion.evidence import Evidence
 from discretion.scene import KEY, SECRETIVE, VIDEO, plant_all, plant_tokens, playing
 from livepeer_async.sandbox import Stall
 from livepeer_async.sources import opening
-from studio import until
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 

@@ -1,12 +1,12 @@
 """What can happen to a client of any tus server, one that means ill in particular."""
 
 from discretion.scene import BEARER, JWT, UPLOAD_NAME, VIDEO
-from hostile.server import answer
+from support.servers import http_response
 
 TUS = "Tus-Resumable: 1.0.0"
 LOCATION = f"Location: /files/{UPLOAD_NAME}"
-CREATED = answer(b"", LOCATION, TUS, status="201 Created")
-ARRIVED = answer(b"", f"Upload-Offset: {len(VIDEO)}", TUS, status="204 No Content")
+CREATED = http_response(b"", LOCATION, TUS, status="201 Created")
+ARRIVED = http_response(b"", f"Upload-Offset: {len(VIDEO)}", TUS, status="204 No Content")
 ONE_FOR_ALL = f"key {BEARER}, Basic {BEARER}, token={JWT}"
 
 
@@ -18,7 +18,7 @@ async def upload_to_any_server(scene):
 
 
 async def tus_server_that_echoes_the_key(scene):
-    said = answer(
+    said = http_response(
         ONE_FOR_ALL.encode(),
         f"WWW-Authenticate: Basic realm={BEARER}",
         f"Set-Cookie: session={JWT}",
@@ -30,7 +30,7 @@ async def tus_server_that_echoes_the_key(scene):
 
 
 async def tus_server_that_forgets(scene):
-    answers = {"POST": CREATED, "PATCH": answer(status="404 Not Found")}
+    answers = {"POST": CREATED, "PATCH": http_response(status="404 Not Found")}
     async with scene.tus(answers) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
@@ -45,14 +45,16 @@ async def tus_server_that_cuts(scene):
 
 
 async def tus_server_that_names_the_upload(scene):
-    said = answer(f"Cannot PATCH /files/{UPLOAD_NAME}".encode(), status="405 Method Not Allowed")
+    said = http_response(
+        f"Cannot PATCH /files/{UPLOAD_NAME}".encode(), status="405 Method Not Allowed"
+    )
     async with scene.tus({"POST": CREATED, "*": said}) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
 
 async def location_on_another_host(scene):
     lines = (f"Location: http://elsewhere.example/files/{UPLOAD_NAME}", TUS)
-    async with scene.tus(answer(b"", *lines, status="201 Created")) as (tus, endpoint):
+    async with scene.tus(http_response(b"", *lines, status="201 Created")) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
 
@@ -75,14 +77,14 @@ async def tus_server_that_speaks_no_http(scene):
 
 
 async def tus_server_that_echoes_in_headers(scene):
-    said = answer(b"", f"Upload-Offset: {BEARER}", TUS, status="204 No Content")
+    said = http_response(b"", f"Upload-Offset: {BEARER}", TUS, status="204 No Content")
     async with scene.tus({"POST": CREATED, "*": said}) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
 
 def location_that_echoes(location):
     async def upload(scene):
-        said = answer(b"", f"Location: {location}", TUS, status="201 Created")
+        said = http_response(b"", f"Location: {location}", TUS, status="201 Created")
         async with scene.tus(said) as (tus, endpoint):
             await tus.upload(VIDEO, endpoint)
 
@@ -96,8 +98,8 @@ def upload_url_like(pattern):
     async def upload(scene):
         location = pattern.format(UPLOAD_NAME)
         lines = [f"{name}: {location}" for name in ("Location", "Content-Location")]
-        created = answer(b"", *lines, f"Link: <{location}>", TUS, status="201 Created")
-        said = answer(f"Cannot PATCH {location}".encode(), status="500 Oops")
+        created = http_response(b"", *lines, f"Link: <{location}>", TUS, status="201 Created")
+        said = http_response(f"Cannot PATCH {location}".encode(), status="500 Oops")
         async with scene.tus({"POST": created, "*": said}) as (tus, endpoint):
             await tus.upload(VIDEO, endpoint)
 

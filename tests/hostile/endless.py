@@ -3,16 +3,14 @@
 import asyncio
 import zlib
 
+from support.servers import FullyReadError
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GIB = 1024 * 1024 * 1024
 BLOCK = 64 * 1024
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 NO_BYTES = b"\x00\x00\x00\xff\xff"  # a block of deflate that holds nothing
-
-
-class HeardOutError(Exception):
-    """Somebody has heard an answer to its end that is too long for anybody."""
 
 
 def deflated(content, level=9):
@@ -36,7 +34,7 @@ def repeating(piece, *, begin=b"", total=GIB, pause=None):
             writer.write(block)
             await writer.drain()
             await asyncio.sleep(pause or 0)
-        raise HeardOutError
+        raise FullyReadError
 
     return answer
 

@@ -3,8 +3,10 @@
 import anyio
 import pytest
 
-from hostile.server import LONGEST, answer, api_client, hostile
+from hostile.clients import api_client
 from livepeer_async import AssetPatch, errors
+from support.constants import TIMEOUT
+from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 DEEP = 100_000
@@ -85,9 +87,9 @@ async def test_a_document_is_a_value_or_a_typed_error(name):
     status = "200 OK"
 
     def choose(_):
-        return answer(DOCUMENTS[name], "Content-Type: application/json", status=status)
+        return http_response(DOCUMENTS[name], "Content-Type: application/json", status=status)
 
-    async with hostile(choose) as server, api_client(server) as livepeer:
+    async with serve_http(choose) as server, api_client(server) as livepeer:
         for status, error in REFUSALS.items():  # noqa: B007 - `choose` reads it
             async with anyio.create_task_group() as tasks:
                 for call in CALLS.values():
@@ -98,7 +100,7 @@ async def ask(call, livepeer, refusal):
     """Ask; the message of an error is short, however long the document is."""
     message = ""
     try:
-        with anyio.fail_after(LONGEST):
+        with anyio.fail_after(TIMEOUT):
             await call(livepeer)
     except (refusal, errors.AssetError) as error:
         message = str(error)

@@ -3,9 +3,11 @@
 import anyio
 import pytest
 
-from hostile.server import KEY, LONGEST, answer, api_client, elsewhere, hostile, tus_client
+from hostile.clients import KEY, api_client, tus_client
 from livepeer_async import RetryPolicy, errors
 from livepeer_async.tus import requests
+from support.constants import TIMEOUT
+from support.servers import http_response, serve_http, serve_unreached
 
 pytestmark = pytest.mark.anyio
 VIDEO = b"video" * 1000
@@ -27,24 +29,24 @@ def url_of(server):
 
 @pytest.mark.parametrize("status", MOVED)
 async def test_no_redirect_leads_elsewhere(status):
-    async with elsewhere() as evil:
-        moved = answer(b"", f"Location: {url_of(evil)}", status=status)
-        async with hostile(moved) as server, api_client(server) as livepeer, tus_client() as tus:
+    async with serve_unreached() as evil:
+        moved = http_response(b"", f"Location: {url_of(evil)}", status=status)
+        async with serve_http(moved) as server, api_client(server) as livepeer, tus_client() as tus:
             for call in (livepeer.assets.get("x"), livepeer.upload(VIDEO)):
                 with pytest.raises(errors.ApiError, match="not followed"):
                     await call
             for where in ({"endpoint": server.origin}, {"upload_url": server.origin}):
                 with pytest.raises(errors.TusError, match="not followed"):
                     await tus.upload(VIDEO, **where)
-            assert len(server.asked) == 4
+            assert len(server.requests) == 4
 
 
 async def test_a_chain_of_redirects_is_one_request():
-    moved = answer(b"", "Location: /api/asset/x", status="307 Temporary Redirect")
-    async with hostile(moved) as server, api_client(server) as livepeer:
+    moved = http_response(b"", "Location: /api/asset/x", status="307 Temporary Redirect")
+    async with serve_http(moved) as server, api_client(server) as livepeer:
         with pytest.raises(errors.ApiError):
             await livepeer.assets.get("x")
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 ASTRAY = {
@@ -69,11 +71,11 @@ ASTRAY = {
 
 @pytest.mark.parametrize("name", ASTRAY)
 async def test_no_location_leads_elsewhere(name):
-    async with elsewhere() as evil:
+    async with serve_unreached() as evil:
         location = ASTRAY[name].format(evil=url_of(evil), host=evil.origin.partition("//")[2])
-        created = answer(b"", f"Location: {location}", TUS, status="201 Created")
-        answers = {"POST": created, "*": answer(b"", TUS)}
-        async with hostile(answers) as server, tus_client() as tus:
+        created = http_response(b"", f"Location: {location}", TUS, status="201 Created")
+        answers = {"POST": created, "*": http_response(b"", TUS)}
+        async with serve_http(answers) as server, tus_client() as tus:
             with pytest.raises(errors.LivepeerError):
                 await tus.upload(VIDEO, server.origin + "/files")
 
@@ -84,13 +86,13 @@ async def test_from_https_no_location_leads_to_http():
 
 
 async def test_the_key_goes_to_no_host_that_a_list_names():
-    rows = answer(b'[{"id":"a"}]', 'Link: <{evil}?cursor=skip1>; rel="next"')
-    async with elsewhere() as evil:
+    rows = http_response(b'[{"id":"a"}]', 'Link: <{evil}?cursor=skip1>; rel="next"')
+    async with serve_unreached() as evil:
         first = rows.replace(b"{evil}", url_of(evil).encode())
-        pages = [first, answer(b"[]")]
-        async with hostile(lambda _: pages.pop(0)) as server, api_client(server) as livepeer:
+        pages = [first, http_response(b"[]")]
+        async with serve_http(lambda _: pages.pop(0)) as server, api_client(server) as livepeer:
             assert [asset.id async for asset in livepeer.assets.list()] == ["a"]
-            assert len(server.asked) == 2
+            assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("cursors", [["skip1"], ["skip1", "skip2", "skip3"]])
@@ -100,10 +102,10 @@ async def test_a_list_that_leads_in_circles_ends(cursors):
     def page(_):
         asked.append(1)
         cursor = cursors[len(asked) % len(cursors)]
-        return answer(b'[{"id":"a"}]', f'Link: </x?cursor={cursor}>; rel="next"')
+        return http_response(b'[{"id":"a"}]', f'Link: </x?cursor={cursor}>; rel="next"')
 
-    async with hostile(page) as server, api_client(server) as livepeer:
-        with anyio.fail_after(LONGEST), pytest.raises(errors.DecodeError):
+    async with serve_http(page) as server, api_client(server) as livepeer:
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.DecodeError):
             async for _ in livepeer.assets.list():
                 pass
     assert len(asked) < 20
@@ -114,10 +116,10 @@ async def test_a_list_that_has_nothing_new_for_ever_ends():
 
     def page(_):
         asked.append(1)
-        return answer(b'[{"id":"a"}]', f'Link: </x?cursor=skip{len(asked)}>; rel="next"')
+        return http_response(b'[{"id":"a"}]', f'Link: </x?cursor=skip{len(asked)}>; rel="next"')
 
-    async with hostile(page) as server, api_client(server) as livepeer:
-        with anyio.fail_after(LONGEST), pytest.raises(errors.DecodeError):
+    async with serve_http(page) as server, api_client(server) as livepeer:
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.DecodeError):
             async for _ in livepeer.assets.list():
                 pass
 
@@ -152,21 +154,21 @@ async def test_a_time_to_wait_that_is_none_is_not_waited(value):
 @pytest.mark.parametrize("value", LATE)
 async def test_a_time_to_wait_that_is_too_long_ends_the_attempt(value):
     await assert_is_given_up_soon(
-        answer(b"", f"Retry-After: {value}", status="429 Too Many Requests")
+        http_response(b"", f"Retry-After: {value}", status="429 Too Many Requests")
     )
 
 
 async def test_a_date_to_wait_for_in_thousands_of_years_ends_the_attempt():
     headers = ("Retry-After: Fri, 31 Dec 9999 23:59:59 GMT", "Date: Sat, 21 Nov 2026 12:00:00 GMT")
-    await assert_is_given_up_soon(answer(b"", *headers, status="503 Service Unavailable"))
+    await assert_is_given_up_soon(http_response(b"", *headers, status="503 Service Unavailable"))
 
 
 async def assert_is_given_up_soon(busy):
-    async with hostile(busy) as server, tus_client(retry=TWICE) as tus:
+    async with serve_http(busy) as server, tus_client(retry=TWICE) as tus:
         async with api_client(server, retry=TWICE) as livepeer:
-            with anyio.fail_after(LONGEST), pytest.raises(errors.ApiError):
+            with anyio.fail_after(TIMEOUT), pytest.raises(errors.ApiError):
                 await livepeer.assets.get("x")
-        with anyio.fail_after(LONGEST), pytest.raises(errors.RetriesExhausted):
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.RetriesExhausted):
             await tus.upload(VIDEO, server.origin)
 
 
@@ -191,36 +193,36 @@ OFFSETS = (
 @pytest.mark.parametrize("value", OFFSETS)
 async def test_an_offset_that_is_none_is_not_believed(value):
     wrong = b"Upload-Offset: " + value.encode("utf-8")
-    told = answer(b"", "Upload-Offset: 0", LENGTH, TUS)
+    told = http_response(b"", "Upload-Offset: 0", LENGTH, TUS)
     for method in ("HEAD", "PATCH"):
         answers = {"HEAD": told, "PATCH": told}
         answers[method] = told.replace(b"Upload-Offset: 0", wrong)
-        async with hostile(answers) as server, tus_client(retry=TWICE) as tus:
-            with anyio.fail_after(LONGEST), pytest.raises(errors.TusError):
+        async with serve_http(answers) as server, tus_client(retry=TWICE) as tus:
+            with anyio.fail_after(TIMEOUT), pytest.raises(errors.TusError):
                 await tus.upload(VIDEO, upload_url=server.origin + "/1")
 
 
 @pytest.mark.parametrize("offset", [len(VIDEO) + 1, 2**62])
 async def test_an_offset_beyond_the_end_is_no_success(offset):
-    beyond = answer(b"", f"Upload-Offset: {offset}", LENGTH, TUS)
-    async with hostile(beyond) as server, tus_client(retry=TWICE) as tus:
-        with anyio.fail_after(LONGEST), pytest.raises(errors.TusError):
+    beyond = http_response(b"", f"Upload-Offset: {offset}", LENGTH, TUS)
+    async with serve_http(beyond) as server, tus_client(retry=TWICE) as tus:
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.TusError):
             await tus.upload(VIDEO, upload_url=server.origin + "/1")
 
 
 async def test_an_offset_that_never_moves_ends():
-    still = answer(b"", "Upload-Offset: 0", LENGTH, TUS)
-    async with hostile(still) as server, tus_client(retry=TWICE) as tus:
-        with anyio.fail_after(LONGEST), pytest.raises(errors.RetriesExhausted):
+    still = http_response(b"", "Upload-Offset: 0", LENGTH, TUS)
+    async with serve_http(still) as server, tus_client(retry=TWICE) as tus:
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.RetriesExhausted):
             await tus.upload(VIDEO, upload_url=server.origin + "/1")
 
 
 async def test_a_body_where_none_may_be_breaks_nothing():
-    told = answer(b"", "Upload-Offset: 0", LENGTH, TUS)
-    done = answer(b"surprise", f"Upload-Offset: {len(VIDEO)}", TUS, status="204 No Content")
-    async with hostile({"HEAD": told, "PATCH": done}) as server, tus_client(retry=TWICE) as tus:
+    told = http_response(b"", "Upload-Offset: 0", LENGTH, TUS)
+    done = http_response(b"surprise", f"Upload-Offset: {len(VIDEO)}", TUS, status="204 No Content")
+    async with serve_http({"HEAD": told, "PATCH": done}) as server, tus_client(retry=TWICE) as tus:
         for _ in range(3):
-            with anyio.fail_after(LONGEST):
+            with anyio.fail_after(TIMEOUT):
                 await tus.upload(VIDEO, upload_url=server.origin + "/1")
 
 
@@ -229,12 +231,12 @@ async def test_a_body_where_none_may_be_breaks_nothing():
 )
 async def test_an_etag_that_is_garbage_can_be_sent_back_or_is_not(etag):
     head = [f"ETag: {etag}", "Content-Type: application/json"]
-    waiting = answer(b'{"id":"x","status":{"phase":"waiting"}}', *head)
-    ready = answer(b'{"id":"x","status":{"phase":"ready"}}', *head)
+    waiting = http_response(b'{"id":"x","status":{"phase":"waiting"}}', *head)
+    ready = http_response(b'{"id":"x","status":{"phase":"ready"}}', *head)
     answers = [waiting, ready]
-    async with hostile(lambda _: answers.pop(0)) as server, api_client(server) as livepeer:
-        with anyio.fail_after(LONGEST):
-            asset = await livepeer.assets.wait("x", timeout=LONGEST)
+    async with serve_http(lambda _: answers.pop(0)) as server, api_client(server) as livepeer:
+        with anyio.fail_after(TIMEOUT):
+            asset = await livepeer.assets.wait("x", timeout=TIMEOUT)
     assert asset.phase == "ready"
 
 
@@ -252,16 +254,16 @@ NOWHERE = (
 @pytest.mark.parametrize("endpoint", NOWHERE)
 async def test_a_ticket_to_nowhere_is_a_typed_error(endpoint):
     body = f'{{"tusEndpoint":"{endpoint}","asset":{{"id":"x"}}}}'.encode()
-    async with hostile(answer(body)) as server, api_client(server) as livepeer:
-        with anyio.fail_after(LONGEST), pytest.raises(errors.LivepeerError):
+    async with serve_http(http_response(body)) as server, api_client(server) as livepeer:
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.LivepeerError):
             await livepeer.upload(VIDEO)
 
 
 async def test_the_key_does_not_go_where_a_ticket_leads():
-    async with hostile(answer(b"", status="400 Bad Request")) as other:
+    async with serve_http(http_response(b"", status="400 Bad Request")) as other:
         body = f'{{"tusEndpoint":"{other.origin}/tus?token=t","asset":{{"id":"x"}}}}'.encode()
-        async with hostile(answer(body)) as server, api_client(server) as livepeer:
+        async with serve_http(http_response(body)) as server, api_client(server) as livepeer:
             with pytest.raises(errors.TusError):
                 await livepeer.upload(VIDEO)
-        assert other.asked
-        assert all(KEY.encode() not in asked.head for asked in other.asked)
+        assert other.requests
+        assert all(KEY.encode() not in asked.head for asked in other.requests)

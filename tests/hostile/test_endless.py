@@ -5,9 +5,11 @@ import gzip
 import anyio
 import pytest
 
+from hostile.clients import api_client, tus_client
 from hostile.endless import ENDLESS, HEAD, repeating
-from hostile.server import LONGEST, QUICK, answer, api_client, hostile, tus_client
 from livepeer_async import Timeouts, errors
+from support.constants import SHORT_TIMEOUTS, TIMEOUT
+from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 VIDEO = b"video" * 1000
@@ -24,22 +26,27 @@ API_CALLS = {
     "upload": lambda livepeer: livepeer.upload(VIDEO),
     "wait": lambda livepeer: livepeer.assets.wait("x", timeout=10),
 }
-OFFSET = answer(b"", "Upload-Offset: 0", f"Upload-Length: {len(VIDEO)}", "Tus-Resumable: 1.0.0")
+OFFSET = http_response(
+    b"", "Upload-Offset: 0", f"Upload-Length: {len(VIDEO)}", "Tus-Resumable: 1.0.0"
+)
 
 
 @pytest.mark.parametrize("name", ENDLESS)
 async def test_no_call_of_the_api_waits_or_reads_for_ever(name):
-    async with hostile(ENDLESS[name]) as server, api_client(server, timeout=QUICK) as livepeer:
+    async with (
+        serve_http(ENDLESS[name]) as server,
+        api_client(server, timeout=SHORT_TIMEOUTS) as livepeer,
+    ):
 
         async def call(make):
-            with anyio.fail_after(LONGEST), pytest.raises(errors.LivepeerError) as caught:
+            with anyio.fail_after(TIMEOUT), pytest.raises(errors.LivepeerError) as caught:
                 await make(livepeer)
             assert "key-that" not in str(caught.value)
 
         async with anyio.create_task_group() as tasks:
             for make in API_CALLS.values():
                 tasks.start_soon(call, make)
-        assert server.heard_out == 0
+        assert server.fully_read == 0
 
 
 @pytest.mark.parametrize("name", ENDLESS)
@@ -47,11 +54,11 @@ async def test_no_request_of_tus_waits_or_reads_for_ever(name):
     evil = ENDLESS[name]
 
     async def upload(answers, **where):
-        async with hostile(answers) as server, tus_client(timeouts=QUICK) as tus:
+        async with serve_http(answers) as server, tus_client(timeouts=SHORT_TIMEOUTS) as tus:
             where = {key: server.origin + path for key, path in where.items()}
-            with anyio.fail_after(LONGEST), pytest.raises(errors.TusError):
+            with anyio.fail_after(TIMEOUT), pytest.raises(errors.TusError):
                 await tus.upload(VIDEO, **where)
-            assert server.heard_out == 0
+            assert server.fully_read == 0
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: upload(evil, endpoint="/files"))
@@ -62,7 +69,7 @@ async def test_no_request_of_tus_waits_or_reads_for_ever(name):
 async def test_gzip_of_what_fits_is_read():
     body = gzip.compress(b'{"id":"x"}')
     async with (
-        hostile(answer(body, "Content-Encoding: gzip")) as server,
+        serve_http(http_response(body, "Content-Encoding: gzip")) as server,
         api_client(server) as livepeer,
     ):
         assert (await livepeer.assets.get("x")).id == "x"
@@ -72,8 +79,8 @@ async def test_what_follows_the_end_of_gzip_is_not_kept():
     begin = HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"id":"x"}')
     limits = Timeouts(connect=30, stall=30, answer=0.2)
     async with (
-        hostile(repeating(b"a", begin=begin)) as server,
+        serve_http(repeating(b"a", begin=begin)) as server,
         api_client(server, timeout=limits) as livepeer,
     ):
-        with anyio.fail_after(LONGEST), pytest.raises(errors.TimedOut):
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.TimedOut):
             await livepeer.assets.get("x")

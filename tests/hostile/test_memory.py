@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from hostile.endless import ENDLESS
-from hostile.server import answer, hostile
+from support.servers import http_response, serve_http
 
 pytestmark = [
     pytest.mark.anyio,
@@ -24,9 +24,9 @@ LARGE = [name for name in ENDLESS if "slowly" not in name and "10" not in name]
 async def test_a_program_that_is_told_gigabytes_stays_small(record_property):
     def choose(asked):
         name = unquote(asked.target.split("/")[1])
-        return ENDLESS.get(name, answer(b"{}"))
+        return ENDLESS.get(name, http_response(b"{}"))
 
-    async with hostile(choose) as server:
+    async with serve_http(choose) as server:
         with anyio.fail_after(100):
             done = await anyio.run_process([sys.executable, READER, server.origin, *LARGE])
     told = json.loads(done.stdout)

@@ -17,7 +17,7 @@ from livepeer_async.http.messages import (
     retry_after,
 )
 from livepeer_async.redaction import excerpt, header_value, redact, without_query
-from texts import CHARACTERS, any_text
+from support.strategies import CHARACTERS, any_text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzM2NyZXQifQ.c2lnbmF0dXJl-_"
 NOON = "Sun, 06 Nov 1994 12:00:00 GMT"

@@ -1,7 +1,7 @@
 import pytest
 
 from livepeer_async.models import ErrorBody, Violation
-from models.samples import INDEX, read_sample
+from support.samples import INDEX, read_sample
 
 # Refusals with status 422 that are plain sentences: the request kept to the schema.
 SENTENCES = {

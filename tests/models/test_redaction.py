@@ -24,7 +24,7 @@ from livepeer_async.models import (
     UploadTicket,
 )
 from livepeer_async.redaction import hide_query
-from models.samples import decode, read_sample
+from support.samples import decode, read_sample
 
 SIGNED = "https://user:s3cret@host.example/path/file.mp4?token=s3cret#s3cret"
 OBJECT_STORE = "s3+https://s3cret:s3cret@host.example/bucket"

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from livepeer_async.models import AssetPhase, ErrorBody, PolicyType, TaskPhase, TrackType
-from models.samples import FOLDER, INDEX, read_sample, read_text
+from support.samples import FOLDER, INDEX, read_sample, read_text
 
 # Sent by the server, in no schema and of no use: a mask in place of the decrypted key.
 UNREAD_KEYS = {"key"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from programs import node_command, running
+from support.server_program import node_command, run_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,6 @@ def run_peer(version: str, directory: Path, *, max_size: int | None = None) -> I
     command += ["--version", version, "--directory", str(directory)]
     if max_size is not None:
         command += ["--max-size", str(max_size)]
-    with running(command) as said:
+    with run_server(command) as said:
         base_url = f"http://127.0.0.1:{said['port']}{said['path']}"
         yield Peer(version=version, base_url=base_url, directory=directory)

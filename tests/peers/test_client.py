@@ -7,10 +7,10 @@ import anyio
 import httpx
 import pytest
 
-from cable import cable
 from livepeer_async import RetryPolicy, Timeouts, errors
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import content, cut_once
+from support.proxy import CuttingProxy, run_proxy
+from support.sandbox import cancel_when, make_bytes
 
 pytestmark = [pytest.mark.peers, pytest.mark.anyio]
 MIB = 1024 * 1024
@@ -30,7 +30,7 @@ async def pieces_of(data, size=100_000):
 
 @pytest.mark.parametrize("length", LENGTHS)
 async def test_an_upload_is_exact(peer, length):
-    token, data = uuid.uuid4().hex, content(length)
+    token, data = uuid.uuid4().hex, make_bytes(length)
     async with TusClient(retry=QUICK) as tus:
         url = await tus.upload(data, peer.creation_url(token), metadata={"filename": "🎬.mp4"})
     assert url == f"{peer.base_url}/{token}"
@@ -39,30 +39,30 @@ async def test_an_upload_is_exact(peer, length):
 
 @pytest.mark.parametrize("length", LENGTHS)
 async def test_chunks_add_up(peer, length):
-    token, data = uuid.uuid4().hex, content(length)
+    token, data = uuid.uuid4().hex, make_bytes(length)
     async with TusClient(retry=QUICK, limits=SMALL) as tus:
         await tus.upload(data, peer.creation_url(token))
     assert peer.stored(token) == data
 
 
-@pytest.mark.parametrize("is_rst", [True, False], ids=["rst", "fin"])
+@pytest.mark.parametrize("reset", [True, False], ids=["rst", "fin"])
 @pytest.mark.parametrize("cut", [500, 100_000, 3 * MIB + 17])
-async def test_a_cable_that_is_pulled_costs_no_byte(peer, cut, is_rst):
-    token, data = uuid.uuid4().hex, content(5 * MIB + 777)
+async def test_a_cable_that_is_pulled_costs_no_byte(peer, cut, reset):
+    token, data = uuid.uuid4().hex, make_bytes(5 * MIB + 777)
     limits = ServerLimits(first_chunk=4 * MIB)
     cuts = [cut, cut // 2 + 300, None, 200_000]
-    async with cable(port_of(peer), cuts, is_rst=is_rst) as pulled:
-        endpoint = peer.creation_url(token).replace(str(port_of(peer)), str(pulled.port))
+    async with run_proxy(CuttingProxy(port_of(peer), cuts, reset=reset)) as proxy:
+        endpoint = peer.creation_url(token).replace(str(port_of(peer)), str(proxy.port))
         async with TusClient(
             retry=QUICK, timeouts=Timeouts(stall=5, chunk_response=5), limits=limits
         ) as tus:
             await tus.upload(data, endpoint)
-        assert pulled.connections >= 3
+        assert proxy.connections >= 3
     assert peer.stored(token) == data
 
 
 async def test_an_upload_goes_on_where_another_process_left_it(peer):
-    token, data = uuid.uuid4().hex, content(5 * MIB)
+    token, data = uuid.uuid4().hex, make_bytes(5 * MIB)
     async with TusClient(retry=QUICK, limits=SMALL) as tus:
         with pytest.raises(errors.SourceNotReadable) as caught:
             stream = broken_after(data, 2 * MIB)
@@ -84,7 +84,7 @@ async def broken_after(data, stop):
 
 @pytest.mark.parametrize("length", [1, MIB, 3 * MIB + 5])
 async def test_a_length_may_be_named_at_the_end(peer, length):
-    token, data = uuid.uuid4().hex, content(length)
+    token, data = uuid.uuid4().hex, make_bytes(length)
     async with TusClient(retry=QUICK, limits=SMALL) as tus:
         features = await tus.discover(peer.creation_url(token))
         assert "creation-defer-length" in features.extensions
@@ -107,7 +107,7 @@ async def test_a_deferred_upload_is_proven_by_head(peer):
 
 
 async def test_a_cancelled_upload_goes_on_from_the_told_url(peer):
-    token, data, told = uuid.uuid4().hex, content(2 * MIB), []
+    token, data, told = uuid.uuid4().hex, make_bytes(2 * MIB), []
     async with TusClient(retry=QUICK, limits=SMALL) as tus:
 
         async def upload():
@@ -115,7 +115,7 @@ async def test_a_cancelled_upload_goes_on_from_the_told_url(peer):
             creation_url = peer.creation_url(token)
             await tus.upload(stream, creation_url, length=len(data), on_created=told.append)
 
-        await cut_once(lambda: told and len(peer.stored(token)) >= MIB // 2, upload)
+        await cancel_when(lambda: told and len(peer.stored(token)) >= MIB // 2, upload)
         await tus.upload(data, upload_url=told[0])
     assert peer.stored(token) == data
 
@@ -126,7 +126,7 @@ async def halting_after(data, stop):
 
 
 async def test_headers_that_mislead_change_no_upload(peer):
-    token, data = uuid.uuid4().hex, content(MIB + 1)
+    token, data = uuid.uuid4().hex, make_bytes(MIB + 1)
     headers = {"tus-resumable": "0.2", "content-type": "text/plain", "upload-length": "7"}
     headers |= {"transfer-encoding": "chunked", "content-length": "3", "host": "other.example"}
     async with TusClient(retry=QUICK, limits=SMALL, headers=headers) as tus:
@@ -136,7 +136,7 @@ async def test_headers_that_mislead_change_no_upload(peer):
 
 
 async def test_a_terminated_upload_is_gone(peer):
-    token, data = uuid.uuid4().hex, content(1000)
+    token, data = uuid.uuid4().hex, make_bytes(1000)
     async with TusClient(retry=QUICK) as tus:
         url = await tus.upload(data, peer.creation_url(token))
         await tus.terminate(url)
@@ -154,7 +154,7 @@ async def test_what_the_server_refuses_is_said(peer):
 
 
 async def test_many_uploads_at_once_are_all_exact(peer):
-    tokens = {uuid.uuid4().hex: content(MIB + number, seed=number) for number in range(16)}
+    tokens = {uuid.uuid4().hex: make_bytes(MIB + number, seed=number) for number in range(16)}
     async with TusClient(retry=QUICK, limits=SMALL) as tus, anyio.create_task_group() as tasks:
         for token, data in tokens.items():
             tasks.start_soon(tus.upload, data, peer.creation_url(token))

@@ -14,11 +14,12 @@ from random import Random
 
 from msgspec import Struct
 
-from cli import shell
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.sandbox.request_log import SeenRequest
 from restarts.copies import Copy, copy_journal
 from restarts.plan import Instant
+from support import command_line
+from support.clock import wait_until
 
 # A command that is left alone must end; none takes a tenth of this.
 PATIENCE = 240.0
@@ -67,7 +68,7 @@ class Restarting:
     def started(self) -> Iterator[subprocess.Popen]:
         """Start the command; it doesn't outlive the block."""
         arguments = ["upload", *self.files, "--journal", self.journal, "--json"]
-        with shell.start(*arguments, sandbox=self.sandbox) as process:
+        with command_line.start(*arguments, sandbox=self.sandbox) as process:
             try:
                 yield process
             finally:
@@ -78,7 +79,7 @@ class Restarting:
         before, began = len(self.sandbox.requests), time.monotonic()
         with self.started() as process:
             if not instant.is_early:
-                shell.wait_until(lambda: len(self.sandbox.requests) > before)
+                wait_until(lambda: len(self.sandbox.requests) > before)
             try:
                 return finish(process, instant.seconds)
             except subprocess.TimeoutExpired:
@@ -103,7 +104,7 @@ class Restarting:
     def list_orphans(self) -> list[dict]:
         """List what the journal says is left over on the server."""
         command = ["journal", "orphans", "--journal", self.journal, "--json"]
-        done = shell.run(*command, sandbox=self.sandbox)
+        done = command_line.run(*command, sandbox=self.sandbox)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-from cli import shell
 from restarts.conftest import at_length
 from restarts.judge import find_requests, judge_amounts, judge_end
 from restarts.plan import IS_LONG, SEED
 from restarts.restarting import finish, has_body
+from support.clock import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 TIMES = range(10 if IS_LONG else 1)
@@ -91,7 +91,7 @@ def test_each_upload_has_one_writer(command, two, _time):
 @pytest.mark.parametrize("time_", TIMES)
 def test_one_of_two_is_killed_and_the_other_carries_on(command, two, time_):
     random = Random(SEED + time_)
-    shell.wait_until(lambda: sends(command.sandbox))
+    wait_until(lambda: sends(command.sandbox))
     time.sleep(random.uniform(0, 1.0))
     victim, other = random.sample(two, 2)
     victim.kill()
@@ -104,7 +104,7 @@ def test_one_of_two_is_killed_and_the_other_carries_on(command, two, time_):
 @pytest.mark.parametrize("time_", TIMES)
 def test_what_a_stopped_process_carries_is_its_own(command, two, time_):
     random = Random(SEED + time_)
-    shell.wait_until(lambda: sends(command.sandbox))
+    wait_until(lambda: sends(command.sandbox))
     time.sleep(random.uniform(0, 0.5))
     sleeper, other = random.sample(two, 2)
     stop_between_writes(sleeper, command.journal)
@@ -123,7 +123,7 @@ def test_what_a_stopped_process_carries_is_its_own(command, two, time_):
 @at_length
 def test_a_process_that_comes_later_takes_nothing_over(command, two):
     """It gets what is done, and refuses what is being done."""
-    shell.wait_until(lambda: sends(command.sandbox))
+    wait_until(lambda: sends(command.sandbox))
     judge_refusals(command.run(), *(finish(process) for process in two))
     uploads = [list(find_requests(command.sandbox, path.name)) for path in command.files]
     assert all(it.status in {201, 204} for requests in uploads for it in requests)

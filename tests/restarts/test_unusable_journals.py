@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from cli import shell
 from livepeer_async import AsyncLivepeer
 from livepeer_async.journal.database import SCHEMA_VERSION
 from livepeer_async.sandbox import Fault, On, Stall
 from restarts.conftest import at_length
 from restarts.judge import judge_amounts, judge_assets
-from restarts.limits import AS_ANYBODY, WITH_SMALL_FILES, small_disk
 from restarts.restarting import Restarting, finish, has_body
+from support import command_line
+from support.clock import wait_until
+from support.disk_limits import SMALL_FILES, UNPRIVILEGED, small_disk
 
 pytestmark = pytest.mark.timeout(120)
 DISK = 1024 * 1024
@@ -62,9 +63,9 @@ def move(command, folder):
     command.journal = Path(shutil.move(command.journal, folder / command.journal.name))
 
 
-def run(command, *, through=shell.COMMAND):
+def run(command, *, through=command_line.COMMAND):
     arguments = ["upload", *command.files, "--journal", command.journal, "--json"]
-    return shell.run(*arguments, sandbox=command.sandbox, command=through)
+    return command_line.run(*arguments, sandbox=command.sandbox, command=through)
 
 
 def judge_refusal(command, sentence, **how):
@@ -80,7 +81,7 @@ def judge_refusal(command, sentence, **how):
     assert (command.sandbox.assets, command.copy().records) == (assets, records)
 
 
-def judge_going_on(command, *, through=shell.COMMAND):
+def judge_going_on(command, *, through=command_line.COMMAND):
     """The same command makes the rest ready, and what was ready isn't made again."""
     done = run(command, through=through)
     assert done.returncode == 0, done.stderr
@@ -116,12 +117,12 @@ def test_a_journal_that_may_only_be_read_is_left_alone(begun, tmp_path, of_file,
     begun.journal.chmod(of_file)
     folder.chmod(of_folder)
     before = begun.journal.read_bytes()
-    judge_refusal(begun, "may only be read: make it writable", through=AS_ANYBODY)
+    judge_refusal(begun, "may only be read: make it writable", through=UNPRIVILEGED)
     assert os.listdir(folder) == [begun.journal.name]
     assert begun.journal.read_bytes() == before
     folder.chmod(0o700)
     begun.journal.chmod(0o600)
-    judge_going_on(begun, through=AS_ANYBODY)
+    judge_going_on(begun, through=UNPRIVILEGED)
 
 
 @at_length
@@ -130,7 +131,7 @@ def test_a_folder_that_may_only_be_read_gets_no_journal(sandbox, make_files, tmp
     folder = tmp_path / "folder"
     folder.mkdir(0o500)
     command = Restarting(sandbox, make_files(3000), folder / "uploads.journal")
-    done = run(command, through=AS_ANYBODY)
+    done = run(command, through=UNPRIVILEGED)
     assert (done.returncode, sandbox.assets, os.listdir(folder)) == (1, [], [])
     assert done.stderr.decode().endswith("can't be opened: Permission denied\n")
     folder.chmod(0o700)
@@ -138,7 +139,7 @@ def test_a_folder_that_may_only_be_read_gets_no_journal(sandbox, make_files, tmp
 
 
 def test_a_journal_without_room_is_refused(begun):
-    judge_refusal(begun, "can't be ", through=WITH_SMALL_FILES)
+    judge_refusal(begun, "can't be ", through=SMALL_FILES)
     judge_going_on(begun)
 
 
@@ -149,7 +150,7 @@ def test_a_full_disk_takes_no_new_journal(sandbox, make_files, disk):
     done = run(command)
     assert (done.returncode, sandbox.assets) == (1, [])
     assert "can't be written, the disk is full: make room and run again" in done.stderr.decode()
-    disk.make_room()
+    disk.free()
     judge_going_on(command)
 
 
@@ -158,7 +159,7 @@ def test_a_disk_that_is_full_before_is_refused(begun, disk):
     move(begun, disk.folder)
     disk.fill()
     judge_refusal(begun, "can't be written, the disk is full: make room and run again")
-    disk.make_room()
+    disk.free()
     judge_going_on(begun)
 
 
@@ -173,7 +174,7 @@ def test_a_disk_that_fills_up_meanwhile_loses_nothing(begun, disk):
     assert end.status == 1
     assert [line["error"] and line["error"]["type"] for line in end.lines] == [None, "JournalError"]
     assert "the disk is full: make room and run again" in end.said
-    disk.make_room()
+    disk.free()
     judge_going_on(begun)
 
 
@@ -204,5 +205,5 @@ def wait_for_bytes(command):
         patches = [it for it in sandbox.requests if has_body(it) and it.method == "PATCH"]
         return any(it.received and not it.is_over for it in patches)
 
-    shell.wait_until(is_underway)
+    wait_until(is_underway)
     assert any(it.upload_url for it in command.copy().records if it.key == str(second))

@@ -11,7 +11,7 @@ from livepeer_async.scheduling.slots import Turns
 from livepeer_async.scheduling.throttle import Budget
 from livepeer_async.uploads.many import UploadJob, run_many
 from livepeer_async.uploads.options import UploadResult
-from studio import until
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 

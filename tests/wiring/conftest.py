@@ -9,8 +9,8 @@ from wiring.production import Production, run_production, s3_client
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-# Programs; what the first imports is installed for the sessions that start it.
-collect_ignore = ["s3.py", "throttle.py"]
+# A program; what it imports is installed for the sessions that start it.
+collect_ignore = ["s3.py"]
 SUMMARY = "wiring"
 
 

@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from programs import node_command, running
+from support.server_program import node_command, run_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SERVER: Final = Path(__file__).with_name("server.mjs")
 _S3: Final = Path(__file__).with_name("s3.py")
-_THROTTLE: Final = Path(__file__).with_name("throttle.py")
+_THROTTLE: Final = Path(__file__).parents[1] / "support" / "throttled_proxy.py"
 _BUCKET: Final = "vod"
 # A large object takes the emulator a while, all the more while it takes parts of others.
 _S3_SECONDS: Final = 60.0
@@ -93,7 +93,7 @@ def run_production(
     """
     command = node_command(_SERVER, variable="LIVEPEER_ASYNC_WIRING", session="wiring")
     env = {"TMPDIR": str(directory)}
-    with running([sys.executable, str(_S3)], env=env) as emulator:
+    with run_server([sys.executable, str(_S3)], env=env) as emulator:
         s3_url = f"http://127.0.0.1:{emulator['port']}"
         bucket_url = f"{s3_url}/{_BUCKET}"
         httpx.put(bucket_url, trust_env=False).raise_for_status()
@@ -102,12 +102,12 @@ def run_production(
                 throttle = [
                     sys.executable,
                     str(_THROTTLE),
-                    str(emulator["port"]),
-                    str(storage_rate),
+                    f"{emulator['port']}",
+                    f"{storage_rate}",
                 ]
-                s3_url = f"http://127.0.0.1:{stack.enter_context(running(throttle))['port']}"
+                s3_url = f"http://127.0.0.1:{stack.enter_context(run_server(throttle))['port']}"
             command += ["--s3", s3_url, "--bucket", _BUCKET]
-            tus = stack.enter_context(running(command, env=env))
+            tus = stack.enter_context(run_server(command, env=env))
             base_url = f"http://127.0.0.1:{tus['port']}{tus['path']}"
             yield {"base_url": base_url, "bucket_url": bucket_url}
 

@@ -16,11 +16,10 @@ from random import Random
 
 import anyio
 
-from cable import plugged
 from livepeer_async import RetryPolicy
 from livepeer_async.errors import LivepeerError, UploadGone
 from livepeer_async.tus import TusClient
-from wiring.faults import Fault, Kind, StrikingCable
+from support.proxy import FaultKind, RequestFault, RequestFaultProxy, run_proxy
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -54,7 +53,7 @@ class Case:
 
     name: str
     length: int
-    faults: tuple[Fault | None, ...]
+    faults: tuple[RequestFault | None, ...]
 
     def content(self):
         return Random(self.name).randbytes(self.length)
@@ -73,7 +72,7 @@ class Outcome:
     lost: list[str]
     is_exact: bool
     sent: int
-    struck: Counter[Kind]
+    applied: Counter[FaultKind]
     requests: list[str]
 
     @property
@@ -87,7 +86,7 @@ def plan_cases(run, *, rounds):
     `run` keeps the names apart from those of other runs: the server remembers them.
     """
     chance = Random(seed())
-    kinds = list(Kind)
+    kinds = list(FaultKind)
     cases = []
     for number in range(rounds):
         for length in LENGTHS:
@@ -95,7 +94,7 @@ def plan_cases(run, *, rounds):
             passed = chance.randrange(2) if length > PART else 0
             faults = [None] * passed
             for _ in range(chance.randint(1, MOST_FAULTS)):
-                faults.append(Fault(chance.choice(kinds), chance.random()))
+                faults.append(RequestFault(chance.choice(kinds), chance.random()))
                 faults.extend([None] * chance.randrange(2))
             cases.append(Case(f"{run}-{seed()}-{number}-{length}", length, tuple(faults)))
     return cases
@@ -125,11 +124,11 @@ async def upload_all(production, cases, limits_of, *, most_seconds, **options):
     return outcomes
 
 
-async def upload_one(production, case, limits, most_seconds, *, strikes="PATCH", **options):
+async def upload_one(production, case, limits, most_seconds, *, method="PATCH", **options):
     error = f"not over after {most_seconds} s"
-    cable = StrikingCable(production.port, case.faults, strikes=strikes)
+    cable = RequestFaultProxy(production.port, case.faults, method=method)
     upload = Restarting(production, case)
-    async with plugged(cable), TusClient(limits=limits, **options) as tus:
+    async with run_proxy(cable), TusClient(limits=limits, **options) as tus:
         with anyio.move_on_after(most_seconds):
             error = await error_of(upload.run(tus, cable.port))
     stored = await production.sha256(upload.token)
@@ -140,7 +139,7 @@ async def upload_one(production, case, limits, most_seconds, *, strikes="PATCH",
         lost=upload.lost,
         is_exact=stored == hashlib.sha256(upload.content).hexdigest(),
         sent=cable.sent,
-        struck=cable.struck,
+        applied=cable.applied,
         requests=cable.requests,
     )
 
@@ -182,7 +181,7 @@ async def error_of(uploading):
 
 def summarise(outcomes, *, started):
     """Say in a few lines what a run did and what came of it."""
-    struck = sum((outcome.struck for outcome in outcomes), Counter())
+    applied = sum((outcome.applied for outcome in outcomes), Counter())
     lost = [reason for outcome in outcomes for reason in outcome.lost]
     lengths = [outcome.case.length for outcome in outcomes]
     sent = sum(outcome.sent for outcome in outcomes)
@@ -193,7 +192,7 @@ def summarise(outcomes, *, started):
     return [
         f"seed {seed()}, {AT_ONCE} at once, {seconds:.0f} s",
         f"{len(outcomes)} uploads of {len(set(lengths))} lengths from 1 to {max(lengths)} bytes",
-        *(f"{struck[kind]:5} x {kind}" for kind in Kind),
+        *(f"{applied[kind]:5} x {kind}" for kind in FaultKind),
         f"{exact} exact, {wrong} wrong and reported as success, {failed} with an error",
         f"{len(lost)} begun again on a new token",
         *(f"    {reason}" for reason in lost),

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from livepeer_async import RetryPolicy
 from livepeer_async.tus import ServerLimits, livepeer_limits
-from wiring.faults import Fault, Kind
+from support.proxy import FaultKind, RequestFault
 from wiring.run import LENGTHS, MIB, PART, Case, plan_cases, summarise, upload_all, upload_one
 
 pytestmark = [pytest.mark.wiring, pytest.mark.anyio]
@@ -31,7 +31,7 @@ async def test_every_upload_is_exact_over_cables_that_are_cut(production, report
     report(summarise(outcomes, started=started))
     assert len(outcomes) == len(cases) >= 200
     assert [outcome for outcome in outcomes if outcome.error or not outcome.is_exact] == []
-    assert [outcome for outcome in outcomes if not outcome.struck] == []
+    assert [outcome for outcome in outcomes if not outcome.applied] == []
 
 
 @pytest.mark.timeout(600)
@@ -56,11 +56,11 @@ async def test_a_short_upload_travels_with_its_creation(production, length):
     assert outcome.requests == ["POST"]
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", FaultKind)
 async def test_a_creation_that_is_struck_is_left_for_a_new_one(production, kind):
-    case = Case(uuid.uuid4().hex, PART, (Fault(kind, 0.5),))
-    outcome = await upload_one(production, case, livepeer_limits(PART), 60, strikes="POST")
-    assert outcome.struck == {kind: 1}
+    case = Case(uuid.uuid4().hex, PART, (RequestFault(kind, 0.5),))
+    outcome = await upload_one(production, case, livepeer_limits(PART), 60, method="POST")
+    assert outcome.applied == {kind: 1}
     assert (outcome.error, outcome.is_exact) == ("", True)
     assert outcome.requests == ["POST", "POST"]
     assert "the creation may have happened" in outcome.lost[0]

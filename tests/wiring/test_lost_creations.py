@@ -5,7 +5,6 @@ import uuid
 
 import pytest
 
-from cable import plugged
 from livepeer_async.errors import UploadGone
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
@@ -13,7 +12,7 @@ from livepeer_async.http.transport import Transport
 from livepeer_async.sources.source import BytesSource
 from livepeer_async.tus import Driver, State, TusUpload, livepeer_limits
 from livepeer_async.tus.requests import predict_upload_urls
-from wiring.faults import Fault, Kind, StrikingCable
+from support.proxy import FaultKind, RequestFault, RequestFaultProxy, run_proxy
 from wiring.run import MIB, PART, Case
 
 pytestmark = [pytest.mark.wiring, pytest.mark.anyio]
@@ -23,7 +22,7 @@ async def lose_creation(production, case, token, fault):
     """Create an upload through a cable that loses the answer; give a driver for where it may be."""
     limits, source = livepeer_limits(case.length), BytesSource(memoryview(case.content()), "x")
     async with (
-        plugged(StrikingCable(production.port, [fault], strikes="POST")) as cable,
+        run_proxy(RequestFaultProxy(production.port, [fault], method="POST")) as cable,
         Transport(timeouts=Timeouts()) as transport,
     ):
         endpoint = production.creation_url(token, port=cable.port)
@@ -44,15 +43,15 @@ async def lose_creation(production, case, token, fault):
 async def test_creation_that_arrived_is_found_where_it_is_predicted(production, length):
     token = uuid.uuid4().hex
     case = Case(token, length, ())
-    found = await lose_creation(production, case, token, Fault(Kind.ANSWER_LOST, 1.0))
+    found = await lose_creation(production, case, token, RequestFault(FaultKind.RESPONSE_LOST, 1.0))
     assert found.state is State.COMPLETE
     assert await production.sha256(token) == hashlib.sha256(case.content()).hexdigest()
     await production.forget(token)
 
 
-@pytest.mark.parametrize("kind", [Kind.RST, Kind.FIN, Kind.UNAWAITED])
+@pytest.mark.parametrize("kind", [FaultKind.RST, FaultKind.FIN, FaultKind.NO_CLIENT])
 async def test_creation_that_was_cut_holds_all_or_nothing(production, kind):
     token = uuid.uuid4().hex
-    found = await lose_creation(production, Case(token, PART, ()), token, Fault(kind, 0.5))
+    found = await lose_creation(production, Case(token, PART, ()), token, RequestFault(kind, 0.5))
     assert found.offset in {0, PART}
     await production.forget(token)

@@ -1,7 +1,7 @@
-"""The recorded answers of the real server, and how they are read.
+"""Recorded responses of Livepeer Studio.
 
-`tests/samples/index.json` says for each file which Struct decodes it, the status of the answer
-and the exchanges of the transcript that it stems from.
+`tests/samples/index.json` names for each file the Struct that decodes it, the status of the
+response, and the exchanges of the transcript that it was taken from.
 """
 
 import json
@@ -17,7 +17,7 @@ INDEX: dict[str, Any] = json.loads((FOLDER / "index.json").read_text(encoding="u
 
 
 def decode(text: str | bytes, struct: Any) -> Any:
-    """Decode an answer the way the library does."""
+    """Decode a response as the package does."""
     return msgspec.json.Decoder(struct, strict=False).decode(text)
 
 
