@@ -33,18 +33,18 @@ MOMENTS = {
 # A process that uploads a stream without a key until it is killed.
 UPLOADING = """
 import asyncio, sys
-from studio import client_of, content, PART
+from support.sandbox import PART, client_for, make_bytes
 
 class Account:
     api_key, base_url = sys.argv[1:3]
 
 async def stream():
-    data = content(5 * PART + 99)
+    data = make_bytes(5 * PART + 99)
     for start in range(0, len(data), PART):
         yield data[start : start + PART]
 
 async def main():
-    async with client_of(Account, sys.argv[3]) as livepeer:
+    async with client_for(Account, sys.argv[3]) as livepeer:
         await livepeer.upload(stream(), "passed through", length=5 * PART + 99)
 
 asyncio.run(main())

@@ -16,7 +16,7 @@ SUMMARY = "wiring"
 
 @pytest.fixture(scope="session")
 def production_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run the wiring once; who asks for it is marked `wiring`."""
+    """Run the servers once; tests that use them are marked `wiring`."""
     with run_production(tmp_path_factory.mktemp("wiring")) as urls:
         yield urls
 
@@ -29,7 +29,7 @@ async def production(production_urls: dict[str, str]) -> AsyncIterator[Productio
 
 @pytest.fixture
 def report(record_property: Callable[[str, object], None]) -> Callable[[list[str]], None]:
-    """Take lines that are shown at the end of the run, whether the test passes or not."""
+    """Print lines at the end of the run, even if the test fails."""
     return lambda lines: record_property(SUMMARY, lines)
 
 

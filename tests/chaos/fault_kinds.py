@@ -1,9 +1,8 @@
-"""The table of what goes wrong: each kind of fault, what it strikes, and what a client owes then.
+"""The kinds of faults, the requests that each targets, and the result that it allows.
 
-A kind is drawn with a seeded generator, so that the same seed gives the same bytes and positions.
-Where a kind `survives`, a right client ends with a ready asset, however often such faults meet in
-one case; where it `may_end`, the server is wrong by design, or for too long, and one typed error is
-right as well. Wrong bytes, another exception and a hang are right nowhere.
+If a target is in `recovers_at`, a correct client ends with a ready asset, in any combination of
+such faults. If it is in `may_fail_at`, the server is wrong by design or for too long, and one typed
+error is correct too. Wrong bytes, another exception and a hang never are.
 """
 
 from collections.abc import Callable
@@ -30,11 +29,11 @@ from livepeer_async.sandbox import (
 )
 from support.sandbox import PART
 
-# Seconds that the clients here wait for a block or an answer, and what is for ever beside them.
-PATIENCE = 0.8
-FOR_EVER = 60.0
-# Requests to here come only from a client that follows a redirect.
-STOLEN = "/stolen"
+# The client's stall timeout, and a stall that exceeds every timeout.
+STALL_SECONDS = 0.8
+LONG_STALL = 60.0
+# The target of redirects, which a client must not follow.
+REDIRECT_TARGET = "/redirected"
 
 TARGETS = {
     "ticket": On(method="POST", path="/asset/request-upload$"),
@@ -51,23 +50,26 @@ EVERYWHERE = ("ticket", *REPEATED)
 
 
 class Kind(NamedTuple):
-    """A row of the table.
+    """A kind of fault.
 
-    `is_costly` says that the upload URL may be lost by it, so that a stream, which can't be read
-    twice, may end with `UploadGone`; whatever strikes a creation is costly anyway. `is_lasting`
-    faults strike each time, all others at most twice.
+    Attributes:
+        recovers_at: Targets of which the client must recover.
+        may_fail_at: Targets at which the upload may end with a typed error.
+        may_lose_url: Whether the upload URL may be lost: a stream, which can't be read twice, may
+            then end with `UploadGone`. Faults of a creation always may.
+        is_permanent: Whether the fault fires each time, instead of at most twice.
     """
 
     name: str
     draw: Callable[[Random], Action]
-    survives: tuple[str, ...] = ()
-    may_end: tuple[str, ...] = ()
-    is_costly: bool = False
-    is_lasting: bool = False
+    recovers_at: tuple[str, ...] = ()
+    may_fail_at: tuple[str, ...] = ()
+    may_lose_url: bool = False
+    is_permanent: bool = False
 
     @property
     def targets(self) -> tuple[str, ...]:
-        return self.survives + self.may_end
+        return self.recovers_at + self.may_fail_at
 
 
 def always(action: Action) -> Callable[[Random], Action]:
@@ -79,7 +81,7 @@ def answer(status: int, **options) -> Callable[[Random], Action]:
 
 
 def some_bytes(rng: Random) -> int:
-    """Draw a position in a chunk; its edges and those of its parts are as likely as the rest."""
+    """Draw a position in a chunk, half of them at the limits of a part."""
     edges = [1, PART - 1, PART, PART + 1, 2 * PART, 4 * PART - 1]
     return rng.choice(edges) if rng.random() < 0.5 else rng.randrange(1, 4 * PART)
 
@@ -101,32 +103,33 @@ BROKEN = [
     Kind("body cut by RST", cut_body("rst"), CHUNKS),
     Kind("request lost, FIN", always(CutConnection(0, "fin")), EVERYWHERE),
     Kind("request lost, RST", always(CutConnection(0, "rst")), EVERYWHERE),
-    Kind("answer lost, FIN", always(LoseAnswer("fin")), EVERYWHERE),
-    Kind("answer lost, RST", always(LoseAnswer("rst")), EVERYWHERE),
-    Kind("answer cut by FIN", cut_answer("fin"), EVERYWHERE),
-    Kind("answer cut by RST", cut_answer("rst"), EVERYWHERE),
-    Kind("answer stops half-way", cut_answer("fin", FOR_EVER), EVERYWHERE),
+    Kind("response lost, FIN", always(LoseAnswer("fin")), EVERYWHERE),
+    Kind("response lost, RST", always(LoseAnswer("rst")), EVERYWHERE),
+    Kind("response cut by FIN", cut_answer("fin"), EVERYWHERE),
+    Kind("response cut by RST", cut_answer("rst"), EVERYWHERE),
+    Kind("response stops half-way", cut_answer("fin", LONG_STALL), EVERYWHERE),
     Kind("garbage for HTTP", lambda rng: Garbage(rng.randbytes(60)), EVERYWHERE),
-    Kind("garbage behind a status line", always(Garbage(b"HTTP/1.1 204 OK\r\n\0: \xff\r\n\r\n")),
+    Kind("garbage after a status line", always(Garbage(b"HTTP/1.1 204 OK\r\n\0: \xff\r\n\r\n")),
          EVERYWHERE),
-    Kind("answer: Connection: close", always(ChangeHeaders({"connection": "close"})), EVERYWHERE),
+    Kind("response: Connection: close", always(ChangeHeaders({"connection": "close"})), EVERYWHERE),
     Kind("keep-alive closed, FIN", lambda rng: HangUp(rng.random() / 100, "fin"), EVERYWHERE,
-         is_costly=True),
+         may_lose_url=True),
     Kind("keep-alive closed, RST", lambda rng: HangUp(rng.random() / 100, "rst"), EVERYWHERE,
-         is_costly=True),
+         may_lose_url=True),
 ]  # fmt: skip
 
 SLOW = [
-    Kind("stall before the answer", always(Stall(FOR_EVER, 1 << 40)), EVERYWHERE),
-    Kind("stall in the body", lambda rng: Stall(FOR_EVER, some_bytes(rng)), CHUNKS),
+    Kind("stall before the response", always(Stall(LONG_STALL, 1 << 40)), EVERYWHERE),
+    Kind("stall in the body", lambda rng: Stall(LONG_STALL, some_bytes(rng)), CHUNKS),
     Kind("short stall", lambda rng: Stall(rng.random() / 5, some_bytes(rng)), EVERYWHERE),
-    # The server goes on with a request that its client gave up: on S3 its parts come late.
+    # The server continues a request that its client gave up: on S3 its parts appear late.
     Kind("stall that ends too late",
-         lambda rng: Stall(PATIENCE + rng.random() / 2, some_bytes(rng)), may_end=("patch",)),
+         lambda rng: Stall(STALL_SECONDS + rng.random() / 2, some_bytes(rng)),
+         may_fail_at=("patch",)),
     Kind("trickle", lambda rng: Slow(rng.uniform(2e6, 8e6)), EVERYWHERE),
 ]  # fmt: skip
 
-PASSING = [
+TRANSIENT = [
     *(
         Kind(f"{status} {when} the body", answer(status, when=how), *where)
         for when, how in (("before", "before"), ("after", "read"))
@@ -138,10 +141,10 @@ PASSING = [
         for status in statuses
     ),
     *(
-        Kind(f"{status} for a success", answer(status, when="after"), *where, is_costly=True)
+        Kind(f"{status} for a success", answer(status, when="after"), *where, may_lose_url=True)
         for statuses, where in (
             ((408, 409, 423), (TUS, ("ticket",))),
-            # Of a creation these two say that it didn't happen, which is a lie where it did.
+            # After a creation these two would deny that it happened.
             ((425, 429), (("patch", "head"),)),
             ((500, 502, 503, 504), (EVERYWHERE,)),
         )
@@ -162,52 +165,68 @@ PASSING = [
 
 GONE = [
     Kind("404 in the middle", answer(404), ("patch", "head"), ("ticket", "creation", "poll"),
-         is_costly=True),
+         may_lose_url=True),
     Kind("410 in the middle", answer(410), ("patch", "head"), ("ticket", "creation", "poll"),
-         is_costly=True),
+         may_lose_url=True),
 ]  # fmt: skip
 
-UNTRUE = [
-    Kind("offset ahead", shift(1, 2 * PART), TUS, is_costly=True),
-    Kind("offset behind", shift(-4 * PART, -1), TUS, is_costly=True),
-    Kind("offset beyond the length", always(ShiftOffset(1 << 40)), TUS, is_costly=True),
+WRONG_OFFSETS = [
+    Kind("offset ahead", shift(1, 2 * PART), TUS, may_lose_url=True),
+    Kind("offset behind", shift(-4 * PART, -1), TUS, may_lose_url=True),
+    Kind("offset beyond the length", always(ShiftOffset(1 << 40)), TUS, may_lose_url=True),
     Kind("no offset", always(ChangeHeaders(remove=("upload-offset",))), TUS),
-    Kind("senseless offset",
+    Kind("invalid offset",
          lambda rng: ChangeHeaders({"upload-offset": rng.choice(["12x", "-1", "", "9" * 30])}),
          ("patch", "head"), ("creation",)),
 ]  # fmt: skip
 
 FINAL = [
-    Kind("400 without a reason", answer(400), may_end=EVERYWHERE),
-    Kind("401", answer(401), may_end=EVERYWHERE),
-    Kind("403", answer(403), may_end=EVERYWHERE),
-    Kind("413", answer(413), may_end=EVERYWHERE),
-    Kind("Retry-After of an hour", answer(503, headers={"Retry-After": "3600"}), may_end=REPEATED),
-    Kind("redirect", lambda rng: Redirect(STOLEN, rng.choice([301, 302, 303, 307, 308])),
-         may_end=EVERYWHERE),
-    Kind("Location elsewhere",
+    Kind("400 without a reason", answer(400), may_fail_at=EVERYWHERE),
+    Kind("401", answer(401), may_fail_at=EVERYWHERE),
+    Kind("403", answer(403), may_fail_at=EVERYWHERE),
+    Kind("413", answer(413), may_fail_at=EVERYWHERE),
+    Kind("Retry-After of an hour", answer(503, headers={"Retry-After": "3600"}),
+         may_fail_at=REPEATED),
+    Kind("redirect", lambda rng: Redirect(REDIRECT_TARGET, rng.choice([301, 302, 303, 307, 308])),
+         may_fail_at=EVERYWHERE),
+    Kind("Location on another host",
          lambda rng: ChangeHeaders({"location": rng.choice(["", "http://127.0.0.2:9/", "ftp://x/"])}),
-         may_end=("creation",)),
+         may_fail_at=("creation",)),
     Kind("half a document", always(ChangeBody(b'{"id":"abc","status":{')),
-         may_end=("ticket", "poll")),
-    Kind("a web page for a document", always(ChangeBody(b"<html>busy</html>", "text/html")),
-         may_end=("ticket", "poll")),
+         may_fail_at=("ticket", "poll")),
+    Kind("HTML for a document", always(ChangeBody(b"<html>busy</html>", "text/html")),
+         may_fail_at=("ticket", "poll")),
 ]  # fmt: skip
 
-LASTING = [
-    Kind("HEAD goes back for ever", always(ShiftOffset(-PART)), may_end=("head",), is_lasting=True),
-    Kind("HEAD is ahead for ever", always(ShiftOffset(PART)), may_end=("head",), is_lasting=True),
-    Kind("HEAD fails for ever", answer(500), may_end=("head",), is_lasting=True),
-    Kind("404 for ever", answer(404), may_end=CHUNKS, is_lasting=True),
-    Kind("cut for ever", always(CutConnection(PART + 7, "rst")), may_end=CHUNKS, is_lasting=True),
-    Kind("503 for ever", answer(503), may_end=EVERYWHERE, is_lasting=True),
+PERMANENT = [
+    Kind(
+        "HEAD goes back permanently",
+        always(ShiftOffset(-PART)),
+        may_fail_at=("head",),
+        is_permanent=True,
+    ),
+    Kind(
+        "HEAD is ahead permanently",
+        always(ShiftOffset(PART)),
+        may_fail_at=("head",),
+        is_permanent=True,
+    ),
+    Kind("HEAD fails permanently", answer(500), may_fail_at=("head",), is_permanent=True),
+    Kind("404 permanently", answer(404), may_fail_at=CHUNKS, is_permanent=True),
+    Kind(
+        "cut permanently",
+        always(CutConnection(PART + 7, "rst")),
+        may_fail_at=CHUNKS,
+        is_permanent=True,
+    ),
+    Kind("503 permanently", answer(503), may_fail_at=EVERYWHERE, is_permanent=True),
 ]
 
 SOURCES = [
-    Kind("processing fails", always(FailProcessing()), may_end=("source",)),
+    Kind("processing fails", always(FailProcessing()), may_fail_at=("source",)),
     Kind("processing is repeated", always(FailProcessing("execution timeout", retriable=True)),
          ("source",)),
-    Kind("size said wrong", always(WrongSize(-1)), may_end=("source",)),
+    Kind("wrong size reported", always(WrongSize(-1)), may_fail_at=("source",)),
 ]  # fmt: skip
 
-KINDS = [*BROKEN, *SLOW, *PASSING, *GONE, *UNTRUE, *FINAL, *LASTING, *SOURCES]
+KINDS = [*BROKEN, *SLOW, *TRANSIENT, *GONE, *WRONG_OFFSETS, *FINAL, *PERMANENT, *SOURCES]
