@@ -6,11 +6,12 @@ from threading import Thread
 
 import pytest
 
-from cli.shell import FOR_EVER, run, untimed
 from cli.written import documents, lines_of, read_report, table_of
 from livepeer_async.cli.ingest_command import read_rate
 from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import FailProcessing, Fault, On
+from support.command_line import run, untimed
+from support.constants import VERY_LONG
 
 MIB = 1024 * 1024
 FIELDS = [
@@ -120,7 +121,7 @@ def test_the_embedded_sandbox_needs_no_key(folder):
 
 
 def test_what_isnt_waited_for_has_arrived(open_sandbox, folder, run_here):
-    with open_sandbox(processing_seconds=FOR_EVER) as sandbox:
+    with open_sandbox(processing_seconds=VERY_LONG) as sandbox:
         done = run_here("ingest", folder, "--no-wait", sandbox=sandbox)
     assert done.returncode == 0, done.stderr
     ready, arrived, sent = [line.split() for line in lines_of(done.stdout)]

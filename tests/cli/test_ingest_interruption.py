@@ -5,10 +5,12 @@ import time
 
 import pytest
 
-from cli.shell import FOR_EVER, PATIENCE, Terminal, run, untimed, wait_until
-from cli.shell import start as start_command
 from livepeer_async.cli.sample_video import write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
+from support.clock import wait_until
+from support.command_line import Terminal, run, untimed
+from support.command_line import start as start_command
+from support.constants import TIMEOUT, VERY_LONG
 
 MIB = 1024 * 1024
 # What says the same of another way to end; each takes seconds.
@@ -68,7 +70,7 @@ def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, n
     process = start(*command, sandbox=sandbox)
     wait_until(lambda: count_sending(sandbox) == 2)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=PATIENCE)
+    output, errors = process.communicate(timeout=TIMEOUT)
     said = errors.decode().splitlines()
     assert (process.returncode, "Traceback" in errors.decode()) == (130, False)
     assert untimed(said[0]).startswith("interrupted: the chunks that run are sent to their ends")
@@ -93,7 +95,7 @@ def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
         time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130
         assert "Traceback" not in errors.decode()
         assert errors.decode().splitlines()[-1].endswith("the same command goes on from there")
@@ -105,11 +107,11 @@ def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
 
 
 def test_ctrl_c_before_the_server_has_answered_ends_at_once(open_sandbox, command, start):
-    with open_sandbox(faults=[Fault(On(), Stall(FOR_EVER))]) as sandbox:
+    with open_sandbox(faults=[Fault(On(), Stall(VERY_LONG))]) as sandbox:
         process = start(*command, sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert errors == b"interrupted before anything was uploaded\n"
     assert not command[3].exists()
@@ -131,7 +133,7 @@ def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command)
     wait_until(lambda: count_sending(sandbox) == 2)
     terminal.read_until("total")
     terminal.hang_up()
-    assert terminal.process.wait(PATIENCE) == 130
+    assert terminal.process.wait(TIMEOUT) == 130
     assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
     assert all(seen.status == 204 for seen in patched(sandbox))
     judge_going_on(command, sandbox)
@@ -148,7 +150,7 @@ def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
         with process:
             wait_until(lambda: count_sending(sandbox))
             process.send_signal(signal.SIGHUP)
-            _, errors = process.communicate(timeout=PATIENCE)
+            _, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, b"interrupted" in errors) == (0, False)
 
 
@@ -169,6 +171,6 @@ def test_ctrl_c_while_a_manifest_is_checked_is_a_sentence(tmp_path, start):
     process = start("ingest", tmp_path / "one.jsonl", "--check")
     assert b"one.jsonl:1: " in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, b"Traceback" in errors) == (130, False)
     assert errors.endswith(b"interrupted before anything was uploaded\n")

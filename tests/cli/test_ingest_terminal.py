@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from cli.shell import Terminal, plain, run, untimed
 from cli.written import lines_of
 from livepeer_async.sandbox import FailProcessing, Fault, On
+from support.command_line import Terminal, plain, run, untimed
 
 
 def test_a_terminal_shows_bars_counts_and_failures(open_sandbox, folder):

@@ -1,10 +1,12 @@
 import pytest
 
-from cli.shell import PATIENCE, run, untimed, wait_until
 from cli.written import documents, lines_of, read_report
 from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On
-from restarts.limits import small_disk
+from support.clock import wait_until
+from support.command_line import run, untimed
+from support.constants import TIMEOUT
+from support.disk_limits import small_disk
 
 EARLIER = '{"key": "a", "place": "a.mp4", "state": "ready"}\n'
 
@@ -44,7 +46,7 @@ def test_an_outage_halts_all_and_is_told(open_sandbox, folder, start):
         before = [line.split()[1].decode() for line in said[:-1]]
         assert len(before) == len(set(before)) > 0
         sandbox.faults.clear()
-        output, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
     assert b" the server answers again, after " in errors
     assert output.startswith(b"ready        4")
@@ -67,7 +69,7 @@ def test_a_report_on_a_full_device_stops_nothing(sandbox, folder, run_here):
 def test_standard_output_on_a_full_device_stops_nothing(sandbox, folder, start):
     with open("/dev/full", "wb") as full:
         process = start("ingest", folder, "--json", sandbox=sandbox, stdout=full)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "Traceback" not in errors.decode()
     assert {asset.phase for asset in sandbox.assets} == {"ready"}
@@ -91,7 +93,7 @@ def test_a_disk_that_is_full_is_written_to_anew_once_it_has_room(sandbox, tmp_pa
         there = len(read_report(report))
         assert there < 40
         assert f"{report} lacks {40 - there} rows" in done.stderr.decode()
-        disk.make_room()
+        disk.free()
         done = run(*command, sandbox=sandbox)
         assert done.returncode == 0
         assert [row["is_earlier"] for row in read_report(report)] == [True] * 40

@@ -34,7 +34,7 @@ from livepeer_async.sandbox import (
 )
 from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
-from studio import until
+from support.clock import until
 
 CLOSED_PORT = "http://127.0.0.1:9/api"
 ENDLESS = 1000.0
@@ -192,8 +192,8 @@ async def creation_without_location(context):
 @scenario(errors.IllegalMove)
 async def illegal_move(context):
     upload = TusUpload(length=1, upload_url=f"{CLOSED_PORT}/{UPLOAD_ID}", limits=ServerLimits())
-    context.show(upload, upload.next_move())
-    upload.next_move()
+    context.show(upload, upload.next_step())
+    upload.next_step()
 
 
 @scenario(errors.IntegrityError)

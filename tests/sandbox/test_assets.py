@@ -6,7 +6,8 @@ import random
 import pytest
 
 from livepeer_async.sandbox import FailProcessing, Fault, On, WrongSize
-from sandbox.wire import SMALL_PARTS, Standing, open_sandbox, read_sample
+from sandbox.wire import SMALL_PARTS, open_sandbox, read_sample
+from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ def stem(document):
 
 
 async def test_documents_have_the_recorded_fields_in_every_phase():
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **SLOW) as caller:
         ticket = await caller.request_upload(
             "phases.mp4",
@@ -52,7 +53,7 @@ async def test_documents_have_the_recorded_fields_in_every_phase():
 
 
 async def test_progress_never_falls_and_playback_may_come_before_ready():
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **SLOW) as caller:
         ticket = await caller.upload(SOURCE)
         shown, playable = [], set()
@@ -325,7 +326,7 @@ async def test_the_stored_bytes_can_be_fetched_in_ranges(wanted, status, start, 
 async def test_an_asset_that_fails_can_be_retried():
     """Sections 9 and 15.1: it stays failed until its task has ended."""
     fault = Fault(On(asset="fails", times=1), FailProcessing())
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(faults=[fault], clock=clock, **SLOW) as caller:
         ticket = await caller.upload(SOURCE, "fails.mp4")
         path = f"/asset/{ticket.asset_id}"
@@ -352,7 +353,7 @@ async def test_an_asset_that_fails_can_be_retried():
 
 async def test_a_retriable_failure_shows_on_the_task_only():
     fault = Fault(On(), FailProcessing("transient transcode error", retriable=True))
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(faults=[fault], clock=clock, **SLOW) as caller:
         ticket = await caller.upload(SOURCE)
         seen = set()

@@ -5,7 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from sandbox.wire import RawConnection, open_sandbox, until
+from sandbox.wire import RawConnection, open_sandbox
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, Standing, open_sandbox, until
+from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
+from support.clock import VirtualClock, until
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +53,7 @@ async def test_file_keeps_every_byte_and_resumes(how):
 
 
 async def test_the_last_closed_part_shows_late():
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **S3) as caller:
         _, location = await caller.begin(LENGTH)
         await drop(caller, location, 2 * PART + 1, "rst")
@@ -67,7 +68,7 @@ async def is_at(caller, location, offset):
 
 async def test_a_part_resent_too_soon_is_stored_twice():
     """Section 16: HEAD tells the length, and the asset stays `uploading`."""
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **S3) as caller:
         ticket, location = await caller.begin(2 * PART)
         await drop(caller, location, PART + 1, "rst")

@@ -26,7 +26,8 @@ from livepeer_async.sandbox import (
     Stall,
 )
 from livepeer_async.sandbox.faults import FaultBook
-from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, Standing, open_sandbox, until
+from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
+from support.clock import VirtualClock, until
 
 pytestmark = pytest.mark.anyio
 
@@ -88,7 +89,7 @@ async def test_an_answer_is_lost_after_the_server_acted(how):
 
 async def test_a_lost_answer_makes_the_last_part_late_on_s3():
     fault = Fault(PATCH, LoseAnswer())
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(faults=[fault], clock=clock, **SMALL_PARTS) as caller:
         _, location = await caller.begin(2 * PART)
         with pytest.raises(httpx.TransportError):

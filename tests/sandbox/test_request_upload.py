@@ -2,7 +2,8 @@
 
 import pytest
 
-from sandbox.wire import TUS, Standing, open_sandbox, read_sample
+from sandbox.wire import TUS, open_sandbox, read_sample
+from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -314,7 +315,7 @@ async def test_the_preflight_is_answered_by_the_cors_layer():
 
 async def test_a_full_queue_refuses_requests_but_not_uploads_on_their_way():
     """Section 13."""
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(max_pending_tasks=2, processing_seconds=100, clock=clock) as caller:
         early, location = await caller.begin(5)
         tickets = [await caller.upload(b"hello") for _ in range(2)]

@@ -20,7 +20,9 @@ import pytest
 
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall, server_thread
 from livepeer_async.sandbox.state import Studio
-from sandbox.wire import LIMIT, MIB, PART, SMALL_PARTS, TUS, RawConnection, open_sandbox, until
+from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
+from support.clock import until
+from support.constants import MIB, TIMEOUT
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +86,7 @@ async def test_it_stops_at_once_while_requests_hang():
     async with httpx.AsyncClient(verify=False) as http, sandbox:
         waiting = asyncio.create_task(http.get(sandbox.base_url + "/asset"))
         await until(lambda: len(sandbox.requests) == 1)
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(TIMEOUT):
             await sandbox.__aexit__(None, None, None)
         with pytest.raises(httpx.TransportError):
             await waiting

@@ -6,7 +6,8 @@ import pytest
 
 from livepeer_async.sandbox import state
 from sandbox.dialect import BOTH, NOT_FOUND, STORAGES, check_text
-from sandbox.wire import TUS, Standing, open_sandbox
+from sandbox.wire import TUS, open_sandbox
+from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +115,7 @@ async def test_an_upload_of_a_deleted_asset_goes_on_and_ends_nowhere():
 async def test_the_asset_is_uploading_for_a_moment_after_the_last_answer():
     """Section 5.9."""
     assert 0.010 <= state.FINISH_SECONDS <= 0.015
-    clock = Standing()
+    clock = VirtualClock()
     async with open_sandbox(waiting_seconds=5, clock=clock) as caller:
         ticket, location = await caller.begin(5)
         await caller.patch(location, 0, b"hello")

@@ -2,7 +2,8 @@ import pytest
 
 from livepeer_async.sandbox import Answer, Fault, On, Redirect
 from livepeer_async.sandbox.routes import is_loopback
-from sandbox.wire import Ticket, open_sandbox, read_sample, until
+from sandbox.wire import Ticket, open_sandbox, read_sample
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 

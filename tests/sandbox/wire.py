@@ -16,17 +16,13 @@ import httpx
 import msgspec
 
 from livepeer_async.sandbox import Sandbox
-
-KIB = 1024
-MIB = 1024 * KIB
+from support.clock import VirtualClock
+from support.constants import KIB, TIMEOUT
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
-
-# What is waited for comes sooner than that on a machine that is ever so busy, or it never does.
-LIMIT = 30.0
 
 # No TLS here: loading the certificates would take most of the time of these tests.
 PLAIN = False
@@ -116,7 +112,7 @@ class Caller:
     async def phase(self, ticket: Ticket) -> str:
         return (await self.asset(ticket))["status"]["phase"]
 
-    async def wait(self, ticket: Ticket, *phases: str, seconds: float = LIMIT) -> dict[str, Any]:
+    async def wait(self, ticket: Ticket, *phases: str, seconds: float = TIMEOUT) -> dict[str, Any]:
         """Poll until the asset is in one of these phases."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -127,21 +123,10 @@ class Caller:
         raise AssertionError(f"asset is still {asset['status']}")
 
 
-class Standing:
-    """A clock that stands still but for what a test lets pass."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @asynccontextmanager
-async def open_sandbox(*, clock: Standing | None = None, **options: Any) -> AsyncIterator[Caller]:
+async def open_sandbox(
+    *, clock: VirtualClock | None = None, **options: Any
+) -> AsyncIterator[Caller]:
     """Run a sandbox whose assets are ready at once, and a caller for it.
 
     With a clock the dates of all that happens are the clock's: phases, and what shows late.
@@ -151,7 +136,7 @@ async def open_sandbox(*, clock: Standing | None = None, **options: Any) -> Asyn
     if clock is not None:
         settings = sandbox._settings  # noqa: SLF001 - no option of the sandbox sets its clock
         sandbox._settings = msgspec.structs.replace(settings, clock=clock)  # noqa: SLF001 - see above
-    async with sandbox, httpx.AsyncClient(timeout=LIMIT, verify=PLAIN) as http:
+    async with sandbox, httpx.AsyncClient(timeout=TIMEOUT, verify=PLAIN) as http:
         yield Caller(sandbox, http)
 
 
@@ -186,14 +171,14 @@ class RawConnection:
 
     async def read_head(self) -> str:
         """Read up to the end of an answer's head."""
-        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), LIMIT)
+        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), TIMEOUT)
         return raw.decode()
 
     async def read_end(self) -> tuple[bytes, str]:
         """Read what still comes, and tell how it ended: `fin` or `rst`."""
         found = b""
         try:
-            while block := await asyncio.wait_for(self.reader.read(65536), LIMIT):
+            while block := await asyncio.wait_for(self.reader.read(65536), TIMEOUT):
                 found += block
         except ConnectionResetError:
             return found, "rst"
@@ -210,14 +195,3 @@ class RawConnection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
         await asyncio.sleep(0)
-
-
-async def until(is_so: Any, seconds: float = LIMIT) -> None:
-    """Wait until a condition holds; it may be a coroutine function."""
-    end = time.monotonic() + seconds
-    while True:
-        found = is_so()
-        if await found if asyncio.iscoroutine(found) else found:
-            return
-        assert time.monotonic() < end, "it did not become so"
-        await asyncio.sleep(0.005)

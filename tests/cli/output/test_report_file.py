@@ -11,7 +11,7 @@ from livepeer_async.cli.output.report_file import ReportFile, open_report
 from livepeer_async.errors import ConfigurationError, SourceChanged
 from livepeer_async.ingest.events import RowEnded, RowState
 from livepeer_async.ingest.rows import BadRow, Row
-from restarts.limits import small_disk
+from support.disk_limits import small_disk
 
 EARLIER = (
     ended_line(RowEnded(row=Row(source="a", is_url=False, key="a"), state=RowState.READY), "")
@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_whole_lines_and_takes_later_ones(tmp_path, opened, t
                 report.add(numbered(number))
             assert report.missing > 50
             judge_whole_lines(path, report, 100)
-            disk.make_room()
+            disk.free()
             report.add(numbered(100))
         judge_whole_lines(path, report, 101)
         assert numbered(100) in path.read_text()

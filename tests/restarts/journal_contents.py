@@ -1,8 +1,4 @@
-"""What a journal on the disk holds, read from a copy: looking at it must not repair it.
-
-In comes the path of a journal that no process has open; out come its records, or the complaint
-that it is corrupt.
-"""
+"""Reads a journal from a copy: opening the original would repair it."""
 
 import shutil
 import sqlite3
@@ -16,8 +12,8 @@ from msgspec import Struct
 from livepeer_async.journal.records import Orphan, Record, RecordState, UnconfirmedRequest
 
 
-class Copy(Struct, frozen=True):
-    """What a journal holds."""
+class JournalContents(Struct, frozen=True):
+    """The records of a journal."""
 
     records: list[Record] = []
     orphans: list[Orphan] = []
@@ -25,20 +21,20 @@ class Copy(Struct, frozen=True):
 
     @property
     def finished(self) -> int:
-        """How many uploads are written down as ready."""
+        """The number of ready uploads."""
         return sum(record.state is RecordState.READY for record in self.records)
 
     def knows(self, asset_id: str, name: str) -> bool:
-        """Whether an asset could be found by what is written: by its ID, or else by its name."""
+        """Whether the journal leads to an asset by its ID, or by its name."""
         ids = {it.asset_id for it in (*self.records, *self.orphans)}
-        asked = {it.name for it in self.records if it.asset_id is None}
-        return asset_id in ids or name in asked | {
+        record_request = {it.name for it in self.records if it.asset_id is None}
+        return asset_id in ids or name in record_request | {
             unconfirmed.name for unconfirmed in self.unconfirmed_requests
         }
 
 
-def copy_journal(path: Path) -> Copy:
-    """Copy a journal with what isn't merged yet, check it and read it."""
+def read_copy(path: Path) -> JournalContents:
+    """Copy a journal with its write-ahead log, check it and read it."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, path.name)
         for end in ("", "-wal"):
@@ -48,17 +44,17 @@ def copy_journal(path: Path) -> Copy:
             return read_journal(connection)
 
 
-def read_journal(connection: sqlite3.Connection) -> Copy:
-    """Check a journal and read all that it holds; a new one may hold no table yet."""
+def read_journal(connection: sqlite3.Connection) -> JournalContents:
+    """Check and read a journal; a new one may have no tables yet."""
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        return Copy()
+        return JournalContents()
     assert connection.execute("SELECT count(*) FROM account").fetchone() == (1,)
 
     def read(query: str, kind: type) -> list:
         return [msgspec.json.decode(row[0], type=kind) for row in connection.execute(query)]
 
-    return Copy(
+    return JournalContents(
         records=read("SELECT record FROM records", Record),
         orphans=read("SELECT orphan FROM orphans", Orphan),
         unconfirmed_requests=read("SELECT doubt FROM doubts", UnconfirmedRequest),

@@ -1,4 +1,4 @@
-"""What the process holds: open descriptors, threads, the loop's tasks, temporary files."""
+"""Checks for leaked descriptors, threads, tasks and temporary files."""
 
 import asyncio
 import gc
@@ -12,20 +12,20 @@ import anyio
 from msgspec import Struct
 
 SETTLE_SECONDS = 30.0
-# Idle workers of anyio and of the loop's own pool stay; a leak grows with the number of cases.
+# Idle workers of anyio and of the loop's pool stay; a leak grows with the number of cases.
 IDLE_THREADS = 16
 
 
-class Census(Struct, frozen=True):
-    """What could leak: descriptors with what they lead to, threads, tasks, temporary files."""
+class Resources(Struct, frozen=True):
+    """What the process holds; `descriptors` maps numbers to targets."""
 
     descriptors: dict[int, str]
     threads: int
     tasks: frozenset[asyncio.Task]
     temporary: tuple[str, ...]
 
-    def more_than(self, before):
-        """Name what is open that wasn't before; a number may be used again for something else."""
+    def opened_since(self, before):
+        """List targets that weren't open before; numbers are reused."""
         left = sorted(before.descriptors.values())
         found = []
         for target in sorted(self.descriptors.values()):
@@ -36,16 +36,16 @@ class Census(Struct, frozen=True):
         return found
 
 
-def take_census():
+def snapshot_resources():
     descriptors = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
-            continue  # that of the listing itself
-        # The number behind tells one socket from another.
+            continue  # the listing's own descriptor
+        # The number that follows differs for each socket.
         descriptors[int(name)] = target.partition(":[")[0]
-    return Census(
+    return Resources(
         descriptors=descriptors,
         threads=threading.active_count(),
         tasks=frozenset(asyncio.all_tasks()),
@@ -54,7 +54,7 @@ def take_census():
 
 
 async def settled(is_settled):
-    """Give what ends by itself, such as the server's half of a connection, the time to do so."""
+    """Wait for what ends by itself, such as the server's half of a connection."""
     stop = anyio.current_time() + SETTLE_SECONDS
     while not is_settled() and anyio.current_time() < stop:
         gc.collect()
@@ -62,11 +62,11 @@ async def settled(is_settled):
     return is_settled()
 
 
-async def assert_nothing_is_left(before, *, spare=0):
-    """Compare with an earlier census; `spare` descriptors may be those of idle connections."""
-    await settled(lambda: len(take_census().more_than(before)) <= spare)
-    now = take_census()
-    assert len(now.more_than(before)) <= spare, now.more_than(before)
+async def assert_no_leaks(before, *, idle=0):
+    """Compare with an earlier snapshot; `idle` connections may still be open."""
+    await settled(lambda: len(snapshot_resources().opened_since(before)) <= idle)
+    now = snapshot_resources()
+    assert len(now.opened_since(before)) <= idle, now.opened_since(before)
     assert now.temporary == before.temporary
     assert now.threads <= before.threads + IDLE_THREADS
     await settled(lambda: asyncio.all_tasks() <= before.tasks)
@@ -74,22 +74,19 @@ async def assert_nothing_is_left(before, *, spare=0):
 
 
 @contextmanager
-def no_complaints():
-    """Fail where the loop has to say something: an exception that nobody asked for, for one.
+def no_asyncio_logs():
+    """Fail if the loop logs something, such as an exception that was never retrieved."""
+    messages = []
 
-    What Python says of coroutines that nobody awaited is a warning, and those are errors here.
-    """
-    heard = []
-
-    class Listener(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record):
-            heard.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    listener = Listener()
-    logging.getLogger("asyncio").addHandler(listener)
+    recorder = Recorder()
+    logging.getLogger("asyncio").addHandler(recorder)
     try:
         yield
         gc.collect()
     finally:
-        logging.getLogger("asyncio").removeHandler(listener)
-    assert heard == []
+        logging.getLogger("asyncio").removeHandler(recorder)
+    assert messages == []

@@ -1,4 +1,4 @@
-"""The command line as a user's shell runs it: real processes, with pipes or on a terminal."""
+"""Runs `livepeer-async` in processes of its own, with pipes or on a terminal."""
 
 import contextlib
 import fcntl
@@ -13,9 +13,11 @@ import sys
 import termios
 import time
 
+from support.constants import TIMEOUT
+
 COMMAND = [sys.executable, "-m", "livepeer_async.cli"]
-# Of the tests' own environment only what a process needs to run.
-KEPT = (
+# Variables that a process needs to run; the others of the tests' environment are left out.
+INHERITED = (
     "PATH",
     "HOME",
     "TMPDIR",
@@ -24,32 +26,27 @@ KEPT = (
     "XDG_STATE_HOME",
     "COVERAGE_PROCESS_START",
 )
-# However busy the machine is, what is waited for comes sooner than that; and whoever must not wait
-# for something has to wait longer for it.
-PATIENCE = 60.0
-FOR_EVER = 1000.0
-
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
 def environment(sandbox=None, **variables):
-    """Make an environment, with the account of a sandbox where one is given."""
-    env = {name: os.environ[name] for name in KEPT if name in os.environ}
+    """Build an environment, with the account of a sandbox if one is given."""
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     env |= {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
     if sandbox is not None:
         env |= {"LIVEPEER_API_KEY": sandbox.api_key, "LIVEPEER_BASE_URL": sandbox.base_url}
     return env | variables
 
 
-def run(*arguments, sandbox=None, given=None, command=COMMAND, **variables):
-    """Run a command with pipes to its end; `given` is what it reads, nothing by default."""
+def run(*arguments, sandbox=None, stdin=None, command=COMMAND, **variables):
+    """Run a command with pipes to its end; `stdin` is what it reads, nothing by default."""
     return subprocess.run(
         [*command, *map(str, arguments)],
-        input=given,
-        stdin=subprocess.DEVNULL if given is None else None,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         env=environment(sandbox, **variables),
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
 
@@ -66,25 +63,17 @@ def start(*arguments, sandbox=None, stdin=subprocess.DEVNULL, stdout=subprocess.
 
 
 def interrupt(process):
-    """Press Ctrl-C; give what the process has to say until it has ended, which it does soon."""
+    """Press Ctrl-C, wait for the end, and return the output and the errors."""
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=PATIENCE)
+    output, errors = process.communicate(timeout=TIMEOUT)
     return output.decode(), errors.decode()
-
-
-def wait_until(is_true):
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 class Terminal:
     """A command on a terminal of its own.
 
     Attributes:
-        screen: all that was written to the terminal so far, control sequences included.
+        screen: Everything written to the terminal, with control sequences.
     """
 
     def __init__(self, *arguments, sandbox=None, columns=100, rows=40, **variables):
@@ -106,44 +95,44 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def read_until(self, text):
-        """Read until a text has been written."""
-        deadline = time.monotonic() + PATIENCE
+        """Read until a text was written."""
+        deadline = time.monotonic() + TIMEOUT
         while text not in self.screen:
-            assert time.monotonic() < deadline, f"{text!r} never came: {self.screen!r}"
-            assert self._read(0.1), f"{text!r} never came: {self.screen!r}"
+            assert time.monotonic() < deadline, f"no {text!r} in {self.screen!r}"
+            assert self._read(0.1), f"no {text!r} in {self.screen!r}"
 
     def hang_up(self):
-        """Close the terminal, as its window's button does."""
+        """Close the terminal, as closing its window does."""
         os.close(self._master)
         os.killpg(self.process.pid, signal.SIGHUP)
 
     def finish(self):
-        """Read to the end and give the exit status."""
-        deadline = time.monotonic() + PATIENCE
+        """Read to the end and return the exit status."""
+        deadline = time.monotonic() + TIMEOUT
         while self._read(0.2):
-            assert time.monotonic() < deadline, f"it never ended: {self.screen!r}"
+            assert time.monotonic() < deadline, f"still running: {self.screen!r}"
         os.close(self._master)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def _read(self, seconds):
-        """Read what there is; say whether more may come."""
+        """Read what is available; return whether more may follow."""
         ready, _, _ = select.select([self._master], [], [], seconds)
         if not ready:
             return self.process.poll() is None
-        # A terminal whose last process has ended gives an error instead of an end.
+        # Reading from a terminal whose last process has ended is an error.
         with contextlib.suppress(OSError):
-            piece = os.read(self._master, 65536)
-            self.screen += piece.decode(errors="replace")
-            return bool(piece)
+            block = os.read(self._master, 65536)
+            self.screen += block.decode(errors="replace")
+            return bool(block)
         return False
 
 
 def untimed(line):
-    """Take the time of day off a line of a log; it has to be there."""
+    """Remove the time of day from a log line, which must have one."""
     assert re.match(r"\d\d:\d\d:\d\d ", line), line
     return line[9:]
 
 
 def plain(text):
-    """Take the control sequences out of a text."""
+    """Remove the control sequences from a text."""
     return ESCAPE.sub("", text)

@@ -1,4 +1,4 @@
-"""Runs one case: a client with little patience against a sandbox of its own, over real sockets."""
+"""Runs a case: a client with short timeouts against its own sandbox, over real sockets."""
 
 import time
 from contextlib import asynccontextmanager
@@ -8,61 +8,60 @@ import anyio
 import httpx
 
 from chaos.cases import Case, Source
-from chaos.judge import judge
-from chaos.kinds import PATIENCE
+from chaos.checks import check_case
+from chaos.fault_kinds import STALL_SECONDS
 from livepeer_async import AsyncLivepeer, UploadJob, errors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import KEEPALIVE_SECONDS
 from livepeer_async.sandbox import Sandbox
-from studio import SMALL_S3
+from support.sandbox import SMALL_S3
 
-# What takes longer never ends; the longest ones, stalls of PATIENCE in a row, take 10 s.
-BOUND = 60.0
-# Three kinds of fault, each at most twice, may strike before the offset moves, or cost a ticket.
-# A server that asks for an hour is left alone for the longest time that is obeyed, by all uploads.
+# The longest cases, repeated stalls, take 10 s.
+MAX_CASE_SECONDS = 60.0
+# Three faults, each at most twice, may fire before the offset moves, or cost a ticket.
 RETRY = RetryPolicy(attempts=10, first_delay=0.01, max_delay=0.05, max_retry_after=2.0, restarts=6)
-TIMEOUTS = Timeouts(connect=5.0, stall=PATIENCE, answer=2.0, chunk_response=PATIENCE)
+TIMEOUTS = Timeouts(connect=5.0, stall=STALL_SECONDS, answer=2.0, chunk_response=STALL_SECONDS)
 READY_TIMEOUT = 8.0
-# Of these the caller is to blame, or the library; no server can cause them.
-NEVER_RIGHT = (errors.ConfigurationError, errors.IllegalMove, errors.SourceError)
+# Errors that no server can cause.
+CALLER_ERRORS = (errors.ConfigurationError, errors.IllegalMove, errors.SourceError)
 READY = "ready"
 
 
 class Outcome(NamedTuple):
-    """How a case ended."""
+    """The result of a case."""
 
-    ends: list[str]
+    results: list[str]
     problems: list[str]
-    struck: dict[str, int]
+    fired: dict[str, int]
     seconds: float
 
 
 async def run_case(
-    case: Case, folder, *, retry=RETRY, timeouts=TIMEOUTS, bound: float = BOUND
+    case: Case, folder, *, retry=RETRY, timeouts=TIMEOUTS, max_seconds: float = MAX_CASE_SECONDS
 ) -> Outcome:
-    """Run a case and judge it."""
+    """Run a case, and check it."""
     started = time.monotonic()
     contents = {source.name: source.content for source in case.sources}
     options = SMALL_S3 if case.storage == "s3" else {"storage": "file"}
     quick = {"waiting_seconds": 0.0, "processing_seconds": 0.0, "seed": case.seed}
     async with Sandbox(faults=case.faults, **options, **quick) as sandbox:
         async with client(sandbox, case, retry, timeouts) as livepeer:
-            results = await upload_all(livepeer, case, contents, folder, bound)
-        problems = judge(sandbox, case, contents)
+            results = await upload_all(livepeer, case, contents, folder, max_seconds)
+        problems = check_case(sandbox, case, contents)
         for source in case.sources:
-            problems += judge_result(sandbox, case, source, results.get(source.name))
+            problems += check_result(sandbox, case, source, results.get(source.name))
     return Outcome(
-        ends=[name_end(results.get(source.name)) for source in case.sources],
+        results=[name_result(results.get(source.name)) for source in case.sources],
         problems=problems,
-        struck={strike.kind.name: strike.fault.fired for strike in case.strikes},
+        fired={injection.kind.name: injection.fault.fired for injection in case.injections},
         seconds=time.monotonic() - started,
     )
 
 
 @asynccontextmanager
 async def client(sandbox, case: Case, retry, timeouts):
-    # The library's own client, but for the certificates: loading them takes as long as the rest.
+    # Like the package's own client, without certificates: loading them takes as long as a case.
     limits = httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS)
     async with (
         httpx.AsyncClient(limits=limits, verify=False) as http_client,
@@ -78,11 +77,11 @@ async def client(sandbox, case: Case, retry, timeouts):
         yield livepeer
 
 
-async def upload_all(livepeer, case: Case, contents, folder, bound):
-    """Upload everything; an exception that no upload may raise stands for the result."""
+async def upload_all(livepeer, case: Case, contents, folder, max_seconds):
+    """Upload all sources; return an asset or an exception for each."""
     results = {}
     options = {"verify": case.verify, "ready_timeout": READY_TIMEOUT}
-    with anyio.move_on_after(bound):
+    with anyio.move_on_after(max_seconds):
         try:
             if len(case.sources) == 1:
                 (source,) = case.sources
@@ -94,7 +93,7 @@ async def upload_all(livepeer, case: Case, contents, folder, bound):
             async with livepeer.upload_many(jobs, **options) as ended:
                 async for result in ended:
                     results[names[id(result.source)]] = result.error or result.asset
-        except Exception as error:  # noqa: BLE001 - judged: which one it is decides the case
+        except Exception as error:  # noqa: BLE001 - its type is checked
             for source in case.sources:
                 results.setdefault(source.name, error)
     return results
@@ -115,53 +114,53 @@ def make_job(source: Source, data: bytes, folder) -> UploadJob:
     if source.form == "bytes":
         return UploadJob(data, source.name)
     return UploadJob(
-        pieces_of(data), source.name, length=len(data) if source.form == "stream" else None
+        iterate(data), source.name, length=len(data) if source.form == "stream" else None
     )
 
 
-async def pieces_of(data: bytes, size: int = 10_000):
+async def iterate(data: bytes, size: int = 10_000):
     for start in range(0, len(data), size):
         yield data[start : start + size]
 
 
-def judge_result(sandbox, case: Case, source: Source, result):
-    """Judge one upload: ready and exact, or one typed error where that may be."""
+def check_result(sandbox, case: Case, source: Source, result):
+    """Check an upload: ready and exact, or a typed error if the case allows one."""
     if result is None:
-        yield f"{source.name} took longer than the bound"
+        yield f"{source.name} exceeded the time limit"
     elif isinstance(result, Exception):
-        yield from judge_error(sandbox, case, source, result)
+        yield from check_error(sandbox, case, source, result)
     else:
-        yield from judge_success(sandbox, source, result)
+        yield from check_success(sandbox, source, result)
 
 
-def judge_success(sandbox, source: Source, asset):
-    """The asset is ready and exact; no other is left but those whose tickets nobody has seen."""
-    mine = [seen for seen in sandbox.assets if seen.name == source.name and not seen.is_deleted]
-    (became,) = [seen for seen in sandbox.assets if seen.id == asset.id]
+def check_success(sandbox, source: Source, asset):
+    """The asset is ready and exact; others are left only if their ticket was lost."""
+    existing = [seen for seen in sandbox.assets if seen.name == source.name and not seen.is_deleted]
+    (stored,) = [seen for seen in sandbox.assets if seen.id == asset.id]
     path = sandbox.stored(asset.playback_id)
-    if became.phase != READY or path is None or path.read_bytes() != source.content:
-        yield f"success with wrong bytes: {source.name}, whose asset is {became.phase}"
-    if became not in mine:
+    if stored.phase != READY or path is None or path.read_bytes() != source.content:
+        yield f"success with wrong bytes: {source.name}, whose asset is {stored.phase}"
+    if stored not in existing:
         yield f"{source.name} succeeded with an asset that is deleted"
-    asked = [seen for seen in sandbox.requests if seen.path.endswith("/request-upload")]
-    unseen = sum(seen.fault is not None for seen in asked)
-    if len(mine) > 1 + unseen:
-        yield f"{source.name} left {len(mine)} assets; {unseen} answers to tickets were struck"
+    tickets = [seen for seen in sandbox.requests if seen.path.endswith("/request-upload")]
+    lost = sum(seen.fault is not None for seen in tickets)
+    if len(existing) > 1 + lost:
+        yield f"{source.name} left {len(existing)} assets; {lost} tickets had a fault"
 
 
-def judge_error(sandbox, case: Case, source: Source, error: Exception):
-    said = f"{type(error).__name__}: {error}"
+def check_error(sandbox, case: Case, source: Source, error: Exception):
+    text = f"{type(error).__name__}: {error}"
     if not isinstance(error, errors.LivepeerError):
-        yield f"{source.name} ended with an untyped error: {said}"
-    elif isinstance(error, NEVER_RIGHT):
-        yield f"{source.name} ended with an error that no server can cause: {said}"
-    elif case.must_survive and not (isinstance(error, errors.UploadGone) and case.may_lose(source)):
-        yield f"{source.name} should have become ready: {said}"
+        yield f"{source.name} ended with an untyped error: {text}"
+    elif isinstance(error, CALLER_ERRORS):
+        yield f"{source.name} ended with an error that no server can cause: {text}"
+    elif case.must_recover and not (isinstance(error, errors.UploadGone) and case.may_lose(source)):
+        yield f"{source.name} should have become ready: {text}"
     if sandbox.api_key in str(error):
-        yield f"the key stands in an error of {source.name}"
+        yield f"the API key is in the error of {source.name}"
 
 
-def name_end(result) -> str:
+def name_result(result) -> str:
     if result is None:
         return "hang"
     return type(result).__name__ if isinstance(result, Exception) else READY

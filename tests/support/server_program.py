@@ -1,7 +1,7 @@
-"""Start and stop the programs that the tests talk to and others wrote.
+"""Runs server programs, most of them of other projects.
 
-In comes a command; out comes what the program says of itself: one line of JSON on stdout, once it
-listens. It must end when its stdin does, so that it can't outlive the tests, however they end.
+A program prints one line of JSON once it listens, and ends when its stdin does: it can't outlive
+the tests, even if they are killed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _STOP_SECONDS: Final = 5.0
 
 
 def find_modules(variable: str) -> Path | None:
-    """Find the folder of installed packages of Node.js, or None where nobody installed them.
+    """Find the folder of installed Node.js packages, or None if they aren't installed.
 
     Args:
         variable: The environment variable that names the folder.
 
     Raises:
-        FileNotFoundError: The environment names a folder that isn't there. That must not look like
-            "no packages", or a broken installation would pass for a run without failures.
+        FileNotFoundError: The environment names a folder that doesn't exist. A broken installation
+            must not look like skipped tests.
     """
     named = os.environ.get(variable)
     if not named:
@@ -41,12 +41,12 @@ def find_modules(variable: str) -> Path | None:
 
 
 def node_command(script: Path, *, variable: str, session: str) -> list[str]:
-    """Build the command that runs a script of Node.js with its packages.
+    """Build the command that runs a Node.js script with its packages.
 
     Args:
-        script: What runs; takes the folder of the packages as `--modules`.
+        script: The script; it takes the folder of the packages as `--modules`.
         variable: The environment variable that names that folder.
-        session: The session of nox that installs them.
+        session: The nox session that installs them.
 
     Raises:
         RuntimeError: There are no packages, or no Node.js.
@@ -59,20 +59,20 @@ def node_command(script: Path, *, variable: str, session: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(
+def run_server(
     command: Sequence[str], *, env: Mapping[str, str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Run a program until the block ends; give what it said when it was ready.
+    """Run a program until the block ends; yield the JSON that it printed.
 
     Args:
         command: The program and its arguments.
-        env: Added to the environment.
+        env: Variables to add to the environment.
 
     Raises:
         RuntimeError: It did not start.
     """
-    # A group of its own, because Node.js may come with a launcher that starts the real process:
-    # both must end. The pipe to stdin ends the program even where this process is killed.
+    # A process group, because Node.js may have a launcher that starts the real process: both must
+    # end. The pipe to stdin ends the program even if this process is killed.
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""An origin that serves a file over a bad link, and downloads from it."""
+"""An HTTP server for one file, with ranges and broken responses, and downloads from it."""
 
 import random
 import re
@@ -7,36 +7,35 @@ from functools import partial
 
 import anyio
 
-from hostile.server import answer, hostile
-from livepeer_async import RetryPolicy, Timeouts
+from livepeer_async import RetryPolicy
 from livepeer_async.http.transport import Transport
 from livepeer_async.sources.download import Downloader
+from support.constants import LONG_TIMEOUTS, VERY_LONG
+from support.servers import http_response, serve_http
 
 FILE = random.Random(7).randbytes(1_500_000)
 DATE = "Date: Fri, 18 Nov 1994 08:12:31 GMT"
 TAG = 'ETag: "v1"'
-# Of one who must not be waited for, and of one who is waited for however busy the machine is.
-FOR_EVER = 1000.0
-LIMIT = 30.0
-PATIENT = Timeouts(connect=30, stall=30, answer=30)
-EAGER = RetryPolicy(attempts=3, first_delay=0.01)
+THREE_ATTEMPTS = RetryPolicy(attempts=3, first_delay=0.01)
 BLOCK = 50_000
 GONE = "404 Not Found"
 
 
 class Origin:
-    """Serves a file to all who ask.
+    """Answers each request with the file, or with the part that the request asks for.
+
+    Args:
+        content: The file.
+        validators: Header lines that identify its version.
+        cuts: For responses in order, the byte after which each breaks off; None for none.
+        first: Responses to send before the file.
+        has_ranges: Whether a part can be asked for.
+        is_chunked: Whether responses are chunked, without a length.
+        stalls: Whether a response stalls instead of breaking off.
+        change: Attributes to set after a break, by name.
 
     Attributes:
-        content: the file.
-        validators: header lines that tell its version.
-        has_ranges: whether a part can be asked for.
-        is_chunked: whether it goes out in chunks, without a length.
-        cuts: for answers to come, bytes of the file after which each breaks off; None for none.
-        stalls: whether an answer stalls where it would break off, until nobody waits for it.
-        change: what is different after a break, by the names of these attributes.
-        first: answers that are given ahead of the file.
-        asked: the values of `Range`, None where it wasn't sent.
+        ranges: The start of each request's range; None for none.
     """
 
     def __init__(self, content=FILE, *, validators=(TAG,), cuts=(), first=(), **options):
@@ -49,23 +48,25 @@ class Origin:
         self.stalls = options.pop("stalls", False)
         self.change = options.pop("change", {})
         assert not options
-        self.asked = []
+        self.ranges = []
 
-    def __call__(self, asked):
-        head = asked.head.decode()
+    def __call__(self, request):
+        head = request.head.decode()
         wanted = re.search(r"(?im)^range: bytes=(\d+)-\r$", head)
-        self.asked.append(int(wanted[1]) if wanted else None)
+        self.ranges.append(int(wanted[1]) if wanted else None)
         if self.first:
             return self.first.pop(0)
         condition = re.search(r"(?im)^if-range: (.*)\r$", head)
         is_same = condition and any(line.endswith(condition[1]) for line in self.validators)
-        start = self.asked[-1] if self.has_ranges and is_same else 0
+        start = self.ranges[-1] if self.has_ranges and is_same else 0
         if start and start >= len(self.content):
-            return answer(b"", f"Content-Range: bytes */{len(self.content)}", status="416 No")
+            return http_response(
+                b"", f"Content-Range: bytes */{len(self.content)}", status="416 No"
+            )
         return partial(self.send, start, self.cuts.pop(0) if self.cuts else None)
 
     async def send(self, start, cut, writer):
-        writer.transport.set_write_buffer_limits(0)  # so that a cut is where it shall be
+        writer.transport.set_write_buffer_limits(0)  # for exact cuts
         writer.write(self.head(start))
         sent = self.content[start:] if cut is None else self.content[start:][:cut]
         is_chunked = self.is_chunked
@@ -79,7 +80,7 @@ class Origin:
         for name, value in self.change.items():
             setattr(self, name, value)
         if self.stalls:
-            await until_left(writer)
+            await wait_closed(writer)
         raise ConnectionAbortedError
 
     def head(self, start):
@@ -94,33 +95,35 @@ class Origin:
         return "\r\n".join([*lines, framing, "", ""]).encode()
 
 
-async def until_left(writer):
-    """Say nothing more, until the other side closes the connection."""
-    with anyio.move_on_after(FOR_EVER):
+async def wait_closed(writer):
+    """Wait until the client closes the connection."""
+    with anyio.move_on_after(VERY_LONG):
         while not writer.transport.is_closing():  # noqa: ASYNC110 - it has no event
             await anyio.sleep(0.02)
 
 
 @asynccontextmanager
-async def downloader(*, http_client=None, timeouts=PATIENT, retry=EAGER, **options):
+async def open_downloads(
+    *, http_client=None, timeouts=LONG_TIMEOUTS, retry=THREE_ATTEMPTS, **options
+):
     async with Transport(http_client=http_client, timeouts=timeouts) as transport:
         options = {"jitter": lambda: 1.0, **options}
         yield Downloader(transport, retry=retry, **options)
 
 
 @asynccontextmanager
-async def opened(origin, path="/talk.mp4", **options):
+async def open_download(origin, path="/talk.mp4", **options):
     async with (
-        hostile(origin) as server,
-        downloader(**options) as ours,
-        ours.open(server.origin + path) as download,
+        serve_http(origin) as server,
+        open_downloads(**options) as downloader,
+        downloader.open(server.origin + path) as download,
     ):
         yield download
 
 
 async def fetch(origin, path="/talk.mp4", **options):
-    """Read all, and make sure that no piece is large."""
-    async with opened(origin, path, **options) as download:
-        pieces = [piece async for piece in download.blocks]
-    assert all(0 < len(piece) <= 256 * 1024 for piece in pieces)
-    return b"".join(pieces)
+    """Download the file, in blocks of at most 256 KiB."""
+    async with open_download(origin, path, **options) as download:
+        blocks = [block async for block in download.pieces]
+    assert all(0 < len(block) <= 256 * 1024 for block in blocks)
+    return b"".join(blocks)

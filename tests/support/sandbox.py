@@ -1,4 +1,4 @@
-"""A sandbox and a client in a hurry, for the tests that need both."""
+"""A sandbox and a client with short delays."""
 
 import hashlib
 from contextlib import asynccontextmanager
@@ -6,20 +6,15 @@ from contextlib import asynccontextmanager
 import anyio
 
 from livepeer_async import AsyncLivepeer
-from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.tus import ServerLimits
+from support.clock import until
+from support.constants import FAST_RETRY, KIB
 
-KIB = 1024
 PART = 64 * KIB
-QUICK = RetryPolicy(attempts=5, first_delay=0.01, max_delay=0.05)
-# Seconds in which what is to happen has happened, also where everything is slow.
-PATIENCE = 30.0
-# Seconds that nobody may have waited for: longer than a test takes.
-FOR_EVER = 1000.0
 VISIBILITY = 0.05
 
-# The S3 storage with everything 128 times smaller; the rules are those of Livepeer's.
+# S3 storage with all sizes 128 times smaller than Livepeer's, and the same rules.
 SMALL_S3 = {
     "storage": "s3",
     "part_size": PART,
@@ -40,30 +35,30 @@ SMALL_LIMITS = ServerLimits(
 
 
 @asynccontextmanager
-async def studio(*faults, client=None, **options):
-    """Serve a Studio and hand out a client of it."""
+async def sandbox_and_client(*faults, client=None, **options):
+    """Run a sandbox, and a client of it with the options `client`."""
     options = {"waiting_seconds": 0.0, "processing_seconds": 0.0, **options}
     async with (
         Sandbox(faults=faults, **options) as sandbox,
-        client_of(sandbox, **(client or {})) as livepeer,
+        client_for(sandbox, **(client or {})) as livepeer,
     ):
         yield sandbox, livepeer
 
 
-def client_of(sandbox, journal=None, **options):
-    """Make a client of a sandbox; with its journal, as another process would have it."""
+def client_for(sandbox, journal=None, **options):
+    """Create a client of a sandbox."""
     settings = {
         "api_key": sandbox.api_key,
         "base_url": sandbox.base_url,
-        "retry": QUICK,
+        "retry": FAST_RETRY,
         "upload_limits": SMALL_LIMITS,
         **options,
     }
     return AsyncLivepeer(journal=journal, **settings)
 
 
-def content(length, seed=7):
-    """Make bytes of which no two pieces are alike."""
+def make_bytes(length, seed=7):
+    """Create bytes in which no two parts are equal."""
     return hashlib.shake_128(bytes([seed])).digest(length)
 
 
@@ -78,15 +73,8 @@ def is_stored(sandbox, asset, expected):
     return path is not None and path.read_bytes() == expected
 
 
-async def until(is_true, *, seconds=PATIENCE):
-    """Wait until something holds that nothing tells of."""
-    with anyio.fail_after(seconds):
-        while not is_true():  # noqa: ASYNC110 - what is waited for is another's state
-            await anyio.sleep(0.005)
-
-
-async def cut_once(is_time, function, *args):
-    """Run a function, and cancel it in its middle: once something holds."""
+async def cancel_when(condition, function, *args):
+    """Run a coroutine function, and cancel it once a condition holds and before it ends."""
     has_ended = False
 
     async def run():
@@ -96,6 +84,6 @@ async def cut_once(is_time, function, *args):
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run)
-        await until(is_time)
+        await until(condition)
         assert not has_ended
         tasks.cancel_scope.cancel()
