@@ -4,7 +4,6 @@ import time
 from contextlib import asynccontextmanager
 
 import anyio.lowlevel
-import msgspec
 
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account
@@ -16,7 +15,7 @@ from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import Watch
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.sandbox.lifecycle import end_processing, plan_processing
+from livepeer_async.sandbox.lifecycle import make_final_step, plan_processing
 
 
 class VirtualTime:
@@ -37,15 +36,13 @@ class VirtualTime:
 
 def garden(clock):
     """Make a sandbox whose seconds are those of `clock`."""
-    sandbox, started = Sandbox(), time.time()
-    settings = msgspec.structs.replace(sandbox._settings, clock=lambda: started + clock())  # noqa: SLF001 - no option of the sandbox sets its clock
-    sandbox._settings = settings  # noqa: SLF001 - see above
-    return sandbox
+    started = time.time()
+    return Sandbox(clock=lambda: started + clock())
 
 
 def plant(sandbox, *, ready_after, failure=None):
     """Make an asset that is `waiting`, and give its ID; it ends `ready_after` seconds from now."""
-    studio = sandbox._state.studio  # noqa: SLF001 - a thousand uploads would take minutes
+    studio = sandbox._server.state  # noqa: SLF001 - a thousand uploads would take minutes
     user = studio.accounts.authenticate(f"Bearer {sandbox.api_key}")
     fields = {"name": "planted", "source": {"type": "directUpload"}}
     asset = studio.add_asset(user, "upload", fields, {})
@@ -53,13 +50,13 @@ def plant(sandbox, *, ready_after, failure=None):
     steps = plan_processing(
         now, waiting=ready_after / 2, processing=ready_after / 2, failure=failure
     )
-    asset.steps[:] = [*steps, end_processing(now + ready_after, failure)]
+    asset.steps[:] = [*steps, make_final_step(now + ready_after, failure)]
     return asset.id
 
 
 def delete(sandbox, asset_id):
     """Delete an asset as somebody else would."""
-    sandbox._state.studio.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
+    sandbox._server.state.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
 
 
 class Diary:
