@@ -42,7 +42,7 @@ def garden(clock):
 
 def plant(sandbox, *, ready_after, failure=None):
     """Make an asset that is `waiting`, and give its ID; it ends `ready_after` seconds from now."""
-    studio = sandbox._server.state  # noqa: SLF001 - a thousand uploads would take minutes
+    studio = sandbox._server  # noqa: SLF001 - a thousand uploads would take minutes
     user = studio.accounts.authenticate(f"Bearer {sandbox.api_key}")
     fields = {"name": "planted", "source": {"type": "directUpload"}}
     asset = studio.add_asset(user, "upload", fields, {})
@@ -56,7 +56,7 @@ def plant(sandbox, *, ready_after, failure=None):
 
 def delete(sandbox, asset_id):
     """Delete an asset as somebody else would."""
-    sandbox._server.state.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
+    sandbox._server.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
 
 
 class Diary:

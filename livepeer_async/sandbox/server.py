@@ -2,12 +2,13 @@
 
 import hashlib
 import random
-import shutil
 import socket
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Literal, Self
 
@@ -124,15 +125,16 @@ class Sandbox:
         self._seed = seed
         self._address = (host, port)
         self._directory = directory
-        self._api_key = api_key
-        self._started: _RunningServer | None = None
+        self._api_key = api_key or str(uuid.uuid4())
+        self._state: ServerState | None = None
+        self._stop: Callable[[], None]
 
     async def __aenter__(self) -> Self:
         """Start the server."""
-        if self._started is not None:
+        if self._state is not None:
             raise RuntimeError("the sandbox has been started already; create another one")
         # In a worker thread, because it waits for the server's thread.
-        self._started = await anyio.to_thread.run_sync(self._start)
+        await anyio.to_thread.run_sync(self._start)
         return self
 
     async def __aexit__(
@@ -146,11 +148,10 @@ class Sandbox:
         Raises:
             Exception: The first error inside the server.
         """
-        server = self._server
         # Shielded: a cancelled test must not leave a listening thread and its files behind.
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(server.stop)
-        for found in server.state.errors:
+            await anyio.to_thread.run_sync(self._stop)
+        for found in self._server.errors:
             if error is None:
                 raise found
             error.add_note(f"the sandbox also raised {found!r}")
@@ -158,12 +159,12 @@ class Sandbox:
     @property
     def api_key(self) -> str:
         """The valid API key."""
-        return self._server.api_key
+        return self._api_key
 
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        return self._server.state.origin
+        return self._server.origin
 
     @property
     def base_url(self) -> str:
@@ -182,26 +183,26 @@ class Sandbox:
 
     def add_user(self, *, is_suspended: bool = False) -> str:
         """Add another user and return the API key."""
-        return self._server.state.accounts.add(is_suspended=is_suspended).api_key
+        return self._server.accounts.add(is_suspended=is_suspended).api_key
 
     @property
     def requests(self) -> list[SeenRequest]:
         """The last 20,000 requests, oldest first."""
-        return self._server.state.log.requests
+        return self._server.log.requests
 
     @property
     def violations(self) -> list[Violation]:
         """The protocol rules that clients broke, oldest first."""
-        return self._server.state.log.violations
+        return self._server.log.violations
 
     def clear_log(self) -> None:
         """Forget all requests and violations."""
-        self._server.state.log.clear()
+        self._server.log.clear()
 
     @property
     def assets(self) -> list[SeenAsset]:
         """All assets, deleted ones included, oldest first."""
-        now = self._server.state.now()
+        now = self._server.now()
         return [
             SeenAsset(
                 id=asset.id,
@@ -212,12 +213,12 @@ class Sandbox:
                 is_deleted=asset.is_deleted,
                 size=asset.source.size if asset.source else None,
             )
-            for asset in list(self._server.state.assets.values())
+            for asset in list(self._server.assets.values())
         ]
 
     def stored(self, playback_id: str) -> Path | None:
         """Return the file stored for an asset, None if there is none."""
-        return self._server.state.find_file(playback_id)
+        return self._server.find_file(playback_id)
 
     def stored_sha256(self, playback_id: str) -> str | None:
         """Return the SHA-256 of the file stored for an asset, in hexadecimal."""
@@ -228,33 +229,34 @@ class Sandbox:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
-    def _server(self) -> "_RunningServer":
-        if self._started is None:
+    def _server(self) -> ServerState:
+        if self._state is None:
             raise RuntimeError("the sandbox is not running; enter it with `async with`")
-        return self._started
+        return self._state
 
-    def _start(self) -> "_RunningServer":
-        listener = _listen(*self._address)
-        host, port = listener.getsockname()[:2]
-        name = f"[{host}]" if ":" in host else host
-        directory = self._directory or Path(tempfile.mkdtemp(prefix="livepeer-sandbox-"))
-        directory.mkdir(parents=True, exist_ok=True)
-        state = ServerState(
-            self._settings,
-            directory,
-            origin=f"http://{name}:{port}",
-            faults=self._selector,
-            seed=self._seed,
-        )
-        user = state.accounts.add(self._api_key)
-        thread = ServerThread(make_app(state), listener, on_start=state.use_task_group)
-        server = _RunningServer(state, thread, user.api_key, is_temporary=self._directory is None)
-        try:
+    def _start(self) -> None:
+        with ExitStack() as stack:
+            listener = _listen(*self._address)
+            host, port = listener.getsockname()[:2]
+            directory = self._directory
+            if directory is None:
+                temporary = TemporaryDirectory(
+                    prefix="livepeer-sandbox-", ignore_cleanup_errors=True
+                )
+                directory = Path(stack.enter_context(temporary))
+            directory.mkdir(parents=True, exist_ok=True)
+            state = ServerState(
+                self._settings,
+                directory,
+                origin=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+                faults=self._selector,
+                seed=self._seed,
+            )
+            state.accounts.add(self._api_key)
+            thread = ServerThread(make_app(state), listener, on_start=state.use_task_group)
             thread.start()
-        except RuntimeError:
-            server.delete_files()
-            raise
-        return server
+            stack.callback(thread.stop)
+            self._state, self._stop = state, stack.pop_all().close
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -264,27 +266,3 @@ def _listen(host: str, port: int) -> socket.socket:
     # without it every response in two writes waits 40 ms for the client's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-class _RunningServer:
-    """A started server; its state can be read after it has stopped."""
-
-    def __init__(
-        self, state: ServerState, thread: ServerThread, api_key: str, *, is_temporary: bool
-    ) -> None:
-        self.state = state
-        self.api_key = api_key
-        self._thread = thread
-        self._is_temporary = is_temporary
-
-    def stop(self) -> None:
-        """End the thread, then delete its files."""
-        try:
-            self._thread.stop()
-        finally:
-            self.delete_files()
-
-    def delete_files(self) -> None:
-        """Delete what was stored, unless the caller named the directory."""
-        if self._is_temporary:
-            shutil.rmtree(self.state.directory, ignore_errors=True)

@@ -2,12 +2,14 @@
 
 `FileStorage` and `S3Storage` have the same methods, as do their uploads and the writers, which
 receive the body of one PATCH. None of them knows HTTP, sockets or the clock: the time is an
-argument (seconds, any origin), and a refusal is a `StorageError`.
+argument (seconds, any origin), and a refusal is a `TusError`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from livepeer_async.sandbox.tus_headers import TusError
 
 # Error bodies of @tus/server 1.0.0 and its S3 library, as recorded.
 NO_SUCH_UPLOAD = (
@@ -17,20 +19,6 @@ NO_SUCH_UPLOAD = (
 )
 NO_SUCH_KEY = "Something went wrong with that request\nThe specified key does not exist.\n"
 FILE_NOT_FOUND = "The file for this url was not found\n"
-
-
-class StorageError(Exception):
-    """An operation that the storage refuses.
-
-    Attributes:
-        status: The HTTP status of the response.
-        text: Its plain text.
-    """
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(status, text)
-        self.status = status
-        self.text = text
 
 
 class FileStorage:
@@ -61,11 +49,11 @@ class FileStorage:
         """Delete an upload and its file, finished or not.
 
         Raises:
-            StorageError: 404, there is no such upload.
+            TusError: 404, there is no such upload.
         """
         upload = self._uploads.pop(upload_id, None)
         if upload is None:
-            raise StorageError(404, FILE_NOT_FOUND)
+            raise TusError(404, FILE_NOT_FOUND)
         upload.path.unlink(missing_ok=True)
 
 

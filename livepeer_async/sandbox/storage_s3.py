@@ -26,7 +26,8 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from livepeer_async.sandbox.scratch import Extent, ScratchFile, merge_extents, total_size
-from livepeer_async.sandbox.storage import NO_SUCH_KEY, NO_SUCH_UPLOAD, StorageError
+from livepeer_async.sandbox.storage import NO_SUCH_KEY, NO_SUCH_UPLOAD
+from livepeer_async.sandbox.tus_headers import TusError
 
 # S3's limits: parts of one upload, and bytes of an object. The store takes the latter for the
 # length while that is deferred.
@@ -124,7 +125,7 @@ class S3Storage:
         """Delete an unfinished upload; S3 refuses it for a finished or unknown one."""
         upload = self._uploads.get(upload_id)
         if upload is None:
-            raise StorageError(500, NO_SUCH_KEY)
+            raise TusError(500, NO_SUCH_KEY)
         upload.abort()
         del self._uploads[upload_id]
 
@@ -192,7 +193,7 @@ class S3Upload:
     def abort(self) -> None:
         """Delete all parts; refused once the upload is finished."""
         if not self.is_open:
-            raise StorageError(500, NO_SUCH_UPLOAD)
+            raise TusError(500, NO_SUCH_UPLOAD)
         self.is_open = False
         self.scratch.remove()
 
@@ -275,7 +276,7 @@ class S3Writer:
         """Return the scratch file, unless the upload was finished or deleted meanwhile."""
         if self._file is None or not self._upload.is_open:
             self._close_file()
-            raise StorageError(500, NO_SUCH_UPLOAD)
+            raise TusError(500, NO_SUCH_UPLOAD)
         return self._file
 
     def _close_file(self) -> None:

@@ -22,7 +22,7 @@ from livepeer_async.sandbox.exchange import get_exchange
 from livepeer_async.sandbox.request_log import CREATION_PATH
 from livepeer_async.sandbox.responses import ApiError
 from livepeer_async.sandbox.state import ServerState, Upload
-from livepeer_async.sandbox.storage import FILE_NOT_FOUND, StorageError
+from livepeer_async.sandbox.storage import FILE_NOT_FOUND
 from livepeer_async.sandbox.tus_headers import (
     BASE_HEADERS,
     OFFSET_TYPE,
@@ -47,14 +47,17 @@ class TusEndpoint:
 
     async def create(self, request: Request) -> Response:
         """Serve a POST to the endpoint itself: a creation, with or without a body."""
-        asset = self._find_asset(request)
+        token = request.query_params.get("token")
+        if token is None:
+            raise ApiError(401, "Missing uploadToken metadata from /request-upload API")
+        asset = find_uploading_asset(self._state, token)
         try:
             method = _check_request(request)
             if method == "POST":
                 response = await self._create(request, asset)
             else:
                 response = await self._methods.get(method, _respond_not_found)(request)
-        except (TusError, StorageError) as error:
+        except TusError as error:
             response = _make_error_response(error)
         response.headers["livepeer-playback-id"] = asset.playback_id
         return response
@@ -66,15 +69,8 @@ class TusEndpoint:
         try:
             method = _check_request(request)
             return await self._methods.get(method, _respond_not_found)(request)
-        except (TusError, StorageError) as error:
+        except TusError as error:
             return _make_error_response(error)
-
-    def _find_asset(self, request: Request) -> Asset:
-        """Return the asset of a creation's upload token."""
-        token = request.query_params.get("token")
-        if token is None:
-            raise ApiError(401, "Missing uploadToken metadata from /request-upload API")
-        return find_uploading_asset(self._state, token)
 
     async def _create(self, request: Request, asset: Asset) -> Response:
         length = read_length(request.headers)
@@ -161,7 +157,7 @@ class TusEndpoint:
                     await anyio.sleep(max(0.0, stored_at - now()))
                 new_offset = writer.finish(now(), is_response_lost=exchange.is_response_lost)
             except BaseException as error:
-                if not isinstance(error, StorageError):
+                if not isinstance(error, TusError):
                     writer.abort(now())
                 raise
         if new_offset == upload.length:
@@ -232,7 +228,7 @@ def _make_location(request: Request, upload_id: str) -> str:
     return f"{proto}://{host}{CREATION_PATH}/{upload_id.replace('/', '%2F')}"
 
 
-def _make_error_response(error: TusError | StorageError) -> Response:
+def _make_error_response(error: TusError) -> Response:
     return Response(error.text, status_code=error.status, headers=BASE_HEADERS)
 
 

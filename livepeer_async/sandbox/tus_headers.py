@@ -25,7 +25,12 @@ BASE_HEADERS = {
 
 
 class TusError(Exception):
-    """An error response of the tus server: plain text that ends in a newline."""
+    """An error response of the tus server.
+
+    Attributes:
+        status: The HTTP status.
+        text: The body: plain text that ends in a newline.
+    """
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(status, text)

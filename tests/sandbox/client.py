@@ -87,10 +87,13 @@ class RawClient:
             found["task"]["id"],
         )
 
+    async def post_creation(
+        self, ticket: Ticket, body: bytes = b"", **headers: str
+    ) -> httpx.Response:
+        return await self.http.post(ticket.tus_endpoint, content=body, headers={**TUS, **headers})
+
     async def create(self, ticket: Ticket, length: int, **headers: str) -> str:
-        response = await self.http.post(
-            ticket.tus_endpoint, headers={**TUS, "Upload-Length": str(length), **headers}
-        )
+        response = await self.post_creation(ticket, **{"Upload-Length": str(length)}, **headers)
         assert response.status_code == 201, response.text
         return response.headers["location"]
 

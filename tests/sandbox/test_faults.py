@@ -272,9 +272,7 @@ async def test_headers_are_changed_and_removed():
     change = ChangeHeaders(put={"Location": "/relative"}, remove=("Tus-Resumable",))
     async with open_sandbox(faults=[Fault(On(path="/tus$"), change)]) as client:
         ticket = await client.request_upload()
-        response = await client.http.post(
-            ticket.tus_endpoint, headers={**TUS, "Upload-Length": "5"}
-        )
+        response = await client.post_creation(ticket, **{"Upload-Length": "5"})
         assert (response.status_code, response.headers["location"]) == (201, "/relative")
         assert "tus-resumable" not in response.headers
         assert response.headers["livepeer-playback-id"] == ticket.playback_id
@@ -323,9 +321,7 @@ async def test_fault_is_limited_to_asset_name():
         assert (await client.patch(bad, 0, b"hello")).status_code == 500
         client.sandbox.faults[:] = [Fault(On(method="POST", asset="^bad"), Answer(500))]
         ticket = await client.request_upload("bad 2.mp4")
-        response = await client.http.post(
-            ticket.tus_endpoint, headers={**TUS, "Upload-Length": "5"}
-        )
+        response = await client.post_creation(ticket, **{"Upload-Length": "5"})
         assert response.status_code == 500
         other = await client.http.post(
             f"{client.sandbox.base_url}/asset/upload/tus?token=x", headers=TUS

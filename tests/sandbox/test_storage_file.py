@@ -1,6 +1,7 @@
 import pytest
 
-from livepeer_async.sandbox.storage import FILE_NOT_FOUND, FileStorage, StorageError
+from livepeer_async.sandbox.storage import FILE_NOT_FOUND, FileStorage
+from livepeer_async.sandbox.tus_headers import TusError
 
 
 @pytest.fixture
@@ -61,6 +62,6 @@ def test_upload_can_be_terminated_once(storage):
     storage.terminate("abc")
     assert storage.find("abc") is None
     assert upload.find_file() is None
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(TusError) as caught:
         storage.terminate("abc")
     assert (caught.value.status, caught.value.text) == (404, FILE_NOT_FOUND)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livepeer_async.sandbox.storage import NO_SUCH_KEY, NO_SUCH_UPLOAD, StorageError
+from livepeer_async.sandbox.storage import NO_SUCH_KEY, NO_SUCH_UPLOAD
 from livepeer_async.sandbox.storage_s3 import S3Settings, S3Storage, calculate_part_size
+from livepeer_async.sandbox.tus_headers import TusError
 
 MIB = 1024 * 1024
 SMALL = 1024
@@ -223,7 +224,7 @@ def test_bytes_beyond_length_need_empty_patch_to_finish(tmp_path):
 def test_patch_after_completion_is_an_error(tmp_path, body):
     upload = make_storage(tmp_path).create("u/x", length=5, metadata=None)
     write(upload, 0, b"hello")
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(TusError) as caught:
         write(upload, 5, body)
     assert (caught.value.status, caught.value.text) == (500, NO_SUCH_UPLOAD)
     assert upload.find_file().read_bytes() == b"hello"
@@ -248,7 +249,7 @@ def test_patch_fails_if_another_finishes_upload(tmp_path):
     hanging = upload.open(0, 0.0)
     hanging.write(b"a" * (12 * k), 0.0)
     assert write(upload, 8 * k, b"a" * (12 * k), now=1.0) == 20 * k
-    with pytest.raises(StorageError):
+    with pytest.raises(TusError):
         hanging.write(b"a" * (8 * k), 1.0)
     assert upload.find_file().read_bytes() == b"a" * (20 * k)
 
@@ -286,12 +287,12 @@ def test_termination_works_once_before_completion(tmp_path):
     storage.create("u/open", length=9, metadata=None)
     storage.terminate("u/open")
     assert storage.find("u/open") is None
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(TusError) as caught:
         storage.terminate("u/open")
     assert (caught.value.status, caught.value.text) == (500, NO_SUCH_KEY)
     done = storage.create("u/done", length=5, metadata=None)
     write(done, 0, b"hello")
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(TusError) as caught:
         storage.terminate("u/done")
     assert caught.value.text == NO_SUCH_UPLOAD
     assert storage.find("u/done") is done

@@ -63,7 +63,7 @@ async def test_ready_asset_accepts_no_second_upload(storage):
         ticket = await client.upload(b"helloworld")
         await client.wait(ticket, "ready")
         expected = {"errors": ["asset has already been uploaded"]}
-        post = await client.http.post(ticket.tus_endpoint, headers={**TUS, "Upload-Length": "1"})
+        post = await client.post_creation(ticket, **{"Upload-Length": "1"})
         assert (post.status_code, post.json()) == (422, expected)
         put = await client.http.put(ticket.direct_url, content=b"x")
         assert (put.status_code, put.json()) == (422, expected)
@@ -110,7 +110,7 @@ async def test_upload_of_deleted_asset_is_never_processed():
         assert (await client.api("DELETE", f"/asset/{ticket.asset_id}")).status_code == 204
         assert await client.offset(location) == 0
         assert (await client.patch(location, 0, b"hello")).status_code == 204
-        post = await client.http.post(ticket.tus_endpoint, headers={**TUS, "Upload-Length": "5"})
+        post = await client.post_creation(ticket, **{"Upload-Length": "5"})
         assert (post.status_code, post.json()) == (404, {"errors": ["asset not found"]})
         task = await client.api("GET", f"/task/{ticket.task_id}")
         assert task.json()["status"]["phase"] == "pending"

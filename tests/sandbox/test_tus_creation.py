@@ -23,9 +23,7 @@ NO_CONCATENATION = (
 async def test_creation_returns_location(storage):
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket = await client.request_upload()
-        response = await client.http.post(
-            ticket.tus_endpoint, headers={**TUS, "Upload-Length": "10"}
-        )
+        response = await client.post_creation(ticket, **{"Upload-Length": "10"})
         folder = "directUpload%2F" if storage == "s3" else ""
         expected = f"{client.sandbox.base_url}/asset/upload/tus/{folder}{ticket.playback_id}"
         assert (response.status_code, response.content) == (201, b"")
@@ -121,10 +119,8 @@ async def test_metadata_is_kept_and_ignored():
 async def test_creation_with_whole_body_completes(storage):
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket = await client.request_upload()
-        response = await client.http.post(
-            ticket.tus_endpoint,
-            content=b"helloworld",
-            headers={**TUS, "Content-Type": OFFSET_TYPE, "Upload-Length": "10"},
+        response = await client.post_creation(
+            ticket, b"helloworld", **{"Content-Type": OFFSET_TYPE, "Upload-Length": "10"}
         )
         assert (response.status_code, response.headers["upload-offset"]) == (201, "10")
         assert await client.offset(response.headers["location"]) == 10
@@ -136,10 +132,8 @@ async def test_creation_with_whole_body_completes(storage):
 async def test_creation_with_half_the_body_is_forgotten_by_s3(storage, offset, status):
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket = await client.request_upload()
-        response = await client.http.post(
-            ticket.tus_endpoint,
-            content=b"hello",
-            headers={**TUS, "Content-Type": OFFSET_TYPE, "Upload-Length": "10"},
+        response = await client.post_creation(
+            ticket, b"hello", **{"Content-Type": OFFSET_TYPE, "Upload-Length": "10"}
         )
         location = response.headers["location"]
         assert response.headers["upload-offset"] == "5"
@@ -151,9 +145,7 @@ async def test_creation_with_half_the_body_is_forgotten_by_s3(storage, offset, s
 async def test_deferred_length(storage, offset):
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket = await client.request_upload()
-        response = await client.http.post(
-            ticket.tus_endpoint, headers={**TUS, "Upload-Defer-Length": "1"}
-        )
+        response = await client.post_creation(ticket, **{"Upload-Defer-Length": "1"})
         location = response.headers["location"]
         head = await client.head(location)
         assert head.headers["upload-defer-length"] == "1"
@@ -168,9 +160,7 @@ async def test_deferred_length(storage, offset):
 async def test_deferred_length_is_set_by_first_patch(storage):
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket = await client.request_upload()
-        response = await client.http.post(
-            ticket.tus_endpoint, headers={**TUS, "Upload-Defer-Length": "1"}
-        )
+        response = await client.post_creation(ticket, **{"Upload-Defer-Length": "1"})
         location = response.headers["location"]
         await client.patch(location, 0, b"helloworld", **{"Upload-Length": "10"})
         head = await client.head(location)

@@ -150,9 +150,7 @@ async def test_tus_options_need_method_override(storage, more):
         plain = await client.http.options(ticket.tus_endpoint)
         assert plain.status_code == 204
         assert not [name for name in plain.headers if name.startswith("tus-")]
-        response = await client.http.post(
-            ticket.tus_endpoint, headers={**TUS, "X-HTTP-Method-Override": "OPTIONS"}
-        )
+        response = await client.post_creation(ticket, **{"X-HTTP-Method-Override": "OPTIONS"})
         extensions = "creation,creation-with-upload,creation-defer-length,termination" + more
         assert (response.status_code, response.headers["tus-extension"]) == (204, extensions)
         assert response.headers["access-control-max-age"] == "86400"
