@@ -1,7 +1,7 @@
 """An embedded Livepeer Studio for tests and demonstrations.
 
 The sandbox is an HTTP server on a loopback address. Its routes, messages, phases and storage behave
-as those of the real server were recorded to behave, known faults included. It shares no code with
+as those of the real server were recorded to behave, known bugs included. It shares no code with
 the client, and needs the extra `sandbox`: `pip install "livepeer-async[sandbox]"`.
 
 # In a test

@@ -14,7 +14,7 @@ from livepeer_async.sandbox.middleware import AuthMiddleware, FaultMiddleware
 from livepeer_async.sandbox.responses import ApiError, make_error_response
 from livepeer_async.sandbox.routes import AssetRoutes
 from livepeer_async.sandbox.state import ServerState
-from livepeer_async.sandbox.tus_endpoint import DirectEndpoint, TusEndpoint
+from livepeer_async.sandbox.tus_endpoint import TusEndpoint
 
 TUS_METHODS = ["GET", "HEAD", "POST", "PATCH", "DELETE"]
 
@@ -36,13 +36,12 @@ def make_app(state: ServerState) -> App:
 
 
 def _make_routes(state: ServerState) -> list[Route]:
-    assets, lists = AssetRoutes(state), ListRoutes(state)
-    tus, direct = TusEndpoint(state), DirectEndpoint(state)
+    assets, lists, tus = AssetRoutes(state), ListRoutes(state), TusEndpoint(state)
     download = "/{playback_id}/video/download.mp4"
     return [
         Route("/api/asset/request-upload", assets.request_upload, methods=["POST"]),
         Route("/api/asset/upload/url", assets.upload_from_url, methods=["POST"]),
-        Route("/api/asset/upload/direct", direct.put, methods=["PUT"]),
+        Route("/api/asset/upload/direct", tus.put_direct, methods=["PUT"]),
         Route("/api/asset/upload/tus", tus.create, methods=["POST"]),
         Route("/api/asset/upload/tus/{upload:path}", tus.serve, methods=TUS_METHODS),
         Route("/api/asset", lists.list_assets),

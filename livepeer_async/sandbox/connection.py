@@ -1,7 +1,7 @@
 """A connection: uvicorn's h11 protocol with access to the transport.
 
 uvicorn hides the transport from applications. This class puts itself into the scope of each
-request, for faults to break the connection below HTTP.
+request, which lets faults break the connection below HTTP.
 """
 
 import asyncio

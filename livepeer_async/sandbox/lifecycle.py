@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from livepeer_async.sandbox.faults import FailProcessing
+
 # The task runner reports progress at these values; it never decreases.
 PROGRESS = (0.0, 0.25, 0.5, 0.75)
 
@@ -34,18 +36,6 @@ class Step(Struct, frozen=True):
     task: Status
 
 
-class Failure(Struct, frozen=True):
-    """How processing fails.
-
-    Attributes:
-        message: The `errorMessage` of the asset, or of the task if the failure is retriable.
-        retriable: The task returns to `waiting` once and then succeeds.
-    """
-
-    message: str
-    retriable: bool = False
-
-
 def make_first_step(now: float, *, is_queued: bool = False) -> Step:
     """Return the step of an upload that has not begun, or of a task queued at once."""
     if is_queued:
@@ -58,7 +48,7 @@ def plan_processing(
     *,
     waiting: float,
     processing: float,
-    failure: Failure | None = None,
+    failure: FailProcessing | None = None,
     retried: Status | None = None,
 ) -> list[Step]:
     """Return the steps from the end of the upload to the last progress report.
@@ -81,7 +71,7 @@ def plan_processing(
     return steps
 
 
-def make_final_step(at: float, failure: Failure | None) -> Step:
+def make_final_step(at: float, failure: FailProcessing | None) -> Step:
     """Return the step at which a task completes or fails."""
     if failure is None or failure.retriable:
         return Step(at, Status("ready", at), Status("completed", at))

@@ -22,30 +22,18 @@ DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
 DEFAULT_ORDER = "updatedAt-true,createdAt-true"
 
-# Fields to filter and order by, with their paths in the documents.
-ASSET_FIELDS = {
-    "id": "id",
-    "name": "name",
-    "createdAt": "createdAt",
+# Paths of fields that are not at the top of a document.
+PATHS = {
     "updatedAt": "status.updatedAt",
-    "userId": "userId",
-    "projectId": "projectId",
-    "playbackId": "playbackId",
     "phase": "status.phase",
-    "size": "size",
     "creatorId": "creatorId.value",
     "sourceUrl": "source.url",
     "cid": "storage.ipfs.cid",
 }
-TASK_FIELDS = {
-    "id": "id",
-    "type": "type",
-    "createdAt": "createdAt",
-    "updatedAt": "status.updatedAt",
-    "userId": "userId",
-    "inputAssetId": "inputAssetId",
-    "outputAssetId": "outputAssetId",
-}
+# Fields to filter and order by.
+COMMON_FIELDS = frozenset({"id", "createdAt", "updatedAt", "userId"})
+ASSET_FIELDS = COMMON_FIELDS.union(PATHS, ["name", "projectId", "playbackId", "size"])
+TASK_FIELDS = COMMON_FIELDS.union(["type", "inputAssetId", "outputAssetId"])
 # Query parameters that filter assets by themselves.
 ASSET_QUERY = ("phase", "playbackId", "sourceUrl", "cid")
 
@@ -75,7 +63,7 @@ class ListRoutes:
         for name in ASSET_QUERY:
             wanted = request.query_params.getlist(name)
             if wanted:
-                rows = [row for row in rows if [_get(row, ASSET_FIELDS[name])] == wanted]
+                rows = [row for row in rows if [_get(row, name)] == wanted]
         return _make_page(request, rows, ASSET_FIELDS)
 
     async def list_tasks(self, request: Request) -> Response:
@@ -98,7 +86,7 @@ class ListRoutes:
 def _make_page(
     request: Request,
     rows: list[JsonObject],
-    fields: Mapping[str, str],
+    fields: frozenset[str],
     *,
     is_always_linked: bool = False,
 ) -> Response:
@@ -115,9 +103,9 @@ def _make_page(
     return make_json_response(request, rows, headers=headers)
 
 
-def _get(row: JsonObject, path: str) -> Any:
+def _get(row: JsonObject, field: str) -> Any:
     value: Any = row
-    for name in path.split("."):
+    for name in PATHS.get(field, field).split("."):
         value = value.get(name, {})
     return None if value == {} else value
 
@@ -148,15 +136,13 @@ def _make_link(request: Request, cursor: str) -> str:
     return f'<http://{host}{request.url.path}?{urlencode(query, quote_via=quote)}>; rel="next"'
 
 
-def _sort(rows: list[JsonObject], order: str, fields: Mapping[str, str]) -> list[JsonObject]:
+def _sort(rows: list[JsonObject], order: str, fields: frozenset[str]) -> list[JsonObject]:
     """Sort by pairs of field and `true` for descending; invalid pairs are ignored."""
     for pair in reversed(order.split(",")):
         name, _, descending = pair.partition("-")
         if name in fields and descending in ("true", "false"):
-            path = fields[name]
-            rows = sorted(
-                rows, key=lambda row: _sort_key(_get(row, path)), reverse=descending == "true"
-            )
+            is_descending = descending == "true"
+            rows = sorted(rows, key=lambda row: _sort_key(_get(row, name)), reverse=is_descending)
     return rows
 
 
@@ -164,17 +150,15 @@ def _sort_key(value: Any) -> tuple[int, Any]:
     return (0, "") if value is None else (1, value)
 
 
-def _filter(
-    rows: list[JsonObject], text: str | None, fields: Mapping[str, str]
-) -> list[JsonObject]:
+def _filter(rows: list[JsonObject], text: str | None, fields: frozenset[str]) -> list[JsonObject]:
     if not text:
         return rows
     for name, wanted in _parse_filters(text, fields):
-        rows = [row for row in rows if _matches(name, _get(row, fields[name]), wanted)]
+        rows = [row for row in rows if _matches(name, _get(row, name), wanted)]
     return rows
 
 
-def _parse_filters(text: str, fields: Mapping[str, str]) -> list[tuple[str, Any]]:
+def _parse_filters(text: str, fields: frozenset[str]) -> list[tuple[str, Any]]:
     """Parse `filters`, which the server percent-decodes a second time."""
     if re.search(r"%(?![0-9a-fA-F]{2})", text):
         raise _filter_error("URIError: URI malformed")
@@ -188,7 +172,7 @@ def _parse_filters(text: str, fields: Mapping[str, str]) -> list[tuple[str, Any]
     return [_parse_filter(entry, fields) for entry in entries]
 
 
-def _parse_filter(entry: JsonObject, fields: Mapping[str, str]) -> tuple[str, Any]:
+def _parse_filter(entry: JsonObject, fields: frozenset[str]) -> tuple[str, Any]:
     name = str(entry.get("id"))
     wanted: Any = entry.get("value")
     if name not in fields:

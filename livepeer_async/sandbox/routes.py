@@ -25,14 +25,14 @@ from livepeer_async.sandbox.documents import (
     is_public,
 )
 from livepeer_async.sandbox.exchange import get_exchange
-from livepeer_async.sandbox.lifecycle import Failure
+from livepeer_async.sandbox.faults import FailProcessing
 from livepeer_async.sandbox.middleware import require_user
 from livepeer_async.sandbox.payloads import normalise, normalise_shared, read_payload
 from livepeer_async.sandbox.responses import ApiError, JsonObject, make_json_response
 from livepeer_async.sandbox.state import ServerState
 from livepeer_async.sandbox.validation import ASSET_PATCH, NEW_ASSET, NEW_ASSET_FROM_URL
 
-DOWNLOAD_FAILED = Failure("file download failed")
+DOWNLOAD_FAILED = FailProcessing("file download failed")
 
 DOWNLOAD_SECONDS = 30.0
 

@@ -105,13 +105,7 @@ class Sandbox:
     ) -> None:
         if storage not in ("file", "s3"):
             raise ValueError(f"storage is {storage!r}; wanted 'file' or 's3'")
-        s3 = S3Settings(
-            part_size=part_size,
-            min_piece=min_piece,
-            visibility_seconds=visibility_seconds,
-            race=race,
-            rate=storage_rate,
-        )
+        s3 = S3Settings(part_size, min_piece, visibility_seconds, race, storage_rate)
         self._settings = Settings(
             s3=s3 if storage == "s3" else None,
             waiting_seconds=waiting_seconds,

@@ -20,7 +20,6 @@ from livepeer_async.sandbox.accounts import Accounts, UploadTokens, User
 from livepeer_async.sandbox.documents import Asset, Source, Task
 from livepeer_async.sandbox.faults import FailProcessing, FaultSelector, WrongSize
 from livepeer_async.sandbox.lifecycle import (
-    Failure,
     Status,
     make_final_step,
     make_first_step,
@@ -37,7 +36,7 @@ Upload = FileUpload | S3Upload
 # The server queues the task after it has answered the last PATCH (measured: 10 to 15 ms).
 QUEUE_DELAY_SECONDS = 0.012
 
-EMPTY_SOURCE = Failure("failed to probe or open file, the source is empty")
+EMPTY_SOURCE = FailProcessing("failed to probe or open file, the source is empty")
 
 READ_BLOCK = 1024 * 1024
 PLAYBACK_ID_CHARACTERS = string.ascii_lowercase + string.digits
@@ -172,7 +171,7 @@ class ServerState:
             raise ApiError(429, f"user {user.id} has reached the maximum number of pending tasks")
 
     def complete_upload(
-        self, asset: Asset, path: Path | None, failure: Failure | None = None
+        self, asset: Asset, path: Path | None, failure: FailProcessing | None = None
     ) -> None:
         """Queue the task of an asset whose source has arrived, once and unless it is deleted.
 
@@ -192,23 +191,20 @@ class ServerState:
         failed = asset.status(now)
         failure, size_error = self._draw_outcome(asset)
         if asset.path is None:
-            failure = Failure(failed.error or EMPTY_SOURCE.message)
+            failure = FailProcessing(failed.error or EMPTY_SOURCE.message)
         self._process(asset, now, failure, size_error, retried=failed)
 
-    def _draw_outcome(self, asset: Asset) -> tuple[Failure | None, int]:
-        match self.faults.select_for_source(asset.name):
-            case FailProcessing(message, retriable):
-                return Failure(message, retriable), 0
-            case WrongSize(by):
-                return None, by
-            case None:
-                return None, 0
+    def _draw_outcome(self, asset: Asset) -> tuple[FailProcessing | None, int]:
+        action = self.faults.select_for_source(asset.name)
+        if isinstance(action, WrongSize):
+            return None, action.by
+        return action, 0
 
     def _process(
         self,
         asset: Asset,
         start: float,
-        failure: Failure | None,
+        failure: FailProcessing | None,
         size_error: int,
         *,
         retried: Status | None = None,
@@ -226,7 +222,7 @@ class ServerState:
         self.start(self._finish_processing, asset, failure, size_error, due)
 
     async def _finish_processing(
-        self, asset: Asset, failure: Failure | None, size_error: int, due: float
+        self, asset: Asset, failure: FailProcessing | None, size_error: int, due: float
     ) -> None:
         """Measure what arrived, and end processing when it is due, or later if that takes longer.
 

@@ -61,25 +61,6 @@ class Part(Struct):
     visible_at: float
 
 
-class Bandwidth:
-    """The rate of S3, shared by all uploads: parts are stored one after the other.
-
-    Args:
-        rate: Bytes per second; None for no limit.
-    """
-
-    def __init__(self, rate: float | None) -> None:
-        self._rate = rate
-        self._busy_until = 0.0
-
-    def schedule(self, size: int, now: float) -> float:
-        """Queue a part, and return the time at which S3 will have stored it."""
-        if self._rate is None:
-            return now
-        self._busy_until = max(now, self._busy_until) + size / self._rate
-        return self._busy_until
-
-
 def calculate_part_size(length: int | None, part_size: int) -> int:
     """Return the part size for an upload of this length."""
     if length is not None and length <= part_size:
@@ -97,8 +78,8 @@ class S3Storage:
         self._directory = directory
         self.settings = settings
         self.rng = rng
-        self.bandwidth = Bandwidth(settings.rate)
         self._uploads: dict[str, S3Upload] = {}
+        self._busy_until = 0.0
 
     def make_upload_id(self, playback_id: str) -> str:
         """Return the key of the object, folder included."""
@@ -120,6 +101,13 @@ class S3Storage:
     def find(self, upload_id: str) -> S3Upload | None:
         """Return the upload with this ID."""
         return self._uploads.get(upload_id)
+
+    def schedule(self, size: int, now: float) -> float:
+        """Return when S3 will have stored a part; it stores one after the other."""
+        if self.settings.rate is None:
+            return now
+        self._busy_until = max(now, self._busy_until) + size / self.settings.rate
+        return self._busy_until
 
     def terminate(self, upload_id: str) -> None:
         """Delete an unfinished upload; S3 refuses it for a finished or unknown one."""
@@ -173,7 +161,7 @@ class S3Upload:
         """Store a part, with the incomplete part in front of it."""
         extents = [*self._incomplete_part, *extents]
         self._incomplete_part = []
-        stored_at = self.storage.bandwidth.schedule(total_size(extents), now)
+        stored_at = self.storage.schedule(total_size(extents), now)
         part = Part(extents, stored_at, stored_at + self.storage.settings.visibility_seconds)
         self._parts[number] = part
         return part

@@ -34,7 +34,7 @@ from livepeer_async.sandbox.tus_headers import (
 
 
 class TusEndpoint:
-    """The routes below `/api/asset/upload/tus`."""
+    """The routes below `/api/asset/upload/tus`, and `/api/asset/upload/direct`."""
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
@@ -71,6 +71,22 @@ class TusEndpoint:
             return await self._methods.get(method, _respond_not_found)(request)
         except TusError as error:
             return _make_error_response(error)
+
+    async def put_direct(self, request: Request) -> Response:
+        """Serve `PUT /api/asset/upload/direct`: store a body; an interrupted one is discarded."""
+        asset = find_uploading_asset(self._state, request.query_params.get("token", ""))
+        if request.headers.get("content-type", "").startswith("application/json"):
+            await _hang(request)
+        path = await self._store_direct(request, asset)
+        self._state.complete_upload(asset, path)
+        headers = {
+            "server": "AmazonS3",
+            "content-type": "text/html; charset=utf-8",
+            "last-modified": formatdate(self._state.now(), usegmt=True),
+            "x-amzn-requestid": uuid.uuid4().hex,
+            "access-control-allow-origin": "*",
+        }
+        return Response(status_code=200, headers=headers)
 
     async def _create(self, request: Request, asset: Asset) -> Response:
         length = read_length(request.headers)
@@ -164,6 +180,18 @@ class TusEndpoint:
             self._complete(upload_id, upload)
         return new_offset
 
+    async def _store_direct(self, request: Request, asset: Asset) -> Path:
+        """Stream the body to disk; it gets its final name once it is complete."""
+        target = self._state.directory / f"{asset.playback_id}.direct"
+        part = target.with_suffix(f".{uuid.uuid4().hex}")
+        try:
+            with part.open("wb", buffering=0) as file:
+                async for block in request.stream():
+                    file.write(block)
+            return part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
     def _complete(self, upload_id: str, upload: Upload) -> None:
         """Queue the asset's task; the last part of an upload ID is the playback ID."""
         asset = self._state.assets_by_playback_id[upload_id.rpartition("/")[2]]
@@ -230,41 +258,6 @@ def _make_location(request: Request, upload_id: str) -> str:
 
 def _make_error_response(error: TusError) -> Response:
     return Response(error.text, status_code=error.status, headers=BASE_HEADERS)
-
-
-class DirectEndpoint:
-    """The route `PUT /api/asset/upload/direct`."""
-
-    def __init__(self, state: ServerState) -> None:
-        self._state = state
-
-    async def put(self, request: Request) -> Response:
-        """Store a body; an interrupted one is discarded."""
-        asset = find_uploading_asset(self._state, request.query_params.get("token", ""))
-        if request.headers.get("content-type", "").startswith("application/json"):
-            await _hang(request)
-        path = await self._store(request, asset)
-        self._state.complete_upload(asset, path)
-        headers = {
-            "server": "AmazonS3",
-            "content-type": "text/html; charset=utf-8",
-            "last-modified": formatdate(self._state.now(), usegmt=True),
-            "x-amzn-requestid": uuid.uuid4().hex,
-            "access-control-allow-origin": "*",
-        }
-        return Response(status_code=200, headers=headers)
-
-    async def _store(self, request: Request, asset: Asset) -> Path:
-        """Stream the body to disk; it gets its final name once it is complete."""
-        target = self._state.directory / f"{asset.playback_id}.direct"
-        part = target.with_suffix(f".{uuid.uuid4().hex}")
-        try:
-            with part.open("wb", buffering=0) as file:
-                async for block in request.stream():
-                    file.write(block)
-            return part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 async def _hang(request: Request) -> None:

@@ -1,5 +1,5 @@
+from livepeer_async.sandbox import FailProcessing
 from livepeer_async.sandbox.lifecycle import (
-    Failure,
     Status,
     find_step,
     make_final_step,
@@ -39,13 +39,13 @@ def test_asset_passes_through_all_phases_on_time():
 
 
 def test_final_failure_shows_on_asset_and_task():
-    last = find_step(plan(Failure("boom")), 99.0)
+    last = find_step(plan(FailProcessing("boom")), 99.0)
     assert last.asset == Status("failed", 15.0, error="boom")
     assert last.task == Status("failed", 15.0, error="boom", retries=0)
 
 
 def test_retriable_failure_shows_on_task_and_succeeds():
-    steps = plan(Failure("boom", retriable=True))
+    steps = plan(FailProcessing("boom", retriable=True))
     half = find_step(steps, 13.0)
     assert half.task == Status("waiting", 13.0, error="boom", retries=1)
     assert (half.asset.phase, half.asset.progress, half.asset.error) == ("processing", 0.5, None)
@@ -54,7 +54,7 @@ def test_retriable_failure_shows_on_task_and_succeeds():
 
 
 def test_progress_never_falls():
-    for failure in (None, Failure("x"), Failure("x", retriable=True)):
+    for failure in (None, FailProcessing("x"), FailProcessing("x", retriable=True)):
         shown = [step.asset.progress for step in plan(failure) if step.asset.progress is not None]
         assert shown == sorted(shown)
 
