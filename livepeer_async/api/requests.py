@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.api.responses import decode_body, error_from
+from livepeer_async.api.responses import decode_body, error_from_response
 from livepeer_async.errors import ApiError, ConfigurationError
 from livepeer_async.http.messages import Request, Response, answered_at, merge_headers, own_headers
 from livepeer_async.models import (
@@ -87,14 +87,14 @@ class Page(Struct, Generic[T], frozen=True):
     cursor: str | None
 
 
-class Sighting(Struct, frozen=True):
+class PollResult(Struct, frozen=True):
     """What a poll saw: the asset, or `None` where it is as it was; `etag` for the next poll."""
 
     asset: Asset | None
     etag: str | None
 
 
-class Recent(Struct, frozen=True):
+class NewestAssets(Struct, frozen=True):
     """The newest assets, and the server's time when it listed them, in seconds since 1970."""
 
     assets: tuple[Asset, ...]
@@ -159,16 +159,16 @@ def get_asset(account: Account, asset_id: str, *, details: bool = False) -> Call
     return Call(request, _decoder(account, Asset))
 
 
-def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[Sighting]:
+def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollResult]:
     """Fetch an asset unless it is as it was at `etag`."""
     # One that isn't ASCII can't be sent back.
     headers = {"If-None-Match": etag} if etag and etag.isascii() else None
     request = _request(account, "GET", f"/asset/{_id(asset_id)}", headers=headers)
 
-    def decode(response: Response) -> Sighting:
+    def decode(response: Response) -> PollResult:
         if response.status == HTTPStatus.NOT_MODIFIED:
-            return Sighting(None, etag)
-        return Sighting(_decoder(account, Asset)(response), response.headers.get("etag"))
+            return PollResult(None, etag)
+        return PollResult(_decoder(account, Asset)(response), response.headers.get("etag"))
 
     return Call(request, decode)
 
@@ -187,13 +187,13 @@ def list_changes(
     return list_assets(account, filters=filters, **query)
 
 
-def find_newest(account: Account, name: str, phase: str | None) -> Call[Recent]:
+def find_newest(account: Account, name: str, phase: str | None) -> Call[NewestAssets]:
     """Fetch the newest assets of a name that are in a phase, or in any."""
     params = {"phase": phase} if phase else None
     call = list_assets(account, filters={"name": name}, order="createdAt-true", params=params)
 
-    def decode(response: Response) -> Recent:
-        return Recent(call.decode(response).items, answered_at(response))
+    def decode(response: Response) -> NewestAssets:
+        return NewestAssets(call.decode(response).items, answered_at(response))
 
     return Call(call.request, decode)
 
@@ -215,7 +215,7 @@ def delete_asset(account: Account, asset_id: str) -> Call[None]:
 
     def decode(response: Response) -> None:
         if not response.is_success and b"already deleted" not in response.body:
-            raise error_from(response, account.api_key)
+            raise error_from_response(response, account.api_key)
 
     return Call(request, decode)
 
@@ -226,7 +226,7 @@ def retry_asset(account: Account, asset_id: str) -> Call[None]:
 
     def decode(response: Response) -> None:
         if not response.is_success:
-            raise error_from(response, account.api_key)
+            raise error_from_response(response, account.api_key)
 
     return Call(request, decode, is_repeatable=False)
 
@@ -324,7 +324,7 @@ def _encode(json: Any) -> bytes:
 def _decoder(account: Account, kind: type[T]) -> Callable[[Response], T]:
     def decode(response: Response) -> T:
         if not response.is_success:
-            raise error_from(response, account.api_key)
+            raise error_from_response(response, account.api_key)
         return decode_body(response, kind, account.api_key)
 
     return decode

@@ -80,7 +80,7 @@ def decode_body(response: Response, kind: type[T], api_key: str | None = None) -
     )
 
 
-def error_from(response: Response, api_key: str | None = None) -> ApiError:
+def error_from_response(response: Response, api_key: str | None = None) -> ApiError:
     """Make the error that an answer stands for."""
     sentences, violations = _read_errors(response, api_key)
     kind = _BY_STATUS.get(response.status, ApiError)

@@ -57,7 +57,7 @@ class Request(Struct, frozen=True, kw_only=True):
     Attributes:
         content: the body itself, or the span of the source that is the body.
         hides_path: whether the path is a bearer secret, as that of an upload URL is.
-        patience: factor on the time limit for the response to a chunk.
+        timeout_factor: factor on the time limit for the response to a chunk.
         other_secrets: those of requests that were redirected here, which the URL may repeat.
     """
 
@@ -66,7 +66,7 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     content: bytes | Span = b""
     hides_path: bool = False
-    patience: float = 1.0
+    timeout_factor: float = 1.0
     other_secrets: tuple[str, ...] = ()
 
     @property

@@ -64,5 +64,5 @@ class BadRow(Struct, frozen=True):
     key: str | None = None
 
 
-class Refusal(Exception):
+class RowError(Exception):
     """A row that can't be used, inside of this package; the message is the sentence."""

@@ -37,7 +37,7 @@ from livepeer_async.redaction import REDACTED, without_query
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus import requests
-from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
+from livepeer_async.tus.driver import MAX_RESPONSE_SIZE, Driver
 from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_answered
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
@@ -261,7 +261,7 @@ class TusClient:
         request: Request,
         *,
         blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = LARGEST_ANSWER,
+        largest: int = MAX_RESPONSE_SIZE,
     ) -> Response:
         headers = merge_headers(self._headers, request.headers)
         response = await self._transport.send(

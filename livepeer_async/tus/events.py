@@ -65,7 +65,7 @@ class ChunkTooLarge(Struct, frozen=True):
     reason: str
 
 
-class Vanished(Struct, frozen=True):
+class Gone(Struct, frozen=True):
     """The server doesn't know the upload (404, 410)."""
 
     reason: str
@@ -86,6 +86,6 @@ Event = (
     | Terminated
     | Interrupted
     | ChunkTooLarge
-    | Vanished
+    | Gone
     | Refused
 )

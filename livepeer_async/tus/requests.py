@@ -21,11 +21,11 @@ from livepeer_async.tus.events import (
     ChunkAccepted,
     ChunkTooLarge,
     Created,
+    Gone,
     Interrupted,
     OffsetKnown,
     Refused,
     Terminated,
-    Vanished,
 )
 from livepeer_async.tus.metadata import MetadataValue, encode_metadata
 
@@ -144,11 +144,11 @@ def read_creation(
         ProtocolError: success without a `Location` that may be used, or a senseless offset.
     """
     if not response.is_success:
-        setback = _setback(response)
+        retry_event = _interruption(response)
         # 413 here speaks of the whole upload, and an unknown endpoint isn't a lost upload.
-        if isinstance(setback, ChunkTooLarge | Vanished):
+        if isinstance(retry_event, ChunkTooLarge | Gone):
             return _refused(response)
-        return setback
+        return retry_event
     location = response.headers.get("location", "")
     secrets = response.secrets
     upload_url = resolve_location(endpoint, location, other_hosts=other_hosts, secrets=secrets)
@@ -157,11 +157,11 @@ def read_creation(
     return Created(upload_url, _read_offset(response))
 
 
-def read_offset(response: Response) -> OffsetKnown | Interrupted | Vanished | Refused:
+def read_offset(response: Response) -> OffsetKnown | Interrupted | Gone | Refused:
     """Read the answer to HEAD; one without a usable offset is a setback, not an end."""
     if not response.is_success:
-        setback = _setback(response)
-        return _refused(response) if isinstance(setback, ChunkTooLarge) else setback
+        retry_event = _interruption(response)
+        return _refused(response) if isinstance(retry_event, ChunkTooLarge) else retry_event
     try:
         offset = _read_offset(response)
         length = response.headers.get("upload-length")
@@ -183,14 +183,14 @@ def is_deferred(response: Response) -> bool:
 
 def read_chunk(
     response: Response,
-) -> ChunkAccepted | Interrupted | ChunkTooLarge | Vanished | Refused:
+) -> ChunkAccepted | Interrupted | ChunkTooLarge | Gone | Refused:
     """Read the answer to PATCH; success without a usable offset is a doubt, not an end."""
     if not response.is_success:
-        setback = _setback(response)
+        retry_event = _interruption(response)
         # The offset is compared before anything is taken.
-        if isinstance(setback, Interrupted) and response.status == HTTPStatus.CONFLICT:
-            return replace(setback, untouched=True)
-        return setback
+        if isinstance(retry_event, Interrupted) and response.status == HTTPStatus.CONFLICT:
+            return replace(retry_event, untouched=True)
+        return retry_event
     try:
         return ChunkAccepted(_read_offset(response))
     except ProtocolError as error:
@@ -201,8 +201,8 @@ def read_termination(response: Response) -> Terminated | Interrupted | Refused:
     """Read the answer to DELETE; an unknown upload is as good as terminated."""
     if response.is_success or response.status in _GONE:
         return Terminated()
-    setback = _setback(response)
-    return setback if isinstance(setback, Interrupted) else _refused(response)
+    retry_event = _interruption(response)
+    return retry_event if isinstance(retry_event, Interrupted) else _refused(response)
 
 
 def read_options(response: Response) -> ServerFeatures:
@@ -294,10 +294,10 @@ def _port(url: SplitResult) -> int | None:
     return None if url.port == _DEFAULT_PORTS.get(url.scheme) else url.port
 
 
-def _setback(response: Response) -> Interrupted | ChunkTooLarge | Vanished | Refused:
+def _interruption(response: Response) -> Interrupted | ChunkTooLarge | Gone | Refused:
     status = response.status
     if status in _GONE:
-        return Vanished(_said(response))
+        return Gone(_said(response))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return ChunkTooLarge(_said(response))
     if (

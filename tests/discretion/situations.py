@@ -110,12 +110,12 @@ async def ingest_signed_urls(scene):
             events = [event async for event in running]
         scene.show(running, *events)
         scene.show(*await scene.livepeer.journal.records(), *await scene.livepeer.leftovers())
-    async with scene.livepeer.downloads.open(SIGNED_URL) as download:
+    async with scene.livepeer.downloader.open(SIGNED_URL) as download:
         scene.show(download)
 
 
 async def relay_in_use(scene):
-    async with scene.livepeer.journal.claimed(SIGNED_URL):
+    async with scene.livepeer.journal.acquire(SIGNED_URL):
         await scene.livepeer.upload(scene.path, key=SIGNED_URL)
 
 
@@ -250,8 +250,8 @@ async def creation_without_a_location(scene):
 
 async def illegal_move(scene):
     upload = TusUpload(length=1, upload_url=f"{CLOSED_PORT}/{UPLOAD_NAME}", limits=ServerLimits())
-    scene.show(upload, upload.next_move())
-    upload.next_move()
+    scene.show(upload, upload.next_step())
+    upload.next_step()
 
 
 async def wrong_size(scene):

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.anyio
 LENGTH = 5 * PART + 100
 RECORD = Record(
     key="k",
-    state=RecordState.ARRIVED,
+    state=RecordState.UPLOADED,
     name="k.mp4",
     identity=SourceIdentity(length=9),
     requested_at=1.0,
@@ -161,7 +161,7 @@ async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
     async with studio(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(path, wait=False)
         (record,) = await livepeer.journal.records()
-        await livepeer.journal.write(replace(record, state=RecordState.CREATED))
+        await livepeer.journal.write(replace(record, state=RecordState.UPLOAD_CREATED))
         await livepeer.journal.forget(str(path))
         assert len(await livepeer.journal.orphans()) == 1
         assert await livepeer.leftovers() == []
