@@ -114,6 +114,24 @@ async def test_concurrent_patches_are_not_locked(options, status):
         await connection.close()
 
 
+async def test_patch_while_body_is_stored_is_violation():
+    async with open_sandbox(**S3, storage_rate=PART / 10) as client:
+        _, location = await client.begin(LENGTH)
+        for patches, rules in (
+            (1, []),
+            (2, ["PATCH while an abandoned body is still being stored"]),
+        ):
+            connection = await RawConnection.to(location)
+            await connection.send_patch(location, 0, PART, SOURCE[:PART])
+
+            def has_received(patches=patches):
+                return [seen.received for seen in client.sandbox.requests].count(PART) == patches
+
+            await wait_until(has_received)
+            assert [found.rule for found in client.sandbox.violations] == rules
+            await connection.close()
+
+
 async def test_violations_name_rule_and_request():
     async with open_sandbox() as client:
         ticket, location = await client.begin(5)

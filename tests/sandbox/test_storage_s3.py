@@ -15,11 +15,9 @@ SMALL = 1024
 LATE = 0.3
 
 
-def make_storage(directory, *, unit=SMALL, race=0.0):
+def make_storage(directory, *, unit=SMALL, race=0.0, rate=None):
     """Create a storage whose MiB is `unit` bytes."""
-    settings = S3Settings(
-        part_size=8 * unit, min_piece=5 * unit, visibility_seconds=LATE, race=race
-    )
+    settings = S3Settings(8 * unit, 5 * unit, visibility_seconds=LATE, race=race, rate=rate)
     return S3Storage(directory, settings, random.Random(7))
 
 
@@ -280,6 +278,16 @@ def test_length_set_before_first_patch(tmp_path):
     upload.length = 10
     assert write(upload, 0, b"helloworld") == 10
     assert upload.find_file().read_bytes() == b"helloworld"
+
+
+def test_parts_of_all_uploads_share_the_rate(tmp_path):
+    storage = make_storage(tmp_path, rate=8 * SMALL)
+    for name, stored_at in (("u/x", 1.0), ("u/y", 2.0)):
+        upload = storage.create(name, length=8 * SMALL, metadata=None)
+        writer = upload.open(0, 0.0)
+        writer.write(bytes(8 * SMALL), 0.0)
+        assert writer.flush(0.0) == stored_at
+        writer.abort(0.0)
 
 
 def test_termination_works_once_before_completion(tmp_path):
