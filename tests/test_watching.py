@@ -123,7 +123,7 @@ async def test_cancelled_leader_does_not_lose_updates(harness):
 
 async def test_paused_iteration_does_not_block_other_waits(harness):
     first, second, third = harness.add_assets(1.0, 2.0, 5.0)
-    results = harness.waiter.each([first, second], timeout=100)
+    results = harness.waiter.wait_each([first, second], timeout=100)
     await anext(results)
     with anyio.fail_after(TEST_TIMEOUT):
         await harness.wait(third)
@@ -355,7 +355,7 @@ async def test_known_phase_needs_no_poll(harness):
     [name] = harness.add_assets(0.0)
     watch = WatchedAsset(name)
     for _ in range(2):
-        await harness.waiter.until(watch, is_ready, timeout=10)
+        await harness.waiter.wait_until(watch, is_ready, timeout=10)
     assert len(harness.log.requests) == 1
 
 

@@ -3,8 +3,6 @@
 import time
 from contextlib import asynccontextmanager
 
-import msgspec
-
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account
 from livepeer_async.api.session import Session
@@ -13,23 +11,21 @@ from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.sandbox.lifecycle import end_processing, plan_processing
+from livepeer_async.sandbox.lifecycle import make_final_step, plan_processing
 from support.clock import VirtualClock
 
 
 def sandbox_with_clock(clock):
     """Create a sandbox whose time is that of `clock`."""
-    sandbox, started = Sandbox(), time.time()
-    settings = msgspec.structs.replace(sandbox._settings, clock=lambda: started + clock())  # noqa: SLF001 - no option of the sandbox sets its clock
-    sandbox._settings = settings  # noqa: SLF001 - see above
-    return sandbox
+    started = time.time()
+    return Sandbox(clock=lambda: started + clock())
 
 
 def add_asset(sandbox, *, ready_after, failure=None):
     """Add an asset in phase `waiting` that ends after `ready_after` seconds; return its ID."""
-    state = sandbox._state.studio  # noqa: SLF001 - a thousand uploads would take minutes
+    state = sandbox._server  # noqa: SLF001 - a thousand uploads would take minutes
     user = state.accounts.authenticate(f"Bearer {sandbox.api_key}")
     fields = {"name": "added", "source": {"type": "directUpload"}}
     asset = state.add_asset(user, "upload", fields, {})
@@ -37,13 +33,13 @@ def add_asset(sandbox, *, ready_after, failure=None):
     steps = plan_processing(
         now, waiting=ready_after / 2, processing=ready_after / 2, failure=failure
     )
-    asset.steps[:] = [*steps, end_processing(now + ready_after, failure)]
+    asset.steps[:] = [*steps, make_final_step(now + ready_after, failure)]
     return asset.id
 
 
 def delete_asset(sandbox, asset_id):
     """Delete an asset as another client would."""
-    sandbox._state.studio.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
+    sandbox._server.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
 
 
 class RecordingTransport:
@@ -85,10 +81,10 @@ class WaiterHarness:
         # Looked up for each call: a test may replace them.
         self.send, self.sleep = self.log.send, clock.sleep
         account = check_account(sandbox.base_url, sandbox.api_key)
-        self.caller = Session(account, self, retry=RetryPolicy())
+        self.session = Session(account, self, retry=RetryPolicy())
         self.waiter = Waiter(
-            self.caller,
-            sleep=lambda seconds: self.sleep(seconds),  # noqa: PLW0108 - looked up for each call
+            self.session,
+            sleep=lambda seconds: self.sleep(seconds),  # noqa: PLW0108 - late binding
             clock=clock,
             jitter=lambda: 0.5,
         )
@@ -98,13 +94,15 @@ class WaiterHarness:
         return [add_asset(self.sandbox, ready_after=second) for second in seconds]
 
     async def wait_many(self, ids, timeout=1000.0):
-        async for result in self.waiter.each(ids, timeout=timeout):
+        async for result in self.waiter.wait_each(ids, timeout=timeout):
             self.ended[result.asset_id] = (self.clock.now, result.error)
 
     async def wait(self, asset_id, timeout=1000.0, on_change=None):
         error = None
         try:
-            await self.waiter.until(Watch(asset_id), is_ready, timeout=timeout, on_change=on_change)
+            await self.waiter.wait_until(
+                WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
+            )
         except errors.LivepeerError as caught:
             error = caught
         self.ended[asset_id] = (self.clock.now, error)
