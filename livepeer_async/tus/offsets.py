@@ -53,37 +53,14 @@ class OffsetTracker:
         length = event.length if length is None else length
         if event.length not in {None, length}:
             return f"Upload-Length is {event.length}; wanted {length}"
-        if reason := check_offset(
-            limits,
-            event.offset,
-            length=length,
-            acknowledged=self._acknowledged,
-            max_offset=self._max_offset,
-        ):
-            return reason
+        if length is not None and event.offset > length:
+            return f"Upload-Offset is {event.offset}; wanted at most the length, {length}"
+        if event.offset > self._max_offset:
+            return f"Upload-Offset is {event.offset}, but only {self._max_offset} bytes were sent"
+        # @tus/s3-store 1.0.0 keeps a short piece aside, forgets it, and prepends it to the next
+        # chunk: continuing from the lower offset would store those bytes twice.
+        if limits.align > 1 and event.offset < self._acknowledged:
+            return f"Upload-Offset is {event.offset} after it was {self._acknowledged}"
         if limits.settle:
             self._acknowledged = event.offset
         return None
-
-
-def check_offset(
-    limits: ServerLimits, offset: int, *, length: int | None, acknowledged: int, max_offset: int
-) -> str | None:
-    """Return why an offset can't be right, or `None`.
-
-    Args:
-        limits: the server's limits.
-        offset: the reported offset.
-        length: bytes of the upload, if known.
-        acknowledged: the highest offset that the server reported before.
-        max_offset: the most bytes that the server can hold.
-    """
-    if length is not None and offset > length:
-        return f"Upload-Offset is {offset}; wanted at most the length, {length}"
-    if offset > max_offset:
-        return f"Upload-Offset is {offset}, but at most {max_offset} bytes were sent"
-    # @tus/s3-store 1.0.0 keeps a short piece aside, forgets it, and prepends it to the next chunk:
-    # continuing from the lower offset would store those bytes twice.
-    if limits.align > 1 and offset < acknowledged:
-        return f"Upload-Offset is {offset} after it was {acknowledged}"
-    return None
