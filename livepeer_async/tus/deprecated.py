@@ -6,9 +6,9 @@ import warnings
 from typing import Any
 
 
-def warn_deprecated(old: str, new: str) -> None:
-    """Emit a DeprecationWarning for the caller of the caller."""
-    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=3)
+def warn_deprecated(old: str, new: str, *, stacklevel: int = 3) -> None:
+    """Emit a DeprecationWarning; by default for the caller of the caller."""
+    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=stacklevel)
 
 
 class Renamed:

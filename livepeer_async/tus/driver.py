@@ -329,5 +329,5 @@ def _merge_deprecated(
             new = f"clock=Clock({clock_names[old]}=)"
         else:
             raise TypeError(f"Driver() got an unexpected keyword argument {old!r}")
-        warn_deprecated(f"Driver({old}=)", new)
+        warn_deprecated(f"Driver({old}=)", new, stacklevel=4)
     return callbacks, clock

@@ -101,10 +101,9 @@ class ChunkSizer:
     def interrupted(self, span: Span, timing: Timing) -> None:
         """Record a chunk without a response, or without one that acknowledges it."""
         self._failed = span
-        if timing.is_response_timeout:
-            self.timeouts += 1
-            if timing.seconds:
-                self._rate = min(self._rate or inf, span.size / timing.seconds)
+        self.timeouts += timing.is_response_timeout
+        if timing.is_response_timeout and timing.seconds:
+            self._rate = min(self._rate or inf, span.size / timing.seconds)
 
     def resumed(self, limits: ServerLimits, offset: int) -> None:
         """Record the settled offset after an interruption, and shrink if it hasn't risen."""
