@@ -1,7 +1,8 @@
-"""The command line as a user's shell runs it: real processes, with pipes or on a terminal."""
+"""Runs the command line in real processes, with pipes or on a terminal, and reads its output."""
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ import termios
 import time
 
 COMMAND = [sys.executable, "-m", "livepeer_async.cli"]
-# Of the tests' own environment only what a process needs to run.
+# Variables of the test process that a command needs.
 KEPT = (
     "PATH",
     "HOME",
@@ -24,16 +25,15 @@ KEPT = (
     "XDG_STATE_HOME",
     "COVERAGE_PROCESS_START",
 )
-# However busy the machine is, what is waited for comes sooner than that; and whoever must not wait
-# for something has to wait longer for it.
+# Longer than anything takes on a busy machine, and longer than any test waits.
 PATIENCE = 60.0
-FOR_EVER = 1000.0
+NEVER = 1000.0
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
 def environment(sandbox=None, **variables):
-    """Make an environment, with the account of a sandbox where one is given."""
+    """Return an environment, with the account of a sandbox if there is one."""
     env = {name: os.environ[name] for name in KEPT if name in os.environ}
     env |= {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
     if sandbox is not None:
@@ -42,7 +42,7 @@ def environment(sandbox=None, **variables):
 
 
 def run(*arguments, sandbox=None, given=None, command=COMMAND, **variables):
-    """Run a command with pipes to its end; `given` is what it reads, nothing by default."""
+    """Run a command with pipes; `given` is its standard input, empty by default."""
     return subprocess.run(
         [*command, *map(str, arguments)],
         input=given,
@@ -66,17 +66,17 @@ def start(*arguments, sandbox=None, stdin=subprocess.DEVNULL, stdout=subprocess.
 
 
 def interrupt(process):
-    """Press Ctrl-C; give what the process has to say until it has ended, which it does soon."""
+    """Press Ctrl-C, and return the output until the process ends."""
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=PATIENCE)
     return output.decode(), errors.decode()
 
 
 def wait_until(is_true):
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + PATIENCE
     while not is_true():
-        assert time.monotonic() < deadline, "it never happened"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)
 
 
@@ -84,7 +84,7 @@ class Terminal:
     """A command on a terminal of its own.
 
     Attributes:
-        screen: all that was written to the terminal so far, control sequences included.
+        screen: everything that was written to the terminal, with control sequences.
     """
 
     def __init__(self, *arguments, sandbox=None, columns=100, rows=40, **variables):
@@ -109,8 +109,8 @@ class Terminal:
         """Read until a text has been written."""
         deadline = time.monotonic() + PATIENCE
         while text not in self.screen:
-            assert time.monotonic() < deadline, f"{text!r} never came: {self.screen!r}"
-            assert self._read(0.1), f"{text!r} never came: {self.screen!r}"
+            assert time.monotonic() < deadline, f"no {text!r}: {self.screen!r}"
+            assert self._read(0.1), f"no {text!r}: {self.screen!r}"
 
     def hang_up(self):
         """Close the terminal, as its window's button does."""
@@ -118,19 +118,19 @@ class Terminal:
         os.killpg(self.process.pid, signal.SIGHUP)
 
     def finish(self):
-        """Read to the end and give the exit status."""
+        """Read to the end and return the exit status."""
         deadline = time.monotonic() + PATIENCE
         while self._read(0.2):
-            assert time.monotonic() < deadline, f"it never ended: {self.screen!r}"
+            assert time.monotonic() < deadline, f"still running: {self.screen!r}"
         os.close(self._master)
         return self.process.wait(PATIENCE)
 
     def _read(self, seconds):
-        """Read what there is; say whether more may come."""
+        """Read what there is; return whether more may come."""
         ready, _, _ = select.select([self._master], [], [], seconds)
         if not ready:
             return self.process.poll() is None
-        # A terminal whose last process has ended gives an error instead of an end.
+        # When the last process of a terminal has ended, reading fails.
         with contextlib.suppress(OSError):
             piece = os.read(self._master, 65536)
             self.screen += piece.decode(errors="replace")
@@ -139,11 +139,31 @@ class Terminal:
 
 
 def untimed(line):
-    """Take the time of day off a line of a log; it has to be there."""
+    """Remove the time of day from a line of a log."""
     assert re.match(r"\d\d:\d\d:\d\d ", line), line
     return line[9:]
 
 
 def plain(text):
-    """Take the control sequences out of a text."""
+    """Remove control sequences from a text."""
     return ESCAPE.sub("", text)
+
+
+def lines_of(output):
+    """Return the lines of an output."""
+    return output.decode().splitlines()
+
+
+def documents(lines):
+    """Parse JSON lines."""
+    return [json.loads(line) for line in lines]
+
+
+def table_of(done):
+    """Return the table at the end of an ingestion: the rest of each line by its first words."""
+    return {line[:10].strip(): line[10:].strip() for line in lines_of(done.stdout)}
+
+
+def read_report(path):
+    """Parse a report."""
+    return documents(path.read_text().splitlines())
