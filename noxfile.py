@@ -37,7 +37,6 @@ PYTHONS: Final = ("3.11", "3.12", "3.13")
 # The tests of the modules that do no I/O; they are quick, also where coverage is measured.
 PURE_TESTS: Final = (
     "api",
-    "discretion/test_requests.py",
     "http/test_messages.py",
     "http/test_retry.py",
     "http/test_timeouts.py",
@@ -48,6 +47,7 @@ PURE_TESTS: Final = (
     "polling/test_watched_asset.py",
     "scheduling/test_adaptive.py",
     "sources/test_byte_ranges.py",
+    "test_errors.py",
     "test_redaction.py",
     "tus",
     "uploads/test_verify.py",

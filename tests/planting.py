@@ -8,13 +8,13 @@ import msgspec
 
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.sandbox.lifecycle import end_processing, plan_processing
 
@@ -92,9 +92,9 @@ class Scene:
         self.send, self.sleep = self.diary.send, virtual.sleep
         account = check_account(sandbox.base_url, sandbox.api_key)
         # `send` and `sleep` are found anew each time, so that a test may replace them.
-        self.caller = Caller(account, self, retry=RetryPolicy())
+        self.session = Session(account, self, retry=RetryPolicy())
         self.waiter = Waiter(
-            self.caller,
+            self.session,
             sleep=self.rest,
             clock=virtual.clock,
             jitter=lambda: 0.5,
@@ -108,12 +108,14 @@ class Scene:
         return [plant(self.sandbox, ready_after=second) for second in seconds]
 
     async def each(self, ids, timeout=1000.0):
-        async for result in self.waiter.each(ids, timeout=timeout):
+        async for result in self.waiter.wait_each(ids, timeout=timeout):
             self.ended[result.asset_id] = (self.virtual.now, result.error)
 
     async def until(self, asset_id, timeout=1000.0, on_change=None):
         try:
-            await self.waiter.until(Watch(asset_id), is_ready, timeout=timeout, on_change=on_change)
+            await self.waiter.wait_until(
+                WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
+            )
         except errors.LivepeerError as error:
             self.ended[asset_id] = (self.virtual.now, error)
         else:

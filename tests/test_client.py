@@ -191,7 +191,7 @@ def test_every_error_and_every_struct_is_at_the_top():
 
 def test_the_client_shows_no_key():
     livepeer = AsyncLivepeer("secret-key-1", base_url="https://user:pass@studio.example/api?x=1")
-    assert repr(livepeer) == "<AsyncLivepeer <Account at https://studio.example/api>>"
+    assert repr(livepeer) == "<AsyncLivepeer Account(base_url='https://studio.example/api')>"
 
 
 async def test_a_number_is_the_stall_time_out():
@@ -224,10 +224,10 @@ async def test_a_setback_is_told_and_logged_without_secrets(caplog):
     fault = Fault(On(method="PATCH", nth=2), Answer(503, b"token=eyJabc.def busy"))
     async with studio(fault) as (_, livepeer):
         await livepeer.upload(content(6 * PART), "x", on_progress=told.append)
-    (setback,) = {progress.setback for progress in told if progress.setback}
-    assert setback.attempt == 1
-    assert "503 from PATCH" in str(setback)
-    assert told[-1].setback is None
+    (retry_event,) = {progress.retry for progress in told if progress.retry}
+    assert retry_event.attempt == 1
+    assert "503 from PATCH" in str(retry_event)
+    assert told[-1].retry is None
     assert "503 from PATCH" in caplog.text
-    assert "eyJ" not in caplog.text + str(setback)
+    assert "eyJ" not in caplog.text + str(retry_event)
     assert {record.levelname for record in caplog.records} == {"WARNING"}

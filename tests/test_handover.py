@@ -3,7 +3,7 @@ import asyncio
 import anyio
 import pytest
 
-from livepeer_async.concurrency import Handover
+from livepeer_async.concurrency import Channel
 from studio import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -13,45 +13,45 @@ async def take_all(handover):
     taken = []
     while True:
         try:
-            taken.append(await handover.take())
+            taken.append(await handover.receive())
         except anyio.EndOfStream:
             return taken
 
 
 async def test_values_come_in_their_order_and_whoever_gives_waits():
-    handover, given = Handover(), []
+    handover, given = Channel(), []
 
     async def give():
         for value in range(3):
-            await handover.give(value)
+            await handover.send(value)
             given.append(value)
-        handover.end()
+        handover.close()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(give)
         await anyio.wait_all_tasks_blocked()
         assert given == []
-        handover.put("put")
-        assert await handover.take() == 0
+        handover.send_nowait("put")
+        assert await handover.receive() == 0
         await anyio.wait_all_tasks_blocked()
         assert given == [0]
         assert await take_all(handover) == ["put", 1, 2]
     with pytest.raises(anyio.EndOfStream):
-        await handover.take()
+        await handover.receive()
 
 
 @pytest.mark.parametrize("gives", [1, 2, 3])
 async def test_a_taker_that_asyncio_cancels_in_that_moment_loses_nothing(gives):
-    handover = Handover()
-    taking = asyncio.create_task(handover.take())
+    handover = Channel()
+    taking = asyncio.create_task(handover.receive())
     await anyio.wait_all_tasks_blocked()
     for value in range(gives):
-        handover.put(value)
+        handover.send_nowait(value)
     # The value is on its way, and so is this.
     taking.cancel()
     taken = [
         result for result in await asyncio.gather(taking, return_exceptions=True) if result == 0
     ]
-    handover.end()
+    handover.close()
     with anyio.fail_after(PATIENCE):
         assert taken + await take_all(handover) == list(range(gives))

@@ -97,8 +97,8 @@ async def test_import_from_this_machine_needs_no_proxy(bare):
     async with serving(saying(OK)) as (url, heads), studio() as (_, livepeer):
         ticket = await livepeer.assets.upload_from_url(f"{url}/clip.mp4", "talk")
         assert (await livepeer.assets.wait(ticket.asset.id)).status.phase == "ready"
-        async with livepeer.downloads.open(f"{url}/clip.mp4") as download:
-            assert b"".join([piece async for piece in download.pieces]) == b"ok"
+        async with livepeer.downloader.open(f"{url}/clip.mp4") as download:
+            assert b"".join([piece async for piece in download.blocks]) == b"ok"
     assert len(heads) == 2
 
 
@@ -175,7 +175,7 @@ async def test_every_client_names_the_proxy(bare, tmp_path):
             await livepeer.upload(b"ftyp", "talk")
         check_names(caught.value, NOWHERE, "ALL_PROXY")
         with pytest.raises(errors.SourceNotReadable) as caught:
-            async with livepeer.downloads.open("http://host.example/clip.mp4"):
+            async with livepeer.downloader.open("http://host.example/clip.mp4"):
                 pass
         check_names(caught.value, NOWHERE, "ALL_PROXY")
     async with TusClient(retry=HASTY, timeouts=QUICK, limits=ServerLimits()) as tus:

@@ -13,7 +13,7 @@ from livepeer_async import errors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.polling.intervals import SHORTEST_ROUND
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sandbox.faults import Answer, Fault, On
 from planting import delete, watched_garden
 from studio import until
@@ -58,7 +58,10 @@ async def test_thousand_tasks_share_the_looks_and_see_progress(scene):
     async with anyio.create_task_group() as tasks:
         for name in ids:
             tasks.start_soon(
-                scene.until, name, 500.0, lambda asset: seen[asset.id].append(asset.status.progress)
+                scene.until,
+                name,
+                500.0,
+                lambda asset: seen[asset.id].append(asset.status.progress),
             )
     assert {error for _, error in scene.ended.values()} == {None}
     assert len(scene.diary.times) <= 100
@@ -120,7 +123,7 @@ async def test_a_leader_that_goes_in_the_middle_of_a_request_loses_nothing_for_t
 
 async def test_nobody_leads_while_a_result_is_in_the_hands_of_its_taker(scene):
     first, second, third = scene.plant(1.0, 2.0, 5.0)
-    results = scene.waiter.each([first, second], timeout=100)
+    results = scene.waiter.wait_each([first, second], timeout=100)
     await anext(results)
     with anyio.fail_after(LIMIT):
         await scene.until(third)
@@ -168,7 +171,7 @@ async def test_each_wait_has_its_own_time_out(scene):
 
 async def test_time_outs_come_in_time_while_the_network_is_down(scene):
     ids = scene.plant(*[500.0] * 5)
-    scene.caller.retry = RetryPolicy(attempts=10**6, first_delay=30, max_delay=300)
+    scene.session.retry = RetryPolicy(attempts=10**6, first_delay=30, max_delay=300)
 
     async def fail(request):
         raise errors.ConnectFailed("nobody listens")
@@ -186,7 +189,7 @@ async def test_time_outs_come_in_time_while_the_network_is_down(scene):
 
 async def test_a_network_that_stays_down_ends_all_waits_each_with_an_error_of_its_own(scene):
     ids = scene.plant(*[500.0] * 5)
-    scene.caller.retry = RetryPolicy(attempts=4)
+    scene.session.retry = RetryPolicy(attempts=4)
     calls = []
 
     async def fail(request):
@@ -274,7 +277,7 @@ async def test_lists_that_stay_refused_are_asked_for_less_and_less(scene):
 
 async def test_one_asset_that_the_server_cant_show_ends_no_other_wait(scene):
     good, bad = scene.plant(600.0, 600.0)
-    scene.caller.retry = RetryPolicy(attempts=2)
+    scene.session.retry = RetryPolicy(attempts=2)
     scene.sandbox.add_fault(Fault(On(path=f"/api/asset/{bad}$"), Answer(status=500)))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(scene.until, good)
@@ -350,9 +353,9 @@ async def test_one_who_leaves_while_his_asset_is_looked_at_is_not_missed(scene):
 
 async def test_what_was_reached_in_an_earlier_wait_needs_no_look(scene):
     [name] = scene.plant(0.0)
-    watch = Watch(name)
+    watch = WatchedAsset(name)
     for _ in range(2):
-        await scene.waiter.until(watch, is_ready, timeout=10)
+        await scene.waiter.wait_until(watch, is_ready, timeout=10)
     assert len(scene.diary.times) == 1
 
 

@@ -138,13 +138,14 @@ class IngestCommand:
             if client.journal is not None:
                 journal = self._client.journal
                 status.journal_option = f" --journal {quote(journal)}" if journal else ""
-            status.is_paused = lambda: client.budget.is_paused
-            status.idle_seconds = lambda: client.budget.quiet
+            status.is_paused = lambda: client.throttle.is_paused
+            status.idle_seconds = lambda: client.throttle.idle_seconds
             try:
                 await self._apply_events(client, manifest)
                 if client.journal is not None:
-                    orphans, doubts = await client.journal.orphans(), await client.journal.doubts()
-                    status.leftovers = len(orphans) + len(doubts)
+                    orphans = await client.journal.orphans()
+                    unconfirmed = await client.journal.unconfirmed_requests()
+                    status.leftovers = len(orphans) + len(unconfirmed)
             finally:
                 self._events.abort()
                 self._events.display = PlainLines(status.batch)

@@ -35,7 +35,7 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.patterns import is_video
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.scheduling.adaptive import SLOWEST_UPLOAD
+from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 
 HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.
 
@@ -83,9 +83,9 @@ def parse_rate(text: str) -> float:
     if match is None:
         raise typer.BadParameter(f"{text!r} is no rate; wanted bytes per second, as 10M or 512k")
     rate = float(match[1]) * _UNITS[match[2].lower()]
-    if rate < SLOWEST_UPLOAD:
+    if rate < MIN_UPLOAD_RATE:
         raise typer.BadParameter(
-            f"{text} is too slow; wanted at least {SLOWEST_UPLOAD // 1024}k bytes per second, or "
+            f"{text} is too slow; wanted at least {MIN_UPLOAD_RATE // 1024}k bytes per second, or "
             "the server times out before the end of a chunk"
         )
     return rate

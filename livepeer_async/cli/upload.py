@@ -233,7 +233,7 @@ class UploadBatch:
     async def _forget_finished(self, client: AsyncLivepeer) -> None:
         for job in self._jobs:
             if client.journal is not None and job.key is not None:
-                await client.journal.forget_arrived(job.key)
+                await client.journal.forget_uploaded(job.key)
 
     def _fail_remaining(self, error: LivepeerError) -> None:
         """Report an error that stops the command as the error of each unfinished file."""

@@ -27,7 +27,7 @@ ENDLESS = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
 
 def test_who_cancels_waits_two_seconds_at_the_most():
     assert asset_requests.TICKET_TIMEOUT + asset_requests.GIVE_BACK_TIMEOUT <= 2
-    assert max(asset_requests.CANCELLED_TIMEOUT, files.OPEN_TIMEOUT, journal.END_SECONDS) <= 2
+    assert max(asset_requests.CANCELLED_TIMEOUT, files.OPEN_TIMEOUT, journal.RELEASE_TIMEOUT) <= 2
 
 
 @pytest.fixture

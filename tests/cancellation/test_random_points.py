@@ -41,7 +41,7 @@ async def test_a_cancelled_upload_leaves_nothing_but_what_can_be_resumed(library
     http_client = bounded(library)
     with no_complaints():
         async with studio(client={"http_client": http_client}, **SMALL_S3) as served:
-            report = await sweep(*served, scratch)
+            report = await scan(*served, scratch)
             await upload_at_once(*served)
         if http_client is not None:
             await http_client.aclose()
@@ -49,7 +49,7 @@ async def test_a_cancelled_upload_leaves_nothing_but_what_can_be_resumed(library
     print(report)  # noqa: T201 - what `nox -s cancellation` is asked for
 
 
-async def sweep(sandbox, livepeer, scratch):
+async def scan(sandbox, livepeer, scratch):
     """Try all cases; after each batch nothing but idle connections may be left."""
     duration = await duration_of_an_upload(livepeer)
     before, aftermath = take_census(), Aftermath(sandbox)

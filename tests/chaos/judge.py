@@ -82,15 +82,21 @@ def judge_layout(requests, case: Case) -> Iterator[str]:
 def judge_amounts(requests, case: Case) -> Iterator[str]:
     """Each doubt costs at most a chunk and a few requests; a lost ticket the upload once more."""
     tus = [request for request in requests if TUS in request.path]
-    doubts = sum(not was_taken(request) for request in tus)
-    tickets = sum(request.path.endswith("/request-upload") for request in requests)
+    unconfirmed_requests = sum(not was_taken(request) for request in tus)
+    asset_requests = sum(request.path.endswith("/request-upload") for request in requests)
     longest = max(source.length for source in case.sources)
     received = sum(request.received for request in tus)
-    most = longest * max(tickets, 1) + doubts * (case.limits.max_chunk or longest)
+    most = longest * max(asset_requests, 1) + unconfirmed_requests * (
+        case.limits.max_chunk or longest
+    )
     if received > most:
         yield f"{received} bytes were sent; wanted at most {most}"
     chunks = sum(source.length // PART + 1 for source in case.sources)
-    troubles = sum(not was_taken(request) for request in requests)
-    wanted = MOST_REQUESTS * len(case.sources) + 2 * chunks + MOST_REQUESTS_PER_STRIKE * troubles
+    congestion_events = sum(not was_taken(request) for request in requests)
+    wanted = (
+        MOST_REQUESTS * len(case.sources)
+        + 2 * chunks
+        + MOST_REQUESTS_PER_STRIKE * congestion_events
+    )
     if len(requests) > wanted:
         yield f"{len(requests)} requests were sent; wanted at most {wanted}"

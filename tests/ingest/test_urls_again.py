@@ -72,7 +72,9 @@ async def test_an_import_that_is_cancelled_on_its_way_is_found_by_the_next_run(u
     row = {"url": urls[0], "key": "k", "name": "a.mp4"}
     async with studio(late) as (sandbox, _):
         async with client_of(sandbox, tmp_path / "journal") as livepeer:
-            await cut_once(lambda: sandbox.assets, livepeer.imports.run, urls[0], wanted, options)
+            await cut_once(
+                lambda: sandbox.assets, livepeer.url_importer.import_url, urls[0], wanted, options
+            )
         async with client_of(sandbox, tmp_path / "journal") as livepeer:
             (ended,) = await run_rows(livepeer, tmp_path, row)
             assert ended.state is RowState.READY

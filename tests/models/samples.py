@@ -1,7 +1,7 @@
-"""The recorded answers of the real server, and how they are read.
+"""Recorded responses of the real server.
 
-`tests/samples/index.json` says for each file which Struct decodes it, the status of the answer
-and the exchanges of the transcript that it stems from.
+`tests/samples/index.json` has, for each file, the Struct that decodes it, the status, and the
+exchanges of the transcript that it was recorded in.
 """
 
 import json
@@ -17,7 +17,7 @@ INDEX: dict[str, Any] = json.loads((FOLDER / "index.json").read_text(encoding="u
 
 
 def decode(text: str | bytes, struct: Any) -> Any:
-    """Decode an answer the way the library does."""
+    """Decode a response as the package does."""
     return msgspec.json.Decoder(struct, strict=False).decode(text)
 
 
@@ -26,7 +26,7 @@ def read_text(name: str) -> str:
 
 
 def read_sample(name: str) -> Any:
-    """Decode a sample with the Struct that the index names."""
+    """Decode a sample with its Struct of the index."""
     struct = INDEX[name]["struct"]
     if struct.startswith("list["):
         return decode(read_text(name), list[getattr(models, struct[5:-1])])  # type: ignore[misc]

@@ -40,7 +40,7 @@ async def test_retry_after_is_obeyed_by_all_looks(scene, count, status):
 
 @pytest.mark.parametrize("count", [1, 5], ids=["singly", "by lists"])
 async def test_a_setback_pauses_all_looks(scene, count):
-    scene.caller.retry = RetryPolicy(first_delay=60.0, max_delay=60.0)
+    scene.session.retry = RetryPolicy(first_delay=60.0, max_delay=60.0)
     ids = scene.plant(*[50.0 + n for n in range(count)])
     fault = scene.sandbox.add_fault(Fault(On(path=LOOKS, nth=2), Answer(status=502)))
     await scene.each(ids)
@@ -52,7 +52,7 @@ async def test_a_setback_pauses_all_looks(scene, count):
 
 async def test_an_asset_that_cant_be_shown_ends_before_the_others(scene):
     good, bad = scene.plant(600.0, 600.0)
-    scene.caller.retry = RetryPolicy(attempts=2)
+    scene.session.retry = RetryPolicy(attempts=2)
     scene.sandbox.add_fault(Fault(On(path=f"/api/asset/{bad}$"), Answer(status=500)))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(scene.until, good)

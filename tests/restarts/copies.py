@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.journal.records import Doubt, Orphan, Record, RecordState
+from livepeer_async.journal.records import Orphan, Record, RecordState, UnconfirmedRequest
 
 
 class Copy(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Copy(Struct, frozen=True):
 
     records: list[Record] = []
     orphans: list[Orphan] = []
-    doubts: list[Doubt] = []
+    unconfirmed_requests: list[UnconfirmedRequest] = []
 
     @property
     def finished(self) -> int:
@@ -32,7 +32,9 @@ class Copy(Struct, frozen=True):
         """Whether an asset could be found by what is written: by its ID, or else by its name."""
         ids = {it.asset_id for it in (*self.records, *self.orphans)}
         asked = {it.name for it in self.records if it.asset_id is None}
-        return asset_id in ids or name in asked | {doubt.name for doubt in self.doubts}
+        return asset_id in ids or name in asked | {
+            unconfirmed.name for unconfirmed in self.unconfirmed_requests
+        }
 
 
 def copy_journal(path: Path) -> Copy:
@@ -59,5 +61,5 @@ def read_journal(connection: sqlite3.Connection) -> Copy:
     return Copy(
         records=read("SELECT record FROM records", Record),
         orphans=read("SELECT orphan FROM orphans", Orphan),
-        doubts=read("SELECT doubt FROM doubts", Doubt),
+        unconfirmed_requests=read("SELECT doubt FROM doubts", UnconfirmedRequest),
     )

@@ -31,7 +31,7 @@ def patient(monkeypatch):
 @pytest.fixture
 def slow_end(monkeypatch):
     """Let a claim be dropped, or the file be closed, however long that takes a busy machine."""
-    monkeypatch.setattr(journal_module, "END_SECONDS", 30.0)
+    monkeypatch.setattr(journal_module, "RELEASE_TIMEOUT", 30.0)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def holding(journal):
     is_claimed = anyio.Event()
 
     async def hold():
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             is_claimed.set()
             await anyio.sleep_forever()
 
@@ -84,7 +84,7 @@ async def take(path, key="talk"):
     """Claim a key as another process would."""
     other = Journal(path, account="a")
     try:
-        async with other.claimed(key):
+        async with other.acquire(key):
             pass
     finally:
         await other.aclose()
@@ -92,7 +92,7 @@ async def take(path, key="talk"):
 
 async def test_who_waits_for_a_claim_is_back_when_a_scope_is_cancelled(opened, journal):
     with locked(journal), anyio.move_on_after(0.3) as scope:
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("it is locked")
     assert scope.cancelled_caught
     await take(journal)
@@ -100,7 +100,7 @@ async def test_who_waits_for_a_claim_is_back_when_a_scope_is_cancelled(opened, j
 
 async def test_who_waits_for_a_claim_is_back_when_its_task_is_cancelled(opened, journal):
     async def wait():
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("it is locked")
 
     with locked(journal):
@@ -125,11 +125,11 @@ async def test_a_claim_that_could_not_be_dropped_goes_with_the_next_transaction(
 
 async def test_a_claim_that_could_not_be_dropped_can_be_made_again(opened, journal):
     with ExitStack() as meanwhile, anyio.CancelScope() as scope:
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             meanwhile.enter_context(locked(journal))
             scope.cancel()
             await anyio.lowlevel.checkpoint()
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         assert await opened.records() == []
         with pytest.raises(JournalError, match=f"process {os.getpid()} carries it"):
             await take(journal)
@@ -141,7 +141,7 @@ async def test_many_that_wait_give_up_together(opened, journal, monkeypatch):
 
     async def wait(key):
         try:
-            async with opened.claimed(key):
+            async with opened.acquire(key):
                 pytest.fail("it is locked")
         except JournalError as error:
             errors.append(str(error))
@@ -172,7 +172,7 @@ async def test_one_that_succeeds_gives_the_others_their_patience_back(opened, jo
 
 
 async def test_a_locked_journal_can_be_closed_and_its_claims_are_void(opened, journal):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with locked(journal):
             await opened.aclose()
     await take(journal)
@@ -180,7 +180,7 @@ async def test_a_locked_journal_can_be_closed_and_its_claims_are_void(opened, jo
 
 
 async def test_a_task_that_is_cancelled_closes_the_journal_all_the_same(opened, journal, slow_end):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened.aclose()

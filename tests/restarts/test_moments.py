@@ -27,7 +27,7 @@ class Last(journal.OwnerLock):
 
 async def main():
     journal.OwnerLock = Last
-    async with journal.Journal(sys.argv[1], account="a").claimed("talk"):
+    async with journal.Journal(sys.argv[1], account="a").acquire("talk"):
         pass
 
 asyncio.run(main())
@@ -38,13 +38,13 @@ def test_an_owner_lock_that_no_record_names_is_swept_away(journal):
     killed = subprocess.run([sys.executable, "-c", LOCKING, journal], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(os.listdir(journal.parent)) > 1
-    anyio.run(claim, journal)
+    anyio.run(lease, journal)
     assert os.listdir(journal.parent) == [journal.name]
 
 
-async def claim(path):
+async def lease(path):
     journal = Journal(path, account="a")
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         pass
     await journal.aclose()
 

@@ -22,7 +22,7 @@ import anyio, sys
 from livepeer_async.journal.journal import Journal
 
 async def main():
-    async with Journal(sys.argv[1], account="a").claimed("talk"):
+    async with Journal(sys.argv[1], account="a").acquire("talk"):
         print("claimed", flush=True)
         await anyio.sleep_forever()
 
@@ -65,7 +65,7 @@ def as_nobody():
 async def test_a_process_whose_file_was_deleted_keeps_its_claims(opened, journal, claiming):
     owner_file(journal).unlink()
     with pytest.raises(UploadInUse, match=f"process {claiming.pid} carries it"):
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("two writers")
 
 
@@ -73,7 +73,7 @@ async def test_claims_without_a_file_end_with_the_process(opened, journal, claim
     owner_file(journal).unlink()
     claiming.kill()
     claiming.wait()
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         pass
     await opened.aclose()
     assert os.listdir(journal.parent) == [journal.name]
@@ -95,14 +95,14 @@ async def test_a_file_that_may_not_be_opened_is_named(journal, claiming):
             folder.chmod(0o755)
     with as_nobody():
         with pytest.raises(JournalError, match=pattern) as caught:
-            async with opened.claimed("talk"):
+            async with opened.acquire("talk"):
                 pytest.fail("nobody knows whether it is carried")
         assert not isinstance(caught.value, UploadInUse)
-        async with opened.claimed("another"):
+        async with opened.acquire("another"):
             pass
     assert file.exists()
     file.unlink()
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         pass
     await opened.aclose()
 
@@ -134,7 +134,7 @@ async def test_a_file_that_is_no_lock_is_named(opened, journal, claiming):
     claiming.wait()
     owner_file(journal).write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match=r"owner-\w+ can't be opened"):
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("nobody knows whether it is carried")
 
 
@@ -157,7 +157,7 @@ from livepeer_async.journal.journal import Journal
 
 async def be_child(parents):
     try:
-        async with parents.claimed("another"):
+        async with parents.acquire("another"):
             pass
     except JournalError as error:
         print("child:", error, flush=True)
@@ -165,14 +165,14 @@ async def be_child(parents):
 
 async def be_parent():
     parents, other = (Journal(sys.argv[1], account="a") for _ in range(2))
-    async with parents.claimed("talk"):
+    async with parents.acquire("talk"):
         child = os.fork()
         if not child:
             asyncio.run(be_child(parents))
             os._exit(0)
         os.waitpid(child, 0)
         try:
-            async with other.claimed("talk"):
+            async with other.acquire("talk"):
                 pass
         except UploadInUse:
             print("parent: still mine", flush=True)

@@ -13,16 +13,16 @@ from hostile.server import TLS, answer, hostile
 from libraries import LIBRARIES
 from livepeer_async import errors
 from studio import until
-from uploads.origin import FILE, LIMIT, Origin, downloads, opened, until_left
+from uploads.origin import FILE, LIMIT, Origin, downloader, opened, until_left
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_what_was_left_can_not_be_read():
     async with opened(Origin()) as download:
-        assert await anext(download.pieces)
+        assert await anext(download.blocks)
     with pytest.raises(errors.ConfigurationError, match="was closed"):
-        await anext(download.pieces)
+        await anext(download.blocks)
 
 
 async def hang(writer):
@@ -74,10 +74,10 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
             tasks.start_soon(cancel)
             with no_complaints(), scope:
                 async with (
-                    downloads(http_client=client, sleep=wait) as ours,
+                    downloader(http_client=client, sleep=wait) as ours,
                     ours.open(server.origin) as download,
                 ):
-                    async for piece in download.pieces:
+                    async for piece in download.blocks:
                         read += len(piece)
                         if moment == "paused":
                             await anyio.sleep_forever()
@@ -90,8 +90,8 @@ async def test_left_download_leaves_nothing_open(scratch):
     async with httpx.AsyncClient(verify=TLS) as client, hostile(Origin()) as server:
         before = take_census()
         with no_complaints():
-            async with downloads(http_client=client) as ours, ours.open(server.origin) as download:
-                assert await anext(download.pieces)
+            async with downloader(http_client=client) as ours, ours.open(server.origin) as download:
+                assert await anext(download.blocks)
             del download
             gc.collect()
         await assert_nothing_is_left(before)
@@ -102,13 +102,13 @@ async def test_read_that_was_cancelled_goes_on_where_it_was():
     got = b""
     async with opened(origin) as download:
         with anyio.CancelScope() as scope:
-            async for piece in download.pieces:
+            async for piece in download.blocks:
                 got += piece
                 if len(got) == 300_000:
                     # While the next piece is waited for, which doesn't come.
                     asyncio.get_running_loop().call_later(0.05, scope.cancel)
         assert got == FILE[:300_000]
-        async for piece in download.pieces:
+        async for piece in download.blocks:
             got += piece
     assert got == FILE
     assert origin.asked == [None, 300_000]

@@ -10,7 +10,7 @@ import anyio
 from hostile.server import answer, hostile
 from livepeer_async import RetryPolicy, Timeouts
 from livepeer_async.http.transport import Transport
-from livepeer_async.sources.download import Downloads
+from livepeer_async.sources.download import Downloader
 
 FILE = random.Random(7).randbytes(1_500_000)
 DATE = "Date: Fri, 18 Nov 1994 08:12:31 GMT"
@@ -102,17 +102,17 @@ async def until_left(writer):
 
 
 @asynccontextmanager
-async def downloads(*, http_client=None, timeouts=PATIENT, retry=EAGER, **options):
+async def downloader(*, http_client=None, timeouts=PATIENT, retry=EAGER, **options):
     async with Transport(http_client=http_client, timeouts=timeouts) as transport:
         options = {"jitter": lambda: 1.0, **options}
-        yield Downloads(transport, retry=retry, **options)
+        yield Downloader(transport, retry=retry, **options)
 
 
 @asynccontextmanager
 async def opened(origin, path="/talk.mp4", **options):
     async with (
         hostile(origin) as server,
-        downloads(**options) as ours,
+        downloader(**options) as ours,
         ours.open(server.origin + path) as download,
     ):
         yield download
@@ -121,6 +121,6 @@ async def opened(origin, path="/talk.mp4", **options):
 async def fetch(origin, path="/talk.mp4", **options):
     """Read all, and make sure that no piece is large."""
     async with opened(origin, path, **options) as download:
-        pieces = [piece async for piece in download.pieces]
+        pieces = [piece async for piece in download.blocks]
     assert all(0 < len(piece) <= 256 * 1024 for piece in pieces)
     return b"".join(pieces)

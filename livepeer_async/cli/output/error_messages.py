@@ -41,7 +41,7 @@ from livepeer_async.errors import (
     UploadGone,
     UploadInUse,
 )
-from livepeer_async.ingest.decisions import judge
+from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
 from livepeer_async.redaction import show_source
 
@@ -112,7 +112,7 @@ def will_retry(error: LivepeerError) -> bool:
     """Whether the same command retries a row with this error, and may succeed."""
     if isinstance(error, AssetFailed):
         return error.is_retryable
-    return isinstance(error, AssetTimeout | SourceNotReadable) or judge(error).comes_again
+    return isinstance(error, AssetTimeout | SourceNotReadable) or classify_error(error).retry_row
 
 
 def exit_status_for(errors: Iterable[LivepeerError | None]) -> ExitStatus:

@@ -23,8 +23,8 @@ from livepeer_async.ingest.events import (
     Event,
     Halted,
     Resumed,
+    RowDeferred,
     RowEnded,
-    RowPutOff,
     RowStarted,
     RowState,
 )
@@ -80,7 +80,7 @@ class IngestEvents:
                 self._start_batch(event)
             case RowStarted():
                 self._start_row(event.row)
-            case RowPutOff():
+            case RowDeferred():
                 self._defer_row(event)
             case Halted():
                 self._start_outage(event)
@@ -142,7 +142,7 @@ class IngestEvents:
         self._running[row.key] = _ActiveRow(row, file, started)
         self._status.batch.add(file)
 
-    def _defer_row(self, event: RowPutOff) -> None:
+    def _defer_row(self, event: RowDeferred) -> None:
         active = self._running.pop(event.row.key, None)
         if active is None:
             return

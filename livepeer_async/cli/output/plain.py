@@ -21,7 +21,7 @@ from livepeer_async.cli.output.formatting import (
 )
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress, TransferTasks
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.uploads.progress import Stage
 
 # Seconds between two lines for the total, and between two equal ones.
@@ -55,7 +55,7 @@ class PlainLines:
         self._quiet_seconds = 0.0
         self._statuses: dict[FileProgress, str] = {}
         self._sent: dict[FileProgress, int] = {}
-        self._retries: dict[FileProgress, Setback | None] = {}
+        self._retries: dict[FileProgress, RetryEvent | None] = {}
 
     def update(self, file: FileProgress) -> None:
         """Print what has changed for a file."""
@@ -132,7 +132,7 @@ class PlainLines:
         self._quiet_seconds = seconds
 
 
-def describe_retry(retry: Setback) -> str:
+def describe_retry(retry: RetryEvent) -> str:
     """Describe a retry in a line of a log."""
     delay = format_countdown(retry.delay)
     return f"{retry.reason}; retry {retry.attempt} of {retry.attempts} in {delay}"

@@ -9,7 +9,7 @@ from typing import Any
 from rich.progress import Progress as TaskProgress
 from rich.progress import Task, TaskID
 
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import RowState
 from livepeer_async.uploads.options import UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
@@ -50,7 +50,7 @@ class FileProgress:
         self.transferred = 0
         self.processed: float | None = None
         self.asset_id: str | None = None
-        self.retry: Setback | None = None
+        self.retry: RetryEvent | None = None
         self.has_retried = False
         self.result: UploadResult | None = None
         self._retry_at = 0.0
@@ -64,10 +64,10 @@ class FileProgress:
         self.sent, self.length = progress.sent, progress.length
         self.processed = progress.processed
         self.asset_id = progress.asset_id or self.asset_id
-        self.retry = progress.setback
-        if progress.setback is not None:
+        self.retry = progress.retry
+        if progress.retry is not None:
             self.has_retried = True
-            self._retry_at = now + progress.setback.delay
+            self._retry_at = now + progress.retry.delay
 
     def finish(self, outcome: RowState, *, length: int | None = None) -> None:
         """Record the outcome, and the length if it is known."""

@@ -7,7 +7,7 @@ from rich.console import Console
 from livepeer_async.cli.output.bars import MAX_IDLE_FILES, Bars
 from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.uploads.progress import Progress, Stage
 
@@ -38,8 +38,8 @@ def draw_ingestion(status, **size):
 
 def draw_retry(width, reason, delay=30):
     file = FileProgress("one.mp4", "one.mp4", 100)
-    retry = Setback(reason=reason, attempt=3, attempts=8, delay=delay)
-    file.update(Progress(sent=40, length=100, setback=retry), NOW)
+    retry = RetryEvent(reason=reason, attempt=3, attempts=8, delay=delay)
+    file.update(Progress(sent=40, length=100, retry=retry), NOW)
     return Screen(BatchProgress([file]), width=width, height=40).draw()
 
 
@@ -192,8 +192,8 @@ def test_names_that_begin_alike_differ():
 
 def test_rows_that_wait_are_counted():
     waiting, moving = running("one.mp4"), running("two.mp4")
-    retry = Setback(reason="no connection", attempt=1, attempts=8, delay=9)
-    waiting.update(Progress(sent=50, length=100, setback=retry), NOW)
+    retry = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=9)
+    waiting.update(Progress(sent=50, length=100, retry=retry), NOW)
     status = ingesting(9, [waiting, moving, FileProgress("a", "a", 100)], length=900)
     status.deferred = 3
     assert status.counts()[1:] == [

@@ -8,13 +8,13 @@ from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.output.ingest_events import MAX_BAD_ROWS_PRINTED, IngestEvents
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.plain import PlainLines
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import (
     Checked,
     Halted,
     Resumed,
+    RowDeferred,
     RowEnded,
-    RowPutOff,
     RowStarted,
     RowState,
 )
@@ -132,7 +132,7 @@ def test_row_that_became_bad_is_not_unfinished(ingest):
 
 
 def test_deferred_row_is_retried(ingest):
-    ingest.apply(checked(2), RowStarted(row(0)), RowPutOff(row(0), EMPTY))
+    ingest.apply(checked(2), RowStarted(row(0)), RowDeferred(row(0), EMPTY))
     assert (ingest.status.batch.files, ingest.status.deferred) == ([], 1)
     ingest.apply(RowStarted(row(0)), ended(0))
     assert ingest.status.batch.summarize() == "1 of 2 ready"
@@ -225,15 +225,15 @@ LOST = errors.RetriesExhausted("no progress", attempts=20)
 
 
 def retry(attempt):
-    event = Setback(reason="no connection", attempt=attempt, attempts=20, delay=7)
-    return Progress(sent=10, length=100, setback=event)
+    event = RetryEvent(reason="no connection", attempt=attempt, attempts=20, delay=7)
+    return Progress(sent=10, length=100, retry=event)
 
 
 def test_only_the_first_retry_of_a_row_is_logged(ingest):
     ingest.apply(checked(2), RowStarted(row(0)))
     for progress in (retry(1), retry(2), Progress(sent=20, length=100), retry(1)):
         ingest.events.update(row(0), progress)
-    ingest.apply(RowPutOff(row(0), LOST))
+    ingest.apply(RowDeferred(row(0), LOST))
     assert ingest.status.deferred == 1
     ingest.apply(RowStarted(row(0)))
     ingest.events.update(row(0), retry(1))
@@ -243,14 +243,14 @@ def test_only_the_first_retry_of_a_row_is_logged(ingest):
 
 def test_row_deferred_without_a_retry_is_logged(ingest):
     lost = errors.AmbiguousRequest("no answer")
-    ingest.apply(checked(1), RowStarted(row(0)), RowPutOff(row(0), lost))
+    ingest.apply(checked(1), RowStarted(row(0)), RowDeferred(row(0), lost))
     assert ingest.logged == ["videos.csv:2: no answer; retrying it after the other rows"]
 
 
 def test_aborted_row_keeps_bytes_and_seconds(ingest):
     ingest.apply(checked(2), RowStarted(row(0)), RowStarted(row(1)))
     ingest.now = 130.0
-    ingest.apply(RowPutOff(row(1), LOST))
+    ingest.apply(RowDeferred(row(1), LOST))
     ingest.now = 140.0
     ingest.events.abort()
     assert [(line["bytes"], line["seconds"]) for line in ingest.lines] == [(100, 40.0)] * 2

@@ -2,7 +2,7 @@ import pytest
 
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.errors import SourceEmpty
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import RowState
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.uploads.options import UploadResult
@@ -53,10 +53,10 @@ def test_file_follows_the_engine():
 def test_retry_lasts_until_bytes_move():
     file = new_file(length=1000)
     batch = BatchProgress([file, new_file()])
-    retry = Setback(reason="no connection", attempt=3, attempts=8, delay=12)
+    retry = RetryEvent(reason="no connection", attempt=3, attempts=8, delay=12)
     file.update(Progress(sent=200, length=1000, asset_id="a1"), 1)
     assert not batch.is_stalled
-    file.update(Progress(sent=200, length=1000, asset_id="a1", setback=retry), 2)
+    file.update(Progress(sent=200, length=1000, asset_id="a1", retry=retry), 2)
     assert (file.retry, file.asset_id, file.seconds_to_retry(4)) == (retry, "a1", 10)
     assert (file.seconds_to_retry(20), batch.is_stalled) == (0, True)
     file.update(Progress(sent=300, length=1000, asset_id="a1"), 20)
@@ -65,8 +65,8 @@ def test_retry_lasts_until_bytes_move():
 
 def test_batch_moves_while_one_file_moves():
     stuck, moving = new_file(), new_file()
-    retry = Setback(reason="no connection", attempt=1, attempts=8, delay=1)
-    stuck.update(Progress(sent=0, length=100, setback=retry), 0)
+    retry = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=1)
+    stuck.update(Progress(sent=0, length=100, retry=retry), 0)
     moving.update(Progress(sent=10, length=100), 0)
     assert BatchProgress([stuck]).is_stalled
     assert not BatchProgress([stuck, moving]).is_stalled
