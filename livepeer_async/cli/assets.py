@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import typer
 
-from livepeer_async.cli.options import JsonOption
+from livepeer_async.cli import options
 from livepeer_async.cli.output.console import (
     messages,
     output,
@@ -48,7 +48,7 @@ AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
 
 @app.command("get")
-def get_asset(asset_id: AssetId, *, json: JsonOption = False) -> None:
+def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
     """Show an asset."""
 
     async def command() -> ExitStatus:
@@ -66,7 +66,7 @@ def list_assets(
         str | None, typer.Option(help="Only assets in this phase: uploading, ready, failed...")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of assets, newest first.")] = 50,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """List assets, newest first."""
     run_command(partial(_list_assets, phase=phase, limit=limit, json=json))
@@ -77,7 +77,7 @@ def wait_for_asset(
     asset_id: AssetId,
     *,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait.")] = READY_TIMEOUT,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Wait until an asset is ready."""
 

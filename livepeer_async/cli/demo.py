@@ -12,19 +12,18 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 from msgspec import Struct
 from rich.text import Text
 
 from livepeer_async.cli.options import Storage
 from livepeer_async.cli.output.console import messages, output, print_error, print_table
-from livepeer_async.cli.output.display import Display, show_progress
+from livepeer_async.cli.output.display import show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
@@ -32,7 +31,6 @@ from livepeer_async.cli.output.report import print_failures
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.cli.upload import UploadBatch
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.concurrency import plain_task_group
 from livepeer_async.models import Asset
 from livepeer_async.sandbox import CutConnection, Fault, On, Sandbox, SeenRequest
 from livepeer_async.uploads.options import UploadResult
@@ -45,7 +43,6 @@ CUT_PATCH = 2
 CUT_AFTER_BYTES = 5_000_000
 # Long enough to be seen on a bar.
 PROCESSING_SECONDS = 1.2
-POLL_SECONDS = 0.05
 
 
 class Cut(Struct, frozen=True):
@@ -70,11 +67,7 @@ class Content(Struct, frozen=True):
 
 
 class ChecksumComparison(Struct, frozen=True):
-    """The contents of one video in different places.
-
-    Attributes:
-        contents: by the name of the place.
-    """
+    """The contents of one video, by the place where they are."""
 
     contents: dict[str, Content]
 
@@ -96,35 +89,29 @@ class ChecksumComparison(Struct, frozen=True):
 
 
 async def run_demo(*, storage: Storage, files: int, keep: bool) -> ExitStatus:
-    """Create videos, upload them over a connection that breaks, and compare the content.
-
-    Args:
-        storage: storage of the sandbox.
-        files: number of videos.
-        keep: whether to keep the videos and what the sandbox stored.
-    """
+    """Create videos, upload them over a connection that breaks, and compare the content."""
     with _workspace(keep=keep) as folder:
         videos = await anyio.to_thread.run_sync(_create_videos, folder, files)
         batch = UploadBatch(videos, {"verify": "hash", "concurrency": files})
         progress = batch.progress
         faulty = max(progress.files, key=lambda file: file.length or 0)
-        cut = Fault(
+        fault = Fault(
             On(method="PATCH", asset=f"^{re.escape(faulty.name)}$", nth=CUT_PATCH),
             CutConnection(after_bytes=CUT_AFTER_BYTES),
         )
         sandbox = Sandbox(
             storage=storage,
-            faults=[cut],
+            faults=[fault],
             processing_seconds=PROCESSING_SECONDS,
             directory=folder / "stored",
         )
         async with sandbox, AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
             _print_plan(sandbox, storage, progress, faulty)
-            async with (
-                show_progress(progress) as display,
-                _report_recovery(sandbox, display, faulty),
-            ):
+            async with show_progress(progress) as display:
                 await batch.upload(livepeer, display)
+                cut = find_cut(sandbox.requests)
+                if cut is not None and _is_recovered(cut, faulty):
+                    display.print(_describe_cut(cut, faulty))
             seconds = time.monotonic() - progress.started
             comparisons = await _compare_all(progress, livepeer, sandbox)
             _print_results(progress, comparisons)
@@ -171,30 +158,6 @@ def _print_plan(
     messages().print()
 
 
-@asynccontextmanager
-async def _report_recovery(
-    sandbox: Sandbox, display: Display, faulty: FileProgress
-) -> AsyncGenerator[None]:
-    """Print the recovery from the cut as soon as the sandbox has recorded it."""
-
-    async def watch() -> None:
-        while True:
-            cut = find_cut(sandbox.requests)
-            if cut is not None and cut.is_acknowledged and cut.resumed_at is not None:
-                display.print(_describe_cut(cut, faulty))
-                return
-            await anyio.sleep(POLL_SECONDS)
-
-    async with plain_task_group() as tasks:
-        tasks.start_soon(watch)
-        yield
-        tasks.cancel_scope.cancel()
-    cut = find_cut(sandbox.requests)
-    # A restart with a new upload is known from the result alone.
-    if cut is not None and cut.resumed_at is None and _is_recovered(cut, faulty):
-        display.print(_describe_cut(cut, faulty))
-
-
 def find_cut(requests: Sequence[SeenRequest]) -> Cut | None:
     """Find the PATCH that a fault has cut, and what followed on the same upload URL."""
     faulty = (it for it in requests if it.method == "PATCH" and it.fault and it.is_over)
@@ -214,10 +177,10 @@ def _upload_offset(patch: SeenRequest) -> int:
     return int(patch.headers.get("upload-offset", "0"))
 
 
-def _is_recovered(cut: Cut, faulty: FileProgress) -> bool:
+def _is_recovered(cut: Cut | None, faulty: FileProgress) -> bool:
     """Whether the upload succeeded after the cut, resumed or restarted."""
     result = faulty.result
-    if result is None or result.error is not None:
+    if cut is None or not cut.is_acknowledged or result is None or result.error is not None:
         return False
     return cut.resumed_at is not None or result.attempts > 1
 
@@ -247,14 +210,7 @@ async def _compare_all(
 def collect_checksums(
     path: Path, result: UploadResult, asset: Asset, sandbox: Sandbox
 ) -> ChecksumComparison:
-    """Collect size and SHA-256 of a video from all places.
-
-    Args:
-        path: the uploaded file, which is hashed once more.
-        result: what the client has read.
-        asset: the asset as the sandbox describes it.
-        sandbox: has the stored object.
-    """
+    """Collect size and SHA-256 of a video from all places; the file is hashed once more."""
     with path.open("rb") as file:
         on_disk = hashlib.file_digest(file, "sha256").hexdigest()
     hashes = {entry.algorithm: entry.hash for entry in asset.hash or ()}
@@ -302,7 +258,7 @@ def _conclude(
     identical = sum(comparison.all_equal for comparison in comparisons.values())
     number = len(progress.files)
     cut = find_cut(sandbox.requests)
-    is_recovered = cut is not None and cut.is_acknowledged and _is_recovered(cut, faulty)
+    is_recovered = _is_recovered(cut, faulty)
     _print("")
     _print(
         f"{identical} of {number} identical in size and SHA-256: file, bytes read, asset and "

@@ -33,13 +33,7 @@ def main() -> NoReturn:
 
 
 def require(what: str, *packages: str, extras: str) -> None:
-    """Exit with a message if a package is missing.
-
-    Args:
-        what: what needs the packages.
-        packages: names to import.
-        extras: the extras that install them.
-    """
+    """Exit with a message if a package that `what` needs is missing."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         sys.stderr.write(
@@ -50,11 +44,7 @@ def require(what: str, *packages: str, extras: str) -> None:
 
 
 def require_sandbox(what: str) -> None:
-    """Exit with a message if the sandbox can't be started.
-
-    Args:
-        what: what needs the sandbox.
-    """
+    """Exit with a message if the packages of the sandbox are missing."""
     require(what, "starlette", "uvicorn", extras="cli,sandbox")
 
 
@@ -96,22 +86,18 @@ def _lossy_stream(stream: TextIO) -> TextIO:
 
 def _configure_logging() -> None:
     """Print warnings about proxies alone: the display shows retries already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("Warning: %(message)s"))
+    handler.addFilter(logging.Filter("livepeer_async.http.proxies"))
+    # Each client of a command logs the same warning.
+    printed: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message, number = record.getMessage(), len(printed)
+        printed.add(message)
+        return len(printed) > number
+
+    handler.addFilter(is_new)
     log = logging.getLogger("livepeer_async")
-    log.addHandler(_ProxyWarnings(logging.WARNING))
+    log.addHandler(handler)
     log.propagate = False
-
-
-class _ProxyWarnings(logging.Handler):
-    """Prints each warning about proxies once, although each client of a command logs it."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self.addFilter(logging.Filter("livepeer_async.http.proxies"))
-        self._printed: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
-        message = record.getMessage()
-        if message not in self._printed:
-            self._printed.add(message)
-            sys.stderr.write(f"Warning: {message}\n")

@@ -10,26 +10,8 @@ from typing import Annotated
 
 import typer
 
+from livepeer_async.cli import options
 from livepeer_async.cli.ingest import IngestCommand
-from livepeer_async.cli.options import (
-    INGEST_BUSY_TIMEOUT,
-    INGEST_RETRIES,
-    TIMEOUTS,
-    ChunkResponseOption,
-    ClientOptions,
-    ConcurrencyOption,
-    JournalOption,
-    JsonOption,
-    NoJournalOption,
-    NoWaitOption,
-    ReadyTimeoutOption,
-    SandboxOption,
-    StallOption,
-    StorageOption,
-    VerifyChoice,
-    check_journal,
-    check_sandbox,
-)
 from livepeer_async.cli.runner import run_command
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
@@ -138,31 +120,31 @@ def ingest(  # noqa: PLR0913 - the options of the command
     relay: RelayOption = False,
     allow_outside: OutsideOption = False,
     report: ReportOption = None,
-    journal: JournalOption = None,
-    no_journal: NoJournalOption = False,
-    concurrency: ConcurrencyOption = None,
+    journal: options.JournalPath = None,
+    no_journal: options.NoJournal = False,
+    concurrency: options.Concurrency = None,
     max_rate: RateOption = None,
-    retries: RetriesOption = INGEST_RETRIES,
-    no_wait: NoWaitOption = False,
-    verify: VerifyChoice = "size",
-    ready_timeout: ReadyTimeoutOption = READY_TIMEOUT,
-    stall: StallOption = TIMEOUTS.stall,
-    chunk_response: ChunkResponseOption = TIMEOUTS.chunk_response,
-    sandbox: SandboxOption = False,
-    storage: StorageOption = None,
-    json: JsonOption = False,
+    retries: RetriesOption = options.INGEST_RETRIES,
+    no_wait: options.NoWait = False,
+    verify: options.Verify = "size",
+    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
+    stall: options.Stall = options.TIMEOUTS.stall,
+    chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
+    sandbox: options.UseSandbox = False,
+    storage: options.SandboxStorage = None,
+    json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
-    check_journal(journal, use_journal=not no_journal)
+    options.check_journal(journal, use_journal=not no_journal)
     _check_arguments(manifest, context.args, report)
-    client = ClientOptions(
-        sandbox=check_sandbox(storage, sandbox=sandbox),
-        retry=RetryPolicy(attempts=retries, busy_timeout=INGEST_BUSY_TIMEOUT),
+    client = options.ClientOptions(
+        sandbox=options.check_sandbox(storage, sandbox=sandbox),
+        retry=RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT),
         timeouts=Timeouts(stall=stall, chunk_response=chunk_response),
         journal=journal,
         use_journal=not no_journal,
     )
-    options = {
+    ingest_options = {
         "strict": strict,
         "relay": relay,
         "concurrency": concurrency,
@@ -171,7 +153,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
     }
-    command = IngestCommand(manifest, client, options, report=report, json=json)
+    command = IngestCommand(manifest, client, ingest_options, report=report, json=json)
     run_command(
         partial(command.run, check=check, allow_outside=allow_outside),
         on_interrupt=command.describe_interruption,

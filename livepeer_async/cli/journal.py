@@ -10,7 +10,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from livepeer_async.cli.options import ClientOptions, JournalOption, JsonOption
+from livepeer_async.cli import options
 from livepeer_async.cli.output.console import (
     output,
     print_error,
@@ -39,7 +39,7 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_records(*, journal: JournalOption = None, json: JsonOption = False) -> None:
+def list_records(*, journal: options.JournalPath = None, json: options.Json = False) -> None:
     """List the recorded uploads.
 
     States: requested (no response yet), ticketed (an asset without bytes), created (bytes are
@@ -54,8 +54,8 @@ def list_orphans(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete the assets that are certainly yours.")
     ] = False,
-    journal: JournalOption = None,
-    json: JsonOption = False,
+    journal: options.JournalPath = None,
+    json: options.Json = False,
 ) -> None:
     """List assets that failed uploads have left on the server.
 
@@ -71,7 +71,7 @@ def forget_records(
         list[str], typer.Argument(metavar="KEY", help="Keys of uploads, or paths of their files.")
     ],
     *,
-    journal: JournalOption = None,
+    journal: options.JournalPath = None,
 ) -> None:
     """Forget uploads: the next run starts them again. Nothing is deleted on the server."""
     run_command(partial(_forget_records, keys, journal))
@@ -84,8 +84,8 @@ async def _open_journal(
     """Open a client with an existing journal; it has none if no home directory was found."""
     if path is not None and not await anyio.Path(path).exists():
         raise JournalError(f"there is no journal {path}", path=path)
-    options = ClientOptions(journal=path, use_journal=True)
-    async with open_client(options, check_connection=check_connection) as client:
+    client_options = options.ClientOptions(journal=path, use_journal=True)
+    async with open_client(client_options, check_connection=check_connection) as client:
         yield client, client.journal
 
 

@@ -12,7 +12,6 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 
 Storage = Literal["file", "s3"]
-VerifyOption = Literal["size", "hash", "none"]
 
 TIMEOUTS = Timeouts()
 # Survives an outage of a minute on average.
@@ -41,8 +40,8 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     use_journal: bool = False
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one document per line.")]
-JournalOption = Annotated[
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, one document per line.")]
+JournalPath = Annotated[
     str | None,
     typer.Option(
         "--journal",
@@ -50,10 +49,10 @@ JournalOption = Annotated[
         help="The journal; by default one per API key in $XDG_STATE_HOME/livepeer-async.",
     ),
 ]
-NoJournalOption = Annotated[
+NoJournal = Annotated[
     bool, typer.Option("--no-journal", help="Use no journal: resume and record nothing.")
 ]
-ConcurrencyOption = Annotated[
+Concurrency = Annotated[
     int | None,
     typer.Option(
         "--concurrency",
@@ -61,29 +60,28 @@ ConcurrencyOption = Annotated[
         help="Concurrent uploads; by default adapted to the available bandwidth.",
     ),
 ]
-SandboxOption = Annotated[
+UseSandbox = Annotated[
     bool, typer.Option("--sandbox", help="Upload to an embedded sandbox; needs no API key.")
 ]
-StorageOption = Annotated[
+SandboxStorage = Annotated[
     Storage | None, typer.Option("--storage", help="Storage of the sandbox, with --sandbox.")
 ]
-NoWaitOption = Annotated[
-    bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")]
+Verify = Annotated[
+    Literal["size", "hash", "none"],
+    typer.Option("--verify", help="What to compare once an asset is ready."),
 ]
-VerifyChoice = Annotated[
-    VerifyOption, typer.Option("--verify", help="What to compare once an asset is ready.")
-]
-ReadyTimeoutOption = Annotated[
+ReadyTimeout = Annotated[
     float,
     typer.Option("--ready-timeout", min=0.001, help="Seconds to wait until an asset is ready."),
 ]
-StallOption = Annotated[
+Stall = Annotated[
     float,
     typer.Option(
         "--stall", min=0.001, help="Seconds without a byte after which a connection is dropped."
     ),
 ]
-ChunkResponseOption = Annotated[
+ChunkResponse = Annotated[
     float,
     typer.Option(
         "--chunk-response",

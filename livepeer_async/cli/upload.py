@@ -10,24 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from livepeer_async.cli.options import (
-    RETRIES,
-    TIMEOUTS,
-    ChunkResponseOption,
-    ClientOptions,
-    ConcurrencyOption,
-    JournalOption,
-    JsonOption,
-    NoJournalOption,
-    NoWaitOption,
-    ReadyTimeoutOption,
-    SandboxOption,
-    StallOption,
-    StorageOption,
-    VerifyChoice,
-    check_journal,
-    check_sandbox,
-)
+from livepeer_async.cli import options
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
@@ -76,19 +59,19 @@ def upload(  # noqa: PLR0913 - the options of the command
     files: FilesArgument,
     *,
     name: NameOption = None,
-    sandbox: SandboxOption = False,
-    storage: StorageOption = None,
-    no_wait: NoWaitOption = False,
-    verify: VerifyChoice = "size",
-    concurrency: ConcurrencyOption = None,
-    ready_timeout: ReadyTimeoutOption = READY_TIMEOUT,
-    stall: StallOption = TIMEOUTS.stall,
-    chunk_response: ChunkResponseOption = TIMEOUTS.chunk_response,
-    retries: RetriesOption = RETRIES,
-    journal: JournalOption = None,
-    no_journal: NoJournalOption = False,
+    sandbox: options.UseSandbox = False,
+    storage: options.SandboxStorage = None,
+    no_wait: options.NoWait = False,
+    verify: options.Verify = "size",
+    concurrency: options.Concurrency = None,
+    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
+    stall: options.Stall = options.TIMEOUTS.stall,
+    chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
+    retries: RetriesOption = options.RETRIES,
+    journal: options.JournalPath = None,
+    no_journal: options.NoJournal = False,
     force: ForceOption = False,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Upload videos and wait until they are ready.
 
@@ -99,22 +82,22 @@ def upload(  # noqa: PLR0913 - the options of the command
     verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
     After Ctrl-C each unfinished file gets a line with the phase "interrupted".
     """
-    check_journal(journal, use_journal=not no_journal, force=force)
+    options.check_journal(journal, use_journal=not no_journal, force=force)
     _check_files(files, name=name)
-    client = ClientOptions(
-        sandbox=check_sandbox(storage, sandbox=sandbox),
+    client = options.ClientOptions(
+        sandbox=options.check_sandbox(storage, sandbox=sandbox),
         retry=RetryPolicy(attempts=retries),
         timeouts=Timeouts(stall=stall, chunk_response=chunk_response),
         journal=journal,
         use_journal=not no_journal,
     )
-    options = {
+    upload_options = {
         "wait": not no_wait,
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
         "concurrency": concurrency,
     }
-    batch = UploadBatch(files, options, name=name, json=json)
+    batch = UploadBatch(files, upload_options, name=name, json=json)
     run_command(
         partial(batch.run, client, force=force),
         on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
@@ -135,7 +118,7 @@ class UploadBatch:
 
     Args:
         arguments: paths, and "-" for standard input.
-        options: options of `AsyncLivepeer.upload_many`.
+        upload_options: options of `AsyncLivepeer.upload_many`.
         name: the asset's name; by default the file's.
         json: whether to write JSON instead of a table.
     """
@@ -143,12 +126,12 @@ class UploadBatch:
     def __init__(
         self,
         arguments: Sequence[str],
-        options: Mapping[str, Any],
+        upload_options: Mapping[str, Any],
         *,
         name: str | None = None,
         json: bool = False,
     ) -> None:
-        self._options = options
+        self._options = upload_options
         self._name = name
         self._json = json
         self._jobs: list[UploadJob] = []
@@ -159,16 +142,11 @@ class UploadBatch:
         self._display: Display | None = None
         self._scope = Scope(is_upload=True)
 
-    async def run(self, options: ClientOptions, *, force: bool) -> ExitStatus:
-        """Open a client, upload all files and report the results.
-
-        Args:
-            options: which server, and how.
-            force: whether to upload files that an earlier run has finished.
-        """
+    async def run(self, client_options: options.ClientOptions, *, force: bool) -> ExitStatus:
+        """Open a client, upload all files and report the results."""
         showing = show_progress(self.progress, json=self._json)
         try:
-            async with open_client(options) as client, showing as display:
+            async with open_client(client_options) as client, showing as display:
                 if client.journal is not None:
                     self._scope = Scope(is_upload=True, journal_option="")
                 if force:
@@ -198,11 +176,7 @@ class UploadBatch:
                     print_json(result_document(file, self._scope))
 
     def report_interruption(self, *, is_lost: bool) -> str:
-        """Print what each unfinished file has left, and return the summary of the interruption.
-
-        Args:
-            is_lost: whether nothing is left, because the sandbox is deleted.
-        """
+        """Report each unfinished file, and return a summary; `is_lost`: nothing can be resumed."""
         progress = self.progress
         unfinished = [file for file in progress.files if file.outcome is None]
         if self._json:

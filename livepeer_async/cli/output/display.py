@@ -5,36 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
-from typing import Protocol
 
 import anyio
 
-from livepeer_async.cli.output.bars import REFRESH_SECONDS, draw_bars
+from livepeer_async.cli.output.bars import REFRESH_SECONDS, Bars, draw_bars
 from livepeer_async.cli.output.console import messages
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.plain import PlainLines
-from livepeer_async.cli.output.progress import BatchProgress, FileProgress
+from livepeer_async.cli.output.progress import BatchProgress
 from livepeer_async.concurrency import plain_task_group
 
-
-class Display(Protocol):
-    """What shows progress."""
-
-    def update(self, file: FileProgress) -> None:
-        """Show a change of a file; rows of an ingestion needn't be reported."""
-        ...
-
-    def print(self, message: str) -> None:
-        """Print a message beside the progress."""
-        ...
-
-    def log(self, message: str) -> None:
-        """Print a message that bars make superfluous."""
-        ...
-
-    def tick(self) -> None:
-        """Show what has changed with time."""
-        ...
+Display = Bars | PlainLines
 
 
 @asynccontextmanager

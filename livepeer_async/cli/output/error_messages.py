@@ -12,35 +12,8 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
-from livepeer_async.errors import (
-    ApiError,
-    AssetDeleted,
-    AssetError,
-    AssetFailed,
-    AssetTimeout,
-    BadRequest,
-    ConfigurationError,
-    ConnectFailed,
-    DecodeError,
-    Forbidden,
-    IntegrityError,
-    InvalidRequest,
-    KeyTaken,
-    LivepeerError,
-    NetworkError,
-    NotAuthenticated,
-    NotFound,
-    ServerError,
-    SourceChanged,
-    SourceEmpty,
-    SourceError,
-    SourceNotReadable,
-    SourceTooLarge,
-    TooManyRequests,
-    TusError,
-    UploadGone,
-    UploadInUse,
-)
+from livepeer_async import errors
+from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
 from livepeer_async.redaction import show_source
@@ -84,7 +57,7 @@ def format_error(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
     advice = advise(error, scope)
     message = f"{describe(error)}; {advice}" if advice else describe(error)
     # A message about a source names it.
-    if scope.row is None or scope.row.manifest is None or isinstance(error, SourceError):
+    if scope.row is None or scope.row.manifest is None or isinstance(error, errors.SourceError):
         return message
     return f"{show_source(scope.row.source)}: {message}"
 
@@ -110,14 +83,17 @@ def advise(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
 
 def will_retry(error: LivepeerError) -> bool:
     """Whether the same command retries a row with this error, and may succeed."""
-    if isinstance(error, AssetFailed):
+    if isinstance(error, errors.AssetFailed):
         return error.is_retryable
-    return isinstance(error, AssetTimeout | SourceNotReadable) or classify_error(error).retry_row
+    return (
+        isinstance(error, errors.AssetTimeout | errors.SourceNotReadable)
+        or classify_error(error).retry_row
+    )
 
 
-def exit_status_for(errors: Iterable[LivepeerError | None]) -> ExitStatus:
+def exit_status_for(failures: Iterable[LivepeerError | None]) -> ExitStatus:
     """Return the exit status for all errors; a missing authorization outranks the others."""
-    statuses = {_exit_status(error) for error in errors if error is not None}
+    statuses = {_exit_status(error) for error in failures if error is not None}
     for status in (ExitStatus.NOT_AUTHORIZED, ExitStatus.USAGE, ExitStatus.FAILED):
         if status in statuses:
             return status
@@ -125,32 +101,32 @@ def exit_status_for(errors: Iterable[LivepeerError | None]) -> ExitStatus:
 
 
 def _exit_status(error: LivepeerError) -> ExitStatus:
-    if isinstance(error, NotAuthenticated | Forbidden):
+    if isinstance(error, errors.NotAuthenticated | errors.Forbidden):
         return ExitStatus.NOT_AUTHORIZED
-    return ExitStatus.USAGE if isinstance(error, ConfigurationError) else ExitStatus.FAILED
+    return ExitStatus.USAGE if isinstance(error, errors.ConfigurationError) else ExitStatus.FAILED
 
 
 def _is_resumable(error: LivepeerError) -> bool:
-    has_url = isinstance(error, TusError) and error.upload_url is not None
-    return has_url and not isinstance(error, UploadGone)
+    has_url = isinstance(error, errors.TusError) and error.upload_url is not None
+    return has_url and not isinstance(error, errors.UploadGone)
 
 
 def _advise_upload(error: LivepeerError, journal_option: str | None) -> str | None:
     """Return the advice for a file of the command line, if it has one of its own."""
     if journal_option is not None and _is_resumable(error):
         return "run the same command to resume"
-    return "upload the file again" if isinstance(error, AssetDeleted) else None
+    return "upload the file again" if isinstance(error, errors.AssetDeleted) else None
 
 
 def _advise_retried_row(error: LivepeerError, row: Row, journal_option: str | None) -> str | None:
     """Return the advice for a row that the same command retries, if it has one of its own."""
-    if isinstance(error, SourceNotReadable) and row.is_url:
+    if isinstance(error, errors.SourceNotReadable) and row.is_url:
         return "check that the URL can be fetched from here and hasn't expired"
-    if isinstance(error, SourceNotReadable | AssetTimeout):
+    if isinstance(error, errors.SourceNotReadable | errors.AssetTimeout):
         return None
-    if isinstance(error, UploadInUse):
+    if isinstance(error, errors.UploadInUse):
         return ""
-    if journal_option is not None and isinstance(error, AssetFailed):
+    if journal_option is not None and isinstance(error, errors.AssetFailed):
         return "run the same command to process it again"
     if journal_option is not None and _is_resumable(error):
         return "run the same command to resume it"
@@ -161,41 +137,51 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
     """Return the advice for a row that needs attention, if it has one of its own."""
     key = shlex.quote(show_source(row.key))
     forget = f"livepeer-async journal forget {key}{journal_option or ''}"
-    if isinstance(error, InvalidRequest | BadRequest):
+    if isinstance(error, errors.InvalidRequest | errors.BadRequest):
         return "fix the row" if row.manifest is not None else ""
     if _is_key_taken(error):
         return f"use {forget} to upload it again"
-    if isinstance(error, AssetFailed):
+    if isinstance(error, errors.AssetFailed):
         check = f"check that the {'URL returns' if row.is_url else 'file plays as'} a video"
         is_stuck = row.is_url and journal_option is not None
         return f"{check}, and use {forget} to fetch it again" if is_stuck else check
-    return "" if isinstance(error, AssetError | IntegrityError | TusError) else None
+    return (
+        ""
+        if isinstance(error, errors.AssetError | errors.IntegrityError | errors.TusError)
+        else None
+    )
 
 
 def _is_key_taken(error: LivepeerError) -> bool:
     """Whether the key belongs to an asset that was made earlier of something else."""
-    is_changed = isinstance(error, SourceChanged) and error.asset_id is not None
-    return is_changed or isinstance(error, KeyTaken)
+    is_changed = isinstance(error, errors.SourceChanged) and error.asset_id is not None
+    return is_changed or isinstance(error, errors.KeyTaken)
 
 
 def _advise_source_changed(error: LivepeerError) -> str:
     return FORCE_ADVICE if _is_key_taken(error) else "run the same command once it is complete"
 
 
+def _advise_not_readable(error: LivepeerError) -> str:
+    if isinstance(error, errors.SourceNotReadable) and error.is_directory:
+        return "name the files in it, or use livepeer-async ingest"
+    return "check the path and its permissions"
+
+
 def _advise_not_found(error: LivepeerError) -> str:
-    if isinstance(error, NotFound) and error.url.rpartition("/")[2] in _COLLECTIONS:
+    if isinstance(error, errors.NotFound) and error.url.rpartition("/")[2] in _COLLECTIONS:
         return BASE_URL_ADVICE
     return "check the ID, and that LIVEPEER_API_KEY belongs to the account that has it"
 
 
 def _advise_api_error(error: LivepeerError) -> str:
     # Redirects aren't followed.
-    is_redirect = isinstance(error, ApiError) and error.status < HTTPStatus.BAD_REQUEST
+    is_redirect = isinstance(error, errors.ApiError) and error.status < HTTPStatus.BAD_REQUEST
     return BASE_URL_ADVICE if is_redirect else error.advice
 
 
 def _advise_asset_failed(error: LivepeerError) -> str:
-    if isinstance(error, AssetFailed) and error.is_retryable:
+    if isinstance(error, errors.AssetFailed) and error.is_retryable:
         return f"{_delete_command(error)} and upload the file again"
     return f"check that the file plays as a video, and {_delete_command(error)}"
 
@@ -223,23 +209,23 @@ def _asset_id(error: LivepeerError) -> str | None:
 
 # The first class that matches counts.
 _ADVICE: tuple[tuple[type[LivepeerError], str | Callable[[LivepeerError], str]], ...] = (
-    (NotAuthenticated, "check LIVEPEER_API_KEY"),
-    (Forbidden, "set LIVEPEER_API_KEY to a key that may do this"),
-    (NotFound, _advise_not_found),
-    (TooManyRequests, "try again once some of the account's tasks have ended"),
-    (ServerError, "the server failed: try again later"),
-    (ApiError, _advise_api_error),
-    (ConnectFailed, "check the network and LIVEPEER_BASE_URL"),
-    (NetworkError, "check the network and try again"),
-    (DecodeError, BASE_URL_ADVICE),
-    (KeyTaken, FORCE_ADVICE),
-    (SourceChanged, _advise_source_changed),
-    (SourceNotReadable, "check the path and its permissions"),
-    (SourceEmpty, "check that it was copied or recorded completely"),
-    (SourceTooLarge, "split the video or encode it smaller"),
-    (UploadInUse, "wait for it"),
-    (IntegrityError, _advise_integrity),
-    (TusError, _advise_tus_error),
-    (AssetTimeout, _advise_asset_timeout),
-    (AssetFailed, _advise_asset_failed),
+    (errors.NotAuthenticated, "check LIVEPEER_API_KEY"),
+    (errors.Forbidden, "set LIVEPEER_API_KEY to a key that may do this"),
+    (errors.NotFound, _advise_not_found),
+    (errors.TooManyRequests, "try again once some of the account's tasks have ended"),
+    (errors.ServerError, "the server failed: try again later"),
+    (errors.ApiError, _advise_api_error),
+    (errors.ConnectFailed, "check the network and LIVEPEER_BASE_URL"),
+    (errors.NetworkError, "check the network and try again"),
+    (errors.DecodeError, BASE_URL_ADVICE),
+    (errors.KeyTaken, FORCE_ADVICE),
+    (errors.SourceChanged, _advise_source_changed),
+    (errors.SourceNotReadable, _advise_not_readable),
+    (errors.SourceEmpty, "check that it was copied or recorded completely"),
+    (errors.SourceTooLarge, "split the video or encode it smaller"),
+    (errors.UploadInUse, "wait for it"),
+    (errors.IntegrityError, _advise_integrity),
+    (errors.TusError, _advise_tus_error),
+    (errors.AssetTimeout, _advise_asset_timeout),
+    (errors.AssetFailed, _advise_asset_failed),
 )
