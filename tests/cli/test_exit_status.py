@@ -165,3 +165,28 @@ def test_module_and_console_script_are_the_same():
     as_module = run("assets", command=COMMAND)
     assert as_script.stderr == as_module.stderr
     assert b"Usage: livepeer-async assets" in as_module.stderr
+
+
+def test_shell_completion_suggests_commands_and_options(run_here):
+    completion = {"_LIVEPEER_ASYNC_COMPLETE": "complete_bash"}
+    commands = run_here(**completion, COMP_WORDS="livepeer-async up", COMP_CWORD="1")
+    assert commands.stdout.decode().split() == ["upload"]
+    words = "livepeer-async ingest --ready"
+    options = run_here(**completion, COMP_WORDS=words, COMP_CWORD="2")
+    assert options.stdout.decode().split() == ["--ready-timeout"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warning"),
+    [
+        (["--again"], "--again is deprecated; use --force"),
+        (["--timeout", "5"], "--timeout is deprecated; use --ready-timeout"),
+        (["--timeout=5"], "--timeout is deprecated; use --ready-timeout"),
+        (["--", "--again"], None),
+    ],
+)
+def test_deprecated_option_is_accepted_with_a_warning(arguments, warning, run_here):
+    done = run_here("upload", "x.mp4", *arguments)
+    *warnings, error = done.stderr.decode().splitlines()
+    assert warnings == ([f"Warning: {warning}"] if warning else [])
+    assert error.startswith("Error: no API key")

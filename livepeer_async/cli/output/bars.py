@@ -58,14 +58,7 @@ _STYLES = {
 
 
 class Bars:
-    """Progress display for a terminal.
-
-    Args:
-        batch: the uploads.
-        console: the terminal.
-        status: the status of an ingestion, which is printed below the bars.
-        clock: returns monotonic seconds.
-    """
+    """Progress display for a terminal; the status of an ingestion is printed below the bars."""
 
     def __init__(
         self,
@@ -189,11 +182,7 @@ class Bars:
 
 
 class Layout:
-    """Columns and their widths; these depend on the terminal alone, so that nothing jumps.
-
-    Args:
-        width: cells of a line.
-    """
+    """Columns for a width in cells; theirs are fixed, so that nothing jumps."""
 
     def __init__(self, width: int) -> None:
         is_narrow = width < TIME_FROM

@@ -64,31 +64,21 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def print_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, optional: str | None = None
-) -> None:
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows as a table, or as a list of fields if the table doesn't fit the console.
 
     Identifiers are never cut: only the first column, the name, is shortened.
-
-    Args:
-        headers: column titles; the first column holds names.
-        rows: one cell for each header.
-        optional: a column to leave out if the table is too wide with it.
     """
     console = output()
     rows = [[clean(cell) for cell in row] for row in rows]
-    if optional in headers and not _fits(console, headers, rows):
-        index = headers.index(optional)
-        shorter = [[*row[:index], *row[index + 1 :]] for row in (headers, *rows)]
-        if _fits(console, shorter[0], shorter[1:]):
-            headers, rows = shorter[0], shorter[1:]
-    if not _fits(console, headers, rows):
+    columns = list(zip(headers, *rows, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    name_width = min(MAX_NAME_WIDTH, console.width - sum(widths[1:]) - GAP * len(widths[1:]))
+    if name_width < min(widths[0], MIN_NAME_WIDTH):
         for row in rows:
             print_fields(row[0], list(zip(headers[1:], row[1:], strict=True)))
         return
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    name_width = min(MAX_NAME_WIDTH, console.width - _fixed_width(headers, rows))
     for header in headers:
         table.add_column(header, no_wrap=True, justify="right" if header in NUMERIC else "left")
     for row in rows:
@@ -119,15 +109,3 @@ def _console(*, is_error: bool) -> Console:
         emoji=False,
         highlight=False,
     )
-
-
-def _fixed_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return the cells of all columns but the name, and of the gaps."""
-    columns = list(zip(headers, *rows, strict=True))[1:]
-    return sum(GAP + max(map(cell_len, column)) for column in columns)
-
-
-def _fits(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    longest_name = max(cell_len(row[0]) for row in (headers, *rows))
-    needed = min(longest_name, MIN_NAME_WIDTH)
-    return console.width - _fixed_width(headers, rows) >= needed

@@ -18,12 +18,7 @@ MIN_QUIET_SECONDS = 10.0
 
 
 class Outage(Struct, frozen=True):
-    """The server doesn't answer, and no row starts.
-
-    Attributes:
-        reason: why the last probe failed.
-        next_probe: monotonic time of the next probe.
-    """
+    """The server doesn't answer, and no row starts; `next_probe` is a monotonic time."""
 
     reason: str
     next_probe: float
@@ -63,13 +58,6 @@ class IngestStatus:
         seconds = self.idle_seconds()
         return seconds if seconds >= MIN_QUIET_SECONDS else 0.0
 
-    @property
-    def had_nothing_to_send(self) -> bool:
-        """Whether all rows succeeded without sending a byte in this run."""
-        batch = self.batch
-        is_done = 0 < batch.number == batch.succeeded and not batch.transferred
-        return is_done and (batch.is_measured or self.stats.earlier == batch.number)
-
     def counts(self) -> list[str]:
         """Describe how many rows are in which state, the most important first."""
         batch, stats = self.batch, self.stats
@@ -106,21 +94,12 @@ class IngestStatus:
 
 
 class FailureKind(Struct):
-    """Failures of one kind.
-
-    Attributes:
-        number: how many.
-        place: where the first of them stands in the manifest.
-        message: the message of the first.
-        error: the error of the first.
-        will_retry: whether the same command retries them.
-    """
+    """Failures of one kind: their number, and the first of them with its place in the manifest."""
 
     number: int
     place: str
     message: str
     error: LivepeerError
-    will_retry: bool
 
 
 class IngestStats:
@@ -152,21 +131,16 @@ class IngestStats:
         return max(0, good - self._ended.total()) + ended
 
     def record(self, ended: RowEnded, message: str) -> None:
-        """Count a row that has ended.
-
-        Args:
-            ended: the row.
-            message: the message for its error.
-        """
+        """Count a row that has ended, with the message for its error."""
         self._ended[ended.state] += 1
         self.earlier += ended.is_earlier
         error = ended.error
         if isinstance(error, UploadInUse):
             self.in_use += 1
         elif error is not None:
-            is_retried = will_retry(error)
-            kind = FailureKind(0, ended.row.place, message, error, is_retried)
-            self.failures.setdefault((type(error).__name__, is_retried), kind).number += 1
+            kind = (type(error).__name__, will_retry(error))
+            first = FailureKind(0, ended.row.place, message, error)
+            self.failures.setdefault(kind, first).number += 1
 
     @property
     def has_rows(self) -> bool:

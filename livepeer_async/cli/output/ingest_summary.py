@@ -104,12 +104,7 @@ def describe_interruption(status: IngestStatus) -> str:
 
 
 def print_report_state(report: ReportFile, *, has_run: bool) -> None:
-    """Print where the report is, or how many lines it lacks.
-
-    Args:
-        report: the report.
-        has_run: whether rows were uploaded, and not only checked.
-    """
+    """Print where the report is, or how many lines it lacks."""
     if not report.missing:
         rows = "row that ended" if has_run else "bad row"
         print_note(f"{report.name} has a line for each {rows}")
@@ -141,8 +136,6 @@ def _is_list(manifest: str) -> bool:
 
 def _transfer_row(status: IngestStatus, seconds: float) -> tuple[str, str, str]:
     transferred = status.batch.transferred
-    if status.had_nothing_to_send:
-        return "sent", "0 B", "nothing to send"
     if not transferred or seconds <= 0:
         return "time", format_elapsed(seconds), ""
     rate = format_size(transferred / seconds)

@@ -30,13 +30,7 @@ MAX_PERIOD = 60.0
 
 
 class PlainLines:
-    """Progress display for anything but a terminal.
-
-    Args:
-        batch: the uploads.
-        status: the status of an ingestion.
-        clock: returns monotonic seconds.
-    """
+    """Progress display for pipes and files."""
 
     def __init__(
         self,
@@ -106,8 +100,6 @@ class PlainLines:
             is_stalled=batch.is_stalled,
         )
         summary = ", ".join(status.counts()) if status else batch.summarize()
-        if status is not None and status.had_nothing_to_send:
-            return f"{summary}; nothing to send"
         if length or status is None:
             summary += f"; {format_size(sent)} of {format_size(length)} sent"
         if length:

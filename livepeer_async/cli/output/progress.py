@@ -27,17 +27,13 @@ class FileProgress:
 
     Attributes:
         argument: its name on the command line or in the manifest.
-        name: the asset's name, with control characters if it has any.
-        length: bytes; `None` while unknown.
+        name: the asset's name, which may have control characters.
         stage: the engine's stage; `None` before its first report.
         outcome: how it ended; `None` while it runs.
         sent: bytes that the socket has accepted, or that were read if `stage` is `None`.
         transferred: bytes that the socket has accepted in this run, repeated ones included.
         processed: 0 to 1 of the server's processing; `None` if the server doesn't say.
-        asset_id: the asset; `None` before there is one.
-        retry: the retry that is pending; `None` while bytes move.
-        has_retried: whether there was any retry.
-        result: the result of `upload_many`.
+        retry: the pending retry; `None` while bytes move.
     """
 
     def __init__(self, argument: str, name: str, length: int | None) -> None:
@@ -250,8 +246,8 @@ class TransferTasks(TaskProgress):
             total: bytes to send; `None` if unknown.
             sent: bytes sent, those of earlier runs included.
             transferred: bytes sent in this run.
-            is_stalled: whether it is certain that no byte moves.
-            **fields: what the columns show, as for `update`.
+            is_stalled: whether no byte can move now.
+            **fields: as for `update`.
         """
         task = self._tasks[task_id]
         step = transferred - task.fields.get("transferred", 0)

@@ -64,12 +64,7 @@ def interruption_document(file: FileProgress) -> dict[str, Any]:
 
 
 def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
-    """Describe how a row ended.
-
-    Args:
-        ended: the row.
-        message: the message for its error.
-    """
+    """Describe how a row ended, with the message for its error."""
     return _row_document(
         key=escape_surrogates(show_source(ended.row.key)),
         place=escape_surrogates(ended.row.place),
@@ -123,7 +118,7 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
         }
         rows.append([cells[header] for header in headers])
     if rows:
-        print_table(headers, rows, optional="SHA-256")
+        print_table(headers, rows)
 
 
 def print_failures(batch: BatchProgress, scope: Scope) -> None:

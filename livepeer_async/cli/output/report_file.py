@@ -34,10 +34,9 @@ class ReportFile:
         descriptor: open for writing.
         name: the file's name in messages.
         on_error: called with the name and the first write error.
-        is_shared: whether others write there too, as to standard output.
+        is_shared: whether the file isn't opened for these lines alone: standard output.
 
     Attributes:
-        name: the file's name in messages.
         has_begun: whether lines of this run have replaced the earlier ones.
         missing: the number of lines that couldn't be written.
     """
@@ -122,10 +121,6 @@ def open_report(path: str, *, on_error: Callable[[str, OSError], None]) -> Gener
     """Open a report; its content stays until the first line of this run.
 
     A file that was created and not written to is removed.
-
-    Args:
-        path: the file.
-        on_error: called with the file's name and the first write error.
 
     Raises:
         ConfigurationError: the file can't be written to, is no report, or is in use.

@@ -11,10 +11,10 @@ HEADERS = ["name", "asset ID", "playback ID", "size", "time"]
 
 @pytest.fixture
 def printed(monkeypatch, capsys):
-    def print_rows(rows, width, headers=HEADERS, **options):
+    def print_rows(rows, width):
         terminal = Console(width=width, force_terminal=False, markup=False, emoji=False)
         monkeypatch.setattr(console, "output", lambda: terminal)
-        print_table(headers, rows, **options)
+        print_table(HEADERS, rows)
         return capsys.readouterr().out.splitlines()
 
     return print_rows
@@ -41,14 +41,6 @@ def test_lines_fit_and_ids_are_whole(printed, width, name):
 def test_narrow_terminal_shows_fields(printed):
     lines = printed([row("clip.mp4")], 60)
     assert lines[:2] == ["clip.mp4", f"  asset ID     {ASSET}"]
-
-
-@pytest.mark.parametrize(("width", "is_there"), [(120, True), (90, False), (60, True)])
-def test_optional_column_is_left_out(printed, width, is_there):
-    rows = [[*row("clip.mp4"), "3be1f62d…"]]
-    text = "\n".join(printed(rows, width, [*HEADERS, "SHA-256"], optional="SHA-256"))
-    assert ("3be1f62d…" in text, "SHA-256" in text) == (is_there, is_there)
-    assert "1.2 s" in text
 
 
 def test_markup_in_names_is_printed(printed):
