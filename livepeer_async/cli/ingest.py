@@ -73,12 +73,7 @@ class IngestCommand:
         self._is_interrupted = False
 
     async def run(self, *, check: bool, allow_outside: bool) -> ExitStatus:
-        """Open the manifest and the report, ingest, and print the summary.
-
-        Args:
-            check: whether to check the manifest only.
-            allow_outside: whether paths may lead out of the manifest's folder.
-        """
+        """Open the manifest and the report, check or ingest, and print the summary."""
         manifest = open_manifest(self._path, allow_outside=allow_outside)
         self._check_report()
         with ExitStack() as stack:

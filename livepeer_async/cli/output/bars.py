@@ -189,31 +189,22 @@ class Layout:
         self.has_size = width >= SIZE_FROM
         self.name_width = 10 if is_narrow else 22 if self.has_size else 16
         status_width = 14 if is_narrow else 22 + max(0, width - SIZE_FROM) // 2
-        columns = [
-            (
-                True,
-                TextColumn(
-                    "{task.description}", markup=False, table_column=_fixed(self.name_width)
-                ),
-            ),
-            (True, BarColumn(bar_width=None, complete_style="cyan", finished_style="green")),
-            (
-                True,
-                TaskProgressColumn(
-                    markup=False, text_format="{task.percentage:>3.0f}%", table_column=_fixed(4)
-                ),
-            ),
-            (self.has_size, _SizeColumn(binary_units=True, table_column=_fixed(15, "right"))),
-            (width >= SPEED_FROM, _SpeedColumn(table_column=_fixed(11, "right"))),
-            (not is_narrow, _TimeColumn(compact=True, table_column=_fixed(7, "right"))),
-            (True, _StatusColumn(table_column=_fixed(status_width))),
-        ]
-        self.columns: tuple[ProgressColumn, ...] = tuple(
-            column for is_shown, column in columns if is_shown
-        )
+        name = TextColumn("{task.description}", markup=False, table_column=_fixed(self.name_width))
+        bar = BarColumn(bar_width=None, complete_style="cyan", finished_style="green")
+        percent = TaskProgressColumn("{task.percentage:>3.0f}%", table_column=_fixed(4))
+        columns: list[ProgressColumn] = [name, bar, percent]
+        if self.has_size:
+            columns.append(_SizeColumn(binary_units=True, table_column=_fixed(15, "right")))
+        if width >= SPEED_FROM:
+            columns.append(_SpeedColumn(table_column=_fixed(11, "right")))
+        if not is_narrow:
+            columns.append(_TimeColumn(compact=True, table_column=_fixed(7, "right")))
+        self.columns = (*columns, _StatusColumn(table_column=_fixed(status_width)))
 
 
 class _SizeColumn(DownloadColumn):
+    """Bytes sent and total; empty if the total is unknown."""
+
     def render(self, task: Task) -> Text:
         return super().render(task) if task.fields["is_measured"] else Text("")
 
@@ -230,9 +221,8 @@ class _TimeColumn(TimeRemainingColumn):
     """The remaining time; empty while it is unknown."""
 
     def render(self, task: Task) -> Text:
-        return (
-            super().render(task) if task.fields["is_measured"] and task.time_remaining else Text("")
-        )
+        is_known = task.fields["is_measured"] and task.time_remaining
+        return super().render(task) if is_known else Text("")
 
 
 class _StatusColumn(ProgressColumn):

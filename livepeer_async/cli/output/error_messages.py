@@ -145,11 +145,9 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
         check = f"check that the {'URL returns' if row.is_url else 'file plays as'} a video"
         is_stuck = row.is_url and journal_option is not None
         return f"{check}, and use {forget} to fetch it again" if is_stuck else check
-    return (
-        ""
-        if isinstance(error, errors.AssetError | errors.IntegrityError | errors.TusError)
-        else None
-    )
+    if isinstance(error, errors.AssetError | errors.IntegrityError | errors.TusError):
+        return ""
+    return None
 
 
 def _is_key_taken(error: LivepeerError) -> bool:

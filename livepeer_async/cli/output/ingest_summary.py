@@ -48,18 +48,16 @@ def print_failure_kinds(status: IngestStatus) -> None:
     Failures that need attention come before those that the same command retries.
     """
     restart = "" if status.journal_option is not None else " (and upload the others again)"
-    headings = {
-        False: "failed and {need} your attention:",
-        True: f"failed; run the same command to retry {{them}}{restart}:",
-    }
-    for will_retry, heading in headings.items():
+    for will_retry in (False, True):
         failures = status.stats.failures.items()
         kinds = [(name, kind) for (name, retried), kind in failures if retried is will_retry]
         number = sum(kind.number for _, kind in kinds)
-        if number:
-            words = ("needs", "it") if number == 1 else ("need", "them")
-            text = heading.format(need=words[0], them=words[1])
-            print_error(f"{pluralize(number, 'row')} {text}")
+        if not number:
+            continue
+        need = "needs" if number == 1 else "need"
+        attention = f"failed and {need} your attention"
+        retry = f"failed; run the same command to retry{restart}"
+        print_error(f"{pluralize(number, 'row')} {retry if will_retry else attention}:")
         for name, kind in sorted(kinds, key=lambda it: it[1].number, reverse=True):
             first = f"; the first is {kind.place}: {kind.message}"
             print_note(f"  {kind.number:,} {name}{first if kind.number > 1 else f', {kind.place}'}")
