@@ -16,10 +16,10 @@ def uploaded(sandbox, upload_clip):
 def test_get_shows_an_asset(sandbox, uploaded):
     done = run("assets", "get", uploaded[0], sandbox=sandbox)
     assert (done.returncode, done.stderr) == (0, b"")
-    said = done.stdout.decode()
-    assert said.startswith("first\n")
+    printed = done.stdout.decode()
+    assert printed.startswith("first\n")
     for fact in (uploaded[0], "ready", "139.6 KiB (142,994 bytes)", "sha256"):
-        assert fact in said
+        assert fact in printed
 
 
 def test_get_with_json_prints_the_api_document(sandbox, uploaded, run_here):

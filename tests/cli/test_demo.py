@@ -13,11 +13,11 @@ CONTENT = Content(5, "ab")
 
 def test_demo_recovers_verifies_and_cleans_up(tmp_path):
     done = run("demo", TMPDIR=str(tmp_path))
-    said = done.stdout.decode()
+    printed = done.stdout.decode()
     assert done.returncode == 0
-    assert said.count("identical") == 5
-    assert "4 of 4 identical in size and SHA-256" in said
-    assert "connections cut: 1, recovered: 1" in said
+    assert printed.count("identical") == 5
+    assert "4 of 4 identical in size and SHA-256" in printed
+    assert "connections cut: 1, recovered: 1" in printed
     assert "clip-34MiB.mp4: connection lost at byte " in done.stderr.decode()
     assert "asked for the offset, resumed at byte 8,388,608" in done.stderr.decode()
     assert "clip-34MiB.mp4: continuing from 8.0 MiB" in done.stderr.decode()

@@ -50,7 +50,7 @@ def test_missing_sandbox_extra_is_explained(arguments, run_here):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["upload"], "FILE"),
         (
@@ -66,16 +66,16 @@ def test_missing_sandbox_extra_is_explained(arguments, run_here):
     ],
     ids=lambda it: " ".join(it) if isinstance(it, list) else "",
 )
-def test_invalid_command_line_is_a_usage_error(arguments, said, run_here):
+def test_invalid_command_line_is_a_usage_error(arguments, message, run_here):
     done = run_here(*arguments, LIVEPEER_API_KEY="k")
     assert done.returncode == 2
     assert done.stdout == b""
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({}, "no API key: set LIVEPEER_API_KEY"),
         ({"LIVEPEER_API_KEY": " "}, "no API key: set LIVEPEER_API_KEY"),
@@ -83,12 +83,12 @@ def test_invalid_command_line_is_a_usage_error(arguments, said, run_here):
         ({"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": "livepeer.studio"}, "wanted http://"),
     ],
 )
-def test_invalid_environment_is_a_usage_error(variables, said, run_here):
+def test_invalid_environment_is_a_usage_error(variables, message, run_here):
     done = run_here("upload", "x.mp4", **variables)
     assert done.returncode == 2
-    assert said in complaint(done)
+    assert message in complaint(done)
     assert "hush" not in complaint(done)
-    wanted = {"API_KEY": "key" in said or "KEY" in said, "BASE_URL": "http" in said}
+    wanted = {"API_KEY": "key" in message or "KEY" in message, "BASE_URL": "http" in message}
     assert {name: f"LIVEPEER_{name}" in complaint(done) for name in wanted} == wanted
 
 

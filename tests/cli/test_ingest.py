@@ -58,13 +58,13 @@ def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
 
 def test_bad_rows_are_printed_before_anything_starts(sandbox, table, run_here):
     done = run_here("ingest", table, sandbox=sandbox)
-    said = lines_of(done.stderr)
-    assert untimed(said[0]) == (
+    printed = lines_of(done.stderr)
+    assert untimed(printed[0]) == (
         f"{table}:3: '{table.parent}/shows/missing.mp4' can't be read: No such file or directory"
     )
-    assert untimed(said[1]).startswith(f"{table}:4: the key 'a' stands in line 2 already")
-    assert untimed(said[2]).startswith(f"{table}:5: '/etc/hostname', outside of the folder")
-    assert said[-1] == "3 bad rows: fix the manifest and run the same command again"
+    assert untimed(printed[1]).startswith(f"{table}:4: the key 'a' stands in line 2 already")
+    assert untimed(printed[2]).startswith(f"{table}:5: '/etc/hostname', outside of the folder")
+    assert printed[-1] == "3 bad rows: fix the manifest and run the same command again"
     assert (table_of(done)["ready"], table_of(done)["bad rows"]) == ("2", "3")
     assert len(sandbox.assets) == 2
 
@@ -86,9 +86,9 @@ def test_check_needs_no_key_and_no_server(table, folder, tmp_path, run_here):
 def test_check_prints_fifty_bad_rows(tmp_path, run_here):
     (tmp_path / "many.jsonl").write_text('{"path": "missing.mp4"}\n' * 60)
     done = run_here("ingest", tmp_path / "many.jsonl", "--check")
-    said = lines_of(done.stderr)
-    assert (done.returncode, len(said)) == (1, 51)
-    assert said[-1] == "and 10 more bad rows: --report lists them all"
+    printed = lines_of(done.stderr)
+    assert (done.returncode, len(printed)) == (1, 51)
+    assert printed[-1] == "and 10 more bad rows: --report lists them all"
     done = run_here("ingest", tmp_path / "many.jsonl", "--check", "--json")
     assert len(documents(lines_of(done.stdout))) == 60
 
@@ -148,15 +148,15 @@ def test_failures_are_printed_once_and_counted_by_kind(open_sandbox, folder, tmp
     broken = Fault(On(asset="^bad-"), FailProcessing("no video track"))
     with open_sandbox(faults=[broken]) as sandbox:
         done = run_here("ingest", folder, "--report", report, sandbox=sandbox)
-    said = lines_of(done.stderr)
+    printed = lines_of(done.stderr)
     assert done.returncode == 1
-    (error,) = [number for number, line in enumerate(said) if line.startswith("Error: ")]
-    assert [untimed(line).startswith(f"{folder}/bad-") for line in said[:error]] == [True] * 8
-    assert said[error] == "Error: 8 rows failed and need your attention:"
-    assert said[error + 1].startswith(f"  8 AssetFailed; the first is {folder}/bad-")
-    assert said[error + 1].endswith("; check that the file plays as a video")
+    (error,) = [number for number, line in enumerate(printed) if line.startswith("Error: ")]
+    assert [untimed(line).startswith(f"{folder}/bad-") for line in printed[:error]] == [True] * 8
+    assert printed[error] == "Error: 8 rows failed and need your attention:"
+    assert printed[error + 1].startswith(f"  8 AssetFailed; the first is {folder}/bad-")
+    assert printed[error + 1].endswith("; check that the file plays as a video")
     assert "the same command" not in done.stderr.decode()
-    assert said[-1] == f"{report} has a line for each row that ended"
+    assert printed[-1] == f"{report} has a line for each row that ended"
     assert (table_of(done)["ready"], table_of(done)["failed"]) == ("4", "8")
     errors = [row["error"] for row in read_report(report) if row["state"] == "failed"]
     assert {error["type"] for error in errors} == {"AssetFailed"}
@@ -207,7 +207,7 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "MANIFEST"),
         (["nowhere"], "nowhere isn't there; a manifest is JSON lines"),
@@ -228,13 +228,13 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
     ],
     ids=lambda it: " ".join(it) if isinstance(it, list) else "",
 )
-def test_invalid_command_starts_nothing(sandbox, table, arguments, said, run_here):
+def test_invalid_command_starts_nothing(sandbox, table, arguments, message, run_here):
     folder = table.parent / "shows"
     arguments = [it.format(folder=folder, table=table) for it in arguments]
     before = table.read_bytes()
     done = run_here("ingest", *arguments, sandbox=sandbox)
     assert done.returncode == 2
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert (done.stdout, sandbox.assets, table.read_bytes()) == (b"", [], before)
 
 

@@ -69,10 +69,10 @@ def test_first_signal_finishes_chunks_in_flight(sandbox, command, number, start)
     wait_until(lambda: count_sending(sandbox) == 2)
     process.send_signal(number)
     output, errors = process.communicate(timeout=PATIENCE)
-    said = errors.decode().splitlines()
+    printed = errors.decode().splitlines()
     assert (process.returncode, "Traceback" in errors.decode()) == (130, False)
-    assert untimed(said[0]).startswith("interrupted: finishing chunks in flight")
-    assert said[-1] == (
+    assert untimed(printed[0]).startswith("interrupted: finishing chunks in flight")
+    assert printed[-1] == (
         "interrupted: 0 of 4 ready; 4 rows unfinished: run the same command to resume"
     )
     assert output.decode().splitlines()[1].split() == ["unfinished", "4"]

@@ -11,11 +11,11 @@ def test_terminal_shows_bars_counts_and_failures(open_sandbox, folder):
     with open_sandbox(faults=[broken], processing_seconds=1) as sandbox:
         terminal = Terminal("ingest", folder, sandbox=sandbox, columns=120)
         assert terminal.finish() == 1
-    said = plain(terminal.screen)
-    assert "long.mp4               ━" in said
-    assert "3 of 4 ready, 1 failed" in said
+    printed = plain(terminal.screen)
+    assert "long.mp4               ━" in printed
+    assert "3 of 4 ready, 1 failed" in printed
     # A long line is wrapped anywhere.
-    assert "b.mp4:asset" in "".join(said.split())
+    assert "b.mp4:asset" in "".join(printed.split())
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
 
 
@@ -23,10 +23,10 @@ def test_pipe_gets_a_line_for_each_failure(open_sandbox, folder):
     broken = Fault(On(asset="^b.mp4"), FailProcessing("no video track"))
     with open_sandbox(faults=[broken]) as sandbox:
         done = run("ingest", folder, sandbox=sandbox, FORCE_COLOR="1")
-    said = lines_of(done.stderr)
+    printed = lines_of(done.stderr)
     assert b"\x1b" not in done.stdout + done.stderr
-    assert untimed(said[0]).startswith(f"{folder}/b.mp4: asset ")
-    assert said[1:] == [
+    assert untimed(printed[0]).startswith(f"{folder}/b.mp4: asset ")
+    assert printed[1:] == [
         "Error: 1 row failed and needs your attention:",
         f"  1 AssetFailed, {folder}/b.mp4",
     ]

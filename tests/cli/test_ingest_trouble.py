@@ -35,11 +35,11 @@ def test_outage_halts_the_run_and_is_printed(open_sandbox, folder, start):
         process = start("ingest", folder, "--retries", "1", sandbox=sandbox)
         wait_until(lambda: silence.fired)
         sandbox.faults.append(Fault(On(), CutConnection()))
-        said = []
-        while not said or b" halted: " not in said[-1]:
-            said.append(process.stderr.readline())
-            assert said[-1]
-        before = [line.split()[1].decode() for line in said[:-1]]
+        printed = []
+        while not printed or b" halted: " not in printed[-1]:
+            printed.append(process.stderr.readline())
+            assert printed[-1]
+        before = [line.split()[1].decode() for line in printed[:-1]]
         assert len(before) == len(set(before)) > 0
         sandbox.faults.clear()
         output, errors = process.communicate(timeout=PATIENCE)
@@ -52,12 +52,12 @@ def test_report_on_a_full_device_does_not_stop_uploads(sandbox, folder, run_here
     done = run_here("ingest", folder, "--report", "/dev/full", sandbox=sandbox)
     assert done.returncode == 1
     assert {asset.phase for asset in sandbox.assets} == {"ready"}
-    said = lines_of(done.stderr)
-    assert untimed(said[0]).startswith(
+    printed = lines_of(done.stderr)
+    assert untimed(printed[0]).startswith(
         "/dev/full can't be written: No space left on device; the uploads cont"
     )
-    assert sum("No space left" in line for line in said) == 1
-    assert said[-1] == (
+    assert sum("No space left" in line for line in printed) == 1
+    assert printed[-1] == (
         "Error: /dev/full lacks 4 rows; free disk space and run the same command again"
     )
 

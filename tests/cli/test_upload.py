@@ -33,10 +33,10 @@ def test_file_becomes_a_ready_asset_and_a_table(sandbox, clip):
 
 def test_pipe_gets_lines_without_control_sequences(sandbox, clip):
     done = run("upload", clip, sandbox=sandbox, FORCE_COLOR="1", COLUMNS="30")
-    said = lines_of(done.stderr)
-    assert said[0] == "clip.mp4: uploading 139.6 KiB"
-    assert said[-2].startswith("clip.mp4: ready after ")
-    assert said[-1].startswith("1 of 1 ready, 139.6 KiB in ")
+    printed = lines_of(done.stderr)
+    assert printed[0] == "clip.mp4: uploading 139.6 KiB"
+    assert printed[-2].startswith("clip.mp4: ready after ")
+    assert printed[-1].startswith("1 of 1 ready, 139.6 KiB in ")
     assert b"\x1b" not in done.stdout + done.stderr
     assert b"\r" not in done.stdout + done.stderr
 
@@ -72,15 +72,15 @@ def test_failed_sources_do_not_stop_others(sandbox, clip, tmp_path, run_here):
     bad = [tmp_path / "missing.mp4", tmp_path, empty, "a\x01b.mp4"]
     done = run_here("upload", *bad, clip, sandbox=sandbox)
     assert done.returncode == 1
-    said = [line for line in lines_of(done.stderr) if line.startswith("Error: ")]
+    printed = [line for line in lines_of(done.stderr) if line.startswith("Error: ")]
     assert "empty.mp4: failed" in lines_of(done.stderr)
     assert done.stderr.decode().count("empty.mp4 is empty") == 1
-    assert len(said) == 4
-    assert "No such file or directory; check the path" in said[0]
-    assert said[1].endswith(
-        "is a directory; wanted a video file; check the path and its permissions"
+    assert len(printed) == 4
+    assert "No such file or directory; check the path" in printed[0]
+    assert printed[1].endswith(
+        "wanted a video file; name the files in it, or use livepeer-async ingest"
     )
-    assert said[2].startswith("Error: empty.mp4 is empty")
+    assert printed[2].startswith("Error: empty.mp4 is empty")
     assert [asset.phase for asset in sandbox.assets] == ["ready"]
     assert "Traceback" not in done.stderr.decode()
 
@@ -117,9 +117,9 @@ def test_terminal_shows_the_retry_until_bytes_move(open_sandbox, video):
     with open_sandbox(faults=[busy(2)]) as sandbox:
         terminal = Terminal("upload", video, sandbox=sandbox, columns=120)
         assert terminal.finish() == 0
-    said = plain(terminal.screen)
-    assert re.search(r"retry in [12] s \(1 of 8\): 503 from", said)
-    assert "(1 of 8)" not in said[said.rindex("long.mp4 ") :]
+    printed = plain(terminal.screen)
+    assert re.search(r"retry in [12] s \(1 of 8\): 503 from", printed)
+    assert "(1 of 8)" not in printed[printed.rindex("long.mp4 ") :]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
@@ -222,18 +222,18 @@ def test_dumb_terminal_gets_lines(sandbox, clip):
 
 
 @pytest.mark.parametrize(
-    ("action", "said"),
+    ("action", "message"),
     [
         (WrongSize(by=-1), "its content is wrong; delete the asset (livepeer-async assets delete "),
         (FailProcessing("no video track"), "no video track; check that the file plays"),
     ],
 )
-def test_wrong_or_failed_asset_is_a_failure(open_sandbox, clip, action, said, run_here):
+def test_wrong_or_failed_asset_is_a_failure(open_sandbox, clip, action, message, run_here):
     with open_sandbox(faults=[Fault(On(), action)]) as sandbox:
         done = run_here("upload", clip, sandbox=sandbox)
     assert done.returncode == 1
     assert done.stdout == b""
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
 
 
 def test_timeout_suggests_assets_wait(open_sandbox, clip, run_here):

@@ -20,7 +20,7 @@ KEY_TAKEN = errors.KeyTaken("the key 'k' has asset a1", asset_id="a1", advice="a
 
 
 def api_error(kind, status, path=""):
-    return kind(status=status, errors=("it said so",), method="GET", url=f"{ASSETS}{path}")
+    return kind(status=status, errors=("bad request",), method="GET", url=f"{ASSETS}{path}")
 
 
 def tus_error(kind=errors.UploadGone, **attributes):

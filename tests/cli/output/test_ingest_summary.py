@@ -14,14 +14,14 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("empty.csv", "names no videos"),
         ("empty.jsonl", "names no videos"),
         ("folder", "has no videos"),
     ],
 )
-def test_empty_manifest_is_a_failure(sandbox, tmp_path, name, said, run_here):
+def test_empty_manifest_is_a_failure(sandbox, tmp_path, name, message, run_here):
     place = tmp_path / name
     if place.suffix:
         place.write_text("path,name\n" if place.suffix == ".csv" else "")
@@ -30,7 +30,7 @@ def test_empty_manifest_is_a_failure(sandbox, tmp_path, name, said, run_here):
     for options in ([], ["--check"], ["--json"]):
         done = run_here("ingest", place, *options, sandbox=sandbox)
         assert done.returncode == 1
-        assert done.stderr.decode().splitlines()[-1] == f"Error: {place} {said}"
+        assert done.stderr.decode().splitlines()[-1] == f"Error: {place} {message}"
         assert done.stdout == b""
 
 

@@ -27,9 +27,9 @@ def log(status, capfd):
         for second in range(first, last):
             now = float(second)
             lines.tick()
-        said = capfd.readouterr().err.splitlines()
-        assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in said)
-        return [line[9:] for line in said]
+        printed = capfd.readouterr().err.splitlines()
+        assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in printed)
+        return [line[9:] for line in printed]
 
     return pass_time
 
