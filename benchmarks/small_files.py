@@ -1,11 +1,10 @@
-"""Measure many small files over a long line, beside tus-js-client.
+"""Measure many small files over a slow link, compared with tus-js-client.
 
     python benchmarks/small_files.py [--files 300] [--rounds 3]
 
-The line is simulated: 80 ms there and back, also for the handshake of each connection, 200 Mbit/s
-in all. Both sides ask for each upload and send its bytes with the creation; ours also looks whether
-each asset has left `uploading`. The embedded sandbox, the line and the clients are processes of
-their own. Needs Node.js, and npm for tus-js-client.
+The simulated link has a round trip of 80 ms, for the handshake too, and 200 Mbit/s in total. Both
+clients request each upload and send its bytes with the creation; ours also waits until the asset
+has left `uploading`. Sandbox, link and clients are separate processes. Needs Node.js and npm.
 """
 
 import argparse
@@ -23,6 +22,7 @@ from livepeer_async import AsyncLivepeer
 
 HERE = Path(__file__).parent
 LENGTH = 64 * 1024
+RATE = 25_000_000
 ROUND_TRIP = 0.08
 CONCURRENCY = 8
 TUS_JS_CLIENT = "tus-js-client@4.3.1"
@@ -39,24 +39,12 @@ async def main():
 asyncio.run(main())
 """
 
-CARRY = f"""
-import asyncio, sys
-sys.path.insert(0, {str(HERE.parent / "tests")!r})
-from link import linked
-
-async def main():
-    rates = {{"rate": 25e6, "connection_rate": 25e6}}
-    async with linked(int(sys.argv[1]), **rates, round_trip={ROUND_TRIP}) as link:
-        print(link.port, flush=True)
-        await asyncio.to_thread(input)
-
-asyncio.run(main())
-"""
+THROTTLED_PROXY = HERE.parent / "tests" / "support" / "throttled_proxy.py"
 
 
 @contextmanager
 def running(*command):
-    """Run a program until the block ends; give the first line that it prints."""
+    """Run a program until the block ends; yield the first line that it prints."""
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -67,7 +55,7 @@ def running(*command):
 
 
 async def upload(url, key, path, files):
-    """Upload a file so often with our client; give the seconds."""
+    """Upload a file `files` times with our client; return the seconds."""
     async with AsyncLivepeer(key, base_url=url) as livepeer:
         began = time.monotonic()
         async with livepeer.upload_many([path] * files, wait=False) as results:
@@ -78,7 +66,7 @@ async def upload(url, key, path, files):
 
 
 def upload_in_js(folder, *arguments):
-    """Do the same with tus-js-client."""
+    """Upload with tus-js-client; return the seconds."""
     command = ["node", str(folder / "tus_js_client.mjs"), *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout)
@@ -99,11 +87,12 @@ def main():
         subprocess.run(install, check=True)
         ours, theirs = [], []
         for _ in range(options.rounds):
-            with running(sys.executable, "-c", SERVE) as said:
-                key, base_url = json.loads(said)
+            with running(sys.executable, "-c", SERVE) as printed:
+                key, base_url = json.loads(printed)
                 port = base_url.rpartition(":")[2].removesuffix("/api")
-                with running(sys.executable, "-c", CARRY, port) as carried:
-                    url = f"http://127.0.0.1:{int(carried)}/api"
+                link = [sys.executable, THROTTLED_PROXY, port, str(RATE), str(ROUND_TRIP)]
+                with running(*link) as line:
+                    url = f"http://127.0.0.1:{json.loads(line)['port']}/api"
                     ours.append(asyncio.run(upload(url, key, path, options.files)))
                     theirs.append(upload_in_js(folder, url, key, path, options.files, CONCURRENCY))
             print(f"ours {ours[-1]:.2f} s, {TUS_JS_CLIENT} {theirs[-1]:.2f} s")

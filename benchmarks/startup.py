@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py
 
-Two fresh processes take turns: one imports the dependencies alone, the other the package too.
+Processes alternate: one imports the dependencies only, the other the package too.
 """
 
 import statistics
@@ -15,13 +15,13 @@ TIMED = "import time; started = time.perf_counter(); {}; print(time.perf_counter
 
 
 def milliseconds(statement):
-    """Run a statement in a fresh interpreter and give its time in milliseconds."""
+    """Return the time of a statement in a new interpreter in milliseconds."""
     command = [sys.executable, "-c", TIMED.format(statement)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) * 1e3
 
 
 def main():
-    """Print both medians and what the package adds."""
+    """Print both medians and the difference."""
     alone, whole = [], []
     for _ in range(ROUNDS):
         alone.append(milliseconds(DEPENDENCIES))

@@ -1,5 +1,5 @@
-// Uploads copies of one file with tus-js-client: ask Livepeer for an upload, then send everything
-// with the creation, which is as few round trips as it can do.
+// Uploads copies of one file with tus-js-client: requests an upload, then sends all bytes with the
+// creation, which needs the fewest round trips.
 //
 //     node tus_js_client.mjs URL KEY FILE COUNT CONCURRENCY
 //
@@ -31,14 +31,14 @@ function send(endpoint) {
   })
 }
 
-let begun = 0
+let started = 0
 async function work() {
-  while (begun < Number(count)) {
-    const number = begun++
+  while (started < Number(count)) {
+    const number = started++
     await send(await requestUpload(`${number}.mp4`))
   }
 }
 
-const started = performance.now()
+const startTime = performance.now()
 await Promise.all(Array.from({ length: Number(concurrency) }, work))
-console.log((performance.now() - started) / 1000)
+console.log((performance.now() - startTime) / 1000)

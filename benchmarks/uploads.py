@@ -1,9 +1,8 @@
-"""Measure uploads against the embedded sandbox: requests per file, and memory beside concurrency.
+"""Measure uploads to the embedded sandbox: requests per file, and memory.
 
     python benchmarks/uploads.py [--files 16] [--mib 1024]
 
-The sandbox runs in a process of its own, so that the memory measured is the client's. Memory is
-the peak of the resident set above that of an idle client.
+The sandbox runs in its own process. Memory is the peak resident set above that of an idle client.
 """
 
 import argparse
@@ -35,12 +34,12 @@ asyncio.run(main())
 
 
 def peak_mib():
-    """Give the peak of this process's resident set in MiB."""
+    """Return the peak resident set of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-async def run(key, base_url, paths):
-    """Upload all paths at once; give the memory above that of an idle client, in MiB."""
+async def upload_all(key, base_url, paths):
+    """Upload all paths concurrently; return the memory above that of an idle client in MiB."""
     async with AsyncLivepeer(key, base_url=base_url) as livepeer:
         [asset async for asset in livepeer.assets.list()]
         idle = peak_mib()
@@ -52,7 +51,7 @@ async def run(key, base_url, paths):
 
 
 def measure(name, lengths):
-    """Upload files of these lengths and print what it took."""
+    """Upload files of these lengths, and print requests and memory."""
     command = [sys.executable, "-c", SERVE]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -67,14 +66,14 @@ def measure(name, lengths):
                 file.truncate(length)
             paths.append(path)
         key, base_url = json.loads(server.stdout.readline())
-        memory = asyncio.run(run(key, base_url, paths))
+        memory = asyncio.run(upload_all(key, base_url, paths))
         server.stdin.write("\n")
         server.stdin.flush()
         asset_requests, tus, calls = json.loads(server.stdout.readline())
     count = len(lengths)
     print(
         f"{name:24} per file: {asset_requests / count:.2f} request-upload, {tus / count:.2f} tus, "
-        f"{calls / count:.2f} in all; memory above idle {memory:.1f} MiB"
+        f"{calls / count:.2f} in total; memory above idle {memory:.1f} MiB"
     )
 
 

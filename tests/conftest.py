@@ -1,7 +1,7 @@
-"""What all tests share: the event loop, and how many examples hypothesis tries.
+"""Fixtures and hypothesis profiles of all tests.
 
-`HYPOTHESIS_PROFILE=thorough`, or `--hypothesis-profile=thorough`, tries many and other ones in each
-run; by default they are few and the same, so that a change is judged by itself.
+The default profile, `quick`, tries few examples, the same in each run; the environment variable
+`HYPOTHESIS_PROFILE=thorough` selects many random ones.
 """
 
 import os
@@ -20,28 +20,28 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 @pytest.fixture
 def anyio_backend():
-    """Everything here is asyncio's: aiofiles binds the package to it."""
+    """Run on asyncio alone, which aiofiles needs."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible():
-    """Let processes that are started here hear Ctrl-C, also where the tests don't."""
+    """Let child processes receive SIGINT, even if it is ignored here."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_state(tmp_path_factory):
-    """Keep the journals of commands that are run here out of the home of who runs them."""
+def state_folder(tmp_path_factory):
+    """Keep the journals of commands out of the user's home."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 
 @pytest.fixture
-def bare(monkeypatch):
-    """Take out what the machine that runs the tests says of proxies and certificates."""
+def clean_env(monkeypatch):
+    """Remove the environment's proxies and certificates."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -1,7 +1,6 @@
-"""The table of bad input: what is handed in, or what comes back, and the one error that it ends in.
+"""Invalid arguments and invalid responses: each ends in one typed error.
 
-Each row also checks that nothing is left half-open: no socket, no task, and no asset on the server
-that could not be resumed. What the command line makes of them stands in tests/cli.
+Each test also checks that no socket, no task and no asset that can't be resumed is left.
 """
 
 import asyncio
@@ -24,19 +23,20 @@ from livepeer_async.sandbox import (
     Stall,
 )
 from livepeer_async.tus import livepeer_limits
-from studio import PART, QUICK, content, is_stored, studio
+from support.constants import FAST_RETRY
+from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
-# For answers that never come, or never end.
+# For responses that never arrive, or never end.
 FAST = {
     "timeout": Timeouts(connect=30, stall=1.5, answer=1.5, chunk_response=1.5),
-    "retry": replace(QUICK, attempts=1, restarts=0),
+    "retry": replace(FAST_RETRY, attempts=1, restarts=0),
 }
-SILENCE = Stall(1000)
-VIDEO = content(5 * PART)
+NO_RESPONSE = Stall(1000)
+VIDEO = make_bytes(5 * PART)
 
 
-def open_sockets():
+def count_sockets():
     links = (os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
     return sum(1 for link in _existing(links) if link.startswith("socket:"))
 
@@ -71,20 +71,20 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("row", SOURCES)
-async def test_a_bad_source_asks_nothing_of_the_server(row, folder):
-    name, kind, words = SOURCES[row]
-    async with studio(client={"upload_limits": livepeer_limits}) as (sandbox, livepeer):
-        with pytest.raises(kind, match=words) as caught:
+async def test_invalid_source_sends_no_request(row, folder):
+    name, kind, message = SOURCES[row]
+    async with sandbox_and_client(client={"upload_limits": livepeer_limits}) as (sandbox, livepeer):
+        with pytest.raises(kind, match=message) as caught:
             await livepeer.upload(folder / name)
         assert sandbox.requests == []
         assert caught.value.source
 
 
 @pytest.mark.parametrize("change", ["shrinks", "grows", "is rewritten", "is deleted"])
-async def test_a_file_that_changes_while_it_is_read_is_never_stored(change, folder):
+async def test_file_changed_while_read_is_not_stored(change, folder):
     path = folder / "clip.mp4"
 
-    def disturb(progress):
+    def change_file(progress):
         if progress.sent < PART or not path.exists():
             return
         if change == "shrinks":
@@ -93,13 +93,13 @@ async def test_a_file_that_changes_while_it_is_read_is_never_stored(change, fold
             with path.open("ab") as file:
                 file.write(b"more")
         elif change == "is rewritten":
-            path.write_bytes(content(5 * PART, seed=8))
+            path.write_bytes(make_bytes(5 * PART, seed=8))
         else:
             path.unlink()
 
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(errors.SourceChanged, match=r"clip\.mp4"):
-            await livepeer.upload(path, on_progress=disturb)
+            await livepeer.upload(path, on_progress=change_file)
         assert [(asset.is_deleted, asset.size) for asset in sandbox.assets] == [(True, None)]
 
 
@@ -115,20 +115,20 @@ NAMES = {
 
 
 @pytest.mark.parametrize("row", NAMES)
-async def test_any_name_arrives_as_it_is(row):
-    async with studio() as (sandbox, livepeer):
-        asset = await livepeer.upload(content(100), NAMES[row])
+async def test_name_is_stored_unchanged(row):
+    async with sandbox_and_client() as (sandbox, livepeer):
+        asset = await livepeer.upload(make_bytes(100), NAMES[row])
         assert asset.name == NAMES[row]
-        assert is_stored(sandbox, asset, content(100))
+        assert is_stored(sandbox, asset, make_bytes(100))
 
 
-async def test_a_file_name_that_is_no_text_is_uploaded_all_the_same(tmp_path):
+async def test_file_name_that_is_not_utf8_is_uploaded(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
-    path.write_bytes(content(100))
-    async with studio() as (sandbox, livepeer):
+    path.write_bytes(make_bytes(100))
+    async with sandbox_and_client() as (sandbox, livepeer):
         asset = await livepeer.upload(path)
         assert asset.name == "caf?.mp4"
-        assert is_stored(sandbox, asset, content(100))
+        assert is_stored(sandbox, asset, make_bytes(100))
 
 
 ACCOUNTS = {
@@ -142,16 +142,16 @@ ACCOUNTS = {
 
 
 @pytest.mark.parametrize("row", ACCOUNTS)
-def test_an_account_that_cannot_work_is_refused_at_once(row, monkeypatch):
-    key, url, kind, words = ACCOUNTS[row]
+def test_invalid_key_or_url_is_rejected_by_the_constructor(row, monkeypatch):
+    key, url, kind, message = ACCOUNTS[row]
     monkeypatch.delenv("LIVEPEER_API_KEY", raising=False)
-    with pytest.raises(kind, match=words) as caught:
+    with pytest.raises(kind, match=message) as caught:
         AsyncLivepeer(key, base_url=url)
     assert "cd" not in str(caught.value)
     assert isinstance(caught.value, ValueError)
 
 
-async def test_a_wrong_key_is_not_shown():
+async def test_rejected_key_is_not_in_the_message():
     async with Sandbox() as sandbox:
         async with AsyncLivepeer("wrong-key-1", base_url=sandbox.base_url) as livepeer:
             with pytest.raises(errors.NotAuthenticated) as caught:
@@ -166,25 +166,25 @@ CREATION = On(method="POST", path="/upload/tus")
 PATCH = On(method="PATCH")
 POLL = On(method="GET", path=r"/asset/[^/?]+$")
 
-ANSWERS = {
+RESPONSES = {
     "HTML for a ticket": (TICKET, ChangeBody(HTML, "text/html"), errors.DecodeError, "html"),
     "half a JSON": (TICKET, ChangeBody(b'{"url":"x","as'), errors.DecodeError, "truncated"),
     "JSON of another shape": (TICKET, ChangeBody(b"[1]"), errors.DecodeError, "array"),
-    "a ticket that never comes": (
+    "a ticket that never arrives": (
         TICKET,
-        SILENCE,
+        NO_RESPONSE,
         errors.AmbiguousRequest,
         "nothing moved",
     ),
-    "a ticket that is no HTTP": (TICKET, Garbage(), errors.AmbiguousRequest, "may have been"),
+    "a ticket that isn't HTTP": (TICKET, Garbage(), errors.AmbiguousRequest, "may have been"),
     "a redirect for a ticket": (TICKET, Redirect("http://x.example/"), errors.ApiError, "base URL"),
     "HTML for an asset": (POLL, ChangeBody(HTML, "text/html"), errors.DecodeError, "html"),
     "an asset that trickles": (POLL, Slow(20), errors.TimedOut, "nothing moved|trickles"),
-    "an asset that never comes": (POLL, SILENCE, errors.TimedOut, "nothing moved"),
+    "an asset that never arrives": (POLL, NO_RESPONSE, errors.TimedOut, "nothing moved"),
     "no Location": (CREATION, ChangeHeaders(remove=("location",)), errors.ProtocolError, "missing"),
-    "Location elsewhere": (
+    "Location on another host": (
         CREATION,
-        ChangeHeaders(put={"location": "http://elsewhere.example/files/1"}),
+        ChangeHeaders(put={"location": "http://other.example/files/1"}),
         errors.ProtocolError,
         "another host",
     ),
@@ -194,67 +194,67 @@ ANSWERS = {
         errors.UploadRefused,
         "redirect",
     ),
-    "a senseless offset of the creation": (
+    "an invalid offset of the creation": (
         CREATION,
         ChangeHeaders(put={"upload-offset": "1e3"}),
         errors.ProtocolError,
         "Upload-Offset is '1e3'",
     ),
     "a chunk redirected": (PATCH, Redirect("http://x.example/"), errors.UploadRefused, "redirect"),
-    "a chunk answered with HTML": (PATCH, Answer(200, HTML), errors.RetriesExhausted, "missing"),
-    "a chunk that is never answered": (
+    "HTML for a chunk": (PATCH, Answer(200, HTML), errors.RetriesExhausted, "missing"),
+    "a chunk without a response": (
         PATCH,
-        SILENCE,
+        NO_RESPONSE,
         errors.RetriesExhausted,
         "nothing moved",
     ),
     "a chunk refused": (PATCH, Answer(400, b"no\n"), errors.UploadRefused, "400"),
-    "a chunk always too large": (PATCH, Answer(413), errors.UploadRefused, "413"),
+    "a chunk that is always too large": (PATCH, Answer(413), errors.UploadRefused, "413"),
 }
 
 
-@pytest.mark.parametrize("row", ANSWERS)
-async def test_a_bad_answer_ends_in_one_typed_error(row):
-    on, action, kind, words = ANSWERS[row]
-    sockets, tasks = open_sockets(), len(asyncio.all_tasks())
+@pytest.mark.parametrize("row", RESPONSES)
+async def test_invalid_response_ends_in_one_typed_error(row):
+    on, action, kind, message = RESPONSES[row]
+    sockets, tasks = count_sockets(), len(asyncio.all_tasks())
     client = FAST if isinstance(action, Slow | Stall) else {}
-    async with studio(Fault(on, action), client=client) as (sandbox, livepeer):
-        with pytest.raises(kind, match=words) as caught:
+    async with sandbox_and_client(Fault(on, action), client=client) as (sandbox, livepeer):
+        with pytest.raises(kind, match=message) as caught:
             await livepeer.upload(VIDEO)
         assert type(caught.value) is kind
         assert sandbox.violations == []
-        left = [asset for asset in sandbox.assets if not asset.is_deleted]
+        remaining = [asset for asset in sandbox.assets if not asset.is_deleted]
         is_known = getattr(caught.value, "upload_url", None) or on in (TICKET, POLL)
-        assert not left or is_known
+        assert not remaining or is_known
     await asyncio.sleep(0)
-    assert open_sockets() <= sockets
+    assert count_sockets() <= sockets
     assert len(asyncio.all_tasks()) == tasks
 
 
 RECOVERED = {
     "a 204 without Upload-Offset": ChangeHeaders(remove=("upload-offset",)),
-    "a 204 with a negative one": ChangeHeaders(put={"upload-offset": "-1"}),
-    "a 204 with one beyond the length": ChangeHeaders(put={"upload-offset": "99999999"}),
-    "a 204 with one of thirty digits": ChangeHeaders(put={"upload-offset": "9" * 30}),
+    "a 204 with a negative offset": ChangeHeaders(put={"upload-offset": "-1"}),
+    "a 204 with an offset beyond the length": ChangeHeaders(put={"upload-offset": "99999999"}),
+    "a 204 with an offset of thirty digits": ChangeHeaders(put={"upload-offset": "9" * 30}),
 }
 
 
 @pytest.mark.parametrize("row", RECOVERED)
-async def test_a_bad_offset_after_a_chunk_is_asked_for_again(row):
-    async with studio(Fault(PATCH, RECOVERED[row])) as (sandbox, livepeer):
+async def test_invalid_offset_after_a_chunk_is_requested_again(row):
+    async with sandbox_and_client(Fault(PATCH, RECOVERED[row])) as (sandbox, livepeer):
         asset = await livepeer.upload(VIDEO)
         assert is_stored(sandbox, asset, VIDEO)
 
 
 @pytest.mark.parametrize("row", RECOVERED)
-async def test_where_asking_again_does_not_help_it_is_a_typed_error(row):
+async def test_invalid_offset_of_head_is_a_typed_error(row):
     faults = [Fault(PATCH, RECOVERED[row]), Fault(On(method="HEAD"), RECOVERED[row])]
-    async with studio(*faults) as (_, livepeer):
+    async with sandbox_and_client(*faults) as (_, livepeer):
         with pytest.raises((errors.RetriesExhausted, errors.UploadGone), match="Upload-Offset"):
             await livepeer.upload(VIDEO)
 
 
-async def test_a_server_that_is_not_there_is_named():
-    async with AsyncLivepeer("key", base_url="http://127.0.0.1:9", retry=QUICK) as livepeer:
+async def test_unreachable_server_is_in_the_message():
+    async with AsyncLivepeer("key", base_url="http://127.0.0.1:9", retry=FAST_RETRY) as livepeer:
         with pytest.raises(errors.ConnectFailed, match=r"127\.0\.0\.1:9"):
             await livepeer.upload(VIDEO)

@@ -1,17 +1,17 @@
-"""Headers of `AsyncLivepeer.request`: names have no case, and each is sent once."""
+"""Headers of `AsyncLivepeer.request`: names are case-insensitive, and each is sent once."""
 
 import pytest
 
-from answering import OK, saying, serving
 from livepeer_async import AsyncLivepeer
+from support.servers import OK, respond_with, serve_raw
 
 pytestmark = pytest.mark.anyio
 
 
 async def sent(headers, **options):
-    """Send a request; give the headers that arrived as (name in lower case, value)."""
+    """Send a request; return the headers that arrived as (name in lower case, value)."""
     async with (
-        serving(saying(OK)) as (url, heads),
+        serve_raw(respond_with(OK)) as (url, heads),
         AsyncLivepeer("key-1", base_url=url) as livepeer,
     ):
         await livepeer.request("POST", "/stream", headers=headers, **options)
@@ -20,14 +20,14 @@ async def sent(headers, **options):
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.title, str.upper])
-async def test_header_replaces_the_clients_own(spell):
+async def test_header_replaces_that_of_the_client(spell):
     names = ["accept", "authorization", "user-agent", "x-request-id", "content-type", "x-mine"]
     found = await sent({spell(name): "mine" for name in names})
     assert [[v for n, v in found if n == name] for name in names] == [["mine"]] * len(names)
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.title, str.upper])
-async def test_headers_of_the_body_and_host_are_the_clients(spell):
+async def test_headers_of_body_and_host_cannot_be_replaced(spell):
     wrong = {
         "content-type": "text/plain",
         "content-length": "1",

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from livepeer_async.concurrency import Channel
-from studio import PATIENCE
+from support.constants import TIMEOUT
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +18,7 @@ async def take_all(handover):
             return taken
 
 
-async def test_values_come_in_their_order_and_whoever_gives_waits():
+async def test_values_arrive_in_order_and_give_waits():
     handover, given = Channel(), []
 
     async def give():
@@ -41,17 +41,17 @@ async def test_values_come_in_their_order_and_whoever_gives_waits():
 
 
 @pytest.mark.parametrize("gives", [1, 2, 3])
-async def test_a_taker_that_asyncio_cancels_in_that_moment_loses_nothing(gives):
+async def test_cancelled_take_loses_no_value(gives):
     handover = Channel()
-    taking = asyncio.create_task(handover.receive())
+    taking = asyncio.create_task(handover.take())
     await anyio.wait_all_tasks_blocked()
     for value in range(gives):
-        handover.send_nowait(value)
-    # The value is on its way, and so is this.
+        handover.put(value)
+    # The value has been handed over, but the task has not run yet.
     taking.cancel()
     taken = [
         result for result in await asyncio.gather(taking, return_exceptions=True) if result == 0
     ]
-    handover.close()
-    with anyio.fail_after(PATIENCE):
+    handover.end()
+    with anyio.fail_after(TIMEOUT):
         assert taken + await take_all(handover) == list(range(gives))

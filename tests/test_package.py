@@ -1,4 +1,4 @@
-"""What is installed: its dependencies, its files, and that it works without any extra."""
+"""The installed package: dependencies, files, and imports without extras."""
 
 import importlib.metadata
 import re
@@ -20,17 +20,17 @@ def run(code):
     )
 
 
-def test_the_base_needs_four_packages():
+def test_package_has_four_dependencies():
     needed = importlib.metadata.requires("livepeer-async")
     base = {re.split(r"[^\w-]", line)[0] for line in needed if "extra ==" not in line}
     assert base == {"httpx", "anyio", "msgspec", "aiofiles"}
 
 
-def test_the_version_is_that_of_the_installed_package():
+def test_version_is_that_of_the_installed_package():
     assert livepeer_async.__version__ == importlib.metadata.version("livepeer-async")
 
 
-def test_it_is_typed_and_brings_its_video():
+def test_package_contains_type_marker_and_sample_video():
     files = resources.files("livepeer_async")
     assert (files / "py.typed").is_file()
     clip = (files / "cli" / "clip.mp4").read_bytes()
@@ -38,20 +38,20 @@ def test_it_is_typed_and_brings_its_video():
     assert len(clip) <= 200_000
 
 
-def test_it_is_imported_without_any_extra():
+def test_package_is_imported_without_extras():
     done = run(BLOCKED.format(EXTRAS, "import livepeer_async, livepeer_async.tus"))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_the_sandbox_says_which_extra_is_missing(missing):
+def test_sandbox_names_the_missing_extra(missing):
     done = run(BLOCKED.format([missing], "import livepeer_async.sandbox"))
     assert done.returncode == 1
     assert 'pip install "livepeer-async[sandbox]"' in done.stderr
 
 
-def test_an_upload_works_on_uvloop():
-    pytest.importorskip("uvloop", reason="the lowest versions are tested without neighbours")
+def test_upload_works_on_uvloop():
+    pytest.importorskip("uvloop", reason="not installed with the lowest versions")
     code = """
 import uvloop
 from livepeer_async import AsyncLivepeer

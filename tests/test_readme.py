@@ -1,4 +1,4 @@
-"""The README's Python blocks run as they stand, against the sandbox."""
+"""The README's Python blocks run unchanged against the sandbox."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from livepeer_async.sandbox import Sandbox
-from studio import content
+from support.sandbox import make_bytes
 
 pytestmark = pytest.mark.anyio
 README = Path(__file__).parent.parent / "README.md"
@@ -20,15 +20,15 @@ SCRIPTS = [block for block in BLOCKS if "asyncio.run(" in block]
 (TUS,) = (block for block in BLOCKS if "def send(" in block)
 
 
-def test_no_block_is_left_out():
+def test_every_block_is_tested():
     assert len(BLOCKS) == len(SCRIPTS) + 2
 
 
 @pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.split("\n    ", 2)[1][:40])
-async def test_a_script_runs(block, tmp_path, monkeypatch):
-    (tmp_path / "talk.mp4").write_bytes(content(100_000))
+async def test_script_runs(block, tmp_path, monkeypatch):
+    (tmp_path / "talk.mp4").write_bytes(make_bytes(100_000))
     (tmp_path / "shows").mkdir()
-    (tmp_path / "shows" / "one.mp4").write_bytes(content(100_000))
+    (tmp_path / "shows" / "one.mp4").write_bytes(make_bytes(100_000))
     async with Sandbox() as sandbox:
         monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
         monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)
@@ -39,16 +39,16 @@ async def test_a_script_runs(block, tmp_path, monkeypatch):
             stderr=subprocess.PIPE,
         )
     assert done.returncode == 0, done.stderr.decode()
-    # A fault is a setback, which is logged as a warning.
+    # An injected fault is retried, which is logged as a warning.
     assert done.stderr == b"" or ("Fault(" in block and b"setback 1 of" in done.stderr)
     assert done.stdout or "except TusError" in block
 
 
-async def test_the_fastapi_block_stores_what_a_form_sends(monkeypatch):
-    pytest.importorskip("fastapi", reason="the lowest versions are tested without neighbours")
+async def test_fastapi_block_stores_the_uploaded_form(monkeypatch):
+    pytest.importorskip("fastapi", reason="not installed with the lowest versions")
     names = {}
     exec(compile(FASTAPI, "README.md", "exec"), names)
-    app, video = names["app"], content(300_000)
+    app, video = names["app"], make_bytes(300_000)
     async with Sandbox() as sandbox:
         monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
         monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)
@@ -58,26 +58,26 @@ async def test_the_fastapi_block_stores_what_a_form_sends(monkeypatch):
             httpx.AsyncClient(transport=transport, base_url="http://app.example") as browser,
         ):
             form = {"video": ("talk.mp4", video, "video/mp4")}
-            answer = await browser.post("/videos", files=form)
-            assert answer.status_code == 200
-            stored = sandbox.stored(answer.json()["playback_id"])
+            response = await browser.post("/videos", files=form)
+            assert response.status_code == 200
+            stored = sandbox.stored(response.json()["playback_id"])
             assert stored.read_bytes() == video
             empty = await browser.post("/videos", files={"video": ("x.mp4", b"", "video/mp4")})
             assert empty.status_code == 400
 
 
-async def test_the_tus_block_uploads(tmp_path, monkeypatch):
+async def test_tus_block_uploads(tmp_path, monkeypatch):
     names = {}
     exec(compile(TUS.replace('"Authorization": "Bearer ..."', ""), "README.md", "exec"), names)
-    (tmp_path / "talk.mp4").write_bytes(content(100_000))
+    (tmp_path / "talk.mp4").write_bytes(make_bytes(100_000))
     monkeypatch.chdir(tmp_path)
     async with Sandbox() as sandbox, httpx.AsyncClient() as http:
-        answer = await http.post(
+        response = await http.post(
             f"{sandbox.base_url}/asset/request-upload",
             headers={"Authorization": f"Bearer {sandbox.api_key}"},
             json={"name": "talk.mp4"},
         )
-        ticket = answer.json()
+        ticket = response.json()
         await names["send"](ticket["tusEndpoint"])
         stored = sandbox.stored(ticket["asset"]["playbackId"])
-        assert stored.read_bytes() == content(100_000)
+        assert stored.read_bytes() == make_bytes(100_000)

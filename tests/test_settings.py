@@ -1,4 +1,4 @@
-"""The account of the environment."""
+"""API key and base URL of the environment."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from livepeer_async import AsyncLivepeer, errors
 
 
 @pytest.mark.parametrize("value", ["http://h.example:99999", "h.example", "http://" + "a" * 64])
-def test_unusable_base_url_of_the_environment_is_named(value, monkeypatch):
+def test_invalid_base_url_names_its_variable(value, monkeypatch):
     monkeypatch.setenv("LIVEPEER_BASE_URL", value)
     with pytest.raises(errors.ConfigurationError, match="check LIVEPEER_BASE_URL"):
         AsyncLivepeer("key")
@@ -16,7 +16,7 @@ def test_unusable_base_url_of_the_environment_is_named(value, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["two words", "lin\nes", "kéy"])
-def test_unusable_key_of_the_environment_is_named(value, monkeypatch):
+def test_invalid_key_names_its_variable(value, monkeypatch):
     monkeypatch.setenv("LIVEPEER_API_KEY", value)
     with pytest.raises(errors.ConfigurationError, match="check LIVEPEER_API_KEY") as caught:
         AsyncLivepeer()

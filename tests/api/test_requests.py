@@ -5,7 +5,7 @@ from livepeer_async.api import requests
 from livepeer_async.errors import ApiError, ConfigurationError, ServerError, TooManyRequests
 from livepeer_async.http.messages import Response
 from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl
-from models.samples import read_text
+from support.samples import read_text
 
 ACCOUNT = requests.check_account("https://studio.example/api/", " key-1 \n")
 

@@ -8,7 +8,7 @@ from livepeer_async.api.requests import check_account, delete_asset, get_asset, 
 from livepeer_async.api.responses import decode_body, error_from_response
 from livepeer_async.http.messages import Response
 from livepeer_async.models import Asset, UploadTicket
-from models.samples import read_text
+from support.samples import read_text
 
 KEY = "3f9c1c1e-secret-key"
 PLACE = "GET https://studio.example/api/asset/a1"

@@ -1,17 +1,17 @@
-"""The cases of a sweep: how an upload is cancelled, of what source, and when, drawn from a seed."""
+"""Random cancellations: how an upload is cancelled, of what source, and when."""
 
 import os
 import random
 
 from msgspec import Struct
 
-# `nox -s cancellation` asks for 1,000 in each library.
+# `nox -s cancellation` sets 1,000 for each library.
 COUNT = int(os.environ.get("LIVEPEER_ASYNC_CANCELLATIONS", "16"))
 
 SOURCES = ("bytes", "small", "path", "file", "stream", "spooled")
-# Those that a deadline ends, and those that are told to end at a moment.
+# Methods that end at a deadline; the others are triggered by a moment.
 DEADLINES = ("move_on_after", "asyncio.timeout")
-HOWS = (
+METHODS = (
     *DEADLINES,
     "scope",
     "task",
@@ -21,7 +21,7 @@ HOWS = (
     "many",
     "many, left",
 )
-# The client waits 2 s here for the answer to a request for an upload that was cancelled meanwhile.
+# A cancelled client waits 2 s for the response to its request for an upload.
 STALLS = (0.5, 3.0)
 SLOW_BYTES_PER_SECOND = 300_000
 
@@ -30,19 +30,19 @@ class Case(Struct, frozen=True, kw_only=True):
     """One cancellation.
 
     Attributes:
-        how: by what means.
-        source: of which kind.
-        at: "seconds", "request", "progress" (those count from 1), or "stalled", "slow", where a
-            fault holds the request `number`.
-        number: the count; with "seconds" the part of the duration of an upload that isn't
-            cancelled.
-        lag: seconds more after the request was seen.
-        stall: seconds that the fault holds the request.
-        after_bytes: of the body, before the stall.
+        method: How the upload is cancelled.
+        source: The kind of source.
+        at: What triggers it: "seconds", "request", "progress", or "stalled" or "slow", a fault of
+            the request `number`.
+        number: The request or progress event, from 1; with "seconds" the fraction of the duration
+            of an upload that isn't cancelled.
+        lag: Additional seconds after the request.
+        stall: Seconds that the fault holds the request.
+        after_bytes: Bytes of the body before the stall.
     """
 
     seed: int
-    how: str
+    method: str
     source: str
     at: str
     number: float
@@ -51,20 +51,19 @@ class Case(Struct, frozen=True, kw_only=True):
     after_bytes: int
 
 
-def draw(count, seed):
-    """Draw so many cases."""
-    return [draw_one(seed * 100_000 + number) for number in range(count)]
+def draw_cases(count, seed):
+    return [draw_case(seed * 100_000 + number) for number in range(count)]
 
 
-def draw_one(seed):
+def draw_case(seed):
     rng = random.Random(seed)
-    how = rng.choice(HOWS)
+    method = rng.choice(METHODS)
     at = rng.choices(("seconds", "request", "progress", "stalled", "slow"), (35, 30, 20, 10, 5))[0]
-    if how in DEADLINES:
+    if method in DEADLINES:
         at = "seconds"
     return Case(
         seed=seed,
-        how=how,
+        method=method,
         source=rng.choice(SOURCES),
         at=at,
         number=rng.random() if at == "seconds" else rng.randint(1, 8),

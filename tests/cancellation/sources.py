@@ -1,33 +1,32 @@
-"""Sources of each kind, made anew for each case, and closed after it."""
+"""Sources of each kind."""
 
 from contextlib import contextmanager
 
 from livepeer_async import UploadJob
-from studio import PART, content
+from support.sandbox import PART, make_bytes
 
 LENGTH = 5 * PART + 1000
-SMALL = 1000
+SMALL_LENGTH = 1000
 
 
-def expected(case):
-    """Give the bytes that the source of a case has."""
-    length = SMALL if case.source == "small" else LENGTH
-    return content(length, seed=case.seed % 251)
+def expected_bytes(case):
+    length = SMALL_LENGTH if case.source == "small" else LENGTH
+    return make_bytes(length, seed=case.seed % 251)
 
 
 @contextmanager
-def source_of(case, tmp_path):
-    """Make what a user would hand in, as a job: the source and, for a stream, its length."""
-    has = expected(case)
+def open_source(case, folder):
+    """Create the source of a case, and close it at the end of the block."""
+    expected = expected_bytes(case)
     if case.source in {"bytes", "small"}:
-        yield UploadJob(has)
+        yield UploadJob(expected)
     elif case.source == "stream":
-        yield UploadJob(pieces_of(has), length=len(has))
+        yield UploadJob(iterate(expected), length=len(expected))
     elif case.source == "spooled":
-        yield UploadJob(pieces_of(has))
+        yield UploadJob(iterate(expected))
     else:
-        path = tmp_path / "video.mp4"
-        path.write_bytes(has)
+        path = folder / "video.mp4"
+        path.write_bytes(expected)
         if case.source == "path":
             yield UploadJob(path)
             return
@@ -35,6 +34,6 @@ def source_of(case, tmp_path):
             yield UploadJob(file)
 
 
-async def pieces_of(has):
-    for start in range(0, len(has), PART // 2):
-        yield has[start : start + PART // 2]
+async def iterate(content):
+    for start in range(0, len(content), PART // 2):
+        yield content[start : start + PART // 2]

@@ -1,26 +1,24 @@
-"""The client closed under its uploads: each ends soon, with a typed error, and can be resumed."""
+"""Closing the client during an upload: it ends with a typed error, and can be resumed."""
 
 import asyncio
 
 import anyio
 import pytest
 
-from cancellation.census import assert_nothing_is_left, no_complaints, settled, take_census
-from libraries import LIBRARIES
 from livepeer_async import Timeouts, errors
 from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.tus import TusClient
-from studio import PART, QUICK, SMALL_LIMITS, SMALL_S3, content, is_stored, studio
+from support.constants import FAST_RETRY, TIMEOUT, VERY_LONG
+from support.leaks import assert_no_leaks, no_asyncio_logs, settled, snapshot_resources
+from support.libraries import LIBRARIES
+from support.sandbox import PART, SMALL_LIMITS, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
-# Of one who must not be waited for, and when a test that does is over.
-FOR_EVER = 1000.0
-LIMIT = 60.0
-VIDEO = content(5 * PART + 1000)
+VIDEO = make_bytes(5 * PART + 1000)
 
 
-class Closed:
-    """An upload whose client is closed when `has_come` holds."""
+class ClosedUpload:
+    """An upload whose client is closed once a condition holds."""
 
     def __init__(self, sandbox, livepeer):
         self._sandbox = sandbox
@@ -28,15 +26,15 @@ class Closed:
         self.upload = None
         self.error = None
 
-    async def run(self, has_come, close, *, lag=0.0):
+    async def run(self, condition, close, *, lag=0.0):
         task = asyncio.create_task(self._upload())
-        with anyio.fail_after(LIMIT):
-            while not has_come() and not task.done():  # noqa: ASYNC110 - the server's log is no event
+        with anyio.fail_after(TIMEOUT):
+            while not condition() and not task.done():  # noqa: ASYNC110 - the server's log has no event
                 await anyio.sleep(0.001)
         await anyio.sleep(lag)
-        with anyio.fail_after(LIMIT):
+        with anyio.fail_after(TIMEOUT):
             await close()
-        done, _ = await asyncio.wait([task], timeout=LIMIT)
+        done, _ = await asyncio.wait([task], timeout=TIMEOUT)
         assert done
         self.error = task.result()
 
@@ -48,64 +46,60 @@ class Closed:
             return error
         return None
 
-    async def assert_can_go_on(self):
-        """Resume what is left; nothing may be left that can't be."""
+    async def assert_resumable(self):
+        """Resume each upload that the server still has."""
         await settled(lambda: all(seen.is_over for seen in self._sandbox.requests))
         for asset in self._sandbox.assets:
             if asset.is_deleted or asset.phase != "uploading":
                 continue
             assert self.upload is not None
             assert self.upload.upload_url is not None
-            async with TusClient(limits=SMALL_LIMITS, retry=QUICK) as tus:
+            async with TusClient(limits=SMALL_LIMITS, retry=FAST_RETRY) as tus:
                 await tus.upload(VIDEO, upload_url=self.upload.upload_url)
             assert is_stored(self._sandbox, asset, VIDEO)
 
 
 @pytest.mark.parametrize("number", [1, 3, 5, 7])
-async def test_closed_at_any_request_an_upload_ends_and_can_go_on(number):
-    before = take_census()
-    with no_complaints():
-        async with studio(**SMALL_S3) as (sandbox, livepeer):
-            closed = Closed(sandbox, livepeer)
+async def test_closing_at_any_request_leaves_a_resumable_upload(number):
+    before = snapshot_resources()
+    with no_asyncio_logs():
+        async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
+            closed = ClosedUpload(sandbox, livepeer)
             await closed.run(lambda: len(sandbox.requests) >= number, livepeer.aclose)
-            await closed.assert_can_go_on()
-        await assert_nothing_is_left(before)
+            await closed.assert_resumable()
+        await assert_no_leaks(before)
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)
 @pytest.mark.parametrize("number", [1, 3, 5, 7])
-async def test_a_client_that_was_handed_in_and_is_closed_by_its_owner_ends_the_upload(
-    library, number
-):
-    """What was half made then can't be given back, but its ID is known, or said to be lost."""
-    before = take_census()
-    with no_complaints():
+async def test_closing_the_http_client_ends_the_upload(library, number):
+    """Its asset can't be deleted any more, but the ID is known, or the error says that it isn't."""
+    before = snapshot_resources()
+    with no_asyncio_logs():
         http_client = library.AsyncClient()
-        async with studio(client={"http_client": http_client}, **SMALL_S3) as served:
-            closed = Closed(*served)
+        async with sandbox_and_client(client={"http_client": http_client}, **SMALL_S3) as served:
+            closed = ClosedUpload(*served)
             await closed.run(lambda: len(served[0].requests) >= number, http_client.aclose)
             if closed.upload is None:
                 assert isinstance(closed.error, errors.AmbiguousRequest)
             else:
                 assert closed.upload.asset.id
-        await assert_nothing_is_left(before)
+        await assert_no_leaks(before)
 
 
 HELD = {
-    "a wait for the next attempt": Fault(
-        On(method="PATCH"), Answer(503, headers={"Retry-After": "600"})
-    ),
-    "a PATCH": Fault(On(method="PATCH"), Stall(FOR_EVER)),
-    "an answer of the API": Fault(On(method="GET", path="/asset/"), Stall(FOR_EVER)),
+    "delay before a retry": Fault(On(method="PATCH"), Answer(503, headers={"Retry-After": "600"})),
+    "PATCH": Fault(On(method="PATCH"), Stall(VERY_LONG)),
+    "response of the API": Fault(On(method="GET", path="/asset/"), Stall(VERY_LONG)),
 }
 
 
 @pytest.mark.parametrize("name", HELD)
-async def test_closed_while_it_waits_an_upload_ends_soon(name):
+async def test_closing_while_the_server_is_silent_ends_soon(name):
     fault = HELD[name]
     fault.fired = fault.seen = 0
-    limits = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
-    async with studio(fault, client=limits, **SMALL_S3) as (sandbox, livepeer):
-        closed = Closed(sandbox, livepeer)
+    limits = {"timeout": Timeouts(stall=VERY_LONG, answer=VERY_LONG)}
+    async with sandbox_and_client(fault, client=limits, **SMALL_S3) as (sandbox, livepeer):
+        closed = ClosedUpload(sandbox, livepeer)
         await closed.run(lambda: fault.fired, livepeer.aclose, lag=0.2)
         assert isinstance(closed.error, errors.LivepeerError)

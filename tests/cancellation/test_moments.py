@@ -1,4 +1,4 @@
-"""Cancellation at the moments that chance seldom meets, each arranged on purpose."""
+"""Cancellation at moments that random tests rarely hit."""
 
 import asyncio
 import tempfile
@@ -15,78 +15,75 @@ from livepeer_async.journal import journal
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from livepeer_async.sources import files
 from livepeer_async.uploads import asset_requests, uploader
-from studio import PART, SMALL_S3, content, studio, until
+from support.clock import until
+from support.constants import TIMEOUT, VERY_LONG
+from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
-HOWS = ("scope", "task")
-# Of one who must not be waited for, and when a test that does is over.
-FOR_EVER = 1000.0
-LIMIT = 30.0
-ENDLESS = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
+METHODS = ("scope", "task")
+NO_TIMEOUTS = {"timeout": Timeouts(stall=VERY_LONG, answer=VERY_LONG)}
 
 
-def test_who_cancels_waits_two_seconds_at_the_most():
+def test_cancellation_takes_at_most_two_seconds():
     assert asset_requests.TICKET_TIMEOUT + asset_requests.GIVE_BACK_TIMEOUT <= 2
     assert max(asset_requests.CANCELLED_TIMEOUT, files.OPEN_TIMEOUT, journal.RELEASE_TIMEOUT) <= 2
 
 
 @pytest.fixture
-def long_clean_up(monkeypatch):
-    """Let the clean-up of an upload that wasn't cancelled take for ever."""
+def slow_discard(monkeypatch):
+    """Allow the clean-up after an error, but not after a cancellation, any time."""
     for module in (uploader, asset_requests):
-        monkeypatch.setattr(module, "DISCARD_TIMEOUT", FOR_EVER)
+        monkeypatch.setattr(module, "DISCARD_TIMEOUT", VERY_LONG)
 
 
-class Running:
-    """An upload in a task of its own that can be cancelled in either way."""
+class UploadTask:
+    """A task that can be cancelled by its scope or by asyncio."""
 
-    def __init__(self, how, make):
+    def __init__(self, method, run):
         self._scope = anyio.CancelScope()
-        self._how = how
-        self._task = asyncio.create_task(self._run(make))
+        self._method = method
+        self._task = asyncio.create_task(self._run(run))
 
-    async def _run(self, make):
+    async def _run(self, run):
         with self._scope:
-            await make()
+            await run()
 
     def cancel(self):
-        if self._how == "scope":
+        if self._method == "scope":
             self._scope.cancel()
         else:
             self._task.cancel()
 
     async def ended(self):
-        """Wait until it has ended."""
-        done, _ = await asyncio.wait([self._task], timeout=LIMIT)
+        """Wait for the end."""
+        done, _ = await asyncio.wait([self._task], timeout=TIMEOUT)
         assert done
 
 
-def slowed(make, made):
-    """Let a thread take its time once it has made a file; who closes it is the question."""
+def delayed(open_file, opened):
+    """Wrap a function that opens a file; it returns 0.1 s after the file was opened."""
 
-    def make_slowly(*args, **options):
-        made.append(make(*args, **options))
+    def open_slowly(*args, **options):
+        opened.append(open_file(*args, **options))
         time.sleep(0.1)
-        return made[-1]
+        return opened[-1]
 
-    return make_slowly
+    return open_slowly
 
 
-async def judge_cancelled_with_a_file(running, made):
-    """Cancelled while a thread makes its file, an upload ends soon and leaves it closed."""
-    await until(lambda: made)
+async def assert_cancel_closes_file(running, opened):
+    """Cancel while a thread opens the file: the upload ends soon, and the file is closed."""
+    await until(lambda: opened)
     running.cancel()
     await running.ended()
     await anyio.sleep(0.2)
-    is_closed = made[0].closed
-    made[0].close()
+    is_closed = opened[0].closed
+    opened[0].close()
     assert is_closed
 
 
-@pytest.mark.parametrize("how", HOWS)
-async def test_cancelled_in_the_moment_that_its_ticket_comes_an_upload_leaves_no_asset(
-    how, patient
-):
+@pytest.mark.parametrize("method", METHODS)
+async def test_cancelled_with_the_ticket_leaves_no_asset(method, long_clean_up):
     async def cancel_at_the_ticket(response):
         if response.request.url.path.endswith("request-upload"):
             await response.aread()
@@ -94,94 +91,94 @@ async def test_cancelled_in_the_moment_that_its_ticket_comes_an_upload_leaves_no
 
     async with (
         httpx.AsyncClient(event_hooks={"response": [cancel_at_the_ticket]}) as http_client,
-        studio(client={"http_client": http_client}, **SMALL_S3) as (sandbox, livepeer),
+        sandbox_and_client(client={"http_client": http_client}, **SMALL_S3) as (sandbox, livepeer),
     ):
-        running = Running(how, lambda: livepeer.upload(content(1000)))
+        running = UploadTask(method, lambda: livepeer.upload(make_bytes(1000)))
         await running.ended()
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
-@pytest.mark.parametrize("how", HOWS)
-async def test_cancelled_while_its_file_is_opened_an_upload_leaves_it_closed(
-    how, tmp_path, monkeypatch, patient
+@pytest.mark.parametrize("method", METHODS)
+async def test_cancelled_while_opening_closes_the_file(
+    method, tmp_path, monkeypatch, long_clean_up
 ):
-    (tmp_path / "video.mp4").write_bytes(content(1000))
+    (tmp_path / "video.mp4").write_bytes(make_bytes(1000))
     opened = []
-    monkeypatch.setattr(aiofiles.threadpool, "sync_open", slowed(open, opened))
-    async with studio() as (_, livepeer):
-        running = Running(how, lambda: livepeer.upload(tmp_path / "video.mp4"))
-        await judge_cancelled_with_a_file(running, opened)
+    monkeypatch.setattr(aiofiles.threadpool, "sync_open", delayed(open, opened))
+    async with sandbox_and_client() as (_, livepeer):
+        running = UploadTask(method, lambda: livepeer.upload(tmp_path / "video.mp4"))
+        await assert_cancel_closes_file(running, opened)
 
 
-@pytest.mark.parametrize("how", HOWS)
-async def test_cancelled_while_it_cleans_up_an_upload_ends_soon(how, long_clean_up):
-    """After an error the clean-up may take long, but not for one who has cancelled."""
+@pytest.mark.parametrize("method", METHODS)
+async def test_cancelled_during_clean_up_ends_soon(method, slow_discard):
+    """The clean-up after an error may take long, but a cancellation ends it."""
     gone = Fault(On(method="PATCH"), Answer(404))
-    silent = Fault(On(method="DELETE"), Stall(FOR_EVER))
+    silent = Fault(On(method="DELETE"), Stall(VERY_LONG))
     policy = RetryPolicy(attempts=1, restarts=0)
-    async with studio(gone, silent, client={"retry": policy, **ENDLESS}, **SMALL_S3) as (
+    async with sandbox_and_client(
+        gone, silent, client={"retry": policy, **NO_TIMEOUTS}, **SMALL_S3
+    ) as (
         _,
         livepeer,
     ):
-        running = Running(how, lambda: livepeer.upload(content(3 * PART)))
+        running = UploadTask(method, lambda: livepeer.upload(make_bytes(3 * PART)))
         await until(lambda: silent.fired)
         running.cancel()
         await running.ended()
 
 
-@pytest.mark.parametrize("how", HOWS)
-async def test_cancelled_while_the_server_is_silent_an_upload_ends_soon(how):
+@pytest.mark.parametrize("method", METHODS)
+async def test_cancelled_while_the_server_is_silent_ends_soon(method):
     for number in range(1, 6):
-        silent = Fault(On(nth=number), Stall(FOR_EVER))
-        async with studio(silent, client=ENDLESS, **SMALL_S3) as (_, livepeer):
-            running = Running(how, lambda: livepeer.upload(content(3 * PART)))
-            await until(lambda: silent.fired)  # noqa: B023 - it is called within this turn
+        silent = Fault(On(nth=number), Stall(VERY_LONG))
+        async with sandbox_and_client(silent, client=NO_TIMEOUTS, **SMALL_S3) as (_, livepeer):
+            running = UploadTask(method, lambda: livepeer.upload(make_bytes(3 * PART)))
+            await until(lambda: silent.fired)  # noqa: B023 - called in this iteration
             running.cancel()
             await running.ended()
 
 
-HELD = {"its creation": On(method="POST", path="/upload/tus"), "a PATCH": On(method="PATCH")}
+HELD = {"creation": On(method="POST", path="/upload/tus"), "PATCH": On(method="PATCH")}
 
 
 @pytest.mark.parametrize("name", HELD)
-async def test_aborted_while_the_server_is_silent_an_upload_is_deleted_soon(name):
-    silent = Fault(HELD[name], Stall(FOR_EVER))
-    async with studio(silent, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
-        async with livepeer.begin_upload(content(3 * PART)) as upload:
+async def test_abort_while_the_server_is_silent_deletes_the_asset(name):
+    silent = Fault(HELD[name], Stall(VERY_LONG))
+    async with sandbox_and_client(silent, client=NO_TIMEOUTS, **SMALL_S3) as (sandbox, livepeer):
+        async with livepeer.begin_upload(make_bytes(3 * PART)) as upload:
             await until(lambda: silent.fired)
-            with anyio.fail_after(LIMIT):
+            with anyio.fail_after(TIMEOUT):
                 await upload.abort()
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
-@pytest.mark.parametrize("how", HOWS)
-async def test_cancelled_while_it_is_aborted_an_upload_ends_soon(how, long_clean_up):
-    silent = Fault(On(method="DELETE"), Stall(FOR_EVER))
+@pytest.mark.parametrize("method", METHODS)
+async def test_cancelled_during_abort_ends_soon(method, slow_discard):
+    silent = Fault(On(method="DELETE"), Stall(VERY_LONG))
     slow = Fault(On(method="PATCH"), Slow(50_000))
 
     async def abort():
-        async with livepeer.begin_upload(content(3 * PART)) as upload:
+        async with livepeer.begin_upload(make_bytes(3 * PART)) as upload:
             await until(lambda: slow.fired)
             await upload.abort()
 
-    async with studio(silent, slow, client=ENDLESS, **SMALL_S3) as (_, livepeer):
-        running = Running(how, abort)
+    async with sandbox_and_client(silent, slow, client=NO_TIMEOUTS, **SMALL_S3) as (_, livepeer):
+        running = UploadTask(method, abort)
         await until(lambda: silent.fired)
         running.cancel()
         await running.ended()
 
 
-@pytest.mark.parametrize("how", HOWS)
-async def test_cancelled_while_its_stream_is_spooled_an_upload_leaves_no_file_open(
-    how, monkeypatch, patient
-):
-    made = []
+@pytest.mark.parametrize("method", METHODS)
+async def test_cancelled_while_spooling_closes_the_file(method, monkeypatch, long_clean_up):
+    opened = []
 
     async def pieces():
         for _ in range(4):
-            yield content(PART)
+            yield make_bytes(PART)
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", slowed(tempfile.TemporaryFile, made))
-    async with studio() as (_, livepeer):
-        running = Running(how, lambda: livepeer.upload(pieces()))
-        await judge_cancelled_with_a_file(running, made)
+    monkeypatch.setattr(tempfile, "TemporaryFile", delayed(tempfile.TemporaryFile, opened))
+    async with sandbox_and_client() as (_, livepeer):
+        running = UploadTask(method, lambda: livepeer.upload(pieces()))
+        await assert_cancel_closes_file(running, opened)

@@ -1,8 +1,8 @@
-"""How many cases there are, from which seed on, and the table at the end of the run.
+"""Parametrises the cases, and prints the table at the end of the run.
 
-LIVEPEER_ASYNC_CHAOS_SEED    seed of the first case; the others follow it
-LIVEPEER_ASYNC_CHAOS_CASES   how many cases
-LIVEPEER_ASYNC_CHAOS_REPORT  a file that the table is written to as well
+LIVEPEER_ASYNC_CHAOS_SEED    seed of the first case; the others follow
+LIVEPEER_ASYNC_CHAOS_CASES   number of cases
+LIVEPEER_ASYNC_CHAOS_REPORT  file for a copy of the table
 """
 
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.kinds import KINDS
-from chaos.tally import lay_out, sum_up
+from chaos.fault_kinds import KINDS
+from chaos.summary import format_table, format_totals
 
 SEED = int(os.environ.get("LIVEPEER_ASYNC_CHAOS_SEED", "1"))
 CASES = int(os.environ.get("LIVEPEER_ASYNC_CHAOS_CASES", len(KINDS)))
@@ -30,15 +30,15 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config):
-    """Print what the cases came to, in whichever processes they ran."""
+    """Print the table of the cases of all worker processes."""
     if hasattr(config, "workerinput"):
-        return  # one of several processes, which knows of its own cases only
+        return  # a worker process, which knows only its own cases
     reports = [r for group in ("passed", "failed") for r in terminalreporter.stats.get(group, [])]
     found = [(name, value) for report in reports for name, value in report.user_properties]
     rows = [row for name, value in found if name == ROWS for row in value]
     lines = [line for name, value in found if name == LINES for line in value]
     if rows:
-        lines = [*lay_out(rows), f"base seed {SEED}: {sum_up(rows)}", *lines]
+        lines = [*format_table(rows), f"base seed {SEED}: {format_totals(rows)}", *lines]
     if not lines:
         return
     terminalreporter.section("chaos")

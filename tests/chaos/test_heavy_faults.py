@@ -1,4 +1,4 @@
-"""Many uploads where 30 % of all requests, whatever they are for, meet a fault: all are ready."""
+"""Many uploads with faults in 30 % of all requests: all become ready."""
 
 import logging
 import os
@@ -11,45 +11,45 @@ from chaos.conftest import LINES
 from livepeer_async import UploadJob
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, LoseAnswer, On
-from studio import PART, SMALL_S3, content, is_stored, studio
+from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
-STRUCK = 0.3
+FAULT_RATE = 0.3
 IS_LONG = "LIVEPEER_ASYNC_CHAOS_LARGE" in os.environ
 UPLOADS = 150 if IS_LONG else 20
 SEEDS = range(1, 6) if IS_LONG else [1]
 STORAGES = [SMALL_S3, {"storage": "file"}]
-# The numbers of the policy are the library's own, its waits are not.
+# The default policy with shorter delays.
 RETRY = RetryPolicy(first_delay=0.01, max_delay=0.1)
 
 
 def actions_of(rng):
-    """Draw faults of each kind; those of an answer come before and after the server has acted."""
+    """Draw actions of each kind, which act before or after the server has processed a request."""
     cuts = [CutConnection(count, how) for count in (0, 0, rng.randrange(1, PART)) for how in CUTS]
     lost = [lose(how=how) for lose in (LoseAnswer, CutAnswer) for how in CUTS]
     refusals = [Answer(status) for status in (409, 423, 429, 500, 502, 503)]
-    lies = [Answer(status, when="after") for status in (500, 502, 503)]
-    return [*cuts, *lost, *refusals, *lies]
+    false_failures = [Answer(status, when="after") for status in (500, 502, 503)]
+    return [*cuts, *lost, *refusals, *false_failures]
 
 
 CUTS = ("fin", "rst")
 
 
 def faults_of(seed):
-    """Share the probability among the kinds: each is drawn where those before it didn't strike."""
+    """Share the rate among the actions; each is drawn only if those before it did not fire."""
     actions = actions_of(Random(seed))
-    each = STRUCK / len(actions)
+    each = FAULT_RATE / len(actions)
     return [
         Fault(On(probability=each / (1 - i * each)), action) for i, action in enumerate(actions)
     ]
 
 
 def jobs_of(seed, folder):
-    """Make uploads of which half go with their creation, as bytes and as files."""
+    """Create uploads from bytes and files, half of them small enough for the creation."""
     rng = Random(seed)
     for number in range(UPLOADS):
         longest = PART if number % 2 else 5 * PART
-        data = content(rng.randint(1, longest), seed=number)
+        data = make_bytes(rng.randint(1, longest), seed=number)
         if number % 3:
             yield UploadJob(data, f"clip {number}"), data
         else:
@@ -60,7 +60,7 @@ def jobs_of(seed, folder):
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    """Thousands of setbacks aren't printed."""
+    """Do not log thousands of retries."""
     monkeypatch.setattr(logging.getLogger("livepeer_async"), "disabled", True)
 
 
@@ -71,7 +71,7 @@ async def test_uploads_all_become_ready_through_heavy_faults(
 ):
     contents = {job.new_asset: data for job, data in jobs_of(seed, tmp_path)}
     faults = faults_of(seed)
-    async with studio(*faults, client={"retry": RETRY}, seed=seed, **storage) as served:
+    async with sandbox_and_client(*faults, client={"retry": RETRY}, seed=seed, **storage) as served:
         sandbox, livepeer = served
         jobs = [job for job, _ in jobs_of(seed, tmp_path)]
         async with livepeer.upload_many(jobs) as results:
@@ -81,8 +81,8 @@ async def test_uploads_all_become_ready_through_heavy_faults(
         for result in ended:
             assert is_stored(sandbox, result.asset, contents[result.asset.name])
         assert sandbox.violations == []
-        struck = sum(seen.fault is not None for seen in sandbox.requests)
+        fired = sum(seen.fault is not None for seen in sandbox.requests)
         attempts = sum(result.attempts for result in ended)
-        counts = f"{struck} of {len(sandbox.requests)} requests struck, {attempts} creations"
+        counts = f"{fired} of {len(sandbox.requests)} requests with a fault, {attempts} creations"
         what = f"{storage['storage']}, 30 % faults, seed {seed}"
         record_property(LINES, [f"{what}: {len(ended)} of {UPLOADS} ready, {counts}"])

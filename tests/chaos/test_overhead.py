@@ -1,4 +1,4 @@
-"""What faults cost: the bytes that a client sends, over the bytes of its files."""
+"""The cost of faults: bytes sent, relative to the bytes of the files."""
 
 import os
 from random import Random
@@ -9,21 +9,21 @@ import pytest
 from msgspec.structs import replace
 
 from chaos.conftest import LINES
-from chaos.kinds import TARGETS
-from chaos.running import RETRY
+from chaos.fault_kinds import TARGETS
+from chaos.runner import RETRY
 from livepeer_async import AsyncLivepeer
 from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, Sandbox
 from livepeer_async.tus.limits import MIB, livepeer_limits
-from studio import PART, SMALL_LIMITS, SMALL_S3, content, is_stored
+from support.sandbox import PART, SMALL_LIMITS, SMALL_S3, is_stored, make_bytes
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
-STRUCK = 0.05
-# So many faults share the probability, as each has its own position.
+FAULT_RATE = 0.05
+# Number of faults that share the rate, each at its own position.
 POSITIONS = 40
 
 
 class Counting(httpx.AsyncHTTPTransport):
-    """Counts the bytes of bodies that the socket was handed for tus requests."""
+    """Counts the body bytes of tus requests."""
 
     def __init__(self):
         super().__init__()
@@ -47,39 +47,39 @@ class Counted(httpx.AsyncByteStream):
 
 
 def faults_of(rng: Random, chunk: int) -> list[Fault]:
-    """Strike one PATCH in twenty: half of them are cut somewhere, of the others the answer is lost.
+    """Create faults for one PATCH in 20: half cut the body, half lose the response.
 
-    A fault is drawn only where those before it in the list have not struck.
+    Each is drawn only if those before it did not fire.
     """
     actions = [CutConnection(rng.randrange(1, chunk), "rst") for _ in range(POSITIONS // 2)]
     actions += [LoseAnswer("rst")] * (POSITIONS // 2)
-    each = STRUCK / POSITIONS
+    each = FAULT_RATE / POSITIONS
     return [
         Fault(replace(TARGETS["patch"], probability=each / (1 - i * each)), action)
         for i, action in enumerate(actions)
     ]
 
 
-AT_LENGTH = pytest.mark.skipif(
+LONG_ONLY = pytest.mark.skipif(
     "LIVEPEER_ASYNC_CHAOS_LARGE" not in os.environ, reason="`nox -s chaos` runs it"
 )
 
 
 class Cost(NamedTuple):
-    """What was sent over what had to be, for how many strikes, and how many of them were cuts."""
+    """The ratio of bytes sent to bytes of the files, and the number of faults."""
 
     ratio: float
     patches: int
-    struck: int
+    fired: int
     cut: int
 
     def describe(self, what: str) -> str:
-        strikes = f"{self.struck} of {self.patches} PATCHes struck, {self.cut} of them cut"
-        return f"bytes sent / bytes of the files: {self.ratio:.4f} ({what}; {strikes})"
+        faults = f"{self.fired} of {self.patches} PATCHes with a fault, {self.cut} of them cut"
+        return f"bytes sent / bytes of the files: {self.ratio:.4f} ({what}; {faults})"
 
 
 async def measure(options, limits, length, uploads):
-    data = content(length)
+    data = make_bytes(length)
     faults = faults_of(Random(1), limits.max_chunk)
     quick = {"waiting_seconds": 0.0, "processing_seconds": 0.0, "seed": 1}
     transport = Counting()
@@ -100,26 +100,26 @@ async def measure(options, limits, length, uploads):
             sandbox.stored(asset.playback_id).unlink()
         assert sandbox.violations == []
         patches = [r for r in sandbox.requests if r.method == "PATCH"]
-    struck = [r for r in patches if r.fault]
-    cut = [r for r in struck if r.fault == "CutConnection"]
-    return Cost(transport.sent / (length * uploads), len(patches), len(struck), len(cut))
+    fired = [r for r in patches if r.fault]
+    cut = [r for r in fired if r.fault == "CutConnection"]
+    return Cost(transport.sent / (length * uploads), len(patches), len(fired), len(cut))
 
 
-@pytest.mark.parametrize("storage", [pytest.param("file", marks=AT_LENGTH), "s3"])
-async def test_one_struck_patch_in_twenty_costs_little(storage, record_property):
+@pytest.mark.parametrize("storage", [pytest.param("file", marks=LONG_ONLY), "s3"])
+async def test_faults_in_5_percent_of_patches_cost_little(storage, record_property):
     options = SMALL_S3 if storage == "s3" else {"storage": storage}
     cost = await measure(options, SMALL_LIMITS, 60 * PART + 777, uploads=12)
     record_property(LINES, [cost.describe(f"{storage}, parts of 64 KiB")])
     assert cost.cut
-    # A strike costs at most the chunk that it hits.
-    assert cost.ratio < 1 + 4 * PART * cost.struck / (12 * 60 * PART) + 0.01
+    # A fault costs at most one chunk.
+    assert cost.ratio < 1 + 4 * PART * cost.fired / (12 * 60 * PART) + 0.01
 
 
-@AT_LENGTH
-async def test_one_struck_patch_in_twenty_costs_little_at_full_size(record_property):
+@LONG_ONLY
+async def test_faults_in_5_percent_of_patches_cost_little_at_full_s(record_property):
     length = 320 * MIB + 777
     options = {"storage": "s3", "visibility_seconds": 0.3}
     cost = await measure(options, livepeer_limits(length), length, uploads=24)
     record_property(LINES, [cost.describe("s3, Livepeer's own limits")])
-    assert cost.struck
+    assert cost.fired
     assert cost.ratio < 1.2

@@ -8,11 +8,11 @@ from functools import partial
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from cli import shell
 from livepeer_async import AsyncLivepeer
 from livepeer_async.cli import main
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Sandbox
+from support import command_line
 
 MIB = 1024 * 1024
 
@@ -91,7 +91,7 @@ def run_here(monkeypatch, capfd):
             monkeypatch.setitem(sys.modules, name, None)
         for name in ("LIVEPEER_API_KEY", "LIVEPEER_BASE_URL"):
             monkeypatch.delenv(name, raising=False)
-        for name, value in shell.environment(sandbox, **variables).items():
+        for name, value in command_line.environment(sandbox, **variables).items():
             monkeypatch.setenv(name, value)
         log = logging.getLogger("livepeer_async")
         handlers, propagates = list(log.handlers), log.propagate
@@ -115,7 +115,7 @@ def start():
     with ExitStack() as stack:
 
         def begin(*arguments, **options):
-            process = stack.enter_context(shell.start(*arguments, **options))
+            process = stack.enter_context(command_line.start(*arguments, **options))
             stack.callback(process.kill)
             return process
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from cli.shell import Terminal, plain, run, wait_until
+from support.clock import wait_until
+from support.command_line import Terminal, plain, run
 
 
 @pytest.fixture

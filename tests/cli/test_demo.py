@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from cli.shell import Terminal, plain, run
 from livepeer_async.cli.demo import ChecksumComparison, Content, Cut, find_cut
 from livepeer_async.sandbox import SeenRequest
+from support.command_line import Terminal, plain, run
 
 CONTENT = Content(5, "ab")
 

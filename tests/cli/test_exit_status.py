@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from cli.shell import COMMAND, run
 from livepeer_async import __version__
+from support.command_line import COMMAND, run
 
 UNREACHABLE = "http://127.0.0.1:9/api"
 
@@ -104,7 +104,7 @@ def test_invalid_environment_is_a_usage_error(variables, message, run_here):
         ("LIVEPEER_BASE_URL", "http://user:hush#hush@h:80"),
     ],
 )
-def test_unusable_variable_is_named(name, value, run_here, bare):
+def test_unusable_variable_is_named(name, value, run_here, clean_env):
     done = run_here("upload", "x.mp4", LIVEPEER_API_KEY="k", **{name: value})
     assert (done.returncode, done.stdout) == (2, b"")
     assert complaint(done).count("Error: ") == 1

@@ -6,10 +6,11 @@ from threading import Thread
 
 import pytest
 
-from cli.shell import NEVER, documents, lines_of, read_report, run, table_of, untimed
 from livepeer_async.cli.ingest_command import parse_rate
 from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import FailProcessing, Fault, On
+from support.command_line import documents, lines_of, read_report, run, table_of, untimed
+from support.constants import VERY_LONG
 
 MIB = 1024 * 1024
 FIELDS = [
@@ -119,7 +120,7 @@ def test_embedded_sandbox_needs_no_key(folder):
 
 
 def test_no_wait_reports_arrived_rows(open_sandbox, folder, run_here):
-    with open_sandbox(processing_seconds=NEVER) as sandbox:
+    with open_sandbox(processing_seconds=VERY_LONG) as sandbox:
         done = run_here("ingest", folder, "--no-wait", sandbox=sandbox)
     assert done.returncode == 0, done.stderr
     ready, arrived, sent = [line.split() for line in lines_of(done.stdout)]

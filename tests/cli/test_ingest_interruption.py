@@ -5,10 +5,12 @@ import time
 
 import pytest
 
-from cli.shell import NEVER, PATIENCE, Terminal, run, untimed, wait_until
-from cli.shell import start as start_command
 from livepeer_async.cli.sample_video import write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
+from support.clock import wait_until
+from support.command_line import Terminal, run, untimed
+from support.command_line import start as start_command
+from support.constants import TIMEOUT, VERY_LONG
 
 MIB = 1024 * 1024
 # Slow variants of other tests.
@@ -68,7 +70,7 @@ def test_first_signal_finishes_chunks_in_flight(sandbox, command, number, start)
     process = start(*command, sandbox=sandbox)
     wait_until(lambda: count_sending(sandbox) == 2)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=PATIENCE)
+    output, errors = process.communicate(timeout=TIMEOUT)
     printed = errors.decode().splitlines()
     assert (process.returncode, "Traceback" in errors.decode()) == (130, False)
     assert untimed(printed[0]).startswith("interrupted: finishing chunks in flight")
@@ -93,7 +95,7 @@ def test_second_ctrl_c_quits_immediately(open_sandbox, command, start):
         time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130
         assert "Traceback" not in errors.decode()
         assert errors.decode().splitlines()[-1].endswith("run the same command to resume")
@@ -105,11 +107,11 @@ def test_second_ctrl_c_quits_immediately(open_sandbox, command, start):
 
 
 def test_ctrl_c_before_any_response_quits_immediately(open_sandbox, command, start):
-    with open_sandbox(faults=[Fault(On(), Stall(NEVER))]) as sandbox:
+    with open_sandbox(faults=[Fault(On(), Stall(VERY_LONG))]) as sandbox:
         process = start(*command, sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert errors == b"interrupted before anything was uploaded\n"
     assert not command[3].exists()
@@ -131,7 +133,7 @@ def test_closed_terminal_finishes_chunks_in_flight(sandbox, command):
     wait_until(lambda: count_sending(sandbox) == 2)
     terminal.read_until("total")
     terminal.hang_up()
-    assert terminal.process.wait(PATIENCE) == 130
+    assert terminal.process.wait(TIMEOUT) == 130
     assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
     assert all(seen.status == 204 for seen in patched(sandbox))
     check_resumption(command, sandbox)
@@ -148,7 +150,7 @@ def test_ignored_signal_stays_ignored(open_sandbox, command):
         with process:
             wait_until(lambda: count_sending(sandbox))
             process.send_signal(signal.SIGHUP)
-            _, errors = process.communicate(timeout=PATIENCE)
+            _, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, b"interrupted" in errors) == (0, False)
 
 
@@ -169,6 +171,6 @@ def test_ctrl_c_during_the_check_has_no_traceback(tmp_path, start):
     process = start("ingest", tmp_path / "one.jsonl", "--check")
     assert b"one.jsonl:1: " in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, b"Traceback" in errors) == (130, False)
     assert errors.endswith(b"interrupted before anything was uploaded\n")

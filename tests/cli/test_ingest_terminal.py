@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from cli.shell import Terminal, lines_of, plain, run, untimed
 from livepeer_async.sandbox import FailProcessing, Fault, On
+from support.command_line import Terminal, lines_of, plain, run, untimed
 
 
 def test_terminal_shows_bars_counts_and_failures(open_sandbox, folder):

@@ -1,9 +1,11 @@
 import pytest
 
-from cli.shell import PATIENCE, documents, lines_of, read_report, run, untimed, wait_until
 from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On
-from restarts.limits import small_disk
+from support.clock import wait_until
+from support.command_line import documents, lines_of, read_report, run, untimed
+from support.constants import TIMEOUT
+from support.disk_limits import small_disk
 
 EARLIER = '{"key": "a", "place": "a.mp4", "state": "ready"}\n'
 
@@ -42,7 +44,7 @@ def test_outage_halts_the_run_and_is_printed(open_sandbox, folder, start):
         before = [line.split()[1].decode() for line in printed[:-1]]
         assert len(before) == len(set(before)) > 0
         sandbox.faults.clear()
-        output, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
     assert b" the server responds again after " in errors
     assert output.startswith(b"ready        4")
@@ -65,7 +67,7 @@ def test_report_on_a_full_device_does_not_stop_uploads(sandbox, folder, run_here
 def test_full_standard_output_does_not_stop_uploads(sandbox, folder, start):
     with open("/dev/full", "wb") as full:
         process = start("ingest", folder, "--json", sandbox=sandbox, stdout=full)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "Traceback" not in errors.decode()
     assert {asset.phase for asset in sandbox.assets} == {"ready"}
@@ -89,7 +91,7 @@ def test_report_is_complete_once_the_disk_has_room(sandbox, tmp_path):
         there = len(read_report(report))
         assert there < 40
         assert f"{report} lacks {40 - there} rows" in done.stderr.decode()
-        disk.make_room()
+        disk.free()
         done = run(*command, sandbox=sandbox)
         assert done.returncode == 0
         assert [row["is_earlier"] for row in read_report(report)] == [True] * 40

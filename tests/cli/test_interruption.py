@@ -6,9 +6,11 @@ import subprocess
 
 import pytest
 
-from cli.shell import NEVER, PATIENCE, Terminal, interrupt, plain, run, wait_until
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
+from support.clock import wait_until
+from support.command_line import Terminal, interrupt, plain, run
+from support.constants import TIMEOUT, VERY_LONG
 
 MIB = 1024 * 1024
 
@@ -79,7 +81,7 @@ def test_ctrl_c_restores_the_cursor(slow_sandbox, video):
 
 
 def test_ctrl_c_during_processing_suggests_assets_list(open_sandbox, video, start):
-    with open_sandbox(processing_seconds=NEVER) as sandbox:
+    with open_sandbox(processing_seconds=VERY_LONG) as sandbox:
         process = start("upload", video, sandbox=sandbox)
         assert process.stderr.readline() == b"long.mp4: uploading 9.0 MiB\n"
         assert process.stderr.readline() == b"long.mp4: processing\n"
@@ -100,7 +102,7 @@ def test_ctrl_c_ends_a_wait_for_standard_input(sandbox, start):
 
 
 def test_ctrl_c_ends_a_wait_for_the_server(open_sandbox, start):
-    with open_sandbox(faults=[Fault(On(), Stall(NEVER))]) as sandbox:
+    with open_sandbox(faults=[Fault(On(), Stall(VERY_LONG))]) as sandbox:
         process = start("assets", "list", sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
         output, errors = interrupt(process)
@@ -115,7 +117,7 @@ def test_terminated_demo_cleans_up(tmp_path, start):
     assert process.stderr.readline() == b"\n"
     assert b": uploading " in process.stderr.readline()
     process.terminate()
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert errors.decode().splitlines()[-1] == "interrupted"
     assert list(scratch.iterdir()) == []
@@ -129,7 +131,7 @@ def test_interrupted_sandbox_succeeds_and_cleans_up(number, tmp_path, start):
     assert list(tmp_path.iterdir())
     assert run("assets", "list", **exports).returncode == 0
     process.send_signal(number)
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (0, b"the sandbox has stopped\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -150,7 +152,7 @@ def test_closed_pipe_is_silent(sandbox, clip, upload_clip, arguments, start):
     os.close(reading)
     process = start(*(it.format(clip=clip) for it in arguments), sandbox=sandbox, stdout=writing)
     os.close(writing)
-    _, errors = process.communicate(timeout=PATIENCE)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "Traceback" not in errors.decode()
     assert "Broken" not in errors.decode()

@@ -4,12 +4,12 @@ import signal
 
 import pytest
 
-from cli.shell import wait_until
 from livepeer_async import AsyncLivepeer
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, LoseAnswer, On, Slow
 from livepeer_async.sources.identity import SourceIdentity
+from support.clock import wait_until
 
 MIB = 1024 * 1024
 

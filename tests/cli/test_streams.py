@@ -6,14 +6,15 @@ from contextlib import suppress
 
 import pytest
 
-from cli.shell import COMMAND, PATIENCE, environment
+from support.command_line import COMMAND, environment
+from support.constants import TIMEOUT
 
 
 def run_with(redirection, *arguments, sandbox):
     """Run a command with streams that a shell has redirected."""
     command = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, env=environment(sandbox), timeout=PATIENCE, check=False
+        command, capture_output=True, env=environment(sandbox), timeout=TIMEOUT, check=False
     )
 
 
@@ -44,7 +45,7 @@ def test_full_non_blocking_log_is_ignored(sandbox, folder, tmp_path):
         stdout=subprocess.PIPE,
         stderr=writing,
         env=environment(sandbox),
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     for descriptor in (reading, writing):

@@ -6,9 +6,9 @@ import stat
 
 import pytest
 
-from cli.shell import Terminal, lines_of, plain, run
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, On, WrongSize
+from support.command_line import Terminal, lines_of, plain, run
 
 MIB = 1024 * 1024
 SHA256 = hashlib.sha256(read_clip()).hexdigest()
@@ -138,7 +138,7 @@ def test_same_file_twice_becomes_two_assets(sandbox, clip, run_here):
 
 
 def test_standard_input_is_uploaded_under_its_name(sandbox):
-    done = run("upload", "-", "--name", "talk", "--json", sandbox=sandbox, given=read_clip())
+    done = run("upload", "-", "--name", "talk", "--json", sandbox=sandbox, stdin=read_clip())
     assert done.returncode == 0
     (asset,) = sandbox.assets
     assert asset.name == "talk"
@@ -149,7 +149,7 @@ def test_standard_input_is_uploaded_under_its_name(sandbox):
 def test_long_standard_input_is_exact(sandbox, tmp_path):
     write_video(tmp_path / "long.mp4", 20 * MIB, seed=1)
     content = (tmp_path / "long.mp4").read_bytes()
-    done = run("upload", "-", "--json", "--verify", "hash", sandbox=sandbox, given=content)
+    done = run("upload", "-", "--json", "--verify", "hash", sandbox=sandbox, stdin=content)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["size"], result["verified"]) == (20 * MIB, "hash")
@@ -157,7 +157,7 @@ def test_long_standard_input_is_exact(sandbox, tmp_path):
 
 
 def test_empty_standard_input_fails(sandbox):
-    done = run("upload", "-", sandbox=sandbox, given=b"")
+    done = run("upload", "-", sandbox=sandbox, stdin=b"")
     assert done.returncode == 1
     assert "stdin is empty" in done.stderr.decode()
 

@@ -7,7 +7,7 @@ import pytest
 
 from conformance.exchange import Exchanges
 from conformance.expected import SANDBOX_FILE, SANDBOX_S3, TUS_1, TUS_2
-from conformance.servers import TusServer, run
+from conformance.servers import TusServer, run_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TusServer]:
-    with run(request.param, tmp_path_factory.mktemp(request.param)) as running:
+    with run_server(request.param, tmp_path_factory.mktemp(request.param)) as running:
         yield running
 
 
 @pytest.fixture
 def tus(server: TusServer) -> Iterator[Exchanges]:
-    # No time-out of httpx's own: an answer to 8 MiB may take long, and pytest's time-out is there.
+    # No timeout but pytest's: the response to 8 MiB may take long.
     with httpx.Client(timeout=None, trust_env=False) as http:
         yield Exchanges(server=server, http=http)

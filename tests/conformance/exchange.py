@@ -1,4 +1,4 @@
-"""One HTTP exchange with a server under test, and the comparison with what was expected of it."""
+"""HTTP exchanges with a tus server, compared with the expected responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OFFSET_STREAM: Final = "application/offset+octet-stream"
 
 @dataclass(frozen=True, kw_only=True)
 class Exchanges:
-    """The requests of tus, sent as they are: each argument is a header, a None leaves it out."""
+    """Sends tus requests; a header of None is omitted."""
 
     server: TusServer
     http: httpx.Client
@@ -36,33 +36,33 @@ class Exchanges:
         headers: Mapping[str, str | None],
         content: bytes | Iterator[bytes] | None = None,
     ) -> httpx.Response:
-        """Send one request that speaks the version unless `headers` says otherwise."""
-        named = {**VERSION, **headers}
-        present = {name: value for name, value in named.items() if value is not None}
+        """Send a request, with Tus-Resumable unless `headers` replaces it."""
+        merged = {**VERSION, **headers}
+        present = {name: value for name, value in merged.items() if value is not None}
         return self.http.request(method, url, headers=present, content=content)
 
     def post(
         self, ticket: Ticket, headers: Mapping[str, str | None], content: bytes | None = None
     ) -> httpx.Response:
-        """Ask for the creation of an upload."""
+        """Create an upload with these headers."""
         return self.send("POST", ticket.url, headers, content)
 
     def create(self, length: int) -> tuple[Ticket, str]:
-        """Create an upload and name its URL."""
+        """Create an upload; return the ticket and the upload URL."""
         ticket = self.server.ticket()
-        answer = self.post(ticket, {"Upload-Length": str(length)})
-        self.check("creation", answer)
-        return ticket, answer.headers["Location"]
+        response = self.post(ticket, {"Upload-Length": str(length)})
+        self.check("creation", response)
+        return ticket, response.headers["Location"]
 
     def head(self, url: str) -> httpx.Response:
-        """Ask for the state of an upload."""
+        """Request the state of an upload."""
         return self.send("HEAD", url, {})
 
     def offset(self, url: str) -> int:
-        """Ask how many bytes of an upload the server has."""
-        answer = self.head(url)
-        self.check("HEAD", answer)
-        return int(answer.headers["Upload-Offset"])
+        """Request the offset of an upload."""
+        response = self.head(url)
+        self.check("HEAD", response)
+        return int(response.headers["Upload-Offset"])
 
     def patch(
         self,
@@ -72,29 +72,29 @@ class Exchanges:
         headers: Mapping[str, str | None] | None = None,
     ) -> httpx.Response:
         """Send bytes of an upload."""
-        named = {
+        merged = {
             "Content-Type": OFFSET_STREAM,
             "Upload-Offset": None if offset is None else str(offset),
             **(headers or {}),
         }
-        return self.send("PATCH", url, named, content)
+        return self.send("PATCH", url, merged, content)
 
     def delete(self, url: str) -> httpx.Response:
-        """Ask for the termination of an upload."""
+        """Terminate an upload."""
         return self.send("DELETE", url, {})
 
-    def check(self, exchange: str, answer: httpx.Response) -> None:
-        """Compare an answer with the one that is known for this server."""
+    def check(self, exchange: str, response: httpx.Response) -> None:
+        """Compare a response with the expected one of this server."""
         wanted = expected(self.server.name, exchange)
-        found = f"{exchange}: {answer.status_code} {answer.text!r}"
-        assert answer.status_code == wanted.status, found
+        found = f"{exchange}: {response.status_code} {response.text!r}"
+        assert response.status_code == wanted.status, found
         if wanted.text is not None:
-            assert answer.text == wanted.text, found
+            assert response.text == wanted.text, found
 
 
 @contextlib.contextmanager
 def patch_by_hand(url: str, *, offset: int, length: int) -> Iterator[socket.socket]:
-    """Open a connection and send the head of a PATCH that promises `length` bytes."""
+    """Open a connection, and send the head of a PATCH with a Content-Length of `length`."""
     parts = urlsplit(url)
     head = (
         f"PATCH {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nTus-Resumable: 1.0.0\r\n"
@@ -107,7 +107,7 @@ def patch_by_hand(url: str, *, offset: int, length: int) -> Iterator[socket.sock
 
 
 def read_head(raw: socket.socket) -> tuple[int, dict[str, str]]:
-    """Read the head of an answer, and its body if it has one: the status and the headers."""
+    """Read a response; return its status and its headers."""
     with raw.makefile("rb") as reader:
         status = int(reader.readline().split()[1])
         lines = [line.decode().partition(":") for line in iter(reader.readline, b"\r\n")]
@@ -117,6 +117,6 @@ def read_head(raw: socket.socket) -> tuple[int, dict[str, str]]:
 
 
 def reset(raw: socket.socket) -> None:
-    """Close a connection with an RST, as a dying router or a killed process would."""
+    """Close a connection by RST, as a failing router does."""
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raw.close()

@@ -1,8 +1,4 @@
-"""The servers under test, behind one face.
-
-A server hands out a ticket for an upload that doesn't exist yet and, for the judge, the bytes that
-it keeps of a finished one. Nothing here uses code of the client: requests are bare httpx.
-"""
+"""The servers under test, behind one protocol. Requests use httpx, not the package."""
 
 from __future__ import annotations
 
@@ -31,11 +27,11 @@ _READY_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
-    """The permission to create one upload.
+    """A permission to create one upload.
 
     Attributes:
-        url: Where to POST the creation, token included.
-        key: What the server knows the finished upload by.
+        url: The creation URL, with its token.
+        key: The server's identifier of the finished upload.
     """
 
     url: str
@@ -47,8 +43,8 @@ class TusServer(Protocol):
 
     Attributes:
         name: As in `conformance.expected`.
-        part: The bytes that the server stores as one: whatever ends inside a part, other than the
-            whole upload, is forgotten. 1 where every byte counts.
+        part: The part size of the storage, 1 for files. A chunk that ends inside a part, before the
+            end of the upload, loses that part.
     """
 
     @property
@@ -58,24 +54,24 @@ class TusServer(Protocol):
     def part(self) -> int: ...
 
     def ticket(self) -> Ticket:
-        """Ask for a new upload."""
+        """Request a new upload."""
         ...
 
     def stored(self, ticket: Ticket) -> bytes:
-        """Read back what is kept of a finished upload."""
+        """Read the stored bytes of a finished upload."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeerServer:
-    """A server that others wrote."""
+    """A server of another project."""
 
     name: str
     peer: Peer
     part: int = 1
 
     def ticket(self) -> Ticket:
-        """Make up a token: the peers believe any."""
+        """Create a token; the peers accept any."""
         token = uuid.uuid4().hex
         return Ticket(url=self.peer.creation_url(token), key=token)
 
@@ -86,7 +82,7 @@ class PeerServer:
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxServer:
-    """The project's sandbox, asked over HTTP like any other server."""
+    """The sandbox of this project, over HTTP."""
 
     name: str
     base_url: str
@@ -94,19 +90,19 @@ class SandboxServer:
     part: int
 
     def ticket(self) -> Ticket:
-        """Request an upload as Studio wants it requested."""
-        answer = httpx.post(
+        """Request an upload from Studio's API."""
+        response = httpx.post(
             f"{self.base_url}/asset/request-upload",
             headers={"Authorization": f"Bearer {self.api_key}"},
             json={"name": "conformance.mp4"},
             trust_env=False,
         )
-        assert answer.status_code == httpx.codes.OK, answer.text
-        document = answer.json()
+        assert response.status_code == httpx.codes.OK, response.text
+        document = response.json()
         return Ticket(url=document["tusEndpoint"], key=document["asset"]["id"])
 
     def stored(self, ticket: Ticket) -> bytes:
-        """Wait until the asset is ready and download it."""
+        """Wait until the asset is ready, and download it."""
         deadline = time.monotonic() + _READY_SECONDS
         with httpx.Client(
             headers={"Authorization": f"Bearer {self.api_key}"}, trust_env=False
@@ -121,7 +117,7 @@ class SandboxServer:
 
 @contextlib.contextmanager
 def _run_sandbox(name: str, storage: Literal["file", "s3"], part: int) -> Iterator[TusServer]:
-    # Here and not above: the peers are tested without the extra that the sandbox needs.
+    # Imported late: the peers are tested without the extra `sandbox`.
     from livepeer_async.sandbox import Sandbox  # noqa: PLC0415
 
     with (
@@ -139,8 +135,8 @@ def _run_peer(name: str, version: str, directory: Path) -> Iterator[TusServer]:
         yield PeerServer(name=name, peer=peer)
 
 
-def run(name: str, directory: Path) -> AbstractContextManager[TusServer]:
-    """Run the server called `name` until the block ends; `directory` is its to fill."""
+def run_server(name: str, directory: Path) -> AbstractContextManager[TusServer]:
+    """Run a server until the block ends; it stores files in `directory`."""
     if name == SANDBOX_FILE:
         return _run_sandbox(name, "file", 1)
     if name == SANDBOX_S3:

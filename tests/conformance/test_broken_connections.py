@@ -1,4 +1,4 @@
-"""Connections that break, answers that come before the body does."""
+"""Broken connections, and responses before the end of the body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from conformance.exchange import patch_by_hand, read_head, reset
-from conformance.expected import CLOSES_AFTER_A_REFUSAL, CUTS_A_PATCH_FOR_A_HEAD, expected
+from conformance.expected import CLOSES_AFTER_REJECTION, HEAD_INTERRUPTS_PATCH, expected
 from conformance.servers import PART
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from conformance.exchange import Exchanges
 
 SENT = bytes(itertools.islice(itertools.cycle(range(251)), PART + PART // 2 + 5))
-"""A whole part and most of another, so that every server keeps some of a cut PATCH."""
+"""A whole part and half of another: every server keeps some bytes of a cut PATCH."""
 
 CUT = PART + PART // 4
-"""Where the connection breaks."""
+"""The byte after which the connection breaks."""
 
 READ_SECONDS = 0.5
-"""Time enough for a server on the same machine to take what it has read."""
+"""Enough for a server on the same machine to process what it has read."""
 
 SETTLE_SECONDS = 30.0
 
 
 def wait_until_read(raw: socket.socket) -> None:
-    """Wait until the server has read what was sent."""
+    """Wait until the server has read all bytes sent."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while unread(raw) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -41,7 +41,7 @@ def wait_until_read(raw: socket.socket) -> None:
 
 
 def unread(raw: socket.socket) -> int:
-    """Count the bytes that wait for the server in the kernel, where the kernel tells."""
+    """Count the bytes in the kernel's receive queue; 0 without /proc."""
     table = Path("/proc/net/tcp")
     if not table.exists():
         return 0
@@ -53,26 +53,26 @@ def unread(raw: socket.socket) -> int:
     return 0
 
 
-def fin(raw: socket.socket) -> None:
+def close(raw: socket.socket) -> None:
     raw.close()
 
 
 def settled(tus: Exchanges, url: str, wanted: int) -> int:
-    """Ask for the offset until it is the one wanted: a server may need a moment after a drop."""
+    """Poll the offset until it is `wanted`: a server may need a moment after a drop."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while (offset := tus.offset(url)) != wanted and time.monotonic() < deadline:
         time.sleep(0.1)
     return offset
 
 
-@pytest.mark.parametrize("drop", [fin, reset])
-def test_what_arrived_before_a_drop_is_kept(
+@pytest.mark.parametrize("drop", [close, reset])
+def test_bytes_before_a_drop_are_kept(
     tus: Exchanges, drop: Callable[[socket.socket], None]
 ) -> None:
     ticket, url = tus.create(len(SENT))
     with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
         raw.sendall(SENT[:CUT])
-        # An RST discards what waits in the server's buffers, and so does 2.x at a FIN.
+        # An RST discards what the server has not read, and so does a FIN with 2.x.
         wait_until_read(raw)
         drop(raw)
     kept = CUT - CUT % tus.server.part
@@ -82,17 +82,17 @@ def test_what_arrived_before_a_drop_is_kept(
     assert tus.server.stored(ticket) == SENT
 
 
-def test_a_refusal_comes_before_the_body_does(tus: Exchanges) -> None:
+def test_rejection_arrives_before_the_end_of_the_body(tus: Exchanges) -> None:
     _, url = tus.create(len(SENT))
     with patch_by_hand(url, offset=3, length=len(SENT)) as raw:
         raw.sendall(SENT[:1024])
         status, headers = read_head(raw)
         assert status == expected(tus.server.name, "PATCH with a wrong offset").status
         raw.settimeout(SETTLE_SECONDS)
-        if tus.server.name in CLOSES_AFTER_A_REFUSAL:
+        if tus.server.name in CLOSES_AFTER_REJECTION:
             assert headers["connection"] == "close"
             return
-        # The rest is read and thrown away, and the connection serves the next request.
+        # The server discards the rest, and the connection serves the next request.
         raw.sendall(SENT[1024:])
         path = urlsplit(url).path
         raw.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n\r\n".encode())
@@ -101,26 +101,26 @@ def test_a_refusal_comes_before_the_body_does(tus: Exchanges) -> None:
         assert headers["upload-offset"] == "0"
 
 
-def test_the_offset_is_asked_for_while_a_patch_runs(tus: Exchanges) -> None:
+def test_head_during_a_patch_returns_the_offset(tus: Exchanges) -> None:
     ticket, url = tus.create(len(SENT))
     kept = CUT - CUT % tus.server.part
     with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
         raw.sendall(SENT[:CUT])
         wait_until_read(raw)
-        if tus.server.name in CUTS_A_PATCH_FOR_A_HEAD:
+        if tus.server.name in HEAD_INTERRUPTS_PATCH:
             assert tus.offset(url) == kept
         else:
             assert settled(tus, url, kept) == kept
             raw.sendall(SENT[CUT:])
         status, headers = read_head(raw)
     assert status == expected(tus.server.name, "PATCH").status
-    if tus.server.name in CUTS_A_PATCH_FOR_A_HEAD:
+    if tus.server.name in HEAD_INTERRUPTS_PATCH:
         assert int(headers["upload-offset"]) == kept
         tus.check("PATCH", tus.patch(url, kept, SENT[kept:]))
     assert tus.server.stored(ticket) == SENT
 
 
-def test_a_second_writer_at_the_same_offset_is_refused(tus: Exchanges) -> None:
+def test_second_writer_at_the_same_offset_is_rejected(tus: Exchanges) -> None:
     _, url = tus.create(len(SENT))
     with patch_by_hand(url, offset=0, length=len(SENT)) as raw:
         raw.sendall(SENT[:CUT])

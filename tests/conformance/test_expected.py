@@ -6,12 +6,12 @@ from conformance.expected import ALL, DIFFERENCES, SPECIFIED, Difference
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda row: f"{row.exchange} {row.servers}")
-def test_a_difference_differs_and_says_why(difference: Difference) -> None:
-    assert difference.answer != SPECIFIED[difference.exchange]
-    assert difference.why
+def test_difference_differs_and_has_a_reason(difference: Difference) -> None:
+    assert difference.response != SPECIFIED[difference.exchange]
+    assert difference.reason
     assert set(difference.servers) <= set(ALL)
 
 
-def test_no_server_has_two_answers_to_one_exchange() -> None:
+def test_differences_are_unique() -> None:
     pairs = [(server, row.exchange) for row in DIFFERENCES for server in row.servers]
     assert len(pairs) == len(set(pairs))

@@ -1,4 +1,4 @@
-"""HEAD and PATCH on an upload that exists, and its termination."""
+"""HEAD, PATCH and DELETE of an existing upload."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
     from conformance.exchange import Exchanges
 
 TEN = b"0123456789"
-PIECE = 64 * 1024
+CHUNK = 64 * 1024
 
 
-def test_a_sequence_of_patches_ends_with_the_same_bytes(tus: Exchanges) -> None:
-    piece = max(PIECE, tus.server.part)
-    sent = bytes(itertools.islice(itertools.cycle(range(251)), 2 * piece + 5))
+def test_sequence_of_patches_stores_the_bytes(tus: Exchanges) -> None:
+    chunk = max(CHUNK, tus.server.part)
+    sent = bytes(itertools.islice(itertools.cycle(range(251)), 2 * chunk + 5))
     ticket, url = tus.create(len(sent))
-    for start in range(0, len(sent), piece):
-        answer = tus.patch(url, start, sent[start : start + piece])
-        tus.check("PATCH", answer)
-        assert answer.headers["Tus-Resumable"] == "1.0.0"
-        end = min(start + piece, len(sent))
-        assert int(answer.headers["Upload-Offset"]) == end
+    for start in range(0, len(sent), chunk):
+        response = tus.patch(url, start, sent[start : start + chunk])
+        tus.check("PATCH", response)
+        assert response.headers["Tus-Resumable"] == "1.0.0"
+        end = min(start + chunk, len(sent))
+        assert int(response.headers["Upload-Offset"]) == end
         assert tus.offset(url) == end
     assert tus.server.stored(ticket) == sent
 
 
-def test_a_body_without_content_length_is_taken(tus: Exchanges) -> None:
+def test_body_without_content_length_is_accepted(tus: Exchanges) -> None:
     ticket, url = tus.create(10)
-    answer = tus.patch(url, 0, iter([TEN[:4], TEN[4:]]))
-    tus.check("PATCH of a body without Content-Length", answer)
+    response = tus.patch(url, 0, iter([TEN[:4], TEN[4:]]))
+    tus.check("PATCH of a body without Content-Length", response)
     assert tus.server.stored(ticket) == TEN
 
 
-def test_a_network_that_blocks_patch_is_overridden(tus: Exchanges) -> None:
+def test_method_override_replaces_patch(tus: Exchanges) -> None:
     ticket, url = tus.create(10)
     headers = {
         "Content-Type": "application/offset+octet-stream",
@@ -64,12 +64,12 @@ def test_a_network_that_blocks_patch_is_overridden(tus: Exchanges) -> None:
         ),
         ("PATCH without Content-Type", 0, {"Content-Type": None}),
         ("PATCH without an offset", None, {}),
-        ("PATCH with a senseless offset", -1, {}),
-        ("PATCH with a senseless offset", "1x", {}),
+        ("PATCH with a invalid offset", -1, {}),
+        ("PATCH with a invalid offset", "1x", {}),
         ("PATCH without Tus-Resumable", 0, {"Tus-Resumable": None}),
     ],
 )
-def test_a_senseless_patch_is_refused_and_changes_nothing(
+def test_invalid_patch_is_rejected_and_changes_nothing(
     tus: Exchanges, exchange: str, offset: int | str | None, headers: dict[str, str | None]
 ) -> None:
     _, url = tus.create(10)
@@ -77,7 +77,7 @@ def test_a_senseless_patch_is_refused_and_changes_nothing(
     assert tus.offset(url) == 0
 
 
-def test_an_unknown_upload_is_not_found(tus: Exchanges) -> None:
+def test_unknown_upload_is_not_found(tus: Exchanges) -> None:
     _, url = tus.create(10)
     unknown = f"{url}nosuch"
     tus.check("HEAD to an unknown upload", tus.head(unknown))
@@ -93,7 +93,7 @@ def test_an_unknown_upload_is_not_found(tus: Exchanges) -> None:
         ("GET", "GET", "", {}),
     ],
 )
-def test_only_the_upload_url_itself_is_answered(
+def test_modified_upload_url_is_not_found(
     tus: Exchanges, exchange: str, method: str, added: str, headers: dict[str, str | None]
 ) -> None:
     _, url = tus.create(10)
@@ -103,7 +103,7 @@ def test_only_the_upload_url_itself_is_answered(
 def test_bytes_beyond_the_length(tus: Exchanges) -> None:
     _, url = tus.create(5)
     tus.check("PATCH beyond the length", tus.patch(url, 0, TEN))
-    # The file behaviour counts them all, s3 says that it has what it was told to expect.
+    # File storage counts all bytes, S3 storage reports the declared length.
     offsets = {TUS_2: 0, SANDBOX_S3: 5, SANDBOX_FILE: 10, TUS_1: 10}
     assert tus.offset(url) == offsets[tus.server.name]
 
@@ -116,19 +116,17 @@ def test_bytes_beyond_the_length(tus: Exchanges) -> None:
         ("PATCH at 0 after completion", 0, TEN),
     ],
 )
-def test_a_finished_upload_is_patched_again(
-    tus: Exchanges, exchange: str, offset: int, content: bytes
-) -> None:
+def test_patch_after_completion(tus: Exchanges, exchange: str, offset: int, content: bytes) -> None:
     _, url = tus.create(10)
     tus.check("PATCH", tus.patch(url, 0, TEN))
     assert tus.offset(url) == 10
     tus.check(exchange, tus.patch(url, offset, content))
 
 
-def test_a_terminated_upload_is_gone(tus: Exchanges) -> None:
+def test_terminated_upload_is_gone(tus: Exchanges) -> None:
     ticket, url = tus.create(10)
-    answer = tus.send("DELETE", url, {"Tus-Resumable": None})
-    tus.check("DELETE without Tus-Resumable", answer)
+    response = tus.send("DELETE", url, {"Tus-Resumable": None})
+    tus.check("DELETE without Tus-Resumable", response)
     assert tus.offset(url) == 0
     tus.check("DELETE", tus.delete(url))
     tus.check("HEAD after DELETE", tus.head(url))
@@ -140,7 +138,7 @@ def test_a_terminated_upload_is_gone(tus: Exchanges) -> None:
     assert tus.server.stored(ticket) == TEN
 
 
-def test_a_finished_upload_is_terminated(tus: Exchanges) -> None:
+def test_finished_upload_is_terminated(tus: Exchanges) -> None:
     ticket, url = tus.create(10)
     tus.check("PATCH", tus.patch(url, 0, TEN))
     assert tus.server.stored(ticket) == TEN

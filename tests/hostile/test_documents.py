@@ -3,13 +3,15 @@
 import anyio
 import pytest
 
-from hostile.server import LONGEST, answer, api_client, hostile
+from hostile.clients import api_client
 from livepeer_async import AssetPatch, errors
+from support.constants import TIMEOUT
+from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 DEEP = 100_000
 # At most twenty sentences of four thousand characters.
-LONGEST_MESSAGE = 100_000
+MAX_MESSAGE_LENGTH = 100_000
 DIGITS = b"9" * 1_000_000
 
 
@@ -52,22 +54,22 @@ DOCUMENTS = {
     "a long text": b'{"id":"' + b"x" * 1_000_000 + b'"}',
     "a long key": b'{"' + b"x" * 1_000_000 + b'":1,"id":"x"}',
     "many keys": b"{" + b",".join(b'"%d":0' % n for n in range(100_000)) + b',"id":"x"}',
-    "half a pair": b'{"id":"\\ud800"}',
-    "no UTF-8": b'{"id":"\xff\xfe"}',
-    "no UTF-8 in a key": b'{"\xff":1,"id":"x"}',
+    "a lone surrogate": b'{"id":"\\ud800"}',
+    "invalid UTF-8": b'{"id":"\xff\xfe"}',
+    "invalid UTF-8 in a key": b'{"\xff":1,"id":"x"}',
     "UTF-16": '{"id":"x"}'.encode("utf-16"),
     "a NUL": b'{"id":"x\\u0000"}',
-    "a NUL as it is": b'{"id":"x\x00"}',
+    "an unescaped NUL": b'{"id":"x\x00"}',
     "a key twice": b'{"id":"x","id":7}',
     "cut in an escape": b'{"id":"\\u00',
-    "more behind": b'{"id":"x"}{"id":"y"}',
+    "two documents": b'{"id":"x"}{"id":"y"}',
     "nothing": b"",
     "spaces": b" " * 1_000_000,
     "null": b"null",
     "a text": b'"x"',
     "nulls": b"[" + b"null," * 10_000 + b"null]",
     "a web page": b"<!doctype html>" * 10_000,
-    "errors of no kind": b'{"errors":{"a":[' + DIGITS + b"]}}",
+    "errors of another shape": b'{"errors":{"a":[' + DIGITS + b"]}}",
     "an error that is deep JSON": b'{"errors":["{\\"params\\":' + b"[" * DEEP + b'"]}',
     "an error that is a long number": b'{"errors":["{\\"params\\":{\\"a\\":' + DIGITS + b'}}"]}',
     "an error that is slow to search": b'{"errors":["' + b"a." * 100_000 + b'"]}',
@@ -81,25 +83,25 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-async def test_a_document_is_a_value_or_a_typed_error(name):
+async def test_document_is_decoded_or_a_typed_error(name):
     status = "200 OK"
 
     def choose(_):
-        return answer(DOCUMENTS[name], "Content-Type: application/json", status=status)
+        return http_response(DOCUMENTS[name], "Content-Type: application/json", status=status)
 
-    async with hostile(choose) as server, api_client(server) as livepeer:
+    async with serve_http(choose) as server, api_client(server) as livepeer:
         for status, error in REFUSALS.items():  # noqa: B007 - `choose` reads it
             async with anyio.create_task_group() as tasks:
                 for call in CALLS.values():
-                    tasks.start_soon(ask, call, livepeer, error)
+                    tasks.start_soon(assert_short_message, call, livepeer, error)
 
 
-async def ask(call, livepeer, refusal):
-    """Ask; the message of an error is short, however long the document is."""
+async def assert_short_message(call, livepeer, refusal):
+    """Call; the message of an error must be short, however long the document is."""
     message = ""
     try:
-        with anyio.fail_after(LONGEST):
+        with anyio.fail_after(TIMEOUT):
             await call(livepeer)
     except (refusal, errors.AssetError) as error:
         message = str(error)
-    assert len(message) < LONGEST_MESSAGE
+    assert len(message) < MAX_MESSAGE_LENGTH

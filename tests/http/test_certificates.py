@@ -5,12 +5,13 @@ import ssl
 import certifi
 import pytest
 
-from answering import OK, PATIENT, exchange, saying
 from livepeer_async import errors
 from livepeer_async.http.certificates import load_tls
 from livepeer_async.http.transport import Transport
+from support.constants import LONG_TIMEOUTS
+from support.servers import OK, exchange, respond_with
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("bare")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("clean_env")]
 
 
 def written(path, text):
@@ -39,11 +40,11 @@ def written(path, text):
         ("SSLKEYLOGFILE", lambda it: written(it / "file", "") / "keys"),
     ],
 )
-def test_unusable_file_is_named_with_its_variable(name, make, bare, tmp_path):
+def test_unusable_file_is_named_with_its_variable(name, make, clean_env, tmp_path):
     path = make(tmp_path)
-    bare.setenv(name, str(path))
+    clean_env.setenv(name, str(path))
     with pytest.raises(errors.ConfigurationError, match=name) as caught:
-        Transport(timeouts=PATIENT)
+        Transport(timeouts=LONG_TIMEOUTS)
     assert repr(str(path)) in str(caught.value)
 
 
@@ -59,16 +60,16 @@ def test_unusable_file_is_named_with_its_variable(name, make, bare, tmp_path):
         ("NETRC", "/nowhere"),
     ],
 )
-async def test_usable_file_is_used(name, value, bare, tmp_path):
-    bare.setenv(name, value.format(tmp_path))
-    response, _ = await exchange(saying(OK))
+async def test_usable_file_is_used(name, value, clean_env, tmp_path):
+    clean_env.setenv(name, value.format(tmp_path))
+    response, _ = await exchange(respond_with(OK))
     assert response.body == b"ok"
 
 
-def test_directory_of_certificates_doesnt_matter_beside_a_file(bare):
-    bare.setenv("SSL_CERT_FILE", certifi.where())
-    bare.setenv("SSL_CERT_DIR", "/nowhere")
-    Transport(timeouts=PATIENT)
+def test_directory_of_certificates_doesnt_matter_beside_a_file(clean_env):
+    clean_env.setenv("SSL_CERT_FILE", certifi.where())
+    clean_env.setenv("SSL_CERT_DIR", "/nowhere")
+    Transport(timeouts=LONG_TIMEOUTS)
 
 
 def test_certificates_that_are_missing_without_a_variable_are_an_error():

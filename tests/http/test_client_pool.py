@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libraries import LIBRARIES
-from listening import listening
 from livepeer_async import AsyncLivepeer, UploadJob, errors
 from livepeer_async.http import transport
 from livepeer_async.http.client_pool import ClientPool
 from livepeer_async.http.messages import Request
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
-from studio import PART, content, studio, until
+from support.clock import until
+from support.libraries import LIBRARIES
+from support.sandbox import PART, make_bytes, sandbox_and_client
+from support.servers import listen
 
 pytestmark = pytest.mark.anyio
 PATIENT = Timeouts(connect=60, stall=60, answer=60)
@@ -55,7 +56,7 @@ class Server:
 @asynccontextmanager
 async def serving():
     server = Server()
-    async with listening(server.talk) as port:
+    async with listen(server.talk) as port:
         yield server, f"http://127.0.0.1:{port}"
 
 
@@ -235,8 +236,8 @@ async def test_many_uploads_through_a_small_pool_meet_no_setback(library):
     limits = library.Limits(max_connections=3)
     async with library.AsyncClient(limits=limits) as http_client:
         options = {"http_client": http_client, "timeout": Timeouts(connect=60)}
-        async with studio(client=options) as (_, livepeer):
-            videos = [content(2 * PART, seed=number) for number in range(12)]
+        async with sandbox_and_client(client=options) as (_, livepeer):
+            videos = [make_bytes(2 * PART, seed=number) for number in range(12)]
             jobs = [UploadJob(video, f"{number}") for number, video in enumerate(videos)]
             many = livepeer.upload_many(jobs, on_progress=lambda _, it: told.append(it.retry))
             async with many as results:

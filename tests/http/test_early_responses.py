@@ -10,12 +10,12 @@ import httpx
 import pytest
 import trustme
 
-from answering import PATIENT, exchange
-from listening import listening
 from livepeer_async import errors
 from livepeer_async.http.early_responses import is_final_response
 from livepeer_async.http.messages import Request, Span
 from livepeer_async.http.transport import Transport
+from support.constants import LONG_TIMEOUTS
+from support.servers import exchange, listen
 
 BLOCK = 128 * 1024
 BODY = Span(0, 96 * BLOCK)
@@ -74,14 +74,14 @@ async def refusing_over_tls(authority, answer, **options):
         await answer(reader, writer)
 
     async with (
-        listening(talk, ssl=context) as port,
+        listen(talk, ssl=context) as port,
         httpx.AsyncClient(verify=trusting, trust_env=False, **options) as client,
     ):
         yield f"https://localhost:{port}/", client
 
 
 async def send_body(url, client):
-    async with Transport(http_client=client, timeouts=PATIENT) as transport:
+    async with Transport(http_client=client, timeouts=LONG_TIMEOUTS) as transport:
         request = Request(method="PATCH", url=url, content=BODY)
         return await transport.send(request, blocks=blocks())
 
@@ -124,7 +124,7 @@ async def test_response_before_the_whole_body_passes_a_tunnel(authority):
         back.transport.abort()
         writer.transport.abort()
 
-    async with listening(connect) as port:
+    async with listen(connect) as port:
         proxied = {"proxy": f"http://127.0.0.1:{port}"}
         async with refusing_over_tls(authority, refusing(LINGER), **proxied) as (url, client):
             response = await send_body(url, client)

@@ -6,13 +6,14 @@ from urllib.parse import quote
 
 import pytest
 
-from answering import PATIENT, exchange, saying, serving
 from leaks.detector import LeakDetector, record_logs
-from libraries import LIBRARIES
 from livepeer_async import errors
 from livepeer_async.http.error_mapping import clean
 from livepeer_async.http.messages import Request
 from livepeer_async.http.transport import Transport
+from support.constants import LONG_TIMEOUTS
+from support.libraries import LIBRARIES
+from support.servers import exchange, respond_with, serve_raw
 
 pytestmark = pytest.mark.anyio
 KEY = "KEYs3cret-1f0e-4a7b-8f5e-b0c1d2e3f4a5"
@@ -69,14 +70,17 @@ async def fail(library, raw):
     detector = LeakDetector()
     for name, secret in SECRETS.items():
         detector.add_secret(name, secret)
-    async with serving(saying(raw.encode("latin-1"))) as (url, _), library.AsyncClient() as client:
+    async with (
+        serve_raw(respond_with(raw.encode("latin-1"))) as (url, _),
+        library.AsyncClient() as client,
+    ):
         request = Request(
             method="GET",
             url=f"{url}/files/{NAME}/?token={quote(TOKEN, safe='')}",
             headers=HEADERS,
             hides_path=True,
         )
-        async with Transport(http_client=client, timeouts=PATIENT) as transport:
+        async with Transport(http_client=client, timeouts=LONG_TIMEOUTS) as transport:
             with record_logs(detector):
                 try:
                     await transport.send(request)
@@ -112,7 +116,7 @@ async def test_secret_is_found_in_every_coding(coding):
 
 async def test_token_that_nobody_told_of_is_not_shown():
     """What looks like a token, whether it is the request's own or not."""
-    said = saying(b"HTTP/1.1 abc token=s3cret bearer s3cret eyJzM2NyZXQi\r\n\r\n")
+    said = respond_with(b"HTTP/1.1 abc token=s3cret bearer s3cret eyJzM2NyZXQi\r\n\r\n")
     with pytest.raises(errors.ConnectionBroken, match="illegal status line") as caught:
         await exchange(said)
     detector = LeakDetector()
@@ -135,7 +139,7 @@ async def test_token_that_nobody_told_of_is_not_shown():
 async def test_url_that_cant_be_asked_shows_no_password(url):
     detector = LeakDetector()
     detector.add_secret("a password", "s3cret")
-    async with Transport(timeouts=PATIENT) as transport:
+    async with Transport(timeouts=LONG_TIMEOUTS) as transport:
         with pytest.raises(errors.ConfigurationError) as caught:
             await transport.send(Request(method="GET", url=url))
     detector.add_error(caught.value)
@@ -195,7 +199,7 @@ async def test_error_that_cant_be_cleaned_is_no_cause(library):
         raise StubbornReadError(KEY)
 
     client = library.AsyncClient(transport=library.MockTransport(fail))
-    async with client, Transport(http_client=client, timeouts=PATIENT) as transport:
+    async with client, Transport(http_client=client, timeouts=LONG_TIMEOUTS) as transport:
         with pytest.raises(errors.ConnectionBroken) as caught:
             request = Request(method="GET", url="http://h.example/x", headers=HEADERS)
             await transport.send(request)

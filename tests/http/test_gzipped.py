@@ -4,10 +4,10 @@ import gzip
 
 import pytest
 
-from answering import exchange, saying
-from libraries import LIBRARIES
 from livepeer_async import errors
 from livepeer_async.http.messages import Request
+from support.libraries import LIBRARIES
+from support.servers import exchange, respond_with
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +16,7 @@ async def test_an_answer_without_end_is_cut_off():
     bomb = gzip.compress(bytes(64 * 1024 * 1024))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
     with pytest.raises(errors.DecodeError, match="larger than"):
-        await exchange(saying(head.encode() + bomb))
+        await exchange(respond_with(head.encode() + bomb))
 
 
 GZIPPED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
@@ -28,7 +28,7 @@ async def test_gzip_is_unpacked(library, coding):
     body = gzip.compress(b"ok" * 100_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
     async with library.AsyncClient() as client:
-        response, heads = await exchange(saying(head.encode() + body), http_client=client)
+        response, heads = await exchange(respond_with(head.encode() + body), http_client=client)
     assert response.body == b"ok" * 100_000
     assert b"accept-encoding: gzip\r\n" in heads[0].lower()
 
@@ -37,25 +37,25 @@ async def test_gzip_that_is_cut_is_no_answer():
     body = gzip.compress(bytes(range(256)))[:-12]
     head = GZIPPED + b"Content-Length: %d\r\n\r\n" % len(body)
     with pytest.raises(errors.ConnectionBroken, match="gzip is broken"):
-        await exchange(saying(head + body))
+        await exchange(respond_with(head + body))
 
 
 async def test_what_follows_the_end_of_gzip_is_left_out():
     body = gzip.compress(b"ok")
-    response, _ = await exchange(saying(GZIPPED + b"\r\n" + body + b"more" * 10_000))
+    response, _ = await exchange(respond_with(GZIPPED + b"\r\n" + body + b"more" * 10_000))
     assert response.body == b"ok"
 
 
 async def test_an_answer_to_head_is_not_unpacked():
     answer = GZIPPED + b"Content-Length: 20\r\n\r\n"
-    response, _ = await exchange(saying(answer), Request(method="HEAD", url=""))
+    response, _ = await exchange(respond_with(answer), Request(method="HEAD", url=""))
     assert (response.status, response.body) == (200, b"")
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip", "identity"])
 async def test_a_coding_that_nobody_asked_for_is_left_as_it_is(coding):
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: 4\r\n\r\n"
-    response, _ = await exchange(saying(head.encode() + b"\x1f\x8bno"))
+    response, _ = await exchange(respond_with(head.encode() + b"\x1f\x8bno"))
     assert response.body == b"\x1f\x8bno"
 
 
@@ -67,5 +67,5 @@ async def test_a_hook_may_read_the_answer_first(library):
     body = gzip.compress(b"ok")
     answer = GZIPPED + b"Content-Length: %d\r\n\r\n" % len(body) + body
     async with library.AsyncClient(event_hooks={"response": [read]}) as client:
-        response, _ = await exchange(saying(answer), http_client=client)
+        response, _ = await exchange(respond_with(answer), http_client=client)
     assert response.body == b"ok"

@@ -13,7 +13,7 @@ from livepeer_async.http.messages import (
     filter_headers,
     merge_headers,
 )
-from texts import CHARACTERS, any_text
+from support.strategies import CHARACTERS, any_text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzM2NyZXQifQ.c2lnbmF0dXJl-_"
 NOON = "Sun, 06 Nov 1994 12:00:00 GMT"

@@ -7,13 +7,14 @@ import urllib.request
 import httpx
 import pytest
 
-from answering import OK, PATIENT, exchange, saying
 from livepeer_async import AsyncLivepeer, errors
 from livepeer_async.http.proxies import read_proxies
 from livepeer_async.http.transport import Transport
 from livepeer_async.tus import TusClient
+from support.constants import LONG_TIMEOUTS
+from support.servers import OK, exchange, respond_with
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("bare")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("clean_env")]
 PASSWORD = "s3cret"
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 UNUSABLE = [
@@ -57,8 +58,8 @@ def shown(error):
 
 @pytest.mark.parametrize("value", UNUSABLE)
 @pytest.mark.parametrize("make", [lambda: AsyncLivepeer("key"), TusClient])
-def test_unusable_proxy_is_an_error_without_password(value, make, bare):
-    bare.setenv("HTTPS_PROXY", value)
+def test_unusable_proxy_is_an_error_without_password(value, make, clean_env):
+    clean_env.setenv("HTTPS_PROXY", value)
     with pytest.raises(errors.ConfigurationError, match="HTTPS_PROXY") as caught:
         make()
     assert PASSWORD not in shown(caught.value)
@@ -66,16 +67,16 @@ def test_unusable_proxy_is_an_error_without_password(value, make, bare):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unusable_proxy_is_named_by_its_variable(name, bare):
-    bare.setenv(name, "http://proxy.example:99999")
+def test_unusable_proxy_is_named_by_its_variable(name, clean_env):
+    clean_env.setenv(name, "http://proxy.example:99999")
     with pytest.raises(errors.ConfigurationError) as caught:
-        Transport(timeouts=PATIENT)
+        Transport(timeouts=LONG_TIMEOUTS)
     assert [it for it in NAMES if f" {it}" in f" {caught.value}"] == [name]
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t"])
-def test_blank_proxy_is_no_proxy(value, bare):
-    bare.setenv("HTTP_PROXY", value)
+def test_blank_proxy_is_no_proxy(value, clean_env):
+    clean_env.setenv("HTTP_PROXY", value)
     assert read_proxies().find("http://host.example") is None
 
 
@@ -94,8 +95,8 @@ def test_blank_proxy_is_no_proxy(value, bare):
         ("http://user:p%23:s%c3%a9@proxy.example", "proxy.example:80", ("user", "p#:sé")),
     ],
 )
-def test_usable_proxy_is_read_as_httpx_reads_it(value, place, auth, bare):
-    bare.setenv("ALL_PROXY", value)
+def test_usable_proxy_is_read_as_httpx_reads_it(value, place, auth, clean_env):
+    clean_env.setenv("ALL_PROXY", value)
     proxy = read_proxies().find("https://host.example")
     assert (proxy.place, proxy.auth) == (place, auth)
     value = value.strip()
@@ -106,8 +107,8 @@ def test_usable_proxy_is_read_as_httpx_reads_it(value, place, auth, bare):
     )
 
 
-def test_repr_of_a_proxy_holds_no_password(bare):
-    bare.setenv("ALL_PROXY", f"http://user:{PASSWORD}@proxy.example")
+def test_repr_of_a_proxy_holds_no_password(clean_env):
+    clean_env.setenv("ALL_PROXY", f"http://user:{PASSWORD}@proxy.example")
     proxies = read_proxies()
     assert PASSWORD not in f"{proxies!r}{proxies.find('http://host.example')!r}"
 
@@ -132,9 +133,9 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("entry", UNREADABLE)
-def test_unreadable_exception_is_passed_over(entry, bare, caplog):
-    bare.setenv("ALL_PROXY", "http://proxy.example:8080")
-    bare.setenv("NO_PROXY", f"one.example, {entry} ,,two.example")
+def test_unreadable_exception_is_passed_over(entry, clean_env, caplog):
+    clean_env.setenv("ALL_PROXY", "http://proxy.example:8080")
+    clean_env.setenv("NO_PROXY", f"one.example, {entry} ,,two.example")
     proxies = read_proxies()
     for host in ("one.example", "www.two.example"):
         assert proxies.find(f"https://{host}/x") is None
@@ -142,19 +143,19 @@ def test_unreadable_exception_is_passed_over(entry, bare, caplog):
     (record,) = [it for it in caplog.records if it.levelno == logging.WARNING]
     assert record.name.startswith("livepeer_async")
     assert "NO_PROXY" in record.getMessage()
-    Transport(timeouts=PATIENT)
+    Transport(timeouts=LONG_TIMEOUTS)
 
 
-def test_warning_shows_no_password(bare, caplog):
-    bare.setenv("NO_PROXY", f"http://user:{PASSWORD},x:{PASSWORD}@proxy.example:abc")
+def test_warning_shows_no_password(clean_env, caplog):
+    clean_env.setenv("NO_PROXY", f"http://user:{PASSWORD},x:{PASSWORD}@proxy.example:abc")
     read_proxies()
     assert "NO_PROXY" in caplog.text
     assert PASSWORD not in caplog.text
 
 
-def test_star_among_exceptions_means_no_proxy_at_all(bare):
-    bare.setenv("HTTP_PROXY", "http://proxy.example:99999")
-    bare.setenv("NO_PROXY", "example.com, *")
+def test_star_among_exceptions_means_no_proxy_at_all(clean_env):
+    clean_env.setenv("HTTP_PROXY", "http://proxy.example:99999")
+    clean_env.setenv("NO_PROXY", "example.com, *")
     assert read_proxies().find("http://host.example") is None
 
 
@@ -190,10 +191,10 @@ URLS = [
 
 
 @pytest.mark.parametrize("entry", EXCEPTIONS)
-def test_readable_exception_means_what_it_means_to_httpx(entry, bare):
-    bare.setenv("HTTP_PROXY", "http://proxy.example:8080")
-    bare.setenv("HTTPS_PROXY", "http://other-proxy.example:8080")
-    bare.setenv("NO_PROXY", f"{entry},unrelated.example")
+def test_readable_exception_means_what_it_means_to_httpx(entry, clean_env):
+    clean_env.setenv("HTTP_PROXY", "http://proxy.example:8080")
+    clean_env.setenv("HTTPS_PROXY", "http://other-proxy.example:8080")
+    clean_env.setenv("NO_PROXY", f"{entry},unrelated.example")
     proxies, theirs = read_proxies(), httpx.AsyncClient()
     for url in URLS:
         # httpx has no public way to ask.
@@ -204,44 +205,44 @@ def test_readable_exception_means_what_it_means_to_httpx(entry, bare):
         assert (proxy and proxy.host.encode()) == wanted, url
 
 
-def test_name_that_isnt_ascii_is_excepted(bare):
-    bare.setenv("ALL_PROXY", "http://proxy.example:8080")
-    bare.setenv("NO_PROXY", "bücher.example")
+def test_name_that_isnt_ascii_is_excepted(clean_env):
+    clean_env.setenv("ALL_PROXY", "http://proxy.example:8080")
+    clean_env.setenv("NO_PROXY", "bücher.example")
     for host in ("BÜCHER.example", "xn--bcher-kva.example", "www.bücher.example"):
         assert read_proxies().find(f"https://{host}/x") is None
 
 
 @pytest.mark.parametrize("entry", ["[2001:db8::1]", "[2001:DB8:0::1]:8080", "2001:db8::1/128"])
-def test_address_in_brackets_is_excepted(entry, bare):
-    bare.setenv("ALL_PROXY", "http://proxy.example:8080")
-    bare.setenv("NO_PROXY", entry)
+def test_address_in_brackets_is_excepted(entry, clean_env):
+    clean_env.setenv("ALL_PROXY", "http://proxy.example:8080")
+    clean_env.setenv("NO_PROXY", entry)
     proxies = read_proxies()
     assert proxies.find("https://[2001:db8::1]:8080/x") is None
     assert proxies.find("https://[2001:db8::2]:8080/x") is not None
 
 
-def test_script_of_a_web_server_takes_no_proxy_from_a_header(bare):
+def test_script_of_a_web_server_takes_no_proxy_from_a_header(clean_env):
     """Source: CVE-2016-1000110, as `urllib.request.getproxies` has it."""
-    bare.setenv("REQUEST_METHOD", "GET")
-    bare.setenv("HTTP_PROXY", "http://proxy.example")
+    clean_env.setenv("REQUEST_METHOD", "GET")
+    clean_env.setenv("HTTP_PROXY", "http://proxy.example")
     assert "http" not in urllib.request.getproxies()
     assert read_proxies().find("http://host.example") is None
 
 
-async def test_client_that_was_handed_in_is_not_affected(bare):
+async def test_client_that_was_handed_in_is_not_affected(clean_env):
     async with httpx.AsyncClient() as client:
-        bare.setenv("HTTP_PROXY", "http://proxy.example:99999")
-        bare.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
-        response, _ = await exchange(saying(OK), http_client=client)
+        clean_env.setenv("HTTP_PROXY", "http://proxy.example:99999")
+        clean_env.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
+        response, _ = await exchange(respond_with(OK), http_client=client)
     assert response.body == b"ok"
 
 
-async def test_environment_is_read_once(bare):
+async def test_environment_is_read_once(clean_env):
     async def spoil(reader, writer):
-        bare.setenv("ALL_PROXY", "http://proxy.example:99999")
-        bare.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
-        bare.setenv("SSLKEYLOGFILE", "/dev/null/nowhere/keys")
-        await saying(OK)(reader, writer)
+        clean_env.setenv("ALL_PROXY", "http://proxy.example:99999")
+        clean_env.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
+        clean_env.setenv("SSLKEYLOGFILE", "/dev/null/nowhere/keys")
+        await respond_with(OK)(reader, writer)
 
     transport_made_before, _ = await exchange(spoil)
     assert transport_made_before.body == b"ok"

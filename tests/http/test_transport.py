@@ -7,12 +7,13 @@ import anyio
 import httpx
 import pytest
 
-from answering import OK, PATIENT, QUICK, cut, exchange, hang, saying, serving
-from libraries import LIBRARIES
 from livepeer_async import errors
 from livepeer_async.http.messages import Request, Span
 from livepeer_async.http.transport import Transport
-from studio import until
+from support.clock import until
+from support.constants import LONG_TIMEOUTS, SHORT_TIMEOUTS
+from support.libraries import LIBRARIES
+from support.servers import OK, disconnect, exchange, hang, respond_with, serve_raw
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ async def blocks(*pieces):
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_an_answer_comes_whole_with_lower_case_headers(library):
     async with library.AsyncClient() as client:
-        response, heads = await exchange(saying(OK), http_client=client)
+        response, heads = await exchange(respond_with(OK), http_client=client)
         assert not client.is_closed
     assert (response.status, response.body, response.headers["x-thing"]) == (200, b"ok", "a")
     assert response.place.endswith("/x")
@@ -46,33 +47,38 @@ async def test_a_span_is_sent_as_blocks_with_its_length():
 
 async def test_an_empty_span_is_sent_as_an_empty_body():
     request = Request(method="PATCH", url="", content=Span(10, 10))
-    _, heads = await exchange(saying(OK), request)
+    _, heads = await exchange(respond_with(OK), request)
     assert b"content-length: 0" in heads[0].lower()
 
 
 async def test_a_key_of_the_client_that_was_handed_in_goes_nowhere():
     async with httpx.AsyncClient(headers={"Authorization": "Bearer other"}) as client:
-        _, heads = await exchange(saying(OK), http_client=client)
+        _, heads = await exchange(respond_with(OK), http_client=client)
     assert b"authorization" not in heads[0].lower()
 
 
 async def test_no_redirect_is_followed():
     answer = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     async with httpx.AsyncClient(follow_redirects=True) as client:
-        response, _ = await exchange(saying(answer), http_client=client)
+        response, _ = await exchange(respond_with(answer), http_client=client)
     assert response.status == 302
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (cut, errors.ConnectionBroken),
-        (saying(b""), errors.ConnectionBroken),
-        (saying(b"HTTP/1.1 20"), errors.ConnectionBroken),
-        (saying(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), errors.ConnectionBroken),
-        (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), errors.ConnectionBroken),
+        (disconnect, errors.ConnectionBroken),
+        (respond_with(b""), errors.ConnectionBroken),
+        (respond_with(b"HTTP/1.1 20"), errors.ConnectionBroken),
+        (respond_with(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), errors.ConnectionBroken),
         (
-            saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
+            respond_with(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+            errors.ConnectionBroken,
+        ),
+        (
+            respond_with(
+                b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"
+            ),
             errors.ConnectionBroken,
         ),
     ],
@@ -89,7 +95,7 @@ async def test_a_transport_without_a_network_may_answer(library):
     mock = library.MockTransport(lambda _: library.Response(200, content=b"okay"))
     async with (
         library.AsyncClient(transport=mock) as client,
-        Transport(http_client=client, timeouts=PATIENT) as transport,
+        Transport(http_client=client, timeouts=LONG_TIMEOUTS) as transport,
     ):
         response = await transport.send(Request(method="GET", url="http://x.example/"))
         assert response.body == b"okay"
@@ -101,7 +107,7 @@ async def test_where_nobody_listens_nothing_was_sent():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/x?token=secret"
-        async with Transport(timeouts=PATIENT) as transport:
+        async with Transport(timeouts=LONG_TIMEOUTS) as transport:
             with pytest.raises(errors.ConnectFailed) as caught:
                 await transport.send(Request(method="GET", url=url))
     assert "secret" not in str(caught.value)
@@ -111,7 +117,7 @@ async def test_where_nobody_listens_nothing_was_sent():
     "url", ["ftp://x.example/", "no-scheme", "http://[::1/", "http://127.0.0.1:65536/"]
 )
 async def test_a_url_that_cannot_be_asked_is_the_callers_fault(url):
-    async with Transport(timeouts=QUICK) as transport:
+    async with Transport(timeouts=SHORT_TIMEOUTS) as transport:
         with pytest.raises(errors.ConfigurationError):
             await transport.send(Request(method="GET", url=url))
 
@@ -128,14 +134,14 @@ async def test_an_error_of_the_source_comes_through_as_it_is():
 
 async def test_the_logs_of_the_http_library_hold_no_query(caplog):
     caplog.set_level(logging.DEBUG)
-    await exchange(saying(OK))
+    await exchange(respond_with(OK))
     assert "HTTP Request" in caplog.text
     assert "eyJsecret" not in caplog.text
 
 
 def test_a_client_of_another_kind_is_refused():
     with pytest.raises(errors.ConfigurationError, match="wanted an httpx"):
-        Transport(http_client=object(), timeouts=QUICK)
+        Transport(http_client=object(), timeouts=SHORT_TIMEOUTS)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -145,7 +151,7 @@ async def test_no_default_of_a_client_that_was_handed_in_changes_a_request(libra
     )
     request = Request(method="GET", url="", headers={"Authorization": "Bearer ours"})
     async with client:
-        _, heads = await exchange(saying(OK), request, http_client=client)
+        _, heads = await exchange(respond_with(OK), request, http_client=client)
     assert b"Bearer ours" in heads[0]
     assert b"GET /x?token=eyJsecret.abc HTTP/1.1" in heads[0]
     assert b"cookie" not in heads[0].lower()
@@ -158,7 +164,7 @@ async def test_a_hook_that_raises_for_a_status_hides_no_answer(library):
 
     answer = b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\nX-Thing: a\r\n\r\n"
     async with library.AsyncClient(event_hooks={"response": [raise_for_status]}) as client:
-        response, _ = await exchange(saying(answer), http_client=client)
+        response, _ = await exchange(respond_with(answer), http_client=client)
     assert (response.status, response.headers["x-thing"]) == (409, "a")
 
 
@@ -166,7 +172,7 @@ async def test_a_hook_that_raises_for_a_status_hides_no_answer(library):
 async def test_the_logs_of_either_library_hold_no_query(library, caplog):
     caplog.set_level(logging.DEBUG)
     async with library.AsyncClient() as client:
-        await exchange(saying(OK), http_client=client)
+        await exchange(respond_with(OK), http_client=client)
     assert "HTTP Request" in caplog.text
     assert "eyJsecret" not in caplog.text
 
@@ -176,12 +182,12 @@ async def test_the_logs_of_either_library_hold_no_query(library, caplog):
 )
 async def test_what_can_not_be_sent_is_the_callers_fault(request_):
     with pytest.raises(errors.ConfigurationError):
-        await exchange(saying(OK), request_)
+        await exchange(respond_with(OK), request_)
 
 
 async def test_a_client_that_is_closed_meanwhile_is_named():
-    async with serving(hang) as (url, heads):
-        transport = Transport(timeouts=PATIENT)
+    async with serve_raw(hang) as (url, heads):
+        transport = Transport(timeouts=LONG_TIMEOUTS)
         async with anyio.create_task_group() as tasks:
 
             async def close():
@@ -203,5 +209,5 @@ async def test_a_hook_that_reads_and_raises_hides_no_answer(library):
 
     answer = b"HTTP/1.1 409 Conflict\r\nContent-Length: 4\r\n\r\noops"
     async with library.AsyncClient(event_hooks={"response": [read]}) as client:
-        response, _ = await exchange(saying(answer), http_client=client)
+        response, _ = await exchange(respond_with(answer), http_client=client)
     assert (response.status, response.body) == (409, b"oops")

@@ -7,21 +7,22 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from answering import LIMIT, OK, PATIENT, QUICK, cut, drip, hang, saying, serving
-from libraries import LIBRARIES
 from livepeer_async import errors
 from livepeer_async.http.messages import Request
 from livepeer_async.http.streams import is_delimited
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
+from support.constants import LONG_TIMEOUTS, SHORT_TIMEOUTS, TIMEOUT
+from support.libraries import LIBRARIES
+from support.servers import OK, disconnect, drip_headers, hang, respond_with, serve_raw
 
 pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def streaming(answer, *, timeouts=PATIENT, **options):
+async def streaming(answer, *, timeouts=LONG_TIMEOUTS, **options):
     options |= {"timeouts": timeouts}
-    async with serving(answer) as (url, heads), Transport(**options) as transport:
+    async with serve_raw(answer) as (url, heads), Transport(**options) as transport:
         request = Request(method="GET", url=url + "/x?token=eyJsecret.abc")
         async with transport.stream(request) as streamed:
             yield streamed, heads
@@ -65,7 +66,7 @@ async def test_a_stream_gives_the_head_first_and_then_the_raw_body(library):
     ],
 )
 async def test_a_stream_tells_whether_its_end_will_be_certain(lines, is_delimited):
-    async with streaming(saying(b"HTTP/1.1 200 OK\r\n" + lines)) as (streamed, _):
+    async with streaming(respond_with(b"HTTP/1.1 200 OK\r\n" + lines)) as (streamed, _):
         assert await all_of(streamed) == b"ok"
     assert streamed.is_delimited == is_delimited
 
@@ -93,7 +94,7 @@ async def test_a_stream_may_take_as_long_as_pieces_come():
 
 
 async def test_a_stream_may_be_read_as_slowly_as_one_likes():
-    async with streaming(saying(OK), timeouts=QUICK) as (streamed, _):
+    async with streaming(respond_with(OK), timeouts=SHORT_TIMEOUTS) as (streamed, _):
         await anyio.sleep(1)
         assert await all_of(streamed) == b"ok"
 
@@ -109,29 +110,33 @@ async def half_and_stall(reader, writer):
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(half_and_stall, errors.TimedOut), (saying(HALF), errors.ConnectionBroken)],
+    [(half_and_stall, errors.TimedOut), (respond_with(HALF), errors.ConnectionBroken)],
 )
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_a_body_that_breaks_off_is_an_error_of_the_network(answer, kind, library):
-    timeouts = Timeouts(connect=30, stall=2) if kind is errors.TimedOut else PATIENT
+    timeouts = Timeouts(connect=30, stall=2) if kind is errors.TimedOut else LONG_TIMEOUTS
     async with (
         library.AsyncClient() as client,
         streaming(answer, http_client=client, timeouts=timeouts) as (streamed, _),
     ):
-        assert await anext(streamed.body) == b"half"
-        with anyio.fail_after(LIMIT), pytest.raises(kind) as caught:
-            await anext(streamed.body)
+        assert await anext(streamed.pieces) == b"half"
+        with anyio.fail_after(TIMEOUT), pytest.raises(kind) as caught:
+            await anext(streamed.pieces)
     assert "eyJ" not in str(caught.value)
     assert caught.value.request_id == streamed.head.request_id
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(hang, errors.TimedOut), (drip, errors.TimedOut), (cut, errors.ConnectionBroken)],
+    [
+        (hang, errors.TimedOut),
+        (drip_headers, errors.TimedOut),
+        (disconnect, errors.ConnectionBroken),
+    ],
 )
 async def test_a_stream_without_a_head_is_none(answer, kind):
-    timeouts = QUICK if kind is errors.TimedOut else PATIENT
-    with anyio.fail_after(LIMIT), pytest.raises(kind) as caught:
+    timeouts = SHORT_TIMEOUTS if kind is errors.TimedOut else LONG_TIMEOUTS
+    with anyio.fail_after(TIMEOUT), pytest.raises(kind) as caught:
         async with streaming(answer, timeouts=timeouts):
             pass
     assert "eyJ" not in str(caught.value)
@@ -139,7 +144,7 @@ async def test_a_stream_without_a_head_is_none(answer, kind):
 
 @pytest.mark.parametrize("url", ["ftp://x.example/", "http://[::1/", "http://127.0.0.1:65536/"])
 async def test_a_stream_of_a_url_that_cannot_be_asked_is_the_callers_fault(url):
-    async with Transport(timeouts=QUICK) as transport:
+    async with Transport(timeouts=SHORT_TIMEOUTS) as transport:
         with pytest.raises(errors.ConfigurationError):
             async with transport.stream(Request(method="GET", url=url)):
                 pass
@@ -156,7 +161,7 @@ async def test_a_hook_hides_no_stream(library):
     answer = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nRetry-After: 3\r\n\r\nbusy"
     async with (
         library.AsyncClient(event_hooks={"response": [raise_for_status]}) as client,
-        streaming(saying(answer), http_client=client) as (streamed, _),
+        streaming(respond_with(answer), http_client=client) as (streamed, _),
     ):
         assert (streamed.head.status, streamed.head.headers["retry-after"]) == (503, "3")
 
@@ -165,13 +170,16 @@ async def test_a_hook_hides_no_stream(library):
 
     async with (
         library.AsyncClient(event_hooks={"response": [read]}) as client,
-        streaming(saying(OK), http_client=client) as (streamed, _),
+        streaming(respond_with(OK), http_client=client) as (streamed, _),
     ):
         assert await all_of(streamed) == b"ok"
 
 
 async def test_streams_that_are_left_make_room_for_the_next():
-    async with serving(saying(OK * 1000)) as (url, _), Transport(timeouts=PATIENT) as transport:
+    async with (
+        serve_raw(respond_with(OK * 1000)) as (url, _),
+        Transport(timeouts=LONG_TIMEOUTS) as transport,
+    ):
         for _ in range(120):
             async with transport.stream(Request(method="GET", url=url)):
                 pass

@@ -5,11 +5,12 @@ import asyncio
 import anyio
 import pytest
 
-from answering import LIMIT, OK, PATIENT, drip, exchange, hang, saying, serving
 from livepeer_async import errors
 from livepeer_async.http.messages import Request, Span
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
+from support.constants import LONG_TIMEOUTS, TIMEOUT
+from support.servers import OK, drip_headers, exchange, hang, respond_with, serve_raw
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ async def trickle(reader, writer):
 @pytest.mark.parametrize(("answer", "limit"), [(hang, "stall"), (trickle, "answer")])
 async def test_an_answer_that_never_comes_or_never_ends_is_given_up(answer, limit):
     timeouts = Timeouts(**{"connect": 30, "stall": 30, "answer": 30, limit: 0.5})
-    with anyio.fail_after(LIMIT), pytest.raises(errors.TimedOut) as caught:
+    with anyio.fail_after(TIMEOUT), pytest.raises(errors.TimedOut) as caught:
         await exchange(answer, timeouts=timeouts)
     assert "eyJ" not in str(caught.value)
     assert caught.value.request_id
@@ -65,9 +66,9 @@ async def test_the_answer_may_take_as_long_again_as_the_sending_took():
 
 async def test_a_cancelled_request_leaves_room_for_the_next():
     async with (
-        serving(hang) as (slow, _),
-        serving(saying(OK)) as (quick, _),
-        Transport(timeouts=PATIENT) as transport,
+        serve_raw(hang) as (slow, _),
+        serve_raw(respond_with(OK)) as (quick, _),
+        Transport(timeouts=LONG_TIMEOUTS) as transport,
     ):
         for _ in range(120):
             with anyio.move_on_after(0.001):
@@ -78,8 +79,8 @@ async def test_a_cancelled_request_leaves_room_for_the_next():
 
 
 async def test_a_head_that_never_ends_is_given_up():
-    with anyio.fail_after(LIMIT), pytest.raises(errors.TimedOut, match="doesn't end"):
-        async with serving(drip) as (url, _):
+    with anyio.fail_after(TIMEOUT), pytest.raises(errors.TimedOut, match="doesn't end"):
+        async with serve_raw(drip_headers) as (url, _):
             limits = Timeouts(connect=0.5, stall=0.5, answer=0.5, chunk_response=0.5)
             async with Transport(timeouts=limits) as transport:
                 await transport.send(Request(method="GET", url=url))

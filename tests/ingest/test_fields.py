@@ -9,7 +9,7 @@ from livepeer_async.ingest.fields import read_row
 from livepeer_async.ingest.lines import read_object
 from livepeer_async.ingest.rows import Row, RowError
 from livepeer_async.models import CreatorId, NewAsset, NewStorage, PlaybackPolicy, TranscodeProfile
-from texts import any_text
+from support.strategies import any_text
 
 URL = "https://files.example/a/talk%20one.mp4?sig=s3cret"
 

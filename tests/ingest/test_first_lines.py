@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.ingest.check import KeyIndex
-from texts import any_text
+from support.strategies import any_text
 
 
 @given(st.lists(any_text(max_size=3)))

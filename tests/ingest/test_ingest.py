@@ -30,7 +30,9 @@ from livepeer_async.ingest import (
 )
 from livepeer_async.sandbox import Answer, CutConnection, FailProcessing, Fault, On
 from livepeer_async.scheduling.adaptive import SMALLEST_SHARE
-from studio import FOR_EVER, PART, PATIENCE, SMALL_S3, client_of, content, is_stored, studio, until
+from support.clock import until
+from support.constants import TIMEOUT, VERY_LONG
+from support.sandbox import PART, SMALL_S3, client_for, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +47,7 @@ def folder(tmp_path):
 def fill(folder, count, length=3000):
     """Make videos; give their bytes by their names."""
     videos = {
-        f"v{number:03}.mp4": content(length + number, number % 256) for number in range(count)
+        f"v{number:03}.mp4": make_bytes(length + number, number % 256) for number in range(count)
     }
     for name, video in videos.items():
         (folder / name).write_bytes(video)
@@ -58,7 +60,7 @@ def states(events):
 
 async def test_a_folder_becomes_ready_assets(folder):
     videos = fill(folder, 7)
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         events = await run(livepeer, folder)
         assert states(events) == dict.fromkeys(videos, "ready")
         (checked,) = of(Checked, events)
@@ -77,7 +79,7 @@ async def test_bad_rows_are_told_before_anything_starts(folder):
     fill(folder, 2)
     rows = [{"path": "v000.mp4"}, {"path": "gone.mp4"}, {"paht": "x"}, {"path": "v001.mp4"}]
     path = write_rows(folder, *rows)
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         events = await run(livepeer, path)
     assert [type(event) for event in events[:3]] == [BadRow, BadRow, Checked]
     assert [bad.place for bad in of(BadRow, events)] == [f"{path}:2", f"{path}:3"]
@@ -87,7 +89,7 @@ async def test_bad_rows_are_told_before_anything_starts(folder):
 async def test_strict_starts_nothing_where_a_row_is_bad(folder):
     fill(folder, 1)
     path = write_rows(folder, {"path": "v000.mp4"}, {"path": "gone.mp4"})
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         events = await run(livepeer, path, strict=True)
         assert [type(event) for event in events] == [BadRow, Checked]
         assert not sandbox.requests
@@ -96,11 +98,11 @@ async def test_strict_starts_nothing_where_a_row_is_bad(folder):
 async def test_a_rerun_asks_nothing_of_what_is_finished(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(check, "BATCH", 16)
     videos = fill(folder, 40)
-    async with studio() as (sandbox, _):
-        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with sandbox_and_client() as (sandbox, _):
+        async with client_for(sandbox, tmp_path / "journal") as livepeer:
             first = await run(livepeer, folder, concurrency=16)
         asked = len(sandbox.requests)
-        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+        async with client_for(sandbox, tmp_path / "journal") as livepeer:
             second = await run(livepeer, folder)
         assert len(sandbox.requests) == asked
     assert states(second) == dict.fromkeys(videos, "ready")
@@ -112,7 +114,10 @@ async def test_a_rerun_asks_nothing_of_what_is_finished(folder, tmp_path, monkey
 async def test_the_files_of_finished_rows_may_be_gone(folder, tmp_path):
     fill(folder, 2)
     path = write_rows(folder, {"path": "v000.mp4"}, {"path": "v001.mp4"})
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         await run(livepeer, path)
         (folder / "v000.mp4").unlink()
         events = await run(livepeer, path, strict=True)
@@ -122,9 +127,12 @@ async def test_the_files_of_finished_rows_may_be_gone(folder, tmp_path):
 
 async def test_a_finished_file_that_changed_fails_and_its_asset_stays(folder, tmp_path):
     fill(folder, 1)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         (first,) = of(RowEnded, await run(livepeer, folder))
-        (folder / "v000.mp4").write_bytes(content(77))
+        (folder / "v000.mp4").write_bytes(make_bytes(77))
         (second,) = of(RowEnded, await run(livepeer, folder))
         assert isinstance(second.error, SourceChanged)
         assert (await livepeer.assets.get(first.asset_id)).phase == "ready"
@@ -135,7 +143,7 @@ async def test_a_file_that_goes_after_the_check_is_told_and_stops_no_other(folde
     fill(folder, 3)
     rows = write_rows(folder, {"path": "v000.mp4"}, {"path": "v001.mp4"}, {"path": "v002.mp4"})
     events = []
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         manifest = folder if kind == "folder" else rows
         async with ingest(livepeer, manifest) as running:
             async for event in running:
@@ -153,7 +161,7 @@ async def test_a_file_that_goes_after_the_check_is_told_and_stops_no_other(folde
 async def test_one_failure_stops_no_other(folder):
     fill(folder, 5)
     broken = Fault(On(asset="v002"), FailProcessing("file format unsupported, must be a valid MP4"))
-    async with studio(broken) as (sandbox, livepeer):
+    async with sandbox_and_client(broken) as (sandbox, livepeer):
         events = await run(livepeer, folder)
         assert not [r for r in sandbox.requests if r.path.endswith("/retry")]
     assert sorted(states(events).values()) == ["failed", "ready", "ready", "ready", "ready"]
@@ -165,7 +173,7 @@ async def test_one_failure_stops_no_other(folder):
 async def test_a_passing_failure_of_the_server_is_retried_without_a_second_upload(folder):
     fill(folder, 3)
     passing = Fault(On(asset="v001", times=1), FailProcessing("execution timeout"))
-    async with studio(passing) as (sandbox, livepeer):
+    async with sandbox_and_client(passing) as (sandbox, livepeer):
         events = await run(livepeer, folder)
         assert sum(r.path.endswith("/retry") for r in sandbox.requests) == 1
         assert sum(r.path.endswith("/request-upload") for r in sandbox.requests) == 3
@@ -175,7 +183,7 @@ async def test_a_passing_failure_of_the_server_is_retried_without_a_second_uploa
 async def test_progress_is_told_by_row(folder):
     fill(folder, 1, 3 * PART)
     told = []
-    async with studio(**SMALL_S3) as (_, livepeer):
+    async with sandbox_and_client(**SMALL_S3) as (_, livepeer):
         await run(livepeer, folder, on_progress=lambda row, it: told.append((row, it)))
     assert {os.path.basename(row.source) for row, _ in told} == {"v000.mp4"}
     assert max(it.sent for _, it in told) == 3 * PART
@@ -184,8 +192,8 @@ async def test_progress_is_told_by_row(folder):
 async def test_without_waiting_rows_end_once_their_bytes_are_there(folder, tmp_path):
     fill(folder, 2)
     async with (
-        studio(processing_seconds=FOR_EVER) as (sandbox, _),
-        client_of(sandbox, tmp_path / "journal") as livepeer,
+        sandbox_and_client(processing_seconds=VERY_LONG) as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
         events = await run(livepeer, folder, wait=False)
         assert set(states(events).values()) == {"arrived"}
@@ -197,8 +205,8 @@ async def test_without_waiting_rows_end_once_their_bytes_are_there(folder, tmp_p
 
 async def test_a_wrong_key_ends_the_run_before_anything_starts(folder):
     fill(folder, 3)
-    async with studio() as (sandbox, _):
-        async with client_of(sandbox, api_key="wrong") as livepeer:
+    async with sandbox_and_client() as (sandbox, _):
+        async with client_for(sandbox, api_key="wrong") as livepeer:
             with pytest.raises(NotAuthenticated):
                 await run(livepeer, folder)
         assert len(sandbox.requests) == 1
@@ -208,7 +216,7 @@ async def test_a_key_that_is_revoked_meanwhile_ends_the_run(folder):
     fill(folder, 150)
     revoked = Fault(On(path="request-upload"), Answer(401, b'{"errors": ["no token found"]}'))
     events = []
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(NotAuthenticated):
             async with ingest(livepeer, folder, concurrency=2) as running:
                 async for event in running:
@@ -225,7 +233,7 @@ async def test_a_key_that_is_revoked_meanwhile_ends_the_run(folder):
 async def test_a_server_that_is_away_at_the_beginning_is_waited_for(folder):
     fill(folder, 3)
     away = Fault(On(times=2), CutConnection())
-    async with studio(away) as (_, livepeer):
+    async with sandbox_and_client(away) as (_, livepeer):
         events = await run(livepeer, folder)
     assert [type(event) for event in events[:4]] == [Checked, Halted, Halted, Resumed]
     assert set(states(events).values()) == {"ready"}
@@ -234,7 +242,7 @@ async def test_a_server_that_is_away_at_the_beginning_is_waited_for(folder):
 @pytest.mark.parametrize("answer", [Answer(404), Answer(200, b"<html>")])
 async def test_what_is_no_livepeer_ends_the_run(folder, answer):
     fill(folder, 3)
-    async with studio(Fault(On(), answer)) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(On(), answer)) as (sandbox, livepeer):
         with pytest.raises((NotFound, DecodeError)):
             await run(livepeer, folder)
         assert len(sandbox.requests) == 1
@@ -244,8 +252,11 @@ async def test_a_row_that_another_process_carries_comes_again(folder, tmp_path, 
     monkeypatch.setattr(ingestion, "PAUSE", 0.05)
     fill(folder, 3)
     key = str(folder / "v001.mp4")
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
-        other = client_of(sandbox, tmp_path / "journal")
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
+        other = client_for(sandbox, tmp_path / "journal")
         async with other, anyio.create_task_group() as tasks:
             held, enough, released = anyio.Event(), anyio.Event(), anyio.Event()
 
@@ -273,7 +284,10 @@ async def test_a_row_that_another_process_carries_comes_again(folder, tmp_path, 
 async def test_an_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(ingestion, "PAUSE", 0.05)
     fill(folder, 40)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         circuit_breaker = Fault(On(), CutConnection())
         events = []
         async with ingest(livepeer, folder, concurrency=4) as running:
@@ -300,7 +314,7 @@ async def test_without_a_journal_no_second_asset_is_made_of_a_file(folder, monke
     monkeypatch.setattr(ingestion, "PAUSE", 0.05)
     fill(folder, 1)
     gone = Fault(On(method="GET", path="/asset/.", times=30), CutConnection())
-    async with studio(gone) as (sandbox, livepeer):
+    async with sandbox_and_client(gone) as (sandbox, livepeer):
         events = await run(livepeer, folder)
         (ended,) = of(RowEnded, events)
         assert ended.state is RowState.FAILED
@@ -313,7 +327,10 @@ async def test_rows_that_meet_one_outage_after_another_arent_given_up(
 ):
     monkeypatch.setattr(ingestion, "PAUSE", 0.01)
     fill(folder, 1)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         events = []
         async with ingest(livepeer, folder) as running:
             async for event in running:
@@ -329,8 +346,8 @@ async def test_rows_that_meet_one_outage_after_another_arent_given_up(
 @pytest.mark.parametrize("concurrency", [1, 2, None])
 async def test_who_takes_the_events_may_upload_through_the_same_slots(folder, concurrency):
     videos = fill(folder, 12)
-    async with studio() as (sandbox, livepeer):
-        with anyio.fail_after(PATIENCE):
+    async with sandbox_and_client() as (sandbox, livepeer):
+        with anyio.fail_after(TIMEOUT):
             async with ingest(livepeer, folder, concurrency=concurrency) as events:
                 async for event in events:
                     if not isinstance(event, RowEnded):
@@ -358,7 +375,7 @@ async def test_who_takes_the_events_may_upload_through_the_same_slots(folder, co
 )
 async def test_an_option_that_cant_work_is_refused_before_any_row(folder, option):
     fill(folder, 1)
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(ConfigurationError, match=next(iter(option))):
             await run(livepeer, folder, **option)
         assert sandbox.requests == []
@@ -367,9 +384,9 @@ async def test_an_option_that_cant_work_is_refused_before_any_row(folder, option
 async def test_a_row_that_failed_names_the_asset_that_it_concerns(folder, tmp_path):
     fill(folder, 1)
     failing = Fault(On(times=1), FailProcessing("file format unsupported, must be a valid MP4"))
-    async with studio(failing) as (sandbox, _):
+    async with sandbox_and_client(failing) as (sandbox, _):
         for _ in range(2):
-            async with client_of(sandbox, tmp_path / "journal") as livepeer:
+            async with client_for(sandbox, tmp_path / "journal") as livepeer:
                 (ended,) = of(RowEnded, await run(livepeer, folder))
             assert isinstance(ended.error, AssetFailed)
             assert [ended.asset_id] == [asset.id for asset in sandbox.assets]
@@ -377,15 +394,15 @@ async def test_a_row_that_failed_names_the_asset_that_it_concerns(folder, tmp_pa
 
 async def test_a_server_that_stays_away_ends_the_run(folder):
     fill(folder, 5)
-    async with studio(Fault(On(), Answer(500))) as (_, livepeer):
+    async with sandbox_and_client(Fault(On(), Answer(500))) as (_, livepeer):
         with pytest.raises(Exception, match="500"):
             await run(livepeer, folder, outage_timeout=0.5)
 
 
 async def test_stopped_it_finishes_chunks_and_a_rerun_goes_on(folder, tmp_path):
     videos = fill(folder, 4, 6 * PART)
-    async with studio(**SMALL_S3) as (sandbox, _):
-        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with sandbox_and_client(**SMALL_S3) as (sandbox, _):
+        async with client_for(sandbox, tmp_path / "journal") as livepeer:
             livepeer.throttle.max_rate = 20 * PART
             moved = anyio.Event()
 
@@ -408,7 +425,7 @@ async def test_stopped_it_finishes_chunks_and_a_rerun_goes_on(folder, tmp_path):
         before = sum(r.received for r in sandbox.requests if "/upload/tus" in r.path)
         statuses = {r.status for r in sandbox.requests if "/upload/tus" in r.path}
         assert statuses <= {200, 201, 204}
-        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+        async with client_for(sandbox, tmp_path / "journal") as livepeer:
             again = await run(livepeer, folder)
         assert states(again) == dict.fromkeys(videos, "ready")
         sent = sum(r.received for r in sandbox.requests if "/upload/tus" in r.path)
@@ -418,9 +435,9 @@ async def test_stopped_it_finishes_chunks_and_a_rerun_goes_on(folder, tmp_path):
 
 async def test_a_block_that_is_left_early_cancels_what_runs(folder):
     fill(folder, 4, 6 * PART)
-    async with studio(**SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
         livepeer.throttle.max_rate = PART * 4
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             async with ingest(livepeer, folder) as running:
                 async for event in running:
                     if isinstance(event, RowStarted):

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from hostile.server import answer, hostile
 from ingest.running import of, run, write_rows
 from livepeer_async import NotAuthenticated, UploadInUse
 from livepeer_async.ingest import (
@@ -22,7 +21,10 @@ from livepeer_async.ingest import (
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
 from livepeer_async.sources.identity import SourceIdentity
-from studio import FOR_EVER, PATIENCE, QUICK, client_of, content, studio, until
+from support.clock import until
+from support.constants import FAST_RETRY, TIMEOUT, VERY_LONG
+from support.sandbox import client_for, make_bytes, sandbox_and_client
+from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 
@@ -32,14 +34,17 @@ def folder(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     for number in range(2):
-        (folder / f"v{number}.mp4").write_bytes(content(3000 + number, number))
-    (folder / "another.mp4").write_bytes(content(99))
+        (folder / f"v{number}.mp4").write_bytes(make_bytes(3000 + number, number))
+    (folder / "another.mp4").write_bytes(make_bytes(99))
     return folder
 
 
 @pytest.fixture
 async def both(tmp_path):
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         yield sandbox, livepeer
 
 
@@ -89,7 +94,7 @@ async def test_only_useless_assets_are_tidied_up(both, folder, tmp_path):
     await ticket(livepeer, "of somebody else")
     carried = record_of(await ticket(livepeer, "carried"))
     async with (
-        client_of(sandbox, tmp_path / "journal") as other,
+        client_for(sandbox, tmp_path / "journal") as other,
         claimed(other, carried),
     ):
         ended = of(RowEnded, await run(livepeer, folder / "v0*"))
@@ -117,7 +122,7 @@ async def test_tidying_up_ends_where_the_server_doesnt_answer(both, folder, monk
     monkeypatch.setattr(ingestion, "CLEANUP_TIMEOUT", 0.1)
     sandbox, livepeer = both
     await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
-    silent = sandbox.add_fault(Fault(On(method="DELETE"), Stall(FOR_EVER)))
+    silent = sandbox.add_fault(Fault(On(method="DELETE"), Stall(VERY_LONG)))
     (ended,) = of(RowEnded, await run(livepeer, folder / "v0*"))
     assert (silent.fired, ended.state) == (1, "ready")
     assert len(await livepeer.journal.orphans()) == 1
@@ -126,7 +131,7 @@ async def test_tidying_up_ends_where_the_server_doesnt_answer(both, folder, monk
 async def test_stopped_ingestion_tidies_nothing_up(both, folder):
     sandbox, livepeer = both
     await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(TIMEOUT):
         async with ingest(livepeer, folder) as events:
             async for event in events:
                 if isinstance(event, RowStarted):
@@ -167,8 +172,8 @@ async def test_edited_manifest_runs_as_it_was(folder, monkeypatch, how, kind, wr
     names = ["v0.mp4", "v1.mp4"]
     path = write(folder, *({"path": name} for name in names))
     events = []
-    async with studio() as (sandbox, livepeer):
-        with anyio.fail_after(PATIENCE):
+    async with sandbox_and_client() as (sandbox, livepeer):
+        with anyio.fail_after(TIMEOUT):
             async with ingest(livepeer, path) as running:
                 async for event in running:
                     events.append(event)
@@ -183,8 +188,8 @@ async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_pa
     monkeypatch.setattr(ingestion, "PAUSE", 0.01)
     sandbox, livepeer = both
     path = write_rows(folder, {"path": "v0.mp4", "key": "k"})
-    other = client_of(sandbox, tmp_path / "journal")
-    async with other, other.journal.acquire("k"):
+    other = client_for(sandbox, tmp_path / "journal")
+    async with other, other.journal.claimed("k"):
         (ended,) = of(RowEnded, await run(livepeer, path))
     assert ended.state == "unfinished"
     assert isinstance(ended.error, UploadInUse)
@@ -194,8 +199,8 @@ async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_pa
 async def test_row_that_met_an_outage_before_the_stop_is_unfinished(folder):
     """Its result waits behind the event of the first row, which wasn't taken before the stop."""
     failing = Fault(On(path="request-upload"), Answer(500))
-    async with studio(failing) as (_, livepeer):
-        attempts = 2 * (1 + QUICK.restarts)
+    async with sandbox_and_client(failing) as (_, livepeer):
+        attempts = 2 * (1 + FAST_RETRY.restarts)
         ended = []
         async with ingest(livepeer, folder / "v*", concurrency=2) as events:
             async for event in events:
@@ -211,10 +216,10 @@ async def test_revoked_key_starts_no_more_rows_while_events_wait(folder):
     """The first row fails for itself, and no result is settled until its end is taken."""
     names = ["v0.mp4", *(f"more{number}.mp4" for number in range(20))]
     for name in names[1:]:
-        (folder / name).write_bytes(content(100))
+        (folder / name).write_bytes(make_bytes(100))
     path = write_rows(folder, *({"path": name} for name in names))
     revoked = Fault(On(path="request-upload"), Answer(401, b'{"errors": ["no token found"]}'))
-    async with studio(revoked) as (_, livepeer):
+    async with sandbox_and_client(revoked) as (_, livepeer):
         with pytest.raises(NotAuthenticated):
             async with ingest(livepeer, path, concurrency=1) as events:
                 async for event in events:
@@ -231,11 +236,11 @@ async def test_revoked_key_starts_no_more_rows_while_events_wait(folder):
 async def test_relayed_row_that_comes_again_is_not_downloaded_again(tmp_path, monkeypatch):
     """All its bytes had arrived; only the waiting for its asset was cut short."""
     monkeypatch.setattr(ingestion, "PAUSE", 0.01)
-    cut = Fault(On(method="GET", path="/asset/.", times=QUICK.attempts + 1), CutConnection())
+    cut = Fault(On(method="GET", path="/asset/.", times=FAST_RETRY.attempts + 1), CutConnection())
     async with (
-        hostile(lambda _: answer(content(3000))) as origin,
-        studio(processing_seconds=0.2) as (sandbox, _),
-        client_of(sandbox, tmp_path / "journal") as livepeer,
+        serve_http(lambda _: http_response(make_bytes(3000))) as origin,
+        sandbox_and_client(processing_seconds=0.2) as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
 
         def follow(_row, progress):
@@ -247,4 +252,4 @@ async def test_relayed_row_that_comes_again_is_not_downloaded_again(tmp_path, mo
         assert len(sandbox.assets) == 1
     assert len(of(RowDeferred, events)) == 1
     assert [str(it.state) for it in of(RowEnded, events)] == ["ready"]
-    assert len(origin.asked) == 1
+    assert len(origin.requests) == 1

@@ -10,17 +10,17 @@ from livepeer_async.ingest import BadRow, Checked, RowEnded, RowState, open_mani
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Redirect
 from livepeer_async.sources.identity import SourceIdentity
-from studio import client_of, content, is_stored, studio
+from support.sandbox import client_for, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
-VIDEO = content(300_000)
+VIDEO = make_bytes(300_000)
 
 
 @asynccontextmanager
 async def origin(*faults):
     """Serve a video: that of another sandbox's asset."""
-    async with studio(*faults) as (sandbox, livepeer):
+    async with sandbox_and_client(*faults) as (sandbox, livepeer):
         asset = await livepeer.upload(VIDEO, "origin.mp4")
         yield sandbox, (await livepeer.assets.get(asset.id)).download_url
 
@@ -36,9 +36,9 @@ def asked(sandbox, ending):
 
 
 async def test_the_server_fetches_urls_and_a_rerun_asks_nothing(tmp_path):
-    async with origin() as (_, url), studio() as (sandbox, _):
+    async with origin() as (_, url), sandbox_and_client() as (sandbox, _):
         manifest = write_rows(tmp_path, {"url": url, "name": "fetched.mp4"})
-        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+        async with client_for(sandbox, tmp_path / "journal") as livepeer:
             ended = await only(livepeer, manifest)
             asset = await livepeer.assets.get(ended.asset_id)
             requests = len(sandbox.requests)
@@ -54,8 +54,8 @@ async def test_the_server_fetches_urls_and_a_rerun_asks_nothing(tmp_path):
 
 async def test_a_relayed_url_passes_through_this_machine(tmp_path):
     cut = Fault(On(path="download.mp4$", times=1), CutConnection())
-    async with origin(cut) as (other, url), studio() as (sandbox, _):
-        async with client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with origin(cut) as (other, url), sandbox_and_client() as (sandbox, _):
+        async with client_for(sandbox, tmp_path / "journal") as livepeer:
             ended = await only(livepeer, write_rows(tmp_path, {"url": url}), relay=True)
             asset = await livepeer.assets.get(ended.asset_id)
         assert (ended.state, ended.length, ended.verified) == (RowState.READY, len(VIDEO), "size")
@@ -68,7 +68,7 @@ async def test_a_relayed_url_passes_through_this_machine(tmp_path):
 async def test_a_url_that_redirects_is_followed_where_it_is_relayed(tmp_path):
     async with origin() as (other, url):
         other.faults.append(Fault(On(path="download.mp4$", times=1), Redirect(url)))
-        async with studio() as (sandbox, livepeer):
+        async with sandbox_and_client() as (sandbox, livepeer):
             ended = await only(livepeer, write_rows(tmp_path, {"url": url}), relay=True)
             assert is_stored(sandbox, await livepeer.assets.get(ended.asset_id), VIDEO)
 
@@ -77,14 +77,14 @@ async def test_a_url_that_redirects_is_the_servers_to_follow_where_it_fetches(tm
     """The sandbox follows none; whatever the server makes of it, the row says so."""
     async with origin() as (other, url):
         other.faults.append(Fault(On(path="download.mp4$"), Redirect(url)))
-        async with studio() as (sandbox, livepeer):
+        async with sandbox_and_client() as (sandbox, livepeer):
             ended = await only(livepeer, write_rows(tmp_path, {"url": url}), reprocess=1)
             assert isinstance(ended.error, AssetFailed)
             assert asked(sandbox, "/retry") == 1
 
 
 async def test_a_url_that_isnt_there_fails_alone(tmp_path):
-    async with origin() as (_, url), studio() as (_, livepeer):
+    async with origin() as (_, url), sandbox_and_client() as (_, livepeer):
         manifest = tmp_path / "two.csv"
         manifest.write_text(f"url,name\n{url}x,a\n{url},b\n")
         events = await run(livepeer, manifest, relay=True)
@@ -96,7 +96,7 @@ async def test_a_url_that_isnt_there_fails_alone(tmp_path):
 async def test_rows_keep_their_fields(tmp_path):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
     fields = {"path": "a.mp4", "name": "A", "creatorId": "me", "playbackPolicy": {"type": "jwt"}}
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         ended = await only(livepeer, write_rows(tmp_path, fields))
         asset = await livepeer.assets.get(ended.asset_id)
     assert (asset.name, asset.playback_policy.type, asset.creator_id.value) == ("A", "jwt", "me")
@@ -106,7 +106,10 @@ async def test_one_journal_serves_many_manifests(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}.mp4").write_bytes(VIDEO)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         first = await only(livepeer, tmp_path / "a")
         second = await only(livepeer, tmp_path / "b")
         again = await only(livepeer, tmp_path / "a")
@@ -118,11 +121,11 @@ async def test_one_journal_serves_many_manifests(tmp_path):
 
 async def test_a_journal_of_another_account_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal"):
+    async with sandbox_and_client() as (sandbox, _), client_for(sandbox, tmp_path / "journal"):
         pass
-    async with studio() as (sandbox, _):
+    async with sandbox_and_client() as (sandbox, _):
         with pytest.raises(JournalError, match="another API key"):
-            async with client_of(sandbox, tmp_path / "journal") as livepeer:
+            async with client_for(sandbox, tmp_path / "journal") as livepeer:
                 await run(livepeer, tmp_path)
         assert not sandbox.requests
 
@@ -139,7 +142,7 @@ async def test_tables_of_every_origin_are_read(tmp_path, kind):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
     manifest = tmp_path / "rows.csv"
     manifest.write_bytes(ODD[kind])
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         ended = await only(livepeer, manifest)
         assert (await livepeer.assets.get(ended.asset_id)).name == "Ä"
 
@@ -162,7 +165,7 @@ async def test_every_bad_row_is_told_and_the_good_ones_run(tmp_path):
     ]
     manifest = folder / "rows.jsonl"
     manifest.write_bytes(b"\r\n".join(lines))
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         events = await run(livepeer, manifest)
         outside = await run(livepeer, open_manifest(manifest, allow_outside=True))
     bad = {it.place.rpartition(":")[2]: it.sentence for it in of(BadRow, events)}
@@ -177,7 +180,10 @@ async def test_every_bad_row_is_told_and_the_good_ones_run(tmp_path):
 
 async def test_what_is_certainly_of_no_use_is_deleted_at_the_end(tmp_path):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         useless = (await livepeer.upload(VIDEO, "b.mp4", key="b")).id
         (record,) = await livepeer.journal.records()
         await livepeer.journal.abandon(record, is_useless=True)
@@ -189,7 +195,10 @@ async def test_what_is_certainly_of_no_use_is_deleted_at_the_end(tmp_path):
 
 async def test_a_journal_that_fails_at_the_very_end_fails_no_run(tmp_path, monkeypatch):
     (tmp_path / "a.mp4").write_bytes(VIDEO)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
 
         async def orphans():
             raise JournalError("the disk is full", path="journal")
@@ -201,7 +210,10 @@ async def test_a_journal_that_fails_at_the_very_end_fails_no_run(tmp_path, monke
 async def test_one_orphan_that_cant_be_deleted_keeps_no_other(tmp_path):
     """One is gone already, one is refused, and one can be deleted."""
     manifest = write_rows(tmp_path)
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         asset_requests = [await livepeer.assets.request_upload(name) for name in "abc"]
         gone, refused, left = sorted(ticket.asset.id for ticket in asset_requests)
         for asset_id in (gone, refused, left):

@@ -11,7 +11,9 @@ from livepeer_async.journal import database
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import RecordState
 from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, On, Stall
-from studio import FOR_EVER, PART, SMALL_S3, content, studio, tus_requests, until
+from support.clock import until
+from support.constants import VERY_LONG
+from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client, tus_requests
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "talk.mp4"
-    path.write_bytes(content(3 * PART))
+    path.write_bytes(make_bytes(3 * PART))
     return path
 
 
@@ -40,8 +42,11 @@ async def read(livepeer):
 
 async def read_while(request, path, journal):
     """Read the record and the asset's ID while the server holds a request's answer back."""
-    held = Fault(request, Stall(FOR_EVER))
-    async with studio(held, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    held = Fault(request, Stall(VERY_LONG))
+    async with sandbox_and_client(held, client={"journal": journal}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(livepeer.upload, path)
             await until(lambda: held.fired)
@@ -69,7 +74,7 @@ async def test_upload_url_is_known_before_a_chunk_is_sent(path, journal):
 
 @pytest.mark.parametrize("wait", [True, False])
 async def test_upload_url_is_forgotten_once_all_bytes_are_there(path, journal, wait):
-    async with studio(client={"journal": journal}, **SMALL_S3) as (_, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (_, livepeer):
         await livepeer.upload(path, wait=wait)
         record = await read(livepeer)
     assert record.state is (RecordState.READY if wait else RecordState.UPLOADED)
@@ -91,7 +96,7 @@ def lock(journal, monkeypatch):
 
 async def test_asset_of_an_unusable_answer_is_perhaps_left_over(path, journal):
     unusable = Fault(On(path="request-upload"), ChangeBody(b"{}"))
-    async with studio(unusable, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(unusable, client={"journal": journal}) as (sandbox, livepeer):
         with pytest.raises(DecodeError):
             await livepeer.upload(path)
         (left,) = await livepeer.leftovers()
@@ -101,7 +106,7 @@ async def test_asset_of_an_unusable_answer_is_perhaps_left_over(path, journal):
 @pytest.mark.parametrize("status", [408, 500, 502, 504])
 async def test_asset_behind_an_error_is_perhaps_left_over(path, journal, status):
     lost = Fault(On(path="request-upload", times=1), Answer(status, when="after"))
-    async with studio(lost, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(lost, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)
         (left,) = await livepeer.leftovers()
         assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, False)
@@ -111,7 +116,7 @@ async def test_asset_behind_an_error_is_perhaps_left_over(path, journal, status)
 @pytest.mark.parametrize("status", [400, 403, 422])
 async def test_request_that_was_refused_leaves_no_note(path, journal, status):
     refused = Fault(On(path="request-upload"), Answer(status, b'{"errors": ["no"]}'))
-    async with studio(refused, client={"journal": journal}) as (_, livepeer):
+    async with sandbox_and_client(refused, client={"journal": journal}) as (_, livepeer):
         with pytest.raises(ApiError) as caught:
             await livepeer.upload(path)
         assert caught.value.status == status
@@ -128,7 +133,7 @@ async def test_no_chunk_is_sent_before_its_url_is_written(path, journal, lock):
             has_locked = True
             lock()
 
-    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(JournalError):
             await livepeer.upload(path, on_progress=follow)
         assert "PATCH" not in [method for method, _ in tus_requests(sandbox)]
@@ -150,7 +155,7 @@ async def lock_at(phase, lock, livepeer, path):
 
 async def test_asset_is_ready_though_the_journal_cant_say_so(path, journal, lock, caplog):
     options = {"processing_seconds": 0.2, "client": {"journal": journal}}
-    async with studio(**options) as (_, livepeer):
+    async with sandbox_and_client(**options) as (_, livepeer):
         upload = await lock_at("ready", lock, livepeer, path)
         assert upload.result.asset.phase == "ready"
     assert f"asset {upload.asset.id} is ready, but the journal" in caplog.text
@@ -159,7 +164,7 @@ async def test_asset_is_ready_though_the_journal_cant_say_so(path, journal, lock
 async def test_failed_asset_is_the_error_though_the_journal_fails(path, journal, lock, caplog):
     failing = Fault(On(asset="talk"), FailProcessing())
     options = {"processing_seconds": 0.2, "client": {"journal": journal}}
-    async with studio(failing, **options) as (sandbox, livepeer):
+    async with sandbox_and_client(failing, **options) as (sandbox, livepeer):
         with pytest.raises(AssetFailed):
             await lock_at("failed", lock, livepeer, path)
         assert f"asset {sandbox.assets[0].id} has failed, but the journal" in caplog.text

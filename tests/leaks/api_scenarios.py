@@ -22,7 +22,7 @@ from livepeer_async.sandbox import (
     Redirect,
     Stall,
 )
-from studio import until
+from support.clock import until
 
 CLOSED_PORT = "http://127.0.0.1:9/api"
 ENDLESS = 1000.0

@@ -3,8 +3,6 @@
 import ssl
 from contextlib import asynccontextmanager
 
-import libraries
-from hostile.server import hostile
 from livepeer_async import (
     AsyncLivepeer,
     Encryption,
@@ -16,7 +14,9 @@ from livepeer_async import (
 from livepeer_async.sandbox import Answer, Fault, On, Sandbox
 from livepeer_async.sandbox.accounts import UploadTokens
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import PART, SMALL_LIMITS, content
+from support import libraries
+from support.sandbox import PART, SMALL_LIMITS, make_bytes
+from support.servers import serve_http
 
 API_KEY = "KEYs3cret-1f0e-4a7b-8f5e-b0c1d2e3f4a5"
 PASSWORD = "PASSs3cret-5a6b"
@@ -40,7 +40,7 @@ ECHO_ALL = (
 )
 # The same without the API key, which the upload host never receives.
 ECHO_UPLOAD = f"{SIGNED_URL} 'token={JWT}' (jwt {JWT}); /api/asset/upload/tus?token={JWT} bad {JWT}"
-VIDEO = content(3 * PART)
+VIDEO = make_bytes(3 * PART)
 SECRET_ASSET = NewAsset(
     "talk.mp4",
     encryption=Encryption(encrypted_key=ENCRYPTED_KEY),
@@ -125,7 +125,7 @@ class ScenarioContext:
         options = {"headers": {"Authorization": f"Basic {BEARER}"}, "retry": FAST_RETRY, **options}
         limits = ServerLimits(with_creation=0)
         async with (
-            hostile(answers) as server,
+            serve_http(answers) as server,
             self._library.AsyncClient(verify=TLS) as http_client,
             TusClient(http_client=http_client, limits=limits, timeouts=Timeouts(), **options) as it,
         ):

@@ -8,7 +8,6 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from typer.main import get_command
 
-from cli import shell
 from leaks.context import (
     API_KEY,
     ECHO_ALL,
@@ -30,6 +29,9 @@ from livepeer_async.sandbox import (
     Sandbox,
     Stall,
 )
+from support import command_line
+from support.clock import wait_until
+from support.constants import TIMEOUT
 
 # Everything is logged to standard error, and our own code raises.
 BEGIN = "import logging; logging.basicConfig(level=0); logging.raiseExceptions = True; "
@@ -74,7 +76,9 @@ def video(tmp_path):
 def check_output(detector, sandbox, *texts):
     add_upload_urls(detector, sandbox)
     for number, text in enumerate(texts):
-        shown = shell.plain(text.decode(errors="replace") if isinstance(text, bytes) else text)
+        shown = command_line.plain(
+            text.decode(errors="replace") if isinstance(text, bytes) else text
+        )
         detector.add(f"output {number}", shown)
         # A narrow terminal may wrap a secret.
         detector.add(f"output {number} on one line", "".join(shown.split()))
@@ -103,7 +107,7 @@ def test_command_leaks_no_secret_to_a_pipe(arguments, fault, status, *, sandbox,
     arguments = [it.format(video=video) for it in arguments]
     if arguments[0] == "upload":
         arguments += ["--retries", "1"]
-    result = shell.run(*arguments, sandbox=sandbox)
+    result = command_line.run(*arguments, sandbox=sandbox)
     assert result.returncode == status, result
     check_output(detector, sandbox, result.stdout, result.stderr)
 
@@ -117,7 +121,7 @@ def test_command_leaks_no_secret_to_a_pipe(arguments, fault, status, *, sandbox,
     ],
 )
 def test_command_leaks_no_secret_of_its_environment(variables, status, sandbox, detector, video):
-    result = shell.run("upload", video, sandbox=sandbox, **variables)
+    result = command_line.run("upload", video, sandbox=sandbox, **variables)
     assert result.returncode == status, result
     check_output(detector, sandbox, result.stdout, result.stderr)
 
@@ -125,9 +129,9 @@ def test_command_leaks_no_secret_of_its_environment(variables, status, sandbox, 
 def test_command_leaks_no_secret_to_a_terminal_or_ps(sandbox, detector, video):
     sandbox.add_fault(Fault(On(method="PATCH", nth=1), Answer(500, ECHO_UPLOAD.encode())))
     sandbox.add_fault(Fault(On(method="PATCH", nth=2), Stall(30.0)))
-    terminal = shell.Terminal("upload", video, sandbox=sandbox, columns=250)
+    terminal = command_line.Terminal("upload", video, sandbox=sandbox, columns=250)
     command = Path(f"/proc/{terminal.process.pid}/cmdline").read_bytes()
-    shell.wait_until(lambda: sum(it.method == "PATCH" for it in sandbox.requests) > 1)
+    wait_until(lambda: sum(it.method == "PATCH" for it in sandbox.requests) > 1)
     terminal.read_until("%")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
@@ -136,7 +140,7 @@ def test_command_leaks_no_secret_to_a_terminal_or_ps(sandbox, detector, video):
 
 def test_crash_leaks_no_secret(sandbox, detector, video):
     command = [sys.executable, "-X", "dev", "-c", BEGIN + CRASH + ENTER]
-    result = shell.run("upload", video, sandbox=sandbox, command=command)
+    result = command_line.run("upload", video, sandbox=sandbox, command=command)
     assert b"a bug" in result.stderr, result
     assert b"Traceback" in result.stderr
     check_output(detector, sandbox, result.stdout, result.stderr)
@@ -145,7 +149,7 @@ def test_crash_leaks_no_secret(sandbox, detector, video):
 def test_failing_program_logs_no_secret(sandbox, detector, video):
     sandbox.add_fault(Fault(On(method="PATCH"), Answer(403, ECHO_UPLOAD.encode())))
     command = [sys.executable, "-X", "dev", "-c", PROGRAM]
-    result = shell.run(video, sandbox=sandbox, command=command)
+    result = command_line.run(video, sandbox=sandbox, command=command)
     assert b"Traceback" in result.stderr
     assert b"DEBUG:httpcore.http11" in result.stderr
     check_output(detector, sandbox, result.stdout, result.stderr)
@@ -154,14 +158,14 @@ def test_failing_program_logs_no_secret(sandbox, detector, video):
 def test_interrupted_program_logs_no_secret(sandbox, detector, video):
     sandbox.add_fault(Fault(On(method="PATCH"), Stall(30.0)))
     command = [sys.executable, "-X", "dev", "-c", PROGRAM, str(video)]
-    process = shell.subprocess.Popen(
-        command, stderr=shell.subprocess.PIPE, env=shell.environment(sandbox)
+    process = command_line.subprocess.Popen(
+        command, stderr=command_line.subprocess.PIPE, env=command_line.environment(sandbox)
     )
     with process:
         try:
-            shell.wait_until(lambda: any(it.method == "PATCH" for it in sandbox.requests))
+            wait_until(lambda: any(it.method == "PATCH" for it in sandbox.requests))
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=shell.PATIENCE)
+            _, errors = process.communicate(timeout=TIMEOUT)
         finally:
             process.kill()
     assert b"KeyboardInterrupt" in errors

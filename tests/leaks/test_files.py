@@ -14,7 +14,7 @@ from leaks.context import (
 from leaks.detector import LeakDetector
 from livepeer_async.sandbox import Stall
 from livepeer_async.sources import opening
-from studio import until
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 

@@ -1,14 +1,14 @@
 """Uploads to a tus server that echoes every secret it has received."""
 
-from hostile.server import answer
 from leaks.context import BEARER, JWT, UPLOAD_ID, VIDEO
 from leaks.scenario import scenario
 from livepeer_async import errors
+from support.servers import http_response
 
 TUS = "Tus-Resumable: 1.0.0"
 LOCATION = f"Location: /files/{UPLOAD_ID}"
-CREATED = answer(b"", LOCATION, TUS, status="201 Created")
-ACCEPTED = answer(b"", f"Upload-Offset: {len(VIDEO)}", TUS, status="204 No Content")
+CREATED = http_response(b"", LOCATION, TUS, status="201 Created")
+ACCEPTED = http_response(b"", f"Upload-Offset: {len(VIDEO)}", TUS, status="204 No Content")
 ECHO_SECRETS = f"key {BEARER}, Basic {BEARER}, token={JWT}"
 
 
@@ -22,7 +22,7 @@ async def upload_to_tus_server(context):
 
 @scenario(errors.UploadRefused, both_libraries=True)
 async def tus_error_echoing_key(context):
-    response = answer(
+    response = http_response(
         ECHO_SECRETS.encode(),
         f"WWW-Authenticate: Basic realm={BEARER}",
         f"Set-Cookie: session={JWT}",
@@ -35,7 +35,7 @@ async def tus_error_echoing_key(context):
 
 @scenario(errors.UploadGone)
 async def tus_upload_unknown(context):
-    answers = {"POST": CREATED, "PATCH": answer(status="404 Not Found")}
+    answers = {"POST": CREATED, "PATCH": http_response(status="404 Not Found")}
     async with context.tus(answers) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
@@ -52,7 +52,9 @@ async def tus_connection_cut(context):
 
 @scenario(errors.UploadRefused)
 async def tus_error_echoing_upload_id(context):
-    response = answer(f"Cannot PATCH /files/{UPLOAD_ID}".encode(), status="405 Method Not Allowed")
+    response = http_response(
+        f"Cannot PATCH /files/{UPLOAD_ID}".encode(), status="405 Method Not Allowed"
+    )
     async with context.tus({"POST": CREATED, "*": response}) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
@@ -60,7 +62,7 @@ async def tus_error_echoing_upload_id(context):
 @scenario(errors.ProtocolError)
 async def location_on_other_host(context):
     lines = (f"Location: http://elsewhere.example/files/{UPLOAD_ID}", TUS)
-    async with context.tus(answer(b"", *lines, status="201 Created")) as (tus, endpoint):
+    async with context.tus(http_response(b"", *lines, status="201 Created")) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
 
@@ -87,14 +89,14 @@ async def tus_invalid_response(context):
 
 @scenario(errors.RetriesExhausted)
 async def tus_header_echoing_key(context):
-    response = answer(b"", f"Upload-Offset: {BEARER}", TUS, status="204 No Content")
+    response = http_response(b"", f"Upload-Offset: {BEARER}", TUS, status="204 No Content")
     async with context.tus({"POST": CREATED, "*": response}) as (tus, endpoint):
         await tus.upload(VIDEO, endpoint)
 
 
 def location_echoing_key(location):
     async def upload(context):
-        response = answer(b"", f"Location: {location}", TUS, status="201 Created")
+        response = http_response(b"", f"Location: {location}", TUS, status="201 Created")
         async with context.tus(response) as (tus, endpoint):
             await tus.upload(VIDEO, endpoint)
 
@@ -108,8 +110,8 @@ def upload_url_pattern(pattern):
     async def upload(context):
         location = pattern.format(UPLOAD_ID)
         lines = [f"{name}: {location}" for name in ("Location", "Content-Location")]
-        created = answer(b"", *lines, f"Link: <{location}>", TUS, status="201 Created")
-        response = answer(f"Cannot PATCH {location}".encode(), status="500 Oops")
+        created = http_response(b"", *lines, f"Link: <{location}>", TUS, status="201 Created")
+        response = http_response(f"Cannot PATCH {location}".encode(), status="500 Oops")
         async with context.tus({"POST": created, "*": response}) as (tus, endpoint):
             await tus.upload(VIDEO, endpoint)
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from livepeer_async.models import Asset, PlaybackPolicy, PolicyType
-from models.samples import decode
+from support.samples import decode
 
 
 def test_public_policy_is_public():

@@ -1,7 +1,7 @@
 import pytest
 
 from livepeer_async.models import ErrorBody, Violation
-from models.samples import INDEX, read_sample
+from support.samples import INDEX, read_sample
 
 # Responses 422 with plain sentences, to requests that conform to the schema.
 SENTENCES = {

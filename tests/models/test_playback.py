@@ -1,7 +1,7 @@
 import json
 
 from livepeer_async.models import DvrPlayback, PlaybackInfo, PlaybackType, SignatureType
-from models.samples import decode
+from support.samples import decode
 
 LIVE = {
     "type": "live",

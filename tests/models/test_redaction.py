@@ -23,7 +23,7 @@ from livepeer_async.models import (
     UploadParams,
     UploadTicket,
 )
-from models.samples import decode, read_sample
+from support.samples import decode, read_sample
 
 SIGNED = "https://user:s3cret@host.example/path/file.mp4?token=s3cret#s3cret"
 OBJECT_STORE = "s3+https://s3cret:s3cret@host.example/bucket"

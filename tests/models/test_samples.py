@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from livepeer_async.models import AssetPhase, ErrorBody, PolicyType, TaskPhase, TrackType
-from models.samples import FOLDER, INDEX, read_sample, read_text
+from support.samples import FOLDER, INDEX, read_sample, read_text
 
 # Sent by the server but in no schema: a placeholder for the decrypted key.
 IGNORED_KEYS = {"key"}

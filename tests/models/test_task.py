@@ -12,7 +12,7 @@ from livepeer_async.models import (
     TaskStatus,
     TaskType,
 )
-from models.samples import decode
+from support.samples import decode
 
 # One task with the parameters and outputs of all types, which no recorded answer has.
 EVERY_KIND = {

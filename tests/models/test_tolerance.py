@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from livepeer_async import models
 from livepeer_async.models import Asset, AssetPhase, PlaybackInfo, Task, UploadTicket
 from models.full_asset import FULL_ASSET, REQUIRED
-from models.samples import INDEX, decode, read_text
-from texts import any_text
+from support.samples import INDEX, decode, read_text
+from support.strategies import any_text
 
 Path = tuple[str, ...]
 

@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 def peer(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Peer]:
-    """Run each version in turn; who asks for it is marked `peers`."""
+    """Run each version; tests that use it are marked `peers`."""
     with run_peer(request.param, tmp_path_factory.mktemp(f"tus-{request.param}")) as running:
         yield running

@@ -1,10 +1,10 @@
-// A tus server that others wrote, wired the way Livepeer Studio wires it: the token in the query of
-// the creation decides the upload's ID, a creation without a token is 401, nothing else needs one.
+// @tus/server, configured like Livepeer Studio's: the token in the query of the creation becomes the
+// upload's ID, a creation without a token is 401, other requests need none.
 //
 //   node server.mjs --modules DIR --version 1.0.0|2.x --directory DIR [--max-size BYTES]
 //
-// It listens on a free port of 127.0.0.1, says so in one line of JSON on stdout, and ends when its
-// stdin does, so that it can't outlive the process that started it, however that ends.
+// It listens on a free port of 127.0.0.1, prints it as one line of JSON, and ends when its stdin
+// does: it can't outlive its parent process.
 import {createServer} from 'node:http'
 import {join} from 'node:path'
 import {pathToFileURL} from 'node:url'
@@ -12,8 +12,8 @@ import {parseArgs} from 'node:util'
 
 const PATH = '/files'
 
-// Both pairs lie in one node_modules folder. 1.0.0 has the plain names, because its store finds its
-// server by name; 2.x, whose store doesn't, is there under an alias.
+// Both versions are in one node_modules folder. 1.0.0 has the plain names, because its store imports
+// its server by name; 2.x has aliases.
 const PAIRS = {
   '1.0.0': {server: '@tus/server/dist/index.js', store: '@tus/file-store/dist/index.js'},
   '2.x': {server: 'tus-server-2/dist/index.js', store: 'tus-file-store-2/dist/index.js'},
@@ -32,14 +32,14 @@ if (pair === undefined || !values.modules || !values.directory) {
   throw new Error('wanted --modules DIR --version 1.0.0|2.x --directory DIR [--max-size BYTES]')
 }
 if (values['max-size'] !== undefined && values.version === '1.0.0') {
-  throw new Error('@tus/server 1.0.0 has no limit of size; use --version 2.x')
+  throw new Error('@tus/server 1.0.0 has no size limit; use --version 2.x')
 }
 
 const load = (file) => import(pathToFileURL(join(values.modules, file)).href)
 const {Server} = await load(pair.server)
 const {FileStore} = await load(pair.store)
 
-// 1.0.0 hands over Node's request, whose `url` is a path; 2.x the web's, whose `url` is whole.
+// The `url` of a request is a path in 1.0.0, and absolute in 2.x.
 const tokenOf = (url) => new URL(url, 'http://peer').searchParams.get('token')
 
 const tus = new Server({
@@ -60,8 +60,7 @@ const http = createServer((request, response) => {
   tus.handle(request, response)
 })
 
-// A request that the client breaks off is part of the tests, and no reason to end: 2.x lets such an
-// error out of `handle` as a rejected promise.
+// An aborted request is part of the tests: in 2.x it rejects the promise of `handle`.
 process.on('unhandledRejection', (error) => console.error(error))
 process.stdin.on('end', () => process.exit(0)).resume()
 http.listen(0, '127.0.0.1', () => {

@@ -1,4 +1,4 @@
-"""The peers themselves: their wiring, and that none outlives its test."""
+"""The servers of other projects: configuration and clean-up."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.peers
 
 CREATION = {"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
 
-# Runs in a process of its own, says where the peer listens, and waits to be killed.
-STARTS_A_PEER = """
+# Runs in a process of its own, prints the URL of the peer, and waits for its end.
+START_PEER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
@@ -39,29 +39,29 @@ def listens(url: str) -> bool:
     return True
 
 
-def test_the_token_decides_the_id(peer: Peer) -> None:
-    answer = httpx.post(peer.creation_url("ab12"), headers=CREATION, trust_env=False)
-    assert answer.status_code == httpx.codes.CREATED
-    assert answer.headers["Location"] == f"{peer.base_url}/ab12"
+def test_token_becomes_the_upload_id(peer: Peer) -> None:
+    response = httpx.post(peer.creation_url("ab12"), headers=CREATION, trust_env=False)
+    assert response.status_code == httpx.codes.CREATED
+    assert response.headers["Location"] == f"{peer.base_url}/ab12"
     assert peer.stored("ab12") == b""
 
 
-def test_a_limit_of_size_is_kept(tmp_path: Path) -> None:
+def test_size_limit_is_enforced(tmp_path: Path) -> None:
     with run_peer("2.x", tmp_path, max_size=9) as peer:
-        answer = httpx.post(peer.creation_url("ab12"), headers=CREATION, trust_env=False)
-    assert answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+        response = httpx.post(peer.creation_url("ab12"), headers=CREATION, trust_env=False)
+    assert response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
 
 
-def test_a_peer_ends_with_its_block(tmp_path: Path) -> None:
+def test_server_ends_with_its_block(tmp_path: Path) -> None:
     with run_peer("1.0.0", tmp_path) as peer:
         assert listens(peer.base_url)
     assert not listens(peer.base_url)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_peer_ends_when_its_starter_is_killed(version: str, tmp_path: Path) -> None:
+def test_server_ends_when_its_parent_is_killed(version: str, tmp_path: Path) -> None:
     tests = str(Path(__file__).parents[1])
-    command = [sys.executable, "-c", STARTS_A_PEER, tests, version, str(tmp_path)]
+    command = [sys.executable, "-c", START_PEER, tests, version, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         base_url = starter.stdout.readline().strip()

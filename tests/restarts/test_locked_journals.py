@@ -1,4 +1,4 @@
-"""A journal that somebody has locked: who waits for it is soon back, and no claim is left over."""
+"""Journals locked by another program: waits can be cancelled, and no claim is left."""
 
 import asyncio
 import os
@@ -14,23 +14,22 @@ from livepeer_async.journal import database
 from livepeer_async.journal import journal as journal_module
 from livepeer_async.journal.journal import Journal
 from livepeer_async.sandbox import Sandbox
+from support.constants import VERY_LONG
 
 pytestmark = pytest.mark.anyio
 
-# Of one who must not be waited for: a test that does runs into its own limit.
-FOR_EVER = 1000.0
 MANY = 8
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Let whoever may wait do so for ever, and who is to end soon end on a busy machine, too."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", FOR_EVER)
+def long_busy_timeout(monkeypatch):
+    """Make a wait for the lock longer than the test."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", VERY_LONG)
 
 
 @pytest.fixture
 def slow_end(monkeypatch):
-    """Let a claim be dropped, or the file be closed, however long that takes a busy machine."""
+    """Allow a release or a close the time that a busy machine needs."""
     monkeypatch.setattr(journal_module, "RELEASE_TIMEOUT", 30.0)
 
 
@@ -51,16 +50,16 @@ def locked(path):
 
 
 @asynccontextmanager
-async def begun(work):
-    """Run something in a task that asyncio may cancel; it waits in the block."""
-    task = asyncio.get_running_loop().create_task(work())
+async def waiting_task(function):
+    """Run a coroutine function in an asyncio task; it waits for the lock in the block."""
+    task = asyncio.get_running_loop().create_task(function())
     await asyncio.sleep(0.3)
     yield task
 
 
 @asynccontextmanager
 async def holding(journal):
-    """Hold a claim in a task that asyncio may cancel."""
+    """Hold a claim in an asyncio task."""
     is_claimed = anyio.Event()
 
     async def hold():
@@ -74,13 +73,13 @@ async def holding(journal):
 
 
 async def cancel(task):
-    """Cancel a task, and wait until it has ended."""
+    """Cancel a task, and wait for its end."""
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def take(path, key="talk"):
+async def claim(path, key="talk"):
     """Claim a key as another process would."""
     other = Journal(path, account="a")
     try:
@@ -90,40 +89,40 @@ async def take(path, key="talk"):
         await other.aclose()
 
 
-async def test_who_waits_for_a_claim_is_back_when_a_scope_is_cancelled(opened, journal):
+async def test_cancelled_scope_ends_the_wait_for_a_claim(opened, journal):
     with locked(journal), anyio.move_on_after(0.3) as scope:
         async with opened.acquire("talk"):
             pytest.fail("it is locked")
     assert scope.cancelled_caught
-    await take(journal)
+    await claim(journal)
 
 
-async def test_who_waits_for_a_claim_is_back_when_its_task_is_cancelled(opened, journal):
+async def test_cancelled_task_ends_the_wait_for_a_claim(opened, journal):
     async def wait():
         async with opened.acquire("talk"):
             pytest.fail("it is locked")
 
     with locked(journal):
-        async with begun(wait) as task:
+        async with waiting_task(wait) as task:
             await cancel(task)
-    await take(journal)
+    await claim(journal)
 
 
-async def test_a_claim_ends_with_its_task(opened, journal, slow_end):
+async def test_claim_ends_with_its_task(opened, journal, slow_end):
     async with holding(opened) as task:
         await cancel(task)
-    await take(journal)
+    await claim(journal)
 
 
-async def test_a_claim_that_could_not_be_dropped_goes_with_the_next_transaction(opened, journal):
+async def test_unreleased_claim_ends_with_the_next_transaction(opened, journal):
     async with holding(opened) as task:
         with locked(journal):
             await cancel(task)
     assert await opened.records() == []
-    await take(journal)
+    await claim(journal)
 
 
-async def test_a_claim_that_could_not_be_dropped_can_be_made_again(opened, journal):
+async def test_unreleased_claim_can_be_claimed_again(opened, journal):
     with ExitStack() as meanwhile, anyio.CancelScope() as scope:
         async with opened.acquire("talk"):
             meanwhile.enter_context(locked(journal))
@@ -132,11 +131,11 @@ async def test_a_claim_that_could_not_be_dropped_can_be_made_again(opened, journ
     async with opened.acquire("talk"):
         assert await opened.records() == []
         with pytest.raises(JournalError, match=f"process {os.getpid()} carries it"):
-            await take(journal)
-    await take(journal)
+            await claim(journal)
+    await claim(journal)
 
 
-async def test_many_that_wait_give_up_together(opened, journal, monkeypatch):
+async def test_concurrent_waits_time_out_together(opened, journal, monkeypatch):
     errors = []
 
     async def wait(key):
@@ -151,7 +150,7 @@ async def test_many_that_wait_give_up_together(opened, journal, monkeypatch):
             monkeypatch.setattr(database, "BUSY_SECONDS", 0.3)
             tasks.start_soon(wait, "first")
             await anyio.wait_all_tasks_blocked()
-            monkeypatch.setattr(database, "BUSY_SECONDS", FOR_EVER)
+            monkeypatch.setattr(database, "BUSY_SECONDS", VERY_LONG)
             for number in range(MANY):
                 tasks.start_soon(wait, str(number))
         await wait("afterwards")
@@ -159,44 +158,43 @@ async def test_many_that_wait_give_up_together(opened, journal, monkeypatch):
     assert all("is locked by another program" in error for error in errors)
 
 
-async def test_one_that_succeeds_gives_the_others_their_patience_back(opened, journal, monkeypatch):
+async def test_success_restores_the_full_busy_timeout(opened, journal, monkeypatch):
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     with locked(journal), pytest.raises(JournalError, match="is locked by another program"):
         await opened.records()
     await opened.records()
-    monkeypatch.setattr(database, "BUSY_SECONDS", FOR_EVER)
+    monkeypatch.setattr(database, "BUSY_SECONDS", VERY_LONG)
     async with anyio.create_task_group() as tasks:
         with locked(journal):
             tasks.start_soon(opened.records)
             await anyio.sleep(3 * database.LOCKED_SECONDS)
 
 
-async def test_a_locked_journal_can_be_closed_and_its_claims_are_void(opened, journal):
-    async with opened.acquire("talk"):
+async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal):
+    async with opened.claimed("talk"):
         with locked(journal):
             await opened.aclose()
-    await take(journal)
+    await claim(journal)
     assert os.listdir(journal.parent) == [journal.name]
 
 
-async def test_a_task_that_is_cancelled_closes_the_journal_all_the_same(opened, journal, slow_end):
-    async with opened.acquire("talk"):
+async def test_cancelled_task_closes_the_journal(opened, journal, slow_end):
+    async with opened.claimed("talk"):
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened.aclose()
     assert os.listdir(journal.parent) == [journal.name]
 
 
-async def test_who_waits_while_the_journal_is_closed_hears_of_it(opened, journal):
+async def test_closing_the_journal_ends_waits_with_an_error(opened, journal):
     with locked(journal):
-        async with begun(opened.records) as task:
+        async with waiting_task(opened.records) as task:
             await opened.aclose()
             with pytest.raises(ConfigurationError, match="is closed"):
                 await task
 
 
-async def test_an_upload_on_a_locked_journal_can_be_cancelled(journal, make_files):
-    """The whole way: the claim is waited for, and its release."""
+async def test_upload_waiting_for_a_locked_journal_can_be_cancelled(journal, make_files):
     (file,) = make_files(3000)
     async with Sandbox() as sandbox:
         account = {"api_key": sandbox.api_key, "base_url": sandbox.base_url}

@@ -1,4 +1,4 @@
-"""Moments that kills at random seldom strike, each struck on purpose."""
+"""Moments that random kills rarely hit."""
 
 import os
 import signal
@@ -13,29 +13,29 @@ from livepeer_async.journal.journal import Journal
 from restarts.plan import IS_LONG
 
 PROCESSES = 4
-TIMES = 150 if IS_LONG else 10
+REPETITIONS = 150 if IS_LONG else 10
 
-# A process that is killed when it has made its owner lock, and the journal doesn't name it yet.
-LOCKING = """
+# A process that is killed after creating its owner lock, before the journal names it.
+KILLED_WITH_LOCK = """
 import asyncio, os, signal, sys
 from livepeer_async.journal import journal
 
-class Last(journal.OwnerLock):
+class KillingLock(journal.OwnerLock):
     def __init__(self, path):
         super().__init__(path)
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
-    journal.OwnerLock = Last
-    async with journal.Journal(sys.argv[1], account="a").acquire("talk"):
+    journal.OwnerLock = KillingLock
+    async with journal.Journal(sys.argv[1], account="a").claimed("talk"):
         pass
 
 asyncio.run(main())
 """
 
 
-def test_an_owner_lock_that_no_record_names_is_swept_away(journal):
-    killed = subprocess.run([sys.executable, "-c", LOCKING, journal], check=False)
+def test_owner_lock_without_a_record_is_deleted(journal):
+    killed = subprocess.run([sys.executable, "-c", KILLED_WITH_LOCK, journal], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(os.listdir(journal.parent)) > 1
     anyio.run(lease, journal)
@@ -49,18 +49,18 @@ async def lease(path):
     await journal.aclose()
 
 
-def test_many_that_begin_one_journal_at_once_all_can(tmp_path):
-    """Each has connections of its own, which know no more of each other than processes do."""
-    together = Barrier(PROCESSES, timeout=30)
+def test_concurrent_creation_of_a_journal_succeeds(tmp_path):
+    """Each thread has its own connections, as processes do."""
+    barrier = Barrier(PROCESSES, timeout=30)
 
     async def begin(path):
         journal = Journal(path, account="a")
-        together.wait()
+        barrier.wait()
         await journal.open()
         await journal.aclose()
 
     with ThreadPoolExecutor(PROCESSES) as pool:
-        for number in range(TIMES):
+        for number in range(REPETITIONS):
             path = tmp_path / f"{number}.journal"
             begun = [pool.submit(anyio.run, begin, path) for _ in range(PROCESSES)]
             assert [it.exception() for it in begun] == [None] * PROCESSES

@@ -1,4 +1,4 @@
-"""Whose claims hold, where the file that shows it is missing, unreadable or another process's."""
+"""Claims whose owner lock file is missing, unreadable or of another process."""
 
 import os
 import sqlite3
@@ -16,7 +16,7 @@ from livepeer_async.journal.owner_lock import OwnerLock
 
 pytestmark = pytest.mark.anyio
 
-# A process that claims a key until it is killed.
+# A process that holds a claim until it is killed.
 CLAIMING = """
 import anyio, sys
 from livepeer_async.journal.journal import Journal
@@ -52,8 +52,8 @@ def owner_file(journal):
 
 
 @contextmanager
-def as_nobody():
-    """Be somebody whom modes bind, as they don't bind root."""
+def unprivileged():
+    """Run without root's privilege of ignoring file modes."""
     user = os.geteuid()
     os.seteuid(user or 65534)
     try:
@@ -62,14 +62,14 @@ def as_nobody():
         os.seteuid(user)
 
 
-async def test_a_process_whose_file_was_deleted_keeps_its_claims(opened, journal, claiming):
+async def test_process_with_a_deleted_lock_file_keeps_its_claims(opened, journal, claiming):
     owner_file(journal).unlink()
     with pytest.raises(UploadInUse, match=f"process {claiming.pid} carries it"):
         async with opened.acquire("talk"):
             pytest.fail("two writers")
 
 
-async def test_claims_without_a_file_end_with_the_process(opened, journal, claiming):
+async def test_claims_without_a_lock_file_end_with_the_process(opened, journal, claiming):
     owner_file(journal).unlink()
     claiming.kill()
     claiming.wait()
@@ -79,7 +79,7 @@ async def test_claims_without_a_file_end_with_the_process(opened, journal, claim
     assert os.listdir(journal.parent) == [journal.name]
 
 
-async def test_a_file_that_may_not_be_opened_is_named(journal, claiming):
+async def test_unreadable_lock_file_is_in_the_message(journal, claiming):
     claiming.kill()
     claiming.wait()
     file = owner_file(journal)
@@ -90,13 +90,13 @@ async def test_a_file_that_may_not_be_opened_is_named(journal, claiming):
     opened = Journal(journal, account="a")
     pattern = f"process {claiming.pid} still runs, because the file {file} can't be opened.*delete"
     for folder in journal.parents:
-        # pytest's folders are for their owner alone.
+        # pytest's folders are accessible to their owner only.
         if stat.S_IMODE(folder.stat().st_mode) & 0o005 != 0o005:
             folder.chmod(0o755)
-    with as_nobody():
+    with unprivileged():
         with pytest.raises(JournalError, match=pattern) as caught:
-            async with opened.acquire("talk"):
-                pytest.fail("nobody knows whether it is carried")
+            async with opened.claimed("talk"):
+                pytest.fail("the lease may be held")
         assert not isinstance(caught.value, UploadInUse)
         async with opened.acquire("another"):
             pass
@@ -108,20 +108,20 @@ async def test_a_file_that_may_not_be_opened_is_named(journal, claiming):
 
 
 @pytest.mark.parametrize(("pid", "holds"), [(1, True), (None, False)])
-def test_without_a_file_the_process_counts(journal, pid, holds):
+def test_missing_lock_file_falls_back_to_the_process(journal, pid, holds):
     assert OwnerLock.is_held(str(journal), "gone", pid) is holds
-    with as_nobody():
+    with unprivileged():
         assert OwnerLock.is_held(str(journal), "gone", pid) is holds
     assert not list(journal.parent.iterdir())
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**70])
-def test_what_is_no_process_does_not_run(journal, pid):
+def test_invalid_pid_does_not_hold_a_claim(journal, pid):
     assert not OwnerLock.is_held(str(journal), "gone", pid)
 
 
 @pytest.mark.parametrize("name", ["a?b#c%41 d", "\udcff"])
-def test_any_path_is_found(tmp_path, name):
+def test_lock_file_beside_any_path_is_found(tmp_path, name):
     journal = str(tmp_path / name)
     lock = OwnerLock(journal)
     assert OwnerLock.is_held(journal, lock.owner, None)
@@ -129,17 +129,17 @@ def test_any_path_is_found(tmp_path, name):
     assert not OwnerLock.is_held(journal, lock.owner, os.getpid())
 
 
-async def test_a_file_that_is_no_lock_is_named(opened, journal, claiming):
+async def test_invalid_lock_file_is_in_the_message(opened, journal, claiming):
     claiming.kill()
     claiming.wait()
     owner_file(journal).write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match=r"owner-\w+ can't be opened"):
-        async with opened.acquire("talk"):
-            pytest.fail("nobody knows whether it is carried")
+        async with opened.claimed("talk"):
+            pytest.fail("the lease may be held")
 
 
-def test_a_child_may_not_use_what_its_parent_has_open(journal):
-    """It runs in a process of its own: the one that runs the tests has threads."""
+def test_journal_opened_before_a_fork_is_refused(journal):
+    """Runs in a process of its own: that of the tests has threads."""
     done = subprocess.run([sys.executable, "-c", FORKING, journal], capture_output=True, check=True)
     assert done.stdout.decode().split("\n")[:-1] == [
         f"child: the journal {journal} was opened before a fork; open a client in each process",
@@ -155,20 +155,20 @@ import asyncio, os, sys
 from livepeer_async import JournalError, UploadInUse
 from livepeer_async.journal.journal import Journal
 
-async def be_child(parents):
+async def run_child(inherited):
     try:
-        async with parents.acquire("another"):
+        async with inherited.claimed("another"):
             pass
     except JournalError as error:
         print("child:", error, flush=True)
-    await parents.aclose()
+    await inherited.aclose()
 
-async def be_parent():
-    parents, other = (Journal(sys.argv[1], account="a") for _ in range(2))
-    async with parents.acquire("talk"):
+async def run_parent():
+    inherited, other = (Journal(sys.argv[1], account="a") for _ in range(2))
+    async with inherited.claimed("talk"):
         child = os.fork()
         if not child:
-            asyncio.run(be_child(parents))
+            asyncio.run(run_child(inherited))
             os._exit(0)
         os.waitpid(child, 0)
         try:
@@ -177,7 +177,7 @@ async def be_parent():
         except UploadInUse:
             print("parent: still mine", flush=True)
     await other.aclose()
-    await parents.aclose()
+    await inherited.aclose()
 
-asyncio.run(be_parent())
+asyncio.run(run_parent())
 """

@@ -11,7 +11,7 @@ from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.uploads.many import UploadJob, run_many
 from livepeer_async.uploads.options import UploadResult
-from studio import until
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,9 @@ from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.uploads.many import run_many
 from livepeer_async.uploads.options import UploadResult
-from studio import FOR_EVER, PART, PATIENCE, content, studio, until
+from support.clock import until
+from support.constants import TIMEOUT, VERY_LONG
+from support.sandbox import PART, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
@@ -127,11 +129,11 @@ def test_where_slots_adapt_single_uploads_leave_one_to_the_others():
 
 
 async def test_an_upload_by_itself_begins_at_once_and_others_wait_for_its_bytes():
-    stalled = Fault(On(method="PATCH", nth=1), Stall(FOR_EVER))
-    async with studio(stalled) as (sandbox, livepeer):
+    stalled = Fault(On(method="PATCH", nth=1), Stall(VERY_LONG))
+    async with sandbox_and_client(stalled) as (sandbox, livepeer):
         livepeer.throttle.concurrency = 1
-        jobs = [UploadJob(content(PART, seed=1), "one of many")]
-        single = livepeer.begin_upload(content(3 * PART), "single")
+        jobs = [UploadJob(make_bytes(PART, seed=1), "one of many")]
+        single = livepeer.begin_upload(make_bytes(3 * PART), "single")
         async with anyio.create_task_group() as tasks:
             ended = anyio.Event()
 
@@ -167,8 +169,8 @@ async def test_who_sends_again_waits_for_a_slot(slot_queue):
             tasks.start_soon(take_again)
             await anyio.wait_all_tasks_blocked()
             assert not taken.is_set()
-            held.release()
-            with anyio.fail_after(PATIENCE):
+            held.leave()
+            with anyio.fail_after(TIMEOUT):
                 await taken.wait()
         assert sorted(slot_queue.lengths) == [1, 3]
         await again.acquire()
@@ -207,7 +209,7 @@ async def test_who_sends_again_is_not_passed_over_for_ever(slot_queue, others_ar
         run_many(mine, work, slot_queue=slot_queue) as results,
         run_many(theirs, idle, slot_queue=slot_queue) as others,
     ):
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             while not taken.is_set():
                 await anext(results if is_one else others)
                 passed += 1
@@ -238,7 +240,7 @@ async def test_nothing_spins_where_all_wait_for_a_slot_again(slot_queue):
             for _ in range(2):
                 full.start(1)
             is_full.set()
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(TIMEOUT):
                 await anyio.wait_all_tasks_blocked()
             assert taken == []
         await take(one, ended)
@@ -251,8 +253,8 @@ async def test_wrong_assets_are_replaced_within_the_slots():
     wrong = [Fault(On(asset=name, times=1), WrongSize(-7)) for name in names]
     slow = Fault(On(method="POST", path="/upload/tus"), Slow(PART))
     most = 0
-    async with studio(*wrong, slow) as (sandbox, livepeer):
-        jobs = [UploadJob(content(PART // 2, len(name)), name) for name in names]
+    async with sandbox_and_client(*wrong, slow) as (sandbox, livepeer):
+        jobs = [UploadJob(make_bytes(PART // 2, len(name)), name) for name in names]
         many = livepeer.upload_many(jobs, concurrency=1, on_mismatch="reupload")
         async with many as results, anyio.create_task_group() as tasks:
 

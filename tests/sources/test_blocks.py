@@ -10,7 +10,7 @@ from livepeer_async.http.messages import Span
 from livepeer_async.sources import blocks
 from livepeer_async.sources.blocks import BLOCK, Digest, next_slice, read_ahead
 from livepeer_async.sources.source import BytesSource, Source, StreamSource
-from studio import content
+from support.sandbox import make_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,7 @@ def source_of(data):
     [Span(0, 1), Span(0, 3 * BLOCK + 17), Span(5, BLOCK + 5), Span(BLOCK - 1, 3 * BLOCK + 17)],
 )
 async def test_a_span_arrives_whole_and_in_order(span):
-    data = content(3 * BLOCK + 17)
+    data = make_bytes(3 * BLOCK + 17)
     found = bytearray()
     sent = []
     async with read_ahead(source_of(data), span, on_sent=sent.append) as pieces:
@@ -132,7 +132,7 @@ def test_a_slice_is_as_large_as_the_link_is_quick(size, seconds, wanted):
 
 @given(st.lists(st.integers(0, 99), max_size=6))
 def test_a_digest_is_that_of_the_source_whatever_passed_it(starts):
-    data = content(100)
+    data = make_bytes(100)
 
     async def digest():
         made = Digest()

@@ -4,11 +4,11 @@ import gzip
 
 import pytest
 
-from hostile.server import answer, hostile
-from libraries import LIBRARIES
 from livepeer_async import AsyncLivepeer, errors
 from livepeer_async.sandbox import Sandbox
-from uploads.origin import FILE, GONE, TAG, Origin, downloader, fetch, opened
+from sources.origin import FILE, GONE, TAG, Origin, fetch, open_download, open_downloads
+from support.libraries import LIBRARIES
+from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 
@@ -20,14 +20,14 @@ async def test_whole_file_arrives_through_either_library(library):
         library.AsyncClient(
             headers={"Authorization": "Bearer ours"}, params={"mine": "1"}, cookies={"c": "1"}
         ) as client,
-        hostile(origin) as server,
-        downloader(http_client=client) as ours,
+        serve_http(origin) as server,
+        open_downloads(http_client=client) as ours,
         ours.open(f"{server.origin}/a%20b/talk%2B1.mp4?sign=abc") as download,
     ):
         assert (download.name, download.length) == ("talk+1.mp4", len(FILE))
-        assert b"".join([piece async for piece in download.blocks]) == FILE
-        assert [piece async for piece in download.blocks] == []
-    (asked,) = server.asked
+        assert b"".join([piece async for piece in download.pieces]) == FILE
+        assert [piece async for piece in download.pieces] == []
+    (asked,) = server.requests
     assert asked.target == "/a%20b/talk%2B1.mp4?sign=abc"
     head = asked.head.lower()
     assert b"accept-encoding: identity\r\n" in head
@@ -38,12 +38,12 @@ async def test_whole_file_arrives_through_either_library(library):
 
 @pytest.mark.parametrize("path", ["/", "", "/?sign=abc"])
 async def test_host_is_the_name_of_a_file_without_one(path):
-    async with opened(Origin(), path) as download:
+    async with open_download(Origin(), path) as download:
         assert download.name == "127.0.0.1"
 
 
 async def test_where_nobody_listens_nothing_is_read():
-    async with downloader() as ours:
+    async with open_downloads() as ours:
         with pytest.raises(errors.SourceNotReadable, match="no connection") as caught:
             async with ours.open("http://127.0.0.1:9/x?token=s3cret"):
                 pass
@@ -53,17 +53,17 @@ async def test_where_nobody_listens_nothing_is_read():
 
 @pytest.mark.parametrize("status", [GONE, "403 Forbidden", "401 Unauthorized", "204 No Content"])
 async def test_refusal_is_final(status):
-    origin = Origin(first=[answer(b"s3cret", status=status)])
+    origin = Origin(first=[http_response(b"s3cret", status=status)])
     with pytest.raises(errors.SourceNotReadable, match=status[:3]) as caught:
         await fetch(origin, "/x?sign=s3cret")
     assert "s3cret" not in str(caught.value)
-    assert len(origin.asked) == 1
+    assert len(origin.ranges) == 1
 
 
 async def test_gzip_is_refused():
     body = gzip.compress(FILE)
     with pytest.raises(errors.SourceNotReadable, match="Content-Encoding is 'gzip'"):
-        await fetch(answer(body, "Content-Encoding: gzip"))
+        await fetch(http_response(body, "Content-Encoding: gzip"))
 
 
 async def test_body_that_ends_with_its_connection_is_refused():
@@ -78,7 +78,7 @@ async def test_a_file_without_bytes_is_none():
 
 @pytest.mark.parametrize("url", ["ftp://a.example/x", "talk.mp4", "http://[::1/x"])
 async def test_url_that_can_not_be_asked_is_the_callers_fault(url):
-    async with downloader() as ours:
+    async with open_downloads() as ours:
         with pytest.raises(errors.ConfigurationError):
             async with ours.open(url):
                 pass
@@ -89,7 +89,7 @@ async def test_transport_without_a_network_may_answer(library):
     mock = library.MockTransport(lambda _: library.Response(200, content=b"okay"))
     async with (
         library.AsyncClient(transport=mock) as client,
-        downloader(http_client=client) as ours,
+        open_downloads(http_client=client) as ours,
         ours.open("http://x.example/a.mp4") as download,
     ):
         assert download.length == 4
@@ -101,16 +101,16 @@ async def test_transport_without_a_network_may_answer(library):
 async def test_download_is_uploaded(validators, is_chunked):
     origin = Origin(cuts=[300_000, 400_000, 500_000], validators=validators, is_chunked=is_chunked)
     async with (
-        hostile(origin) as server,
+        serve_http(origin) as server,
         Sandbox() as sandbox,
         AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer,
-        downloader() as ours,
+        open_downloads() as ours,
         ours.open(f"{server.origin}/talk.mp4?sign=s3cret") as download,
     ):
         asset = await livepeer.upload(download.blocks, download.name, length=download.length)
         assert asset.name == "talk.mp4"
         assert sandbox.stored(asset.playback_id).read_bytes() == FILE
-    assert len(origin.asked) == 4
+    assert len(origin.ranges) == 4
 
 
 async def test_download_that_changes_ends_its_upload():
@@ -118,7 +118,7 @@ async def test_download_that_changes_ends_its_upload():
     async with (
         Sandbox() as sandbox,
         AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer,
-        opened(origin) as download,
+        open_download(origin) as download,
     ):
         with pytest.raises(errors.SourceError, match="changed while it was read") as caught:
             await livepeer.upload(download.blocks, length=download.length)

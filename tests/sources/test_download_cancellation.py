@@ -8,31 +8,32 @@ import anyio
 import httpx
 import pytest
 
-from cancellation.census import assert_nothing_is_left, no_complaints, take_census
-from hostile.server import TLS, answer, hostile
-from libraries import LIBRARIES
 from livepeer_async import errors
-from studio import until
-from uploads.origin import FILE, LIMIT, Origin, downloader, opened, until_left
+from sources.origin import FILE, Origin, open_download, open_downloads, wait_closed
+from support.clock import until
+from support.constants import TIMEOUT
+from support.leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
+from support.libraries import LIBRARIES, TLS_CONTEXT
+from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_what_was_left_can_not_be_read():
-    async with opened(Origin()) as download:
-        assert await anext(download.blocks)
+    async with open_download(Origin()) as download:
+        assert await anext(download.pieces)
     with pytest.raises(errors.ConfigurationError, match="was closed"):
         await anext(download.blocks)
 
 
 async def hang(writer):
-    await until_left(writer)
+    await wait_closed(writer)
 
 
 async def hang_in_head(writer):
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
     await writer.drain()
-    await until_left(writer)
+    await wait_closed(writer)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
         "before": hang,
         "head": hang_in_head,
         "body": Origin(cuts=[300_000], stalls=True),
-        "wait": answer(b"", "Retry-After: 60", status="503 Busy"),
+        "wait": http_response(b"", "Retry-After: 60", status="503 Busy"),
         "paused": Origin(),
     }[moment]
     scope, read, waits = anyio.CancelScope(), 0, []
@@ -59,7 +60,7 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
             "wait": lambda: waits,
             "paused": lambda: read,
         }
-        await until(has_come.get(moment, lambda: server.asked), seconds=LIMIT)
+        await until(has_come.get(moment, lambda: server.requests), seconds=TIMEOUT)
         # Later than that, nothing moves.
         await anyio.sleep(0.05)
         scope.cancel()
@@ -68,13 +69,13 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
         waits.append(seconds)
         await anyio.sleep_forever()
 
-    async with library.AsyncClient(verify=TLS) as client, hostile(served) as server:
-        before = take_census()
+    async with library.AsyncClient(verify=TLS_CONTEXT) as client, serve_http(served) as server:
+        before = snapshot_resources()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel)
-            with no_complaints(), scope:
+            with no_asyncio_logs(), scope:
                 async with (
-                    downloader(http_client=client, sleep=wait) as ours,
+                    open_downloads(http_client=client, sleep=wait) as ours,
                     ours.open(server.origin) as download,
                 ):
                     async for piece in download.blocks:
@@ -83,24 +84,27 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
                             await anyio.sleep_forever()
         assert scope.cancelled_caught
         assert (read > 0) == (moment in {"body", "paused"})
-        await assert_nothing_is_left(before)
+        await assert_no_leaks(before)
 
 
 async def test_left_download_leaves_nothing_open(scratch):
-    async with httpx.AsyncClient(verify=TLS) as client, hostile(Origin()) as server:
-        before = take_census()
-        with no_complaints():
-            async with downloader(http_client=client) as ours, ours.open(server.origin) as download:
-                assert await anext(download.blocks)
+    async with httpx.AsyncClient(verify=TLS_CONTEXT) as client, serve_http(Origin()) as server:
+        before = snapshot_resources()
+        with no_asyncio_logs():
+            async with (
+                open_downloads(http_client=client) as ours,
+                ours.open(server.origin) as download,
+            ):
+                assert await anext(download.pieces)
             del download
             gc.collect()
-        await assert_nothing_is_left(before)
+        await assert_no_leaks(before)
 
 
 async def test_read_that_was_cancelled_goes_on_where_it_was():
     origin = Origin(cuts=[300_000], stalls=True)
     got = b""
-    async with opened(origin) as download:
+    async with open_download(origin) as download:
         with anyio.CancelScope() as scope:
             async for piece in download.blocks:
                 got += piece
@@ -111,4 +115,4 @@ async def test_read_that_was_cancelled_goes_on_where_it_was():
         async for piece in download.blocks:
             got += piece
     assert got == FILE
-    assert origin.asked == [None, 300_000]
+    assert origin.ranges == [None, 300_000]

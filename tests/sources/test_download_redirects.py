@@ -5,17 +5,17 @@ import traceback
 
 import pytest
 
-from hostile.server import TLS, answer, elsewhere, hostile
-from libraries import LIBRARIES
 from livepeer_async import RetryPolicy, errors
 from livepeer_async.sources.download import MOST_REDIRECTS
-from uploads.origin import FILE, GONE, Origin, downloader, fetch
+from sources.origin import FILE, GONE, Origin, fetch, open_downloads
+from support.libraries import LIBRARIES, TLS_CONTEXT
+from support.servers import http_response, serve_http, serve_unreached
 
 pytestmark = pytest.mark.anyio
 
 
 def moved(location, status="302 Found"):
-    return answer(b"elsewhere", f"Location: {location}", status=status)
+    return http_response(b"elsewhere", f"Location: {location}", status=status)
 
 
 @pytest.mark.parametrize("status", ["301 A", "302 B", "303 C", "307 D", "308 E"])
@@ -29,47 +29,47 @@ async def test_redirects_are_followed_at_each_attempt(status):
         return origin(asked)
 
     assert await fetch(choose, "/to/0") == FILE
-    assert origin.asked == [None, 400_000, 800_000]
+    assert origin.ranges == [None, 400_000, 800_000]
 
 
 async def test_redirects_end():
     origin = Origin(first=[moved("/x")] * 99)
     with pytest.raises(errors.SourceNotReadable, match="more than 5 redirects"):
         await fetch(origin)
-    assert len(origin.asked) == 1 + MOST_REDIRECTS
+    assert len(origin.ranges) == 1 + MOST_REDIRECTS
 
 
 async def test_redirect_leads_to_another_host_without_the_password():
-    async with hostile(Origin()) as other:
+    async with serve_http(Origin()) as other:
         target = other.origin.replace("127.0.0.1", "localhost")
-        async with hostile(moved(target + "/there.mp4")) as server, downloader() as ours:
+        async with serve_http(moved(target + "/there.mp4")) as server, open_downloads() as ours:
             url = server.origin.replace("http://", "http://me:s3cret-pass@") + "/here.mp4"
             async with ours.open(url) as download:
                 assert download.name == "here.mp4"
-                assert b"".join([piece async for piece in download.blocks]) == FILE
-    assert b"authorization: basic" in server.asked[0].head.lower()
-    assert b"authorization" not in other.asked[0].head.lower()
+                assert b"".join([piece async for piece in download.pieces]) == FILE
+    assert b"authorization: basic" in server.requests[0].head.lower()
+    assert b"authorization" not in other.requests[0].head.lower()
 
 
 @pytest.mark.parametrize(
     "location", ["", "ftp://{host}/", "http://[::1/", "http://127.0.0.1:99999/"]
 )
 async def test_redirect_to_nowhere_is_an_error_of_the_source(location):
-    async with elsewhere() as evil:
+    async with serve_unreached() as evil:
         target = location.format(host=evil.origin.partition("//")[2])
         # Of some the library says the same, whether it shall follow them or not.
         with pytest.raises(errors.SourceNotReadable, match=r"redirect|URL in location"):
             await fetch(moved(target))
 
 
-@pytest.mark.parametrize("last", [answer(status=GONE), b"HTTP/1.1 abc s3cret-sign\r\n\r\n"])
+@pytest.mark.parametrize("last", [http_response(status=GONE), b"HTTP/1.1 abc s3cret-sign\r\n\r\n"])
 async def test_secret_is_not_shown_where_a_redirect_leads(last, caplog):
     caplog.set_level(logging.DEBUG)
 
     def choose(asked):
         return last if asked.target.startswith("/away") else moved("/away/s3cret-sign/x.mp4")
 
-    async with hostile(choose) as server, downloader(retry=RetryPolicy(attempts=0)) as ours:
+    async with serve_http(choose) as server, open_downloads(retry=RetryPolicy(attempts=0)) as ours:
         with pytest.raises(errors.SourceNotReadable) as caught:
             async with ours.open(f"{server.origin}/here.mp4?sign=s3cret-sign"):
                 pass
@@ -84,7 +84,12 @@ SECRETS = ("s3cret-sign", "s3cret-pass", "s3cret-away", "s3cret-tag")
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(
-    "last", [answer(status=GONE), answer(status="500 Oh"), answer(b"", "Content-Encoding: gzip")]
+    "last",
+    [
+        http_response(status=GONE),
+        http_response(status="500 Oh"),
+        http_response(b"", "Content-Encoding: gzip"),
+    ],
 )
 async def test_no_secret_is_shown(last, library, caplog):
     caplog.set_level(logging.DEBUG)
@@ -92,14 +97,14 @@ async def test_no_secret_is_shown(last, library, caplog):
     origin = Origin(first=[moved(away)], cuts=[300_000])
 
     def choose(asked):
-        if b"s3cret-away" in asked.target.encode() or not origin.asked:
+        if b"s3cret-away" in asked.target.encode() or not origin.ranges:
             return origin(asked) if b"range" not in asked.head.lower() else last
         return moved(away)
 
     async with (
-        library.AsyncClient(verify=TLS) as client,
-        hostile(choose) as server,
-        downloader(http_client=client) as ours,
+        library.AsyncClient(verify=TLS_CONTEXT) as client,
+        serve_http(choose) as server,
+        open_downloads(http_client=client) as ours,
     ):
         url = server.origin.replace("//", "//me:s3cret-pass@") + "/here.mp4?sign=s3cret-sign"
         with pytest.raises(errors.SourceNotReadable) as caught:

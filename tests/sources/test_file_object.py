@@ -9,7 +9,8 @@ from starlette.datastructures import UploadFile
 from livepeer_async import UploadJob, errors
 from livepeer_async.sources.opening import open_source
 from livepeer_async.uploads.verify import Verified
-from studio import KIB, studio
+from support.constants import KIB
+from support.sandbox import sandbox_and_client
 from uploads.file_kinds import (
     CONTENT,
     ReadOnly,
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 async def test_form_read_in_part_is_uploaded_whole():
     file = UploadFile(io.BytesIO(b"ftyp" + bytes(1000)), filename="clip.mp4")
     await file.read(4)
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         async with livepeer.begin_upload(file, verify="hash") as upload:
             pass
         assert sandbox.stored(upload.asset.playback_id).read_bytes() == b"ftyp" + bytes(1000)
@@ -34,7 +35,7 @@ async def test_form_read_in_part_is_uploaded_whole():
 
 
 async def test_file_object_of_any_kind_is_uploaded_whole(tmp_path):
-    async with all_kinds(tmp_path, at=4) as made, studio() as (sandbox, livepeer):
+    async with all_kinds(tmp_path, at=4) as made, sandbox_and_client() as (sandbox, livepeer):
         names = {id(file): name for name, file in made.items()}
         found = {}
         async with livepeer.upload_many(made.values(), verify="hash") as results:
@@ -78,7 +79,7 @@ async def test_buffer_of_any_kind_is_bytes():
 async def test_memory_map_is_uploaded_whole_and_can_be_closed():
     memory_map, expected = buffers()["mmap"]
     memory_map.seek(9)
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         async with livepeer.begin_upload(memory_map, verify="hash") as upload:
             pass
         assert sandbox.stored(upload.asset.playback_id).read_bytes() == expected
@@ -90,7 +91,7 @@ async def test_memory_map_is_uploaded_whole_and_can_be_closed():
 
 async def test_job_of_a_buffer_needs_no_length():
     buffer, expected = buffers()["array"]
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         async with livepeer.upload_many([UploadJob(buffer, "clip")], verify="hash") as results:
             (result,) = [result async for result in results]
         assert sandbox.stored(result.asset.playback_id).read_bytes() == expected
@@ -115,7 +116,7 @@ class Shared:
 @pytest.mark.parametrize("make", [Seeks, ReadOnly, Shared])
 async def test_source_that_is_being_read_is_refused(make):
     source = make()
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         jobs = [source, source]
         async with livepeer.upload_many(jobs, verify="hash") as results:
             found = [(type(result.error), result.length) async for result in results]
@@ -144,7 +145,7 @@ async def test_source_that_is_being_read_is_refused_by_tus_client(make):
 
 async def test_buffer_can_be_uploaded_twice_at_once():
     memory_map, expected = buffers()["mmap"]
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         jobs = [memory_map, memory_map]
         async with livepeer.upload_many(jobs, verify="hash") as results:
             async for result in results:

@@ -3,7 +3,7 @@
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from listening import listening
+from support.servers import listen
 
 
 class Seen(NamedTuple):
@@ -103,6 +103,6 @@ class SloppyServer:
 @asynccontextmanager
 async def sloppy(**options):
     server = SloppyServer(**options)
-    async with listening(server.talk) as port:
+    async with listen(server.talk) as port:
         server.port = port
         yield server

@@ -22,7 +22,8 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import cut_once, until
+from support.clock import until
+from support.sandbox import cancel_when
 from tus.sloppy import sloppy
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +86,7 @@ async def test_cancelled_upload_is_resumed_by_the_told_url():
         async def upload():
             await tus.upload(slowly(), server.endpoint, length=len(CONTENT), on_created=told.append)
 
-        await cut_once(lambda: "PATCH" in server.methods, upload)
+        await cancel_when(lambda: "PATCH" in server.methods, upload)
         assert await tus.upload(CONTENT, upload_url=told[0]) == told[0]
         assert server.stored(told[0]) == CONTENT
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from libraries import LIBRARIES
 from livepeer_async.errors import UploadRefused
 from livepeer_async.tus import ServerLimits, TusClient
+from support.libraries import LIBRARIES
 from tus.sloppy import sloppy
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from livepeer_async.errors import ProtocolError
 from livepeer_async.tus import requests
-from texts import any_text
+from support.strategies import any_text
 
 ENDPOINT = "https://host.example/api/asset/upload/tus?token=s3cret"
 URL = "https://host.example/api/asset/upload/tus/directUpload%2Fp1"

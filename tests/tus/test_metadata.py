@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from livepeer_async.errors import ConfigurationError, ProtocolError
 from livepeer_async.tus import decode_metadata, encode_metadata
 from livepeer_async.tus.metadata import LONGEST_METADATA
-from texts import any_text
+from support.strategies import any_text
 
 KEYS = st.text(
     st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=","), min_size=1

@@ -17,7 +17,7 @@ from livepeer_async.tus import (
     Terminated,
     requests,
 )
-from texts import any_text
+from support.strategies import any_text
 
 ENDPOINT = "https://host.example/api/asset/upload/tus?token=s3cret"
 URL = "https://host.example/api/asset/upload/tus/directUpload%2Fp1"

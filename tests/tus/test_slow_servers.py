@@ -5,16 +5,16 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from buffering import buffering
 from livepeer_async import RetryPolicy, Timeouts
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import client_of, content
+from support.proxy import BufferingProxy, run_proxy
+from support.sandbox import client_for, make_bytes
 
 pytestmark = pytest.mark.anyio
 
 KIB = 1024
-VIDEO = content(600 * KIB)
+VIDEO = make_bytes(600 * KIB)
 LIMITS = ServerLimits(first_chunk=256 * KIB, max_chunk_seconds=2.0)
 QUICK = RetryPolicy(first_delay=0.01, max_delay=0.05)
 LONGEST = 30.0
@@ -22,10 +22,10 @@ LONGEST = 30.0
 
 async def upload_through(storage, *, timeouts, **options):
     """Upload through a buffering proxy; give what is stored, and the bodies that it took."""
-    async with Sandbox(storage=storage) as sandbox, client_of(sandbox) as livepeer:
+    async with Sandbox(storage=storage) as sandbox, client_for(sandbox) as livepeer:
         ticket = await livepeer.assets.request_upload("video")
         port = urlsplit(sandbox.origin).port
-        async with buffering(port, **options) as proxy:
+        async with run_proxy(BufferingProxy(port, **options)) as proxy:
             endpoint = ticket.tus_endpoint.replace(str(port), str(proxy.port))
             async with TusClient(limits=LIMITS, timeouts=timeouts, retry=QUICK) as tus:
                 with anyio.fail_after(LONGEST):
@@ -44,7 +44,7 @@ async def test_slow_proxy_is_given_the_time_that_it_needs():
 async def test_chunks_behind_a_gateway_that_gives_up_get_smaller():
     timeouts = Timeouts(stall=0.2)
     stored, bodies = await upload_through(
-        "file", timeouts=timeouts, rate=1000 * KIB, gives_up_after=0.1
+        "file", timeouts=timeouts, rate=1000 * KIB, gateway_timeout=0.1
     )
     assert stored == VIDEO
     assert min(size for size in bodies if size) < LIMITS.first_chunk
@@ -52,7 +52,7 @@ async def test_chunks_behind_a_gateway_that_gives_up_get_smaller():
 
 async def test_chunks_behind_a_proxy_that_resets_long_bodies_get_smaller():
     stored, bodies = await upload_through(
-        "file", timeouts=Timeouts(), rate=100_000 * KIB, longest=100 * KIB
+        "file", timeouts=Timeouts(), rate=100_000 * KIB, max_body=100 * KIB
     )
     assert stored == VIDEO
     assert max(bodies) <= 100 * KIB

@@ -20,9 +20,10 @@ import anyio
 from starlette.datastructures import UploadFile
 
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import KIB, PART, content, studio
+from support.constants import KIB
+from support.sandbox import PART, make_bytes, sandbox_and_client
 
-CONTENT = content(2 * PART + 777, seed=9)
+CONTENT = make_bytes(2 * PART + 777, seed=9)
 
 
 class ReadOnly:
@@ -281,7 +282,7 @@ async def all_kinds(folder, at):
 async def tus_storage():
     """Serve a sandbox; return what uploads a source with `TusClient` and reads what is stored."""
     limits = ServerLimits(first_chunk=64 * KIB, max_chunk=64 * KIB)
-    async with studio() as (sandbox, livepeer), TusClient(limits=limits) as client:
+    async with sandbox_and_client() as (sandbox, livepeer), TusClient(limits=limits) as client:
 
         async def store(source, **options):
             ticket = await livepeer.assets.request_upload("x")

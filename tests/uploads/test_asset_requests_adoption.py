@@ -7,18 +7,20 @@ from email.utils import formatdate
 import anyio
 import pytest
 
-from hostile.server import answer, hostile
 from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy
 from livepeer_async.journal.records import Record, RecordState, url_fingerprint
 from livepeer_async.models import Encryption
 from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On, Stall
 from livepeer_async.sources.identity import SourceIdentity
 from livepeer_async.uploads.options import UploadOptions
-from studio import QUICK, client_of, content, studio, until
+from support.clock import until
+from support.constants import FAST_RETRY
+from support.sandbox import client_for, make_bytes, sandbox_and_client
+from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 
-VIDEO = content(30_000)
+VIDEO = make_bytes(30_000)
 FETCH = "/asset/upload/url$"
 LIST = "/asset$"
 PUBLIC = NewAsset("a.mp4")
@@ -33,7 +35,7 @@ ENCRYPTED = NewAsset(
 @pytest.fixture
 async def url():
     """Serve a video: that of another sandbox's asset."""
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         asset = await livepeer.upload(VIDEO, "origin.mp4")
         yield (await livepeer.assets.get(asset.id)).download_url
 
@@ -42,8 +44,8 @@ async def url():
 async def studios(tmp_path):
     """Serve a Studio, with a client that has a journal and one of somebody else."""
     async with (
-        studio() as (sandbox, stranger),
-        client_of(sandbox, tmp_path / "journal") as livepeer,
+        sandbox_and_client() as (sandbox, stranger),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
         yield sandbox, livepeer, stranger
 
@@ -138,7 +140,7 @@ async def test_an_asset_that_was_given_up_is_not_adopted(studios, url):
     """Its deletion failed, and the next tidying would delete it under its new key."""
     sandbox, livepeer, _ = studios
     given_up = (await fetch(livepeer, url, PUBLIC, key="earlier")).asset
-    async with client_of(sandbox, livepeer.journal.path) as another:
+    async with client_for(sandbox, livepeer.journal.path) as another:
         kept = sandbox.add_fault(Fault(On(method="DELETE"), Answer(500)))
         await another.url_importer.discard("earlier")
         sandbox.faults.remove(kept)
@@ -193,14 +195,14 @@ async def test_a_server_with_another_clock_is_understood(ahead):
             return b""
         document = made | {"status": {"phase": "ready"}}
         body = json.dumps(document if asked.target.endswith("/ours") else [document]).encode()
-        return answer(body, f"Date: {formatdate(now, usegmt=True)}")
+        return http_response(body, f"Date: {formatdate(now, usegmt=True)}")
 
     async def break_off(writer):
         writer.transport.abort()
 
     async with (
-        hostile(lambda asked: serve(asked) or break_off) as server,
-        AsyncLivepeer("key", base_url=f"{server.origin}/api", retry=QUICK) as livepeer,
+        serve_http(lambda asked: serve(asked) or break_off) as server,
+        AsyncLivepeer("key", base_url=f"{server.origin}/api", retry=FAST_RETRY) as livepeer,
     ):
         result = await fetch(livepeer, url, PUBLIC, key=None)
     assert (result.error, result.asset.id, len(lost)) == (None, "ours", 1)

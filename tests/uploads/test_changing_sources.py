@@ -15,11 +15,11 @@ from livepeer_async.sources import blocks
 from livepeer_async.sources.blocks import read_ahead
 from livepeer_async.sources.opening import open_source
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import PART, content, studio
+from support.sandbox import PART, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
-CONTENT = content(5 * PART)
+CONTENT = make_bytes(5 * PART)
 
 
 def grow(path):
@@ -112,7 +112,7 @@ async def test_source_that_changes_behind_its_last_byte_is_noticed(tmp_path, len
             upload = livepeer.upload(source, on_progress=lambda progress: tell(progress.sent))
             found[case] = await error_of(upload)
 
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         async with anyio.create_task_group() as tasks:
             for case in CASES:
                 tasks.start_soon(run, livepeer, case)
@@ -122,7 +122,7 @@ async def test_source_that_changes_behind_its_last_byte_is_noticed(tmp_path, len
 
 async def test_tus_client_notices_a_change_behind_the_last_byte(tmp_path):
     found = {}
-    async with studio() as (_, livepeer), TusClient() as client:
+    async with sandbox_and_client() as (_, livepeer), TusClient() as client:
         for case in CASES:
             with changing(tmp_path, case, len(CONTENT)) as (source, change):
                 endpoint = (await livepeer.assets.request_upload("x")).tus_endpoint
@@ -134,7 +134,7 @@ async def test_tus_client_notices_a_change_behind_the_last_byte(tmp_path):
 async def test_source_that_changes_is_never_completed(tmp_path):
     found, received = {}, {}
     limits = ServerLimits(first_chunk=PART, max_chunk=PART)
-    async with studio() as (sandbox, livepeer), TusClient(limits=limits) as client:
+    async with sandbox_and_client() as (sandbox, livepeer), TusClient(limits=limits) as client:
         for case in CASES:
             with changing(tmp_path, case, len(CONTENT)) as (source, change):
                 ticket = await livepeer.assets.request_upload("x")

@@ -11,7 +11,16 @@ from livepeer_async.models import Encryption, PlaybackPolicy
 from livepeer_async.sandbox import ChangeHeaders, FailProcessing, Fault, On, WrongSize
 from livepeer_async.tus import ServerLimits
 from livepeer_async.uploads.verify import Verified
-from studio import PART, SMALL_LIMITS, SMALL_S3, STORAGES, content, is_stored, studio, tus_requests
+from support.sandbox import (
+    PART,
+    SMALL_LIMITS,
+    SMALL_S3,
+    STORAGES,
+    is_stored,
+    make_bytes,
+    sandbox_and_client,
+    tus_requests,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -21,8 +30,8 @@ EDGES = [1, PART - 1, PART, PART + 1, 3 * PART - 1, 3 * PART, 3 * PART + 777, 9 
 @pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
 @pytest.mark.parametrize("length", EDGES)
 async def test_an_upload_of_any_length_is_exact(storage, length):
-    data = content(length)
-    async with studio(**storage) as (sandbox, livepeer):
+    data = make_bytes(length)
+    async with sandbox_and_client(**storage) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, "clip.mp4", verify="hash") as upload:
             pass
         assert is_stored(sandbox, upload.asset, data)
@@ -33,8 +42,8 @@ async def test_an_upload_of_any_length_is_exact(storage, length):
 
 
 async def test_a_file_of_one_part_takes_one_request_beside_the_ticket():
-    async with studio(**SMALL_S3) as (sandbox, livepeer):
-        await livepeer.upload(content(PART))
+    async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
+        await livepeer.upload(make_bytes(PART))
         assert tus_requests(sandbox) == [("POST", 201)]
 
 
@@ -43,39 +52,39 @@ async def test_a_file_of_one_part_takes_one_request_beside_the_ticket():
 )
 async def test_bytes_go_nowhere_but_where_the_ticket_says(location):
     fault = Fault(On(method="POST", path="/upload/tus"), ChangeHeaders(put={"location": location}))
-    async with studio(fault) as (sandbox, livepeer):
+    async with sandbox_and_client(fault) as (sandbox, livepeer):
         with pytest.raises(errors.ProtocolError, match="Location"):
-            await livepeer.upload(content(5 * PART))
+            await livepeer.upload(make_bytes(5 * PART))
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
         assert tus_requests(sandbox) == [("POST", 201)]
 
 
 async def test_a_relative_location_is_resolved():
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("x")
         path = f"/api/asset/upload/tus/{ticket.asset.playback_id}"
         del ticket
     fault = Fault(On(method="POST", path="/upload/tus"), ChangeHeaders(put={"location": path}))
-    async with studio(fault) as (sandbox, livepeer):
+    async with sandbox_and_client(fault) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):
-            await livepeer.upload(content(5 * PART))
+            await livepeer.upload(make_bytes(5 * PART))
         assert ("PATCH", 404) in tus_requests(sandbox)
 
 
 async def test_the_key_never_goes_to_the_upload_host():
-    async with studio(**SMALL_S3) as (sandbox, livepeer):
-        await livepeer.upload(content(5 * PART))
+    async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
+        await livepeer.upload(make_bytes(5 * PART))
         assert not [r for r in sandbox.requests if "/upload/tus" in r.path and r.is_authorized]
 
 
 async def test_wrong_bytes_are_never_a_success():
-    async with studio(Fault(On(asset="clip"), WrongSize(-1))) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(On(asset="clip"), WrongSize(-1))) as (sandbox, livepeer):
         with pytest.raises(errors.IntegrityError) as caught:
-            await livepeer.upload(content(100), "clip")
+            await livepeer.upload(make_bytes(100), "clip")
         assert (caught.value.wanted, caught.value.found) == (100, 99)
         assert caught.value.asset_id == sandbox.assets[0].id
-    async with studio(Fault(On(asset="clip"), WrongSize(-1))) as (_, livepeer):
-        assert (await livepeer.upload(content(100), "clip", verify=None)).phase == "ready"
+    async with sandbox_and_client(Fault(On(asset="clip"), WrongSize(-1))) as (_, livepeer):
+        assert (await livepeer.upload(make_bytes(100), "clip", verify=None)).phase == "ready"
 
 
 @pytest.mark.parametrize(
@@ -88,8 +97,8 @@ async def test_wrong_bytes_are_never_a_success():
     ],
 )
 async def test_the_result_says_how_far_it_is_proved(hashes, verify, wanted):
-    async with studio(hashes=hashes) as (_, livepeer):
-        async with livepeer.begin_upload(content(100), verify=verify) as upload:
+    async with sandbox_and_client(hashes=hashes) as (_, livepeer):
+        async with livepeer.begin_upload(make_bytes(100), verify=verify) as upload:
             pass
         assert upload.result.verified is wanted
 
@@ -100,29 +109,29 @@ async def test_an_encrypted_upload_can_not_be_compared():
         encryption=Encryption(encrypted_key="aGVsbG8="),
         playback_policy=PlaybackPolicy(type="jwt"),
     )
-    async with studio(Fault(On(asset="x"), WrongSize(-1))) as (_, livepeer):
-        async with livepeer.begin_upload(content(100), asset) as upload:
+    async with sandbox_and_client(Fault(On(asset="x"), WrongSize(-1))) as (_, livepeer):
+        async with livepeer.begin_upload(make_bytes(100), asset) as upload:
             pass
         assert upload.result.verified is Verified.NOT_PROVABLE
 
 
 async def test_an_asset_that_fails_is_an_error_with_the_servers_sentence():
     message = "Video is not supported: no video track"
-    async with studio(Fault(On(asset="x"), FailProcessing(message))) as (_, livepeer):
+    async with sandbox_and_client(Fault(On(asset="x"), FailProcessing(message))) as (_, livepeer):
         with pytest.raises(errors.AssetFailed, match=message):
-            await livepeer.upload(content(100), "x")
+            await livepeer.upload(make_bytes(100), "x")
 
 
 async def test_without_waiting_the_asset_has_left_uploading():
-    async with studio(waiting_seconds=30.0) as (_, livepeer):
-        asset = await livepeer.upload(content(100), "x", wait=False)
+    async with sandbox_and_client(waiting_seconds=30.0) as (_, livepeer):
+        asset = await livepeer.upload(make_bytes(100), "x", wait=False)
         assert asset.phase == "waiting"
 
 
 async def test_progress_grows_to_the_length_and_ends_ready():
     seen = []
-    async with studio() as (_, livepeer):
-        await livepeer.upload(content(9 * PART), "x", on_progress=seen.append)
+    async with sandbox_and_client() as (_, livepeer):
+        await livepeer.upload(make_bytes(9 * PART), "x", on_progress=seen.append)
     assert [p.sent for p in seen] == sorted(p.sent for p in seen)
     assert (seen[-1].sent, seen[-1].stage) == (9 * PART, "ready")
     assert {p.length for p in seen} == {9 * PART}
@@ -139,23 +148,26 @@ RECKLESS = {
 async def test_without_the_rules_the_storage_loses_bytes_and_it_is_noticed(name):
     """The faithful storage makes wrong bytes of reckless chunks: no test here passes by luck."""
     limits = RECKLESS[name]
-    data = content(2 * PART + PART // 2)
-    async with studio(client={"upload_limits": limits}, **SMALL_S3) as (sandbox, livepeer):
+    data = make_bytes(2 * PART + PART // 2)
+    async with sandbox_and_client(client={"upload_limits": limits}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         with pytest.raises((errors.IntegrityError, errors.RetriesExhausted)):
             await livepeer.upload(data, "x")
         assert not is_stored(sandbox, sandbox.assets[0], data)
 
 
 async def test_one_file_object_is_not_read_by_two_uploads_at_once(tmp_path):
-    file = io.BytesIO(content(5 * PART))
-    async with studio() as (sandbox, livepeer):
+    file = io.BytesIO(make_bytes(5 * PART))
+    async with sandbox_and_client() as (sandbox, livepeer):
         async with livepeer.upload_many([file, file], concurrency=2) as results:
             found = [result async for result in results]
         assert sorted(type(result.error).__name__ for result in found) == [
             "ConfigurationError",
             "NoneType",
         ]
-        assert is_stored(sandbox, await livepeer.upload(file), content(5 * PART))
+        assert is_stored(sandbox, await livepeer.upload(file), make_bytes(5 * PART))
 
 
 async def test_no_source_however_odd_ends_the_others():
@@ -170,8 +182,8 @@ async def test_no_source_however_odd_ends_the_others():
         UploadJob(object()),
         UploadJob(raises(), length=10),
     ]
-    async with studio() as (sandbox, livepeer):
-        async with livepeer.upload_many([*odd, content(100)], concurrency=1) as results:
+    async with sandbox_and_client() as (sandbox, livepeer):
+        async with livepeer.upload_many([*odd, make_bytes(100)], concurrency=1) as results:
             found = [result.error async for result in results]
         assert all(isinstance(error, errors.LivepeerError) for error in found[:-1])
         assert found[-1] is None
@@ -182,7 +194,10 @@ async def test_a_network_that_blocks_patch_is_passed():
     def limits(length):
         return replace(SMALL_LIMITS, override_patch=True)
 
-    async with studio(client={"upload_limits": limits}, **SMALL_S3) as (sandbox, livepeer):
-        asset = await livepeer.upload(content(3 * PART))
-        assert is_stored(sandbox, asset, content(3 * PART))
+    async with sandbox_and_client(client={"upload_limits": limits}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
+        asset = await livepeer.upload(make_bytes(3 * PART))
+        assert is_stored(sandbox, asset, make_bytes(3 * PART))
         assert {method for method, _ in tus_requests(sandbox)} == {"POST"}

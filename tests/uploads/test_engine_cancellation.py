@@ -10,7 +10,8 @@ from livepeer_async import Timeouts, errors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.uploads import asset_requests
-from studio import PART, SMALL_S3, content, is_stored, studio, until
+from support.clock import until
+from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 # Of one who must not be waited for, and when a test that does is over.
@@ -20,9 +21,9 @@ ENDLESS = RetryPolicy(attempts=10**9, first_delay=0.01, max_delay=0.05)
 
 
 async def test_leaving_the_block_early_leaves_what_can_be_resumed():
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(ZeroDivisionError):
-            async with livepeer.begin_upload(content(64 * PART), "x") as upload:
+            async with livepeer.begin_upload(make_bytes(64 * PART), "x") as upload:
                 async for progress in upload.progress():
                     if progress.sent > 3 * PART:
                         raise ZeroDivisionError
@@ -34,30 +35,30 @@ async def test_leaving_the_block_early_leaves_what_can_be_resumed():
 
 
 async def test_a_cancelled_upload_ends_at_once_and_the_client_goes_on():
-    async with studio(client={"retry": ENDLESS}, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"retry": ENDLESS}, **SMALL_S3) as (sandbox, livepeer):
         for delay in (0.0, 0.01, 0.03, 0.1):
             sandbox.faults[:] = [Fault(On(method="PATCH"), Answer(500))]
             with anyio.fail_after(LIMIT), anyio.move_on_after(delay):
-                await livepeer.upload(content(64 * PART), "x")
+                await livepeer.upload(make_bytes(64 * PART), "x")
         sandbox.faults.clear()
-        asset = await livepeer.upload(content(5 * PART), "y")
-        assert is_stored(sandbox, asset, content(5 * PART))
+        asset = await livepeer.upload(make_bytes(5 * PART), "y")
+        assert is_stored(sandbox, asset, make_bytes(5 * PART))
 
 
 async def test_an_error_of_the_callers_own_code_leaves_no_useless_asset():
     def fails(progress):
         raise ZeroDivisionError
 
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(ZeroDivisionError):
-            await livepeer.upload(content(100), "x", on_progress=fails)
+            await livepeer.upload(make_bytes(100), "x", on_progress=fails)
         assert all(asset.is_deleted for asset in sandbox.assets)
 
 
 async def test_a_group_that_the_caller_raises_stays_a_group():
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         with pytest.raises(ExceptionGroup) as caught:
-            async with livepeer.begin_upload(content(64 * PART), "x"):
+            async with livepeer.begin_upload(make_bytes(64 * PART), "x"):
                 raise ExceptionGroup("mine", [ValueError("a"), KeyError("b")])
         assert len(caught.value.exceptions) == 2
 
@@ -83,8 +84,8 @@ async def test_cancelling_while_a_ticket_is_on_its_way_leaves_no_asset(how, monk
     for name in ("TICKET_TIMEOUT", "GIVE_BACK_TIMEOUT"):
         monkeypatch.setattr(asset_requests, name, LIMIT)
     slow = Fault(On(path="request-upload"), Stall(0.3))
-    async with studio(slow) as (sandbox, livepeer):
-        make = partial(livepeer.upload, content(100), "x")
+    async with sandbox_and_client(slow) as (sandbox, livepeer):
+        make = partial(livepeer.upload, make_bytes(100), "x")
         await cancelled(make, once=lambda: slow.fired, how=how)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
@@ -92,5 +93,5 @@ async def test_cancelling_while_a_ticket_is_on_its_way_leaves_no_asset(how, monk
 async def test_cancelling_does_not_wait_for_a_ticket_that_never_comes():
     never = Fault(On(path="request-upload"), Stall(FOR_EVER))
     limits = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
-    async with studio(never, client=limits) as (_, livepeer):
-        await cancelled(partial(livepeer.upload, content(100), "x"), once=lambda: never.fired)
+    async with sandbox_and_client(never, client=limits) as (_, livepeer):
+        await cancelled(partial(livepeer.upload, make_bytes(100), "x"), once=lambda: never.fired)

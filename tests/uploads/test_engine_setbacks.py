@@ -8,7 +8,16 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, ChangeHeaders, CutConnection, Fault, LoseAnswer, On
 from livepeer_async.tus import TusClient
 from livepeer_async.uploads import transfer
-from studio import PART, SMALL_LIMITS, SMALL_S3, STORAGES, content, is_stored, studio, tus_requests
+from support.sandbox import (
+    PART,
+    SMALL_LIMITS,
+    SMALL_S3,
+    STORAGES,
+    is_stored,
+    make_bytes,
+    sandbox_and_client,
+    tus_requests,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -32,8 +41,8 @@ SETBACKS = {
 @pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
 @pytest.mark.parametrize("name", SETBACKS)
 async def test_a_setback_in_the_middle_is_recovered_from(storage, name):
-    data = content(6 * PART + 99)
-    async with studio(Fault(PATCH, SETBACKS[name]), **storage) as (sandbox, livepeer):
+    data = make_bytes(6 * PART + 99)
+    async with sandbox_and_client(Fault(PATCH, SETBACKS[name]), **storage) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, "clip.mp4") as upload:
             pass
         assert is_stored(sandbox, upload.asset, data)
@@ -44,8 +53,8 @@ async def test_a_setback_in_the_middle_is_recovered_from(storage, name):
 
 @pytest.mark.parametrize("status", [404, 410])
 async def test_an_upload_that_vanishes_begins_anew(status):
-    data = content(5 * PART)
-    async with studio(Fault(PATCH, Answer(status))) as (sandbox, livepeer):
+    data = make_bytes(5 * PART)
+    async with sandbox_and_client(Fault(PATCH, Answer(status))) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, "clip.mp4") as upload:
             pass
         assert is_stored(sandbox, upload.asset, data)
@@ -54,9 +63,9 @@ async def test_an_upload_that_vanishes_begins_anew(status):
 
 
 async def test_an_upload_that_always_vanishes_ends_and_leaves_nothing():
-    async with studio(Fault(On(method="PATCH"), Answer(404))) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(On(method="PATCH"), Answer(404))) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone) as caught:
-            await livepeer.upload(content(5 * PART))
+            await livepeer.upload(make_bytes(5 * PART))
         assert len(sandbox.assets) == 1 + RetryPolicy().restarts
         assert all(asset.is_deleted for asset in sandbox.assets)
         assert caught.value.asset_id == sandbox.assets[-1].id
@@ -65,9 +74,9 @@ async def test_an_upload_that_always_vanishes_ends_and_leaves_nothing():
 async def test_a_stream_that_would_have_to_begin_anew_says_so():
     async def pieces():
         for start in range(0, 5 * PART, PART):
-            yield content(5 * PART)[start : start + PART]
+            yield make_bytes(5 * PART)[start : start + PART]
 
-    async with studio(Fault(PATCH, Answer(404))) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(PATCH, Answer(404))) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):
             await livepeer.upload(pieces(), "stream", length=5 * PART)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
@@ -76,21 +85,24 @@ async def test_a_stream_that_would_have_to_begin_anew_says_so():
 @pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_stream_is_replayed_from_what_is_kept(storage, known):
-    data = content(6 * PART + 99)
+    data = make_bytes(6 * PART + 99)
 
     async def pieces():
         for start in range(0, len(data), 10_000):
             yield data[start : start + 10_000]
 
-    async with studio(Fault(PATCH, CutConnection(1000)), **storage) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(PATCH, CutConnection(1000)), **storage) as (
+        sandbox,
+        livepeer,
+    ):
         asset = await livepeer.upload(pieces(), "stream", length=len(data) if known else None)
         assert is_stored(sandbox, asset, data)
 
 
 async def test_when_nothing_moves_the_error_names_what_can_be_resumed():
-    async with studio(Fault(On(method="PATCH"), Answer(500))) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(On(method="PATCH"), Answer(500))) as (sandbox, livepeer):
         with pytest.raises(errors.RetriesExhausted) as caught:
-            await livepeer.upload(content(5 * PART))
+            await livepeer.upload(make_bytes(5 * PART))
         assert caught.value.attempts == 6
         assert caught.value.upload_url.startswith(sandbox.base_url)
         assert caught.value.asset_id == sandbox.assets[0].id
@@ -99,22 +111,22 @@ async def test_when_nothing_moves_the_error_names_what_can_be_resumed():
 
 async def test_a_refused_creation_leaves_no_asset():
     fault = Fault(On(method="POST", path="/upload/tus"), Answer(403, b"no\n"))
-    async with studio(fault) as (sandbox, livepeer):
+    async with sandbox_and_client(fault) as (sandbox, livepeer):
         with pytest.raises(errors.UploadRefused, match="403") as caught:
-            await livepeer.upload(content(5 * PART))
+            await livepeer.upload(make_bytes(5 * PART))
         assert caught.value.status == 403
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
 async def test_a_file_that_changes_in_the_middle_is_never_completed(tmp_path):
     path = tmp_path / "clip.mp4"
-    path.write_bytes(content(6 * PART))
+    path.write_bytes(make_bytes(6 * PART))
 
     def change(progress):
         if progress.sent > PART:
-            path.write_bytes(content(6 * PART, seed=9))
+            path.write_bytes(make_bytes(6 * PART, seed=9))
 
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(errors.SourceChanged):
             await livepeer.upload(path, on_progress=change)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
@@ -123,10 +135,10 @@ async def test_a_file_that_changes_in_the_middle_is_never_completed(tmp_path):
 async def test_all_bytes_taken_is_not_believed_until_the_asset_leaves_uploading(monkeypatch):
     monkeypatch.setattr(transfer, "NUDGE_AFTER", 1.0)
     monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 2.0)
-    data = content(5 * PART)
+    data = make_bytes(5 * PART)
     lie = Answer(204, headers={"Tus-Resumable": "1.0.0", "Upload-Offset": str(len(data))})
     last = Fault(On(method="PATCH", nth=2), lie)
-    async with studio(last) as (sandbox, livepeer):
+    async with sandbox_and_client(last) as (sandbox, livepeer):
         async with livepeer.begin_upload(data) as upload:
             pass
         assert is_stored(sandbox, upload.asset, data)
@@ -135,8 +147,11 @@ async def test_all_bytes_taken_is_not_believed_until_the_asset_leaves_uploading(
 
 
 async def test_what_is_left_after_an_error_can_be_resumed_elsewhere():
-    data = content(6 * PART)
-    async with studio(Fault(On(method="PATCH"), Answer(500)), **SMALL_S3) as (sandbox, livepeer):
+    data = make_bytes(6 * PART)
+    async with sandbox_and_client(Fault(On(method="PATCH"), Answer(500)), **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         with pytest.raises(errors.RetriesExhausted) as caught:
             await livepeer.upload(data, "x")
         sandbox.faults.clear()
@@ -148,13 +163,13 @@ async def test_what_is_left_after_an_error_can_be_resumed_elsewhere():
 
 
 async def test_a_slow_stream_survives_that_a_connection_breaks():
-    data = content(6 * PART)
+    data = make_bytes(6 * PART)
 
     async def slow():
         for start in range(0, len(data), PART // 2):
             await anyio.sleep(0.03)
             yield data[start : start + PART // 2]
 
-    async with studio(Fault(PATCH, CutConnection(1000))) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(PATCH, CutConnection(1000))) as (sandbox, livepeer):
         asset = await livepeer.upload(slow(), "x", length=len(data))
         assert is_stored(sandbox, asset, data)

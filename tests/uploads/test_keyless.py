@@ -11,17 +11,19 @@ from contextlib import closing
 import anyio
 import pytest
 
-from cli import shell
 from livepeer_async import Asset, errors
 from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.sources.source import BytesSource
-from studio import FOR_EVER, PART, SMALL_S3, client_of, content, cut_once, studio, until
+from support import command_line
+from support.clock import until
+from support.constants import VERY_LONG
+from support.sandbox import PART, SMALL_S3, cancel_when, client_for, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
-VIDEO = content(5 * PART + 99)
+VIDEO = make_bytes(5 * PART + 99)
 MOMENTS = {
     "the request for an upload": On(path="request-upload"),
     "the creation": On(method="POST", path="/upload/tus"),
@@ -31,18 +33,18 @@ MOMENTS = {
 # A process that uploads a stream without a key until it is killed.
 UPLOADING = """
 import asyncio, sys
-from studio import client_of, content, PART
+from support.sandbox import PART, client_for, make_bytes
 
 class Account:
     api_key, base_url = sys.argv[1:3]
 
 async def stream():
-    data = content(5 * PART + 99)
+    data = make_bytes(5 * PART + 99)
     for start in range(0, len(data), PART):
         yield data[start : start + PART]
 
 async def main():
-    async with client_of(Account, sys.argv[3]) as livepeer:
+    async with client_for(Account, sys.argv[3]) as livepeer:
         await livepeer.upload(stream(), "passed through", length=5 * PART + 99)
 
 asyncio.run(main())
@@ -62,7 +64,7 @@ def start(journal):
     def start(sandbox):
         arguments = [sandbox.api_key, sandbox.base_url, str(journal)]
         command = [sys.executable, "-c", UPLOADING, *arguments]
-        env = shell.environment(PYTHONPATH=":".join(sys.path))
+        env = command_line.environment(PYTHONPATH=":".join(sys.path))
         started.append(subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL))
         return started[0]
 
@@ -88,28 +90,28 @@ async def assert_nothing_is_listed(livepeer):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_running_upload_without_a_key_is_no_leftover(moment, journal):
-    held = Fault(MOMENTS[moment], Stall(FOR_EVER))
+    held = Fault(MOMENTS[moment], Stall(VERY_LONG))
     async with (
-        studio(held, client={"journal": journal}) as (sandbox, livepeer),
+        sandbox_and_client(held, client={"journal": journal}) as (sandbox, livepeer),
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(livepeer.upload, VIDEO)
         await until(lambda: held.fired)
         held.on = On(path="nothing")
         await assert_nothing_is_listed(livepeer)
-        async with client_of(sandbox, journal) as other:
+        async with client_for(sandbox, journal) as other:
             await assert_nothing_is_listed(other)
         tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("moment", ["the creation", "a chunk"])
 async def test_killed_upload_without_a_key_is_left_over(moment, journal, start):
-    held = Fault(MOMENTS[moment], Stall(FOR_EVER))
-    async with studio(held, **SMALL_S3) as (sandbox, _):
+    held = Fault(MOMENTS[moment], Stall(VERY_LONG))
+    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: held.fired)
         held.on = On(path="nothing")
-        async with client_of(sandbox, journal) as livepeer:
+        async with client_for(sandbox, journal) as livepeer:
             await assert_nothing_is_listed(livepeer)
             process.kill()
             await asyncio.to_thread(process.wait)
@@ -123,13 +125,13 @@ async def test_killed_upload_without_a_key_is_left_over(moment, journal, start):
 
 
 async def test_request_of_a_killed_upload_without_a_key_is_left_over(journal, start):
-    held = Fault(On(path="request-upload"), Stall(FOR_EVER, after_bytes=1 << 40))
-    async with studio(held) as (sandbox, _):
+    held = Fault(On(path="request-upload"), Stall(VERY_LONG, after_bytes=1 << 40))
+    async with sandbox_and_client(held) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: sandbox.assets)
         process.kill()
         await asyncio.to_thread(process.wait)
-        async with client_of(sandbox, journal) as livepeer:
+        async with client_for(sandbox, journal) as livepeer:
             (left,) = await livepeer.leftovers()
             assert (left.asset.id, left.is_ours, left.key) == (sandbox.assets[0].id, False, "")
             await livepeer.assets.delete(left.asset.id)
@@ -137,8 +139,8 @@ async def test_request_of_a_killed_upload_without_a_key_is_left_over(journal, st
 
 
 async def test_command_shows_and_deletes_what_a_kill_left(journal, start):
-    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER))
-    async with studio(held, **SMALL_S3) as (sandbox, _):
+    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: held.fired)
         process.kill()
@@ -147,7 +149,7 @@ async def test_command_shows_and_deletes_what_a_kill_left(journal, start):
         async def run(*arguments):
             options = ["--journal", journal, "--json"]
             done = await asyncio.to_thread(
-                shell.run, "journal", *arguments, *options, sandbox=sandbox
+                command_line.run, "journal", *arguments, *options, sandbox=sandbox
             )
             assert done.returncode == 0, done.stderr
             return [json.loads(line) for line in done.stdout.splitlines()]
@@ -159,19 +161,19 @@ async def test_command_shows_and_deletes_what_a_kill_left(journal, start):
 
 
 async def test_stopped_process_keeps_its_upload_without_a_key(journal, start):
-    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER))
-    async with studio(held, **SMALL_S3) as (sandbox, _):
+    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: held.fired)
         process.send_signal(signal.SIGSTOP)
-        async with client_of(sandbox, journal) as livepeer:
+        async with client_for(sandbox, journal) as livepeer:
             await assert_nothing_is_listed(livepeer)
         assert [asset.is_deleted for asset in sandbox.assets] == [False]
 
 
 @pytest.mark.parametrize("wait", [True, False])
 async def test_finished_upload_without_a_key_leaves_no_note(wait, journal):
-    async with studio(client={"journal": journal}) as (_, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         await livepeer.upload(VIDEO, wait=wait)
         assert read_keys(journal) == []
         await assert_nothing_is_listed(livepeer)
@@ -185,7 +187,7 @@ async def test_upload_without_a_key_costs_three_transactions(journal, monkeypatc
         transactions.append(arguments)
         return transact(self, *arguments)
 
-    async with studio(client={"journal": journal}) as (_, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         monkeypatch.setattr(JournalDatabase, "transact", count)
         await livepeer.upload(VIDEO)
         assert len(transactions) == 3
@@ -210,14 +212,14 @@ async def test_replaced_upload_without_a_key_is_no_leftover(journal):
 
 
 async def test_upload_without_a_key_that_can_be_resumed_is_left_over(journal):
-    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER, after_bytes=1))
+    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG, after_bytes=1))
 
     async def upload(livepeer):
         async with livepeer.begin_upload(VIDEO):
             pass
 
-    async with studio(held, client={"journal": journal}) as (sandbox, livepeer):
-        await cut_once(lambda: held.fired, upload, livepeer)
+    async with sandbox_and_client(held, client={"journal": journal}) as (sandbox, livepeer):
+        await cancel_when(lambda: held.fired, upload, livepeer)
         (left,) = await livepeer.leftovers()
         assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, True)
         assert await livepeer.journal.records() == []
@@ -225,7 +227,7 @@ async def test_upload_without_a_key_that_can_be_resumed_is_left_over(journal):
 
 async def test_deleted_upload_without_a_key_leaves_no_note(journal):
     refused = Fault(On(method="POST", path="/upload/tus"), Answer(403))
-    async with studio(refused, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(refused, client={"journal": journal}) as (sandbox, livepeer):
         with pytest.raises(errors.UploadRefused):
             await livepeer.upload(VIDEO)
         assert sandbox.assets[0].is_deleted
@@ -235,7 +237,7 @@ async def test_deleted_upload_without_a_key_leaves_no_note(journal):
 
 async def test_upload_without_a_key_is_noted_before_it_is_asked_for(journal):
     refused = Fault(On(path="request-upload"), Answer(403))
-    async with studio(refused, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(refused, client={"journal": journal}) as (sandbox, livepeer):
         with sqlite3.connect(journal) as connection:
             connection.execute("ALTER TABLE records RENAME TO hidden")
         with pytest.raises(errors.JournalError):
@@ -244,12 +246,12 @@ async def test_upload_without_a_key_is_noted_before_it_is_asked_for(journal):
 
 
 async def test_interrupted_process_deletes_the_asset_of_its_stream(journal, start):
-    held = Fault(MOMENTS["a chunk"], Stall(FOR_EVER))
-    async with studio(held, **SMALL_S3) as (sandbox, _):
+    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: held.fired)
         process.send_signal(signal.SIGINT)
         await asyncio.to_thread(process.wait)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
-        async with client_of(sandbox, journal) as livepeer:
+        async with client_for(sandbox, journal) as livepeer:
             await assert_nothing_is_listed(livepeer)

@@ -3,14 +3,14 @@ import pytest
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import ChangeBody, Fault, On
 from livepeer_async.sources.identity import SourceIdentity
-from studio import content, studio
+from support.sandbox import make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def both(tmp_path):
-    async with studio(client={"journal": tmp_path / "journal"}) as both:
+    async with sandbox_and_client(client={"journal": tmp_path / "journal"}) as both:
         yield both
 
 
@@ -48,7 +48,7 @@ async def test_what_has_no_bytes_is_left_over(livepeer, is_useless):
 
 @pytest.mark.parametrize("is_useless", [True, False])
 async def test_what_became_something_is_left_over_only_where_it_is_of_no_use(livepeer, is_useless):
-    asset = await livepeer.upload(content(100), "a.mp4")
+    asset = await livepeer.upload(make_bytes(100), "a.mp4")
     await give_up(livepeer, asset.id, is_useless=is_useless)
     assert len(await livepeer.leftovers()) == is_useless
     assert len(await livepeer.journal.orphans()) == is_useless

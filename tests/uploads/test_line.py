@@ -7,10 +7,10 @@ import sys
 import anyio
 import pytest
 
-from link import linked
 from livepeer_async import AsyncLivepeer, UploadJob
 from livepeer_async.sandbox import Sandbox
-from studio import content
+from support.proxy import ThrottledProxy, run_proxy
+from support.sandbox import make_bytes
 
 pytestmark = [
     pytest.mark.anyio,
@@ -28,19 +28,19 @@ async def load(rate, connection_rate, *, seconds, length):
     async with Sandbox(**quick) as sandbox:
         port = int(sandbox.base_url.rpartition(":")[2].removesuffix("/api"))
         rates = {"rate": rate, "connection_rate": connection_rate, "round_trip": 0.08}
-        async with linked(port, **rates) as link:
+        async with run_proxy(ThrottledProxy(port, **rates)) as link:
             url = f"http://127.0.0.1:{link.port}/api"
             async with AsyncLivepeer(sandbox.api_key, base_url=url) as livepeer:
-                data = content(length)
+                data = make_bytes(length)
                 jobs = (UploadJob(data, f"{number}.mp4") for number in itertools.count())
                 async with livepeer.upload_many(jobs) as results:
                     with anyio.move_on_after(seconds):
                         async with anyio.create_task_group() as tasks:
                             tasks.start_soon(take, results)
                             while True:
-                                carried = link.carried
+                                carried = link.forwarded
                                 await anyio.sleep(1)
-                                shares.append((link.carried - carried) / rate)
+                                shares.append((link.forwarded - carried) / rate)
                                 slots.append(livepeer.throttle.slots)
     sys.stdout.write(f"shares {[round(share, 2) for share in shares]}, slots {slots}\n")
     return shares, slots

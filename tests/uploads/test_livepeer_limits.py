@@ -9,7 +9,7 @@ import pytest
 
 from livepeer_async.sandbox import Fault, LoseAnswer, On
 from livepeer_async.tus.limits import MIB
-from studio import content, is_stored, studio, tus_requests
+from support.sandbox import is_stored, make_bytes, sandbox_and_client, tus_requests
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ LIVEPEER = {"upload_limits": None}
 
 
 def strict_studio(*faults):
-    return studio(*faults, client=LIVEPEER, hashes=False, **STRICT_S3)
+    return sandbox_and_client(*faults, client=LIVEPEER, hashes=False, **STRICT_S3)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def strict_studio(*faults):
     ids=["8 MiB", "9 MiB", "20 MiB"],
 )
 async def test_default_limits_store_the_right_bytes(length, requests):
-    data = content(length)
+    data = make_bytes(length)
     async with strict_studio() as (sandbox, livepeer):
         async with livepeer.begin_upload(data, verify=None) as upload:
             pass
@@ -43,7 +43,7 @@ async def test_default_limits_store_the_right_bytes(length, requests):
 
 
 async def test_default_limits_wait_until_the_offset_is_settled():
-    data = content(2 * PART + 4 * MIB)
+    data = make_bytes(2 * PART + 4 * MIB)
     lost = Fault(On(method="PATCH", nth=1), LoseAnswer())
     async with strict_studio(lost) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, verify=None) as upload:
@@ -58,7 +58,7 @@ async def test_default_limits_wait_until_the_offset_is_settled():
 
 @pytest.mark.parametrize("length", [MIB, PART + MIB], ids=["with bytes", "without bytes"])
 async def test_default_limits_never_create_twice_on_a_ticket(length):
-    data = content(length)
+    data = make_bytes(length)
     lost = Fault(On(method="POST", path="/upload/tus", nth=1), LoseAnswer())
     async with strict_studio(lost) as (sandbox, livepeer):
         asset = await livepeer.upload(data, verify=None)

@@ -17,23 +17,22 @@ from livepeer_async.sandbox import (
 )
 from livepeer_async.tus import late
 from livepeer_async.uploads import transfer
-from studio import (
-    FOR_EVER,
+from support.constants import FAST_RETRY, VERY_LONG
+from support.sandbox import (
     PART,
-    QUICK,
     SMALL_LIMITS,
     SMALL_S3,
     STORAGES,
-    content,
-    cut_once,
+    cancel_when,
     is_stored,
-    studio,
+    make_bytes,
+    sandbox_and_client,
     tus_requests,
 )
 
 pytestmark = pytest.mark.anyio
 CREATION = On(method="POST", path="/upload/tus", times=1)
-SHORT, LONG = content(PART - 7), content(5 * PART + 99)
+SHORT, LONG = make_bytes(PART - 7), make_bytes(5 * PART + 99)
 # The server has acted in full.
 LOST = {
     "answer lost, FIN": LoseAnswer("fin"),
@@ -65,7 +64,7 @@ async def upload(livepeer, data, **options):
 @pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
 async def test_creation_that_arrived_is_gone_on_with(storage, fault, data):
     strike = Fault(CREATION, LOST[fault])
-    async with studio(strike, client=HASTY, **storage) as (sandbox, livepeer):
+    async with sandbox_and_client(strike, client=HASTY, **storage) as (sandbox, livepeer):
         result = await upload(livepeer, data)
         assert strike.fired
         assert is_stored(sandbox, result.asset, data)
@@ -80,7 +79,7 @@ async def test_creation_that_arrived_is_gone_on_with(storage, fault, data):
 @pytest.mark.parametrize("fault", NEVER)
 @pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
 async def test_creation_that_never_arrived_is_begun_anew(storage, fault, data):
-    async with studio(Fault(CREATION, NEVER[fault]), **storage) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(CREATION, NEVER[fault]), **storage) as (sandbox, livepeer):
         result = await upload(livepeer, data)
         assert is_stored(sandbox, result.asset, data)
         assert result.attempts == 2
@@ -92,7 +91,7 @@ async def test_creation_that_never_arrived_is_begun_anew(storage, fault, data):
 @pytest.mark.parametrize("action", [CutConnection(10), CutConnection(PART // 2, "fin")])
 async def test_creation_of_which_a_part_arrived_is_begun_anew(storage, action):
     """The rest may still be on its way to the storage: no chunk may be sent beside it."""
-    async with studio(Fault(CREATION, action), **storage) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(CREATION, action), **storage) as (sandbox, livepeer):
         result = await upload(livepeer, SHORT)
         assert is_stored(sandbox, result.asset, SHORT)
         assert result.attempts == 2
@@ -107,7 +106,7 @@ async def test_creation_with_bytes_counts_only_where_it_is_whole(storage, by):
     # The asset is seen to be `uploading` for longer than it is.
     body = b'{"id": "a", "status": {"phase": "uploading"}}'
     faults.append(Fault(On(method="GET", path="/asset/", times=2), Answer(200, body)))
-    async with studio(*faults, **storage) as (sandbox, livepeer):
+    async with sandbox_and_client(*faults, **storage) as (sandbox, livepeer):
         result = await upload(livepeer, SHORT)
         assert is_stored(sandbox, result.asset, SHORT)
         assert result.attempts == 2
@@ -116,7 +115,7 @@ async def test_creation_with_bytes_counts_only_where_it_is_whole(storage, by):
 
 async def test_asset_tells_that_a_creation_arrived_where_head_does_not():
     faults = [Fault(CREATION, LoseAnswer()), Fault(On(method="HEAD"), Answer(404))]
-    async with studio(*faults) as (sandbox, livepeer):
+    async with sandbox_and_client(*faults) as (sandbox, livepeer):
         result = await upload(livepeer, SHORT)
         assert (result.attempts, len(sandbox.assets)) == (1, 1)
 
@@ -127,7 +126,7 @@ async def test_creation_is_found_through_setbacks():
         Fault(On(method="HEAD", times=3), Answer(500)),
         Fault(On(method="GET", path="/asset/", times=3), LoseAnswer()),
     ]
-    async with studio(*faults) as (sandbox, livepeer):
+    async with sandbox_and_client(*faults) as (sandbox, livepeer):
         result = await upload(livepeer, LONG, verify="hash")
         assert is_stored(sandbox, result.asset, LONG)
         assert (result.attempts, result.verified) == (1, "hash")
@@ -136,7 +135,7 @@ async def test_creation_is_found_through_setbacks():
 @pytest.mark.parametrize("answer", [404, 403, 500])
 async def test_upload_host_that_shows_nothing_gets_a_new_ticket(answer):
     faults = [Fault(CREATION, LoseAnswer()), Fault(On(method="HEAD"), Answer(answer))]
-    async with studio(*faults) as (sandbox, livepeer):
+    async with sandbox_and_client(*faults) as (sandbox, livepeer):
         result = await upload(livepeer, LONG)
         assert is_stored(sandbox, result.asset, LONG)
         assert result.attempts == 2
@@ -145,10 +144,10 @@ async def test_upload_host_that_shows_nothing_gets_a_new_ticket(answer):
 @pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
 async def test_search_for_a_creation_ends_where_nothing_answers(data, monkeypatch):
     monkeypatch.setattr(late, "FIRST_POLL", 0.05)
-    held = Fault(On(method="POST", path="/upload/tus"), Stall(FOR_EVER))
+    held = Fault(On(method="POST", path="/upload/tus"), Stall(VERY_LONG))
     silent = Fault(On(method="HEAD"), CutConnection())
-    client = {"retry": replace(QUICK, attempts=10, restarts=1), **HASTY}
-    async with studio(held, silent, client=client, **SMALL_S3) as (sandbox, livepeer):
+    client = {"retry": replace(FAST_RETRY, attempts=10, restarts=1), **HASTY}
+    async with sandbox_and_client(held, silent, client=client, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):
             await livepeer.upload(data)
         methods = [method for method, _ in tus_requests(sandbox)]
@@ -161,7 +160,7 @@ async def test_stream_whose_creation_arrived_is_gone_on_with():
         for start in range(0, len(LONG), PART):
             yield LONG[start : start + PART]
 
-    async with studio(Fault(CREATION, LoseAnswer())) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(CREATION, LoseAnswer())) as (sandbox, livepeer):
         result = await upload(livepeer, pieces(), length=len(LONG))
         assert is_stored(sandbox, result.asset, LONG)
         assert result.attempts == 1
@@ -174,7 +173,7 @@ async def test_stream_whose_creation_arrived_in_part_is_begun_anew(storage):
             yield SHORT[start : start + 10_000]
 
     fault = Fault(CREATION, CutConnection(PART // 2, "fin"))
-    async with studio(fault, **storage) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, **storage) as (sandbox, livepeer):
         result = await upload(livepeer, pieces(), length=len(SHORT), verify="hash")
         assert is_stored(sandbox, result.asset, SHORT)
         assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
@@ -183,10 +182,13 @@ async def test_stream_whose_creation_arrived_in_part_is_begun_anew(storage):
 async def test_created_upload_that_was_found_is_resumed_by_the_next_run(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(LONG)
-    held = Fault(On(method="PATCH"), Stall(FOR_EVER))
+    held = Fault(On(method="PATCH"), Stall(VERY_LONG))
     client = {"journal": tmp_path / "journal"}
-    async with studio(Fault(CREATION, LoseAnswer()), held, client=client) as (sandbox, livepeer):
-        await cut_once(lambda: held.fired, livepeer.upload, path)
+    async with sandbox_and_client(Fault(CREATION, LoseAnswer()), held, client=client) as (
+        sandbox,
+        livepeer,
+    ):
+        await cancel_when(lambda: held.fired, livepeer.upload, path)
         sandbox.faults.clear()
         asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, LONG)
@@ -194,9 +196,9 @@ async def test_created_upload_that_was_found_is_resumed_by_the_next_run(tmp_path
 
 
 async def test_cancelled_search_for_a_creation_leaves_no_asset():
-    held = Fault(On(method="HEAD"), Stall(FOR_EVER))
-    async with studio(Fault(CREATION, LoseAnswer()), held) as (sandbox, livepeer):
-        await cut_once(lambda: held.fired, livepeer.upload, LONG)
+    held = Fault(On(method="HEAD"), Stall(VERY_LONG))
+    async with sandbox_and_client(Fault(CREATION, LoseAnswer()), held) as (sandbox, livepeer):
+        await cancel_when(lambda: held.fired, livepeer.upload, LONG)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
@@ -210,16 +212,16 @@ def lost_at(*numbers):
 
 async def test_upload_that_gets_further_each_time_begins_anew_without_end():
     # Each ticket gets one chunk further than the one before it.
-    client = {"retry": replace(QUICK, restarts=1), **SMALL_CHUNKS}
-    async with studio(*lost_at(2, 4, 7, 11), client=client) as (sandbox, livepeer):
+    client = {"retry": replace(FAST_RETRY, restarts=1), **SMALL_CHUNKS}
+    async with sandbox_and_client(*lost_at(2, 4, 7, 11), client=client) as (sandbox, livepeer):
         result = await upload(livepeer, LONG)
         assert is_stored(sandbox, result.asset, LONG)
         assert result.attempts == 5
 
 
 async def test_restarts_without_progress_are_counted_and_waited_for(caplog):
-    client = {"retry": replace(QUICK, restarts=2), **SMALL_CHUNKS}
-    async with studio(*lost_at(2, 3, 4), client=client) as (sandbox, livepeer):
+    client = {"retry": replace(FAST_RETRY, restarts=2), **SMALL_CHUNKS}
+    async with sandbox_and_client(*lost_at(2, 3, 4), client=client) as (sandbox, livepeer):
         failures = []
 
         def note(progress):
@@ -234,16 +236,16 @@ async def test_restarts_without_progress_are_counted_and_waited_for(caplog):
 
 
 async def test_no_upload_begins_anew_where_that_is_not_wanted():
-    client = {"retry": replace(QUICK, restarts=0)}
-    async with studio(*lost_at(1), client=client) as (sandbox, livepeer):
+    client = {"retry": replace(FAST_RETRY, restarts=0)}
+    async with sandbox_and_client(*lost_at(1), client=client) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):
             await livepeer.upload(LONG)
         assert len(sandbox.assets) == 1
 
 
 async def test_stop_takes_effect_while_a_restart_is_waited_for():
-    client = {"retry": replace(QUICK, first_delay=FOR_EVER, max_delay=FOR_EVER)}
-    async with studio(*lost_at(1), client=client) as (_, livepeer):
+    client = {"retry": replace(FAST_RETRY, first_delay=VERY_LONG, max_delay=VERY_LONG)}
+    async with sandbox_and_client(*lost_at(1), client=client) as (_, livepeer):
         with anyio.fail_after(30), pytest.raises(errors.UploadStopped):
             async with livepeer.begin_upload(LONG) as begun:
                 async for progress in begun.progress():
@@ -264,7 +266,7 @@ LOST_TICKETS = {
 @pytest.mark.parametrize("fault", LOST_TICKETS)
 async def test_request_for_an_upload_is_repeated_as_often_as_uploads(fault):
     strike = Fault(On(path="request-upload", times=7), LOST_TICKETS[fault])
-    async with studio(strike) as (sandbox, livepeer):
+    async with sandbox_and_client(strike) as (sandbox, livepeer):
         asset = await livepeer.upload(SHORT)
         assert strike.fired == 7
         assert is_stored(sandbox, asset, SHORT)
@@ -273,6 +275,6 @@ async def test_request_for_an_upload_is_repeated_as_often_as_uploads(fault):
 @pytest.mark.parametrize("status", [408, 409, 423, 425])
 async def test_look_at_an_asset_is_repeated(status):
     strike = Fault(On(method="GET", path="/asset/", times=3), Answer(status))
-    async with studio(strike) as (_, livepeer):
+    async with sandbox_and_client(strike) as (_, livepeer):
         assert (await livepeer.upload(LONG)).phase == "ready"
         assert strike.fired == 3

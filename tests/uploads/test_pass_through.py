@@ -9,11 +9,13 @@ import pytest
 from livepeer_async import Timeouts, errors
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
 from livepeer_async.uploads import asset_requests
-from studio import FOR_EVER, PART, SMALL_S3, content, studio, until
+from support.clock import until
+from support.constants import VERY_LONG
+from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
-VIDEO = content(5 * PART + 99)
-ENDLESS = {"timeout": Timeouts(stall=FOR_EVER, answer=FOR_EVER)}
+VIDEO = make_bytes(5 * PART + 99)
+ENDLESS = {"timeout": Timeouts(stall=VERY_LONG, answer=VERY_LONG)}
 LIMIT = 30.0
 
 
@@ -42,13 +44,13 @@ SOURCES = {
     "pipe of unknown length": lambda: (Pipe(VIDEO), None),
 }
 MOMENTS = {
-    "creation": (On(method="POST", path="/upload/tus"), Stall(FOR_EVER)),
-    "first chunk": (On(method="PATCH"), Stall(FOR_EVER, after_bytes=100)),
-    "second chunk": (On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=100)),
-    "answer to a chunk": (On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=1 << 40)),
+    "creation": (On(method="POST", path="/upload/tus"), Stall(VERY_LONG)),
+    "first chunk": (On(method="PATCH"), Stall(VERY_LONG, after_bytes=100)),
+    "second chunk": (On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=100)),
+    "answer to a chunk": (On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1 << 40)),
     "pause": (On(method="PATCH"), Answer(503, headers={"Retry-After": "500"})),
     "wait for the next attempt": (On(method="PATCH"), Answer(500)),
-    "look at the asset": (On(method="GET", path="/asset/"), Stall(FOR_EVER)),
+    "look at the asset": (On(method="GET", path="/asset/"), Stall(VERY_LONG)),
 }
 
 
@@ -88,7 +90,7 @@ async def cancelled(livepeer, source, has_come, how="scope", *, has_handle=False
 async def test_cancelled_stream_leaves_no_asset(moment):
     on, action = MOMENTS[moment]
     fault = Fault(on, action)
-    async with studio(fault, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
         await cancelled(livepeer, SOURCES["stream"], lambda: fault.fired)
         assert all_deleted(sandbox)
 
@@ -97,7 +99,7 @@ async def test_cancelled_stream_leaves_no_asset(moment):
 @pytest.mark.parametrize("source", SOURCES)
 async def test_every_kind_of_stream_leaves_no_asset(source, how):
     fault = Fault(*MOMENTS["second chunk"])
-    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         await cancelled(livepeer, SOURCES[source], lambda: fault.fired, how)
         assert all_deleted(sandbox)
         assert ("DELETE", "/api/asset/upload/tus/") in [
@@ -107,7 +109,7 @@ async def test_every_kind_of_stream_leaves_no_asset(source, how):
 
 async def test_stream_that_times_out_leaves_no_asset():
     fault = Fault(*MOMENTS["second chunk"])
-    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await livepeer.upload(pieces(), length=len(VIDEO))
@@ -116,7 +118,7 @@ async def test_stream_that_times_out_leaves_no_asset():
 
 async def test_closing_the_client_deletes_the_asset_of_a_stream():
     fault = Fault(*MOMENTS["second chunk"])
-    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         task = asyncio.create_task(livepeer.upload(pieces(), length=len(VIDEO)))
         await until(lambda: fault.fired)
         await livepeer.aclose()
@@ -126,7 +128,7 @@ async def test_closing_the_client_deletes_the_asset_of_a_stream():
 
 
 async def test_stopping_a_stream_deletes_its_asset():
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(errors.UploadStopped) as caught:
             async with livepeer.begin_upload(pieces(), length=len(VIDEO)) as upload:
                 async for progress in upload.progress():
@@ -138,7 +140,7 @@ async def test_stopping_a_stream_deletes_its_asset():
 
 async def test_an_error_in_the_block_deletes_the_asset_of_a_stream():
     fault = Fault(*MOMENTS["second chunk"])
-    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         with pytest.raises(ZeroDivisionError):
             async with livepeer.begin_upload(pieces(), length=len(VIDEO)):
                 await until(lambda: fault.fired)
@@ -147,8 +149,8 @@ async def test_an_error_in_the_block_deletes_the_asset_of_a_stream():
 
 
 async def test_streams_of_many_uploads_leave_no_asset():
-    fault = Fault(On(method="PATCH"), Stall(FOR_EVER, after_bytes=100))
-    async with studio(fault, client=ENDLESS) as (sandbox, livepeer):
+    fault = Fault(On(method="PATCH"), Stall(VERY_LONG, after_bytes=100))
+    async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         streams = [pieces() for _ in range(3)]
         async with livepeer.upload_many(streams, concurrency=3):
             await until(lambda: fault.fired == 3)
@@ -158,7 +160,7 @@ async def test_streams_of_many_uploads_leave_no_asset():
 @pytest.mark.parametrize("status", [400, 403, 500])
 async def test_failed_stream_leaves_no_asset(status):
     fault = Fault(On(method="PATCH"), Answer(status))
-    async with studio(fault) as (sandbox, livepeer):
+    async with sandbox_and_client(fault) as (sandbox, livepeer):
         with pytest.raises(errors.TusError) as caught:
             await livepeer.upload(pieces(), length=len(VIDEO))
         assert all_deleted(sandbox)
@@ -171,7 +173,7 @@ async def test_failed_stream_leaves_no_asset(status):
 )
 async def test_stream_that_arrived_survives_a_failing_api(failure):
     fault = Fault(On(method="GET", path="/asset/"), failure)
-    async with studio(fault, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(errors.LivepeerError):
             await livepeer.upload(pieces(), length=len(VIDEO))
         await until(lambda: sandbox.assets[0].phase == "ready")
@@ -183,7 +185,7 @@ async def test_stream_whose_progress_callback_fails_leaves_no_asset():
         if progress.sent > 2 * PART:
             raise ZeroDivisionError
 
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(ZeroDivisionError):
             await livepeer.upload(pieces(), length=len(VIDEO), on_progress=fails)
         assert all_deleted(sandbox)
@@ -191,8 +193,8 @@ async def test_stream_whose_progress_callback_fails_leaves_no_asset():
 
 async def test_silent_upload_host_does_not_keep_the_asset_alive():
     faults = [Fault(*MOMENTS["second chunk"])]
-    faults.append(Fault(On(method="DELETE", path="/upload/tus"), Stall(FOR_EVER)))
-    async with studio(*faults, client=ENDLESS) as (sandbox, livepeer):
+    faults.append(Fault(On(method="DELETE", path="/upload/tus"), Stall(VERY_LONG)))
+    async with sandbox_and_client(*faults, client=ENDLESS) as (sandbox, livepeer):
         upload = cancelled(livepeer, SOURCES["stream"], lambda: faults[0].fired)
         task = asyncio.create_task(upload)
         await until(lambda: all_deleted(sandbox))
@@ -206,7 +208,7 @@ REPLAYABLE = {"bytes": lambda: VIDEO, "file object": lambda: io.BytesIO(VIDEO)}
 @pytest.mark.parametrize("source", REPLAYABLE)
 async def test_cancelled_upload_with_a_handle_stays_resumable(source):
     strike = Fault(*MOMENTS["second chunk"])
-    async with studio(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
         make = lambda: (REPLAYABLE[source](), None)  # noqa: E731 - a source of a known length
         await cancelled(livepeer, make, lambda: strike.fired, has_handle=True)
         assert not all_deleted(sandbox)
@@ -216,7 +218,7 @@ async def test_cancelled_upload_with_a_handle_stays_resumable(source):
 async def test_cancelled_upload_without_a_handle_leaves_no_asset(source):
     """Nobody knows its upload URL, so that nothing could resume it."""
     strike = Fault(*MOMENTS["second chunk"])
-    async with studio(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
         await cancelled(livepeer, lambda: (REPLAYABLE[source](), None), lambda: strike.fired)
         assert all_deleted(sandbox)
 
@@ -226,7 +228,7 @@ async def test_cancelled_upload_of_a_key_can_be_resumed(tmp_path):
     path.write_bytes(VIDEO)
     strike = Fault(*MOMENTS["second chunk"])
     client = {**ENDLESS, "journal": tmp_path / "uploads.journal"}
-    async with studio(strike, client=client, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(strike, client=client, **SMALL_S3) as (sandbox, livepeer):
         await cancelled(livepeer, lambda: (path, None), lambda: strike.fired)
         assert not all_deleted(sandbox)
         sandbox.faults.clear()

@@ -5,13 +5,14 @@ from livepeer_async import AssetFailed
 from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, LoseAnswer, On
 from livepeer_async.uploads.many import UploadJob
 from livepeer_async.uploads.options import UploadOptions
-from studio import PATIENCE, client_of, content, is_stored, studio
+from support.constants import TIMEOUT
+from support.sandbox import client_for, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
 PASSING = "internal error processing file"
 FINAL = "file format unsupported, must be a valid MP4"
-VIDEO = content(5000)
+VIDEO = make_bytes(5000)
 
 
 def fails(message):
@@ -33,7 +34,7 @@ def seen(sandbox, method, ending):
 
 async def test_a_failure_that_may_pass_is_processed_again_without_a_second_upload():
     told = []
-    async with studio(fails(PASSING)) as (sandbox, livepeer):
+    async with sandbox_and_client(fails(PASSING)) as (sandbox, livepeer):
         result = await upload(livepeer, reprocess=2, told=told)
         assert result.error is None
         assert result.asset.phase == "ready"
@@ -48,7 +49,7 @@ async def test_a_failure_that_may_pass_is_processed_again_without_a_second_uploa
 
 async def test_it_is_asked_for_as_often_as_is_wanted_and_no_more():
     faults = [fails(PASSING) for _ in range(3)]
-    async with studio(*faults) as (sandbox, livepeer):
+    async with sandbox_and_client(*faults) as (sandbox, livepeer):
         result = await upload(livepeer, reprocess=2)
         assert isinstance(result.error, AssetFailed)
         assert len(seen(sandbox, "POST", "/retry")) == 2
@@ -56,7 +57,7 @@ async def test_it_is_asked_for_as_often_as_is_wanted_and_no_more():
 
 async def test_second_runs_share_the_few_looks_a_second():
     fault = Fault(On(times=5), FailProcessing(PASSING))
-    async with studio(fault) as (sandbox, livepeer):
+    async with sandbox_and_client(fault) as (sandbox, livepeer):
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(lambda: upload(livepeer, reprocess=2))
@@ -70,14 +71,14 @@ async def test_second_runs_share_the_few_looks_a_second():
 
 
 async def test_a_final_failure_isnt_processed_again():
-    async with studio(fails(FINAL)) as (sandbox, livepeer):
+    async with sandbox_and_client(fails(FINAL)) as (sandbox, livepeer):
         result = await upload(livepeer, reprocess=2)
         assert isinstance(result.error, AssetFailed)
         assert not seen(sandbox, "POST", "/retry")
 
 
 async def test_a_failure_that_turns_final_ends_it():
-    async with studio(fails(PASSING), fails(FINAL)) as (sandbox, livepeer):
+    async with sandbox_and_client(fails(PASSING), fails(FINAL)) as (sandbox, livepeer):
         result = await upload(livepeer, reprocess=5)
         assert result.error.error_message == FINAL
         assert len(seen(sandbox, "POST", "/retry")) == 1
@@ -85,16 +86,16 @@ async def test_a_failure_that_turns_final_ends_it():
 
 async def test_a_lost_answer_to_the_request_for_it_isnt_asked_for_again():
     lost = Fault(On(method="POST", path="/retry$"), LoseAnswer())
-    async with studio(fails(PASSING), lost) as (sandbox, livepeer):
+    async with sandbox_and_client(fails(PASSING), lost) as (sandbox, livepeer):
         result = await upload(livepeer, reprocess=1)
         assert result.error is None
         assert len(seen(sandbox, "POST", "/retry")) == 1
 
 
 async def test_what_failed_in_an_earlier_run_is_processed_again_without_an_upload(tmp_path):
-    async with studio(fails(PASSING)) as (sandbox, _):
+    async with sandbox_and_client(fails(PASSING)) as (sandbox, _):
         for reprocess in (0, 1):
-            async with client_of(sandbox, tmp_path / "journal") as livepeer:
+            async with client_for(sandbox, tmp_path / "journal") as livepeer:
                 result = await upload(livepeer, reprocess=reprocess, key="k")
         assert result.error is None
         assert result.attempts == 0
@@ -106,14 +107,14 @@ async def test_a_second_run_that_never_ends_is_given_up_in_time():
     task = b'{"id": "1", "status": {"phase": "running"}}'
     listed = Fault(On(method="GET", path="/task$"), ChangeBody(b"[%b]" % task))
     endless = Fault(On(method="GET", path="/task/"), Answer(200, task))
-    with anyio.fail_after(PATIENCE):
-        async with studio(fails(PASSING), listed, endless) as (_, livepeer):
+    with anyio.fail_after(TIMEOUT):
+        async with sandbox_and_client(fails(PASSING), listed, endless) as (_, livepeer):
             result = await upload(livepeer, reprocess=1, ready_timeout=2.5)
     assert isinstance(result.error, AssetFailed)
 
 
 async def test_only_the_task_of_the_failed_asset_is_followed():
-    async with studio(fails(PASSING)) as (sandbox, livepeer):
+    async with sandbox_and_client(fails(PASSING)) as (sandbox, livepeer):
         result = await upload(livepeer, reprocess=1)
         assert result.error is None
         (listed,) = (r for r in sandbox.requests if "/task?" in r.path)

@@ -29,15 +29,15 @@ from livepeer_async.sandbox import (
     WrongSize,
 )
 from livepeer_async.sources.identity import SourceIdentity
-from studio import (
-    FOR_EVER,
+from support.constants import VERY_LONG
+from support.sandbox import (
     PART,
     SMALL_S3,
-    client_of,
-    content,
-    cut_once,
+    cancel_when,
+    client_for,
     is_stored,
-    studio,
+    make_bytes,
+    sandbox_and_client,
     tus_requests,
 )
 
@@ -56,7 +56,7 @@ RECORD = Record(
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "talk.mp4"
-    path.write_bytes(content(LENGTH))
+    path.write_bytes(make_bytes(LENGTH))
     return path
 
 
@@ -71,15 +71,18 @@ async def begin(sandbox, livepeer, path):
     def has_some():
         return len([r for r in sandbox.requests if r.method == "PATCH" and r.received]) > 1
 
-    await cut_once(has_some, livepeer.upload, path)
+    await cancel_when(has_some, livepeer.upload, path)
 
 
 async def test_a_second_run_goes_on_where_the_first_was_cut(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=2 * PART + 10))
-    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=2 * PART + 10))
+    async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         await begin(sandbox, livepeer, path)
         sandbox.clear_log()
-        async with client_of(sandbox, journal) as again:
+        async with client_for(sandbox, journal) as again:
             asset = await again.upload(path)
         assert is_stored(sandbox, asset, path.read_bytes())
         assert len(sandbox.assets) == 1
@@ -90,17 +93,17 @@ async def test_a_second_run_goes_on_where_the_first_was_cut(path, journal):
 
 
 async def test_a_finished_upload_is_found_by_its_key_without_a_byte(path, journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         first = await livepeer.upload(path)
         sandbox.clear_log()
-        async with client_of(sandbox, journal) as again:
+        async with client_for(sandbox, journal) as again:
             second = await again.upload(path)
         assert (second.id, second.phase) == (first.id, "ready")
         assert [request.method for request in sandbox.requests] == ["GET"]
 
 
 async def test_a_finished_upload_whose_asset_is_gone_begins_anew(path, journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         first = await livepeer.upload(path)
         await livepeer.assets.delete(first.id)
         second = await livepeer.upload(path)
@@ -109,20 +112,23 @@ async def test_a_finished_upload_whose_asset_is_gone_begins_anew(path, journal):
 
 
 async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal):
-    async with studio(client={"journal": journal}) as (_, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         asset = await livepeer.upload(path)
-        path.write_bytes(content(LENGTH - 1))
-        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*use another key"):
+        path.write_bytes(make_bytes(LENGTH - 1))
+        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*give another key"):
             await livepeer.upload(path)
         other = await livepeer.upload(path, key="second version")
         assert other.id != asset.id
 
 
 async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=1))
-    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1))
+    async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         await begin(sandbox, livepeer, path)
-        path.write_bytes(content(LENGTH, seed=9))
+        path.write_bytes(make_bytes(LENGTH, seed=9))
         asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, path.read_bytes())
         assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
@@ -132,10 +138,10 @@ async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, jou
 async def test_an_asset_that_has_arrived_is_never_deleted_for_a_file_that_changed(
     path, journal, change
 ):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path, wait=False)
         if change == "content":
-            path.write_bytes(content(LENGTH - 1))
+            path.write_bytes(make_bytes(LENGTH - 1))
         else:
             os.utime(path, (1, 1))
         with pytest.raises(SourceChanged):
@@ -146,19 +152,19 @@ async def test_an_asset_that_has_arrived_is_never_deleted_for_a_file_that_change
 
 async def test_a_file_that_was_mended_after_its_asset_failed_begins_anew(path, journal):
     fault = Fault(On(asset="talk", times=1), FailProcessing())
-    async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):
         with pytest.raises(AssetFailed):
             await livepeer.upload(path)
         with pytest.raises(AssetFailed):
             await livepeer.upload(path)
-        path.write_bytes(content(LENGTH, seed=9))
+        path.write_bytes(make_bytes(LENGTH, seed=9))
         asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, path.read_bytes())
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
 async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(path, wait=False)
         (record,) = await livepeer.journal.records()
         await livepeer.journal.write(replace(record, state=RecordState.UPLOAD_CREATED))
@@ -170,7 +176,7 @@ async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
 
 async def test_a_private_asset_is_not_a_public_one_of_the_same_file(path, journal):
     private = NewAsset("talk.mp4", playback_policy=PlaybackPolicy(type="jwt"))
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         public = await livepeer.upload(path)
         with pytest.raises(ConfigurationError, match=f"asset {public.id}, which has another"):
             await livepeer.upload(path, private)
@@ -178,7 +184,7 @@ async def test_a_private_asset_is_not_a_public_one_of_the_same_file(path, journa
 
 
 async def test_an_answer_without_a_status_deletes_nothing(path, journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)
         body = msgspec.json.encode({"id": asset.id, "playbackId": asset.playback_id})
         sandbox.add_fault(Fault(On(method="GET", path="/asset/", times=1), Answer(200, body)))
@@ -188,9 +194,9 @@ async def test_an_answer_without_a_status_deletes_nothing(path, journal):
 
 async def test_a_stream_of_other_bytes_under_one_key_is_seen_by_its_digest(journal):
     async def stream(seed):
-        yield content(PART, seed=seed)
+        yield make_bytes(PART, seed=seed)
 
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(stream(1), key="k", verify="hash", on_mismatch="reupload")
         with pytest.raises(SourceChanged):
             await livepeer.upload(stream(2), key="k", verify="hash", on_mismatch="reupload")
@@ -199,7 +205,7 @@ async def test_a_stream_of_other_bytes_under_one_key_is_seen_by_its_digest(journ
 
 async def test_a_failed_asset_is_no_success_for_one_who_does_not_wait(path, journal):
     fault = Fault(On(asset="talk"), FailProcessing())
-    async with studio(fault, client={"journal": journal}) as (_, livepeer):
+    async with sandbox_and_client(fault, client={"journal": journal}) as (_, livepeer):
         with pytest.raises(AssetFailed):
             await livepeer.upload(path)
         with pytest.raises(AssetFailed):
@@ -208,23 +214,26 @@ async def test_a_failed_asset_is_no_success_for_one_who_does_not_wait(path, jour
 
 @pytest.mark.parametrize("key", ["", 5, b"k"])
 async def test_a_key_is_a_text(path, journal, key):
-    async with studio(client={"journal": journal}) as (_, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         with pytest.raises(ConfigurationError, match="wanted a text"):
             await livepeer.upload(path, key=key)
 
 
 async def test_a_file_whose_name_is_no_text_is_remembered(tmp_path, journal):
     path = tmp_path / os.fsdecode(b"a\xff.mp4")
-    path.write_bytes(content(100))
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    path.write_bytes(make_bytes(100))
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         first = await livepeer.upload(path)
         assert (await livepeer.upload(path)).id == first.id
         assert len(sandbox.assets) == 1
 
 
 async def test_an_upload_that_was_lost_meanwhile_begins_anew(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=1))
-    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1))
+    async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         await begin(sandbox, livepeer, path)
         sandbox.add_fault(Fault(On(method="HEAD", nth=1), Answer(404)))
         asset = await livepeer.upload(path)
@@ -233,10 +242,13 @@ async def test_an_upload_that_was_lost_meanwhile_begins_anew(path, journal):
 
 
 async def test_what_arrived_but_was_not_seen_ready_is_only_waited_for(path, journal):
-    async with studio(client={"journal": journal}, processing_seconds=0.3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, processing_seconds=0.3) as (
+        sandbox,
+        livepeer,
+    ):
         early = await livepeer.upload(path, wait=False)
         sandbox.clear_log()
-        async with client_of(sandbox, journal) as again:
+        async with client_for(sandbox, journal) as again:
             asset = await again.upload(path, verify="hash")
         assert (asset.id, asset.phase) == (early.id, "ready")
         assert {request.method for request in sandbox.requests} == {"GET"}
@@ -244,22 +256,22 @@ async def test_what_arrived_but_was_not_seen_ready_is_only_waited_for(path, jour
 
 async def test_a_key_names_bytes_and_streams_too(journal):
     async def stream():
-        yield content(PART)
+        yield make_bytes(PART)
 
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
-        first = await livepeer.upload(content(100), key="bytes")
-        assert (await livepeer.upload(content(100), key="bytes")).id == first.id
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
+        first = await livepeer.upload(make_bytes(100), key="bytes")
+        assert (await livepeer.upload(make_bytes(100), key="bytes")).id == first.id
         with pytest.raises(SourceChanged):
-            await livepeer.upload(content(100, seed=8), key="bytes")
+            await livepeer.upload(make_bytes(100, seed=8), key="bytes")
         second = await livepeer.upload(stream(), key="stream")
         assert (await livepeer.upload(stream(), key="stream")).id == second.id
         assert len(sandbox.assets) == 2
 
 
 async def test_bytes_without_a_key_are_not_remembered(journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
-        await livepeer.upload(content(100))
-        await livepeer.upload(content(100))
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
+        await livepeer.upload(make_bytes(100))
+        await livepeer.upload(make_bytes(100))
         assert len(sandbox.assets) == 2
 
 
@@ -267,14 +279,14 @@ async def test_one_upload_of_a_key_at_a_time(path, journal):
     are_refused = anyio.Event()
 
     async def stream():
-        yield content(PART)
+        yield make_bytes(PART)
         await are_refused.wait()
 
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         async with livepeer.begin_upload(stream(), "talk.mp4", key=str(path), length=PART):
             with pytest.raises(UploadInUse):
                 await livepeer.upload(path)
-            async with client_of(sandbox, journal) as other:
+            async with client_for(sandbox, journal) as other:
                 with pytest.raises(UploadInUse):
                     await other.upload(path)
             are_refused.set()
@@ -282,9 +294,9 @@ async def test_one_upload_of_a_key_at_a_time(path, journal):
 
 
 async def test_a_ticket_without_an_upload_is_given_back_by_the_next_run(path, journal):
-    fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(FOR_EVER))
-    async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
-        await cut_once(lambda: fault.fired, livepeer.upload, path)
+    fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(VERY_LONG))
+    async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):
+        await cancel_when(lambda: fault.fired, livepeer.upload, path)
         asset = await livepeer.upload(path)
         assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
         assert is_stored(sandbox, asset, path.read_bytes())
@@ -294,7 +306,7 @@ async def test_a_ticket_without_an_upload_is_given_back_by_the_next_run(path, jo
 async def test_what_could_not_be_deleted_is_left_over_and_certainly_ours(path, journal):
     faults = [Fault(On(method="DELETE"), Answer(500)), Fault(On(method="HEAD"), Answer(404))]
     faults.append(Fault(On(method="PATCH", nth=1), CutConnection(10)))
-    async with studio(*faults, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(*faults, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)
         sandbox.faults.clear()
         (left,) = await livepeer.leftovers()
@@ -306,7 +318,7 @@ async def test_what_could_not_be_deleted_is_left_over_and_certainly_ours(path, j
 
 async def test_what_a_lost_answer_made_is_left_over_and_perhaps_ours(path, journal):
     fault = Fault(On(path="request-upload", times=1), LoseAnswer())
-    async with studio(fault, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)
         await livepeer.assets.request_upload("talk.mp4.bak")
         (left,) = await livepeer.leftovers()
@@ -318,7 +330,7 @@ async def test_what_a_lost_answer_made_is_left_over_and_perhaps_ours(path, journ
 
 async def test_a_wrong_asset_is_replaced_once_where_that_is_wanted(path, journal):
     wrong = Fault(On(asset="talk", times=1), WrongSize(-1))
-    async with studio(wrong, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(wrong, client={"journal": journal}) as (sandbox, livepeer):
         upload = livepeer.begin_upload(path, on_mismatch="reupload")
         async with upload as upload:
             pass
@@ -328,15 +340,18 @@ async def test_a_wrong_asset_is_replaced_once_where_that_is_wanted(path, journal
 
 
 async def test_an_asset_that_is_wrong_again_is_an_error(path, journal):
-    async with studio(Fault(On(asset="talk"), WrongSize(-1))) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(On(asset="talk"), WrongSize(-1))) as (sandbox, livepeer):
         with pytest.raises(IntegrityError):
             await livepeer.upload(path, on_mismatch="reupload")
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
 async def test_the_digest_of_a_resumed_upload_is_of_the_whole_file(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=2 * PART))
-    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=2 * PART))
+    async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         await begin(sandbox, livepeer, path)
         async with livepeer.begin_upload(path, verify="hash") as upload:
             pass
@@ -345,7 +360,7 @@ async def test_the_digest_of_a_resumed_upload_is_of_the_whole_file(path, journal
 
 
 async def test_a_journal_that_fails_gives_the_asset_back(path, journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         connection = livepeer.journal._file._connection  # noqa: SLF001 - no other is bound by its limit
         connection.execute("PRAGMA max_page_count = 1")
         await fill(livepeer.journal)
@@ -362,13 +377,13 @@ async def fill(journal):
 
 
 async def test_a_client_without_a_journal_knows_no_leftovers():
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         with pytest.raises(ValueError, match="only a client with a journal"):
             await livepeer.leftovers()
 
 
 async def test_an_outage_longer_than_the_patience_is_resumed_by_the_next_run(path, journal):
-    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         sandbox.add_fault(Fault(On(method="PATCH", nth=2), CutConnection(PART + 1)))
         sandbox.add_fault(Fault(On(method="HEAD"), CutConnection(0)))
         with pytest.raises(RetriesExhausted):

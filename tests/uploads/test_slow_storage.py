@@ -6,9 +6,17 @@ import anyio
 import msgspec
 import pytest
 
-from buffering import buffering
 from livepeer_async import Timeouts
-from studio import PART, SMALL_LIMITS, SMALL_S3, client_of, content, is_stored, studio
+from support.proxy import BufferingProxy, run_proxy
+from support.sandbox import (
+    PART,
+    SMALL_LIMITS,
+    SMALL_S3,
+    client_for,
+    is_stored,
+    make_bytes,
+    sandbox_and_client,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +43,14 @@ async def upload_all(livepeer, sandbox, videos):
 @pytest.mark.parametrize("length", [PART // 2, 2 * PART + 7], ids=["small", "large"])
 @pytest.mark.parametrize("chunk_response", [300.0, 0.3], ids=["in time", "too late"])
 async def test_uploads_to_slow_storage_are_exact_and_sent_once(length, chunk_response):
-    videos = [content(length, seed) for seed in range(UPLOADS)]
+    videos = [make_bytes(length, seed) for seed in range(UPLOADS)]
     # The stall time-out is far below what the storage needs.
     timeout = Timeouts(stall=0.5, chunk_response=chunk_response)
     client = {"upload_limits": LIMITS, "timeout": timeout}
-    async with studio(client=client, storage_rate=RATE, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client=client, storage_rate=RATE, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         assert await upload_all(livepeer, sandbox, videos) == [True] * UPLOADS
         assert sandbox.violations == []
         received = sum(request.received for request in sandbox.requests if "tus" in request.path)
@@ -47,33 +58,35 @@ async def test_uploads_to_slow_storage_are_exact_and_sent_once(length, chunk_res
 
 
 async def test_gateway_that_gives_up_does_not_make_chunks_arrive_twice():
-    video = content(5 * PART + 7)
-    async with studio(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
+    video = make_bytes(5 * PART + 7)
+    async with sandbox_and_client(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
         port = urlsplit(sandbox.origin).port
-        async with buffering(port, rate=1e9, gives_up_after=0.15) as gateway:
+        async with run_proxy(BufferingProxy(port, rate=1e9, gateway_timeout=0.15)) as gateway:
             base_url = sandbox.base_url.replace(str(port), str(gateway.port))
-            async with client_of(sandbox, base_url=base_url) as livepeer:
+            async with client_for(sandbox, base_url=base_url) as livepeer:
                 asset = await livepeer.upload(video)
         assert is_stored(sandbox, asset, video)
         assert [it.rule for it in sandbox.violations if "abandoned" in it.rule] == []
 
 
 async def test_small_upload_behind_a_gateway_that_gives_up_makes_one_asset():
-    video = content(PART)
-    async with studio(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
+    video = make_bytes(PART)
+    async with sandbox_and_client(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
         port = urlsplit(sandbox.origin).port
-        async with buffering(port, rate=1e9, gives_up_after=0.15) as gateway:
+        async with run_proxy(BufferingProxy(port, rate=1e9, gateway_timeout=0.15)) as gateway:
             base_url = sandbox.base_url.replace(str(port), str(gateway.port))
-            async with client_of(sandbox, base_url=base_url) as livepeer:
+            async with client_for(sandbox, base_url=base_url) as livepeer:
                 asset = await livepeer.upload(video)
         assert is_stored(sandbox, asset, video)
         assert len(sandbox.assets) == 1
 
 
 async def test_creation_that_is_stored_too_late_is_not_sent_twice():
-    video = content(PART)
+    video = make_bytes(PART)
     timeout = Timeouts(chunk_response=0.25)
-    async with studio(client={"timeout": timeout}, storage_rate=RATE / 4, **SMALL_S3) as (
+    async with sandbox_and_client(
+        client={"timeout": timeout}, storage_rate=RATE / 4, **SMALL_S3
+    ) as (
         sandbox,
         livepeer,
     ):

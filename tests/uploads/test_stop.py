@@ -5,22 +5,21 @@ import pytest
 
 from livepeer_async import UploadStopped
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
-from studio import (
-    FOR_EVER,
+from support.clock import until
+from support.constants import TIMEOUT, VERY_LONG
+from support.sandbox import (
     PART,
-    PATIENCE,
     SMALL_S3,
-    client_of,
-    content,
+    client_for,
     is_stored,
-    studio,
+    make_bytes,
+    sandbox_and_client,
     tus_requests,
-    until,
 )
 
 pytestmark = pytest.mark.anyio
 
-VIDEO = content(6 * PART + 100)
+VIDEO = make_bytes(6 * PART + 100)
 # Of what is still obeyed, near the longest.
 LONG_PAUSE = Answer(503, headers={"Retry-After": "500"})
 
@@ -54,15 +53,15 @@ async def stop_at(livepeer, path, is_time):
 async def test_the_chunk_that_runs_is_finished_and_nothing_is_sent_twice(path, journal):
     # Slow enough that the stop comes in the middle of a chunk.
     slow = Fault(On(method="PATCH", nth=2), Slow(PART * 4))
-    async with studio(slow, **SMALL_S3) as (sandbox, _):
-        async with client_of(sandbox, journal) as livepeer:
+    async with sandbox_and_client(slow, **SMALL_S3) as (sandbox, _):
+        async with client_for(sandbox, journal) as livepeer:
             error = await stop_at(livepeer, path, lambda it: it.sent > 2 * PART)
         assert error.upload_url is not None
         assert error.asset_id is not None
         assert {status for _, status in tus_requests(sandbox)} <= {201, 204}
         stopped_at = received(sandbox)
         assert 2 * PART <= stopped_at < len(VIDEO)
-        async with client_of(sandbox, journal) as livepeer:
+        async with client_for(sandbox, journal) as livepeer:
             asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, VIDEO)
         assert received(sandbox) == len(VIDEO)
@@ -70,15 +69,15 @@ async def test_the_chunk_that_runs_is_finished_and_nothing_is_sent_twice(path, j
 
 async def test_between_two_attempts_a_stop_takes_effect_at_once(path, journal):
     busy = Fault(On(method="PATCH"), LONG_PAUSE)
-    async with studio(busy, client={"journal": journal}, **SMALL_S3) as (_, livepeer):
-        with anyio.fail_after(PATIENCE):
-            await stop_at(livepeer, path, lambda it: it.retry is not None)
+    async with sandbox_and_client(busy, client={"journal": journal}, **SMALL_S3) as (_, livepeer):
+        with anyio.fail_after(TIMEOUT):
+            await stop_at(livepeer, path, lambda it: it.retry_event is not None)
 
 
 async def test_what_is_processed_is_waited_for_no_longer(path, journal):
-    options = SMALL_S3 | {"processing_seconds": FOR_EVER}
-    async with studio(client={"journal": journal}, **options) as (sandbox, livepeer):
-        with anyio.fail_after(PATIENCE):
+    options = SMALL_S3 | {"processing_seconds": VERY_LONG}
+    async with sandbox_and_client(client={"journal": journal}, **options) as (sandbox, livepeer):
+        with anyio.fail_after(TIMEOUT):
             await stop_at(livepeer, path, lambda it: it.stage == "processing")
         sent = tus_requests(sandbox)
         await livepeer.upload(path, wait=False)
@@ -87,8 +86,11 @@ async def test_what_is_processed_is_waited_for_no_longer(path, journal):
 
 async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(journal):
     busy = Fault(On(method="PATCH", asset="second"), LONG_PAUSE)
-    video = content(4 * PART)
-    async with studio(busy, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    video = make_bytes(4 * PART)
+    async with sandbox_and_client(busy, client={"journal": journal}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
 
         async def ending_in_the_pause():
             yield video[: PART // 2]
@@ -97,7 +99,7 @@ async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(journal):
 
         stream = ending_in_the_pause()
         beginning = livepeer.begin_upload(stream, "first", key="first", length=len(video))
-        with anyio.fail_after(PATIENCE), pytest.raises(UploadStopped):
+        with anyio.fail_after(TIMEOUT), pytest.raises(UploadStopped):
             async with beginning as first:
                 await until(lambda: received(sandbox))
                 with pytest.raises(UploadStopped):
@@ -110,8 +112,11 @@ async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(journal):
 
 
 async def test_an_aborted_upload_leaves_nothing(path, journal):
-    stall = Fault(On(method="PATCH", nth=2), Stall(FOR_EVER, after_bytes=PART))
-    async with studio(stall, client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=PART))
+    async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
+        sandbox,
+        livepeer,
+    ):
         async with livepeer.begin_upload(path) as upload:
             await until(lambda: stall.fired)
             await upload.abort()
@@ -125,7 +130,7 @@ async def test_an_aborted_upload_leaves_nothing(path, journal):
 
 
 async def test_an_upload_that_ended_is_not_aborted(path):
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         async with livepeer.begin_upload(path) as upload:
             async for _ in upload.progress():
                 pass
@@ -135,7 +140,7 @@ async def test_an_upload_that_ended_is_not_aborted(path):
 
 
 async def test_what_an_earlier_run_finished_is_not_aborted_away(path, journal):
-    async with studio(client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(path)
         async with livepeer.begin_upload(path) as upload:
             await upload.abort()

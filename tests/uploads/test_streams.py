@@ -5,15 +5,16 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.tus import ServerLimits, TusClient
-from studio import KIB, PART, content, is_stored, studio
+from support.constants import KIB
+from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
-CONTENT = content(3 * PART + 777)
+CONTENT = make_bytes(3 * PART + 777)
 MIB = KIB * KIB
 # Documented in `for_stream`: what a stream has given is kept until it is acknowledged.
 LARGEST_CHUNK = 8 * MIB
-LARGE = content(LARGEST_CHUNK + 1000)
+LARGE = make_bytes(LARGEST_CHUNK + 1000)
 # A server that takes all of it in one PATCH.
 ROOMY = ServerLimits(first_chunk=16 * MIB, max_chunk=16 * MIB)
 
@@ -41,14 +42,14 @@ def chunks(sandbox):
 
 @pytest.mark.parametrize("length", [None, len(CONTENT)])
 async def test_stream_may_fill_one_buffer_again_and_again(length):
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         asset = await livepeer.upload(one_buffer(CONTENT), length=length, verify="hash")
         assert is_stored(sandbox, asset, CONTENT)
 
 
 @pytest.mark.parametrize("source", [pieces_of(LARGE), LARGE], ids=["stream", "bytes"])
 async def test_chunk_of_a_stream_is_8_mib_at_most(source):
-    async with studio(client={"upload_limits": ROOMY}) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"upload_limits": ROOMY}) as (sandbox, livepeer):
         await livepeer.upload(source, length=len(LARGE))
         is_stream = source is not LARGE
         assert max(chunks(sandbox)) == (LARGEST_CHUNK if is_stream else len(LARGE))
@@ -65,7 +66,7 @@ async def test_chunk_of_a_stream_is_8_mib_at_most(source):
     ids=["length", "deferred", "both", "spooled"],
 )
 async def test_chunk_of_a_tus_stream_is_8_mib_at_most(options, largest):
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("x")
         async with TusClient(limits=ROOMY) as client:
             await client.upload(pieces_of(LARGE), ticket.tus_endpoint, **options)
@@ -75,7 +76,7 @@ async def test_chunk_of_a_tus_stream_is_8_mib_at_most(options, largest):
 @pytest.mark.parametrize("difference", [-1, 1])
 async def test_stream_of_another_length_is_refused(difference):
     wrong = len(CONTENT) + difference
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(errors.SourceChanged):
             await livepeer.upload(pieces_of(CONTENT), length=wrong)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
@@ -86,7 +87,7 @@ async def test_stream_of_another_length_is_refused(difference):
 @pytest.mark.parametrize("size", [70_000, len(CONTENT) + 1])
 async def test_tus_stream_of_another_length_is_refused(difference, defer_length, size):
     options = {"length": len(CONTENT) + difference, "defer_length": defer_length}
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("x")
         async with TusClient() as client:
             with pytest.raises(errors.SourceChanged):
@@ -99,7 +100,7 @@ async def test_tus_stream_of_another_length_is_refused(difference, defer_length,
 async def test_stream_does_not_resume_a_longer_or_shorter_upload(difference, is_told):
     other = (CONTENT + b"x")[: len(CONTENT) + difference]
     options = {"length": len(CONTENT)} if is_told else {"defer_length": True}
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         ticket = await livepeer.assets.request_upload("x")
         async with TusClient() as client:
             upload_url = await client.upload(CONTENT, ticket.tus_endpoint)

@@ -11,7 +11,8 @@ from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, WrongSize
 from livepeer_async.sources.identity import SourceIdentity
 from livepeer_async.uploads import transfer
-from studio import KIB, PART, SMALL_S3, content, is_stored, studio, tus_requests
+from support.constants import KIB
+from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client, tus_requests
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +23,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "talk.mp4"
-    path.write_bytes(content(LENGTH))
+    path.write_bytes(make_bytes(LENGTH))
     return path
 
 
@@ -53,7 +54,7 @@ async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypa
     monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
     monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.4)
     data = path.read_bytes()
-    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("talk.mp4")
         stat = path.stat()
         record = Record(
@@ -78,7 +79,7 @@ async def test_upload_of_this_run_is_completed_by_an_empty_chunk(path, monkeypat
     """The storage has all bytes, and lost the end of the request that sent the last."""
     monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
     cut = Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=PART))
-    async with studio(cut) as (sandbox, livepeer):
+    async with sandbox_and_client(cut) as (sandbox, livepeer):
         async with livepeer.begin_upload(path) as upload:
             pass
         assert is_stored(sandbox, upload.asset, path.read_bytes())
@@ -88,7 +89,7 @@ async def test_upload_of_this_run_is_completed_by_an_empty_chunk(path, monkeypat
 
 async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
     """The earlier run was killed before it could write that all bytes were there."""
-    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         async with livepeer.begin_upload(path) as upload:
             pass
         (record,) = await livepeer.journal.records()
@@ -103,7 +104,7 @@ async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
 
 async def test_asset_that_an_earlier_run_finished_is_not_replaced(path, journal):
     wrong = Fault(On(asset="talk"), WrongSize(-1))
-    async with studio(wrong, client={"journal": journal}) as (sandbox, livepeer):
+    async with sandbox_and_client(wrong, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path, verify=None)
         with pytest.raises(IntegrityError):
             await livepeer.upload(path, on_mismatch="reupload")
@@ -114,10 +115,10 @@ async def test_stream_that_fails_leaves_no_asset(journal):
     """No later run could go on with it, though its upload URL is known."""
 
     async def pieces():
-        yield content(2 * PART)
+        yield make_bytes(2 * PART)
         raise OSError("the camera is gone")
 
-    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(SourceError):
             await livepeer.upload(pieces(), "live", length=5 * PART, key="live")
         assert ("PATCH", 204) in tus_requests(sandbox)
@@ -127,13 +128,13 @@ async def test_stream_that_fails_leaves_no_asset(journal):
 
 async def test_file_that_changes_while_it_is_sent_leaves_no_asset(path, journal):
     """A later run could go on, but not with the bytes that the server has."""
-    path.write_bytes(content(6 * PART))
+    path.write_bytes(make_bytes(6 * PART))
 
     def change(progress):
         if progress.sent > PART:
-            path.write_bytes(content(6 * PART, seed=9))
+            path.write_bytes(make_bytes(6 * PART, seed=9))
 
-    async with studio(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
+    async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(SourceChanged):
             await livepeer.upload(path, on_progress=change)
         assert [it.is_deleted for it in sandbox.assets] == [True]

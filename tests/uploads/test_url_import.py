@@ -12,18 +12,19 @@ from livepeer_async import (
 from livepeer_async.journal.records import RecordState
 from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, On
 from livepeer_async.uploads.options import UploadOptions
-from studio import PART, QUICK, client_of, content, is_stored, studio
+from support.constants import FAST_RETRY
+from support.sandbox import PART, client_for, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
-VIDEO = content(50_000)
+VIDEO = make_bytes(50_000)
 FETCH = "/asset/upload/url$"
 
 
 @pytest.fixture
 async def url():
     """Serve a video: that of another sandbox's asset."""
-    async with studio() as (_, livepeer):
+    async with sandbox_and_client() as (_, livepeer):
         asset = await livepeer.upload(VIDEO, "origin.mp4")
         info = await livepeer.assets.get(asset.id)
         yield info.download_url
@@ -42,7 +43,7 @@ def asked(sandbox):
 
 async def test_the_server_fetches_the_bytes(url):
     told = []
-    async with studio() as (sandbox, livepeer):
+    async with sandbox_and_client() as (sandbox, livepeer):
         with livepeer.slot_queue.register() as place:
             slot = place.start(None)
             result = await fetch(livepeer, url, on_progress=told.append, slot=slot)
@@ -55,10 +56,10 @@ async def test_the_server_fetches_the_bytes(url):
 
 
 async def test_one_key_is_asked_for_once(url, tmp_path):
-    async with studio() as (sandbox, _):
+    async with sandbox_and_client() as (sandbox, _):
         results = []
         for wait in (False, True, True):
-            async with client_of(sandbox, tmp_path / "journal") as livepeer:
+            async with client_for(sandbox, tmp_path / "journal") as livepeer:
                 results.append(await fetch(livepeer, url, wait=wait))
                 (record,) = await livepeer.journal.records()
         assert record.state == "ready"
@@ -69,7 +70,10 @@ async def test_one_key_is_asked_for_once(url, tmp_path):
 
 async def test_the_journal_is_read_for_rivals_only_after_a_lost_answer(url, tmp_path, monkeypatch):
     lost = Fault(On(path=FETCH, nth=3), LoseAnswer())
-    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client(lost) as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         read, readings = livepeer.journal.records, []
 
         async def records():
@@ -84,7 +88,10 @@ async def test_the_journal_is_read_for_rivals_only_after_a_lost_answer(url, tmp_
 
 async def test_a_lost_answer_makes_no_second_asset(url, tmp_path):
     lost = Fault(On(path=FETCH, times=1), LoseAnswer())
-    async with studio(lost) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client(lost) as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         result = await fetch(livepeer, url)
         assert result.error is None
         assert asked(sandbox) == 1
@@ -94,10 +101,10 @@ async def test_a_lost_answer_makes_no_second_asset(url, tmp_path):
 
 async def test_what_may_have_been_made_is_remembered(url, tmp_path):
     lost = Fault(On(path=FETCH), LoseAnswer())
-    hidden = Fault(On(path=r"/asset$", times=QUICK.attempts + 1), LoseAnswer())
+    hidden = Fault(On(path=r"/asset$", times=FAST_RETRY.attempts + 1), LoseAnswer())
     async with (
-        studio(lost, hidden) as (sandbox, _),
-        client_of(sandbox, tmp_path / "journal") as livepeer,
+        sandbox_and_client(lost, hidden) as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
         result = await fetch(livepeer, url)
         assert isinstance(result.error, AmbiguousRequest)
@@ -110,7 +117,10 @@ async def test_what_may_have_been_made_is_remembered(url, tmp_path):
 
 
 async def test_a_failure_to_fetch_is_tried_again_by_the_server(tmp_path):
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         result = await fetch(livepeer, "http://127.0.0.1:1/a.mp4", reprocess=1)
         assert isinstance(result.error, AssetFailed)
         assert result.asset.phase == "failed"
@@ -119,7 +129,10 @@ async def test_a_failure_to_fetch_is_tried_again_by_the_server(tmp_path):
 
 
 async def test_an_asset_that_was_deleted_is_made_anew(url, tmp_path):
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         first = await fetch(livepeer, url)
         await livepeer.assets.delete(first.asset.id)
         second = await fetch(livepeer, url)
@@ -128,7 +141,10 @@ async def test_an_asset_that_was_deleted_is_made_anew(url, tmp_path):
 
 
 async def test_another_playback_policy_under_the_same_key_is_refused(url, tmp_path):
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         await fetch(livepeer, url)
         private = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
         result = await fetch(livepeer, url, private)
@@ -137,9 +153,12 @@ async def test_another_playback_policy_under_the_same_key_is_refused(url, tmp_pa
 
 async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path):
     broken = Fault(On(method="PATCH"), CutConnection())
-    async with studio(broken) as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client(broken) as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         with pytest.raises(RetriesExhausted):
-            await livepeer.upload(content(3 * PART), "big.mp4", key="k")
+            await livepeer.upload(make_bytes(3 * PART), "big.mp4", key="k")
         (record,) = await livepeer.journal.records()
         result = await fetch(livepeer, url)
         assert result.error is None
@@ -147,7 +166,10 @@ async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path
 
 
 async def test_an_asset_whose_ticket_came_last_is_gone_on_with(url, tmp_path):
-    async with studio() as (sandbox, _), client_of(sandbox, tmp_path / "journal") as livepeer:
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal") as livepeer,
+    ):
         first = await fetch(livepeer, url)
         (record,) = await livepeer.journal.records()
         await livepeer.journal.write(replace(record, state=RecordState.ASSET_CREATED))

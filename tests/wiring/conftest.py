@@ -9,14 +9,14 @@ from wiring.production import Production, run_production, s3_client
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-# Programs; what the first imports is installed for the sessions that start it.
-collect_ignore = ["s3.py", "throttle.py"]
+# A program; what it imports is installed for the sessions that start it.
+collect_ignore = ["s3.py"]
 SUMMARY = "wiring"
 
 
 @pytest.fixture(scope="session")
 def production_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run the wiring once; who asks for it is marked `wiring`."""
+    """Run the servers once; tests that use them are marked `wiring`."""
     with run_production(tmp_path_factory.mktemp("wiring")) as urls:
         yield urls
 
@@ -29,7 +29,7 @@ async def production(production_urls: dict[str, str]) -> AsyncIterator[Productio
 
 @pytest.fixture
 def report(record_property: Callable[[str, object], None]) -> Callable[[list[str]], None]:
-    """Take lines that are shown at the end of the run, whether the test passes or not."""
+    """Print lines at the end of the run, even if the test fails."""
     return lambda lines: record_property(SUMMARY, lines)
 
 

@@ -1,10 +1,8 @@
-"""Many uploads at once over cables that fail, and what is stored of each.
+"""Runs concurrent uploads over connections that fail, and compares what is stored.
 
-In come a seed and the limits; out comes an `Outcome` for each upload, and a summary of them all.
-
-An upload that the client calls lost begins again on a new token, as `AsyncLivepeer` begins again on
-a new ticket: a server that works on a chunk for longer than the client waits after a cut stores it
-twice when it comes again, and no client can help that but by seeing it and leaving that upload.
+An upload that raises `UploadGone` starts again on a new token, as `AsyncLivepeer` requests a new
+ticket: a server that still processes a chunk when the client resumes stores it twice, and a client
+can only detect that and abandon the upload.
 """
 
 import hashlib
@@ -16,18 +14,16 @@ from random import Random
 
 import anyio
 
-from cable import plugged
 from livepeer_async import RetryPolicy
 from livepeer_async.errors import LivepeerError, UploadGone
 from livepeer_async.tus import TusClient
-from wiring.faults import Fault, Kind, StrikingCable
+from support.constants import KIB, MIB
+from support.proxy import FaultKind, RequestFault, RequestFaultProxy, run_proxy
 
-KIB = 1024
-MIB = 1024 * KIB
 PART = 8 * MIB
-AT_ONCE = 16
-# Round every edge: of a part, of the 5 MiB below which the store puts a rest aside, of two and of
-# many parts, where the chunks grow.
+CONCURRENCY = 16
+# Around each limit: one part, the 5 MiB below which the store buffers a rest, two parts, and many
+# parts, at which chunks grow.
 LENGTHS = (
     1,
     *(PART - 1, PART, PART + 1, PART + 64 * KIB),
@@ -35,26 +31,23 @@ LENGTHS = (
     *(20 * MIB - 1, 20 * MIB, 20 * MIB + 1),
     *(40 * MIB - 1, 40 * MIB, 40 * MIB + 1),
 )
-# Most faults of one upload; each costs two seconds of settling.
-MOST_FAULTS = 3
+# Each fault of an upload costs two seconds of settling.
+MAX_FAULTS = 3
 RESTARTS = RetryPolicy().restarts
 
 
 def seed():
-    """Give the seed of the faults, which the environment may name.
-
-    By default it is the same in each run, so that a change is judged by itself.
-    """
+    """Return the seed of the faults; by default it is the same in each run."""
     return int(os.environ.get("LIVEPEER_ASYNC_WIRING_SEED", "1"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One upload, and what happens to its PATCHes."""
+    """An upload, and the faults of its PATCHes."""
 
     name: str
     length: int
-    faults: tuple[Fault | None, ...]
+    faults: tuple[RequestFault | None, ...]
 
     def content(self):
         return Random(self.name).randbytes(self.length)
@@ -62,10 +55,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an upload.
+    """The result of an upload.
 
-    `error` is the client's last word, "" for success, `is_exact` the storage's; `lost` has the
-    reason for each time that it began again.
+    Attributes:
+        error: The client's error, "" for success.
+        lost: The reason of each restart.
+        is_exact: Whether exactly the file's bytes are stored.
+        sent: Bytes of all bodies.
     """
 
     case: Case
@@ -73,7 +69,7 @@ class Outcome:
     lost: list[str]
     is_exact: bool
     sent: int
-    struck: Counter[Kind]
+    applied: Counter[FaultKind]
     requests: list[str]
 
     @property
@@ -82,42 +78,39 @@ class Outcome:
 
 
 def plan_cases(run, *, rounds):
-    """Plan uploads of each length, with one fault or more that are sure to find their PATCH.
-
-    `run` keeps the names apart from those of other runs: the server remembers them.
-    """
-    chance = Random(seed())
-    kinds = list(Kind)
+    """Plan uploads of each length with at least one fault; `run` makes their names unique."""
+    rng = Random(seed())
+    kinds = list(FaultKind)
     cases = []
     for number in range(rounds):
         for length in LENGTHS:
-            # More than a part takes at least two PATCHes, so that the first may get through.
-            passed = chance.randrange(2) if length > PART else 0
+            # More than one part takes at least two PATCHes: the first may succeed.
+            passed = rng.randrange(2) if length > PART else 0
             faults = [None] * passed
-            for _ in range(chance.randint(1, MOST_FAULTS)):
-                faults.append(Fault(chance.choice(kinds), chance.random()))
-                faults.extend([None] * chance.randrange(2))
+            for _ in range(rng.randint(1, MAX_FAULTS)):
+                faults.append(RequestFault(rng.choice(kinds), rng.random()))
+                faults.extend([None] * rng.randrange(2))
             cases.append(Case(f"{run}-{seed()}-{number}-{length}", length, tuple(faults)))
     return cases
 
 
-async def upload_all(production, cases, limits_of, *, most_seconds, **options):
-    """Upload each case through a cable of its own, so many at once; give the outcomes.
+async def upload_all(production, cases, limits_of, *, max_seconds, **options):
+    """Upload the cases concurrently, each through a proxy of its own.
 
     Args:
-        production: Where to.
-        cases: What.
-        limits_of: Gives the limits for a length.
-        most_seconds: After which an upload is given up.
-        options: Those of `TusClient`.
+        production: The servers.
+        cases: The uploads.
+        limits_of: A function from length to limits.
+        max_seconds: The time limit of an upload.
+        options: Options of `TusClient`.
     """
     outcomes = []
-    slots = anyio.Semaphore(AT_ONCE)
+    slots = anyio.Semaphore(CONCURRENCY)
 
     async def one(case):
         async with slots:
             limits = limits_of(case.length)
-            outcomes.append(await upload_one(production, case, limits, most_seconds, **options))
+            outcomes.append(await upload_one(production, case, limits, max_seconds, **options))
 
     async with anyio.create_task_group() as tasks:
         for case in cases:
@@ -125,28 +118,28 @@ async def upload_all(production, cases, limits_of, *, most_seconds, **options):
     return outcomes
 
 
-async def upload_one(production, case, limits, most_seconds, *, strikes="PATCH", **options):
-    error = f"not over after {most_seconds} s"
-    cable = StrikingCable(production.port, case.faults, strikes=strikes)
-    upload = Restarting(production, case)
-    async with plugged(cable), TusClient(limits=limits, **options) as tus:
-        with anyio.move_on_after(most_seconds):
-            error = await error_of(upload.run(tus, cable.port))
+async def upload_one(production, case, limits, max_seconds, *, method="PATCH", **options):
+    error = f"not finished after {max_seconds} s"
+    proxy = RequestFaultProxy(production.port, case.faults, method=method)
+    upload = RestartingUpload(production, case)
+    async with run_proxy(proxy), TusClient(limits=limits, **options) as tus:
+        with anyio.move_on_after(max_seconds):
+            error = await error_of(upload.run(tus, proxy.port))
     stored = await production.sha256(upload.token)
-    await production.forget(upload.token)
+    await production.delete(upload.token)
     return Outcome(
         case=case,
         error=error,
         lost=upload.lost,
         is_exact=stored == hashlib.sha256(upload.content).hexdigest(),
-        sent=cable.sent,
-        struck=cable.struck,
-        requests=cable.requests,
+        sent=proxy.sent,
+        applied=proxy.applied,
+        requests=proxy.requests,
     )
 
 
-class Restarting:
-    """One upload that begins again where the client calls it lost, for the reasons in `lost`."""
+class RestartingUpload:
+    """An upload that restarts after `UploadGone`, for the reasons in `lost`."""
 
     def __init__(self, production, case):
         self.production = production
@@ -167,22 +160,22 @@ class Restarting:
             except UploadGone as gone:
                 if len(self.lost) == RESTARTS:
                     raise
-                await self.production.forget(self.token)
+                await self.production.delete(self.token)
                 self.lost.append(str(gone))
 
 
-async def error_of(uploading):
-    """Wait for an upload; give the client's error as text, "" where there is none."""
+async def error_of(upload):
+    """Wait for an upload; return the client's error as text, "" for success."""
     try:
-        await uploading
+        await upload
     except LivepeerError as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
 
 def summarise(outcomes, *, started):
-    """Say in a few lines what a run did and what came of it."""
-    struck = sum((outcome.struck for outcome in outcomes), Counter())
+    """Summarise a run in a few lines."""
+    applied = sum((outcome.applied for outcome in outcomes), Counter())
     lost = [reason for outcome in outcomes for reason in outcome.lost]
     lengths = [outcome.case.length for outcome in outcomes]
     sent = sum(outcome.sent for outcome in outcomes)
@@ -191,11 +184,11 @@ def summarise(outcomes, *, started):
     exact = len(outcomes) - failed - wrong
     seconds = time.monotonic() - started
     return [
-        f"seed {seed()}, {AT_ONCE} at once, {seconds:.0f} s",
+        f"seed {seed()}, {CONCURRENCY} concurrent, {seconds:.0f} s",
         f"{len(outcomes)} uploads of {len(set(lengths))} lengths from 1 to {max(lengths)} bytes",
-        *(f"{struck[kind]:5} x {kind}" for kind in Kind),
+        *(f"{applied[kind]:5} x {kind}" for kind in FaultKind),
         f"{exact} exact, {wrong} wrong and reported as success, {failed} with an error",
-        f"{len(lost)} begun again on a new token",
+        f"{len(lost)} restarted on a new token",
         *(f"    {reason}" for reason in lost),
         f"{sent} bytes sent for {sum(lengths)} bytes of files: {sent / sum(lengths):.3f}",
     ]

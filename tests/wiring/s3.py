@@ -1,7 +1,6 @@
-"""Emulate S3 on a free port of 127.0.0.1: moto's server, until stdin ends.
+"""Runs moto's S3 server on a free port of 127.0.0.1 until stdin ends.
 
-It says where it listens in one line of JSON on stdout. Objects live in memory, the larger ones in
-files in $TMPDIR.
+It prints the port as one line of JSON. Objects are stored in memory, large ones in $TMPDIR.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ def main() -> None:
     _, port = server.get_host_and_port()
     sys.stdout.write(json.dumps({"port": port}) + "\n")
     sys.stdout.flush()
-    # Its threads are daemons: they end with this one.
+    # Its threads are daemons.
     sys.stdin.read()
 
 

@@ -1,11 +1,10 @@
-// The tus server as Livepeer Studio runs it: @tus/server on @tus/s3-store, with Studio's part size
-// and its names of objects. What Studio's API adds in front of it is no matter of the bytes.
+// The tus server that Livepeer Studio runs: @tus/server on @tus/s3-store, with Studio's part size and
+// object names, without Studio's API in front of it.
 //
 //   node server.mjs --modules DIR --s3 URL --bucket NAME
 //
-// It listens on a free port of 127.0.0.1, says so in one line of JSON on stdout, and ends when its
-// stdin does, so that it can't outlive the process that started it, however that ends. The parts
-// that wait for their upload lie in $TMPDIR.
+// It listens on a free port of 127.0.0.1, prints it as one line of JSON, and ends when its stdin
+// does: it can't outlive its parent process. Parts are buffered in $TMPDIR.
 import {createServer} from 'node:http'
 import {join} from 'node:path'
 import {pathToFileURL} from 'node:url'
@@ -43,8 +42,7 @@ const tus = new Server({
 })
 const http = createServer((request, response) => tus.handle(request, response))
 
-// A request that the client breaks off is part of the tests, and no reason to end: the store lets
-// such an error out as a promise that nobody awaits.
+// An aborted request is part of the tests: the store rejects a promise that is not awaited.
 process.on('unhandledRejection', (error) => console.error(error))
 process.stdin.on('end', () => process.exit(0)).resume()
 http.listen(0, '127.0.0.1', () => {

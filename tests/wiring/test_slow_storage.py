@@ -1,4 +1,4 @@
-"""Production's wiring on storage that is slower than the server: exact, and about as fast."""
+"""Uploads to production's server on slow storage are exact, and nearly as fast as the storage."""
 
 import hashlib
 import time
@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.slow_storage, pytest.mark.anyio]
 
 MB = 1000 * 1000
 UPLOADS = 8
-# Of the time that the storage needs for the bytes alone.
-MOST = 1.3
+# Ratio to the time that the storage needs for the bytes.
+MAX_RATIO = 1.3
 
 
 @pytest.mark.timeout(3600)
@@ -43,11 +43,11 @@ async def test_uploads_to_slow_storage_end_in_time(rate, length, tmp_path, repor
         ]
     )
     assert exact == [True] * UPLOADS
-    assert seconds <= MOST * ideal
+    assert seconds <= MAX_RATIO * ideal
 
 
 async def upload_all(production, cases):
-    """Upload side by side; give the seconds that it took."""
+    """Upload concurrently; return the seconds."""
     started = time.monotonic()
     async with (
         TusClient(limits=livepeer_limits(cases[0].length)) as tus,

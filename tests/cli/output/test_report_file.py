@@ -12,7 +12,7 @@ from livepeer_async.cli.output.report_file import ReportFile, open_report
 from livepeer_async.errors import ConfigurationError, SourceChanged
 from livepeer_async.ingest.events import RowEnded, RowState
 from livepeer_async.ingest.rows import BadRow, Row
-from restarts.limits import small_disk
+from support.disk_limits import small_disk
 
 ENDED = RowEnded(row=Row(source="a", is_url=False, key="a"), state=RowState.READY)
 EARLIER = json_line(row_document(ENDED, "")) + "\n"
@@ -109,7 +109,7 @@ def test_full_disk_keeps_whole_lines_and_later_ones(tmp_path, opened, failures):
                 report.write(numbered(number))
             assert report.missing > 50
             check_whole_lines(path, report, 100)
-            disk.make_room()
+            disk.free()
             report.write(numbered(100))
         check_whole_lines(path, report, 101)
         assert numbered(100) in path.read_text()
