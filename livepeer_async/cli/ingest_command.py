@@ -135,14 +135,11 @@ def ingest(  # noqa: PLR0913 - the options of the command
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
-    options.check_journal(journal, use_journal=not no_journal)
     _check_arguments(manifest, context.args, report)
-    client = options.ClientOptions(
-        sandbox=options.check_sandbox(storage, sandbox=sandbox),
-        retry=RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT),
-        timeouts=Timeouts(stall=stall, chunk_response=chunk_response),
-        journal=journal,
-        use_journal=not no_journal,
+    retry = RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
+    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    client = options.build_client_options(
+        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
     ingest_options = {
         "strict": strict,

@@ -92,17 +92,26 @@ ChunkResponse = Annotated[
 ]
 
 
-def check_journal(journal: str | None, *, use_journal: bool, force: bool = False) -> None:
-    """Reject options for a journal if none is used."""
-    if not use_journal and (journal or force):
-        raise typer.BadParameter("--no-journal can't be combined with --journal or --force")
-
-
-def check_sandbox(storage: Storage | None, *, sandbox: bool) -> Storage | None:
-    """Return the storage of the embedded sandbox; `None` without --sandbox."""
+def build_client_options(  # noqa: PLR0913 - options that are checked together
+    retry: RetryPolicy,
+    timeouts: Timeouts,
+    *,
+    sandbox: bool,
+    storage: Storage | None,
+    journal: str | None,
+    no_journal: bool,
+) -> ClientOptions:
+    """Check the options that choose the server and the journal, and build one value of them."""
+    if no_journal and journal:
+        raise typer.BadParameter("--no-journal can't be combined with --journal")
     if storage is not None and not sandbox:
         raise typer.BadParameter("--storage needs --sandbox")
-    if not sandbox:
-        return None
-    require_sandbox("--sandbox")
-    return storage or "file"
+    if sandbox:
+        require_sandbox("--sandbox")
+    return ClientOptions(
+        sandbox=(storage or "file") if sandbox else None,
+        retry=retry,
+        timeouts=timeouts,
+        journal=journal,
+        use_journal=not no_journal,
+    )

@@ -82,14 +82,13 @@ def upload(  # noqa: PLR0913 - the options of the command
     verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
     After Ctrl-C each unfinished file gets a line with the phase "interrupted".
     """
-    options.check_journal(journal, use_journal=not no_journal, force=force)
+    if force and no_journal:
+        raise typer.BadParameter("--force can't be combined with --no-journal")
     _check_files(files, name=name)
-    client = options.ClientOptions(
-        sandbox=options.check_sandbox(storage, sandbox=sandbox),
-        retry=RetryPolicy(attempts=retries),
-        timeouts=Timeouts(stall=stall, chunk_response=chunk_response),
-        journal=journal,
-        use_journal=not no_journal,
+    retry = RetryPolicy(attempts=retries)
+    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    client = options.build_client_options(
+        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
     upload_options = {
         "wait": not no_wait,
