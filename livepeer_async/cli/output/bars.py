@@ -188,7 +188,7 @@ class Layout:
         is_narrow = width < TIME_FROM
         self.has_size = width >= SIZE_FROM
         self.name_width = 10 if is_narrow else 22 if self.has_size else 16
-        status_width = 14 if is_narrow else 22 + max(0, width - SIZE_FROM) // 2
+        status_width = 15 if is_narrow else 22 + max(0, width - SIZE_FROM) // 2
         name = TextColumn("{task.description}", markup=False, table_column=_fixed(self.name_width))
         bar = BarColumn(bar_width=None, complete_style="cyan", finished_style="green")
         percent = TaskProgressColumn("{task.percentage:>3.0f}%", table_column=_fixed(4))

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from http import HTTPStatus
+from typing import Any
 
 from msgspec import Struct
 
@@ -18,10 +19,7 @@ from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
 from livepeer_async.redaction import show_source
 
-FORCE_ADVICE = "use --force to upload it as another asset"
 BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, as https://livepeer.studio/api"
-# Ends of paths that name no asset and no task: if one isn't found, the base URL is wrong.
-_COLLECTIONS = frozenset({"asset", "task", "request-upload", "url"})
 
 
 class ExitStatus(IntEnum):
@@ -77,8 +75,10 @@ def advise(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
         specific = _advise_upload(error, scope.journal_option)
     if specific is not None:
         return specific
-    advice = next((it for kind, it in _ADVICE if isinstance(error, kind)), error.advice)
-    return advice if isinstance(advice, str) else advice(error)
+    for kind, applies, advice in _ADVICE:
+        if isinstance(error, kind) and (applies is None or applies(error)):
+            return advice.format(asset_id=getattr(error, "asset_id", None))
+    return error.advice
 
 
 def will_retry(error: LivepeerError) -> bool:
@@ -156,74 +156,52 @@ def _is_key_taken(error: LivepeerError) -> bool:
     return is_changed or isinstance(error, errors.KeyTaken)
 
 
-def _advise_source_changed(error: LivepeerError) -> str:
-    return FORCE_ADVICE if _is_key_taken(error) else "run the same command once it is complete"
+def _is_collection(error: errors.NotFound) -> bool:
+    """Whether the path names no asset and no task: if it isn't found, the base URL is wrong."""
+    return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url"}
 
 
-def _advise_not_readable(error: LivepeerError) -> str:
-    if isinstance(error, errors.SourceNotReadable) and error.is_directory:
-        return "name the files in it, or use livepeer-async ingest"
-    return "check the path and its permissions"
-
-
-def _advise_not_found(error: LivepeerError) -> str:
-    if isinstance(error, errors.NotFound) and error.url.rpartition("/")[2] in _COLLECTIONS:
-        return BASE_URL_ADVICE
-    return "check the ID, and that LIVEPEER_API_KEY belongs to the account that has it"
-
-
-def _advise_api_error(error: LivepeerError) -> str:
+_DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
+# Class, condition, advice: the first entry that matches counts.
+_ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], ...] = (
+    (errors.NotAuthenticated, None, "check LIVEPEER_API_KEY"),
+    (errors.Forbidden, None, "set LIVEPEER_API_KEY to a key that may do this"),
+    (errors.NotFound, _is_collection, BASE_URL_ADVICE),
+    (
+        errors.NotFound,
+        None,
+        "check the ID, and that LIVEPEER_API_KEY belongs to the account that has it",
+    ),
+    (errors.TooManyRequests, None, "try again once some of the account's tasks have ended"),
+    (errors.ServerError, None, "the server failed: try again later"),
     # Redirects aren't followed.
-    is_redirect = isinstance(error, errors.ApiError) and error.status < HTTPStatus.BAD_REQUEST
-    return BASE_URL_ADVICE if is_redirect else error.advice
-
-
-def _advise_asset_failed(error: LivepeerError) -> str:
-    if isinstance(error, errors.AssetFailed) and error.is_retryable:
-        return f"{_delete_command(error)} and upload the file again"
-    return f"check that the file plays as a video, and {_delete_command(error)}"
-
-
-def _advise_asset_timeout(error: LivepeerError) -> str:
-    return f"it may still become ready: livepeer-async assets wait {_asset_id(error)}"
-
-
-def _advise_integrity(error: LivepeerError) -> str:
-    return f"{_delete_command(error)} and upload the file again"
-
-
-def _advise_tus_error(error: LivepeerError) -> str:
-    is_partial = _asset_id(error) and error.upload_url is not None
-    return _advise_integrity(error) if is_partial else "upload the file again"
-
-
-def _delete_command(error: LivepeerError) -> str:
-    return f"delete the asset (livepeer-async assets delete {_asset_id(error)})"
-
-
-def _asset_id(error: LivepeerError) -> str | None:
-    return getattr(error, "asset_id", None)
-
-
-# The first class that matches counts.
-_ADVICE: tuple[tuple[type[LivepeerError], str | Callable[[LivepeerError], str]], ...] = (
-    (errors.NotAuthenticated, "check LIVEPEER_API_KEY"),
-    (errors.Forbidden, "set LIVEPEER_API_KEY to a key that may do this"),
-    (errors.NotFound, _advise_not_found),
-    (errors.TooManyRequests, "try again once some of the account's tasks have ended"),
-    (errors.ServerError, "the server failed: try again later"),
-    (errors.ApiError, _advise_api_error),
-    (errors.ConnectFailed, "check the network and LIVEPEER_BASE_URL"),
-    (errors.NetworkError, "check the network and try again"),
-    (errors.DecodeError, BASE_URL_ADVICE),
-    (errors.KeyTaken, FORCE_ADVICE),
-    (errors.SourceChanged, _advise_source_changed),
-    (errors.SourceNotReadable, _advise_not_readable),
-    (errors.SourceEmpty, "check that it was copied or recorded completely"),
-    (errors.SourceTooLarge, "split the video or encode it smaller"),
-    (errors.UploadInUse, "wait for it"),
-    (errors.IntegrityError, _advise_integrity),
-    (errors.TusError, _advise_tus_error),
-    (errors.AssetTimeout, _advise_asset_timeout),
-    (errors.AssetFailed, _advise_asset_failed),
+    (errors.ApiError, lambda error: error.status < HTTPStatus.BAD_REQUEST, BASE_URL_ADVICE),
+    (errors.ConnectFailed, None, "check the network and LIVEPEER_BASE_URL"),
+    (errors.NetworkError, None, "check the network and try again"),
+    (errors.DecodeError, None, BASE_URL_ADVICE),
+    (LivepeerError, _is_key_taken, "use --force to upload it as another asset"),
+    (errors.SourceChanged, None, "run the same command once it is complete"),
+    (
+        errors.SourceNotReadable,
+        lambda error: error.is_directory,
+        "name the files in it, or use livepeer-async ingest",
+    ),
+    (errors.SourceNotReadable, None, "check the path and its permissions"),
+    (errors.SourceEmpty, None, "check that it was copied or recorded completely"),
+    (errors.SourceTooLarge, None, "split the video or encode it smaller"),
+    (errors.UploadInUse, None, "wait for it"),
+    (errors.IntegrityError, None, f"{_DELETE} and upload the file again"),
+    (
+        errors.TusError,
+        lambda error: error.asset_id and error.upload_url,
+        f"{_DELETE} and upload the file again",
+    ),
+    (errors.TusError, None, "upload the file again"),
+    (
+        errors.AssetTimeout,
+        None,
+        "it may still become ready: livepeer-async assets wait {asset_id}",
+    ),
+    (errors.AssetFailed, lambda error: error.is_retryable, f"{_DELETE} and upload the file again"),
+    (errors.AssetFailed, None, f"check that the file plays as a video, and {_DELETE}"),
 )

@@ -67,7 +67,7 @@ def print_next_steps(status: IngestStatus, manifest: str) -> None:
     """Print what to do about rows that aren't ready."""
     stats = status.stats
     if stats.bad:
-        what = "fix the manifest" if _is_list(manifest) else "fix them"
+        what = "fix the manifest" if _is_list(manifest) else "fix the files"
         print_note(f"{pluralize(stats.bad, 'bad row')}: {what} and run the same command again")
     if stats.in_use:
         are = "is" if stats.in_use == 1 else "are"
