@@ -54,12 +54,12 @@ def send(request, content):
     body = content[request.span.start : request.span.stop] if request.method != "HEAD" else None
     sent = urllib.request.Request(request.url, body, request.headers, method=request.method)
     try:
-        answer = urllib.request.urlopen(sent, timeout=60)
+        response = urllib.request.urlopen(sent, timeout=60)
     except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(status=answer.status, headers=headers, body=answer.read())
+        response = error
+    with response:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(status=response.status, headers=headers, body=response.read())
 
 
 def upload(endpoint, content):

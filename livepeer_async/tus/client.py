@@ -32,7 +32,7 @@ from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspo
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus import requests
 from livepeer_async.tus.driver import MAX_RESPONSE_SIZE, Callbacks, Driver
-from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_answered
+from livepeer_async.tus.exchange import check_complete, is_unknown, send_with_retries
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
@@ -173,7 +173,7 @@ class TusClient:
         request = requests.termination(upload_url)
         with _errors_with_url(lambda: upload_url):
             try:
-                await send_until_answered(
+                await send_with_retries(
                     self._send, request, requests.read_termination, retry=self._retry
                 )
             except RetriesExhausted:

@@ -318,16 +318,14 @@ def _merge_deprecated(
     callbacks: Callbacks, clock: Clock, arguments: dict[str, Any]
 ) -> tuple[Callbacks, Clock]:
     """Merge the old arguments of `Driver` into its callbacks and its clock."""
-    callback_names = {"on_sent": "on_sent", "on_setback": "on_retry", "on_created": "on_created"}
-    clock_names = {"sleep": "sleep", "jitter": "random"}
+    new_names = {"on_setback": "on_retry", "jitter": "random"}
     for old, value in arguments.items():
-        if old in callback_names:
-            callbacks = callbacks._replace(**{callback_names[old]: value})
-            new = f"callbacks=Callbacks({callback_names[old]}=)"
-        elif old in clock_names:
-            clock = clock._replace(**{clock_names[old]: value})
-            new = f"clock=Clock({clock_names[old]}=)"
+        new = new_names.get(old, old)
+        if new in Callbacks._fields:
+            callbacks = callbacks._replace(**{new: value})
+        elif new in {"sleep", "random"}:
+            clock = clock._replace(**{new: value})
         else:
             raise TypeError(f"Driver() got an unexpected keyword argument {old!r}")
-        warn_deprecated(f"Driver({old}=)", new, stacklevel=4)
+        warn_deprecated(f"Driver({old}=)", f"callbacks= or clock= with {new}", stacklevel=4)
     return callbacks, clock

@@ -47,16 +47,10 @@ def plan_retry(
     return RetryEvent(reason=event.reason, attempt=attempt, attempts=retry.attempts, delay=delay)
 
 
-async def send_until_answered(
+async def send_with_retries(
     send: Send, request: Request, read: Callable[[Response], Event], *, retry: RetryPolicy
 ) -> Event:
-    """Send an idempotent request until the response isn't transient, and return its event.
-
-    Args:
-        send: sends one request.
-        request: the request.
-        read: reads its response.
-        retry: the retry policy.
+    """Send an idempotent request until its response isn't transient; return the event of `read`.
 
     Raises:
         UploadRefused: the server sent a final error status.
@@ -94,15 +88,8 @@ async def check_complete(
     length that is declared with the last of them; such an upload never completes. Some servers with
     the extension move completed uploads elsewhere, and no longer know them (404, 410).
 
-    Args:
-        send: sends one request.
-        upload_url: the upload URL.
-        length: bytes, as declared.
-        retry: the retry policy.
-        may_forget: whether an unknown upload counts as complete.
-
     Raises:
-        UploadGone: the server doesn't know the upload.
+        UploadGone: the server doesn't know the upload, unless `may_forget`.
         ProtocolError: the server has fewer bytes, another length, or no length.
         UploadRefused: the server sent a final error status.
         RetriesExhausted: all attempts failed.
@@ -122,7 +109,7 @@ async def check_complete(
             raise ProtocolError(reason)
         return Interrupted(reason=reason)
 
-    event = await send_until_answered(send, requests.offset_request(upload_url), read, retry=retry)
+    event = await send_with_retries(send, requests.offset_request(upload_url), read, retry=retry)
     if isinstance(event, Gone) and not may_forget:
         raise UploadGone(
             f"the server has acknowledged {length} bytes, but no longer knows the upload: "

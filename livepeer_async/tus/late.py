@@ -4,6 +4,8 @@ A server reads a chunk at full speed and responds when its storage has it (@tus/
 proxy may receive a whole body before it forwards the first byte. Both continue after the client has
 given up. Meanwhile HEAD returns the old offset, so that even two equal responses prove nothing, and
 another PATCH would be a second writer. How long to wait depends on how slow the server was so far.
+
+`settle` is `ServerLimits.settle`, the seconds between two HEADs.
 """
 
 from __future__ import annotations
@@ -57,11 +59,7 @@ class Timing(Struct, frozen=True, kw_only=True):
         return max(0.0, waited - max(0.0, (self.seconds or 0.0) - waited))
 
     def may_be_stored(self, settle: float) -> bool:
-        """Whether the server took long enough to have stored the chunk.
-
-        Args:
-            settle: seconds between the HEADs of a settling offset; 0 without settling.
-        """
+        """Whether the server took long enough to have stored the chunk."""
         return FACTOR * self.storage_seconds > _quick(settle)
 
 
@@ -88,13 +86,7 @@ class LateChunk:
         self._left, self._has_sent = 0.0, True
 
     def abandoned(self, span: Span, timing: Timing, settle: float) -> None:
-        """Record a chunk without a response, and decide how long it may be late.
-
-        Args:
-            span: the chunk.
-            timing: how long it took.
-            settle: seconds between the HEADs of a settling offset; 0 without settling.
-        """
+        """Record a chunk without a response, and decide how long it may be late."""
         wait = FACTOR_OF_PREVIOUS * self._storage_seconds
         if timing.waited is not None:
             wait = max(wait, FACTOR * timing.storage_seconds)
@@ -109,9 +101,6 @@ class LateChunk:
 
         An earlier process may have left a chunk of several parts, and the next part may take as
         long as this one.
-
-        Args:
-            settle: seconds between two HEADs.
         """
         if not self._has_sent:
             self._granted, self._left, self._poll = 0.0, FACTOR * settle, FIRST_POLL

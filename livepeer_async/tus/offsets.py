@@ -40,13 +40,7 @@ class OffsetTracker:
         return is_within
 
     def settled(self, limits: ServerLimits, event: OffsetKnown, length: int | None) -> str | None:
-        """Record a settled response to HEAD; return why it can't be right, or `None`.
-
-        Args:
-            limits: the server's limits.
-            event: the response.
-            length: bytes of the upload, if known.
-        """
+        """Record a settled response to HEAD; return why it can't be right, or `None`."""
         self.last_head = None
         if length is None and event.length is not None and self._is_new:
             return f"Upload-Length is {event.length}; it was deferred, and none was declared"

@@ -112,7 +112,7 @@ class TusUpload:
         self._offsets = OffsetTracker(
             is_new=upload_url is None, max_offset=0 if endpoint else max_offset
         )
-        # After a doubtful offset one small chunk is sent and checked first: see `_acknowledge`.
+        # A resumed, aligned upload first sends one small chunk and checks it: see `_acknowledge`.
         self.chunks = ChunkSizer(is_probing=self.limits.align > 1 and endpoint is None)
         self.late = LateChunk()
 

@@ -98,7 +98,7 @@ def chunk(
 
     Args:
         upload_url: the upload URL.
-        span: the bytes of the source; its start is the offset.
+        span: the range of the source to send; its start is the offset.
         declare: the length, if it was deferred and is known now.
         override: send POST with `X-HTTP-Method-Override`, for networks that block PATCH.
 
@@ -230,6 +230,7 @@ def resolve_location(
         ProtocolError: it is missing or not a URL, leaves https for http, or names a host that isn't
             allowed.
     """
+    # A fragment is never sent.
     location = location.strip().partition("#")[0]
     if not location:
         raise ProtocolError(

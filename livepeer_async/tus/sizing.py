@@ -52,12 +52,7 @@ class ChunkSizer:
     def plan(
         self, limits: ServerLimits, remaining: int | None, *, available: int | None = None
     ) -> int:
-        """Return the size of the next chunk.
-
-        Args:
-            limits: the server's limits.
-            remaining: length minus offset; `None` while the length is unknown.
-            available: bytes that can be sent now; `None` for all.
+        """Return the size of the next chunk, of which `available` bytes can be sent now.
 
         Raises:
             IllegalMove: too few are available for an aligned chunk.
@@ -83,13 +78,7 @@ class ChunkSizer:
         self._previous = span.size or self._previous
 
     def accepted(self, span: Span, offset: int, seconds: float | None) -> None:
-        """Record a chunk that the server acknowledged up to `offset`.
-
-        Args:
-            span: the chunk.
-            offset: the server's.
-            seconds: from the chunk's first byte to the response.
-        """
+        """Record a chunk that the server acknowledged up to `offset` after some seconds."""
         self._failed, self.timeouts = None, 0
         if seconds and seconds > 0 and span.start < offset <= span.stop:
             self._rate = (offset - span.start) / seconds

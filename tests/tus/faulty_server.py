@@ -59,12 +59,12 @@ class FaultyServer:
             headers = dict(request.headers)
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.requests.append(request)
-            status, answer = self.respond(method, path, headers, body)
+            status, response = self.respond(method, path, headers, body)
             if status is None:
                 writer.transport.abort()
                 return
-            answer = {"Content-Length": "0", **answer}
-            head = "".join(f"{name}: {value}\r\n" for name, value in answer.items())
+            response = {"Content-Length": "0", **response}
+            head = "".join(f"{name}: {value}\r\n" for name, value in response.items())
             writer.write(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode())
 
     def respond(self, method, path, headers, body):
@@ -88,8 +88,8 @@ class FaultyServer:
             return self.forgets, {}
         offset = len(held) if self.keeps is None or len(held) != length else self.keeps
         known = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": length}
-        answer = {"Upload-Offset": offset, **known, **self.head}
-        return 200, {name: value for name, value in answer.items() if value is not None}
+        response = {"Upload-Offset": offset, **known, **self.head}
+        return 200, {name: value for name, value in response.items() if value is not None}
 
     def respond_patch(self, path, headers, body):
         held, length = self.uploads[path]

@@ -174,18 +174,18 @@ class CoreMachine(RuleBasedStateMachine):
     def finish(self, step, fault, late, seconds):
         self.check(step)
         self.note_fault(fault, step)
-        answer = self.send(step, fault, late)
-        note(f"{self.now}: {step.command} {step.request.content} {fault} -> {answer}")
+        response = self.send(step, fault, late)
+        note(f"{self.now}: {step.command} {step.request.content} {fault} -> {response}")
         before = self.core.offset
         try:
-            if answer is None:
+            if response is None:
                 event = self.core.interrupt("cut", untouched=isinstance(fault, NotConnected))
             else:
-                event = self.core.receive(answer, seconds=seconds)
+                event = self.core.receive(response, seconds=seconds)
         except ProtocolError as error:
             self.error = repr(error)
             return
-        self.record(step, answer, event, before)
+        self.record(step, response, event, before)
         if self.core.failures > MAX_FAILURES:
             self.error = "retries exhausted"
 
@@ -202,13 +202,13 @@ class CoreMachine(RuleBasedStateMachine):
             assert span.stop <= len(self.content)
             assert span.size or span.stop == len(self.content)
 
-    def record(self, step, answer, event, before):
+    def record(self, step, response, event, before):
         """Record whether the offset has settled: after an interruption, two equal HEADs."""
         if isinstance(event, ChunkAccepted | Created):
             self.heads, self.is_settled = [(self.now, str(event.offset))], True
         elif step.command is Command.ASK_OFFSET:
-            if answer is not None and answer.is_success and has_valid_offset(answer.headers):
-                self.heads.append((self.now, answer.headers["upload-offset"]))
+            if response is not None and response.is_success and has_valid_offset(response.headers):
+                self.heads.append((self.now, response.headers["upload-offset"]))
             self.is_settled = self.has_settled()
         else:
             self.heads, self.is_settled = [], False

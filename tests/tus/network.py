@@ -58,11 +58,11 @@ class Network:
                 await self.checkpoint()
                 body += block
         await self.checkpoint()
-        answer = serve(self.store, request, bytes(body), now=self.now, fault=fault)
+        response = serve(self.store, request, bytes(body), now=self.now, fault=fault)
         await self.checkpoint()
-        if answer is None:
+        if response is None:
             raise ConnectionBroken("cut")
-        return answer
+        return response
 
     async def checkpoint(self):
         self.awaits += 1

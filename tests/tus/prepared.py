@@ -53,7 +53,10 @@ def upload_in(state, **more):
 
 
 def snapshot(upload):
-    return dict(vars(upload))
+    """Return all attributes, those of nested objects too."""
+    return {
+        name: dict(getattr(value, "__dict__", {})) or value for name, value in vars(upload).items()
+    }
 
 
 def settle_offset(upload, offset, length=LENGTH):

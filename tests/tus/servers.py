@@ -206,10 +206,10 @@ def serve(  # noqa: PLR0911 - one return per fault
         case Short(received):
             return _act(store, request, body[:received], Arrival(now, late, BodyEnd.RESPONDED))
         case Garble(offset):
-            answer = _act(store, request, body, Arrival(now, late, BodyEnd.RESPONDED))
-            headers = {k: v for k, v in answer.headers.items() if k != "upload-offset"}
+            response = _act(store, request, body, Arrival(now, late, BodyEnd.RESPONDED))
+            headers = {k: v for k, v in response.headers.items() if k != "upload-offset"}
             headers |= {} if offset is None else {"upload-offset": offset}
-            return msgspec.structs.replace(answer, headers=headers)
+            return msgspec.structs.replace(response, headers=headers)
         case _:
             return _act(store, request, body, Arrival(now, late, BodyEnd.RESPONDED))
 

@@ -51,13 +51,13 @@ class Studio:
     async def ticket(self):
         """Request an upload and return its tus endpoint."""
         async with httpx.AsyncClient(trust_env=False) as http:
-            answer = await http.post(
+            response = await http.post(
                 f"{self.sandbox.base_url}/asset/request-upload",
                 headers={"Authorization": f"Bearer {self.sandbox.api_key}"},
                 json={"name": "x"},
             )
-        self.playback_id = answer.json()["asset"]["playbackId"]
-        return answer.json()["tusEndpoint"]
+        self.playback_id = response.json()["asset"]["playbackId"]
+        return response.json()["tusEndpoint"]
 
     def fail(self, method, action, **more):
         """Inject a fault into the next request of a method."""

@@ -161,8 +161,8 @@ async def test_invented_length_does_not_end_a_stream(length):
 
 async def test_upload_length_is_ignored_while_deferred():
     script = {"PATCH": [(503, {"Retry-After": "0"})]}
-    answer = (200, {"Upload-Offset": 0, "Upload-Length": "-1", "Upload-Defer-Length": 1})
-    async with run_server(script=script | {"HEAD": [answer]}) as server:
+    response = (200, {"Upload-Offset": 0, "Upload-Length": "-1", "Upload-Defer-Length": 1})
+    async with run_server(script=script | {"HEAD": [response]}) as server:
         assert server.stored(await deferred(server, limits=SMALL)) == CONTENT
 
 

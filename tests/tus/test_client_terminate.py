@@ -19,7 +19,7 @@ async def new_upload(server, tus):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         (423, {}),
         (429, {"Retry-After": "0"}),
@@ -34,8 +34,11 @@ async def new_upload(server, tus):
         (None, {}),
     ],
 )
-async def test_transient_failures_are_retried(answer):
-    async with run_server(script={"DELETE": [answer] * 3}) as server, TusClient(retry=RETRY) as tus:
+async def test_transient_failures_are_retried(response):
+    async with (
+        run_server(script={"DELETE": [response] * 3}) as server,
+        TusClient(retry=RETRY) as tus,
+    ):
         await tus.terminate(await new_upload(server, tus))
         assert not server.uploads
     assert server.methods == ["DELETE"] * 4
@@ -60,9 +63,12 @@ async def test_unknown_upload_counts_as_terminated(status):
     assert server.methods == ["DELETE"] * 2
 
 
-@pytest.mark.parametrize("answer", [(423, {}), (500, {}), (None, {})])
-async def test_persistent_failures_exhaust_retries(answer):
-    async with run_server(script={"DELETE": [answer] * 9}) as server, TusClient(retry=RETRY) as tus:
+@pytest.mark.parametrize("response", [(423, {}), (500, {}), (None, {})])
+async def test_persistent_failures_exhaust_retries(response):
+    async with (
+        run_server(script={"DELETE": [response] * 9}) as server,
+        TusClient(retry=RETRY) as tus,
+    ):
         url = await new_upload(server, tus)
         with pytest.raises(RetriesExhausted) as caught:
             await tus.terminate(url)

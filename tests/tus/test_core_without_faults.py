@@ -17,9 +17,9 @@ def upload(limits, length, *, max_failures=MAX_FAILURES):
         step = core.next_step()
         now += step.wait
         requests.append(step.request)
-        answer = serve(store, step.request, body_of(step.request, content), now=now)
-        assert isinstance(answer, Response)
-        core.receive(answer)
+        response = serve(store, step.request, body_of(step.request, content), now=now)
+        assert isinstance(response, Response)
+        core.receive(response)
     return store, core, requests
 
 

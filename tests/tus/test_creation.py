@@ -56,14 +56,14 @@ def test_creation_without_a_response_is_never_repeated():
         upload.next_step()
 
 
-@pytest.mark.parametrize("answer", [None, 429, 425, 503])
-def test_unprocessed_creation_is_repeated(answer):
+@pytest.mark.parametrize("status", [None, 429, 425, 503])
+def test_unprocessed_creation_is_repeated(status):
     upload = TusUpload(endpoint=ENDPOINT, length=5, limits=ONCE)
     upload.next_step()
-    if answer is None:
+    if status is None:
         upload.interrupt("no connection", untouched=True)
     else:
-        upload.receive(Response(status=answer, headers={"retry-after": "1"}))
+        upload.receive(Response(status=status, headers={"retry-after": "1"}))
     assert upload.next_step().command is Command.CREATE
     assert upload.failures == 1
 

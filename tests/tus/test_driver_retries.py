@@ -121,7 +121,7 @@ async def test_unusable_location_ends_the_upload():
 
 
 async def test_too_long_response_is_an_interruption():
-    too_long = DecodeError("the answer is larger than 65536 bytes", path="$")
+    too_long = DecodeError("the response is larger than 65536 bytes", path="$")
     network = Network(faults=[None, too_long, too_long])
     assert network.stored(await run(network)) == CONTENT
 
