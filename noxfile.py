@@ -42,7 +42,6 @@ RELEASE: Final = ["release"]
 # Tests of the modules without I/O, which must be covered completely.
 PURE_TESTS: Final = (
     "api",
-    "discretion/test_requests.py",
     "http/test_messages.py",
     "http/test_retry.py",
     "http/test_timeouts.py",
@@ -53,6 +52,7 @@ PURE_TESTS: Final = (
     "polling/test_watched_asset.py",
     "scheduling/test_adaptive.py",
     "sources/test_byte_ranges.py",
+    "test_errors.py",
     "test_redaction.py",
     "tus",
     "uploads/test_verify.py",
@@ -82,7 +82,7 @@ SLOW_TESTS: Final = (
     "chaos",
     "cli",
     "conformance",
-    "discretion",
+    "leaks",
     "hostile",
     "ingest",
     "peers",

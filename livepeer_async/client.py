@@ -17,9 +17,9 @@ from typing import Any, Self
 
 from livepeer_async.api import requests
 from livepeer_async.api.account import as_account
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
-from livepeer_async.http.client_pool import most_connections
+from livepeer_async.http.client_pool import connection_limit
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
@@ -29,12 +29,12 @@ from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.resources import Assets, Playback, Tasks
-from livepeer_async.scheduling.slots import Slot, Turns
-from livepeer_async.scheduling.throttle import Budget, Paced
-from livepeer_async.sources.download import Downloads
+from livepeer_async.scheduling.slots import Slot, SlotQueue
+from livepeer_async.scheduling.throttle import Throttle, ThrottledTransport
+from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
-from livepeer_async.uploads.asset_requests import Tickets
+from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.leftovers import Leftover, find_leftovers
 from livepeer_async.uploads.many import UploadJob, run_many
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
@@ -42,7 +42,7 @@ from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.uploader import Engine, Uploader
-from livepeer_async.uploads.url_import import Imports
+from livepeer_async.uploads.url_import import UrlImporter
 
 # Of a bounded pool, for calls of the API beside the uploads.
 SPARE_CONNECTIONS = 2
@@ -90,33 +90,33 @@ class AsyncLivepeer:
         account = as_account(api_key, base_url)
         limits_for = as_limits_for(upload_limits)
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
-        connections = most_connections(http_client)
+        connections = connection_limit(http_client)
         most = connections and connections - SPARE_CONNECTIONS
-        self.budget = Budget(retry=retry, most=most)
-        paced = Paced(self._transport, self.budget)
-        self._caller = Caller(account, paced, retry=retry)
+        self.throttle = Throttle(retry=retry, most=most)
+        paced = ThrottledTransport(self._transport, self.throttle)
+        self._session = Session(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        self._waiter = waiter = Waiter(self._caller)
+        self._waiter = waiter = Waiter(self._session)
         # A pause may be longer than a clean-up may take.
-        deleter = Caller(account, self._transport, retry=retry)
-        tickets = Tickets(self._caller, deleter, restarts=retry.restarts)
-        processing = Processing(self._caller, waiter)
+        deleter = Session(account, self._transport, retry=retry)
+        asset_requests = AssetRequests(self._session, deleter, restarts=retry.restarts)
+        processing = Processing(self._session, waiter)
         engine = Engine(
             waiter,
-            tickets,
+            asset_requests,
             processing,
             paced.send,
-            wait_out_pause=self.budget.wait_out_pause,
+            wait_out_pause=self.throttle.wait_while_paused,
             retry=retry,
             limits_for=limits_for,
         )
-        self.turns = Turns(self.budget)
-        self.uploader = Uploader(engine, self.journal, self.turns, limits_for=limits_for)
-        self.downloads = Downloads(self._transport, retry=retry)
-        self.imports = Imports(processing, tickets, self.journal)
-        self.assets = Assets(self._caller, waiter)
-        self.tasks = Tasks(self._caller)
-        self.playback = Playback(self._caller)
+        self.slot_queue = SlotQueue(self.throttle)
+        self.uploader = Uploader(engine, self.journal, self.slot_queue, limits_for=limits_for)
+        self.downloader = Downloader(self._transport, retry=retry)
+        self.url_importer = UrlImporter(processing, asset_requests, self.journal)
+        self.assets = Assets(self._session, waiter)
+        self.tasks = Tasks(self._session)
+        self.playback = Playback(self._session)
 
     async def __aenter__(self) -> Self:
         if self.journal is not None:
@@ -145,10 +145,10 @@ class AsyncLivepeer:
     @property
     def account_fingerprint(self) -> str:
         """What tells the account's key and base URL from others, and tells nothing of the key."""
-        return self._caller.account.fingerprint
+        return self._session.account.fingerprint
 
     def __repr__(self) -> str:
-        return f"<AsyncLivepeer {self._caller.account!r}>"
+        return f"<AsyncLivepeer {self._session.account!r}>"
 
     async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
@@ -268,9 +268,9 @@ class AsyncLivepeer:
             ready_timeout: as for `upload`.
         """
         if concurrency is not None:
-            self.budget.concurrency = concurrency
+            self.throttle.concurrency = concurrency
         if max_rate is not None:
-            self.budget.max_rate = max_rate
+            self.throttle.max_rate = max_rate
 
         async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
             options = partial(
@@ -286,7 +286,7 @@ class AsyncLivepeer:
             )
             return await self.uploader.run(job, options)
 
-        return run_many(sources, run_one, turns=self.turns)
+        return run_many(sources, run_one, slot_queue=self.slot_queue)
 
     async def leftovers(self) -> list[Leftover]:
         """List what is left on the server of uploads in the journal that came to nothing.
@@ -297,7 +297,7 @@ class AsyncLivepeer:
         """
         if self.journal is None:
             raise ConfigurationError("only a client with a journal knows what is left over")
-        return await find_leftovers(self._caller, self.journal)
+        return await find_leftovers(self._session, self.journal)
 
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete an asset that an upload left on the server, and the journal's note of it.
@@ -319,7 +319,7 @@ class AsyncLivepeer:
             ApiError: it doesn't take the key, or fails.
             DecodeError: what answers is no such server.
         """
-        await self._caller.perform_once(requests.list_assets(self._caller.account, limit=1))
+        await self._session.send_once(requests.list_assets(self._session.account, limit=1))
 
     async def request(
         self,
@@ -346,6 +346,6 @@ class AsyncLivepeer:
             AmbiguousRequest: no answer came to anything but a GET; it may have been carried out.
         """
         call = requests.raw(
-            self._caller.account, method, path, params=params, json=json, headers=headers
+            self._session.account, method, path, params=params, json=json, headers=headers
         )
-        return await self._caller.perform(call)
+        return await self._session.send(call)

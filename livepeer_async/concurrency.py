@@ -1,16 +1,14 @@
-"""Concurrency on top of anyio: task groups, shielded clean-up and a channel.
-
-anyio wraps what leaves a task group in an exception group. Where only one thing can fail at a time,
-callers want that error itself, to catch it by its class.
-"""
+"""Concurrency on top of anyio: task groups, shielded clean-up, a channel and a clock."""
 
 from __future__ import annotations
 
+import random
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,9 +18,10 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def plain_task_group() -> AsyncGenerator[TaskGroup, None]:
-    """Open a task group; where several errors leave it, the first one is raised.
+    """Open a task group that raises its first error itself instead of an exception group.
 
-    Only the group that is made here is opened: one that the caller raises stays whole.
+    Callers want to catch an error by its class. An exception group raised by the caller's own code
+    is left as it is.
     """
     try:
         async with anyio.create_task_group() as tasks:
@@ -32,21 +31,24 @@ async def plain_task_group() -> AsyncGenerator[TaskGroup, None]:
         raise error from error.__cause__
 
 
-async def finish(
-    work: Callable[[], Awaitable[None]], *, within: float = inf, once_cancelled: float
+async def run_shielded(
+    work: Callable[[], Awaitable[None]], *, timeout: float = inf, grace: float
 ) -> bool:
-    """Run to its end what must not be left half done; say whether it came there in time.
+    """Run clean-up that a cancellation must not interrupt, with a time limit.
 
-    A task of its own does it: the shield of a scope holds off scopes, but not `Task.cancel`, which
-    reaches only the task that waits here.
+    The work runs in its own task: a shielded scope holds off cancelled scopes, but not
+    `Task.cancel`, which only reaches the task that waits here.
 
     Args:
-        work: what to do.
-        within: seconds that it may take.
-        once_cancelled: seconds that it may still take when the caller is, or was, cancelled.
+        work: the clean-up.
+        timeout: seconds that it may take.
+        grace: seconds that it may still take once the caller is cancelled.
+
+    Returns:
+        Whether the work ended in time.
     """
     ended = anyio.Event()
-    scope = anyio.CancelScope(shield=True, deadline=anyio.current_time() + within)
+    scope = anyio.CancelScope(shield=True, deadline=anyio.current_time() + timeout)
 
     async def run() -> None:
         with scope:
@@ -58,53 +60,82 @@ async def finish(
         try:
             await ended.wait()
         except anyio.get_cancelled_exc_class():
-            scope.deadline = min(scope.deadline, anyio.current_time() + once_cancelled)
+            scope.deadline = min(scope.deadline, anyio.current_time() + grace)
             raise
     return not scope.cancelled_caught
 
 
-class Handover(Generic[T]):
-    """Values that wait to be taken."""
+class Clock(NamedTuple):
+    """Time and randomness as one value, which tests replace.
+
+    Attributes:
+        now: returns seconds on a monotonic clock.
+        sleep: waits a number of seconds.
+        random: returns a random number in 0..1; used for jitter.
+    """
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    random: Callable[[], float] = random.random
+
+
+class Notifier:
+    """A condition that many tasks may wait for; `notify` wakes all of them."""
+
+    def __init__(self) -> None:
+        self._changed = anyio.Event()
+
+    def notify(self) -> None:
+        """Wake all tasks that are waiting now."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def wait(self) -> None:
+        """Wait until the next call of `notify`."""
+        await self._changed.wait()
+
+
+class Channel(Generic[T]):
+    """An unbounded queue of values; a sender may wait until its value is received.
+
+    Unlike anyio's memory streams it loses no value when a receiver is cancelled.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[T, anyio.Event | None]] = deque()
-        self._news = anyio.Event()
-        self._is_over = False
+        self._notifier = Notifier()
+        self._is_closed = False
 
-    async def give(self, value: T) -> None:
-        """Hand over a value, and wait until it is taken."""
+    async def send(self, value: T) -> None:
+        """Send a value and wait until it is received."""
         taken = anyio.Event()
         self._add(value, taken)
         await taken.wait()
 
-    def put(self, value: T) -> None:
-        """Hand over a value without waiting; something else must bound how many there are."""
+    def send_nowait(self, value: T) -> None:
+        """Send a value without waiting; the caller must bound how many there are."""
         self._add(value, None)
 
-    async def take(self) -> T:
+    async def receive(self) -> T:
         """Wait for the next value.
 
         Raises:
-            anyio.EndOfStream: there is none, and none will come.
+            anyio.EndOfStream: the channel is closed and empty.
         """
         while not self._waiting:
-            if self._is_over:
+            if self._is_closed:
                 raise anyio.EndOfStream
-            await self._news.wait()
+            await self._notifier.wait()
         value, taken = self._waiting.popleft()
         if taken is not None:
             taken.set()
         return value
 
-    def end(self) -> None:
-        """Say that no more will come."""
-        self._is_over = True
-        self._tell()
+    def close(self) -> None:
+        """Close the sending side; values already sent can still be received."""
+        self._is_closed = True
+        self._notifier.notify()
 
     def _add(self, value: T, taken: anyio.Event | None) -> None:
         self._waiting.append((value, taken))
-        self._tell()
-
-    def _tell(self) -> None:
-        news, self._news = self._news, anyio.Event()
-        news.set()
+        self._notifier.notify()

@@ -1,47 +1,60 @@
-"""Every error that this package raises, in one tree.
+"""Errors: every exception that this package raises on purpose, in one tree.
+
+Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf for one cause:
 
     LivepeerError
-    ├── ConfigurationError        the call can't work as it is written (also a ValueError)
-    │   └── KeyTaken              the key's asset isn't what is wanted today; .asset_id
-    ├── SourceError               the bytes to upload; .source names them
-    │   ├── SourceNotReadable     missing, a directory, no permission, not binary
-    │   ├── SourceEmpty           no bytes: the server would accept them and store nothing
-    │   ├── SourceTooLarge        longer than the server takes
-    │   ├── SourceChanged         it shrank, grew or was replaced; .asset_id
-    │   └── SourceNotReplayable   a stream was asked for bytes that it no longer holds
-    ├── NetworkError              no usable answer came
-    │   ├── ConnectFailed         no connection: nothing was sent, repeating is safe
-    │   ├── ConnectionBroken      cut, or not HTTP, after something was sent
-    │   └── TimedOut              no block was accepted, or no answer came, in time
-    ├── AmbiguousRequest          a request that must not be repeated blindly got no answer;
-    │                             .asset_ids names what it may have made
-    ├── ApiError                  Livepeer answered with an error; .status, .errors
+    ├── ConfigurationError        the call can't work as written (also a ValueError)
+    │   └── KeyTaken              the key belongs to a different asset; .asset_id
+    ├── SourceError               the source of the bytes; .source
+    │   ├── SourceNotReadable     missing, no permission, not binary; .is_directory
+    │   ├── SourceEmpty           no bytes
+    │   ├── SourceTooLarge        longer than the server accepts; .length, .limit
+    │   ├── SourceChanged         modified or replaced during the upload; .asset_id
+    │   └── SourceNotReplayable   a stream can't go back to a byte that is needed again
+    ├── NetworkError              no usable response
+    │   ├── ConnectFailed         no connection, so nothing was sent
+    │   ├── ConnectionBroken      closed, or not HTTP, after something was sent
+    │   └── TimedOut              no block accepted, or no response, within the time limit
+    ├── AmbiguousRequest          the response to a non-idempotent request was lost; .asset_ids
+    ├── ApiError                  an error status of Livepeer's API; .status, .errors
     │   ├── BadRequest            400
     │   ├── NotAuthenticated      401
     │   ├── Forbidden             403
     │   ├── NotFound              404
-    │   ├── InvalidRequest        422, with .violations
-    │   ├── TooManyRequests       429, with .retry_after
+    │   ├── InvalidRequest        422; .violations
+    │   ├── TooManyRequests       429; .retry_after
     │   └── ServerError           5xx
-    ├── DecodeError               an answer that can't be used; .path names the place in it
-    ├── TusError                  the upload itself
-    │   ├── IllegalMove           you did it: the state of the upload forbids the call
-    │   ├── ProtocolError         they did it: an answer that tus 1.0 doesn't allow
-    │   ├── UploadRefused         a final answer to a tus request; .status
-    │   ├── UploadGone            the upload URL is of no more use
-    │   ├── UploadStopped         Upload.stop ended it; what is there can be resumed
-    │   └── RetriesExhausted      too many setbacks since the offset last moved
-    ├── AssetError                what became of the asset; .asset_id
-    │   ├── AssetFailed           the server couldn't make it ready; .is_retryable
-    │   ├── AssetDeleted          somebody deleted it
-    │   └── AssetTimeout          it isn't ready yet (also a TimeoutError)
-    ├── IntegrityError            the asset's size or hash isn't that of the bytes that were read
+    ├── DecodeError               a response that can't be decoded; .path
+    ├── TusError                  the upload; .asset_id, .upload_url
+    │   ├── IllegalMove           the upload's state doesn't allow the call
+    │   ├── ProtocolError         the server's response violates tus 1.0
+    │   ├── UploadRefused         a final error status to a tus request; .status
+    │   ├── UploadGone            the upload URL can't be used any more
+    │   ├── UploadStopped         `Upload.stop` ended the upload
+    │   └── RetriesExhausted      too many failed attempts without progress; .attempts
+    ├── AssetError                the asset; .asset_id
+    │   ├── AssetFailed           the server couldn't process it; .error_message, .is_retryable
+    │   ├── AssetDeleted          it was deleted during the wait
+    │   └── AssetTimeout          not ready within the time limit (also a TimeoutError)
+    ├── IntegrityError            size or hash differ from what was read; .wanted, .found
     └── JournalError              the journal can't be opened, read or written; .path
-        └── UploadInUse           the key's upload is being carried by somebody else
+        └── UploadInUse           another process or task owns the upload of this key; .key
 
-Messages say what was found, what was wanted and where; after a semicolon may follow the `advice` to
-whoever wrote the call. They carry no API key, no token and no query of a URL; the facts stand as
-attributes beside them.
+A message says what was found, what was wanted and where. Facts are attributes; `advice` says what
+to do and follows the message after a semicolon. No message or repr contains an API key, a token,
+an upload URL or the query of a URL. All errors can be pickled and copied.
+
+What to do:
+
+- `is_transient(error)` is true: the same call may succeed later. The client has already retried it,
+  as `RetryPolicy` says. An upload with a journal and a key resumes when it is called again.
+- `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
+  call may create a second asset.
+- `AssetFailed` with `is_retryable`: `livepeer.assets.retry(asset_id)`, without another upload.
+- `AssetTimeout`: `livepeer.assets.wait(asset_id)` again.
+- `IntegrityError`: delete the asset and upload again, or pass `on_mismatch="reupload"`.
+- `UploadStopped`, and any `TusError` with an `upload_url`: resume from there.
+- Any other: change the call, the source, the key or the account.
 """
 
 from __future__ import annotations
@@ -54,14 +67,37 @@ if TYPE_CHECKING:
     from livepeer_async.models import Violation
 
 
+# 408: the request took too long. 409: it conflicted with another. 423: the upload is locked.
+# 425: it came too early. 429: there were too many.
+_TRANSIENT_STATUSES = frozenset({408, 409, 423, 425, 429})
+_MIN_SERVER_ERROR = 500
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later.
+
+    True for network errors and timeouts, for API errors with a status of `is_transient_status`, for
+    undecodable responses (most come from a proxy), for exhausted retries and for an upload that is
+    in use. False for `AmbiguousRequest`: repeated, it may create a second asset.
+    """
+    if isinstance(error, ApiError):
+        return is_transient_status(error.status)
+    return isinstance(error, NetworkError | DecodeError | RetriesExhausted | UploadInUse)
+
+
+def is_transient_status(status: int) -> bool:
+    """Whether the same request may succeed later: 408, 409, 423, 425, 429 and 5xx."""
+    return status in _TRANSIENT_STATUSES or status >= _MIN_SERVER_ERROR
+
+
 class LivepeerError(Exception):
-    """Root of the tree: catch it to catch all that this package raises on purpose.
+    """Base class of all errors of this package.
 
     Attributes:
-        request_id: the `X-Request-ID` that the failed request carried, where there was one.
-        advice: what the caller's program can do about it; "" where the message says it all.
-        upload_url: where a later attempt can resume, on errors of `TusClient` and on `TusError`;
-            `None` where nothing can be resumed. It is a bearer secret, and in no message.
+        request_id: the `X-Request-ID` of the failed request, if a request failed.
+        advice: what the caller can do; "" if the message says it all.
+        upload_url: the upload URL to resume from, on a `TusError` and on errors of `TusClient`;
+            `None` if nothing can be resumed. It is a bearer secret and not in the message.
     """
 
     request_id: str | None = None
@@ -75,7 +111,7 @@ class LivepeerError(Exception):
             self.advice = advice
 
     def __reduce__(self) -> tuple[Callable[..., LivepeerError], tuple[object, ...]]:
-        """Let it be copied, and go to another process, with all that it knows."""
+        """Support `copy` and `pickle` with all attributes."""
         return _rebuild, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
@@ -93,14 +129,16 @@ def _rebuild(
 
 
 class ConfigurationError(LivepeerError, ValueError):
-    """An argument, an environment variable or a combination of them that can't work."""
+    """An argument, an environment variable, or a combination of them, is invalid."""
 
 
 class KeyTaken(ConfigurationError):
-    """Under the key stands an asset that isn't what is wanted today, and may be in use.
+    """The journal has another asset under the key, which may be in use.
+
+    Its playback policy, encryption or storage isn't what this call asks for.
 
     Attributes:
-        asset_id: the asset's ID.
+        asset_id: ID of that asset.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -109,10 +147,10 @@ class KeyTaken(ConfigurationError):
 
 
 class SourceError(LivepeerError):
-    """Something is wrong with the bytes to upload.
+    """The bytes to upload can't be used.
 
     Attributes:
-        source: the path or the name of the source.
+        source: path or name of the source; a URL without userinfo and query.
     """
 
     def __init__(self, message: str, *, source: str) -> None:
@@ -121,19 +159,27 @@ class SourceError(LivepeerError):
 
 
 class SourceNotReadable(SourceError):
-    """The source is missing, is a directory, isn't binary or may not be read."""
+    """The source is missing, is a directory, isn't binary, or can't be read.
+
+    Attributes:
+        is_directory: whether the source is a directory.
+    """
+
+    def __init__(self, message: str, *, source: str, is_directory: bool = False) -> None:
+        super().__init__(message, source=source)
+        self.is_directory = is_directory
 
 
 class SourceEmpty(SourceError):
-    """The source has no bytes; Livepeer would take it and store no object."""
+    """The source has no bytes; Livepeer would accept it and store no object."""
 
 
 class SourceTooLarge(SourceError):
-    """The source is longer than the server takes.
+    """The source is longer than the server accepts.
 
     Attributes:
         length: bytes of the source.
-        limit: bytes that the server takes.
+        limit: bytes that the server accepts.
     """
 
     def __init__(self, message: str, *, source: str, length: int, limit: int) -> None:
@@ -143,62 +189,64 @@ class SourceTooLarge(SourceError):
 
 
 class SourceChanged(SourceError):
-    """The source isn't what it was when the upload began: a mixture must not be stored.
+    """The source was modified or replaced during the upload, or since an earlier run.
 
     Attributes:
-        asset_id: the asset that was made of it before, where its upload had ended; it stays.
+        asset_id: the asset of the earlier run, if that upload was complete; it isn't deleted.
     """
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
         super().__init__(message, source=source)
         self.asset_id = asset_id
         if asset_id is not None:
-            self.advice = "give another key, or let the journal forget this one"
+            self.advice = "use another key, or remove this one from the journal"
 
 
 class SourceNotReplayable(SourceError):
-    """A stream was asked for bytes that came before the chunk that it keeps."""
+    """A stream has to repeat bytes from before the chunk that is kept in memory."""
 
 
 class NetworkError(LivepeerError):
-    """No usable answer came; the reason stands in the message and in `__cause__`."""
+    """No usable response; `__cause__` is the HTTP library's error."""
 
 
 class ConnectFailed(NetworkError):
-    """No connection could be made, so the server has seen nothing of the request."""
+    """No connection could be opened, so the server has received nothing."""
 
 
 class ConnectionBroken(NetworkError):
-    """The connection was cut, or what came back was no HTTP, after something was sent."""
+    """The connection was closed, or the response wasn't HTTP, after something was sent."""
 
 
 class TimedOut(NetworkError):
-    """No block was accepted, or no answer came, within the time allowed."""
+    """No block was accepted, or no response arrived, within the time limit."""
 
 
 class AmbiguousRequest(LivepeerError):
-    """A request that may not be repeated blindly was sent and its answer was lost.
+    """A non-idempotent request was sent and its response was lost.
 
     Attributes:
-        asset_ids: assets that it may have made, where they were looked for; they may also be
-            somebody else's, who used the same name at the same time.
+        asset_ids: assets that the request may have created, if the client could look. Another
+            request for the same name, at the same time, may have created them instead.
     """
 
     asset_ids: tuple[str, ...] = ()
-    advice = "look what is there before asking again"
+    advice = "check what was created before repeating the call"
 
 
 class ApiError(LivepeerError):
-    """Livepeer's API answered with a status of 400 or above.
+    """Livepeer's API responded with a status of 400 or above, or with a redirect.
 
     Attributes:
         status: the HTTP status.
-        errors: the server's own sentences, with the key taken out.
+        errors: the server's messages, without the API key.
         method: the HTTP method.
         url: the URL without its query.
+        violations: how the request violates the API's schema, if the server says so.
+        retry_after: seconds that the server asks to wait, if it does.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a fact that the reader of the error may need
+    def __init__(  # noqa: PLR0913 - the facts of an HTTP error
         self,
         *,
         status: int,
@@ -220,7 +268,7 @@ class ApiError(LivepeerError):
 
 
 class BadRequest(ApiError):
-    """400: the request can't be carried out as it is."""
+    """400: the server can't process the request."""
 
 
 class NotAuthenticated(ApiError):
@@ -228,19 +276,19 @@ class NotAuthenticated(ApiError):
 
 
 class Forbidden(ApiError):
-    """403: the key may not do this."""
+    """403: the API key isn't allowed to do this."""
 
 
 class NotFound(ApiError):
-    """404: no such asset, task or playback ID for this key."""
+    """404: this account has no such asset, task or playback ID."""
 
 
 class InvalidRequest(ApiError):
-    """422: the request breaks the schema (see `violations`) or the asset's phase forbids it."""
+    """422: the request violates the schema (see `violations`), or the asset's phase forbids it."""
 
 
 class TooManyRequests(ApiError):
-    """429: the account has as many unfinished tasks as it may have; `retry_after` in seconds."""
+    """429: the account has as many unfinished tasks as it is allowed to have."""
 
 
 class ServerError(ApiError):
@@ -248,10 +296,10 @@ class ServerError(ApiError):
 
 
 class DecodeError(LivepeerError):
-    """An answer came that can't be used.
+    """A response can't be decoded.
 
     Attributes:
-        path: the place in the document, as `$.asset.id`; `$` where all of it is unusable.
+        path: path in the document, such as `$.asset.id`; `$` for the whole document.
     """
 
     def __init__(self, message: str, *, path: str, request_id: str | None = None) -> None:
@@ -260,25 +308,25 @@ class DecodeError(LivepeerError):
 
 
 class TusError(LivepeerError):
-    """The upload can't go on.
+    """The upload can't continue.
 
     Attributes:
-        asset_id: the asset that the bytes are for; `None` outside of Livepeer.
+        asset_id: the asset being uploaded; `None` on other tus servers.
     """
 
     asset_id: str | None = None
 
 
 class IllegalMove(TusError):
-    """The state of the upload forbids the call; nothing was changed."""
+    """The state of the upload doesn't allow the call; nothing changed."""
 
 
 class ProtocolError(TusError):
-    """The server's answer breaks tus 1.0, or names a place where the bytes must not go."""
+    """The server's response violates tus 1.0, or its upload URL must not be used."""
 
 
 class UploadRefused(TusError):
-    """A final answer to a tus request.
+    """The server refused a tus request with a final status.
 
     Attributes:
         status: the HTTP status.
@@ -290,18 +338,18 @@ class UploadRefused(TusError):
 
 
 class UploadGone(TusError):
-    """The upload URL is of no more use: unknown to the server, or its offset can't be believed."""
+    """The upload URL is unknown to the server, or its offset is wrong."""
 
 
 class UploadStopped(TusError):
-    """`Upload.stop` ended it between two requests; what can be resumed stays."""
+    """`Upload.stop` ended the upload between two requests; it can be resumed."""
 
 
 class RetriesExhausted(TusError):
-    """The offset hasn't moved for as many attempts as the retry policy allows.
+    """All attempts that the retry policy allows without progress have failed.
 
     Attributes:
-        attempts: setbacks since the offset last moved.
+        attempts: failed attempts since the offset last advanced.
     """
 
     def __init__(self, message: str, *, attempts: int, request_id: str | None = None) -> None:
@@ -310,7 +358,7 @@ class RetriesExhausted(TusError):
 
 
 class AssetError(LivepeerError):
-    """What became of an asset.
+    """The asset didn't become ready.
 
     Attributes:
         asset_id: the asset's ID.
@@ -322,11 +370,11 @@ class AssetError(LivepeerError):
 
 
 class AssetFailed(AssetError):
-    """The server couldn't make the asset ready.
+    """The server couldn't process the asset.
 
     Attributes:
-        error_message: the server's sentence.
-        is_retryable: whether `assets.retry` may help; no second upload is needed for it.
+        error_message: the server's message.
+        is_retryable: whether `assets.retry` may help, without another upload.
     """
 
     def __init__(
@@ -339,20 +387,20 @@ class AssetFailed(AssetError):
 
 
 class AssetDeleted(AssetError):
-    """The asset was deleted while it was waited for."""
+    """The asset was deleted during the wait."""
 
 
 class AssetTimeout(AssetError, TimeoutError):
-    """The asset isn't ready within the time allowed; it may still become so."""
+    """The asset isn't ready within the time limit; it may still become ready."""
 
 
 class IntegrityError(LivepeerError):
-    """The stored object isn't the bytes that were read.
+    """The stored bytes differ from the bytes that were read.
 
     Attributes:
-        asset_id: the asset that holds wrong bytes.
-        wanted: what was read: its length in bytes, or its SHA-256 in hex.
-        found: the same of what the server stored.
+        asset_id: the asset with the wrong bytes.
+        wanted: length in bytes, or SHA-256 in hex, of what was read.
+        found: the same for what the server stored.
     """
 
     def __init__(self, message: str, *, asset_id: str, wanted: int | str, found: int | str) -> None:
@@ -363,7 +411,7 @@ class IntegrityError(LivepeerError):
 
 
 class JournalError(LivepeerError):
-    """The journal can't be opened, read or written; what it holds is as it was.
+    """The journal can't be opened, read or written; its content is unchanged.
 
     Attributes:
         path: the journal's file.
@@ -375,13 +423,13 @@ class JournalError(LivepeerError):
 
 
 class UploadInUse(JournalError):
-    """The upload of this key is being carried by another process, or by another task of this one.
+    """Another process, or another task of this process, owns the upload of this key.
 
     Attributes:
-        key: the key of the upload; of a URL without userinfo and query.
+        key: the key of the upload; a URL without userinfo and query.
     """
 
-    advice = "wait for it, or give another key"
+    advice = "wait for it, or use another key"
 
     def __init__(self, message: str, *, path: str, key: str) -> None:
         super().__init__(message, path=path)

@@ -1,7 +1,7 @@
-"""Redaction: finds and hides secrets in text, in URLs and in reprs.
+"""Redaction of secrets in text, in URLs and in reprs.
 
-Text from outside may quote a secret as it was sent, or escaped by a URL, JSON, HTML or the repr of
-bytes, several times over. Pure.
+A server may echo a secret as it was sent, or escape it for a URL, JSON, HTML or a Python repr,
+several times over. `redact` decodes all of these before it compares. Pure.
 """
 
 from __future__ import annotations
@@ -9,107 +9,182 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
+
+T = TypeVar("T")
 
 REDACTED = "***"
-# Characters of an upload's identifier that are shown: enough to find it in a log of the server's.
-SHOWN_OF_UPLOAD = 4
+# Characters of an upload ID that are shown: enough to find the upload in the server's log.
+SHOWN_ID_LENGTH = 4
 # Shorter values are words, such as "gzip" or "true".
-SHORTEST_SECRET = 8
+MIN_SECRET_LENGTH = 8
+# Longer text is cut off. The search takes quadratic time: a minute for 100,000 characters that are
+# chosen for it, 0.14 s for 4,096. Until known secrets are replaced, escapes may make it longer.
+MAX_LENGTH = 4096
+_MAX_ESCAPED_LENGTH = 6 * MAX_LENGTH
 
-_CODED = re.compile(
+# A URL or a relative reference with unambiguous parts; the groups are what is shown. A secret key
+# of S3 may hold a raw "/", which ends the host, so no "@" may follow a port.
+_URL = re.compile(
+    r"((?:[a-z][a-z0-9+.-]*:)?//)(?:[^/?#\\]*@)?(\[[0-9a-f:.]+\]|[^][/?#@:\\]+)"
+    r"(?:(:\d+(?:/[^?#@]*)?)(?:[?#][^@]*)?|((?:/[^?#]*)?)(?:[?#].*)?)"
+    r"|(?!//)((?:[^/?#@:\\]*/[^?#@\\]*)?)(?:[?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_URL_IN_TEXT = re.compile(
+    r"(?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s?#\"'<>]*(?:[?#][^\s\"'<>)\]]*)?", re.IGNORECASE
+)
+_END_OF_SENTENCE = ".,:;!)]}"
+# The upload ID in an upload path at Livepeer, which is a bearer secret.
+_UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload(?:%2F|/))?[\w-]{4})[\w-]+")
+# The debug data of an HTTP/2 GOAWAY frame in hex, as h2 logs it.
+_GOAWAY = re.compile(r"(additional_data:)[0-9a-f]{2,}")
+_PARAMETER = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
+_BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
+# A JSON web token: up to five base64url parts, the first of which begins with '{"' in base64. The
+# character before it may be a letter, such as the D of an encoded "=".
+_JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
+
+# An escape, or any other character.
+_CHARACTER = re.compile(
     r"%(?:25)*(?P<percent>[0-9a-f]{2})"
     r"|\\+(?:x(?P<byte>[0-9a-f]{2})|u(?P<unit>[0-9a-f]{4}))?"
     r"|&(?:amp;)*(?:#x0*(?P<hexadecimal>[0-9a-f]{1,4})|#0*(?P<decimal>[0-9]{1,4})"
-    r"|(?P<name>amp|apos|gt|lt|quot));"
-    r"|\+",
-    re.IGNORECASE,
-)
-_NAMED = {"amp": "&", "apos": "'", "gt": ">", "lt": "<", "quot": '"'}
-_ORIGIN = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*:)?//[^/]*)?", re.IGNORECASE)
-_SEGMENT = re.compile(r"/|%2f|(?P<segment>(?:(?!%2f)[^/])+)", re.IGNORECASE)
-# Names of folders: words, also several with a capital, a hyphen or an underscore between them. An
-# identifier has digits, or is longer.
-_PLAIN = re.compile(r"[A-Za-z][a-z]{0,10}(?:[A-Z_-][a-z]{2,10}){0,2}|v[0-9]{1,2}|s3")
-_SEPARATORS = re.compile(r"[;,=+.]")
-# Between a name and a value, not behind the scheme of a URL.
-_COLON = re.compile(r":(?!//)")
-_BRACKETS = "\"'{}[]"
-# Characters of a text in which secrets are looked for; what is beyond them is cut off. The search
-# takes time with the square of the length: of 100,000 that are chosen for it a minute, of these
-# 0.14 s.
-LONGEST_TEXT = 4096
-
-
-# The same before secrets are taken out: escaped they may be six times as long.
-_LONGEST_ESCAPED_TEXT = 6 * LONGEST_TEXT
-
-
-_URL_QUERY = re.compile(r"(?i)(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>)\]]*")
-
-
-_USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@")
-
-
-# A password may hold a raw "/", "?" or "#", before which no port stands then.
-_ODD_USER_INFO = re.compile(
-    r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>@:]*:(?!\d{0,5}[/?#])[^\s\"'<>@]*@"
-)
-
-
-_TOKEN = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
-
-
-_BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
-
-
-# What a server says as it closes an HTTP/2 connection, the beginning of it in hex, as h2 shows it.
-_GOODBYE = re.compile(r"(additional_data:)[0-9a-f]{2,}")
-
-
-# The path of an upload at Livepeer, which is all that a server asks for.
-_UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload(?:%2F|/))?[\w-]{4})[\w-]+")
-
-
-# A JSON web token: up to five base64url parts; the first begins with '{"' in base64. What stands
-# before it may be a letter, as the D of an encoded "=".
-_JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
-
-
-UNREADABLE = "an unreadable URL"
-
-# A URL whose parts can be told apart for certain. A secret key of S3 may hold a raw `/`, which
-# moves the `@` of the userinfo into the path: such a URL doesn't match and is masked as a whole.
-_PLAIN_URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://)"
-    r"(?:[^/?#]*@)?"
-    r"(?P<place>(?:\[[0-9a-f:.]+\]|[^/?#@:]+)(?::\d+)?(?:/[^?#@]*)?)"
-    r"(?:[?#].*)?",
+    r"|(?P<entity>amp|apos|gt|lt|quot));"
+    r"|.",
     re.IGNORECASE | re.DOTALL,
 )
+_ENTITIES = {"amp": "&", "apos": "'", "gt": ">", "lt": "<", "quot": '"'}
+
+_ORIGIN = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*:)?//[^/]*)?", re.IGNORECASE)
+_SEGMENT = re.compile(r"/|%2f|(?P<segment>(?:(?!%2f)[^/])+)", re.IGNORECASE)
+# A folder's name: up to three words, joined by a capital, a hyphen or an underscore. IDs have
+# digits or are longer.
+_FOLDER = re.compile(r"[A-Za-z][a-z]{0,10}(?:[A-Z_-][a-z]{2,10}){0,2}|v[0-9]{1,2}|s3")
+_SEPARATORS = re.compile(r"[;,=+.]")
+# Between a name and a value, not after the scheme of a URL.
+_COLON = re.compile(r":(?!//)")
+_BRACKETS = "\"'{}[]"
 
 
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """Replace secrets in a text, in whatever coding and case they stand there."""
-    plain, places = _decoded(text)
-    found = sorted(span for secret in secrets for span in _find(plain, secret))
+def redact(text: str, *secrets: str | None) -> str:
+    """Replace the given secrets, and everything that looks like a credential.
+
+    URLs lose userinfo and query. Text beyond `MAX_LENGTH` characters is cut off.
+    """
+    if secrets:
+        text = replace_secrets(_truncate(text, _MAX_ESCAPED_LENGTH), filter(None, secrets))
+    text = _URL_IN_TEXT.sub(_redact_match, _truncate(text, MAX_LENGTH))
+    text = _UPLOAD_PATH.sub(r"\1…", text)
+    text = _GOAWAY.sub(rf"\1{REDACTED}", text)
+    text = _PARAMETER.sub(rf"\1{REDACTED}", text)
+    text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    return _JSON_WEB_TOKEN.sub(REDACTED, text)
+
+
+def redact_url(url: str) -> str:
+    """Drop userinfo, query and fragment of a URL; replace what can't be read as a URL or path."""
+    match = _URL.fullmatch(url)
+    return "".join(filter(None, match.groups())) if match else REDACTED
+
+
+def redact_upload_url(url: str) -> str:
+    """Cut an upload URL after the first characters of the upload ID.
+
+    The path of an upload URL is a bearer secret: a tus server asks for no other.
+    """
+    shown = redact_url(url)
+    if shown == REDACTED:
+        return shown
+    folder, upload_id = split_upload_url(shown)
+    ellipsis = "…" if len(upload_id) > SHOWN_ID_LENGTH else ""
+    return f"{folder}{upload_id[:SHOWN_ID_LENGTH]}{ellipsis}"
+
+
+def show_source(source: Any) -> Any:
+    """Redact a source or key that is a URL; return any other as it is."""
+    return redact_url(source) if isinstance(source, str) and "://" in source else source
+
+
+def excerpt(body: bytes, *secrets: str | None, longest: int = 120) -> str:
+    """Return the beginning of a body on one line, without secrets."""
+    text = redact(body[: 8 * longest].decode("utf-8", "replace"), *secrets)
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    is_cut = len(body) > 8 * longest
+    start, _, last = line.rpartition(" ")
+    if is_cut and (len(last) <= longest or len(line) <= longest):
+        # The last word may be the beginning of a secret, which wasn't recognised.
+        line = start
+    return line[:longest] + "…" if is_cut or len(line) > longest else line
+
+
+def quote_header(value: str, *secrets: str | None, longest: int = 80) -> str:
+    """Return a header's value for a message: quoted, without secrets, and truncated."""
+    text = redact(value, *secrets)
+    return repr(text if len(text) <= longest else text[:longest] + "…")
+
+
+def mask(_secret: object) -> str:
+    """Replace a value as a whole."""
+    return REDACTED
+
+
+def mask_values(mapping: Mapping[str, object]) -> dict[str, str]:
+    """Replace the values, of headers for example, and keep the names."""
+    return dict.fromkeys(mapping, REDACTED)
+
+
+def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[type[T]], type[T]]:
+    """Class decorator that adds a repr without secrets, for Python and for rich.
+
+    Args:
+        names: attributes to show; by default all fields of a Struct.
+        masks: a function for each attribute whose value needs redaction. None and UNSET aren't
+            secrets and stay as they are.
+    """
+
+    def show(name: str, value: object) -> object:
+        is_shown = name not in masks or value is None or value is UNSET
+        return value if is_shown else masks[name](value)
+
+    def decorate(cls: type[T]) -> type[T]:
+        shown: tuple[str, ...] = names or getattr(cls, "__struct_fields__", ())
+
+        def rich_repr(self: object) -> list[tuple[str, object]]:
+            return [(name, show(name, getattr(self, name))) for name in shown]
+
+        def plain_repr(self: object) -> str:
+            fields = ", ".join(f"{name}={value!r}" for name, value in rich_repr(self))
+            return f"{type(self).__name__}({fields})"
+
+        for method, function in (("__rich_repr__", rich_repr), ("__repr__", plain_repr)):
+            setattr(cls, method, function)
+        return cls
+
+    return decorate
+
+
+def replace_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Replace secrets in a text, whatever their escaping and case."""
+    plain, spans = _unescape(text)
     pieces: list[str] = []
     end = 0
-    for first, last in found:
-        start = places[first][0]
+    for first, last in sorted(span for secret in secrets for span in _find(plain, secret)):
+        start = spans[first][0]
         if start >= end:
             pieces += [text[end:start], REDACTED]
-        end = max(end, places[last][1])
+        end = max(end, spans[last][1])
     return "".join([*pieces, text[end:]])
 
 
-def words_of(header: str) -> set[str]:
-    """List the words of a header's value that may be secrets.
+def find_credentials(header: str) -> set[str]:
+    """Return the parts of a header's value that may be secrets.
 
-    Values of pairs, as in cookies, `user:password` and JSON, and a decoded password are among them.
+    These are its words, the values of pairs as in cookies, `user:password` and JSON, and the
+    decoded credentials of Basic authentication.
     """
     words = set(header.split())
     for word in re.split(r"[\s,;]+", header):
@@ -117,40 +192,47 @@ def words_of(header: str) -> set[str]:
         values += _COLON.split(word)[1:] + _COLON.split(word, maxsplit=1)[1:]
         words |= {word, *(value.strip(_BRACKETS) for value in values)}
     scheme, _, token = header.partition(" ")
-    return words | _password_in(token) if scheme.lower() == "basic" else words
+    return words | _decode_basic(token) if scheme.lower() == "basic" else words
 
 
 def split_upload_url(url: str) -> tuple[str, str]:
-    """Split an upload URL before the identifier of the upload.
+    """Split an upload URL, or its path, before the upload ID.
 
-    It begins at the first segment of the path that is no plain word, or at the last one.
+    The ID begins at the first segment that isn't a folder's name, or at the last segment.
 
     Args:
-        url: without a query; may be a path alone.
+        url: without a query.
     """
-    start = _origin_length(url)
-    segments = [it for it in _SEGMENT.finditer(url, start) if it["segment"]]
+    origin = _ORIGIN.match(url)
+    segments = [it for it in _SEGMENT.finditer(url, origin.end() if origin else 0) if it["segment"]]
     if not segments:
         return url, ""
-    odd = (it for it in segments if not _PLAIN.fullmatch(it[0]))
-    at = next(odd, segments[-1]).start()
-    return url[:at], url[at:]
+    ids = (it for it in segments if not _FOLDER.fullmatch(it[0]))
+    start = next(ids, segments[-1]).start()
+    return url[:start], url[start:]
 
 
-def secrets_of_upload(url: str) -> set[str]:
-    """List what nobody may show of an upload URL; its path is all that a server asks for."""
-    identifier = re.sub(r"(?:/|%2f)+\Z", "", split_upload_url(url)[1], flags=re.IGNORECASE)
-    segments = [it[0] for it in _SEGMENT.finditer(identifier) if it["segment"]]
-    odd = [it for it in segments if not _PLAIN.fullmatch(it)] or segments
-    parts = {identifier, *odd, *(part for it in odd for part in _SEPARATORS.split(it))}
-    return {_unshown(part) for it in parts for part in (it, unquote(it))}
+def find_upload_secrets(url: str) -> set[str]:
+    """Return the parts of an upload URL that must not be shown."""
+    upload_id = re.sub(r"(?:/|%2f)+\Z", "", split_upload_url(url)[1], flags=re.IGNORECASE)
+    segments = [it[0] for it in _SEGMENT.finditer(upload_id) if it["segment"]]
+    ids = [it for it in segments if not _FOLDER.fullmatch(it)] or segments
+    parts = {upload_id, *ids, *(part for it in ids for part in _SEPARATORS.split(it))}
+    return {_strip_shown(part) for it in parts for part in (it, unquote(it))}
 
 
-def _password_in(token: str) -> set[str]:
-    """Decode the credentials of Basic authentication.
+def _redact_match(match: re.Match[str]) -> str:
+    url = match[0].rstrip(_END_OF_SENTENCE)
+    return redact_url(url) + match[0][len(url) :]
 
-    Source: RFC 7617, 2.
-    """
+
+def _truncate(text: str, longest: int) -> str:
+    """Cut a text before a word, since half a secret isn't recognised."""
+    return text if len(text) <= longest else text[:longest].rpartition(" ")[0] + "…"
+
+
+def _decode_basic(token: str) -> set[str]:
+    """Source: RFC 7617, 2."""
     try:
         credentials = b64decode(token).decode("utf-8", "replace")
     except ValueError:
@@ -159,170 +241,47 @@ def _password_in(token: str) -> set[str]:
     return {credentials, password or user}
 
 
-def _unshown(part: str) -> str:
-    rest = part[SHOWN_OF_UPLOAD:]
-    return rest if len(rest) >= SHORTEST_SECRET else part
-
-
-def _origin_length(url: str) -> int:
-    origin = _ORIGIN.match(url)
-    return origin.end() if origin else 0
+def _strip_shown(part: str) -> str:
+    hidden = part[SHOWN_ID_LENGTH:]
+    return hidden if len(hidden) >= MIN_SECRET_LENGTH else part
 
 
 def _find(plain: str, secret: str) -> Iterator[tuple[int, int]]:
-    """Find a secret in a decoded text, also if its bytes were decoded one by one.
-
-    Yields:
-        Indexes of its first and its last character.
-    """
-    one_by_one = secret.encode("utf-8", "surrogateescape").decode("latin-1")
-    for form in {_decoded(secret)[0], _decoded(one_by_one)[0]}:
+    """Yield the indexes of the first and last character of each occurrence in an unescaped text."""
+    # A text whose bytes were escaped one by one is unescaped to Latin-1.
+    as_latin_1 = secret.encode("utf-8", "surrogateescape").decode("latin-1")
+    for form in {_unescape(secret)[0], _unescape(as_latin_1)[0]}:
         at = plain.find(form) if form else -1
         while at >= 0:
             yield at, at + len(form) - 1
             at = plain.find(form, at + len(form))
 
 
-def _decoded(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Undo all codings; give the text in lower case, and where each character of it stood.
+def _unescape(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Undo all escapes; return the text in lower case, and the span of each character in `text`.
 
-    A backslash may be one of the text or one of a coding, and a "+" may be a space: backslashes are
-    left out, and both of the others count as the same.
+    Backslashes are dropped, because they may belong to an escape or to the text; "+" becomes a
+    space for the same reason.
     """
     characters: list[str] = []
-    places: list[tuple[int, int]] = []
-    end = 0
-    for coded in _CODED.finditer(text):
-        characters += map(_lower, text[end : coded.start()])
-        places += ((at, at + 1) for at in range(end, coded.start()))
-        end = coded.end()
-        if character := _decode(coded):
+    spans: list[tuple[int, int]] = []
+    for match in _CHARACTER.finditer(text):
+        if character := _decode(match):
             characters.append(_lower(character))
-            places.append(coded.span())
-    characters += map(_lower, text[end:])
-    places += ((at, at + 1) for at in range(end, len(text)))
-    return "".join(characters), places
+            spans.append(match.span())
+    return "".join(characters), spans
 
 
-def _decode(coded: re.Match[str]) -> str:
-    number = coded["percent"] or coded["byte"] or coded["unit"] or coded["hexadecimal"]
-    if number or coded["decimal"]:
-        character = chr(int(number, 16) if number else int(coded["decimal"]))
+def _decode(match: re.Match[str]) -> str:
+    number = match["percent"] or match["byte"] or match["unit"] or match["hexadecimal"]
+    if number or match["decimal"]:
+        character = chr(int(number, 16) if number else int(match["decimal"]))
     else:
-        character = _NAMED[coded["name"].lower()] if coded["name"] else coded[0][0]
+        character = _ENTITIES[match["entity"].lower()] if match["entity"] else match[0][0]
     return {"\\": "", "+": " "}.get(character, character)
 
 
 def _lower(character: str) -> str:
+    # A few characters have two in lower case, and the spans count characters.
     lower = character.lower()
     return lower if len(lower) == 1 else character
-
-
-def without_query(url: str) -> str:
-    """Cut a URL down to scheme, host and path: queries and user names carry secrets."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        if "@" in url and _is_odd(parts):
-            return UNREADABLE
-        return urlunsplit((parts.scheme, host, parts.path, "", ""))
-    except ValueError:
-        return UNREADABLE
-
-
-def without_upload(url: str) -> str:
-    """Cut an upload URL down to what tells it from others and is no key to it.
-
-    A tus server asks for nothing but the path: who has it may write to the upload.
-    """
-    shown = without_query(url)
-    if shown == UNREADABLE:
-        return shown
-    known, identifier = split_upload_url(shown)
-    hidden = "…" if len(identifier) > SHOWN_OF_UPLOAD else ""
-    return f"{known}{identifier[:SHOWN_OF_UPLOAD]}{hidden}"
-
-
-def _is_odd(parts: SplitResult) -> bool:
-    """Whether what stands before the "@" may have been cut at a character of a password."""
-    before, at, _ = parts.netloc.rpartition("@")
-    return not parts.netloc or (not at and ":" in parts.netloc) or "\\" in before
-
-
-def redact(text: str, *secrets: str | None) -> str:
-    """Take the given secrets, queries and users of URLs, and whatever looks like a token out."""
-    if secrets:
-        text = hide(_cut(text, _LONGEST_ESCAPED_TEXT), filter(None, secrets))
-    text = _cut(text, LONGEST_TEXT)
-    text = _ODD_USER_INFO.sub(r"\1", text)
-    text = _URL_QUERY.sub(r"\1", text)
-    text = _USER_INFO.sub(r"\1", text)
-    text = _UPLOAD_PATH.sub(r"\1…", text)
-    text = _GOODBYE.sub(rf"\1{REDACTED}", text)
-    text = _TOKEN.sub(rf"\1{REDACTED}", text)
-    text = _BEARER.sub(rf"\1 {REDACTED}", text)
-    return _JSON_WEB_TOKEN.sub(REDACTED, text)
-
-
-def _cut(text: str, longest: int) -> str:
-    """Cut a text short; its last word may be the beginning of a secret that was cut."""
-    return text if len(text) <= longest else text[:longest].rpartition(" ")[0] + "…"
-
-
-def excerpt(body: bytes, *secrets: str | None, longest: int = 120) -> str:
-    """Show the beginning of a body on one line, without secrets."""
-    text = redact(body[: 8 * longest].decode("utf-8", "replace"), *secrets)
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    is_cut = len(body) > 8 * longest
-    start, _, last = line.rpartition(" ")
-    if is_cut and (len(last) <= longest or len(line) <= longest):
-        # The last word may be the beginning of a secret that was cut, and so wasn't recognised.
-        line = start
-    return line[:longest] + "…" if is_cut or len(line) > longest else line
-
-
-def header_value(value: str, *secrets: str | None, longest: int = 80) -> str:
-    """Show a header's value in a message: quoted, without secrets and cut short."""
-    text = redact(value, *secrets)
-    return repr(text if len(text) <= longest else text[:longest] + "…")
-
-
-def hide_query(url: str) -> str:
-    """Drop userinfo, query and fragment of a URL; mask what can't be read as a URL."""
-    match = _PLAIN_URL.fullmatch(url)
-    return match["scheme"] + match["place"] if match else REDACTED
-
-
-def show_source(source: Any) -> Any:
-    """Show a path, a key or another source as it is, and a URL without userinfo and query."""
-    return hide_query(source) if isinstance(source, str) and "://" in source else source
-
-
-def hide_all(_secret: str) -> str:
-    """Mask a value as a whole."""
-    return REDACTED
-
-
-def hide_values(named: Mapping[str, object]) -> dict[str, str]:
-    """Keep the names, of headers for instance, and mask their values."""
-    return dict.fromkeys(named, REDACTED)
-
-
-def shown_fields(struct: Struct, **masks: Callable[[Any], object]) -> list[tuple[str, Any]]:
-    """List name and value of each field, masked where `masks` names the field.
-
-    None and UNSET say that there is no secret and stay as they are.
-    """
-    shown: list[tuple[str, Any]] = []
-    for name in struct.__struct_fields__:
-        value = getattr(struct, name)
-        if name in masks and value is not None and value is not UNSET:
-            value = masks[name](value)
-        shown.append((name, value))
-    return shown
-
-
-def format_repr(struct: Struct) -> str:
-    """Write the repr of a Struct from what its `__rich_repr__` shows."""
-    fields = ", ".join(f"{name}={value!r}" for name, value in struct.__rich_repr__())
-    return f"{type(struct).__name__}({fields})"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from livepeer_async.api import requests
-from livepeer_async.api.pagination import every
+from livepeer_async.api.pagination import paginate
 from livepeer_async.api.requests import as_new_asset
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -21,14 +21,14 @@ from livepeer_async.models import (
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter, WaitResult
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 
 
 class Assets:
     """The asset calls of one account."""
 
-    def __init__(self, caller: Caller, waiter: Waiter) -> None:
-        self._caller = caller
+    def __init__(self, session: Session, waiter: Waiter) -> None:
+        self._session = session
         self._waiter = waiter
 
     async def request_upload(self, new_asset: NewAsset | str) -> UploadTicket:
@@ -39,8 +39,8 @@ class Assets:
             TooManyRequests: too many unfinished tasks, for longer than the retry policy waits.
             AmbiguousRequest: the answer was lost; the asset may exist.
         """
-        return await self._caller.perform(
-            requests.request_upload(self._caller.account, as_new_asset(new_asset))
+        return await self._session.send(
+            requests.request_upload(self._session.account, as_new_asset(new_asset))
         )
 
     async def upload_from_url(
@@ -56,7 +56,7 @@ class Assets:
             wanted = new_asset
         else:
             wanted = NewAssetFromUrl.from_new_asset(as_new_asset(new_asset), url=url)
-        return await self._caller.perform(requests.upload_from_url(self._caller.account, wanted))
+        return await self._session.send(requests.upload_from_url(self._session.account, wanted))
 
     async def get(self, asset_id: str, *, details: bool = False) -> Asset:
         """Fetch an asset; with `details` the tracks in its `video_spec` too.
@@ -64,8 +64,8 @@ class Assets:
         Raises:
             NotFound: there is no such asset, or it is deleted or somebody else's.
         """
-        return await self._caller.perform(
-            requests.get_asset(self._caller.account, asset_id, details=details)
+        return await self._session.send(
+            requests.get_asset(self._session.account, asset_id, details=details)
         )
 
     def list(
@@ -84,10 +84,10 @@ class Assets:
             filters: field to value, or to `{"gt": ...}` with gt, gte, lt or lte.
             page_size: rows that are asked for at once, 1 to 1,000.
         """
-        return every(
-            self._caller,
+        return paginate(
+            self._session,
             lambda cursor: requests.list_assets(
-                self._caller.account,
+                self._session.account,
                 limit=page_size,
                 order=order,
                 filters=filters,
@@ -102,8 +102,8 @@ class Assets:
         Raises:
             InvalidRequest: the asset isn't ready, or the change isn't allowed.
         """
-        return await self._caller.perform(
-            requests.update_asset(self._caller.account, asset_id, patch)
+        return await self._session.send(
+            requests.update_asset(self._session.account, asset_id, patch)
         )
 
     async def delete(self, asset_id: str) -> None:
@@ -113,7 +113,7 @@ class Assets:
             NotFound: there never was such an asset.
             Forbidden: it is somebody else's.
         """
-        await self._caller.perform(requests.delete_asset(self._caller.account, asset_id))
+        await self._session.send(requests.delete_asset(self._session.account, asset_id))
 
     async def retry(self, asset_id: str) -> None:
         """Have the server process a failed asset again, without a second upload.
@@ -124,7 +124,7 @@ class Assets:
         Raises:
             BadRequest: the asset hasn't failed.
         """
-        await self._caller.perform(requests.retry_asset(self._caller.account, asset_id))
+        await self._session.send(requests.retry_asset(self._session.account, asset_id))
 
     async def wait(
         self,
@@ -146,8 +146,8 @@ class Assets:
             AssetDeleted: it was deleted meanwhile.
             AssetTimeout: it isn't ready in time; it may still become so.
         """
-        return await self._waiter.until(
-            Watch(asset_id), is_ready, timeout=timeout, on_change=on_change
+        return await self._waiter.wait_until(
+            WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
         )
 
     def wait_many(
@@ -165,14 +165,14 @@ class Assets:
             on_change: called with an asset each time that it changed; its progress is
                 `asset.status.progress`.
         """
-        return self._waiter.each(asset_ids, timeout=timeout, on_change=on_change)
+        return self._waiter.wait_each(asset_ids, timeout=timeout, on_change=on_change)
 
 
 class Playback:
     """The playback call of one account."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def get(self, playback_id: str) -> PlaybackInfo:
         """Fetch the URLs under which an asset plays.
@@ -184,14 +184,14 @@ class Playback:
             InvalidRequest: the asset isn't ready for playback.
             NotFound: there is no such playback ID; an asset's ID isn't one.
         """
-        return await self._caller.perform(requests.get_playback(self._caller.account, playback_id))
+        return await self._session.send(requests.get_playback(self._session.account, playback_id))
 
 
 class Tasks:
     """The task calls of one account."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def get(self, task_id: str) -> Task:
         """Fetch a task.
@@ -200,7 +200,7 @@ class Tasks:
             NotFound: there is no such task.
             Forbidden: it is somebody else's.
         """
-        return await self._caller.perform(requests.get_task(self._caller.account, task_id))
+        return await self._session.send(requests.get_task(self._session.account, task_id))
 
     def list(
         self,
@@ -216,10 +216,10 @@ class Tasks:
             filters: field to value, as `{"outputAssetId": asset.id}`.
             page_size: rows that are asked for at once, 1 to 1,000.
         """
-        return every(
-            self._caller,
+        return paginate(
+            self._session,
             lambda cursor: requests.list_tasks(
-                self._caller.account,
+                self._session.account,
                 limit=page_size,
                 order=order,
                 filters=filters,

@@ -204,7 +204,7 @@ def test_errors_and_models_are_exported_by_the_package():
 
 def test_repr_of_the_client_has_no_secrets():
     livepeer = AsyncLivepeer("secret-key-1", base_url="https://user:pass@studio.example/api?x=1")
-    assert repr(livepeer) == "<AsyncLivepeer <Account at https://studio.example/api>>"
+    assert repr(livepeer) == "<AsyncLivepeer Account(base_url='https://studio.example/api')>"
 
 
 async def test_timeout_may_be_a_number():
@@ -237,10 +237,10 @@ async def test_retry_is_reported_and_logged_without_secrets(caplog):
     fault = Fault(On(method="PATCH", nth=2), Answer(503, b"token=eyJabc.def busy"))
     async with sandbox_and_client(fault) as (_, livepeer):
         await livepeer.upload(make_bytes(6 * PART), "x", on_progress=updates.append)
-    (setback,) = {progress.setback for progress in updates if progress.setback}
-    assert setback.attempt == 1
-    assert "503 from PATCH" in str(setback)
-    assert updates[-1].setback is None
+    (retry_event,) = {progress.retry for progress in updates if progress.retry}
+    assert retry_event.attempt == 1
+    assert "503 from PATCH" in str(retry_event)
+    assert updates[-1].retry is None
     assert "503 from PATCH" in caplog.text
-    assert "eyJ" not in caplog.text + str(setback)
+    assert "eyJ" not in caplog.text + str(retry_event)
     assert {record.levelname for record in caplog.records} == {"WARNING"}

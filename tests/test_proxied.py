@@ -97,8 +97,8 @@ async def test_import_from_loopback_bypasses_the_proxy(clean_env):
     async with serve_raw(respond_with(OK)) as (url, heads), sandbox_and_client() as (_, livepeer):
         ticket = await livepeer.assets.upload_from_url(f"{url}/clip.mp4", "talk")
         assert (await livepeer.assets.wait(ticket.asset.id)).status.phase == "ready"
-        async with livepeer.downloads.open(f"{url}/clip.mp4") as download:
-            assert b"".join([piece async for piece in download.pieces]) == b"ok"
+        async with livepeer.downloader.open(f"{url}/clip.mp4") as download:
+            assert b"".join([piece async for piece in download.blocks]) == b"ok"
     assert len(heads) == 2
 
 
@@ -175,7 +175,7 @@ async def test_every_client_names_the_proxy(clean_env, tmp_path):
             await livepeer.upload(b"ftyp", "talk")
         assert_names_proxy(caught.value, CLOSED_PORT, "ALL_PROXY")
         with pytest.raises(errors.SourceNotReadable) as caught:
-            async with livepeer.downloads.open("http://host.example/clip.mp4"):
+            async with livepeer.downloader.open("http://host.example/clip.mp4"):
                 pass
         assert_names_proxy(caught.value, CLOSED_PORT, "ALL_PROXY")
     async with TusClient(retry=NO_RETRIES, timeouts=SHORT_TIMEOUTS, limits=ServerLimits()) as tus:

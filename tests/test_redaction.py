@@ -1,11 +1,28 @@
-"""Redaction of secrets in texts and upload URLs."""
+"""Redaction of secrets in texts, headers and URLs."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET, Struct, UnsetType
+from rich.pretty import pretty_repr
 
-from livepeer_async.redaction import hide, secrets_of_upload, split_upload_url, words_of
+from livepeer_async.redaction import (
+    excerpt,
+    find_credentials,
+    find_upload_secrets,
+    mask,
+    mask_values,
+    quote_header,
+    redact,
+    redact_url,
+    redacted,
+    replace_secrets,
+    show_source,
+    split_upload_url,
+)
 from support.strategies import any_text
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzM2NyZXQifQ.c2lnbmF0dXJl-_"
 
 
 @pytest.mark.parametrize(
@@ -26,12 +43,12 @@ from support.strategies import any_text
         ("&copy; %zz 50%", "&copy; %zz 50%"),
     ],
 )
-def test_secret_is_found_in_any_encoding(text, shown):
-    assert hide(text, ["s3cret-1"]) == shown
+def test_secret_is_replaced_in_any_encoding(text, shown):
+    assert replace_secrets(text, ["s3cret-1"]) == shown
 
 
 def test_overlapping_secrets_are_replaced_once():
-    assert hide("a 12345678 b", ["12345", "45678", "12345678", "23"]) == "a *** b"
+    assert replace_secrets("a 12345678 b", ["12345", "45678", "12345678", "23"]) == "a *** b"
 
 
 @pytest.mark.parametrize(
@@ -47,12 +64,12 @@ def test_overlapping_secrets_are_replaced_once():
         ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}xyz",) * 2,
     ],
 )
-def test_secret_with_special_characters_is_found(secret, text):
-    assert hide(f"<{text}>", [secret]) == "<***>"
+def test_secret_with_special_characters_is_replaced(secret, text):
+    assert replace_secrets(f"<{text}>", [secret]) == "<***>"
 
 
-def test_empty_secret_hides_nothing():
-    assert hide("abc", ["", "\\"]) == "abc"
+def test_empty_secret_changes_nothing():
+    assert replace_secrets("abc", ["", "\\"]) == "abc"
 
 
 @given(
@@ -62,7 +79,7 @@ def test_empty_secret_hides_nothing():
 )
 def test_text_around_a_secret_is_unchanged(secret, before, after):
     text = f"{before}{after}S3CRET{secret}{after}"
-    hidden = hide(text, [f"s3cret{secret}"])
+    hidden = replace_secrets(text, [f"s3cret{secret}"])
     assert hidden.startswith(f"{before}{after}")
     assert hidden.endswith(after)
     assert "S3CRET" not in hidden
@@ -83,8 +100,8 @@ def test_text_around_a_secret_is_unchanged(secret, before, after):
         ("", set()),
     ],
 )
-def test_words_of_a_header_are_listed(header, words):
-    assert words_of(header) - {""} == words
+def test_credentials_of_a_header_are_found(header, words):
+    assert find_credentials(header) - {""} == words
 
 
 @pytest.mark.parametrize(
@@ -110,7 +127,7 @@ def test_words_of_a_header_are_listed(header, words):
         ("", ""),
     ],
 )
-def test_upload_url_is_split_before_its_identifier(url, known):
+def test_upload_url_is_split_before_the_upload_id(url, known):
     assert split_upload_url(url) == (known, url.removeprefix(known))
 
 
@@ -125,5 +142,235 @@ def test_upload_url_is_split_before_its_identifier(url, known):
         ("http://h/", {""}),
     ],
 )
-def test_secrets_of_an_upload_url_exclude_its_prefix(url, secrets):
-    assert secrets_of_upload(url) == secrets
+def test_upload_secrets_exclude_the_first_characters(url, secrets):
+    assert find_upload_secrets(url) == secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nothing to hide", "nothing to hide"),
+        (f"no token {JWT} found", "no token *** found"),
+        (f"token%3D{JWT}", "token%3D***"),
+        (f"x{JWT}", "x***"),
+        ("eyJhbGciOiJIUzI1NiJ9..aXY.Y2lwaGVy.dGFn!", "***!"),
+        ("Authorization: Bearer s3cret", "Authorization: Bearer ***"),
+        ("BEARER  s3cret, then", "BEARER ***, then"),
+        ("jwt s3cret;", "jwt ***;"),
+        ("bearer of bad news", "bearer *** bad news"),
+        (
+            "<ConnectionTerminated error_code:1, last_stream_id:0, additional_data:4b45>",
+            "<ConnectionTerminated error_code:1, last_stream_id:0, additional_data:***>",
+        ),
+        ("additional_data:None", "additional_data:None"),
+        ("GET https://host.example/a?token=s3cret failed", "GET https://host.example/a failed"),
+        ("<https://host.example/a?b=s3cret>; rel=next", "<https://host.example/a>; rel=next"),
+        ('"https://host.example?s3cret"', '"https://host.example"'),
+        ("(http://host.example/a?s3cret)", "(http://host.example/a)"),
+        ("HTTPS://host.example/a?s3cret", "HTTPS://host.example/a"),
+        ("https://host.example/a#access=s3cret", "https://host.example/a"),
+        ("https://host.example/a#b?token=s3cret", "https://host.example/a"),
+        ("https://user:s3cret@host.example/a", "https://host.example/a"),
+        ("s3+https://key:s3cret@host.example/a", "s3+https://host.example/a"),
+        ("https://us@er:s3cret@host.example/a?s3cret", "https://host.example/a"),
+        ("https://host.example/a@b", "https://host.example/a@b"),
+        ("Cannot POST /tus?token=s3cret&x=1", "Cannot POST /tus?token=***&x=1"),
+        ("/tus?a=1&API_KEY=s3cret", "/tus?a=1&API_KEY=***"),
+        ("https://host.example/?a)&signature=s3cret", "https://host.example/)&signature=***"),
+    ],
+)
+def test_credentials_in_text_are_redacted(text, shown):
+    assert redact(text) == shown
+
+
+def test_given_secrets_are_redacted():
+    assert redact("no token k1 found for k2", "k1", None, "", "k2") == "no token *** found for ***"
+
+
+@given(
+    st.text("abc DEF.,:;/?&=@\n", max_size=20),
+    st.sampled_from(
+        [
+            "https://u:s3cret@h/x",
+            "https://h/x?s3cret",
+            "http://h/x?a=b&c=s3cret",
+            "Bearer s3cret",
+            "/x?token=s3cret",
+            "eyJzM2NyZXQi.s3cret.s3cret",
+            "k-s3cret",
+        ]
+    ),
+    st.text(" \n\"'<>", min_size=1, max_size=5),
+)
+def test_secret_is_redacted_at_any_position(before, secret, after):
+    assert "s3cret" not in redact(f"{before} {secret}{after}", "k-s3cret")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"", ""),
+        (b"The file for this url was not found\n", "The file for this url was not found"),
+        (b"<html>\r\n\t<p>502</p>\x00\x07\n</html>", "<html> <p>502</p> </html>"),
+        (b"\xff\xd8\xff\xe0 caf\xc3\xa9", "\N{REPLACEMENT CHARACTER}" * 4 + " café"),
+        (b"a" * 120, "a" * 120),
+        (b"a" * 121, "a" * 120 + "…"),
+        (f"key {JWT}".encode(), "key ***"),
+        (b" " * 955 + b"k-123456", "…"),
+        (b"first" + b"\n" * 945 + b"said k-123456", "first said…"),
+    ],
+)
+def test_excerpt_is_one_line_without_secrets(body, shown):
+    assert excerpt(body, "k-123456") == shown
+
+
+@given(st.binary(max_size=3_000), st.integers(1, 200))
+def test_excerpt_of_any_body_is_short_and_printable(body, longest):
+    line = excerpt(body, longest=longest)
+    assert len(line) <= longest + 1
+    assert line.isprintable()
+
+
+@given(st.integers(0, 1_200), st.sampled_from([b" ", b"\n", b"x ", b"eyJ.a "]))
+def test_excerpt_never_shows_the_beginning_of_a_secret(count, filler):
+    body = filler * count + b" said S3CRET-KEY-1 and more"
+    assert "S3C" not in excerpt(body, "S3CRET-KEY-1")
+
+
+def test_excerpt_ends_before_a_cut_secret():
+    body = b" " * 840 + b"x" * 108 + b" S3CRET-KEY-1"
+    assert excerpt(body, "S3CRET-KEY-1") == "x" * 108 + "…"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("12x", "'12x'"),
+        ("a\nb", r"'a\nb'"),
+        ("", "''"),
+        ("Bearer s3cret", "'Bearer ***'"),
+        ("x" * 81, "'" + "x" * 80 + "…'"),
+    ],
+)
+def test_header_is_quoted_and_truncated(value, shown):
+    assert quote_header(value) == shown
+
+
+def test_log_of_httpx_has_no_upload_url():
+    line = 'HTTP Request: PATCH http://h/api/asset/upload/tus/directUpload%2F6f4ay440x8m42zaj "204"'
+    assert redact(line) == (
+        'HTTP Request: PATCH http://h/api/asset/upload/tus/directUpload%2F6f4a… "204"'
+    )
+
+
+@pytest.mark.parametrize("folder", ["directUpload/", "directUpload%2f", ""])
+def test_upload_path_in_text_is_redacted(folder):
+    assert redact(f"no /upload/tus/{folder}6f4ay440x8m42zaj") == f"no /upload/tus/{folder}6f4a…"
+
+
+def test_encoded_secret_in_long_text_is_redacted():
+    text = f"{'word ' * 700}{'%41' * 100} {'word ' * 700}"
+    assert "%41" not in redact(text, "A" * 100)
+    assert redact(text, "A" * 100).endswith("word…")
+
+
+def test_long_text_is_cut_before_a_secret():
+    text = f"{'word ' * 900}token={'x' * 200}"
+    assert redact(text).endswith("word…")
+    assert len(redact(text)) < 5000
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/path", "https://host/path"),
+        ("https://host", "https://host"),
+        ("https://host:8443/a%2Fb?x=1", "https://host:8443/a%2Fb"),
+        ("https://host.example/a%2Fb?token=s3cret#s3cret", "https://host.example/a%2Fb"),
+        ("https://host?x=1", "https://host"),
+        ("https://host/a:b@c", "https://host/a:b@c"),
+        ("http://[::1]:80/a?x", "http://[::1]:80/a"),
+        ("ipfs://bafy1", "ipfs://bafy1"),
+        ("https://a@b:c@host/a", "https://host/a"),
+        ("https://user:s3cret@host.example:8443/a", "https://host.example:8443/a"),
+        ("https://host/a?mail=x@y", "https://host/a"),
+        ("https://host/a\n?x", "https://host/a\n"),
+        ("//host/a?s3cret", "//host/a"),
+        ("/a/b:c?s3cret", "/a/b:c"),
+        ("host/a", "host/a"),
+        ("", ""),
+    ],
+)
+def test_url_loses_userinfo_and_query(url, shown):
+    assert redact_url(url) == shown
+
+
+AMBIGUOUS_URLS = [
+    "http://user:s3cret/x@h/a",
+    "http://user:s3cret?x@h/a",
+    "http://user:s3cret#x@h/a",
+    "http://user:12345/s3cret@h/a",
+    "http://user:12345?s3cret@h/a",
+    "s3+https://key:wJalr/s3cret@host/bucket",
+    "s3+https://key:wJalr?s3cret@host/bucket",
+    "https://user:s3cret",
+]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *AMBIGUOUS_URLS,
+        "s3cret",
+        "mailto:s3cret@host",
+        "user:s3cret@h/a",
+        "http:user:s3cret@h/a",
+        "http:/user:s3cret@h/a",
+        "http:\\\\user:s3cret@h/a",
+        "https://[::1/s3cret",
+        "https://",
+    ],
+)
+def test_unreadable_url_is_redacted_as_a_whole(url):
+    assert redact_url(url) == "***"
+
+
+@pytest.mark.parametrize("url", AMBIGUOUS_URLS)
+def test_ambiguous_url_in_text_is_redacted(url):
+    assert redact(f"no {url}, there") == "no ***, there"
+
+
+@pytest.mark.parametrize("url", ["http://h:80/a", "http://h/a@b", "http://[::1]:80/a", "http://h"])
+def test_url_without_secrets_stays_in_text(url):
+    for end in ("", " there", ".", ": it failed", ")", "]"):
+        assert redact(f"see {url}{end}") == f"see {url}{end}"
+
+
+@redacted(key=mask, headers=mask_values, source=show_source)
+class Settings(Struct):
+    key: str | UnsetType | None
+    headers: dict[str, str]
+    source: object = "talk.mp4"
+
+
+@redacted("port", "host", host=str.upper)
+class Server(Struct):
+    host: str
+    port: int
+    password: str
+
+
+def test_repr_masks_named_fields():
+    shown = "Settings(key='***', headers={'X-Key': '***'}, source='https://h/a')"
+    settings = Settings("s3cret", {"X-Key": "s3cret"}, "https://h/a?s3cret")
+    assert repr(settings) == str(settings) == f"{settings}" == shown
+    assert "s3cret" not in pretty_repr(settings)
+
+
+@pytest.mark.parametrize("key", [None, UNSET])
+def test_repr_shows_that_a_secret_is_absent(key):
+    assert repr(Settings(key, {})) == f"Settings(key={key!r}, headers={{}}, source='talk.mp4')"
+
+
+def test_repr_shows_only_named_attributes():
+    assert repr(Server("h", 80, "s3cret")) == "Server(port=80, host='H')"

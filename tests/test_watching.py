@@ -13,7 +13,7 @@ from livepeer_async import errors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.polling.intervals import SHORTEST_ROUND
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sandbox.faults import Answer, Fault, On
 from support.clock import until
 from support.polling import delete_asset, virtual_waiter
@@ -123,7 +123,7 @@ async def test_cancelled_leader_does_not_lose_updates(harness):
 
 async def test_paused_iteration_does_not_block_other_waits(harness):
     first, second, third = harness.add_assets(1.0, 2.0, 5.0)
-    results = harness.waiter.each([first, second], timeout=100)
+    results = harness.waiter.wait_each([first, second], timeout=100)
     await anext(results)
     with anyio.fail_after(TEST_TIMEOUT):
         await harness.wait(third)
@@ -171,7 +171,7 @@ async def test_each_wait_has_its_own_timeout(harness):
 
 async def test_timeouts_are_punctual_while_the_network_is_down(harness):
     ids = harness.add_assets(*[500.0] * 5)
-    harness.caller.retry = RetryPolicy(attempts=10**6, first_delay=30, max_delay=300)
+    harness.session.retry = RetryPolicy(attempts=10**6, first_delay=30, max_delay=300)
 
     async def fail(request):
         raise errors.ConnectFailed("connection refused")
@@ -189,7 +189,7 @@ async def test_timeouts_are_punctual_while_the_network_is_down(harness):
 
 async def test_retries_exhausted_gives_each_wait_its_own_error(harness):
     ids = harness.add_assets(*[500.0] * 5)
-    harness.caller.retry = RetryPolicy(attempts=4)
+    harness.session.retry = RetryPolicy(attempts=4)
     calls = []
 
     async def fail(request):
@@ -277,7 +277,7 @@ async def test_refused_lists_are_retried_with_growing_delays(harness):
 
 async def test_failing_asset_does_not_end_other_waits(harness):
     good, bad = harness.add_assets(600.0, 600.0)
-    harness.caller.retry = RetryPolicy(attempts=2)
+    harness.session.retry = RetryPolicy(attempts=2)
     harness.sandbox.add_fault(Fault(On(path=f"/api/asset/{bad}$"), Answer(status=500)))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(harness.wait, good)
@@ -353,9 +353,9 @@ async def test_wait_cancelled_during_its_poll_does_not_block(harness):
 
 async def test_known_phase_needs_no_poll(harness):
     [name] = harness.add_assets(0.0)
-    watch = Watch(name)
+    watch = WatchedAsset(name)
     for _ in range(2):
-        await harness.waiter.until(watch, is_ready, timeout=10)
+        await harness.waiter.wait_until(watch, is_ready, timeout=10)
     assert len(harness.log.requests) == 1
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
 from livepeer_async.api.requests import Call, Page
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.errors import DecodeError
 
 # Rows that move between two pages are seen twice; so many pages of nothing else lead nowhere.
@@ -28,8 +28,8 @@ class HasId(Protocol):
 Row = TypeVar("Row", bound=HasId)
 
 
-async def every(
-    caller: Caller, page_call: Callable[[str | None], Call[Page[Row]]]
+async def paginate(
+    session: Session, page_call: Callable[[str | None], Call[Page[Row]]]
 ) -> AsyncIterator[Row]:
     """Give every row once; `page_call` makes the call for a cursor, `None` for the first page.
 
@@ -41,7 +41,7 @@ async def every(
     cursor: str | None = None
     pages_without_news = 0
     while True:
-        page = await caller.perform(page_call(cursor))
+        page = await session.send(page_call(cursor))
         pages_without_news += 1
         for row in page.items:
             if row.id not in seen:

@@ -19,9 +19,9 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.api.responses import decode_body, error_from
-from livepeer_async.errors import ApiError, ConfigurationError
-from livepeer_async.http.messages import Request, Response, answered_at, merge_headers, own_headers
+from livepeer_async.api.responses import decode_body, error_from_response
+from livepeer_async.errors import ApiError, ConfigurationError, is_transient
+from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -32,21 +32,20 @@ from livepeer_async.models import (
     Task,
     UploadTicket,
 )
-from livepeer_async.redaction import without_query
+from livepeer_async.redaction import redact_url, redacted
 
 T = TypeVar("T")
 FilterValue = str | int | float | bool | Mapping[str, int | float]
 
 # The server gives 20 rows where no limit is named, and 1,000 at the most.
 PAGE_SIZE = 100
-# Answers that pass: the request took too long, met another one, or came too early.
-PASSING = frozenset({408, 409, 423, 425})
 # Oldest first: new rows then come at the end and shift nothing. By default the server orders by
 # the time of change, where a row that moves is seen twice and its neighbour never.
 STABLE_ORDER = "createdAt-false"
 _NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 
 
+@redacted("base_url", base_url=redact_url)
 class Account(Struct, frozen=True, kw_only=True):
     """Where the API is and who asks.
 
@@ -62,13 +61,6 @@ class Account(Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """Tell the account from others, without a way back to its key."""
         return hashlib.sha256(f"{self.base_url}\n{self.api_key}".encode()).hexdigest()[:16]
-
-    def __repr__(self) -> str:
-        return f"<Account at {without_query(self.base_url)}>"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: the key isn't among it."""
-        return [("base_url", without_query(self.base_url))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +79,14 @@ class Page(Struct, Generic[T], frozen=True):
     cursor: str | None
 
 
-class Sighting(Struct, frozen=True):
+class PollResult(Struct, frozen=True):
     """What a poll saw: the asset, or `None` where it is as it was; `etag` for the next poll."""
 
     asset: Asset | None
     etag: str | None
 
 
-class Recent(Struct, frozen=True):
+class NewestAssets(Struct, frozen=True):
     """The newest assets, and the server's time when it listed them, in seconds since 1970."""
 
     assets: tuple[Asset, ...]
@@ -120,7 +112,7 @@ def check_account(base_url: str, api_key: str) -> Account:
         )
     if not _is_http_url(base_url):
         raise ConfigurationError(
-            f"the base URL is {without_query(base_url)!r}; wanted http:// or https:// and a host, "
+            f"the base URL is {redact_url(base_url)!r}; wanted http:// or https:// and a host, "
             "as https://livepeer.studio/api"
         )
     return Account(base_url=base_url.rstrip("/"), api_key=key)
@@ -159,16 +151,16 @@ def get_asset(account: Account, asset_id: str, *, details: bool = False) -> Call
     return Call(request, _decoder(account, Asset))
 
 
-def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[Sighting]:
+def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollResult]:
     """Fetch an asset unless it is as it was at `etag`."""
     # One that isn't ASCII can't be sent back.
     headers = {"If-None-Match": etag} if etag and etag.isascii() else None
     request = _request(account, "GET", f"/asset/{_id(asset_id)}", headers=headers)
 
-    def decode(response: Response) -> Sighting:
+    def decode(response: Response) -> PollResult:
         if response.status == HTTPStatus.NOT_MODIFIED:
-            return Sighting(None, etag)
-        return Sighting(_decoder(account, Asset)(response), response.headers.get("etag"))
+            return PollResult(None, etag)
+        return PollResult(_decoder(account, Asset)(response), response.headers.get("etag"))
 
     return Call(request, decode)
 
@@ -187,13 +179,13 @@ def list_changes(
     return list_assets(account, filters=filters, **query)
 
 
-def find_newest(account: Account, name: str, phase: str | None) -> Call[Recent]:
+def find_newest(account: Account, name: str, phase: str | None) -> Call[NewestAssets]:
     """Fetch the newest assets of a name that are in a phase, or in any."""
     params = {"phase": phase} if phase else None
     call = list_assets(account, filters={"name": name}, order="createdAt-true", params=params)
 
-    def decode(response: Response) -> Recent:
-        return Recent(call.decode(response).items, answered_at(response))
+    def decode(response: Response) -> NewestAssets:
+        return NewestAssets(call.decode(response).items, response.date)
 
     return Call(call.request, decode)
 
@@ -215,7 +207,7 @@ def delete_asset(account: Account, asset_id: str) -> Call[None]:
 
     def decode(response: Response) -> None:
         if not response.is_success and b"already deleted" not in response.body:
-            raise error_from(response, account.api_key)
+            raise error_from_response(response, account.api_key)
 
     return Call(request, decode)
 
@@ -226,7 +218,7 @@ def retry_asset(account: Account, asset_id: str) -> Call[None]:
 
     def decode(response: Response) -> None:
         if not response.is_success:
-            raise error_from(response, account.api_key)
+            raise error_from_response(response, account.api_key)
 
     return Call(request, decode, is_repeatable=False)
 
@@ -248,8 +240,7 @@ def is_safe_to_repeat(call: Call[Any], error: ApiError) -> bool:
         return True
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.retry_after is not None:
         return True
-    is_servers = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return call.is_repeatable and (is_servers or error.status in PASSING)
+    return call.is_repeatable and is_transient(error)
 
 
 def _list(  # noqa: PLR0913 - the parameters that the server knows
@@ -309,7 +300,7 @@ def _request(  # noqa: PLR0913 - what an HTTP request consists of
     return Request(
         method=method,
         url=url,
-        headers=merge_headers(defaults, own_headers(headers), kind),
+        headers=merge_headers(defaults, filter_headers(headers), kind),
         content=b"" if json is None else _encode(json),
     )
 
@@ -324,7 +315,7 @@ def _encode(json: Any) -> bytes:
 def _decoder(account: Account, kind: type[T]) -> Callable[[Response], T]:
     def decode(response: Response) -> T:
         if not response.is_success:
-            raise error_from(response, account.api_key)
+            raise error_from_response(response, account.api_key)
         return decode_body(response, kind, account.api_key)
 
     return decode

@@ -25,7 +25,7 @@ from livepeer_async.errors import (
     ServerError,
     TooManyRequests,
 )
-from livepeer_async.http.messages import Response, retry_after
+from livepeer_async.http.messages import Response
 from livepeer_async.models import ErrorBody, Violation
 from livepeer_async.redaction import excerpt, redact
 
@@ -80,7 +80,7 @@ def decode_body(response: Response, kind: type[T], api_key: str | None = None) -
     )
 
 
-def error_from(response: Response, api_key: str | None = None) -> ApiError:
+def error_from_response(response: Response, api_key: str | None = None) -> ApiError:
     """Make the error that an answer stands for."""
     sentences, violations = _read_errors(response, api_key)
     kind = _BY_STATUS.get(response.status, ApiError)
@@ -95,7 +95,7 @@ def error_from(response: Response, api_key: str | None = None) -> ApiError:
         violations=violations,
         method=method,
         url=url,
-        retry_after=retry_after(response),
+        retry_after=response.retry_after,
         request_id=response.request_id,
     )
 

@@ -23,12 +23,12 @@ from livepeer_async.errors import (
     TooManyRequests,
 )
 from livepeer_async.http.messages import Request, Response
-from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
 
 T = TypeVar("T")
 
 # As many doublings has the delay of a request that waits for room in the queue.
-BUSY_SETBACKS = 3
+BUSY_DOUBLINGS = 3
 
 _log = logging.getLogger("livepeer_async")
 
@@ -41,7 +41,7 @@ class Sender(Protocol):
         ...
 
 
-class Caller:
+class Session:
     """Sends calls in the name of an account.
 
     Args:
@@ -70,11 +70,11 @@ class Caller:
         self._jitter = jitter
         self._clock = clock
 
-    async def perform_once(self, call: Call[T]) -> T:
+    async def send_once(self, call: Call[T]) -> T:
         """Send a call and read its answer, without a second attempt; raises as `perform`."""
         return call.decode(await self._transport.send(call.request))
 
-    async def perform(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T]) -> T:
         """Send a call until it is answered, as often as the policy and the call allow.
 
         Raises:
@@ -83,10 +83,10 @@ class Caller:
             AmbiguousRequest: no answer came to what may not be repeated blindly.
             DecodeError: the answer can't be used.
         """
-        setbacks, busy_since = 0, None
+        failures, busy_since = 0, None
         while True:
             try:
-                return await self.perform_once(call)
+                return await self.send_once(call)
             except NetworkError as error:
                 if not call.is_repeatable and not isinstance(error, ConnectFailed):
                     raise AmbiguousRequest(
@@ -94,31 +94,31 @@ class Caller:
                         f"{error}",
                         request_id=error.request_id,
                     ) from error
-                setbacks += 1
-                await self.back_off(error, setbacks)
+                failures += 1
+                await self.back_off(error, failures)
             except ApiError as error:
                 if not is_safe_to_repeat(call, error):
                     raise
-                setbacks += 1
+                failures += 1
                 if isinstance(error, TooManyRequests):
                     busy_since = self._clock() if busy_since is None else busy_since
                     if self._clock() - busy_since < self.retry.busy_timeout:
                         # A full queue says nothing against the request, and all pause for it.
-                        setbacks = min(setbacks, self.retry.attempts, BUSY_SETBACKS)
-                await self.back_off(error, setbacks)
+                        failures = min(failures, self.retry.attempts, BUSY_DOUBLINGS)
+                await self.back_off(error, failures)
 
-    async def back_off(self, problem: LivepeerError, setbacks: int) -> None:
+    async def back_off(self, problem: LivepeerError, failures: int) -> None:
         """Wait before the next attempt, as long as the policy and the server want it.
 
         Args:
             problem: what came between.
-            setbacks: how often in a row, this time included.
+            failures: how often in a row, this time included.
 
         Raises:
             LivepeerError: `problem`, where there is no next attempt.
         """
         asked = problem.retry_after if isinstance(problem, ApiError) else None
-        delay = next_delay(self.retry, setbacks=setbacks, jitter=self._jitter(), retry_after=asked)
+        delay = next_delay(self.retry, failures=failures, jitter=self._jitter(), retry_after=asked)
         if delay is None:
             try:
                 raise problem
@@ -126,6 +126,8 @@ class Caller:
                 # This frame and the error would hold each other, and all that the error came by.
                 del problem
         attempts = self.retry.attempts
-        setback = Setback(reason=str(problem), attempt=setbacks, attempts=attempts, delay=delay)
-        _log.warning("%s", setback)
+        retry_event = RetryEvent(
+            reason=str(problem), attempt=failures, attempts=attempts, delay=delay
+        )
+        _log.warning("%s", retry_event)
         await self._sleep(delay)

@@ -129,8 +129,8 @@ class Ingesting:
             self._note, self._log = display.note, display.log
             if client.journal is not None:
                 standing.journal = f" --journal {quote(choices.journal)}" if choices.journal else ""
-            standing.is_paused = lambda: client.budget.is_paused
-            standing.quiet = lambda: client.budget.quiet
+            standing.is_paused = lambda: client.throttle.is_paused
+            standing.quiet = lambda: client.throttle.idle_seconds
             ingesting = ingest(
                 client,
                 manifest,
@@ -148,8 +148,11 @@ class Ingesting:
                     async for event in self._ingestion:
                         self._following.take(event)
                 if client.journal is not None:
-                    orphans, doubts = await client.journal.orphans(), await client.journal.doubts()
-                    standing.leftovers = len(orphans) + len(doubts)
+                    orphans, unconfirmed_requests = (
+                        await client.journal.orphans(),
+                        await client.journal.unconfirmed_requests(),
+                    )
+                    standing.leftovers = len(orphans) + len(unconfirmed_requests)
             finally:
                 self._following.break_off()
                 self._note = self._log = say

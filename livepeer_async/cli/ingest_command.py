@@ -32,7 +32,7 @@ from livepeer_async.cli.options import (
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.patterns import is_video
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.scheduling.adaptive import SLOWEST_UPLOAD
+from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 
 ABOUT = """Upload all that a manifest names, unattended, and wait until it is ready.
 
@@ -94,9 +94,9 @@ def read_rate(text: str) -> float:
     if match is None:
         raise typer.BadParameter(f"{text!r} is no rate; wanted bytes per second, as 10M or 512k")
     rate = float(match[1]) * _UNITS[match[2].lower()]
-    if rate < SLOWEST_UPLOAD:
+    if rate < MIN_UPLOAD_RATE:
         raise typer.BadParameter(
-            f"{text} is too slow; wanted at least {SLOWEST_UPLOAD // 1024}k bytes per second, or "
+            f"{text} is too slow; wanted at least {MIN_UPLOAD_RATE // 1024}k bytes per second, or "
             "a chunk would take longer than the server waits"
         )
     return rate

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from livepeer_async.api.account import BASE_URL
 from livepeer_async.api.requests import check_account
-from livepeer_async.api.responses import error_from
+from livepeer_async.api.responses import error_from_response
 from livepeer_async.cli.options import FIRST_RETRIES, RETRIES, Storage
 from livepeer_async.cli.output.console import say
 from livepeer_async.client import AsyncLivepeer
@@ -118,7 +118,7 @@ async def _knock(api_key: str, base_url: str | None, *, retries: int) -> None:
     async with _make_client(api_key, base_url, retry, timeout=limits) as client:
         answer = await client.request("GET", "/asset", params={"limit": 1})
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
-            raise error_from(answer, api_key)
+            raise error_from_response(answer, api_key)
 
 
 def _make_client(

@@ -128,7 +128,7 @@ class Batch:
     async def _forget_arrived(self, client: AsyncLivepeer) -> None:
         for job in self._jobs:
             if client.journal is not None and job.key is not None:
-                await client.journal.forget_arrived(job.key)
+                await client.journal.forget_uploaded(job.key)
 
     def _end_all(self, error: LivepeerError) -> None:
         """Let what stops everything be the end of each file for which none was told yet."""

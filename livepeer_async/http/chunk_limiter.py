@@ -62,7 +62,7 @@ class PendingChunks:
                 nonlocal accepted_at
                 accepted_at = time.monotonic()
                 crowd = max(1.0, limiter.borrowed_tokens / CHUNKS_WITHIN_LIMIT)
-                return self._timeouts.chunk_response * crowd * request.patience
+                return self._timeouts.chunk_response * crowd * request.timeout_factor
 
             try:
                 yield accept

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import anyio
 
 
-class _Free(NamedTuple):
+class _IdleClient(NamedTuple):
     """A lane that nobody uses: whom its connection leads to, and since when it idles."""
 
     origin: str
@@ -25,7 +25,7 @@ class _Free(NamedTuple):
     since: float
 
 
-class Lanes:
+class ClientPool:
     """Lends clients, the one that was used last first: its connection is the least likely to end.
 
     Args:
@@ -40,18 +40,18 @@ class Lanes:
         self._make = make
         self._keepalive = keepalive
         # The longest unused first.
-        self._free: list[_Free] = []
+        self._free: list[_IdleClient] = []
         self._lent: list[Any] = []
         self.is_closed = False
 
     @asynccontextmanager
-    async def lend(self, origin: str) -> AsyncGenerator[Any, None]:
+    async def acquire(self, origin: str) -> AsyncGenerator[Any, None]:
         """Lend a client until the block ends; after an error nobody else gets it.
 
         Args:
             origin: scheme, host and port that the request goes to.
         """
-        client = self._take(origin)
+        client = self._pop_idle(origin)
         self._lent.append(client)
         try:
             yield client
@@ -61,7 +61,7 @@ class Lanes:
             raise
         finally:
             self._lent.remove(client)
-        await self._take_back(origin, client)
+        await self._release(origin, client)
 
     async def aclose(self) -> None:
         """Close all connections, those in use too."""
@@ -72,25 +72,25 @@ class Lanes:
         for client in list(self._lent):
             await _close(client)
 
-    def _take(self, origin: str) -> Any:
+    def _pop_idle(self, origin: str) -> Any:
         for index in reversed(range(len(self._free))):
             if self._free[index].origin == origin:
                 return self._free.pop(index).client
         return self._make(origin)
 
-    async def _take_back(self, origin: str, client: Any) -> None:
+    async def _release(self, origin: str, client: Any) -> None:
         if self.is_closed:
             await _close(client)
             return
         now = time.monotonic()
-        self._free.append(_Free(origin, client, now))
+        self._free.append(_IdleClient(origin, client, now))
         # Those that idled too long are closed on the other side, and hold a descriptor each. One at
         # a time is taken out: asyncio's own cancellation passes the shield.
         while self._free and self._free[0].since < now - self._keepalive:
             await _close(self._free.pop(0).client)
 
 
-def most_connections(client: Any) -> int | None:
+def connection_limit(client: Any) -> int | None:
     """Give how many a client that was handed in may have; `None` where no bound can be seen."""
     # Neither httpx nor httpx2 has a public name for it.
     pool = getattr(getattr(client, "_transport", None), "_pool", None)

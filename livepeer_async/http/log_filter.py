@@ -1,7 +1,7 @@
-"""A logging filter that keeps secrets out of the HTTP libraries' log records.
+"""Logging filter that removes secrets from the HTTP libraries' log records.
 
-They log whole URLs and response headers. Queries, tokens, upload URLs and the secrets of the
-current request are removed.
+The libraries log whole URLs and response headers. The filter redacts queries, tokens, upload URLs
+and the secrets of the current request.
 """
 
 from __future__ import annotations
@@ -13,64 +13,60 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from livepeer_async.http.messages import Request
-from livepeer_async.redaction import REDACTED, redact, without_upload
+from livepeer_async.redaction import REDACTED, redact, redact_upload_url
 
-# Of httpx and of its fork, where each part has a logger of its own, and of what packs headers for
-# HTTP/2, which a client that is handed in may speak.
+# Loggers of httpx and httpx2, which have one per module, and of hpack, which encodes headers if the
+# user's own client speaks HTTP/2.
 _LOGGERS = (
     *("httpx", "httpx2", "hpack.hpack", "hpack.table"),
     *(
-        f"httpcore{fork}.{room}"
-        for fork in ("", "2")
-        for room in ("connection", "http11", "http2", "proxy", "socks")
+        f"httpcore{version}.{module}"
+        for version in ("", "2")
+        for module in ("connection", "http11", "http2", "proxy", "socks")
     ),
 )
-# Where an upload is, and what a server wants to know its clients by, as the loggers write headers.
+# Headers with an upload URL or a cookie, in the format of these loggers.
 _PRIVATE_HEADER = re.compile(
-    r"(?i)(b'(?:(?P<place>(?:content-)?location)|link|set-cookie)'(?:, |=)b(['\"]))"
+    r"(?i)(b'(?:(?P<location>(?:content-)?location)|link|set-cookie)'(?:, |=)b(['\"]))"
     r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
 )
-# Whose secrets an answer may echo into what is logged of it.
-_SENDING: ContextVar[tuple[Request, tuple[str, ...]] | None] = ContextVar("_SENDING", default=None)
+# The current request and other secrets, which the response may echo. They are collected when a
+# record is logged, because most requests log none.
+_CURRENT: ContextVar[tuple[Request, tuple[str, ...]] | None] = ContextVar("_CURRENT", default=None)
 
 
 class _RedactingFilter(logging.Filter):
-    """httpx logs whole URLs, `?token=` included, at INFO (encode/httpx#2760)."""
+    """Redacts the message: httpx logs whole URLs, `?token=` included, at INFO (httpx#2760)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        text = _PRIVATE_HEADER.sub(_hide_header, record.getMessage())
-        record.msg, record.args = redact(text, *_secrets()), ()
+        request, others = _CURRENT.get() or (None, ())
+        secrets = (*request.secrets, *others) if request else ()
+        text = _PRIVATE_HEADER.sub(_redact_header, record.getMessage())
+        record.msg, record.args = redact(text, *secrets), ()
         return True
 
 
-_REDACTING = _RedactingFilter()
+_FILTER = _RedactingFilter()
 
 
-def keep_secrets_out_of_logs() -> None:
-    """Let the libraries' loggers show no secrets, from here on; again has no further effect."""
+def install_log_filter() -> None:
+    """Add the filter to the libraries' loggers, once for the process."""
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_REDACTING)
+        logging.getLogger(name).addFilter(_FILTER)
 
 
 @contextmanager
-def sending(request: Request, *secrets: str) -> Generator[None, None, None]:
-    """Keep secrets out of logs within the block, which must not hold a `yield`.
+def redact_logs(request: Request, *others: str) -> Generator[None, None, None]:
+    """Redact the request's secrets, and others, in all log records of the block.
 
-    Args:
-        request: the one that is sent.
-        secrets: what is sent beside it, as to a proxy.
+    The block must not contain a `yield`.
     """
-    token = _SENDING.set((request, secrets))
+    token = _CURRENT.set((request, others))
     try:
         yield
     finally:
-        _SENDING.reset(token)
+        _CURRENT.reset(token)
 
 
-def _secrets() -> tuple[str, ...]:
-    sent = _SENDING.get()
-    return (*sent[0].secrets, *sent[1]) if sent else ()
-
-
-def _hide_header(header: re.Match[str]) -> str:
-    return header[1] + (without_upload(header["value"]) if header["place"] else REDACTED)
+def _redact_header(header: re.Match[str]) -> str:
+    return header[1] + (redact_upload_url(header["value"]) if header["location"] else REDACTED)

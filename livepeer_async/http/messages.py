@@ -1,7 +1,7 @@
 """HTTP requests and responses as values.
 
-The pure layers build a `Request` and get a `Response`; the transport moves the bytes. Upload URLs
-and tus endpoints are bearer secrets, so no `repr` shows a query, a header value or a body.
+The pure layers build a `Request` and read a `Response`; the transport sends and receives. Upload
+URLs and tus endpoints are bearer secrets, so reprs show no query, header or body.
 """
 
 from __future__ import annotations
@@ -15,50 +15,54 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 
 from msgspec import Struct
 
+from livepeer_async.errors import is_transient_status
 from livepeer_async.redaction import (
-    SHORTEST_SECRET,
-    hide,
-    secrets_of_upload,
-    without_query,
-    without_upload,
-    words_of,
+    MIN_SECRET_LENGTH,
+    find_credentials,
+    find_upload_secrets,
+    redact_upload_url,
+    redact_url,
+    redacted,
+    replace_secrets,
 )
 
-# Headers whose values are no secrets; whatever else a user sends may be one.
-_OPEN_HEADERS = frozenset(
+# Headers whose values aren't secrets; the value of any other header may be one.
+_PUBLIC_HEADERS = frozenset(
     {"accept", "accept-encoding", "content-type", "if-none-match", "user-agent", "x-request-id"}
     | {"tus-resumable", "upload-defer-length", "upload-length", "upload-metadata", "upload-offset"}
     | {"x-http-method-override"}
 )
-# The same of the parameters of Livepeer's lists.
-_OPEN_PARAMETERS = frozenset(
+# Query parameters of Livepeer's lists, which aren't secrets either.
+_PUBLIC_PARAMETERS = frozenset(
     {"count", "cursor", "details", "filters", "limit", "order", "phase", "playbackId"}
 )
-# Headers that follow from the request itself, which no caller may set. A second length, or another
-# framing than the body has, makes servers take the rest of a body for the next request.
+_OVERLOAD = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+# Headers that only the HTTP library sets. A second length, or a framing that the body doesn't have,
+# makes a server read the rest of the body as the next request.
 _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 
 
 class Span(Struct, frozen=True):
-    """The bytes `start` to `stop` (exclusive) of a source, counted from 0."""
+    """A range of bytes of a source: `start` inclusive, `stop` exclusive."""
 
     start: int
     stop: int
 
     @property
     def size(self) -> int:
-        """Bytes in the span."""
+        """Number of bytes."""
         return self.stop - self.start
 
 
+@redacted("place")
 class Request(Struct, frozen=True, kw_only=True):
     """An HTTP request.
 
     Attributes:
-        content: the body itself, or the span of the source that is the body.
-        hides_path: whether the path is a bearer secret, as that of an upload URL is.
-        patience: factor on the time limit for the response to a chunk.
-        other_secrets: those of requests that were redirected here, which the URL may repeat.
+        content: the body, or the range of the source to send as the body.
+        hides_path: whether the path is a bearer secret, as in an upload URL.
+        timeout_factor: multiplies the time limit for the response to a chunk.
+        other_secrets: secrets of the requests that were redirected here; the URL may repeat them.
     """
 
     method: str
@@ -66,17 +70,17 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     content: bytes | Span = b""
     hides_path: bool = False
-    patience: float = 1.0
+    timeout_factor: float = 1.0
     other_secrets: tuple[str, ...] = ()
 
     @property
     def span(self) -> Span:
-        """The span of the source that is the body; an empty one for a body of its own."""
+        """The range of the source to send as the body; empty if the body is in `content`."""
         return self.content if isinstance(self.content, Span) else Span(0, 0)
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, as the URL has them."""
+        """Scheme, host and port, as written in the URL."""
         return "/".join(self.url.split("/", 3)[:3])
 
     @property
@@ -87,42 +91,38 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def shown_url(self) -> str:
         """The URL without secrets."""
-        shown = without_upload(self.url) if self.hides_path else without_query(self.url)
-        return hide(shown, self.other_secrets) if self.other_secrets else shown
+        shown = redact_upload_url(self.url) if self.hides_path else redact_url(self.url)
+        return replace_secrets(shown, self.other_secrets) if self.other_secrets else shown
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What an answer may echo and nobody may show: keys, the query's values, the upload's name.
+        """Strings that a response may echo but that must not be shown, longest first.
 
-        Longest first, so that none is left in part where another is the beginning of it.
+        They come from the headers, the userinfo, the query, and the path of an upload URL.
         """
-        kept = (value for name, value in self.headers.items() if name.lower() not in _OPEN_HEADERS)
-        found = {word for value in kept for word in words_of(value)}.union(self.other_secrets)
+        found = set(self.other_secrets)
+        for name, value in self.headers.items():
+            if name.lower() not in _PUBLIC_HEADERS:
+                found |= find_credentials(value)
         path, _, query = self.url.partition("#")[0].partition("?")
         pairs = (pair.partition("=") for pair in query.split("&"))
-        values = [value or name for name, _, value in pairs if name not in _OPEN_PARAMETERS]
+        values = [value or name for name, _, value in pairs if name not in _PUBLIC_PARAMETERS]
         found |= {*values, *map(unquote_plus, values), *_credentials_in(path)}
         if self.hides_path:
-            found |= secrets_of_upload(path)
-        long = (text for text in found if len(text) >= SHORTEST_SECRET)
+            found |= find_upload_secrets(path)
+        long = (text for text in found if len(text) >= MIN_SECRET_LENGTH)
         return tuple(sorted(long, key=len, reverse=True))
 
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: what msgspec lists has all secrets."""
-        return [("place", self.place)]
 
-    def __repr__(self) -> str:
-        size = self.content.size if isinstance(self.content, Span) else len(self.content)
-        return f"<Request {self.place}, {size} bytes>"
-
-
+@redacted("status", "place")
 class Response(Struct, frozen=True, kw_only=True):
-    """An HTTP response, read to its end; the names in `headers` are in lower case.
+    """An HTTP response with its complete body.
 
     Attributes:
-        place: of the request.
-        request_id: of the request.
-        secrets: of the request, which the body may echo.
+        headers: names in lower case.
+        place: method and URL of the request, without secrets.
+        request_id: `X-Request-ID` of the request.
+        secrets: secrets of the request, which the body may echo.
     """
 
     status: int
@@ -142,16 +142,39 @@ class Response(Struct, frozen=True, kw_only=True):
         """Whether the status is 300 to 399."""
         return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
 
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: what msgspec lists has headers and body."""
-        return [("status", self.status), ("place", self.place)]
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed later."""
+        return is_transient_status(self.status)
 
-    def __repr__(self) -> str:
-        return f"<Response {self.status} to {self.place}, {len(self.body)} bytes>"
+    @property
+    def is_overload(self) -> bool:
+        """Whether the server asks for less load: 429 or 503."""
+        return self.status in _OVERLOAD
+
+    @property
+    def date(self) -> float | None:
+        """`Date`, the server's time, in seconds since 1970.
+
+        Source: RFC 9110, 6.6.1.
+        """
+        return _parse_date(self.headers.get("date", ""))
+
+    @property
+    def retry_after(self) -> float | None:
+        """`Retry-After` in seconds; a date counts from the response's own `Date`.
+
+        Source: RFC 9110, 10.2.3.
+        """
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return float(value[:9])
+        then, now = _parse_date(value), self.date
+        return None if then is None or now is None else max(0.0, then - now)
 
 
 def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Merge headers by their names without case; the last layer that has a name wins.
+    """Merge headers, comparing names without case; the last value of a name wins.
 
     Source: RFC 9110, 5.1.
     """
@@ -162,22 +185,22 @@ def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
     return dict(merged.values())
 
 
-def own_headers(
+def filter_headers(
     headers: Mapping[str, str] | None, *, reserved: frozenset[str] = frozenset()
 ) -> dict[str, str]:
-    """Give the headers that a caller may set: not the framing, and none of `reserved`.
+    """Drop the headers that a caller can't set: those that frame the body, and `reserved`.
 
     Args:
-        headers: as the caller gave them.
+        headers: the caller's headers.
         reserved: names in lower case.
     """
-    closed = _FRAMING | reserved
-    kept = {name: value for name, value in (headers or {}).items() if name.lower() not in closed}
+    dropped = _FRAMING | reserved
+    kept = {name: value for name, value in (headers or {}).items() if name.lower() not in dropped}
     return merge_headers(kept)
 
 
-def name_url(url: str) -> str:
-    """Give the last part of a URL's path, decoded, or its host; "" where it has neither."""
+def file_name_from_url(url: str) -> str:
+    """Return the last segment of a URL's path, decoded, or else the host; "" without either."""
     try:
         place = urlsplit(url)
         return unquote(place.path.rstrip("/").rpartition("/")[2]) or place.hostname or ""
@@ -186,7 +209,7 @@ def name_url(url: str) -> str:
 
 
 def _credentials_in(url: str) -> set[str]:
-    """List the password of a URL, or its user if there is none, and what they are sent as."""
+    """Return the password of a URL, or else its user, and the value they are sent as."""
     userinfo = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
     if not userinfo:
         return set()
@@ -194,32 +217,10 @@ def _credentials_in(url: str) -> set[str]:
     return {password or user, b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def retry_after(response: Response) -> float | None:
-    """Read `Retry-After` as seconds; a date counts from the answer's own `Date`.
-
-    Source: RFC 9110, 10.2.3.
-    """
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    then, date = _date(value), answered_at(response)
-    if then is None or date is None:
-        return None
-    return max(0.0, then - date)
-
-
-def answered_at(response: Response) -> float | None:
-    """Read `Date`, the server's time, as seconds since 1970.
-
-    Source: RFC 9110, 6.6.1.
-    """
-    return _date(response.headers.get("date", ""))
-
-
-def _date(value: str) -> float | None:
+def _parse_date(value: str) -> float | None:
     try:
         date = parsedate_to_datetime(value)
-        # The forms without a zone mean GMT, as all of HTTP does; Python would take local time.
+        # A date without a zone means GMT in HTTP, and local time in Python.
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

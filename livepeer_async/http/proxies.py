@@ -19,6 +19,7 @@ from urllib.request import getproxies
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.redaction import redacted
 
 _log = logging.getLogger("livepeer_async.http.proxies")
 
@@ -31,6 +32,7 @@ _UNSPECIFIED = bytes(4)
 _SHORTEST_SECRET = 4
 
 
+@redacted("variable", "url")
 class Proxy(Struct, frozen=True, kw_only=True):
     """A proxy server.
 
@@ -74,13 +76,6 @@ class Proxy(Struct, frozen=True, kw_only=True):
         token = base64.b64encode(":".join(self.auth).encode()).decode()
         secret = self.password or self.username
         return (token, secret) if len(secret) >= _SHORTEST_SECRET else (token,)
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what may be shown."""
-        return [("variable", self.variable), ("url", self.url)]
-
-    def __repr__(self) -> str:
-        return f"<Proxy {self.url} of {self.variable}>"
 
 
 class Exemption(Struct, frozen=True, kw_only=True):

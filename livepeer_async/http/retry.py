@@ -51,7 +51,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             )
 
 
-class Setback(Struct, frozen=True, kw_only=True):
+class RetryEvent(Struct, frozen=True, kw_only=True):
     """What came between, and when the next attempt is.
 
     Attributes:
@@ -74,7 +74,7 @@ class Setback(Struct, frozen=True, kw_only=True):
 
 
 def next_delay(
-    policy: RetryPolicy, *, setbacks: int, jitter: float, retry_after: float | None = None
+    policy: RetryPolicy, *, failures: int, jitter: float, retry_after: float | None = None
 ) -> float | None:
     """Give the seconds to wait after a setback, or `None` to give up.
 
@@ -83,18 +83,18 @@ def next_delay(
 
     Args:
         policy: the policy.
-        setbacks: setbacks since the last progress, this one included; from 1.
+        failures: setbacks since the last progress, this one included; from 1.
         jitter: a random number in 0..1.
         retry_after: seconds that the server asked for.
     """
-    if setbacks > policy.attempts:
+    if failures > policy.attempts:
         return None
     if retry_after is not None and retry_after > policy.max_retry_after:
         return None
-    return max(_longest_delay(policy, setbacks) * jitter, retry_after or 0.0)
+    return max(_longest_delay(policy, failures) * jitter, retry_after or 0.0)
 
 
-class Restarts:
+class RestartCounter:
     """Counts how often an upload began again since it last got further than ever before.
 
     Attributes:
@@ -121,6 +121,6 @@ class Restarts:
         return _longest_delay(policy, self.count) * jitter
 
 
-def _longest_delay(policy: RetryPolicy, setbacks: int) -> float:
-    doublings = min(setbacks - 1, _MOST_DOUBLINGS)
+def _longest_delay(policy: RetryPolicy, failures: int) -> float:
+    doublings = min(failures - 1, _MOST_DOUBLINGS)
     return min(policy.max_delay, policy.first_delay * float(2**doublings))

@@ -19,17 +19,17 @@ from livepeer_async.http.messages import Request, Response
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
-class Streamed(Struct, frozen=True, kw_only=True):
+class StreamedResponse(Struct, frozen=True, kw_only=True):
     """An answer whose body is still to come.
 
     Attributes:
         head: status and headers; its body is empty.
-        pieces: the body as the network brings it, in the coding that the headers name.
+        blocks: the body as the network brings it, in the coding that the headers name.
         is_delimited: whether the end of the body can be told from a broken connection.
     """
 
     head: Response
-    pieces: AsyncIterator[bytes]
+    body: AsyncIterator[bytes]
     is_delimited: bool
 
     def __repr__(self) -> str:
@@ -44,7 +44,7 @@ class Translated(Protocol):
         ...
 
 
-class Pieces:
+class ResponseBody:
     """Hand on what the HTTP library reads, with this package's errors."""
 
     def __init__(self, raw: AsyncIterator[bytes], translated: Translated) -> None:
@@ -58,7 +58,7 @@ class Pieces:
         return await self._translated(self._raw.__anext__)
 
 
-class Body:
+class RequestBody:
     """The blocks of a request body; calls back once the socket has accepted the last of them."""
 
     def __init__(
@@ -100,7 +100,7 @@ def check_size(body: bytes | bytearray, largest: int, request: Request) -> None:
         raise DecodeError(message, path="$")
 
 
-class Gzipped:
+class GzipDecoder:
     """Unpack an answer, never more of it than is wanted.
 
     The library's own decoder unpacks whatever one read of the socket brought, and 64 KiB of gzip
@@ -112,7 +112,7 @@ class Gzipped:
         self._unpacking = zlib.decompressobj(_GZIP_WINDOW)
         self._has_begun = False
 
-    def unpack(self, piece: bytes, most: int) -> bytes:
+    def decode(self, piece: bytes, most: int) -> bytes:
         """Unpack a piece; what is beyond `most` bytes, or behind the end, is lost."""
         self._has_begun = True
         if self._unpacking.eof:

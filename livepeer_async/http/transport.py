@@ -25,15 +25,21 @@ import httpx
 from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut
 from livepeer_async.http.certificates import load_tls
 from livepeer_async.http.chunk_limiter import PendingChunks
-from livepeer_async.http.client_pool import Lanes
+from livepeer_async.http.client_pool import ClientPool
 from livepeer_async.http.early_responses import watch_stream, watching_for_response
 from livepeer_async.http.error_mapping import Translation, module_of
-from livepeer_async.http.log_filter import keep_secrets_out_of_logs as _keep_secrets_out_of_logs
-from livepeer_async.http.log_filter import sending
+from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.messages import Request, Response, Span, merge_headers
 from livepeer_async.http.proxies import Proxies, Proxy, read_proxies, unusable
 from livepeer_async.http.sockets import tune_socket
-from livepeer_async.http.streams import Body, Gzipped, Pieces, Streamed, check_size, is_delimited
+from livepeer_async.http.streams import (
+    GzipDecoder,
+    RequestBody,
+    ResponseBody,
+    StreamedResponse,
+    check_size,
+    is_delimited,
+)
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.version import __version__
 
@@ -45,7 +51,7 @@ USER_AGENT = f"livepeer-async/{__version__}"
 KEEPALIVE_SECONDS = 4.0
 # A list of 1,000 assets, the most that the server gives, is about 2 MiB. Of an answer of this size
 # that holds nothing but the shortest assets the decoder makes values of 200 MiB.
-LARGEST_ANSWER = 16 * 1024 * 1024
+MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 # The libraries take any number and leave its refusal to the socket, whose error is none of theirs.
 LARGEST_PORT = 65_535
 
@@ -64,11 +70,11 @@ class Transport:
         # A client that was handed in keeps its own proxies to itself.
         proxies = Proxies() if http_client else read_proxies()
         # Concurrency is bounded by those who send, not here.
-        self._lanes = None if http_client else _open_lanes(proxies)
+        self._lanes = None if http_client else _open_client_pool(proxies)
         self._client: Any = http_client or self._lanes
         self._module: ModuleType = module_of(http_client) if http_client else httpx
         self._translation = Translation(self._module, proxies)
-        _keep_secrets_out_of_logs()
+        install_log_filter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,7 +97,7 @@ class Transport:
         request: Request,
         *,
         blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = LARGEST_ANSWER,
+        largest: int = MAX_RESPONSE_SIZE,
     ) -> Response:
         """Send a request and read its answer to the end.
 
@@ -121,14 +127,14 @@ class Transport:
 
                 if blocks is None:
                     accepted()
-                body = b"" if blocks is None else Body(blocks, accepted)
+                body = b"" if blocks is None else RequestBody(blocks, accepted)
                 build = partial(self._build, request, request_id, body, limits)
                 exchange = partial(self._exchange, request, request_id, build, largest)
                 return await self._translated(request, request_id, limits, exchange)
             raise _endless(request, request_id)
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncGenerator[Streamed, None]:
+    async def stream(self, request: Request) -> AsyncGenerator[StreamedResponse, None]:
         """Send a request without a span; give its answer when the head is there.
 
         The body is read piece by piece within the block; how long one waits for each is limited,
@@ -144,7 +150,7 @@ class Transport:
         self._check_open()
         request_id, limits = _id_of(request), self._limits()
         translated = partial(self._translated, request, request_id, limits)
-        async with self._lend(request) as client:
+        async with self._acquire_client(request) as client:
             answer = None
             # Left before the answer is handed on, which may be closed in another task than this.
             with anyio.CancelScope() as scope:
@@ -159,19 +165,21 @@ class Transport:
             # A hook of the client that was handed in may have read it.
             raw = answer.aiter_bytes() if answer.is_stream_consumed else answer.aiter_raw()
             try:
-                yield Streamed(
+                yield StreamedResponse(
                     head=_response(answer, request, request_id, b""),
-                    pieces=Pieces(raw, translated),
+                    body=ResponseBody(raw, translated),
                     is_delimited=is_delimited(answer.http_version, answer.headers),
                 )
             finally:
-                with sending(request, *self._translation.proxy_secrets):
+                with redact_logs(request, *self._translation.proxy_secrets):
                     await _close(answer, raw)
 
-    def _lend(self, request: Request) -> AbstractAsyncContextManager[Any]:
+    def _acquire_client(self, request: Request) -> AbstractAsyncContextManager[Any]:
         """Lend a client for one request; that which was handed in carries them all."""
         return (
-            nullcontext(self._client) if self._lanes is None else self._lanes.lend(request.origin)
+            nullcontext(self._client)
+            if self._lanes is None
+            else self._lanes.acquire(request.origin)
         )
 
     def _check_open(self) -> None:
@@ -224,7 +232,7 @@ class Transport:
     ) -> Response:
         size = request.span.size
         watching = watching_for_response(size) if size else nullcontext()
-        async with self._lend(request) as client, watching:
+        async with self._acquire_client(request) as client, watching:
             answer = await self._begin(client, build())
             try:
                 content = await self._read(answer, largest, request)
@@ -255,7 +263,7 @@ class Transport:
     ) -> T:
         """Let the library do something for a request, and say in our words what goes wrong."""
         try:
-            with sending(request, *self._translation.proxy_secrets):
+            with redact_logs(request, *self._translation.proxy_secrets):
                 return await work()
         except self._translation.kinds as error:
             translated, cause = self._translation.translate(error, request, request_id, limits)
@@ -279,11 +287,11 @@ class Transport:
             return b""  # by a hook that raised
         deadline = time.monotonic() + self._timeouts.answer
         coding = answer.headers.get("content-encoding", "").strip().lower()
-        gzipped = Gzipped() if coding in {"gzip", "x-gzip"} else None
+        gzipped = GzipDecoder() if coding in {"gzip", "x-gzip"} else None
         body = bytearray()
         try:
             async for piece in answer.aiter_raw():
-                body += gzipped.unpack(piece, largest + 1 - len(body)) if gzipped else piece
+                body += gzipped.decode(piece, largest + 1 - len(body)) if gzipped else piece
                 check_size(body, largest, request)
                 if time.monotonic() > deadline:
                     raise self._module.ReadTimeout("the answer trickles")
@@ -297,7 +305,7 @@ class Transport:
             body.clear()
 
 
-def _open_lanes(proxies: Proxies) -> Lanes:
+def _open_client_pool(proxies: Proxies) -> ClientPool:
     """Make lanes whose clients share what takes time to be read, the certificates.
 
     Raises:
@@ -317,7 +325,7 @@ def _open_lanes(proxies: Proxies) -> Lanes:
             trust_env=False,
         )
 
-    return Lanes(make, keepalive=KEEPALIVE_SECONDS)
+    return ClientPool(make, keepalive=KEEPALIVE_SECONDS)
 
 
 def _open_proxy(proxy: Proxy) -> httpx.Proxy:

@@ -21,7 +21,7 @@ import anyio.to_thread
 from livepeer_async.ingest.events import Checked
 from livepeer_async.ingest.files import measured
 from livepeer_async.ingest.manifest import Manifest
-from livepeer_async.ingest.rows import BadRow, Refusal, Row
+from livepeer_async.ingest.rows import BadRow, Row, RowError
 from livepeer_async.redaction import show_source
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
 
@@ -44,29 +44,29 @@ def check_rows(
         rows: those of a manifest.
         max_length: bytes of the longest file that the server takes.
     """
-    first_lines = FirstLines()
+    first_lines = KeyIndex()
     for row in rows:
         if isinstance(row, BadRow):
             yield row
             continue
         try:
             _check_key(row, first_lines)
-        except Refusal as refusal:
+        except RowError as refusal:
             yield BadRow(row.place, str(refusal))
             continue
         try:
             yield row if row.is_url else _look_at(row, max_length)
-        except Refusal as refusal:
+        except RowError as refusal:
             is_gone = isinstance(refusal.__cause__, FileNotFoundError)
             yield BadRow(row.place, str(refusal), row.key if is_gone else None)
 
 
-def _check_key(row: Row, first_lines: FirstLines) -> None:
+def _check_key(row: Row, first_lines: KeyIndex) -> None:
     # A row that is bad for another reason has its key all the same.
     first = first_lines.note(row.key, row.line or 0)
     if first is not None:
         where = f"in line {first}" if first else "before"
-        raise Refusal(f"the key {show_source(row.key)!r} stands {where} already; wanted each once")
+        raise RowError(f"the key {show_source(row.key)!r} stands {where} already; wanted each once")
 
 
 def _look_at(row: Row, max_length: int) -> Row:
@@ -77,21 +77,23 @@ def _look_at(row: Row, max_length: int) -> Row:
         reason = getattr(error, "strerror", None) or error
         hint = "; write / for \\" if "\\" in path else ""
         hint = "; its name begins or ends with a space" if path != path.strip() else hint
-        raise Refusal(f"{path!r} can't be read: {reason}{hint}") from error
+        raise RowError(f"{path!r} can't be read: {reason}{hint}") from error
     if not stat.S_ISREG(status.st_mode):
         what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise Refusal(f"{path!r} is {what}; wanted a video file")
+        raise RowError(f"{path!r} is {what}; wanted a video file")
     if not status.st_size:
-        raise Refusal(f"{path!r} is empty; wanted a video file")
+        raise RowError(f"{path!r} is empty; wanted a video file")
     if status.st_size > max_length:
-        raise Refusal(f"{path!r} has {status.st_size} bytes; the server takes at most {max_length}")
+        raise RowError(
+            f"{path!r} has {status.st_size} bytes; the server takes at most {max_length}"
+        )
     may_be_closed = status.st_mode & _ALL_MAY_READ != _ALL_MAY_READ
     if may_be_closed and not os.access(path, os.R_OK):
-        raise Refusal(f"{path!r} can't be read: Permission denied")
+        raise RowError(f"{path!r} can't be read: Permission denied")
     return measured(row, status)
 
 
-class FirstLines:
+class KeyIndex:
     """An open-addressed table of the keys' hashes and the lines where they came first.
 
     Hashes have 64 bits: two of 100,000 keys share one in one of four thousand million manifests.

@@ -9,22 +9,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 
 import anyio
 
-from livepeer_async.api.requests import PASSING
-from livepeer_async.errors import ApiError, DecodeError, NetworkError
+from livepeer_async.errors import ApiError, DecodeError, NetworkError, is_transient
 from livepeer_async.ingest.events import Event, Halted, Resumed
 
 # Seconds before the second question at the most, doubled with each.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 _MOST_DOUBLINGS = 6
-_PASSING = PASSING | {HTTPStatus.TOO_MANY_REQUESTS}
 
 
-class Outage:
+class CircuitBreaker:
     """Watches over the server's answers; `run` is its task.
 
     Args:
@@ -53,25 +50,25 @@ class Outage:
         self._clock = clock
         self._jitter = jitter
         self._suspected = anyio.Event()
-        self._well = anyio.Event()
-        self._well.set()
+        self._closed = anyio.Event()
+        self._closed.set()
         self._is_given_up = False
         self._has_answered = False
 
-    def suspect(self) -> None:
+    def trip(self) -> None:
         """Have the server asked before anything else starts."""
-        if self._well.is_set() and not self._is_given_up:
-            self._well = anyio.Event()
+        if self._closed.is_set() and not self._is_given_up:
+            self._closed = anyio.Event()
             self._suspected.set()
 
-    def give_up(self) -> None:
+    def stop(self) -> None:
         """Let those go who wait, now and later; they start nothing more."""
         self._is_given_up = True
-        self._well.set()
+        self._closed.set()
 
     async def wait(self) -> None:
         """Wait until the server answers, where that is in doubt."""
-        await self._well.wait()
+        await self._closed.wait()
 
     async def run(self) -> None:
         """Ask each time that there is a suspicion.
@@ -85,30 +82,25 @@ class Outage:
             await self._suspected.wait()
             self._suspected = anyio.Event()
             await self._ask()
-            self._well.set()
+            self._closed.set()
 
     async def _ask(self) -> None:
-        began, setbacks = self._clock(), 0
+        began, failures = self._clock(), 0
         while True:
             try:
                 await self._ping()
                 break
             except (NetworkError, ApiError, DecodeError) as error:
                 is_over = self._clock() - began > self._timeout
-                if is_over or not self._is_passing(error):
+                # A page that isn't the API's comes from a proxy, or from a wrong address.
+                is_foreign = isinstance(error, DecodeError) and not self._has_answered
+                if is_over or is_foreign or not is_transient(error):
                     raise
-                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(setbacks, _MOST_DOUBLINGS))
+                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, _MOST_DOUBLINGS))
                 delay *= 0.5 + self._jitter() / 2
-                setbacks += 1
+                failures += 1
                 await self._put(Halted(error, delay))
             await self._sleep(delay)
         self._has_answered = True
-        if setbacks:
+        if failures:
             await self._put(Resumed(self._clock() - began))
-
-    def _is_passing(self, error: NetworkError | ApiError | DecodeError) -> bool:
-        """Whether to ask again; a page that isn't the API's comes from a proxy, or is its place."""
-        if isinstance(error, ApiError):
-            is_servers = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-            return is_servers or error.status in _PASSING
-        return self._has_answered or not isinstance(error, DecodeError)

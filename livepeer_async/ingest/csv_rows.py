@@ -14,7 +14,7 @@ import msgspec
 from livepeer_async.ingest.fields import COLUMNS, SOURCES, distinct_names, unknown_name
 from livepeer_async.ingest.lines import MAX_LINE, TOO_LONG, Line
 from livepeer_async.ingest.patterns import is_video
-from livepeer_async.ingest.rows import Refusal
+from livepeer_async.ingest.rows import RowError
 
 DELIMITERS = ",;\t"
 # Of unknown columns: where the header is missing, all are.
@@ -22,11 +22,11 @@ MOST_TOLD = 3
 _TEXTS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
-Record = tuple[int, list[str] | Refusal]
+Record = tuple[int, list[str] | RowError]
 """The number of the first line, and the cells, or why there are none."""
 
 
-class Records:
+class CsvReader:
     """Records of a CSV file, read one by one; a bad one doesn't end them.
 
     Args:
@@ -41,16 +41,16 @@ class Records:
     def __iter__(self) -> Iterator[Record]:
         while True:
             self._feed.begin()
-            record: list[str] | Refusal
+            record: list[str] | RowError
             try:
                 record = next(self._reader)
             except StopIteration:
                 return
-            except (csv.Error, Refusal) as error:
-                record = Refusal(self._explain(error))
+            except (csv.Error, RowError) as error:
+                record = RowError(self._explain(error))
             # Only to know that the record is bad: its quotes are right all the same.
             if self._feed.fault is not None:
-                record = Refusal(self._feed.fault)
+                record = RowError(self._feed.fault)
             if record:
                 yield self._feed.first, record
 
@@ -88,10 +88,10 @@ class _Feed:
         number, content = next(self._lines)
         self.first, self.last = self.first or number, number
         if content is None:
-            raise Refusal(TOO_LONG)
+            raise RowError(TOO_LONG)
         self._taken += len(content)
         if self._taken > MAX_LINE:
-            raise Refusal("the row is longer than 1 MiB, or the quote of a cell has no end")
+            raise RowError("the row is longer than 1 MiB, or the quote of a cell has no end")
         try:
             return content.decode() + "\n"
         except UnicodeDecodeError as error:
@@ -118,17 +118,17 @@ def read_header(cells: Sequence[str]) -> list[str]:
         *first, last = [_unknown_column(name) for name in unknown[:MOST_TOLD]]
         # Which are known is said once.
         said = "; ".join([*(it.partition("; known are ")[0] for it in first), last])
-        raise Refusal(f"{said} (no row can be read before that is settled)")
+        raise RowError(f"{said} (no row can be read before that is settled)")
     columns: list[str] = []
     for index, name in enumerate(names):
         if not name:
-            raise Refusal(f"column {index + 1} has no name, so no row can be read")
+            raise RowError(f"column {index + 1} has no name, so no row can be read")
         column = _COLUMNS[_plain(name)]
         if column in columns:
-            raise Refusal(f"the column {name} is there twice, so no row can be read")
+            raise RowError(f"the column {name} is there twice, so no row can be read")
         columns.append(column)
     if not set(SOURCES) & set(columns):
-        raise Refusal("the header has none of the columns path, url and source")
+        raise RowError("the header has none of the columns path, url and source")
     return columns
 
 
@@ -142,7 +142,7 @@ def read_cells(columns: Sequence[str], cells: Sequence[str]) -> dict[str, object
         return None
     if len(cells) != len(columns):
         noun = "cell" if len(cells) == 1 else "cells"
-        raise Refusal(f"the row has {len(cells)} {noun}; the header has {len(columns)}")
+        raise RowError(f"the row has {len(cells)} {noun}; the header has {len(columns)}")
     return {
         column: _read_cell(column, cell)
         for column, cell in zip(columns, cells, strict=True)
@@ -160,7 +160,7 @@ def _read_cell(column: str, cell: str) -> object:
         return msgspec.json.decode(cell)
     # The cell may hold a key: the sentence doesn't show it.
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise Refusal(f"{column} isn't JSON; wanted a value such as {_example(column)}") from error
+        raise RowError(f"{column} isn't JSON; wanted a value such as {_example(column)}") from error
 
 
 def _example(column: str) -> str:

@@ -10,73 +10,68 @@ from msgspec import Struct
 
 from livepeer_async.errors import (
     AmbiguousRequest,
-    ConnectFailed,
-    DecodeError,
     Forbidden,
     JournalError,
     LivepeerError,
-    NetworkError,
     NotAuthenticated,
-    RetriesExhausted,
-    ServerError,
-    TooManyRequests,
     UploadGone,
     UploadInUse,
+    is_transient,
 )
 from livepeer_async.ingest.rows import Row
-from livepeer_async.journal.records import PickUp, Record, RecordState, access_of, pick_up, tell_url
+from livepeer_async.journal.records import (
+    Record,
+    RecordState,
+    ResumeAction,
+    access_fingerprint,
+    plan_resume,
+    url_fingerprint,
+)
 from livepeer_async.sources.identity import SourceIdentity
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class ErrorAction(Struct, frozen=True, kw_only=True):
     """What an error says.
 
     Attributes:
-        comes_again: whether the row may do better after the others; else it has failed.
-        asks_server: whether the fault may be the line's, the server's or the account's, so that the
-            server is asked before more rows meet the same.
-        ends_all: whether no row can do better in this run.
+        retry_row: whether the row may do better after the others; else it has failed.
+        probe_server: whether the network, the server or the account may be at fault, which a
+            probe finds out before more rows meet the same error.
+        abort_run: whether no row can do better in this run.
     """
 
-    comes_again: bool = False
-    asks_server: bool = False
-    ends_all: bool = False
+    retry_row: bool = False
+    probe_server: bool = False
+    abort_run: bool = False
 
 
-FAILED = Verdict()
+FAILED = ErrorAction()
 # The first class that fits counts.
-_VERDICTS: tuple[tuple[type[LivepeerError], Verdict], ...] = (
+_VERDICTS: tuple[tuple[type[LivepeerError], ErrorAction], ...] = (
     # Somebody else carries this row; he may end, or be ended.
-    (UploadInUse, Verdict(comes_again=True)),
-    (JournalError, Verdict(ends_all=True)),
-    (NotAuthenticated, Verdict(ends_all=True)),
+    (UploadInUse, ErrorAction(retry_row=True)),
+    (JournalError, ErrorAction(abort_run=True)),
+    (NotAuthenticated, ErrorAction(abort_run=True)),
     # Of this row, for an object store of somebody else for instance, or of the whole account.
-    (Forbidden, Verdict(asks_server=True)),
-    *(
-        (kind, Verdict(comes_again=True, asks_server=True))
-        for kind in (
-            AmbiguousRequest,
-            ConnectFailed,
-            DecodeError,
-            NetworkError,
-            RetriesExhausted,
-            ServerError,
-            TooManyRequests,
-            UploadGone,
-        )
-    ),
+    (Forbidden, ErrorAction(probe_server=True)),
 )
 
 
-def judge(error: LivepeerError) -> Verdict:
+def classify_error(error: LivepeerError) -> ErrorAction:
     """Say what an error means for its row and for the others."""
-    return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), FAILED)
+    for kind, verdict in _VERDICTS:
+        if isinstance(error, kind):
+            return verdict
+    # Beyond `is_transient`: a row looks for what an ambiguous request made, and a lost upload
+    # begins again with another asset.
+    may_succeed = is_transient(error) or isinstance(error, AmbiguousRequest | UploadGone)
+    return ErrorAction(retry_row=True, probe_server=True) if may_succeed else FAILED
 
 
 def finished_states(*, is_ready_wanted: bool) -> frozenset[RecordState]:
     """Give the states of records of which nothing is left to do; as for `is_finished`."""
     ready = frozenset({RecordState.READY})
-    return ready if is_ready_wanted else ready | {RecordState.ARRIVED}
+    return ready if is_ready_wanted else ready | {RecordState.UPLOADED}
 
 
 def is_finished(row: Row, record: Record, *, is_ready_wanted: bool) -> bool:
@@ -90,10 +85,10 @@ def is_finished(row: Row, record: Record, *, is_ready_wanted: bool) -> bool:
     """
     if record.state not in finished_states(is_ready_wanted=is_ready_wanted):
         return False
-    access = access_of(row.new_asset) if row.new_asset else ""
+    access = access_fingerprint(row.new_asset) if row.new_asset else ""
     if row.is_url:
-        return record.access == access and record.identity.url == tell_url(row.source)
+        return record.access == access and record.identity.url == url_fingerprint(row.source)
     if row.length is None:
         return record.access == access
     identity = SourceIdentity(length=row.length, modified_ns=row.modified_ns)
-    return pick_up(record, identity, access) is PickUp.LOOK
+    return plan_resume(record, identity, access) is ResumeAction.RESUME

@@ -53,7 +53,7 @@ class RowStarted(Struct, frozen=True):
     row: Row
 
 
-class RowPutOff(Struct, frozen=True):
+class RowDeferred(Struct, frozen=True):
     """A row was given up for now and comes again after the others.
 
     Attributes:
@@ -114,4 +114,4 @@ class RowEnded(Struct, frozen=True, kw_only=True):
     is_earlier: bool = False
 
 
-Event = BadRow | Checked | RowStarted | RowPutOff | Halted | Resumed | RowEnded
+Event = BadRow | Checked | RowStarted | RowDeferred | Halted | Resumed | RowEnded

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.http.messages import name_url
-from livepeer_async.ingest.rows import Refusal, Row
+from livepeer_async.http.messages import file_name_from_url
+from livepeer_async.ingest.rows import Row, RowError
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import show_source
 
@@ -63,7 +63,7 @@ def read_row(
     new_asset = None
     if known or is_url:
         if "name" not in known:
-            known["name"] = name_url(source) if is_url else name_file(source)
+            known["name"] = file_name_from_url(source) if is_url else name_file(source)
         new_asset = read_new_asset(known)
     return Row(
         source=source, is_url=is_url, key=key, new_asset=new_asset, manifest=manifest, line=line
@@ -79,14 +79,14 @@ def read_new_asset(fields: Mapping[str, object]) -> NewAsset:
     try:
         new_asset = msgspec.convert(fields, NewAsset)
     except msgspec.ValidationError as error:
-        raise Refusal(_explain(error)) from error
+        raise RowError(_explain(error)) from error
     # The models pass over unknown fields, which is right for answers; here it would make an asset
     # public because of a slip of the pen.
     is_flat = not any(isinstance(value, dict | list) for value in fields.values())
     if is_flat and fields.keys() <= _NAMES:
         return new_asset
     for path, name, names in _unknown_fields(fields, new_asset, ""):
-        raise Refusal(unknown_name("field", name, names, path=path))
+        raise RowError(unknown_name("field", name, names, path=path))
     return new_asset
 
 
@@ -110,9 +110,9 @@ def _rename(fields: Mapping[str, object]) -> dict[str, object]:
     for name, value in fields.items():
         column = COLUMNS.get(name)
         if column is None:
-            raise Refusal(unknown_name("field", name, distinct_names()))
+            raise RowError(unknown_name("field", name, distinct_names()))
         if column in known:
-            raise Refusal(f"{column} stands in the row twice; wanted once")
+            raise RowError(f"{column} stands in the row twice; wanted once")
         known[column] = value
     return known
 
@@ -121,18 +121,18 @@ def _only_source(known: Mapping[str, object]) -> str:
     given = [column for column in SOURCES if column in known]
     if len(given) != 1:
         found = " and ".join(given) or "nothing to upload"
-        raise Refusal(f"the row names {found}; wanted one of path, url and source")
+        raise RowError(f"the row names {found}; wanted one of path, url and source")
     return given[0]
 
 
 def _take_text(known: dict[str, object], column: str) -> str:
     value = known.pop(column)
     if not isinstance(value, str):
-        raise Refusal(f"{column} is {_kind(value)}; wanted text")
+        raise RowError(f"{column} is {_kind(value)}; wanted text")
     if not value:
-        raise Refusal(f"{column} is empty")
+        raise RowError(f"{column} is empty")
     if "\0" in value:
-        raise Refusal(f"{column} has a NUL byte in it")
+        raise RowError(f"{column} has a NUL byte in it")
     return value
 
 
@@ -147,12 +147,12 @@ def _check_source(source: str, column: str) -> bool:
     if scheme is None and column != "url":
         return False
     if column == "path":
-        raise Refusal(f"path is the URL {show_source(source)}; wanted it in url")
+        raise RowError(f"path is the URL {show_source(source)}; wanted it in url")
     if _URL.fullmatch(source) is None or not _has_host(source):
         found = f"has the scheme {scheme[1][:LONGEST_NAME]}" if scheme else "has no scheme"
         if scheme and scheme[1].lower() in {"http", "https"}:
             found = "has a space in it" if re.search(r"\s", source) else "has no host, or no port"
-        raise Refusal(f"{column} {found}; wanted an http or https URL with a host, without spaces")
+        raise RowError(f"{column} {found}; wanted an http or https URL with a host, without spaces")
     return True
 
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import msgspec
 
 from livepeer_async.ingest.patterns import Pattern
-from livepeer_async.ingest.rows import BadRow, Refusal, Row
+from livepeer_async.ingest.rows import BadRow, Row, RowError
 from livepeer_async.sources.source import source_key
 
 # Rows next to each other share their folder. 100,000 rows with a folder each take 2.1 s to check,
@@ -60,7 +60,7 @@ class Walk:
         self._folder = folder
         self._pattern = pattern
         self._allow_outside = allow_outside
-        self._places = Places(folder, allow_outside=allow_outside)
+        self._places = PathResolver(folder, allow_outside=allow_outside)
         self._on_skipped = on_skipped
         # Only links can lead into a circle, and only where they may be followed.
         self._entered: set[tuple[int, int]] = set()
@@ -143,7 +143,7 @@ class Walk:
     def _is_inside(self, path: str) -> bool:
         try:
             self._places.locate(os.path.abspath(path))
-        except Refusal:
+        except RowError:
             return False
         return True
 
@@ -167,7 +167,7 @@ def measured(row: Row, status: os.stat_result) -> Row:
     return msgspec.structs.replace(row, length=status.st_size, modified_ns=status.st_mtime_ns)
 
 
-class Places:
+class PathResolver:
     """The folder that paths are relative to.
 
     Args:
@@ -191,7 +191,7 @@ class Places:
         joined = os.path.join(self._folder, path)
         if not self._allow_outside and not self._is_inside(real := self._follow(joined)):
             found = f"{path!r} is {real!r}" if os.path.islink(joined) else repr(path)
-            raise Refusal(
+            raise RowError(
                 f"{found}, outside of the folder {self._folder or os.curdir!r}; "
                 "wanted a place inside of it, or --allow-outside"
             )

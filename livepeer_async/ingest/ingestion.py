@@ -18,7 +18,7 @@ from typing import Self
 import anyio
 
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.concurrency import Handover, plain_task_group
+from livepeer_async.concurrency import Channel, plain_task_group
 from livepeer_async.errors import (
     AmbiguousRequest,
     BadRequest,
@@ -29,10 +29,16 @@ from livepeer_async.errors import (
     UploadInUse,
     UploadStopped,
 )
-from livepeer_async.ingest.check import FirstLines, check_manifest, read_again
-from livepeer_async.ingest.circuit_breaker import Outage
-from livepeer_async.ingest.decisions import FAILED, Verdict, finished_states, is_finished, judge
-from livepeer_async.ingest.events import Checked, Event, Resumed, RowPutOff, RowState
+from livepeer_async.ingest.check import KeyIndex, check_manifest, read_again
+from livepeer_async.ingest.circuit_breaker import CircuitBreaker
+from livepeer_async.ingest.decisions import (
+    FAILED,
+    ErrorAction,
+    classify_error,
+    finished_states,
+    is_finished,
+)
+from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, RowState
 from livepeer_async.ingest.manifest import Manifest, open_manifest
 from livepeer_async.ingest.row_worker import Job, RowOptions, RowRunner, ended_earlier
 from livepeer_async.ingest.rows import BadRow, Row
@@ -52,7 +58,7 @@ PAUSE = 5.0
 # A server that doesn't answer for so long is given up: whoever is to mend it has been there.
 OUTAGE_TIMEOUT = 24 * 3600.0
 # Seconds for clearing up at the end; what is left then is left to the next run.
-TIDY_SECONDS = 60.0
+CLEANUP_TIMEOUT = 60.0
 # Times that the server is asked to process a failed asset again.
 REPROCESS = 2
 
@@ -77,12 +83,16 @@ class Ingestion:
         self._manifest = manifest
         self._options = options
         self._is_strict = is_strict
-        self._handover = Handover[Event]()
-        self._runner = RowRunner(livepeer, options, self._handover.put, take_note=self._take_note)
-        self._outage = Outage(livepeer.ping, self._tell_outage, timeout=outage_timeout)
+        self._channel = Channel[Event]()
+        self._runner = RowRunner(
+            livepeer, options, self._channel.send_nowait, take_note=self._take_note
+        )
+        self._circuit_breaker = CircuitBreaker(
+            livepeer.ping, self._report_outage, timeout=outage_timeout
+        )
         self._has_asked = False
         self._is_ending = False
-        self._bad = FirstLines()
+        self._bad = KeyIndex()
         self._open: dict[Job, None] = {}
         self._put_off: deque[Job] = deque()
         self._news = anyio.Event()
@@ -99,7 +109,7 @@ class Ingestion:
             LivepeerError: what ended the whole run, a wrong key for instance.
         """
         try:
-            return await self._handover.take()
+            return await self._channel.receive()
         except anyio.EndOfStream:
             if self._failure is not None:
                 raise self._failure from self._failure.__cause__
@@ -112,12 +122,12 @@ class Ingestion:
         """
         self.is_stopped = True
         self._runner.stop()
-        self._outage.give_up()
+        self._circuit_breaker.stop()
         self._tell()
 
     def close(self) -> None:
         """Let no more events be taken; nothing runs any more."""
-        self._handover.end()
+        self._channel.close()
 
     async def run(self) -> None:
         """Check the manifest, run its rows and tell what happens."""
@@ -126,20 +136,20 @@ class Ingestion:
             with self._manifest.held():
                 if await self._check():
                     await self._run_rows()
-                    await self._tidy()
+                    await self._delete_leftovers()
         except LivepeerError as error:
             self._failure = error
         for job in self._open:
             if job.has_begun:
-                await self._handover.give(job.ended(RowState.UNFINISHED))
-        self._handover.end()
+                await self._channel.send(job.ended(RowState.UNFINISHED))
+        self._channel.close()
 
-    async def _tidy(self) -> None:
+    async def _delete_leftovers(self) -> None:
         """Delete what kills and lost answers have left, and the journal knows to be of no use."""
         journal = self._livepeer.journal
         if journal is None or self.is_stopped:
             return
-        with anyio.move_on_after(TIDY_SECONDS), suppress(LivepeerError):
+        with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
             for orphan in await journal.orphans():
                 # One whose own state forbids it must not keep the others.
                 with suppress(BadRequest, Forbidden, InvalidRequest):
@@ -153,7 +163,7 @@ class Ingestion:
             async for event in checking:
                 if self.is_stopped:
                     return False
-                await self._handover.give(event)
+                await self._channel.send(event)
                 if isinstance(event, Checked):
                     return not (self._is_strict and event.bad)
                 self._bad.note(event.place, 0)
@@ -161,16 +171,16 @@ class Ingestion:
 
     async def _run_rows(self) -> None:
         async with plain_task_group() as tasks:
-            tasks.start_soon(self._outage.run)
+            tasks.start_soon(self._circuit_breaker.run)
             running = run_jobs(
                 self._jobs(),
                 self._runner.run,
                 length_of=_length_of,
-                turns=self._livepeer.turns,
+                slot_queue=self._livepeer.slot_queue,
             )
             async with running as results:
                 async for job, result in results:
-                    await self._settle(job, result)
+                    await self._finish_row(job, result)
             tasks.cancel_scope.cancel()
 
     async def _jobs(self) -> AsyncGenerator[Job, None]:
@@ -182,8 +192,8 @@ class Ingestion:
                         # Before a thousand rows meet a wrong key, or nobody; and not before there
                         # is something to do.
                         self._has_asked = True
-                        self._outage.suspect()
-                    await self._outage.wait()
+                        self._circuit_breaker.trip()
+                    await self._circuit_breaker.wait()
                     if self._starts_nothing:
                         return
                     self._open[job] = None
@@ -194,7 +204,7 @@ class Ingestion:
             with anyio.move_on_after(due - time.monotonic()):
                 await news.wait()
                 continue
-            await self._outage.wait()
+            await self._circuit_breaker.wait()
             if not self._starts_nothing:
                 job = self._put_off.popleft()
                 job.record = (await self._find([job.row.key])).get(job.row.key)
@@ -214,33 +224,33 @@ class Ingestion:
                 continue
             if isinstance(row, BadRow):
                 # It was good when it was checked: its file was deleted or changed since then.
-                await self._handover.give(row)
+                await self._channel.send(row)
                 continue
             record = records.get(row.key)
             if record is not None and is_finished(row, record, is_ready_wanted=is_ready_wanted):
-                await self._handover.give(ended_earlier(row, record))
+                await self._channel.send(ended_earlier(row, record))
             else:
                 jobs.append(Job(row, record))
         return jobs
 
     def _take_note(self, error: LivepeerError) -> None:
         """Let no row meet what this one has met; its result waits until the events are taken."""
-        verdict = judge(error)
-        self._is_ending = self._is_ending or verdict.ends_all
-        if verdict.asks_server:
-            self._outage.suspect()
+        verdict = classify_error(error)
+        self._is_ending = self._is_ending or verdict.abort_run
+        if verdict.probe_server:
+            self._circuit_breaker.trip()
 
-    async def _settle(self, job: Job, result: UploadResult | None) -> None:
+    async def _finish_row(self, job: Job, result: UploadResult | None) -> None:
         """Say what became of a row, or put it off.
 
         Raises:
             LivepeerError: that of the row, where all others would meet it too.
         """
         error = result.error if result else None
-        verdict = judge(error) if error is not None else FAILED
-        if error is not None and verdict.ends_all:
+        verdict = classify_error(error) if error is not None else FAILED
+        if error is not None and verdict.abort_run:
             raise error
-        is_put_off = verdict.comes_again and self._can_put_off(job, result)
+        is_put_off = verdict.retry_row and self._can_put_off(job, result)
         if is_put_off:
             job.due = time.monotonic() + PAUSE
             self._put_off.append(job)
@@ -248,15 +258,15 @@ class Ingestion:
             del self._open[job]
         self._tell()
         if error is not None and is_put_off:
-            await self._handover.give(RowPutOff(job.row, error))
+            await self._channel.send(RowDeferred(job.row, error))
         elif job.has_begun:
-            await self._handover.give(job.ended(self._state_of(result, verdict), result))
+            await self._channel.send(job.ended(self._state_of(result, verdict), result))
 
-    def _state_of(self, result: UploadResult | None, verdict: Verdict) -> RowState:
+    def _state_of(self, result: UploadResult | None, verdict: ErrorAction) -> RowState:
         if result is None or isinstance(result.error, UploadStopped | UploadInUse):
             return RowState.UNFINISHED
         if result.error is not None:
-            is_cut_short = verdict.comes_again and self.is_stopped
+            is_cut_short = verdict.retry_row and self.is_stopped
             return RowState.UNFINISHED if is_cut_short else RowState.FAILED
         is_done = result.asset is not None and is_ready(result.asset)
         return RowState.READY if is_done else RowState.ARRIVED
@@ -270,12 +280,12 @@ class Ingestion:
         has_room = len(self._put_off) < MOST_PUT_OFF
         return is_safe and has_room and job.times < MOST_ATTEMPTS and not self.is_stopped
 
-    async def _tell_outage(self, event: Event) -> None:
+    async def _report_outage(self, event: Event) -> None:
         if isinstance(event, Resumed):
             # What rows have met was no fault of theirs.
             for job in self._open:
                 job.times = min(job.times, 1)
-        await self._handover.give(event)
+        await self._channel.send(event)
 
     async def _find(self, keys: list[str]) -> dict[str, Record]:
         journal = self._livepeer.journal
@@ -338,7 +348,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     if not isinstance(manifest, Manifest):
         manifest = open_manifest(manifest)
     options = RowOptions(
-        is_relayed=relay,
+        relay=relay,
         wait=wait,
         verify=verify,
         on_mismatch=on_mismatch,
@@ -348,9 +358,9 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     )
     _check_options(options, outage_timeout)
     if concurrency is not None:
-        livepeer.budget.concurrency = concurrency
+        livepeer.throttle.concurrency = concurrency
     if max_rate is not None:
-        livepeer.budget.max_rate = max_rate
+        livepeer.throttle.max_rate = max_rate
     ingestion = Ingestion(
         livepeer, manifest, options, is_strict=strict, outage_timeout=outage_timeout
     )

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.ingest.rows import Refusal
+from livepeer_async.ingest.rows import RowError
 
 # A row with a playback policy and ten profiles has 2 KB.
 MAX_LINE = 1024 * 1024
@@ -113,11 +113,11 @@ def as_text(content: bytes | None) -> str:
         Refusal: it is something else, or too long.
     """
     if content is None:
-        raise Refusal(TOO_LONG)
+        raise RowError(TOO_LONG)
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise Refusal(
+        raise RowError(
             f"the line isn't UTF-8: byte {content[error.start]:#04x} at place {error.start + 1}; "
             "save the file as UTF-8"
         ) from error
@@ -135,9 +135,9 @@ def read_object(content: bytes | None) -> dict[str, Any] | None:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         if not text.strip():
             return None
-        raise Refusal(f"the line isn't a JSON object: {_reason(error)}") from error
+        raise RowError(f"the line isn't a JSON object: {_reason(error)}") from error
     if not isinstance(found, dict):
-        raise Refusal('the line is JSON, but no object; wanted one, as in {"path": "talk.mp4"}')
+        raise RowError('the line is JSON, but no object; wanted one, as in {"path": "talk.mp4"}')
     return cast("dict[str, Any]", found)
 
 

@@ -19,9 +19,9 @@ from typing import BinaryIO
 import msgspec
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.ingest.csv_rows import Records, find_delimiter, read_cells, read_header
+from livepeer_async.ingest.csv_rows import CsvReader, find_delimiter, read_cells, read_header
 from livepeer_async.ingest.fields import read_row
-from livepeer_async.ingest.files import Places, Walk
+from livepeer_async.ingest.files import PathResolver, Walk
 from livepeer_async.ingest.lines import (
     HEAD,
     Line,
@@ -32,7 +32,7 @@ from livepeer_async.ingest.lines import (
     split_lines,
 )
 from livepeer_async.ingest.patterns import EVERYTHING, Pattern, has_magic, split_pattern
-from livepeer_async.ingest.rows import BadRow, Refusal, Row
+from livepeer_async.ingest.rows import BadRow, Row, RowError
 from livepeer_async.sources.source import source_key, source_name
 
 JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json-lines")
@@ -146,7 +146,7 @@ class _Reader:
 
     def __init__(self, manifest: str, *, allow_outside: bool) -> None:
         self._manifest = manifest
-        self._places = Places(os.path.dirname(manifest), allow_outside=allow_outside)
+        self._places = PathResolver(os.path.dirname(manifest), allow_outside=allow_outside)
 
     def read_objects(self, lines: Iterator[Line]) -> Iterator[Row | BadRow]:
         for number, content in lines:
@@ -154,7 +154,7 @@ class _Reader:
                 fields = read_object(content)
                 if fields is not None:
                     yield self._place(fields, number)
-            except Refusal as refusal:
+            except RowError as refusal:
                 yield self._refused(number, refusal)
 
     def read_table(self, lines: Iterator[Line]) -> Iterator[Row | BadRow]:
@@ -167,17 +167,17 @@ class _Reader:
             header = as_text(content)
             delimiter = find_delimiter(header)
             columns = read_header(_only_record(header, number, delimiter))
-        except Refusal as refusal:
+        except RowError as refusal:
             yield self._refused(number, refusal)
             return
-        for first, cells in Records(lines, delimiter):
+        for first, cells in CsvReader(lines, delimiter):
             try:
-                if isinstance(cells, Refusal):
+                if isinstance(cells, RowError):
                     raise cells
                 fields = read_cells(columns, cells)
                 if fields is not None:
                     yield self._place(fields, first)
-            except Refusal as refusal:
+            except RowError as refusal:
                 yield self._refused(first, refusal)
 
     def _place(self, fields: dict[str, object], number: int) -> Row:
@@ -188,7 +188,7 @@ class _Reader:
         key = row.key if "key" in fields else source_key(source) or source
         return msgspec.structs.replace(row, source=source, key=key)
 
-    def _refused(self, number: int, refusal: Refusal) -> BadRow:
+    def _refused(self, number: int, refusal: RowError) -> BadRow:
         return BadRow(f"{self._manifest}:{number}", str(refusal))
 
 
@@ -231,7 +231,7 @@ def _read_piece(file: BinaryIO, size: int, place: str) -> bytes:
 
 def _only_record(header: str, number: int, delimiter: str) -> list[str]:
     line = number, header.encode()
-    _, cells = next(iter(Records(iter([line]), delimiter)))
-    if isinstance(cells, Refusal):
+    _, cells = next(iter(CsvReader(iter([line]), delimiter)))
+    if isinstance(cells, RowError):
         raise cells
     return cells

@@ -13,7 +13,7 @@ from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import AssetFailed, LivepeerError, UploadStopped
 from livepeer_async.ingest.events import Event, RowEnded, RowStarted, RowState
 from livepeer_async.ingest.rows import Row
-from livepeer_async.journal.records import ALL_THERE, Record, RecordState, tell_url
+from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState, url_fingerprint
 from livepeer_async.models import NewAsset
 from livepeer_async.scheduling.slots import Slot
 from livepeer_async.uploads.many import UploadJob
@@ -26,7 +26,7 @@ class RowOptions(Struct, frozen=True, kw_only=True):
     """How rows are run.
 
     Attributes:
-        is_relayed: whether what URLs have goes through this machine.
+        relay: whether what URLs have goes through this machine.
         wait: as for `AsyncLivepeer.upload`, like all that follows.
         verify: how far to compare.
         on_mismatch: what to do with a wrong asset.
@@ -35,7 +35,7 @@ class RowOptions(Struct, frozen=True, kw_only=True):
         on_progress: called with the row and its progress.
     """
 
-    is_relayed: bool
+    relay: bool
     wait: bool
     verify: Verify
     on_mismatch: OnMismatch
@@ -104,7 +104,7 @@ def ended_earlier(row: Row, record: Record) -> RowEnded:
     )
 
 
-class _Running:
+class _ActiveRow:
     """A row that runs: what can stop it."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class RowRunner:
         self._options = options
         self._tell = tell
         self._take_note = take_note
-        self._running: dict[_Running, None] = {}
+        self._running: dict[_ActiveRow, None] = {}
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -151,7 +151,7 @@ class RowRunner:
 
     async def run(self, job: Job, slot: Slot) -> tuple[Job, UploadResult | None]:
         """Run a row; an error is its result, and none is there where it was stopped."""
-        running = _Running()
+        running = _ActiveRow()
         if self._is_stopped:
             return job, None
         self._running[running] = None
@@ -170,18 +170,18 @@ class RowRunner:
             self._take_note(result.error)
         return job, result
 
-    async def _run(self, job: Job, running: _Running, slot: Slot) -> UploadResult:
+    async def _run(self, job: Job, running: _ActiveRow, slot: Slot) -> UploadResult:
         row, options = job.row, self._options_for(job.row, slot)
-        if row.is_url and self._options.is_relayed and _is_unmade(job):
+        if row.is_url and self._options.relay and _is_unmade(job):
             # What the server couldn't make of it, it may make of the bytes from here.
-            await self._livepeer.imports.give_up(row.key)
+            await self._livepeer.url_importer.discard(row.key)
         if row.is_url and self._is_imported(job):
             wanted = row.new_asset or NewAsset(row.source)
-            result = await self._livepeer.imports.run(row.source, wanted, options())
-            if not (self._options.is_relayed and isinstance(result.error, AssetFailed)):
+            result = await self._livepeer.url_importer.import_url(row.source, wanted, options())
+            if not (self._options.relay and isinstance(result.error, AssetFailed)):
                 return result
             # What the server couldn't make of it, it may make of the bytes from here.
-            await self._livepeer.imports.give_up(row.key)
+            await self._livepeer.url_importer.discard(row.key)
 
         def begun(upload: Upload) -> None:
             running.upload = upload
@@ -191,17 +191,17 @@ class RowRunner:
         uploader = self._livepeer.uploader
         if not row.is_url:
             return await uploader.run(UploadJob(row.source, row.new_asset), options, on_begun=begun)
-        async with self._livepeer.downloads.open(row.source) as download:
-            relayed = UploadJob(download.pieces, row.new_asset)
-            url = tell_url(row.source)
+        async with self._livepeer.downloader.open(row.source) as download:
+            relayed = UploadJob(download.blocks, row.new_asset)
+            url = url_fingerprint(row.source)
             options = partial(options, length=download.length, url=url)
             return await uploader.run(relayed, options, on_begun=begun)
 
     def _is_imported(self, job: Job) -> bool:
         """Whether the server fetches it; what it has already needs no relay."""
-        if not self._options.is_relayed:
+        if not self._options.relay:
             return True
-        return job.record is not None and job.record.state in ALL_THERE and not _is_unmade(job)
+        return job.record is not None and job.record.state in FULLY_UPLOADED and not _is_unmade(job)
 
     def _options_for(self, row: Row, slot: Slot) -> partial[UploadOptions]:
         options = self._options

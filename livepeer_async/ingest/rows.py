@@ -5,14 +5,13 @@ Pure.
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from livepeer_async.models import NewAsset
-from livepeer_async.redaction import format_repr, show_source, shown_fields
+from livepeer_async.redaction import redacted, show_source
 
 
+@redacted(source=show_source, key=show_source)
 class Row(Struct, frozen=True, kw_only=True):
     """A video to ingest. The repr shows URLs without userinfo and query.
 
@@ -41,14 +40,6 @@ class Row(Struct, frozen=True, kw_only=True):
         """Where the row stands: `FILE:LINE`, or the path that was found."""
         return self.source if self.manifest is None else f"{self.manifest}:{self.line}"
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, URLs without userinfo and query."""
-        return shown_fields(self, source=show_source, key=show_source)
-
-    def __repr__(self) -> str:
-        """Show the Struct, URLs without userinfo and query."""
-        return format_repr(self)
-
 
 class BadRow(Struct, frozen=True):
     """What can't be ingested.
@@ -64,5 +55,5 @@ class BadRow(Struct, frozen=True):
     key: str | None = None
 
 
-class Refusal(Exception):
+class RowError(Exception):
     """A row that can't be used, inside of this package; the message is the sentence."""

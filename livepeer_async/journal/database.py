@@ -21,16 +21,16 @@ import msgspec
 from livepeer_async.errors import JournalError
 
 # SQLite's own wait. Short beside the second within which a cancelled call is back.
-TURN_SECONDS = 0.05
+SQLITE_TIMEOUT = 0.05
 # Some refusals come at once, as that of the switch to WAL: between these it is slept.
 PAUSE_SECONDS = 0.01
 
 
-class GivenUp(Exception):
+class WaitCancelled(Exception):
     """Nobody waits for the call any more; nothing of it was done."""
 
 
-class Patience:
+class BusyTimeout:
     """The patience of one call, which runs out or is taken away from it.
 
     Args:
@@ -41,7 +41,7 @@ class Patience:
         self._deadline = time.monotonic() + seconds
         self._given_up = threading.Event()
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """End the waiting, from any thread; what is done already is done."""
         self._given_up.set()
 
@@ -52,15 +52,15 @@ class Patience:
     def check(self) -> None:
         """Raise `GivenUp` where nobody waits any more."""
         if self._given_up.is_set():
-            raise GivenUp
+            raise WaitCancelled
 
     def acquire(self, lock: threading.Lock) -> None:
         """Wait for a lock whose holder has a patience of its own, which runs out earlier."""
         self.check()
-        while not lock.acquire(timeout=TURN_SECONDS):
+        while not lock.acquire(timeout=SQLITE_TIMEOUT):
             self.check()
 
-    def keep_trying(self, attempt: Callable[[], T]) -> T:
+    def retry_while_busy(self, attempt: Callable[[], T]) -> T:
         """Try, at least once, until the file isn't busy.
 
         Raises:
@@ -106,7 +106,7 @@ CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
-class JournalFile:
+class JournalDatabase:
     """A journal's file; opened by the first transaction.
 
     Args:
@@ -129,12 +129,12 @@ class JournalFile:
         """Whether it is a copy of what another process has open: SQLite's locks aren't copied."""
         return self._connection is not None and self._opened_by != os.getpid()
 
-    def patience(self) -> Patience:
+    def busy_timeout(self) -> BusyTimeout:
         """Begin to count how long a call waits."""
-        return Patience(BUSY_SECONDS)
+        return BusyTimeout(BUSY_SECONDS)
 
     def transact(
-        self, work: Callable[[sqlite3.Connection], T], patience: Patience | None = None
+        self, work: Callable[[sqlite3.Connection], T], busy_timeout: BusyTimeout | None = None
     ) -> T:
         """Do something in a transaction.
 
@@ -144,9 +144,9 @@ class JournalFile:
         """
         if self.is_forked:
             raise self.error("was opened before a fork; open a client in each process")
-        patience = patience or self.patience()
-        with self._turn(patience), self._translated():
-            connection = self._begin(patience)
+        busy_timeout = busy_timeout or self.busy_timeout()
+        with self._locked(busy_timeout), self._translated():
+            connection = self._begin(busy_timeout)
             with _transaction(connection):
                 return work(connection)
 
@@ -162,40 +162,40 @@ class JournalFile:
         return JournalError(f"the journal {self.path} {what}", path=self.path)
 
     @contextmanager
-    def _turn(self, patience: Patience) -> Generator[None, None, None]:
-        patience.acquire(self._lock)
+    def _locked(self, busy_timeout: BusyTimeout) -> Generator[None, None, None]:
+        busy_timeout.acquire(self._lock)
         try:
             yield
         finally:
             self._lock.release()
 
-    def _begin(self, patience: Patience) -> sqlite3.Connection:
+    def _begin(self, busy_timeout: BusyTimeout) -> sqlite3.Connection:
         """Begin a transaction that may write; open the file first where it isn't open."""
         if self._was_locked:
-            patience.shorten(LOCKED_SECONDS)
+            busy_timeout.shorten(LOCKED_SECONDS)
         try:
             if self._connection is None:
-                self._connection = self._open(patience)
+                self._connection = self._open(busy_timeout)
                 self._opened_by = os.getpid()
-            patience.keep_trying(partial(self._connection.execute, "BEGIN IMMEDIATE"))
+            busy_timeout.retry_while_busy(partial(self._connection.execute, "BEGIN IMMEDIATE"))
         except sqlite3.OperationalError as error:
             self._was_locked = is_busy(error)
             raise
         self._was_locked = False
         return self._connection
 
-    def _open(self, patience: Patience) -> sqlite3.Connection:
+    def _open(self, busy_timeout: BusyTimeout) -> sqlite3.Connection:
         self._make()
         connection = sqlite3.connect(
-            self.path, timeout=TURN_SECONDS, isolation_level=None, check_same_thread=False
+            self.path, timeout=SQLITE_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         try:
-            patience.keep_trying(partial(self._look, connection))
+            busy_timeout.retry_while_busy(partial(self._look, connection))
             _close_to_others(Path(self.path))
-            patience.keep_trying(partial(connection.execute, "PRAGMA journal_mode = WAL"))
+            busy_timeout.retry_while_busy(partial(connection.execute, "PRAGMA journal_mode = WAL"))
             # Each commit reaches the disk: what the server has must be known after a power cut too.
             connection.execute("PRAGMA synchronous = FULL")
-            patience.keep_trying(partial(connection.execute, "BEGIN IMMEDIATE"))
+            busy_timeout.retry_while_busy(partial(connection.execute, "BEGIN IMMEDIATE"))
             with _transaction(connection):
                 self._check_schema(connection)
         except BaseException:

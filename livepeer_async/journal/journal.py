@@ -26,11 +26,17 @@ import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
-from livepeer_async.concurrency import finish, plain_task_group
+from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import ConfigurationError, JournalError, UploadInUse
-from livepeer_async.journal.database import GivenUp, JournalFile, Patience
+from livepeer_async.journal.database import BusyTimeout, JournalDatabase, WaitCancelled
 from livepeer_async.journal.owner_lock import OwnerLock
-from livepeer_async.journal.records import ALL_THERE, Doubt, Orphan, Record, remains_of
+from livepeer_async.journal.records import (
+    FULLY_UPLOADED,
+    Orphan,
+    Record,
+    UnconfirmedRequest,
+    leftover_from,
+)
 from livepeer_async.redaction import show_source
 
 T = TypeVar("T")
@@ -39,9 +45,14 @@ _log = logging.getLogger("livepeer_async")
 
 # For a release once the caller is cancelled, and for closing: a claim that stays is dropped by the
 # next transaction, or with the owner's lock.
-END_SECONDS = 0.5
+RELEASE_TIMEOUT = 0.5
 # In the column of the state: the record of an upload that runs without a key.
 KEYLESS = "keyless"
+_NOUNS: dict[type, str] = {
+    Record: "record",
+    Orphan: "orphan",
+    UnconfirmedRequest: "unconfirmed request",
+}
 
 
 class Journal:
@@ -53,12 +64,12 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, account: str) -> None:
-        self._file = JournalFile(path, account)
+        self._file = JournalDatabase(path, account)
         self.path = self._file.path
         self._limiter = anyio.CapacityLimiter(1)
         self._owner_lock: OwnerLock | None = None
         self._is_closed = False
-        self._waiting: set[Patience] = set()
+        self._waiting: set[BusyTimeout] = set()
         # The keys that are carried, and those whose claims the file may hold. What is written and
         # isn't held goes with the next transaction.
         self._held: set[str] = set()
@@ -80,16 +91,16 @@ class Journal:
     async def aclose(self) -> None:
         """Close the file and give all claims up; after it only `open` can be called."""
         self._is_closed = True
-        for patience in self._waiting:
-            patience.give_up()
+        for busy_timeout in self._waiting:
+            busy_timeout.cancel()
         if not self._file.is_forked:
             # No queue, in which it would miss its turn once cancelled.
             limiter = anyio.CapacityLimiter(1)
-            close = partial(self._in_thread, self._close, Patience(END_SECONDS), limiter)
-            await finish(close, once_cancelled=END_SECONDS)
+            close = partial(self._in_thread, self._close, BusyTimeout(RELEASE_TIMEOUT), limiter)
+            await run_shielded(close, grace=RELEASE_TIMEOUT)
 
     @asynccontextmanager
-    async def claimed(self, key: str) -> AsyncGenerator[Record | None, None]:
+    async def acquire(self, key: str) -> AsyncGenerator[Record | None, None]:
         """Be the only one who carries the upload of a key; give what is known of it.
 
         Raises:
@@ -110,7 +121,7 @@ class Journal:
             yield record
 
     @asynccontextmanager
-    async def keyless(self) -> AsyncGenerator[str, None]:
+    async def acquire_keyless(self) -> AsyncGenerator[str, None]:
         """Make up the key of an upload that has none; its claim is written with its record."""
         key = uuid.uuid4().hex
         async with self._holding(key):
@@ -125,13 +136,13 @@ class Journal:
             yield
         except anyio.get_cancelled_exc_class():
             # That of a task comes once: to wait for the release wouldn't meet it again.
-            within = END_SECONDS
+            within = RELEASE_TIMEOUT
             raise
         finally:
             self._held.discard(key)
             if key in self._written:
                 # A claim that stays shuts others out for as long as this process runs.
-                await finish(self._release, within=within, once_cancelled=END_SECONDS)
+                await run_shielded(self._release, timeout=within, grace=RELEASE_TIMEOUT)
 
     async def write(self, record: Record) -> None:
         """Put a record in the place of the one that its key had; without a key, with its claim.
@@ -167,7 +178,7 @@ class Journal:
             record: of the upload.
             is_useless: as in `Orphan`.
         """
-        remains = remains_of(record, time.time(), is_useless=is_useless)
+        remains = leftover_from(record, time.time(), is_useless=is_useless)
         await self._run(lambda connection: _replace(connection, record.key, remains))
 
     async def forget(self, key: str) -> bool:
@@ -179,20 +190,20 @@ class Journal:
             UploadInUse: it is being carried.
             JournalError: the journal can't be read or written.
         """
-        async with self.claimed(key) as record:
+        async with self.acquire(key) as record:
             if record is None:
                 return False
-            if record.state in ALL_THERE:
+            if record.state in FULLY_UPLOADED:
                 await self.drop(record.key)
             else:
                 await self.abandon(record, is_useless=False)
             return True
 
-    async def forget_arrived(self, key: str) -> None:
+    async def forget_uploaded(self, key: str) -> None:
         """Forget the upload of a key where all of it has arrived; its asset stays."""
-        places = ",".join("?" * len(ALL_THERE))
+        places = ",".join("?" * len(FULLY_UPLOADED))
         query = f"DELETE FROM records WHERE key = ? AND state IN ({places})"  # noqa: S608 - question marks
-        await self._run(lambda c: c.execute(query, (as_text(key), *ALL_THERE)))
+        await self._run(lambda c: c.execute(query, (as_text(key), *FULLY_UPLOADED)))
 
     async def records(self) -> list[Record]:
         """Give the records of all keys that can be read, in the order of their keys."""
@@ -221,15 +232,15 @@ class Journal:
         await self._run(self._give_up_keyless)
         return await self._read("SELECT asset_id, orphan FROM orphans ORDER BY asset_id", Orphan)
 
-    async def drop_doubt(self, doubt: Doubt) -> None:
+    async def drop_unconfirmed(self, unconfirmed: UnconfirmedRequest) -> None:
         """Take note that a request left nothing behind."""
-        row = (msgspec.json.encode(doubt),)
+        row = (msgspec.json.encode(unconfirmed),)
         await self._run(lambda c: c.execute("DELETE FROM doubts WHERE doubt = ?", row))
 
-    async def doubts(self) -> list[Doubt]:
+    async def unconfirmed_requests(self) -> list[UnconfirmedRequest]:
         """Give the requests of which nobody knows what they left behind."""
         await self._run(self._give_up_keyless)
-        return await self._read("SELECT id, doubt FROM doubts ORDER BY id", Doubt)
+        return await self._read("SELECT id, doubt FROM doubts ORDER BY id", UnconfirmedRequest)
 
     async def _read(self, query: str, kind: type[T], values: tuple[str, ...] = ()) -> list[T]:
         """Read a name and a value from each row; one that is broken doesn't hide the others."""
@@ -238,23 +249,26 @@ class Journal:
             try:
                 found.append(msgspec.json.decode(row, type=kind))
             except msgspec.DecodeError as error:
-                what = f"{kind.__name__.lower()} that can't be read, {show_source(name)!r}: {error}"
-                _log.warning("the journal %s holds a %s; it is passed over", self.path, what)
+                what = f"{_NOUNS[kind]} {show_source(name)!r}"
+                _log.warning("journal %s: skipping unreadable %s: %s", self.path, what, error)
         return found
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in a transaction, in a worker thread: the disk may take its time."""
         if self._is_closed:
             raise self._closed()
-        patience = self._file.patience()
+        busy_timeout = self._file.busy_timeout()
         try:
-            return await self._in_thread(partial(self._transact, work), patience, self._limiter)
-        except GivenUp:
+            return await self._in_thread(partial(self._transact, work), busy_timeout, self._limiter)
+        except WaitCancelled:
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise self._closed() from None
 
     async def _in_thread(
-        self, work: Callable[[Patience], T], patience: Patience, limiter: anyio.CapacityLimiter
+        self,
+        work: Callable[[BusyTimeout], T],
+        busy_timeout: BusyTimeout,
+        limiter: anyio.CapacityLimiter,
     ) -> T:
         """Wait for a thread to end; once cancelled, it ends where it would wait."""
         results: list[T] = []
@@ -263,20 +277,20 @@ class Journal:
             try:
                 await anyio.sleep_forever()
             finally:
-                patience.give_up()
+                busy_timeout.cancel()
 
-        self._waiting.add(patience)
+        self._waiting.add(busy_timeout)
         try:
             async with plain_task_group() as tasks:
                 # The wait for a thread is shielded, so somebody else has to notice.
                 tasks.start_soon(watch)
-                results.append(await anyio.to_thread.run_sync(work, patience, limiter=limiter))
+                results.append(await anyio.to_thread.run_sync(work, busy_timeout, limiter=limiter))
                 tasks.cancel_scope.cancel()
         finally:
-            self._waiting.discard(patience)
+            self._waiting.discard(busy_timeout)
         return results[0]
 
-    def _transact(self, work: Callable[[sqlite3.Connection], T], patience: Patience) -> T:
+    def _transact(self, work: Callable[[sqlite3.Connection], T], busy_timeout: BusyTimeout) -> T:
         stale: set[str] = set()
 
         def work_on(connection: sqlite3.Connection) -> T:
@@ -288,17 +302,17 @@ class Journal:
             return work(connection)
 
         try:
-            return self._file.transact(work_on, patience)
+            return self._file.transact(work_on, busy_timeout)
         except BaseException:
             self._written.update(stale)
             raise
 
-    def _close(self, patience: Patience) -> None:
+    def _close(self, busy_timeout: BusyTimeout) -> None:
         is_dropped = False
         if self._owner_lock is not None:
             owner = self._owner_lock.owner
-            with suppress(JournalError, GivenUp):
-                self._file.transact(lambda connection: _drop_owner(connection, owner), patience)
+            with suppress(JournalError, WaitCancelled):
+                self._file.transact(lambda connection: _drop_owner(connection, owner), busy_timeout)
                 is_dropped = True
         # It waits for a transaction that still runs, which may be a first claim.
         self._file.close()
@@ -309,7 +323,7 @@ class Journal:
 
     def _claim(self, connection: sqlite3.Connection, key: str) -> Record | None:
         if self._owner_lock is None:
-            self._sweep(connection)
+            self._remove_stale_owners(connection)
             self._owner_lock = OwnerLock(self.path)
         owner = self._owner_lock.owner
         connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, os.getpid()))
@@ -340,7 +354,7 @@ class Journal:
                     continue
                 record = msgspec.json.decode(row, type=Record)
                 # A caller may have kept the upload URL of one that ended in this process.
-                _replace(connection, key, remains_of(record, time.time(), is_useless=False))
+                _replace(connection, key, leftover_from(record, time.time(), is_useless=False))
                 connection.execute("DELETE FROM claims WHERE key = ?", (key,))
 
     async def _release(self) -> None:
@@ -348,7 +362,7 @@ class Journal:
         with suppress(JournalError, ConfigurationError):
             await self._run(lambda _: None)
 
-    def _sweep(self, connection: sqlite3.Connection) -> None:
+    def _remove_stale_owners(self, connection: sqlite3.Connection) -> None:
         """Take away what processes that were killed have left."""
         pids: dict[str, int] = dict(connection.execute("SELECT owner, pid FROM owners").fetchall())
         # A process that was killed while it made its file is in no row. None is made meanwhile,
@@ -374,7 +388,9 @@ def as_text(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode()
 
 
-def _replace(connection: sqlite3.Connection, key: str, remains: Orphan | Doubt) -> None:
+def _replace(
+    connection: sqlite3.Connection, key: str, remains: Orphan | UnconfirmedRequest
+) -> None:
     """Put what an upload may have left on the server in the place of its record."""
     row = msgspec.json.encode(remains)
     if isinstance(remains, Orphan):

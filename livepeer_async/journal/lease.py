@@ -20,7 +20,13 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import JournalError, KeyTaken, SourceChanged
 from livepeer_async.journal.journal import Journal, as_text
-from livepeer_async.journal.records import ALL_THERE, PickUp, Record, RecordState, pick_up
+from livepeer_async.journal.records import (
+    FULLY_UPLOADED,
+    Record,
+    RecordState,
+    ResumeAction,
+    plan_resume,
+)
 from livepeer_async.models import Asset
 from livepeer_async.redaction import show_source
 from livepeer_async.sources.identity import SourceIdentity
@@ -29,7 +35,7 @@ from livepeer_async.sources.source import Source
 _log = logging.getLogger("livepeer_async")
 
 
-class Claim:
+class Lease:
     """The right to carry the upload of a key, and its record.
 
     Args:
@@ -73,16 +79,16 @@ class Claim:
         return self.record is not None and self.record.state is RecordState.READY
 
     @property
-    def can_go_on(self) -> bool:
+    def is_resumable(self) -> bool:
         """Whether a later run could go on with the upload."""
         has_url = self.record is not None and self.record.upload_url is not None
-        return has_url and self.identity.can_be_told
+        return has_url and self.identity.is_known
 
-    def pick_up(self) -> PickUp:
+    def plan_resume(self) -> ResumeAction:
         """Say what can be done with the record of an earlier run."""
         if self.record is None:
-            return PickUp.BEGIN
-        return pick_up(self.record, self.identity, self._access)
+            return ResumeAction.RESTART
+        return plan_resume(self.record, self.identity, self._access)
 
     def check_sha256(self, source: Source, sha256: str | None) -> None:
         """Compare with what an earlier run has read, where both have made a digest.
@@ -92,24 +98,24 @@ class Claim:
         """
         was = self.record.sha256 if self.record else None
         if was and sha256 and was != sha256:
-            raise self.changed(source)
+            raise self.source_changed_error(source)
 
-    def refused(self) -> KeyTaken:
+    def access_changed_error(self) -> KeyTaken:
         """Give the error for a key whose asset others may play than those who are wanted."""
         advice = "change it with assets.update, or give another key"
-        return self._taken("has another playback policy or encryption", advice)
+        return self._key_taken_error("has another playback policy or encryption", advice)
 
-    def comes_from_elsewhere(self) -> KeyTaken:
+    def wrong_url_error(self) -> KeyTaken:
         """Give the error for a key whose asset was made of another URL."""
         advice = "give another key, or let the journal forget this one"
-        return self._taken("was made of another URL", advice)
+        return self._key_taken_error("was made of another URL", advice)
 
-    def _taken(self, why: str, advice: str) -> KeyTaken:
+    def _key_taken_error(self, why: str, advice: str) -> KeyTaken:
         asset_id = (self.record and self.record.asset_id) or ""
         said = f"under the key {show_source(self._key)!r} stands asset {asset_id}, which {why}"
         return KeyTaken(said, asset_id=asset_id, advice=advice)
 
-    def changed(self, source: Source) -> SourceChanged:
+    def source_changed_error(self, source: Source) -> SourceChanged:
         """Give the error for a source that isn't what was uploaded under the key."""
         asset_id = (self.record and self.record.asset_id) or ""
         then = self.record.identity.length if self.record else 0
@@ -121,7 +127,7 @@ class Claim:
             asset_id=asset_id,
         )
 
-    async def requested(self, name: str) -> None:
+    async def record_request(self, name: str) -> None:
         """Write that an upload is about to be asked for."""
         if self._journal is None:
             return
@@ -136,29 +142,29 @@ class Claim:
         )
         await self._write(record)
 
-    async def ticketed(self, asset: Asset) -> None:
+    async def record_asset(self, asset: Asset) -> None:
         """Write which asset was made."""
         if self.record is not None:
             # Known from here on, also where it can't be written: what is abandoned has an ID then.
             self.record = replace(
                 self.record,
-                state=RecordState.TICKETED,
+                state=RecordState.ASSET_CREATED,
                 asset_id=asset.id,
                 playback_id=asset.playback_id,
             )
             await self._write(self.record)
 
-    async def created(self, upload_url: str) -> None:
+    async def record_upload_url(self, upload_url: str) -> None:
         """Write where the upload is, before a byte is sent that it would be a pity to lose."""
         if self.record is not None and not self._is_keyless:
-            record = replace(self.record, state=RecordState.CREATED, upload_url=upload_url)
+            record = replace(self.record, state=RecordState.UPLOAD_CREATED, upload_url=upload_url)
             await self._write(record)
 
-    async def arrived(self) -> None:
+    async def mark_uploaded(self) -> None:
         """Write that the server has all bytes; nobody needs the upload URL any more."""
         if self.record is None or self.record.state is RecordState.READY:
             return
-        record = replace(self.record, state=RecordState.ARRIVED, upload_url=None)
+        record = replace(self.record, state=RecordState.UPLOADED, upload_url=None)
         if self._is_keyless and self._journal is not None:
             await self._journal.drop_keyless(self._key)
             # Still known, for it may be given up because its bytes turn out to be wrong.
@@ -166,7 +172,7 @@ class Claim:
         else:
             await self._write(record)
 
-    async def ready(self, asset: Asset, verified: str | None, sha256: str | None) -> None:
+    async def mark_ready(self, asset: Asset, verified: str | None, sha256: str | None) -> None:
         """Write that the asset is ready.
 
         What can't be written is logged: the asset is there all the same, and a later run finds it
@@ -187,9 +193,9 @@ class Claim:
         except JournalError as error:
             _log.warning("asset %s is ready, but %s", asset.id, error)
 
-    async def failed(self) -> None:
+    async def mark_failed(self) -> None:
         """Write that the server could make nothing of it; what can't be written is logged."""
-        if self.record is None or self._is_keyless or self.record.state not in ALL_THERE:
+        if self.record is None or self._is_keyless or self.record.state not in FULLY_UPLOADED:
             return
         try:
             await self._write(replace(self.record, state=RecordState.FAILED))
@@ -214,7 +220,7 @@ class Claim:
             await self._journal.abandon(self.record, is_useless=is_useless)
         self.record = None
 
-    async def deleted(self, asset_id: str) -> None:
+    async def record_deletion(self, asset_id: str) -> None:
         """Write that an asset is deleted."""
         if self._journal is not None:
             await self._journal.drop_orphan(asset_id)
@@ -232,14 +238,14 @@ class Claim:
 
 
 @asynccontextmanager
-async def claim(
+async def acquire_lease(
     journal: Journal | None,
     key: str | None,
     source: Source,
     *,
     access: str,
     url: str | None = None,
-) -> AsyncGenerator[Claim, None]:
+) -> AsyncGenerator[Lease, None]:
     """Claim the upload of a key until the block ends.
 
     Args:
@@ -255,14 +261,14 @@ async def claim(
     """
     identity = SourceIdentity(length=source.length, url=url)
     if journal is None:
-        yield Claim(None, "", identity, access=access)
+        yield Lease(None, "", identity, access=access)
         return
     if key is None:
-        async with journal.keyless() as made_up:
-            yield Claim(journal, made_up, identity, access=access, is_keyless=True)
+        async with journal.acquire_keyless() as made_up:
+            yield Lease(journal, made_up, identity, access=access, is_keyless=True)
         return
     if url is None:
         identity = await source.identity()
     key = as_text(key)
-    async with journal.claimed(key) as record:
-        yield Claim(journal, key, identity, access=access, record=record)
+    async with journal.acquire(key) as record:
+        yield Lease(journal, key, identity, access=access, record=record)

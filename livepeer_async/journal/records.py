@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from livepeer_async.models import NewAsset
-from livepeer_async.redaction import format_repr, hide_query, show_source, shown_fields
+from livepeer_async.redaction import redact_url, redacted, show_source
 from livepeer_async.sources.identity import SourceIdentity
 
 
@@ -22,11 +21,11 @@ class RecordState(StrEnum):
 
     REQUESTED = "requested"
     """It was asked for; whether there is an asset, nobody knows."""
-    TICKETED = "ticketed"
+    ASSET_CREATED = "ticketed"
     """There is an asset; whether there is an upload, nobody knows."""
-    CREATED = "created"
+    UPLOAD_CREATED = "created"
     """There is an upload URL; the server knows its offset."""
-    ARRIVED = "arrived"
+    UPLOADED = "arrived"
     """The server has all bytes."""
     READY = "ready"
     """The asset became ready, and was compared as far as that was wanted."""
@@ -35,9 +34,10 @@ class RecordState(StrEnum):
 
 
 # States in which nothing has to be sent any more.
-ALL_THERE = frozenset({RecordState.ARRIVED, RecordState.READY, RecordState.FAILED})
+FULLY_UPLOADED = frozenset({RecordState.UPLOADED, RecordState.READY, RecordState.FAILED})
 
 
+@redacted("key", "state", "asset_id", key=show_source)
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where one upload stands. `repr` shows no upload URL, which is a bearer secret.
 
@@ -66,15 +66,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str | None = None
     is_keyless: bool = False
 
-    def __repr__(self) -> str:
-        return f"<Record {show_source(self.key)!r}, {self.state}, asset {self.asset_id}>"
 
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: upload URLs are bearer secrets, and so may keys be."""
-        key = show_source(self.key)
-        return [("key", key), ("state", self.state), ("asset_id", self.asset_id)]
-
-
+@redacted(key=show_source, name=show_source)
 class Orphan(Struct, frozen=True, kw_only=True):
     """An asset of ours that is given up and isn't known to be deleted.
 
@@ -91,15 +84,9 @@ class Orphan(Struct, frozen=True, kw_only=True):
     since: float
     is_useless: bool = True
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields; a key that is a URL may be a secret."""
-        return shown_fields(self, key=show_source, name=show_source)
 
-    def __repr__(self) -> str:
-        return format_repr(self)
-
-
-class Doubt(Struct, frozen=True, kw_only=True):
+@redacted(key=show_source, name=show_source)
+class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
     """A request for an upload whose answer was lost: it may have made an asset.
 
     Attributes:
@@ -116,21 +103,14 @@ class Doubt(Struct, frozen=True, kw_only=True):
     until: float
     is_import: bool = False
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields; a key that is a URL may be a secret."""
-        return shown_fields(self, key=show_source, name=show_source)
-
-    def __repr__(self) -> str:
-        return format_repr(self)
-
 
 # A request that was given up may still be carried out for so long.
-LATE = 60.0
+MAX_SERVER_DELAY = 60.0
 # The process may have ended right after it was sent, days before anybody looks.
-LONGEST_DOUBT = 600.0
+MAX_CREATION_DELAY = 600.0
 
 
-def remains_of(record: Record, now: float, *, is_useless: bool) -> Orphan | Doubt:
+def leftover_from(record: Record, now: float, *, is_useless: bool) -> Orphan | UnconfirmedRequest:
     """Say what an upload that is given up may have left on the server.
 
     Args:
@@ -148,25 +128,27 @@ def remains_of(record: Record, now: float, *, is_useless: bool) -> Orphan | Doub
             is_useless=is_useless,
         )
     since = record.requested_at
-    until = min(now + LATE, since + LONGEST_DOUBT)
+    until = min(now + MAX_SERVER_DELAY, since + MAX_CREATION_DELAY)
     is_import = record.identity.length == 0
-    return Doubt(key=key, name=record.name, since=since, until=until, is_import=is_import)
+    return UnconfirmedRequest(
+        key=key, name=record.name, since=since, until=until, is_import=is_import
+    )
 
 
-class PickUp(StrEnum):
+class ResumeAction(StrEnum):
     """What a later run does with a record."""
 
-    BEGIN = "begin"
+    RESTART = "begin"
     """Nothing of it can be used; what is left on the server is thrown away."""
-    LOOK = "look"
+    RESUME = "look"
     """Look at its asset, and go on from there."""
-    REFUSE = "refuse"
+    REJECT = "refuse"
     """Its asset is there and others may play it than those who are wanted."""
-    DOUBT = "doubt"
+    SOURCE_CHANGED = "doubt"
     """Look at its asset: unless it failed, it was made of other bytes under the same key."""
 
 
-def access_of(new_asset: NewAsset) -> str:
+def access_fingerprint(new_asset: NewAsset) -> str:
     """Tell who may play an asset, and how it is encrypted, as a digest: keys may be in it."""
     fields = {
         "playback_policy": new_asset.playback_policy,
@@ -176,12 +158,12 @@ def access_of(new_asset: NewAsset) -> str:
     return hashlib.sha256(msgspec.json.encode(wanted)).hexdigest()[:16] if wanted else ""
 
 
-def tell_url(url: str) -> str:
+def url_fingerprint(url: str) -> str:
     """Tell a URL from others as a digest, whatever its signature of the day is."""
-    return hashlib.sha256(hide_query(url).encode()).hexdigest()[:16]
+    return hashlib.sha256(redact_url(url).encode()).hexdigest()[:16]
 
 
-def pick_up(record: Record, identity: SourceIdentity, access: str) -> PickUp:
+def plan_resume(record: Record, identity: SourceIdentity, access: str) -> ResumeAction:
     """Say what a later run does with a record.
 
     An upload that has arrived is found again by its key also where its source can't be told, a
@@ -194,12 +176,12 @@ def pick_up(record: Record, identity: SourceIdentity, access: str) -> PickUp:
         access: of the asset that is wanted today.
     """
     if record.asset_id is None:
-        return PickUp.BEGIN
-    was, is_all_there = record.identity, record.state in ALL_THERE
+        return ResumeAction.RESTART
+    was, is_all_there = record.identity, record.state in FULLY_UPLOADED
     if record.access != access:
-        return PickUp.REFUSE if is_all_there else PickUp.BEGIN
+        return ResumeAction.REJECT if is_all_there else ResumeAction.RESTART
     if is_all_there:
         then = (was.length, was.modified_ns, was.sha256, was.url)
         today = (identity.length, identity.modified_ns, identity.sha256, identity.url)
-        return PickUp.LOOK if then == today else PickUp.DOUBT
-    return PickUp.LOOK if was == identity and identity.can_be_told else PickUp.BEGIN
+        return ResumeAction.RESUME if then == today else ResumeAction.SOURCE_CHANGED
+    return ResumeAction.RESUME if was == identity and identity.is_known else ResumeAction.RESTART

@@ -1,8 +1,38 @@
-"""The Structs of the Livepeer Studio API: what is sent, and what comes back.
+"""Models: immutable msgspec Structs of the Livepeer Studio API.
 
-Fields are the API's names in snake_case; on the wire they are camelCase. Answers decode
-tolerantly with `msgspec.json.Decoder(Asset, strict=False)`: lax mode takes `1234567.0` where an
-integer is wanted, which JavaScript may write. In a request UNSET isn't sent and None is null.
+Requests:
+
+    NewAsset            an asset whose content you upload
+    NewAssetFromUrl     an asset whose content the server fetches
+    AssetPatch          an update of an asset
+    PlaybackPolicy, CreatorId, Encryption, NewStorage, TranscodeProfile    their fields
+
+Responses:
+
+    Asset               .id, .playback_id, .phase, .size, .hash, .status
+    UploadTicket        the URLs for an upload, and its Asset
+    ImportTicket        the Asset of a NewAssetFromUrl
+    Task                the server's work on an asset: .phase, .params, .output
+    PlaybackInfo        URLs for players: .meta.source
+    ErrorBody           the body of an error, and its Violations
+
+The other Structs are fields of these. Fields have the API's names in snake_case.
+
+In a request, UNSET (of msgspec) isn't sent and None is sent as null:
+
+    NewAsset("talk.mp4", playback_policy=PlaybackPolicy(type=PolicyType.JWT))
+    AssetPatch(name="A talk")                    # changes the name only
+
+Responses decode tolerantly. Unknown fields are ignored, absent and null fields are None, and an
+unknown value of an enumeration stays a string. An enumeration's member equals its string, so
+`asset.phase == AssetPhase.READY` works for both. A policy of unknown type is never public. Sizes,
+times and counts are `int`, even if the server writes `1234567.0`; to decode JSON yourself, use
+`msgspec.json.Decoder(Asset, strict=False)`, which accepts that.
+
+Times are milliseconds since 1970 and sizes are bytes, unless the attribute says otherwise. Reprs
+show no keys, and URLs without userinfo and query.
+
+Source: "schema" in a docstring is one of the Livepeer Studio OpenAPI document.
 """
 
 from livepeer_async.models.asset import Asset, AssetHash, AssetSource, AssetStatus, Track, VideoSpec

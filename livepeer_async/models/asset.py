@@ -1,12 +1,10 @@
-"""An asset, as the server describes it.
+"""`Asset` and what it consists of.
 
-Everything but the ID may be absent or null: the server has sent assets without a name, and a
-list of a thousand assets must not fail for a gap in one of them. What is absent reads as None.
+Only the ID is required: the server has sent assets without a name, and one gap must not make a
+list of a thousand assets undecodable. Absent and null fields are None.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from msgspec import Struct
 
@@ -17,27 +15,27 @@ from livepeer_async.models.asset_fields import (
     TranscodeProfile,
 )
 from livepeer_async.models.storage import AssetStorage
-from livepeer_async.redaction import format_repr, hide_query, redact, shown_fields
+from livepeer_async.redaction import redact, redact_url, redacted
 
 
 class Track(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe one track of a media file.
+    """One track of a media file.
 
     Attributes:
-        type: One of `TrackType`.
-        codec: Such as `h264` or `aac`.
-        start_time: Seconds.
-        duration: Seconds.
-        bitrate: Bits per second.
-        width: Pixels; video only.
-        height: Pixels; video only.
-        pixel_format: Such as `yuv420p`; video only.
-        fps: Frames per second; video only.
-        channels: Number of channels; audio only.
-        sample_rate: Samples per second; audio only.
-        bit_depth: Bits per sample; audio only.
+        type: one of `TrackType`.
+        codec: such as `h264` or `aac`.
+        start_time: seconds.
+        duration: seconds.
+        bitrate: bits per second.
+        width: pixels; video only.
+        height: pixels; video only.
+        pixel_format: such as `yuv420p`; video only.
+        fps: frames per second; video only.
+        channels: number of channels; audio only.
+        sample_rate: samples per second; audio only.
+        bit_depth: bits per sample; audio only.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`, `videoSpec.tracks`.
+    Source: schema `asset`, `videoSpec.tracks`.
     """
 
     type: str | None = None
@@ -55,15 +53,15 @@ class Track(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 
 
 class VideoSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe a media file.
+    """Format of a media file.
 
     Attributes:
-        format: Container, such as `mp4`.
-        duration: Seconds.
-        bitrate: Bits per second.
-        tracks: Only in the answer to `GET /asset/{id}?details=true` and in the output of a task.
+        format: container, such as `mp4`.
+        duration: seconds.
+        bitrate: bits per second.
+        tracks: only in `GET /asset/{id}?details=true` and in the output of a task.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`, `videoSpec`.
+    Source: schema `asset`, `videoSpec`.
     """
 
     format: str | None = None
@@ -72,17 +70,17 @@ class VideoSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     tracks: tuple[Track, ...] | None = None
 
 
+@redacted(error_message=redact)
 class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Tell how far an asset has come.
+    """Phase and progress of an asset. The repr redacts URLs that the error message quotes.
 
     Attributes:
-        phase: One of `AssetPhase`. Required: a status that names no phase says nothing that a
-            caller could wait for.
-        updated_at: Milliseconds since 1970.
-        progress: 0 to 1, in the phase `processing` only; it may be 0 and never falls.
-        error_message: Why the asset failed. It stays while a retry runs.
+        phase: one of `AssetPhase`; required, because a wait depends on it.
+        updated_at: milliseconds since 1970.
+        progress: 0 to 1, in the phase `processing` only. It may be 0 and never decreases.
+        error_message: why the asset failed. It stays during a retry.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`, `status`.
+    Source: schema `asset`, `status`.
     """
 
     phase: str
@@ -90,33 +88,25 @@ class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     progress: float | None = None
     error_message: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the message without what it may quote: a signed URL, for instance."""
-        return shown_fields(self, error_message=redact)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the message without secrets."""
-        return format_repr(self)
-
-
+@redacted(url=redact_url, gateway_url=redact_url)
 class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Tell where the content of an asset came from.
+    """Source of an asset's content. The repr shows URLs without userinfo and query.
 
-    The schema has one shape for each type; here they are one Struct, so that a type of tomorrow
-    decodes. The repr shows URLs without userinfo and query, where signatures stand.
+    The schema has a separate shape for each type. One Struct decodes unknown types too.
 
     Attributes:
-        type: One of `SourceType`; None where the server names none.
-        url: Where the content was fetched; type `url`.
-        gateway_url: The same through a gateway, for an IPFS or Arweave URL.
-        session_id: Session that was recorded or clipped.
-        source_id: Asset or stream that was clipped.
-        playback_id: Playback ID of that asset or stream.
-        requester_id: Who asked for the clip.
-        asset_id: Asset that this one was made from.
-        encryption: The key of an encrypted upload.
+        type: one of `SourceType`.
+        url: URL that the server fetched; type `url`.
+        gateway_url: its URL at a gateway, if `url` is an IPFS or Arweave URL.
+        session_id: session that was recorded or clipped.
+        source_id: asset or stream that was clipped.
+        playback_id: playback ID of that asset or stream.
+        requester_id: user who requested the clip.
+        asset_id: asset that this one was made from.
+        encryption: key of an encrypted upload.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`, `source`.
+    Source: schema `asset`, `source`.
     """
 
     type: str | None = None
@@ -129,23 +119,15 @@ class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     asset_id: str | None = None
     encryption: Encryption | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, URLs without userinfo and query."""
-        return shown_fields(self, url=hide_query, gateway_url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, URLs without userinfo and query."""
-        return format_repr(self)
-
 
 class AssetHash(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold one digest of the stored source.
+    """A digest of the stored source.
 
     Attributes:
-        hash: The digest in lower-case hexadecimal.
+        hash: lower-case hexadecimal.
         algorithm: `md5` or `sha256`.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`, `hash`.
+    Source: schema `asset`, `hash`.
     """
 
     hash: str | None = None
@@ -153,36 +135,35 @@ class AssetHash(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
 
 class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe an asset.
+    """An asset: a video or audio file at Livepeer.
 
     Attributes:
-        id: The only field without which an asset is of no use, hence the only required one.
-        type: One of `AssetType`.
-        playback_id: What players and `GET /playback/{id}` take.
-        user_id: Owner; deprecated by the API.
-        static_mp4: Whether MP4 files were asked for. The schema calls it write-only, and no
-            recorded answer has it.
-        playback_url: HLS URL. It may appear while the asset is still `processing`.
-        download_url: In the phase `ready` only.
-        playback_policy: Who may play it; None where the server sent null or nothing, which it
-            treats as public.
-        source: Where the content came from.
-        creator_id: Always an object, also where a plain string was sent.
-        profiles: The renditions that were asked for.
-        storage: The copy on IPFS.
-        status: How far it has come. See `phase` for a short way to it.
-        name: Absent where the request for the upload had no object as its body.
-        project_id: Project that owns it.
-        created_at: Milliseconds since 1970.
-        created_by_token_name: Name of the API key that made it.
-        size: Bytes of the stored source; None or 0 while unknown.
-        hash: Digests of the stored source. Newer assets have none.
-        video_spec: What the server found in the file.
-        deleted: False in an asset that was deleted and restored; else absent.
-        deleted_at: Milliseconds since 1970; null in an asset that was restored.
+        id: the only required field.
+        type: one of `AssetType`.
+        playback_id: ID for players and `GET /playback/{id}`.
+        user_id: owner; deprecated by the API.
+        static_mp4: whether MP4 files were requested. Write-only in the schema, and in no recorded
+            response.
+        playback_url: HLS URL. It may appear during the phase `processing`.
+        download_url: in the phase `ready` only.
+        playback_policy: access control. The server treats null as public.
+        source: source of the content.
+        creator_id: an object, even if the request had a plain string.
+        profiles: requested renditions.
+        storage: copy on IPFS.
+        status: phase and progress; see also `phase`.
+        name: absent if the request had no object as its body.
+        project_id: project that owns the asset.
+        created_at: milliseconds since 1970.
+        created_by_token_name: name of the API key that created the asset.
+        size: bytes of the stored source; None or 0 until known.
+        hash: digests of the stored source. Newer assets have none.
+        video_spec: format of the file.
+        deleted: False if the asset was deleted and restored; otherwise absent.
+        deleted_at: milliseconds since 1970; null if the asset was restored.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`; `deleted` and `deleted_at` as sent by
-    Livepeer Studio of September 2025 after a restore.
+    Source: schema `asset`; `deleted` and `deleted_at` as sent by Livepeer Studio of September 2025
+    after a restore.
     """
 
     id: str
@@ -210,5 +191,5 @@ class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 
     @property
     def phase(self) -> str | None:
-        """Give the phase, one of `AssetPhase`; None where the server sent no status."""
+        """`status.phase`, one of `AssetPhase`; None without a status."""
         return self.status.phase if self.status else None

@@ -1,31 +1,31 @@
-"""Fields of an asset that requests set too: policy, creator, encryption, profiles."""
+"""Fields of an asset that requests set too: policy, encryption, profiles, creator.
+
+A field that is None isn't sent: the API accepts null for none of them.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 from msgspec import Struct
 
 from livepeer_async.models.enums import PolicyType
-from livepeer_async.redaction import format_repr, hide_all, hide_values, shown_fields
+from livepeer_async.redaction import mask, mask_values, redacted
 
 
+@redacted(webhook_context=mask_values)
 class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Say who may play an asset.
+    """Access control of an asset. The repr shows only the keys of the webhook context.
 
-    It is sent and received. A field that is None isn't sent, for the API takes null in none of
-    them; null for the whole policy is a value of its own, see `NewAsset.playback_policy`.
+    Null for the whole policy has a meaning of its own; see `NewAsset.playback_policy`.
 
     Attributes:
-        type: One of `PolicyType`. A value that the library doesn't know keeps its string, and a
-            policy that arrives without a type has None here: neither is public. The server
-            refuses a request without it.
-        webhook_id: ID of the webhook that is asked, for `PolicyType.WEBHOOK`.
-        webhook_context: What the webhook is told, free in form. The repr shows its keys alone.
-        refresh_interval: Seconds between two checks of the policy; the server's default is 600.
-        allowed_origins: Origins for CORS playback, `<scheme>://<hostname>[:<port>]`.
+        type: one of `PolicyType`. An unknown type keeps its string, and a policy without a type has
+            None: neither is public. The server refuses a request without a type.
+        webhook_id: ID of the webhook to call, for `PolicyType.WEBHOOK`.
+        webhook_context: free-form data for the webhook.
+        refresh_interval: seconds between two checks; the server's default is 600.
+        allowed_origins: origins for CORS playback, `<scheme>://<hostname>[:<port>]`.
 
-    Source: Livepeer Studio OpenAPI, schema `playback-policy`.
+    Source: schema `playback-policy`.
     """
 
     type: str | None = None
@@ -36,62 +36,41 @@ class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
     @property
     def is_public(self) -> bool:
-        """Tell whether anybody may play the asset; False for an unknown or missing type."""
+        """Whether anyone may play the asset; False for an unknown or missing type."""
         return self.type == PolicyType.PUBLIC
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the context without its values."""
-        return shown_fields(self, webhook_context=hide_values)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the context without its values."""
-        return format_repr(self)
-
-
+@redacted(encrypted_key=mask)
 class Encryption(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the key that an uploaded file was encrypted with.
-
-    It is sent and received. The repr doesn't show the key.
+    """Key of an encrypted file. The repr doesn't show it.
 
     Attributes:
-        encrypted_key: The key, encrypted for Livepeer and then in base64. The schema calls it
-            write-only; Livepeer Studio of September 2025 echoes it all the same, so an answer
-            may have it or not. The server refuses a request without it.
+        encrypted_key: the key, encrypted for Livepeer, in base64; required by the server. The
+            schema calls it write-only, but Livepeer Studio of September 2025 echoes it.
 
-    Source: Livepeer Studio OpenAPI, schema `new-asset-payload`, `encryption`.
+    Source: schema `new-asset-payload`, `encryption`.
     """
 
     encrypted_key: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the field without the key."""
-        return shown_fields(self, encrypted_key=hide_all)
-
-    def __repr__(self) -> str:
-        """Show the Struct without the key."""
-        return format_repr(self)
-
 
 class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe one rendition.
-
-    It is sent and received. A field that is None isn't sent: the API knows no null here.
+    """One rendition.
 
     Attributes:
-        bitrate: Bits per second, at least 400. Required, for the server stores no profile
-            without it.
+        bitrate: bits per second, at least 400; the server drops a profile without it.
         name: 1 to 500 characters, such as `720p`.
-        width: Pixels, at least 128.
-        height: Pixels, at least 128.
-        fps: Numerator of the frame rate, at least 0.
-        fps_den: Denominator of the frame rate, at least 1.
-        quality: Constant quality, 0 (best) to 44.
-        gop: Seconds between two key frames. The schema says string and gives a number as its
-            example, so both decode; a string is what the server takes.
-        profile: One of `H264Profile`.
-        encoder: One of `Encoder`.
+        width: pixels, at least 128.
+        height: pixels, at least 128.
+        fps: numerator of the frame rate, at least 0.
+        fps_den: denominator of the frame rate, at least 1.
+        quality: constant quality, 0 (best) to 44.
+        gop: seconds between key frames. The server accepts a string; the schema's example is a
+            number, which decodes too.
+        profile: one of `H264Profile`.
+        encoder: one of `Encoder`.
 
-    Source: Livepeer Studio OpenAPI, schema `transcode-profile`.
+    Source: schema `transcode-profile`.
     """
 
     bitrate: int
@@ -106,17 +85,17 @@ class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     encoder: str | None = None
 
 
-# No omit_defaults here: the server refuses a creator ID that lacks its type.
+# No omit_defaults: the server refuses a creator ID without a type.
 class CreatorId(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Name the creator of an asset.
+    """Creator of an asset.
 
-    A request also takes a plain string in its place; the server's answer always has this form.
+    A request may have a plain string instead; responses have this object.
 
     Attributes:
-        value: The developer's own ID of the user. Required, for a request without it is refused.
-        type: One of `CreatorType`. Livepeer verifies none, hence the default.
+        value: your own ID of the user; required by the server.
+        type: one of `CreatorType`. Livepeer verifies none of them.
 
-    Source: Livepeer Studio OpenAPI, schemas `creator-id` and `input-creator-id`.
+    Source: schemas `creator-id` and `input-creator-id`.
     """
 
     value: str

@@ -1,7 +1,7 @@
-"""A signed statement about a video, which comes with its playback info.
+"""Attestation: a signed statement about a video, part of its playback info.
 
-All of it is optional here: a video with half an attestation can still be played, and who checks
-the signature needs every field and looks for it.
+All fields are optional, because a video with an incomplete attestation can still be played. Check
+that they are present before you verify the signature.
 """
 
 from msgspec import Struct
@@ -10,13 +10,9 @@ from livepeer_async.models.storage import StorageStatus
 
 
 class AttestationDomain(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the EIP-712 domain of an attestation.
+    """EIP-712 domain of an attestation: name `Verifiable Video`, version `1`.
 
-    Attributes:
-        name: `Verifiable Video`.
-        version: `1`.
-
-    Source: Livepeer Studio OpenAPI, schema `attestation`, `domain`.
+    Source: schema `attestation`, `domain`.
     """
 
     name: str | None = None
@@ -24,13 +20,13 @@ class AttestationDomain(Struct, frozen=True, kw_only=True, rename="camel", omit_
 
 
 class AttestationRole(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Name one party to an attestation.
+    """A party to an attestation.
 
     Attributes:
-        role: Such as `creator`.
-        address: Address of the account.
+        role: such as `creator`.
+        address: address of the account.
 
-    Source: Livepeer Studio OpenAPI, schema `attestation`, `message.attestations`.
+    Source: schema `attestation`, `message.attestations`.
     """
 
     role: str | None = None
@@ -38,15 +34,15 @@ class AttestationRole(Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
 
 class AttestationMessage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold what is signed.
+    """The signed message.
 
     Attributes:
-        video: Content that the statement is about.
-        attestations: The parties.
-        signer: Address of the account that signs.
-        timestamp: Milliseconds since 1970.
+        video: content that the statement is about.
+        attestations: the parties.
+        signer: address of the signing account.
+        timestamp: milliseconds since 1970.
 
-    Source: Livepeer Studio OpenAPI, schema `attestation`, `message`.
+    Source: schema `attestation`, `message`.
     """
 
     video: str | None = None
@@ -56,16 +52,15 @@ class AttestationMessage(Struct, frozen=True, kw_only=True, rename="camel", omit
 
 
 class AttestationIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Locate the copy of an attestation on IPFS.
+    """Copy of an attestation on IPFS.
 
     Attributes:
-        cid: Content ID.
-        url: The same as a URL with the scheme `ipfs`.
-        gateway_url: A URL of an HTTP gateway for it.
-        updated_at: Milliseconds since 1970 at which the export task changed last.
+        cid: content ID.
+        url: URL with the scheme `ipfs`.
+        gateway_url: URL at an HTTP gateway.
+        updated_at: milliseconds since 1970 of the export task's last change.
 
-    Source: Livepeer Studio OpenAPI, schema `attestation`, `storage.ipfs`, which takes in the
-    properties of `ipfs-file-info`.
+    Source: schema `attestation`, `storage.ipfs`, which includes `ipfs-file-info`.
     """
 
     cid: str | None = None
@@ -75,13 +70,9 @@ class AttestationIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
 
 class AttestationStorage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold where an attestation is kept.
+    """Storage of an attestation: its copy on IPFS and the status of the export.
 
-    Attributes:
-        ipfs: The copy on IPFS.
-        status: How far it has come.
-
-    Source: Livepeer Studio OpenAPI, schema `attestation`, `storage`.
+    Source: schema `attestation`, `storage`.
     """
 
     ipfs: AttestationIpfs | None = None
@@ -89,19 +80,19 @@ class AttestationStorage(Struct, frozen=True, kw_only=True, rename="camel", omit
 
 
 class Attestation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold a signed statement about a video.
+    """A signed statement about a video.
 
     Attributes:
         id: ID of the attestation.
         primary_type: `VideoAttestation`.
-        domain: The EIP-712 domain.
-        message: What is signed.
-        signature: The signature.
-        created_at: Milliseconds since 1970.
-        signature_type: One of `SignatureType`.
-        storage: Where it is kept.
+        domain: EIP-712 domain.
+        message: the signed message.
+        signature: the signature.
+        created_at: milliseconds since 1970.
+        signature_type: one of `SignatureType`.
+        storage: storage of the attestation.
 
-    Source: Livepeer Studio OpenAPI, schema `attestation`.
+    Source: schema `attestation`.
     """
 
     id: str | None = None

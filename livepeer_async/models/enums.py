@@ -1,19 +1,19 @@
-"""The known values of the API's enumerations.
+"""Known values of the API's enumerations.
 
-The fields themselves are plain `str`, so that an unknown value decodes and is kept. A member equals
-its string: `asset.status.phase == AssetPhase.READY` holds for what the server sent.
+Fields are plain `str`, and unknown values decode too. A member equals its string:
+`asset.status.phase == AssetPhase.READY`.
 
-Source: Livepeer Studio OpenAPI, the `enum` of the field named in each docstring.
+Source: the `enum` of the field that each docstring names.
 """
 
 from enum import StrEnum
 
 
 class AssetPhase(StrEnum):
-    """List the values of `asset.status.phase`.
+    """Values of `asset.status.phase`.
 
-    `UPLOADING` has no end of its own: an upload that nobody finishes stays there for ever.
-    An asset that was deleted answers 404 rather than `DELETED`.
+    An asset stays in `UPLOADING` until its upload is complete, however long that takes. A request
+    for a deleted asset gets a 404 rather than `DELETED`.
     """
 
     UPLOADING = "uploading"
@@ -26,7 +26,7 @@ class AssetPhase(StrEnum):
 
 
 class TaskPhase(StrEnum):
-    """List the values of `task.status.phase`, which differ from those of an asset."""
+    """Values of `task.status.phase`, which differ from those of an asset."""
 
     PENDING = "pending"
     WAITING = "waiting"
@@ -37,7 +37,7 @@ class TaskPhase(StrEnum):
 
 
 class StoragePhase(StrEnum):
-    """List the values of `storage.status.phase`."""
+    """Values of `storage.status.phase`."""
 
     WAITING = "waiting"
     PROCESSING = "processing"
@@ -47,14 +47,14 @@ class StoragePhase(StrEnum):
 
 
 class AssetType(StrEnum):
-    """List the values of `asset.type`."""
+    """Values of `asset.type`."""
 
     VIDEO = "video"
     AUDIO = "audio"
 
 
 class SourceType(StrEnum):
-    """List the values of `asset.source.type`."""
+    """Values of `asset.source.type`."""
 
     URL = "url"
     RECORDING = "recording"
@@ -63,23 +63,23 @@ class SourceType(StrEnum):
 
 
 class TrackType(StrEnum):
-    """List the values of `asset.videoSpec.tracks[].type`."""
+    """Values of `asset.videoSpec.tracks[].type`."""
 
     VIDEO = "video"
     AUDIO = "audio"
 
 
 class CreatorType(StrEnum):
-    """List the values of `creatorId.type`."""
+    """Values of `creatorId.type`."""
 
     UNVERIFIED = "unverified"
 
 
 class PolicyType(StrEnum):
-    """List the values of `playbackPolicy.type`.
+    """Values of `playbackPolicy.type`.
 
-    `LIT_SIGNING_CONDITION` is not in the published schema; the server names it among the
-    allowed values when it refuses another one.
+    `LIT_SIGNING_CONDITION` isn't in the published schema, but the server lists it when it refuses
+    another value.
     """
 
     PUBLIC = "public"
@@ -89,7 +89,7 @@ class PolicyType(StrEnum):
 
 
 class H264Profile(StrEnum):
-    """List the values of `profiles[].profile`."""
+    """Values of `profiles[].profile`."""
 
     BASELINE = "H264Baseline"
     MAIN = "H264Main"
@@ -98,7 +98,7 @@ class H264Profile(StrEnum):
 
 
 class Encoder(StrEnum):
-    """List the values of `profiles[].encoder`."""
+    """Values of `profiles[].encoder`."""
 
     H264 = "H.264"
     HEVC = "HEVC"
@@ -107,9 +107,9 @@ class Encoder(StrEnum):
 
 
 class NftMetadataTemplate(StrEnum):
-    """List the values of `storage.ipfs.spec.nftMetadataTemplate`.
+    """Values of `storage.ipfs.spec.nftMetadataTemplate`.
 
-    `PLAYER` embeds the Livepeer player in the NFT, `FILE` refers to the MP4 files only.
+    `PLAYER` embeds the Livepeer player in the NFT, `FILE` only links to the MP4 files.
     """
 
     FILE = "file"
@@ -117,7 +117,7 @@ class NftMetadataTemplate(StrEnum):
 
 
 class TaskType(StrEnum):
-    """List the values of `task.type`."""
+    """Values of `task.type`."""
 
     UPLOAD = "upload"
     EXPORT = "export"
@@ -127,7 +127,7 @@ class TaskType(StrEnum):
 
 
 class PipelineStrategy(StrEnum):
-    """List the values of `task.params.clip.catalystPipelineStrategy`."""
+    """Values of `task.params.clip.catalystPipelineStrategy`."""
 
     CATALYST = "catalyst"
     CATALYST_FFMPEG = "catalyst_ffmpeg"
@@ -138,7 +138,7 @@ class PipelineStrategy(StrEnum):
 
 
 class PlaybackType(StrEnum):
-    """List the values of `playback.type`."""
+    """Values of `playback.type`."""
 
     LIVE = "live"
     VOD = "vod"
@@ -146,7 +146,7 @@ class PlaybackType(StrEnum):
 
 
 class PlaybackSourceType(StrEnum):
-    """List the values of `playback.meta.source[].type`."""
+    """Values of `playback.meta.source[].type`."""
 
     HLS = "html5/application/vnd.apple.mpegurl"
     MP4 = "html5/video/mp4"
@@ -158,7 +158,7 @@ class PlaybackSourceType(StrEnum):
 
 
 class SignatureType(StrEnum):
-    """List the values of `attestation.signatureType`."""
+    """Values of `attestation.signatureType`."""
 
     EIP712 = "eip712"
     FLOW = "flow"

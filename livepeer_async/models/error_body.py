@@ -1,31 +1,34 @@
-"""The body of an API error.
+"""Body of an API error: `{"errors": [...]}`.
 
-Every error of Livepeer Studio has the body `{"errors": [...]}`. An entry is a plain sentence or,
-where a request broke the schema, JSON inside the string: one violation as ajv reports it.
+An entry is a plain sentence or, if the request violates the schema, a JSON object inside the
+string: one violation as ajv reports it.
 """
 
 import re
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.redaction import REDACTED, format_repr, shown_fields
+from livepeer_async.redaction import REDACTED, redacted
 
-# Livepeer Studio of September 2025 answers a wrong key with `no token <key> found`.
+# Livepeer Studio of September 2025 responds to a wrong key with `no token <key> found`.
 _ECHOED_KEY = re.compile(r"(?<=no token ).+(?= found)", re.DOTALL)
 
 
+def _redact_keys(errors: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_ECHOED_KEY.sub(REDACTED, entry) for entry in errors)
+
+
 class Violation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe how a request broke the schema.
+    """How a request violates the schema.
 
     Attributes:
-        instance_path: JSON pointer to the value in the request, empty for the whole body.
-            Required: with the keyword it is what tells a violation from any other JSON.
-        keyword: Keyword of JSON Schema that failed, such as `required`.
-        schema_path: Where that keyword stands in the schema.
-        params: What the keyword wanted, such as `{"missingProperty": "name"}`.
-        message: The same for a person.
+        instance_path: JSON pointer to the value, "" for the whole body. Required: it and the
+            keyword tell a violation from other JSON.
+        keyword: the JSON Schema keyword that failed, such as `required`.
+        schema_path: place of the keyword in the schema.
+        params: what the keyword expects, such as `{"missingProperty": "name"}`.
+        message: the violation in words.
 
     Source: ajv 8, ErrorObject.
     """
@@ -37,44 +40,30 @@ class Violation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     message: str | None = None
 
 
+@redacted(errors=_redact_keys)
 class ErrorBody(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the body of a refusal.
-
-    The repr masks the API key that the server echoes when it doesn't know it; `errors` has it.
+    """Body of an API error. The repr doesn't show an API key that the server echoes.
 
     Attributes:
-        errors: Sentences, or violations as JSON. Empty where the body names none, so that the
-            status of the answer can still be reported.
+        errors: sentences, or violations as JSON. Empty if the body has none.
 
-    Source: Livepeer Studio OpenAPI, schema `error`.
+    Source: schema `error`.
     """
 
     errors: tuple[str, ...] = ()
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """Read the entries that are violations; plain sentences are left out.
+        """The entries that are violations.
 
-        The server reports the first violation of a body only, and all branches of a `oneOf`.
+        The server reports only the first violation of a body, and all branches of a `oneOf`.
         """
-        read = (_read_violation(entry) for entry in self.errors)
-        return tuple(violation for violation in read if violation is not None)
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the errors, without an echoed key."""
-        return shown_fields(self, errors=_hide_keys)
-
-    def __repr__(self) -> str:
-        """Show the errors, without an echoed key."""
-        return format_repr(self)
+        decoded = (_decode_violation(entry) for entry in self.errors)
+        return tuple(violation for violation in decoded if violation is not None)
 
 
-def _read_violation(entry: str) -> Violation | None:
+def _decode_violation(entry: str) -> Violation | None:
     try:
         return msgspec.json.decode(entry, type=Violation)
     except msgspec.DecodeError:
         return None
-
-
-def _hide_keys(errors: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_ECHOED_KEY.sub(REDACTED, entry) for entry in errors)

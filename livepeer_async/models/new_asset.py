@@ -1,13 +1,12 @@
-"""Requests for new assets and their answers: NewAsset, AssetPatch and the tickets.
+"""Requests that create or update an asset, and the server's responses to them.
 
-UNSET isn't sent; None is sent as null, where the API takes null. A field without None is one whose
-null the server refuses.
+UNSET isn't sent and None is sent as null. A field doesn't accept None if the server refuses null.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
@@ -20,62 +19,41 @@ from livepeer_async.models.asset_fields import (
     TranscodeProfile,
 )
 from livepeer_async.models.storage import IpfsSpec
-from livepeer_async.redaction import format_repr, hide_query, shown_fields
+from livepeer_async.redaction import redact_url, redacted
 
 
 class NewIpfs(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Ask for an export to IPFS.
+    """Request to export an asset to IPFS.
 
     Attributes:
-        spec: What is exported beside the file. UNSET leaves it to the server; None is sent as
-            null, which the API takes too.
+        spec: what to export beside the file. UNSET and None leave it to the server.
 
-    Source: Livepeer Studio OpenAPI, schema `new-asset-payload`, `storage.ipfs`.
+    Source: schema `new-asset-payload`, `storage.ipfs`.
     """
 
     spec: IpfsSpec | UnsetType | None = UNSET
 
 
 class NewStorage(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Ask for storage beside Livepeer's own.
+    """Request for storage beside Livepeer's own.
 
     Attributes:
-        ipfs: True exports with the defaults, `NewIpfs` says how. False or None means not on
-            IPFS; the server refuses both for an asset that is there already. UNSET says nothing.
+        ipfs: True exports with the defaults, `NewIpfs` with options. False and None don't export;
+            the server refuses both for an asset that has been exported.
 
-    Source: Livepeer Studio OpenAPI, schema `new-asset-payload`, `storage`.
+    Source: schema `new-asset-payload`, `storage`.
     """
 
     ipfs: NewIpfs | bool | UnsetType | None = UNSET
 
 
-# The one field that may stand without its keyword. msgspec decides that for a whole class, so a
-# single positional field needs a class of its own to come from.
+# msgspec makes fields positional or keyword-only for a whole class, so the one positional field
+# needs a class of its own.
 class _Named(Struct, frozen=True, rename="camel"):
     name: str
 
 
-class NewAsset(_Named, frozen=True, kw_only=True, rename="camel"):
-    """Ask for an asset whose content will be uploaded.
-
-    `NewAsset("talk.mp4")` is enough; all fields but the name are keywords.
-
-    Attributes:
-        name: Any string. It needn't be a file's name.
-        static_mp4: Make MP4 files too.
-        playback_policy: Who may play it; None is sent as null, which the server treats as public.
-        creator_id: `CreatorId` or a plain string. The server refuses null.
-        storage: Where else to keep it.
-        encryption: Key of an encrypted file; the server wants a `playback_policy` with it.
-        c2pa: Sign the output with C2PA.
-        profiles: The renditions to make. None is sent as null and, like UNSET, leaves the choice
-            to the server; it refuses an empty list.
-        target_segment_size_secs: Seconds an output segment should last. Livepeer Studio of
-            September 2025 checks it and then drops it for an upload; only an import obeys it.
-
-    Source: Livepeer Studio OpenAPI, schema `new-asset-payload`.
-    """
-
+class _AssetRequest(_Named, frozen=True, kw_only=True, rename="camel"):
     static_mp4: bool | UnsetType = UNSET
     playback_policy: PlaybackPolicy | UnsetType | None = UNSET
     creator_id: CreatorId | str | UnsetType = UNSET
@@ -86,77 +64,71 @@ class NewAsset(_Named, frozen=True, kw_only=True, rename="camel"):
     target_segment_size_secs: float | UnsetType = UNSET
 
 
-class NewAssetFromUrl(_Named, frozen=True, kw_only=True, rename="camel"):
-    """Ask for an asset whose content the server shall fetch.
+class NewAsset(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
+    """Request for an asset whose content will be uploaded, such as `NewAsset("talk.mp4")`.
 
-    The repr shows the URL without userinfo and query, where signatures stand.
+    All fields but the name are keyword-only.
 
     Attributes:
-        name: Any string.
-        url: Where the content lies, with the scheme `http`, `https`, `ipfs` or `ar`.
-        static_mp4: As for `NewAsset`, like all the fields below.
-        playback_policy: Who may play it.
+        name: any string; it needn't be a file name.
+        static_mp4: whether to make MP4 files too.
+        playback_policy: access control; the server treats null as public.
         creator_id: `CreatorId` or a plain string.
-        storage: Where else to keep it.
-        encryption: Key of an encrypted file.
-        c2pa: Sign the output with C2PA.
-        profiles: The renditions to make.
-        target_segment_size_secs: Seconds an output segment should last.
+        storage: storage beside Livepeer's own.
+        encryption: key of an encrypted file; the server then requires a `playback_policy`.
+        c2pa: whether to sign the output with C2PA.
+        profiles: renditions to make. None and UNSET leave them to the server, which refuses an
+            empty list.
+        target_segment_size_secs: seconds of an output segment. Livepeer Studio of September 2025
+            ignores it for uploads and uses it for `NewAssetFromUrl`.
 
-    Source: Livepeer Studio OpenAPI, schema `new-asset-from-url-payload`.
+    Source: schema `new-asset-payload`.
+    """
+
+
+@redacted(url=redact_url)
+class NewAssetFromUrl(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
+    """Request for an asset whose content the server fetches; fields as in `NewAsset`, and `url`.
+
+    The repr shows the URL without userinfo and query, which may hold signatures.
+
+    Attributes:
+        url: URL of the content, with the scheme `http`, `https`, `ipfs` or `ar`.
+
+    Source: schema `new-asset-from-url-payload`.
     """
 
     url: str
-    static_mp4: bool | UnsetType = UNSET
-    playback_policy: PlaybackPolicy | UnsetType | None = UNSET
-    creator_id: CreatorId | str | UnsetType = UNSET
-    storage: NewStorage | UnsetType = UNSET
-    encryption: Encryption | UnsetType = UNSET
-    c2pa: bool | UnsetType = UNSET
-    profiles: Sequence[TranscodeProfile] | UnsetType | None = UNSET
-    target_segment_size_secs: float | UnsetType = UNSET
 
     @classmethod
     def from_new_asset(cls, new_asset: NewAsset, *, url: str) -> Self:
-        """Ask for the same asset, with its content fetched from `url`."""
+        """Return a request for the same asset, with content from `url`."""
         return cls(url=url, **asdict(new_asset))
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
 
 
 class TaskRef(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Name the task that will make an asset.
+    """ID of the task that makes an asset, for `GET /task/{id}`.
 
-    Attributes:
-        id: What `GET /task/{id}` takes. Required: it is all there is.
-
-    Source: Livepeer Studio OpenAPI, answer of `POST /asset/request-upload`, `task`.
+    Source: response to `POST /asset/request-upload`, `task`.
     """
 
     id: str
 
 
+@redacted(url=redact_url, tus_endpoint=redact_url)
 class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the right to upload the content of one asset.
+    """Permission to upload the content of one asset.
 
-    Both URLs carry a bearer token that doesn't expire before the upload has ended: who has one
-    may upload. The repr shows them without it.
+    Both URLs contain a bearer token that doesn't expire before the upload is complete: anyone with
+    a URL may upload. The repr shows them without it.
 
     Attributes:
-        tus_endpoint: URL for the tus creation. Required: without it there is no upload.
-        asset: The asset that was made, in the phase `uploading`. Required: without its ID nobody
-            could wait for the upload or delete what it left behind.
-        url: URL for one PUT of the whole file. It can't be resumed, so this library doesn't use
-            it and lives without it.
-        task: The task that will run once the upload has ended; the asset tells as much.
+        tus_endpoint: tus creation URL; required.
+        asset: the new asset, in the phase `uploading`; required, because only its ID leads to it.
+        url: URL for one PUT of the whole file, which can't be resumed. This package doesn't use it.
+        task: task that runs after the upload.
 
-    Source: Livepeer Studio OpenAPI, answer of `POST /asset/request-upload`.
+    Source: response to `POST /asset/request-upload`.
     """
 
     tus_endpoint: str
@@ -164,23 +136,15 @@ class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     url: str | None = None
     task: TaskRef | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, URLs without their tokens."""
-        return shown_fields(self, url=hide_query, tus_endpoint=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, URLs without their tokens."""
-        return format_repr(self)
-
 
 class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold what the server made of a request to fetch the content of an asset.
+    """Response to a `NewAssetFromUrl`.
 
     Attributes:
-        asset: The asset that was made. Required, as in `UploadTicket`.
-        task: The task that fetches the content; the asset tells as much.
+        asset: the new asset; required.
+        task: task that fetches the content.
 
-    Source: Livepeer Studio OpenAPI, answers 200 and 201 of `POST /asset/upload/url`.
+    Source: responses 200 and 201 to `POST /asset/upload/url`.
     """
 
     asset: Asset
@@ -188,19 +152,16 @@ class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 class AssetPatch(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Change a ready asset.
-
-    UNSET isn't sent and changes nothing; None is sent as null. The server changes an asset in the
-    phase `ready` only.
+    """Update of an asset, which must be in the phase `ready`. UNSET changes nothing.
 
     Attributes:
-        name: The new name.
-        creator_id: `CreatorId` or a plain string. The server refuses null.
-        playback_policy: The new policy; null makes a public asset's policy null. The server
-            refuses to go from public to private or back.
-        storage: True for `storage.ipfs` starts an export; the server refuses false.
+        name: new name.
+        creator_id: `CreatorId` or a plain string.
+        playback_policy: new policy; null sets the policy of a public asset to null. The server
+            refuses a change from public to private or back.
+        storage: True for `storage.ipfs` starts an export; the server refuses False.
 
-    Source: Livepeer Studio OpenAPI, schema `asset-patch-payload`.
+    Source: schema `asset-patch-payload`.
     """
 
     name: str | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""How to play an asset or a stream."""
+"""Playback info: how to play an asset or a stream."""
 
 from msgspec import Struct
 
@@ -7,18 +7,18 @@ from livepeer_async.models.attestation import Attestation
 
 
 class PlaybackSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe one way to play it.
+    """One way to play an asset or a stream.
 
     Attributes:
-        url: What a player opens. Required: without it nothing can be played.
-        hrn: Name for a person, such as `MP4`.
-        type: One of `PlaybackSourceType`.
-        size: Bytes; MP4 only.
-        width: Pixels; MP4 only.
-        height: Pixels; MP4 only.
-        bitrate: Bits per second; MP4 only.
+        url: URL for a player; required.
+        hrn: human-readable name, such as `MP4`.
+        type: one of `PlaybackSourceType`.
+        size: bytes; MP4 only.
+        width: pixels; MP4 only.
+        height: pixels; MP4 only.
+        bitrate: bits per second; MP4 only.
 
-    Source: Livepeer Studio OpenAPI, schema `playback-info`, `meta.source`.
+    Source: schema `playback-info`, `meta.source`.
     """
 
     url: str
@@ -31,15 +31,15 @@ class PlaybackSource(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class DvrPlayback(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe how to play what has run of a live stream.
+    """Playback of the recorded part of a live stream.
 
     Attributes:
-        hrn: Name for a person, such as `HLS (TS)`.
-        type: One of `PlaybackSourceType`.
-        url: What a player opens.
-        error: Why it can't be played.
+        hrn: human-readable name, such as `HLS (TS)`.
+        type: one of `PlaybackSourceType`.
+        url: URL for a player.
+        error: why it can't be played.
 
-    Source: Livepeer Studio OpenAPI, schema `playback-info`, `meta.dvrPlayback`.
+    Source: schema `playback-info`, `meta.dvrPlayback`.
     """
 
     hrn: str | None = None
@@ -49,18 +49,17 @@ class DvrPlayback(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
 
 
 class PlaybackMeta(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the ways to play it, and who may.
+    """Playback sources and access control.
 
     Attributes:
-        source: The ways to play it. Required: it is what was asked for. MP4 files may join up to
-            120 s after the asset is ready, for the server keeps its answer that long.
-        live: 1 while a stream is live, else 0.
-        playback_policy: Who may play it. URLs are there for a private asset too, and then want a
-            proof from the player.
-        dvr_playback: How to play what has run of a live stream.
-        attestation: A signed statement about the video.
+        source: ways to play it; required. MP4 files may be missing for up to 120 s after the asset
+            is ready, because the server caches the response.
+        live: 1 during a live stream, otherwise 0.
+        playback_policy: access control. A private asset has URLs too, which need authorization.
+        dvr_playback: playback of the recorded part of a live stream.
+        attestation: a signed statement about the video.
 
-    Source: Livepeer Studio OpenAPI, schema `playback-info`, `meta`.
+    Source: schema `playback-info`, `meta`.
     """
 
     source: tuple[PlaybackSource, ...]
@@ -71,13 +70,13 @@ class PlaybackMeta(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 class PlaybackInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Tell how to play an asset or a stream.
+    """How to play an asset or a stream.
 
     Attributes:
-        meta: The ways to play it. Required: it is what was asked for.
-        type: One of `PlaybackType`.
+        meta: playback sources and access control; required.
+        type: one of `PlaybackType`.
 
-    Source: Livepeer Studio OpenAPI, schema `playback-info`.
+    Source: schema `playback-info`.
     """
 
     meta: PlaybackMeta

@@ -1,19 +1,21 @@
-"""Where else an asset is kept: its files on IPFS, as the server describes them."""
+"""Storage of an asset on IPFS."""
 
 from msgspec import Struct
 
+from livepeer_async.redaction import redact, redacted
+
 
 class IpfsSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Say what is exported to IPFS beside the file.
+    """What is exported to IPFS beside the file; in requests and responses.
 
-    It is sent and received. A field that is None isn't sent; null for the whole spec is a value
-    of its own, see `NewIpfs.spec`.
+    A field that is None isn't sent. Null for the whole spec has a meaning of its own; see
+    `NewIpfs.spec`.
 
     Attributes:
-        nft_metadata_template: One of `NftMetadataTemplate`; the server's default is `file`.
-        nft_metadata: Merged deeply into the default NFT metadata.
+        nft_metadata_template: one of `NftMetadataTemplate`; the server's default is `file`.
+        nft_metadata: merged deeply into the default NFT metadata.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`, `storage.ipfs.spec`.
+    Source: schema `asset`, `storage.ipfs.spec`.
     """
 
     nft_metadata_template: str | None = None
@@ -21,14 +23,14 @@ class IpfsSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
 
 
 class IpfsFileInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Locate one file on IPFS.
+    """A file on IPFS.
 
     Attributes:
-        cid: Content ID of the file. None until the export has ended.
-        url: The same as a URL with the scheme `ipfs`.
-        gateway_url: A URL of an HTTP gateway for the file.
+        cid: content ID; None until the export is complete.
+        url: URL with the scheme `ipfs`.
+        gateway_url: URL at an HTTP gateway.
 
-    Source: Livepeer Studio OpenAPI, schema `ipfs-file-info`.
+    Source: schema `ipfs-file-info`.
     """
 
     cid: str | None = None
@@ -37,19 +39,18 @@ class IpfsFileInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 class AssetIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe the copy of an asset on IPFS.
+    """Copy of an asset on IPFS.
 
     Attributes:
-        spec: What was asked for. `storage.ipfs: true` in a request comes back as an empty spec,
-            false as None.
-        cid: Content ID of the video file. None until the export has ended.
-        url: The same as a URL with the scheme `ipfs`.
-        gateway_url: A URL of an HTTP gateway for the video file.
-        nft_metadata: Where the NFT metadata lies.
-        updated_at: Milliseconds since 1970 at which the export task changed last.
+        spec: what was requested. `storage.ipfs: true` in a request becomes an empty spec, false
+            becomes None.
+        cid: content ID of the video file; None until the export is complete.
+        url: URL with the scheme `ipfs`.
+        gateway_url: URL at an HTTP gateway.
+        nft_metadata: the NFT metadata on IPFS.
+        updated_at: milliseconds since 1970 of the export task's last change.
 
-    Source: Livepeer Studio OpenAPI, schema `asset`, `storage.ipfs`, which takes in the properties
-    of `ipfs-file-info`.
+    Source: schema `asset`, `storage.ipfs`, which includes `ipfs-file-info`.
     """
 
     spec: IpfsSpec | None = None
@@ -61,14 +62,14 @@ class AssetIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
 
 class StorageTasks(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Name the tasks that write the storage of an asset.
+    """Tasks that export an asset.
 
     Attributes:
-        pending: ID of the task that is exporting.
-        last: ID of the last task that succeeded, which wrote what is stored.
-        failed: ID of the last task that failed.
+        pending: ID of the running task.
+        last: ID of the last successful task, which wrote what is stored.
+        failed: ID of the last failed task.
 
-    Source: Livepeer Studio OpenAPI, schema `storage-status`, `tasks`.
+    Source: schema `storage-status`, `tasks`.
     """
 
     pending: str | None = None
@@ -76,16 +77,17 @@ class StorageTasks(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     failed: str | None = None
 
 
+@redacted(error_message=redact)
 class StorageStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Tell how far the storage of an asset has come.
+    """Phase and progress of an export.
 
     Attributes:
-        phase: One of `StoragePhase`.
+        phase: one of `StoragePhase`.
         progress: 0 to 1.
-        error_message: Why the last change failed.
-        tasks: The tasks at work.
+        error_message: why the last export failed.
+        tasks: tasks that export the asset.
 
-    Source: Livepeer Studio OpenAPI, schema `storage-status`.
+    Source: schema `storage-status`.
     """
 
     phase: str | None = None
@@ -95,13 +97,9 @@ class StorageStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 
 class AssetStorage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold where an asset is kept beside Livepeer's own storage.
+    """Storage beside Livepeer's own: the copy on IPFS and the status of the export.
 
-    Attributes:
-        ipfs: The copy on IPFS.
-        status: How far it has come.
-
-    Source: Livepeer Studio OpenAPI, schema `asset`, `storage`.
+    Source: schema `asset`, `storage`.
     """
 
     ipfs: AssetIpfs | None = None

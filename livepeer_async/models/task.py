@@ -1,29 +1,27 @@
-"""A task, the work behind an asset, as the server describes it; and its output."""
+"""`Task`, the server's work on an asset, and its output."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from msgspec import Struct
 
 from livepeer_async.models.asset import AssetHash, VideoSpec
 from livepeer_async.models.task_params import TaskParams
-from livepeer_async.redaction import format_repr, hide_query, redact, shown_fields
+from livepeer_async.redaction import redact, redact_url, redacted
 
 
 class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold what an upload task learnt about the content of an asset.
+    """What an `upload` task found in the content.
 
-    The schema calls it an asset, but it has no ID: a task writes only what it measured.
+    The schema calls it an asset, but it has no ID.
 
     Attributes:
-        name: The task's own name for the file.
-        type: One of `AssetType`.
-        size: Bytes of the stored source.
-        hash: Digests of the stored source.
-        video_spec: What was found in the file, tracks included.
+        name: the task's own name for the file.
+        type: one of `AssetType`.
+        size: bytes of the stored source.
+        hash: digests of the stored source.
+        video_spec: format of the file, with tracks.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `output.upload.assetSpec`.
+    Source: schema `task`, `output.upload.assetSpec`.
     """
 
     name: str | None = None
@@ -33,44 +31,35 @@ class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     video_spec: VideoSpec | None = None
 
 
+@redacted(video_file_path=redact_url, metadata_file_path=redact_url)
 class UploadOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the output of an `upload` task.
-
-    The repr shows the paths without userinfo and query: they are URLs of an object store.
+    """Output of an `upload` task. The repr shows URLs without userinfo and query.
 
     Attributes:
-        video_file_path: URL of the stored video; write-only in the schema.
-        metadata_file_path: URL of the stored metadata; write-only in the schema.
-        asset_spec: What was learnt about the content.
+        video_file_path: URL of the video in an object store; write-only in the schema.
+        metadata_file_path: URL of the metadata in an object store; write-only in the schema.
+        asset_spec: what was found in the content.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `output.upload`.
+    Source: schema `task`, `output.upload`.
     """
 
     video_file_path: str | None = None
     metadata_file_path: str | None = None
     asset_spec: AssetSpec | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, paths without userinfo and query."""
-        return shown_fields(self, video_file_path=hide_query, metadata_file_path=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, paths without userinfo and query."""
-        return format_repr(self)
-
 
 class IpfsExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold where an export to IPFS went.
+    """Files that an `export` task wrote to IPFS.
 
     Attributes:
-        video_file_cid: Content ID of the video file.
-        video_file_url: The same as a URL with the scheme `ipfs`.
-        video_file_gateway_url: A URL of an HTTP gateway for it.
-        nft_metadata_cid: Content ID of the NFT metadata.
-        nft_metadata_url: The same as a URL with the scheme `ipfs`.
-        nft_metadata_gateway_url: A URL of an HTTP gateway for it.
+        video_file_cid: content ID of the video file.
+        video_file_url: its URL with the scheme `ipfs`.
+        video_file_gateway_url: its URL at an HTTP gateway.
+        nft_metadata_cid: content ID of the NFT metadata.
+        nft_metadata_url: its URL with the scheme `ipfs`.
+        nft_metadata_gateway_url: its URL at an HTTP gateway.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `output.export.ipfs`.
+    Source: schema `task`, `output.export.ipfs`.
     """
 
     video_file_cid: str | None = None
@@ -82,50 +71,36 @@ class IpfsExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 class ExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the output of an `export` task.
+    """Output of an `export` task: files on IPFS.
 
-    Attributes:
-        ipfs: Where it went, for an export to IPFS.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `output.export`.
+    Source: schema `task`, `output.export`.
     """
 
     ipfs: IpfsExportOutput | None = None
 
 
 class IpfsDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold where exported data went.
+    """Content ID of the data that an `export-data` task wrote to IPFS.
 
-    Attributes:
-        cid: Content ID of the data.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `output.exportData.ipfs`.
+    Source: schema `task`, `output.exportData.ipfs`.
     """
 
     cid: str | None = None
 
 
 class ExportDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the output of an `export-data` task.
+    """Output of an `export-data` task: data on IPFS.
 
-    Attributes:
-        ipfs: Where it went.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `output.exportData`.
+    Source: schema `task`, `output.exportData`.
     """
 
     ipfs: IpfsDataOutput | None = None
 
 
 class TaskOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the output of a task; the field that is there goes with the type of the task.
+    """Output of a task; the task's type says which field is set.
 
-    Attributes:
-        upload: Of an `upload` task.
-        export: Of an `export` task.
-        export_data: Of an `export-data` task.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `output`.
+    Source: schema `task`, `output`.
     """
 
     upload: UploadOutput | None = None
@@ -133,20 +108,20 @@ class TaskOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     export_data: ExportDataOutput | None = None
 
 
+@redacted(error_message=redact)
 class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Tell how far a task has come.
+    """Phase and progress of a task. The repr redacts URLs that the error message quotes.
 
     Attributes:
-        phase: One of `TaskPhase`. Required: a status that names no phase says nothing that a
-            caller could wait for.
-        updated_at: Milliseconds since 1970.
-        progress: 0 to 1. It may fall, unlike an asset's.
-        error_message: Why the last attempt failed. Alone it is no failure: a task that will be
-            tried again has it in the phase `waiting`.
-        retries: Number of attempts that failed.
-        step: What the task is at; write-only in the schema.
+        phase: one of `TaskPhase`; required, because a wait depends on it.
+        updated_at: milliseconds since 1970.
+        progress: 0 to 1. Unlike an asset's, it may decrease.
+        error_message: why the last attempt failed. In the phase `waiting`, the task will be
+            retried.
+        retries: number of failed attempts.
+        step: current step; write-only in the schema.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `status`.
+    Source: schema `task`, `status`.
     """
 
     phase: str
@@ -156,35 +131,25 @@ class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     retries: int | None = None
     step: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the message without what it may quote: a signed URL, for instance."""
-        return shown_fields(self, error_message=redact)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the message without secrets."""
-        return format_repr(self)
-
 
 class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Describe a task.
+    """A task: work of the server, such as processing an upload.
 
     Attributes:
-        id: The only field without which a task is of no use, hence the only required one.
-        type: One of `TaskType`.
-        created_at: Milliseconds since 1970.
-        scheduled_at: Milliseconds since 1970 at which it was queued, such as at the end of the
-            upload.
-        input_asset_id: Asset that it reads.
-        output_asset_id: Asset that it makes.
-        project_id: Project that owns it.
-        requester_id: Who asked for it, as a hash.
-        params: What it was told to do.
-        status: How far it has come. See `phase` for a short way to it.
-        output: What it made.
-        user_id: Owner.
+        id: the only required field.
+        type: one of `TaskType`.
+        created_at: milliseconds since 1970.
+        scheduled_at: milliseconds since 1970 at which it was queued; for an upload, at its end.
+        input_asset_id: asset that the task reads.
+        output_asset_id: asset that the task makes.
+        project_id: project that owns the task.
+        requester_id: user who requested the task, as a hash.
+        params: parameters.
+        status: phase and progress; see also `phase`.
+        output: what the task made.
+        user_id: owner.
 
-    Source: Livepeer Studio OpenAPI, schema `task`; `user_id` as sent by Livepeer Studio of
-    September 2025.
+    Source: schema `task`; `user_id` as sent by Livepeer Studio of September 2025.
     """
 
     id: str
@@ -202,5 +167,5 @@ class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
 
     @property
     def phase(self) -> str | None:
-        """Give the phase, one of `TaskPhase`; None where the server sent no status."""
+        """`status.phase`, one of `TaskPhase`; None without a status."""
         return self.status.phase if self.status else None

@@ -1,77 +1,60 @@
-"""The parameters of a task.
+"""Parameters of a task.
 
-The URLs here may be signed, or hold the keys of an object store as userinfo
-(`s3+https://key:secret@host/bucket`); reprs show neither.
+URLs may be signed, or contain the keys of an object store as userinfo
+(`s3+https://key:secret@host/bucket`). Reprs show neither.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct, field
 
 from livepeer_async.models.asset_fields import CreatorId, Encryption, TranscodeProfile
-from livepeer_async.redaction import format_repr, hide_all, hide_query, hide_values, shown_fields
+from livepeer_async.redaction import mask, mask_values, redact_url, redacted
 
 
+@redacted(url=redact_url, headers=mask_values)
 class CustomExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Export by one HTTP request.
 
     Attributes:
-        url: Where to; its query may be a signature.
+        url: destination.
         method: HTTP method; the server's default is PUT.
-        headers: Headers of the request; their values may be credentials.
+        headers: request headers. The repr shows only their names.
 
-    Source: Livepeer Studio OpenAPI, schema `export-task-params`, `custom`.
+    Source: schema `export-task-params`, `custom`.
     """
 
     url: str | None = None
     method: str | None = None
     headers: dict[str, str] | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without its query and headers without their values."""
-        return shown_fields(self, url=hide_query, headers=hide_values)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without its query and headers without their values."""
-        return format_repr(self)
-
-
+@redacted(jwt=mask, api_key=mask, api_secret=mask)
 class PinataCredentials(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the right to write to an account at Pinata.
+    """Credentials of an account at Pinata: a token, or a key and its secret.
 
     Attributes:
-        jwt: A bearer token, or else the two below.
-        api_key: Key of the account.
-        api_secret: Secret that belongs to the key.
+        jwt: bearer token.
+        api_key: key of the account.
+        api_secret: secret of the key.
 
-    Source: Livepeer Studio OpenAPI, schema `ipfs-export-params`, `pinata`.
+    Source: schema `ipfs-export-params`, `pinata`.
     """
 
     jwt: str | None = None
     api_key: str | None = None
     api_secret: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List which fields are there, without their values."""
-        return shown_fields(self, jwt=hide_all, api_key=hide_all, api_secret=hide_all)
-
-    def __repr__(self) -> str:
-        """Show which fields are there, without their values."""
-        return format_repr(self)
-
 
 class IpfsExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Export to IPFS.
 
     Attributes:
-        nft_metadata_template: One of `NftMetadataTemplate`.
-        nft_metadata: Merged deeply into the default NFT metadata.
-        pinata: An account of the caller's own.
+        nft_metadata_template: one of `NftMetadataTemplate`.
+        nft_metadata: merged deeply into the default NFT metadata.
+        pinata: your own account at Pinata.
 
-    Source: Livepeer Studio OpenAPI, schema `ipfs-export-params`, which takes in the properties of
-    `storage.ipfs.spec`.
+    Source: schema `ipfs-export-params`, which includes `storage.ipfs.spec`.
     """
 
     nft_metadata_template: str | None = None
@@ -80,13 +63,13 @@ class IpfsExport(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 class ExportParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the parameters of an `export` task, of which one is there.
+    """Parameters of an `export` task; one field is set.
 
     Attributes:
-        custom: Export by one HTTP request.
-        ipfs: Export to IPFS.
+        custom: export by one HTTP request.
+        ipfs: export to IPFS.
 
-    Source: Livepeer Studio OpenAPI, schema `export-task-params`.
+    Source: schema `export-task-params`.
     """
 
     custom: CustomExport | None = None
@@ -94,15 +77,15 @@ class ExportParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 class ExportDataParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the parameters of an `export-data` task.
+    """Parameters of an `export-data` task.
 
     Attributes:
-        content: What is written to IPFS, free in form.
-        ipfs: How.
-        type: Content type, such as `text/plain`.
+        content: free-form data to write to IPFS.
+        ipfs: export options.
+        type: content type, such as `text/plain`.
         id: ID of the content.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `params.exportData`.
+    Source: schema `task`, `params.exportData`.
     """
 
     content: dict[str, object] | None = None
@@ -111,19 +94,20 @@ class ExportDataParams(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     id: str | None = None
 
 
+@redacted(url=redact_url)
 class UploadParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the parameters of an `upload` task.
+    """Parameters of an `upload` task.
 
     Attributes:
-        url: Where the content lies.
-        encryption: Key of an encrypted file.
-        c2pa: Sign the output with C2PA.
-        profiles: The renditions to make.
-        target_segment_size_secs: Seconds an output segment should last.
-        thumbnails: Make thumbnails too.
+        url: URL of the content.
+        encryption: key of an encrypted file.
+        c2pa: whether to sign the output with C2PA.
+        profiles: renditions to make.
+        target_segment_size_secs: seconds of an output segment.
+        thumbnails: whether to make thumbnails.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `params.upload`; `thumbnails` as sent by
-    Livepeer Studio of September 2025.
+    Source: schema `task`, `params.upload`; `thumbnails` as sent by Livepeer Studio of September
+    2025.
     """
 
     url: str | None = None
@@ -133,55 +117,30 @@ class UploadParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     target_segment_size_secs: float | None = None
     thumbnails: bool | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
 
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
-
-
+@redacted(url=redact_url)
 class TranscodeLocation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Locate the input or the output of a `transcode-file` task.
+    """Input or output storage of a `transcode-file` task, also an object store.
 
-    Attributes:
-        url: Also of an object store, `s3+https://key:secret@host/bucket`.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `params.transcode-file.input` and `storage`.
+    Source: schema `task`, `params.transcode-file.input` and `storage`.
     """
 
     url: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
-
 
 class OutputPath(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Name the path of one output below the storage of a `transcode-file` task.
+    """Path below the output storage, such as `/samplevideo/hls`.
 
-    Attributes:
-        path: Such as `/samplevideo/hls`.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `params.transcode-file.outputs.hls`.
+    Source: schema `task`, `params.transcode-file.outputs.hls`.
     """
 
     path: str | None = None
 
 
 class TranscodeOutputs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Name the outputs of a `transcode-file` task.
+    """Paths of the HLS and MP4 outputs of a `transcode-file` task.
 
-    Attributes:
-        hls: Where the HLS output goes.
-        mp4: Where the MP4 output goes.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `params.transcode-file.outputs`.
+    Source: schema `task`, `params.transcode-file.outputs`.
     """
 
     hls: OutputPath | None = None
@@ -189,18 +148,18 @@ class TranscodeOutputs(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 class TranscodeFileParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the parameters of a `transcode-file` task.
+    """Parameters of a `transcode-file` task.
 
     Attributes:
-        input: Where the content lies.
-        storage: Where the outputs go.
-        outputs: What is made.
-        profiles: The renditions to make.
-        target_segment_size_secs: Seconds an output segment should last.
-        creator_id: As it was sent, so a plain string too.
-        c2pa: Sign the output with C2PA.
+        input: location of the content.
+        storage: location of the outputs.
+        outputs: outputs to make.
+        profiles: renditions to make.
+        target_segment_size_secs: seconds of an output segment.
+        creator_id: as sent in the request, so it may be a plain string.
+        c2pa: whether to sign the output with C2PA.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `params.transcode-file`.
+    Source: schema `task`, `params.transcode-file`.
     """
 
     input: TranscodeLocation | None = None
@@ -213,15 +172,14 @@ class TranscodeFileParams(Struct, frozen=True, kw_only=True, rename="camel", omi
 
 
 class ClipStrategy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Say which piece is clipped.
+    """Time range to clip.
 
     Attributes:
-        start_time: Milliseconds since 1970.
-        end_time: Milliseconds since 1970.
-        playback_id: Playback ID of the stream or recording.
+        start_time: milliseconds since 1970.
+        end_time: milliseconds since 1970.
+        playback_id: playback ID of the stream or recording.
 
-    Source: Livepeer Studio OpenAPI, schemas `task`, `params.clip.clipStrategy`, and
-    `clip-payload`.
+    Source: schemas `task`, `params.clip.clipStrategy`, and `clip-payload`.
     """
 
     start_time: int | None = None
@@ -229,17 +187,18 @@ class ClipStrategy(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     playback_id: str | None = None
 
 
+@redacted(url=redact_url)
 class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the parameters of a `clip` task.
+    """Parameters of a `clip` task.
 
     Attributes:
-        url: What is clipped.
-        clip_strategy: Which piece of it.
-        catalyst_pipeline_strategy: One of `PipelineStrategy`; for administrators.
-        session_id: Session that is clipped.
-        input_id: Asset or stream that is clipped.
+        url: URL to clip.
+        clip_strategy: time range.
+        catalyst_pipeline_strategy: one of `PipelineStrategy`; for administrators.
+        session_id: session to clip.
+        input_id: asset or stream to clip.
 
-    Source: Livepeer Studio OpenAPI, schema `task`, `params.clip`.
+    Source: schema `task`, `params.clip`.
     """
 
     url: str | None = None
@@ -248,26 +207,11 @@ class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     session_id: str | None = None
     input_id: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields, the URL without userinfo and query."""
-        return shown_fields(self, url=hide_query)
-
-    def __repr__(self) -> str:
-        """Show the Struct, the URL without userinfo and query."""
-        return format_repr(self)
-
 
 class TaskParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Hold the parameters of a task; the field that is there goes with the type of the task.
+    """Parameters of a task; the task's type says which field is set.
 
-    Attributes:
-        upload: Of an `upload` task.
-        export: Of an `export` task.
-        export_data: Of an `export-data` task.
-        transcode_file: Of a `transcode-file` task.
-        clip: Of a `clip` task.
-
-    Source: Livepeer Studio OpenAPI, schema `task`, `params`.
+    Source: schema `task`, `params`.
     """
 
     upload: UploadParams | None = None

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from livepeer_async.api.requests import Account, Call, Page, list_changes
 from livepeer_async.models import Asset
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 
 # The most that the server gives, and enough where few are sought in a large account.
 LONGEST_PAGE = 1000
@@ -21,7 +21,7 @@ ROWS_A_WATCH = 4
 # A change may become visible later than it is dated, by a clock that isn't quite the others'.
 MARGIN_MS = 2000
 # Changes since long ago may fill more pages than the newest assets do.
-LONGEST_HORIZON = 300.0
+MAX_SYNC_POINT_AGE = 300.0
 MOST_PAGES = 10
 # A deleted asset vanishes from the lists without a word.
 LONGEST_SILENCE = 300.0
@@ -29,18 +29,18 @@ LONGEST_SILENCE = 300.0
 FEW_MISSED = 10
 
 
-class Horizon(Struct, frozen=True):
+class SyncPoint(Struct, frozen=True):
     """What has changed after `at`, by our clock, is dated `since` or later, by the server's."""
 
     since: int
     at: float
 
 
-class Sweep(Struct):
+class ChangeScan(Struct):
     """A list on its way.
 
     Attributes:
-        horizon: where the changes begin; `None` for the newest assets of all.
+        sync_point: where the changes begin; `None` for the newest assets of all.
         limit: rows of a page.
         at: when it began.
         newest: the latest date on the first page, in milliseconds since 1970.
@@ -49,7 +49,7 @@ class Sweep(Struct):
         is_over: whether there is nothing more to ask for.
     """
 
-    horizon: Horizon | None
+    sync_point: SyncPoint | None
     limit: int
     at: float
     newest: int | None = None
@@ -59,10 +59,12 @@ class Sweep(Struct):
 
     def next_page(self, account: Account) -> Call[Page[Asset]]:
         """Give the call for the next page."""
-        since = self.horizon.since if self.horizon else None
+        since = self.sync_point.since if self.sync_point else None
         return list_changes(account, since, limit=self.limit, cursor=self.cursor)
 
-    def take(self, page: Page[Asset], watches: Collection[Watch], at: float) -> list[Watch]:
+    def consume_page(
+        self, page: Page[Asset], watches: Collection[WatchedAsset], at: float
+    ) -> list[WatchedAsset]:
         """Hand the rows of a page to the watches; give those for whom that is news.
 
         Rows that move while the pages are read are older than what moved them: the next sweep
@@ -70,46 +72,46 @@ class Sweep(Struct):
         """
         rows = {row.id: row for row in page.items}
         found = [watch for watch in watches if watch.asset_id in rows]
-        news = [watch for watch in found if watch.saw(rows[watch.asset_id], None, at)]
+        news = [watch for watch in found if watch.update(rows[watch.asset_id], None, at)]
         if not self.pages:
             dates = [row.status.updated_at for row in page.items if row.status]
             self.newest = max((date for date in dates if date is not None), default=None)
         self.pages += 1
         self.cursor = page.cursor
-        is_open = any(watch.seen_at < self.at for watch in watches)
-        leads_on = bool(found) or self.horizon is not None
+        is_open = any(watch.known_until < self.at for watch in watches)
+        leads_on = bool(found) or self.sync_point is not None
         self.is_over = not (page.cursor and is_open and leads_on and self.pages < MOST_PAGES)
         return news
 
-    def close(self, watches: Collection[Watch]) -> Horizon | None:
+    def finish(self, watches: Collection[WatchedAsset]) -> SyncPoint | None:
         """Note whom the list has passed over; give the horizon of the next sweep."""
-        before = self.horizon
+        before = self.sync_point
         if before is not None and self.cursor and self.pages >= MOST_PAGES:
             return None
-        missed: list[Watch] = []
+        missed: list[WatchedAsset] = []
         for watch in watches:
-            if before is not None and watch.seen_at >= before.at:
-                watch.seen_at = max(watch.seen_at, self.at)
-            is_silent = self.at - watch.told_at > LONGEST_SILENCE
-            if (watch.seen_at < self.at or is_silent) and not watch.is_missed:
+            if before is not None and watch.known_until >= before.at:
+                watch.known_until = max(watch.known_until, self.at)
+            is_silent = self.at - watch.last_confirmed > LONGEST_SILENCE
+            if (watch.known_until < self.at or is_silent) and not watch.needs_single_poll:
                 missed.append(watch)
         if before is not None and len(missed) > FEW_MISSED:
             return None
         for watch in missed:
-            watch.is_missed = True
+            watch.needs_single_poll = True
         if self.newest is not None:
-            return Horizon(self.newest - MARGIN_MS, self.at)
-        return before and Horizon(before.since, self.at)
+            return SyncPoint(self.newest - MARGIN_MS, self.at)
+        return before and SyncPoint(before.since, self.at)
 
 
-def begin_sweep(horizon: Horizon | None, count: int, now: float) -> Sweep:
+def begin_scan(sync_point: SyncPoint | None, count: int, now: float) -> ChangeScan:
     """Begin a list of changes, or of the newest assets where the horizon is none or long ago.
 
     Args:
-        horizon: what the sweep before gave.
+        sync_point: what the sweep before gave.
         count: assets that are waited for.
         now: the time.
     """
-    if horizon is not None and now - horizon.at <= LONGEST_HORIZON:
-        return Sweep(horizon, LONGEST_PAGE, now)
-    return Sweep(None, min(max(SHORT_PAGE, count * ROWS_A_WATCH), LONGEST_PAGE), now)
+    if sync_point is not None and now - sync_point.at <= MAX_SYNC_POINT_AGE:
+        return ChangeScan(sync_point, LONGEST_PAGE, now)
+    return ChangeScan(None, min(max(SHORT_PAGE, count * ROWS_A_WATCH), LONGEST_PAGE), now)

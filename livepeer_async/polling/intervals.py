@@ -23,7 +23,7 @@ LONGEST_ROUND = 30.0
 READY_TIMEOUT = 6 * 3600.0
 
 
-def next_poll(*, age: float, progress: float | None, jitter: float) -> float:
+def next_poll_delay(*, age: float, progress: float | None, jitter: float) -> float:
     """Give the seconds until the next look.
 
     The interval grows with the time that was waited, and falls towards the end that the progress
@@ -41,7 +41,7 @@ def next_poll(*, age: float, progress: float | None, jitter: float) -> float:
     return bounded * (0.75 + jitter / 2)
 
 
-def next_round(*, age: float, quiet: float, jitter: float) -> float:
+def next_list_delay(*, age: float, quiet: float, jitter: float) -> float:
     """Give the seconds from one list of changes to the next.
 
     The interval grows with the time since anybody began to wait, and beyond `BUSY_ROUND` only where
@@ -56,7 +56,7 @@ def next_round(*, age: float, quiet: float, jitter: float) -> float:
     return max(min(delay, LONGEST_ROUND) * (0.75 + jitter / 2), SHORTEST_ROUND)
 
 
-def next_turn(sent: Sequence[float], most_a_second: int) -> float:
+def next_request_time(sent: Sequence[float], most_a_second: int) -> float:
     """Give the time from which a request keeps any second at `most_a_second` requests.
 
     Args:

@@ -33,7 +33,7 @@ def has_left_uploading(asset: Asset) -> bool:
     return asset.phase not in {AssetPhase.UPLOADING, None}
 
 
-def end_of(asset: Asset) -> AssetError | None:
+def failure_of(asset: Asset) -> AssetError | None:
     """Give the error that an asset's phase stands for; `None` where it may still become ready.
 
     A phase that nobody knew of when this was written may lead anywhere: it is waited out.
@@ -49,10 +49,10 @@ def end_of(asset: Asset) -> AssetError | None:
             is_retryable=can_retry,
         )
     if asset.phase in GONE:
-        return deleted(asset.id)
+        return deleted_error(asset.id)
     return None
 
 
-def deleted(asset_id: str) -> AssetDeleted:
+def deleted_error(asset_id: str) -> AssetDeleted:
     """Give the error for an asset that is there no more."""
     return AssetDeleted(f"asset {asset_id} was deleted while it was waited for", asset_id=asset_id)

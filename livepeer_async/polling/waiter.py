@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import anyio
 from msgspec import Struct
 
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.poller import MOST_A_SECOND, Party, Watcher
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.poller import MAX_REQUESTS_PER_SECOND, AssetPoller, Subscription
+from livepeer_async.polling.watched_asset import WatchedAsset
 
 
 class WaitResult(Struct, frozen=True):
@@ -32,7 +32,7 @@ class Waiter:
     """Waits in the name of an account; one serves all of a client.
 
     Args:
-        caller: sends the calls.
+        session: sends the calls.
         sleep: waits so many seconds.
         clock: gives seconds that only grow.
         jitter: gives a random number in 0..1.
@@ -41,22 +41,22 @@ class Waiter:
 
     def __init__(
         self,
-        caller: Caller,
+        session: Session,
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
-        most_a_second: int = MOST_A_SECOND,
+        most_a_second: int = MAX_REQUESTS_PER_SECOND,
     ) -> None:
         self._clock = clock
         self._jitter = jitter
-        self._watcher = Watcher(
-            caller, sleep=sleep, clock=clock, jitter=jitter, most_a_second=most_a_second
+        self._poller = AssetPoller(
+            session, sleep=sleep, clock=clock, jitter=jitter, most_a_second=most_a_second
         )
 
-    async def until(
+    async def wait_until(
         self,
-        watch: Watch,
+        watch: WatchedAsset,
         is_reached: Callable[[Asset], bool],
         *,
         timeout: float,
@@ -73,28 +73,28 @@ class Waiter:
         watch.restart(self._clock(), timeout, self._jitter())
         if watch.asset is not None and is_reached(watch.asset):
             return watch.asset
-        party = self._watcher.join([watch], is_reached)
+        subscription = self._poller.subscribe([watch], is_reached)
         try:
-            while await self._watcher.news(party) is not None:
+            while await self._poller.next_update(subscription) is not None:
                 if on_change is not None and watch.asset is not None:
                     on_change(watch.asset)
-                if watch.end is not None:
-                    raise watch.end
+                if watch.failure is not None:
+                    raise watch.failure
                 if watch.asset is not None and is_reached(watch.asset):
                     return watch.asset
         finally:
-            self._watcher.leave(party)
-        raise watch.timeout_error(self._clock()) from self._watcher.problem
+            self._poller.unsubscribe(subscription)
+        raise watch.timeout_error(self._clock()) from self._poller.problem
 
-    async def turn(self) -> None:
+    async def throttle(self) -> None:
         """Wait until a request that looks at something else may go, within as many a second."""
-        await self._watcher.turn()
+        await self._poller.throttle()
 
     def close(self) -> None:
         """End all waits with a `ConfigurationError`: the client is closed."""
-        self._watcher.close()
+        self._poller.close()
 
-    async def each(
+    async def wait_each(
         self,
         asset_ids: Iterable[str],
         *,
@@ -103,28 +103,30 @@ class Waiter:
     ) -> AsyncIterator[WaitResult]:
         """Wait for many; each comes as soon as its end is known."""
         now = self._clock()
-        watches = [Watch(asset_id) for asset_id in dict.fromkeys(asset_ids)]
+        watches = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watch in watches:
             watch.restart(now, timeout, self._jitter())
-        party = self._watcher.join(watches, is_ready)
+        subscription = self._poller.subscribe(watches, is_ready)
         try:
-            while party.watches:
-                yield await self._next_result(party, on_change or (lambda _: None))
+            while subscription.watches:
+                yield await self._next_result(subscription, on_change or (lambda _: None))
         finally:
-            self._watcher.leave(party)
+            self._poller.unsubscribe(subscription)
 
-    async def _next_result(self, party: Party, tell: Callable[[Asset], None]) -> WaitResult:
+    async def _next_result(
+        self, subscription: Subscription, tell: Callable[[Asset], None]
+    ) -> WaitResult:
         """Wait until one of many has come to its end, and take it out."""
-        while (watch := await self._watcher.news(party)) is not None:
+        while (watch := await self._poller.next_update(subscription)) is not None:
             if watch.asset is not None:
                 tell(watch.asset)
             is_done = watch.asset is not None and is_ready(watch.asset)
-            if not is_done and watch.end is None:
+            if not is_done and watch.failure is None:
                 continue
-            self._watcher.drop(party, watch)
-            return WaitResult(watch.asset_id, None if watch.end else watch.asset, watch.end)
-        watch = next(iter(party.watches))
-        self._watcher.drop(party, watch)
+            self._poller.remove(subscription, watch)
+            return WaitResult(watch.asset_id, None if watch.failure else watch.asset, watch.failure)
+        watch = next(iter(subscription.watches))
+        self._poller.remove(subscription, watch)
         error = watch.timeout_error(self._clock())
-        error.__cause__ = self._watcher.problem
+        error.__cause__ = self._poller.problem
         return WaitResult(watch.asset_id, None, error)

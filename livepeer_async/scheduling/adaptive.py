@@ -17,26 +17,26 @@ from livepeer_async.http.retry import RetryPolicy
 
 MIB = 1024 * 1024
 
-FIRST_SLOTS = 2
+INITIAL_SLOTS = 2
 # Each slot holds 1.5 MiB and a connection or two.
-MOST_SLOTS = 32
+MAX_SLOTS = 32
 # Of the growth that a slot would bring on an empty line, so much must come for it to stay.
-WORTH = 0.4
+MIN_GAIN = 0.4
 # Measurements after a step that brought nothing, before the next is tried; doubled each time.
-SHORTEST_REST = 4
-LONGEST_REST = 32
+MIN_COOLDOWN = 4
+MAX_COOLDOWN = 32
 # Files from this size on are large: they hold a slot for long, and small ones could starve.
-LARGE = 64 * MIB
+LARGE_FILE = 64 * MIB
 # Of fewer slots than these, small and large files can't have a half each.
 FEWEST_TO_SHARE = 2
 # Files from this size on take a whole slot. One of 64 KiB at 80 ms and 25 Mbit/s waits for answers
 # for nine tenths of its time.
-WHOLE = MIB
+FULL_SLOT_SIZE = MIB
 SMALLEST_SHARE = 1 / 16
 # Tasks end every few seconds where a hundred of them run.
 LONGEST_QUEUE_PAUSE = 5.0
 # Slower than this a chunk of 8 MiB would come near the 300 s after which Studio cuts a request.
-SLOWEST_UPLOAD = 64 * 1024
+MIN_UPLOAD_RATE = 64 * 1024
 
 
 class Slots(Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Slots(Struct, frozen=True, kw_only=True):
 
     Attributes:
         count: uploads that may run at the same time.
-        most: that `count` never exceeds.
+        max_count: that `count` never exceeds.
         rate: bytes per second before the last step; `None` before a measurement.
         step: slots that the last step added; 0 while resting.
         is_doubling: whether no step has failed yet.
@@ -52,13 +52,13 @@ class Slots(Struct, frozen=True, kw_only=True):
         next_rest: the length of the next rest.
     """
 
-    count: int = FIRST_SLOTS
-    most: int = MOST_SLOTS
+    count: int = INITIAL_SLOTS
+    max_count: int = MAX_SLOTS
     rate: float | None = None
     step: int = 0
     is_doubling: bool = True
-    rest: int = 0
-    next_rest: int = SHORTEST_REST
+    cooldown: int = 0
+    next_cooldown: int = MIN_COOLDOWN
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -67,31 +67,31 @@ class Sample(Struct, frozen=True, kw_only=True):
     Attributes:
         rate: bytes per second that the sockets took.
         is_full: whether all slots were in use.
-        troubles: answers 429 and 503, time-outs and stalls.
+        congestion_events: answers 429 and 503, time-outs and stalls.
     """
 
     rate: float
     is_full: bool
-    troubles: int = 0
+    congestion_events: int = 0
 
 
 def adapt(slots: Slots, sample: Sample) -> Slots:
     """Say how many uploads may run after a measurement."""
-    if sample.troubles:
-        return _ease_off(slots)
+    if sample.congestion_events:
+        return _back_off(slots)
     if not sample.is_full or not sample.rate:
         # Slots aren't what bounds the rate, or all wait: nothing is learned of them.
         return replace(slots, rate=None, step=0)
     if slots.step:
-        return _judge(slots, sample.rate)
-    if slots.rest:
-        return replace(slots, rest=slots.rest - 1, rate=sample.rate)
+        return _evaluate_step(slots, sample.rate)
+    if slots.cooldown:
+        return replace(slots, cooldown=slots.cooldown - 1, rate=sample.rate)
     return _grow(slots, sample.rate)
 
 
-def most_at_rate(max_rate: float) -> int:
+def max_slots_at_rate(max_rate: float) -> int:
     """Say how many uploads may share so many bytes per second."""
-    return max(1, int(max_rate // SLOWEST_UPLOAD))
+    return max(1, int(max_rate // MIN_UPLOAD_RATE))
 
 
 def load_of(running: Collection[int | None]) -> float:
@@ -101,7 +101,7 @@ def load_of(running: Collection[int | None]) -> float:
         running: lengths in bytes of those that run; `None` where unknown, which takes a whole one.
     """
     return sum(
-        1.0 if length is None else min(1.0, max(SMALLEST_SHARE, length / WHOLE))
+        1.0 if length is None else min(1.0, max(SMALLEST_SHARE, length / FULL_SLOT_SIZE))
         for length in running
     )
 
@@ -131,7 +131,7 @@ def next_to_start(
     return next(found, 0)
 
 
-def next_pause(
+def pause_delay(
     policy: RetryPolicy,
     pauses: int,
     *,
@@ -158,39 +158,39 @@ def next_pause(
     return max(longest * (0.5 + jitter / 2), asked)
 
 
-def _ease_off(slots: Slots) -> Slots:
+def _back_off(slots: Slots) -> Slots:
     return replace(
         slots,
         count=max(1, slots.count // 2),
         rate=None,
         step=0,
         is_doubling=False,
-        rest=SHORTEST_REST,
-        next_rest=SHORTEST_REST,
+        cooldown=MIN_COOLDOWN,
+        next_cooldown=MIN_COOLDOWN,
     )
 
 
-def _judge(slots: Slots, rate: float) -> Slots:
+def _evaluate_step(slots: Slots, rate: float) -> Slots:
     """Keep the slots of the last step if they brought enough, else take them back."""
     before = slots.count - slots.step
-    wanted = (slots.rate or 0.0) * (1 + WORTH * slots.step / before)
+    wanted = (slots.rate or 0.0) * (1 + MIN_GAIN * slots.step / before)
     if rate >= wanted:
-        return _grow(replace(slots, next_rest=SHORTEST_REST), rate)
+        return _grow(replace(slots, next_cooldown=MIN_COOLDOWN), rate)
     return replace(
         slots,
         count=before,
         rate=None,
         step=0,
         is_doubling=False,
-        rest=slots.next_rest,
-        next_rest=min(2 * slots.next_rest, LONGEST_REST),
+        cooldown=slots.next_cooldown,
+        next_cooldown=min(2 * slots.next_cooldown, MAX_COOLDOWN),
     )
 
 
 def _grow(slots: Slots, rate: float) -> Slots:
-    step = min(slots.count if slots.is_doubling else 1, slots.most - slots.count)
+    step = min(slots.count if slots.is_doubling else 1, slots.max_count - slots.count)
     return replace(slots, count=slots.count + step, rate=rate, step=step)
 
 
 def _is_large(length: int | None) -> bool:
-    return length is None or length >= LARGE
+    return length is None or length >= LARGE_FILE

@@ -19,17 +19,17 @@ from typing import Any, Generic, Self, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from livepeer_async.concurrency import Handover, plain_task_group
+from livepeer_async.concurrency import Channel, plain_task_group
 from livepeer_async.scheduling.adaptive import next_to_start
-from livepeer_async.scheduling.slots import Place, Slot, Turns
+from livepeer_async.scheduling.slots import Participant, Slot, SlotQueue
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 # Jobs that are taken before there is room for them, to choose from.
-MOST_AHEAD = 16
+MAX_PREFETCHED = 16
 # Uploads whose bytes have arrived and whose results haven't been taken: each has a file open.
-MOST_ARRIVED = 256
+MAX_UNTAKEN = 256
 
 
 @asynccontextmanager
@@ -38,7 +38,7 @@ async def run_jobs(
     run_one: Callable[[Job, Slot], Awaitable[Result]],
     *,
     length_of: Callable[[Job], Awaitable[int | None]],
-    turns: Turns,
+    slot_queue: SlotQueue,
 ) -> AsyncGenerator[AsyncIterator[Result], None]:
     """Run jobs side by side; results come as they end, and wait until they are taken.
 
@@ -49,12 +49,12 @@ async def run_jobs(
         run_one: runs a job, and leaves the slot that it is handed once no byte is left to send; it
             must not raise but for cancellation.
         length_of: gives the bytes of a job, where they are known.
-        turns: says when one may start.
+        slot_queue: says when one may start.
     """
     async with aclosing(jobs):
-        with turns.joined() as place:
+        with slot_queue.register() as place:
             async with plain_task_group() as tasks:
-                many = _Many(run_one, turns, place, tasks)
+                many = _JobRunner(run_one, slot_queue, place, tasks)
                 tasks.start_soon(many.feed, jobs, length_of)
                 tasks.start_soon(many.dispatch)
                 with closing(_Results(many)) as results:
@@ -62,7 +62,7 @@ async def run_jobs(
                 tasks.cancel_scope.cancel()
 
 
-class _Many(Generic[Job, Result]):
+class _JobRunner(Generic[Job, Result]):
     """The jobs of one call: those that wait, those that run, those that have arrived.
 
     Attributes:
@@ -73,31 +73,33 @@ class _Many(Generic[Job, Result]):
     def __init__(
         self,
         run_one: Callable[[Job, Slot], Awaitable[Result]],
-        turns: Turns,
-        place: Place,
+        slot_queue: SlotQueue,
+        place: Participant,
         tasks: TaskGroup,
     ) -> None:
         self._run_one = run_one
-        self._turns = turns
+        self._slot_queue = slot_queue
         self._place = place
         self._tasks = tasks
         self._waiting: list[tuple[Job, int | None]] = []
         self._untaken = 0
         self._is_fed = False
-        self.results = Handover[Result]()
+        self.results = Channel[Result]()
         self.failure: Exception | None = None
 
     async def feed(
         self, jobs: AsyncIterator[Job], length_of: Callable[[Job], Awaitable[int | None]]
     ) -> None:
         """Take jobs, a few more than there is room for."""
-        budget = self._turns.budget
+        throttle = self._slot_queue.throttle
         try:
             async for job in jobs:
                 self._waiting.append((job, await length_of(job)))
-                self._turns.tell()
-                while len(self._waiting) >= min(MOST_AHEAD, budget.concurrency or MOST_AHEAD):
-                    await self._turns.news()
+                self._slot_queue.notify()
+                while len(self._waiting) >= min(
+                    MAX_PREFETCHED, throttle.concurrency or MAX_PREFETCHED
+                ):
+                    await self._slot_queue.wait_for_change()
         except Exception as error:  # noqa: BLE001 - the caller's own; it is raised behind the results
             self.failure = error
         except anyio.get_cancelled_exc_class() as error:
@@ -107,39 +109,39 @@ class _Many(Generic[Job, Result]):
             self.failure = RuntimeError("the iterable of sources was cancelled")
             self.failure.__cause__ = error
         self._is_fed = True
-        self._turns.tell()
+        self._slot_queue.notify()
 
     async def dispatch(self) -> None:
         """Start jobs as there is room, and end the results after the last."""
         while not self._is_fed or self._waiting or self._untaken:
             while self._may_start():
                 self._start()
-            self._turns.measure()
-            await self._turns.news()
-        self.results.end()
+            self._slot_queue.sample()
+            await self._slot_queue.wait_for_change()
+        self.results.close()
 
     def _may_start(self) -> bool:
-        if self._place.returning:
+        if self._place.reacquiring:
             return False  # they have the next turns
         has_arrived = self._untaken - len(self._place.sending)
-        if self._waiting and has_arrived < MOST_ARRIVED:
-            return self._place.has_come()
-        self._place.step_out()
+        if self._waiting and has_arrived < MAX_UNTAKEN:
+            return self._place.may_start()
+        self._place.leave_queue()
         return False
 
     def _start(self) -> None:
         lengths = [length for _, length in self._waiting]
-        running, slots = self._turns.lengths, self._turns.budget.slots
+        running, slots = self._slot_queue.lengths, self._slot_queue.throttle.slots
         job, length = self._waiting.pop(next_to_start(lengths, running, slots=slots))
         self._untaken += 1
         self._tasks.start_soon(self._run, job, self._place.start(length))
 
     async def _run(self, job: Job, slot: Slot) -> None:
         result = await self._run_one(job, slot)
-        slot.leave()
-        await self.results.give(result)
+        slot.release()
+        await self.results.send(result)
         self._untaken -= 1
-        self._turns.tell()
+        self._slot_queue.notify()
 
 
 class _Results(Generic[Result]):
@@ -148,19 +150,19 @@ class _Results(Generic[Result]):
     No generator: a call that is cancelled would end it.
     """
 
-    def __init__(self, many: _Many[Any, Result]) -> None:
+    def __init__(self, many: _JobRunner[Any, Result]) -> None:
         self._many = many
 
     def close(self) -> None:
         """Give no more: the block is left."""
-        self._many.results.end()
+        self._many.results.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Result:
         try:
-            return await self._many.results.take()
+            return await self._many.results.receive()
         except anyio.EndOfStream:
             if self._many.failure is not None:
                 raise self._many.failure from self._many.failure.__cause__

@@ -19,18 +19,18 @@ import anyio
 from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError, TimedOut
-from livepeer_async.http.messages import Request, Response, retry_after
+from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.transport import LARGEST_ANSWER, Transport
+from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.adaptive import (
-    MOST_SLOTS,
-    SLOWEST_UPLOAD,
+    MAX_SLOTS,
+    MIN_UPLOAD_RATE,
     Sample,
     Slots,
     adapt,
     load_of,
-    most_at_rate,
-    next_pause,
+    max_slots_at_rate,
+    pause_delay,
 )
 
 # Seconds between two measurements: a new upload needs about one before its bytes flow.
@@ -41,15 +41,14 @@ WARM_UP = 1.0
 # minute on a slow line, and all else would wait for it.
 PROBE_SECONDS = 10.0
 # Seconds without a byte and an answer after which one more upload would only wait with the others.
-QUIET = 10.0
+IDLE_LIMIT = 10.0
 # Seconds that who has waited may have woken too late.
-LONGEST_LATENESS = 1.0
+MAX_WAKEUP_DELAY = 1.0
 # Of a pause is slept at a time.
-STEP = 0.25
-BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+SLEEP_STEP = 0.25
 
 
-class Budget:
+class Throttle:
     """What the uploads of a client share; it may be changed while they run.
 
     Args:
@@ -89,7 +88,7 @@ class Budget:
         self.concurrency = concurrency
         self.max_rate = max_rate
         self._slots = Slots()
-        self._troubles = 0
+        self._congestion_events = 0
         self._eased_at = self._troubled_at = -inf
         self._measured_from: tuple[float, int] | None = None
         self._period_began = self._looked_at = -inf
@@ -124,7 +123,7 @@ class Budget:
     def max_rate(self, value: float | None) -> None:
         if value is not None and not _is_rate(value):
             raise ConfigurationError(
-                f"max_rate is {value!r} bytes per second; wanted at least {SLOWEST_UPLOAD}, or a "
+                f"max_rate is {value!r} bytes per second; wanted at least {MIN_UPLOAD_RATE}, or a "
                 "chunk would take longer than the server waits; or None, for no limit"
             )
         # What went at the rate before has had a part of its time.
@@ -142,25 +141,25 @@ class Budget:
 
     def has_room(self, running: Collection[int | None]) -> bool:
         """Whether one more upload may start; `running` are the lengths of those that run."""
-        if self.quiet >= QUIET:
+        if self.idle_seconds >= IDLE_LIMIT:
             return False
         if self._concurrency is not None:
             return len(running) < self.slots
-        return len(running) < min(MOST_SLOTS, self._most) and load_of(running) < self.slots
+        return len(running) < min(MAX_SLOTS, self._most) and load_of(running) < self.slots
 
     @property
     def is_paused(self) -> bool:
         """Whether the server asked for less load and hasn't taken any since."""
         return self._pauses > 0
 
-    async def take(self, count: int) -> None:
+    async def consume(self, count: int) -> None:
         """Wait until so many bytes may go."""
         if self._max_rate is not None:
-            await self._line_up(count)
+            await self._wait_for_rate(count)
         self._sent += count
         self._moved_at = self._clock()
 
-    async def _line_up(self, count: int) -> None:
+    async def _wait_for_rate(self, count: int) -> None:
         """Wait until those before have gone, and had their time."""
         turn = anyio.Event()
         self._line.append(turn)
@@ -171,10 +170,10 @@ class Budget:
             while self._max_rate is not None and (wait := self._due - self._clock()) > 0:
                 has_waited = True
                 # Short steps: the rate may be changed meanwhile.
-                await self._sleep(min(wait, STEP))
+                await self._sleep(min(wait, SLEEP_STEP))
             if self._max_rate is not None:
                 # Who has waited may have woken late, which must not slow the line down.
-                late = self._clock() - (LONGEST_LATENESS if has_waited else 0.0)
+                late = self._clock() - (MAX_WAKEUP_DELAY if has_waited else 0.0)
                 self._due = max(self._due, late) + count / self._max_rate
         finally:
             is_first = self._line[0] is turn
@@ -182,12 +181,12 @@ class Budget:
             if is_first and self._line:
                 self._line[0].set()
 
-    async def wait_out_pause(self) -> None:
+    async def wait_while_paused(self) -> None:
         """Wait while everything pauses, and leave it to others who probes."""
         while self._pauses and (wait := self._paused_until - self._clock()) > 0:
-            await self._sleep(min(wait, STEP))
+            await self._sleep(min(wait, SLEEP_STEP))
 
-    async def turn(self) -> bool:
+    async def wait_or_probe(self) -> bool:
         """Wait while everything pauses; the first whose pause is over goes ahead and probes.
 
         Returns:
@@ -202,35 +201,35 @@ class Budget:
                 self._probed_at = now
                 return True
             # Short steps: the probe may have found the server well.
-            await self._sleep(min(wait, STEP))
+            await self._sleep(min(wait, SLEEP_STEP))
         return False
 
-    def probe_lost(self) -> None:
+    def release_probe(self) -> None:
         """Take note that the probe got no answer: the next one probes."""
         self._probed_at = None
 
-    def sends(self) -> None:
+    def request_started(self) -> None:
         """Take note that a request goes out."""
         self._moved_at = self._clock() if not self._out else self._moved_at
         self._out += 1
 
-    def has_sent(self) -> None:
+    def request_finished(self) -> None:
         """Take note that a request has ended, with an answer or without."""
         self._out -= 1
 
     @property
-    def quiet(self) -> float:
+    def idle_seconds(self) -> float:
         """Seconds for which requests have been out, and neither a byte moved nor an answer came."""
         return self._clock() - self._moved_at if self._out else 0.0
 
-    def busy(self, retry_after: float | None, *, is_queue_full: bool = False) -> None:
+    def record_overload(self, retry_after: float | None, *, is_queue_full: bool = False) -> None:
         """Take note that the server asked for less load: all pause."""
         self._moved_at = self._clock()
         if self._pauses and self._probed_at is None and self._clock() < self._paused_until:
             return  # it was on its way before the pause began
-        self.trouble()
+        self.record_stall()
         self._pauses += 1
-        pause = next_pause(
+        pause = pause_delay(
             self._retry,
             self._pauses,
             jitter=self._jitter(),
@@ -239,19 +238,19 @@ class Budget:
         )
         self._paused_until, self._probed_at = self._clock() + pause, None
 
-    def well(self) -> None:
+    def record_success(self) -> None:
         """Take note that the server takes requests."""
         self._moved_at = self._clock()
         is_probe = self._probed_at is not None
         if is_probe or self._clock() >= self._paused_until:
             self._pauses, self._probed_at = 0, None
 
-    def trouble(self) -> None:
+    def record_stall(self) -> None:
         """Take note that nothing moved for a while."""
-        self._troubles += 1
+        self._congestion_events += 1
         self._troubled_at = self._clock()
 
-    def measure(self, running: Collection[int | None]) -> None:
+    def sample(self, running: Collection[int | None]) -> None:
         """Look how much was sent, and adapt the slots once in a period; call it often.
 
         Args:
@@ -267,31 +266,35 @@ class Budget:
             self._measured_from = (now, self._sent)
         if now - self._eased_at < PERIOD or now - self._troubled_at > PERIOD:
             # What comes so soon after the last is the same event; what came long ago is over.
-            self._troubles = 0
-        if now - self._period_began < PERIOD and not self._troubles:
+            self._congestion_events = 0
+        if now - self._period_began < PERIOD and not self._congestion_events:
             return
         since, sent = self._measured_from or (self._period_began, self._sent)
         rate = (self._sent - sent) / (now - since) if now > since else 0.0
-        before = replace(self._slots, most=min(MOST_SLOTS, self._ceiling))
-        self._slots = adapt(before, Sample(rate=rate, is_full=is_full, troubles=self._troubles))
-        if self._troubles:
+        before = replace(self._slots, max_count=min(MAX_SLOTS, self._ceiling))
+        self._slots = adapt(
+            before, Sample(rate=rate, is_full=is_full, congestion_events=self._congestion_events)
+        )
+        if self._congestion_events:
             self._eased_at = now
-        self._period_began, self._measured_from, self._troubles = now, None, 0
+        self._period_began, self._measured_from, self._congestion_events = now, None, 0
 
     @property
     def _ceiling(self) -> int:
         """Uploads that neither the connections nor the rate let be more."""
         return (
-            self._most if self._max_rate is None else min(self._most, most_at_rate(self._max_rate))
+            self._most
+            if self._max_rate is None
+            else min(self._most, max_slots_at_rate(self._max_rate))
         )
 
 
 def _is_rate(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and SLOWEST_UPLOAD <= value < inf
+    return is_number and MIN_UPLOAD_RATE <= value < inf
 
 
-class Paced:
+class ThrottledTransport:
     """Sends through a transport as the budget allows.
 
     Args:
@@ -299,54 +302,54 @@ class Paced:
         budget: says when.
     """
 
-    def __init__(self, transport: Transport, budget: Budget) -> None:
+    def __init__(self, transport: Transport, throttle: Throttle) -> None:
         self._transport = transport
-        self._budget = budget
+        self._throttle = throttle
 
     async def send(
         self,
         request: Request,
         *,
         blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = LARGEST_ANSWER,
+        largest: int = MAX_RESPONSE_SIZE,
     ) -> Response:
         """Send a request once it may go; arguments and errors as `Transport.send`."""
-        budget = self._budget
-        is_probe = await budget.turn()
-        metered = None if blocks is None else _Metered(blocks, budget)
-        budget.sends()
+        throttle = self._throttle
+        is_probe = await throttle.wait_or_probe()
+        metered = None if blocks is None else _ThrottledBody(blocks, throttle)
+        throttle.request_started()
         try:
             response = await self._transport.send(request, blocks=metered, largest=largest)
         except BaseException as error:
             if isinstance(error, TimedOut):
-                budget.trouble()
+                throttle.record_stall()
             if is_probe:
-                budget.probe_lost()
+                throttle.release_probe()
             raise
         finally:
-            budget.has_sent()
-        if response.status in BUSY:
+            throttle.request_finished()
+        if response.is_overload:
             is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
-            budget.busy(retry_after(response), is_queue_full=is_queue_full)
+            throttle.record_overload(response.retry_after, is_queue_full=is_queue_full)
         else:
-            budget.well()
+            throttle.record_success()
         return response
 
 
-class _Metered:
+class _ThrottledBody:
     """Pass blocks on when their bytes may go.
 
     A class and not a generator, so that an interrupted request leaves nothing suspended.
     """
 
-    def __init__(self, blocks: AsyncIterable[bytes | memoryview], budget: Budget) -> None:
+    def __init__(self, blocks: AsyncIterable[bytes | memoryview], throttle: Throttle) -> None:
         self._blocks = aiter(blocks)
-        self._budget = budget
+        self._throttle = throttle
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         return self
 
     async def __anext__(self) -> bytes | memoryview:
         piece = await anext(self._blocks)
-        await self._budget.take(len(piece))
+        await self._throttle.consume(len(piece))
         return piece

@@ -70,7 +70,7 @@ class Digest:
         return self._sha256.hexdigest()
 
 
-class Blocks:
+class SpanReader:
     """Async iterator over a span, slice by slice; a slice is valid until the next is asked for.
 
     Attributes:
@@ -165,7 +165,7 @@ async def read_ahead(
     slice_size: int = FIRST_SLICE,
     digest: Digest | None = None,
     on_sent: Callable[[int], None] = lambda _: None,
-) -> AsyncGenerator[Blocks, None]:
+) -> AsyncGenerator[SpanReader, None]:
     """Read a span while it is being sent.
 
     Args:
@@ -178,7 +178,7 @@ async def read_ahead(
     Raises:
         SourceError: the source ended early or can't be read; from the iterator.
     """
-    blocks = Blocks(slice_size, on_sent)
+    blocks = SpanReader(slice_size, on_sent)
     try:
         async with plain_task_group() as tasks:
             tasks.start_soon(blocks.fill, source, span, digest)

@@ -17,8 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from livepeer_async.errors import SourceChanged, SourceNotReadable
-from livepeer_async.http.messages import Request, Response, retry_after
-from livepeer_async.redaction import header_value, without_query
+from livepeer_async.http.messages import Request, Response
+from livepeer_async.redaction import quote_header, redact_url
 
 # How much older than the answer a file must be for its date to tell it from a later version. RFC
 # 9110, 8.8.2.2 wants enough for clocks that differ; RFC 7232 said 60 seconds.
@@ -28,9 +28,6 @@ _REDIRECTS = frozenset(
     {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND, HTTPStatus.SEE_OTHER}
     | {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
 )
-_SETBACKS = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-)
 # One that is longer than anybody makes them isn't sent back.
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,1000}"')
 # No file is as long as 18 digits say.
@@ -39,7 +36,7 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IG
 _NO_RANGE = re.compile(r"bytes \*/([0-9]{1,18})", re.IGNORECASE)
 
 
-class Known(Struct, frozen=True, kw_only=True):
+class FileVersion(Struct, frozen=True, kw_only=True):
     """What was told of a file.
 
     Attributes:
@@ -58,7 +55,7 @@ class Known(Struct, frozen=True, kw_only=True):
         return self.etag or self.modified
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class DownloadState(Struct, frozen=True, kw_only=True):
     """How far a download is.
 
     Attributes:
@@ -69,10 +66,10 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     source: str
     position: int = 0
-    known: Known | None = None
+    known: FileVersion | None = None
 
 
-class Take(Struct, frozen=True, kw_only=True):
+class UseBody(Struct, frozen=True, kw_only=True):
     """Read the body.
 
     Attributes:
@@ -81,7 +78,7 @@ class Take(Struct, frozen=True, kw_only=True):
         stop: where in the file the body ends, if that was announced.
     """
 
-    known: Known
+    known: FileVersion
     skip: int = 0
     stop: int | None = None
 
@@ -92,7 +89,7 @@ class Redirected(Struct, frozen=True):
     location: str
 
 
-class Later(Struct, frozen=True, kw_only=True):
+class RetryLater(Struct, frozen=True, kw_only=True):
     """Wait and ask again.
 
     Attributes:
@@ -108,10 +105,10 @@ class Finished(Struct, frozen=True):
     """All bytes were given already."""
 
 
-Verdict = Take | Redirected | Later | Finished
+Outcome = UseBody | Redirected | RetryLater | Finished
 
 
-def conditions(standing: Standing) -> dict[str, str]:
+def range_headers(standing: DownloadState) -> dict[str, str]:
     """Give the headers that ask for what is missing if the file is what it was, else for all.
 
     Source: RFC 9110, 13.1.5 and 14.2.
@@ -122,7 +119,7 @@ def conditions(standing: Standing) -> dict[str, str]:
     return {"Range": f"bytes={standing.position}-", "If-Range": validator}
 
 
-def judge(answer: Response, standing: Standing, *, is_delimited: bool) -> Verdict:
+def interpret_response(answer: Response, standing: DownloadState, *, is_delimited: bool) -> Outcome:
     """Say what an answer means to a download that asked with `conditions`.
 
     Args:
@@ -137,7 +134,7 @@ def judge(answer: Response, standing: Standing, *, is_delimited: bool) -> Verdic
     if answer.status == HTTPStatus.OK:
         _check_body(answer, standing, is_delimited=is_delimited)
         return _judge_whole(answer, standing)
-    if standing.known is not None and conditions(standing):
+    if standing.known is not None and range_headers(standing):
         if answer.status == HTTPStatus.PARTIAL_CONTENT:
             _check_body(answer, standing, is_delimited=is_delimited)
             return _judge_part(answer, standing, standing.known)
@@ -145,8 +142,10 @@ def judge(answer: Response, standing: Standing, *, is_delimited: bool) -> Verdic
             return _judge_no_part(answer, standing, standing.known)
     if answer.status in _REDIRECTS:
         return Redirected(answer.headers.get("location", ""))
-    if answer.status in _SETBACKS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Later(reason=f"{answer.status} from {answer.place}", retry_after=retry_after(answer))
+    if answer.is_transient:
+        return RetryLater(
+            reason=f"{answer.status} from {answer.place}", retry_after=answer.retry_after
+        )
     raise SourceNotReadable(
         f"{answer.status} from {answer.place}; wanted the file", source=standing.source
     )
@@ -170,7 +169,7 @@ def follow(request: Request, location: str, *, source: str) -> str:
     location = location.strip().partition("#")[0]
     if not location:
         raise SourceNotReadable(f"a redirect without a Location {where}", source=source)
-    shown = header_value(without_query(location), *request.secrets)
+    shown = quote_header(redact_url(location), *request.secrets)
     target = _resolve(url, location)
     if target is None:
         message = f"a redirect to {shown}; wanted an http or https URL {where}"
@@ -192,11 +191,11 @@ def _resolve(url: str, location: str) -> str | None:
     return target if is_web and has_port and target.isprintable() else None
 
 
-def _check_body(answer: Response, standing: Standing, *, is_delimited: bool) -> None:
+def _check_body(answer: Response, standing: DownloadState, *, is_delimited: bool) -> None:
     """Refuse a body whose bytes aren't the file's, or the end of which is anybody's guess."""
     coding = answer.headers.get("content-encoding", "").strip()
     if coding.lower() not in {"", "identity"}:
-        shown = header_value(coding, *answer.secrets)
+        shown = quote_header(coding, *answer.secrets)
         raise SourceNotReadable(
             f"Content-Encoding is {shown}; wanted the file as it is ({answer.place})",
             source=standing.source,
@@ -209,20 +208,20 @@ def _check_body(answer: Response, standing: Standing, *, is_delimited: bool) -> 
         )
 
 
-def _judge_whole(answer: Response, standing: Standing) -> Take:
+def _judge_whole(answer: Response, standing: DownloadState) -> UseBody:
     found, known = _read_known(answer), standing.known
     if known is None:
-        return Take(known=found, stop=found.length)
+        return UseBody(known=found, stop=found.length)
     _check_length(answer, standing, known, found.length)
     if standing.position == 0:
         # It may be another file by now: no byte was given, but the length may have been.
         found = replace(found, length=known.length)
-        return Take(known=found, stop=found.length)
+        return UseBody(known=found, stop=found.length)
     _check_validator(answer, standing, known)
-    return Take(known=known, skip=standing.position, stop=known.length)
+    return UseBody(known=known, skip=standing.position, stop=known.length)
 
 
-def _judge_part(answer: Response, standing: Standing, known: Known) -> Take:
+def _judge_part(answer: Response, standing: DownloadState, known: FileVersion) -> UseBody:
     found = _RANGE.fullmatch(answer.headers.get("content-range", "").strip())
     if found is None:
         raise _contradiction(answer, standing)
@@ -234,10 +233,10 @@ def _judge_part(answer: Response, standing: Standing, known: Known) -> Take:
         raise _contradiction(answer, standing)
     _check_validator(answer, standing, known)
     _check_length(answer, standing, known, length)
-    return Take(known=replace(known, length=length), stop=last + 1)
+    return UseBody(known=replace(known, length=length), stop=last + 1)
 
 
-def _judge_no_part(answer: Response, standing: Standing, known: Known) -> Finished:
+def _judge_no_part(answer: Response, standing: DownloadState, known: FileVersion) -> Finished:
     """Take the end for the end, where the length was unknown and only the last chunk got lost."""
     found = _NO_RANGE.fullmatch(answer.headers.get("content-range", "").strip())
     if found is None:
@@ -251,12 +250,14 @@ def _judge_no_part(answer: Response, standing: Standing, known: Known) -> Finish
     return Finished()
 
 
-def _check_length(answer: Response, standing: Standing, known: Known, length: int | None) -> None:
+def _check_length(
+    answer: Response, standing: DownloadState, known: FileVersion, length: int | None
+) -> None:
     if length is not None and known.length is not None and length != known.length:
         raise _changed(answer, standing, f"it has {length} bytes; wanted {known.length}")
 
 
-def _check_validator(answer: Response, standing: Standing, known: Known) -> None:
+def _check_validator(answer: Response, standing: DownloadState, known: FileVersion) -> None:
     etag, modified = answer.headers.get("etag"), answer.headers.get("last-modified")
     if known.etag is not None and etag != known.etag:
         raise _changed(answer, standing, "its ETag isn't what it was")
@@ -267,15 +268,15 @@ def _check_validator(answer: Response, standing: Standing, known: Known) -> None
         raise _changed(answer, standing, "its Last-Modified isn't what it was")
 
 
-def _read_known(answer: Response) -> Known:
+def _read_known(answer: Response) -> FileVersion:
     length = _read_length(answer)
     etag = answer.headers.get("etag", "").strip()
     if etag:
-        return Known(length=length, etag=etag if _STRONG_TAG.fullmatch(etag) else None)
+        return FileVersion(length=length, etag=etag if _STRONG_TAG.fullmatch(etag) else None)
     # No date where there is a tag, be it a weak one (RFC 9110, 13.1.5).
     modified = answer.headers.get("last-modified", "")
     date = answer.headers.get("date", "")
-    return Known(length=length, modified=modified if _is_settled(modified, date) else None)
+    return FileVersion(length=length, modified=modified if _is_settled(modified, date) else None)
 
 
 def _read_length(answer: Response) -> int | None:
@@ -291,7 +292,7 @@ def _is_settled(modified: str, date: str) -> bool:
     return modified.isascii() and age >= SETTLED
 
 
-def _changed(answer: Response, standing: Standing, how: str) -> SourceChanged:
+def _changed(answer: Response, standing: DownloadState, how: str) -> SourceChanged:
     return SourceChanged(
         f"{standing.source} changed while it was read, at byte {standing.position}: {how} "
         f"({answer.status} from {answer.place})",
@@ -299,8 +300,8 @@ def _changed(answer: Response, standing: Standing, how: str) -> SourceChanged:
     )
 
 
-def _contradiction(answer: Response, standing: Standing) -> SourceNotReadable:
-    found = header_value(answer.headers.get("content-range", ""), *answer.secrets)
+def _contradiction(answer: Response, standing: DownloadState) -> SourceNotReadable:
+    found = quote_header(answer.headers.get("content-range", ""), *answer.secrets)
     return SourceNotReadable(
         f"Content-Range is {found}; wanted the bytes from {standing.position} on "
         f"({answer.status} from {answer.place})",

@@ -25,19 +25,19 @@ from livepeer_async.errors import (
     SourceEmpty,
     SourceNotReadable,
 )
-from livepeer_async.http.messages import Request, name_url
-from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
+from livepeer_async.http.messages import Request, file_name_from_url
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
 from livepeer_async.http.transport import Transport
-from livepeer_async.redaction import without_query
+from livepeer_async.redaction import redact_url
 from livepeer_async.sources.byte_ranges import (
+    DownloadState,
     Finished,
-    Later,
     Redirected,
-    Standing,
-    Take,
-    conditions,
+    RetryLater,
+    UseBody,
     follow,
-    judge,
+    interpret_response,
+    range_headers,
 )
 from livepeer_async.sources.source import UNNAMED
 
@@ -57,10 +57,10 @@ class Download(Struct, frozen=True, kw_only=True):
 
     name: str
     length: int | None
-    pieces: AsyncIterator[bytes]
+    blocks: AsyncIterator[bytes]
 
 
-class Downloads:
+class Downloader:
     """Opens files on the web.
 
     Args:
@@ -104,30 +104,32 @@ class Downloads:
 
     @asynccontextmanager
     async def _open(self, url: str) -> AsyncGenerator[Download, None]:
-        pieces = _Pieces(url, self._transport, self._back_off)
+        pieces = _ResumableBody(url, self._transport, self._back_off)
         try:
             length = await pieces.begin()
             if length == 0:
                 raise SourceEmpty(f"{pieces.name} is empty; a video has bytes", source=pieces.name)
-            yield Download(name=pieces.name, length=length, pieces=pieces)
+            yield Download(name=pieces.name, length=length, blocks=pieces)
         finally:
             await pieces.aclose()
 
-    async def _back_off(self, later: Later, setbacks: int) -> bool:
+    async def _back_off(self, later: RetryLater, failures: int) -> bool:
         """Wait before the next attempt, or say that there is none."""
         delay = next_delay(
-            self._retry, setbacks=setbacks, jitter=self._jitter(), retry_after=later.retry_after
+            self._retry, failures=failures, jitter=self._jitter(), retry_after=later.retry_after
         )
         if delay is None:
             return False
         attempts = self._retry.attempts
-        setback = Setback(reason=later.reason, attempt=setbacks, attempts=attempts, delay=delay)
-        _log.warning("%s", setback)
+        retry_event = RetryEvent(
+            reason=later.reason, attempt=failures, attempts=attempts, delay=delay
+        )
+        _log.warning("%s", retry_event)
         await self._sleep(delay)
         return True
 
 
-class _Pieces:
+class _ResumableBody:
     """The bytes of a file, from as many answers as it takes.
 
     A class and not a generator: one that was left by a cancellation looks like one that has ended,
@@ -135,14 +137,14 @@ class _Pieces:
     """
 
     def __init__(
-        self, url: str, transport: Transport, back_off: Callable[[Later, int], Awaitable[bool]]
+        self, url: str, transport: Transport, back_off: Callable[[RetryLater, int], Awaitable[bool]]
     ) -> None:
-        self.name = name_url(url) or UNNAMED
+        self.name = file_name_from_url(url) or UNNAMED
         self._url = url
         self._transport = transport
         self._back_off = back_off
-        self._standing = Standing(source=without_query(url))
-        self._setbacks = 0
+        self._standing = DownloadState(source=redact_url(url))
+        self._failures = 0
         self._is_whole = False
         self._is_closed = False
         # Of the answer that is being read.
@@ -183,48 +185,50 @@ class _Pieces:
         try:
             outcome = await (self._ask() if self._body is None else self._read(self._body))
         except NetworkError as error:
-            outcome, cause = Later(reason=str(error)), error
+            outcome, cause = RetryLater(reason=str(error)), error
         except BaseException:
             # A body that was left by a cancellation would look like one that has ended.
             await self._drop()
             raise
-        if isinstance(outcome, Later):
+        if isinstance(outcome, RetryLater):
             await self._drop()
             await self._bear(outcome, cause)
             return b""
         return outcome
 
-    async def _ask(self) -> bytes | Later:
+    async def _ask(self) -> bytes | RetryLater:
         url = self._url
         secrets: tuple[str, ...] = ()
         for _ in range(1 + MOST_REDIRECTS):
-            headers = {"Accept-Encoding": "identity", **conditions(self._standing)}
+            headers = {"Accept-Encoding": "identity", **range_headers(self._standing)}
             request = Request(method="GET", url=url, headers=headers, other_secrets=secrets)
             answer = await self._answer.enter_async_context(self._transport.stream(request))
-            verdict = judge(answer.head, self._standing, is_delimited=answer.is_delimited)
+            verdict = interpret_response(
+                answer.head, self._standing, is_delimited=answer.is_delimited
+            )
             match verdict:
                 case Redirected(location):
                     await self._drop()
                     url = follow(request, location, source=self._standing.source)
                     secrets = request.secrets
-                case Take():
-                    self._begin_body(verdict, answer.pieces)
+                case UseBody():
+                    self._begin_body(verdict, answer.body)
                     return b""
                 case Finished():
                     self._is_whole = True
                     return b""
-                case Later():
+                case RetryLater():
                     return verdict
         raise self._unreadable(
             f"more than {MOST_REDIRECTS} redirects (GET {self._standing.source})"
         )
 
-    def _begin_body(self, found: Take, body: AsyncIterator[bytes]) -> None:
+    def _begin_body(self, found: UseBody, body: AsyncIterator[bytes]) -> None:
         self._body, self._skip, self._stop = body, found.skip, found.stop
         self._standing = replace(self._standing, known=found.known)
         self._skipped = hashlib.sha256()
 
-    async def _read(self, body: AsyncIterator[bytes]) -> bytes | Later:
+    async def _read(self, body: AsyncIterator[bytes]) -> bytes | RetryLater:
         piece = await anext(body, None)
         if piece is None:
             return self._end()
@@ -235,7 +239,7 @@ class _Pieces:
             raise self._changed(f"it has more than the {self._stop} bytes that were announced")
         if piece:
             self._standing = replace(self._standing, position=position)
-            self._setbacks = 0
+            self._failures = 0
             if not self._has_validator:
                 self._given.update(piece)
         return piece
@@ -250,22 +254,22 @@ class _Pieces:
                 raise self._changed("it begins with other bytes")
         return new
 
-    def _end(self) -> bytes | Later:
+    def _end(self) -> bytes | RetryLater:
         if self._skip:
             raise self._changed("it is shorter than what was given of it")
         if self._length is not None and not self._has_all:
             place = f"byte {self._standing.position} of {self._length}"
-            return Later(reason=f"the answer ended at {place} (GET {self._standing.source})")
+            return RetryLater(reason=f"the answer ended at {place} (GET {self._standing.source})")
         self._is_whole = True
         return b""
 
-    async def _bear(self, later: Later, cause: NetworkError | None) -> None:
+    async def _bear(self, later: RetryLater, cause: NetworkError | None) -> None:
         """Wait after a setback, unless nothing was missing but the end of the answer."""
         if self._has_all:
             self._is_whole = True
             return
-        self._setbacks += 1
-        if not await self._back_off(later, self._setbacks):
+        self._failures += 1
+        if not await self._back_off(later, self._failures):
             place = f"{self._standing.source} from byte {self._standing.position} on"
             raise self._unreadable(f"can't read {place}: {later.reason}") from cause
 

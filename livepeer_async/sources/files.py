@@ -14,7 +14,7 @@ import aiofiles.os
 import anyio
 from msgspec.structs import replace
 
-from livepeer_async.concurrency import finish
+from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.sources.file_object import FileObject, unreadable
 from livepeer_async.sources.identity import SourceIdentity
@@ -156,7 +156,7 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
 
     try:
         # A file that a thread opens for one who was cancelled would be closed by nobody.
-        await finish(open_it, once_cancelled=OPEN_TIMEOUT)
+        await run_shielded(open_it, grace=OPEN_TIMEOUT)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     return PathSource(path, files[0], statuses[0])
@@ -164,14 +164,16 @@ async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
 
 def _check_regular(path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise SourceNotReadable(f"{path!r} is {what}; wanted a video file", source=path)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        what = "a directory" if is_directory else "no regular file"
+        message = f"{path!r} is {what}; wanted a video file"
+        raise SourceNotReadable(message, source=path, is_directory=is_directory)
 
 
 async def close_file(file: Any) -> None:
     """Close a file of aiofiles."""
     # Closing takes a thread, which may not have begun when its caller is cancelled.
-    await finish(file.close, once_cancelled=OPEN_TIMEOUT)
+    await run_shielded(file.close, grace=OPEN_TIMEOUT)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

@@ -23,6 +23,6 @@ class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str | None = None
 
     @property
-    def can_be_told(self) -> bool:
+    def is_known(self) -> bool:
         """Whether it says more than a length, which many sources have."""
         return self.modified_ns is not None or self.sha256 is not None

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import aiofiles.tempfile
 
-from livepeer_async.concurrency import finish
+from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
 from livepeer_async.sources.file_object import FileObject, is_file_object
 from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, close_file, open_path
@@ -25,7 +25,7 @@ from livepeer_async.sources.source import (
     SourceLike,
     StreamSource,
     check_length,
-    pulled,
+    prefetch,
     source_name,
     view_of,
 )
@@ -130,7 +130,7 @@ async def _open_stream(
 ) -> FileSource | StreamSource:
     if isinstance(found, FileSource):
         return found
-    stream = await stack.enter_async_context(pulled(found, name=name))
+    stream = await stack.enter_async_context(prefetch(found, name=name))
     return StreamSource(stream, length=length, name=name)
 
 
@@ -194,7 +194,7 @@ async def _spool(
         stack.push_async_callback(close_file, spools[0])
 
     # As in `open_path`: what is opened for one who was cancelled would be closed by nobody.
-    await finish(open_it, once_cancelled=OPEN_TIMEOUT)
+    await run_shielded(open_it, grace=OPEN_TIMEOUT)
     (spool,) = spools
     length = 0
     stream = StreamSource(pieces, length=None, name=name)
@@ -206,7 +206,7 @@ async def _spool(
         stream.release(length)
         try:
             # Closed while a thread writes, it would leave the file open that the thread moves to.
-            await finish(partial(spool.write, block), once_cancelled=OPEN_TIMEOUT)
+            await run_shielded(partial(spool.write, block), grace=OPEN_TIMEOUT)
         except OSError as error:
             raise SourceNotReadable(
                 f"{name} can't be kept in a temporary file: {error.strerror}", source=name

@@ -70,7 +70,7 @@ class Source:
         self.length = length
 
     @property
-    def can_begin_anew(self) -> bool:
+    def can_restart(self) -> bool:
         """Whether the first byte can be read again."""
         return True
 
@@ -150,7 +150,7 @@ class StreamSource(Source):
         self._is_broken = False
 
     @property
-    def can_begin_anew(self) -> bool:
+    def can_restart(self) -> bool:
         """Whether nothing was released yet."""
         return self._kept_from == 0
 
@@ -211,7 +211,7 @@ class StreamSource(Source):
         if self._is_broken:
             raise SourceNotReadable(f"{self.name} broke off earlier", source=self.name)
         # A generator that was left by an error or a cancellation looks like one that has ended.
-        self._is_broken = not isinstance(self._pieces, Pulled)
+        self._is_broken = not isinstance(self._pieces, Prefetcher)
         try:
             piece = await anext(self._pieces, None)
         except SourceError:
@@ -231,7 +231,7 @@ class StreamSource(Source):
         return True
 
 
-class Pulled:
+class Prefetcher:
     """The pieces of a stream, handed over by a task that nobody's cancellation reaches."""
 
     def __init__(self, pieces: MemoryObjectReceiveStream[Any]) -> None:
@@ -251,14 +251,14 @@ class Pulled:
 
 
 @asynccontextmanager
-async def pulled(pieces: AsyncIterable[Any], *, name: str) -> AsyncGenerator[Pulled, None]:
+async def prefetch(pieces: AsyncIterable[Any], *, name: str) -> AsyncGenerator[Prefetcher, None]:
     """Pull a stream one piece ahead, in a task of its own.
 
     A reader is cancelled whenever a connection breaks. If that reached into the user's generator it
     would end it, and with it the upload, however often the connection comes back.
     """
     put, get = anyio.create_memory_object_stream[Any](0)
-    handed_on = Pulled(get)
+    handed_on = Prefetcher(get)
 
     async def pull() -> None:
         async with put:

@@ -17,11 +17,11 @@ from livepeer_async.tus.events import (
     ChunkTooLarge,
     Created,
     Event,
+    Gone,
     Interrupted,
     OffsetKnown,
     Refused,
     Terminated,
-    Vanished,
 )
 from livepeer_async.tus.limits import (
     ServerLimits,
@@ -33,7 +33,7 @@ from livepeer_async.tus.limits import (
 from livepeer_async.tus.metadata import MetadataValue, decode_metadata, encode_metadata
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.requests import ServerFeatures
-from livepeer_async.tus.states import Command, Move, State
+from livepeer_async.tus.states import Command, State, Step
 
 __all__ = [
     "ChunkAccepted",
@@ -42,19 +42,19 @@ __all__ = [
     "Created",
     "Driver",
     "Event",
+    "Gone",
     "Interrupted",
     "MetadataValue",
-    "Move",
     "OffsetKnown",
     "Refused",
     "Send",
     "ServerFeatures",
     "ServerLimits",
     "State",
+    "Step",
     "Terminated",
     "TusClient",
     "TusUpload",
-    "Vanished",
     "decode_metadata",
     "encode_metadata",
     "livepeer_limits",

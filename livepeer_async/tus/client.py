@@ -29,15 +29,15 @@ from livepeer_async.errors import (
     RetriesExhausted,
     UploadGone,
 )
-from livepeer_async.http.messages import Request, Response, merge_headers, own_headers
+from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
-from livepeer_async.redaction import REDACTED, without_query
+from livepeer_async.redaction import redact_url
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus import requests
-from livepeer_async.tus.driver import LARGEST_ANSWER, Driver
+from livepeer_async.tus.driver import MAX_RESPONSE_SIZE, Driver
 from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_answered
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
@@ -45,8 +45,6 @@ from livepeer_async.tus.protocol import TusUpload
 
 # Up to this length an upload travels with its creation, where the server can take it.
 FIRST_CHUNK = 8 * 1024 * 1024
-# Shorter values of headers are words, such as "gzip".
-SHORTEST_SECRET = 8
 # Headers that the protocol sets where they belong. Anywhere else they would change a request: a
 # Content-Type makes a creation one with bytes, an Upload-Length declares the length.
 RESERVED = frozenset(
@@ -81,8 +79,7 @@ class TusClient:
         limits: ServerLimits | None = None,
         other_hosts: frozenset[str] = frozenset(),
     ) -> None:
-        self._headers = own_headers(headers, reserved=RESERVED)
-        self._secrets = _secrets_in(self._headers)
+        self._headers = filter_headers(headers, reserved=RESERVED)
         self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
         self._retry = retry or RetryPolicy()
         self._limits = limits
@@ -261,17 +258,12 @@ class TusClient:
         request: Request,
         *,
         blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = LARGEST_ANSWER,
+        largest: int = MAX_RESPONSE_SIZE,
     ) -> Response:
         headers = merge_headers(self._headers, request.headers)
-        response = await self._transport.send(
+        return await self._transport.send(
             replace(request, headers=headers), blocks=blocks, largest=largest
         )
-        # Servers quote the key that they refuse, and errors quote servers.
-        body = response.body
-        for secret in self._secrets:
-            body = body.replace(secret, REDACTED.encode())
-        return replace(response, body=body)
 
 
 def _check_deferral(features: requests.ServerFeatures, endpoint: str) -> None:
@@ -285,15 +277,9 @@ def _check_deferral(features: requests.ServerFeatures, endpoint: str) -> None:
     listed = ", ".join(sorted(features.extensions)) or "none"
     raise ConfigurationError(
         f"the server doesn't offer {DEFER_LENGTH}; its extensions: {listed} "
-        f"(OPTIONS {without_query(endpoint)})",
+        f"(OPTIONS {redact_url(endpoint)})",
         advice=SPOOL,
     )
-
-
-def _secrets_in(headers: Mapping[str, str]) -> list[bytes]:
-    """List what looks like a secret: the last words of headers, unless they are short."""
-    words = [value.split()[-1] for value in headers.values() if value.strip()]
-    return [word.encode() for word in words if len(word) >= SHORTEST_SECRET]
 
 
 @contextmanager

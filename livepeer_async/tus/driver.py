@@ -28,17 +28,17 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.http.messages import Request, Response, Span
-from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
-from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Blocks, Digest, read_ahead
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
+from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
 from livepeer_async.sources.source import Source, StreamSource, check_length
 from livepeer_async.tus.events import Event, Interrupted, OffsetKnown, Refused
 from livepeer_async.tus.protocol import TusUpload
-from livepeer_async.tus.states import Command, Move, State
+from livepeer_async.tus.states import Command, State, Step
 
 _log = logging.getLogger("livepeer_async")
 
 # Answers to tus requests are a sentence at the most.
-LARGEST_ANSWER = 64 * 1024
+MAX_RESPONSE_SIZE = 64 * 1024
 # Chunks in a row that the server had in full and didn't respond to; each was smaller, or was waited
 # for twice as long, as the one before.
 MOST_TIMEOUTS = 3
@@ -52,7 +52,7 @@ class Send(Protocol):
         request: Request,
         *,
         blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = LARGEST_ANSWER,
+        largest: int = MAX_RESPONSE_SIZE,
     ) -> Awaitable[Response]:
         """Send a request; raise NetworkError where no answer came."""
         ...
@@ -75,7 +75,7 @@ class Driver:
         send: how requests travel.
         retry: how many setbacks are borne, and how long the waits are.
         on_sent: told the bytes that the socket has taken so far, the acknowledged ones included.
-        on_setback: told each time that something came between; it is logged as well.
+        on_retry: told each time that something came between; it is logged as well.
         on_created: awaited with the upload URL before anything follows from it.
         digest: takes the blocks as they pass.
         sleep: waits so many seconds.
@@ -90,7 +90,7 @@ class Driver:
         *,
         retry: RetryPolicy,
         on_sent: Callable[[int], None] | None = None,
-        on_setback: Callable[[Setback], None] | None = None,
+        on_retry: Callable[[RetryEvent], None] | None = None,
         on_created: Callable[[str], Awaitable[None]] | None = None,
         digest: Digest | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -101,17 +101,17 @@ class Driver:
         self._send = send
         self._retry = retry
         self._on_sent = on_sent or _ignore
-        self._on_setback = on_setback or _ignore
+        self._on_retry = on_retry or _ignore
         self._on_created = on_created
         self._digest = digest
         self._sleep = sleep
         self._jitter = jitter
         self._delay = 0.0
-        self._setbacks = Counter[Command]()
+        self._failures = Counter[Command]()
         self._released = 0
         self.has_sent = False
         self._slice_size = FIRST_SLICE
-        self._blocks: Blocks | None = None
+        self._blocks: SpanReader | None = None
 
     async def run(self) -> None:
         """Send until the upload is complete.
@@ -131,21 +131,21 @@ class Driver:
         except TusError as error:
             error.upload_url = self.upload.upload_url
             raise
-        self._check_there()
+        self._check_gone()
 
     async def find_offset(self) -> None:
         """Ask for the offset until it is known, send and release nothing; raises as `run`."""
         while self.upload.state is State.OFFSET_UNKNOWN:
             await self._advance()
-        self._check_there()
+        self._check_gone()
 
-    def _check_there(self) -> None:
+    def _check_gone(self) -> None:
         if self.upload.state is State.GONE:
-            raise UploadGone(f"the upload is lost: {self.upload.why}")
+            raise UploadGone(f"the upload is lost: {self.upload.failure_reason}")
 
-    async def nudge(self) -> None:
+    async def finalize(self) -> None:
         """Send an empty PATCH at the end; its answer tells nothing that the asset doesn't tell."""
-        await self._exchange(self.upload.nudge())
+        await self._exchange(self.upload.finalize())
 
     async def terminate(self) -> bool:
         """Ask the server to throw the upload away, and say whether it has."""
@@ -153,8 +153,8 @@ class Driver:
         return self.upload.state is State.TERMINATED
 
     async def _advance(self) -> None:
-        setbacks, known_url = self.upload.setbacks, self.upload.upload_url
-        move = await self._next_move()
+        failures, known_url = self.upload.failures, self.upload.upload_url
+        move = await self._next_step()
         event = await self._exchange(move)
         # A creation that leaves the offset in doubt has an upload URL, too.
         upload_url = self.upload.upload_url
@@ -166,21 +166,21 @@ class Driver:
             self._on_sent(self.upload.offset)
         if isinstance(event, Refused):
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
-        self._forget_setbacks(event)
-        if self.upload.setbacks > setbacks and not self.upload.is_over:
+        self._reset_failures(event)
+        if self.upload.failures > failures and not self.upload.is_over:
             self._back_off(move.command, event)
 
-    def _forget_setbacks(self, event: Event) -> None:
+    def _reset_failures(self, event: Event) -> None:
         """Count all setbacks anew once the offset moves, and those of HEAD once it answers."""
-        if not self.upload.setbacks:
-            self._setbacks.clear()
+        if not self.upload.failures:
+            self._failures.clear()
         elif isinstance(event, OffsetKnown):
-            self._setbacks[Command.ASK_OFFSET] = min(1, self._setbacks[Command.ASK_OFFSET])
+            self._failures[Command.ASK_OFFSET] = min(1, self._failures[Command.ASK_OFFSET])
 
-    async def _next_move(self) -> Move:
+    async def _next_step(self) -> Step:
         source, upload = self._source, self.upload
         if upload.state is not State.TRANSFERRING:
-            return upload.next_move()
+            return upload.next_step()
         if isinstance(source, StreamSource) and source.is_open_ended:
             if upload.length is None:
                 return await self._next_of_stream(source)
@@ -193,19 +193,19 @@ class Driver:
                 f"{source.name} has {source.length} bytes; the upload is one of {upload.length}",
                 source=source.name,
             )
-        return upload.next_move()
+        return upload.next_step()
 
-    async def _next_of_stream(self, source: StreamSource) -> Move:
+    async def _next_of_stream(self, source: StreamSource) -> Step:
         """Send what the stream has; its end, once it is seen, names the length."""
         upload = self.upload
         available = await source.available(upload.offset, upload.plan())
         check_length(source.name, upload.offset + available, upload.limits.max_length)
         if source.is_open_ended:
-            return upload.next_move(available=available)
+            return upload.next_step(available=available)
         if not source.length:
             raise SourceEmpty(f"{source.name} is empty; a video has bytes", source=source.name)
         upload.declare_length(source.length)
-        return upload.next_move()
+        return upload.next_step()
 
     async def _release(self, offset: int) -> None:
         """Let the source forget what the server holds; a stream is first read up to there."""
@@ -230,12 +230,12 @@ class Driver:
         if source.end < length:
             await self._release(length)
 
-    async def _exchange(self, move: Move) -> Event:
+    async def _exchange(self, move: Step) -> Event:
         self._blocks, is_sent = None, False
         try:
             await self._sleep(max(move.wait, self._delay))
             self._delay, is_sent = 0.0, True
-            response = await self._carry(move.request)
+            response = await self._send_request(move.request)
         except (NetworkError, DecodeError) as error:
             # DecodeError is an answer too long to be one, such as the web page of a proxy.
             seconds, waited = self._time_chunk()
@@ -261,10 +261,10 @@ class Driver:
         waited = None if blocks.accepted_at is None else now - blocks.accepted_at
         return now - blocks.began_at, waited
 
-    async def _carry(self, request: Request) -> Response:
+    async def _send_request(self, request: Request) -> Response:
         span = request.content
         if not isinstance(span, Span) or not span.size:
-            return await self._send(request, largest=LARGEST_ANSWER)
+            return await self._send(request, largest=MAX_RESPONSE_SIZE)
         self.has_sent = True
         reading = read_ahead(
             self._source,
@@ -275,20 +275,20 @@ class Driver:
         )
         async with reading as blocks:
             self._blocks = blocks
-            response = await self._send(request, blocks=blocks, largest=LARGEST_ANSWER)
+            response = await self._send(request, blocks=blocks, largest=MAX_RESPONSE_SIZE)
             self._slice_size = blocks.slice_size
             return response
 
     def _back_off(self, command: Command, event: Event) -> None:
         # Counted for each command: where many requests fail, a chunk meets a few setbacks, and the
         # question for its offset a few more. The first of these is the chunk's own.
-        self._setbacks[command] += 1
+        self._failures[command] += 1
         if command is not Command.ASK_OFFSET:
-            self._setbacks[Command.ASK_OFFSET] = 1
-        attempt, attempts = self._setbacks[command], self._retry.attempts
+            self._failures[Command.ASK_OFFSET] = 1
+        attempt, attempts = self._failures[command], self._retry.attempts
         reason: str = getattr(event, "reason", "the offset didn't settle")
         asked = event.retry_after if isinstance(event, Interrupted) else None
-        delay = next_delay(self._retry, setbacks=attempt, jitter=self._jitter(), retry_after=asked)
+        delay = next_delay(self._retry, failures=attempt, jitter=self._jitter(), retry_after=asked)
         if delay is None or self.upload.chunks.timeouts >= MOST_TIMEOUTS:
             raise RetriesExhausted(
                 f"no progress beyond byte {self.upload.offset} after {attempt} setbacks; "
@@ -297,6 +297,6 @@ class Driver:
                 request_id=getattr(event, "request_id", None),
             )
         self._delay = delay
-        setback = Setback(reason=reason, attempt=attempt, attempts=attempts, delay=delay)
-        _log.warning("upload at byte %d: %s", self.upload.offset, setback)
-        self._on_setback(setback)
+        retry_event = RetryEvent(reason=reason, attempt=attempt, attempts=attempts, delay=delay)
+        _log.warning("upload at byte %d: %s", self.upload.offset, retry_event)
+        self._on_retry(retry_event)

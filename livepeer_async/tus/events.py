@@ -7,21 +7,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from livepeer_async.redaction import without_upload
+from livepeer_async.redaction import redact_upload_url, redacted
 
 
+@redacted(upload_url=redact_upload_url)
 class Created(Struct, frozen=True):
     """The upload exists at `upload_url`; `offset` bytes that came with the creation are held."""
 
     upload_url: str
     offset: int
-
-    def __repr__(self) -> str:
-        return f"<Created {without_upload(self.upload_url)}, offset {self.offset}>"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """List what rich may print: the upload URL is a bearer secret."""
-        return [("upload_url", without_upload(self.upload_url)), ("offset", self.offset)]
 
 
 class OffsetKnown(Struct, frozen=True):
@@ -65,7 +59,7 @@ class ChunkTooLarge(Struct, frozen=True):
     reason: str
 
 
-class Vanished(Struct, frozen=True):
+class Gone(Struct, frozen=True):
     """The server doesn't know the upload (404, 410)."""
 
     reason: str
@@ -86,6 +80,6 @@ Event = (
     | Terminated
     | Interrupted
     | ChunkTooLarge
-    | Vanished
+    | Gone
     | Refused
 )

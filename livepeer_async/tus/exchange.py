@@ -20,16 +20,16 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.http.messages import Request, Response
-from livepeer_async.http.retry import RetryPolicy, Setback, next_delay
-from livepeer_async.redaction import without_upload
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
+from livepeer_async.redaction import redact_upload_url
 from livepeer_async.tus import requests
-from livepeer_async.tus.events import Event, Interrupted, OffsetKnown, Refused, Vanished
+from livepeer_async.tus.events import Event, Gone, Interrupted, OffsetKnown, Refused
 
 _log = logging.getLogger("livepeer_async")
 
 # HEAD requests for the end of an upload that isn't complete yet: some servers finish it after
 # they have answered the last PATCH.
-MOST_LOOKS = 3
+MAX_COMPLETION_CHECKS = 3
 
 Send = Callable[[Request], Awaitable[Response]]
 
@@ -49,7 +49,7 @@ async def send_until_answered(
         UploadRefused: the answer is final.
         RetriesExhausted: no such answer came in so many attempts.
     """
-    setbacks = 0
+    failures = 0
     while True:
         cause: NetworkError | DecodeError | None = None
         try:
@@ -60,11 +60,11 @@ async def send_until_answered(
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
         if not isinstance(event, Interrupted):
             return event
-        setbacks += 1
-        if not await _back_off(retry, setbacks, event.reason, retry_after=event.retry_after):
+        failures += 1
+        if not await _back_off(retry, failures, event.reason, retry_after=event.retry_after):
             raise RetriesExhausted(
-                f"{request.place} failed {setbacks} times; the last: {event.reason}",
-                attempts=setbacks,
+                f"{request.place} failed {failures} times; the last: {event.reason}",
+                attempts=failures,
                 request_id=event.request_id,
             ) from cause
 
@@ -97,16 +97,16 @@ async def check_complete(
     looks = 0
     while True:
         event = await send_until_answered(send, request, requests.read_offset, retry=retry)
-        if isinstance(event, Vanished) and not may_forget:
+        if isinstance(event, Gone) and not may_forget:
             raise UploadGone(
                 f"the server has acknowledged {length} bytes, but no longer knows the upload: "
                 f"{event.reason}"
             )
-        if isinstance(event, Vanished) or event == OffsetKnown(length, length):
+        if isinstance(event, Gone) or event == OffsetKnown(length, length):
             return
         looks += 1
         reason = _name_lack(event, upload_url, length)
-        if looks == MOST_LOOKS or not await _back_off(retry, looks, reason):
+        if looks == MAX_COMPLETION_CHECKS or not await _back_off(retry, looks, reason):
             raise ProtocolError(reason)
 
 
@@ -116,11 +116,11 @@ async def is_unknown(send: Send, upload_url: str) -> bool:
         response = await send(requests.offset_request(upload_url))
     except (NetworkError, DecodeError):
         return False
-    return isinstance(requests.read_offset(response), Vanished)
+    return isinstance(requests.read_offset(response), Gone)
 
 
 def _name_lack(event: Event, upload_url: str, length: int) -> str:
-    where = f"(HEAD {without_upload(upload_url)})"
+    where = f"(HEAD {redact_upload_url(upload_url)})"
     if not isinstance(event, OffsetKnown) or event.length is None:
         return (
             f"the server has acknowledged {length} bytes, but doesn't know that these are all "
@@ -132,18 +132,18 @@ def _name_lack(event: Event, upload_url: str, length: int) -> str:
 
 
 async def _back_off(
-    retry: RetryPolicy, setbacks: int, reason: str, *, retry_after: float | None = None
+    retry: RetryPolicy, failures: int, reason: str, *, retry_after: float | None = None
 ) -> bool:
     """Wait before the next attempt; return False if there is none."""
     delay = next_delay(
         retry,
-        setbacks=setbacks,
+        failures=failures,
         jitter=random.random(),  # noqa: S311 - spreads clients, hides nothing
         retry_after=retry_after,
     )
     if delay is None:
         return False
-    setback = Setback(reason=reason, attempt=setbacks, attempts=retry.attempts, delay=delay)
-    _log.warning("%s", setback)
+    retry_event = RetryEvent(reason=reason, attempt=failures, attempts=retry.attempts, delay=delay)
+    _log.warning("%s", retry_event)
     await anyio.sleep(delay)
     return True

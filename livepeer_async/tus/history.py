@@ -50,7 +50,7 @@ class ChunkHistory:
         self.timeouts = 0
 
     @property
-    def patience(self) -> float:
+    def timeout_factor(self) -> float:
         """Factor on the time limit for the next response.
 
         A chunk that can't be made smaller is given more time than the last one had in vain.

@@ -171,7 +171,7 @@ def plan_chunk(
     return min(target, whole) if whole else remaining
 
 
-def doubt_offset(
+def check_offset(
     limits: ServerLimits, offset: int, *, length: int | None, held: int, reach: int
 ) -> str | None:
     """Name what makes an offset impossible; `None` where it can be believed.

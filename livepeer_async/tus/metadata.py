@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping
 
 from livepeer_async.errors import ConfigurationError, ProtocolError
-from livepeer_async.redaction import header_value
+from livepeer_async.redaction import quote_header
 
 # Node, which runs Studio, refuses a request whose headers exceed 16 KiB in total.
 LONGEST_METADATA = 8 * 1024
@@ -55,7 +55,7 @@ def decode_metadata(line: str) -> dict[str, bytes | None]:
             metadata[key] = base64.b64decode(value, validate=True) if value else None
         except ValueError:
             raise ProtocolError(
-                f"Upload-Metadata holds {header_value(pair)}; wanted base64"
+                f"Upload-Metadata holds {quote_header(pair)}; wanted base64"
             ) from None
     return metadata
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livepeer_async.http.messages import Request, Span
 from livepeer_async.tus.events import OffsetKnown
-from livepeer_async.tus.limits import ServerLimits, doubt_offset
+from livepeer_async.tus.limits import ServerLimits, check_offset
 
 
 class OffsetLedger:
@@ -53,7 +53,7 @@ class OffsetLedger:
         if event.length not in {None, length}:
             return f"Upload-Length is {event.length}; wanted {length}"
         facts = {"held": self._held, "reach": self._reach}
-        if why := doubt_offset(limits, event.offset, length=length, **facts):
+        if why := check_offset(limits, event.offset, length=length, **facts):
             return why
         if limits.settle:
             self._held = event.offset

@@ -29,17 +29,17 @@ from livepeer_async.tus.events import (
     ChunkTooLarge,
     Created,
     Event,
+    Gone,
     Interrupted,
     OffsetKnown,
     Refused,
     Terminated,
-    Vanished,
 )
 from livepeer_async.tus.history import ChunkHistory, Timing
 from livepeer_async.tus.limits import ServerLimits, check_length, plan_creation, with_chunk_size
 from livepeer_async.tus.metadata import MetadataValue, encode_metadata
 from livepeer_async.tus.offsets import OffsetLedger
-from livepeer_async.tus.states import LEGAL, MOVES, OVER, Command, Move, State
+from livepeer_async.tus.states import LEGAL_COMMANDS, OVER, TRANSITIONS, Command, State, Step
 
 
 class TusUpload:
@@ -58,7 +58,7 @@ class TusUpload:
         state: where the upload stands.
         offset: bytes that the server is known to hold.
         upload_url: `None` until the upload is created.
-        setbacks: doubts since the offset last rose above all that it had been before.
+        failures: doubts since the offset last rose above all that it had been before.
         chunks: what the chunks so far have taught.
         why: the reason, once the state is GONE.
 
@@ -87,12 +87,12 @@ class TusUpload:
         self.upload_url = upload_url
         self.offset = 0
         self.state = State.OFFSET_UNKNOWN if upload_url else State.UNCREATED
-        self.why = ""
-        self.setbacks = 0
+        self.failure_reason = ""
+        self.failures = 0
         self._endpoint = endpoint or ""
         self._metadata = dict(metadata or {})
         self._other_hosts = other_hosts
-        self._in_flight: Move | None = None
+        self._in_flight: Step | None = None
         self._is_declared = length is not None
         self._furthest = -1
         self._offsets = OffsetLedger(is_new=upload_url is None, reach=0 if endpoint else reach)
@@ -123,7 +123,7 @@ class TusUpload:
             )
         self.length = length
 
-    def next_move(self, *, available: int | None = None) -> Move:
+    def next_step(self, *, available: int | None = None) -> Step:
         """Say what to send next, and after how many seconds.
 
         Args:
@@ -142,7 +142,7 @@ class TusUpload:
         self._check_legal(Command.SEND_CHUNK)
         return self._begin(Command.SEND_CHUNK, self._chunk(self._size(available)))
 
-    def nudge(self) -> Move:
+    def finalize(self) -> Step:
         """Send an empty PATCH at the end, which finishes an upload that holds all its bytes.
 
         @tus/s3-store 1.0.0 may hold every byte and not have noticed.
@@ -150,10 +150,10 @@ class TusUpload:
         Raises:
             IllegalMove: the upload isn't complete.
         """
-        self._check_legal(Command.NUDGE)
-        return self._begin(Command.NUDGE, self._chunk(0))
+        self._check_legal(Command.FINALIZE)
+        return self._begin(Command.FINALIZE, self._chunk(0))
 
-    def terminate(self) -> Move:
+    def terminate(self) -> Step:
         """Ask the server to throw the upload away.
 
         Raises:
@@ -177,7 +177,7 @@ class TusUpload:
             ProtocolError: the answer to a creation names no place where the bytes may go, or an
                 offset that is none.
         """
-        move = self._end_move()
+        move = self._end_step()
         event = self._read(move.command, response)
         if move.command is Command.TERMINATE:
             if isinstance(event, Terminated):
@@ -206,7 +206,7 @@ class TusUpload:
         Raises:
             IllegalMove: nothing was in flight.
         """
-        move = self._end_move()
+        move = self._end_step()
         event = Interrupted(reason=reason, untouched=untouched)
         if move.command is Command.TERMINATE:
             return event
@@ -238,11 +238,11 @@ class TusUpload:
         request = requests.chunk(
             self._url, span, declare=declare, override=self.limits.override_patch
         )
-        return replace(request, patience=self.chunks.patience)
+        return replace(request, timeout_factor=self.chunks.timeout_factor)
 
-    def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Move:
+    def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Step:
         self._check_legal(command)
-        self._in_flight = move = Move(command, request, wait)
+        self._in_flight = move = Step(command, request, wait)
         self.chunks.sizer.sent(request.span)
         return move
 
@@ -250,7 +250,7 @@ class TusUpload:
         if self._in_flight is not None:
             asked = self._in_flight.command
             raise IllegalMove(f"can't {command}: the answer to {asked} is awaited")
-        if command not in LEGAL[self.state]:
+        if command not in LEGAL_COMMANDS[self.state]:
             raise IllegalMove(f"can't {command} an upload whose state is {self.state}")
 
     @property
@@ -258,7 +258,7 @@ class TusUpload:
         """The upload URL; there is one in every state whose commands need it."""
         return self.upload_url or ""
 
-    def _end_move(self) -> Move:
+    def _end_step(self) -> Step:
         move, self._in_flight = self._in_flight, None
         if move is None:
             raise IllegalMove("no answer is awaited")
@@ -278,40 +278,43 @@ class TusUpload:
             return requests.read_creation(response, self._endpoint, other_hosts=self._other_hosts)
         except ProtocolError as error:
             if self.limits.creates_once:
-                self.state, self.why = State.GONE, str(error)
+                self.state, self.failure_reason = State.GONE, str(error)
             raise
 
-    def _apply(self, move: Move, event: Event, timing: Timing) -> Event:
+    def _apply(self, move: Step, event: Event, timing: Timing) -> Event:
         if isinstance(event, Interrupted) and event.is_busy and timing.was_kept_long(self.limits):
             # A gateway says that a server is busy, which may be busy with this.
             event = replace(event, untouched=False)
-        self.state = MOVES[move.command, type(event)]
-        if move.command is Command.NUDGE:
+        self.state = TRANSITIONS[move.command, type(event)]
+        if move.command is Command.FINALIZE:
             return event
         if not (isinstance(event, Interrupted) and event.untouched):
             self._offsets.sent(self.limits, move.request)
         followed = self._follow(move, event, timing)
         if isinstance(followed, Interrupted | ChunkTooLarge):
-            self.setbacks += 1
+            self.failures += 1
             is_aligned = self.limits.align > 1
             self.chunks.sizer.is_probing = is_aligned and self.state is State.OFFSET_UNKNOWN
         if isinstance(event, Interrupted) and not event.untouched:
             self._abandon(move, event, timing)
         return followed
 
-    def _abandon(self, move: Move, event: Interrupted, timing: Timing) -> None:
+    def _abandon(self, move: Step, event: Interrupted, timing: Timing) -> None:
         """Learn from a chunk that got no answer, or none that acknowledges it."""
         if move.command is not Command.CREATE:
             self.chunks.interrupted(self.limits, move.request.span, timing)
         elif self.limits.creates_once:
-            self.state, self.why = State.GONE, f"the creation may have happened: {event.reason}"
+            self.state, self.failure_reason = (
+                State.GONE,
+                f"the creation may have happened: {event.reason}",
+            )
             self.chunks.interrupted(self.limits, move.request.span, timing)
         else:
             # What loses the creation, again and again, may be the bytes that go with it.
             self.limits = replace(self.limits, with_creation=0)
             self.chunks.creation_lost(self.limits, move.request.span, timing)
 
-    def _follow(self, move: Move, event: Event, timing: Timing) -> Event:
+    def _follow(self, move: Step, event: Event, timing: Timing) -> Event:
         match event:
             case Created():
                 self.upload_url = event.upload_url
@@ -322,8 +325,8 @@ class TusUpload:
                 return self._accepted(event, move.request, timing)
             case ChunkTooLarge():
                 return self._shrink(event, move.request.span)
-            case Vanished(reason):
-                self.why = reason
+            case Gone(reason):
+                self.failure_reason = reason
             case Refused() if move.command is Command.CREATE:
                 return self._refused(event, move.request.span)
             case _:
@@ -368,8 +371,8 @@ class TusUpload:
             )
         if why := self._offsets.settled(self.limits, event, self.length):
             # No byte may be sent to an upload whose offset can't be believed.
-            self.state, self.why = State.GONE, why
-            return Vanished(why)
+            self.state, self.failure_reason = State.GONE, why
+            return Gone(why)
         self._is_declared = event.length is not None
         self.length = self.length if event.length is None else event.length
         self.chunks.resumed(self.limits, event.offset)
@@ -381,7 +384,7 @@ class TusUpload:
         is_all = self._is_declared and offset == self.length
         self.state = State.COMPLETE if is_all else State.TRANSFERRING
         if offset > self._furthest or is_all:
-            self._furthest, self.setbacks = offset, 0
+            self._furthest, self.failures = offset, 0
 
     def _shrink(self, event: ChunkTooLarge, sent: Span) -> Event:
         try:

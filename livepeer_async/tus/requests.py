@@ -15,17 +15,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from livepeer_async.errors import ProtocolError
-from livepeer_async.http.messages import Request, Response, Span, retry_after
-from livepeer_async.redaction import excerpt, header_value, redact, without_query, without_upload
+from livepeer_async.http.messages import Request, Response, Span
+from livepeer_async.redaction import excerpt, quote_header, redact, redact_upload_url, redact_url
 from livepeer_async.tus.events import (
     ChunkAccepted,
     ChunkTooLarge,
     Created,
+    Gone,
     Interrupted,
     OffsetKnown,
     Refused,
     Terminated,
-    Vanished,
 )
 from livepeer_async.tus.metadata import MetadataValue, encode_metadata
 
@@ -39,13 +39,9 @@ _LONGEST_URL = 16 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
-_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-# 408 and 5xx: the request broke. 409: the offset was another one. 423: locked by a request that
-# still runs. 425: too early.
-_PASSING = frozenset({408, 409, 423, 425, 429})
 # 400s that mean "ask for the offset and go on": tusd's codes for a body that broke off, and the
 # sentence of @tus/server 1.10 and later for the loser of a lock.
-_PASSING_400 = (
+_TRANSIENT_400 = (
     b"ERR_UPLOAD_INTERRUPTED",
     b"ERR_UNEXPECTED_EOF",
     b"Request aborted due to lock acquired",
@@ -144,11 +140,11 @@ def read_creation(
         ProtocolError: success without a `Location` that may be used, or a senseless offset.
     """
     if not response.is_success:
-        setback = _setback(response)
+        retry_event = _interruption(response)
         # 413 here speaks of the whole upload, and an unknown endpoint isn't a lost upload.
-        if isinstance(setback, ChunkTooLarge | Vanished):
+        if isinstance(retry_event, ChunkTooLarge | Gone):
             return _refused(response)
-        return setback
+        return retry_event
     location = response.headers.get("location", "")
     secrets = response.secrets
     upload_url = resolve_location(endpoint, location, other_hosts=other_hosts, secrets=secrets)
@@ -157,11 +153,11 @@ def read_creation(
     return Created(upload_url, _read_offset(response))
 
 
-def read_offset(response: Response) -> OffsetKnown | Interrupted | Vanished | Refused:
+def read_offset(response: Response) -> OffsetKnown | Interrupted | Gone | Refused:
     """Read the answer to HEAD; one without a usable offset is a setback, not an end."""
     if not response.is_success:
-        setback = _setback(response)
-        return _refused(response) if isinstance(setback, ChunkTooLarge) else setback
+        retry_event = _interruption(response)
+        return _refused(response) if isinstance(retry_event, ChunkTooLarge) else retry_event
     try:
         offset = _read_offset(response)
         length = response.headers.get("upload-length")
@@ -183,14 +179,14 @@ def is_deferred(response: Response) -> bool:
 
 def read_chunk(
     response: Response,
-) -> ChunkAccepted | Interrupted | ChunkTooLarge | Vanished | Refused:
+) -> ChunkAccepted | Interrupted | ChunkTooLarge | Gone | Refused:
     """Read the answer to PATCH; success without a usable offset is a doubt, not an end."""
     if not response.is_success:
-        setback = _setback(response)
+        retry_event = _interruption(response)
         # The offset is compared before anything is taken.
-        if isinstance(setback, Interrupted) and response.status == HTTPStatus.CONFLICT:
-            return replace(setback, untouched=True)
-        return setback
+        if isinstance(retry_event, Interrupted) and response.status == HTTPStatus.CONFLICT:
+            return replace(retry_event, untouched=True)
+        return retry_event
     try:
         return ChunkAccepted(_read_offset(response))
     except ProtocolError as error:
@@ -201,8 +197,8 @@ def read_termination(response: Response) -> Terminated | Interrupted | Refused:
     """Read the answer to DELETE; an unknown upload is as good as terminated."""
     if response.is_success or response.status in _GONE:
         return Terminated()
-    setback = _setback(response)
-    return setback if isinstance(setback, Interrupted) else _refused(response)
+    retry_event = _interruption(response)
+    return retry_event if isinstance(retry_event, Interrupted) else _refused(response)
 
 
 def read_options(response: Response) -> ServerFeatures:
@@ -245,7 +241,7 @@ def resolve_location(
     location = location.strip().partition("#")[0]
     if not location:
         raise ProtocolError(
-            f"Location is missing; wanted the upload URL (POST {without_query(endpoint)})"
+            f"Location is missing; wanted the upload URL (POST {redact_url(endpoint)})"
         )
     unusable = f"Location is {_show_location(location, secrets)}; wanted a URL"
     if not location.isprintable() or len(location) > _LONGEST_URL:
@@ -286,7 +282,7 @@ def predict_upload_urls(endpoint: str, playback_id: str | None) -> tuple[str, ..
 
 def _show_location(location: str, secrets: tuple[str, ...]) -> str:
     # Of an echoed key not even the beginning may be shown, which it is of an upload.
-    return header_value(without_upload(redact(location, *secrets)))
+    return quote_header(redact_upload_url(redact(location, *secrets)))
 
 
 def _port(url: SplitResult) -> int | None:
@@ -294,22 +290,18 @@ def _port(url: SplitResult) -> int | None:
     return None if url.port == _DEFAULT_PORTS.get(url.scheme) else url.port
 
 
-def _setback(response: Response) -> Interrupted | ChunkTooLarge | Vanished | Refused:
+def _interruption(response: Response) -> Interrupted | ChunkTooLarge | Gone | Refused:
     status = response.status
     if status in _GONE:
-        return Vanished(_said(response))
+        return Gone(_said(response))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return ChunkTooLarge(_said(response))
-    if (
-        status in _PASSING
-        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        or _is_passing_400(response)
-    ):
-        wait = retry_after(response)
+    if response.is_transient or _is_transient_400(response):
+        wait = response.retry_after
         return Interrupted(
             reason=_said(response),
             retry_after=wait,
-            is_busy=status in _BUSY,
+            is_busy=response.is_overload,
             # A 503 that names a time was refused by a server that is up; a bare one may come from
             # a proxy whose server has done the work.
             untouched=status in _UNTOUCHED
@@ -319,9 +311,9 @@ def _setback(response: Response) -> Interrupted | ChunkTooLarge | Vanished | Ref
     return _refused(response)
 
 
-def _is_passing_400(response: Response) -> bool:
+def _is_transient_400(response: Response) -> bool:
     is_400 = response.status == HTTPStatus.BAD_REQUEST
-    return is_400 and any(mark in response.body for mark in _PASSING_400)
+    return is_400 and any(mark in response.body for mark in _TRANSIENT_400)
 
 
 def _refused(response: Response) -> Refused:
@@ -350,7 +342,7 @@ def _integer(name: str, value: str, response: Response) -> int:
     is_number = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
     if is_number and int(value) <= LARGEST_OFFSET:
         return int(value)
-    shown = header_value(value, *response.secrets)
+    shown = quote_header(value, *response.secrets)
     raise ProtocolError(
         f"{name} is {shown}; wanted an integer in 0..{LARGEST_OFFSET} "
         f"({response.status} from {response.place})",

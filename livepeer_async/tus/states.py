@@ -16,10 +16,10 @@ from livepeer_async.tus.events import (
     ChunkTooLarge,
     Created,
     Event,
+    Gone,
     Interrupted,
     OffsetKnown,
     Refused,
-    Vanished,
 )
 
 
@@ -40,11 +40,11 @@ class Command(StrEnum):
     CREATE = "create"
     ASK_OFFSET = "ask offset"
     SEND_CHUNK = "send chunk"
-    NUDGE = "nudge"
+    FINALIZE = "nudge"
     TERMINATE = "terminate"
 
 
-class Move(Struct, frozen=True):
+class Step(Struct, frozen=True):
     """Send `request` after `wait` seconds."""
 
     command: Command
@@ -54,32 +54,32 @@ class Move(Struct, frozen=True):
 
 OVER = frozenset({State.COMPLETE, State.GONE, State.TERMINATED})
 
-LEGAL: Mapping[State, frozenset[Command]] = {
+LEGAL_COMMANDS: Mapping[State, frozenset[Command]] = {
     State.UNCREATED: frozenset({Command.CREATE}),
     State.OFFSET_UNKNOWN: frozenset({Command.ASK_OFFSET, Command.TERMINATE}),
     State.TRANSFERRING: frozenset({Command.SEND_CHUNK, Command.TERMINATE}),
-    State.COMPLETE: frozenset({Command.NUDGE, Command.TERMINATE}),
+    State.COMPLETE: frozenset({Command.FINALIZE, Command.TERMINATE}),
     State.GONE: frozenset(),
     State.TERMINATED: frozenset(),
 }
 
 # Where each answer to each command leads before the offset in it has been looked at.
-MOVES: Mapping[tuple[Command, type[Event]], State] = {
+TRANSITIONS: Mapping[tuple[Command, type[Event]], State] = {
     (Command.CREATE, Created): State.TRANSFERRING,
     (Command.CREATE, Interrupted): State.UNCREATED,
     (Command.CREATE, Refused): State.UNCREATED,
     (Command.ASK_OFFSET, OffsetKnown): State.TRANSFERRING,
     (Command.ASK_OFFSET, Interrupted): State.OFFSET_UNKNOWN,
-    (Command.ASK_OFFSET, Vanished): State.GONE,
+    (Command.ASK_OFFSET, Gone): State.GONE,
     (Command.ASK_OFFSET, Refused): State.OFFSET_UNKNOWN,
     (Command.SEND_CHUNK, ChunkAccepted): State.TRANSFERRING,
     (Command.SEND_CHUNK, Interrupted): State.OFFSET_UNKNOWN,
     (Command.SEND_CHUNK, ChunkTooLarge): State.OFFSET_UNKNOWN,
-    (Command.SEND_CHUNK, Vanished): State.GONE,
+    (Command.SEND_CHUNK, Gone): State.GONE,
     (Command.SEND_CHUNK, Refused): State.OFFSET_UNKNOWN,
-    (Command.NUDGE, ChunkAccepted): State.COMPLETE,
-    (Command.NUDGE, Interrupted): State.COMPLETE,
-    (Command.NUDGE, ChunkTooLarge): State.COMPLETE,
-    (Command.NUDGE, Vanished): State.COMPLETE,
-    (Command.NUDGE, Refused): State.COMPLETE,
+    (Command.FINALIZE, ChunkAccepted): State.COMPLETE,
+    (Command.FINALIZE, Interrupted): State.COMPLETE,
+    (Command.FINALIZE, ChunkTooLarge): State.COMPLETE,
+    (Command.FINALIZE, Gone): State.COMPLETE,
+    (Command.FINALIZE, Refused): State.COMPLETE,
 }

@@ -19,8 +19,8 @@ from msgspec import UNSET
 
 from livepeer_async.api import requests
 from livepeer_async.api.requests import Call
-from livepeer_async.api.session import Caller
-from livepeer_async.concurrency import finish, plain_task_group
+from livepeer_async.api.session import Session
+from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
@@ -29,15 +29,16 @@ from livepeer_async.errors import (
     LivepeerError,
     NetworkError,
     NotFound,
-    ServerError,
+    TooManyRequests,
+    is_transient,
 )
-from livepeer_async.journal.lease import Claim
-from livepeer_async.journal.records import LONGEST_DOUBT
+from livepeer_async.journal.lease import Lease
+from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
 from livepeer_async.polling.phases import GONE, has_left_uploading
 from livepeer_async.tus.driver import Driver
-from livepeer_async.tus.states import LEGAL, Command
-from livepeer_async.uploads.leftovers import find_made
+from livepeer_async.tus.states import LEGAL_COMMANDS, Command
+from livepeer_async.uploads.leftovers import find_created
 
 T = TypeVar("T", UploadTicket, ImportTicket)
 
@@ -56,33 +57,33 @@ GIVE_BACK_TIMEOUT = 0.7
 MOST_TAKEN = 1000
 
 
-class Tickets:
+class AssetRequests:
     """The desk where uploads are asked for and given back.
 
     Args:
-        caller: sends the API's calls.
+        session: sends the API's calls.
         deleter: sends those that delete what is given up, also while everything else pauses.
         restarts: times that a request may be repeated after its answer was lost.
     """
 
-    def __init__(self, caller: Caller, deleter: Caller, *, restarts: int) -> None:
-        self._caller = caller
+    def __init__(self, session: Session, deleter: Session, *, restarts: int) -> None:
+        self._session = session
         self._deleter = deleter
         self._restarts = restarts
         self._asking: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
         self._taken: deque[str] = deque(maxlen=MOST_TAKEN)
 
-    async def ask(self, new_asset: NewAsset, claim: Claim) -> UploadTicket:
+    async def request_upload(self, new_asset: NewAsset, lease: Lease) -> UploadTicket:
         """Ask for an upload; after a lost answer look what it made, and ask again.
 
         Raises:
             ApiError: the server refused.
             AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
         """
-        call = requests.request_upload(self._caller.account, new_asset)
-        return await self._ask(call, new_asset.name, claim)
+        call = requests.request_upload(self._session.account, new_asset)
+        return await self._request(call, new_asset.name, lease)
 
-    async def import_url(self, wanted: NewAssetFromUrl, claim: Claim) -> Asset:
+    async def request_import(self, wanted: NewAssetFromUrl, lease: Lease) -> Asset:
         """Have the server fetch a URL; after a lost answer take the asset that it made of it.
 
         What an earlier run has asked for without an answer is looked for first.
@@ -97,102 +98,102 @@ class Tickets:
 
             async def adopt(found: list[Asset]) -> ImportTicket | None:
                 # A whole journal is read for it: only where there is something to take.
-                fitting = [asset for asset in found if _fits(asset, wanted)]
-                taken = await claim.reserved_assets() if fitting else set[str]()
+                fitting = [asset for asset in found if _matches(asset, wanted)]
+                taken = await lease.reserved_assets() if fitting else set[str]()
                 free = (it for it in fitting if it.id not in taken and it.id not in self._taken)
                 return next((ImportTicket(asset=asset) for asset in free), None)
 
-            ticket = await self._find_asked_for(claim, adopt)
+            ticket = await self._find_requested(lease, adopt)
             if ticket is None:
-                call = requests.upload_from_url(self._caller.account, wanted)
-                ticket = await self._ask(call, wanted.name, claim, adopt=adopt)
+                call = requests.upload_from_url(self._session.account, wanted)
+                ticket = await self._request(call, wanted.name, lease, adopt=adopt)
             self._taken.append(ticket.asset.id)
             return ticket.asset
 
-    async def _find_asked_for(
-        self, claim: Claim, adopt: Callable[[list[Asset]], Awaitable[ImportTicket | None]]
+    async def _find_requested(
+        self, lease: Lease, adopt: Callable[[list[Asset]], Awaitable[ImportTicket | None]]
     ) -> ImportTicket | None:
         """Find what an earlier run has asked the server to fetch, and has no answer of."""
-        record = claim.record
+        record = lease.record
         if record is None or record.asset_id is not None:
             return None
-        until = min(time.time(), record.requested_at + LONGEST_DOUBT)
+        until = min(time.time(), record.requested_at + MAX_CREATION_DELAY)
         span = {"since": record.requested_at, "until": until}
-        made = await find_made(self._caller, record.name, **span, is_import=True)
+        made = await find_created(self._session, record.name, **span, is_import=True)
         ticket = await adopt(made)
         if ticket is None:
-            await claim.abandon()
+            await lease.abandon()
         else:
-            await claim.ticketed(ticket.asset)
+            await lease.record_asset(ticket.asset)
         return ticket
 
-    async def _ask(
+    async def _request(
         self,
         call: Call[T],
         name: str,
-        claim: Claim,
+        lease: Lease,
         *,
         adopt: Callable[[list[Asset]], Awaitable[T | None]] | None = None,
     ) -> T:
         lost = 0
         while True:
             since = time.time()
-            await claim.requested(name)
+            await lease.record_request(name)
             try:
-                return await self._ask_once(call, claim)
+                return await self._request_once(call, lease)
             except (AmbiguousRequest, ApiError, NetworkError) as error:
-                if not _may_have_made(error):
-                    await self._forget(claim)
+                if not _may_have_created(error):
+                    await self._forget(lease)
                     raise
-                made = await self._reconcile(name, claim, since, error)
+                made = await self._reconcile(name, lease, since, error)
                 try:
                     ticket = await adopt(made) if adopt is not None else None
                 except JournalError as unknown:
                     raise error from unknown
                 if ticket is not None:
-                    await claim.ticketed(ticket.asset)
+                    await lease.record_asset(ticket.asset)
                     return ticket
-                await claim.abandon()
+                await lease.abandon()
                 lost += 1
                 if lost > self._restarts:
                     raise
-                await self._caller.back_off(error, min(lost, self._caller.retry.attempts))
+                await self._session.back_off(error, min(lost, self._session.retry.attempts))
             except DecodeError:
-                await claim.abandon()
+                await lease.abandon()
                 raise
 
-    async def find(self, asset_id: str, claim: Claim) -> Asset | None:
+    async def find_asset(self, asset_id: str, lease: Lease) -> Asset | None:
         """Look at the asset that an earlier run has made; `None` where it is there no more."""
         try:
-            asset = await self._caller.perform(requests.get_asset(self._caller.account, asset_id))
+            asset = await self._session.send(requests.get_asset(self._session.account, asset_id))
         except NotFound:
             asset = None
         if asset is None or asset.phase in GONE:
-            await claim.abandon(is_useless=False)
+            await lease.abandon(is_useless=False)
             return None
         return asset
 
-    async def has_arrived(self, asset_id: str) -> bool:
+    async def is_uploaded(self, asset_id: str) -> bool:
         """Look whether the server has all bytes of an asset; `False` where nobody can tell."""
         try:
-            asset = await self._caller.perform(requests.get_asset(self._caller.account, asset_id))
+            asset = await self._session.send(requests.get_asset(self._session.account, asset_id))
         except LivepeerError:
             return False
         return has_left_uploading(asset) and asset.phase not in GONE
 
-    async def clear_away(self, claim: Claim) -> None:
+    async def discard_previous(self, lease: Lease) -> None:
         """Give up what an earlier run has begun and nobody can finish."""
-        if claim.record is None:
+        if lease.record is None:
             return
-        if claim.record.asset_id is None:
-            await claim.abandon()
+        if lease.record.asset_id is None:
+            await lease.abandon()
         else:
-            await self.discard(claim.record.asset_id, claim)
+            await self.discard(lease.record.asset_id, lease)
 
     async def discard(
         self,
         asset_id: str,
-        claim: Claim,
+        lease: Lease,
         driver: Driver | None = None,
         *,
         once_cancelled: float = CANCELLED_TIMEOUT,
@@ -201,25 +202,25 @@ class Tickets:
 
         Args:
             asset_id: the asset to delete.
-            claim: remembers the asset until it is deleted.
+            lease: remembers the asset until it is deleted.
             driver: of its upload, which is terminated too.
             once_cancelled: seconds that it may take when the caller is cancelled.
         """
 
         async def throw_away() -> None:
             with suppress(LivepeerError):
-                await self.throw_away(asset_id, claim, driver)
+                await self.delete_asset(asset_id, lease, driver)
                 thrown_away.set()
 
         thrown_away = anyio.Event()
         try:
             # Nobody else knows of this asset, so a cancellation only shortens the time for it.
-            await finish(throw_away, within=DISCARD_TIMEOUT, once_cancelled=once_cancelled)
+            await run_shielded(throw_away, timeout=DISCARD_TIMEOUT, grace=once_cancelled)
         finally:
             if not thrown_away.is_set():
                 _log.warning("asset %s is of no use and couldn't be deleted", asset_id)
 
-    async def throw_away(self, asset_id: str, claim: Claim, driver: Driver | None = None) -> None:
+    async def delete_asset(self, asset_id: str, lease: Lease, driver: Driver | None = None) -> None:
         """Delete an asset, and terminate its upload.
 
         Raises:
@@ -227,53 +228,55 @@ class Tickets:
         """
         # A journal that can't be written must not keep the asset alive.
         with suppress(JournalError):
-            await claim.abandon()
+            await lease.abandon()
         failure: LivepeerError | None = None
         # Both at once: an upload host that is silent must not keep the asset alive.
         async with plain_task_group() as tasks:
             tasks.start_soon(_terminate, driver)
             try:
-                await self._deleter.perform(requests.delete_asset(self._caller.account, asset_id))
-                await claim.deleted(asset_id)
+                await self._deleter.send(requests.delete_asset(self._session.account, asset_id))
+                await lease.record_deletion(asset_id)
             except LivepeerError as error:
                 failure = error
         if failure is not None:
             raise failure
 
-    async def _forget(self, claim: Claim) -> None:
+    async def _forget(self, lease: Lease) -> None:
         with suppress(JournalError):
-            await claim.forget()
+            await lease.forget()
 
-    async def _ask_once(self, call: Call[T], claim: Claim) -> T:
+    async def _request_once(self, call: Call[T], lease: Lease) -> T:
         """Ask; cancelled, wait a moment for the answer and give the asset back."""
-        tickets: list[T] = []
+        asset_requests: list[T] = []
 
         async def ask() -> None:
-            ticket = await self._caller.perform(call)
-            tickets.append(ticket)
-            await claim.ticketed(ticket.asset)
+            ticket = await self._session.send(call)
+            asset_requests.append(ticket)
+            await lease.record_asset(ticket.asset)
 
         try:
             # An asset whose ticket nobody has read could be found by nobody.
-            await finish(ask, once_cancelled=TICKET_TIMEOUT)
+            await run_shielded(ask, grace=TICKET_TIMEOUT)
         except BaseException:
             # Cancelled, or the journal failed.
-            if tickets:
-                await self.discard(tickets[0].asset.id, claim, once_cancelled=GIVE_BACK_TIMEOUT)
+            if asset_requests:
+                await self.discard(
+                    asset_requests[0].asset.id, lease, once_cancelled=GIVE_BACK_TIMEOUT
+                )
             raise
-        return tickets[0]
+        return asset_requests[0]
 
     async def _reconcile(
-        self, name: str, claim: Claim, since: float, error: LivepeerError
+        self, name: str, lease: Lease, since: float, error: LivepeerError
     ) -> list[Asset]:
         """Look what a request whose answer was lost has made; nobody has the ticket for it."""
-        span, is_import = {"since": since, "until": time.time()}, claim.is_import
+        span, is_import = {"since": since, "until": time.time()}, lease.is_import
         try:
-            found = await find_made(self._caller, name, **span, is_import=is_import)
+            found = await find_created(self._session, name, **span, is_import=is_import)
         except LivepeerError as unknown:
             # The record of an import stays, so that whoever asks next looks first.
             if not is_import:
-                await claim.abandon()
+                await lease.abandon()
             # What was lost is the thing to say; that it can't be looked for stands behind it.
             raise error from unknown
         asset_ids = tuple(asset.id for asset in found)
@@ -291,12 +294,12 @@ async def _terminate(driver: Driver | None) -> None:
     """Terminate an unfinished upload, if the server answers in time."""
     if driver is None or driver.upload.is_over:
         return
-    if Command.TERMINATE in LEGAL[driver.upload.state]:
+    if Command.TERMINATE in LEGAL_COMMANDS[driver.upload.state]:
         with anyio.move_on_after(TERMINATE_TIMEOUT), suppress(LivepeerError):
             await driver.terminate()
 
 
-def _fits(asset: Asset, wanted: NewAssetFromUrl) -> bool:
+def _matches(asset: Asset, wanted: NewAssetFromUrl) -> bool:
     """Whether an asset is what was wanted, so that nobody else can play it."""
     if asset.source is None or asset.source.url != wanted.url:
         return False
@@ -306,9 +309,10 @@ def _fits(asset: Asset, wanted: NewAssetFromUrl) -> bool:
     return was == shall_be and (asset.source.encryption is None) == (wanted.encryption is UNSET)
 
 
-def _may_have_made(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
+def _may_have_created(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
     """Whether an asset may have been made although no ticket came."""
     if isinstance(error, ApiError):
-        return isinstance(error, ServerError) or error.status in requests.PASSING
+        # Unlike `is_transient`: a 429 is refused before anything is made.
+        return is_transient(error) and not isinstance(error, TooManyRequests)
     # Of what met a NetworkError alone the server has seen nothing.
     return isinstance(error, AmbiguousRequest)

@@ -22,7 +22,7 @@ from msgspec import Struct
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.models import NewAsset
 from livepeer_async.scheduling.jobs import run_jobs
-from livepeer_async.scheduling.slots import Slot, Turns
+from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.options import UploadResult
 
@@ -47,14 +47,14 @@ def run_many(
     jobs: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
     run_one: Callable[[UploadJob, Slot], Awaitable[UploadResult]],
     *,
-    turns: Turns,
+    slot_queue: SlotQueue,
 ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
     """Run uploads side by side, as `run_jobs` does.
 
     Args:
         jobs: sources, or jobs.
         run_one: runs a job.
-        turns: says when one may start.
+        slot_queue: says when one may start.
 
     Raises:
         ConfigurationError: `jobs` can't be iterated.
@@ -64,7 +64,7 @@ def run_many(
         raise ConfigurationError(
             f"upload_many takes an iterable of sources; a {type(jobs).__name__} is one source"
         )
-    return run_jobs(_pending(jobs), run_one, length_of=length_of, turns=turns)
+    return run_jobs(_pending(jobs), run_one, length_of=length_of, slot_queue=slot_queue)
 
 
 async def length_of(job: UploadJob) -> int | None:

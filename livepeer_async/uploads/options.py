@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import (
     Callable,
 )
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.redaction import format_repr, show_source, shown_fields
+from livepeer_async.redaction import redacted, show_source
 from livepeer_async.scheduling.slots import Slot
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -78,6 +78,7 @@ def _check_key(key: object) -> None:
         raise ConfigurationError(f"the key is {key!r}; wanted a text that isn't empty, or none")
 
 
+@redacted(source=show_source)
 class UploadResult(Struct, frozen=True, kw_only=True):
     """How one upload ended: either `asset` is as it should be, or `error` says why not.
 
@@ -101,10 +102,3 @@ class UploadResult(Struct, frozen=True, kw_only=True):
     length: int | None = None
     seconds: float = 0.0
     attempts: int = 0
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """List the fields; a source that is a URL may be a secret."""
-        return shown_fields(self, source=show_source)
-
-    def __repr__(self) -> str:
-        return format_repr(self)

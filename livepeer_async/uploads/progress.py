@@ -8,7 +8,7 @@ from enum import StrEnum
 import anyio
 from msgspec import Struct
 
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 
 
 class Stage(StrEnum):
@@ -28,7 +28,7 @@ class Progress(Struct, frozen=True, kw_only=True):
         stage: what is being waited for.
         processed: 0 to 1 of the server's work, where it names it.
         asset_id: the asset that is being made; another one after a new beginning.
-        setback: why nothing moves at the moment; `None` while it does.
+        retry_event: why nothing moves at the moment; `None` while it does.
     """
 
     sent: int
@@ -36,7 +36,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     stage: Stage = Stage.UPLOADING
     processed: float | None = None
     asset_id: str | None = None
-    setback: Setback | None = None
+    retry: RetryEvent | None = None
 
 
 class Latest:

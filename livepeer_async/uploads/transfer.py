@@ -27,13 +27,13 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
-from livepeer_async.http.retry import Restarts, RetryPolicy, Setback
-from livepeer_async.journal.lease import Claim
-from livepeer_async.journal.records import ALL_THERE, PickUp
+from livepeer_async.http.retry import RestartCounter, RetryEvent, RetryPolicy
+from livepeer_async.journal.lease import Lease
+from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
 from livepeer_async.models import Asset, AssetPhase, NewAsset
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sources.blocks import Digest
 from livepeer_async.sources.source import Source, check_length
 from livepeer_async.tus.driver import Driver, Send
@@ -42,8 +42,8 @@ from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.requests import predict_upload_urls
 from livepeer_async.tus.states import State
-from livepeer_async.uploads.asset_requests import Tickets
-from livepeer_async.uploads.processing import check_outlook, may_help
+from livepeer_async.uploads.asset_requests import AssetRequests
+from livepeer_async.uploads.processing import check_failure, may_help
 from livepeer_async.uploads.upload import Upload
 
 _log = logging.getLogger("livepeer_async")
@@ -60,15 +60,15 @@ SEARCH_ATTEMPTS = 3
 LONGEST_FILENAME = 255
 
 
-class Order(NamedTuple):
+class TransferContext(NamedTuple):
     """What is to be brought over, and as what."""
 
     upload: Upload
     source: Source
     new_asset: NewAsset
-    claim: Claim
+    lease: Lease
     digest: Digest | None
-    restarts: Restarts
+    restarts: RestartCounter
 
 
 class Transfers:
@@ -76,7 +76,7 @@ class Transfers:
 
     Args:
         waiter: waits for assets.
-        tickets: the desk for uploads.
+        asset_requests: the desk for uploads.
         send: carries tus requests; never sees the API key.
         wait_out_pause: waits while the server is to be left alone.
         retry: how many setbacks are borne.
@@ -86,7 +86,7 @@ class Transfers:
     def __init__(  # noqa: PLR0913 - the parts that an upload needs
         self,
         waiter: Waiter,
-        tickets: Tickets,
+        asset_requests: AssetRequests,
         send: Send,
         *,
         wait_out_pause: Callable[[], Awaitable[None]],
@@ -94,64 +94,64 @@ class Transfers:
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self._waiter = waiter
-        self._tickets = tickets
+        self._asset_requests = asset_requests
         self._send = send
         self._wait_out_pause = wait_out_pause
         self._retry = retry
         self._limits_for = limits_for
 
-    async def bring(self, order: Order) -> Watch:
+    async def transfer(self, order: TransferContext) -> WatchedAsset:
         """Bring the bytes over, where they aren't there already.
 
         Raises:
             LivepeerError: the one thing that ended it.
         """
-        return await self._pick_up(order) or await self._begin(order)
+        return await self._resume(order) or await self._begin(order)
 
-    def driver_of(self, order: Order) -> Driver | None:
+    def driver_of(self, order: TransferContext) -> Driver | None:
         """Give a driver for what there is of an upload; `None` where there is none."""
         tus = order.upload.tus
         return Driver(tus, order.source, self._send, retry=self._retry) if tus else None
 
-    async def _pick_up(self, order: Order) -> Watch | None:
+    async def _resume(self, order: TransferContext) -> WatchedAsset | None:
         """Go on where an earlier run ended; `None` where there is nothing to go on from."""
-        claim = order.claim
-        record, what = claim.record, claim.pick_up()
-        if record is None or record.asset_id is None or what is PickUp.BEGIN:
-            await self._tickets.clear_away(claim)
+        lease = order.lease
+        record, what = lease.record, lease.plan_resume()
+        if record is None or record.asset_id is None or what is ResumeAction.RESTART:
+            await self._asset_requests.discard_previous(lease)
             return None
-        asset = await self._tickets.find(record.asset_id, claim)
+        asset = await self._asset_requests.find_asset(record.asset_id, lease)
         if asset is None:
             return None
-        if what is PickUp.REFUSE:
-            raise claim.refused()
-        if what is PickUp.DOUBT and asset.phase != AssetPhase.FAILED:
-            raise claim.changed(order.source)
-        if what is PickUp.DOUBT:
-            await self._tickets.clear_away(claim)
+        if what is ResumeAction.REJECT:
+            raise lease.access_changed_error()
+        if what is ResumeAction.SOURCE_CHANGED and asset.phase != AssetPhase.FAILED:
+            raise lease.source_changed_error(order.source)
+        if what is ResumeAction.SOURCE_CHANGED:
+            await self._asset_requests.discard_previous(lease)
             return None
-        if record.state in ALL_THERE or has_left_uploading(asset):
+        if record.state in FULLY_UPLOADED or has_left_uploading(asset):
             return _arrived(order.upload, asset)
         if record.upload_url is None:
-            await self._tickets.clear_away(claim)
+            await self._asset_requests.discard_previous(lease)
             return None
         length = order.source.length
         limits = self._limits_for(length)
         tus = TusUpload(upload_url=record.upload_url, length=length, limits=limits)
-        return await self._carry(order, asset, tus)
+        return await self._send_upload(order, asset, tus)
 
-    async def _begin(self, order: Order) -> Watch:
+    async def _begin(self, order: TransferContext) -> WatchedAsset:
         """Bring the bytes over, on a new ticket where the upload URL was lost."""
         source, timeouts = order.source, 0
         while True:
-            await order.upload.rest()
-            await order.upload.take_slot()
+            await order.upload.sleep()
+            await order.upload.acquire_slot()
             limits = self._limits_for(source.length)
             if timeouts or order.restarts.count > 1:
                 # What loses the creation, again and again, may be the bytes that go with it.
                 limits = replace(limits, with_creation=0)
             check_length(source.name, source.length, limits.max_length)
-            ticket = await self._tickets.ask(order.new_asset, order.claim)
+            ticket = await self._asset_requests.request_upload(order.new_asset, order.lease)
             tus = TusUpload(
                 endpoint=ticket.tus_endpoint,
                 length=source.length,
@@ -159,14 +159,14 @@ class Transfers:
                 metadata=_metadata(source.name),
             )
             urls = predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id)
-            watch = await self._carry(order, ticket.asset, tus, urls=urls)
+            watch = await self._send_upload(order, ticket.asset, tus, urls=urls)
             if watch is not None:
                 return watch
             timeouts = tus.chunks.timeouts
 
-    async def _carry(
-        self, order: Order, asset: Asset, tus: TusUpload, *, urls: tuple[str, ...] = ()
-    ) -> Watch | None:
+    async def _send_upload(
+        self, order: TransferContext, asset: Asset, tus: TusUpload, *, urls: tuple[str, ...] = ()
+    ) -> WatchedAsset | None:
         """Bring the bytes of one upload over; `None` where it was lost and another may begin.
 
         Args:
@@ -176,21 +176,21 @@ class Transfers:
             urls: where the upload may be, should the answer to its creation be lost.
         """
         upload, source, has_arrived = order.upload, order.source, False
-        upload.begin(asset, tus)
+        upload.attach(asset, tus)
         try:
             upload.has_begun.set()
-            upload.saw(asset)
+            upload.update_asset(asset)
             driver = await self._send_bytes(order, tus, urls)
             has_arrived = True
-            upload.arrived()
+            upload.mark_uploaded()
             watch = await self._leave_uploading(upload, driver)
             await source.check()
         except (TusError, SourceError) as error:
             reached = (upload.tus or tus).offset
             is_lost = await self._give_up(error, order)
-            if not is_lost or not source.can_begin_anew:
+            if not is_lost or not source.can_restart:
                 raise
-            setback = self._set_back(error, order, reached)
+            retry_event = self._report_retry(error, order, reached)
         except BaseException as error:
             # The server has all bytes, but its API failed, or the asset did: that stays.
             is_kept = has_arrived and isinstance(error, LivepeerError)
@@ -200,16 +200,18 @@ class Transfers:
             raise
         else:
             return watch
-        await upload.rest(setback.delay)
+        await upload.sleep(retry_event.delay)
         return None
 
-    def _can_resume(self, order: Order) -> bool:
+    def _can_resume(self, order: TransferContext) -> bool:
         """Whether anyone could resume an upload that ends without an error that names its URL."""
         upload = order.upload
-        has_url = upload.options.has_handle or upload.is_stopped or order.claim.can_go_on
+        has_url = upload.options.has_handle or upload.is_stopped or order.lease.is_resumable
         return upload.upload_url is not None and order.source.is_replayable and has_url
 
-    async def _send_bytes(self, order: Order, tus: TusUpload, urls: tuple[str, ...]) -> Driver:
+    async def _send_bytes(
+        self, order: TransferContext, tus: TusUpload, urls: tuple[str, ...]
+    ) -> Driver:
         """Send until the server says that it has all bytes."""
         driver = self._driver(order, tus)
         try:
@@ -227,7 +229,7 @@ class Transfers:
         return driver
 
     async def _find_created(
-        self, order: Order, lost: Driver, urls: tuple[str, ...]
+        self, order: TransferContext, lost: Driver, urls: tuple[str, ...]
     ) -> Driver | None:
         """Find the upload of a creation whose answer was lost; `None` for a new ticket.
 
@@ -248,7 +250,7 @@ class Transfers:
                 return found
 
     async def _look_for_created(
-        self, order: Order, lost: Driver, urls: tuple[str, ...]
+        self, order: TransferContext, lost: Driver, urls: tuple[str, ...]
     ) -> Driver | None:
         """Look once whether a creation whose answer was lost has arrived.
 
@@ -258,7 +260,7 @@ class Transfers:
         retry = replace(self._retry, attempts=min(self._retry.attempts, SEARCH_ATTEMPTS))
         upload, limits = order.upload, lost.upload.limits
         sent = plan_creation(limits, lost.upload.length)
-        if sent and await self._tickets.has_arrived(upload.asset.id):
+        if sent and await self._asset_requests.is_uploaded(upload.asset.id):
             return lost
         for url in urls:
             tus = TusUpload(upload_url=url, length=upload.length, limits=limits, reach=sent)
@@ -269,32 +271,36 @@ class Transfers:
             if sent and tus.state is not State.COMPLETE:
                 break
             upload.tus = tus
-            await order.claim.created(url)
+            await order.lease.record_upload_url(url)
             return self._driver(order, tus)
         # What was being stored may have arrived meanwhile.
-        return lost if sent and await self._tickets.has_arrived(upload.asset.id) else None
+        return lost if sent and await self._asset_requests.is_uploaded(upload.asset.id) else None
 
-    def _driver(self, order: Order, tus: TusUpload, retry: RetryPolicy | None = None) -> Driver:
+    def _driver(
+        self, order: TransferContext, tus: TusUpload, retry: RetryPolicy | None = None
+    ) -> Driver:
         upload = order.upload
         return Driver(
             tus,
             order.source,
             self._send,
             retry=retry or self._retry,
-            on_sent=upload.sent,
-            on_setback=upload.set_back,
-            on_created=order.claim.created,
+            on_sent=upload.update_sent,
+            on_retry=upload.report_retry,
+            on_created=order.lease.record_upload_url,
             digest=order.digest,
             sleep=partial(self._rest, upload),
         )
 
     async def _rest(self, upload: Upload, seconds: float) -> None:
         """Wait before a request, also while everything pauses; there an upload can be stopped."""
-        await upload.rest(seconds)
+        await upload.sleep(seconds)
         await self._wait_out_pause()
-        upload.ask()
+        upload.request_started()
 
-    def _set_back(self, error: TusError | SourceError, order: Order, reached: int) -> Setback:
+    def _report_retry(
+        self, error: TusError | SourceError, order: TransferContext, reached: int
+    ) -> RetryEvent:
         """Count a restart, and say when it is.
 
         Raises:
@@ -305,12 +311,14 @@ class Transfers:
         if delay is None:
             raise error
         attempts = self._retry.restarts
-        setback = Setback(reason=str(error), attempt=restarts.count, attempts=attempts, delay=delay)
-        _log.warning("asset %s is given up: %s", order.upload.asset.id, setback)
-        order.upload.set_back(setback)
-        return setback
+        retry_event = RetryEvent(
+            reason=str(error), attempt=restarts.count, attempts=attempts, delay=delay
+        )
+        _log.warning("asset %s is given up: %s", order.upload.asset.id, retry_event)
+        order.upload.report_retry(retry_event)
+        return retry_event
 
-    async def _give_up(self, error: TusError | SourceError, order: Order) -> bool:
+    async def _give_up(self, error: TusError | SourceError, order: TransferContext) -> bool:
         """Discard what can't be resumed; say whether only the upload URL was lost."""
         asset_id = order.upload.asset.id
         if isinstance(error, TusError):
@@ -320,22 +328,24 @@ class Transfers:
                 return False
             if is_there:
                 error.upload_url = None
-        elif order.claim.can_go_on and not isinstance(error, SourceChanged):
+        elif order.lease.is_resumable and not isinstance(error, SourceChanged):
             # A disk that didn't answer may do so for the next run.
             return False
         await self._discard(order)
         return isinstance(error, UploadGone)
 
-    async def _discard(self, order: Order) -> None:
+    async def _discard(self, order: TransferContext) -> None:
         """Terminate an upload that nothing can resume, and delete its asset."""
         driver, order.upload.tus = self.driver_of(order), None
-        await self._tickets.discard(order.upload.asset.id, order.claim, driver)
+        await self._asset_requests.discard(order.upload.asset.id, order.lease, driver)
 
-    async def _leave_uploading(self, upload: Upload, driver: Driver) -> Watch:
+    async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
         """Believe neither 204 nor HEAD: the asset must leave `uploading`."""
-        watch = Watch(upload.asset.id)
+        watch = WatchedAsset(upload.asset.id)
         await anyio.sleep(FIRST_LOOK_AFTER)
-        wait = partial(self._waiter.until, watch, has_left_uploading, on_change=upload.saw)
+        wait = partial(
+            self._waiter.wait_until, watch, has_left_uploading, on_change=upload.update_asset
+        )
         try:
             await wait(timeout=NUDGE_AFTER)
         except AssetFailed as error:
@@ -344,7 +354,7 @@ class Transfers:
         except AssetTimeout:
             # What an earlier process left may hold parts twice: that mustn't be completed.
             if driver.has_sent and driver.upload.state is State.COMPLETE:
-                await driver.nudge()
+                await driver.finalize()
             try:
                 await wait(timeout=LEAVE_TIMEOUT)
             except AssetTimeout as error:
@@ -355,18 +365,18 @@ class Transfers:
         return watch
 
 
-def _arrived(upload: Upload, asset: Asset) -> Watch:
+def _arrived(upload: Upload, asset: Asset) -> WatchedAsset:
     """Take what an earlier run has brought over as it is.
 
     Raises:
         AssetFailed: the server couldn't make it ready.
     """
-    upload.begin(asset, None)
-    upload.arrived()
-    check_outlook(asset, upload.options)
+    upload.attach(asset, None)
+    upload.mark_uploaded()
+    check_failure(asset, upload.options)
     upload.has_begun.set()
-    upload.saw(asset)
-    watch = Watch(asset.id)
+    upload.update_asset(asset)
+    watch = WatchedAsset(asset.id)
     watch.asset = asset
     return watch
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import anyio
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.models import Asset
-from livepeer_async.redaction import without_upload
+from livepeer_async.redaction import redact_upload_url
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult
@@ -69,7 +69,7 @@ class Upload:
         """Whether it ended well."""
         return self._result is not None
 
-    def end(self, result: UploadResult) -> None:
+    def finish(self, result: UploadResult) -> None:
         """Take note of how it ended."""
         self._result = result
 
@@ -112,25 +112,25 @@ class Upload:
         if not self._is_asking:
             self.scope.cancel()
 
-    async def rest(self, seconds: float = 0.0) -> None:
+    async def sleep(self, seconds: float = 0.0) -> None:
         """Sleep, at a place where a stop takes effect at once."""
         self._is_asking = False
         if self.is_stopped:
             self.scope.cancel()
         await anyio.sleep(seconds)
 
-    def ask(self) -> None:
+    def request_started(self) -> None:
         """Take note that a request to the tus server begins, which a stop lets be finished."""
         self._is_asking = True
 
-    def begin(self, asset: Asset, tus: TusUpload | None) -> None:
+    def attach(self, asset: Asset, tus: TusUpload | None) -> None:
         """Take note of the asset that is made, and of the upload that there is for it."""
         self._is_asking = False
         self.attempts += tus is not None
         self.tus = tus
         self._asset = asset
 
-    def saw(self, asset: Asset) -> None:
+    def update_asset(self, asset: Asset) -> None:
         """Take note of the asset, as the server described it."""
         self._asset = asset
         stage = {"uploading": Stage.UPLOADING, "ready": Stage.READY}.get(
@@ -140,27 +140,27 @@ class Upload:
         sent = self._latest.value.sent if stage is Stage.UPLOADING else self.length
         self._tell(sent, stage, processed)
 
-    def sent(self, count: int) -> None:
+    def update_sent(self, count: int) -> None:
         """Take note of the bytes that the socket has taken."""
         self._tell(min(count, self.length), Stage.UPLOADING, None)
 
-    def arrived(self) -> None:
+    def mark_uploaded(self) -> None:
         """Take note that no byte is left to send, unless the upload begins again."""
         self._is_asking = False
         if self.is_stopped:
             self.scope.cancel()
         if self.options.slot is not None:
-            self.options.slot.leave()
+            self.options.slot.release()
 
-    async def take_slot(self) -> None:
+    async def acquire_slot(self) -> None:
         """Wait for a slot, where an upload has given back its own and begins again."""
         if self.options.slot is not None:
-            await self.options.slot.take()
+            await self.options.slot.acquire()
 
-    def set_back(self, setback: Setback) -> None:
+    def report_retry(self, retry_event: RetryEvent) -> None:
         """Take note that nothing moves for a while."""
         latest = self._latest.value
-        self._tell(latest.sent, latest.stage, None, setback)
+        self._tell(latest.sent, latest.stage, None, retry_event)
 
     def close(self) -> None:
         """Let those go who follow the progress, or wait for the end."""
@@ -172,7 +172,7 @@ class Upload:
         sent: int,
         stage: Stage,
         processed: float | None,
-        setback: Setback | None = None,
+        retry_event: RetryEvent | None = None,
     ) -> None:
         progress = Progress(
             sent=sent,
@@ -180,7 +180,7 @@ class Upload:
             stage=stage,
             processed=processed,
             asset_id=self._asset.id if self._asset else None,
-            setback=setback,
+            retry=retry_event,
         )
         is_new = progress != self._latest.value
         self._latest.set(progress)
@@ -188,5 +188,5 @@ class Upload:
             self.options.on_progress(progress)
 
     def __repr__(self) -> str:
-        url = without_upload(self.upload_url) if self.upload_url else "no URL yet"
+        url = redact_upload_url(self.upload_url) if self.upload_url else "no URL yet"
         return f"<Upload {self.name!r}, {self._latest.value.sent} of {self.length} bytes, {url}>"

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from livepeer_async.api.requests import as_new_asset
-from livepeer_async.concurrency import finish, plain_task_group
+from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import (
     AssetError,
     AssetFailed,
@@ -24,24 +24,24 @@ from livepeer_async.errors import (
     LivepeerError,
     UploadStopped,
 )
-from livepeer_async.http.retry import Restarts, RetryPolicy
+from livepeer_async.http.retry import RestartCounter, RetryPolicy
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.lease import Claim, claim
-from livepeer_async.journal.records import access_of
+from livepeer_async.journal.lease import Lease, acquire_lease
+from livepeer_async.journal.records import access_fingerprint
 from livepeer_async.models import NewAsset
 from livepeer_async.polling.waiter import Waiter
-from livepeer_async.polling.watched_asset import Watch
-from livepeer_async.scheduling.slots import Turns
+from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.sources.blocks import Digest
 from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.tus.driver import Send
 from livepeer_async.tus.limits import ServerLimits
-from livepeer_async.uploads.asset_requests import CANCELLED_TIMEOUT, DISCARD_TIMEOUT, Tickets
+from livepeer_async.uploads.asset_requests import CANCELLED_TIMEOUT, DISCARD_TIMEOUT, AssetRequests
 from livepeer_async.uploads.many import UploadJob, length_of
 from livepeer_async.uploads.options import UploadOptions, UploadResult
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.transfer import Order, Transfers
+from livepeer_async.uploads.transfer import TransferContext, Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.verify import Verified, verify_asset
 
@@ -52,7 +52,7 @@ class Uploader:
     Args:
         engine: carries them.
         journal: where they are written; `None` for none.
-        turns: where single uploads take their slots.
+        slot_queue: where single uploads take their slots.
         limits_for: gives the server's limits for an upload of so many bytes.
     """
 
@@ -60,13 +60,13 @@ class Uploader:
         self,
         engine: Engine,
         journal: Journal | None,
-        turns: Turns,
+        slot_queue: SlotQueue,
         *,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self._engine = engine
         self._journal = journal
-        self._turns = turns
+        self._slot_queue = slot_queue
         self._limits_for = limits_for
         self._sources = SourcesInUse()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
@@ -91,7 +91,7 @@ class Uploader:
             LivepeerError: the one thing that ended it.
         """
         length = await length_of(UploadJob(source, length=options.length))
-        with self._turns.joined(is_patient=False) as place:
+        with self._slot_queue.register(waits_for_slot=False) as place:
             options = replace(options, slot=place.start(length))
             async with self._open(source, new_asset, options) as upload:
                 yield upload
@@ -109,11 +109,13 @@ class Uploader:
         async with (
             self._sources.reserve(source),
             opening as opened,
-            claim(self._journal, key, opened, access=access_of(wanted), url=options.url) as claimed,
+            acquire_lease(
+                self._journal, key, opened, access=access_fingerprint(wanted), url=options.url
+            ) as lease,
         ):
             upload = Upload(source, opened.name, opened.length, options)
             async with self.closable(opened.name), plain_task_group() as tasks:
-                tasks.start_soon(self._engine.run, upload, opened, wanted, claimed)
+                tasks.start_soon(self._engine.run, upload, opened, wanted, lease)
                 await upload.has_begun.wait()
                 yield upload
 
@@ -175,7 +177,7 @@ class Engine:
 
     Args:
         waiter: waits for assets.
-        tickets: the desk for uploads.
+        asset_requests: the desk for uploads.
         processing: waits for the server's work.
         send: carries tus requests; never sees the API key.
         wait_out_pause: waits while the server is to be left alone.
@@ -186,7 +188,7 @@ class Engine:
     def __init__(  # noqa: PLR0913 - the parts that an upload needs
         self,
         waiter: Waiter,
-        tickets: Tickets,
+        asset_requests: AssetRequests,
         processing: Processing,
         send: Send,
         *,
@@ -195,17 +197,17 @@ class Engine:
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self._processing = processing
-        self._tickets = tickets
+        self._asset_requests = asset_requests
         self._transfers = Transfers(
             waiter,
-            tickets,
+            asset_requests,
             send,
             wait_out_pause=wait_out_pause,
             retry=retry,
             limits_for=limits_for,
         )
 
-    async def run(self, upload: Upload, source: Source, new_asset: NewAsset, claim: Claim) -> None:
+    async def run(self, upload: Upload, source: Source, new_asset: NewAsset, lease: Lease) -> None:
         """Take an upload to its end; `upload.result` says how it went.
 
         Raises:
@@ -213,11 +215,11 @@ class Engine:
         """
         started = time.monotonic()
         digest = Digest() if upload.options.verify == "hash" else None
-        order = Order(upload, source, new_asset, claim, digest, Restarts())
+        order = TransferContext(upload, source, new_asset, lease, digest, RestartCounter())
         try:
             with upload.scope:
                 verified, sha256 = await self._deliver(order)
-                upload.end(
+                upload.finish(
                     UploadResult(
                         source=upload.source,
                         asset=upload.asset,
@@ -233,39 +235,41 @@ class Engine:
             elif upload.scope.cancelled_caught:
                 raise _stopped(upload)
         except AssetFailed:
-            await claim.failed()
+            await lease.mark_failed()
             raise
         finally:
             upload.close()
 
-    async def _deliver(self, order: Order) -> tuple[Verified | None, str | None]:
+    async def _deliver(self, order: TransferContext) -> tuple[Verified | None, str | None]:
         """Bring the bytes over and compare; replace a wrong asset once, where that is wanted."""
-        upload, claim = order.upload, order.claim
+        upload, lease = order.upload, order.lease
         can_repeat = upload.options.on_mismatch == "reupload"
         while True:
-            watch = await self._transfers.bring(order)
-            await claim.arrived()
+            watch = await self._transfers.transfer(order)
+            await lease.mark_uploaded()
             sha256 = await order.digest.finish(order.source) if order.digest else None
-            claim.check_sha256(order.source, sha256)
+            lease.check_sha256(order.source, sha256)
             try:
                 verified = await self._finish(order, watch, sha256)
             except IntegrityError as error:
                 # What an earlier run has finished may be in use.
-                can_repeat = can_repeat and order.source.can_begin_anew
-                if not can_repeat or claim.is_finished:
+                can_repeat = can_repeat and order.source.can_restart
+                if not can_repeat or lease.is_finished:
                     raise
                 can_repeat = False
-                await self._tickets.discard(error.asset_id, claim)
+                await self._asset_requests.discard(error.asset_id, lease)
             else:
                 return verified, sha256
 
-    async def _finish(self, order: Order, watch: Watch, sha256: str | None) -> Verified | None:
+    async def _finish(
+        self, order: TransferContext, watch: WatchedAsset, sha256: str | None
+    ) -> Verified | None:
         """Wait until the asset is ready and compare it, as far as the options want it."""
         upload, options = order.upload, order.upload.options
         if not options.wait:
             return None
-        asset = await self._processing.until_ready(
-            watch, options, on_change=upload.saw, on_setback=upload.set_back
+        asset = await self._processing.wait_until_ready(
+            watch, options, on_change=upload.update_asset, on_retry=upload.report_retry
         )
         verified: Verified | None = None
         if options.verify is not None:
@@ -273,17 +277,19 @@ class Engine:
             verified = verify_asset(
                 asset, length=upload.length, sha256=sha256, is_encrypted=is_encrypted
             )
-        await order.claim.ready(asset, verified, sha256)
+        await order.lease.mark_ready(asset, verified, sha256)
         return verified
 
-    async def _abort(self, order: Order) -> None:
+    async def _abort(self, order: TransferContext) -> None:
         """Delete what there is of an upload that `Upload.abort` has stopped."""
-        if order.claim.is_finished:
+        if order.lease.is_finished:
             return
         upload, driver = order.upload, self._transfers.driver_of(order)
-        throw_away = partial(self._tickets.throw_away, upload.asset.id, order.claim, driver)
+        throw_away = partial(
+            self._asset_requests.delete_asset, upload.asset.id, order.lease, driver
+        )
         # Whoever aborts wants it gone, also where everything else is cancelled.
-        if not await finish(throw_away, within=DISCARD_TIMEOUT, once_cancelled=CANCELLED_TIMEOUT):
+        if not await run_shielded(throw_away, timeout=DISCARD_TIMEOUT, grace=CANCELLED_TIMEOUT):
             raise AssetError(
                 f"asset {upload.asset.id} isn't deleted after {DISCARD_TIMEOUT:.0f} s",
                 asset_id=upload.asset.id,

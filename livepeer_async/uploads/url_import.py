@@ -10,36 +10,45 @@ import time
 from msgspec import UNSET
 
 from livepeer_async.errors import AssetFailed, LivepeerError
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.lease import Claim, claim
-from livepeer_async.journal.records import ALL_THERE, PickUp, access_of, tell_url
+from livepeer_async.journal.lease import Lease, acquire_lease
+from livepeer_async.journal.records import (
+    FULLY_UPLOADED,
+    ResumeAction,
+    access_fingerprint,
+    url_fingerprint,
+)
 from livepeer_async.models import Asset, NewAsset, NewAssetFromUrl
-from livepeer_async.polling.phases import NOT_FETCHED, end_of, is_ready
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.phases import NOT_FETCHED, failure_of, is_ready
+from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sources.source import Source
-from livepeer_async.uploads.asset_requests import Tickets
+from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.options import UploadOptions, UploadResult
-from livepeer_async.uploads.processing import Processing, check_outlook
+from livepeer_async.uploads.processing import Processing, check_failure
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.verify import Verified, verify_asset
 
 
-class Imports:
+class UrlImporter:
     """Brings assets of URLs about, for one client.
 
     Args:
         processing: waits for assets.
-        tickets: asks for assets.
+        asset_requests: asks for assets.
         journal: where they are written; `None` for none.
     """
 
-    def __init__(self, processing: Processing, tickets: Tickets, journal: Journal | None) -> None:
+    def __init__(
+        self, processing: Processing, asset_requests: AssetRequests, journal: Journal | None
+    ) -> None:
         self._processing = processing
-        self._tickets = tickets
+        self._asset_requests = asset_requests
         self._journal = journal
 
-    async def run(self, url: str, new_asset: NewAsset, options: UploadOptions) -> UploadResult:
+    async def import_url(
+        self, url: str, new_asset: NewAsset, options: UploadOptions
+    ) -> UploadResult:
         """Bring one about; an error is its result."""
         started = time.monotonic()
         progress = _Progress(options)
@@ -62,70 +71,75 @@ class Imports:
     ) -> None:
         # A length of 0, which no upload has, marks its record.
         nothing = Source(new_asset.name, 0)
-        access = access_of(new_asset)
-        claiming = claim(self._journal, options.key, nothing, access=access, url=tell_url(url))
-        async with claiming as claimed:
-            asset = await self._made_before(claimed)
+        access = access_fingerprint(new_asset)
+        acquiring = acquire_lease(
+            self._journal, options.key, nothing, access=access, url=url_fingerprint(url)
+        )
+        async with acquiring as lease:
+            asset = await self._find_existing(lease)
             if asset is None:
                 progress.attempts = 1
                 wanted = NewAssetFromUrl.from_new_asset(new_asset, url=url)
-                asset = await self._tickets.import_url(wanted, claimed)
-                await claimed.arrived()
+                asset = await self._asset_requests.request_import(wanted, lease)
+                await lease.mark_uploaded()
             progress.saw(asset)
             if options.slot is not None:
-                options.slot.leave()
+                options.slot.release()
             if not options.wait:
                 return
-            check_outlook(asset, options)
+            check_failure(asset, options)
             try:
-                asset = await self._processing.until_ready(
-                    Watch(asset.id), options, on_change=progress.saw, on_setback=progress.set_back
+                asset = await self._processing.wait_until_ready(
+                    WatchedAsset(asset.id),
+                    options,
+                    on_change=progress.saw,
+                    on_retry=progress.report_retry,
                 )
             except AssetFailed:
-                await claimed.failed()
+                await lease.mark_failed()
                 raise
             progress.saw(asset)
-            progress.verified = _verify(asset, claimed, new_asset, options)
-            await claimed.ready(asset, progress.verified, None)
+            progress.verified = _verify(asset, lease, new_asset, options)
+            await lease.mark_ready(asset, progress.verified, None)
 
-    async def _made_before(self, claim: Claim) -> Asset | None:
+    async def _find_existing(self, lease: Lease) -> Asset | None:
         """Find the asset that an earlier run has brought about, or has sent bytes for."""
-        record = claim.record
+        record = lease.record
         if record is None or record.asset_id is None:
             return None
         is_relayed = record.identity.length > 0
-        if is_relayed and record.state not in ALL_THERE:
+        if is_relayed and record.state not in FULLY_UPLOADED:
             # Bytes were sent from here, and nobody can send the rest of them.
-            await self._tickets.clear_away(claim)
+            await self._asset_requests.discard_previous(lease)
             return None
-        if claim.pick_up() is PickUp.REFUSE:
-            raise claim.refused()
-        asset = await self._tickets.find(record.asset_id, claim)
-        if asset is not None and record.identity.url != claim.identity.url:
-            raise claim.comes_from_elsewhere()
+        if lease.plan_resume() is ResumeAction.REJECT:
+            raise lease.access_changed_error()
+        asset = await self._asset_requests.find_asset(record.asset_id, lease)
+        if asset is not None and record.identity.url != lease.identity.url:
+            raise lease.wrong_url_error()
         if asset is not None and not is_relayed and _is_unfetched(asset):
             # The server would fetch what it was told then; the signature of today is a new one.
-            await self._tickets.clear_away(claim)
+            await self._asset_requests.discard_previous(lease)
             return None
         return asset
 
-    async def give_up(self, key: str | None) -> None:
+    async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, so that its video can be brought by another way."""
-        async with claim(self._journal, key, Source("", 0), access="") as claimed:
-            await self._tickets.clear_away(claimed)
+        async with acquire_lease(self._journal, key, Source("", 0), access="") as lease:
+            await self._asset_requests.discard_previous(lease)
 
 
 def _is_unfetched(asset: Asset) -> bool:
     """Whether the server could get nothing from the URL."""
-    end = end_of(asset)
+    end = failure_of(asset)
     return isinstance(end, AssetFailed) and NOT_FETCHED in end.error_message.lower()
 
 
 def _verify(
-    asset: Asset, claim: Claim, new_asset: NewAsset, options: UploadOptions
+    asset: Asset, lease: Lease, new_asset: NewAsset, options: UploadOptions
 ) -> Verified | None:
     """Compare with what an earlier run has sent; of what the server fetched nothing is known."""
-    length = claim.record.identity.length if claim.record else 0
+    length = lease.record.identity.length if lease.record else 0
     if not length or options.verify is None:
         return None
     is_encrypted = new_asset.encryption is not UNSET
@@ -145,10 +159,10 @@ class _Progress:
         self.asset = asset
         self._report()
 
-    def set_back(self, setback: Setback) -> None:
-        self._report(setback)
+    def report_retry(self, retry_event: RetryEvent) -> None:
+        self._report(retry_event)
 
-    def _report(self, setback: Setback | None = None) -> None:
+    def _report(self, retry_event: RetryEvent | None = None) -> None:
         if self._tell is None or self.asset is None:
             return
         status = self.asset.status
@@ -159,6 +173,6 @@ class _Progress:
                 stage=Stage.READY if is_ready(self.asset) else Stage.PROCESSING,
                 processed=status.progress if status else None,
                 asset_id=self.asset.id,
-                setback=setback,
+                retry=retry_event,
             )
         )

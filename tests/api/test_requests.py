@@ -102,7 +102,7 @@ def test_an_id_that_the_server_never_gave_is_refused(asset_id):
 def test_a_poll_that_finds_nothing_new_hands_the_etag_on():
     call = requests.poll_asset(ACCOUNT, "a1", 'W/"1"')
     assert call.request.headers["If-None-Match"] == 'W/"1"'
-    assert call.decode(Response(status=304)) == requests.Sighting(None, 'W/"1"')
+    assert call.decode(Response(status=304)) == requests.PollResult(None, 'W/"1"')
 
 
 def test_a_poll_that_finds_something_new_gives_its_etag():

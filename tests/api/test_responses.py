@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account, delete_asset, get_asset, retry_asset
-from livepeer_async.api.responses import decode_body, error_from
+from livepeer_async.api.responses import decode_body, error_from_response
 from livepeer_async.http.messages import Response
 from livepeer_async.models import Asset, UploadTicket
 from support.samples import read_text
@@ -39,7 +39,7 @@ def answer(status, body=b"", **headers):
     ],
 )
 def test_each_status_has_its_error(status, kind):
-    error = error_from(answer(status, b'{"errors":["what it says"]}'))
+    error = error_from_response(answer(status, b'{"errors":["what it says"]}'))
     assert type(error) is kind
     assert (error.status, error.errors, error.request_id) == (status, ("what it says",), "r1")
     assert (error.method, error.url) == ("GET", "https://studio.example/api/asset/a1")
@@ -47,52 +47,56 @@ def test_each_status_has_its_error(status, kind):
 
 
 def test_a_violation_is_read_out_of_the_string_that_holds_it():
-    error = error_from(answer(422, read_text("error_422_profile_without_bitrate.json").encode()))
+    error = error_from_response(
+        answer(422, read_text("error_422_profile_without_bitrate.json").encode())
+    )
     assert error.errors == ("profiles.0: must have required property 'bitrate'",)
     assert error.violations[0].instance_path == "/profiles/0"
     assert error.violations[0].keyword == "required"
 
 
 def test_a_violation_names_the_unknown_field_and_the_allowed_words():
-    unknown = error_from(answer(422, read_text("error_422_unknown_field.json").encode()))
+    unknown = error_from_response(answer(422, read_text("error_422_unknown_field.json").encode()))
     assert unknown.errors == ("must NOT have additional properties ('foo')",)
-    policy = error_from(answer(422, read_text("error_422_unknown_policy_type.json").encode()))
+    policy = error_from_response(
+        answer(422, read_text("error_422_unknown_policy_type.json").encode())
+    )
     assert "public, jwt, webhook" in policy.errors[0]
 
 
 def test_a_violation_without_a_message_is_named_by_its_keyword():
     body = rb'{"errors":["{\"instancePath\":\"/a\",\"keyword\":\"oneOf\"}"]}'
-    assert error_from(answer(422, body)).errors == ("a: oneOf",)
+    assert error_from_response(answer(422, body)).errors == ("a: oneOf",)
 
 
 def test_braces_that_are_no_violation_stay_as_they_are():
-    assert error_from(answer(400, b'{"errors":["{odd"]}')).errors == ("{odd",)
+    assert error_from_response(answer(400, b'{"errors":["{odd"]}')).errors == ("{odd",)
 
 
 def test_an_echoed_key_is_taken_out():
     body = f'{{"errors":["no token {KEY} found"]}}'.encode()
-    error = error_from(answer(401, body), KEY)
+    error = error_from_response(answer(401, body), KEY)
     assert KEY not in str(error)
     assert error.errors == ("no token *** found",)
-    assert KEY not in str(error_from(answer(401, body)))
+    assert KEY not in str(error_from_response(answer(401, body)))
 
 
 def test_a_page_of_html_is_quoted_in_short():
-    error = error_from(answer(502, b"<html>\n<h1>502 Bad Gateway</h1>" + b"x" * 5000))
+    error = error_from_response(answer(502, b"<html>\n<h1>502 Bad Gateway</h1>" + b"x" * 5000))
     assert error.errors[0].startswith("<html> <h1>502 Bad Gateway</h1>")
     assert len(error.errors[0]) < 200
 
 
 def test_an_empty_answer_says_that_nothing_was_explained():
-    assert "no explanation" in str(error_from(answer(500)))
+    assert "no explanation" in str(error_from_response(answer(500)))
 
 
 def test_a_redirect_asks_whether_the_base_url_is_right():
-    assert "base URL" in str(error_from(answer(301, location="https://elsewhere.example")))
+    assert "base URL" in str(error_from_response(answer(301, location="https://elsewhere.example")))
 
 
 def test_the_server_may_say_how_long_to_wait():
-    assert error_from(answer(429, b"", retry_after="7")).retry_after == 7
+    assert error_from_response(answer(429, b"", retry_after="7")).retry_after == 7
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def escaped(text):
 def test_echoed_secret_of_the_request_is_taken_out(body, known):
     said = answer(422, body.encode())
     said = replace(said, secrets=() if known else (KEY,))
-    error = error_from(said, **known)
+    error = error_from_response(said, **known)
     assert KEY not in f"{error}{error.errors}{error.violations}"
     assert "***" in str(error)
 

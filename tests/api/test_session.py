@@ -2,7 +2,7 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.api import requests
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.models import NewAsset
@@ -33,11 +33,11 @@ async def perform(call, *answers, attempts=3):
         waits.append(seconds)
 
     line = Line(*answers)
-    caller = Caller(
+    session = Session(
         ACCOUNT, line, retry=RetryPolicy(attempts=attempts), sleep=sleep, jitter=lambda: 1.0
     )
     try:
-        return await caller.perform(call), waits, line
+        return await session.send(call), waits, line
     except errors.LivepeerError as error:
         error.waits, error.asked = waits, len(line.asked)
         raise
@@ -49,7 +49,7 @@ BUSY = Response(status=429, body=b'{"errors":["full"]}')
 
 
 @pytest.mark.parametrize(
-    "setback",
+    "retry_event",
     [
         Response(status=500),
         Response(status=502, body=b"<html>"),
@@ -59,8 +59,10 @@ BUSY = Response(status=429, body=b'{"errors":["full"]}')
         errors.ConnectFailed("down"),
     ],
 )
-async def test_a_look_is_repeated_after_any_passing_failure(setback):
-    asset, waits, line = await perform(requests.get_asset(ACCOUNT, "a"), setback, setback, ASSET)
+async def test_a_look_is_repeated_after_any_passing_failure(retry_event):
+    asset, waits, line = await perform(
+        requests.get_asset(ACCOUNT, "a"), retry_event, retry_event, ASSET
+    )
     assert asset.id == "a"
     assert waits == [0.5, 1.0]
     assert len(line.asked) == 3
@@ -81,9 +83,11 @@ async def test_a_full_queue_is_waited_out_beyond_the_attempts_but_not_for_ever()
 
     policy = RetryPolicy(attempts=2, busy_timeout=60.0)
     line = Line(*[BUSY] * 200)
-    caller = Caller(ACCOUNT, line, retry=policy, sleep=sleep, jitter=lambda: 1.0, clock=lambda: now)
+    session = Session(
+        ACCOUNT, line, retry=policy, sleep=sleep, jitter=lambda: 1.0, clock=lambda: now
+    )
     with pytest.raises(errors.TooManyRequests):
-        await caller.perform(requests.request_upload(ACCOUNT, NewAsset("a")))
+        await session.send(requests.request_upload(ACCOUNT, NewAsset("a")))
     assert 60.0 <= now <= 63.0
     assert len(line.asked) > 50
 

@@ -68,7 +68,7 @@ async def test_chunks_that_are_stored_side_by_side_have_more_time():
 
 @pytest.mark.anyio
 async def test_chunk_that_is_sent_again_has_more_time():
-    patient = Request(method="PATCH", url=CHUNK.url, content=Span(0, 8), patience=4.0)
+    patient = Request(method="PATCH", url=CHUNK.url, content=Span(0, 8), timeout_factor=4.0)
     async with PendingChunks(Timeouts()).add(patient) as accept:
         assert accept() == 4 * LIMIT
 

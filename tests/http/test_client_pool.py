@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from livepeer_async import AsyncLivepeer, UploadJob, errors
 from livepeer_async.http import transport
-from livepeer_async.http.client_pool import Lanes
+from livepeer_async.http.client_pool import ClientPool
 from livepeer_async.http.messages import Request
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
@@ -138,7 +138,7 @@ async def test_an_answer_that_is_read_in_pieces_keeps_its_connection_to_itself()
     async with connected() as (server, url, door):
         async with door.stream(Request(method="GET", url=url)) as answer:
             await ask(door, url)
-            assert [piece async for piece in answer.pieces] == [b"ok"]
+            assert [piece async for piece in answer.body] == [b"ok"]
         assert server.made == 2
         await ask(door, url)
         assert server.made == 2
@@ -176,15 +176,15 @@ async def test_closing_that_is_interrupted_again_and_again_forgets_no_connection
     async with connected() as (server, url, door):
         await ask_at_once(door, url, server, 10)
         await anyio.sleep(0.01)
-        for turns in range(1, 30):
+        for slot_queue in range(1, 30):
             asking = asyncio.create_task(ask(door, url))
-            for _ in range(turns):
+            for _ in range(slot_queue):
                 await asyncio.sleep(0)
             asking.cancel()
             await asyncio.wait({asking})
-        for turns in range(1, 30):
+        for slot_queue in range(1, 30):
             closing = asyncio.create_task(door.aclose())
-            for _ in range(turns):
+            for _ in range(slot_queue):
                 await asyncio.sleep(0)
             closing.cancel()
             await asyncio.wait({closing})
@@ -197,10 +197,10 @@ STEPS = st.tuples(st.sampled_from(["lend", "end", "fail"]), st.sampled_from("ab"
 @given(steps=st.lists(STEPS, max_size=40))
 async def test_a_client_is_with_one_request_at_a_time_and_always_for_one_place(steps):
     made, lent, origins = [], [], {}
-    lanes = Lanes(lambda _: made.append(Client()) or made[-1], keepalive=60)
+    lanes = ClientPool(lambda _: made.append(Client()) or made[-1], keepalive=60)
     for step, origin, number in steps:
         if step == "lend":
-            lending = lanes.lend(origin)
+            lending = lanes.acquire(origin)
             client = await lending.__aenter__()
             assert not client.is_closed
             assert client not in [other for _, other in lent]
@@ -224,8 +224,8 @@ async def test_uploads_stay_below_the_connections_of_a_client_that_was_handed_in
         limits = library.Limits(max_connections=connections)
         async with library.AsyncClient(limits=limits) as http_client:
             livepeer = AsyncLivepeer("key", http_client=http_client)
-            livepeer.budget.concurrency = 1000
-            most[connections] = livepeer.budget.slots
+            livepeer.throttle.concurrency = 1000
+            most[connections] = livepeer.throttle.slots
             await livepeer.aclose()
     assert most == {1: 1, 2: 1, 5: 3, 100: 98, None: 1000}
 
@@ -239,7 +239,7 @@ async def test_many_uploads_through_a_small_pool_meet_no_setback(library):
         async with sandbox_and_client(client=options) as (_, livepeer):
             videos = [make_bytes(2 * PART, seed=number) for number in range(12)]
             jobs = [UploadJob(video, f"{number}") for number, video in enumerate(videos)]
-            many = livepeer.upload_many(jobs, on_progress=lambda _, it: told.append(it.setback))
+            many = livepeer.upload_many(jobs, on_progress=lambda _, it: told.append(it.retry))
             async with many as results:
                 assert [result.error async for result in results] == [None] * 12
     assert set(told) == {None}

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from discretion.evidence import Evidence, recording
+from leaks.detector import LeakDetector, record_logs
 from livepeer_async import errors
 from livepeer_async.http.error_mapping import clean
 from livepeer_async.http.messages import Request
@@ -66,10 +66,10 @@ PLACES = {
 
 
 async def fail(library, raw):
-    """Send a request with secrets to a server that answers with these bytes; give the evidence."""
-    evidence = Evidence()
+    """Send a request with secrets to a server that answers with these bytes; give the detector."""
+    detector = LeakDetector()
     for name, secret in SECRETS.items():
-        evidence.plant(name, secret)
+        detector.add_secret(name, secret)
     async with (
         serve_raw(respond_with(raw.encode("latin-1"))) as (url, _),
         library.AsyncClient() as client,
@@ -81,21 +81,21 @@ async def fail(library, raw):
             hides_path=True,
         )
         async with Transport(http_client=client, timeouts=LONG_TIMEOUTS) as transport:
-            with recording(evidence):
+            with record_logs(detector):
                 try:
                     await transport.send(request)
                 except errors.LivepeerError as error:
-                    evidence.add_error(error)
-                    return evidence, error
-    return evidence, None
+                    detector.add_error(error)
+                    return detector, error
+    return detector, None
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("place", PLACES)
 async def test_answer_that_is_no_http_tells_no_secret(place, library):
     everything = " ".join([*SECRETS.values(), f"Bearer {KEY}", HEADERS["Cookie"], f"/files/{NAME}"])
-    evidence, error = await fail(library, PLACES[place].format(everything))
-    assert evidence.leaks() == []
+    detector, error = await fail(library, PLACES[place].format(everything))
+    assert detector.find_leaks() == []
     # A redirect that can't be read is an answer to some versions, whose trailers nobody reads.
     if error is not None:
         assert type(error) is errors.ConnectionBroken, error
@@ -105,12 +105,12 @@ async def test_answer_that_is_no_http_tells_no_secret(place, library):
 @pytest.mark.parametrize("coding", CODINGS)
 async def test_secret_is_found_in_every_coding(coding):
     encoded = {name: CODINGS[coding](secret) for name, secret in SECRETS.items()}
-    evidence, error = await fail(LIBRARIES[0], PLACES["status"].format(" ".join(encoded.values())))
+    detector, error = await fail(LIBRARIES[0], PLACES["status"].format(" ".join(encoded.values())))
     for name, text in encoded.items():
-        evidence.plant(f"{coding} of {name}", text)
-        evidence.plant(f"repr of {coding} of {name}", repr(text)[1:-1])
-        evidence.plant(f"repr of repr of {coding} of {name}", repr(repr(text))[2:-2])
-    assert evidence.leaks() == []
+        detector.add_secret(f"{coding} of {name}", text)
+        detector.add_secret(f"repr of {coding} of {name}", repr(text)[1:-1])
+        detector.add_secret(f"repr of repr of {coding} of {name}", repr(repr(text))[2:-2])
+    assert detector.find_leaks() == []
     assert "***" in str(error)
 
 
@@ -119,11 +119,11 @@ async def test_token_that_nobody_told_of_is_not_shown():
     said = respond_with(b"HTTP/1.1 abc token=s3cret bearer s3cret eyJzM2NyZXQi\r\n\r\n")
     with pytest.raises(errors.ConnectionBroken, match="illegal status line") as caught:
         await exchange(said)
-    evidence = Evidence()
-    evidence.plant("a token", "s3cret")
-    evidence.plant("a JSON web token", "eyJz")
-    evidence.add_error(caught.value)
-    assert evidence.leaks() == []
+    detector = LeakDetector()
+    detector.add_secret("a token", "s3cret")
+    detector.add_secret("a JSON web token", "eyJz")
+    detector.add_error(caught.value)
+    assert detector.find_leaks() == []
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ async def test_token_that_nobody_told_of_is_not_shown():
     ],
 )
 async def test_url_that_cant_be_asked_shows_no_password(url):
-    evidence = Evidence()
-    evidence.plant("a password", "s3cret")
+    detector = LeakDetector()
+    detector.add_secret("a password", "s3cret")
     async with Transport(timeouts=LONG_TIMEOUTS) as transport:
         with pytest.raises(errors.ConfigurationError) as caught:
             await transport.send(Request(method="GET", url=url))
-    evidence.add_error(caught.value)
-    assert evidence.leaks() == []
+    detector.add_error(caught.value)
+    assert detector.find_leaks() == []
 
 
 class StubbornError(Exception):
@@ -170,10 +170,10 @@ def test_chain_is_cleaned_down_to_its_first_error():
     noted.add_note(f"see {KEY}")
     last = chained(loop, group, noted, RuntimeError(f"no {KEY}"))
     assert clean(last, lambda text: text.replace(KEY, "***"))
-    evidence = Evidence()
-    evidence.plant("the key", KEY)
-    evidence.add_error(last)
-    assert evidence.leaks() == []
+    detector = LeakDetector()
+    detector.add_secret("the key", KEY)
+    detector.add_error(last)
+    assert detector.find_leaks() == []
     assert last.args == ("no ***",)
     assert noted.args[1] == 7
 
@@ -203,7 +203,7 @@ async def test_error_that_cant_be_cleaned_is_no_cause(library):
         with pytest.raises(errors.ConnectionBroken) as caught:
             request = Request(method="GET", url="http://h.example/x", headers=HEADERS)
             await transport.send(request)
-    evidence = Evidence()
-    evidence.plant("the key", KEY)
-    evidence.add_error(caught.value)
-    assert evidence.leaks() == []
+    detector = LeakDetector()
+    detector.add_secret("the key", KEY)
+    detector.add_error(caught.value)
+    assert detector.find_leaks() == []

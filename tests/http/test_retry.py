@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.retry import Restarts, RetryPolicy, Setback, next_delay
+from livepeer_async.http.retry import RestartCounter, RetryEvent, RetryPolicy, next_delay
 
 SECONDS = st.floats(0.0, 1e300)
 POLICIES = st.builds(
@@ -16,9 +16,9 @@ POLICIES = st.builds(
 
 
 @given(POLICIES, st.integers(1, 3_000), st.floats(0.0, 1.0), st.none() | SECONDS)
-def test_delay_is_bounded_and_the_budget_ends(policy, setbacks, jitter, retry_after):
-    delay = next_delay(policy, setbacks=setbacks, jitter=jitter, retry_after=retry_after)
-    is_spent = setbacks > policy.attempts
+def test_delay_is_bounded_and_the_budget_ends(policy, failures, jitter, retry_after):
+    delay = next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after)
+    is_spent = failures > policy.attempts
     is_asked_too_much = retry_after is not None and retry_after > policy.max_retry_after
     assert (delay is None) == (is_spent or is_asked_too_much)
     if delay is not None:
@@ -26,7 +26,7 @@ def test_delay_is_bounded_and_the_budget_ends(policy, setbacks, jitter, retry_af
 
 
 @pytest.mark.parametrize(
-    ("setbacks", "jitter", "retry_after", "delay"),
+    ("failures", "jitter", "retry_after", "delay"),
     [
         (1, 1.0, None, 0.5),
         (2, 1.0, None, 1.0),
@@ -42,13 +42,13 @@ def test_delay_is_bounded_and_the_budget_ends(policy, setbacks, jitter, retry_af
         (11, 1.0, 1.0, None),
     ],
 )
-def test_delay_doubles_up_to_a_minute_and_obeys_the_server(setbacks, jitter, retry_after, delay):
+def test_delay_doubles_up_to_a_minute_and_obeys_the_server(failures, jitter, retry_after, delay):
     policy = RetryPolicy()
-    assert next_delay(policy, setbacks=setbacks, jitter=jitter, retry_after=retry_after) == delay
+    assert next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after) == delay
 
 
 def test_no_attempt_is_repeated_where_none_is_allowed():
-    assert next_delay(RetryPolicy(attempts=0), setbacks=1, jitter=0.5) is None
+    assert next_delay(RetryPolicy(attempts=0), failures=1, jitter=0.5) is None
 
 
 @pytest.mark.parametrize("wrong", [-1.0, float("nan")])
@@ -71,12 +71,12 @@ def test_count_below_zero_is_refused(field):
 
 
 def test_setback_reads_as_a_sentence():
-    setback = Setback(reason="the cable was pulled", attempt=2, attempts=8, delay=3.14)
-    assert str(setback) == "the cable was pulled; setback 2 of 8, next attempt in 3.1 s"
+    retry_event = RetryEvent(reason="the cable was pulled", attempt=2, attempts=8, delay=3.14)
+    assert str(retry_event) == "the cable was pulled; setback 2 of 8, next attempt in 3.1 s"
 
 
 def test_restarts_are_counted_since_the_upload_last_got_further():
-    policy, restarts = RetryPolicy(restarts=3), Restarts()
+    policy, restarts = RetryPolicy(restarts=3), RestartCounter()
     delays = [restarts.next_delay(policy, reached=it, jitter=1.0) for it in (0, 0, 8, 8, 4, 9, 9)]
     assert delays == [0.5, 1.0, 0.5, 1.0, 2.0, 0.5, 1.0]
     for _ in range(2):
@@ -85,10 +85,10 @@ def test_restarts_are_counted_since_the_upload_last_got_further():
 
 
 def test_no_restart_is_left_where_none_is_allowed():
-    assert Restarts().next_delay(RetryPolicy(restarts=0), reached=5, jitter=0.5) is None
+    assert RestartCounter().next_delay(RetryPolicy(restarts=0), reached=5, jitter=0.5) is None
 
 
 def test_wait_before_a_restart_is_bounded():
-    policy, restarts = RetryPolicy(restarts=99), Restarts()
+    policy, restarts = RetryPolicy(restarts=99), RestartCounter()
     delays = [restarts.next_delay(policy, reached=0, jitter=1.0) for _ in range(50)]
     assert delays[-1] == policy.max_delay

@@ -5,7 +5,7 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async.errors import ConnectFailed, NotAuthenticated
-from livepeer_async.ingest.circuit_breaker import LONGEST_DELAY, Outage
+from livepeer_async.ingest.circuit_breaker import LONGEST_DELAY, CircuitBreaker
 from livepeer_async.ingest.events import Halted, Resumed
 
 pytestmark = pytest.mark.anyio
@@ -36,8 +36,8 @@ class Server:
         self.now += seconds
         await anyio.lowlevel.checkpoint()
 
-    def outage(self, timeout=3600.0):
-        return Outage(
+    def circuit_breaker(self, timeout=3600.0):
+        return CircuitBreaker(
             self.ping,
             self.tell,
             timeout=timeout,
@@ -47,30 +47,30 @@ class Server:
         )
 
 
-async def watch(server, outage):
+async def watch(server, circuit_breaker):
     """Suspect, and wait until the server is found well."""
-    outage.suspect()
+    circuit_breaker.trip()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(outage.run)
-        await outage.wait()
+        tasks.start_soon(circuit_breaker.run)
+        await circuit_breaker.wait()
         tasks.cancel_scope.cancel()
 
 
 async def test_without_a_suspicion_nobody_waits_and_nothing_is_asked():
     server = Server()
-    await server.outage().wait()
+    await server.circuit_breaker().wait()
     assert not server.pings
 
 
 async def test_a_server_that_answers_is_asked_once_and_nothing_is_told():
     server = Server()
-    await watch(server, server.outage())
+    await watch(server, server.circuit_breaker())
     assert (server.pings, server.told) == (1, [])
 
 
 async def test_it_is_asked_until_it_answers_with_growing_pauses():
     server = Server(*[DOWN] * 9)
-    await watch(server, server.outage())
+    await watch(server, server.circuit_breaker())
     *halts, resumed = server.told
     assert [halt.delay for halt in halts] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert max(halt.delay for halt in halts) == LONGEST_DELAY
@@ -80,36 +80,36 @@ async def test_it_is_asked_until_it_answers_with_growing_pauses():
 
 async def test_one_suspicion_after_another_is_looked_into():
     server = Server()
-    outage = server.outage()
-    await watch(server, outage)
-    outage.suspect()
-    outage.suspect()
-    await watch(server, outage)
+    circuit_breaker = server.circuit_breaker()
+    await watch(server, circuit_breaker)
+    circuit_breaker.trip()
+    circuit_breaker.trip()
+    await watch(server, circuit_breaker)
     assert server.pings == 2
 
 
 @pytest.mark.parametrize(("answers", "error"), [((WRONG_KEY,), WRONG_KEY), ((DOWN,) * 99, DOWN)])
 async def test_what_no_waiting_cures_ends_it(answers, error):
     server = Server(*answers)
-    outage = server.outage(timeout=100.0)
-    outage.suspect()
+    circuit_breaker = server.circuit_breaker(timeout=100.0)
+    circuit_breaker.trip()
     with pytest.raises(type(error)):
-        await outage.run()
+        await circuit_breaker.run()
     assert server.pings < 9
 
 
 async def test_who_stops_waits_no_longer():
     server = Server(*[DOWN] * 99)
-    outage = server.outage()
-    outage.suspect()
-    outage.give_up()
-    await outage.wait()
+    circuit_breaker = server.circuit_breaker()
+    circuit_breaker.trip()
+    circuit_breaker.stop()
+    await circuit_breaker.wait()
 
 
 async def test_once_stopped_no_suspicion_makes_anybody_wait():
     server = Server(*[DOWN] * 99)
-    outage = server.outage()
-    outage.give_up()
-    outage.suspect()
-    await outage.wait()
+    circuit_breaker = server.circuit_breaker()
+    circuit_breaker.stop()
+    circuit_breaker.trip()
+    await circuit_breaker.wait()
     assert not server.pings

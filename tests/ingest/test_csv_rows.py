@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async.ingest.csv_rows import Records, find_delimiter, read_cells, read_header
+from livepeer_async.ingest.csv_rows import CsvReader, find_delimiter, read_cells, read_header
 from livepeer_async.ingest.lines import MAX_LINE, split_lines
-from livepeer_async.ingest.rows import Refusal
+from livepeer_async.ingest.rows import RowError
 
 
 def records(content, delimiter=","):
     return [
-        (line, str(cells) if isinstance(cells, Refusal) else cells)
-        for line, cells in Records(split_lines([content]), delimiter)
+        (line, str(cells) if isinstance(cells, RowError) else cells)
+        for line, cells in CsvReader(split_lines([content]), delimiter)
     ]
 
 
@@ -141,7 +141,7 @@ def test_the_header_may_be_written_as_spreadsheets_do():
     ],
 )
 def test_a_bad_header_says_what_is_wrong(names, words):
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(RowError, match=words):
         read_header(names)
 
 
@@ -187,6 +187,6 @@ def test_a_blank_row_is_passed_over(cells):
     ],
 )
 def test_a_bad_row_says_what_is_wrong(cells, words):
-    with pytest.raises(Refusal, match=words) as caught:
+    with pytest.raises(RowError, match=words) as caught:
         read_cells(["path", "encryption"], cells)
     assert "s3cret" not in str(caught.value)

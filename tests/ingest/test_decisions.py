@@ -5,15 +5,15 @@ from msgspec.structs import replace
 
 from livepeer_async import NewAsset, PlaybackPolicy, errors
 from livepeer_async.ingest import Row
-from livepeer_async.ingest.decisions import Verdict, is_finished, judge
-from livepeer_async.journal.records import Record, RecordState, access_of, tell_url
+from livepeer_async.ingest.decisions import ErrorAction, classify_error, is_finished
+from livepeer_async.journal.records import Record, RecordState, access_fingerprint, url_fingerprint
 from livepeer_async.sources.identity import SourceIdentity
 
-AGAIN = Verdict(comes_again=True)
-AGAIN_AND_ASK = Verdict(comes_again=True, asks_server=True)
-ASK = Verdict(asks_server=True)
-END = Verdict(ends_all=True)
-FAIL = Verdict()
+AGAIN = ErrorAction(retry_row=True)
+AGAIN_AND_ASK = ErrorAction(retry_row=True, probe_server=True)
+ASK = ErrorAction(probe_server=True)
+END = ErrorAction(abort_run=True)
+FAIL = ErrorAction()
 
 VERDICTS = {
     errors.ConfigurationError: FAIL,
@@ -48,6 +48,7 @@ VERDICTS = {
     errors.JournalError: END,
     errors.UploadInUse: AGAIN,
 }
+STATUSES = {errors.TooManyRequests: 429, errors.ServerError: 502}
 
 
 def leaves(kind):
@@ -60,7 +61,9 @@ def test_every_error_of_the_tree_has_a_verdict():
 
 @pytest.mark.parametrize("kind", VERDICTS, ids=lambda kind: kind.__name__)
 def test_an_error_says_what_becomes_of_its_row_and_of_the_others(kind):
-    assert judge(kind.__new__(kind)) == VERDICTS[kind]
+    error = kind.__new__(kind)
+    error.status = STATUSES.get(kind, 400)
+    assert classify_error(error) == VERDICTS[kind]
 
 
 FILE = Row(source="a.mp4", is_url=False, key="k", length=9, modified_ns=5)
@@ -76,7 +79,7 @@ PRIVATE = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
 
 
 URL = replace(FILE, source="http://h/a", is_url=True, length=None, modified_ns=None)
-OF_URL = replace(DONE, identity=SourceIdentity(length=0, url=tell_url("http://h/a?sig=1")))
+OF_URL = replace(DONE, identity=SourceIdentity(length=0, url=url_fingerprint("http://h/a?sig=1")))
 ROWS = {
     "as it was": (FILE, DONE, True),
     "a file that is gone": (replace(FILE, length=None, modified_ns=None), DONE, True),
@@ -85,7 +88,7 @@ ROWS = {
     "for others to play": (replace(FILE, new_asset=PRIVATE), DONE, False),
     "private before and today": (
         replace(FILE, new_asset=PRIVATE),
-        replace(DONE, access=access_of(PRIVATE)),
+        replace(DONE, access=access_fingerprint(PRIVATE)),
         True,
     ),
     "a URL": (URL, OF_URL, True),
@@ -98,8 +101,8 @@ ROWS = {
         False,
     ),
     "failed": (FILE, replace(DONE, state=RecordState.FAILED), False),
-    "arrived, not seen ready": (FILE, replace(DONE, state=RecordState.ARRIVED), False),
-    "begun": (FILE, replace(DONE, state=RecordState.CREATED), False),
+    "arrived, not seen ready": (FILE, replace(DONE, state=RecordState.UPLOADED), False),
+    "begun": (FILE, replace(DONE, state=RecordState.UPLOAD_CREATED), False),
 }
 
 
@@ -110,8 +113,8 @@ def test_what_is_finished_is_told_by_the_record_and_the_file(name):
 
 
 def test_who_waits_for_nothing_is_done_once_all_bytes_are_there():
-    arrived = replace(DONE, state=RecordState.ARRIVED)
+    arrived = replace(DONE, state=RecordState.UPLOADED)
     assert is_finished(FILE, arrived, is_ready_wanted=False)
     assert is_finished(FILE, DONE, is_ready_wanted=False)
-    for state in (RecordState.CREATED, RecordState.FAILED):
+    for state in (RecordState.UPLOAD_CREATED, RecordState.FAILED):
         assert not is_finished(FILE, replace(DONE, state=state), is_ready_wanted=False)

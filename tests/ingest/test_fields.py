@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from livepeer_async.ingest.fields import read_row
 from livepeer_async.ingest.lines import read_object
-from livepeer_async.ingest.rows import Refusal, Row
+from livepeer_async.ingest.rows import Row, RowError
 from livepeer_async.models import CreatorId, NewAsset, NewStorage, PlaybackPolicy, TranscodeProfile
 from support.strategies import any_text
 
@@ -119,7 +119,7 @@ BAD = {
 @pytest.mark.parametrize("row", BAD)
 def test_a_bad_row_says_what_is_wrong(row):
     fields, words = BAD[row]
-    with pytest.raises(Refusal, match=words) as caught:
+    with pytest.raises(RowError, match=words) as caught:
         read(**fields)
     assert "s3cret" not in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -139,7 +139,7 @@ NAMES = st.sampled_from(
 def test_any_object_is_a_row_or_a_sentence(fields):
     try:
         row = read(**fields)
-    except Refusal as refusal:
+    except RowError as refusal:
         assert str(refusal)  # noqa: PT017 - either end is right
     else:
         assert row.source
@@ -182,5 +182,5 @@ def test_a_line_of_space_is_passed_over(blank):
     ],
 )
 def test_a_line_that_is_no_object_is_told(line, words):
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(RowError, match=words):
         read_object(line)

@@ -20,8 +20,8 @@ from livepeer_async.ingest import (
     Checked,
     Halted,
     Resumed,
+    RowDeferred,
     RowEnded,
-    RowPutOff,
     RowStarted,
     RowState,
     check,
@@ -261,7 +261,7 @@ async def test_a_row_that_another_process_carries_comes_again(folder, tmp_path, 
             held, enough, released = anyio.Event(), anyio.Event(), anyio.Event()
 
             async def hold():
-                async with other.journal.claimed(key):
+                async with other.journal.acquire(key):
                     held.set()
                     await enough.wait()
                 released.set()
@@ -272,12 +272,12 @@ async def test_a_row_that_another_process_carries_comes_again(folder, tmp_path, 
             async with ingest(livepeer, folder) as running:
                 async for event in running:
                     events.append(event)
-                    if isinstance(event, RowPutOff):
+                    if isinstance(event, RowDeferred):
                         assert isinstance(event.error, UploadInUse)
                         enough.set()
                         # It can't begin again before this event's end, however late that is.
                         await released.wait()
-    assert len(of(RowPutOff, events)) == 1
+    assert len(of(RowDeferred, events)) == 1
     assert set(states(events).values()) == {"ready"}
 
 
@@ -288,16 +288,16 @@ async def test_an_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monk
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        outage = Fault(On(), CutConnection())
+        circuit_breaker = Fault(On(), CutConnection())
         events = []
         async with ingest(livepeer, folder, concurrency=4) as running:
             async for event in running:
                 events.append(event)
                 if isinstance(event, RowStarted) and len(of(RowStarted, events)) == 10:
-                    sandbox.faults.append(outage)
+                    sandbox.faults.append(circuit_breaker)
                 if len(of(Halted, events)) == 2:
                     sandbox.faults.clear()
-        assert outage.fired
+        assert circuit_breaker.fired
         phases = Counter([asset.phase async for asset in livepeer.assets.list()])
         assert phases["ready"] == 40
         # What a lost answer has made has no bytes.
@@ -306,7 +306,7 @@ async def test_an_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monk
     assert len(states(events)) == 40
     assert len(of(Resumed, events)) == 1
     # Only those that ran met it: the others weren't burnt through.
-    assert 0 < len(of(RowPutOff, events)) <= 16
+    assert 0 < len(of(RowDeferred, events)) <= 16
 
 
 async def test_without_a_journal_no_second_asset_is_made_of_a_file(folder, monkeypatch):
@@ -403,7 +403,7 @@ async def test_stopped_it_finishes_chunks_and_a_rerun_goes_on(folder, tmp_path):
     videos = fill(folder, 4, 6 * PART)
     async with sandbox_and_client(**SMALL_S3) as (sandbox, _):
         async with client_for(sandbox, tmp_path / "journal") as livepeer:
-            livepeer.budget.max_rate = 20 * PART
+            livepeer.throttle.max_rate = 20 * PART
             moved = anyio.Event()
 
             def follow(_row, progress):
@@ -436,7 +436,7 @@ async def test_stopped_it_finishes_chunks_and_a_rerun_goes_on(folder, tmp_path):
 async def test_a_block_that_is_left_early_cancels_what_runs(folder):
     fill(folder, 4, 6 * PART)
     async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
-        livepeer.budget.max_rate = PART * 4
+        livepeer.throttle.max_rate = PART * 4
         with anyio.fail_after(TIMEOUT):
             async with ingest(livepeer, folder) as running:
                 async for event in running:

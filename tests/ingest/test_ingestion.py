@@ -11,8 +11,8 @@ from livepeer_async import NotAuthenticated, UploadInUse
 from livepeer_async.ingest import (
     BadRow,
     Checked,
+    RowDeferred,
     RowEnded,
-    RowPutOff,
     RowStarted,
     check,
     ingest,
@@ -52,7 +52,7 @@ def record_of(asset, **fields):
     """Make the record of an upload that was begun."""
     made = {
         "key": f"key of {asset.name}",
-        "state": RecordState.TICKETED,
+        "state": RecordState.ASSET_CREATED,
         "name": asset.name,
         "identity": SourceIdentity(length=9),
         "requested_at": time.time(),
@@ -77,7 +77,7 @@ def deleted(sandbox):
 @asynccontextmanager
 async def claimed(livepeer, record):
     """Carry an upload in another process, as far as journals can tell."""
-    async with livepeer.journal.claimed(record.key):
+    async with livepeer.journal.acquire(record.key):
         await livepeer.journal.write(record)
         yield
 
@@ -119,7 +119,7 @@ async def test_asset_that_cant_be_deleted_keeps_no_other(both, folder, status):
 
 
 async def test_tidying_up_ends_where_the_server_doesnt_answer(both, folder, monkeypatch):
-    monkeypatch.setattr(ingestion, "TIDY_SECONDS", 0.1)
+    monkeypatch.setattr(ingestion, "CLEANUP_TIMEOUT", 0.1)
     sandbox, livepeer = both
     await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
     silent = sandbox.add_fault(Fault(On(method="DELETE"), Stall(VERY_LONG)))
@@ -189,7 +189,7 @@ async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_pa
     sandbox, livepeer = both
     path = write_rows(folder, {"path": "v0.mp4", "key": "k"})
     other = client_for(sandbox, tmp_path / "journal")
-    async with other, other.journal.claimed("k"):
+    async with other, other.journal.acquire("k"):
         (ended,) = of(RowEnded, await run(livepeer, path))
     assert ended.state == "unfinished"
     assert isinstance(ended.error, UploadInUse)
@@ -250,6 +250,6 @@ async def test_relayed_row_that_comes_again_is_not_downloaded_again(tmp_path, mo
         rows = write_rows(tmp_path, {"url": f"{origin.origin}/a.mp4", "key": "k"})
         events = await run(livepeer, rows, relay=True, on_progress=follow)
         assert len(sandbox.assets) == 1
-    assert len(of(RowPutOff, events)) == 1
+    assert len(of(RowDeferred, events)) == 1
     assert [str(it.state) for it in of(RowEnded, events)] == ["ready"]
     assert len(origin.requests) == 1

@@ -13,7 +13,7 @@ from livepeer_async.ingest.lines import (
     find_encoding,
     split_lines,
 )
-from livepeer_async.ingest.rows import Refusal
+from livepeer_async.ingest.rows import RowError
 
 BYTES = st.lists(st.sampled_from([b"\n", b"\r\n", b"a", b"bcd", b"\xff", b"\0", b"\xc3\xa9"]))
 LIMIT = 5
@@ -83,15 +83,15 @@ def test_half_a_character_of_utf_16_spoils_its_line_alone(broken):
     content = "one\n".encode("utf-16-le") + broken
     (_, one), (_, two) = split_lines(as_utf8([content], "utf-16-le"))
     assert as_text(one) == "one"
-    with pytest.raises(Refusal, match="isn't UTF-8"):
+    with pytest.raises(RowError, match="isn't UTF-8"):
         as_text(two)
 
 
 def test_a_line_of_another_encoding_is_told_with_its_byte():
-    with pytest.raises(Refusal, match="the line isn't UTF-8: byte 0xe9 at place 4"):
+    with pytest.raises(RowError, match="the line isn't UTF-8: byte 0xe9 at place 4"):
         as_text("café".encode("latin-1"))
 
 
 def test_a_line_that_is_too_long_is_told():
-    with pytest.raises(Refusal, match="longer than 1 MiB"):
+    with pytest.raises(RowError, match="longer than 1 MiB"):
         as_text(None)

@@ -214,12 +214,12 @@ async def test_one_orphan_that_cant_be_deleted_keeps_no_other(tmp_path):
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        tickets = [await livepeer.assets.request_upload(name) for name in "abc"]
-        gone, refused, left = sorted(ticket.asset.id for ticket in tickets)
+        asset_requests = [await livepeer.assets.request_upload(name) for name in "abc"]
+        gone, refused, left = sorted(ticket.asset.id for ticket in asset_requests)
         for asset_id in (gone, refused, left):
             record = Record(
                 key=asset_id,
-                state=RecordState.TICKETED,
+                state=RecordState.ASSET_CREATED,
                 name="x",
                 identity=SourceIdentity(length=1),
                 requested_at=0.0,

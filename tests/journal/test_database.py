@@ -58,7 +58,7 @@ async def test_a_reader_doesnt_block_the_writer(journal, path):
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM records").fetchone()
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             pass
 
 
@@ -67,7 +67,7 @@ async def test_others_can_read_the_file_at_no_moment(path, opened):
     before = os.umask(0)
     try:
         journal = Journal(path, account="a")
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             pass
         await journal.aclose()
     finally:

@@ -14,14 +14,14 @@ from livepeer_async import ConfigurationError, JournalError, UploadInUse
 from livepeer_async.journal import database
 from livepeer_async.journal.database import SCHEMA_VERSION
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.records import Doubt, Orphan, Record, RecordState
+from livepeer_async.journal.records import Orphan, Record, RecordState, UnconfirmedRequest
 from livepeer_async.sources.identity import SourceIdentity
 
 pytestmark = pytest.mark.anyio
 
 RECORD = Record(
     key="talk",
-    state=RecordState.CREATED,
+    state=RecordState.UPLOAD_CREATED,
     name="talk.mp4",
     identity=SourceIdentity(length=9, modified_ns=5, inode=3),
     requested_at=1.5,
@@ -31,7 +31,7 @@ RECORD = Record(
 )
 ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
 REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
-DOUBT = Doubt(key="talk", name="talk.mp4", since=1.5, until=601.5)
+DOUBT = UnconfirmedRequest(key="talk", name="talk.mp4", since=1.5, until=601.5)
 
 # A process that claims a key and is killed: the last line of its life is "claimed".
 CLAIMING = """
@@ -40,7 +40,7 @@ from livepeer_async.journal.journal import Journal
 
 async def main():
     journal = Journal(sys.argv[1], account="a")
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         print("claimed", flush=True)
         await asyncio.sleep(60)
 
@@ -72,14 +72,14 @@ def claiming(path):
 async def known(path, key="talk"):
     other = Journal(path, account="a")
     try:
-        async with other.claimed(key) as record:
+        async with other.acquire(key) as record:
             return record
     finally:
         await other.aclose()
 
 
 async def test_a_record_survives_the_journal_that_wrote_it(journal, path):
-    async with journal.claimed("talk") as nothing:
+    async with journal.acquire("talk") as nothing:
         assert nothing is None
         await journal.write(RECORD)
     await journal.aclose()
@@ -107,12 +107,12 @@ async def test_what_is_abandoned_is_an_orphan_and_no_record(journal):
 async def test_a_request_without_an_answer_is_a_doubt_and_no_record(journal):
     await journal.write(REQUEST)
     await journal.abandon(REQUEST, is_useless=True)
-    assert (await journal.records(), await journal.doubts()) == ([], [DOUBT])
-    await journal.drop_doubt(DOUBT)
-    assert await journal.doubts() == []
+    assert (await journal.records(), await journal.unconfirmed_requests()) == ([], [DOUBT])
+    await journal.drop_unconfirmed(DOUBT)
+    assert await journal.unconfirmed_requests() == []
 
 
-@pytest.mark.parametrize("state", [RecordState.ARRIVED, RecordState.READY])
+@pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY])
 async def test_to_forget_what_has_arrived_leaves_nothing_to_delete(journal, state):
     await journal.write(replace(RECORD, state=state))
     assert await journal.forget("talk")
@@ -128,24 +128,24 @@ async def test_to_forget_an_unfinished_upload_makes_it_an_orphan(journal):
 
 
 async def test_an_upload_that_runs_is_not_forgotten(journal):
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         with pytest.raises(UploadInUse):
             await journal.forget("talk")
 
 
 async def test_a_key_is_claimed_once_in_a_process(journal):
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         with pytest.raises(UploadInUse, match="'talk' is in use: this process carries it"):
-            async with journal.claimed("talk"):
+            async with journal.acquire("talk"):
                 pytest.fail("two writers")
-        async with journal.claimed("another"):
+        async with journal.acquire("another"):
             pass
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         pass
 
 
 async def test_a_key_is_claimed_once_among_journals_on_one_file(journal, path):
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         with pytest.raises(UploadInUse, match=f"process {os.getpid()} carries it") as caught:
             await known(path)
         assert caught.value.key == "talk"
@@ -154,14 +154,14 @@ async def test_a_key_is_claimed_once_among_journals_on_one_file(journal, path):
 
 async def test_a_key_is_claimed_once_among_processes(journal, claiming):
     with pytest.raises(UploadInUse, match=rf"process {claiming.pid} carries it"):
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             pytest.fail("two writers")
 
 
 async def test_a_claim_ends_with_the_process_that_was_killed(journal, path, claiming):
     claiming.kill()
     claiming.wait()
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         pass
     await journal.aclose()
     assert sorted(os.listdir(path.parent)) == [path.name]
@@ -170,13 +170,13 @@ async def test_a_claim_ends_with_the_process_that_was_killed(journal, path, clai
 async def test_a_claim_of_a_stopped_process_holds(journal, claiming):
     claiming.send_signal(19)
     with pytest.raises(UploadInUse):
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             pytest.fail("it may wake up at any time")
 
 
 async def test_what_is_open_is_readable_by_its_owner_alone(journal, path):
     path.touch(0o644)
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         await journal.write(RECORD)
         modes = {name: os.stat(path.parent / name).st_mode for name in os.listdir(path.parent)}
         assert len(modes) > 2
@@ -184,7 +184,7 @@ async def test_what_is_open_is_readable_by_its_owner_alone(journal, path):
 
 
 async def test_nothing_is_left_beside_a_closed_journal(journal, path):
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         pass
     await journal.aclose()
     assert os.listdir(path.parent) == [path.name]
@@ -266,11 +266,16 @@ async def test_what_is_broken_is_named_and_hides_nothing_else(journal, path, cap
         await journal.abandon(replace(REQUEST, key=key + "3"), is_useless=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"UPDATE {kind}s SET {kind} = '{{' WHERE {last}")
-    lists = {"record": journal.records, "orphan": journal.orphans, "doubt": journal.doubts}
+    lists = {
+        "record": journal.records,
+        "orphan": journal.orphans,
+        "doubt": journal.unconfirmed_requests,
+    }
     found = {it: len(await read()) for it, read in lists.items()}
     assert found == {it: 1 if it == kind else 2 for it in lists}
     (line,) = caplog.messages
-    assert f"the journal {path} holds a {kind} that can't be read" in line
+    noun = "unconfirmed request" if kind == "doubt" else kind
+    assert f"journal {path}: skipping unreadable {noun}" in line
 
 
 async def test_a_key_whose_record_is_broken_is_refused(journal, path):
@@ -278,7 +283,7 @@ async def test_a_key_whose_record_is_broken_is_refused(journal, path):
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE records SET record = '{'")
     with pytest.raises(JournalError, match="holds a record that can't be read"):
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             pytest.fail("nobody knows what it says")
 
 
@@ -308,7 +313,7 @@ async def test_a_journal_and_a_link_to_it_are_one(journal, path, tmp_path):
     link = tmp_path / "elsewhere" / "link.journal"
     link.parent.mkdir()
     link.symlink_to(path)
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         with pytest.raises(UploadInUse):
             await known(link)
 
@@ -330,7 +335,7 @@ async def test_a_folder_is_no_journal_and_keeps_its_permissions(tmp_path):
 
 
 async def test_a_key_may_be_the_name_of_a_file_that_is_no_text(journal):
-    async with journal.claimed("a\udcff.mp4"):
+    async with journal.acquire("a\udcff.mp4"):
         pass
     assert not await journal.forget("a\udcff.mp4")
 
@@ -361,15 +366,15 @@ async def test_a_closed_journal_is_not_opened_by_its_use(journal, path):
     with pytest.raises(ConfigurationError, match="is closed"):
         await journal.write(RECORD)
     with pytest.raises(ConfigurationError, match="is closed"):
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             pytest.fail("it is closed")
     assert os.listdir(path.parent) == [path.name]
     await journal.open()
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         pass
 
 
 async def test_a_claim_may_outlast_its_journal(journal, path):
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         await journal.aclose()
     assert os.listdir(path.parent) == [path.name]

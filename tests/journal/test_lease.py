@@ -63,12 +63,12 @@ async def test_request_is_known_before_it_is_sent(path, journal):
 async def test_asset_is_known_before_its_upload_is_created(path, journal):
     request = On(method="POST", path="/upload/tus")
     record, asset_id = await read_while(request, path, journal)
-    assert (record.state, record.asset_id) == (RecordState.TICKETED, asset_id)
+    assert (record.state, record.asset_id) == (RecordState.ASSET_CREATED, asset_id)
 
 
 async def test_upload_url_is_known_before_a_chunk_is_sent(path, journal):
     record, asset_id = await read_while(On(method="PATCH"), path, journal)
-    assert (record.state, record.asset_id) == (RecordState.CREATED, asset_id)
+    assert (record.state, record.asset_id) == (RecordState.UPLOAD_CREATED, asset_id)
     assert record.upload_url
 
 
@@ -77,7 +77,7 @@ async def test_upload_url_is_forgotten_once_all_bytes_are_there(path, journal, w
     async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (_, livepeer):
         await livepeer.upload(path, wait=wait)
         record = await read(livepeer)
-    assert record.state is (RecordState.READY if wait else RecordState.ARRIVED)
+    assert record.state is (RecordState.READY if wait else RecordState.UPLOADED)
     assert record.upload_url is None
 
 
@@ -121,7 +121,7 @@ async def test_request_that_was_refused_leaves_no_note(path, journal, status):
             await livepeer.upload(path)
         assert caught.value.status == status
         assert await livepeer.journal.records() == []
-        assert await livepeer.journal.doubts() == []
+        assert await livepeer.journal.unconfirmed_requests() == []
 
 
 async def test_no_chunk_is_sent_before_its_url_is_written(path, journal, lock):

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from livepeer_async.journal.database import PAUSE_SECONDS, GivenUp, Patience, is_busy
+from livepeer_async.journal.database import PAUSE_SECONDS, BusyTimeout, WaitCancelled, is_busy
 
 # Of one who must not be waited for: a test that does runs into its own limit.
 FOR_EVER = 1000.0
@@ -85,15 +85,15 @@ class Held:
     """A lock that another has; in the third turn of one who waits for it something is done."""
 
     def __init__(self):
-        self.turns = 0
+        self.slot_queue = 0
         self.third = None
         self._lock = threading.Lock()
         self._lock.acquire()
         self.release = self._lock.release
 
     def acquire(self, *, timeout):
-        self.turns += 1
-        if self.turns == 3:
+        self.slot_queue += 1
+        if self.slot_queue == 3:
             self.third()
         return self._lock.acquire(timeout=timeout)
 
@@ -106,31 +106,31 @@ def error_of(connection, statement):
 
 def test_what_is_busy_is_tried_until_it_is_free(attempt, other):
     attempt.before[5] = other.close
-    assert Patience(FOR_EVER).keep_trying(attempt) == "done"
+    assert BusyTimeout(FOR_EVER).retry_while_busy(attempt) == "done"
     assert attempt.count == 5
 
 
 def test_what_stays_busy_is_an_error_once_the_time_is_over(attempt, other):
     with lasting(0.3), pytest.raises(sqlite3.OperationalError, match="locked"):
-        Patience(0.3).keep_trying(attempt)
+        BusyTimeout(0.3).retry_while_busy(attempt)
 
 
 def test_between_refusals_that_come_at_once_it_sleeps(attempt, other):
     attempt.before[11] = other.close
     with lasting(9 * PAUSE_SECONDS):
-        Patience(FOR_EVER).keep_trying(attempt)
+        BusyTimeout(FOR_EVER).retry_while_busy(attempt)
 
 
 def test_without_any_time_it_is_tried_once(attempt):
-    assert Patience(-1.0).keep_trying(attempt) == "done"
+    assert BusyTimeout(-1.0).retry_while_busy(attempt) == "done"
     assert attempt.count == 1
 
 
 def test_the_time_in_a_queue_counts(attempt, other):
-    patience = Patience(0.1)
+    patience = BusyTimeout(0.1)
     time.sleep(0.15)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        patience.keep_trying(attempt)
+        patience.retry_while_busy(attempt)
     assert attempt.count == 1
 
 
@@ -151,65 +151,65 @@ def test_what_will_not_pass_is_an_error_at_once(connect, statement, error):
         connection.execute(statement)
 
     with pytest.raises(error):
-        Patience(FOR_EVER).keep_trying(attempt)
+        BusyTimeout(FOR_EVER).retry_while_busy(attempt)
     assert len(tries) == 1
 
 
 def test_given_up_from_another_thread_it_ends_soon(attempt, other):
-    patience, second = Patience(FOR_EVER), threading.Event()
+    patience, second = BusyTimeout(FOR_EVER), threading.Event()
     attempt.before[2] = second.set
-    with in_another_thread(patience.give_up, once=second), pytest.raises(GivenUp):
-        patience.keep_trying(attempt)
+    with in_another_thread(patience.cancel, once=second), pytest.raises(WaitCancelled):
+        patience.retry_while_busy(attempt)
 
 
 def test_given_up_before_nothing_is_tried(attempt):
-    patience = Patience(FOR_EVER)
+    patience = BusyTimeout(FOR_EVER)
     patience.check()
-    patience.give_up()
-    with pytest.raises(GivenUp):
+    patience.cancel()
+    with pytest.raises(WaitCancelled):
         patience.check()
-    with pytest.raises(GivenUp):
-        patience.keep_trying(attempt)
+    with pytest.raises(WaitCancelled):
+        patience.retry_while_busy(attempt)
     assert attempt.count == 0
 
 
 def test_given_up_meanwhile_what_is_done_counts():
-    patience = Patience(FOR_EVER)
+    patience = BusyTimeout(FOR_EVER)
 
     def attempt():
-        patience.give_up()
+        patience.cancel()
         return "done"
 
-    assert patience.keep_trying(attempt) == "done"
+    assert patience.retry_while_busy(attempt) == "done"
 
 
 @pytest.mark.parametrize(("at_first", "then"), [(FOR_EVER, 0.2), (0.2, FOR_EVER)])
 def test_a_patience_is_shortened_and_never_lengthened(attempt, other, at_first, then):
     with lasting(0.2), pytest.raises(sqlite3.OperationalError):
-        patience = Patience(at_first)
+        patience = BusyTimeout(at_first)
         patience.shorten(then)
-        patience.keep_trying(attempt)
+        patience.retry_while_busy(attempt)
 
 
 def test_a_lock_is_waited_for_beyond_the_time_for_its_holder_will_end():
     lock = Held()
     lock.third = lock.release
-    Patience(0.0).acquire(lock)
-    assert lock.turns == 3
+    BusyTimeout(0.0).acquire(lock)
+    assert lock.slot_queue == 3
 
 
 def test_who_waits_for_a_lock_gives_up_soon():
-    lock, patience = Held(), Patience(FOR_EVER)
-    lock.third = patience.give_up
-    with pytest.raises(GivenUp):
+    lock, patience = Held(), BusyTimeout(FOR_EVER)
+    lock.third = patience.cancel
+    with pytest.raises(WaitCancelled):
         patience.acquire(lock)
-    assert lock.turns == 3
+    assert lock.slot_queue == 3
 
 
 def test_given_up_before_a_free_lock_stays_free():
-    lock, patience = threading.Lock(), Patience(FOR_EVER)
-    patience.give_up()
-    with pytest.raises(GivenUp):
+    lock, patience = threading.Lock(), BusyTimeout(FOR_EVER)
+    patience.cancel()
+    with pytest.raises(WaitCancelled):
         patience.acquire(lock)
     assert not lock.locked()
 

@@ -1,8 +1,8 @@
-"""An asset with every field that the API knows, each filled."""
+"""An asset with a value in every field."""
 
 from typing import Any
 
-# What a Struct requires, or takes no null for; all else may be absent or null.
+# Fields that are required or can't be null.
 REQUIRED = {
     ("id",),
     ("status", "phase"),

@@ -15,7 +15,7 @@ def test_public_policy_is_public():
 @pytest.mark.parametrize(
     "kind", ["jwt", "webhook", "lit_signing_condition", "vault", "Public", " public", ""]
 )
-def test_any_other_policy_keeps_its_type_and_is_not_public(kind):
+def test_other_policy_keeps_its_type_and_is_not_public(kind):
     asset = decode(json.dumps({"id": "a", "playbackPolicy": {"type": kind}}), Asset)
     assert asset.playback_policy.type == kind
     assert not asset.playback_policy.is_public
@@ -29,7 +29,7 @@ def test_policy_without_a_type_is_neither_public_nor_unset(policy):
     assert not asset.playback_policy.is_public
 
 
-def test_policy_sends_only_what_was_set():
+def test_policy_encodes_only_set_fields():
     policy = PlaybackPolicy(type=PolicyType.WEBHOOK, webhook_id="w", webhook_context={})
     assert json.loads(msgspec.json.encode(policy)) == {
         "type": "webhook",

@@ -3,14 +3,14 @@ import pytest
 from livepeer_async.models import ErrorBody, Violation
 from support.samples import INDEX, read_sample
 
-# Refusals with status 422 that are plain sentences: the request kept to the schema.
+# Responses 422 with plain sentences, to requests that conform to the schema.
 SENTENCES = {
     "error_422_encrypted_key.json",
     "error_422_not_ready_for_playback.json",
     "error_422_policy_to_private.json",
     "error_422_asset_not_ready.json",
 }
-BROKEN_SCHEMA = {name for name in INDEX if name.startswith("error_422_")} - SENTENCES
+SCHEMA_ERRORS = {name for name in INDEX if name.startswith("error_422_")} - SENTENCES
 
 
 def test_missing_name_is_a_violation():
@@ -36,34 +36,34 @@ def test_choice_reports_every_branch():
     assert violations[-1].params == {"passingSchemas": None}
 
 
-@pytest.mark.parametrize("name", sorted(BROKEN_SCHEMA))
-def test_broken_schema_is_told_by_violations_only(name):
+@pytest.mark.parametrize("name", sorted(SCHEMA_ERRORS))
+def test_schema_error_has_only_violations(name):
     body = read_sample(name)
     assert len(body.violations) == len(body.errors)
 
 
 @pytest.mark.parametrize("name", sorted(SENTENCES))
-def test_sentence_is_no_violation(name):
+def test_sentence_is_not_a_violation(name):
     body = read_sample(name)
     assert body.errors
     assert body.violations == ()
 
 
 @pytest.mark.parametrize("entry", ["", "{", "{}", "null", "[]", '"x"', '{"keyword": "required"}'])
-def test_any_other_json_is_no_violation(entry):
+def test_other_json_is_not_a_violation(entry):
     assert ErrorBody(errors=(entry,)).violations == ()
 
 
-def test_violation_may_lack_what_explains_it():
+def test_violation_needs_only_path_and_keyword():
     body = ErrorBody(errors=('{"instancePath": "/name", "keyword": "type", "new": 1}',))
     assert body.violations == (Violation(instance_path="/name", keyword="type"),)
 
 
-def test_body_without_errors_has_none():
+def test_body_may_have_no_errors():
     assert ErrorBody().errors == ()
 
 
-def test_unknown_key_is_echoed_but_not_shown():
+def test_repr_hides_an_echoed_key():
     body = read_sample("error_401_unknown_key.json")
     assert body.errors == ("no token wrong-key found",)
     assert repr(body) == "ErrorBody(errors=('no token *** found',))"

@@ -37,24 +37,24 @@ def sent(request: Any) -> Any:
     return json.loads(msgspec.json.encode(request))
 
 
-def test_a_name_is_enough_and_needs_no_keyword():
+def test_name_is_positional_and_enough():
     assert sent(NewAsset("talk.mp4")) == {"name": "talk.mp4"}
     assert NewAsset("talk.mp4") == NewAsset(name="talk.mp4")
 
 
-def test_all_but_the_name_needs_a_keyword():
+def test_other_fields_are_keyword_only():
     with pytest.raises(TypeError, match="positional"):
         NewAsset("talk.mp4", True)  # type: ignore[call-arg]  # noqa: FBT003 - refused
     with pytest.raises(TypeError, match="positional"):
         NewAssetFromUrl("talk.mp4", "https://origin.example/talk.mp4")  # type: ignore[call-arg]
 
 
-def test_request_cannot_be_changed():
+def test_request_is_immutable():
     with pytest.raises(AttributeError):
         NewAsset("talk.mp4").name = "x"  # type: ignore[misc]
 
 
-def test_full_request_is_what_the_server_accepted():
+def test_full_request_matches_the_recorded_one():
     request = NewAsset(
         "full.mp4",
         static_mp4=True,
@@ -137,7 +137,7 @@ def test_unset_is_not_sent_and_none_is_null(request_, body):
     assert sent(msgspec.json.decode(msgspec.json.encode(request_), type=type(request_))) == body
 
 
-def test_unset_and_none_survive_the_way_there_and_back():
+def test_unset_and_none_survive_a_round_trip():
     request = NewAsset("a", playback_policy=None, storage=NewStorage(ipfs=None))
     again = msgspec.json.decode(msgspec.json.encode(request), type=NewAsset)
     assert again == request
@@ -149,7 +149,7 @@ def test_profiles_may_be_a_list_or_a_tuple(profiles):
     assert len(sent(NewAsset("a", profiles=profiles))["profiles"]) == 1
 
 
-def test_profile_sends_only_what_was_set():
+def test_profile_encodes_only_set_fields():
     assert sent(TranscodeProfile(bitrate=1000)) == {"bitrate": 1000}
 
 
@@ -157,7 +157,7 @@ def test_creator_id_always_sends_its_type():
     assert sent(CreatorId(value="c")) == {"type": "unverified", "value": "c"}
 
 
-def test_import_says_the_same_as_the_upload_and_where_from():
+def test_import_has_the_values_of_the_upload_and_a_url():
     new_asset = NewAsset(
         "talk.mp4", creator_id="c", playback_policy=None, c2pa=True, profiles=[PROFILE]
     )

@@ -48,12 +48,12 @@ def test_live_playback_has_dvr_and_attestation():
     assert attestation.storage.ipfs.cid == "bafy1"
 
 
-def test_half_an_attestation_does_not_stop_playback():
+def test_incomplete_attestation_decodes():
     text = '{"meta": {"source": [{"url": "u"}], "attestation": {"signature": "0x3"}}}'
     meta = decode(text, PlaybackInfo).meta
     assert meta.source[0].url == "u"
     assert meta.attestation.message is None
 
 
-def test_playback_without_policy_says_none():
+def test_playback_without_policy_has_none():
     assert decode('{"meta": {"source": []}}', PlaybackInfo).meta.playback_policy is None

@@ -7,8 +7,8 @@ import pytest
 from livepeer_async.models import AssetPhase, ErrorBody, PolicyType, TaskPhase, TrackType
 from support.samples import FOLDER, INDEX, read_sample, read_text
 
-# Sent by the server, in no schema and of no use: a mask in place of the decrypted key.
-UNREAD_KEYS = {"key"}
+# Sent by the server but in no schema: a placeholder for the decrypted key.
+IGNORED_KEYS = {"key"}
 
 
 @pytest.mark.parametrize("name", INDEX)
@@ -17,24 +17,24 @@ def test_sample_decodes(name):
 
 
 @pytest.mark.parametrize("name", INDEX)
-def test_nothing_in_a_sample_is_lost(name):
+def test_sample_survives_a_round_trip(name):
     encoded = json.loads(msgspec.json.encode(read_sample(name)))
-    assert encoded == without_gaps(json.loads(read_text(name)))
+    assert encoded == without_nulls(json.loads(read_text(name)))
 
 
-def without_gaps(value: Any) -> Any:
-    """Drop nulls and unread keys, which a Struct doesn't tell apart from what is absent."""
+def without_nulls(value: Any) -> Any:
+    """Drop nulls and ignored keys, which a Struct can't represent."""
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key not in UNREAD_KEYS}
-        return {key: without_gaps(item) for key, item in kept.items() if item is not None}
-    return [without_gaps(item) for item in value] if isinstance(value, list) else value
+        kept = {key: item for key, item in value.items() if key not in IGNORED_KEYS}
+        return {key: without_nulls(item) for key, item in kept.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def test_index_names_every_sample():
     assert INDEX.keys() == {path.name for path in FOLDER.glob("*.json")} - {"index.json"}
 
 
-def test_samples_stem_from_every_section_with_answers():
+def test_samples_cover_every_section_of_the_transcript():
     exchanges = [exchange for entry in INDEX.values() for exchange in entry["exchanges"]]
     assert {exchange.split(".")[0].split(" ")[0] for exchange in exchanges} == {
         "1", "2", "9", "10", "11", "12", "13",
@@ -43,7 +43,7 @@ def test_samples_stem_from_every_section_with_answers():
 
 
 @pytest.mark.parametrize("name", [name for name in INDEX if name.startswith("error_")])
-def test_refusals_are_error_bodies(name):
+def test_error_samples_are_error_bodies(name):
     assert INDEX[name]["struct"] == "ErrorBody"
     assert INDEX[name]["status"] == int(name.split("_")[1])
     body = read_sample(name)
@@ -51,7 +51,7 @@ def test_refusals_are_error_bodies(name):
     assert body.errors
 
 
-def test_ticket_has_both_urls_the_asset_and_the_task():
+def test_ticket_has_urls_asset_and_task():
     ticket = read_sample("request_upload_minimal.json")
     assert ticket.url.startswith("https://studio.example/api/asset/upload/direct?token=ey")
     assert ticket.tus_endpoint.startswith("https://studio.example/api/asset/upload/tus?token=ey")
@@ -59,7 +59,7 @@ def test_ticket_has_both_urls_the_asset_and_the_task():
     assert ticket.task.id == "d42c1374-3771-4fc0-a109-bc163bb5efdb"
 
 
-def test_asset_made_from_an_array_has_no_name():
+def test_asset_of_an_array_body_has_no_name():
     assert read_sample("request_upload_array_body.json").asset.name is None
 
 
@@ -67,12 +67,12 @@ def test_null_policy_reads_as_none():
     assert read_sample("request_upload_null_policy.json").asset.playback_policy is None
 
 
-def test_ipfs_true_and_false_stay_apart():
+def test_ipfs_true_and_false_differ():
     assert read_sample("request_upload_full.json").asset.storage.ipfs.spec is not None
     assert read_sample("request_upload_ipfs_false.json").asset.storage.ipfs.spec is None
 
 
-def test_progress_of_zero_is_not_absent():
+def test_zero_progress_is_not_absent():
     assert read_sample("asset_processing_0.json").status.progress == 0.0
     assert read_sample("asset_uploading.json").status.progress is None
 
@@ -91,25 +91,25 @@ def test_details_add_tracks():
     assert tracks[0].width == 1920
 
 
-def test_restored_asset_says_that_it_is_not_deleted():
+def test_restored_asset_is_not_deleted():
     asset = read_sample("asset_restored.json")
     assert (asset.deleted, asset.deleted_at) == (False, None)
 
 
-def test_completed_task_tells_what_it_measured():
+def test_completed_task_has_an_asset_spec():
     task = read_sample("task_completed.json")
     assert task.phase == TaskPhase.COMPLETED
     assert task.output.upload.asset_spec.size == 1234567
     assert len(task.output.upload.asset_spec.video_spec.tracks) == 2
 
 
-def test_task_that_will_be_tried_again_has_an_error_and_waits():
+def test_retried_task_waits_with_an_error():
     status = read_sample("task_waiting_after_error.json").status
     assert (status.phase, status.retries) == (TaskPhase.WAITING, 1)
     assert status.error_message == "transient transcode error"
 
 
-def test_private_playback_has_sources_too():
+def test_private_playback_has_sources():
     meta = read_sample("playback_jwt.json").meta
     assert meta.playback_policy.type == PolicyType.JWT
     assert not meta.playback_policy.is_public

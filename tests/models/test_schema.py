@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from livepeer_async import models
-from models.walker import Walker
+from models.schema_comparison import SchemaComparison
 
 SCHEMA = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
 
@@ -66,38 +66,38 @@ ENUMS: dict[str, type[StrEnum]] = {
 }
 
 
-def make_walker(document: Any = SCHEMA, **changes: Any) -> Walker:
-    return Walker(document, **({"extras": EXTRAS, "left_out": LEFT_OUT} | changes))
+def make_comparison(document: Any = SCHEMA, **changes: Any) -> SchemaComparison:
+    return SchemaComparison(document, **({"extras": EXTRAS, "left_out": LEFT_OUT} | changes))
 
 
 @pytest.mark.parametrize("root", ROOTS)
-def test_structs_have_the_properties_of_the_schema(root):
-    assert make_walker().compare(SCHEMA["roots"][root], ROOTS[root]) == []
+def test_struct_matches_the_schema(root):
+    assert make_comparison().compare(SCHEMA["roots"][root], ROOTS[root]) == []
 
 
-def test_every_root_of_the_schema_is_walked():
+def test_every_root_of_the_schema_is_compared():
     assert ROOTS.keys() == SCHEMA["roots"].keys()
 
 
-def test_every_public_struct_is_reached_from_the_roots():
-    walker = make_walker()
+def test_every_struct_is_reachable_from_a_root():
+    comparison = make_comparison()
     for root, struct in ROOTS.items():
-        walker.compare(SCHEMA["roots"][root], struct)
+        comparison.compare(SCHEMA["roots"][root], struct)
     exported = {getattr(models, name) for name in models.__all__}
     structs = {thing for thing in exported if issubclass(thing, msgspec.Struct)}
-    # A violation is ajv's and stands in a string, so the schema can't describe it.
-    assert structs - walker.visited == {models.Violation}
+    # A violation is JSON inside a string, so the schema doesn't describe it.
+    assert structs - comparison.visited == {models.Violation}
 
 
-def test_no_exception_from_the_schema_is_stale():
-    walker = make_walker()
+def test_every_schema_exception_is_used():
+    comparison = make_comparison()
     for root, struct in ROOTS.items():
-        walker.compare(SCHEMA["roots"][root], struct)
-    assert walker.used_extras == EXTRAS.keys()
+        comparison.compare(SCHEMA["roots"][root], struct)
+    assert comparison.used_extras == EXTRAS.keys()
 
 
 @pytest.mark.parametrize("path", ENUMS)
-def test_enums_know_every_value_of_the_schema(path):
+def test_enum_has_every_value_of_the_schema(path):
     node: Any = SCHEMA["components"]["schemas"]
     for step in path.split("/"):
         node = node[int(step)] if isinstance(node, list) else node[step]
@@ -105,7 +105,7 @@ def test_enums_know_every_value_of_the_schema(path):
 
 
 def changed_schema(*path: str | int, **changes: Any) -> Any:
-    """Copy the schema; at `path` set each key of `changes`, or drop it where it is None."""
+    """Return a copy of the schema with keys set, or dropped if None, at a path."""
     document = copy.deepcopy(SCHEMA)
     node: Any = document["components"]["schemas"]
     for step in path:
@@ -118,96 +118,96 @@ def changed_schema(*path: str | int, **changes: Any) -> Any:
     return document
 
 
-def complaints(document: Any, root: str, **changes: Any) -> list[str]:
-    return make_walker(document, **changes).compare(document["roots"][root], ROOTS[root])
+def differences(document: Any, root: str, **changes: Any) -> list[str]:
+    return make_comparison(document, **changes).compare(document["roots"][root], ROOTS[root])
 
 
-def test_walker_complains_of_a_property_that_no_struct_has():
+def test_comparison_reports_a_missing_field():
     document = changed_schema("asset", "properties", poster={"type": "string"})
-    assert complaints(document, "asset") == ["Asset.poster: in the schema, not in the Struct"]
+    assert differences(document, "asset") == ["Asset.poster: in the schema, not in the Struct"]
 
 
-def test_walker_complains_of_a_field_that_the_schema_lacks():
+def test_comparison_reports_an_unknown_field():
     document = changed_schema("asset", "properties", size=None)
-    assert complaints(document, "asset") == ["Asset.size: in the Struct, not in the schema"]
+    assert differences(document, "asset") == ["Asset.size: in the Struct, not in the schema"]
 
 
-def test_walker_complains_of_another_type():
+def test_comparison_reports_a_different_type():
     document = changed_schema("asset", "properties", size={"type": "string"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "Asset.size: the schema allows string, the Struct takes ['integer', 'null']",
         "Asset.size: the Struct takes integer, the schema allows ['string']",
     ]
 
 
-def test_walker_complains_of_a_number_where_an_array_stands():
+def test_comparison_reports_a_number_instead_of_an_array():
     document = changed_schema("asset", "properties", profiles={"type": "number"})
     assert "Asset.profiles: the schema allows number, the Struct takes ['array', 'null']" in (
-        complaints(document, "asset")
+        differences(document, "asset")
     )
 
 
-def test_walker_complains_of_a_null_that_the_server_refuses():
+def test_comparison_reports_a_refused_null():
     document = changed_schema("playback-policy", type="object")
-    assert complaints(document, "asset patch") == [
+    assert differences(document, "asset patch") == [
         "AssetPatch.playbackPolicy: the Struct takes null, the schema allows ['object']"
     ]
 
 
-def test_walker_complains_of_a_null_that_a_request_can_not_say():
+def test_comparison_reports_a_missing_null():
     document = changed_schema("new-asset-payload", "properties", c2pa={"type": ["boolean", "null"]})
-    assert complaints(document, "request-upload request") == [
+    assert differences(document, "request-upload request") == [
         "NewAsset.c2pa: the schema allows null, the Struct takes ['boolean']"
     ]
 
 
-def test_walker_complains_of_a_required_field_that_the_schema_does_not_require():
+def test_comparison_reports_a_wrongly_required_field():
     document = changed_schema("asset", required=["name"])
-    assert complaints(document, "asset") == ["Asset.id: required by the Struct, not by the schema"]
+    assert differences(document, "asset") == ["Asset.id: required by the Struct, not by the schema"]
 
 
-def test_walker_complains_of_an_exception_that_is_not_in_the_table():
+def test_comparison_reports_an_unlisted_exception():
     extras = {label: reason for label, reason in EXTRAS.items() if label != "Task.userId"}
-    assert complaints(SCHEMA, "task", extras=extras) == [
+    assert differences(SCHEMA, "task", extras=extras) == [
         "Task.userId: in the Struct, not in the schema"
     ]
 
 
-def test_walker_looks_into_the_items_of_an_array():
+def test_comparison_descends_into_array_items():
     document = changed_schema("transcode-profile", "properties", hdr={"type": "boolean"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "TranscodeProfile.hdr: in the schema, not in the Struct"
     ]
 
 
-def test_walker_follows_a_reference_inside_a_properties_mapping():
+def test_comparison_follows_a_reference_in_properties():
     document = changed_schema("ipfs-file-info", "properties", pin={"type": "string"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "AssetIpfs.pin: in the schema, not in the Struct",
         "IpfsFileInfo.pin: in the schema, not in the Struct",
     ]
 
 
-def test_walker_looks_into_every_branch_of_a_choice():
+def test_comparison_descends_into_every_branch():
     document = changed_schema(
         "export-task-params", "oneOf", 0, "properties", "custom", "properties",
         timeout={"type": "number"},
     )  # fmt: skip
-    assert complaints(document, "task") == [
+    assert differences(document, "task") == [
         "CustomExport.timeout: in the schema, not in the Struct"
     ]
 
 
-def test_walker_complains_of_a_struct_where_the_schema_is_free_in_form():
+def test_comparison_reports_a_struct_for_a_free_form_object():
     document = changed_schema("asset", "properties", status={"type": "object"})
-    assert complaints(document, "asset") == [
+    assert differences(document, "asset") == [
         "Asset.status: free in form in the schema, a Struct here"
     ]
 
 
-def test_walker_complains_of_a_dict_where_the_schema_has_properties():
+def test_comparison_reports_a_dict_for_properties():
     free = {"type": "object", "properties": {"a": {"type": "string"}}}
     document = changed_schema("playback-policy", "properties", webhookContext=free)
-    assert complaints(document, "asset patch") == [
+    assert differences(document, "asset patch") == [
         "PlaybackPolicy.webhookContext: has properties in the schema, is a dict here"
     ]

@@ -55,7 +55,7 @@ def read_task() -> Task:
     return task
 
 
-def test_parameters_of_every_type_are_read():
+def test_parameters_of_every_type_decode():
     params = read_task().params
     assert params is not None
     assert params.upload is not None
@@ -75,7 +75,7 @@ def test_parameters_of_every_type_are_read():
     )
 
 
-def test_transcode_file_keeps_its_hyphen_on_the_wire():
+def test_transcode_file_has_a_hyphen_in_json():
     task = read_task()
     assert task.type == TaskType.TRANSCODE_FILE
     assert task.params is not None
@@ -83,7 +83,7 @@ def test_transcode_file_keeps_its_hyphen_on_the_wire():
     assert json.loads(msgspec.json.encode(task.params)).keys() == EVERY_KIND["params"].keys()  # type: ignore[attr-defined]
 
 
-def test_creator_of_a_transcode_file_task_may_be_a_string_or_an_object():
+def test_transcode_creator_is_a_string_or_an_object():
     task = read_task()
     assert task.params is not None
     assert task.params.transcode_file is not None
@@ -95,7 +95,7 @@ def test_creator_of_a_transcode_file_task_may_be_a_string_or_an_object():
     assert again.creator_id == CreatorId(value="c")
 
 
-def test_outputs_of_every_type_are_read():
+def test_outputs_of_every_type_decode():
     output = read_task().output
     assert output is not None
     assert output.upload is not None
@@ -108,20 +108,20 @@ def test_outputs_of_every_type_are_read():
     assert output.export_data.ipfs.cid == "bafy3"
 
 
-def test_retries_are_whole_and_progress_is_a_float():
+def test_retries_are_int_and_progress_is_float():
     status = read_task().status
     assert status is not None
     assert (status.retries, type(status.retries)) == (2, int)
     assert type(status.progress) is float
 
 
-def test_task_with_nothing_but_an_id_decodes():
+def test_task_with_only_an_id_decodes():
     task = decode('{"id": "t"}', Task)
     assert task == Task(id="t")
     assert task.phase is None
 
 
-def test_what_a_task_failed_of_is_shown_without_the_signature_of_a_url():
+def test_repr_of_task_error_has_no_signature():
     status = TaskStatus(phase="failed", error_message="can't open http://host/a?signature=secret")
     assert "can't open http://host/a" in repr(status)
     assert "secret" not in repr(status)

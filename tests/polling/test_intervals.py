@@ -10,14 +10,14 @@ from livepeer_async.polling.intervals import (
     LONGEST_ROUND,
     SHORTEST_DELAY,
     SHORTEST_ROUND,
-    next_poll,
-    next_round,
-    next_turn,
+    next_list_delay,
+    next_poll_delay,
+    next_request_time,
 )
 from livepeer_async.polling.phases import (
     RETRYABLE_FAILURES,
-    deleted,
-    end_of,
+    deleted_error,
+    failure_of,
     has_left_uploading,
     is_ready,
 )
@@ -34,29 +34,29 @@ PROGRESSES = st.none() | st.floats(0.0, 1.0) | st.sampled_from([5e-324, -1.0, 2.
 
 @given(AGES, PROGRESSES, JITTERS)
 def test_interval_is_bounded(age, progress, jitter):
-    delay = next_poll(age=age, progress=progress, jitter=jitter)
+    delay = next_poll_delay(age=age, progress=progress, jitter=jitter)
     assert 0.75 * SHORTEST_DELAY <= delay <= 1.25 * LONGEST_DELAY
 
 
 @given(AGES, AGES, JITTERS)
 def test_interval_grows_with_age(first, second, jitter):
     younger, older = sorted([first, second])
-    assert next_poll(age=younger, progress=None, jitter=jitter) <= next_poll(
+    assert next_poll_delay(age=younger, progress=None, jitter=jitter) <= next_poll_delay(
         age=older, progress=None, jitter=jitter
     )
 
 
 @given(AGES, st.floats(0.01, 0.98), JITTERS)
 def test_interval_falls_with_progress(age, progress, jitter):
-    early = next_poll(age=age, progress=progress, jitter=jitter)
-    late = next_poll(age=age, progress=progress + 0.01, jitter=jitter)
-    assert late <= early <= next_poll(age=age, progress=None, jitter=jitter)
+    early = next_poll_delay(age=age, progress=progress, jitter=jitter)
+    late = next_poll_delay(age=age, progress=progress + 0.01, jitter=jitter)
+    assert late <= early <= next_poll_delay(age=age, progress=None, jitter=jitter)
 
 
 @given(AGES, PROGRESSES)
 def test_jitter_moves_an_interval_by_a_quarter(age, progress):
     low, middle, high = (
-        next_poll(age=age, progress=progress, jitter=jitter) for jitter in (0.0, 0.5, 1.0)
+        next_poll_delay(age=age, progress=progress, jitter=jitter) for jitter in (0.0, 0.5, 1.0)
     )
     assert (low, high) == pytest.approx((0.75 * middle, 1.25 * middle))
 
@@ -64,7 +64,7 @@ def test_jitter_moves_an_interval_by_a_quarter(age, progress):
 def test_thousand_hours_cost_few_looks():
     age, looks = 0.0, 0
     while age < 3600.0:
-        age, looks = age + next_poll(age=age, progress=None, jitter=0.5), looks + 1
+        age, looks = age + next_poll_delay(age=age, progress=None, jitter=0.5), looks + 1
     assert looks < 160
 
 
@@ -81,21 +81,23 @@ def test_thousand_hours_cost_few_looks():
     ],
 )
 def test_interval_is_a_fifth_of_the_age_or_half_of_the_rest(age, progress, delay):
-    assert next_poll(age=age, progress=progress, jitter=0.5) == pytest.approx(delay, abs=0.001)
+    assert next_poll_delay(age=age, progress=progress, jitter=0.5) == pytest.approx(
+        delay, abs=0.001
+    )
 
 
 @given(AGES, AGES, JITTERS)
 def test_round_is_bounded_and_short_while_things_change(age, quiet, jitter):
-    delay = next_round(age=age, quiet=quiet, jitter=jitter)
+    delay = next_list_delay(age=age, quiet=quiet, jitter=jitter)
     assert SHORTEST_ROUND <= delay <= 1.25 * LONGEST_ROUND
-    assert next_round(age=age, quiet=0.0, jitter=jitter) <= min(delay, 1.25 * BUSY_ROUND)
+    assert next_list_delay(age=age, quiet=0.0, jitter=jitter) <= min(delay, 1.25 * BUSY_ROUND)
 
 
 @given(st.lists(JITTERS, min_size=60, max_size=60), st.floats(0.0, 1.0))
 def test_minute_costs_less_than_hundred_lists_whoever_joins(jitters, busy):
     now, lists = 0.0, 0
     while now < 60.0:
-        delay = next_round(age=now * busy, quiet=0.0, jitter=jitters[lists % 60])
+        delay = next_list_delay(age=now * busy, quiet=0.0, jitter=jitters[lists % 60])
         now, lists = now + delay, lists + 1
     assert lists < 100
 
@@ -104,7 +106,7 @@ def test_minute_costs_less_than_hundred_lists_whoever_joins(jitters, busy):
 def test_turns_keep_every_second_at_the_most(waits, most):
     now, sent = 0.0, []
     for wait in waits:
-        now = max(now + wait, next_turn(sent, most))
+        now = max(now + wait, next_request_time(sent, most))
         sent.append(now)
     assert all(
         later - earlier >= 0.999999 for earlier, later in zip(sent, sent[most:], strict=False)
@@ -116,19 +118,19 @@ def test_phase_says_what_is_to_be_done(phase):
     found = Asset(id="a1") if phase is None else asset(str(phase))
     assert is_ready(found) == (phase == "ready")
     assert has_left_uploading(found) == (phase not in {"uploading", None})
-    assert (end_of(found) is not None) == (phase in {"failed", "deleting", "deleted"})
+    assert (failure_of(found) is not None) == (phase in {"failed", "deleting", "deleted"})
 
 
 @pytest.mark.parametrize("phase", ["deleting", "deleted"])
 def test_deleted_asset_is_an_end(phase):
-    error = end_of(asset(phase))
+    error = failure_of(asset(phase))
     assert isinstance(error, AssetDeleted)
-    assert (str(error), error.asset_id) == (str(deleted("a1")), "a1")
+    assert (str(error), error.asset_id) == (str(deleted_error("a1")), "a1")
 
 
 @pytest.mark.parametrize("message", [*RETRYABLE_FAILURES, "Task: Execution TIMEOUT after 3 h"])
 def test_failure_that_another_run_may_not_meet_is_retryable(message):
-    error = end_of(asset("failed", error_message=message))
+    error = failure_of(asset("failed", error_message=message))
     assert isinstance(error, AssetFailed)
     assert error.is_retryable
     assert str(error) == f"asset a1 failed: {message}; assets.retry may help"
@@ -150,10 +152,10 @@ def test_failure_that_another_run_may_not_meet_is_retryable(message):
     ],
 )
 def test_failure_is_told_in_the_servers_words_without_secrets(message, said):
-    error = end_of(asset("failed", error_message=message))
+    error = failure_of(asset("failed", error_message=message))
     assert (str(error), error.error_message) == (f"asset a1 failed: {said}", said)
     assert not error.is_retryable
 
 
 def test_message_of_a_failure_that_is_tried_again_is_no_end():
-    assert end_of(asset("processing", error_message="file download failed")) is None
+    assert failure_of(asset("processing", error_message="file download failed")) is None

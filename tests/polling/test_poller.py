@@ -40,7 +40,7 @@ async def test_retry_after_is_obeyed_by_all_looks(harness, count, status):
 
 @pytest.mark.parametrize("count", [1, 5], ids=["singly", "by lists"])
 async def test_a_setback_pauses_all_looks(harness, count):
-    harness.caller.retry = RetryPolicy(first_delay=60.0, max_delay=60.0)
+    harness.session.retry = RetryPolicy(first_delay=60.0, max_delay=60.0)
     ids = harness.add_assets(*[50.0 + n for n in range(count)])
     fault = harness.sandbox.add_fault(Fault(On(path=LOOKS, nth=2), Answer(status=502)))
     await harness.wait_many(ids)
@@ -52,7 +52,7 @@ async def test_a_setback_pauses_all_looks(harness, count):
 
 async def test_an_asset_that_cant_be_shown_ends_before_the_others(harness):
     good, bad = harness.add_assets(600.0, 600.0)
-    harness.caller.retry = RetryPolicy(attempts=2)
+    harness.session.retry = RetryPolicy(attempts=2)
     harness.sandbox.add_fault(Fault(On(path=f"/api/asset/{bad}$"), Answer(status=500)))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(harness.wait, good)

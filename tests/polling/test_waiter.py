@@ -5,12 +5,12 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 
 pytestmark = pytest.mark.anyio
 
@@ -26,9 +26,9 @@ class Studio:
         self.now = 0.0
         self.looks = []
         account = check_account("https://studio.example/api", "key-1")
-        self.caller = Caller(account, self, retry=RetryPolicy(attempts=0))
+        self.session = Session(account, self, retry=RetryPolicy(attempts=0))
         self.waiter = Waiter(
-            self.caller,
+            self.session,
             sleep=self.sleep,
             clock=lambda: self.now,
             jitter=lambda: 0.5,
@@ -52,7 +52,9 @@ class Studio:
         return Response(status=200, headers={"etag": etag}, body=body.encode())
 
     async def wait(self, asset_id, timeout=1000.0, **options):
-        return await self.waiter.until(Watch(asset_id), is_ready, timeout=timeout, **options)
+        return await self.waiter.wait_until(
+            WatchedAsset(asset_id), is_ready, timeout=timeout, **options
+        )
 
 
 async def test_it_waits_through_all_phases():
@@ -125,7 +127,7 @@ async def test_many_come_as_they_end_each_once_and_failures_too():
         never=[(0, "uploading")],
     )
     ids = ["slow", "quick", "none", "quick", "bad", "never"]
-    results = [result async for result in studio.waiter.each(ids, timeout=100)]
+    results = [result async for result in studio.waiter.wait_each(ids, timeout=100)]
     assert [result.asset_id for result in results] == ["none", "quick", "bad", "slow", "never"]
     assert [type(result.error).__name__ for result in results] == [
         "NotFound",
@@ -137,7 +139,7 @@ async def test_many_come_as_they_end_each_once_and_failures_too():
 
 
 async def test_waiting_for_nothing_ends_at_once():
-    assert [result async for result in Studio().waiter.each([], timeout=1)] == []
+    assert [result async for result in Studio().waiter.wait_each([], timeout=1)] == []
 
 
 async def test_the_timeout_holds_while_the_server_fails():
@@ -147,8 +149,8 @@ async def test_the_timeout_holds_while_the_server_fails():
         return Response(status=500)
 
     studio.send = fail
-    studio.caller.retry = RetryPolicy(attempts=10**6, first_delay=3, max_delay=3)
-    results = [result async for result in studio.waiter.each(["a", "b"], timeout=20)]
+    studio.session.retry = RetryPolicy(attempts=10**6, first_delay=3, max_delay=3)
+    results = [result async for result in studio.waiter.wait_each(["a", "b"], timeout=20)]
     assert {type(result.error) for result in results} == {errors.AssetTimeout}
     assert studio.now < 30
 
@@ -161,8 +163,8 @@ async def test_one_that_fails_holds_up_no_other():
         return Response(status=503) if request.url.endswith("bad") else await right(request)
 
     studio.send = sometimes
-    studio.caller.retry = RetryPolicy(attempts=3)
-    results = [result async for result in studio.waiter.each(["bad", "good"], timeout=500)]
+    studio.session.retry = RetryPolicy(attempts=3)
+    results = [result async for result in studio.waiter.wait_each(["bad", "good"], timeout=500)]
     assert [result.asset_id for result in results] == ["good", "bad"]
     assert isinstance(results[1].error, errors.ServerError)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.journal.records import Doubt, Orphan, Record, RecordState
+from livepeer_async.journal.records import Orphan, Record, RecordState, UnconfirmedRequest
 
 
 class JournalContents(Struct, frozen=True):
@@ -17,7 +17,7 @@ class JournalContents(Struct, frozen=True):
 
     records: list[Record] = []
     orphans: list[Orphan] = []
-    doubts: list[Doubt] = []
+    unconfirmed: list[UnconfirmedRequest] = []
 
     @property
     def finished(self) -> int:
@@ -28,7 +28,7 @@ class JournalContents(Struct, frozen=True):
         """Whether the journal leads to an asset by its ID, or by its name."""
         ids = {it.asset_id for it in (*self.records, *self.orphans)}
         requested = {it.name for it in self.records if it.asset_id is None}
-        return asset_id in ids or name in requested | {doubt.name for doubt in self.doubts}
+        return asset_id in ids or name in requested | {request.name for request in self.unconfirmed}
 
 
 def read_copy(path: Path) -> JournalContents:
@@ -55,5 +55,5 @@ def read_journal(connection: sqlite3.Connection) -> JournalContents:
     return JournalContents(
         records=read("SELECT record FROM records", Record),
         orphans=read("SELECT orphan FROM orphans", Orphan),
-        doubts=read("SELECT doubt FROM doubts", Doubt),
+        unconfirmed=read("SELECT doubt FROM doubts", UnconfirmedRequest),
     )

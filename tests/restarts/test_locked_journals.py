@@ -30,7 +30,7 @@ def long_busy_timeout(monkeypatch):
 @pytest.fixture
 def slow_end(monkeypatch):
     """Allow a release or a close the time that a busy machine needs."""
-    monkeypatch.setattr(journal_module, "END_SECONDS", 30.0)
+    monkeypatch.setattr(journal_module, "RELEASE_TIMEOUT", 30.0)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def holding(journal):
     is_claimed = anyio.Event()
 
     async def hold():
-        async with journal.claimed("talk"):
+        async with journal.acquire("talk"):
             is_claimed.set()
             await anyio.sleep_forever()
 
@@ -83,7 +83,7 @@ async def claim(path, key="talk"):
     """Claim a key as another process would."""
     other = Journal(path, account="a")
     try:
-        async with other.claimed(key):
+        async with other.acquire(key):
             pass
     finally:
         await other.aclose()
@@ -91,7 +91,7 @@ async def claim(path, key="talk"):
 
 async def test_cancelled_scope_ends_the_wait_for_a_claim(opened, journal):
     with locked(journal), anyio.move_on_after(0.3) as scope:
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("it is locked")
     assert scope.cancelled_caught
     await claim(journal)
@@ -99,7 +99,7 @@ async def test_cancelled_scope_ends_the_wait_for_a_claim(opened, journal):
 
 async def test_cancelled_task_ends_the_wait_for_a_claim(opened, journal):
     async def wait():
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("it is locked")
 
     with locked(journal):
@@ -124,11 +124,11 @@ async def test_unreleased_claim_ends_with_the_next_transaction(opened, journal):
 
 async def test_unreleased_claim_can_be_claimed_again(opened, journal):
     with ExitStack() as meanwhile, anyio.CancelScope() as scope:
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             meanwhile.enter_context(locked(journal))
             scope.cancel()
             await anyio.lowlevel.checkpoint()
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         assert await opened.records() == []
         with pytest.raises(JournalError, match=f"process {os.getpid()} carries it"):
             await claim(journal)
@@ -140,7 +140,7 @@ async def test_concurrent_waits_time_out_together(opened, journal, monkeypatch):
 
     async def wait(key):
         try:
-            async with opened.claimed(key):
+            async with opened.acquire(key):
                 pytest.fail("it is locked")
         except JournalError as error:
             errors.append(str(error))
@@ -171,7 +171,7 @@ async def test_success_restores_the_full_busy_timeout(opened, journal, monkeypat
 
 
 async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with locked(journal):
             await opened.aclose()
     await claim(journal)
@@ -179,7 +179,7 @@ async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal)
 
 
 async def test_cancelled_task_closes_the_journal(opened, journal, slow_end):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened.aclose()

@@ -27,7 +27,7 @@ class KillingLock(journal.OwnerLock):
 
 async def main():
     journal.OwnerLock = KillingLock
-    async with journal.Journal(sys.argv[1], account="a").claimed("talk"):
+    async with journal.Journal(sys.argv[1], account="a").acquire("talk"):
         pass
 
 asyncio.run(main())
@@ -44,7 +44,7 @@ def test_owner_lock_without_a_record_is_deleted(journal):
 
 async def claim(path):
     journal = Journal(path, account="a")
-    async with journal.claimed("talk"):
+    async with journal.acquire("talk"):
         pass
     await journal.aclose()
 

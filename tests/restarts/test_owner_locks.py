@@ -22,7 +22,7 @@ import anyio, sys
 from livepeer_async.journal.journal import Journal
 
 async def main():
-    async with Journal(sys.argv[1], account="a").claimed("talk"):
+    async with Journal(sys.argv[1], account="a").acquire("talk"):
         print("claimed", flush=True)
         await anyio.sleep_forever()
 
@@ -65,7 +65,7 @@ def unprivileged():
 async def test_process_with_a_deleted_lock_file_keeps_its_claims(opened, journal, claiming):
     owner_file(journal).unlink()
     with pytest.raises(UploadInUse, match=f"process {claiming.pid} carries it"):
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("two writers")
 
 
@@ -73,7 +73,7 @@ async def test_claims_without_a_lock_file_end_with_the_process(opened, journal, 
     owner_file(journal).unlink()
     claiming.kill()
     claiming.wait()
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         pass
     await opened.aclose()
     assert os.listdir(journal.parent) == [journal.name]
@@ -95,14 +95,14 @@ async def test_unreadable_lock_file_is_in_the_message(journal, claiming):
             folder.chmod(0o755)
     with unprivileged():
         with pytest.raises(JournalError, match=pattern) as caught:
-            async with opened.claimed("talk"):
+            async with opened.acquire("talk"):
                 pytest.fail("the claim may be held")
         assert not isinstance(caught.value, UploadInUse)
-        async with opened.claimed("another"):
+        async with opened.acquire("another"):
             pass
     assert file.exists()
     file.unlink()
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         pass
     await opened.aclose()
 
@@ -134,7 +134,7 @@ async def test_invalid_lock_file_is_in_the_message(opened, journal, claiming):
     claiming.wait()
     owner_file(journal).write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match=r"owner-\w+ can't be opened"):
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("the claim may be held")
 
 
@@ -157,7 +157,7 @@ from livepeer_async.journal.journal import Journal
 
 async def run_child(inherited):
     try:
-        async with inherited.claimed("another"):
+        async with inherited.acquire("another"):
             pass
     except JournalError as error:
         print("child:", error, flush=True)
@@ -165,14 +165,14 @@ async def run_child(inherited):
 
 async def run_parent():
     inherited, other = (Journal(sys.argv[1], account="a") for _ in range(2))
-    async with inherited.claimed("talk"):
+    async with inherited.acquire("talk"):
         child = os.fork()
         if not child:
             asyncio.run(run_child(inherited))
             os._exit(0)
         os.waitpid(child, 0)
         try:
-            async with other.claimed("talk"):
+            async with other.acquire("talk"):
                 pass
         except UploadInUse:
             print("parent: still mine", flush=True)

@@ -7,20 +7,20 @@ from hypothesis import strategies as st
 
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.scheduling.adaptive import (
-    LARGE,
+    LARGE_FILE,
+    MAX_SLOTS,
     MIB,
-    MOST_SLOTS,
-    SLOWEST_UPLOAD,
+    MIN_UPLOAD_RATE,
     Sample,
     Slots,
     adapt,
     load_of,
-    most_at_rate,
-    next_pause,
+    max_slots_at_rate,
     next_to_start,
+    pause_delay,
 )
 
-S, L, U = 1, LARGE, None
+S, L, U = 1, LARGE_FILE, None
 MBIT = 125_000
 
 
@@ -51,12 +51,12 @@ def test_a_line_that_one_upload_fills_keeps_few(seed):
 
 def test_slots_are_never_more_than_the_most():
     _, counts = climb(100_000 * MBIT, 25 * MBIT)
-    assert max(counts) == MOST_SLOTS
+    assert max(counts) == MAX_SLOTS
 
 
 def test_trouble_halves_the_slots_and_they_come_back():
     slots, _ = climb(200 * MBIT, 25 * MBIT)
-    eased = adapt(slots, Sample(rate=0, is_full=True, troubles=3))
+    eased = adapt(slots, Sample(rate=0, is_full=True, congestion_events=3))
     assert eased.count == slots.count // 2
     back, _ = climb(200 * MBIT, 25 * MBIT, slots=eased, steps=30)
     assert back.count >= 7
@@ -65,7 +65,7 @@ def test_trouble_halves_the_slots_and_they_come_back():
 def test_trouble_leaves_one():
     slots = Slots()
     for _ in range(10):
-        slots = adapt(slots, Sample(rate=0, is_full=True, troubles=1))
+        slots = adapt(slots, Sample(rate=0, is_full=True, congestion_events=1))
     assert slots.count == 1
 
 
@@ -81,7 +81,7 @@ def test_where_slots_are_free_nothing_is_learned_of_them():
             Sample,
             rate=st.floats(0, 1e12),
             is_full=st.booleans(),
-            troubles=st.integers(0, 3),
+            congestion_events=st.integers(0, 3),
         ),
         max_size=60,
     )
@@ -90,7 +90,7 @@ def test_whatever_is_measured_the_slots_stay_within_their_bounds(samples):
     slots = Slots()
     for sample in samples:
         slots = adapt(slots, sample)
-        assert 1 <= slots.count <= MOST_SLOTS
+        assert 1 <= slots.count <= MAX_SLOTS
 
 
 @pytest.mark.parametrize(
@@ -161,22 +161,22 @@ def test_while_small_ones_wait_large_ones_take_at_most_half_of_the_slots(running
 
 @pytest.mark.parametrize(
     ("max_rate", "most"),
-    [(SLOWEST_UPLOAD, 1), (3.5 * SLOWEST_UPLOAD, 3), (1e9, 15258)],
+    [(MIN_UPLOAD_RATE, 1), (3.5 * MIN_UPLOAD_RATE, 3), (1e9, 15258)],
 )
 def test_a_low_rate_is_shared_by_few(max_rate, most):
-    assert most_at_rate(max_rate) == most
+    assert max_slots_at_rate(max_rate) == most
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1))
 def test_pauses_grow_to_a_minute_and_obey_the_server(pauses, jitter):
-    pause = partial(next_pause, RetryPolicy(), pauses, jitter=jitter)
+    pause = partial(pause_delay, RetryPolicy(), pauses, jitter=jitter)
     assert 0.5 <= pause(retry_after=None) <= RetryPolicy().max_delay
     assert pause(retry_after=100.0) == 100.0
     assert pause(retry_after=1e9) == RetryPolicy().max_retry_after
 
 
 def test_a_pause_doubles():
-    pause = partial(next_pause, RetryPolicy(), jitter=1.0, retry_after=None)
+    pause = partial(pause_delay, RetryPolicy(), jitter=1.0, retry_after=None)
     assert [pause(number) for number in (1, 2, 3, 10)] == [1.0, 2.0, 4.0, 60.0]
 
 
@@ -200,4 +200,4 @@ def test_a_short_file_takes_a_part_of_a_slot(name):
 def test_a_full_queue_pauses_for_seconds_and_not_for_minutes(pauses, seconds):
     policy = RetryPolicy(first_delay=0.5, max_delay=60.0)
     options = {"jitter": 1.0, "retry_after": None, "is_queue_full": True}
-    assert next_pause(policy, pauses, **options) == seconds
+    assert pause_delay(policy, pauses, **options) == seconds

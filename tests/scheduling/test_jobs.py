@@ -6,9 +6,9 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.scheduling import jobs
-from livepeer_async.scheduling.adaptive import LARGE
-from livepeer_async.scheduling.slots import Turns
-from livepeer_async.scheduling.throttle import Budget
+from livepeer_async.scheduling.adaptive import LARGE_FILE
+from livepeer_async.scheduling.slots import SlotQueue
+from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.uploads.many import UploadJob, run_many
 from livepeer_async.uploads.options import UploadResult
 from support.clock import until
@@ -47,7 +47,7 @@ class Work:
 
     def __init__(self):
         self.running = 0
-        self.most = 0
+        self.max_count = 0
         self.begun = 0
         self.sending = Gate()
         self.processing = Gate()
@@ -55,23 +55,25 @@ class Work:
     async def __call__(self, job, slot):
         self.running += 1
         self.begun += 1
-        self.most = max(self.most, self.running)
+        self.max_count = max(self.max_count, self.running)
         await self.sending.passed(job.source)
         self.running -= 1
-        slot.leave()
+        slot.release()
         await self.processing.passed(job.source)
         return UploadResult(source=job.source)
 
 
 async def run(jobs, work=None, **options):
-    async with run_many(jobs, work or Work(), turns=Turns(Budget(**options))) as results:
+    async with run_many(jobs, work or Work(), slot_queue=SlotQueue(Throttle(**options))) as results:
         return [result.source async for result in results]
 
 
 async def test_results_come_in_the_order_in_which_the_uploads_end():
     work, ended = Work(), []
     work.sending.is_open = False
-    async with run_many([1, 2, UploadJob(3)], work, turns=Turns(Budget(concurrency=3))) as results:
+    async with run_many(
+        [1, 2, UploadJob(3)], work, slot_queue=SlotQueue(Throttle(concurrency=3))
+    ) as results:
         for source in (2, 3, 1):
             work.sending.let(source)
             ended.append((await anext(results)).source)
@@ -81,28 +83,28 @@ async def test_results_come_in_the_order_in_which_the_uploads_end():
 async def test_no_more_run_at_once_than_is_wanted():
     work = Work()
     work.sending.is_open = False
-    async with run_many(range(20), work, turns=Turns(Budget(concurrency=4))) as results:
+    async with run_many(range(20), work, slot_queue=SlotQueue(Throttle(concurrency=4))) as results:
         await until(lambda: work.running == 4)
         await anyio.wait_all_tasks_blocked()
         work.sending.open()
         assert len([result async for result in results]) == 20
-    assert work.most == 4
+    assert work.max_count == 4
 
 
 async def test_what_has_arrived_holds_no_slot():
     work = Work()
     work.processing.is_open = False
-    async with run_many(range(40), work, turns=Turns(Budget(concurrency=2))) as results:
+    async with run_many(range(40), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
         await until(lambda: work.begun == 40)
         work.processing.open()
         assert len([result async for result in results]) == 40
-    assert work.most == 2
+    assert work.max_count == 2
 
 
 async def test_what_has_arrived_is_bounded_where_nobody_takes_results(monkeypatch):
-    monkeypatch.setattr(jobs, "MOST_ARRIVED", 5)
+    monkeypatch.setattr(jobs, "MAX_UNTAKEN", 5)
     work = Work()
-    async with run_many(range(100), work, turns=Turns(Budget(concurrency=2))) as results:
+    async with run_many(range(100), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
         await until(lambda: work.begun >= 5)
         await anyio.wait_all_tasks_blocked()
         assert 5 <= work.begun <= 7
@@ -110,18 +112,18 @@ async def test_what_has_arrived_is_bounded_where_nobody_takes_results(monkeypatc
 
 
 async def test_the_concurrency_may_be_changed_meanwhile():
-    work, budget = Work(), Budget(concurrency=1)
+    work, throttle = Work(), Throttle(concurrency=1)
     work.sending.is_open = False
     work.sending.let(0)
-    async with run_many(range(30), work, turns=Turns(budget)) as results:
+    async with run_many(range(30), work, slot_queue=SlotQueue(throttle)) as results:
         await anext(results)
-        assert work.most == 1
-        budget.concurrency = 6
+        assert work.max_count == 1
+        throttle.concurrency = 6
         await until(lambda: work.running == 6)
         work.sending.open()
         async for _ in results:
             pass
-    assert work.most == 6
+    assert work.max_count == 6
 
 
 async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
@@ -132,13 +134,13 @@ async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
         begun.append(job.source)
         if job.source.startswith("large"):
             await short_ones_have_ended.wait()
-        slot.leave()
+        slot.release()
         return UploadResult(source=job.source)
 
     names = ["small1", "small2", *(f"large{n}" for n in range(1, 5)), "small3", "small4", "small5"]
-    lengths = [LARGE if name.startswith("large") else 1 for name in names]
+    lengths = [LARGE_FILE if name.startswith("large") else 1 for name in names]
     jobs = [UploadJob(name, length=length) for name, length in zip(names, lengths, strict=True)]
-    async with run_many(jobs, work, turns=Turns(Budget(concurrency=4))) as results:
+    async with run_many(jobs, work, slot_queue=SlotQueue(Throttle(concurrency=4))) as results:
         async for result in results:
             ended.append(result.source)
             if len(ended) == 5:
@@ -160,7 +162,7 @@ async def test_an_endless_async_iterable_is_taken_only_as_far_as_there_is_room()
     work.sending.is_open = False
     for job in range(1, 6):
         work.sending.let(job)
-    async with run_many(endless(), work, turns=Turns(Budget(concurrency=2))) as results:
+    async with run_many(endless(), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
         assert sorted([(await anext(results)).source for _ in range(5)]) == [1, 2, 3, 4, 5]
         await until(lambda: work.running == 2)
         await anyio.wait_all_tasks_blocked()
@@ -200,7 +202,7 @@ async def test_an_error_of_the_iterable_loses_no_result():
 
     work, ended = Work(), []
     work.sending.is_open = False
-    async with run_many(broken(), work, turns=Turns(Budget(concurrency=6))) as results:
+    async with run_many(broken(), work, slot_queue=SlotQueue(Throttle(concurrency=6))) as results:
         await until(lambda: work.running == 6)
         await anyio.wait_all_tasks_blocked()
         work.sending.open()
@@ -219,7 +221,7 @@ async def test_an_iterable_that_is_cancelled_by_its_own_doing_says_so():
 
     ended = []
     with pytest.raises(RuntimeError, match="iterable of sources was cancelled"):
-        async with run_many(broken(), Work(), turns=Turns(Budget())) as results:
+        async with run_many(broken(), Work(), slot_queue=SlotQueue(Throttle())) as results:
             while True:
                 ended.append((await anext(results)).source)
     assert ended == [1]
@@ -229,5 +231,5 @@ async def test_an_error_inside_the_block_comes_out_as_it_is():
     work = Work()
     work.sending.is_open = False
     with pytest.raises(ZeroDivisionError):
-        async with run_many([1], work, turns=Turns(Budget())):
+        async with run_many([1], work, slot_queue=SlotQueue(Throttle())):
             raise ZeroDivisionError

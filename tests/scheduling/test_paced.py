@@ -7,9 +7,9 @@ import pytest
 from livepeer_async.errors import ConnectionBroken, SourceChanged, TimedOut
 from livepeer_async.http.messages import Request, Response, Span
 from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.http.transport import LARGEST_ANSWER, Transport
+from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall
-from livepeer_async.scheduling.throttle import Budget, Paced
+from livepeer_async.scheduling.throttle import Throttle, ThrottledTransport
 
 pytestmark = pytest.mark.anyio
 BLOCK = 100_000
@@ -84,45 +84,47 @@ class Source:
 
 
 def paced(network, **options):
-    budget = Budget(clock=lambda: network.now, sleep=network.sleep, jitter=lambda: 1.0, **options)
-    return Paced(network, budget), budget
+    throttle = Throttle(
+        clock=lambda: network.now, sleep=network.sleep, jitter=lambda: 1.0, **options
+    )
+    return ThrottledTransport(network, throttle), throttle
 
 
-def troubles_are_noted(budget):
+def troubles_are_noted(throttle):
     """Whether the budget has heard of trouble: the slots of the next measurement are halved."""
-    before = budget.slots
-    budget.measure([None] * 99)
-    return budget.slots < before
+    before = throttle.slots
+    throttle.sample([None] * 99)
+    return throttle.slots < before
 
 
 async def test_request_and_answer_pass_as_they_are():
     network = Network()
-    sender, budget = paced(network)
+    sender, throttle = paced(network)
     assert await sender.send(ASKING) is WELL
     assert await sender.send(ASKING, largest=9) is WELL
-    assert network.sent == [(0.0, ASKING, LARGEST_ANSWER), (0.0, ASKING, 9)]
-    assert not budget.is_paused
-    assert not troubles_are_noted(budget)
+    assert network.sent == [(0.0, ASKING, MAX_RESPONSE_SIZE), (0.0, ASKING, 9)]
+    assert not throttle.is_paused
+    assert not troubles_are_noted(throttle)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_an_answer_that_asks_for_less_pauses_all_requests(status):
     busy = Response(status=status)
     network = Network(busy)
-    sender, budget = paced(network)
+    sender, throttle = paced(network)
     assert await sender.send(ASKING) is busy
-    assert budget.is_paused
+    assert throttle.is_paused
     await sender.send(ASKING)
     assert [sent[0] for sent in network.sent] == [0.0, pytest.approx(1.0)]
-    assert troubles_are_noted(budget)
+    assert troubles_are_noted(throttle)
 
 
 @pytest.mark.parametrize("status", [204, 404, 423, 500, 502, 504])
 async def test_any_other_answer_is_none_that_asks_for_less(status):
-    sender, budget = paced(Network(BUSY, Response(status=status)))
+    sender, throttle = paced(Network(BUSY, Response(status=status)))
     await sender.send(ASKING)
     await sender.send(ASKING)
-    assert not budget.is_paused
+    assert not throttle.is_paused
 
 
 async def test_the_pause_is_as_long_as_the_server_asks():
@@ -149,31 +151,31 @@ async def test_after_a_pause_one_goes_ahead_and_the_others_follow_its_answer():
 
 async def test_that_nothing_moved_is_trouble_and_no_pause():
     error = TimedOut("nothing moved")
-    sender, budget = paced(Network(error))
+    sender, throttle = paced(Network(error))
     with pytest.raises(TimedOut) as caught:
         await sender.send(ASKING)
     assert caught.value is error
-    assert not budget.is_paused
-    assert troubles_are_noted(budget)
+    assert not throttle.is_paused
+    assert troubles_are_noted(throttle)
 
 
 async def test_a_request_without_an_answer_says_nothing_of_the_server():
-    sender, budget = paced(Network(BUSY, ConnectionBroken("cut")))
+    sender, throttle = paced(Network(BUSY, ConnectionBroken("cut")))
     await sender.send(ASKING)
-    assert troubles_are_noted(budget)
+    assert troubles_are_noted(throttle)
     with pytest.raises(ConnectionBroken):
         await sender.send(ASKING)
-    assert budget.is_paused
-    assert not troubles_are_noted(budget)
+    assert throttle.is_paused
+    assert not troubles_are_noted(throttle)
 
 
 async def test_request_without_an_answer_isnt_waited_for_any_more():
     network = Network(ConnectionBroken("cut"))
-    sender, budget = paced(network)
+    sender, throttle = paced(network)
     with pytest.raises(ConnectionBroken):
         await sender.send(ASKING)
     network.now += 1000.0
-    assert budget.quiet == 0.0
+    assert throttle.idle_seconds == 0.0
 
 
 async def test_blocks_go_at_the_rate_and_as_they_are():
@@ -215,47 +217,47 @@ async def test_a_block_is_asked_for_when_the_one_before_is_gone():
 
 async def test_what_the_source_raises_passes():
     error = SourceChanged("it shrank", source="talk.mp4")
-    sender, budget = paced(Network())
+    sender, throttle = paced(Network())
     with pytest.raises(SourceChanged) as caught:
         await sender.send(SENDING, blocks=Source(bytes(BLOCK), error))
     assert caught.value is error
-    assert not troubles_are_noted(budget)
+    assert not troubles_are_noted(throttle)
 
 
 async def test_a_server_that_is_silent_is_trouble():
     """The same with the real transport, whose error it has to be."""
     silent = Fault(On(path="/api/asset"), Stall(1000))
-    budget, timeouts = Budget(), Timeouts(stall=0.2, answer=0.5, chunk_response=0.2)
+    throttle, timeouts = Throttle(), Timeouts(stall=0.2, answer=0.5, chunk_response=0.2)
     async with Sandbox(faults=[silent]) as sandbox, Transport(timeouts=timeouts) as transport:
         with pytest.raises(TimedOut):
-            await Paced(transport, budget).send(
+            await ThrottledTransport(transport, throttle).send(
                 Request(method="GET", url=f"{sandbox.base_url}/api/asset")
             )
-    assert troubles_are_noted(budget)
+    assert troubles_are_noted(throttle)
 
 
 async def test_a_probe_that_gets_no_answer_is_followed_by_another_at_once():
     network = Network(BUSY, ConnectionBroken("cut"))
-    sender, budget = paced(network)
+    sender, throttle = paced(network)
     await sender.send(ASKING)
     with pytest.raises(ConnectionBroken):
         await sender.send(ASKING)
     lost_at = network.now
     await sender.send(ASKING)
     assert network.now == lost_at
-    assert not budget.is_paused
+    assert not throttle.is_paused
 
 
 async def test_a_probe_that_is_cancelled_is_followed_by_another_at_once():
     network = Network(BUSY)
-    sender, budget = paced(network)
+    sender, throttle = paced(network)
     await sender.send(ASKING)
     with anyio.CancelScope() as scope:
         scope.cancel()
         await sender.send(ASKING)
     await sender.send(ASKING)
     assert network.now <= 2.0
-    assert not budget.is_paused
+    assert not throttle.is_paused
 
 
 async def test_a_full_queue_is_asked_about_every_few_seconds_however_long_it_is_full():
@@ -269,17 +271,17 @@ async def test_a_full_queue_is_asked_about_every_few_seconds_however_long_it_is_
 
 async def test_it_is_known_for_how_long_nothing_has_moved():
     network = Network()
-    sender, budget = paced(network)
+    sender, throttle = paced(network)
     quiet = []
 
     class Slow(Source):
         async def __anext__(self):
             await network.sleep(3)
-            quiet.append(budget.quiet)
+            quiet.append(throttle.idle_seconds)
             return await super().__anext__()
 
     network.now = 100.0
-    assert budget.quiet == 0.0
+    assert throttle.idle_seconds == 0.0
     await sender.send(SENDING, blocks=Slow(b"1", b"2"))
     assert quiet == [3.0, 3.0, 3.0]
-    assert budget.quiet == 0.0
+    assert throttle.idle_seconds == 0.0

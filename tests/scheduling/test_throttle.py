@@ -7,7 +7,7 @@ import pytest
 
 from livepeer_async import ConfigurationError, UploadJob
 from livepeer_async.sandbox import Answer, Fault, On
-from livepeer_async.scheduling.throttle import PERIOD, WARM_UP, Budget
+from livepeer_async.scheduling.throttle import PERIOD, WARM_UP, Throttle
 from support.clock import VirtualClock
 from support.constants import TIMEOUT
 from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
@@ -22,31 +22,31 @@ def clock():
 
 @pytest.fixture
 def make(clock):
-    return lambda **options: Budget(clock=clock, sleep=clock.sleep, jitter=lambda: 1.0, **options)
+    return lambda **options: Throttle(clock=clock, sleep=clock.sleep, jitter=lambda: 1.0, **options)
 
 
-async def climb(budget, clock, *, periods):
+async def climb(throttle, clock, *, periods):
     """Let a line that bounds each connection be measured, with all slots in use."""
     for _ in range(10 * periods):
-        budget.measure([None] * 99)
+        throttle.sample([None] * 99)
         clock.now += PERIOD / 10
-        await budget.take(int(budget.slots * 3e6 * PERIOD / 10))
+        await throttle.consume(int(throttle.slots * 3e6 * PERIOD / 10))
 
 
 async def test_bytes_go_at_the_rate_that_is_allowed(make, clock):
-    budget = make(max_rate=1e6)
+    throttle = make(max_rate=1e6)
     for _ in range(20):
-        await budget.take(100_000)
+        await throttle.consume(100_000)
     # The first of them goes at once.
     assert clock.now - 100.0 == pytest.approx(1.9)
 
 
 async def test_the_rate_is_shared_by_all_who_send(make, clock):
-    budget = make(max_rate=1e6)
+    throttle = make(max_rate=1e6)
 
     async def send():
         for _ in range(10):
-            await budget.take(100_000)
+            await throttle.consume(100_000)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
@@ -55,37 +55,37 @@ async def test_the_rate_is_shared_by_all_who_send(make, clock):
 
 
 async def test_the_rate_may_be_changed_meanwhile(make, clock):
-    budget = make(max_rate=1e5)
-    await budget.take(100_000)
-    await budget.take(100_000)
+    throttle = make(max_rate=1e5)
+    await throttle.consume(100_000)
+    await throttle.consume(100_000)
     assert clock.now == 101.0
-    budget.max_rate = None
+    throttle.max_rate = None
     for _ in range(100):
-        await budget.take(100_000)
+        await throttle.consume(100_000)
     assert clock.now == 101.0
 
 
 async def test_who_waits_for_the_rate_hears_that_it_is_another(make, clock):
-    budget = make(max_rate=65536)
-    await budget.take(100 * 65536)
+    throttle = make(max_rate=65536)
+    await throttle.consume(100 * 65536)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(budget.take, 1)
+        tasks.start_soon(throttle.consume, 1)
         await anyio.lowlevel.checkpoint()
-        budget.max_rate = None
+        throttle.max_rate = None
     assert clock.now <= 101.0
 
 
 async def test_bytes_that_are_cancelled_while_they_wait_are_nobodys_debt(clock):
-    budget = Budget(max_rate=65536, clock=clock, sleep=lambda _: anyio.sleep_forever())
-    await budget.take(65536)
+    throttle = Throttle(max_rate=65536, clock=clock, sleep=lambda _: anyio.sleep_forever())
+    await throttle.consume(65536)
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
-            tasks.start_soon(budget.take, 1_000_000)
+            tasks.start_soon(throttle.consume, 1_000_000)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     clock.now += 1.0
     with anyio.fail_after(TIMEOUT):
-        await budget.take(1)
+        await throttle.consume(1)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 1000, float("nan"), float("inf"), "10M", True])
@@ -107,12 +107,12 @@ def test_a_low_rate_bounds_the_uploads_that_share_it(make):
 
 
 async def test_busy_pauses_all_and_one_probes(make, clock):
-    budget, gone = make(), []
-    budget.busy(None)
-    assert budget.is_paused
+    throttle, gone = make(), []
+    throttle.record_overload(None)
+    assert throttle.is_paused
 
     async def go(name):
-        await budget.turn()
+        await throttle.wait_or_probe()
         gone.append((name, clock.now))
 
     async with anyio.create_task_group() as tasks:
@@ -122,54 +122,54 @@ async def test_busy_pauses_all_and_one_probes(make, clock):
             await anyio.lowlevel.checkpoint()
         assert len(gone) == 1
         assert gone[0][1] >= 101.0
-        budget.well()
+        throttle.record_success()
     assert len(gone) == 3
 
 
 async def test_a_probe_that_meets_a_busy_server_begins_a_longer_pause(make, clock):
-    budget = make()
-    budget.busy(None)
-    await budget.turn()
-    budget.busy(None)
+    throttle = make()
+    throttle.record_overload(None)
+    await throttle.wait_or_probe()
+    throttle.record_overload(None)
     before = clock.now
-    await budget.turn()
+    await throttle.wait_or_probe()
     assert clock.now - before == pytest.approx(2.0, abs=0.3)
 
 
 async def test_retry_after_is_obeyed(make, clock):
-    budget = make()
-    budget.busy(7.0)
-    await budget.turn()
+    throttle = make()
+    throttle.record_overload(7.0)
+    await throttle.wait_or_probe()
     assert clock.now >= 107.0
 
 
 async def test_what_was_on_its_way_before_the_pause_makes_it_no_longer(make, clock):
-    budget = make()
+    throttle = make()
     for _ in range(10):
-        budget.busy(None)
-    budget.well()
-    assert budget.is_paused
-    await budget.turn()
+        throttle.record_overload(None)
+    throttle.record_success()
+    assert throttle.is_paused
+    await throttle.wait_or_probe()
     assert clock.now <= 101.5
 
 
 async def test_a_probe_that_is_lost_is_followed_by_another(make, clock):
-    budget = make()
-    budget.busy(None)
-    await budget.turn()
-    await budget.turn()
+    throttle = make()
+    throttle.record_overload(None)
+    await throttle.wait_or_probe()
+    await throttle.wait_or_probe()
     assert 110.0 <= clock.now <= 113.0
 
 
 async def test_slots_follow_what_is_measured(make, clock):
-    budget = make()
-    before = budget.slots
-    await climb(budget, clock, periods=12)
-    assert budget.slots >= 4 * before
-    budget.trouble()
-    slots = budget.slots
-    budget.measure([None] * 99)
-    assert budget.slots == slots // 2
+    throttle = make()
+    before = throttle.slots
+    await climb(throttle, clock, periods=12)
+    assert throttle.slots >= 4 * before
+    throttle.record_stall()
+    slots = throttle.slots
+    throttle.sample([None] * 99)
+    assert throttle.slots == slots // 2
 
 
 async def test_a_rate_is_kept_and_shared_evenly_by_many_who_wake_late():
@@ -181,12 +181,12 @@ async def test_a_rate_is_kept_and_shared_evenly_by_many_who_wake_late():
         heapq.heappush(sleepers, (now + seconds + 0.002, len(gone), id(woken), woken))
         await woken.wait()
 
-    budget = Budget(max_rate=5e6, clock=lambda: now, sleep=sleep)
+    throttle = Throttle(max_rate=5e6, clock=lambda: now, sleep=sleep)
     gone = Counter()
 
     async def send(name):
         while True:
-            await budget.take(65536)
+            await throttle.consume(65536)
             gone[name] += 1
 
     async with anyio.create_task_group() as tasks:
@@ -203,16 +203,16 @@ async def test_a_rate_is_kept_and_shared_evenly_by_many_who_wake_late():
 
 
 async def test_who_is_cancelled_leaves_his_time_to_those_behind_him(make, clock):
-    budget, gone = (
-        Budget(max_rate=65536, clock=clock, sleep=lambda _: anyio.lowlevel.checkpoint()),
+    throttle, gone = (
+        Throttle(max_rate=65536, clock=clock, sleep=lambda _: anyio.lowlevel.checkpoint()),
         [],
     )
 
     async def send(name):
-        await budget.take(65536)
+        await throttle.consume(65536)
         gone.append(name)
 
-    await budget.take(1)
+    await throttle.consume(1)
     async with anyio.create_task_group() as tasks:
         async with anyio.create_task_group() as others:
             for name in range(28):
@@ -226,46 +226,46 @@ async def test_who_is_cancelled_leaves_his_time_to_those_behind_him(make, clock)
 
 
 async def test_the_same_rate_again_forgives_nothing(make, clock):
-    budget = make(max_rate=1e6)
+    throttle = make(max_rate=1e6)
     for _ in range(20):
-        budget.max_rate = 1e6
-        await budget.take(100_000)
+        throttle.max_rate = 1e6
+        await throttle.consume(100_000)
     assert clock.now - 100.0 == pytest.approx(1.9)
-    budget.max_rate = 2e6
-    await budget.take(1)
+    throttle.max_rate = 2e6
+    await throttle.consume(1)
     # What was left of a tenth of a second takes half of that at twice the rate.
     assert clock.now - 100.0 == pytest.approx(1.95)
 
 
 async def test_an_old_trouble_is_over(make, clock):
-    budget = make()
-    await climb(budget, clock, periods=4)
-    slots = budget.slots
-    budget.trouble()
+    throttle = make()
+    await climb(throttle, clock, periods=4)
+    slots = throttle.slots
+    throttle.record_stall()
     clock.now += 3600
-    budget.measure([None] * 99)
-    assert budget.slots == slots > 2
+    throttle.sample([None] * 99)
+    assert throttle.slots == slots > 2
 
 
 async def test_while_nothing_flows_nothing_is_learned(make, clock):
-    budget = make()
+    throttle = make()
     for _ in range(40):
-        budget.measure([None] * 99)
+        throttle.sample([None] * 99)
         clock.now += WARM_UP
-    assert budget.slots == 2
+    assert throttle.slots == 2
 
 
 async def test_one_event_halves_the_slots_once(make, clock):
-    budget = make()
-    await climb(budget, clock, periods=4)
-    slots = budget.slots
+    throttle = make()
+    await climb(throttle, clock, periods=4)
+    slots = throttle.slots
     for _ in range(6):
         # Answers to requests that were on their way, and time-outs.
-        budget.busy(None)
-        budget.trouble()
-        budget.measure([None] * 99)
+        throttle.record_overload(None)
+        throttle.record_stall()
+        throttle.sample([None] * 99)
         clock.now += 0.25
-    assert budget.slots == slots // 2
+    assert throttle.slots == slots // 2
 
 
 def test_slots_stay_below_the_connections_that_there_are(make):
@@ -277,30 +277,30 @@ def test_slots_stay_below_the_connections_that_there_are(make):
 
 async def test_slots_that_adapt_stay_below_the_connections_and_below_their_own_most(make, clock):
     for most, wanted in ((5, 5), (None, 32)):
-        budget = make(most=most, max_rate=1e12)
-        await climb(budget, clock, periods=20)
-        assert budget.slots == wanted
+        throttle = make(most=most, max_rate=1e12)
+        await climb(throttle, clock, periods=20)
+        assert throttle.slots == wanted
 
 
 async def test_the_time_between_two_calls_teaches_nothing(make, clock):
-    budget = make()
-    before = budget.slots
+    throttle = make()
+    before = throttle.slots
     for _ in range(40):
-        budget.measure([None] * 99)
+        throttle.sample([None] * 99)
         clock.now += 60
-        budget.measure([None] * 99)
+        throttle.sample([None] * 99)
         clock.now += WARM_UP
-    assert budget.slots == before
+    assert throttle.slots == before
 
 
 async def test_what_is_not_full_is_not_measured(make, clock):
-    budget = make()
-    before = budget.slots
+    throttle = make()
+    before = throttle.slots
     for _ in range(40):
-        budget.measure([])
+        throttle.sample([])
         clock.now += WARM_UP
-        await budget.take(10**9)
-    assert budget.slots == before
+        await throttle.consume(10**9)
+    assert throttle.slots == before
 
 
 async def test_a_busy_server_pauses_all_uploads_and_all_become_ready():
@@ -314,7 +314,7 @@ async def test_a_busy_server_pauses_all_uploads_and_all_become_ready():
                 assert is_stored(sandbox, result.asset, result.source)
         assert busy.fired == 3
         assert len(sandbox.assets) == len(jobs)
-        assert not livepeer.budget.is_paused
+        assert not livepeer.throttle.is_paused
 
 
 async def test_uploads_keep_to_the_rate_of_the_client():
@@ -339,20 +339,20 @@ ROOM = {
 @pytest.mark.parametrize("name", ROOM)
 def test_two_slots_have_room_for_two_large_files_or_many_short_ones(name):
     running, has_room = ROOM[name]
-    assert Budget().has_room(running) is has_room
+    assert Throttle().has_room(running) is has_room
 
 
 def test_a_number_that_was_asked_for_counts_files_of_any_length():
-    assert not Budget(concurrency=2).has_room([1, 1])
-    assert Budget(concurrency=40).has_room([None] * 39)
+    assert not Throttle(concurrency=2).has_room([1, 1])
+    assert Throttle(concurrency=40).has_room([None] * 39)
 
 
 def test_while_nothing_moves_nothing_more_starts():
     now = 100.0
-    budget = Budget(concurrency=9, clock=lambda: now)
-    budget.sends()
-    assert budget.has_room([None])
+    throttle = Throttle(concurrency=9, clock=lambda: now)
+    throttle.request_started()
+    assert throttle.has_room([None])
     now += 10
-    assert not budget.has_room([None])
-    budget.well()
-    assert budget.has_room([None])
+    assert not throttle.has_room([None])
+    throttle.record_success()
+    assert throttle.has_room([None])

@@ -9,7 +9,7 @@ import anyio
 
 from livepeer_async import RetryPolicy
 from livepeer_async.http.transport import Transport
-from livepeer_async.sources.download import Downloads
+from livepeer_async.sources.download import Downloader
 from support.constants import LONG_TIMEOUTS, VERY_LONG
 from support.servers import http_response, serve_http
 
@@ -103,20 +103,20 @@ async def wait_closed(writer):
 
 
 @asynccontextmanager
-async def open_downloads(
+async def open_downloader(
     *, http_client=None, timeouts=LONG_TIMEOUTS, retry=THREE_ATTEMPTS, **options
 ):
     async with Transport(http_client=http_client, timeouts=timeouts) as transport:
         options = {"jitter": lambda: 1.0, **options}
-        yield Downloads(transport, retry=retry, **options)
+        yield Downloader(transport, retry=retry, **options)
 
 
 @asynccontextmanager
 async def open_download(origin, path="/talk.mp4", **options):
     async with (
         serve_http(origin) as server,
-        open_downloads(**options) as downloads,
-        downloads.open(server.origin + path) as download,
+        open_downloader(**options) as downloader,
+        downloader.open(server.origin + path) as download,
     ):
         yield download
 
@@ -124,6 +124,6 @@ async def open_download(origin, path="/talk.mp4", **options):
 async def fetch(origin, path="/talk.mp4", **options):
     """Download the file, in blocks of at most 256 KiB."""
     async with open_download(origin, path, **options) as download:
-        blocks = [block async for block in download.pieces]
+        blocks = [block async for block in download.blocks]
     assert all(0 < len(block) <= 256 * 1024 for block in blocks)
     return b"".join(blocks)

@@ -5,15 +5,15 @@ import pytest
 from livepeer_async import errors
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.sources.byte_ranges import (
+    DownloadState,
+    FileVersion,
     Finished,
-    Known,
-    Later,
     Redirected,
-    Standing,
-    Take,
-    conditions,
+    RetryLater,
+    UseBody,
     follow,
-    judge,
+    interpret_response,
+    range_headers,
 )
 
 URL = "https://origin.example/talk.mp4"
@@ -21,10 +21,10 @@ DATE = "Tue, 15 Nov 1994 08:12:31 GMT"
 LONG_AGO = "Tue, 15 Nov 1994 08:11:31 GMT"
 JUST_NOW = "Tue, 15 Nov 1994 08:11:32 GMT"
 TAG = '"v1"'
-TAGGED = Known(length=100, etag=TAG)
-DATED = Known(length=100, modified=LONG_AGO)
-PLAIN = Known(length=100)
-OPEN_ENDED = Known(etag=TAG)
+TAGGED = FileVersion(length=100, etag=TAG)
+DATED = FileVersion(length=100, modified=LONG_AGO)
+PLAIN = FileVersion(length=100)
+OPEN_ENDED = FileVersion(etag=TAG)
 
 
 def answer(status, **headers):
@@ -33,43 +33,43 @@ def answer(status, **headers):
 
 
 def at(position, known):
-    return Standing(source=URL, position=position, known=known)
+    return DownloadState(source=URL, position=position, known=known)
 
 
 def verdict(said, standing=None):
-    return judge(said, standing or Standing(source=URL), is_delimited=True)
+    return interpret_response(said, standing or DownloadState(source=URL), is_delimited=True)
 
 
 @pytest.mark.parametrize(
     ("headers", "known"),
     [
-        ({}, Known()),
-        ({"content_length": "100"}, Known(length=100)),
-        ({"content_length": "1x"}, Known()),
-        ({"content_length": "9" * 5000}, Known()),
-        ({"etag": TAG}, Known(etag=TAG)),
-        ({"etag": TAG, "last_modified": LONG_AGO, "date": DATE}, Known(etag=TAG)),
+        ({}, FileVersion()),
+        ({"content_length": "100"}, FileVersion(length=100)),
+        ({"content_length": "1x"}, FileVersion()),
+        ({"content_length": "9" * 5000}, FileVersion()),
+        ({"etag": TAG}, FileVersion(etag=TAG)),
+        ({"etag": TAG, "last_modified": LONG_AGO, "date": DATE}, FileVersion(etag=TAG)),
         # A weak tag can't be sent, nor a date beside it.
-        ({"etag": f"W/{TAG}", "last_modified": LONG_AGO, "date": DATE}, Known()),
-        ({"etag": "v1"}, Known()),
-        ({"etag": '"a"b"'}, Known()),
-        ({"etag": '"é"'}, Known()),
-        ({"etag": f'"{"a" * 1001}"'}, Known()),
-        ({"last_modified": LONG_AGO, "date": DATE}, Known(modified=LONG_AGO)),
-        ({"last_modified": JUST_NOW, "date": DATE}, Known()),
-        ({"last_modified": LONG_AGO}, Known()),
-        ({"last_modified": "yesterday", "date": DATE}, Known()),
-        ({"last_modified": LONG_AGO.removesuffix(" GMT"), "date": DATE}, Known()),
+        ({"etag": f"W/{TAG}", "last_modified": LONG_AGO, "date": DATE}, FileVersion()),
+        ({"etag": "v1"}, FileVersion()),
+        ({"etag": '"a"b"'}, FileVersion()),
+        ({"etag": '"é"'}, FileVersion()),
+        ({"etag": f'"{"a" * 1001}"'}, FileVersion()),
+        ({"last_modified": LONG_AGO, "date": DATE}, FileVersion(modified=LONG_AGO)),
+        ({"last_modified": JUST_NOW, "date": DATE}, FileVersion()),
+        ({"last_modified": LONG_AGO}, FileVersion()),
+        ({"last_modified": "yesterday", "date": DATE}, FileVersion()),
+        ({"last_modified": LONG_AGO.removesuffix(" GMT"), "date": DATE}, FileVersion()),
     ],
 )
 def test_first_answer_tells_what_is_known(headers, known):
-    assert verdict(answer(200, **headers)) == Take(known=known, stop=known.length)
+    assert verdict(answer(200, **headers)) == UseBody(known=known, stop=known.length)
 
 
 @pytest.mark.parametrize(
     ("standing", "headers"),
     [
-        (Standing(source=URL), {}),
+        (DownloadState(source=URL), {}),
         (at(0, TAGGED), {}),
         (at(7, PLAIN), {}),
         (at(7, TAGGED), {"Range": "bytes=7-", "If-Range": TAG}),
@@ -77,7 +77,7 @@ def test_first_answer_tells_what_is_known(headers, known):
     ],
 )
 def test_range_is_asked_for_with_a_strong_validator_only(standing, headers):
-    assert conditions(standing) == headers
+    assert range_headers(standing) == headers
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_part_that_fits_is_taken(known, headers, length):
 
 def test_part_may_end_before_the_file_does():
     said = answer(206, content_range="bytes 7-49/100", content_length="43", etag=TAG)
-    assert verdict(said, at(7, TAGGED)) == Take(known=TAGGED, stop=50)
+    assert verdict(said, at(7, TAGGED)) == UseBody(known=TAGGED, stop=50)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_part_of_another_version_is_not_taken(known, headers):
         verdict(answer(206, **headers), at(7, known))
 
 
-@pytest.mark.parametrize("standing", [Standing(source=URL), at(0, TAGGED), at(7, PLAIN)])
+@pytest.mark.parametrize("standing", [DownloadState(source=URL), at(0, TAGGED), at(7, PLAIN)])
 @pytest.mark.parametrize("status", [206, 416])
 def test_part_that_nobody_asked_for_is_refused(standing, status):
     with pytest.raises(errors.SourceNotReadable, match=f"{status} from"):
@@ -159,7 +159,7 @@ def test_part_that_nobody_asked_for_is_refused(standing, status):
 )
 def test_whole_file_is_skipped_to_where_the_download_stands(known, headers):
     taken = verdict(answer(200, **headers), at(7, known))
-    assert taken == Take(known=known, skip=7, stop=known.length)
+    assert taken == UseBody(known=known, skip=7, stop=known.length)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,9 @@ def test_whole_file_of_another_version_is_a_change(known, headers):
 
 def test_before_the_first_byte_another_version_of_the_same_length_will_do():
     said = answer(200, etag='"v2"', content_length="100")
-    assert verdict(said, at(0, TAGGED)) == Take(known=Known(length=100, etag='"v2"'), stop=100)
+    assert verdict(said, at(0, TAGGED)) == UseBody(
+        known=FileVersion(length=100, etag='"v2"'), stop=100
+    )
     assert verdict(answer(200, etag=TAG), at(0, PLAIN)).known == TAGGED
 
 
@@ -221,14 +223,14 @@ def test_file_in_a_coding_is_refused(status, coding):
 
 
 def test_identity_is_no_coding():
-    assert verdict(answer(200, content_encoding=" Identity ")) == Take(known=Known())
+    assert verdict(answer(200, content_encoding=" Identity ")) == UseBody(known=FileVersion())
 
 
 @pytest.mark.parametrize("status", [200, 206])
 def test_body_whose_end_is_a_guess_is_refused(status):
     said = answer(status, content_range="bytes 7-99/100", etag=TAG)
     with pytest.raises(errors.SourceNotReadable, match="can't be told"):
-        judge(said, at(7, TAGGED), is_delimited=False)
+        interpret_response(said, at(7, TAGGED), is_delimited=False)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -237,15 +239,15 @@ def test_redirects_are_told(status):
     assert verdict(answer(status)) == Redirected("")
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
-@pytest.mark.parametrize("standing", [Standing(source=URL), at(7, TAGGED), at(7, PLAIN)])
+@pytest.mark.parametrize("status", [408, 409, 423, 425, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("standing", [DownloadState(source=URL), at(7, TAGGED), at(7, PLAIN)])
 def test_setbacks_are_waited_out(status, standing):
     said = answer(status, retry_after="3")
-    assert verdict(said, standing) == Later(reason=f"{status} from GET {URL}", retry_after=3.0)
+    assert verdict(said, standing) == RetryLater(reason=f"{status} from GET {URL}", retry_after=3.0)
 
 
 @pytest.mark.parametrize("status", [204, 205, 300, 304, 305, 400, 401, 403, 404, 410, 412, 451])
-@pytest.mark.parametrize("standing", [Standing(source=URL), at(7, TAGGED)])
+@pytest.mark.parametrize("standing", [DownloadState(source=URL), at(7, TAGGED)])
 def test_other_answers_are_final(status, standing):
     with pytest.raises(errors.SourceNotReadable, match=f"{status} from GET {URL}"):
         verdict(answer(status), standing)

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from livepeer_async import errors
-from sources.origin import FILE, Origin, open_download, open_downloads, wait_closed
+from sources.origin import FILE, Origin, open_download, open_downloader, wait_closed
 from support.clock import until
 from support.constants import TIMEOUT
-from support.leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.libraries import LIBRARIES, TLS_CONTEXT
+from support.resource_leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.anyio
 
 async def test_what_was_left_can_not_be_read():
     async with open_download(Origin()) as download:
-        assert await anext(download.pieces)
+        assert await anext(download.blocks)
     with pytest.raises(errors.ConfigurationError, match="was closed"):
-        await anext(download.pieces)
+        await anext(download.blocks)
 
 
 async def hang(writer):
@@ -75,10 +75,10 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
             tasks.start_soon(cancel)
             with no_asyncio_logs(), scope:
                 async with (
-                    open_downloads(http_client=client, sleep=wait) as ours,
+                    open_downloader(http_client=client, sleep=wait) as ours,
                     ours.open(server.origin) as download,
                 ):
-                    async for piece in download.pieces:
+                    async for piece in download.blocks:
                         read += len(piece)
                         if moment == "paused":
                             await anyio.sleep_forever()
@@ -92,10 +92,10 @@ async def test_left_download_leaves_nothing_open(scratch):
         before = snapshot_resources()
         with no_asyncio_logs():
             async with (
-                open_downloads(http_client=client) as ours,
+                open_downloader(http_client=client) as ours,
                 ours.open(server.origin) as download,
             ):
-                assert await anext(download.pieces)
+                assert await anext(download.blocks)
             del download
             gc.collect()
         await assert_no_leaks(before)
@@ -106,13 +106,13 @@ async def test_read_that_was_cancelled_goes_on_where_it_was():
     got = b""
     async with open_download(origin) as download:
         with anyio.CancelScope() as scope:
-            async for piece in download.pieces:
+            async for piece in download.blocks:
                 got += piece
                 if len(got) == 300_000:
                     # While the next piece is waited for, which doesn't come.
                     asyncio.get_running_loop().call_later(0.05, scope.cancel)
         assert got == FILE[:300_000]
-        async for piece in download.pieces:
+        async for piece in download.blocks:
             got += piece
     assert got == FILE
     assert origin.ranges == [None, 300_000]

@@ -7,13 +7,13 @@ import msgspec
 
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account
-from livepeer_async.api.session import Caller
+from livepeer_async.api.session import Session
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
-from livepeer_async.polling.watched_asset import Watch
+from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.sandbox.lifecycle import end_processing, plan_processing
 from support.clock import VirtualClock
@@ -85,9 +85,9 @@ class WaiterHarness:
         # Looked up for each call: a test may replace them.
         self.send, self.sleep = self.log.send, clock.sleep
         account = check_account(sandbox.base_url, sandbox.api_key)
-        self.caller = Caller(account, self, retry=RetryPolicy())
+        self.session = Session(account, self, retry=RetryPolicy())
         self.waiter = Waiter(
-            self.caller,
+            self.session,
             sleep=lambda seconds: self.sleep(seconds),  # noqa: PLW0108 - looked up for each call
             clock=clock,
             jitter=lambda: 0.5,
@@ -98,13 +98,14 @@ class WaiterHarness:
         return [add_asset(self.sandbox, ready_after=second) for second in seconds]
 
     async def wait_many(self, ids, timeout=1000.0):
-        async for result in self.waiter.each(ids, timeout=timeout):
+        async for result in self.waiter.wait_each(ids, timeout=timeout):
             self.ended[result.asset_id] = (self.clock.now, result.error)
 
     async def wait(self, asset_id, timeout=1000.0, on_change=None):
         error = None
         try:
-            await self.waiter.until(Watch(asset_id), is_ready, timeout=timeout, on_change=on_change)
+            watched = WatchedAsset(asset_id)
+            await self.waiter.wait_until(watched, is_ready, timeout=timeout, on_change=on_change)
         except errors.LivepeerError as caught:
             error = caught
         self.ended[asset_id] = (self.clock.now, error)

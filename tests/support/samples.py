@@ -1,7 +1,7 @@
-"""Recorded responses of Livepeer Studio.
+"""Recorded responses of the real server.
 
-`tests/samples/index.json` names for each file the Struct that decodes it, the status of the
-response, and the exchanges of the transcript that it was taken from.
+`tests/samples/index.json` has, for each file, the Struct that decodes it, the status, and the
+exchanges of the transcript that it was recorded in.
 """
 
 import json
@@ -26,7 +26,7 @@ def read_text(name: str) -> str:
 
 
 def read_sample(name: str) -> Any:
-    """Decode a sample with the Struct that the index names."""
+    """Decode a sample with its Struct of the index."""
     struct = INDEX[name]["struct"]
     if struct.startswith("list["):
         return decode(read_text(name), list[getattr(models, struct[5:-1])])  # type: ignore[misc]

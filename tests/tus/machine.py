@@ -154,7 +154,7 @@ class CoreMachine(RuleBasedStateMachine):
         move = self.next_move()
         self.now += move.wait
         before = msgspec.structs.asdict(move), dict(vars(self.core))
-        for ask in (self.core.next_move, self.core.nudge, self.core.terminate):
+        for ask in (self.core.next_step, self.core.finalize, self.core.terminate):
             with pytest.raises(IllegalMove):
                 ask()
         assert before == (msgspec.structs.asdict(move), dict(vars(self.core)))
@@ -172,7 +172,7 @@ class CoreMachine(RuleBasedStateMachine):
             available = min(core.plan(), len(self.content) - core.offset)
             if core.offset + available == len(self.content):
                 core.declare_length(len(self.content))
-        return core.next_move(available=available)
+        return core.next_step(available=available)
 
     def finish(self, move, fault, late, seconds):
         self.check(move)
@@ -189,7 +189,7 @@ class CoreMachine(RuleBasedStateMachine):
             self.ended = repr(error)
             return
         self.follow(move, answer, event, before)
-        if self.core.setbacks > BUDGET:
+        if self.core.failures > BUDGET:
             self.ended = "retries exhausted"
 
     def send(self, move, fault, late):
@@ -237,8 +237,8 @@ class CoreMachine(RuleBasedStateMachine):
     @invariant()
     def it_is_lost_for_a_reason_only(self):
         if self.core is not None and self.core.state is State.GONE:
-            assert self.core.why
-            assert self.is_excused, f"lost for no reason: {self.core.why}"
+            assert self.core.failure_reason
+            assert self.is_excused, f"lost for no reason: {self.core.failure_reason}"
 
     @invariant()
     def what_is_complete_is_right(self):

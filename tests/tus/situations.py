@@ -5,6 +5,7 @@ from livepeer_async.tus import (
     ChunkAccepted,
     ChunkTooLarge,
     Created,
+    Gone,
     Interrupted,
     OffsetKnown,
     Refused,
@@ -12,7 +13,6 @@ from livepeer_async.tus import (
     State,
     Terminated,
     TusUpload,
-    Vanished,
 )
 from tus.servers import ENDPOINT
 
@@ -26,7 +26,7 @@ ANSWERS = {
     Terminated: Response(status=204),
     Interrupted: Response(status=500),
     ChunkTooLarge: Response(status=413),
-    Vanished: Response(status=404),
+    Gone: Response(status=404),
     Refused: Response(status=403),
 }
 # How each state is reached from the beginning, as the statuses of the answers.
@@ -35,7 +35,7 @@ WAYS = {
     State.OFFSET_UNKNOWN: [Created, Interrupted],
     State.TRANSFERRING: [Created],
     State.COMPLETE: [Created, ChunkAccepted],
-    State.GONE: [Created, Vanished],
+    State.GONE: [Created, Gone],
     State.TERMINATED: [Created, Terminated],
 }
 
@@ -46,7 +46,7 @@ def upload_in(state, **more):
         if event is Terminated:
             upload.terminate()
         else:
-            upload.next_move()
+            upload.next_step()
         upload.receive(ANSWERS[event])
     assert upload.state is state
     return upload
@@ -59,7 +59,7 @@ def snapshot(upload):
 def ask_offset(upload, offset, length=LENGTH):
     """Answer each question for the offset until the upload knows it, or is lost."""
     while upload.state is State.OFFSET_UNKNOWN:
-        upload.next_move()
+        upload.next_step()
         headers = {"upload-offset": str(offset), "upload-length": str(length)}
         upload.receive(Response(status=200, headers=headers))
 

@@ -212,8 +212,8 @@ async def test_upload_of_known_length_costs_no_head():
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 async def test_offset_beyond_what_was_sent_is_asked_for(method):
     """An answer that claims all bytes before they were sent proves nothing."""
-    claim = {"Upload-Offset": len(CONTENT), "Location": f"/files/{1:032}"}
-    script = {method: [(201, claim)]}
+    lease = {"Upload-Offset": len(CONTENT), "Location": f"/files/{1:032}"}
+    script = {method: [(201, lease)]}
     async with (
         sloppy(script=script) as server,
         TusClient(retry=QUICK, limits=SMALL) as tus,

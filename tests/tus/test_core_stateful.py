@@ -65,7 +65,7 @@ class S3Machine(CoreMachine):
     def is_stored_exactly(self):
         """An asset that doesn't leave `uploading` gets an empty PATCH, as the engine does."""
         if self.store.is_open:
-            request = TusUpload.nudge(self.core).request
+            request = TusUpload.finalize(self.core).request
             self.core.receive(serve(self.store, request, b"", now=self.now + 60))
         return super().is_stored_exactly()
 

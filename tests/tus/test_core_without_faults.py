@@ -9,12 +9,12 @@ from tus.machine import BUDGET, LIVEPEER, LONGEST, PART, content_of
 from tus.servers import ENDPOINT, S3Store, body_of, serve
 
 
-def carry(limits, length, *, budget=BUDGET):
+def carry(limits, length, *, throttle=BUDGET):
     """Upload over a network without faults; give the store, the core and the requests."""
     content, store, now, requests = content_of(length), S3Store(part=PART), 0.0, []
     core = TusUpload(endpoint=ENDPOINT, length=length, limits=limits)
-    while not core.is_over and core.setbacks <= budget:
-        move = core.next_move()
+    while not core.is_over and core.failures <= throttle:
+        move = core.next_step()
         now += move.wait
         requests.append(move.request)
         answer = serve(store, move.request, body_of(move.request, content), now=now)
@@ -40,7 +40,7 @@ def test_chunks_above_a_part_store_wrong_bytes_where_the_rules_are_off(chunk):
 
 @pytest.mark.parametrize("chunk", [1, 3, 4])
 def test_chunks_below_a_part_never_finish_where_the_rules_are_off(chunk):
-    _, core, requests = carry(ServerLimits(first_chunk=chunk, max_chunk=chunk), 20, budget=50)
+    _, core, requests = carry(ServerLimits(first_chunk=chunk, max_chunk=chunk), 20, throttle=50)
     assert not core.is_over
     assert len(requests) > 100
 

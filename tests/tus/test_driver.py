@@ -56,7 +56,7 @@ async def test_nudge_and_termination_tell_little():
     upload = upload_of()
     driver = network.driver(upload, source_of())
     await driver.run()
-    await driver.nudge()
+    await driver.finalize()
     assert network.requests[-1].headers["Upload-Offset"] == "40"
     network.faults = [Answer(500)]
     assert not await driver.terminate()

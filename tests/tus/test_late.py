@@ -75,28 +75,28 @@ def test_each_part_that_arrives_extends_the_wait():
 
 def test_offset_does_not_settle_while_a_chunk_is_late():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("no response", seconds=20.0, waited=20.0, is_timeout=True)
     asked = waited = 0
     while upload.state is State.OFFSET_UNKNOWN and asked < 100:
-        move = upload.next_move()
+        move = upload.next_step()
         assert move.command is Command.ASK_OFFSET
         asked, waited = asked + 1, waited + move.wait
         upload.receive(Response(status=200, headers={"upload-offset": "0"}))
     assert waited >= 20.0
-    assert upload.setbacks == 1
+    assert upload.failures == 1
 
 
 def test_late_chunk_is_progress_and_no_second_setback():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("no response", seconds=20.0, waited=20.0, is_timeout=True)
     for offset in (0, 0, 8, 8):
         assert upload.state is State.OFFSET_UNKNOWN
-        upload.next_move()
+        upload.next_step()
         upload.receive(Response(status=200, headers={"upload-offset": str(offset)}))
-        assert upload.setbacks <= 1
-    assert (upload.state, upload.offset, upload.setbacks) == (State.TRANSFERRING, 8, 0)
+        assert upload.failures <= 1
+    assert (upload.state, upload.offset, upload.failures) == (State.TRANSFERRING, 8, 0)
 
 
 def test_chunk_of_an_earlier_process_that_arrives_is_waited_for():
@@ -105,7 +105,7 @@ def test_chunk_of_an_earlier_process_that_arrives_is_waited_for():
     for offset in (0, 8, 8, 16, 16, 16, 16, 16):
         if upload.state is not State.OFFSET_UNKNOWN:
             break
-        waited += upload.next_move().wait
+        waited += upload.next_step().wait
         headers = {"upload-offset": str(offset), "upload-length": str(LENGTH)}
         upload.receive(Response(status=200, headers=headers))
     assert (upload.state, upload.offset) == (State.TRANSFERRING, 16)
@@ -116,7 +116,7 @@ def test_each_timeout_without_progress_grants_more_time():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     patience = []
     for _ in range(5):
-        patience.append(upload.next_move().request.patience)
+        patience.append(upload.next_step().request.timeout_factor)
         upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
         ask_offset(upload, 0)
     assert patience == [1, 2, 4, 8, 8]
@@ -125,16 +125,16 @@ def test_each_timeout_without_progress_grants_more_time():
 
 def test_progress_after_a_timeout_restores_the_time_limit():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
     ask_offset(upload, 8)
-    assert upload.next_move().request.patience == 1
+    assert upload.next_step().request.timeout_factor == 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_chunk_of_a_server_that_was_busy_for_long_may_arrive(status):
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    upload.next_move()
+    upload.next_step()
     busy = Response(status=status, headers={"retry-after": "1"})
     upload.receive(busy, seconds=60.0, waited=60.0)
     ask_offset(upload, 8)
@@ -143,7 +143,7 @@ def test_chunk_of_a_server_that_was_busy_for_long_may_arrive(status):
 
 def test_chunk_of_a_server_that_was_busy_at_once_has_not_arrived():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    upload.next_move()
+    upload.next_step()
     upload.receive(Response(status=429), seconds=0.1, waited=0.1)
     ask_offset(upload, 8)
     assert upload.state is State.GONE
@@ -153,7 +153,7 @@ def test_creation_of_a_server_that_was_busy_for_long_is_not_repeated():
     upload = upload_in(
         State.UNCREATED, limits=replace(ALIGNED, with_creation=20, creates_once=True)
     )
-    upload.next_move()
+    upload.next_step()
     busy = Response(status=503, headers={"retry-after": "1"})
     upload.receive(busy, seconds=60.0, waited=60.0)
     assert upload.state is State.GONE
@@ -162,6 +162,6 @@ def test_creation_of_a_server_that_was_busy_for_long_is_not_repeated():
 @pytest.mark.parametrize("waited", [None, 0.0])
 def test_stall_while_sending_is_no_response_timeout(waited):
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("stalled", seconds=30.0, waited=None, is_timeout=True)
     assert upload.chunks.timeouts == 0

@@ -15,7 +15,7 @@ def test_chunk_that_is_too_large_is_halved():
     sizes = []
     for _ in range(5):
         ask_offset(upload, 0)
-        move = upload.next_move()
+        move = upload.next_step()
         sizes.append(move.request.content.size)
         event = upload.receive(Response(status=413))
     assert sizes == [16, 8, 4, 2, 1]
@@ -24,7 +24,7 @@ def test_chunk_that_is_too_large_is_halved():
 
 def test_chunk_of_one_part_cannot_be_halved():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    upload.next_move()
+    upload.next_step()
     event = upload.receive(Response(status=413))
     assert (type(event), event.status) == (Refused, 413)
     assert upload.state is State.OFFSET_UNKNOWN
@@ -36,24 +36,24 @@ def test_chunk_of_one_part_cannot_be_halved():
 )
 def test_next_chunk_is_sized_by_the_seconds_of_the_last(seconds, size):
     upload = upload_in(State.TRANSFERRING, limits=ServerLimits(first_chunk=2))
-    upload.next_move()
+    upload.next_step()
     upload.receive(Response(status=204, headers={"upload-offset": "2"}), seconds=seconds)
     assert upload.plan() == size
 
 
 def deferred(**more):
     upload = TusUpload(endpoint=ENDPOINT, length=None, limits=ServerLimits(**more))
-    assert upload.next_move().request.headers["Upload-Defer-Length"] == "1"
+    assert upload.next_step().request.headers["Upload-Defer-Length"] == "1"
     upload.receive(CREATED)
     return upload
 
 
 def test_deferred_length_travels_with_the_chunk_after_it_is_declared():
     upload = deferred(first_chunk=8, max_chunk=8)
-    assert upload.next_move(available=8).request.headers.get("Upload-Length") is None
+    assert upload.next_step(available=8).request.headers.get("Upload-Length") is None
     upload.receive(Response(status=204, headers={"upload-offset": "8"}))
     upload.declare_length(10)
-    move = upload.next_move(available=2)
+    move = upload.next_step(available=2)
     assert (move.request.content, move.request.headers["Upload-Length"]) == (Span(8, 10), "10")
     upload.receive(Response(status=204, headers={"upload-offset": "10"}))
     assert upload.state is State.COMPLETE
@@ -61,11 +61,11 @@ def test_deferred_length_travels_with_the_chunk_after_it_is_declared():
 
 def test_length_declared_at_the_very_end_travels_alone():
     upload = deferred(first_chunk=8)
-    upload.next_move(available=8)
+    upload.next_step(available=8)
     upload.receive(Response(status=204, headers={"upload-offset": "8"}))
     upload.declare_length(8)
     assert upload.state is State.TRANSFERRING
-    assert upload.next_move().request.content == Span(8, 8)
+    assert upload.next_step().request.content == Span(8, 8)
     upload.receive(Response(status=204, headers={"upload-offset": "8"}))
     assert upload.state is State.COMPLETE
 
@@ -73,17 +73,17 @@ def test_length_declared_at_the_very_end_travels_alone():
 def test_length_whose_declaration_was_lost_is_declared_again():
     upload = deferred(first_chunk=8)
     upload.declare_length(8)
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("cut")
-    upload.next_move()
+    upload.next_step()
     upload.receive(Response(status=200, headers={"upload-offset": "8", "upload-defer-length": "1"}))
-    assert upload.next_move().request.headers["Upload-Length"] == "8"
+    assert upload.next_step().request.headers["Upload-Length"] == "8"
 
 
 @pytest.mark.parametrize("length", [0, -1, 7])
 def test_length_below_the_offset_cannot_be_declared(length):
     upload = deferred(first_chunk=8)
-    upload.next_move(available=8)
+    upload.next_step(available=8)
     upload.receive(Response(status=204, headers={"upload-offset": "8"}))
     before = snapshot(upload)
     with pytest.raises(IllegalMove, match=f"the length can't become {length}"):
@@ -103,30 +103,30 @@ def test_too_little_at_hand_is_no_chunk(available):
     upload = deferred(first_chunk=8, align=4)
     before = snapshot(upload)
     with pytest.raises(IllegalMove, match=f"{available} bytes are at hand; wanted 4"):
-        upload.next_move(available=available)
+        upload.next_step(available=available)
     assert snapshot(upload) == before
 
 
 @pytest.mark.parametrize(("available", "size"), [(4, 4), (7, 4), (8, 8), (100, 8)])
 def test_what_is_at_hand_is_cut_to_the_alignment(available, size):
     upload = deferred(first_chunk=8, align=4)
-    assert upload.next_move(available=available).request.content.size == size
+    assert upload.next_step(available=available).request.content.size == size
 
 
 def test_length_of_an_upload_begun_elsewhere_is_learned():
     upload = TusUpload(upload_url=URL, length=None)
     ask_offset(upload, 5)
-    assert (upload.length, upload.next_move().request.content) == (20, Span(5, 20))
+    assert (upload.length, upload.next_step().request.content) == (20, Span(5, 20))
 
 
 @pytest.mark.parametrize("length", [0, 8, 100])
 def test_length_that_nobody_declared_loses_the_upload(length):
     upload = deferred(first_chunk=8)
-    upload.next_move(available=8)
+    upload.next_step(available=8)
     upload.interrupt("cut")
-    upload.next_move()
+    upload.next_step()
     upload.receive(
         Response(status=200, headers={"upload-offset": "8", "upload-length": f"{length}"})
     )
     assert (upload.state, upload.length) == (State.GONE, None)
-    assert upload.why.startswith(f"Upload-Length is {length}; it was deferred")
+    assert upload.failure_reason.startswith(f"Upload-Length is {length}; it was deferred")

@@ -19,7 +19,7 @@ from livepeer_async.tus.limits import (
     MIB,
     as_limits_for,
     check_length,
-    doubt_offset,
+    check_offset,
 )
 
 GIB = 1024 * MIB
@@ -202,9 +202,9 @@ def test_possible_length_is_let_through(length):
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
 def test_believed_offset_is_within_what_was_sent_and_held_before(offset, held, reach):
     limits = ServerLimits(align=8, tail_alone=True)
-    if doubt_offset(limits, offset, length=42, held=held, reach=reach) is None:
+    if check_offset(limits, offset, length=42, held=held, reach=reach) is None:
         assert held <= offset <= min(reach, 42)
-    if doubt_offset(ServerLimits(), offset, length=42, held=held, reach=reach) is None:
+    if check_offset(ServerLimits(), offset, length=42, held=held, reach=reach) is None:
         assert offset <= min(reach, 42)
 
 

@@ -9,12 +9,12 @@ from livepeer_async.tus import (
     ChunkAccepted,
     ChunkTooLarge,
     Created,
+    Gone,
     Interrupted,
     OffsetKnown,
     Refused,
     ServerFeatures,
     Terminated,
-    Vanished,
     requests,
 )
 from support.strategies import any_text
@@ -107,18 +107,18 @@ EVENTS = [
     (CREATION, 408, Interrupted),
     (CREATION, 500, Interrupted),
     (OFFSET, 403, Refused),
-    (OFFSET, 404, Vanished),
-    (OFFSET, 410, Vanished),
+    (OFFSET, 404, Gone),
+    (OFFSET, 410, Gone),
     (OFFSET, 413, Refused),
     (OFFSET, 307, Refused),
     (OFFSET, 423, Interrupted),
     (OFFSET, 502, Interrupted),
     (CHUNK, 400, Refused),
     (CHUNK, 403, Refused),
-    (CHUNK, 404, Vanished),
+    (CHUNK, 404, Gone),
     (CHUNK, 408, Interrupted),
     (CHUNK, 409, Interrupted),
-    (CHUNK, 410, Vanished),
+    (CHUNK, 410, Gone),
     (CHUNK, 412, Refused),
     (CHUNK, 413, ChunkTooLarge),
     (CHUNK, 415, Refused),
@@ -296,7 +296,7 @@ def test_options_tell_what_a_server_can_do(headers, features):
 
 def test_what_was_created_is_shown_by_four_characters_of_its_name():
     created = Created("https://origin.example/files/abcdefghij", 5)
-    assert repr(created) == "<Created https://origin.example/files/abcd…, offset 5>"
+    assert repr(created) == "Created(upload_url='https://origin.example/files/abcd…', offset=5)"
     assert created.__rich_repr__()[0] == ("upload_url", "https://origin.example/files/abcd…")
 
 

@@ -81,34 +81,34 @@ def test_smallest_chunks_are_not_made_smaller():
 
 def test_creation_that_was_lost_with_bytes_is_repeated_without():
     upload = upload_in(State.UNCREATED, limits=ServerLimits(with_creation=20))
-    assert upload.next_move().request.content == Span(0, 20)
+    assert upload.next_step().request.content == Span(0, 20)
     upload.interrupt("cut")
-    move = upload.next_move()
+    move = upload.next_step()
     assert (move.command, move.request.content) == (Command.CREATE, b"")
 
 
 def test_chunk_after_a_creation_that_was_lost_with_bytes_is_a_probe():
     limits = ServerLimits(with_creation=8 * MIB)
     upload = upload_in(State.UNCREATED, limits=limits, length=8 * MIB)
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("no response", seconds=300.0, waited=300.0, is_timeout=True)
-    upload.next_move()
+    upload.next_step()
     upload.receive(CREATED)
-    assert upload.next_move().request.content == Span(0, PROBE)
+    assert upload.next_step().request.content == Span(0, PROBE)
 
 
 def test_creation_that_never_left_is_repeated_with_its_bytes():
     upload = upload_in(State.UNCREATED, limits=ServerLimits(with_creation=20))
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("refused", untouched=True)
-    assert upload.next_move().request.content == Span(0, 20)
+    assert upload.next_step().request.content == Span(0, 20)
 
 
 def test_refusal_that_was_lost_is_found_by_the_probe():
     upload = upload_in(State.TRANSFERRING, length=LONG)
-    upload.next_move()
+    upload.next_step()
     upload.interrupt("reset by the server")
     ask_offset(upload, 0, LONG)
-    assert upload.next_move().request.content == Span(0, PROBE)
+    assert upload.next_step().request.content == Span(0, PROBE)
     event = upload.receive(Response(status=403, body=b"quota exceeded"))
     assert (event.status, "quota exceeded" in event.reason) == (403, True)

@@ -17,24 +17,26 @@ from livepeer_async.tus import (
     Terminated,
     TusUpload,
 )
-from livepeer_async.tus.states import LEGAL, MOVES, OVER
+from livepeer_async.tus.states import LEGAL_COMMANDS, OVER, TRANSITIONS
 from tus.situations import ANSWERS, CREATED, LENGTH, URL, WAYS, snapshot, upload_in
 
 
 def ask(upload, command):
     """Ask for a command by the method that gives it; `next_move` gives what the state wants."""
-    if command is Command.NUDGE:
-        return upload.nudge()
-    return upload.terminate() if command is Command.TERMINATE else upload.next_move()
+    if command is Command.FINALIZE:
+        return upload.finalize()
+    return upload.terminate() if command is Command.TERMINATE else upload.next_step()
 
 
 def test_every_state_has_a_row():
-    assert set(LEGAL) == set(State) == set(WAYS)
-    assert {state for state in State if LEGAL[state] <= {Command.NUDGE, Command.TERMINATE}} == OVER
+    assert set(LEGAL_COMMANDS) == set(State) == set(WAYS)
+    assert {
+        state for state in State if LEGAL_COMMANDS[state] <= {Command.FINALIZE, Command.TERMINATE}
+    } == OVER
 
 
 @pytest.mark.parametrize(
-    ("state", "command"), [(s, c) for s in State for c in sorted(LEGAL[s])], ids=str
+    ("state", "command"), [(s, c) for s in State for c in sorted(LEGAL_COMMANDS[s])], ids=str
 )
 def test_legal_command_is_sent(state, command):
     move = ask(upload_in(state), command)
@@ -44,9 +46,17 @@ def test_legal_command_is_sent(state, command):
 @pytest.mark.parametrize(
     ("state", "ask"),
     [
-        *((state, TusUpload.nudge) for state in State if Command.NUDGE not in LEGAL[state]),
-        *((state, TusUpload.terminate) for state in State if Command.TERMINATE not in LEGAL[state]),
-        *((state, TusUpload.next_move) for state in sorted(OVER)),
+        *(
+            (state, TusUpload.finalize)
+            for state in State
+            if Command.FINALIZE not in LEGAL_COMMANDS[state]
+        ),
+        *(
+            (state, TusUpload.terminate)
+            for state in State
+            if Command.TERMINATE not in LEGAL_COMMANDS[state]
+        ),
+        *((state, TusUpload.next_step) for state in sorted(OVER)),
     ],
 )
 def test_illegal_command_is_refused_and_changes_nothing(state, ask):
@@ -59,13 +69,15 @@ def test_illegal_command_is_refused_and_changes_nothing(state, ask):
 
 @pytest.mark.parametrize("state", sorted(set(State) - OVER))
 def test_next_move_is_the_one_that_the_state_allows(state):
-    assert {upload_in(state).next_move().command} == LEGAL[state] - {Command.TERMINATE}
+    assert {upload_in(state).next_step().command} == LEGAL_COMMANDS[state] - {Command.TERMINATE}
 
 
 @pytest.mark.parametrize("first", sorted(Command), ids=str)
-@pytest.mark.parametrize("second", [Command.SEND_CHUNK, Command.NUDGE, Command.TERMINATE], ids=str)
+@pytest.mark.parametrize(
+    "second", [Command.SEND_CHUNK, Command.FINALIZE, Command.TERMINATE], ids=str
+)
 def test_request_in_flight_forbids_every_other(first, second):
-    (state, *_) = [state for state in State if first in LEGAL[state]]
+    (state, *_) = [state for state in State if first in LEGAL_COMMANDS[state]]
     upload = upload_in(state)
     ask(upload, first)
     before = snapshot(upload)
@@ -85,13 +97,13 @@ def test_answer_that_nobody_awaits_is_refused(state):
     assert snapshot(upload) == before
 
 
-@pytest.mark.parametrize(("command", "event"), list(MOVES), ids=str)
+@pytest.mark.parametrize(("command", "event"), list(TRANSITIONS), ids=str)
 def test_answer_leads_where_the_table_says(command, event):
-    (state, *_) = [state for state in State if command in LEGAL[state]]
+    (state, *_) = [state for state in State if command in LEGAL_COMMANDS[state]]
     upload = upload_in(state)
     ask(upload, command)
     told = upload.receive(ANSWERS[event])
-    wanted = MOVES[command, event]
+    wanted = TRANSITIONS[command, event]
     # The offset in the answer says that it was all.
     if (command, event) == (Command.SEND_CHUNK, ChunkAccepted):
         wanted = State.COMPLETE
@@ -101,7 +113,7 @@ def test_answer_leads_where_the_table_says(command, event):
 
 @pytest.mark.parametrize("command", sorted(set(Command) - {Command.TERMINATE}), ids=str)
 def test_every_status_is_an_event(command):
-    (state, *_) = [state for state in State if command in LEGAL[state]]
+    (state, *_) = [state for state in State if command in LEGAL_COMMANDS[state]]
     for status in range(100, 1000):
         upload = upload_in(state)
         ask(upload, command)
@@ -110,7 +122,9 @@ def test_every_status_is_an_event(command):
         assert isinstance(event, typing.get_args(Event))
 
 
-@pytest.mark.parametrize("state", [s for s in State if Command.TERMINATE in LEGAL[s]], ids=str)
+@pytest.mark.parametrize(
+    "state", [s for s in State if Command.TERMINATE in LEGAL_COMMANDS[s]], ids=str
+)
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [(204, Terminated), (404, Terminated), (410, Terminated), (500, Interrupted), (403, Refused)],
@@ -127,24 +141,24 @@ def test_interrupted_termination_leaves_the_state():
     upload.terminate()
     assert upload.interrupt("cut") == Interrupted(reason="cut")
     assert upload.state is State.TRANSFERRING
-    assert upload.setbacks == 0
+    assert upload.failures == 0
 
 
 def test_known_upload_begins_with_the_question_for_its_offset():
     upload = TusUpload(upload_url=URL, length=LENGTH)
     assert upload.state is State.OFFSET_UNKNOWN
-    assert upload.next_move().command is Command.ASK_OFFSET
+    assert upload.next_step().command is Command.ASK_OFFSET
     upload.receive(Response(status=200, headers={"upload-offset": "7", "upload-length": "20"}))
-    assert upload.next_move().request.content == Span(7, LENGTH)
+    assert upload.next_step().request.content == Span(7, LENGTH)
 
 
 def test_nudge_is_an_empty_chunk_at_the_end():
     upload = upload_in(State.COMPLETE)
-    assert upload.nudge().request.content == Span(20, 20)
+    assert upload.finalize().request.content == Span(20, 20)
 
 
 def test_patch_is_overridden_for_networks_that_block_it():
     request = (
-        upload_in(State.TRANSFERRING, limits=ServerLimits(override_patch=True)).next_move().request
+        upload_in(State.TRANSFERRING, limits=ServerLimits(override_patch=True)).next_step().request
     )
     assert (request.method, request.headers["X-HTTP-Method-Override"]) == ("POST", "PATCH")

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy
-from livepeer_async.journal.records import Record, RecordState, tell_url
+from livepeer_async.journal.records import Record, RecordState, url_fingerprint
 from livepeer_async.models import Encryption
 from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On, Stall
 from livepeer_async.sources.identity import SourceIdentity
@@ -51,7 +51,7 @@ async def studios(tmp_path):
 
 
 async def fetch(livepeer, url, wanted, key="k"):
-    return await livepeer.imports.run(url, wanted, UploadOptions(key=key))
+    return await livepeer.url_importer.import_url(url, wanted, UploadOptions(key=key))
 
 
 def lose_next_request(sandbox):
@@ -114,7 +114,7 @@ async def test_an_asset_made_long_after_a_request_is_not_adopted(studios, url):
         key="k",
         state=RecordState.REQUESTED,
         name="a.mp4",
-        identity=SourceIdentity(length=0, url=tell_url(url)),
+        identity=SourceIdentity(length=0, url=url_fingerprint(url)),
         requested_at=time.time() - 3600,
     )
     await livepeer.journal.write(record)
@@ -142,7 +142,7 @@ async def test_an_asset_that_was_given_up_is_not_adopted(studios, url):
     given_up = (await fetch(livepeer, url, PUBLIC, key="earlier")).asset
     async with client_for(sandbox, livepeer.journal.path) as another:
         kept = sandbox.add_fault(Fault(On(method="DELETE"), Answer(500)))
-        await another.imports.give_up("earlier")
+        await another.url_importer.discard("earlier")
         sandbox.faults.remove(kept)
         assert [it.asset_id for it in await another.journal.orphans()] == [given_up.id]
         lost = lose_next_request(sandbox)

@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from livepeer_async import Asset, errors
-from livepeer_async.journal.database import JournalFile
+from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.lease import claim
+from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.sources.source import BytesSource
 from support import command_line
@@ -85,7 +85,7 @@ async def assert_nothing_is_listed(livepeer):
     assert await livepeer.leftovers() == []
     assert await livepeer.journal.records() == []
     assert await livepeer.journal.orphans() == []
-    assert await livepeer.journal.doubts() == []
+    assert await livepeer.journal.unconfirmed_requests() == []
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -181,14 +181,14 @@ async def test_finished_upload_without_a_key_leaves_no_note(wait, journal):
 
 async def test_upload_without_a_key_costs_three_transactions(journal, monkeypatch):
     transactions = []
-    transact = JournalFile.transact
+    transact = JournalDatabase.transact
 
     def count(self, *arguments):
         transactions.append(arguments)
         return transact(self, *arguments)
 
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
-        monkeypatch.setattr(JournalFile, "transact", count)
+        monkeypatch.setattr(JournalDatabase, "transact", count)
         await livepeer.upload(VIDEO)
         assert len(transactions) == 3
 
@@ -197,15 +197,15 @@ async def test_replaced_upload_without_a_key_is_no_leftover(journal):
     """Its bytes had arrived, and were wrong: it begins anew under the same claim."""
     ours, others = Journal(journal, account="a"), Journal(journal, account="a")
     source = BytesSource(memoryview(VIDEO), "x")
-    async with claim(ours, None, source, access="") as claimed:
+    async with acquire_lease(ours, None, source, access="") as claimed:
         for asset_id in ("1", "2"):
-            await claimed.requested("x")
-            await claimed.ticketed(Asset(id=asset_id))
-            assert (await others.orphans(), await others.doubts()) == ([], [])
-            await claimed.arrived()
-        await claimed.requested("x")
-        assert (await others.orphans(), await others.doubts()) == ([], [])
-    assert len(await others.doubts()) == 1
+            await claimed.record_request("x")
+            await claimed.record_asset(Asset(id=asset_id))
+            assert (await others.orphans(), await others.unconfirmed_requests()) == ([], [])
+            await claimed.mark_uploaded()
+        await claimed.record_request("x")
+        assert (await others.orphans(), await others.unconfirmed_requests()) == ([], [])
+    assert len(await others.unconfirmed_requests()) == 1
     assert read_keys(journal) == []
     await ours.aclose()
     await others.aclose()

@@ -28,7 +28,7 @@ async def give_up(livepeer, asset_id, *, is_useless):
     """Note an asset as one that was given up."""
     record = Record(
         key="k",
-        state=RecordState.TICKETED,
+        state=RecordState.ASSET_CREATED,
         name="a.mp4",
         identity=SourceIdentity(length=9),
         requested_at=1.0,

@@ -41,7 +41,7 @@ async def load(rate, connection_rate, *, seconds, length):
                                 carried = link.forwarded
                                 await anyio.sleep(1)
                                 shares.append((link.forwarded - carried) / rate)
-                                slots.append(livepeer.budget.slots)
+                                slots.append(livepeer.throttle.slots)
     sys.stdout.write(f"shares {[round(share, 2) for share in shares]}, slots {slots}\n")
     return shares, slots
 

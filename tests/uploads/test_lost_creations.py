@@ -222,16 +222,16 @@ async def test_upload_that_gets_further_each_time_begins_anew_without_end():
 async def test_restarts_without_progress_are_counted_and_waited_for(caplog):
     client = {"retry": replace(FAST_RETRY, restarts=2), **SMALL_CHUNKS}
     async with sandbox_and_client(*lost_at(2, 3, 4), client=client) as (sandbox, livepeer):
-        setbacks = []
+        failures = []
 
         def note(progress):
-            if progress.setback and progress.setback.reason.startswith("the upload is lost"):
-                setbacks.append(progress.setback.attempt)
+            if progress.retry and progress.retry.reason.startswith("the upload is lost"):
+                failures.append(progress.retry.attempt)
 
         with pytest.raises(errors.UploadGone):
             await livepeer.upload(LONG, on_progress=note)
         assert len(sandbox.assets) == 3
-        assert setbacks == [1, 2]
+        assert failures == [1, 2]
         assert "setback 2 of 2" in caplog.text
 
 
@@ -249,7 +249,7 @@ async def test_stop_takes_effect_while_a_restart_is_waited_for():
         with anyio.fail_after(30), pytest.raises(errors.UploadStopped):
             async with livepeer.begin_upload(LONG) as begun:
                 async for progress in begun.progress():
-                    if progress.setback:
+                    if progress.retry:
                         begun.stop()
 
 

@@ -20,7 +20,7 @@ def fails(message):
 
 
 async def upload(livepeer, *, told=None, **options):
-    follow = (lambda progress: told.append(progress.setback)) if told is not None else None
+    follow = (lambda progress: told.append(progress.retry)) if told is not None else None
 
     def options_of_job():
         return UploadOptions(on_progress=follow, **options)
@@ -42,9 +42,9 @@ async def test_a_failure_that_may_pass_is_processed_again_without_a_second_uploa
         assert is_stored(sandbox, result.asset, VIDEO)
         assert len(seen(sandbox, "POST", "/retry")) == 1
         assert len(seen(sandbox, "POST", "/request-upload")) == 1
-    (setback,) = {setback for setback in told if setback is not None}
-    assert PASSING in setback.reason
-    assert (setback.attempt, setback.attempts) == (1, 2)
+    (retry_event,) = {retry_event for retry_event in told if retry_event is not None}
+    assert PASSING in retry_event.reason
+    assert (retry_event.attempt, retry_event.attempts) == (1, 2)
 
 
 async def test_it_is_asked_for_as_often_as_is_wanted_and_no_more():

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.anyio
 LENGTH = 5 * PART + 100
 RECORD = Record(
     key="k",
-    state=RecordState.ARRIVED,
+    state=RecordState.UPLOADED,
     name="k.mp4",
     identity=SourceIdentity(length=9),
     requested_at=1.0,
@@ -115,7 +115,7 @@ async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         asset = await livepeer.upload(path)
         path.write_bytes(make_bytes(LENGTH - 1))
-        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*give another key"):
+        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*use another key"):
             await livepeer.upload(path)
         other = await livepeer.upload(path, key="second version")
         assert other.id != asset.id
@@ -167,7 +167,7 @@ async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(path, wait=False)
         (record,) = await livepeer.journal.records()
-        await livepeer.journal.write(replace(record, state=RecordState.CREATED))
+        await livepeer.journal.write(replace(record, state=RecordState.UPLOAD_CREATED))
         await livepeer.journal.forget(str(path))
         assert len(await livepeer.journal.orphans()) == 1
         assert await livepeer.leftovers() == []

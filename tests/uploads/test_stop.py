@@ -71,7 +71,7 @@ async def test_between_two_attempts_a_stop_takes_effect_at_once(path, journal):
     busy = Fault(On(method="PATCH"), LONG_PAUSE)
     async with sandbox_and_client(busy, client={"journal": journal}, **SMALL_S3) as (_, livepeer):
         with anyio.fail_after(TIMEOUT):
-            await stop_at(livepeer, path, lambda it: it.setback is not None)
+            await stop_at(livepeer, path, lambda it: it.retry is not None)
 
 
 async def test_what_is_processed_is_waited_for_no_longer(path, journal):
@@ -94,7 +94,7 @@ async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(journal):
 
         async def ending_in_the_pause():
             yield video[: PART // 2]
-            await until(lambda: livepeer.budget.is_paused)
+            await until(lambda: livepeer.throttle.is_paused)
             yield video[PART // 2 :]
 
         stream = ending_in_the_pause()

@@ -59,7 +59,7 @@ async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypa
         stat = path.stat()
         record = Record(
             key="k",
-            state=RecordState.CREATED,
+            state=RecordState.UPLOAD_CREATED,
             name="talk.mp4",
             identity=SourceIdentity(length=LENGTH, modified_ns=stat.st_mtime_ns, inode=stat.st_ino),
             requested_at=time.time(),
@@ -93,7 +93,7 @@ async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
         async with livepeer.begin_upload(path) as upload:
             pass
         (record,) = await livepeer.journal.records()
-        state, url = RecordState.CREATED, upload.upload_url
+        state, url = RecordState.UPLOAD_CREATED, upload.upload_url
         await livepeer.journal.write(replace(record, state=state, upload_url=url))
         sandbox.clear_log()
         sandbox.add_fault(Fault(On(method="HEAD"), Answer(404)))

@@ -34,7 +34,7 @@ async def fetch(livepeer, url, new_asset="a.mp4", **options):
     if isinstance(new_asset, str):
         new_asset = NewAsset(new_asset)
     options = {"key": "k", **options}
-    return await livepeer.imports.run(url, new_asset, UploadOptions(**options))
+    return await livepeer.url_importer.import_url(url, new_asset, UploadOptions(**options))
 
 
 def asked(sandbox):
@@ -44,7 +44,7 @@ def asked(sandbox):
 async def test_the_server_fetches_the_bytes(url):
     told = []
     async with sandbox_and_client() as (sandbox, livepeer):
-        with livepeer.turns.joined() as place:
+        with livepeer.slot_queue.register() as place:
             slot = place.start(None)
             result = await fetch(livepeer, url, on_progress=told.append, slot=slot)
             assert slot not in place.sending
@@ -172,7 +172,7 @@ async def test_an_asset_whose_ticket_came_last_is_gone_on_with(url, tmp_path):
     ):
         first = await fetch(livepeer, url)
         (record,) = await livepeer.journal.records()
-        await livepeer.journal.write(replace(record, state=RecordState.TICKETED))
+        await livepeer.journal.write(replace(record, state=RecordState.ASSET_CREATED))
         again = await fetch(livepeer, url)
         assert (again.error, again.asset.id) == (None, first.asset.id)
         assert asked(sandbox) == 1

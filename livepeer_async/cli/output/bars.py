@@ -263,8 +263,8 @@ def _tell_amounts(board: Board, now: float) -> Generator[str]:
 
 
 def _tell_stage(item: Item, now: float, layout: Layout) -> str:
-    if item.setback is not None:
-        return tell_setback(item.setback, item.seconds_until_next(now), layout.status)
+    if item.retry is not None:
+        return tell_setback(item.retry, item.seconds_until_next(now), layout.status)
     if item.stage is Stage.UPLOADING and item.is_sent:
         return next(it for it in _SENT if cell_len(it) <= layout.status)
     if not layout.has_details:

@@ -42,8 +42,8 @@ from livepeer_async.errors import (
     UploadGone,
     UploadInUse,
 )
-from livepeer_async.http.retry import Setback
-from livepeer_async.ingest.decisions import judge
+from livepeer_async.http.retry import RetryEvent
+from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
 from livepeer_async.redaction import show_source
 
@@ -191,7 +191,7 @@ def comes_again(error: LivepeerError) -> bool:
     """Whether the same command tries the row again, and that may help as things are."""
     if isinstance(error, AssetFailed):
         return error.is_retryable
-    return isinstance(error, AssetTimeout | SourceNotReadable) or judge(error).comes_again
+    return isinstance(error, AssetTimeout | SourceNotReadable) or classify_error(error).retry_row
 
 
 def tell_failure(row: Row, error: LivepeerError, *, journal: str | None) -> str:
@@ -253,11 +253,11 @@ def _forget(row: Row, journal: str | None) -> str:
     return f"livepeer-async journal forget {shlex.quote(show_source(row.key))}{journal or ''}"
 
 
-def tell_setback(setback: Setback, seconds: float, width: int) -> str:
+def tell_setback(retry_event: RetryEvent, seconds: float, width: int) -> str:
     """Say what came between and when it goes on, the most that fits into so many cells."""
     when = f" in {show_countdown(seconds)}" if seconds else ""
-    reason = name_reason(setback.reason)
-    attempt = f"try {setback.attempt} of {setback.attempts}{when}"
+    reason = name_reason(retry_event.reason)
+    attempt = f"try {retry_event.attempt} of {retry_event.attempts}{when}"
     candidates = (f"{reason}, {attempt}", f"{reason}, try{when}", attempt, f"next try{when}")
     return next((it for it in candidates if cell_len(it) <= width), f"try{when}")
 

@@ -20,8 +20,8 @@ from livepeer_async.ingest.events import (
     Event,
     Halted,
     Resumed,
+    RowDeferred,
     RowEnded,
-    RowPutOff,
     RowStarted,
     RowState,
 )
@@ -93,7 +93,7 @@ class Following:
                 self._begin(event)
             case RowStarted():
                 self._start(event.row)
-            case RowPutOff():
+            case RowDeferred():
                 self._put_back(event)
             case Halted():
                 self._halt(event)
@@ -111,9 +111,9 @@ class Following:
         item = self._running[row.key].item
         is_told = item.has_met_setback
         item.follow(progress, self._clock())
-        if item.setback is not None and not is_told:
-            delay = show_countdown(item.setback.delay)
-            self._log(f"{row.place}: {item.setback.reason}; next attempt in {delay}")
+        if item.retry is not None and not is_told:
+            delay = show_countdown(item.retry.delay)
+            self._log(f"{row.place}: {item.retry.reason}; next attempt in {delay}")
 
     def break_off(self) -> None:
         """Let all that runs be unfinished, where the end of each isn't told any more."""
@@ -153,7 +153,7 @@ class Following:
         self._running[row.key] = _Run(row, item, before.began if before else self._clock())
         self._standing.board.add(item)
 
-    def _put_back(self, event: RowPutOff) -> None:
+    def _put_back(self, event: RowDeferred) -> None:
         run = self._running.pop(event.row.key, None)
         if run is None:
             return

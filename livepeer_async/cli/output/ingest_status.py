@@ -86,7 +86,7 @@ class Standing:
         bad = [count(tally.bad, "bad row")] if tally.bad else []
         if tally.checked is None:
             return ["checking the manifest", *bad]
-        waiting = [item.stage for item in board.items if item.setback is not None]
+        waiting = [item.stage for item in board.items if item.retry is not None]
         numbers = {
             "uploading": board.count(Stage.UPLOADING) - waiting.count(Stage.UPLOADING),
             "processing": board.count(Stage.PROCESSING) - waiting.count(Stage.PROCESSING),

@@ -24,7 +24,7 @@ from livepeer_async.cli.output.formatting import (
 from livepeer_async.cli.output.ingest_status import Standing
 from livepeer_async.cli.output.progress import Board, Item, Stage
 from livepeer_async.concurrency import plain_task_group
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 
 # Seconds from one line of all to the next, and where nothing has changed meanwhile.
 PERIOD = 10.0
@@ -49,7 +49,7 @@ class Lines:
         self._silence = 0.0
         self._told: dict[Item, Stage] = {}
         self._sent: dict[Item, int] = {}
-        self._setbacks: dict[Item, Setback | None] = {}
+        self._failures: dict[Item, RetryEvent | None] = {}
 
     def changed(self, item: Item) -> None:
         """Tell what is new of an item, if it is worth a line."""
@@ -97,11 +97,11 @@ class Lines:
         self._silence = silence
 
     def _tell_setback(self, item: Item) -> None:
-        setback = item.setback
-        if setback is not None and setback is not self._setbacks.get(item):
-            delay = show_countdown(setback.delay)
-            self.note(f"{_name(item)}: {setback.reason}; next attempt in {delay}")
-        self._setbacks[item] = setback
+        retry_event = item.retry
+        if retry_event is not None and retry_event is not self._failures.get(item):
+            delay = show_countdown(retry_event.delay)
+            self.note(f"{_name(item)}: {retry_event.reason}; next attempt in {delay}")
+        self._failures[item] = retry_event
 
 
 def summarise(board: Board, now: float, standing: Standing | None = None) -> str:

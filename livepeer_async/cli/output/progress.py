@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from enum import StrEnum
 
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.uploads.options import UploadResult
 from livepeer_async.uploads.progress import Progress
 
@@ -98,7 +98,7 @@ class Item:
         moved: bytes that the socket has taken in this run, each as often as it was sent.
         processed: 0 to 1 of the server's work, where it names it.
         asset_id: the asset that is being made, `None` before there is one.
-        setback: why nothing moves, `None` while it does.
+        retry_event: why nothing moves, `None` while it does.
         has_met_setback: whether there was one already.
         rate: of the bytes; measured anew after a setback.
         result: how it ended, `None` while it runs.
@@ -113,7 +113,7 @@ class Item:
         self.moved = 0
         self.processed: float | None = None
         self.asset_id: str | None = None
-        self.setback: Setback | None = None
+        self.retry: RetryEvent | None = None
         self.has_met_setback = False
         self._next_attempt = 0.0
         self.rate = Rate()
@@ -131,18 +131,18 @@ class Item:
         self.sent, self.length = progress.sent, progress.length
         self.processed = progress.processed
         self.asset_id = progress.asset_id or self.asset_id
-        self.setback = progress.setback
+        self.retry = progress.retry
         step = self.sent - was_sent
         if self.stage is Stage.UPLOADING and 0 < step <= LONGEST_STEP:
             self.moved += step
         elif step:
             self.rate.begin_anew()
-        if progress.setback is None:
+        if progress.retry is None:
             self.rate.add(now, self.moved)
             return
         self.has_met_setback = True
         self.rate.begin_anew()
-        self._next_attempt = now + progress.setback.delay
+        self._next_attempt = now + progress.retry.delay
 
     def end(self, result: UploadResult) -> None:
         """Take note of how it ended."""
@@ -155,7 +155,7 @@ class Item:
     def finish(self, stage: Stage, *, length: int | None) -> None:
         """Take note of where it ended, and of its bytes where they are known."""
         self.stage = stage
-        self.setback = None
+        self.retry = None
         self.length = length or self.length
         if stage is not Stage.FAILED:
             self.sent = self.length or 0
@@ -257,7 +257,7 @@ class Board:
     def is_stalled(self) -> bool:
         """Whether all that are to move have met a setback."""
         moving = [item for item in self.items if item.stage is Stage.UPLOADING]
-        return bool(moving) and all(item.setback is not None for item in moving)
+        return bool(moving) and all(item.retry is not None for item in moving)
 
     def expect(self, number: int, *, length: int, is_measured: bool = True) -> None:
         """Take note of how many items are to come, and of the bytes of all."""

@@ -10,7 +10,7 @@ from livepeer_async.cli.output import progress as items
 from livepeer_async.cli.output.bars import Bars
 from livepeer_async.cli.output.ingest_status import Halt, Standing
 from livepeer_async.cli.output.progress import Board, Item
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import Checked
 from livepeer_async.uploads.progress import Progress, Stage
 
@@ -27,8 +27,8 @@ def standing_clock(monkeypatch):
 def drawn(width, reason, delay=30):
     """Draw a file that has just met a setback."""
     item = Item("one.mp4", "one.mp4", 100)
-    setback = Setback(reason=reason, attempt=3, attempts=8, delay=delay)
-    item.follow(Progress(sent=40, length=100, setback=setback), NOW)
+    retry_event = RetryEvent(reason=reason, attempt=3, attempts=8, delay=delay)
+    item.follow(Progress(sent=40, length=100, retry=retry_event), NOW)
     board = Board([item])
     console = Console(file=io.StringIO(), width=width, height=40, force_terminal=False)
     console.print(Bars(board, console))
@@ -178,8 +178,8 @@ def test_names_that_begin_alike_are_told_apart():
 
 def test_rows_that_wait_are_counted_where_they_are():
     waiting, moving = running("one.mp4"), running("two.mp4")
-    setback = Setback(reason="no connection", attempt=1, attempts=8, delay=9)
-    waiting.follow(Progress(sent=50, length=100, setback=setback), NOW)
+    retry_event = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=9)
+    waiting.follow(Progress(sent=50, length=100, retry=retry_event), NOW)
     standing = standing_of(9, [waiting, moving, Item("a", "a", 100)], length=900)
     standing.put_off = 3
     assert standing.counts()[1:] == [

@@ -4,7 +4,7 @@ from threading import Thread
 
 from livepeer_async.cli.output.progress import Board, Item, Rate, Stage
 from livepeer_async.errors import SourceEmpty
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.uploads import progress
 from livepeer_async.uploads.options import UploadResult
@@ -70,23 +70,23 @@ def test_an_item_follows_the_client():
 def test_a_setback_lasts_until_bytes_move_again():
     one, other = item(length=1000), item(length=1000)
     board = Board([one, other])
-    setback = Setback(reason="no connection", attempt=3, attempts=8, delay=12)
+    retry_event = RetryEvent(reason="no connection", attempt=3, attempts=8, delay=12)
     for second in (0, 1):
         one.follow(Progress(sent=200 * second, length=1000, asset_id="a1"), second)
         board.tick(second)
-    one.follow(Progress(sent=200, length=1000, asset_id="a1", setback=setback), 2)
+    one.follow(Progress(sent=200, length=1000, asset_id="a1", retry=retry_event), 2)
     board.tick(2)
-    assert (one.setback, one.asset_id, one.seconds_until_next(4)) == (setback, "a1", 10)
+    assert (one.retry, one.asset_id, one.seconds_until_next(4)) == (retry_event, "a1", 10)
     assert one.seconds_until_next(20) == 0
     assert one.seconds_left(2) is board.seconds_left(2) is board.per_second(2) is None
     one.follow(Progress(sent=300, length=1000, asset_id="a1"), 20)
-    assert (one.setback, board.is_stalled) == (None, False)
+    assert (one.retry, board.is_stalled) == (None, False)
 
 
 def test_the_total_goes_on_while_another_file_moves():
     stuck, moving = item(), item()
-    setback = Setback(reason="no connection", attempt=1, attempts=8, delay=1)
-    stuck.follow(Progress(sent=0, length=100, setback=setback), 0)
+    retry_event = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=1)
+    stuck.follow(Progress(sent=0, length=100, retry=retry_event), 0)
     assert Board([stuck]).is_stalled
     moving.follow(Progress(sent=10, length=100), 0)
     assert not Board([stuck, moving]).is_stalled

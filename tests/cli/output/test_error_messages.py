@@ -46,7 +46,7 @@ ERRORS = [
     ),
     (errors.KeyTaken("taken", asset_id="a1", advice="another key"), 2, "upload --again"),
     (errors.UploadInUse("in use", path="/j", key="k"), 1, "in use; wait for it"),
-    (errors.AmbiguousRequest("lost"), 1, "look what is there before asking again"),
+    (errors.AmbiguousRequest("lost"), 1, "check what was created before repeating the call"),
     (errors.IntegrityError("wrong", asset_id="a1", wanted=1, found=2), 1, "assets delete a1"),
     (tus_error(), 1, "upload the file again"),
     (tus_error(asset_id="a1", upload_url="https://o/1"), 1, "assets delete a1"),

@@ -10,13 +10,13 @@ from livepeer_async.cli.output.ingest_events import MOST_BAD_TOLD, Following
 from livepeer_async.cli.output.ingest_status import Standing
 from livepeer_async.cli.output.plain import summarise
 from livepeer_async.cli.output.progress import Stage
-from livepeer_async.http.retry import Setback
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import (
     Checked,
     Halted,
     Resumed,
+    RowDeferred,
     RowEnded,
-    RowPutOff,
     RowStarted,
     RowState,
 )
@@ -126,7 +126,7 @@ def test_a_row_that_became_bad_since_the_check_is_none_that_is_left(told):
 
 
 def test_a_row_that_is_put_off_comes_again(told):
-    told.take(checked(2), RowStarted(row(0)), RowPutOff(row(0), EMPTY))
+    told.take(checked(2), RowStarted(row(0)), RowDeferred(row(0), EMPTY))
     assert (list(told.standing.board.items), told.standing.board.has_more) == ([], True)
     told.take(RowStarted(row(0)), ended(0))
     assert told.standing.board.summary() == "1 of 2 ready"
@@ -221,8 +221,8 @@ LOST = errors.RetriesExhausted("no progress", attempts=20)
 
 
 def setback_of(attempt):
-    setback = Setback(reason="no connection", attempt=attempt, attempts=20, delay=7)
-    return Progress(sent=10, length=100, setback=setback)
+    retry_event = RetryEvent(reason="no connection", attempt=attempt, attempts=20, delay=7)
+    return Progress(sent=10, length=100, retry=retry_event)
 
 
 def test_the_first_setback_of_a_row_is_logged_and_no_other():
@@ -231,7 +231,7 @@ def test_the_first_setback_of_a_row_is_logged_and_no_other():
     told.take(checked(2), RowStarted(row(0)))
     for progress in (setback_of(1), setback_of(2), Progress(sent=20, length=100), setback_of(1)):
         told.following.follow(row(0), progress)
-    told.take(RowPutOff(row(0), LOST))
+    told.take(RowDeferred(row(0), LOST))
     assert told.standing.put_off == 1
     told.take(RowStarted(row(0)))
     told.following.follow(row(0), setback_of(1))
@@ -243,14 +243,14 @@ def test_a_row_that_is_put_off_without_a_setback_says_why():
     logged = []
     told = Told(log=logged.append)
     lost = errors.AmbiguousRequest("no answer")
-    told.take(checked(1), RowStarted(row(0)), RowPutOff(row(0), lost))
+    told.take(checked(1), RowStarted(row(0)), RowDeferred(row(0), lost))
     assert logged == ["videos.csv:2: no answer; it comes again later"]
 
 
 def test_what_is_broken_off_keeps_its_bytes_and_seconds(told):
     told.take(checked(2), RowStarted(row(0)), RowStarted(row(1)))
     told.now = 130.0
-    told.take(RowPutOff(row(1), LOST))
+    told.take(RowDeferred(row(1), LOST))
     told.now = 140.0
     told.following.break_off()
     assert [(line["bytes"], line["seconds"]) for line in told.lines] == [(100, 40.0)] * 2

@@ -1,9 +1,7 @@
-"""Compare Structs with a JSON schema, property by property.
+"""Comparison of Structs with a JSON schema, property by property.
 
-In come the schema document, a node of it and a Struct; out comes a list of complaints, empty
-where both say the same. The walker knows two oddities of the API's schema: a `$ref` that stands
-as a key *inside* a `properties` mapping and takes in another mapping, and a `$ref` to any place
-in the document, not only to a named schema.
+It supports two peculiarities of the API's schema: a `$ref` key *inside* a `properties` mapping,
+which includes another mapping, and a `$ref` to any node of the document, not only to a schema.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,11 +26,14 @@ _KIND_OF_TYPE: Mapping[type[mi.Type], str] = {
 }
 
 
-class Walker:
-    """Hold a schema document and what is known to differ from it.
+class SchemaComparison:
+    """Compares Structs with the nodes of a schema document.
 
-    `extras` names fields that the schema lacks or gives another type, `left_out` Structs that
-    leave properties out, both with the reason; a field is written `Struct.wireName`.
+    Args:
+        document: the schema document.
+        extras: fields that the schema lacks or that have another type there, as `Struct.wireName`,
+            with the reason.
+        left_out: Structs that leave properties out, with the reason.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Walker:
         self.used_extras: set[str] = set()
 
     def compare(self, node: Node, struct: type[Struct]) -> list[str]:
+        """Return the differences between a node and a Struct."""
         info = mi.type_info(struct)
         assert isinstance(info, mi.StructType)
         return list(self._compare_struct(node, info))
@@ -60,11 +62,11 @@ class Walker:
                 yield f"{name}.{missing}: in the schema, not in the Struct"
         for wire_name, field in fields.items():
             label = f"{name}.{wire_name}"
-            if field.required and wire_name not in required and self._is_news(label):
+            if field.required and wire_name not in required and self._is_unexpected(label):
                 yield f"{label}: required by the Struct, not by the schema"
             if wire_name in properties:
                 yield from self._compare_field(properties[wire_name], field, label)
-            elif self._is_news(label):
+            elif self._is_unexpected(label):
                 yield f"{label}: in the Struct, not in the schema"
 
     def _compare_field(self, node: Node, field: mi.Field, label: str) -> Iterator[str]:
@@ -73,11 +75,11 @@ class Walker:
         for kind in wanted:
             if kind not in taken and not (kind == "number" and "integer" in taken):
                 yield f"{label}: the schema allows {kind}, the Struct takes {sorted(taken)}"
-        # A None by default means "not there". Any other None is sent, so the schema must know it.
+        # A default of None means "absent". Any other None is sent, so the schema must allow it.
         allowed = wanted | {"null"} if field.default is None else wanted
         for kind in taken - allowed:
             is_whole_number = kind == "integer" and "number" in wanted
-            if not is_whole_number and self._is_news(label):
+            if not is_whole_number and self._is_unexpected(label):
                 yield f"{label}: the Struct takes {kind}, the schema allows {sorted(wanted)}"
         for option in _options(field.type):
             yield from self._compare_inside(node, option, label)
@@ -97,14 +99,14 @@ class Walker:
                 if "items" in branch:
                     yield from self._compare_field(branch["items"], items, f"{label}[]")
 
-    def _is_news(self, label: str) -> bool:
+    def _is_unexpected(self, label: str) -> bool:
         if label in self._extras:
             self.used_extras.add(label)
             return False
         return True
 
     def _branches_of(self, node: Node) -> Iterator[Node]:
-        """Yield the node, or where it is a choice its branches, without references."""
+        """Yield the branches of a `oneOf`, or the node itself, with references resolved."""
         if "$ref" in node:
             node = self._resolve(node["$ref"])
         if "oneOf" not in node:
@@ -123,23 +125,23 @@ class Walker:
     def _properties_of(self, node: Node) -> dict[str, Node]:
         properties: dict[str, Node] = {}
         for branch in self._branches_of(node):
-            properties |= self._spread(branch.get("properties", {}))
+            properties |= self._expand(branch.get("properties", {}))
         return properties
 
-    def _spread(self, mapping: Node) -> dict[str, Node]:
-        taken_in = self._spread(self._resolve(mapping["$ref"])) if "$ref" in mapping else {}
-        return taken_in | {name: node for name, node in mapping.items() if name != "$ref"}
+    def _expand(self, mapping: Node) -> dict[str, Node]:
+        included = self._expand(self._resolve(mapping["$ref"])) if "$ref" in mapping else {}
+        return included | {name: node for name, node in mapping.items() if name != "$ref"}
 
     def _required_in(self, node: Node) -> set[str]:
-        """Name what every branch with properties requires."""
+        """Return the properties that every branch requires."""
         objects = [branch for branch in self._branches_of(node) if "properties" in branch]
         return set.intersection(*(set(branch.get("required", ())) for branch in objects))
 
     def _resolve(self, reference: str) -> Node:
-        place: Any = self._document
+        node: Any = self._document
         for step in reference.removeprefix("#/").split("/"):
-            place = place[step]
-        return place  # type: ignore[no-any-return]
+            node = node[step]
+        return node  # type: ignore[no-any-return]
 
 
 def _options(kind: mi.Type) -> tuple[mi.Type, ...]:

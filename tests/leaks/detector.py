@@ -1,4 +1,4 @@
-"""What is planted, and every text in which it is looked for."""
+"""Leak detector: searches texts, objects, log records and errors for known secrets."""
 
 import contextlib
 import logging
@@ -10,36 +10,36 @@ from rich.traceback import Traceback
 
 from livepeer_async import LivepeerError
 
-# Where a later attempt can resume, for the caller's eyes: the one attribute that is a secret.
-MEANT_TO_BE_SECRET = {"upload_url"}
-SHOWN_AROUND = 60
+# Attributes of errors that hold a secret on purpose.
+SECRET_ATTRIBUTES = {"upload_url"}
+CONTEXT_LENGTH = 60
 
 
-class Evidence:
-    """Texts that anybody may come to see, and the secrets that none of them may hold."""
+class LeakDetector:
+    """Collects texts, and finds secrets in them."""
 
     def __init__(self):
         self.texts = []
         self._secrets = {}
 
-    def plant(self, name, secret):
+    def add_secret(self, name, secret):
         self._secrets[secret] = name
         self._secrets[quote(secret, safe="")] = name
 
     def add(self, place, text):
         self.texts.append((place, text))
 
-    def leaks(self):
-        """Name each secret that stands in a text, and show where."""
+    def find_leaks(self):
+        """Describe each occurrence of a secret."""
         return [
-            f"{name} in {place}: …{_around(text, secret)}…"
+            f"{name} in {place}: …{_excerpt(text, secret)}…"
             for secret, name in self._secrets.items()
             for place, text in self.texts
             if secret in text
         ]
 
     def add_object(self, thing):
-        """Add all that a log, a debugger or rich would show of an object."""
+        """Add what a log, a debugger or rich shows of an object."""
         kind = type(thing).__name__
         for place, text in [
             ("repr", repr(thing)),
@@ -50,37 +50,37 @@ class Evidence:
             self.add(f"{place} of {kind}", text)
 
     def add_error(self, error):
-        """Add all that can be seen of an exception, and of those that it came from."""
+        """Add what is visible of an exception and its chain."""
         for shown in _chain(error):
             self.add_object(shown)
             self.add(f"args of {type(shown).__name__}", repr(shown.args))
             if isinstance(shown, LivepeerError):
-                facts = {k: v for k, v in vars(shown).items() if k not in MEANT_TO_BE_SECRET}
+                facts = {k: v for k, v in vars(shown).items() if k not in SECRET_ATTRIBUTES}
                 for name, fact in facts.items():
                     self.add(f"{type(shown).__name__}.{name}", f"{fact!r} {pretty_repr(fact)}")
         self.add("traceback", "".join(traceback.format_exception(error)))
-        # What rich prints of it, without the colours, for which it would read whole files.
+        # What rich prints, without colours, for which it would read whole files.
         shown = Traceback.extract(type(error), error, error.__traceback__)
         self.add("traceback of rich", repr(shown))
 
 
-class Recorder(logging.Handler):
-    """Takes what every handler could write of a record: its line, its arguments, its traceback."""
+class LogRecorder(logging.Handler):
+    """Adds message, arguments and traceback of each record to a detector."""
 
-    def __init__(self, evidence):
+    def __init__(self, detector):
         super().__init__(logging.DEBUG)
-        self._evidence = evidence
+        self._detector = detector
 
     def emit(self, record):
         line = logging.Formatter("%(name)s %(message)s").format(record)
-        self._evidence.add(f"log of {record.name}", line)
-        self._evidence.add(f"record of {record.name}", repr(vars(record)))
+        self._detector.add(f"log of {record.name}", line)
+        self._detector.add(f"record of {record.name}", repr(vars(record)))
 
 
 @contextlib.contextmanager
-def recording(evidence):
-    """Record what is logged by anybody, from DEBUG on."""
-    root, recorder = logging.getLogger(), Recorder(evidence)
+def record_logs(detector):
+    """Record the logs of all loggers, from DEBUG on."""
+    root, recorder = logging.getLogger(), LogRecorder(detector)
     level = root.level
     root.setLevel(logging.DEBUG)
     root.addHandler(recorder)
@@ -92,17 +92,17 @@ def recording(evidence):
 
 
 def _chain(error):
-    """List an exception, all that led to it, also where that is suppressed, and its parts."""
-    found, waiting = [], [error]
-    while waiting:
-        shown = waiting.pop()
+    """Return an exception, its causes and contexts, and the members of groups."""
+    found, pending = [], [error]
+    while pending:
+        shown = pending.pop()
         if shown is not None and all(shown is not known for known in found):
             found.append(shown)
-            waiting += [shown.__cause__, shown.__context__]
-            waiting += shown.exceptions if isinstance(shown, BaseExceptionGroup) else ()
+            pending += [shown.__cause__, shown.__context__]
+            pending += shown.exceptions if isinstance(shown, BaseExceptionGroup) else ()
     return found
 
 
-def _around(text, secret):
+def _excerpt(text, secret):
     at = text.index(secret)
-    return text[max(0, at - SHOWN_AROUND) : at + len(secret) + SHOWN_AROUND]
+    return text[max(0, at - CONTEXT_LENGTH) : at + len(secret) + CONTEXT_LENGTH]

@@ -1,4 +1,4 @@
-"""What commands write, to a pipe and to a terminal, how they end, and what `ps` shows of them."""
+"""Commands leak no secret to a pipe, a terminal, a traceback or the process list."""
 
 import signal
 import sys
@@ -8,18 +8,15 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from typer.main import get_command
 
-from discretion.evidence import Evidence
-from discretion.scene import (
+from leaks.context import (
+    API_KEY,
+    ECHO_ALL,
+    ECHO_UPLOAD,
     JWT,
-    KEY,
     PASSWORD,
     SIGNED_URL,
-    TALK_OF_UPLOADS,
-    TALKATIVE,
     VIDEO,
-    plant_all,
-    plant_tokens,
-    plant_upload_urls,
+    add_upload_urls,
 )
 from livepeer_async.cli import app
 from livepeer_async.sandbox import (
@@ -36,15 +33,15 @@ from support import command_line
 from support.clock import wait_until
 from support.constants import TIMEOUT
 
-# Python in its talkative mode, everything logged to standard error, and a fault in our own code.
+# Everything is logged to standard error, and our own code raises.
 BEGIN = "import logging; logging.basicConfig(level=0); logging.raiseExceptions = True; "
 CRASH = (
     "import livepeer_async.client as client\n"
-    "async def crash(*arguments, **options): raise RuntimeError('a fault of our own')\n"
+    "async def crash(*arguments, **options): raise RuntimeError('a bug')\n"
     "client.Uploader.run = crash\n"
 )
 ENTER = "from livepeer_async.cli.entry import main; main()"
-# A program of the user's, which fails, or is interrupted, with an upload under way.
+# A user's program that fails or is interrupted during an upload.
 PROGRAM = BEGIN + (
     "import asyncio, sys\n"
     "from livepeer_async import AsyncLivepeer\n"
@@ -62,17 +59,9 @@ def portal():
 
 
 @pytest.fixture
-def evidence(monkeypatch):
-    evidence = Evidence()
-    plant_all(evidence)
-    plant_tokens(evidence, monkeypatch)
-    return evidence
-
-
-@pytest.fixture
-def sandbox(portal, evidence):
+def sandbox(portal, detector):
     quick = {"waiting_seconds": 0.0, "processing_seconds": 0.0}
-    opened = portal.wrap_async_context_manager(Sandbox(api_key=KEY, **quick))
+    opened = portal.wrap_async_context_manager(Sandbox(api_key=API_KEY, **quick))
     with opened as sandbox:
         yield sandbox
 
@@ -84,61 +73,61 @@ def video(tmp_path):
     return path
 
 
-def search(evidence, sandbox, *texts):
-    plant_upload_urls(evidence, sandbox)
+def check_output(detector, sandbox, *texts):
+    add_upload_urls(detector, sandbox)
     for number, text in enumerate(texts):
         shown = command_line.plain(
             text.decode(errors="replace") if isinstance(text, bytes) else text
         )
-        evidence.add(f"output {number}", shown)
-        # What a narrow terminal breaks must be found too.
-        evidence.add(f"output {number} on one line", "".join(shown.split()))
-    assert evidence.leaks() == []
+        detector.add(f"output {number}", shown)
+        # A narrow terminal may wrap a secret.
+        detector.add(f"output {number} on one line", "".join(shown.split()))
+    assert detector.find_leaks() == []
 
 
-def talk(status):
-    return Answer(status, TALKATIVE.encode())
+def echo(status):
+    return Answer(status, ECHO_ALL.encode())
 
 
 @pytest.mark.parametrize(
     ("arguments", "fault", "status"),
     [
         (["upload", "{video}", "--no-journal"], None, 0),
-        (["upload", "{video}"], (On(method="PATCH"), Answer(403, TALK_OF_UPLOADS.encode())), 1),
+        (["upload", "{video}"], (On(method="PATCH"), Answer(403, ECHO_UPLOAD.encode())), 1),
         (["upload", "{video}"], (On(), FailProcessing(f"no {SIGNED_URL} token={JWT}")), 1),
         (["upload", "{video}", "--json"], (On(path="request-upload"), ChangeBody(b"[]")), 1),
-        (["assets", "get", "x"], (On(path="/asset/x"), talk(400)), 1),
-        (["assets", "list"], (On(), Redirect(f"/login?key={KEY}&token={JWT}")), 1),
+        (["assets", "get", "x"], (On(path="/asset/x"), echo(400)), 1),
+        (["assets", "list"], (On(), Redirect(f"/login?key={API_KEY}&token={JWT}")), 1),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_no_secret_is_written_to_a_pipe(arguments, fault, status, *, sandbox, evidence, video):
+def test_command_leaks_no_secret_to_a_pipe(arguments, fault, status, *, sandbox, detector, video):
     if fault:
         sandbox.add_fault(Fault(*fault))
     arguments = [it.format(video=video) for it in arguments]
     if arguments[0] == "upload":
         arguments += ["--retries", "1"]
-    ended = command_line.run(*arguments, sandbox=sandbox)
-    assert ended.returncode == status, ended
-    search(evidence, sandbox, ended.stdout, ended.stderr)
+    result = command_line.run(*arguments, sandbox=sandbox)
+    assert result.returncode == status, result
+    check_output(detector, sandbox, result.stdout, result.stderr)
 
 
 @pytest.mark.parametrize(
     ("variables", "status"),
     [
-        ({"LIVEPEER_API_KEY": f"{KEY}-of-old"}, 3),
-        ({"LIVEPEER_API_KEY": f"{KEY} {KEY}"}, 2),
+        ({"LIVEPEER_API_KEY": f"{API_KEY}-of-old"}, 3),
+        ({"LIVEPEER_API_KEY": f"{API_KEY} {API_KEY}"}, 2),
         ({"LIVEPEER_BASE_URL": f"http://user:{PASSWORD}/x@127.0.0.1/api"}, 2),
     ],
 )
-def test_no_secret_of_the_environment_is_written(variables, status, sandbox, evidence, video):
-    ended = command_line.run("upload", video, sandbox=sandbox, **variables)
-    assert ended.returncode == status, ended
-    search(evidence, sandbox, ended.stdout, ended.stderr)
+def test_command_leaks_no_secret_of_its_environment(variables, status, sandbox, detector, video):
+    result = command_line.run("upload", video, sandbox=sandbox, **variables)
+    assert result.returncode == status, result
+    check_output(detector, sandbox, result.stdout, result.stderr)
 
 
-def test_no_secret_is_written_to_a_terminal_or_shown_by_ps(sandbox, evidence, video):
-    sandbox.add_fault(Fault(On(method="PATCH", nth=1), Answer(500, TALK_OF_UPLOADS.encode())))
+def test_command_leaks_no_secret_to_a_terminal_or_ps(sandbox, detector, video):
+    sandbox.add_fault(Fault(On(method="PATCH", nth=1), Answer(500, ECHO_UPLOAD.encode())))
     sandbox.add_fault(Fault(On(method="PATCH", nth=2), Stall(30.0)))
     terminal = command_line.Terminal("upload", video, sandbox=sandbox, columns=250)
     command = Path(f"/proc/{terminal.process.pid}/cmdline").read_bytes()
@@ -146,27 +135,27 @@ def test_no_secret_is_written_to_a_terminal_or_shown_by_ps(sandbox, evidence, vi
     terminal.read_until("%")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
-    search(evidence, sandbox, terminal.screen, command)
+    check_output(detector, sandbox, terminal.screen, command)
 
 
-def test_no_secret_stands_in_the_traceback_of_a_crash(sandbox, evidence, video):
+def test_crash_leaks_no_secret(sandbox, detector, video):
     command = [sys.executable, "-X", "dev", "-c", BEGIN + CRASH + ENTER]
-    ended = command_line.run("upload", video, sandbox=sandbox, command=command)
-    assert b"a fault of our own" in ended.stderr, ended
-    assert b"Traceback" in ended.stderr
-    search(evidence, sandbox, ended.stdout, ended.stderr)
+    result = command_line.run("upload", video, sandbox=sandbox, command=command)
+    assert b"a bug" in result.stderr, result
+    assert b"Traceback" in result.stderr
+    check_output(detector, sandbox, result.stdout, result.stderr)
 
 
-def test_no_secret_is_logged_by_a_program_that_fails(sandbox, evidence, video):
-    sandbox.add_fault(Fault(On(method="PATCH"), Answer(403, TALK_OF_UPLOADS.encode())))
+def test_failing_program_logs_no_secret(sandbox, detector, video):
+    sandbox.add_fault(Fault(On(method="PATCH"), Answer(403, ECHO_UPLOAD.encode())))
     command = [sys.executable, "-X", "dev", "-c", PROGRAM]
-    ended = command_line.run(video, sandbox=sandbox, command=command)
-    assert b"Traceback" in ended.stderr
-    assert b"DEBUG:httpcore.http11" in ended.stderr
-    search(evidence, sandbox, ended.stdout, ended.stderr)
+    result = command_line.run(video, sandbox=sandbox, command=command)
+    assert b"Traceback" in result.stderr
+    assert b"DEBUG:httpcore.http11" in result.stderr
+    check_output(detector, sandbox, result.stdout, result.stderr)
 
 
-def test_no_secret_is_logged_by_a_program_that_is_interrupted(sandbox, evidence, video):
+def test_interrupted_program_logs_no_secret(sandbox, detector, video):
     sandbox.add_fault(Fault(On(method="PATCH"), Stall(30.0)))
     command = [sys.executable, "-X", "dev", "-c", PROGRAM, str(video)]
     process = command_line.subprocess.Popen(
@@ -180,10 +169,10 @@ def test_no_secret_is_logged_by_a_program_that_is_interrupted(sandbox, evidence,
         finally:
             process.kill()
     assert b"KeyboardInterrupt" in errors
-    search(evidence, sandbox, errors)
+    check_output(detector, sandbox, errors)
 
 
-def test_no_option_takes_a_key():
+def test_no_option_accepts_a_key():
     def names(command):
         for parameter in command.params:
             yield from parameter.opts

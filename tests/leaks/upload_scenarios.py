@@ -1,0 +1,292 @@
+"""Uploads and ingestions with secrets in all inputs, and in all responses of the server."""
+
+import asyncio
+import json
+from contextlib import aclosing
+
+import anyio
+
+from leaks.context import (
+    API_KEY,
+    ECHO_ALL,
+    ECHO_UPLOAD,
+    JWT,
+    SECRET_ASSET,
+    SIGNED_URL,
+    UPLOAD_ID,
+    VIDEO,
+    WEBHOOK_DATA,
+)
+from leaks.scenario import scenario
+from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy, RetryPolicy, UploadJob, errors
+from livepeer_async.ingest import ingest
+from livepeer_async.sandbox import (
+    Answer,
+    ChangeBody,
+    ChangeHeaders,
+    CutConnection,
+    FailProcessing,
+    Garbage,
+    LoseAnswer,
+    Redirect,
+    Stall,
+    WrongSize,
+)
+from livepeer_async.sources.source import StreamSource
+from livepeer_async.tus import ServerLimits, TusUpload
+from support.clock import until
+
+CLOSED_PORT = "http://127.0.0.1:9/api"
+ENDLESS = 1000.0
+NOT_HTTP = f"HTTP/1.1 abc {ECHO_ALL}\r\n\r\n"
+
+
+async def video_blocks():
+    yield VIDEO
+
+
+@scenario(both_libraries=True)
+async def upload_with_all_features(context):
+    ticket = await context.livepeer.assets.request_upload(SECRET_ASSET)
+    context.show(ticket, SECRET_ASSET, await context.livepeer.assets.get(ticket.asset.id))
+    begun = context.livepeer.begin_upload(context.path, SECRET_ASSET, on_progress=context.show)
+    async with begun as upload:
+        async for progress in upload.progress():
+            context.show(progress, upload, upload.tus)
+    context.show(upload, upload.tus, upload.result, upload.asset)
+    context.show(*await context.livepeer.journal.records(), *await context.livepeer.leftovers())
+    context.show(await context.livepeer.playback.get(upload.asset.playback_id))
+    async with aclosing(context.livepeer.tasks.list()) as tasks:
+        context.show(*[task async for task in tasks])
+    context.show(await context.livepeer.request("GET", f"/asset?token={JWT}"))
+
+
+@scenario()
+async def upload_with_retries(context):
+    for nth, action in enumerate(
+        [Answer(500, ECHO_UPLOAD.encode()), CutConnection(), Garbage()], 1
+    ):
+        context.fault(action, method="PATCH", nth=nth)
+    context.fault(method="GET", path="/asset/", nth=1)
+    policy = RetryPolicy(attempts=5, first_delay=0.01)
+    async with context.client(retry=policy) as livepeer:
+        await livepeer.upload(context.path, on_progress=context.show)
+
+
+@scenario()
+async def resume_from_journal(context):
+    context.fault(Stall(0.3), method="PATCH", nth=2)
+    async with context.livepeer.begin_upload(context.path) as upload:
+        await until(lambda: upload.upload_url)
+        context.show(upload, upload.tus, *await context.livepeer.journal.records())
+    await context.livepeer.upload(context.path)
+
+
+@scenario()
+async def upload_many_with_failures(context):
+    context.fault(FailProcessing(f"can't open {SIGNED_URL} with token={JWT}"), asset="bad")
+    jobs = [
+        UploadJob(VIDEO, SECRET_ASSET),
+        UploadJob(VIDEO, "bad"),
+        UploadJob("missing.mp4", "none"),
+    ]
+    async with context.livepeer.upload_many(jobs) as results:
+        async for result in results:
+            context.show(result)
+            if result.error:
+                context.detector.add_error(result.error)
+
+
+@scenario(errors.SourceNotReadable)
+async def ingest_signed_urls(context):
+    rows = context.path.parent / "rows.jsonl"
+    rows.write_text(json.dumps({"url": SIGNED_URL}))
+    # Fetched by the server, then relayed; both fail.
+    for relay in (False, True):
+        async with ingest(context.livepeer, rows, relay=relay, reprocess=0) as running:
+            events = [event async for event in running]
+        context.show(running, *events)
+        context.show(*await context.livepeer.journal.records(), *await context.livepeer.leftovers())
+    async with context.livepeer.downloads.open(SIGNED_URL) as download:
+        context.show(download)
+
+
+@scenario(errors.UploadInUse)
+async def relayed_url_in_use(context):
+    async with context.livepeer.journal.claimed(SIGNED_URL):
+        await context.livepeer.upload(context.path, key=SIGNED_URL)
+
+
+@scenario(errors.KeyTaken)
+async def key_of_public_asset(context):
+    await context.livepeer.upload(context.path, key=SIGNED_URL)
+    await context.livepeer.upload(context.path, SECRET_ASSET, key=SIGNED_URL)
+
+
+@scenario(errors.NotAuthenticated)
+async def upload_with_wrong_api_key(context):
+    async with context.client(api_key=f"{API_KEY}-of-old") as livepeer:
+        await livepeer.upload(context.path)
+
+
+@scenario(errors.BadRequest)
+async def unknown_webhook(context):
+    policy = PlaybackPolicy(
+        type="webhook", webhook_id="none", webhook_context={"pass": WEBHOOK_DATA}
+    )
+    await context.livepeer.upload(context.path, NewAsset("x", playback_policy=policy))
+
+
+@scenario(errors.UploadRefused, both_libraries=True)
+async def redirect_to_signed_url(context):
+    context.fault(Redirect(SIGNED_URL, status=302), method="PATCH")
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.AmbiguousRequest, both_libraries=True)
+async def invalid_response_to_upload(context):
+    async with context.client() as livepeer:
+        context.fault(Garbage(NOT_HTTP.encode()), path="request-upload")
+        await livepeer.upload(context.path)
+
+
+@scenario(errors.AmbiguousRequest)
+async def lost_responses(context):
+    context.fault(LoseAnswer(), path="request-upload")
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.DecodeError)
+async def ticket_without_asset(context):
+    body = (
+        f'{{"url": "{SIGNED_URL}", "tusEndpoint": "{SIGNED_URL}&token={JWT}", "key": "{API_KEY}"}}'
+    )
+    context.fault(ChangeBody(body.encode()), path="request-upload")
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.UploadRefused)
+async def chunk_refused(context):
+    context.fault(Answer(403, ECHO_UPLOAD.encode()), method="PATCH")
+    await context.livepeer.upload(context.path, SECRET_ASSET)
+
+
+@scenario(errors.UploadGone)
+async def upload_lost(context):
+    context.fault(Answer(404, ECHO_UPLOAD.encode()), method="PATCH")
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.RetriesExhausted)
+async def retries_exhausted(context):
+    context.fault(method="PATCH")
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.ProtocolError)
+async def creation_without_location(context):
+    context.fault(ChangeHeaders(remove=("location",)), method="POST", path="/upload/tus")
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.IllegalMove)
+async def illegal_move(context):
+    upload = TusUpload(length=1, upload_url=f"{CLOSED_PORT}/{UPLOAD_ID}", limits=ServerLimits())
+    context.show(upload, upload.next_move())
+    upload.next_move()
+
+
+@scenario(errors.IntegrityError)
+async def wrong_size(context):
+    context.fault(WrongSize())
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.JournalError)
+async def invalid_journal(context):
+    async with AsyncLivepeer(API_KEY, base_url=CLOSED_PORT, journal=context.path):
+        pass
+
+
+@scenario(errors.UploadInUse)
+async def upload_in_use(context):
+    context.fault(Stall(ENDLESS), method="PATCH")
+    async with context.livepeer.begin_upload(context.path, key="one"):
+        await context.livepeer.upload(context.path, key="one")
+
+
+@scenario(errors.SourceNotReadable)
+async def missing_source(context):
+    await context.livepeer.upload(context.path.with_name("none.mp4"), SECRET_ASSET)
+
+
+@scenario(errors.SourceEmpty)
+async def empty_source(context):
+    await context.livepeer.upload(b"", SECRET_ASSET)
+
+
+@scenario(errors.SourceTooLarge)
+async def large_source(context):
+    async with context.client(upload_limits=ServerLimits(max_length=10)) as livepeer:
+        await livepeer.upload(VIDEO, SECRET_ASSET)
+
+
+@scenario(errors.SourceChanged)
+async def changed_source(context):
+    await context.livepeer.upload(context.path)
+    context.path.write_bytes(VIDEO * 2)
+    await context.livepeer.upload(context.path)
+
+
+@scenario(errors.SourceNotReplayable)
+async def stream_not_replayable(context):
+    source = StreamSource(video_blocks(), length=len(VIDEO))
+    context.show(source)
+    await source.available(0, 10)
+    source.release(10)
+    await source.read_into(0, memoryview(bytearray(1)))
+
+
+@scenario(ExceptionGroup)
+async def failures_in_task_group(context):
+    async with (
+        context.client(api_key=f"{API_KEY}-of-old") as livepeer,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(livepeer.upload, context.path)
+        tasks.start_soon(livepeer.assets.get, "x")
+
+
+@scenario(RuntimeError)
+async def failing_callback(context):
+    def fail(progress):
+        raise RuntimeError(f"the user's own, at {progress}")
+
+    await context.livepeer.upload(context.path, SECRET_ASSET, on_progress=fail)
+
+
+@scenario(asyncio.CancelledError, both_libraries=True)
+async def cancelled_upload(context):
+    context.fault(Stall(ENDLESS), method="PATCH")
+    uploading = asyncio.create_task(context.livepeer.upload(context.path, SECRET_ASSET))
+    await until(lambda: any(it.method == "PATCH" for it in context.sandbox.requests))
+    context.show(uploading)
+    uploading.cancel()
+    await uploading
+
+
+@scenario(errors.UploadStopped)
+async def stopped_upload(context):
+    # `stop` finishes the current chunk, so more chunks must follow it.
+    context.fault(Stall(3.0), method="PATCH")
+    async with context.livepeer.begin_upload(context.path, SECRET_ASSET) as upload:
+        await until(lambda: any(it.method == "PATCH" for it in context.sandbox.requests))
+        context.show(upload)
+        upload.stop()
+
+
+@scenario(TimeoutError)
+async def timeout_of_user(context):
+    context.fault(Stall(ENDLESS), method="PATCH")
+    with anyio.fail_after(0.2):
+        await context.livepeer.upload(context.path, SECRET_ASSET)
