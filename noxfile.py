@@ -3,7 +3,7 @@
 Tests run against the wheel, which is built once. The sessions need CPython 3.11 or newer, and pip;
 `tests`, `peers`, `wiring` and `types` also need Node.js, which they install if it is missing.
 
-    nox             the default sessions: lint, types, lowest, tests
+    nox             the default sessions: lint, types, tests
     nox -s quick    a first look
     nox -t release  the long sessions, which run before a release
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The fastest first.
-nox.options.sessions = ["lint", "types", "lowest", "tests"]
+nox.options.sessions = ["lint", "types", "tests"]
 # An interpreter that is missing is skipped, even with CI=true, and never downloaded.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
@@ -150,7 +150,7 @@ def quick(session: nox.Session) -> None:
     run_pytest(session, *ignored, tests=(str(ROOT / "tests"),))
 
 
-@nox.session
+@nox.session(tags=RELEASE)
 def lowest(session: nox.Session) -> None:
     """Run the tests that use dependencies with the lowest versions in pyproject.toml."""
     install_wheel(session, *group("test"), *lowest_versions())
@@ -165,7 +165,14 @@ def tests(session: nox.Session) -> None:
     env = measure(session, *paths_of(PURE_TESTS))
     session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
     ignored = (f"--ignore={path}" for path in paths_of(PURE_TESTS))
-    run_pytest(session, "-m", "not wiring and not slow_storage", *ignored, env=peers)
+    run_pytest(session, "-m", "not slow and not slow_storage and not wiring", *ignored, env=peers)
+
+
+@nox.session(tags=RELEASE)
+def slow(session: nox.Session) -> None:
+    """Run the tests that take long for what they add to the others."""
+    install_wheel(session, *group("test"))
+    run_pytest(session, "-m", "slow", tests=paths_of(("cli", "hostile")))
 
 
 @nox.session(python=PYTHONS, tags=RELEASE)
@@ -218,7 +225,7 @@ def chaos(session: nox.Session) -> None:
     install_wheel(session, *group("test"))
     env = {"LIVEPEER_ASYNC_CHAOS_CASES": CHAOS_CASES, "LIVEPEER_ASYNC_CHAOS_LARGE": "1"}
     env = with_seed(session, "LIVEPEER_ASYNC_CHAOS_SEED", env)
-    run_pytest(session, tests=paths_of(("chaos",)), env=env)
+    run_pytest(session, "-m", "", tests=paths_of(("chaos",)), env=env)
 
 
 @nox.session(tags=RELEASE)
@@ -229,7 +236,7 @@ def restarts(session: nox.Session) -> None:
     """
     install_wheel(session, *group("test"))
     env = with_seed(session, "LIVEPEER_ASYNC_RESTARTS_SEED", RESTARTS)
-    run_pytest(session, tests=paths_of(("restarts",)), env=env)
+    run_pytest(session, "-m", "", tests=paths_of(("restarts",)), env=env)
 
 
 @nox.session(tags=RELEASE)
@@ -240,7 +247,7 @@ def bulk(session: nox.Session) -> None:
     """
     install_wheel(session, *group("test"))
     env = with_seed(session, "LIVEPEER_ASYNC_BULK_SEED", BULK)
-    options = ("--numprocesses=0", "--capture=no", "--timeout=3600")
+    options = ("-m", "", "--numprocesses=0", "--capture=no", "--timeout=3600")
     tests = paths_of(("bulk", "cli/test_ingest_interruption.py"))
     run_pytest(session, *options, tests=tests, env=env)
 

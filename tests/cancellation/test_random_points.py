@@ -25,7 +25,7 @@ BATCH = 20
 IDLE_DESCRIPTORS = 24
 # If the bounded pool lost its slots, the uploads at the end would fail.
 SLOTS = 10
-CONCURRENT_UPLOADS = 100
+CONCURRENT_UPLOADS = 40
 
 
 def bounded_client(library):

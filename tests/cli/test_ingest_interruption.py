@@ -86,6 +86,7 @@ def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, n
     assert sum(seen.received for seen in patched(sandbox)) <= 4 * 17 * MIB
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
     with open_sandbox(storage="s3", faults=[Fault(On(method="PATCH"), Slow(SLOWER))]) as sandbox:
         process = start(*command, sandbox=sandbox)
@@ -128,6 +129,7 @@ def test_a_terminal_shows_the_stop_and_gets_its_cursor_back(sandbox, command):
 
 
 @at_length
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command):
     terminal = Terminal(*command, sandbox=sandbox)
     wait_until(lambda: count_sending(sandbox) == 2)
@@ -140,6 +142,7 @@ def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command)
 
 
 @at_length
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
     with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(30_000_000))]) as sandbox:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -76,6 +76,7 @@ def test_standard_output_on_a_full_device_stops_nothing(sandbox, folder, start):
     assert "Error: standard output lacks 4 rows" in errors.decode()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_written_to_anew_once_it_has_room(sandbox, tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()

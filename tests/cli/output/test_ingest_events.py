@@ -196,6 +196,7 @@ def test_a_summary_line_of_urls_alone_counts_no_bytes(told):
     assert summarise(told.standing.board, 0, told.standing) == "0 of 2 ready"
 
 
+@pytest.mark.slow
 def test_memory_doesnt_grow_with_the_rows():
     standing = Standing()
     following = Following(standing, note=lambda _: None, write=lambda _: None)
