@@ -69,10 +69,10 @@ def measure(name, lengths):
         memory = asyncio.run(upload_all(key, base_url, paths))
         server.stdin.write("\n")
         server.stdin.flush()
-        tickets, tus, calls = json.loads(server.stdout.readline())
+        asset_requests, tus, calls = json.loads(server.stdout.readline())
     count = len(lengths)
     print(
-        f"{name:24} per file: {tickets / count:.2f} request-upload, {tus / count:.2f} tus, "
+        f"{name:24} per file: {asset_requests / count:.2f} request-upload, {tus / count:.2f} tus, "
         f"{calls / count:.2f} in total; memory above idle {memory:.1f} MiB"
     )
 

@@ -46,8 +46,8 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 
 What to do:
 
-- `is_transient(error)` is true: the same call may succeed later. The client has already retried it,
-  as `RetryPolicy` says. An upload with a journal and a key resumes when it is called again.
+- `is_transient(error)` is true: repeat the call later. With a journal, the same upload resumes.
+  Network errors and statuses have already been retried, as `RetryPolicy` says.
 - `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
   call may create a second asset.
 - `AssetFailed` with `is_retryable`: `livepeer.assets.retry(asset_id)`, without another upload.
@@ -135,10 +135,7 @@ class ConfigurationError(LivepeerError, ValueError):
 class KeyTaken(ConfigurationError):
     """The journal has another asset under the key, which may be in use.
 
-    Its playback policy, encryption or storage isn't what this call asks for.
-
-    Attributes:
-        asset_id: ID of that asset.
+    The playback policy or the encryption of the asset, `asset_id`, isn't what this call asks for.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -147,11 +144,7 @@ class KeyTaken(ConfigurationError):
 
 
 class SourceError(LivepeerError):
-    """The bytes to upload can't be used.
-
-    Attributes:
-        source: path or name of the source; a URL without userinfo and query.
-    """
+    """The bytes of `source`, a path, a name or a URL without query, can't be used."""
 
     def __init__(self, message: str, *, source: str) -> None:
         super().__init__(message)
@@ -159,11 +152,7 @@ class SourceError(LivepeerError):
 
 
 class SourceNotReadable(SourceError):
-    """The source is missing, is a directory, isn't binary, or can't be read.
-
-    Attributes:
-        is_directory: whether the source is a directory.
-    """
+    """The source is missing, isn't binary, can't be read, or is a directory (`is_directory`)."""
 
     def __init__(self, message: str, *, source: str, is_directory: bool = False) -> None:
         super().__init__(message, source=source)
@@ -296,11 +285,7 @@ class ServerError(ApiError):
 
 
 class DecodeError(LivepeerError):
-    """A response can't be decoded.
-
-    Attributes:
-        path: path in the document, such as `$.asset.id`; `$` for the whole document.
-    """
+    """A response can't be decoded at `path`, such as `$.asset.id`; `$` is the whole document."""
 
     def __init__(self, message: str, *, path: str, request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
@@ -308,11 +293,7 @@ class DecodeError(LivepeerError):
 
 
 class TusError(LivepeerError):
-    """The upload can't continue.
-
-    Attributes:
-        asset_id: the asset being uploaded; `None` on other tus servers.
-    """
+    """The upload of the asset `asset_id` (`None` on other tus servers) can't continue."""
 
     asset_id: str | None = None
 
@@ -326,11 +307,7 @@ class ProtocolError(TusError):
 
 
 class UploadRefused(TusError):
-    """The server refused a tus request with a final status.
-
-    Attributes:
-        status: the HTTP status.
-    """
+    """The server refused a tus request with a final HTTP status, `status`."""
 
     def __init__(self, message: str, *, status: int, request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
@@ -346,11 +323,7 @@ class UploadStopped(TusError):
 
 
 class RetriesExhausted(TusError):
-    """All attempts that the retry policy allows without progress have failed.
-
-    Attributes:
-        attempts: failed attempts since the offset last advanced.
-    """
+    """Since the offset last advanced, more attempts (`attempts`) failed than the policy allows."""
 
     def __init__(self, message: str, *, attempts: int, request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
@@ -358,11 +331,7 @@ class RetriesExhausted(TusError):
 
 
 class AssetError(LivepeerError):
-    """The asset didn't become ready.
-
-    Attributes:
-        asset_id: the asset's ID.
-    """
+    """The asset `asset_id` didn't become ready."""
 
     def __init__(self, message: str, *, asset_id: str) -> None:
         super().__init__(message)
@@ -411,11 +380,7 @@ class IntegrityError(LivepeerError):
 
 
 class JournalError(LivepeerError):
-    """The journal can't be opened, read or written; its content is unchanged.
-
-    Attributes:
-        path: the journal's file.
-    """
+    """The journal at `path` can't be opened, read or written; its content is unchanged."""
 
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
@@ -423,11 +388,7 @@ class JournalError(LivepeerError):
 
 
 class UploadInUse(JournalError):
-    """Another process, or another task of this process, owns the upload of this key.
-
-    Attributes:
-        key: the key of the upload; a URL without userinfo and query.
-    """
+    """Another process, or another task of this process, owns the upload of `key`."""
 
     advice = "wait for it, or use another key"
 

@@ -1,7 +1,101 @@
-"""An embedded Livepeer Studio for tests and demonstrations: `async with Sandbox() as sandbox`.
+"""An embedded Livepeer Studio for tests and demonstrations.
 
-It behaves as the real server was recorded to behave, its quirks included, and goes wrong in
-scripted ways where a test asks for it. It shares no code with the client that it judges.
+The sandbox is an HTTP server on a loopback address. Its routes, messages, phases and storage behave
+as those of the real server were recorded to behave, known bugs included. It shares no code with
+the client, and needs the extra `sandbox`: `pip install "livepeer-async[sandbox]"`.
+
+# In a test
+
+```python
+import asyncio
+
+from livepeer_async import AsyncLivepeer
+from livepeer_async.sandbox import Sandbox
+
+
+async def main():
+    async with Sandbox() as sandbox:
+        async with AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
+            asset = await livepeer.upload(b"a video", "clip.mp4")
+        assert sandbox.stored(asset.playback_id).read_bytes() == b"a video"
+        assert sandbox.violations == []
+
+
+asyncio.run(main())
+```
+
+The server runs in a thread of its own; several sandboxes can run at once. Leaving the block closes
+all connections, deletes what was stored, and raises the first error inside the server.
+
+# From the shell
+
+    livepeer-async sandbox                        # serve one until Ctrl-C; prints URL and key
+    livepeer-async sandbox --port 8000 --storage s3
+    livepeer-async upload talk.mp4 --sandbox      # a sandbox for one command
+
+# Options
+
+All are arguments of `Sandbox`, where each is described:
+
+- Storage: `storage="file"` stores every byte. `storage="s3"` is the storage of production, which
+  can lose or duplicate bytes of an upload that is not aligned to parts; `part_size`, `min_piece`,
+  `visibility_seconds`, `race` and `storage_rate` set its parameters.
+- Time: `waiting_seconds` and `processing_seconds` of a task, `request_seconds`, `clock`.
+- Server: `api_key`, `host`, `port`, `directory`, `hashes`, `max_pending_tasks`.
+- Faults: `faults`, and the `seed` of their probabilities.
+
+# What a test can check
+
+- `sandbox.requests`: each request with status, received bytes, connection and injected fault.
+- `sandbox.violations`: the rules below that a client broke.
+- `sandbox.assets`, `sandbox.stored(playback_id)`, `sandbox.stored_sha256(playback_id)`.
+
+A violation is recorded, and the request is answered as the real server would answer it:
+
+- Tus-Resumable, Upload-Offset or the Content-Type of a PATCH is missing or wrong.
+- A creation has both or neither of Upload-Length and Upload-Defer-Length.
+- A second creation on one ticket.
+- An upload URL with an Authorization header, or with a query.
+- A HEAD or a second PATCH while a PATCH of the same upload is running.
+- A PATCH while the storage is still working on an abandoned body.
+
+# Faults
+
+A fault is a condition (`On`) and an action. At most one fires for a request: the first in the list
+that matches and is due.
+
+```python
+import asyncio
+
+from livepeer_async import AsyncLivepeer
+from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Sandbox
+
+FAULTS = [
+    Fault(On(method="PATCH", nth=1), CutConnection(after_bytes=100_000)),
+    Fault(On(path="request-upload", times=2), Answer(503, headers={"Retry-After": "1"})),
+]
+
+
+async def main():
+    async with Sandbox(storage="s3", faults=FAULTS) as sandbox:
+        async with AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
+            await livepeer.upload(bytes(9_000_000), "clip.mp4")
+        assert [fault.fired for fault in FAULTS] == [1, 2]
+
+
+asyncio.run(main())
+```
+
+- Connection: `CutConnection`, `LoseAnswer`, `CutAnswer`, `HangUp`, `Garbage`.
+- Response: `Answer`, `Redirect`, `ChangeHeaders`, `ChangeBody`, `ShiftOffset`.
+- Speed: `Stall`, `Slow`.
+- Processing: `FailProcessing`, `WrongSize`; their condition is `On(asset=...)`.
+
+# Limits
+
+- Nothing is transcoded: any bytes but an empty file become a ready asset.
+- `upload/url` downloads from loopback addresses only; for other sources the asset fails.
+- There are no live streams, webhooks or multistream targets.
 """
 
 from livepeer_async.sandbox.faults import (

@@ -1,7 +1,7 @@
-"""Who asks: users, their API keys, and the upload tokens that the server signs.
+"""Users, their API keys, and signed upload tokens.
 
-The `Authorization` header is checked on every route, also where none is needed; the sentences
-are the recorded ones, the key echoed included.
+The `Authorization` header is checked on every route, public ones included. The messages are the
+recorded ones; the server's echo the key too.
 """
 
 import base64
@@ -14,13 +14,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from livepeer_async.sandbox.responses import StudioError
-
-TOKEN_PARTS = 3
+from livepeer_async.sandbox.responses import ApiError
 
 
 class User(Struct, frozen=True):
-    """Somebody with one project and one API key."""
+    """A user with one project and one API key."""
 
     id: str
     project_id: str
@@ -36,7 +34,7 @@ class Accounts:
         self._users: dict[str, User] = {}
 
     def add(self, api_key: str | None = None, *, is_suspended: bool = False) -> User:
-        """Add a user with this API key, a fresh one by default."""
+        """Add a user with this API key, a new one by default."""
         user = User(
             id=str(uuid.uuid4()),
             project_id=str(uuid.uuid4()),
@@ -48,23 +46,23 @@ class Accounts:
         return user
 
     def authenticate(self, header: str | None) -> User | None:
-        """Return who sent this Authorization header, None when it names nobody.
+        """Return the user of an Authorization header, None if it has no credentials.
 
         Raises:
-            StudioError: The scheme or the key is none that the server knows.
+            ApiError: 401 for an unknown scheme or key, 403 for a suspended user.
         """
         scheme, _, credentials = (header or "").partition(" ")
         if not credentials:
             return None
         if scheme.lower() == "jwt":
-            raise StudioError(401, "jwt malformed")
+            raise ApiError(401, "jwt malformed")
         if scheme.lower() != "bearer":
-            raise StudioError(401, f"unsupported authorization header scheme: {scheme}")
+            raise ApiError(401, f"unsupported authorization header scheme: {scheme}")
         user = self._users.get(credentials)
         if user is None:
-            raise StudioError(401, f"no token {credentials} found")
+            raise ApiError(401, f"no token {credentials} found")
         if user.is_suspended:
-            raise StudioError(403, "user is suspended")
+            raise ApiError(403, "user is suspended")
         return user
 
 
@@ -75,41 +73,42 @@ class UploadTokens:
         self._secret = secrets.token_bytes(32)
 
     def sign(self, playback_id: str, *, host: str, now: float) -> str:
-        """Make the token; a presigned URL of the bucket inside makes it as long as a real one."""
+        """Make a token; the presigned URL in it makes it as long as the server's."""
         payload = {
             "playbackId": playback_id,
             "presignedUrl": _presign(playback_id, host),
             "aud": "livepeer",
             "iat": int(now),
         }
-        head = _encode(msgspec.json.encode({"alg": "HS256", "typ": "JWT"}))
-        signed = f"{head}.{_encode(msgspec.json.encode(payload))}"
+        header = _encode(msgspec.json.encode({"alg": "HS256", "typ": "JWT"}))
+        signed = f"{header}.{_encode(msgspec.json.encode(payload))}"
         return f"{signed}.{self._sign(signed)}"
 
     def verify(self, token: str) -> str:
-        """Return the playback ID that a token is for.
+        """Return the playback ID in a token.
 
         Raises:
-            StudioError: The token is none, or not this server's.
+            ApiError: 403, the token is malformed or another server's.
         """
-        parts = token.split(".")
         if not token:
-            raise _refuse("jwt must be provided")
-        if len(parts) != TOKEN_PARTS:
-            raise _refuse("jwt malformed")
-        signed, _, signature = token.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(signed).encode()):
-            raise _refuse("invalid signature")
-        padded = parts[1] + "=" * (-len(parts[1]) % 4)
-        payload: dict[str, Any] = msgspec.json.decode(base64.urlsafe_b64decode(padded))
-        return str(payload["playbackId"])
+            raise _token_error("jwt must be provided")
+        try:
+            header, payload, signature = token.split(".")
+        except ValueError:
+            raise _token_error("jwt malformed") from None
+        expected = self._sign(f"{header}.{payload}")
+        if not hmac.compare_digest(signature.encode(), expected.encode()):
+            raise _token_error("invalid signature")
+        padded = payload + "=" * (-len(payload) % 4)
+        claims: dict[str, Any] = msgspec.json.decode(base64.urlsafe_b64decode(padded))
+        return str(claims["playbackId"])
 
     def _sign(self, signed: str) -> str:
         return _encode(hmac.digest(self._secret, signed.encode(), hashlib.sha256))
 
 
-def _refuse(reason: str) -> StudioError:
-    return StudioError(403, f"Invalid signed upload URL: JsonWebTokenError: {reason}")
+def _token_error(reason: str) -> ApiError:
+    return ApiError(403, f"Invalid signed upload URL: JsonWebTokenError: {reason}")
 
 
 def _encode(raw: bytes) -> str:

@@ -1,69 +1,67 @@
-"""One request and its answer on their way through the server.
+"""An HTTP exchange: one request and its response, with the connection and the log entry.
 
-An `Exchange` is what the outer rooms (log, faults) and the inner ones (tus, direct upload) know
-of each other: it stands in the ASGI scope.
+The middleware puts it into the ASGI scope, from which the routes read it.
 """
-
-from collections.abc import Callable
 
 from starlette.requests import Request
 
-from livepeer_async.sandbox.connection import Connection, Receive, Scope, Send
+from livepeer_async.sandbox.connection import CONNECTION, App, Connection, Receive, Scope, Send
 from livepeer_async.sandbox.request_log import SeenRequest
 
 EXCHANGE = "sandbox.exchange"
 
 
 class Exchange:
-    """A request, its connection and its entry in the log.
+    """A request on its way through the server.
 
     Attributes:
-        seen: The entry in the log.
-        connection: Where it came in.
-        is_answer_lost: Whether the client will not see the answer, as far as is known.
+        entry: The request's entry in the log.
+        connection: The connection it came on.
+        path: The path as sent, still percent-encoded.
+        query: The query as sent.
+        is_response_dropped: Whether a fault discards the response.
     """
 
-    def __init__(self, seen: SeenRequest, connection: Connection) -> None:
-        self.seen = seen
-        self.connection = connection
-        self._is_answer_doomed = False
+    def __init__(
+        self, app: App, scope: Scope, receive: Receive, send: Send, *, entry: SeenRequest
+    ) -> None:
+        self.entry = entry
+        self.connection: Connection = scope[CONNECTION]
+        self.path: str = scope["raw_path"].decode("latin-1")
+        self.query: str = scope["query_string"].decode("latin-1")
+        self.is_response_dropped = False
+        self._app = app
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        scope[EXCHANGE] = self
 
     @property
-    def is_answer_lost(self) -> bool:
-        """Whether a fault will swallow the answer, or the client has hung up."""
-        return self._is_answer_doomed or self.connection.has_lost_its_peer()
+    def is_response_lost(self) -> bool:
+        """Whether a fault discards the response, or the client has disconnected."""
+        return self.is_response_dropped or self.connection.is_peer_gone()
 
-    def doom_answer(self) -> None:
-        """Take note that a fault will swallow the answer."""
-        self._is_answer_doomed = True
+    async def forward(self, *, receive: Receive | None = None, send: Send | None = None) -> None:
+        """Let the application serve the request, with one or both callables replaced."""
+        await self._app(self._scope, receive or self.receive, send or self.send)
 
-    def count_received(self, receive: Receive, on_complete: Callable[[], None]) -> Receive:
-        """Count the bytes of the body, and tell when it is complete."""
+    async def receive(self) -> Scope:
+        """Read a part of the body and count its bytes."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.entry.received += len(message.get("body", b""))
+        return message
 
-        async def counting() -> Scope:
-            message = await receive()
-            if message["type"] == "http.request":
-                self.seen.received += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    on_complete()
-            return message
-
-        return counting
-
-    def note_status(self, send: Send) -> Send:
-        """Log the status of an answer that really leaves."""
-
-        async def noting(message: Scope) -> None:
-            if self.connection.is_gone:
-                return
-            if message["type"] == "http.response.start":
-                self.seen.status = message["status"]
-            await send(message)
-
-        return noting
+    async def send(self, message: Scope) -> None:
+        """Send a part of the response, unless the connection is closed, and log the status."""
+        if self.connection.is_closed:
+            return
+        if message["type"] == "http.response.start":
+            self.entry.status = message["status"]
+        await self._send(message)
 
 
-def exchange_of(request: Request) -> Exchange:
-    """Return the exchange that a request belongs to."""
+def get_exchange(request: Request) -> Exchange:
+    """Return the exchange of a request."""
     exchange: Exchange = request.scope[EXCHANGE]
     return exchange

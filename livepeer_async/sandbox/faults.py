@@ -1,12 +1,12 @@
-"""Faults as values: when one strikes, and what it does.
+"""Faults as values: when one fires, and what it does.
 
     Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=100_000, how="rst"))
     Fault(On(method="PATCH", probability=0.05), LoseAnswer())
     Fault(On(path=r"/asset/[^/]+$", every=3), Answer(503, headers={"Retry-After": "1"}))
     Fault(On(asset="broken"), FailProcessing("Video is not supported: no video track"))
 
-A request meets at most one fault: the first in the list that matches and is due. `FailProcessing`
-and `WrongSize` are drawn when a source has arrived, for the asset and not for a request.
+At most one fault fires for a request: the first in the list that matches and is due.
+`FailProcessing` and `WrongSize` fire when the source of an asset has arrived, not for a request.
 """
 
 import random
@@ -20,16 +20,16 @@ Cut = Literal["fin", "rst"]
 
 
 class On(Struct, frozen=True, kw_only=True):
-    """Which requests a fault strikes; what is not given does not matter.
+    """The requests for which a fault fires; conditions that are None always hold.
 
     Attributes:
-        method: The method, X-HTTP-Method-Override obeyed.
-        path: A regular expression, searched in the path as it was sent (no query).
-        asset: A regular expression, searched in the name of the asset that is meant.
-        nth: Only this one of the requests that match, counted from 1.
-        every: Each request whose count is a multiple of this.
-        probability: Drawn from the sandbox's seeded generator for each that matches.
-        times: At most so often.
+        method: The method, after X-HTTP-Method-Override.
+        path: A regular expression, searched in the path as sent (without the query).
+        asset: A regular expression, searched in the name of the asset.
+        nth: Only this one of the matching requests, counted from 1.
+        every: Each matching request whose count is a multiple of this.
+        probability: The chance of each matching request, from the sandbox's seeded generator.
+        times: The most often that the fault fires.
     """
 
     method: str | None = None
@@ -42,9 +42,12 @@ class On(Struct, frozen=True, kw_only=True):
 
 
 class CutConnection(Struct, frozen=True):
-    """Break the connection once this much of the body was taken in; 0 leaves no trace at all.
+    """Break the connection inside the request body.
 
-    `fin` closes in order and goes on reading for a moment, as a proxy does; `rst` resets.
+    Attributes:
+        after_bytes: Bytes of the body that the server still processes; with 0 it does not see the
+            request at all. A shorter body is processed, but not answered.
+        how: `fin` closes in order and reads on for two seconds, as a proxy does; `rst` resets.
     """
 
     after_bytes: int = 0
@@ -52,16 +55,17 @@ class CutConnection(Struct, frozen=True):
 
 
 class LoseAnswer(Struct, frozen=True):
-    """Act on the request in full, then break the connection instead of answering."""
+    """Process the request, then break the connection instead of sending the response."""
 
     how: Cut = "fin"
 
 
 class CutAnswer(Struct, frozen=True):
-    """Act, answer the first bytes (status line and headers count), then break the connection.
+    """Process the request, send the beginning of the response, then break the connection.
 
     Attributes:
-        seconds: How long the rest is awaited in vain before the connection breaks.
+        after_bytes: Bytes of the response to send, status line and headers included.
+        seconds: Pause before the connection breaks.
     """
 
     after_bytes: int = 20
@@ -70,9 +74,11 @@ class CutAnswer(Struct, frozen=True):
 
 
 class HangUp(Struct, frozen=True):
-    """Answer as ever, keep-alive promised, and break the connection so long after the answer.
+    """Answer with `keep-alive`, then break the connection.
 
-    Without a pause the next request finds it closed; after one it may be closed under the request.
+    Attributes:
+        seconds: Pause after the response. Without one, the next request finds the connection
+            closed; with one, the connection may close during the next request.
     """
 
     seconds: float = 0.0
@@ -80,17 +86,17 @@ class HangUp(Struct, frozen=True):
 
 
 class Garbage(Struct, frozen=True):
-    """Answer with bytes that are no HTTP, without acting, then close."""
+    """Answer with bytes that are not HTTP, without processing the request, then close."""
 
     raw: bytes = b"\x16\x03\x01\x00\x02\x02\x28 this is not HTTP\r\n\r\n"
 
 
 class Answer(Struct, frozen=True):
-    """Answer something else.
+    """Answer with another response.
 
     Attributes:
-        when: `before` anything was read, once the body was `read` and dropped, or `after` the
-            server acted in full.
+        when: `before` the body is read, when it is `read` and discarded, or `after` the request
+            was processed.
     """
 
     status: int
@@ -100,84 +106,82 @@ class Answer(Struct, frozen=True):
 
 
 class Redirect(Struct, frozen=True):
-    """Send the client elsewhere without acting."""
+    """Redirect the client without processing the request."""
 
     location: str
     status: int = 307
 
 
 class Stall(Struct, frozen=True):
-    """Read nothing more after so many bytes of body, or withhold the answer, then go on."""
+    """Pause for some seconds, then go on.
+
+    Attributes:
+        after_bytes: Bytes of the body to read before the pause. If the body is shorter, the pause
+            precedes the response.
+    """
 
     seconds: float
     after_bytes: int = 0
 
 
 class Slow(Struct, frozen=True):
-    """Read the body and write the answer's body at this rate."""
+    """Read the request body and send the response body at this rate."""
 
     bytes_per_second: float
 
 
 class ChangeHeaders(Struct, frozen=True):
-    """Change the headers of the true answer: first `remove`, then `put`."""
+    """Change the headers of the response: first `remove`, then `put`."""
 
     put: Mapping[str, str] = {}
     remove: tuple[str, ...] = ()
 
 
 class ShiftOffset(Struct, frozen=True):
-    """Change the Upload-Offset of the true answer by so many bytes, down to 0 at the least."""
+    """Add this many bytes to the response's Upload-Offset; the result is never below 0."""
 
     by: int
 
 
 class ChangeBody(Struct, frozen=True):
-    """Replace the body of the true answer, and its type where one is given."""
+    """Replace the body of the response, and its content type unless that is None."""
 
     body: bytes
     content_type: str | None = None
 
 
 class FailProcessing(Struct, frozen=True):
-    """Let processing fail: for good, or (retriable) once with the task back in the queue."""
+    """Make processing fail.
+
+    Attributes:
+        message: The `errorMessage` to show.
+        retriable: The task returns to the queue once and then succeeds.
+    """
 
     message: str = "Video is not supported: no video track"
     retriable: bool = False
 
 
 class WrongSize(Struct, frozen=True):
-    """Describe the stored source as so many bytes longer (or shorter) than it is."""
+    """Report the stored source as this many bytes longer than it is, or shorter if negative."""
 
     by: int = -1
 
 
-RequestAction = (
-    CutConnection
-    | LoseAnswer
-    | CutAnswer
-    | HangUp
-    | Garbage
-    | Answer
-    | Redirect
-    | Stall
-    | Slow
-    | ChangeHeaders
-    | ShiftOffset
-    | ChangeBody
-)
+ResponseAction = CutAnswer | Garbage | Answer | Redirect | ChangeHeaders | ShiftOffset | ChangeBody
+RequestAction = CutConnection | LoseAnswer | HangUp | Stall | Slow | ResponseAction
 SourceAction = FailProcessing | WrongSize
 Action = RequestAction | SourceAction
 
 
 class Fault:
-    """A fault and how often it struck.
+    """A condition, an action, and two counters.
 
     Attributes:
-        on: Which requests.
-        do: What happens to them.
+        on: When the fault fires.
+        do: What it does.
         seen: How many requests matched `method`, `path` and `asset`.
-        fired: How many of them were struck.
+        fired: For how many of them the fault fired.
     """
 
     def __init__(self, on: On, do: Action) -> None:
@@ -190,52 +194,56 @@ class Fault:
         return f"Fault({self.on!r}, {self.do!r}, seen={self.seen}, fired={self.fired})"
 
 
-class FaultBook:
-    """The faults of one sandbox; the list may be changed while the server runs."""
+class FaultSelector:
+    """Selects the fault that fires; `faults` may be changed while the server runs."""
 
     def __init__(self, faults: Iterable[Fault], rng: random.Random) -> None:
         self.faults = list(faults)
         self._rng = rng
 
-    def draw_for_request(
+    def select_for_request(
         self, method: str, path: str, find_asset_name: Callable[[], str | None]
     ) -> RequestAction | None:
-        """Return what happens to this request, if anything."""
+        """Return the action for a request, None without a fault."""
         for fault in list(self.faults):
-            if isinstance(fault.do, SourceAction) or not _is_about(fault.on, method, path):
+            on, action = fault.on, fault.do
+            if isinstance(action, SourceAction) or not _matches_request(on, method, path):
                 continue
-            if fault.on.asset is not None and not _is_named(fault.on, find_asset_name()):
+            # The lookup decodes tokens, so it is left to the faults that need it.
+            if on.asset is not None and not _matches_name(on, find_asset_name()):
                 continue
-            if self._strikes(fault):
-                return fault.do
+            if self._fires(fault):
+                return action
         return None
 
-    def draw_for_source(self, asset_name: str) -> SourceAction | None:
-        """Return what happens to the source of an asset that has arrived, if anything."""
+    def select_for_source(self, asset_name: str) -> SourceAction | None:
+        """Return the action for a source that has arrived, None without a fault."""
         for fault in list(self.faults):
-            if isinstance(fault.do, SourceAction) and _is_named(fault.on, asset_name):  # noqa: SIM102 - what counts as seen stands on a line of its own
-                if self._strikes(fault):
-                    return fault.do
+            action = fault.do
+            if not isinstance(action, SourceAction) or not _matches_name(fault.on, asset_name):
+                continue
+            if self._fires(fault):
+                return action
         return None
 
-    def _strikes(self, fault: Fault) -> bool:
+    def _fires(self, fault: Fault) -> bool:
         fault.seen += 1
         on = fault.on
-        strikes = (
+        fires = (
             (on.times is None or fault.fired < on.times)
             and (on.nth is None or fault.seen == on.nth)
             and (on.every is None or fault.seen % on.every == 0)
             and (on.probability is None or self._rng.random() < on.probability)
         )
-        fault.fired += strikes
-        return strikes
+        fault.fired += fires
+        return fires
 
 
-def _is_about(on: On, method: str, path: str) -> bool:
+def _matches_request(on: On, method: str, path: str) -> bool:
     if on.method is not None and on.method.upper() != method:
         return False
     return on.path is None or re.search(on.path, path) is not None
 
 
-def _is_named(on: On, name: str | None) -> bool:
+def _matches_name(on: On, name: str | None) -> bool:
     return on.asset is None or (name is not None and re.search(on.asset, name) is not None)

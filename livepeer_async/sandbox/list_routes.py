@@ -1,8 +1,9 @@
 """`GET /api/asset` and `GET /api/task`: filters, order, cursors and the Link header.
 
-The cursor is an offset into a list that may change meanwhile, as the real server's is.
+As on the server, a cursor is an offset into a list that may change between two pages.
 """
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,123 +13,114 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from livepeer_async.sandbox.documents import Asset, describe_asset, describe_task
-from livepeer_async.sandbox.middleware import user_of
+from livepeer_async.sandbox.middleware import require_user
 from livepeer_async.sandbox.payloads import parse_json
-from livepeer_async.sandbox.responses import JsonObject, StudioError, answer_json
-from livepeer_async.sandbox.state import Studio
+from livepeer_async.sandbox.responses import ApiError, JsonObject, make_json_response
+from livepeer_async.sandbox.state import ServerState
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
 DEFAULT_ORDER = "updatedAt-true,createdAt-true"
 
-Read = Callable[[JsonObject], Any]
-
-ASSET_FIELDS: Mapping[str, Read] = {
-    "id": lambda row: row["id"],
-    "name": lambda row: row.get("name"),
-    "createdAt": lambda row: row["createdAt"],
-    "updatedAt": lambda row: row["status"]["updatedAt"],
-    "userId": lambda row: row["userId"],
-    "projectId": lambda row: row["projectId"],
-    "playbackId": lambda row: row["playbackId"],
-    "phase": lambda row: row["status"]["phase"],
-    "size": lambda row: row.get("size"),
-    "creatorId": lambda row: row.get("creatorId", {}).get("value"),
-    "sourceUrl": lambda row: row["source"].get("url"),
-    "cid": lambda row: row.get("storage", {}).get("ipfs", {}).get("cid"),
+# Paths of fields that are not at the top of a document.
+PATHS = {
+    "updatedAt": "status.updatedAt",
+    "phase": "status.phase",
+    "creatorId": "creatorId.value",
+    "sourceUrl": "source.url",
+    "cid": "storage.ipfs.cid",
 }
-
-TASK_FIELDS: Mapping[str, Read] = {
-    "id": lambda row: row["id"],
-    "type": lambda row: row["type"],
-    "createdAt": lambda row: row["createdAt"],
-    "updatedAt": lambda row: row["status"]["updatedAt"],
-    "userId": lambda row: row["userId"],
-    "inputAssetId": lambda row: row.get("inputAssetId"),
-    "outputAssetId": lambda row: row.get("outputAssetId"),
-}
-
+# Fields to filter and order by.
+COMMON_FIELDS = frozenset({"id", "createdAt", "updatedAt", "userId"})
+ASSET_FIELDS = COMMON_FIELDS.union(PATHS, ["name", "projectId", "playbackId", "size"])
+TASK_FIELDS = COMMON_FIELDS.union(["type", "inputAssetId", "outputAssetId"])
 # Query parameters that filter assets by themselves.
 ASSET_QUERY = ("phase", "playbackId", "sourceUrl", "cid")
 
-COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
-    "gt": lambda value, limit: value > limit,
-    "gte": lambda value, limit: value >= limit,
-    "lt": lambda value, limit: value < limit,
-    "lte": lambda value, limit: value <= limit,
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
 }
 
 
 class ListRoutes:
-    """The two lists."""
+    """The list of assets and the list of tasks."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
-        self._rows: dict[str, tuple[tuple[object, ...], JsonObject]] = {}
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self._documents: dict[str, tuple[tuple[object, ...], JsonObject]] = {}
 
     async def list_assets(self, request: Request) -> Response:
         """Serve `GET /api/asset`."""
-        user, studio = user_of(request), self._studio
-        now = studio.now()
+        user, now = require_user(request), self._state.now()
         rows = [
             self._describe(asset, now)
-            for asset in list(studio.assets.values())
+            for asset in list(self._state.assets.values())
             if asset.user == user and not asset.is_deleted
         ]
         for name in ASSET_QUERY:
             wanted = request.query_params.getlist(name)
             if wanted:
-                rows = [row for row in rows if [ASSET_FIELDS[name](row)] == wanted]
-        return _answer_page(request, rows, ASSET_FIELDS)
-
-    def _describe(self, asset: Asset, now: float) -> JsonObject:
-        """Describe an asset, anew only where it has changed: a list goes through all there are."""
-        version = asset.status(now), asset.touched_at, asset.source is None
-        known, row = self._rows.get(asset.id, ((), {}))
-        if known != version:
-            row = describe_asset(asset, now, origin=self._studio.origin)
-            self._rows[asset.id] = version, row
-        return row
+                rows = [row for row in rows if [_get(row, name)] == wanted]
+        return _make_page(request, rows, ASSET_FIELDS)
 
     async def list_tasks(self, request: Request) -> Response:
         """Serve `GET /api/task`; the last page still has a Link, to `undefined`."""
-        user, studio = user_of(request), self._studio
-        now = studio.now()
-        rows = [describe_task(t, now) for t in list(studio.tasks.values()) if t.user == user]
-        return _answer_page(request, rows, TASK_FIELDS, is_always_linked=True)
+        user, now = require_user(request), self._state.now()
+        tasks = list(self._state.tasks.values())
+        rows = [describe_task(task, now) for task in tasks if task.user == user]
+        return _make_page(request, rows, TASK_FIELDS, is_always_linked=True)
+
+    def _describe(self, asset: Asset, now: float) -> JsonObject:
+        """Describe an asset; cached, because each request describes all assets."""
+        version = asset.status(now), asset.modified_at, asset.source is None
+        known, document = self._documents.get(asset.id, ((), {}))
+        if known != version:
+            document = describe_asset(asset, now, origin=self._state.origin)
+            self._documents[asset.id] = version, document
+        return document
 
 
-def _answer_page(
+def _make_page(
     request: Request,
     rows: list[JsonObject],
-    fields: Mapping[str, Read],
+    fields: frozenset[str],
     *,
     is_always_linked: bool = False,
 ) -> Response:
     query = request.query_params
     rows = _filter(rows, query.get("filters"), fields)
     rows = _sort(rows, query.get("order") or DEFAULT_ORDER, fields)
-    total, limit = len(rows), _read_limit(query.get("limit", ""))
+    total, limit = len(rows), _parse_limit(query.get("limit", ""))
     rows, next_cursor = _cut_page(rows, query.get("cursor", ""), limit)
     headers: dict[str, str] = {}
     if rows and query.get("count"):
         headers["x-total-count"] = str(total)
     if rows and (next_cursor != "undefined" or is_always_linked):
         headers["link"] = _make_link(request, next_cursor)
-    return answer_json(request, rows, headers=headers)
+    return make_json_response(request, rows, headers=headers)
 
 
-def _read_limit(text: str) -> int:
+def _get(row: JsonObject, field: str) -> Any:
+    value: Any = row
+    for name in PATHS.get(field, field).split("."):
+        value = value.get(name, {})
+    return None if value == {} else value
+
+
+def _parse_limit(text: str) -> int:
     limit = int(text) if re.fullmatch(r"\d+", text, re.ASCII) else 0
     return min(limit, MAX_LIMIT) or DEFAULT_LIMIT
 
 
 def _cut_page(rows: list[JsonObject], cursor: str, limit: int) -> tuple[list[JsonObject], str]:
-    """Return a page and the cursor of the next, `undefined` behind a page that isn't full."""
+    """Return a page and the cursor of the next one: `undefined` unless the page is full."""
     skipped = 0
     if cursor.startswith("skip"):
         if not cursor[4:].isdecimal():
-            raise StudioError(500, "Internal server error: error")
+            raise ApiError(500, "Internal server error: error")
         skipped = int(cursor[4:])
     elif cursor:
         rows = sorted((row for row in rows if row["id"] > cursor), key=lambda row: str(row["id"]))
@@ -137,70 +129,66 @@ def _cut_page(rows: list[JsonObject], cursor: str, limit: int) -> tuple[list[Jso
 
 
 def _make_link(request: Request, cursor: str) -> str:
-    """Make the Link header: from Host, `http` whatever the client used."""
-    pairs = dict(parse_qsl(request.url.query, keep_blank_values=True))
-    pairs["cursor"] = cursor
+    """Make the Link header from Host; its scheme is always `http`, as the server's."""
+    query = dict(parse_qsl(request.url.query, keep_blank_values=True))
+    query["cursor"] = cursor
     host = request.headers.get("host", "")
-    query = urlencode(pairs, quote_via=quote)
-    return f'<http://{host}{request.url.path}?{query}>; rel="next"'
+    return f'<http://{host}{request.url.path}?{urlencode(query, quote_via=quote)}>; rel="next"'
 
 
-def _sort(rows: list[JsonObject], order: str, fields: Mapping[str, Read]) -> list[JsonObject]:
-    """Sort by `field-descending` pairs; what the server doesn't know it ignores."""
-    for part in reversed(order.split(",")):
-        name, _, direction = part.partition("-")
-        if name in fields and direction in ("true", "false"):
-            read = fields[name]
-            rows = sorted(rows, key=lambda row: _rank(read(row)), reverse=direction == "true")
+def _sort(rows: list[JsonObject], order: str, fields: frozenset[str]) -> list[JsonObject]:
+    """Sort by pairs of field and `true` for descending; invalid pairs are ignored."""
+    for pair in reversed(order.split(",")):
+        name, _, descending = pair.partition("-")
+        if name in fields and descending in ("true", "false"):
+            is_descending = descending == "true"
+            rows = sorted(rows, key=lambda row: _sort_key(_get(row, name)), reverse=is_descending)
     return rows
 
 
-def _rank(value: Any) -> tuple[int, Any]:
+def _sort_key(value: Any) -> tuple[int, Any]:
     return (0, "") if value is None else (1, value)
 
 
-def _filter(
-    rows: list[JsonObject], text: str | None, fields: Mapping[str, Read]
-) -> list[JsonObject]:
+def _filter(rows: list[JsonObject], text: str | None, fields: frozenset[str]) -> list[JsonObject]:
     if not text:
         return rows
-    for name, wanted in _read_filters(text, fields):
-        read = fields[name]
-        rows = [row for row in rows if _matches(name, read(row), wanted)]
+    for name, wanted in _parse_filters(text, fields):
+        rows = [row for row in rows if _matches(name, _get(row, name), wanted)]
     return rows
 
 
-def _read_filters(text: str, fields: Mapping[str, Read]) -> list[tuple[str, Any]]:
-    """Parse `filters`, which the server decodes a second time."""
+def _parse_filters(text: str, fields: frozenset[str]) -> list[tuple[str, Any]]:
+    """Parse `filters`, which the server percent-decodes a second time."""
     if re.search(r"%(?![0-9a-fA-F]{2})", text):
-        raise _refuse("URIError: URI malformed")
+        raise _filter_error("URIError: URI malformed")
     try:
         parsed = parse_json(unquote(text))
     except ValueError as error:
-        raise _refuse(f"SyntaxError: {error}") from error
+        raise _filter_error(f"SyntaxError: {error}") from error
     if not isinstance(parsed, list):
-        raise _refuse("Error: must be an array")
+        raise _filter_error("Error: must be an array")
     entries: list[JsonObject] = parsed  # pyright: ignore[reportUnknownVariableType] - any JSON array
-    return [_read_filter(entry, fields) for entry in entries]
+    return [_parse_filter(entry, fields) for entry in entries]
 
 
-def _read_filter(entry: JsonObject, fields: Mapping[str, Read]) -> tuple[str, Any]:
+def _parse_filter(entry: JsonObject, fields: frozenset[str]) -> tuple[str, Any]:
     name = str(entry.get("id"))
     wanted: Any = entry.get("value")
     if name not in fields:
-        raise _refuse(f'Error: unknown field: "{name}"')
+        raise _filter_error(f'Error: unknown field: "{name}"')
     if wanted is None:
-        raise _refuse(f'Error: missing filter value for id "{name}"')
+        raise _filter_error(f'Error: missing filter value for id "{name}"')
     if isinstance(wanted, dict):
         limits: JsonObject = wanted  # pyright: ignore[reportUnknownVariableType] - a JSON object
         for comparison in limits:
             if comparison not in COMPARISONS:
-                raise _refuse(f'Error: unknown comparison: "{comparison}"')
+                raise _filter_error(f'Error: unknown comparison: "{comparison}"')
     return name, entry["value"]
 
 
-def _refuse(reason: str) -> StudioError:
-    return StudioError(400, f"error parsing filters: {reason}")
+def _filter_error(reason: str) -> ApiError:
+    return ApiError(400, f"error parsing filters: {reason}")
 
 
 def _matches(name: str, value: Any, wanted: Any) -> bool:

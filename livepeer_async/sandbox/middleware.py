@@ -1,4 +1,4 @@
-"""Middleware around every route: Express's headers, CORS, and authentication."""
+"""Middleware around every route: log and faults, Express's headers, CORS, and authentication."""
 
 from __future__ import annotations
 
@@ -11,77 +11,129 @@ from starlette.responses import Response
 
 from livepeer_async.sandbox.accounts import Accounts, User
 from livepeer_async.sandbox.connection import CONNECTION, App, Connection, Receive, Scope, Send
-from livepeer_async.sandbox.exchange import EXCHANGE, Exchange
-from livepeer_async.sandbox.fault_injection import Passage, interfere
-from livepeer_async.sandbox.faults import RequestAction
-from livepeer_async.sandbox.request_log import SeenRequest, hide_token, read_target, show_headers
-from livepeer_async.sandbox.responses import StudioError, answer_error
-from livepeer_async.sandbox.rules import find_broken_rules
-from livepeer_async.sandbox.state import Studio
+from livepeer_async.sandbox.exchange import Exchange
+from livepeer_async.sandbox.fault_injection import inject_fault
+from livepeer_async.sandbox.request_log import SeenRequest, redact_target, select_headers
+from livepeer_async.sandbox.responses import ApiError, make_error_response
+from livepeer_async.sandbox.state import ServerState
 
 USER = "sandbox.user"
 
 CORS_METHODS = "GET,HEAD,PUT,PATCH,POST,DELETE"
 
 
-class Gate:
-    """The layer between the log and the routes."""
+class FaultMiddleware:
+    """The outer layer: logs requests, limits their time and injects faults."""
+
+    def __init__(self, app: App, state: ServerState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        connection: Connection = scope[CONNECTION]
+        connection.send_continue()
+        seconds = self._state.settings.request_seconds
+        deadline = asyncio.get_running_loop().call_later(seconds, connection.time_out)
+
+        async def receive_in_time() -> Scope:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                deadline.cancel()
+            return message
+
+        entry = self._make_entry(scope, connection)
+        self._state.log.add(entry)
+        try:
+            await self._serve(Exchange(self._app, scope, receive_in_time, send, entry=entry))
+        except Exception as error:  # noqa: BLE001 - raised when the sandbox is left
+            self._state.errors.append(error)
+        finally:
+            deadline.cancel()
+            entry.is_over = True
+
+    def _make_entry(self, scope: Scope, connection: Connection) -> SeenRequest:
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        return SeenRequest(
+            at=self._state.now(),
+            method=scope["method"],
+            path=redact_target(path, query),
+            headers=select_headers(scope["headers"]),
+            is_authorized=any(name.lower() == b"authorization" for name, _ in scope["headers"]),
+            connection=connection.number,
+        )
+
+    async def _serve(self, exchange: Exchange) -> None:
+        action = self._state.faults.select_for_request(
+            exchange.entry.effective_method,
+            exchange.path,
+            lambda: self._state.find_asset_name(exchange.path, exchange.query),
+        )
+        if action is None:
+            await exchange.forward()
+            return
+        exchange.entry.fault = type(action).__name__
+        await inject_fault(action, exchange)
+
+
+class AuthMiddleware:
+    """The inner layer: Express's headers, CORS, and authentication."""
 
     def __init__(self, app: App, accounts: Accounts) -> None:
         self._app = app
         self._accounts = accounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request on, or answer it here."""
         request = Request(scope)
-        decorated = _decorate(request, send)
+        send = _add_headers(request, send)
         if request.method == "OPTIONS":
-            await _answer_preflight(request)(scope, receive, decorated)
+            await _make_preflight_response(request)(scope, receive, send)
             return
         try:
-            scope[USER] = self._identify(request)
-        except StudioError as error:
-            await answer_error(request, error)(scope, receive, decorated)
+            scope[USER] = self._authenticate(request)
+        except ApiError as error:
+            await make_error_response(request, error)(scope, receive, send)
             return
-        await self._app(scope, receive, decorated)
+        await self._app(scope, receive, send)
 
-    def _identify(self, request: Request) -> User | None:
+    def _authenticate(self, request: Request) -> User | None:
         user = self._accounts.authenticate(request.headers.get("authorization"))
         if user is not None and "projectId" in parse_qs(request.url.query):
-            raise StudioError(400, "projectId as query param not supported")
+            raise ApiError(400, "projectId as query param not supported")
         return user
 
 
-def user_of(request: Request) -> User:
-    """Return who asks.
+def require_user(request: Request) -> User:
+    """Return the user of a request.
 
     Raises:
-        StudioError: Nobody whom the server knows.
+        ApiError: 401, the request has no credentials.
     """
     user: User | None = request.scope[USER]
     if user is None:
-        raise StudioError(401, "request is not authenticated")
+        raise ApiError(401, "request is not authenticated")
     return user
 
 
-def _answer_preflight(request: Request) -> Response:
-    """Answer OPTIONS: the CORS layer does, so that tus' own never comes."""
+def _make_preflight_response(request: Request) -> Response:
+    """Answer OPTIONS: the server's CORS layer does, so tus's own OPTIONS is never reached."""
     headers = {
         "vary": "Authorization, Origin, Access-Control-Request-Headers",
         "access-control-allow-methods": CORS_METHODS,
         "content-length": "0",
     }
-    wanted = request.headers.get("access-control-request-headers")
-    if wanted:
-        headers["access-control-allow-headers"] = wanted
+    requested = request.headers.get("access-control-request-headers")
+    if requested:
+        headers["access-control-allow-headers"] = requested
     return Response(status_code=204, headers=headers)
 
 
-def _decorate(request: Request, send: Send) -> Send:
-    """Add the headers of every answer; one that a route sets itself stays."""
+def _add_headers(request: Request, send: Send) -> Send:
+    """Add the headers of every response; those that a route sets itself stay."""
     origin = request.headers.get("origin")
 
-    async def decorating(message: Scope) -> None:
+    async def send_with_headers(message: Scope) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.setdefault("x-powered-by", "Express")
@@ -95,60 +147,4 @@ def _decorate(request: Request, send: Send) -> Send:
                 headers.setdefault("keep-alive", "timeout=5")
         await send(message)
 
-    return decorating
-
-
-class Front:
-    """The ASGI application that uvicorn runs: the server in `app`, seen from outside."""
-
-    def __init__(self, app: App, studio: Studio) -> None:
-        self._app = app
-        self._studio = studio
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        connection: Connection = scope[CONNECTION]
-        exchange = Exchange(self._note(scope, connection), connection)
-        scope[EXCHANGE] = exchange
-        connection.continue_early()
-        seconds = self._studio.settings.request_seconds
-        deadline = asyncio.get_running_loop().call_later(seconds, connection.time_out)
-        receive = exchange.count_received(receive, deadline.cancel)
-        try:
-            await self._serve(exchange, scope, receive, exchange.note_status(send))
-        except Exception as error:  # noqa: BLE001 - raised to whoever leaves the sandbox
-            self._studio.errors.append(error)
-        finally:
-            deadline.cancel()
-            exchange.seen.is_over = True
-
-    def _note(self, scope: Scope, connection: Connection) -> SeenRequest:
-        path, query = read_target(scope)
-        names = {name.lower() for name, _ in scope["headers"]}
-        seen = SeenRequest(
-            at=self._studio.now(),
-            method=scope["method"],
-            path=hide_token(path, query),
-            headers=show_headers(scope["headers"]),
-            is_authorized=b"authorization" in names,
-            connection=connection.number,
-        )
-        self._studio.watch.note(seen)
-        for rule in find_broken_rules(seen):
-            self._studio.watch.accuse(rule, seen)
-        return seen
-
-    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        action = self._draw(exchange.seen, scope)
-        if action is None:
-            await self._app(scope, receive, send)
-            return
-        exchange.seen.fault = type(action).__name__
-        await interfere(action, exchange, Passage(self._app, scope, receive, send))
-
-    def _draw(self, seen: SeenRequest, scope: Scope) -> RequestAction | None:
-        path, query = read_target(scope)
-        method = seen.headers.get("x-http-method-override", seen.method).upper()
-        return self._studio.faults.draw_for_request(
-            method, path, lambda: self._studio.find_asset_name(path, query)
-        )
+    return send_with_headers

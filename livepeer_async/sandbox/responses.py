@@ -1,4 +1,4 @@
-"""The two dialects of the server: JSON with a weak ETag, and tus' plain text without a type."""
+"""JSON responses as Express sends them: compact, with a weak ETag."""
 
 import base64
 import hashlib
@@ -14,12 +14,12 @@ JsonObject = dict[str, Any]
 JSON_TYPE = "application/json; charset=utf-8"
 
 
-class StudioError(Exception):
-    """An answer of Studio's own: `{"errors":[…]}`.
+class ApiError(Exception):
+    """An error response of the API: `{"errors": [...]}`.
 
     Attributes:
         status: The HTTP status.
-        messages: The sentences, or one ajv object as a JSON string each.
+        messages: The entries of `errors`: sentences, or findings of ajv as JSON strings.
     """
 
     def __init__(self, status: int, *messages: str) -> None:
@@ -28,44 +28,35 @@ class StudioError(Exception):
         self.messages = messages
 
 
-class TusError(Exception):
-    """An answer of the tus server inside Studio: plain text that ends in a newline."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(status, text)
-        self.status = status
-        self.text = text
-
-
-def answer_json(
+def make_json_response(
     request: Request,
     document: object,
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer a document as Express does: compact, with a weak ETag, 304 where that is known."""
+    """Encode a document, or answer 304 if the client knows its ETag."""
     body = msgspec.json.encode(document)
     tag = make_etag(body)
-    extra = {**(headers or {}), "etag": tag}
-    if status == 200 and request.method in ("GET", "HEAD") and _is_known(request, tag):  # noqa: PLR2004 - an HTTP status
-        return Response(status_code=304, headers=extra)
-    return Response(body, status_code=status, headers=extra, media_type=JSON_TYPE)
+    headers = {**(headers or {}), "etag": tag}
+    if status == 200 and request.method in ("GET", "HEAD") and _has_etag(request, tag):  # noqa: PLR2004 - an HTTP status
+        return Response(status_code=304, headers=headers)
+    return Response(body, status_code=status, headers=headers, media_type=JSON_TYPE)
 
 
-def answer_error(request: Request, error: StudioError) -> Response:
-    """Answer an error in Studio's dialect."""
-    return answer_json(request, {"errors": error.messages}, status=error.status)
+def make_error_response(request: Request, error: ApiError) -> Response:
+    """Encode an error of the API."""
+    return make_json_response(request, {"errors": error.messages}, status=error.status)
 
 
 def make_etag(body: bytes) -> str:
-    """Make the tag of Express: the length in hexadecimal and 27 characters of the SHA-1."""
+    """Return the ETag of Express: the length in hexadecimal, 27 characters of the SHA-1."""
     digest = hashlib.sha1(body, usedforsecurity=False).digest()
     return f'W/"{len(body):x}-{base64.b64encode(digest).decode()[:27]}"'
 
 
 def sort_fields(document: JsonObject) -> JsonObject:
-    """Order keys as PostgreSQL's jsonb does, shorter ones first: what comes from the database."""
+    """Order the keys as PostgreSQL's jsonb does, shorter ones first."""
     names = sorted(document, key=lambda name: (len(name.encode()), name))
     return {name: _sort_value(document[name]) for name in names}
 
@@ -79,7 +70,7 @@ def _sort_value(value: Any) -> Any:
     return value
 
 
-def _is_known(request: Request, tag: str) -> bool:
+def _has_etag(request: Request, tag: str) -> bool:
     known = request.headers.get("if-none-match", "")
     return known == "*" or tag.removeprefix("W/") in [
         candidate.strip().removeprefix("W/") for candidate in known.split(",")

@@ -1,13 +1,14 @@
-"""The embedded Livepeer Studio as an async context manager, and the judge's view of it."""
+"""The sandbox as an async context manager, and its view for tests."""
 
 import hashlib
 import random
-import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Literal, Self
 
@@ -16,20 +17,25 @@ import anyio.to_thread
 from msgspec import Struct
 
 from livepeer_async.sandbox.app import make_app
-from livepeer_async.sandbox.faults import Fault, FaultBook
+from livepeer_async.sandbox.faults import Fault, FaultSelector
 from livepeer_async.sandbox.request_log import SeenRequest, Violation
 from livepeer_async.sandbox.server_thread import ServerThread
-from livepeer_async.sandbox.state import MIB, Settings, Studio
+from livepeer_async.sandbox.state import ServerState, Settings
+from livepeer_async.sandbox.storage_s3 import S3Settings
 
-# Connections that wait to be accepted; a test may open hundreds at once.
+MIB = 1024 * 1024
+
+# Connections waiting to be accepted; a test may open hundreds at once.
 BACKLOG = 1024
 
 
 class SeenAsset(Struct, frozen=True):
-    """An asset as the judge sees it, deleted ones included.
+    """An asset on the server.
 
     Attributes:
-        size: What the asset claims to be, in bytes; None before it was processed.
+        phase: The current phase, such as `uploading` or `ready`.
+        is_deleted: Whether a client has deleted it.
+        size: The size that the API reports, in bytes; None before processing has ended.
     """
 
     id: str
@@ -42,34 +48,37 @@ class SeenAsset(Struct, frozen=True):
 
 
 class Sandbox:
-    """A Livepeer Studio on loopback that behaves as the real one was recorded to behave.
-
-    Use it as an async context manager; leaving it raises what went wrong inside the server.
+    """An embedded Livepeer Studio on a loopback address, as an async context manager.
 
         async with Sandbox() as sandbox:
             client = AsyncLivepeer(api_key=sandbox.api_key, base_url=sandbox.base_url)
 
+    A sandbox can be entered once. Leaving it raises the first error inside the server.
+
     Args:
-        storage: `file` keeps every byte received; `s3` is production's wiring with all that can
-            corrupt or hang an upload.
-        faults: What shall go wrong on the way; may be changed while the server runs.
-        seed: Of the generator behind probabilities.
-        api_key: The key that is valid; a fresh one by default.
+        storage: `file` stores every byte received; `s3` is the storage of production, with all
+            that can corrupt or block an upload.
+        faults: The faults to inject; `sandbox.faults` may be changed while the server runs.
+        seed: Seed of the generator behind probabilities.
+        api_key: The valid API key; a new one by default.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
         waiting_seconds: How long a task is queued after its upload.
-        processing_seconds: How long it then runs.
-        hashes: Whether ready assets show hashes, as those of older days do.
-        max_pending_tasks: Queued and running tasks from which on uploads are refused with 429.
-        part_size: (`s3`) Bytes of a part; a test may shrink it.
-        min_piece: (`s3`) Bytes under which a piece that doesn't end the file is put aside.
-        visibility_seconds: (`s3`) How long after a broken PATCH its last part stays unseen.
-        race: (`s3`) Probability that a short last piece of a PATCH of several is lost.
-        storage_rate: (`s3`) Bytes per second that the storage takes, all uploads together. The
-            server reads bodies at full speed and responds once they are stored; an abandoned body
-            goes on being stored.
-        request_seconds: How long a request may take to arrive before it is answered 408.
-        directory: Where the stored sources lie; a temporary one by default, removed at the end.
+        processing_seconds: How long the task then runs.
+        hashes: Whether ready assets have hashes. The pipelines of the real server differ in this.
+        max_pending_tasks: Queued and running tasks at which new uploads are refused with 429.
+        part_size: (`s3`) Bytes of a part; smaller values make tests faster.
+        min_piece: (`s3`) Bytes below which the rest of a PATCH that does not end the file is
+            invisible to HEAD.
+        visibility_seconds: (`s3`) How long the last part of an interrupted PATCH stays invisible.
+        race: (`s3`) Probability that the short end of a PATCH of several parts is lost.
+        storage_rate: (`s3`) Bytes per second that the storage takes, over all uploads. The server
+            reads bodies at full speed and responds once they are stored; an abandoned body is
+            stored to its end.
+        request_seconds: How long a request may take to arrive before it is answered with 408.
+        directory: Directory of the stored sources; a temporary one by default, deleted at the end.
+        clock: Clock of all phases and dates, in seconds since 1970. With a clock of its own, a test
+            skips processing without waiting.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a sandbox, all with a default
@@ -92,36 +101,34 @@ class Sandbox:
         storage_rate: float | None = None,
         request_seconds: float = 300.0,
         directory: Path | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         if storage not in ("file", "s3"):
             raise ValueError(f"storage is {storage!r}; wanted 'file' or 's3'")
+        s3 = S3Settings(part_size, min_piece, visibility_seconds, race, storage_rate)
         self._settings = Settings(
-            storage=storage,
-            part_size=part_size,
-            min_piece=min_piece,
-            visibility_seconds=visibility_seconds,
-            race=race,
-            storage_rate=storage_rate,
+            s3=s3 if storage == "s3" else None,
             waiting_seconds=waiting_seconds,
             processing_seconds=processing_seconds,
             hashes=hashes,
             max_pending_tasks=max_pending_tasks,
             request_seconds=request_seconds,
-            clock=time.time,
+            clock=clock,
         )
-        self._book = FaultBook(faults, random.Random(seed))  # noqa: S311 - faults, no secrets
+        self._selector = FaultSelector(faults, random.Random(seed))  # noqa: S311 - faults, no secrets
         self._seed = seed
         self._address = (host, port)
         self._directory = directory
-        self._api_key = api_key
-        self._running: _Running | None = None
+        self._api_key = api_key or str(uuid.uuid4())
+        self._state: ServerState | None = None
+        self._stop: Callable[[], None]
 
     async def __aenter__(self) -> Self:
-        """Start to listen."""
-        if self._running is not None:
-            raise RuntimeError("the sandbox runs already; make another one")
-        # In a worker thread: it waits for the server's thread, and makes a directory.
-        self._running = await anyio.to_thread.run_sync(self._start)
+        """Start the server."""
+        if self._state is not None:
+            raise RuntimeError("the sandbox has been started already; create another one")
+        # In a worker thread, because it waits for the server's thread.
+        await anyio.to_thread.run_sync(self._start)
         return self
 
     async def __aexit__(
@@ -130,67 +137,66 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop, close every socket and remove what was stored.
+        """Stop the server, close all connections and delete what was stored.
 
         Raises:
-            Exception: The first thing that went wrong inside the server.
+            Exception: The first error inside the server.
         """
-        running = self._state
         # Shielded: a cancelled test must not leave a listening thread and its files behind.
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(running.stop)
-        for found in running.studio.errors:
+            await anyio.to_thread.run_sync(self._stop)
+        for found in self._server.errors:
             if error is None:
                 raise found
-            error.add_note(f"and the sandbox raised {found!r}")
+            error.add_note(f"the sandbox also raised {found!r}")
 
     @property
     def api_key(self) -> str:
-        """The key that is valid."""
-        return self._state.api_key
+        """The valid API key."""
+        return self._api_key
 
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        return self._state.studio.origin
+        return self._server.origin
 
     @property
     def base_url(self) -> str:
-        """What a client takes as the base URL of the API."""
+        """The base URL of the API, for `AsyncLivepeer(base_url=...)`."""
         return f"{self.origin}/api"
 
     @property
     def faults(self) -> list[Fault]:
-        """The faults in force, in the order in which they are tried; change it at will."""
-        return self._book.faults
+        """The faults, in the order in which they are tried; the list may be changed."""
+        return self._selector.faults
 
     def add_fault(self, fault: Fault) -> Fault:
-        """Put another fault at the end of the list."""
-        self._book.faults.append(fault)
+        """Append a fault to the list and return it."""
+        self._selector.faults.append(fault)
         return fault
 
     def add_user(self, *, is_suspended: bool = False) -> str:
         """Add another user and return the API key."""
-        return self._state.studio.accounts.add(is_suspended=is_suspended).api_key
+        return self._server.accounts.add(is_suspended=is_suspended).api_key
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """The requests that came, oldest first (the last 20,000)."""
-        return self._state.studio.watch.requests
+        """The last 20,000 requests, oldest first."""
+        return self._server.log.requests
 
     @property
     def violations(self) -> list[Violation]:
-        """What no client may do and one did."""
-        return self._state.studio.watch.violations
+        """The protocol rules that clients broke, oldest first."""
+        return self._server.log.violations
 
     def clear_log(self) -> None:
-        """Forget the requests and violations so far."""
-        self._state.studio.watch.clear()
+        """Forget all requests and violations."""
+        self._server.log.clear()
 
     @property
     def assets(self) -> list[SeenAsset]:
-        """All assets ever made, oldest first."""
-        now = self._state.studio.now()
+        """All assets, deleted ones included, oldest first."""
+        now = self._server.now()
         return [
             SeenAsset(
                 id=asset.id,
@@ -201,15 +207,15 @@ class Sandbox:
                 is_deleted=asset.is_deleted,
                 size=asset.source.size if asset.source else None,
             )
-            for asset in list(self._state.studio.assets.values())
+            for asset in list(self._server.assets.values())
         ]
 
     def stored(self, playback_id: str) -> Path | None:
-        """Return the file with what is stored for an asset, None when nothing is."""
-        return self._state.studio.find_stored(playback_id)
+        """Return the file stored for an asset, None if there is none."""
+        return self._server.find_file(playback_id)
 
     def stored_sha256(self, playback_id: str) -> str | None:
-        """Return the SHA-256 of what is stored for an asset, in hexadecimal."""
+        """Return the SHA-256 of the file stored for an asset, in hexadecimal."""
         path = self.stored(playback_id)
         if path is None:
             return None
@@ -217,63 +223,40 @@ class Sandbox:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
-    def _state(self) -> "_Running":
-        if self._running is None:
-            raise RuntimeError("the sandbox does not run; enter it with `async with`")
-        return self._running
+    def _server(self) -> ServerState:
+        if self._state is None:
+            raise RuntimeError("the sandbox is not running; enter it with `async with`")
+        return self._state
 
-    def _start(self) -> "_Running":
-        listener = _listen(*self._address)
-        host, port = listener.getsockname()[:2]
-        name = f"[{host}]" if ":" in host else host
-        directory = self._directory or Path(tempfile.mkdtemp(prefix="livepeer-sandbox-"))
-        directory.mkdir(parents=True, exist_ok=True)
-        studio = Studio(
-            self._settings,
-            directory,
-            origin=f"http://{name}:{port}",
-            faults=self._book,
-            seed=self._seed,
-        )
-        user = studio.accounts.add(self._api_key)
-        thread = ServerThread(make_app(studio), listener, on_start=studio.run_in_background)
-        running = _Running(studio, thread, user.api_key, is_temporary=self._directory is None)
-        try:
+    def _start(self) -> None:
+        with ExitStack() as stack:
+            listener = _listen(*self._address)
+            host, port = listener.getsockname()[:2]
+            directory = self._directory
+            if directory is None:
+                temporary = TemporaryDirectory(
+                    prefix="livepeer-sandbox-", ignore_cleanup_errors=True
+                )
+                directory = Path(stack.enter_context(temporary))
+            directory.mkdir(parents=True, exist_ok=True)
+            state = ServerState(
+                self._settings,
+                directory,
+                origin=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+                faults=self._selector,
+                seed=self._seed,
+            )
+            state.accounts.add(self._api_key)
+            thread = ServerThread(make_app(state), listener, on_start=state.use_task_group)
             thread.start()
-        except RuntimeError:
-            running.remove_files()
-            raise
-        return running
+            stack.callback(thread.stop)
+            self._state, self._stop = state, stack.pop_all().close
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    # Inherited by what is accepted. asyncio sets it only on sockets that name their protocol,
-    # and without it every answer in two writes waits 40 ms for the client's delayed ACK.
+    # Accepted sockets inherit it. asyncio sets it only on sockets that name their protocol, and
+    # without it every response in two writes waits 40 ms for the client's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-class _Running:
-    """What there is only while a sandbox runs, and after it for a last look."""
-
-    def __init__(
-        self, studio: Studio, thread: ServerThread, api_key: str, *, is_temporary: bool
-    ) -> None:
-        self.studio = studio
-        self.api_key = api_key
-        self._thread = thread
-        self._is_temporary = is_temporary
-
-    def stop(self) -> None:
-        """End the thread, then remove its files."""
-        try:
-            self._thread.stop()
-        finally:
-            self.remove_files()
-
-    def remove_files(self) -> None:
-        """Delete what was stored, unless the caller named the directory."""
-        if self._is_temporary:
-            shutil.rmtree(self.studio.directory, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Runs uvicorn in a thread with an event loop of its own.
+"""Runs uvicorn in a thread with its own event loop.
 
-A client that blocks its loop doesn't stop the server, and the server's work (writing, hashing)
-doesn't stop the client. uvicorn installs signal handlers in the main thread only, so those of the
+A client that blocks its loop does not stop the server, and the server's work (writing, hashing)
+does not stop the client. uvicorn installs signal handlers in the main thread only, so those of the
 program stay.
 """
 
@@ -17,18 +17,18 @@ from uvicorn import Config, Server
 
 from livepeer_async.sandbox.connection import App, Connection
 
-# The server's own; clients keep their idle connections for less.
+# As the server's; clients should keep idle connections for less.
 KEEP_ALIVE_SECONDS = 5
 
-# asyncio takes so many steps of the loop from accepting a connection to telling the protocol; one
-# that is caught in between by the server's end would be lost and stay open.
+# Steps of the loop that asyncio takes from accepting a connection to creating its protocol. A
+# connection that is in between when the server closes would be lost and stay open.
 ACCEPTING_STEPS = 4
 
-# Requests whose connection is gone end by themselves and close their files; a fault that sleeps
-# doesn't, and is cancelled after this.
+# Requests whose connection is closed end by themselves and close their files; a fault that sleeps
+# does not, and is cancelled after this.
 ENDING_SECONDS = 0.1
 
-# uvicorn refreshes its Date header so often.
+# uvicorn refreshes its Date header this often.
 TICK_SECONDS = 1.0
 
 
@@ -49,11 +49,11 @@ class ServerThread:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            # Else uvicorn reads WEB_CONCURRENCY, and raises its own error for a bad value.
+            # Otherwise uvicorn reads WEB_CONCURRENCY and raises an error for a bad value.
             workers=1,
             ws="none",
         )
-        self._server = _QuickServer(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(target=self._run, name="livepeer-sandbox", daemon=True)
         self._error: BaseException | None = None
 
@@ -61,31 +61,31 @@ class ServerThread:
         """Start, and return once the server accepts connections.
 
         Raises:
-            RuntimeError: It ended instead.
+            RuntimeError: The server could not start.
         """
         self._thread.start()
-        self._server.settled.wait()
+        self._server.startup_ended.wait()
         if not self._server.started:
             self._thread.join()
             raise RuntimeError("the sandbox could not start") from self._error
 
     def stop(self) -> None:
-        """Stop and return once the thread is gone, raising what the server raised."""
-        self._server.stop_from_outside()
+        """Stop, wait for the thread to end, and raise the server's error if there is one."""
+        self._server.request_stop()
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def _run(self) -> None:
         try:
-            # Whatever loop the program prefers for itself: cutting connections needs this one.
+            # Not the program's loop, which may be uvloop: cutting connections needs this one.
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - raised by `stop`, in the thread that waits
+        except Exception as error:  # noqa: BLE001 - raised by `stop()` in the waiting thread
             self._error = error
         finally:
             self._listener.close()
-            self._server.settled.set()
+            self._server.startup_ended.set()
 
     async def _serve(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -94,30 +94,30 @@ class ServerThread:
             tasks.cancel_scope.cancel()
 
 
-class _QuickServer(Server):
-    """uvicorn's server, waiting for a signal instead of looking for it ten times a second.
+class _Server(Server):
+    """uvicorn's server, stopped by an event instead of a flag that it polls ten times a second.
 
-    Its own way takes 0.2 s to stop and waits for what clients left open: too long for a server
-    that hundreds of tests start, and endless for a request that a fault has stalled.
+    uvicorn takes 0.2 s to stop and waits for open connections: too long for a server that hundreds
+    of tests start, and endless for a request that a fault has stalled.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.settled = threading.Event()
+        self.startup_ended = threading.Event()
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def stop_from_outside(self) -> None:
-        """Ask the server to stop, from any thread."""
+    def request_stop(self) -> None:
+        """Ask the server to stop; may be called in any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._stop.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and let the starting thread know."""
+        """Listen, and wake the starting thread."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        self.settled.set()
+        self.startup_ended.set()
 
     async def main_loop(self) -> None:
         """Wait until the server is asked to stop."""
@@ -127,7 +127,7 @@ class _QuickServer(Server):
                 await self._stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything at once: whoever still waits for an answer gets none."""
+        """Close all connections at once, without responses to the requests on them."""
         loop = asyncio.get_running_loop()
         for server in self.servers:
             for listener in server.sockets:

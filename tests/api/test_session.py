@@ -26,7 +26,7 @@ class Line:
         return answer
 
 
-async def perform(call, *answers, attempts=3):
+async def send(call, *answers, attempts=3):
     waits = []
 
     async def sleep(seconds):
@@ -60,7 +60,7 @@ BUSY = Response(status=429, body=b'{"errors":["full"]}')
     ],
 )
 async def test_a_look_is_repeated_after_any_passing_failure(retry_event):
-    asset, waits, line = await perform(
+    asset, waits, line = await send(
         requests.get_asset(ACCOUNT, "a"), retry_event, retry_event, ASSET
     )
     assert asset.id == "a"
@@ -70,7 +70,7 @@ async def test_a_look_is_repeated_after_any_passing_failure(retry_event):
 
 async def test_the_server_is_given_the_time_that_it_asks_for():
     busy = Response(status=429, headers={"retry-after": "9"})
-    _, waits, _ = await perform(requests.get_asset(ACCOUNT, "a"), busy, ASSET)
+    _, waits, _ = await send(requests.get_asset(ACCOUNT, "a"), busy, ASSET)
     assert waits == [9.0]
 
 
@@ -94,23 +94,23 @@ async def test_a_full_queue_is_waited_out_beyond_the_attempts_but_not_for_ever()
 
 async def test_in_the_end_the_last_failure_is_raised():
     with pytest.raises(errors.ServerError) as caught:
-        await perform(requests.get_asset(ACCOUNT, "a"), *[Response(status=500)] * 4)
+        await send(requests.get_asset(ACCOUNT, "a"), *[Response(status=500)] * 4)
     assert caught.value.asked == 4
     with pytest.raises(errors.ConnectionBroken):
-        await perform(requests.get_asset(ACCOUNT, "a"), errors.ConnectionBroken("x"), attempts=0)
+        await send(requests.get_asset(ACCOUNT, "a"), errors.ConnectionBroken("x"), attempts=0)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
 async def test_a_final_answer_is_not_asked_for_twice(status):
     with pytest.raises(errors.ApiError) as caught:
-        await perform(requests.get_asset(ACCOUNT, "a"), Response(status=status))
+        await send(requests.get_asset(ACCOUNT, "a"), Response(status=status))
     assert caught.value.asked == 1
 
 
 @pytest.mark.parametrize("lost", [errors.ConnectionBroken("cut"), errors.TimedOut("late")])
 async def test_a_request_that_may_have_made_an_asset_is_not_repeated(lost):
     with pytest.raises(errors.AmbiguousRequest, match="may have been carried out") as caught:
-        await perform(requests.request_upload(ACCOUNT, NewAsset("x")), lost)
+        await send(requests.request_upload(ACCOUNT, NewAsset("x")), lost)
     assert caught.value.asked == 1
     assert caught.value.__cause__ is lost
 
@@ -120,5 +120,5 @@ async def test_a_request_that_may_have_made_an_asset_is_not_repeated(lost):
     [BUSY, Response(status=503, headers={"retry-after": "1"}), errors.ConnectFailed("down")],
 )
 async def test_a_request_that_surely_made_nothing_is_repeated(refusal):
-    ticket, _, _ = await perform(requests.request_upload(ACCOUNT, NewAsset("x")), refusal, TICKET)
+    ticket, _, _ = await send(requests.request_upload(ACCOUNT, NewAsset("x")), refusal, TICKET)
     assert ticket.asset.id == "a"

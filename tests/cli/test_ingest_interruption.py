@@ -10,9 +10,8 @@ from livepeer_async.sandbox import Fault, On, Slow, Stall
 from support.clock import wait_until
 from support.command_line import Terminal, run, untimed
 from support.command_line import start as start_command
-from support.constants import TIMEOUT, VERY_LONG
+from support.constants import MIB, TIMEOUT, VERY_LONG
 
-MIB = 1024 * 1024
 # What says the same of another way to end; each takes seconds.
 at_length = pytest.mark.skipif(
     "LIVEPEER_ASYNC_BULK_FILES" not in os.environ, reason="`nox -s bulk` runs it"

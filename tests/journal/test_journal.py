@@ -31,7 +31,7 @@ RECORD = Record(
 )
 ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
 REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
-DOUBT = UnconfirmedRequest(key="talk", name="talk.mp4", since=1.5, until=601.5)
+UNCONFIRMED = UnconfirmedRequest(key="talk", name="talk.mp4", since=1.5, until=601.5)
 
 # A process that claims a key and is killed: the last line of its life is "claimed".
 CLAIMING = """
@@ -107,8 +107,8 @@ async def test_what_is_abandoned_is_an_orphan_and_no_record(journal):
 async def test_a_request_without_an_answer_is_a_doubt_and_no_record(journal):
     await journal.write(REQUEST)
     await journal.abandon(REQUEST, is_useless=True)
-    assert (await journal.records(), await journal.unconfirmed_requests()) == ([], [DOUBT])
-    await journal.drop_unconfirmed(DOUBT)
+    assert (await journal.records(), await journal.unconfirmed_requests()) == ([], [UNCONFIRMED])
+    await journal.drop_unconfirmed(UNCONFIRMED)
     assert await journal.unconfirmed_requests() == []
 
 

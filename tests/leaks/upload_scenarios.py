@@ -107,13 +107,13 @@ async def ingest_signed_urls(context):
             events = [event async for event in running]
         context.show(running, *events)
         context.show(*await context.livepeer.journal.records(), *await context.livepeer.leftovers())
-    async with context.livepeer.downloads.open(SIGNED_URL) as download:
+    async with context.livepeer.downloader.open(SIGNED_URL) as download:
         context.show(download)
 
 
 @scenario(errors.UploadInUse)
 async def relayed_url_in_use(context):
-    async with context.livepeer.journal.claimed(SIGNED_URL):
+    async with context.livepeer.journal.acquire(SIGNED_URL):
         await context.livepeer.upload(context.path, key=SIGNED_URL)
 
 
@@ -192,8 +192,8 @@ async def creation_without_location(context):
 @scenario(errors.IllegalMove)
 async def illegal_move(context):
     upload = TusUpload(length=1, upload_url=f"{CLOSED_PORT}/{UPLOAD_ID}", limits=ServerLimits())
-    context.show(upload, upload.next_move())
-    upload.next_move()
+    context.show(upload, upload.next_step())
+    upload.next_step()
 
 
 @scenario(errors.IntegrityError)

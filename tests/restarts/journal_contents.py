@@ -17,7 +17,7 @@ class JournalContents(Struct, frozen=True):
 
     records: list[Record] = []
     orphans: list[Orphan] = []
-    unconfirmed: list[UnconfirmedRequest] = []
+    unconfirmed_requests: list[UnconfirmedRequest] = []
 
     @property
     def finished(self) -> int:
@@ -27,8 +27,10 @@ class JournalContents(Struct, frozen=True):
     def knows(self, asset_id: str, name: str) -> bool:
         """Whether the journal leads to an asset by its ID, or by its name."""
         ids = {it.asset_id for it in (*self.records, *self.orphans)}
-        requested = {it.name for it in self.records if it.asset_id is None}
-        return asset_id in ids or name in requested | {request.name for request in self.unconfirmed}
+        record_request = {it.name for it in self.records if it.asset_id is None}
+        return asset_id in ids or name in record_request | {
+            unconfirmed.name for unconfirmed in self.unconfirmed_requests
+        }
 
 
 def read_copy(path: Path) -> JournalContents:
@@ -55,5 +57,5 @@ def read_journal(connection: sqlite3.Connection) -> JournalContents:
     return JournalContents(
         records=read("SELECT record FROM records", Record),
         orphans=read("SELECT orphan FROM orphans", Orphan),
-        unconfirmed=read("SELECT doubt FROM doubts", UnconfirmedRequest),
+        unconfirmed_requests=read("SELECT doubt FROM doubts", UnconfirmedRequest),
     )

@@ -27,7 +27,7 @@ class KillingLock(journal.OwnerLock):
 
 async def main():
     journal.OwnerLock = KillingLock
-    async with journal.Journal(sys.argv[1], account="a").acquire("talk"):
+    async with journal.Journal(sys.argv[1], account="a").claimed("talk"):
         pass
 
 asyncio.run(main())
@@ -38,11 +38,11 @@ def test_owner_lock_without_a_record_is_deleted(journal):
     killed = subprocess.run([sys.executable, "-c", KILLED_WITH_LOCK, journal], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(os.listdir(journal.parent)) > 1
-    anyio.run(claim, journal)
+    anyio.run(lease, journal)
     assert os.listdir(journal.parent) == [journal.name]
 
 
-async def claim(path):
+async def lease(path):
     journal = Journal(path, account="a")
     async with journal.acquire("talk"):
         pass

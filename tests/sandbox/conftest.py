@@ -3,5 +3,5 @@ import pytest
 
 @pytest.fixture
 def anyio_backend():
-    """The sandbox is asyncio's: uvicorn's protocol is."""
+    """The sandbox needs asyncio, because uvicorn's protocol does."""
     return "asyncio"

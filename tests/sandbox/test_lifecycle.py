@@ -1,21 +1,20 @@
+from livepeer_async.sandbox import FailProcessing
 from livepeer_async.sandbox.lifecycle import (
-    Failure,
     Status,
-    begin,
-    end_processing,
     find_step,
+    make_final_step,
+    make_first_step,
     plan_processing,
-    plan_retry,
 )
 
 
 def plan(failure=None):
-    steps = [begin(0.0)]
+    steps = [make_first_step(0.0)]
     steps += plan_processing(10.0, waiting=1.0, processing=4.0, failure=failure)
-    return [*steps, end_processing(15.0, failure)]
+    return [*steps, make_final_step(15.0, failure)]
 
 
-def test_an_asset_goes_through_all_phases_in_their_time():
+def test_asset_passes_through_all_phases_on_time():
     steps = plan()
     found = [find_step(steps, now) for now in (-1.0, 0.0, 10.0, 11.0, 12.0, 13.5, 14.9, 15.0, 99.0)]
     assert [(step.asset.phase, step.asset.progress) for step in found] == [
@@ -39,14 +38,14 @@ def test_an_asset_goes_through_all_phases_in_their_time():
     ]
 
 
-def test_a_final_failure_shows_on_both():
-    last = find_step(plan(Failure("boom")), 99.0)
+def test_final_failure_shows_on_asset_and_task():
+    last = find_step(plan(FailProcessing("boom")), 99.0)
     assert last.asset == Status("failed", 15.0, error="boom")
     assert last.task == Status("failed", 15.0, error="boom", retries=0)
 
 
-def test_a_retriable_failure_shows_on_the_task_only_and_ends_well():
-    steps = plan(Failure("boom", retriable=True))
+def test_retriable_failure_shows_on_task_and_succeeds():
+    steps = plan(FailProcessing("boom", retriable=True))
     half = find_step(steps, 13.0)
     assert half.task == Status("waiting", 13.0, error="boom", retries=1)
     assert (half.asset.phase, half.asset.progress, half.asset.error) == ("processing", 0.5, None)
@@ -54,16 +53,16 @@ def test_a_retriable_failure_shows_on_the_task_only_and_ends_well():
     assert find_step(steps, 15.0).asset.phase == "ready"
 
 
-def test_the_progress_of_an_asset_never_falls():
-    for failure in (None, Failure("x"), Failure("x", retriable=True)):
+def test_progress_never_falls():
+    for failure in (None, FailProcessing("x"), FailProcessing("x", retriable=True)):
         shown = [step.asset.progress for step in plan(failure) if step.asset.progress is not None]
         assert shown == sorted(shown)
 
 
-def test_a_retried_asset_stays_failed_until_its_task_ends():
+def test_retried_asset_stays_failed_until_task_ends():
     failed = Status("failed", 15.0, error="boom")
-    steps = plan_retry(20.0, failed, waiting=1.0, processing=4.0)
-    steps.append(end_processing(25.0, None))
+    steps = plan_processing(20.0, waiting=1.0, processing=4.0, retried=failed)
+    steps.append(make_final_step(25.0, None))
     assert {find_step(steps, now).asset for now in (20.0, 21.0, 24.9)} == {failed}
     assert [find_step(steps, now).task.phase for now in (20.0, 21.0)] == ["waiting", "running"]
     assert find_step(steps, 25.0).asset == Status("ready", 25.0)

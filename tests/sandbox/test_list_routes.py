@@ -1,4 +1,4 @@
-"""The lists of assets and tasks: sections 10 and 12."""
+"""The lists of assets and tasks."""
 
 import json
 from urllib.parse import quote
@@ -6,21 +6,21 @@ from urllib.parse import quote
 import pytest
 
 from livepeer_async.sandbox import FailProcessing, Fault, On
-from sandbox.wire import open_sandbox, read_sample
+from sandbox.client import open_sandbox, read_sample
 
 pytestmark = pytest.mark.anyio
 
 
-async def fill(caller):
-    """Make a1 to a5: a4 becomes ready, a3 fails after it, the others stay `uploading`."""
+async def fill(client):
+    """Create a1 to a5: a4 becomes ready, a3 fails after it, the others stay `uploading`."""
     tickets = {}
     for number in range(1, 6):
         name = f"a{number}"
-        tickets[name] = await caller.request_upload(name, creatorId=f"c{number % 2}")
+        tickets[name] = await client.request_upload(name, creatorId=f"c{number % 2}")
     for name in ("a4", "a3"):
-        location = await caller.create(tickets[name], 5)
-        await caller.patch(location, 0, b"hello")
-        await caller.wait(tickets[name])
+        location = await client.create(tickets[name], 5)
+        await client.patch(location, 0, b"hello")
+        await client.wait(tickets[name])
     return tickets
 
 
@@ -29,19 +29,19 @@ def open_filled(**options):
     return open_sandbox(faults=[fault], **options)
 
 
-async def names(caller, query="", *, status=200):
-    answer = await caller.api("GET", f"/asset{query}")
-    assert answer.status_code == status, answer.text
-    return [row["name"] for row in answer.json()]
+async def names(client, query="", *, status=200):
+    response = await client.api("GET", f"/asset{query}")
+    assert response.status_code == status, response.text
+    return [row["name"] for row in response.json()]
 
 
-async def test_the_default_order_is_the_last_change_first():
-    async with open_filled() as caller:
-        await fill(caller)
-        assert await names(caller) == ["a3", "a4", "a5", "a2", "a1"]
+async def test_default_order_is_latest_change_first():
+    async with open_filled() as client:
+        await fill(client)
+        assert await names(client) == ["a3", "a4", "a5", "a2", "a1"]
 
 
-# Section 10: query, names in order.
+# Query, names in order.
 QUERIES = [
     ("?limit=2", ["a3", "a4"]),
     ("?limit=2&cursor=skip2", ["a5", "a2"]),
@@ -69,20 +69,20 @@ QUERIES = [
 ]
 
 
-async def test_queries_choose_and_order():
-    async with open_filled() as caller:
-        await fill(caller)
-        assert [(query, await names(caller, query)) for query, _ in QUERIES] == QUERIES
+async def test_queries_filter_and_order():
+    async with open_filled() as client:
+        await fill(client)
+        assert [(query, await names(client, query)) for query, _ in QUERIES] == QUERIES
 
 
-async def test_filters():
-    async with open_filled() as caller:
-        tickets = await fill(caller)
-        third = (await caller.asset(tickets["a3"]))["createdAt"]
+async def test_filters_select_rows():
+    async with open_filled() as client:
+        tickets = await fill(client)
+        third = (await client.asset(tickets["a3"]))["createdAt"]
 
         async def found(**entry):
             text = quote(json.dumps([entry]))
-            return await names(caller, f"?order=name-false&filters={text}")
+            return await names(client, f"?order=name-false&filters={text}")
 
         assert await found(id="phase", value="ready") == ["a4"]
         assert await found(id="name", value="A3") == ["a3"]
@@ -91,10 +91,10 @@ async def test_filters():
         assert "a3" not in await found(id="createdAt", value={"gt": third})
         assert "a3" in await found(id="createdAt", value={"gte": third, "lte": third})
         assert "a3" not in await found(id="createdAt", value={"lt": third})
-        assert await names(caller, f"?playbackId={tickets['a1'].playback_id}") == ["a1"]
+        assert await names(client, f"?playbackId={tickets['a1'].playback_id}") == ["a1"]
 
 
-# Sections 10.22 to 10.28: `filters` as sent, the recorded refusal.
+# `filters` as sent, name of the recorded response.
 REFUSED = [
     ('[{"id":"createdAt","value":{"eq":1}}]', "error_400_filter_comparison"),
     ('[{"id":"foo","value":1}]', "error_400_filter_field"),
@@ -106,33 +106,33 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("filters", "sample"), REFUSED, ids=[row[1] for row in REFUSED])
-async def test_filters_are_refused_as_recorded(filters, sample):
-    async with open_sandbox() as caller:
-        answer = await caller.api("GET", f"/asset?filters={quote(filters)}")
-        assert (answer.status_code, answer.json()) == (400, read_sample(sample))
+async def test_invalid_filters_are_refused_as_recorded(filters, sample):
+    async with open_sandbox() as client:
+        response = await client.api("GET", f"/asset?filters={quote(filters)}")
+        assert (response.status_code, response.json()) == (400, read_sample(sample))
 
 
-async def test_a_percent_sign_is_encoded_twice():
-    async with open_sandbox() as caller:
-        await caller.request_upload("100% sure")
+async def test_percent_sign_is_encoded_twice():
+    async with open_sandbox() as client:
+        await client.request_upload("100% sure")
         text = quote(quote('[{"id":"name","value":"100%"}]'))
-        assert await names(caller, f"?filters={text}") == ["100% sure"]
+        assert await names(client, f"?filters={text}") == ["100% sure"]
 
 
-async def test_a_cursor_that_is_no_number_is_500():
-    async with open_sandbox() as caller:
-        answer = await caller.api("GET", "/asset?cursor=skipabc")
+async def test_invalid_cursor_returns_500():
+    async with open_sandbox() as client:
+        response = await client.api("GET", "/asset?cursor=skipabc")
         expected = {"errors": ["Internal server error: error"]}
-        assert (answer.status_code, answer.json()) == (500, expected)
+        assert (response.status_code, response.json()) == (500, expected)
 
 
-async def test_a_full_page_links_to_the_next_even_if_it_is_the_last():
-    async with open_filled() as caller:
-        await fill(caller)
-        origin = caller.sandbox.origin
+async def test_full_last_page_links_to_empty_next_page():
+    async with open_filled() as client:
+        await fill(client)
+        origin = client.sandbox.origin
 
         async def link(query):
-            return (await caller.api("GET", f"/asset{query}")).headers.get("link")
+            return (await client.api("GET", f"/asset{query}")).headers.get("link")
 
         def next_page(query):
             return f'<{origin}/api/asset?{query}>; rel="next"'
@@ -145,25 +145,25 @@ async def test_a_full_page_links_to_the_next_even_if_it_is_the_last():
         assert await link("?limit=2&count=true") == next_page("limit=2&count=true&cursor=skip2")
 
 
-async def test_the_link_names_the_host_that_was_asked_and_http():
-    async with open_sandbox() as caller:
-        await caller.request_upload()
-        answer = await caller.api(
+async def test_link_uses_http_and_host_header():
+    async with open_sandbox() as client:
+        await client.request_upload()
+        response = await client.api(
             "HEAD",
             "/asset?limit=1",
             headers={"Host": "api.example", "X-Forwarded-Proto": "https"},
         )
-        assert answer.content == b""
+        assert response.content == b""
         expected = '<http://api.example/api/asset?limit=1&cursor=skip1>; rel="next"'
-        assert answer.headers["link"] == expected
+        assert response.headers["link"] == expected
 
 
-async def test_the_total_is_counted_on_request_but_not_on_an_empty_page():
-    async with open_filled() as caller:
-        await fill(caller)
+async def test_total_is_counted_except_on_empty_page():
+    async with open_filled() as client:
+        await fill(client)
 
         async def total(query):
-            return (await caller.api("GET", f"/asset{query}")).headers.get("x-total-count")
+            return (await client.api("GET", f"/asset{query}")).headers.get("x-total-count")
 
         assert await total("?limit=2&count=true") == "5"
         assert await total("?limit=2&count=false") == "5"
@@ -171,50 +171,49 @@ async def test_the_total_is_counted_on_request_but_not_on_an_empty_page():
         assert await total("?count=true&phase=deleting") is None
 
 
-async def test_a_new_asset_shifts_the_pages():
-    """Section 10.41: the cursor is an offset."""
-    async with open_sandbox() as caller:
+async def test_new_asset_shifts_pages():
+    """The cursor is an offset."""
+    async with open_sandbox() as client:
         for number in range(1, 6):
-            await caller.request_upload(f"a{number}")
-        assert await names(caller, "?limit=2&order=createdAt-true") == ["a5", "a4"]
-        await caller.request_upload("a6")
-        second = await names(caller, "?limit=2&order=createdAt-true&cursor=skip2")
+            await client.request_upload(f"a{number}")
+        assert await names(client, "?limit=2&order=createdAt-true") == ["a5", "a4"]
+        await client.request_upload("a6")
+        second = await names(client, "?limit=2&order=createdAt-true&cursor=skip2")
         assert second == ["a4", "a3"]
 
 
-async def test_rows_have_the_recorded_fields():
-    async with open_sandbox() as caller:
-        ticket = await caller.request_upload("a4", creatorId="c0")
-        await caller.patch(await caller.create(ticket, 5), 0, b"hello")
-        await caller.wait(ticket, "ready")
-        (row,) = (await caller.api("GET", "/asset?limit=1&phase=ready")).json()
+async def test_rows_have_recorded_fields():
+    async with open_sandbox() as client:
+        ticket = await client.request_upload("a4", creatorId="c0")
+        await client.patch(await client.create(ticket, 5), 0, b"hello")
+        await client.wait(ticket, "ready")
+        (row,) = (await client.api("GET", "/asset?limit=1&phase=ready")).json()
         (recorded,) = read_sample("list_one")
         assert list(row) == list(recorded)
 
 
-async def test_others_see_nothing():
-    async with open_sandbox() as caller:
-        await caller.request_upload()
-        other = {"Authorization": f"Bearer {caller.sandbox.add_user()}"}
+async def test_lists_are_empty_for_other_users():
+    async with open_sandbox() as client:
+        await client.request_upload()
+        other = {"Authorization": f"Bearer {client.sandbox.add_user()}"}
         for path in ("/asset", "/task"):
-            assert (await caller.api("GET", path, headers=other)).json() == []
+            assert (await client.api("GET", path, headers=other)).json() == []
 
 
-async def test_the_last_page_of_tasks_links_to_undefined():
-    """Section 12.2, and 12.3 where that leads."""
-    async with open_sandbox() as caller:
+async def test_last_page_of_tasks_links_to_undefined():
+    async with open_sandbox() as client:
         for _ in range(3):
-            ticket = await caller.request_upload()
-        answer = await caller.api("GET", "/task?limit=2")
-        assert len(answer.json()) == 2
-        assert "cursor=skip2>" in answer.headers["link"]
-        assert list(answer.json()[0]) == list(read_sample("task_list")[0])
-        last = await caller.api("GET", "/task?limit=100&count=true")
+            ticket = await client.request_upload()
+        response = await client.api("GET", "/task?limit=2")
+        assert len(response.json()) == 2
+        assert "cursor=skip2>" in response.headers["link"]
+        assert list(response.json()[0]) == list(read_sample("task_list")[0])
+        last = await client.api("GET", "/task?limit=100&count=true")
         assert "limit=100&count=true&cursor=undefined>" in last.headers["link"]
         assert last.headers["x-total-count"] == "3"
-        beyond = await caller.api("GET", "/task?limit=100&cursor=undefined")
+        beyond = await client.api("GET", "/task?limit=100&cursor=undefined")
         assert (beyond.json(), "link" in beyond.headers) == ([], False)
         wanted = quote(json.dumps([{"id": "outputAssetId", "value": ticket.asset_id}]))
-        assert len((await caller.api("GET", f"/task?filters={wanted}")).json()) == 1
+        assert len((await client.api("GET", f"/task?filters={wanted}")).json()) == 1
         unknown = quote(json.dumps([{"id": "status", "value": 1}]))
-        assert (await caller.api("GET", f"/task?filters={unknown}")).status_code == 400
+        assert (await client.api("GET", f"/task?filters={unknown}")).status_code == 400

@@ -1,8 +1,8 @@
-"""request-upload: what it accepts, and every recorded refusal."""
+"""request-upload: accepted payloads and recorded refusals."""
 
 import pytest
 
-from sandbox.wire import TUS, open_sandbox, read_sample
+from sandbox.client import TUS, open_sandbox, read_sample
 from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 JSON = {"Content-Type": "application/json"}
 MISSING_NAME = "error_422_missing_name"
 
-# Section 2: payload, status, the recorded answer.
+# Payload, status, name of the recorded response.
 REFUSALS = [
     ({}, 422, MISSING_NAME),
     ({"name": "a", "foo": 1}, 422, "error_422_unknown_field"),
@@ -73,11 +73,11 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("payload", "status", "sample"), REFUSALS)
-async def test_payloads_are_refused_as_recorded(payload, status, sample):
-    async with open_sandbox() as caller:
-        answer = await caller.api("POST", "/asset/request-upload", json=payload)
-        assert (answer.status_code, answer.json()) == (status, read_sample(sample))
-        assert caller.sandbox.assets == []
+async def test_invalid_payload_is_refused_as_recorded(payload, status, sample):
+    async with open_sandbox() as client:
+        response = await client.api("POST", "/asset/request-upload", json=payload)
+        assert (response.status_code, response.json()) == (status, read_sample(sample))
+        assert client.sandbox.assets == []
 
 
 @pytest.mark.parametrize(
@@ -91,32 +91,34 @@ async def test_payloads_are_refused_as_recorded(payload, status, sample):
         (b'{"name":"' + b"a" * 102_400 + b'"}', JSON, 413, "error_413_body_too_large"),
     ],
 )
-async def test_bodies_are_refused_as_recorded(body, headers, status, sample):
-    async with open_sandbox() as caller:
-        answer = await caller.api("POST", "/asset/request-upload", content=body, headers=headers)
-        assert (answer.status_code, answer.json()) == (status, read_sample(sample))
+async def test_invalid_body_is_refused_as_recorded(body, headers, status, sample):
+    async with open_sandbox() as client:
+        response = await client.api("POST", "/asset/request-upload", content=body, headers=headers)
+        assert (response.status_code, response.json()) == (status, read_sample(sample))
 
 
-async def test_a_body_that_is_too_large_is_refused_without_a_length_too():
+async def test_too_large_chunked_body_is_refused():
     async def trickle():
         for _ in range(11):
             yield b" " * 10_240
 
-    async with open_sandbox() as caller:
-        answer = await caller.api("POST", "/asset/request-upload", content=trickle(), headers=JSON)
-        assert answer.status_code == 413
+    async with open_sandbox() as client:
+        response = await client.api(
+            "POST", "/asset/request-upload", content=trickle(), headers=JSON
+        )
+        assert response.status_code == 413
 
 
-async def test_broken_json_in_the_middle_names_its_token():
-    async with open_sandbox() as caller:
-        answer = await caller.api(
+async def test_syntax_error_names_token():
+    async with open_sandbox() as client:
+        response = await client.api(
             "POST", "/asset/request-upload", content=b'{"name":x}', headers=JSON
         )
         expected = 'Unexpected token \'x\', "{"name":x}" is not valid JSON'
-        assert (answer.status_code, answer.json()) == (400, {"errors": [expected]})
+        assert (response.status_code, response.json()) == (400, {"errors": [expected]})
 
 
-# Section 2: Authorization, status, the recorded answer ({key} is what was sent).
+# Authorization header, status, message.
 KEYS = [
     ("Bearer wrong-key", 401, "no token wrong-key found"),
     (None, 401, "request is not authenticated"),
@@ -127,42 +129,42 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("header", "status", "sentence"), KEYS)
-async def test_keys_are_checked_before_the_body(header, status, sentence):
-    async with open_sandbox() as caller:
-        answer = await caller.http.post(
-            caller.sandbox.base_url + "/asset/request-upload",
+async def test_api_key_is_checked_before_body(header, status, sentence):
+    async with open_sandbox() as client:
+        response = await client.http.post(
+            client.sandbox.base_url + "/asset/request-upload",
             json={"foo": 1},
             headers={"Authorization": header} if header else {},
         )
-        assert (answer.status_code, answer.json()) == (status, {"errors": [sentence]})
+        assert (response.status_code, response.json()) == (status, {"errors": [sentence]})
 
 
-async def test_the_scheme_is_read_in_any_case():
-    async with open_sandbox() as caller:
-        key = f"bearer {caller.sandbox.api_key}"
-        answer = await caller.http.get(
-            caller.sandbox.base_url + "/asset?limit=0&phase=nosuch", headers={"Authorization": key}
+async def test_authorization_scheme_is_case_insensitive():
+    async with open_sandbox() as client:
+        key = f"bearer {client.sandbox.api_key}"
+        response = await client.http.get(
+            client.sandbox.base_url + "/asset?limit=0&phase=nosuch", headers={"Authorization": key}
         )
-        assert (answer.status_code, answer.text) == (200, "[]")
+        assert (response.status_code, response.text) == (200, "[]")
 
 
-async def test_a_suspended_user_is_refused():
-    async with open_sandbox() as caller:
-        key = caller.sandbox.add_user(is_suspended=True)
-        answer = await caller.api(
+async def test_suspended_user_is_refused():
+    async with open_sandbox() as client:
+        key = client.sandbox.add_user(is_suspended=True)
+        response = await client.api(
             "POST",
             "/asset/request-upload",
             json={"name": "a"},
             headers={"Authorization": f"Bearer {key}"},
         )
-        assert (answer.status_code, answer.json()) == (403, read_sample("error_403_suspended"))
+        assert (response.status_code, response.json()) == (403, read_sample("error_403_suspended"))
 
 
-async def test_a_project_in_the_query_is_refused():
-    async with open_sandbox() as caller:
-        answer = await caller.api("GET", "/asset?projectId=x")
+async def test_project_in_query_is_refused():
+    async with open_sandbox() as client:
+        response = await client.api("GET", "/asset?projectId=x")
         expected = read_sample("error_400_project_in_query")
-        assert (answer.status_code, answer.json()) == (400, expected)
+        assert (response.status_code, response.json()) == (400, expected)
 
 
 @pytest.mark.parametrize(
@@ -175,16 +177,16 @@ async def test_a_project_in_the_query_is_refused():
         ("GET", "/asset/upload/tus", "error_404_not_found"),
     ],
 )
-async def test_unknown_routes_are_404(method, path, sample):
-    async with open_sandbox() as caller:
-        answer = await caller.api(method, path)
-        assert (answer.status_code, answer.json()) == (404, read_sample(sample))
+async def test_unknown_route_returns_404(method, path, sample):
+    async with open_sandbox() as client:
+        response = await client.api(method, path)
+        assert (response.status_code, response.json()) == (404, read_sample(sample))
 
 
-async def test_an_unknown_route_needs_no_key():
-    async with open_sandbox() as caller:
-        answer = await caller.http.get(caller.sandbox.base_url + "/nosuch")
-        assert answer.status_code == 404
+async def test_unknown_route_needs_no_key():
+    async with open_sandbox() as client:
+        response = await client.http.get(client.sandbox.base_url + "/nosuch")
+        assert response.status_code == 404
 
 
 VOLATILE = {"id", "playbackId", "userId", "createdAt", "createdByTokenName", "projectId", "status"}
@@ -215,7 +217,7 @@ FULL = {
 
 SPEC = {"ipfs": {"spec": {"nftMetadata": {"a": 1}}}}
 
-# Section 1: payload and the recorded answer.
+# Payload, name of the recorded response.
 ACCEPTED = [
     ({"name": "minimal.mp4"}, "request_upload_minimal"),
     (FULL, "request_upload_full"),
@@ -244,11 +246,11 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("payload", "sample"), ACCEPTED, ids=[row[1] for row in ACCEPTED])
-async def test_payloads_come_back_as_recorded(payload, sample):
-    async with open_sandbox() as caller:
-        answer = await caller.api("POST", "/asset/request-upload", json=payload)
-        found, recorded = answer.json(), read_sample(sample)
-        assert answer.status_code == 200
+async def test_valid_payload_is_returned_as_recorded(payload, sample):
+    async with open_sandbox() as client:
+        response = await client.api("POST", "/asset/request-upload", json=payload)
+        found, recorded = response.json(), read_sample(sample)
+        assert response.status_code == 200
         assert list(found) == list(recorded)
         assert list(found["asset"]) == list(recorded["asset"])
         stable = set(recorded["asset"]) - VOLATILE
@@ -258,30 +260,30 @@ async def test_payloads_come_back_as_recorded(payload, sample):
         assert found["asset"]["status"]["phase"] == "uploading"
 
 
-async def test_names_may_be_long_and_in_any_script():
-    async with open_sandbox() as caller:
+async def test_name_may_be_long_and_in_any_script():
+    async with open_sandbox() as client:
         for name in ("x" * 5000, "日本語 émoji 🎬.mp4"):
-            ticket = await caller.request_upload(name)
-            assert (await caller.asset(ticket))["name"] == name
+            ticket = await client.request_upload(name)
+            assert (await client.asset(ticket))["name"] == name
 
 
-async def test_the_answer_has_the_headers_of_express():
-    async with open_sandbox() as caller:
-        answer = await caller.api("POST", "/asset/request-upload", json={"name": "a"})
-        assert answer.headers["vary"] == "Authorization, Origin"
-        assert answer.headers["x-powered-by"] == "Express"
-        assert answer.headers["access-control-allow-credentials"] == "true"
-        assert answer.headers["access-control-expose-headers"] == "*"
-        assert answer.headers["content-type"] == "application/json; charset=utf-8"
-        assert answer.headers["etag"].startswith('W/"')
-        assert answer.headers["keep-alive"] == "timeout=5"
-        assert "access-control-allow-origin" not in answer.headers
-        assert "server" not in answer.headers
+async def test_response_has_headers_of_express():
+    async with open_sandbox() as client:
+        response = await client.api("POST", "/asset/request-upload", json={"name": "a"})
+        assert response.headers["vary"] == "Authorization, Origin"
+        assert response.headers["x-powered-by"] == "Express"
+        assert response.headers["access-control-allow-credentials"] == "true"
+        assert response.headers["access-control-expose-headers"] == "*"
+        assert response.headers["content-type"] == "application/json; charset=utf-8"
+        assert response.headers["etag"].startswith('W/"')
+        assert response.headers["keep-alive"] == "timeout=5"
+        assert "access-control-allow-origin" not in response.headers
+        assert "server" not in response.headers
 
 
-async def test_the_token_is_a_signed_token_of_the_usual_length():
-    async with open_sandbox() as caller:
-        ticket = await caller.request_upload()
+async def test_token_is_jwt_of_recorded_length():
+    async with open_sandbox() as client:
+        ticket = await client.request_upload()
         direct, tus = (url.partition("?token=")[2] for url in ticket[:2])
         assert direct == tus
         assert direct.count(".") == 2
@@ -290,57 +292,56 @@ async def test_the_token_is_a_signed_token_of_the_usual_length():
         assert len(ticket.playback_id) == 16
 
 
-async def test_two_equal_requests_make_two_assets():
-    async with open_sandbox() as caller:
-        one, two = await caller.request_upload(), await caller.request_upload()
+async def test_equal_requests_create_two_assets():
+    async with open_sandbox() as client:
+        one, two = await client.request_upload(), await client.request_upload()
         assert one.asset_id != two.asset_id
 
 
-async def test_the_preflight_is_answered_by_the_cors_layer():
-    async with open_sandbox() as caller:
-        answer = await caller.http.options(
-            caller.sandbox.base_url + "/asset/request-upload",
+async def test_preflight_is_answered_by_cors_layer():
+    async with open_sandbox() as client:
+        response = await client.http.options(
+            client.sandbox.base_url + "/asset/request-upload",
             headers={
                 "Origin": "http://localhost:3000",
                 "Access-Control-Request-Method": "POST",
                 "Access-Control-Request-Headers": "authorization,content-type",
             },
         )
-        assert (answer.status_code, answer.content) == (204, b"")
-        assert answer.headers["vary"] == "Authorization, Origin, Access-Control-Request-Headers"
-        assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
-        assert answer.headers["access-control-allow-methods"] == "GET,HEAD,PUT,PATCH,POST,DELETE"
-        assert answer.headers["access-control-allow-headers"] == "authorization,content-type"
+        assert (response.status_code, response.content) == (204, b"")
+        assert response.headers["vary"] == "Authorization, Origin, Access-Control-Request-Headers"
+        assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
+        assert response.headers["access-control-allow-methods"] == "GET,HEAD,PUT,PATCH,POST,DELETE"
+        assert response.headers["access-control-allow-headers"] == "authorization,content-type"
 
 
-async def test_a_full_queue_refuses_requests_but_not_uploads_on_their_way():
-    """Section 13."""
+async def test_full_queue_refuses_requests_but_not_uploads():
     clock = VirtualClock()
-    async with open_sandbox(max_pending_tasks=2, processing_seconds=100, clock=clock) as caller:
-        early, location = await caller.begin(5)
-        tickets = [await caller.upload(b"hello") for _ in range(2)]
+    async with open_sandbox(max_pending_tasks=2, processing_seconds=100, clock=clock) as client:
+        early, location = await client.begin(5)
+        tickets = [await client.upload(b"hello") for _ in range(2)]
         clock.advance(1)
-        assert {await caller.phase(ticket) for ticket in tickets} == {"processing"}
-        full = await caller.api("POST", "/asset/request-upload", json={"name": "q"})
-        user = (await caller.asset(early))["userId"]
+        assert {await client.phase(ticket) for ticket in tickets} == {"processing"}
+        full = await client.api("POST", "/asset/request-upload", json={"name": "q"})
+        user = (await client.asset(early))["userId"]
         sentence = f"user {user} has reached the maximum number of pending tasks"
         assert (full.status_code, full.json()) == (429, {"errors": [sentence]})
         assert "retry-after" not in full.headers
-        invalid = await caller.api("POST", "/asset/request-upload", json={})
+        invalid = await client.api("POST", "/asset/request-upload", json={})
         assert invalid.status_code == 422
-        assert (await caller.patch(location, 0, b"hello")).status_code == 204
+        assert (await client.patch(location, 0, b"hello")).status_code == 204
         clock.advance(100)
         for ticket in tickets:
-            await caller.wait(ticket, "ready")
-        freed = await caller.api("POST", "/asset/request-upload", json={"name": "q"})
+            await client.wait(ticket, "ready")
+        freed = await client.api("POST", "/asset/request-upload", json={"name": "q"})
         assert freed.status_code == 200
 
 
-async def test_the_token_of_another_server_is_refused():
+async def test_token_of_another_server_is_refused():
     async with open_sandbox() as one, open_sandbox() as two:
         foreign = (await one.request_upload()).tus_endpoint.replace(
             one.sandbox.origin, two.sandbox.origin
         )
-        answer = await two.http.post(foreign, headers={**TUS, "Upload-Length": "1"})
+        response = await two.http.post(foreign, headers={**TUS, "Upload-Length": "1"})
         sentence = "Invalid signed upload URL: JsonWebTokenError: invalid signature"
-        assert (answer.status_code, answer.json()) == (403, {"errors": [sentence]})
+        assert (response.status_code, response.json()) == (403, {"errors": [sentence]})

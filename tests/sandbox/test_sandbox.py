@@ -1,4 +1,4 @@
-"""The sandbox as a guest in somebody's process: it starts, stops and leaves nothing behind."""
+"""Start, stop and clean-up of a sandbox inside another program."""
 
 import asyncio
 import contextlib
@@ -19,19 +19,19 @@ import httpx
 import pytest
 
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall, server_thread
-from livepeer_async.sandbox.state import Studio
-from sandbox.wire import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
+from livepeer_async.sandbox.state import ServerState
+from sandbox.client import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
 from support.clock import until
 from support.constants import MIB, TIMEOUT
 
 pytestmark = pytest.mark.anyio
 
-# Where no other test listens; other systems than Linux have only the one.
+# An address on which no other test listens; only Linux has several.
 ANOTHER_HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 
 
 def resources():
-    """Name what is there: threads, and descriptors with what they lead to."""
+    """Return all threads, and all descriptors with their targets."""
     found = {(str(thread.ident), f"thread:{thread.name}") for thread in threading.enumerate()}
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -40,7 +40,7 @@ def resources():
 
 
 async def until_clean(before):
-    """Wait for what ends by itself, the sockets that the loop closes, then name what is left."""
+    """Wait for the loop to close its sockets, and check that no other resource is left."""
 
     def left():
         gc.collect()
@@ -52,36 +52,36 @@ async def until_clean(before):
     assert left() == []
 
 
-async def test_it_leaves_no_thread_descriptor_or_file():
-    async with open_sandbox() as caller:  # whatever is opened once per process
-        await caller.wait(await caller.upload(b"hello"), "ready")
+async def test_no_thread_descriptor_or_file_is_left():
+    async with open_sandbox() as client:  # opens what is opened once per process
+        await client.wait(await client.upload(b"hello"), "ready")
     before = resources()
-    async with open_sandbox(**SMALL_PARTS) as caller:
-        ticket, location = await caller.begin(4 * PART)
-        await caller.patch(location, 0, bytes(PART))
+    async with open_sandbox(**SMALL_PARTS) as client:
+        ticket, location = await client.begin(4 * PART)
+        await client.patch(location, 0, bytes(PART))
         hanging = await RawConnection.to(location)
         await hanging.send_patch(location, PART, PART, bytes(100))
-        await until(lambda: caller.sandbox.requests[-1].received == 100)
-        done = await caller.upload(b"hello")
-        await caller.wait(done, "ready")
-        directory = caller.sandbox.stored(done.playback_id).parent
+        await until(lambda: client.sandbox.requests[-1].received == 100)
+        done = await client.upload(b"hello")
+        await client.wait(done, "ready")
+        directory = client.sandbox.stored(done.playback_id).parent
         assert directory.is_dir()
-        assert caller.sandbox.stored(ticket.playback_id) is None
+        assert client.sandbox.stored(ticket.playback_id) is None
     assert (await hanging.read_end())[0] == b""
     await hanging.close()
     assert not directory.exists()
     await until_clean(before)
 
 
-async def test_a_directory_of_ones_own_stays(tmp_path):
-    async with open_sandbox(directory=tmp_path / "kept") as caller:
-        ticket = await caller.upload(b"hello")
-        stored = caller.sandbox.stored(ticket.playback_id)
+async def test_given_directory_is_kept(tmp_path):
+    async with open_sandbox(directory=tmp_path / "kept") as client:
+        ticket = await client.upload(b"hello")
+        stored = client.sandbox.stored(ticket.playback_id)
     assert stored.read_bytes() == b"hello"
     assert stored.parent == tmp_path / "kept"
 
 
-async def test_it_stops_at_once_while_requests_hang():
+async def test_sandbox_stops_at_once_despite_stalled_requests():
     sandbox = Sandbox(faults=[Fault(On(), Stall(600))])
     async with httpx.AsyncClient(verify=False) as http, sandbox:
         waiting = asyncio.create_task(http.get(sandbox.base_url + "/asset"))
@@ -92,7 +92,7 @@ async def test_it_stops_at_once_while_requests_hang():
             await waiting
 
 
-async def test_a_cancelled_test_leaves_no_server_behind():
+async def test_cancellation_stops_server():
     started = asyncio.Event()
     origin = []
 
@@ -112,7 +112,7 @@ async def test_a_cancelled_test_leaves_no_server_behind():
             await http.get(origin[0])
 
 
-async def test_two_run_side_by_side_and_again():
+async def test_two_sandboxes_run_at_once():
     for _ in range(2):
         async with open_sandbox() as one, open_sandbox() as two:
             assert one.sandbox.base_url != two.sandbox.base_url
@@ -122,12 +122,12 @@ async def test_two_run_side_by_side_and_again():
             assert await one.wait(ticket, "ready")
             refused = await two.http.get(two.sandbox.base_url + "/asset", headers=one.key)
             assert refused.status_code == 401
-            assert [len(caller.sandbox.assets) for caller in (one, two)] == [1, 1]
+            assert [len(client.sandbox.assets) for client in (one, two)] == [1, 1]
             assert two.sandbox.stored_sha256(ticket.playback_id) is None
 
 
-async def test_a_key_and_a_port_can_be_given():
-    # On an address that no other test listens at: the port has to be free in between.
+async def test_key_and_port_can_be_given():
+    # The port must be free in between, so no other test may listen on this address.
     async with Sandbox(host=ANOTHER_HOST) as first:
         port = int(first.base_url.split(":")[2].split("/")[0])
     async with Sandbox(host=ANOTHER_HOST, port=port, api_key="my-key") as sandbox:
@@ -135,7 +135,7 @@ async def test_a_key_and_a_port_can_be_given():
         assert sandbox.api_key == "my-key"
 
 
-async def test_a_port_that_is_taken_is_an_error_at_once():
+async def test_used_port_raises_oserror():
     async with Sandbox() as sandbox:
         port = int(sandbox.origin.rpartition(":")[2])
         with pytest.raises(OSError, match="in use"):
@@ -143,7 +143,7 @@ async def test_a_port_that_is_taken_is_an_error_at_once():
                 pass
 
 
-async def test_it_serves_ipv6():
+async def test_ipv6_host():
     try:
         async with Sandbox(host="::1") as sandbox, httpx.AsyncClient(verify=False) as http:
             assert sandbox.origin.startswith("http://[::1]:")
@@ -152,59 +152,59 @@ async def test_it_serves_ipv6():
         pytest.skip("no IPv6 here")
 
 
-async def test_an_unknown_storage_is_refused():
+async def test_unknown_storage_is_refused():
     with pytest.raises(ValueError, match="storage is 'tape'; wanted 'file' or 's3'"):
         Sandbox(storage="tape")
 
 
-async def test_it_runs_once():
+async def test_sandbox_can_be_entered_once():
     sandbox = Sandbox()
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         _ = sandbox.base_url
     async with sandbox:
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="started already"):
             await sandbox.__aenter__()
 
 
-async def test_an_error_inside_is_answered_500_and_raised_on_leaving(monkeypatch):
+async def test_server_error_returns_500_and_is_raised_on_exit(monkeypatch):
     def fail(self, *_):
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr(Studio, "refuse_if_full", fail)
+    monkeypatch.setattr(ServerState, "check_queue", fail)
     with pytest.raises(ZeroDivisionError, match="inside"):
-        async with open_sandbox() as caller:
-            answer = await caller.api("POST", "/asset/request-upload", json={"name": "x"})
+        async with open_sandbox() as client:
+            response = await client.api("POST", "/asset/request-upload", json={"name": "x"})
             expected = {"errors": ["Internal server error: ZeroDivisionError"]}
-            assert (answer.status_code, answer.json()) == (500, expected)
+            assert (response.status_code, response.json()) == (500, expected)
 
 
-async def test_an_error_inside_does_not_hide_the_tests_own(monkeypatch):
+async def test_server_error_does_not_hide_error_of_test(monkeypatch):
     def fail(self, *_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Studio, "refuse_if_full", fail)
+    monkeypatch.setattr(ServerState, "check_queue", fail)
     with pytest.raises(KeyError) as caught:
-        async with open_sandbox() as caller:
-            await caller.api("POST", "/asset/request-upload", json={"name": "x"})
+        async with open_sandbox() as client:
+            await client.api("POST", "/asset/request-upload", json={"name": "x"})
             raise KeyError
-    assert caught.value.__notes__ == ["and the sandbox raised ZeroDivisionError()"]
+    assert caught.value.__notes__ == ["the sandbox also raised ZeroDivisionError()"]
 
 
-async def test_an_error_in_the_background_is_raised_on_leaving(monkeypatch):
+async def test_background_error_is_raised_on_exit(monkeypatch):
     failed = threading.Event()
 
     async def fail(self, *_):
         failed.set()
         raise ZeroDivisionError("behind")
 
-    monkeypatch.setattr(Studio, "_end_processing", fail)
+    monkeypatch.setattr(ServerState, "_finish_processing", fail)
     with pytest.raises(ZeroDivisionError, match="behind"):
-        async with open_sandbox() as caller:
-            await caller.upload(b"hello")
+        async with open_sandbox() as client:
+            await client.upload(b"hello")
             await until(failed.is_set)
 
 
-async def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
+async def test_failed_start_is_raised_with_cause(monkeypatch, tmp_path):
     async def fail(self, sockets=None):
         raise ZeroDivisionError
 
@@ -219,9 +219,9 @@ async def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_server_that_breaks_down_is_reported_on_leaving(monkeypatch):
+async def test_server_crash_is_raised_on_exit(monkeypatch):
     failed, on_tick = threading.Event(), server_thread.Server.on_tick
-    # Of sandboxes that whole modules of tests share, and which are still there.
+    # Threads of sandboxes that other test modules share.
     others = set(threading.enumerate())
 
     async def fail(self, counter):
@@ -237,41 +237,41 @@ async def test_a_server_that_breaks_down_is_reported_on_leaving(monkeypatch):
     assert caught.group_contains(ZeroDivisionError)
 
 
-async def test_a_blocked_client_loop_does_not_stop_the_server():
-    async with open_sandbox() as caller:
-        ticket = await caller.upload(b"hello")
+async def test_blocked_client_loop_does_not_stop_server():
+    async with open_sandbox() as client:
+        ticket = await client.upload(b"hello")
 
         def ask():
             with httpx.Client(verify=False) as http:
-                return http.get(caller.sandbox.base_url + "/asset", headers=caller.key)
+                return http.get(client.sandbox.base_url + "/asset", headers=client.key)
 
-        answer = ask()  # in the loop's own thread, which it blocks
-        assert [row["id"] for row in answer.json()] == [ticket.asset_id]
+        response = ask()  # blocks the loop's thread
+        assert [row["id"] for row in response.json()] == [ticket.asset_id]
 
 
-async def test_the_log_shows_requests_without_secrets():
-    async with open_sandbox() as caller:
-        ticket, location = await caller.begin(5)
-        await caller.patch(location, 0, b"hello")
-        await until(lambda: caller.sandbox.requests[-1].is_over)
-        first, create, patch = caller.sandbox.requests
+async def test_log_shows_requests_without_secrets():
+    async with open_sandbox() as client:
+        ticket, location = await client.begin(5)
+        await client.patch(location, 0, b"hello")
+        await until(lambda: client.sandbox.requests[-1].is_over)
+        first, create, patch = client.sandbox.requests
         assert (first.method, first.path) == ("POST", "/api/asset/request-upload")
         assert (first.is_authorized, create.is_authorized) == (True, False)
         assert (create.path, create.status) == ("/api/asset/upload/tus?token=…", 201)
         assert (patch.received, patch.status, patch.is_over) == (5, 204, True)
         assert patch.headers["upload-offset"] == "0"
-        shown = repr(caller.sandbox.requests)
+        shown = repr(client.sandbox.requests)
         assert ticket.tus_endpoint.partition("=")[2] not in shown
-        assert caller.sandbox.api_key not in shown
+        assert client.sandbox.api_key not in shown
 
 
 async def test_idle_connections_are_closed(monkeypatch):
     assert server_thread.KEEP_ALIVE_SECONDS == 5
     monkeypatch.setattr(server_thread, "KEEP_ALIVE_SECONDS", 0.2)
-    async with open_sandbox() as caller:
-        connection = await RawConnection.to(caller.sandbox.origin)
+    async with open_sandbox() as client:
+        connection = await RawConnection.to(client.sandbox.origin)
         began = time.monotonic()
-        await connection.send_head("HEAD", caller.sandbox.base_url + "/nosuch", [])
+        await connection.send_head("HEAD", client.sandbox.base_url + "/nosuch", [])
         await connection.read_head()
         assert await connection.read_end() == (b"", "fin")
         assert time.monotonic() - began >= 0.2
@@ -279,15 +279,15 @@ async def test_idle_connections_are_closed(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{}, {"storage": "s3", "race": 0.0}], ids=["file", "s3"])
-async def test_a_large_upload_takes_less_than_a_minute(options):
-    """It takes less than a second on a machine that has nothing else to do."""
+async def test_large_upload_takes_less_than_a_minute(options):
+    """It takes less than a second on an idle machine."""
     source = random.Random(8).randbytes(32 * MIB)
-    async with open_sandbox(**options) as caller:
-        ticket, location = await caller.begin(len(source))
+    async with open_sandbox(**options) as client:
+        ticket, location = await client.begin(len(source))
         async with asyncio.timeout(60):
             for offset in range(0, len(source), 16 * MIB):
-                await caller.patch(location, offset, source[offset : offset + 16 * MIB])
-        asset = await caller.wait(ticket, "ready")
+                await client.patch(location, offset, source[offset : offset + 16 * MIB])
+        asset = await client.wait(ticket, "ready")
         assert asset["size"] == len(source)
 
 
@@ -315,13 +315,13 @@ QUIET = """
 """
 
 
-async def test_nothing_is_printed_whatever_happens():
+async def test_sandbox_prints_nothing():
     script = textwrap.dedent(QUIET).format(debug=False)
     done = await asyncio.to_thread(run_python, script)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-async def test_without_the_extra_the_import_says_what_to_install():
+async def test_import_without_extra_names_extra():
     script = """
         import sys
         sys.modules["uvicorn"] = None
@@ -335,7 +335,7 @@ async def test_without_the_extra_the_import_says_what_to_install():
 
 
 def run_python(script):
-    import livepeer_async  # noqa: PLC0415 - where it lies is all that is asked
+    import livepeer_async  # noqa: PLC0415 - only its location is needed
 
     folder = Path(livepeer_async.__file__).parent.parent
     return subprocess.run(
@@ -348,19 +348,19 @@ def run_python(script):
     )
 
 
-async def test_a_watched_upload_is_free_again_after_its_patch():
-    async with open_sandbox() as caller:
-        _, location = await caller.begin(10)
+async def test_head_after_patch_is_no_violation():
+    async with open_sandbox() as client:
+        _, location = await client.begin(10)
         for offset in range(0, 10, 5):
-            await caller.patch(location, offset, b"hello")
-            await caller.http.head(location, headers=TUS)
-        assert caller.sandbox.violations == []
+            await client.patch(location, offset, b"hello")
+            await client.http.head(location, headers=TUS)
+        assert client.sandbox.violations == []
 
 
-async def test_connections_that_come_while_it_stops_are_closed_too():
+async def test_connections_made_during_stop_are_closed():
     for _ in range(15):
-        async with open_sandbox() as caller:
-            place = urlsplit(caller.sandbox.origin)
+        async with open_sandbox() as client:
+            place = urlsplit(client.sandbox.origin)
             made = [socket.create_connection((place.hostname, place.port)) for _ in range(10)]
         for connection in made:
             with connection, contextlib.suppress(ConnectionError):
@@ -369,7 +369,7 @@ async def test_connections_that_come_while_it_stops_are_closed_too():
 
 
 @pytest.mark.parametrize("value", ["", "many", "3"])
-async def test_number_of_workers_is_not_of_the_environment(value, monkeypatch):
+async def test_web_concurrency_is_ignored(value, monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", value)
     async with open_sandbox():
         pass

@@ -1,12 +1,18 @@
-"""Uploads that are complete, terminated, too long, or whose asset is gone: sections 3 to 5."""
+"""Uploads that are complete, terminated or too long, or whose asset is deleted."""
 
 import asyncio
 
 import pytest
 
 from livepeer_async.sandbox import state
-from sandbox.dialect import BOTH, NOT_FOUND, STORAGES, check_text
-from sandbox.wire import TUS, open_sandbox
+from sandbox.client import (
+    BOTH_STORAGES,
+    NOT_FOUND,
+    STORAGES,
+    TUS,
+    assert_text_response,
+    open_sandbox,
+)
 from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -19,106 +25,103 @@ NO_SUCH_UPLOAD = (
 NO_SUCH_KEY = "Something went wrong with that request\nThe specified key does not exist.\n"
 
 
-async def test_after_completion_on_s3():
-    """Sections 3.53 to 3.62."""
-    async with open_sandbox(**STORAGES["s3"]) as caller:
-        ticket, location = await caller.begin(10)
-        await caller.patch(location, 0, b"helloworld")
-        await caller.wait(ticket, "ready")
-        assert await caller.offset(location) == 10
+async def test_requests_after_completion_on_s3():
+    async with open_sandbox(**STORAGES["s3"]) as client:
+        ticket, location = await client.begin(10)
+        await client.patch(location, 0, b"helloworld")
+        await client.wait(ticket, "ready")
+        assert await client.offset(location) == 10
         for body in (b"", b"hello"):
-            check_text(await caller.patch(location, 10, body), 500, NO_SUCH_UPLOAD)
-        check_text(await caller.patch(location, 0, b"helloworld"), 409, "Upload-Offset conflict\n")
-        deleted = await caller.http.delete(location, headers=TUS)
-        check_text(deleted, 500, NO_SUCH_UPLOAD)
-        assert await caller.offset(location) == 10
-        assert caller.sandbox.stored(ticket.playback_id).read_bytes() == b"helloworld"
+            assert_text_response(await client.patch(location, 10, body), 500, NO_SUCH_UPLOAD)
+        assert_text_response(
+            await client.patch(location, 0, b"helloworld"), 409, "Upload-Offset conflict\n"
+        )
+        deleted = await client.http.delete(location, headers=TUS)
+        assert_text_response(deleted, 500, NO_SUCH_UPLOAD)
+        assert await client.offset(location) == 10
+        assert client.sandbox.stored(ticket.playback_id).read_bytes() == b"helloworld"
 
 
-async def test_after_completion_on_file():
-    """Sections 4.52 to 4.61."""
-    async with open_sandbox() as caller:
-        ticket, location = await caller.begin(10)
-        await caller.patch(location, 0, b"helloworld")
-        asset = await caller.wait(ticket, "ready")
-        assert (await caller.patch(location, 10, b"")).status_code == 204
-        more = await caller.patch(location, 10, b"again")
+async def test_requests_after_completion_on_file():
+    async with open_sandbox() as client:
+        ticket, location = await client.begin(10)
+        await client.patch(location, 0, b"helloworld")
+        asset = await client.wait(ticket, "ready")
+        assert (await client.patch(location, 10, b"")).status_code == 204
+        more = await client.patch(location, 10, b"again")
         assert (more.status_code, more.headers["upload-offset"]) == (204, "15")
-        assert await caller.offset(location) == 15
-        assert (await caller.http.delete(location, headers=TUS)).status_code == 204
-        assert (await caller.head(location)).status_code == 404
-        assert caller.sandbox.stored(ticket.playback_id) is None
-        assert (await caller.http.get(asset["downloadUrl"])).status_code == 404
+        assert await client.offset(location) == 15
+        assert (await client.http.delete(location, headers=TUS)).status_code == 204
+        assert (await client.head(location)).status_code == 404
+        assert client.sandbox.stored(ticket.playback_id) is None
+        assert (await client.http.get(asset["downloadUrl"])).status_code == 404
 
 
-@BOTH
-async def test_a_finished_asset_takes_no_other_upload(storage):
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        ticket = await caller.upload(b"helloworld")
-        await caller.wait(ticket, "ready")
+@BOTH_STORAGES
+async def test_ready_asset_accepts_no_second_upload(storage):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        ticket = await client.upload(b"helloworld")
+        await client.wait(ticket, "ready")
         expected = {"errors": ["asset has already been uploaded"]}
-        post = await caller.http.post(ticket.tus_endpoint, headers={**TUS, "Upload-Length": "1"})
+        post = await client.post_creation(ticket, **{"Upload-Length": "1"})
         assert (post.status_code, post.json()) == (422, expected)
-        put = await caller.http.put(ticket.direct_url, content=b"x")
+        put = await client.http.put(ticket.direct_url, content=b"x")
         assert (put.status_code, put.json()) == (422, expected)
 
 
 @pytest.mark.parametrize(("storage", "offset"), [("file", 10), ("s3", 5)])
-async def test_more_bytes_than_the_length(storage, offset):
-    """Sections 3.63 and 5.11: 204, unfinished; on S3 an empty PATCH wakes it up."""
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        ticket, location = await caller.begin(5)
-        answer = await caller.patch(location, 0, b"helloworld")
-        assert (answer.status_code, answer.headers["upload-offset"]) == (204, "10")
-        assert await caller.offset(location) == offset
+async def test_more_bytes_than_length(storage, offset):
+    """The PATCH returns 204, but only an empty PATCH on S3 finishes the upload."""
+    async with open_sandbox(**STORAGES[storage]) as client:
+        ticket, location = await client.begin(5)
+        response = await client.patch(location, 0, b"helloworld")
+        assert (response.status_code, response.headers["upload-offset"]) == (204, "10")
+        assert await client.offset(location) == offset
         await asyncio.sleep(0.03)
-        assert await caller.phase(ticket) == "uploading"
-        empty = await caller.patch(location, 5, b"")
+        assert await client.phase(ticket) == "uploading"
+        empty = await client.patch(location, 5, b"")
         if storage == "file":
             assert empty.status_code == 409
         else:
             assert (empty.status_code, empty.headers["upload-offset"]) == (204, "5")
-            assert (await caller.wait(ticket))["size"] == 5
+            assert (await client.wait(ticket))["size"] == 5
 
 
 @pytest.mark.parametrize(
     ("storage", "status", "text"), [("file", 404, NOT_FOUND), ("s3", 500, NO_SUCH_KEY)]
 )
-async def test_a_terminated_upload(storage, status, text):
-    """Sections 3.65 to 3.71."""
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        ticket, location = await caller.begin(10)
-        check_text(await caller.http.delete(location), 412, "Tus-Resumable Required\n")
-        assert (await caller.http.delete(location, headers=TUS)).status_code == 204
-        assert (await caller.head(location)).status_code == 404
-        check_text(await caller.patch(location, 0, b"hello"), 404, NOT_FOUND)
-        check_text(await caller.http.delete(location, headers=TUS), status, text)
-        assert await caller.phase(ticket) == "uploading"
-        assert await caller.create(ticket, 10) == location
-        assert (await caller.patch(location, 0, b"helloworld")).status_code == 204
-        assert (await caller.wait(ticket))["size"] == 10
+async def test_terminated_upload(storage, status, text):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        ticket, location = await client.begin(10)
+        assert_text_response(await client.http.delete(location), 412, "Tus-Resumable Required\n")
+        assert (await client.http.delete(location, headers=TUS)).status_code == 204
+        assert (await client.head(location)).status_code == 404
+        assert_text_response(await client.patch(location, 0, b"hello"), 404, NOT_FOUND)
+        assert_text_response(await client.http.delete(location, headers=TUS), status, text)
+        assert await client.phase(ticket) == "uploading"
+        assert await client.create(ticket, 10) == location
+        assert (await client.patch(location, 0, b"helloworld")).status_code == 204
+        assert (await client.wait(ticket))["size"] == 10
 
 
-async def test_an_upload_of_a_deleted_asset_goes_on_and_ends_nowhere():
-    """Section 5.10."""
-    async with open_sandbox() as caller:
-        ticket, location = await caller.begin(5)
-        assert (await caller.api("DELETE", f"/asset/{ticket.asset_id}")).status_code == 204
-        assert await caller.offset(location) == 0
-        assert (await caller.patch(location, 0, b"hello")).status_code == 204
-        post = await caller.http.post(ticket.tus_endpoint, headers={**TUS, "Upload-Length": "5"})
+async def test_upload_of_deleted_asset_is_never_processed():
+    async with open_sandbox() as client:
+        ticket, location = await client.begin(5)
+        assert (await client.api("DELETE", f"/asset/{ticket.asset_id}")).status_code == 204
+        assert await client.offset(location) == 0
+        assert (await client.patch(location, 0, b"hello")).status_code == 204
+        post = await client.post_creation(ticket, **{"Upload-Length": "5"})
         assert (post.status_code, post.json()) == (404, {"errors": ["asset not found"]})
-        task = await caller.api("GET", f"/task/{ticket.task_id}")
+        task = await client.api("GET", f"/task/{ticket.task_id}")
         assert task.json()["status"]["phase"] == "pending"
 
 
-async def test_the_asset_is_uploading_for_a_moment_after_the_last_answer():
-    """Section 5.9."""
-    assert 0.010 <= state.FINISH_SECONDS <= 0.015
+async def test_phase_changes_shortly_after_last_response():
+    assert 0.010 <= state.QUEUE_DELAY_SECONDS <= 0.015
     clock = VirtualClock()
-    async with open_sandbox(waiting_seconds=5, clock=clock) as caller:
-        ticket, location = await caller.begin(5)
-        await caller.patch(location, 0, b"hello")
-        assert await caller.phase(ticket) == "uploading"
-        clock.advance(state.FINISH_SECONDS)
-        assert await caller.phase(ticket) == "waiting"
+    async with open_sandbox(waiting_seconds=5, clock=clock) as client:
+        ticket, location = await client.begin(5)
+        await client.patch(location, 0, b"hello")
+        assert await client.phase(ticket) == "uploading"
+        clock.advance(state.QUEUE_DELAY_SECONDS)
+        assert await client.phase(ticket) == "waiting"

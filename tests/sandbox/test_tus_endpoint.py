@@ -1,23 +1,34 @@
-"""The tus endpoint on both storages: sections 3 and 4, exchange by exchange."""
+"""Requests to upload URLs on both storages."""
 
 import pytest
 
-from sandbox.dialect import BOTH, NOT_FOUND, STORAGES, check_text
-from sandbox.wire import OFFSET_TYPE, PART, TUS, RawConnection, open_sandbox
+from sandbox.client import (
+    BOTH_STORAGES,
+    NOT_FOUND,
+    OFFSET_TYPE,
+    PART,
+    STORAGES,
+    TUS,
+    RawConnection,
+    assert_text_response,
+    open_sandbox,
+)
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_wrong_key_is_refused_on_upload_urls_too():
-    async with open_sandbox() as caller:
-        _, location = await caller.begin(10)
-        answer = await caller.http.head(location, headers={**TUS, "Authorization": "Bearer wrong"})
-        assert answer.status_code == 401
-        (found,) = caller.sandbox.violations
-        assert found.rule == "an Authorization header on an upload URL"
+async def test_wrong_key_is_refused_on_upload_url():
+    async with open_sandbox() as client:
+        _, location = await client.begin(10)
+        response = await client.http.head(
+            location, headers={**TUS, "Authorization": "Bearer wrong"}
+        )
+        assert response.status_code == 401
+        (found,) = client.sandbox.violations
+        assert found.rule == "Authorization header on an upload URL"
 
 
-# Sections 3.44 to 3.50: headers of a PATCH, status, body.
+# Headers of a PATCH, status, body.
 PATCHES = [
     ({**TUS, "Content-Type": OFFSET_TYPE, "Upload-Offset": "3"}, 409, "Upload-Offset conflict\n"),
     (
@@ -42,48 +53,48 @@ PATCHES = [
 ]
 
 
-@BOTH
+@BOTH_STORAGES
 @pytest.mark.parametrize(("headers", "status", "text"), PATCHES)
-async def test_patches_are_refused_as_recorded(storage, headers, status, text):
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        _, location = await caller.begin(10)
-        answer = await caller.http.patch(location, content=b"hello", headers=headers)
-        check_text(answer, status, text)
-        assert await caller.offset(location) == 0
+async def test_invalid_patch_is_refused_as_recorded(storage, headers, status, text):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        _, location = await client.begin(10)
+        response = await client.http.patch(location, content=b"hello", headers=headers)
+        assert_text_response(response, status, text)
+        assert await client.offset(location) == 0
 
 
-@BOTH
-async def test_an_unknown_upload_is_404(storage):
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        _, location = await caller.begin(10)
+@BOTH_STORAGES
+async def test_unknown_upload_returns_404(storage):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        _, location = await client.begin(10)
         unknown = location[:-16] + "nosuchid"
-        check_text(await caller.patch(unknown, 0, b"hello"), 404, NOT_FOUND)
-        head = await caller.head(unknown)
+        assert_text_response(await client.patch(unknown, 0, b"hello"), 404, NOT_FOUND)
+        head = await client.head(unknown)
         assert (head.status_code, head.content) == (404, b"")
         assert head.headers["content-length"] == "36"
 
 
-@BOTH
-async def test_head_without_the_version_is_412_without_a_body(storage):
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        _, location = await caller.begin(10)
-        head = await caller.http.head(location)
+@BOTH_STORAGES
+async def test_head_without_version_returns_412(storage):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        _, location = await client.begin(10)
+        head = await client.http.head(location)
         assert (head.status_code, head.content) == (412, b"")
         assert head.headers["content-length"] == "23"
 
 
-@BOTH
+@BOTH_STORAGES
 @pytest.mark.parametrize("length", [10, 0])
-async def test_a_stored_upload_cannot_be_fetched(storage, length):
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        _, location = await caller.begin(length)
-        answer = await caller.http.get(location, headers=TUS)
-        assert (answer.status_code, answer.text) == (404, NOT_FOUND)
-        assert "content-type" not in answer.headers
-        assert "tus-resumable" not in answer.headers
+async def test_get_of_upload_returns_404(storage, length):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        _, location = await client.begin(length)
+        response = await client.http.get(location, headers=TUS)
+        assert (response.status_code, response.text) == (404, NOT_FOUND)
+        assert "content-type" not in response.headers
+        assert "tus-resumable" not in response.headers
 
 
-# Sections 3.22 to 3.26 and 15.5: how the path is written, and whether it is found.
+# The end of the path as written, and the status.
 PATHS = [
     ("directUpload%2F{}", 200),
     ("directUpload%2f{}", 200),
@@ -96,29 +107,29 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("path", "status"), PATHS)
-async def test_the_slash_of_the_location_stays_encoded(path, status):
-    async with open_sandbox(**STORAGES["s3"]) as caller:
-        ticket, _ = await caller.begin(10)
+async def test_slash_of_upload_id_must_stay_encoded(path, status):
+    async with open_sandbox(**STORAGES["s3"]) as client:
+        ticket, _ = await client.begin(10)
         target = path.format(ticket.playback_id)
-        connection = await RawConnection.to(caller.sandbox.origin)
-        url = f"{caller.sandbox.base_url}/asset/upload/tus/{target}"
+        connection = await RawConnection.to(client.sandbox.origin)
+        url = f"{client.sandbox.base_url}/asset/upload/tus/{target}"
         await connection.send_head("HEAD", url, [*TUS.items(), ("Connection", "close")])
         assert (await connection.read_head()).startswith(f"HTTP/1.1 {status} ")
         await connection.close()
 
 
-async def test_the_playback_id_is_case_sensitive():
-    async with open_sandbox(**STORAGES["s3"]) as caller:
-        ticket, location = await caller.begin(10)
+async def test_playback_id_is_case_sensitive():
+    async with open_sandbox(**STORAGES["s3"]) as client:
+        ticket, location = await client.begin(10)
         upper = location.replace(ticket.playback_id, ticket.playback_id.upper())
-        assert (await caller.head(upper)).status_code == 404
+        assert (await client.head(upper)).status_code == 404
 
 
-@BOTH
-async def test_a_patch_through_a_method_override(storage):
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        ticket, location = await caller.begin(10)
-        answer = await caller.http.post(
+@BOTH_STORAGES
+async def test_patch_by_method_override(storage):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        ticket, location = await client.begin(10)
+        response = await client.http.post(
             location,
             content=b"helloworld",
             headers={
@@ -128,30 +139,27 @@ async def test_a_patch_through_a_method_override(storage):
                 "Upload-Offset": "0",
             },
         )
-        assert (answer.status_code, answer.headers["upload-offset"]) == (204, "10")
-        await caller.wait(ticket, "ready")
+        assert (response.status_code, response.headers["upload-offset"]) == (204, "10")
+        await client.wait(ticket, "ready")
 
 
 @pytest.mark.parametrize(("storage", "more"), [("file", ",expiration"), ("s3", "")])
-async def test_tus_own_options_need_an_override(storage, more):
-    async with open_sandbox(**STORAGES[storage]) as caller:
-        ticket = await caller.request_upload()
-        plain = await caller.http.options(ticket.tus_endpoint)
+async def test_tus_options_need_method_override(storage, more):
+    async with open_sandbox(**STORAGES[storage]) as client:
+        ticket = await client.request_upload()
+        plain = await client.http.options(ticket.tus_endpoint)
         assert plain.status_code == 204
         assert not [name for name in plain.headers if name.startswith("tus-")]
-        answer = await caller.http.post(
-            ticket.tus_endpoint, headers={**TUS, "X-HTTP-Method-Override": "OPTIONS"}
-        )
+        response = await client.post_creation(ticket, **{"X-HTTP-Method-Override": "OPTIONS"})
         extensions = "creation,creation-with-upload,creation-defer-length,termination" + more
-        assert (answer.status_code, answer.headers["tus-extension"]) == (204, extensions)
-        assert answer.headers["access-control-max-age"] == "86400"
-        assert answer.headers["livepeer-playback-id"] == ticket.playback_id
+        assert (response.status_code, response.headers["tus-extension"]) == (204, extensions)
+        assert response.headers["access-control-max-age"] == "86400"
+        assert response.headers["livepeer-playback-id"] == ticket.playback_id
 
 
-async def test_a_wrong_offset_is_refused_before_the_body_came_and_the_connection_stays():
-    """Section 5.5."""
-    async with open_sandbox() as caller:
-        _, location = await caller.begin(4 * PART)
+async def test_wrong_offset_is_refused_before_body_arrives():
+    async with open_sandbox() as client:
+        _, location = await client.begin(4 * PART)
         connection = await RawConnection.to(location)
         await connection.send_patch(location, 7, 4 * PART, bytes(100))
         assert (await connection.read_head()).startswith("HTTP/1.1 409 Conflict")
@@ -162,10 +170,9 @@ async def test_a_wrong_offset_is_refused_before_the_body_came_and_the_connection
         await connection.close()
 
 
-async def test_a_hundred_comes_before_any_check():
-    """Section 15.8."""
-    async with open_sandbox() as caller:
-        _, location = await caller.begin(10)
+async def test_continue_precedes_checks():
+    async with open_sandbox() as client:
+        _, location = await client.begin(10)
         connection = await RawConnection.to(location)
         headers = {**TUS, "Content-Type": OFFSET_TYPE, "Upload-Offset": "3"}
         await connection.send_head(
@@ -178,17 +185,17 @@ async def test_a_hundred_comes_before_any_check():
         await connection.close()
 
 
-async def test_a_chunked_patch_is_accepted():
+async def test_chunked_patch_is_accepted():
     async def blocks():
         yield b"hello"
         yield b"world"
 
-    async with open_sandbox() as caller:
-        _, location = await caller.begin(10)
-        answer = await caller.http.patch(
+    async with open_sandbox() as client:
+        _, location = await client.begin(10)
+        response = await client.http.patch(
             location,
             content=blocks(),
             headers={**TUS, "Content-Type": OFFSET_TYPE, "Upload-Offset": "0"},
         )
-        assert (answer.status_code, answer.headers["upload-offset"]) == (204, "10")
-        assert caller.sandbox.requests[-1].headers["transfer-encoding"] == "chunked"
+        assert (response.status_code, response.headers["upload-offset"]) == (204, "10")
+        assert client.sandbox.requests[-1].headers["transfer-encoding"] == "chunked"

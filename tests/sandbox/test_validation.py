@@ -1,4 +1,4 @@
-"""The findings of ajv that no recorded answer shows."""
+"""Findings in the words of ajv that no recorded response shows."""
 
 import json
 
@@ -21,18 +21,8 @@ def profile(**fields):
 @pytest.mark.parametrize(
     ("value", "finding"),
     [
-        (profile(width=127), ("/profiles/1/width", "minimum", "must be >= 128")),
-        (profile(quality=45), ("/profiles/1/quality", "maximum", "must be <= 44")),
         (profile(fps=1.5), ("/profiles/1/fps", "type", "must be integer")),
         (profile(fps=True), ("/profiles/1/fps", "type", "must be integer")),
-        (
-            profile(name=""),
-            ("/profiles/1/name", "minLength", "must NOT have fewer than 1 characters"),
-        ),
-        (
-            profile(name="x" * 501),
-            ("/profiles/1/name", "maxLength", "must NOT have more than 500 characters"),
-        ),
         ({"name": "a", "profiles": "x"}, ("/profiles", "type", "must be array,null")),
         ({"name": "a", "playbackPolicy": 1}, ("/playbackPolicy", "type", "must be object,null")),
         (
@@ -56,11 +46,11 @@ def test_one_finding_is_reported(value, finding):
         {"name": "a", "storage": {"ipfs": {"spec": {"nftMetadataTemplate": "player"}}}},
     ],
 )
-def test_what_is_right_has_no_findings(value):
+def test_valid_payload_has_no_findings(value):
     assert check(value, NEW_ASSET) == []
 
 
-def test_two_branches_at_once_are_named():
+def test_passing_branches_are_named():
     schema = {"oneOf": [{"type": "string"}, {"enum": ["x"]}, {"type": "null"}]}
     last = json.loads(validate("x", schema)[-1])
     assert last["params"] == {"passingSchemas": [0, 1]}

@@ -103,7 +103,7 @@ async def wait_closed(writer):
 
 
 @asynccontextmanager
-async def open_downloader(
+async def open_downloads(
     *, http_client=None, timeouts=LONG_TIMEOUTS, retry=THREE_ATTEMPTS, **options
 ):
     async with Transport(http_client=http_client, timeouts=timeouts) as transport:
@@ -115,7 +115,7 @@ async def open_downloader(
 async def open_download(origin, path="/talk.mp4", **options):
     async with (
         serve_http(origin) as server,
-        open_downloader(**options) as downloader,
+        open_downloads(**options) as downloader,
         downloader.open(server.origin + path) as download,
     ):
         yield download

@@ -6,7 +6,7 @@ import pytest
 
 from livepeer_async import AsyncLivepeer, errors
 from livepeer_async.sandbox import Sandbox
-from sources.origin import FILE, GONE, TAG, Origin, fetch, open_download, open_downloader
+from sources.origin import FILE, GONE, TAG, Origin, fetch, open_download, open_downloads
 from support.libraries import LIBRARIES
 from support.servers import http_response, serve_http
 
@@ -21,7 +21,7 @@ async def test_whole_file_arrives_through_either_library(library):
             headers={"Authorization": "Bearer ours"}, params={"mine": "1"}, cookies={"c": "1"}
         ) as client,
         serve_http(origin) as server,
-        open_downloader(http_client=client) as ours,
+        open_downloads(http_client=client) as ours,
         ours.open(f"{server.origin}/a%20b/talk%2B1.mp4?sign=abc") as download,
     ):
         assert (download.name, download.length) == ("talk+1.mp4", len(FILE))
@@ -43,7 +43,7 @@ async def test_host_is_the_name_of_a_file_without_one(path):
 
 
 async def test_where_nobody_listens_nothing_is_read():
-    async with open_downloader() as ours:
+    async with open_downloads() as ours:
         with pytest.raises(errors.SourceNotReadable, match="no connection") as caught:
             async with ours.open("http://127.0.0.1:9/x?token=s3cret"):
                 pass
@@ -78,7 +78,7 @@ async def test_a_file_without_bytes_is_none():
 
 @pytest.mark.parametrize("url", ["ftp://a.example/x", "talk.mp4", "http://[::1/x"])
 async def test_url_that_can_not_be_asked_is_the_callers_fault(url):
-    async with open_downloader() as ours:
+    async with open_downloads() as ours:
         with pytest.raises(errors.ConfigurationError):
             async with ours.open(url):
                 pass
@@ -89,7 +89,7 @@ async def test_transport_without_a_network_may_answer(library):
     mock = library.MockTransport(lambda _: library.Response(200, content=b"okay"))
     async with (
         library.AsyncClient(transport=mock) as client,
-        open_downloader(http_client=client) as ours,
+        open_downloads(http_client=client) as ours,
         ours.open("http://x.example/a.mp4") as download,
     ):
         assert download.length == 4
@@ -104,7 +104,7 @@ async def test_download_is_uploaded(validators, is_chunked):
         serve_http(origin) as server,
         Sandbox() as sandbox,
         AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer,
-        open_downloader() as ours,
+        open_downloads() as ours,
         ours.open(f"{server.origin}/talk.mp4?sign=s3cret") as download,
     ):
         asset = await livepeer.upload(download.blocks, download.name, length=download.length)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from livepeer_async import errors
-from sources.origin import FILE, Origin, open_download, open_downloader, wait_closed
+from sources.origin import FILE, Origin, open_download, open_downloads, wait_closed
 from support.clock import until
 from support.constants import TIMEOUT
 from support.libraries import LIBRARIES, TLS_CONTEXT
@@ -75,7 +75,7 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
             tasks.start_soon(cancel)
             with no_asyncio_logs(), scope:
                 async with (
-                    open_downloader(http_client=client, sleep=wait) as ours,
+                    open_downloads(http_client=client, sleep=wait) as ours,
                     ours.open(server.origin) as download,
                 ):
                     async for piece in download.blocks:
@@ -92,7 +92,7 @@ async def test_left_download_leaves_nothing_open(scratch):
         before = snapshot_resources()
         with no_asyncio_logs():
             async with (
-                open_downloader(http_client=client) as ours,
+                open_downloads(http_client=client) as ours,
                 ours.open(server.origin) as download,
             ):
                 assert await anext(download.blocks)

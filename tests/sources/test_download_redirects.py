@@ -7,7 +7,7 @@ import pytest
 
 from livepeer_async import RetryPolicy, errors
 from livepeer_async.sources.download import MOST_REDIRECTS
-from sources.origin import FILE, GONE, Origin, fetch, open_downloader
+from sources.origin import FILE, GONE, Origin, fetch, open_downloads
 from support.libraries import LIBRARIES, TLS_CONTEXT
 from support.servers import http_response, serve_http, serve_unreached
 
@@ -42,7 +42,7 @@ async def test_redirects_end():
 async def test_redirect_leads_to_another_host_without_the_password():
     async with serve_http(Origin()) as other:
         target = other.origin.replace("127.0.0.1", "localhost")
-        async with serve_http(moved(target + "/there.mp4")) as server, open_downloader() as ours:
+        async with serve_http(moved(target + "/there.mp4")) as server, open_downloads() as ours:
             url = server.origin.replace("http://", "http://me:s3cret-pass@") + "/here.mp4"
             async with ours.open(url) as download:
                 assert download.name == "here.mp4"
@@ -69,7 +69,7 @@ async def test_secret_is_not_shown_where_a_redirect_leads(last, caplog):
     def choose(asked):
         return last if asked.target.startswith("/away") else moved("/away/s3cret-sign/x.mp4")
 
-    async with serve_http(choose) as server, open_downloader(retry=RetryPolicy(attempts=0)) as ours:
+    async with serve_http(choose) as server, open_downloads(retry=RetryPolicy(attempts=0)) as ours:
         with pytest.raises(errors.SourceNotReadable) as caught:
             async with ours.open(f"{server.origin}/here.mp4?sign=s3cret-sign"):
                 pass
@@ -104,7 +104,7 @@ async def test_no_secret_is_shown(last, library, caplog):
     async with (
         library.AsyncClient(verify=TLS_CONTEXT) as client,
         serve_http(choose) as server,
-        open_downloader(http_client=client) as ours,
+        open_downloads(http_client=client) as ours,
     ):
         url = server.origin.replace("//", "//me:s3cret-pass@") + "/here.mp4?sign=s3cret-sign"
         with pytest.raises(errors.SourceNotReadable) as caught:

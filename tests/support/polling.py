@@ -3,8 +3,6 @@
 import time
 from contextlib import asynccontextmanager
 
-import msgspec
-
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account
 from livepeer_async.api.session import Session
@@ -15,21 +13,19 @@ from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sandbox import Sandbox
-from livepeer_async.sandbox.lifecycle import end_processing, plan_processing
+from livepeer_async.sandbox.lifecycle import make_final_step, plan_processing
 from support.clock import VirtualClock
 
 
 def sandbox_with_clock(clock):
     """Create a sandbox whose time is that of `clock`."""
-    sandbox, started = Sandbox(), time.time()
-    settings = msgspec.structs.replace(sandbox._settings, clock=lambda: started + clock())  # noqa: SLF001 - no option of the sandbox sets its clock
-    sandbox._settings = settings  # noqa: SLF001 - see above
-    return sandbox
+    started = time.time()
+    return Sandbox(clock=lambda: started + clock())
 
 
 def add_asset(sandbox, *, ready_after, failure=None):
     """Add an asset in phase `waiting` that ends after `ready_after` seconds; return its ID."""
-    state = sandbox._state.studio  # noqa: SLF001 - a thousand uploads would take minutes
+    state = sandbox._server  # noqa: SLF001 - a thousand uploads would take minutes
     user = state.accounts.authenticate(f"Bearer {sandbox.api_key}")
     fields = {"name": "added", "source": {"type": "directUpload"}}
     asset = state.add_asset(user, "upload", fields, {})
@@ -37,13 +33,13 @@ def add_asset(sandbox, *, ready_after, failure=None):
     steps = plan_processing(
         now, waiting=ready_after / 2, processing=ready_after / 2, failure=failure
     )
-    asset.steps[:] = [*steps, end_processing(now + ready_after, failure)]
+    asset.steps[:] = [*steps, make_final_step(now + ready_after, failure)]
     return asset.id
 
 
 def delete_asset(sandbox, asset_id):
     """Delete an asset as another client would."""
-    sandbox._state.studio.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
+    sandbox._server.assets[asset_id].is_deleted = True  # noqa: SLF001 - as above
 
 
 class RecordingTransport:
@@ -88,7 +84,7 @@ class WaiterHarness:
         self.session = Session(account, self, retry=RetryPolicy())
         self.waiter = Waiter(
             self.session,
-            sleep=lambda seconds: self.sleep(seconds),  # noqa: PLW0108 - looked up for each call
+            sleep=lambda seconds: self.sleep(seconds),  # noqa: PLW0108 - late binding
             clock=clock,
             jitter=lambda: 0.5,
         )
@@ -104,8 +100,9 @@ class WaiterHarness:
     async def wait(self, asset_id, timeout=1000.0, on_change=None):
         error = None
         try:
-            watched = WatchedAsset(asset_id)
-            await self.waiter.wait_until(watched, is_ready, timeout=timeout, on_change=on_change)
+            await self.waiter.wait_until(
+                WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
+            )
         except errors.LivepeerError as caught:
             error = caught
         self.ended[asset_id] = (self.clock.now, error)

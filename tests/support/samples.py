@@ -1,7 +1,7 @@
-"""Recorded responses of the real server.
+"""Recorded responses of Livepeer Studio.
 
-`tests/samples/index.json` has, for each file, the Struct that decodes it, the status, and the
-exchanges of the transcript that it was recorded in.
+`tests/samples/index.json` names for each file the Struct that decodes it, the status of the
+response, and the exchanges of the transcript that it was taken from.
 """
 
 import json

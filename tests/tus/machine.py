@@ -135,7 +135,7 @@ class CoreMachine(RuleBasedStateMachine):
     def kill_and_resume(self, fault, late, is_sent):
         """Kill the process, before or while a request is in flight, and begin anew from the URL."""
         if is_sent:
-            move = self.next_move()
+            move = self.next_step()
             self.now += move.wait
             self.excuse(fault, move)
             self.send(move, fault, late)
@@ -151,7 +151,7 @@ class CoreMachine(RuleBasedStateMachine):
     @rule()
     def ask_for_two_at_once(self):
         """A request in flight forbids every other, and the refusal changes nothing."""
-        move = self.next_move()
+        move = self.next_step()
         self.now += move.wait
         before = msgspec.structs.asdict(move), dict(vars(self.core))
         for ask in (self.core.next_step, self.core.finalize, self.core.terminate):
@@ -161,11 +161,11 @@ class CoreMachine(RuleBasedStateMachine):
         self.finish(move, None, 0.0, 0.0)
 
     def step(self, fault, *, late=0.0, seconds=0.5):
-        move = self.next_move()
+        move = self.next_step()
         self.now += move.wait
         self.finish(move, fault, late, seconds)
 
-    def next_move(self):
+    def next_step(self):
         core = self.core
         available = None
         if core.state is State.TRANSFERRING and core.length is None:

@@ -1,4 +1,4 @@
-"""How these tests talk to a sandbox: bare httpx, bare sockets, nothing of the library."""
+"""Clients of a sandbox made of plain httpx and plain sockets, nothing of the library."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
+import pytest
 
 from livepeer_async.sandbox import Sandbox
-from support.clock import VirtualClock
 from support.constants import KIB, TIMEOUT
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -24,21 +23,30 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
 
-# No TLS here: loading the certificates would take most of the time of these tests.
-PLAIN = False
-
-# Parts and pieces in the proportion of production's, small enough for hundreds of uploads.
+# Parts and pieces in the same proportion as in production, small enough for hundreds of uploads.
 PART = 64 * KIB
 SMALL_PARTS: dict[str, Any] = {"storage": "s3", "part_size": PART, "min_piece": 40 * KIB}
+STORAGES: dict[str, Any] = {"file": {"storage": "file"}, "s3": {**SMALL_PARTS, "race": 0.0}}
+BOTH_STORAGES = pytest.mark.parametrize("storage", ["file", "s3"])
+
+NOT_FOUND = "The file for this url was not found\n"
 
 
 def read_sample(name: str) -> Any:
-    """Read an answer of the real server."""
+    """Read a recorded response of the real server."""
     return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def assert_text_response(response: httpx.Response, status: int, text: str) -> None:
+    """Check an error response of the tus server: plain text without a content type."""
+    assert (response.status_code, response.text) == (status, text)
+    assert "content-type" not in response.headers
+    assert response.headers["content-length"] == str(len(text))
+    assert response.headers["tus-resumable"] == "1.0.0"
+
+
 class Ticket(NamedTuple):
-    """What request-upload answered."""
+    """The response of request-upload."""
 
     direct_url: str
     tus_endpoint: str
@@ -47,8 +55,8 @@ class Ticket(NamedTuple):
     task_id: str
 
 
-class Caller:
-    """A client that knows the routes and decides nothing."""
+class RawClient:
+    """A client that sends single requests, without retries and decisions."""
 
     def __init__(self, sandbox: Sandbox, http: httpx.AsyncClient) -> None:
         self.sandbox = sandbox
@@ -62,9 +70,9 @@ class Caller:
         )
 
     async def request_upload(self, name: str = "clip.mp4", **fields: Any) -> Ticket:
-        answer = await self.api("POST", "/asset/request-upload", json={"name": name, **fields})
-        assert answer.status_code == 200, answer.text
-        found = answer.json()
+        response = await self.api("POST", "/asset/request-upload", json={"name": name, **fields})
+        assert response.status_code == 200, response.text
+        found = response.json()
         asset = found["asset"]
         return Ticket(
             found["url"],
@@ -74,12 +82,15 @@ class Caller:
             found["task"]["id"],
         )
 
+    async def post_creation(
+        self, ticket: Ticket, body: bytes = b"", **headers: str
+    ) -> httpx.Response:
+        return await self.http.post(ticket.tus_endpoint, content=body, headers={**TUS, **headers})
+
     async def create(self, ticket: Ticket, length: int, **headers: str) -> str:
-        answer = await self.http.post(
-            ticket.tus_endpoint, headers={**TUS, "Upload-Length": str(length), **headers}
-        )
-        assert answer.status_code == 201, answer.text
-        return answer.headers["location"]
+        response = await self.post_creation(ticket, **{"Upload-Length": str(length)}, **headers)
+        assert response.status_code == 201, response.text
+        return response.headers["location"]
 
     async def begin(self, length: int, name: str = "clip.mp4") -> tuple[Ticket, str]:
         ticket = await self.request_upload(name)
@@ -100,14 +111,14 @@ class Caller:
     async def upload(self, body: bytes, name: str = "clip.mp4") -> Ticket:
         """Upload in one PATCH."""
         ticket, location = await self.begin(len(body), name)
-        answer = await self.patch(location, 0, body)
-        assert answer.status_code == 204, answer.text
+        response = await self.patch(location, 0, body)
+        assert response.status_code == 204, response.text
         return ticket
 
     async def asset(self, ticket: Ticket) -> dict[str, Any]:
-        answer = await self.api("GET", f"/asset/{ticket.asset_id}")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await self.api("GET", f"/asset/{ticket.asset_id}")
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def phase(self, ticket: Ticket) -> str:
         return (await self.asset(ticket))["status"]["phase"]
@@ -124,24 +135,17 @@ class Caller:
 
 
 @asynccontextmanager
-async def open_sandbox(
-    *, clock: VirtualClock | None = None, **options: Any
-) -> AsyncIterator[Caller]:
-    """Run a sandbox whose assets are ready at once, and a caller for it.
-
-    With a clock the dates of all that happens are the clock's: phases, and what shows late.
-    """
-    quick = {"waiting_seconds": 0.002, "processing_seconds": 0.008}
-    sandbox = Sandbox(**{**quick, **options})
-    if clock is not None:
-        settings = sandbox._settings  # noqa: SLF001 - no option of the sandbox sets its clock
-        sandbox._settings = msgspec.structs.replace(settings, clock=clock)  # noqa: SLF001 - see above
-    async with sandbox, httpx.AsyncClient(timeout=TIMEOUT, verify=PLAIN) as http:
-        yield Caller(sandbox, http)
+async def open_sandbox(**options: Any) -> AsyncIterator[RawClient]:
+    """Start a sandbox with quick processing, and yield a client of it."""
+    options = {"waiting_seconds": 0.002, "processing_seconds": 0.008, **options}
+    # Without TLS: loading the certificates would take most of the time of these tests.
+    http = httpx.AsyncClient(timeout=TIMEOUT, verify=False)
+    async with Sandbox(**options) as sandbox, http:
+        yield RawClient(sandbox, http)
 
 
 class RawConnection:
-    """A connection on which a test says exactly what it wants to."""
+    """A connection on which a test sends exact bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -170,12 +174,12 @@ class RawConnection:
         await self.send(body)
 
     async def read_head(self) -> str:
-        """Read up to the end of an answer's head."""
+        """Read the head of a response."""
         raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), TIMEOUT)
         return raw.decode()
 
     async def read_end(self) -> tuple[bytes, str]:
-        """Read what still comes, and tell how it ended: `fin` or `rst`."""
+        """Read until the connection ends, and return the bytes and how it ended: `fin` or `rst`."""
         found = b""
         try:
             while block := await asyncio.wait_for(self.reader.read(65536), TIMEOUT):

@@ -1,0 +1,22 @@
+"""The Python blocks of the package's docstring run as they are."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from livepeer_async import sandbox
+
+BLOCKS = re.findall(r"```python\n(.*?)```", sandbox.__doc__, re.DOTALL)
+
+
+def test_manual_has_two_examples():
+    assert len(BLOCKS) == 2
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=["upload", "faults"])
+def test_example_runs(block):
+    command = [sys.executable, "-W", "error", "-c", block]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
