@@ -6,6 +6,9 @@ Tests run against the wheel, which is built once. The sessions need CPython 3.11
     nox             the default sessions: lint, types, tests
     nox -s quick    a first look
     nox -t release  the long sessions, which run before a release
+
+On two cores of 2026 the default sessions take 6 minutes, 5 of CPU, and 400 MB of disk. The times in
+the docstrings include the installation.
 """
 
 from __future__ import annotations
@@ -92,7 +95,6 @@ SLOW_TESTS: Final = (
 )
 # Cancelled uploads for each HTTP library, and the number of interrupted processes times 20.
 CANCELLATIONS: Final = "1000"
-# Ten minutes on two cores.
 CHAOS_CASES: Final = "4000"
 RESTARTS: Final = {"LIVEPEER_ASYNC_RESTARTS_KILLS": "200", "LIVEPEER_ASYNC_RESTARTS_FILES": "40"}
 BULK: Final = {"LIVEPEER_ASYNC_BULK_FILES": "10000", "LIVEPEER_ASYNC_BULK_LARGE": "20"}
@@ -121,7 +123,7 @@ IN_SITE_PACKAGES: Final = (
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting, the layers of imports and the size of functions; 5 s."""
+    """Check style, formatting, the layers of imports and the size of functions (10 s)."""
     install(session, *group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -133,7 +135,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy and pyright, both strict."""
+    """Check types with mypy and pyright, both strict (30 s)."""
     install(session, *group("types"), "nox", *requirements())
     if not has_node():
         install(session, "pyright[nodejs]")
@@ -144,7 +146,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """Run the fast tests, which wait for no process."""
+    """Run the tests that start few processes, 3,600 of 5,400 (2 min)."""
     install_wheel(session, *group("test"))
     ignored = (f"--ignore={path}" for path in paths_of(SLOW_TESTS))
     run_pytest(session, *ignored, tests=(str(ROOT / "tests"),))
@@ -159,7 +161,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests with nox's own Python, and check that the pure modules are covered."""
+    """Run the tests with nox's own Python, and check that the pure modules are covered (5 min)."""
     install_wheel(session, *group("test"), *group("neighbours"))
     peers = {"LIVEPEER_ASYNC_PEERS": install_servers(session, "peers")}
     env = measure(session, *paths_of(PURE_TESTS))
@@ -170,7 +172,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(tags=RELEASE)
 def slow(session: nox.Session) -> None:
-    """Run the tests that take long for what they add to the others."""
+    """Run the tests that take long for what they add to the others (2 min)."""
     install_wheel(session, *group("test"))
     run_pytest(session, "-m", "slow", tests=paths_of(("cli", "hostile")))
 
@@ -218,7 +220,7 @@ def slow_storage(session: nox.Session) -> None:
 
 @nox.session(tags=RELEASE)
 def chaos(session: nox.Session) -> None:
-    """Run thousands of uploads with random faults on real sockets.
+    """Run 4,000 uploads with random faults on real sockets (10 min).
 
     LIVEPEER_ASYNC_CHAOS_SEED and _CASES set the seed and the number of cases.
     """
@@ -281,7 +283,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(tags=RELEASE)
 def docs(session: nox.Session) -> None:
-    """Render the public packages into `docs/`, and fail on warnings."""
+    """Render the public packages into `docs/`, and fail on warnings (1 min)."""
     install_wheel(session, *group("docs"))
     with session.chdir(session.create_tmp()):
         # pdoc adds the folder that it runs in to the import path, so it must not be the checkout.
