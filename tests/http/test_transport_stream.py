@@ -119,9 +119,9 @@ async def test_a_body_that_breaks_off_is_an_error_of_the_network(answer, kind, l
         library.AsyncClient() as client,
         streaming(answer, http_client=client, timeouts=timeouts) as (streamed, _),
     ):
-        assert await anext(streamed.pieces) == b"half"
+        assert await anext(streamed.body) == b"half"
         with anyio.fail_after(TIMEOUT), pytest.raises(kind) as caught:
-            await anext(streamed.pieces)
+            await anext(streamed.body)
     assert "eyJ" not in str(caught.value)
     assert caught.value.request_id == streamed.head.request_id
 

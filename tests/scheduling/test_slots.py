@@ -169,7 +169,7 @@ async def test_who_sends_again_waits_for_a_slot(slot_queue):
             tasks.start_soon(take_again)
             await anyio.wait_all_tasks_blocked()
             assert not taken.is_set()
-            held.leave()
+            held.release()
             with anyio.fail_after(TIMEOUT):
                 await taken.wait()
         assert sorted(slot_queue.lengths) == [1, 3]

@@ -85,7 +85,7 @@ async def test_bytes_that_are_cancelled_while_they_wait_are_nobodys_debt(clock):
         tasks.cancel_scope.cancel()
     clock.now += 1.0
     with anyio.fail_after(TIMEOUT):
-        await throttle.take(1)
+        await throttle.consume(1)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 1000, float("nan"), float("inf"), "10M", True])

@@ -124,6 +124,6 @@ async def open_download(origin, path="/talk.mp4", **options):
 async def fetch(origin, path="/talk.mp4", **options):
     """Download the file, in blocks of at most 256 KiB."""
     async with open_download(origin, path, **options) as download:
-        blocks = [block async for block in download.pieces]
+        blocks = [block async for block in download.blocks]
     assert all(0 < len(block) <= 256 * 1024 for block in blocks)
     return b"".join(blocks)

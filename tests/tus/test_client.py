@@ -31,11 +31,12 @@ from livepeer_async.sandbox import (
     Sandbox,
 )
 from livepeer_async.tus import ServerLimits, TusClient, livepeer_limits
+from support.constants import KIB
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = hashlib.shake_128(b"livepeer").digest(300_000)
-KIB = 1024
+
 RETRY = RetryPolicy(first_delay=0.01, max_delay=0.05)
 SMALL = ServerLimits(first_chunk=64 * KIB, max_chunk=64 * KIB)
 TUS = {"tus-version": "1.0.0", "tus-extension": "creation,creation-with-upload"}

@@ -8,12 +8,13 @@ import pytest
 from livepeer_async import RetryPolicy, Timeouts
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.tus import ServerLimits, TusClient
+from support.constants import KIB
 from support.proxy import BufferingProxy, run_proxy
 from support.sandbox import client_for, make_bytes
 
 pytestmark = pytest.mark.anyio
 
-KIB = 1024
+
 VIDEO = make_bytes(600 * KIB)
 LIMITS = ServerLimits(first_chunk=256 * KIB, max_chunk_seconds=2.0)
 RETRY = RetryPolicy(first_delay=0.01, max_delay=0.05)
