@@ -9,6 +9,7 @@ from livepeer_async.models import NewAsset
 from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
+POLICY = RetryPolicy(attempts=3)
 ACCOUNT = requests.check_account("https://studio.example/api", "key-1")
 
 
@@ -40,7 +41,6 @@ async def send(call, *results, retry=POLICY):
 
 GET_ASSET = requests.get_asset(ACCOUNT, "a")
 REQUEST_UPLOAD = requests.request_upload(ACCOUNT, NewAsset("a"))
-POLICY = RetryPolicy(attempts=3)
 ASSET = Response(status=200, body=b'{"id":"a"}')
 TICKET = Response(status=200, body=b'{"tusEndpoint":"https://o/t","asset":{"id":"a"}}')
 BUSY = Response(status=429, body=b'{"errors":["full"]}')
