@@ -51,7 +51,8 @@ class Waiter:
         self._waiting: set[Subscription] = set()
         # Held by the task that polls for all.
         self._lock = anyio.Lock()
-        self._sleeping = anyio.CancelScope()
+        # The scope of its sleep; a client may be created outside an event loop.
+        self._sleeping: anyio.CancelScope | None = None
 
     async def wait_until(
         self,
@@ -183,5 +184,6 @@ class Waiter:
         subscription = Subscription(watches, is_reached)
         self._poller.add(subscription)
         # A poll of the new assets may be due before the leader would wake up.
-        self._sleeping.cancel()
+        if self._sleeping is not None:
+            self._sleeping.cancel()
         return subscription
