@@ -183,7 +183,7 @@ def is_loopback(host: str) -> bool:
 def proxy_error(variable: str, reason: str) -> ConfigurationError:
     """Return the error for a variable with an invalid proxy; its value is a secret."""
     return ConfigurationError(
-        f"{variable} contains no usable proxy: {reason}",
+        f"{variable} contains an unusable proxy: {reason}",
         advice=f"correct or unset {variable}",
     )
 
@@ -254,7 +254,7 @@ def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
         elif entry:
             shown = f" ({entry!r})" if is_shown else ""
             _log.warning(
-                "NO_PROXY: skipped entry %d%s; wanted a host name, a domain or an IP address, "
+                "NO_PROXY: entry %d%s is ignored; wanted a host name, a domain or an IP address, "
                 "optionally with a port",
                 number,
                 shown,
