@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     ConfigurationError,
     NetworkError,
@@ -66,8 +65,7 @@ class Downloader:
     Args:
         transport: carries the requests.
         retry: when to ask again; setbacks are counted since the last byte that was new.
-        sleep: waits so many seconds.
-        jitter: gives a random number in 0..1.
+        clock: time and randomness.
     """
 
     def __init__(
@@ -75,13 +73,11 @@ class Downloader:
         transport: Transport,
         *,
         retry: RetryPolicy,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        jitter: Callable[[], float] = random.random,
+        clock: Clock | None = None,
     ) -> None:
         self._transport = transport
         self._retry = retry
-        self._sleep = sleep
-        self._jitter = jitter
+        self._clock = clock or Clock()
 
     def open(self, url: str) -> AbstractAsyncContextManager[Download]:
         """Ask for a file and open what is answered; its pieces raise what is listed here, too.
@@ -116,7 +112,10 @@ class Downloader:
     async def _back_off(self, later: RetryLater, failures: int) -> bool:
         """Wait before the next attempt, or say that there is none."""
         delay = next_delay(
-            self._retry, failures=failures, jitter=self._jitter(), retry_after=later.retry_after
+            self._retry,
+            failures=failures,
+            jitter=self._clock.random(),
+            retry_after=later.retry_after,
         )
         if delay is None:
             return False
@@ -125,7 +124,7 @@ class Downloader:
             reason=later.reason, attempt=failures, attempts=attempts, delay=delay
         )
         _log.warning("%s", retry_event)
-        await self._sleep(delay)
+        await self._clock.sleep(delay)
         return True
 
 

@@ -25,8 +25,8 @@ async def test_whole_file_arrives_through_either_library(library):
         ours.open(f"{server.origin}/a%20b/talk%2B1.mp4?sign=abc") as download,
     ):
         assert (download.name, download.length) == ("talk+1.mp4", len(FILE))
-        assert b"".join([piece async for piece in download.pieces]) == FILE
-        assert [piece async for piece in download.pieces] == []
+        assert b"".join([piece async for piece in download.blocks]) == FILE
+        assert [piece async for piece in download.blocks] == []
     (asked,) = server.requests
     assert asked.target == "/a%20b/talk%2B1.mp4?sign=abc"
     head = asked.head.lower()

@@ -21,7 +21,7 @@ async def test_file_survives_three_cuts_at_random(seed, is_chunked):
     origin = Origin(cuts=cuts, is_chunked=is_chunked)
     async with open_download(origin) as download:
         assert download.length == (None if is_chunked else len(FILE))
-        assert b"".join([piece async for piece in download.pieces]) == FILE
+        assert b"".join([piece async for piece in download.blocks]) == FILE
     assert origin.ranges == [None, *(sum(cuts[: n + 1]) for n in range(3))]
 
 
@@ -162,7 +162,7 @@ async def test_wait_that_is_too_long_is_an_end():
 
 async def test_refusal_in_the_middle_is_final():
     async with open_download(Origin(cuts=[400_000])) as download:
-        assert await anext(download.pieces)
+        assert await anext(download.blocks)
     origin = Origin(cuts=[400_000])
 
     def choose(asked):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_what_was_left_can_not_be_read():
     async with open_download(Origin()) as download:
-        assert await anext(download.pieces)
+        assert await anext(download.blocks)
     with pytest.raises(errors.ConfigurationError, match="was closed"):
         await anext(download.blocks)
 
@@ -95,7 +95,7 @@ async def test_left_download_leaves_nothing_open(scratch):
                 open_downloads(http_client=client) as ours,
                 ours.open(server.origin) as download,
             ):
-                assert await anext(download.pieces)
+                assert await anext(download.blocks)
             del download
             gc.collect()
         await assert_no_leaks(before)

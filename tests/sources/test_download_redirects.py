@@ -46,7 +46,7 @@ async def test_redirect_leads_to_another_host_without_the_password():
             url = server.origin.replace("http://", "http://me:s3cret-pass@") + "/here.mp4"
             async with ours.open(url) as download:
                 assert download.name == "here.mp4"
-                assert b"".join([piece async for piece in download.pieces]) == FILE
+                assert b"".join([piece async for piece in download.blocks]) == FILE
     assert b"authorization: basic" in server.requests[0].head.lower()
     assert b"authorization" not in other.requests[0].head.lower()
 
