@@ -120,10 +120,10 @@ async def test_cancelling_the_sender_ends_the_reading():
     ("size", "seconds", "wanted"),
     [
         (128, 0.0, 256),
-        (blocks.LARGEST_SLICE, 0.0, blocks.LARGEST_SLICE),
-        (blocks.LARGEST_SLICE, 0.5, blocks.LARGEST_SLICE),
-        (blocks.LARGEST_SLICE, 3.0, blocks.LARGEST_SLICE // 2),
-        (blocks.SMALLEST_SLICE, 3.0, blocks.SMALLEST_SLICE),
+        (blocks.MAX_SLICE, 0.0, blocks.MAX_SLICE),
+        (blocks.MAX_SLICE, 0.5, blocks.MAX_SLICE),
+        (blocks.MAX_SLICE, 3.0, blocks.MAX_SLICE // 2),
+        (blocks.MIN_SLICE, 3.0, blocks.MIN_SLICE),
     ],
 )
 def test_a_slice_is_as_large_as_the_link_is_quick(size, seconds, wanted):

@@ -6,7 +6,7 @@ import traceback
 import pytest
 
 from livepeer_async import RetryPolicy, errors
-from livepeer_async.sources.download import MOST_REDIRECTS
+from livepeer_async.sources.download import MAX_REDIRECTS
 from sources.origin import FILE, GONE, Origin, fetch, open_downloads
 from support.libraries import LIBRARIES, TLS_CONTEXT
 from support.servers import http_response, serve_http, serve_unreached
@@ -24,7 +24,7 @@ async def test_redirects_are_followed_at_each_attempt(status):
 
     def choose(asked):
         step = int(asked.target.partition("?")[0].rpartition("/")[2])
-        if step < MOST_REDIRECTS:
+        if step < MAX_REDIRECTS:
             return moved(f"../to/{step + 1}?sign={step}#x", status)
         return origin(asked)
 
@@ -36,7 +36,7 @@ async def test_redirects_end():
     origin = Origin(first=[moved("/x")] * 99)
     with pytest.raises(errors.SourceNotReadable, match="more than 5 redirects"):
         await fetch(origin)
-    assert len(origin.ranges) == 1 + MOST_REDIRECTS
+    assert len(origin.ranges) == 1 + MAX_REDIRECTS
 
 
 async def test_redirect_leads_to_another_host_without_the_password():

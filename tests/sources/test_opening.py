@@ -87,7 +87,7 @@ async def test_a_stream_without_length_is_spooled_first():
 
 
 async def test_a_long_stream_goes_to_a_temporary_file_that_vanishes(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "SPOOL_IN_MEMORY", 100)
+    monkeypatch.setattr(opening, "MAX_SPOOL_IN_MEMORY", 100)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else None
     async with open_source(pieces(*[b"x" * 50] * 5)) as source:
@@ -259,7 +259,7 @@ def test_a_source_goes_by_the_name_of_its_file(source, name):
 
 
 async def test_a_full_disk_while_spooling_is_an_error_of_the_source(monkeypatch):
-    monkeypatch.setattr(opening, "SPOOL_IN_MEMORY", 1)
+    monkeypatch.setattr(opening, "MAX_SPOOL_IN_MEMORY", 1)
     monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
     with pytest.raises(errors.SourceNotReadable, match="temporary file"):
         async with open_source(pieces(b"abc", b"def")):
