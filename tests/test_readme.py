@@ -40,7 +40,7 @@ async def test_script_runs(block, tmp_path, monkeypatch):
         )
     assert done.returncode == 0, done.stderr.decode()
     # An injected fault is retried, which is logged as a warning.
-    assert done.stderr == b"" or ("Fault(" in block and b"setback 1 of" in done.stderr)
+    assert done.stderr == b"" or ("Fault(" in block and b"retry 1 of" in done.stderr)
     assert done.stdout or "except TusError" in block
 
 
