@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.retry import RetryPolicy, backoff
 
 MIB = 1024 * 1024
 
@@ -151,11 +151,9 @@ def pause_delay(
         is_queue_full: whether the account's queue is full, which ends with the next finished task,
             rather than the server overloaded.
     """
-    longest = min(policy.max_delay, policy.first_delay * float(2 ** min(pauses, 30)))
-    if is_queue_full:
-        longest = min(longest, MAX_QUEUE_PAUSE)
-    asked = min(retry_after or 0.0, policy.max_retry_after)
-    return max(longest * (0.5 + jitter / 2), asked)
+    longest = min(policy.max_delay, MAX_QUEUE_PAUSE) if is_queue_full else policy.max_delay
+    delay = backoff(pauses, first=2 * policy.first_delay, longest=longest, jitter=0.5 + jitter / 2)
+    return max(delay, min(retry_after or 0.0, policy.max_retry_after))
 
 
 def _reduce(slots: Slots) -> Slots:

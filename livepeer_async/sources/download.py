@@ -23,7 +23,7 @@ from livepeer_async.errors import (
     SourceNotReadable,
 )
 from livepeer_async.http.messages import Request, file_name_from_url
-from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
+from livepeer_async.http.retry import RetryPolicy, next_retry
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import redact_url
 from livepeer_async.sources.byte_ranges import (
@@ -233,21 +233,18 @@ class _ResumableBody:
             self._is_complete = True
             return
         self._failures += 1
-        delay = next_delay(
+        event = next_retry(
             self._retry,
+            reason=later.reason,
             failures=self._failures,
             jitter=self._clock.random(),
             retry_after=later.retry_after,
         )
-        if delay is None:
+        if event is None:
             place = f"{self._state.source} from byte {self._state.position} on"
             raise self._unreadable(f"can't read {place}: {later.reason}") from cause
-        attempts = self._retry.attempts
-        event = RetryEvent(
-            reason=later.reason, attempt=self._failures, attempts=attempts, delay=delay
-        )
         _log.warning("%s", event)
-        await self._clock.sleep(delay)
+        await self._clock.sleep(event.delay)
 
     async def _drop_response(self) -> None:
         self._body = None

@@ -62,7 +62,7 @@ def interpret(received, state=None):
         ({"last_modified": LONG_AGO.removesuffix(" GMT"), "date": DATE}, FileVersion()),
     ],
 )
-def test_first_answer_tells_what_is_known(headers, version):
+def test_first_response_sets_the_version(headers, version):
     assert interpret(response(200, **headers)) == UseBody(version=version, stop=version.length)
 
 
@@ -91,7 +91,7 @@ def test_range_is_requested_with_a_strong_validator_only(state, headers):
         (OPEN_ENDED, {"content_range": "bytes 7-99/100", "etag": TAG}, 100),
     ],
 )
-def test_part_that_fits_is_taken(version, headers, length):
+def test_matching_part_is_used(version, headers, length):
     outcome = interpret(response(206, **headers), at(7, version))
     assert (outcome.skip, outcome.stop, outcome.version.length) == (0, 100, length)
     assert outcome.version.validator == version.validator
@@ -133,7 +133,7 @@ def test_part_that_contradicts_the_request_is_rejected(version, headers):
         (TAGGED, {"content_range": "bytes 7-119/120", "etag": TAG}),
     ],
 )
-def test_part_of_another_version_is_not_taken(version, headers):
+def test_part_of_another_version_is_a_change(version, headers):
     with pytest.raises(errors.SourceChanged, match="at byte 7"):
         interpret(response(206, **headers), at(7, version))
 
