@@ -171,7 +171,7 @@ async def test_success_restores_the_full_busy_timeout(opened, journal, monkeypat
 
 
 async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with locked(journal):
             await opened.aclose()
     await claim(journal)
@@ -179,7 +179,7 @@ async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal)
 
 
 async def test_cancelled_task_closes_the_journal(opened, journal, slow_end):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened.aclose()
