@@ -145,7 +145,7 @@ class JournalDatabase:
         """Create the file if it is missing; reject one that is a folder or read-only."""
         path = Path(self.path)
         if path.is_dir():
-            raise self.error("is a folder; give the path of a file")
+            raise self.error("is a folder; use the path of a file")
         # SQLite gives the files beside it the same permissions.
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -165,11 +165,11 @@ class JournalDatabase:
         kind = _value(connection, "PRAGMA application_id")
         version = _value(connection, "PRAGMA user_version")
         if kind != APPLICATION_ID and _value(connection, "SELECT count(*) FROM sqlite_schema"):
-            raise self.error("is another program's database; give another file")
+            raise self.error("is another program's database; use another file")
         if version > SCHEMA_VERSION:
             raise self.error(
                 f"was written by a newer livepeer-async (version {version} of the file; this one "
-                f"knows {SCHEMA_VERSION}): upgrade, or give another file"
+                f"knows {SCHEMA_VERSION}): upgrade, or use another file"
             )
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
@@ -185,7 +185,7 @@ class JournalDatabase:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         if _value(connection, "SELECT fingerprint FROM account") != self._account:
             raise self.error(
-                "belongs to another API key or base URL: use that key, or give another file"
+                "belongs to another API key or base URL: use that key, or use another file"
             )
 
     @contextmanager
@@ -240,10 +240,10 @@ _FINDINGS = {
     "SQLITE_FULL": _DISK_FULL,
     # The shared-memory file doesn't fit.
     "SQLITE_IOERR_SHMSIZE": _DISK_FULL,
-    "SQLITE_READONLY": "is read-only: make it writable, or give another file",
+    "SQLITE_READONLY": "is read-only: make it writable, or use another file",
     "SQLITE_CANTOPEN": "can't be opened: its folder must exist and be writable",
-    "SQLITE_NOTADB": "is no journal: the file is no SQLite database; give another file",
-    "SQLITE_CORRUPT": "is damaged: give another file, and look at `assets list --phase uploading` "
+    "SQLITE_NOTADB": "is no journal: the file is no SQLite database; use another file",
+    "SQLITE_CORRUPT": "is damaged: use another file, and look at `assets list --phase uploading` "
     "for unfinished uploads",
     "SQLITE_IOERR": "can't be read or written: the disk or its file system failed",
 }

@@ -102,12 +102,12 @@ class Lease:
 
     def access_changed_error(self) -> KeyTaken:
         """Return the error for a key whose asset has another playback policy or encryption."""
-        advice = "change it with assets.update, or give another key"
+        advice = "change it with assets.update, or use another key"
         return self._key_taken_error("has another playback policy or encryption", advice)
 
     def wrong_url_error(self) -> KeyTaken:
         """Return the error for a key whose asset was made from another URL."""
-        advice = "give another key, or let the journal forget this one"
+        advice = "use another key, or let the journal forget this one"
         return self._key_taken_error("was made from another URL", advice)
 
     def _key_taken_error(self, reason: str, advice: str) -> KeyTaken:

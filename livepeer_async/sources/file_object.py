@@ -88,16 +88,16 @@ class FileObject:
         except Exception as error:
             if await self._is_at_start(error, is_moved=is_moved):
                 return None
-            raise await self._not_rewound(describe(error)) from error
+            raise await self._not_rewindable(describe(error)) from error
         if reached or (reached is None and await _position(self.file)):
-            raise await self._not_rewound("its seek doesn't go there")
-        if length is None and not await self._can_go_back():
+            raise await self._not_rewindable("its seek goes to another position")
+        if length is None and not await self._can_rewind():
             return None
         if length is None:
             length = await self._claimed_size() or await self._count(max_length)
         await self._seek(0)
         if (length or self._first) and not await self._read(1):
-            raise await self._not_rewound("its seek doesn't move it")
+            raise await self._not_rewindable("its seek has no effect")
         return length
 
     async def _find_end(self) -> tuple[bool, int | None]:
@@ -119,7 +119,7 @@ class FileObject:
         except EOFError:  # zipfile, at the end of the last member (CPython 3.12 and 3.13)
             return True
 
-    async def _can_go_back(self) -> bool:
+    async def _can_rewind(self) -> bool:
         """Read the first byte and rewind; return whether that worked."""
         self._first = await self._read(1)
         try:
@@ -158,7 +158,7 @@ class FileObject:
         # A pipe has no position: everything that can be read is its content.
         return not is_moved and isinstance(error, _UNSUPPORTED)
 
-    async def _not_rewound(self, reason: str) -> SourceNotReadable:
+    async def _not_rewindable(self, reason: str) -> SourceNotReadable:
         if attribute(self.file, "closed") is True:
             return SourceNotReadable(f"{self.name} is closed", source=self.name)
         position = await _position(self.file, attribute(self.file, "file"))

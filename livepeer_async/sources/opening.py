@@ -52,7 +52,7 @@ class SourcesInUse:
             return
         if id(source) in self._ids:
             raise ConfigurationError(
-                f"{source_name(source)} is being uploaded already; give its path, or open it twice"
+                f"{source_name(source)} is being uploaded already; use its path, or open it twice"
             )
         self._ids.add(id(source))
         try:

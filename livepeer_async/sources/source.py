@@ -162,8 +162,8 @@ class StreamSource(Source):
         """
         if position < self._start:
             raise SourceNotReplayable(
-                f"{self.name}: bytes from {position} on are wanted again, but a stream keeps only "
-                f"those from {self._start} on; give a file or bytes instead",
+                f"{self.name}: bytes from {position} on are needed again, but a stream keeps only "
+                f"those from {self._start} on; use a file or bytes instead",
                 source=self.name,
             )
         if not await self.available(position, 1):

@@ -330,7 +330,7 @@ async def test_other_file_keeps_its_permissions(path, mode):
 
 async def test_folder_is_rejected_and_keeps_its_permissions(tmp_path):
     tmp_path.chmod(0o755)
-    with pytest.raises(JournalError, match="is a folder; give the path of a file"):
+    with pytest.raises(JournalError, match="is a folder; use the path of a file"):
         await Journal(tmp_path, account="a").open()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 

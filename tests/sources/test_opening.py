@@ -1,7 +1,6 @@
 import io
 import os
 import tempfile
-from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -29,15 +28,9 @@ async def read_all(source, start=0):
     return bytes(found)
 
 
-@asynccontextmanager
-async def opened(source, **options):
-    async with open_source(source, **options) as result:
-        yield result
-
-
 async def test_empty_path_is_not_found():
     with pytest.raises(errors.SourceNotReadable, match="No such file"):
-        async with opened(""):
+        async with open_source(""):
             pass
 
 
