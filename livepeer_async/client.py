@@ -92,7 +92,7 @@ class AsyncLivepeer:
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         connections = connection_limit(http_client)
         most = connections and connections - SPARE_CONNECTIONS
-        self.throttle = Throttle(retry=retry, most=most)
+        self.throttle = Throttle(retry=retry, max_slots=most)
         paced = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, paced, retry=retry)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None

@@ -130,7 +130,7 @@ async def test_unreleased_claim_can_be_claimed_again(opened, journal):
             await anyio.lowlevel.checkpoint()
     async with opened.acquire("talk"):
         assert await opened.records() == []
-        with pytest.raises(JournalError, match=f"process {os.getpid()} carries it"):
+        with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
             await claim(journal)
     await claim(journal)
 

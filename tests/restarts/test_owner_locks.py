@@ -64,7 +64,7 @@ def unprivileged():
 
 async def test_process_with_a_deleted_lock_file_keeps_its_claims(opened, journal, claiming):
     owner_file(journal).unlink()
-    with pytest.raises(UploadInUse, match=f"process {claiming.pid} carries it"):
+    with pytest.raises(UploadInUse, match=f"in use by process {claiming.pid}"):
         async with opened.acquire("talk"):
             pytest.fail("two writers")
 

@@ -117,7 +117,7 @@ def test_read_only_journal_is_not_changed(started, tmp_path, of_file, of_folder)
     started.journal.chmod(of_file)
     folder.chmod(of_folder)
     before = started.journal.read_bytes()
-    assert_refused(started, "may only be read: make it writable", program=UNPRIVILEGED)
+    assert_refused(started, "is read-only: make it writable", program=UNPRIVILEGED)
     assert os.listdir(folder) == [started.journal.name]
     assert started.journal.read_bytes() == before
     folder.chmod(0o700)

@@ -44,10 +44,10 @@ def asked(sandbox):
 async def test_the_server_fetches_the_bytes(url):
     told = []
     async with sandbox_and_client() as (sandbox, livepeer):
-        with livepeer.slot_queue.register() as place:
-            slot = place.start(None)
+        with livepeer.slot_queue.register() as call:
+            slot = call.start(None)
             result = await fetch(livepeer, url, on_progress=told.append, slot=slot)
-            assert slot not in place.sending
+            assert slot not in call.held
         assert result.error is None
         assert (result.asset.phase, result.attempts) == ("ready", 1)
         assert is_stored(sandbox, result.asset, VIDEO)
