@@ -1,7 +1,7 @@
 """Decides whether a row is retried, and what an error means for the other rows.
 
-Pure. `classify_error` judges by the error alone, `may_retry` by the row as well. `is_finished` tells
-whether an earlier run left anything to do.
+Pure. `classify_error` judges by the error alone, `may_retry` by the row as well. `is_finished`
+tells whether an earlier run left anything to do.
 """
 
 from __future__ import annotations
