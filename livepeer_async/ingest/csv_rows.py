@@ -23,8 +23,6 @@ from livepeer_async.ingest.lines import MAX_LINE, Fields, Line, check_line
 from livepeer_async.ingest.rows import RowError, is_video
 
 DELIMITERS = ",;\t"
-# Unknown columns in one message: without a header, all are unknown.
-MAX_REPORTED = 3
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
@@ -126,8 +124,8 @@ class CsvReader:
 
 
 def detect_delimiter(header: str) -> str:
-    """Return the delimiter that gives the most known columns, or else the most frequent one."""
-    return max(DELIMITERS, key=lambda it: (_count_known(header, it), header.count(it)))
+    """Return the most frequent delimiter; names of columns contain none."""
+    return max(DELIMITERS, key=header.count)
 
 
 def read_header(cells: Sequence[str]) -> list[str]:
@@ -137,17 +135,13 @@ def read_header(cells: Sequence[str]) -> list[str]:
         RowError: a name is unknown, empty or repeated, or no column names a source.
     """
     names = [cell.strip() for cell in cells]
-    unknown = [name for name in names if name and _normalize(name) not in _COLUMNS]
-    if unknown:
-        *first, last = [_unknown_column(name) for name in unknown[:MAX_REPORTED]]
-        # List the known columns once.
-        messages = [*(message.partition("; known are ")[0] for message in first), last]
-        raise RowError(f"{'; '.join(messages)} (fix the header before any row can be read)")
     columns: list[str] = []
     for index, name in enumerate(names):
         if not name:
             raise RowError(f"column {index + 1} has no name, so no row can be read")
-        column = _COLUMNS[_normalize(name)]
+        column = _COLUMNS.get(_normalize(name))
+        if column is None:
+            raise RowError(f"{_unknown_column(name)} (no row can be read)")
         if column in columns:
             raise RowError(f"the column {name} is there twice, so no row can be read")
         columns.append(column)
@@ -193,14 +187,6 @@ def _read_cell(column: str, cell: str) -> object:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         example = _EXAMPLES.get(column, "true")
         raise RowError(f"{column} isn't JSON; wanted a value such as {example}") from error
-
-
-def _count_known(header: str, delimiter: str) -> int:
-    try:
-        (names,) = csv.reader([header], delimiter=delimiter, strict=True)
-    except (csv.Error, ValueError):
-        return 0
-    return sum(_normalize(name) in _COLUMNS for name in names)
 
 
 def _normalize(name: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from io import TextIOWrapper
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -79,14 +79,16 @@ class Manifest:
         if not _is_file(self.location) or os.path.isdir(self.location):
             yield
             return
-        with _temporary_file(self.location) as copy:
+        with ExitStack() as stack:
             try:
+                copy = stack.enter_context(TemporaryFile())
                 with _open_file(self.location) as file:
                     shutil.copyfileobj(file, copy)
-                copy.flush()
             except OSError as error:
-                message = f"{self.location} can't be copied: {error.strerror}"
-                raise ConfigurationError(message) from error
+                raise ConfigurationError(
+                    f"{self.location} can't be copied to a temporary file: {error.strerror}; "
+                    "set TMPDIR to a writable folder with enough space"
+                ) from error
             self._snapshot = copy
             try:
                 yield
@@ -134,20 +136,15 @@ class Manifest:
         return msgspec.structs.replace(row, source=source, key=key)
 
     def _read_lines(self) -> Iterator[Line]:
-        file = self._snapshot or _open_file(self.location)
-        try:
-            file.seek(0)
+        snapshot = self._snapshot
+        opened = _open_file(self.location) if snapshot is None else nullcontext(snapshot)
+        with _read_errors(self.location), opened as file:
             encoding = _read_encoding(file, self.location)
             text = TextIOWrapper(file, encoding, errors=DECODING_ERRORS, newline="\n")
             try:
                 yield from read_lines(text)
             finally:
                 text.detach()
-        except OSError as error:
-            raise _unreadable(self.location, error) from error
-        finally:
-            if file is not self._snapshot:
-                file.close()
 
 
 def open_manifest(path_or_glob: str | os.PathLike[str], *, allow_outside: bool = False) -> Manifest:
@@ -165,7 +162,7 @@ def open_manifest(path_or_glob: str | os.PathLike[str], *, allow_outside: bool =
         raise ConfigurationError(f"{location!r} isn't a path or a glob; {WANTED}")
     if not os.path.isdir(location):
         if _is_file(location):
-            with _open_file(location) as file:
+            with _read_errors(location), _open_file(location) as file:
                 _read_encoding(file, location)
         elif os.path.lexists(location) or not has_magic(location):
             found = "isn't a manifest" if os.path.lexists(location) else "doesn't exist"
@@ -180,30 +177,20 @@ def _is_file(location: str) -> bool:
 def _open_file(path: str) -> BinaryIO:
     if os.path.exists(path) and not os.path.isfile(path):
         raise ConfigurationError(f"{path} isn't a regular file; {WANTED}")
-    try:
+    with _read_errors(path):
         return open(path, "rb")
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def _read_encoding(file: BinaryIO, path: str) -> str:
-    try:
-        encoding = detect_encoding(file.read(HEAD), name=path)
-        file.seek(0)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    file.seek(0)
+    encoding = detect_encoding(file.read(HEAD), name=path)
+    file.seek(0)
     return encoding
 
 
-def _unreadable(path: str, error: OSError) -> ConfigurationError:
-    return ConfigurationError(f"{path} can't be read: {error.strerror}")
-
-
-def _temporary_file(path: str) -> BinaryIO:
+@contextmanager
+def _read_errors(path: str) -> Generator[None]:
     try:
-        return TemporaryFile()
+        yield
     except OSError as error:
-        raise ConfigurationError(
-            f"{path} can't be copied, because there is no writable folder for temporary files; "
-            "set TMPDIR to one"
-        ) from error
+        raise ConfigurationError(f"{path} can't be read: {error.strerror}") from error
