@@ -129,8 +129,7 @@ from livepeer_async.models import (
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover
-from livepeer_async.uploads.many import UploadJob
-from livepeer_async.uploads.options import UploadResult
+from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.verify import Verified

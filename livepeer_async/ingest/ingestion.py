@@ -45,7 +45,6 @@ from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
 
@@ -172,11 +171,8 @@ class Ingestion:
     async def _run_rows(self) -> None:
         async with plain_task_group() as tasks:
             tasks.start_soon(self._circuit_breaker.run)
-            running = run_jobs(
-                self._jobs(),
-                self._runner.run,
-                length_of=_length_of,
-                slot_queue=self._livepeer.slot_queue,
+            running = self._livepeer.uploads.run_jobs(
+                self._jobs(), self._runner.run, length_of=_length_of
             )
             async with running as results:
                 async for job, result in results:
@@ -217,7 +213,7 @@ class Ingestion:
     async def _begin(self, batch: list[Row | BadRow]) -> list[Job]:
         """Tell of the rows that an earlier run has finished; give the others."""
         records = await self._find([row.key for row in batch if isinstance(row, Row)])
-        is_ready_wanted = self._options.wait
+        is_ready_wanted = self._options.upload.wait
         jobs: list[Job] = []
         for row in batch:
             if self._bad.has(row.place) or self.is_stopped:
@@ -292,7 +288,7 @@ class Ingestion:
         return await journal.find(keys) if journal is not None else {}
 
     async def _find_finished(self, keys: list[str]) -> set[str]:
-        states = finished_states(is_ready_wanted=self._options.wait)
+        states = finished_states(is_ready_wanted=self._options.upload.wait)
         records = await self._find(keys)
         return {key for key, record in records.items() if record.state in states}
 
@@ -347,16 +343,16 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     """
     if not isinstance(manifest, Manifest):
         manifest = open_manifest(manifest)
-    options = RowOptions(
-        relay=relay,
+    upload = UploadOptions(
         wait=wait,
         verify=verify,
         on_mismatch=on_mismatch,
         ready_timeout=ready_timeout,
         reprocess=reprocess,
-        on_progress=on_progress,
     )
-    _check_options(options, outage_timeout)
+    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress)
+    if not outage_timeout > 0:
+        raise ConfigurationError(f"outage_timeout is {outage_timeout!r}; wanted seconds above 0")
     if concurrency is not None:
         livepeer.throttle.concurrency = concurrency
     if max_rate is not None:
@@ -369,18 +365,6 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
             tasks.start_soon(ingestion.run)
             yield ingestion
             tasks.cancel_scope.cancel()
-
-
-def _check_options(options: RowOptions, outage_timeout: float) -> None:
-    """Refuse at once what each row would refuse."""
-    UploadOptions(
-        verify=options.verify,
-        on_mismatch=options.on_mismatch,
-        ready_timeout=options.ready_timeout,
-        reprocess=options.reprocess,
-    )
-    if not outage_timeout > 0:
-        raise ConfigurationError(f"outage_timeout is {outage_timeout!r}; wanted seconds above 0")
 
 
 async def _length_of(job: Job) -> int | None:

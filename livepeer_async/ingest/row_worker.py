@@ -8,16 +8,16 @@ from functools import partial
 
 import anyio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import AssetFailed, LivepeerError, UploadStopped
 from livepeer_async.ingest.events import Event, RowEnded, RowStarted, RowState
 from livepeer_async.ingest.rows import Row
-from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState, url_fingerprint
+from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState
 from livepeer_async.models import NewAsset
 from livepeer_async.scheduling.slots import Slot
-from livepeer_async.uploads.many import UploadJob
-from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
+from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.upload import Upload
 
@@ -27,20 +27,12 @@ class RowOptions(Struct, frozen=True, kw_only=True):
 
     Attributes:
         relay: whether what URLs have goes through this machine.
-        wait: as for `AsyncLivepeer.upload`, like all that follows.
-        verify: how far to compare.
-        on_mismatch: what to do with a wrong asset.
-        ready_timeout: seconds.
-        reprocess: as in `UploadOptions`.
+        upload: options of all uploads.
         on_progress: called with the row and its progress.
     """
 
     relay: bool
-    wait: bool
-    verify: Verify
-    on_mismatch: OnMismatch
-    ready_timeout: float
-    reprocess: int
+    upload: UploadOptions
     on_progress: Callable[[Row, Progress], None] | None
 
 
@@ -171,51 +163,37 @@ class RowRunner:
         return job, result
 
     async def _run(self, job: Job, running: _ActiveRow, slot: Slot) -> UploadResult:
-        row, options = job.row, self._options_for(job.row, slot)
+        row, uploads = job.row, self._livepeer.uploads
+        report = partial(self._options.on_progress, row) if self._options.on_progress else None
+        options = replace(self._options.upload, on_progress=report)
         if row.is_url and self._options.relay and _is_unmade(job):
             # What the server couldn't make of it, it may make of the bytes from here.
-            await self._livepeer.url_importer.discard(row.key)
+            await uploads.discard(row.key)
         if row.is_url and self._is_imported(job):
             wanted = row.new_asset or NewAsset(row.source)
-            result = await self._livepeer.url_importer.import_url(row.source, wanted, options())
+            result = await uploads.import_url(row.source, wanted, options, key=row.key, slot=slot)
             if not (self._options.relay and isinstance(result.error, AssetFailed)):
                 return result
             # What the server couldn't make of it, it may make of the bytes from here.
-            await self._livepeer.url_importer.discard(row.key)
+            await uploads.discard(row.key)
 
         def begun(upload: Upload) -> None:
             running.upload = upload
             if self._is_stopped:
                 upload.stop()
 
-        uploader = self._livepeer.uploader
         if not row.is_url:
-            return await uploader.run(UploadJob(row.source, row.new_asset), options, on_begun=begun)
-        async with self._livepeer.downloader.open(row.source) as download:
-            relayed = UploadJob(download.blocks, row.new_asset)
-            url = url_fingerprint(row.source)
-            options = partial(options, length=download.length, url=url)
-            return await uploader.run(relayed, options, on_begun=begun)
+            upload_job = UploadJob(row.source, row.new_asset, key=row.key)
+            return await uploads.run(upload_job, options, slot=slot, on_begun=begun)
+        return await uploads.relay(
+            row.source, row.new_asset, options, key=row.key, slot=slot, on_begun=begun
+        )
 
     def _is_imported(self, job: Job) -> bool:
         """Whether the server fetches it; what it has already needs no relay."""
         if not self._options.relay:
             return True
         return job.record is not None and job.record.state in FULLY_UPLOADED and not _is_unmade(job)
-
-    def _options_for(self, row: Row, slot: Slot) -> partial[UploadOptions]:
-        options = self._options
-        return partial(
-            UploadOptions,
-            wait=options.wait,
-            verify=options.verify,
-            on_mismatch=options.on_mismatch,
-            ready_timeout=options.ready_timeout,
-            reprocess=options.reprocess,
-            on_progress=partial(options.on_progress, row) if options.on_progress else None,
-            slot=slot,
-            key=row.key,
-        )
 
 
 def _is_unmade(job: Job) -> bool:
