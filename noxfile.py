@@ -59,7 +59,7 @@ PURE_TESTS: Final = (
 )
 # Tests of the code that calls the dependencies.
 LOWEST_TESTS: Final = (
-    "cli/output/test_table.py",
+    "cli/output/test_console.py",
     "cli/test_exit_status.py",
     "http/test_gzipped.py",
     "http/test_transport.py",

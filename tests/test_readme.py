@@ -1,5 +1,7 @@
-"""The README's Python blocks run unchanged against the sandbox."""
+"""The README: its blocks run against the sandbox, and its links have targets."""
 
+import ast
+import os
 import re
 import subprocess
 import sys
@@ -9,75 +11,106 @@ import anyio
 import httpx
 import pytest
 
+from livepeer_async import AsyncLivepeer
 from livepeer_async.sandbox import Sandbox
 from support.sandbox import make_bytes
+from support.servers import respond_with, serve_raw
 
 pytestmark = pytest.mark.anyio
 README = Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-SCRIPTS = [block for block in BLOCKS if "asyncio.run(" in block]
-(FASTAPI,) = (block for block in BLOCKS if "FastAPI(" in block)
-(TUS,) = (block for block in BLOCKS if "def send(" in block)
+TEXT = README.read_text(encoding="utf-8")
+VIDEO = make_bytes(100_000)
+SERVED = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + VIDEO
+FILES = ("talk.mp4", "intro.mp4", "shows/one.mp4")
+HEADING_OR_BLOCK = re.compile(r"^## ([^\n]+)$|^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_every_block_is_tested():
-    assert len(BLOCKS) == len(SCRIPTS) + 2
+def blocks_of(language):
+    """List the code blocks of a language, with the headings of their sections."""
+    blocks, heading = [], ""
+    for match in HEADING_OR_BLOCK.finditer(TEXT):
+        heading = match[1] or heading
+        if match[2] == language:
+            blocks.append((heading, match[3]))
+    return blocks
 
 
-@pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.split("\n    ", 2)[1][:40])
-async def test_script_runs(block, tmp_path, monkeypatch):
-    (tmp_path / "talk.mp4").write_bytes(make_bytes(100_000))
-    (tmp_path / "shows").mkdir()
-    (tmp_path / "shows" / "one.mp4").write_bytes(make_bytes(100_000))
-    async with Sandbox() as sandbox:
-        monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
-        monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)
-        done = await anyio.run_process(
-            [sys.executable, "-W", "error", "-c", block],
-            cwd=tmp_path,
-            check=False,
-            stderr=subprocess.PIPE,
-        )
-    assert done.returncode == 0, done.stderr.decode()
-    # An injected fault is retried, which is logged as a warning.
-    assert done.stderr == b"" or ("Fault(" in block and b"setback 1 of" in done.stderr)
-    assert done.stdout or "except TusError" in block
+def parameters(blocks):
+    return [pytest.param(code, id=heading.lower().replace(" ", "-")) for heading, code in blocks]
 
 
-async def test_fastapi_block_stores_the_uploaded_form(monkeypatch):
+PYTHON = blocks_of("python")
+((_, SCRIPT),) = (block for block in PYTHON if "asyncio.run(" in block[1])
+((_, APPLICATION),) = (block for block in PYTHON if "FastAPI(" in block[1])
+# All others run with an open client.
+SNIPPETS = [block for block in PYTHON if block[1] not in (SCRIPT, APPLICATION)]
+COMMANDS = [block for block in blocks_of("sh") if "pip install" not in block[1]]
+
+
+@pytest.fixture
+async def sandbox(tmp_path, monkeypatch):
+    """A sandbox for the client's defaults, and a working directory with the examples' files."""
+    monkeypatch.chdir(tmp_path)
+    for path in map(Path, FILES):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(VIDEO)
+    async with Sandbox(waiting_seconds=0.0, processing_seconds=0.0) as running:
+        monkeypatch.setenv("LIVEPEER_API_KEY", running.api_key)
+        monkeypatch.setenv("LIVEPEER_BASE_URL", running.base_url)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        yield running
+
+
+async def test_script_prints_the_ready_asset(sandbox):
+    command = [sys.executable, "-W", "error", "-c", SCRIPT]
+    done = await anyio.run_process(command, stderr=subprocess.STDOUT)
+    (asset,) = sandbox.assets
+    assert done.stdout.decode() == f"{asset.playback_id} ready\n"
+
+
+@pytest.mark.parametrize("snippet", parameters(SNIPPETS))
+async def test_snippet_runs(snippet, sandbox):
+    async with AsyncLivepeer() as livepeer, serve_raw(respond_with(SERVED)) as (url, _):
+        ticket = await livepeer.assets.request_upload("talk.mp4")
+        snippet = snippet.replace("https://example.com", url)
+        snippet = snippet.replace("https://tus.example/files", ticket.tus_endpoint)
+        snippet = snippet.replace('"Authorization": "Bearer ..."', "")
+        code = compile(snippet, "<README>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        await eval(code, {"livepeer": livepeer, "AsyncLivepeer": AsyncLivepeer})
+
+
+@pytest.mark.parametrize("commands", parameters(COMMANDS))
+async def test_commands_succeed(commands, sandbox, monkeypatch):
+    scripts = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(scripts), prepend=os.pathsep)
+    await anyio.run_process(["sh", "-euxc", commands], stderr=None)
+
+
+async def test_fastapi_application_stores_forms_and_bodies(sandbox):
     pytest.importorskip("fastapi", reason="not installed with the lowest versions")
     names = {}
-    exec(compile(FASTAPI, "README.md", "exec"), names)
-    app, video = names["app"], make_bytes(300_000)
-    async with Sandbox() as sandbox:
-        monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
-        monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)
-        transport = httpx.ASGITransport(app=app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://app.example") as browser,
-        ):
-            form = {"video": ("talk.mp4", video, "video/mp4")}
-            response = await browser.post("/videos", files=form)
-            assert response.status_code == 200
-            stored = sandbox.stored(response.json()["playback_id"])
-            assert stored.read_bytes() == video
-            empty = await browser.post("/videos", files={"video": ("x.mp4", b"", "video/mp4")})
-            assert empty.status_code == 400
+    exec(compile(APPLICATION, "<README>", "exec"), names)
+    app = names["app"]
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://app.example") as browser,
+    ):
+        form = await browser.post("/videos", files={"video": ("talk.mp4", VIDEO, "video/mp4")})
+        assert sandbox.stored(form.json()["playback_id"]).read_bytes() == VIDEO
+        body = await browser.put("/videos/talk.mp4", content=VIDEO)
+        async with AsyncLivepeer() as livepeer:
+            asset = await livepeer.assets.get(body.json()["asset_id"])
+        assert sandbox.stored(asset.playback_id).read_bytes() == VIDEO
+        empty = await browser.post("/videos", files={"video": ("x.mp4", b"", "video/mp4")})
+        assert empty.status_code == 400
 
 
-async def test_tus_block_uploads(tmp_path, monkeypatch):
-    names = {}
-    exec(compile(TUS.replace('"Authorization": "Bearer ..."', ""), "README.md", "exec"), names)
-    (tmp_path / "talk.mp4").write_bytes(make_bytes(100_000))
-    monkeypatch.chdir(tmp_path)
-    async with Sandbox() as sandbox, httpx.AsyncClient() as http:
-        response = await http.post(
-            f"{sandbox.base_url}/asset/request-upload",
-            headers={"Authorization": f"Bearer {sandbox.api_key}"},
-            json={"name": "talk.mp4"},
-        )
-        ticket = response.json()
-        await names["send"](ticket["tusEndpoint"])
-        stored = sandbox.stored(ticket["asset"]["playbackId"])
-        assert stored.read_bytes() == make_bytes(100_000)
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", TEXT))
+def test_link_has_a_target(target):
+    path, _, anchor = target.partition("#")
+    if target.startswith("https:"):
+        return
+    linked = README.parent / path if path else README
+    headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+    assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}

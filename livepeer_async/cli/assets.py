@@ -1,144 +1,188 @@
-"""`livepeer-async assets ...`: look at assets, wait for one, delete some."""
+"""`livepeer-async assets`: shows assets, waits for one, deletes some."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from functools import partial
+from typing import Annotated, Any, cast
 
 import msgspec
+import typer
 
+from livepeer_async.cli import options
 from livepeer_async.cli.output.console import (
-    emit,
     messages,
     output,
-    print_facts,
-    print_rows,
-    say,
-    say_error,
+    print_error,
+    print_fields,
+    print_json,
+    print_note,
+    print_table,
 )
-from livepeer_async.cli.output.error_messages import Status, describe, status_of
-from livepeer_async.cli.output.formatting import count, shorten, show_percent, show_size, show_time
-from livepeer_async.cli.output.report import document_line
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.cli.output.formatting import (
+    MAX_NAME_WIDTH,
+    format_percent,
+    format_size,
+    format_timestamp,
+    pluralize,
+    shorten,
+)
+from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset
+from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import redact
 
-# Newest first: what somebody has just uploaded.
-ORDER = "createdAt-true"
-LARGEST_PAGE = 100
-LONGEST_ID = 60
+NEWEST_FIRST = "createdAt-true"
+MAX_PAGE_SIZE = 100
 UNKNOWN = "-"
 
+app = typer.Typer(
+    help="Show assets, wait for one, delete some.", no_args_is_help=True, rich_markup_mode=None
+)
+AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
-async def get_asset(asset_id: str, *, is_json: bool) -> Status:
-    """Show one asset."""
+
+@app.command("get")
+def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
+    """Show an asset."""
+
+    async def command() -> ExitStatus:
+        async with open_client() as livepeer:
+            _print_asset(await livepeer.assets.get(asset_id), json=json)
+        return ExitStatus.OK
+
+    run_command(command)
+
+
+@app.command("list")
+def list_assets(
+    *,
+    phase: Annotated[
+        str | None, typer.Option(help="Only assets in this phase: uploading, ready, failed...")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of assets, newest first.")] = 50,
+    json: options.Json = False,
+) -> None:
+    """List assets, newest first."""
+    run_command(partial(_list_assets, phase=phase, limit=limit, json=json))
+
+
+@app.command("wait")
+def wait_for_asset(
+    asset_id: AssetId,
+    *,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait.")] = READY_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """Wait until an asset is ready."""
+
+    async def command() -> ExitStatus:
+        async with open_client() as livepeer:
+            _print_asset(await livepeer.assets.wait(asset_id, timeout=timeout), json=json)
+        return ExitStatus.OK
+
+    run_command(command)
+
+
+@app.command("delete")
+def delete_assets(
+    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
+) -> None:
+    """Delete assets permanently, after confirmation on a terminal."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("without a terminal, --yes is needed to delete assets")
+        question = f"Delete {pluralize(len(asset_ids), 'asset')} permanently? [y/N] "
+        messages().print(question, end="")
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            typer.echo("nothing was deleted", err=True)
+            raise typer.Exit(ExitStatus.FAILED)
+    run_command(partial(_delete_assets, asset_ids))
+
+
+async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStatus:
+    # One more than the limit tells whether there are more.
+    assets: list[Asset] = []
     async with open_client() as livepeer:
-        asset = await livepeer.assets.get(asset_id)
-    _show(asset, is_json=is_json)
-    return Status.OK
-
-
-async def list_assets(*, phase: str | None, limit: int, is_json: bool) -> Status:
-    """Show the newest assets."""
-    async with open_client() as livepeer:
-        # One more than is shown tells whether there are more.
-        rows = livepeer.assets.list(
-            phase=phase, order=ORDER, page_size=min(limit + 1, LARGEST_PAGE)
-        )
-        assets = await _take(rows, limit + 1)
-    if is_json:
-        for asset in assets[:limit]:
-            emit(document_line(msgspec.to_builtins(asset)))
-    elif assets:
+        page_size = min(limit + 1, MAX_PAGE_SIZE)
+        found = livepeer.assets.list(phase=phase, order=NEWEST_FIRST, page_size=page_size)
+        # The generator must be closed, because it isn't exhausted.
+        async with aclosing(cast("Any", found)):
+            while len(assets) <= limit and (asset := await anext(found, None)):
+                assets.append(asset)
+    shown = assets[:limit]
+    if json:
+        for asset in shown:
+            print_json(msgspec.to_builtins(asset))
+    elif shown:
         headers = ["name", "asset ID", "playback ID", "size", "phase", "created"]
-        print_rows(output(), headers, [_row(asset) for asset in assets[:limit]])
+        print_table(headers, [_table_row(asset) for asset in shown])
     else:
-        say("no assets" + (f" in the phase {phase}" if phase else ""))
+        print_note(f"no assets in phase {phase}" if phase else "no assets")
     if len(assets) > limit:
-        say(f"these are the newest {limit}; --limit shows more")
-    return Status.OK
+        print_note(f"only the newest {limit} are shown; use --limit for more")
+    return ExitStatus.OK
 
 
-async def wait_for_asset(asset_id: str, *, timeout: float, is_json: bool) -> Status:
-    """Wait until an asset is ready, and show it."""
-    async with open_client() as livepeer:
-        asset = await livepeer.assets.wait(asset_id, timeout=timeout)
-    _show(asset, is_json=is_json)
-    return Status.OK
-
-
-async def delete_assets(asset_ids: Sequence[str]) -> Status:
-    """Delete assets; one that can't be deleted doesn't stop the others."""
+async def _delete_assets(asset_ids: Sequence[str]) -> ExitStatus:
+    """Delete assets; a failure doesn't stop the others."""
     errors: list[LivepeerError] = []
     async with open_client() as livepeer:
         for asset_id in dict.fromkeys(asset_ids):
+            name = shorten(asset_id, MAX_NAME_WIDTH)
             try:
                 await livepeer.assets.delete(asset_id)
             except LivepeerError as error:
                 errors.append(error)
-                say_error(f"{shorten(asset_id, LONGEST_ID)}: {describe(error)}")
+                print_error(f"{name}: {format_error(error)}")
             else:
-                output().print(f"deleted {shorten(asset_id, LONGEST_ID)}")
-    return status_of(errors)
+                output().print(f"deleted {name}")
+    return exit_status_for(errors)
 
 
-def is_confirmed(number: int) -> bool | None:
-    """Ask on the terminal whether so many assets shall be deleted; `None` where there is none."""
-    if not sys.stdin.isatty():
-        return None
-    messages().print(f"Delete {count(number, 'asset')} for good? [y/N] ", end="")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
-
-
-async def _take(rows: AsyncIterator[Asset], most: int) -> list[Asset]:
-    taken: list[Asset] = []
-    # It is a generator, which has to be closed where it isn't gone through.
-    async with aclosing(cast("Any", rows)):
-        async for row in rows:
-            taken.append(row)
-            if len(taken) == most:
-                break
-    return taken
-
-
-def _show(asset: Asset, *, is_json: bool) -> None:
-    if is_json:
-        emit(document_line(msgspec.to_builtins(asset)))
+def _print_asset(asset: Asset, *, json: bool) -> None:
+    if json:
+        print_json(msgspec.to_builtins(asset))
         return
-    facts = [
+    size = f"{format_size(asset.size)} ({asset.size:,} bytes)" if asset.size else UNKNOWN
+    fields = [
         ("asset ID", asset.id),
         ("playback ID", asset.playback_id or UNKNOWN),
-        ("phase", _tell_phase(asset)),
-        ("size", f"{show_size(asset.size)} ({asset.size:,} bytes)" if asset.size else UNKNOWN),
-        ("created", _tell_created(asset)),
+        ("phase", _format_phase(asset)),
+        ("size", size),
+        ("created", _format_created(asset)),
     ]
-    facts += [(entry.algorithm or "hash", entry.hash or UNKNOWN) for entry in asset.hash or ()]
+    fields += [(entry.algorithm or "hash", entry.hash or UNKNOWN) for entry in asset.hash or ()]
     if asset.playback_url:
-        facts.append(("playback URL", asset.playback_url))
+        fields.append(("playback URL", asset.playback_url))
     if asset.status and asset.status.error_message:
-        facts.append(("error", redact(asset.status.error_message)))
-    print_facts(output(), asset.name or "(no name)", facts)
+        fields.append(("error", redact(asset.status.error_message)))
+    print_fields(asset.name or "(no name)", fields)
 
 
-def _row(asset: Asset) -> list[str]:
+def _table_row(asset: Asset) -> list[str]:
     return [
         asset.name or "(no name)",
         asset.id,
         asset.playback_id or UNKNOWN,
-        show_size(asset.size) if asset.size else UNKNOWN,
-        _tell_phase(asset),
-        _tell_created(asset),
+        format_size(asset.size) if asset.size else UNKNOWN,
+        _format_phase(asset),
+        _format_created(asset),
     ]
 
 
-def _tell_phase(asset: Asset) -> str:
+def _format_phase(asset: Asset) -> str:
     progress = asset.status.progress if asset.status else None
-    done = f" {show_percent(progress)}" if progress is not None else ""
-    return f"{asset.phase or UNKNOWN}{done}"
+    percent = f" {format_percent(progress)}" if progress is not None else ""
+    return f"{asset.phase or UNKNOWN}{percent}"
 
 
-def _tell_created(asset: Asset) -> str:
-    return UNKNOWN if asset.created_at is None else show_time(asset.created_at / 1000)
+def _format_created(asset: Asset) -> str:
+    return format_timestamp(asset.created_at / 1000 if asset.created_at is not None else None)

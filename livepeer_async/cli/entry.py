@@ -1,6 +1,6 @@
-"""The entry point: sets up standard streams and logging, then runs the typer app.
+"""Entry point: sets up standard streams and logging, then runs the typer app.
 
-Imports nothing that an extra installs, so that a missing extra ends in one sentence.
+Imports nothing from an extra, so that a missing extra ends in one message.
 """
 
 from __future__ import annotations
@@ -9,94 +9,95 @@ import io
 import logging
 import os
 import sys
-from typing import IO, Any, NoReturn, TextIO
+from importlib.util import find_spec
+from typing import NoReturn, TextIO
 
-from livepeer_async.cli.extras import need
-
+USAGE = 2
 INTERRUPTED = 130
-_NAMES = ("stdin", "stdout", "stderr")
 
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
     try:
-        _prepare()
+        prepare_streams()
+        _configure_logging()
+        require("the command line", "typer", "rich", extras="cli")
         from livepeer_async.cli.app import app  # noqa: PLC0415 - the extra may be missing
 
         app(prog_name="livepeer-async")
     except KeyboardInterrupt:
-        # What runs has its own sentence; this is before or after it.
+        # Before or after a command, which has a message of its own.
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     sys.exit(0)
 
 
-def _prepare() -> None:
-    prepare_streams()
-    # The progress tells of each setback: logged as well, it would stand on the screen twice.
-    log = logging.getLogger("livepeer_async")
-    log.addHandler(_Warnings("livepeer_async.http.proxies"))
-    log.propagate = False
-    need("the command line", "typer", "rich", extras="cli")
+def require(what: str, *packages: str, extras: str) -> None:
+    """Exit with a message if a package that `what` needs is missing."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        sys.stderr.write(
+            f"Error: {what} needs {' and '.join(missing)}, not installed here: "
+            f'pip install "livepeer-async[{extras}]"\n'
+        )
+        sys.exit(USAGE)
 
 
-class _Warnings(logging.Handler):
-    """Writes what a logger has to say to standard error, each sentence once.
-
-    Args:
-        name: the logger.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(logging.WARNING)
-        self.addFilter(logging.Filter(name))
-        self._written: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, which each client of a command makes anew."""
-        message = record.getMessage()
-        if message not in self._written:
-            self._written.add(message)
-            sys.stderr.write(f"Warning: {message}\n")
+def require_sandbox(what: str) -> None:
+    """Exit with a message if the packages of the sandbox are missing."""
+    require(what, "starlette", "uvicorn", extras="cli,sandbox")
 
 
 def prepare_streams() -> None:
-    """Put what is missing in place, and let nothing end for what can't be written or shown."""
-    for number, name in enumerate(_NAMES):
+    """Replace closed streams, and let no command fail because of its log."""
+    for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, _nowhere(number))
-    sys.stderr = _lasting(sys.stderr)
+            # The lowest free descriptor is that of the closed stream: no other file takes it.
+            null = os.open(os.devnull, os.O_RDWR)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    sys.stderr = _lossy_stream(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
-        # A name may hold what the terminal's encoding can't show.
+        # A name may have characters that the terminal's encoding hasn't.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-class _Lossy(io.FileIO):
-    """A file that says it has written what it couldn't write."""
+class _LossyFile(io.FileIO):
+    """A file that drops what it can't write."""
 
     def write(self, content: object, /) -> int:
         try:
-            # None: somebody made it non-blocking, and it is full.
+            # None: the file is non-blocking, and full.
             written: int | None = super().write(content)  # type: ignore[arg-type]
         except BrokenPipeError:
-            raise  # nobody reads any more, which ends a command
+            raise  # the reader has gone, which ends a command
         except OSError:
             written = None
         return len(memoryview(content)) if written is None else written  # type: ignore[arg-type]
 
 
-def _lasting(stream: TextIO) -> TextIO:
+def _lossy_stream(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream  # of a program that runs commands in its own process
-    raw = _Lossy(stream.fileno(), "w", closefd=False)
+    raw = _LossyFile(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=True)
 
 
-def _nowhere(number: int) -> IO[Any]:
-    mode = "w" if number else "r"
-    opened = os.open(os.devnull, os.O_WRONLY if number else os.O_RDONLY)
-    if opened != number:
-        os.dup2(opened, number)
-        os.close(opened)
-    return open(number, mode, encoding="utf-8", closefd=False)
+def _configure_logging() -> None:
+    """Print warnings about proxies alone: the display shows retries already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("Warning: %(message)s"))
+    handler.addFilter(logging.Filter("livepeer_async.http.proxies"))
+    # Each client of a command logs the same warning.
+    printed: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message, number = record.getMessage(), len(printed)
+        printed.add(message)
+        return len(printed) > number
+
+    handler.addFilter(is_new)
+    log = logging.getLogger("livepeer_async")
+    log.addHandler(handler)
+    log.propagate = False

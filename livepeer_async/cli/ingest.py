@@ -1,252 +1,238 @@
-"""`livepeer-async ingest`: a manifest to ready assets, unattended, with a report."""
+"""Runs an ingestion: a manifest to ready assets, with a display, a report and a summary."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from os.path import realpath
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import anyio
 
-from livepeer_async.cli.options import INGEST_BUSY_SECONDS, IngestChoices
-from livepeer_async.cli.output.console import say
-from livepeer_async.cli.output.display import show
-from livepeer_async.cli.output.error_messages import Status
-from livepeer_async.cli.output.ingest_events import Following
-from livepeer_async.cli.output.ingest_status import Standing
+from livepeer_async.cli.options import ClientOptions
+from livepeer_async.cli.output.console import print_note
+from livepeer_async.cli.output.display import show_progress
+from livepeer_async.cli.output.error_messages import ExitStatus
+from livepeer_async.cli.output.formatting import json_line
+from livepeer_async.cli.output.ingest_events import IngestEvents
+from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.ingest_summary import (
+    describe_interruption,
     print_check,
-    print_table,
-    tell_empty,
-    tell_failures,
-    tell_interruption,
-    tell_next,
-    tell_report,
+    print_counts,
+    print_empty,
+    print_failure_kinds,
+    print_next_steps,
+    print_report_state,
 )
-from livepeer_async.cli.output.plain import summarise
+from livepeer_async.cli.output.plain import PlainLines
 from livepeer_async.cli.output.report_file import ReportFile, open_report, standard_output
-from livepeer_async.cli.running import hear_signals
+from livepeer_async.cli.runner import handle_signals
 from livepeer_async.cli.session import open_client
+from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.ingest import Ingestion, Manifest, check_manifest, ingest, open_manifest
 
 
-class Ingesting:
-    """The ingestion of one command.
+class IngestCommand:
+    """One run of `livepeer-async ingest`.
 
     Args:
-        place: of the manifest.
-        choices: how.
+        manifest: the manifest's path.
+        client: which server to use, and how.
+        options: options of `ingest`.
+        report: the file of the report.
+        json: whether the report goes to standard output, instead of a table.
     """
 
-    def __init__(self, place: str, choices: IngestChoices) -> None:
-        self._place = place
-        self._choices = choices
-        self.standing = Standing()
-        self._note = say
-        self._log = say
-        self._following = Following(
-            self.standing,
-            note=self._tell,
-            log=self._tell_log,
-            write=self._write,
-            has_report=choices.report is not None or choices.is_json,
-        )
+    def __init__(
+        self,
+        manifest: str,
+        client: ClientOptions,
+        options: Mapping[str, Any],
+        *,
+        report: str | None,
+        json: bool,
+    ) -> None:
+        self._path = manifest
+        self._client = client
+        self._options = options
+        self._report_path = report
+        self._json = json
+        self.status = IngestStatus()
+        has_report = report is not None or json
+        self._events = IngestEvents(self.status, write=self._write, has_report=has_report)
         self._report: ReportFile | None = None
         self._output: ReportFile | None = None
         self._ingestion: Ingestion | None = None
         self._scope: anyio.CancelScope | None = None
         self._is_interrupted = False
 
-    async def run(self) -> Status:
-        """Open the manifest and the report, ingest, and say what came of it."""
-        choices = self._choices
-        manifest = open_manifest(self._place, allow_outside=choices.allow_outside)
-        _check_report(choices, self._place)
+    async def run(self, *, check: bool, allow_outside: bool) -> ExitStatus:
+        """Open the manifest and the report, check or ingest, and print the summary."""
+        manifest = open_manifest(self._path, allow_outside=allow_outside)
+        self._check_report()
         with ExitStack() as stack:
-            if choices.is_json:
-                self._output = standard_output(self._tell_trouble)
-            if choices.report is not None:
-                opening = open_report(choices.report, on_trouble=self._tell_trouble)
+            if self._json:
+                self._output = standard_output(self._print_report_error)
+            if self._report_path is not None:
+                opening = open_report(self._report_path, on_error=self._print_report_error)
                 self._report = stack.enter_context(opening)
-            if choices.is_checked_only:
+            if check:
                 return await self._check(manifest)
             return await self._run(manifest)
 
-    def explain_interruption(self) -> str:
-        """Say what is left, and how to go on."""
-        if self._choices.storage is not None:
-            return "interrupted; what the embedded sandbox had is gone with it"
-        return tell_interruption(self.standing)
+    def describe_interruption(self) -> str:
+        """Describe what is left, and how to continue."""
+        if self._client.sandbox is not None:
+            return "interrupted; the embedded sandbox is deleted"
+        return describe_interruption(self.status)
 
-    async def _check(self, manifest: Manifest) -> Status:
+    async def _check(self, manifest: Manifest) -> ExitStatus:
         async for event in check_manifest(manifest):
-            self._following.take(event)
-        self._sync()
-        self._tell_reports()
-        tally = self.standing.tally
-        if tally.is_empty:
-            tell_empty(self._place)
-        elif tally.checked is not None and not self._choices.is_json:
-            print_check(tally.checked, tally.bad, self._place)
-        is_well = not (self._has_lost_lines or tally.bad or tally.is_empty)
-        return Status.OK if is_well else Status.FAILED
+            self._events.apply(event)
+        self._sync_report()
+        self._print_reports(has_run=False)
+        stats = self.status.stats
+        if stats.is_empty:
+            print_empty(self._path)
+        elif stats.checked is not None and not self._json:
+            print_check(stats.checked, stats.bad, self._path)
+        is_ok = not (self._missing_lines or stats.bad or stats.is_empty)
+        return ExitStatus.OK if is_ok else ExitStatus.FAILED
 
-    async def _run(self, manifest: Manifest) -> Status:
+    async def _run(self, manifest: Manifest) -> ExitStatus:
         self._scope = scope = anyio.CancelScope()
         async with plain_task_group() as tasks:
-            tasks.start_soon(hear_signals, self._interrupt)
+            tasks.start_soon(handle_signals, self._interrupt)
             try:
                 with scope:
                     await self._ingest(manifest)
             except LivepeerError:
-                self._conclude()
+                self._print_summary()
                 raise
-            self._conclude()
+            self._print_summary()
             tasks.cancel_scope.cancel()
         if self._is_interrupted:
-            say(self.explain_interruption())
-            return Status.INTERRUPTED
-        status = self.standing.tally.status()
-        return Status.FAILED if status is Status.OK and self._has_lost_lines else status
+            print_note(self.describe_interruption())
+            return ExitStatus.INTERRUPTED
+        status = self.status.stats.exit_status()
+        return ExitStatus.FAILED if status is ExitStatus.OK and self._missing_lines else status
 
     async def _ingest(self, manifest: Manifest) -> None:
-        choices, standing = self._choices, self.standing
-        opening = open_client(
-            storage=choices.storage,
-            retry=RetryPolicy(attempts=choices.retries, busy_timeout=INGEST_BUSY_SECONDS),
-            timeouts=choices.timeouts,
-            journal=choices.journal,
-            is_remembered=choices.is_remembered,
-            is_knocking=False,
-        )
-        showing = show(standing.board, is_json=choices.is_json, standing=standing)
+        status = self.status
+        # An ingestion waits for the server itself.
+        opening = open_client(self._client, check_connection=False)
+        showing = show_progress(status.batch, json=self._json, status=status)
         async with opening as client, showing as display:
-            self._note, self._log = display.note, display.log
+            self._events.display = display
             if client.journal is not None:
-                standing.journal = f" --journal {quote(choices.journal)}" if choices.journal else ""
-            standing.is_paused = lambda: client.throttle.is_paused
-            standing.quiet = lambda: client.throttle.idle_seconds
-            ingesting = ingest(
-                client,
-                manifest,
-                strict=choices.is_strict,
-                relay=choices.is_relayed,
-                concurrency=choices.concurrency,
-                max_rate=choices.max_rate,
-                wait=choices.is_waited_for,
-                verify=choices.verify,
-                on_progress=self._following.follow,
-                ready_timeout=choices.timeout,
-            )
+                journal = self._client.journal
+                status.journal_option = f" --journal {quote(journal)}" if journal else ""
+            status.is_paused = lambda: client.throttle.is_paused
+            status.idle_seconds = lambda: client.throttle.idle_seconds
             try:
-                async with ingesting as self._ingestion:
-                    async for event in self._ingestion:
-                        self._following.take(event)
+                await self._apply_events(client, manifest)
                 if client.journal is not None:
-                    orphans, unconfirmed_requests = (
-                        await client.journal.orphans(),
-                        await client.journal.unconfirmed_requests(),
-                    )
-                    standing.leftovers = len(orphans) + len(unconfirmed_requests)
+                    orphans = await client.journal.orphans()
+                    unconfirmed = await client.journal.unconfirmed_requests()
+                    status.leftovers = len(orphans) + len(unconfirmed)
             finally:
-                self._following.break_off()
-                self._note = self._log = say
+                self._events.abort()
+                self._events.display = PlainLines(status.batch)
+
+    async def _apply_events(self, client: AsyncLivepeer, manifest: Manifest) -> None:
+        ingesting = ingest(client, manifest, on_progress=self._events.update, **self._options)
+        async with ingesting as self._ingestion:
+            async for event in self._ingestion:
+                self._events.apply(event)
 
     def _interrupt(self) -> None:
-        """Stop at the first signal, and cancel at the second, or where nothing runs."""
+        """Stop at the first signal; cancel at the second, or if no row runs."""
         is_first, self._is_interrupted = not self._is_interrupted, True
-        if not is_first or self._ingestion is None or not self.standing.board.items:
+        if not is_first or self._ingestion is None or not self.status.batch.files:
             if self._scope is not None:
                 self._scope.cancel()
             return
-        self.standing.is_stopping = True
-        self._tell(
-            "interrupted: the chunks that run are sent to their ends, so that nothing of them is "
-            "lost; Ctrl-C again ends at once"
+        self.status.is_stopping = True
+        self._events.display.print(
+            "interrupted: finishing chunks in flight; press Ctrl-C again to quit immediately"
         )
         self._ingestion.stop()
 
-    def _conclude(self) -> None:
-        """Say what the rows came to; what ended all of them is told after it."""
-        choices, standing = self._choices, self.standing
-        if not standing.tally.has_rows and not standing.tally.is_empty:
-            return  # the server, the key or Ctrl-C has ended it before anything began
-        self._sync()
-        if standing.tally.checked is None:
+    def _print_summary(self) -> None:
+        """Print what the rows came to; an error that stopped them all is printed after it."""
+        status = self.status
+        stats = status.stats
+        if stats.has_rows or stats.is_empty:
+            self._sync_report()
+        if stats.checked is None or not (stats.has_rows or stats.is_empty):
             return
-        if standing.tally.is_empty:
-            tell_empty(self._place)
-        elif self._is_refused and not choices.is_json:
-            print_check(standing.tally.checked, standing.tally.bad, self._place)
-        elif choices.is_json:
-            say(summarise(standing.board, time.monotonic(), standing))
+        seconds = time.monotonic() - status.batch.started
+        if stats.is_empty:
+            print_empty(self._path)
+        elif self._is_refused and not self._json:
+            print_check(stats.checked, stats.bad, self._path)
+        elif self._json:
+            print_note(PlainLines(status.batch, status).summarize())
         else:
-            print_table(standing, time.monotonic())
-        tell_failures(standing)
+            print_counts(status, seconds)
+        print_failure_kinds(status)
         if self._is_refused:
-            say("nothing was started, as --strict wants it")
-        # What the embedded sandbox had is gone with it: there is nothing to go on with.
-        if choices.storage is None:
-            tell_next(standing, self._place)
-        self._tell_reports()
+            print_note("nothing was started, because of --strict")
+        # The embedded sandbox is deleted: the next run can't continue.
+        if self._client.sandbox is None:
+            print_next_steps(status, self._path)
+        self._print_reports(has_run=not self._is_refused)
 
-    def _tell_reports(self) -> None:
+    def _print_reports(self, *, has_run: bool) -> None:
         for place in (self._output, self._report):
             if place is not None and (place.missing or place is self._report):
-                has_run = not (self._choices.is_checked_only or self._is_refused)
-                tell_report(place, has_run=has_run)
+                print_report_state(place, has_run=has_run)
 
-    def _write(self, line: str) -> None:
-        # The report first: nobody may read standard output any more, which ends the command.
+    def _write(self, document: dict[str, Any]) -> None:
+        # The report first: a closed pipe on standard output ends the command.
         for place in (self._report, self._output):
             if place is not None:
-                place.add(line)
+                place.write(json_line(document))
 
-    def _sync(self) -> None:
+    def _sync_report(self) -> None:
         if self._report is not None:
-            if self.standing.tally.checked is not None:
+            if self.status.stats.checked is not None:
                 self._report.begin()
             self._report.sync()
 
     @property
     def _is_refused(self) -> bool:
         """Whether a bad row has kept all others from starting."""
-        return self._choices.is_strict and self.standing.tally.bad > 0
+        return self._options["strict"] and self.status.stats.bad > 0
 
     @property
-    def _has_lost_lines(self) -> bool:
-        return any(place is not None and place.missing for place in (self._output, self._report))
+    def _missing_lines(self) -> int:
+        return sum(place.missing for place in (self._output, self._report) if place is not None)
 
-    def _tell(self, sentence: str) -> None:
-        self._note(sentence)
-
-    def _tell_log(self, sentence: str) -> None:
-        self._log(sentence)
-
-    def _tell_trouble(self, name: str, error: OSError) -> None:
-        self._tell(
-            f"{name} can't be written: {error.strerror or error}; the uploads go on, "
-            "and the rows that end meanwhile are missing there"
+    def _print_report_error(self, name: str, error: OSError) -> None:
+        self._events.display.print(
+            f"{name} can't be written: {error.strerror or error}; the uploads continue, and the "
+            "rows that end meanwhile are missing there"
         )
 
+    def _check_report(self) -> None:
+        """Refuse a report that would overwrite the manifest or the journal."""
+        report = self._report_path
+        others = (("manifest", self._path), ("journal", self._client.journal))
+        for what, path in others:
+            if report is not None and path is not None and _is_same_file(report, path):
+                raise ConfigurationError(
+                    f"the report would overwrite the {what} {path}: name another file with --report"
+                )
 
-def _check_report(choices: IngestChoices, place: str) -> None:
-    """Refuse a report that would take the place of the manifest or the journal."""
-    if choices.report is None:
-        return
-    for what, path in (("manifest", place), ("journal", choices.journal)):
-        if path is not None and _is_same(choices.report, path):
-            raise ConfigurationError(
-                f"the report would overwrite the {what} {path}: name another file with --report"
-            )
 
-
-def _is_same(one: str, other: str) -> bool:
+def _is_same_file(one: str, other: str) -> bool:
     with suppress(OSError, ValueError):
         return Path(one).samefile(other)
     return realpath(one) == realpath(other)

@@ -1,95 +1,66 @@
-"""The command `livepeer-async ingest`, as typer reads it; `ingesting` does the work."""
-
-# ruff: noqa: PLC0415 - a command imports what it needs: `--help` shouldn't wait for all of it
+"""`livepeer-async ingest`: its help, options and checks; `ingest` runs it."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
 import typer
 
-from livepeer_async.cli.options import (
-    INGEST_RETRIES,
-    TIMEOUTS,
-    AsJson,
-    ChunkResponse,
-    Concurrency,
-    IngestChoices,
-    JournalFile,
-    NoJournal,
-    NoWait,
-    OfSandbox,
-    Stall,
-    StorageWithSandbox,
-    Timeout,
-    Verified,
-    check_journal,
-    check_storage,
-)
+from livepeer_async.cli import options
+from livepeer_async.cli.ingest import IngestCommand
+from livepeer_async.cli.runner import run_command
+from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.patterns import is_video
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 
-ABOUT = """Upload all that a manifest names, unattended, and wait until it is ready.
+HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.
 
-A journal remembers each row by its key. However a run ends, the same command goes on from there:
-what is ready isn't uploaded again, what failed is tried again. Ctrl-C sends the chunks that run to
-their ends; a second one ends at once.
+A journal records each row by its key: if a run ends early, the same command resumes it, skips what
+is ready and retries what failed. Ctrl-C finishes the chunks in flight; a second Ctrl-C quits
+immediately.
 
 \b
 MANIFEST is one of
-  videos.jsonl        an object on each line (.jsonl, .ndjson)
-  videos.csv          a table with a header (.csv, .tsv; comma,
-                      semicolon or tab)
-  shows/              all videos in a folder and below it
-  'shows/**/*.mp4'    all that fits a glob
-A row has one of path (relative to the manifest's folder), url and
-source (either of them); it may have key (its name in the journal; by
-default the absolute path, or the URL), name, playbackPolicy,
-creatorId and the API's other fields for a new asset.
+  videos.jsonl        JSON lines, an object each (.jsonl, .ndjson)
+  videos.csv          a table with a header (.csv, .tsv; separated by
+                      commas, semicolons or tabs)
+  shows/              all videos in a folder and its subfolders
+  'shows/**/*.mp4'    all files that match a glob
+A row has a path (relative to the manifest's folder), a url, or a
+source that is either. It may have a key (its name in the journal; by
+default the absolute path, or the URL), name, playbackPolicy, creatorId
+and the API's other fields for a new asset.
 
 \b
-A row that can't be used is told as FILE:LINE before anything starts,
-and passed over; with --strict nothing starts then:
-  - a line that is no object, has bytes that aren't UTF-8, or is
-    longer than 1 MiB; a cell too many; a quote without an end
-  - a column or field that is unknown: in a header, all rows are bad
-  - a key that stands in a line before
-  - a path or a link out of the folder, without --allow-outside
-  - a file that isn't there, is empty, too long, or can't be read
-  - a link that leads round in a circle, or to nothing
-  - a URL that isn't http or https
-A manifest that names nothing at all ends with the exit status 1.
-Read as it should be: UTF-16 and UTF-8 with a mark of byte order,
-CRLF, blank lines. In folders hidden files and what is no video are
-passed over, and links to folders aren't followed.
-
-\b
-While it runs:
-  - a file that goes away or changes between the check and the end of
-    its upload fails; the next run tries it again
-  - a URL that redirects is the server's to follow; with --relay it is
-    followed 5 times at most, and never from https to http
-  - a journal of another account is refused; one of another manifest
-    does no harm, for one journal may serve many
-  - a report on a full disk keeps whole lines and lacks others, the
-    uploads go on, and the exit status is 1
+Bad rows are printed as FILE:LINE before anything starts, and skipped;
+with --strict they keep all others from starting. A row is bad if
+  - its line is no object, isn't UTF-8, or is longer than 1 MiB
+  - a column or field is unknown (in a header: all rows are bad)
+  - an earlier row has its key
+  - its path or a link leads out of the folder, without --allow-outside
+  - its file is missing, empty, too long or unreadable
+  - its URL isn't http or https
+Hidden files in folders, files that are no videos, and links to folders
+are skipped. A manifest without rows ends with exit status 1.
 
 The report, and standard output with --json, has a line for each row: key, place, state (ready,
 arrived, failed, unfinished, bad), asset_id, playback_id, bytes, seconds, attempts, verified,
-error {type, message}, is_earlier. It takes the place of an earlier report, with --check as well,
-where it has the bad rows alone; the next run writes all of them again.
+error {type, message}, is_earlier. Each run replaces the report; with --check it has the bad rows
+alone. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
+status is 1.
 """
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
-def read_rate(text: str) -> float:
-    """Read bytes per second, as 10M, 10MiB or 512k; the units are of 1024, as curl's."""
+def parse_rate(text: str) -> float:
+    """Parse bytes per second, such as 10M, 10MiB or 512k; units are powers of 1024, as in curl."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is no rate; wanted bytes per second, as 10M or 512k")
@@ -97,113 +68,104 @@ def read_rate(text: str) -> float:
     if rate < MIN_UPLOAD_RATE:
         raise typer.BadParameter(
             f"{text} is too slow; wanted at least {MIN_UPLOAD_RATE // 1024}k bytes per second, or "
-            "a chunk would take longer than the server waits"
+            "the server times out before the end of a chunk"
         )
     return rate
 
 
-Place = Annotated[
+ManifestArgument = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="A file, a folder, or a glob in quotes.")
 ]
-Others = Annotated[list[str] | None, typer.Argument(hidden=True)]
-Check = Annotated[
-    bool, typer.Option("--check", help="Only look through the manifest; needs no key.")
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Only check the manifest; needs no API key.")
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Start nothing where any row is bad.")]
-Relay = Annotated[
-    bool, typer.Option("--relay", help="Fetch URLs here and upload them; else the server does.")
+StrictOption = Annotated[bool, typer.Option("--strict", help="Start nothing if a row is bad.")]
+RelayOption = Annotated[
+    bool,
+    typer.Option("--relay", help="Fetch URLs and upload them; by default the server fetches them."),
 ]
-AllowOutside = Annotated[
-    bool, typer.Option("--allow-outside", help="Take files outside of the manifest's folder too.")
+OutsideOption = Annotated[
+    bool, typer.Option("--allow-outside", help="Accept files outside of the manifest's folder.")
 ]
-Report = Annotated[
+ReportOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Write a line of JSON about each row, as it ends."),
+    typer.Option("--report", metavar="FILE", help="Write a line of JSON when a row ends."),
 ]
-MaxRate = Annotated[
+RateOption = Annotated[
     float | None,
     typer.Option(
-        parser=read_rate,
+        "--max-rate",
+        parser=parse_rate,
         metavar="RATE",
-        help="Bytes per second of all together, as 10M or 512k, where M is 1,048,576 bytes; by "
-        "default no limit.",
+        help="Bytes per second of all uploads, as 10M or 512k (M is 1,048,576); by default "
+        "unlimited.",
     ),
 ]
-Retries = Annotated[
+RetriesOption = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Attempts to go on after the last progress, seven minutes or so with 20. A full "
-        "queue is waited out for a day.",
+        help="Retries since the last progress; 20 survive about seven minutes. A full queue is "
+        "waited out for a day.",
     ),
 ]
 
 
-def ingest(  # noqa: PLR0913 - the options of the command, as typer wants them
-    manifest: Place,
-    others: Others = None,
+def ingest(  # noqa: PLR0913 - the options of the command
+    context: typer.Context,
+    manifest: ManifestArgument,
     *,
-    check: Check = False,
-    strict: Strict = False,
-    relay: Relay = False,
-    allow_outside: AllowOutside = False,
-    report: Report = None,
-    journal: JournalFile = None,
-    no_journal: NoJournal = False,
-    concurrency: Concurrency = None,
-    max_rate: MaxRate = None,
-    retries: Retries = INGEST_RETRIES,
-    no_wait: NoWait = False,
-    verify: Verified = "size",
-    timeout: Timeout = READY_TIMEOUT,
-    stall: Stall = TIMEOUTS.stall,
-    chunk_response: ChunkResponse = TIMEOUTS.chunk_response,
-    sandbox: OfSandbox = False,
-    storage: StorageWithSandbox = None,
-    json: AsJson = False,
+    check: CheckOption = False,
+    strict: StrictOption = False,
+    relay: RelayOption = False,
+    allow_outside: OutsideOption = False,
+    report: ReportOption = None,
+    journal: options.JournalPath = None,
+    no_journal: options.NoJournal = False,
+    concurrency: options.Concurrency = None,
+    max_rate: RateOption = None,
+    retries: RetriesOption = options.INGEST_RETRIES,
+    no_wait: options.NoWait = False,
+    verify: options.Verify = "size",
+    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
+    stall: options.Stall = options.TIMEOUTS.stall,
+    chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
+    sandbox: options.UseSandbox = False,
+    storage: options.SandboxStorage = None,
+    json: options.Json = False,
 ) -> None:
-    """Run the command."""
-    check_storage(storage, is_sandbox=sandbox)
-    check_journal(journal, is_forbidden=no_journal)
-    _check_files(manifest, others, report)
-    choices = IngestChoices(
-        storage=(storage or "file") if sandbox else None,
-        is_checked_only=check,
-        is_strict=strict,
-        is_relayed=relay,
-        allow_outside=allow_outside,
-        is_waited_for=not no_wait,
-        verify=None if verify == "none" else verify,
-        concurrency=concurrency,
-        max_rate=max_rate,
-        timeout=timeout,
-        timeouts=Timeouts(stall=stall, chunk_response=chunk_response),
-        retries=retries,
-        journal=journal,
-        is_remembered=not no_journal and not sandbox,
-        report=report,
-        is_json=json,
+    """Run the command; `HELP` describes it."""
+    _check_arguments(manifest, context.args, report)
+    retry = RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
+    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    client = options.build_client_options(
+        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
-    _run(manifest, choices)
+    ingest_options = {
+        "strict": strict,
+        "relay": relay,
+        "concurrency": concurrency,
+        "max_rate": max_rate,
+        "wait": not no_wait,
+        "verify": None if verify == "none" else verify,
+        "ready_timeout": ready_timeout,
+    }
+    command = IngestCommand(manifest, client, ingest_options, report=report, json=json)
+    run_command(
+        partial(command.run, check=check, allow_outside=allow_outside),
+        on_interrupt=command.describe_interruption,
+    )
 
 
-def _run(place: str, choices: IngestChoices) -> None:
-    from livepeer_async.cli.ingest import Ingesting
-    from livepeer_async.cli.running import run
-
-    command = Ingesting(place, choices)
-    run(command.run, on_interrupt=command.explain_interruption)
-
-
-def _check_files(place: str, others: list[str] | None, report: str | None) -> None:
+def _check_arguments(manifest: str, others: list[str], report: str | None) -> None:
     if others:
         raise typer.BadParameter(
-            f"one MANIFEST is wanted, and {others[0]!r} is one more: put a glob in quotes, as "
-            "'shows/*.mp4', or name the files to livepeer-async upload"
+            f"wanted one MANIFEST, found {others[0]!r} too: put a glob in quotes, as "
+            "'shows/*.mp4', or use livepeer-async upload for files"
         )
-    if is_video(place) and Path(place).is_file():
+    if is_video(manifest) and Path(manifest).is_file():
         raise typer.BadParameter(
-            f"{place} is a video and no manifest: livepeer-async upload {quote(place)}"
+            f"{manifest} is a video and no manifest: livepeer-async upload {quote(manifest)}"
         )
     if report == "-":
-        raise typer.BadParameter("--report takes a file: --json writes to standard output")
+        raise typer.BadParameter("--report takes a file: use --json for standard output")

@@ -1,154 +1,208 @@
-"""`livepeer-async journal`: lists and cleans up what the journal knows."""
+"""`livepeer-async journal`: shows and cleans up what the journal has recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated
 
-from livepeer_async.cli.output.console import emit, output, print_rows, say, say_error
-from livepeer_async.cli.output.error_messages import Status, describe, status_of
-from livepeer_async.cli.output.formatting import count, show_time
-from livepeer_async.cli.output.report import document_line
+import anyio
+import typer
+
+from livepeer_async.cli import options
+from livepeer_async.cli.output.console import (
+    output,
+    print_error,
+    print_json,
+    print_note,
+    print_table,
+)
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.cli.output.formatting import format_timestamp, pluralize
+from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import JournalError, LivepeerError
+from livepeer_async.journal.journal import Journal
 from livepeer_async.redaction import show_source
 from livepeer_async.sources.source import source_key
 from livepeer_async.uploads.leftovers import Leftover
 
 UNKNOWN = "-"
 
+app = typer.Typer(
+    help="Show recorded uploads, and clean up what failed ones have left.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
-async def list_records(path: str | None, *, is_json: bool) -> Status:
-    """Show what the journal remembers."""
-    _check_there(path)
-    async with open_client(journal=path, is_remembered=True, is_knocking=False) as client:
-        records = await client.journal.records() if client.journal else []
-    if is_json:
-        for record in records:
-            facts = {
+
+@app.command("list")
+def list_records(*, journal: options.JournalPath = None, json: options.Json = False) -> None:
+    """List the recorded uploads.
+
+    States: requested (no response yet), ticketed (an asset without bytes), created (bytes are
+    being sent), arrived (the server has all bytes), ready.
+    """
+    run_command(partial(_list_records, journal, json=json))
+
+
+@app.command("orphans")
+def list_orphans(
+    *,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the assets that are certainly yours.")
+    ] = False,
+    journal: options.JournalPath = None,
+    json: options.Json = False,
+) -> None:
+    """List assets that failed uploads have left on the server.
+
+    An asset is certainly yours if the journal has its ID. Others match a request whose response was
+    lost by name and time; they may belong to someone else, and are never deleted here.
+    """
+    run_command(partial(_list_orphans, journal, delete=delete, json=json))
+
+
+@app.command("forget")
+def forget_records(
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY", help="Keys of uploads, or paths of their files.")
+    ],
+    *,
+    journal: options.JournalPath = None,
+) -> None:
+    """Forget uploads: the next run starts them again. Nothing is deleted on the server."""
+    run_command(partial(_forget_records, keys, journal))
+
+
+@asynccontextmanager
+async def _open_journal(
+    path: str | None, *, check_connection: bool = False
+) -> AsyncGenerator[tuple[AsyncLivepeer, Journal | None]]:
+    """Open a client with an existing journal; it has none if no home directory was found."""
+    if path is not None and not await anyio.Path(path).exists():
+        raise JournalError(f"there is no journal {path}", path=path)
+    client_options = options.ClientOptions(journal=path, use_journal=True)
+    async with open_client(client_options, check_connection=check_connection) as client:
+        yield client, client.journal
+
+
+async def _list_records(path: str | None, *, json: bool) -> ExitStatus:
+    async with _open_journal(path) as (_, journal):
+        records = await journal.records() if journal else []
+    for record in records if json else ():
+        print_json(
+            {
                 "key": show_source(record.key),
                 "state": str(record.state),
                 "name": record.name,
+                "asset_id": record.asset_id,
+                "playback_id": record.playback_id,
+                "size": record.identity.length,
             }
-            ids = {"asset_id": record.asset_id, "playback_id": record.playback_id}
-            emit(document_line({**facts, **ids, "size": record.identity.length}))
-    elif records:
+        )
+    if not records:
+        print_note("the journal is empty")
+    elif not json:
+        headers = ["name", "asset ID", "playback ID", "state", "requested", "key"]
         rows = [
             [
                 record.name,
                 record.asset_id or UNKNOWN,
                 record.playback_id or UNKNOWN,
                 record.state,
-                show_time(record.requested_at),
+                format_timestamp(record.requested_at),
                 show_source(record.key),
             ]
             for record in records
         ]
-        print_rows(output(), ["name", "asset ID", "playback ID", "state", "asked for", "key"], rows)
+        print_table(headers, rows)
+    return ExitStatus.OK
+
+
+async def _list_orphans(path: str | None, *, delete: bool, json: bool) -> ExitStatus:
+    async with _open_journal(path, check_connection=True) as (client, _):
+        leftovers = await client.leftovers()
+        owned = [leftover.asset.id for leftover in leftovers if leftover.is_ours]
+        errors = await _delete_leftovers(client, owned) if delete else {}
+    deleted = set(owned) - errors.keys() if delete else set[str]()
+    if json:
+        for leftover in leftovers:
+            print_json(_leftover_document(leftover, deleted))
+        return exit_status_for(errors.values())
+    if leftovers:
+        headers = ["name", "asset ID", "phase", "created", "certainly yours"]
+        print_table(headers, [_leftover_row(leftover) for leftover in leftovers])
     else:
-        say("the journal is empty")
-    return Status.OK
+        print_note("no assets are left over")
+    if delete and owned:
+        print_note(f"deleted {pluralize(len(deleted), 'asset')}")
+    elif owned:
+        print_note("use --delete to delete those that are certainly yours")
+    if len(owned) < len(leftovers):
+        print_note(
+            "the others match by name and time alone, and may belong to someone else: check each, "
+            "then use livepeer-async assets delete ID"
+        )
+    return exit_status_for(errors.values())
 
 
-async def show_orphans(path: str | None, *, is_deleting: bool, is_json: bool) -> Status:
-    """Show what uploads left on the server, and delete what is certainly ours if that is wanted."""
-    _check_there(path)
-    async with open_client(journal=path, is_remembered=True) as client:
-        left = await client.leftovers()
-        errors = await _delete(client, left) if is_deleting else {}
-    for leftover in left if is_json else ():
-        emit(_line(leftover, is_deleted=_is_deleted(leftover, errors, is_deleting=is_deleting)))
-    if not is_json:
-        _show(left, errors, is_deleting=is_deleting)
-    return status_of(errors.values())
-
-
-async def forget(keys: Sequence[str], path: str | None) -> Status:
-    """Let the journal forget uploads; nothing is deleted on the server."""
-    _check_there(path)
-    status = Status.OK
-    async with open_client(journal=path, is_remembered=True, is_knocking=False) as client:
+async def _forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
+    status = ExitStatus.OK
+    async with _open_journal(path) as (_, journal):
         for key in dict.fromkeys(keys):
-            if client.journal is not None and await _forget(client, key):
+            if journal is not None and await _forget_record(journal, key):
                 output().print(f"forgot {key}")
             else:
-                say_error(f"the journal knows no {key!r}; see livepeer-async journal list")
-                status = Status.FAILED
+                print_error(f"the journal has no {key!r}; see livepeer-async journal list")
+                status = ExitStatus.FAILED
     return status
 
 
-def _check_there(path: str | None) -> None:
-    """Look for a journal that was named: these commands make none."""
-    if path is not None and not Path(path).exists():
-        raise JournalError(f"there is no journal {path}", path=path)
-
-
-async def _forget(client: AsyncLivepeer, key: str) -> bool:
-    """Forget a key, the file whose path it is, or the one record whose key is shown so."""
-    journal = client.journal
-    if journal is None:
-        return False
+async def _forget_record(journal: Journal, key: str) -> bool:
+    """Forget a record by its key, by the path of its file, or by its key as it is shown."""
     path = source_key(key) or key
     if await journal.forget(key) or await journal.forget(path):
         return True
-    shown = [it.key for it in await journal.records() if show_source(it.key) == key]
+    shown = [record.key for record in await journal.records() if show_source(record.key) == key]
     if len(shown) > 1:
-        say_error(f"{len(shown)} records are shown as {key!r}: name the whole URL")
+        print_error(f"{len(shown)} records are shown as {key!r}: use the whole URL")
     return len(shown) == 1 and await journal.forget(shown[0])
 
 
-async def _delete(client: AsyncLivepeer, left: Sequence[Leftover]) -> dict[str, LivepeerError]:
+async def _delete_leftovers(
+    client: AsyncLivepeer, asset_ids: Sequence[str]
+) -> dict[str, LivepeerError]:
     errors: dict[str, LivepeerError] = {}
-    for leftover in left:
-        if not leftover.is_ours:
-            continue
+    for asset_id in asset_ids:
         try:
-            await client.delete_leftover(leftover.asset.id)
+            await client.delete_leftover(asset_id)
         except LivepeerError as error:
-            errors[leftover.asset.id] = error
-            say_error(f"{leftover.asset.id}: {describe(error)}")
+            errors[asset_id] = error
+            print_error(f"{asset_id}: {format_error(error)}")
     return errors
 
 
-def _is_deleted(leftover: Leftover, errors: dict[str, LivepeerError], *, is_deleting: bool) -> bool:
-    return is_deleting and leftover.is_ours and leftover.asset.id not in errors
-
-
-def _show(left: Sequence[Leftover], errors: dict[str, LivepeerError], *, is_deleting: bool) -> None:
-    ours = [leftover for leftover in left if leftover.is_ours]
-    doubtful = [leftover for leftover in left if not leftover.is_ours]
-    if not left:
-        say("nothing is left over")
-    headers = ["name", "asset ID", "phase", "created", "certainly ours"]
-    if left:
-        print_rows(output(), headers, [_row(leftover) for leftover in left])
-    if is_deleting and ours:
-        say(f"deleted {count(len(ours) - len(errors), 'asset')}")
-    elif ours:
-        say("--delete deletes those that are certainly ours")
-    if doubtful:
-        say(
-            "the others fit a request whose answer was lost by name and time alone, and may be "
-            "somebody else's: look at each, then livepeer-async assets delete ID"
-        )
-
-
-def _row(leftover: Leftover) -> list[str]:
+def _leftover_row(leftover: Leftover) -> list[str]:
     asset = leftover.asset
-    created = show_time(asset.created_at / 1000) if asset.created_at else UNKNOWN
-    answer = "yes" if leftover.is_ours else "perhaps"
     return [
         show_source(asset.name or leftover.key),
         asset.id,
         asset.phase or UNKNOWN,
-        created,
-        answer,
+        format_timestamp(asset.created_at / 1000 if asset.created_at else None),
+        "yes" if leftover.is_ours else "perhaps",
     ]
 
 
-def _line(leftover: Leftover, *, is_deleted: bool) -> str:
+def _leftover_document(leftover: Leftover, deleted: set[str]) -> dict[str, object]:
     asset = leftover.asset
-    facts = {"asset_id": asset.id, "name": asset.name, "phase": asset.phase}
-    facts["key"] = show_source(leftover.key)
-    return document_line({**facts, "is_ours": leftover.is_ours, "is_deleted": is_deleted})
+    return {
+        "asset_id": asset.id,
+        "name": asset.name,
+        "phase": asset.phase,
+        "key": show_source(leftover.key),
+        "is_ours": leftover.is_ours,
+        "is_deleted": asset.id in deleted,
+    }

@@ -1,4 +1,4 @@
-"""`livepeer-async sandbox`: serves the embedded sandbox for other programs."""
+"""`livepeer-async sandbox`: serves the sandbox for other programs."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import anyio
 from rich.text import Text
 
 from livepeer_async.cli.options import Storage
-from livepeer_async.cli.output.console import output, say_error
-from livepeer_async.cli.output.error_messages import Status
+from livepeer_async.cli.output.console import output, print_error
+from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.sandbox import Sandbox
 
 
-async def serve(*, port: int, storage: Storage) -> Status:
-    """Serve a sandbox until the program is interrupted."""
+async def serve_sandbox(*, port: int, storage: Storage) -> ExitStatus:
+    """Serve a sandbox until the process is interrupted."""
     sandbox = Sandbox(port=port, storage=storage)
     async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(sandbox)
         except OSError as error:
-            say_error(f"port {port} can't be used: {error.strerror}; choose another with --port")
-            return Status.FAILED
-        _introduce(sandbox, storage)
+            print_error(f"port {port} can't be used: {error.strerror}; use --port for another one")
+            return ExitStatus.FAILED
+        _print_account(sandbox, storage)
         await anyio.sleep_forever()
-    return Status.OK
+    return ExitStatus.OK
 
 
-def _introduce(sandbox: Sandbox, storage: Storage) -> None:
+def _print_account(sandbox: Sandbox, storage: Storage) -> None:
     lines = [
-        f"sandbox (storage: {storage}), until Ctrl-C; what it stores is then deleted",
+        f"sandbox (storage: {storage}), deleted at the end; press Ctrl-C to stop",
         "",
         f"  base URL  {sandbox.base_url}",
         f"  API key   {sandbox.api_key}",

@@ -1,98 +1,94 @@
-"""Opens the client that a command works with: Livepeer's, another server's, or the sandbox's."""
+"""Opens a client for a command: for Livepeer, another server, or the embedded sandbox."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
+from typing import Any, cast
 
 from livepeer_async.api.account import BASE_URL
 from livepeer_async.api.requests import check_account
-from livepeer_async.api.responses import error_from_response
-from livepeer_async.cli.options import FIRST_RETRIES, RETRIES, Storage
-from livepeer_async.cli.output.console import say
+from livepeer_async.cli.options import ClientOptions
+from livepeer_async.cli.output.console import print_note
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import ConfigurationError, JournalError
+from livepeer_async.errors import (
+    ApiError,
+    ConfigurationError,
+    JournalError,
+    NotAuthenticated,
+    NotFound,
+)
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 
-FIRST_CONNECT_SECONDS = 8.0
-RETRY = RetryPolicy(attempts=RETRIES)
+# Giving up early loses nothing before the first upload: two attempts take about a second.
+MAX_FIRST_ATTEMPTS = 2
+FIRST_CONNECT_TIMEOUT = 8.0
+DEFAULTS = ClientOptions()
 
 
 @asynccontextmanager
-async def open_client(  # noqa: PLR0913 - the options of a client, all with a default
-    *,
-    storage: Storage | None = None,
-    retry: RetryPolicy = RETRY,
-    timeouts: Timeouts | None = None,
-    journal: str | None = None,
-    is_remembered: bool = False,
-    is_knocking: bool = True,
+async def open_client(
+    options: ClientOptions = DEFAULTS, *, check_connection: bool = True
 ) -> AsyncGenerator[AsyncLivepeer]:
-    """Open a client by the environment, once its server has answered.
+    """Open a client for the account in the environment, or for an embedded sandbox.
 
     Args:
-        storage: how the embedded sandbox stores, which is then started for this command alone;
-            `None` for the server of the environment.
-        retry: which setbacks are borne once the server has answered.
-        timeouts: the time limits of the network, once the server has answered.
-        journal: the file that remembers uploads; by default one in the user's own folder.
-        is_remembered: whether there is a journal; the embedded sandbox has none.
-        is_knocking: whether to see first if the server answers.
+        options: which server, and how.
+        check_connection: whether to check first that the server responds and accepts the key.
 
     Raises:
-        ConfigurationError: key or base URL can't work.
+        ConfigurationError: the key or the base URL can't work.
         NetworkError: the server can't be reached.
-        NotAuthenticated: it doesn't know the key.
-        NotFound: it has no such API below the base URL.
+        NotAuthenticated: the server doesn't know the key.
+        NotFound: there is no Livepeer API below the base URL.
     """
     async with AsyncExitStack() as stack:
-        if storage is None:
-            api_key, base_url = _key_of_environment(), None
+        use_journal = options.use_journal and options.sandbox is None
+        if options.sandbox is None:
+            api_key, base_url = _api_key(), None
         else:
             from livepeer_async.sandbox import Sandbox  # noqa: PLC0415 - it needs an extra
 
-            sandbox = await stack.enter_async_context(Sandbox(storage=storage))
+            sandbox = await stack.enter_async_context(Sandbox(storage=options.sandbox))
             api_key, base_url = sandbox.api_key, sandbox.base_url
-            say(f"embedded sandbox (storage: {storage}): a trial, gone when the command ends")
-            is_remembered = False
-        if is_knocking:
-            await _knock(api_key, base_url, retries=min(retry.attempts, FIRST_RETRIES))
-        make = partial(_make_client, api_key, base_url, retry, timeout=timeouts)
-        if is_remembered and journal is None:
-            yield await _with_own_journal(make, stack)
+            print_note(f"embedded sandbox (storage: {options.sandbox}), deleted at the end")
+        if check_connection:
+            await _check_connection(api_key, base_url, options.retry)
+        make = partial(
+            _make_client, api_key, base_url, retry=options.retry, timeout=options.timeouts
+        )
+        if use_journal and options.journal is None:
+            yield await _open_with_default_journal(make, stack)
         else:
-            yield await stack.enter_async_context(make(journal=journal if is_remembered else None))
+            journal = options.journal if use_journal else None
+            yield await stack.enter_async_context(make(journal=journal))
 
 
-async def _with_own_journal(
+async def _open_with_default_journal(
     make: Callable[..., AsyncLivepeer], stack: AsyncExitStack
 ) -> AsyncLivepeer:
-    """Open the client with the journal in the user's own folder.
-
-    Nobody asked for it by name: a home that can't be written to keeps nobody from uploading.
-    """
-    forgetful, had_one = make(), False
+    """Open a client with the default journal, or without one if it can't be created."""
+    client, exists = make(), False
     try:
-        path = journal_path(forgetful.account_fingerprint)
-        had_one = path.exists()
+        path = journal_path(client.account_fingerprint)
+        exists = path.exists()
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         return await stack.enter_async_context(make(journal=path))
     except (JournalError, OSError, RuntimeError) as error:
-        if had_one:
-            # It knows what was uploaded, which would be uploaded a second time without it.
+        if exists:
+            # Without it, everything that it records would be uploaded a second time.
             raise
-        say(f"nothing will be remembered of this run: {error}; --journal FILE takes another file")
-        return await stack.enter_async_context(forgetful)
+        print_note(f"running without a journal ({error}); use --journal FILE to put it elsewhere")
+        return await stack.enter_async_context(client)
 
 
 def journal_path(fingerprint: str) -> Path:
-    """Name the journal of an account in the user's own folder."""
+    """Return the path of the default journal for an account."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     else:
@@ -101,46 +97,42 @@ def journal_path(fingerprint: str) -> Path:
     return Path(base, "livepeer-async", f"{fingerprint}.journal")
 
 
-def _key_of_environment() -> str:
+def _api_key() -> str:
     api_key = os.environ.get("LIVEPEER_API_KEY", "")
     if not api_key.strip():
         raise ConfigurationError(
             "no API key: set LIVEPEER_API_KEY to one from https://livepeer.studio; "
-            "`livepeer-async demo` and --sandbox with `upload` or `ingest` need none"
+            "`livepeer-async demo`, and `upload` and `ingest` with --sandbox, need none"
         )
     return api_key
 
 
-async def _knock(api_key: str, base_url: str | None, *, retries: int) -> None:
-    """See whether the API answers, and knows the key, before many files fail one by one."""
-    retry = RetryPolicy(attempts=retries)
-    limits = Timeouts(connect=FIRST_CONNECT_SECONDS)
-    async with _make_client(api_key, base_url, retry, timeout=limits) as client:
-        answer = await client.request("GET", "/asset", params={"limit": 1})
-        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
-            raise error_from_response(answer, api_key)
+async def _check_connection(api_key: str, base_url: str | None, retry: RetryPolicy) -> None:
+    """Check that the API responds and accepts the key, before many files fail one by one."""
+    retry = RetryPolicy(attempts=min(retry.attempts, MAX_FIRST_ATTEMPTS))
+    timeout = Timeouts(connect=FIRST_CONNECT_TIMEOUT)
+    async with _make_client(api_key, base_url, retry=retry, timeout=timeout) as client:
+        assets = cast("Any", client.assets.list(page_size=1))
+        try:
+            async with aclosing(assets):
+                await anext(assets, None)
+        except ApiError as error:
+            # Others needn't concern what the command asks for.
+            if isinstance(error, NotAuthenticated | NotFound):
+                raise
 
 
-def _make_client(
-    api_key: str,
-    base_url: str | None,
-    retry: RetryPolicy,
-    *,
-    timeout: Timeouts | None = None,
-    journal: str | Path | None = None,
-) -> AsyncLivepeer:
+def _make_client(api_key: str, base_url: str | None, **options: Any) -> AsyncLivepeer:
     try:
-        return AsyncLivepeer(
-            api_key, base_url=base_url, retry=retry, timeout=timeout, journal=journal
-        )
+        return AsyncLivepeer(api_key, base_url=base_url, **options)
     except ConfigurationError as error:
         if error.advice:
             raise
-        name = "LIVEPEER_BASE_URL" if _is_key_fine(api_key) else "LIVEPEER_API_KEY"
+        name = "LIVEPEER_BASE_URL" if _is_valid_key(api_key) else "LIVEPEER_API_KEY"
         raise ConfigurationError(f"{error}; check {name}") from None
 
 
-def _is_key_fine(api_key: str) -> bool:
+def _is_valid_key(api_key: str) -> bool:
     try:
         check_account(BASE_URL, api_key)
     except ConfigurationError:

@@ -1,6 +1,6 @@
-"""The FILE arguments as sources: paths, and standard input for "-".
+"""FILE arguments as sources: paths, and standard input for "-".
 
-Each argument becomes an object of its own, so that two arguments naming one file are told apart.
+Each argument becomes an object of its own, which tells two arguments for one file apart.
 """
 
 from __future__ import annotations
@@ -8,21 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
-import anyio
-from anyio.streams.memory import MemoryObjectSendStream
-
 from livepeer_async.errors import SourceNotReadable
 
 STANDARD_INPUT = "-"
-_DESCRIPTOR = 0
-_PIECE = 1024 * 1024
-_PIECES_AHEAD = 4
+_BLOCK_SIZE = 1024 * 1024
+_MAX_BLOCKS_AHEAD = 4
 
 
 class FilePath:
@@ -34,8 +29,8 @@ class FilePath:
     def __fspath__(self) -> str:
         return self._path
 
-    def measure(self) -> int | None:
-        """Give the file's size in bytes, `None` where it is no file or can't be seen."""
+    def length(self) -> int | None:
+        """Return the file's size in bytes; `None` if it is no regular file."""
         try:
             status = Path(self._path).stat()
         except (OSError, ValueError):
@@ -44,13 +39,13 @@ class FilePath:
 
 
 class StandardInput:
-    """The bytes of standard input, as an async iterable of pieces.
+    """The bytes of standard input, as an async iterable.
 
-    A thread of its own reads ahead, one that the interpreter doesn't wait for at its end: a read
-    from a pipe can't be interrupted, and anyio's and asyncio's worker threads are waited for.
+    A daemon thread reads ahead. A read from a pipe can't be interrupted, and the interpreter waits
+    for the worker threads of anyio and asyncio at exit.
 
     Args:
-        on_read: told the bytes read so far.
+        on_read: called with the number of bytes read so far.
     """
 
     name = "stdin"
@@ -59,51 +54,40 @@ class StandardInput:
         self._on_read = on_read
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        send, receive = anyio.create_memory_object_stream[bytes | OSError](_PIECES_AHEAD)
-        room = threading.Semaphore(_PIECES_AHEAD)
-        arguments = asyncio.get_running_loop(), send, room
-        threading.Thread(target=_read_all, args=arguments, daemon=True).start()
-        read = 0
-        with send, receive:
-            while piece := await receive.receive():
-                room.release()
-                if isinstance(piece, OSError):
-                    raise SourceNotReadable(
-                        f"standard input can't be read: {piece.strerror}", source=self.name
-                    ) from piece
-                read += len(piece)
-                self._on_read(read)
-                yield piece
+        blocks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+        room = threading.Semaphore(_MAX_BLOCKS_AHEAD)
+        arguments = asyncio.get_running_loop(), blocks, room
+        threading.Thread(target=_read_blocks, args=arguments, daemon=True).start()
+        length = 0
+        while block := await blocks.get():
+            room.release()
+            if isinstance(block, OSError):
+                raise SourceNotReadable(
+                    f"standard input can't be read: {block.strerror}", source=self.name
+                ) from block
+            length += len(block)
+            self._on_read(length)
+            yield block
 
 
-def _read_all(
+def _read_blocks(
     loop: asyncio.AbstractEventLoop,
-    send: MemoryObjectSendStream[bytes | OSError],
+    blocks: asyncio.Queue[bytes | OSError],
     room: threading.Semaphore,
 ) -> None:
-    """Hand pieces over to the event loop until the input ends, with an empty one at the end."""
-    # The loop may be closed while a read waits: then nobody wants the piece.
+    """Put blocks into the queue until the input ends, and an empty one at the end."""
+    # The loop may be closed while a read waits.
     with suppress(RuntimeError):
         while True:
             room.acquire()
-            piece = _read_piece()
-            loop.call_soon_threadsafe(_hand_over, send, piece)
-            if not piece or isinstance(piece, OSError):
+            block = _read_block()
+            loop.call_soon_threadsafe(blocks.put_nowait, block)
+            if not block or isinstance(block, OSError):
                 return
 
 
-def _read_piece() -> bytes | OSError:
+def _read_block() -> bytes | OSError:
     try:
-        return os.read(_DESCRIPTOR, _PIECE)
+        return os.read(0, _BLOCK_SIZE)
     except OSError as error:
         return error
-
-
-def _hand_over(send: MemoryObjectSendStream[bytes | OSError], piece: bytes | OSError) -> None:
-    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        send.send_nowait(piece)
-
-
-def is_typed_by_hand() -> bool:
-    """Whether standard input is a terminal."""
-    return sys.stdin.isatty()

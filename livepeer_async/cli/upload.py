@@ -1,169 +1,249 @@
-"""`livepeer-async upload`: files to ready assets, with progress meanwhile, a report at the end."""
+"""`livepeer-async upload`: files to ready assets."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any
 
-from livepeer_async.cli.options import UploadChoices
-from livepeer_async.cli.output.console import emit, say
-from livepeer_async.cli.output.display import Display, show
-from livepeer_async.cli.output.error_messages import Status, status_of
-from livepeer_async.cli.output.formatting import count, shorten
-from livepeer_async.cli.output.progress import Board, Item, Stage
+import typer
+
+from livepeer_async.cli import options
+from livepeer_async.cli.output.console import print_json, print_note
+from livepeer_async.cli.output.display import Display, show_progress
+from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
+from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
+from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import (
-    LONGEST_NAME,
-    interruption_line,
+    interruption_document,
     print_failures,
     print_results,
     print_summary,
-    result_line,
+    result_document,
 )
+from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
 from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress
 
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
+]
+NameOption = Annotated[
+    str | None, typer.Option(help="Name of the asset, with one FILE; by default the file's name.")
+]
+RetriesOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Retries since the last progress; 8 survive an outage of about a minute. Before the "
+        "first upload there are at most 2.",
+    ),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Re-upload files that an earlier run already finished.")
+]
 
-class Batch:
+
+def upload(  # noqa: PLR0913 - the options of the command
+    files: FilesArgument,
+    *,
+    name: NameOption = None,
+    sandbox: options.UseSandbox = False,
+    storage: options.SandboxStorage = None,
+    no_wait: options.NoWait = False,
+    verify: options.Verify = "size",
+    concurrency: options.Concurrency = None,
+    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
+    stall: options.Stall = options.TIMEOUTS.stall,
+    chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
+    retries: RetriesOption = options.RETRIES,
+    journal: options.JournalPath = None,
+    no_journal: options.NoJournal = False,
+    force: ForceOption = False,
+    json: options.Json = False,
+) -> None:
+    """Upload videos and wait until they are ready.
+
+    A journal records each file by its path: if a run ends early, the same command resumes it, and
+    files that are ready aren't uploaded again.
+
+    With --json, each file gets a line when it ends: source, asset_id, playback_id, phase, size,
+    verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
+    After Ctrl-C each unfinished file gets a line with the phase "interrupted".
+    """
+    if force and no_journal:
+        raise typer.BadParameter("--force can't be combined with --no-journal")
+    _check_files(files, name=name)
+    retry = RetryPolicy(attempts=retries)
+    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    client = options.build_client_options(
+        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
+    )
+    upload_options = {
+        "wait": not no_wait,
+        "verify": None if verify == "none" else verify,
+        "ready_timeout": ready_timeout,
+        "concurrency": concurrency,
+    }
+    batch = UploadBatch(files, upload_options, name=name, json=json)
+    run_command(
+        partial(batch.run, client, force=force),
+        on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
+    )
+
+
+def _check_files(files: list[str], *, name: str | None) -> None:
+    if name is not None and len(files) > 1:
+        raise typer.BadParameter("--name needs a single FILE")
+    if files.count(STANDARD_INPUT) > 1:
+        raise typer.BadParameter("standard input can be read once: use - once")
+    if STANDARD_INPUT in files and sys.stdin.isatty():
+        raise typer.BadParameter("standard input is a terminal: pipe a video into it, or name FILE")
+
+
+class UploadBatch:
     """The uploads of one command.
 
     Args:
-        arguments: paths, and `-` for standard input.
-        choices: how.
+        arguments: paths, and "-" for standard input.
+        upload_options: options of `AsyncLivepeer.upload_many`.
+        name: the asset's name; by default the file's.
+        json: whether to write JSON instead of a table.
     """
 
-    def __init__(self, arguments: Sequence[str], choices: UploadChoices) -> None:
-        self._choices = choices
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        upload_options: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        json: bool = False,
+    ) -> None:
+        self._options = upload_options
+        self._name = name
+        self._json = json
         self._jobs: list[UploadJob] = []
-        self._items: dict[object, Item] = {}
+        self._files: dict[object, FileProgress] = {}
         for argument in arguments:
             self._add(argument)
-        self.board = Board(list(self._items.values()))
+        self.progress = BatchProgress(self._files.values())
         self._display: Display | None = None
-        self._is_remembered = False
+        self._scope = Scope(is_upload=True)
 
-    async def upload(self, client: AsyncLivepeer, display: Display) -> None:
-        """Upload all, and write a line of JSON for each that ends where that is wanted."""
-        self._display = display
-        self.board.started = time.monotonic()
-        choices = self._choices
-        uploading = client.upload_many(
-            self._jobs,
-            concurrency=choices.concurrency,
-            wait=choices.is_waited_for,
-            verify=choices.verify,
-            on_progress=self._follow,
-            ready_timeout=choices.timeout,
-        )
-        async with uploading as results:
-            async for result in results:
-                item = self._items[result.source]
-                item.end(result)
-                display.changed(item)
-                if choices.is_json:
-                    emit(result_line(item, is_remembered=self._is_remembered))
-        self.board.tick(time.monotonic())
-
-    async def run(self) -> Status:
-        """Open a client, upload all and report."""
-        choices = self._choices
-        opening = open_client(
-            storage=choices.storage,
-            retry=RetryPolicy(attempts=choices.retries),
-            timeouts=choices.timeouts,
-            journal=choices.journal,
-            is_remembered=choices.is_remembered,
-        )
+    async def run(self, client_options: options.ClientOptions, *, force: bool) -> ExitStatus:
+        """Open a client, upload all files and report the results."""
+        showing = show_progress(self.progress, json=self._json)
         try:
-            async with opening as client, show(self.board, is_json=choices.is_json) as display:
-                self._is_remembered = client.journal is not None
-                if choices.is_again:
-                    await self._forget_arrived(client)
+            async with open_client(client_options) as client, showing as display:
+                if client.journal is not None:
+                    self._scope = Scope(is_upload=True, journal_option="")
+                if force:
+                    await self._forget_finished(client)
                 await self.upload(client, display)
         except LivepeerError as error:
-            self._end_all(error)
+            self._fail_remaining(error)
             raise
-        if not choices.is_json:
-            print_results(self.board, choices)
-        print_failures(self.board, is_remembered=self._is_remembered)
-        print_summary(self.board, time.monotonic())
-        return status_of(item.result.error for item in self.board.items if item.result)
+        if not self._json:
+            print_results(self.progress, self._options)
+        print_failures(self.progress, self._scope)
+        print_summary(self.progress, time.monotonic() - self.progress.started)
+        results = [file.result for file in self.progress.files]
+        return exit_status_for(result.error for result in results if result)
 
-    def explain_interruption(self) -> str:
-        """Say what is where after Ctrl-C: all in one sentence, each unfinished asset before it."""
-        unfinished = [item for item in self.board.items if not item.is_over]
-        if self._choices.is_json:
-            for item in unfinished:
-                emit(interruption_line(item))
-        if self._choices.storage is not None:
-            return "interrupted; what the embedded sandbox had is gone with it"
-        for item in unfinished:
-            if item.asset_id is not None:
-                say(f"{shorten(item.name, LONGEST_NAME)}: {item.stage}, asset {item.asset_id}")
-        return self._summarise_interruption()
+    async def upload(self, client: AsyncLivepeer, display: Display) -> None:
+        """Upload all files; with --json write a line for each that ends."""
+        self._display = display
+        self.progress.started = time.monotonic()
+        uploading = client.upload_many(self._jobs, on_progress=self._update, **self._options)
+        async with uploading as results:
+            async for result in results:
+                file = self._files[result.source]
+                file.set_result(result)
+                display.update(file)
+                if self._json:
+                    print_json(result_document(file, self._scope))
 
-    def _summarise_interruption(self) -> str:
-        board = self.board
-        said = f"interrupted: {board.summary()}"
-        processing, uploading = board.count(Stage.PROCESSING), board.count(Stage.UPLOADING)
+    def report_interruption(self, *, is_lost: bool) -> str:
+        """Report each unfinished file, and return a summary; `is_lost`: nothing can be resumed."""
+        progress = self.progress
+        unfinished = [file for file in progress.files if file.outcome is None]
+        if self._json:
+            for file in unfinished:
+                print_json(interruption_document(file))
+        if is_lost:
+            return "interrupted; the embedded sandbox is deleted"
+        for file in unfinished:
+            if file.asset_id is not None:
+                name = shorten(file.name, MAX_NAME_WIDTH)
+                print_note(f"{name}: {file.status}, asset {file.asset_id}")
+        return self._summarize_interruption(unfinished)
+
+    def _summarize_interruption(self, unfinished: Sequence[FileProgress]) -> str:
+        message = f"interrupted: {self.progress.summarize()}"
+        processing = sum(file.is_processing for file in unfinished)
+        uploading = sum(file.is_uploading for file in unfinished)
         if processing:
-            said += (
-                f"; {count(processing, 'file')} arrived and will become ready: "
-                "livepeer-async assets list"
-            )
+            files = pluralize(processing, "file")
+            message += f"; {files} arrived and will become ready: livepeer-async assets list"
         if uploading:
-            said += f"; {count(uploading, 'upload')} left unfinished: "
-            if self._is_remembered:
-                said += "the same command goes on from there"
-            else:
-                said += "livepeer-async assets list --phase uploading"
-        return said
+            has_journal = self._scope.journal_option is not None
+            listing = "livepeer-async assets list --phase uploading"
+            advice = "run the same command to resume" if has_journal else listing
+            message += f"; {pluralize(uploading, 'upload')} unfinished: {advice}"
+        return message
 
-    async def _forget_arrived(self, client: AsyncLivepeer) -> None:
+    async def _forget_finished(self, client: AsyncLivepeer) -> None:
         for job in self._jobs:
             if client.journal is not None and job.key is not None:
                 await client.journal.forget_uploaded(job.key)
 
-    def _end_all(self, error: LivepeerError) -> None:
-        """Let what stops everything be the end of each file for which none was told yet."""
-        for item in self.board.items:
-            if not item.is_over:
-                item.end(UploadResult(source=item.argument, error=error))
-                if self._choices.is_json:
-                    emit(result_line(item))
+    def _fail_remaining(self, error: LivepeerError) -> None:
+        """Report an error that stops the command as the error of each unfinished file."""
+        for file in self.progress.files:
+            if file.outcome is None:
+                file.set_result(UploadResult(source=file.argument, error=error))
+                if self._json:
+                    print_json(result_document(file, Scope(is_upload=True)))
 
     def _add(self, argument: str) -> None:
         source: FilePath | StandardInput
         length: int | None = None
         if argument == STANDARD_INPUT:
-            source = StandardInput(lambda read: self._read(source, read))
+            source = StandardInput(lambda count: self._update_read(source, count))
         else:
             source = FilePath(argument)
-            length = source.measure()
-        wanted = self._choices.name
-        self._jobs.append(UploadJob(source, wanted, key=self._key_of(source)))
-        self._items[source] = Item(argument, wanted or source_name(source), length)
+            length = source.length()
+        name = self._name
+        self._jobs.append(UploadJob(source, name, key=self._key_for(source)))
+        self._files[source] = FileProgress(argument, name or source_name(source), length)
 
-    def _key_of(self, source: object) -> str | None:
-        """Name the upload in the journal; a file that is named twice becomes two assets."""
+    def _key_for(self, source: object) -> str | None:
+        """Return the journal key; a file that is named twice becomes two assets."""
         key = source_key(source)
-        times = sum(source_key(job.source) == key for job in self._jobs)
-        # No path holds a NUL.
-        return f"{key}\0{times + 1}" if key and times else key
+        repeats = sum(source_key(job.source) == key for job in self._jobs)
+        # No path contains a NUL.
+        return f"{key}\0{repeats + 1}" if key and repeats else key
 
-    def _read(self, source: object, read: int) -> None:
-        self._items[source].read(read, time.monotonic())
-        self._tell(self._items[source])
+    def _update_read(self, source: object, count: int) -> None:
+        file = self._files[source]
+        file.sent = count
+        self._show(file)
 
-    def _follow(self, source: object, progress: Progress) -> None:
-        self._items[source].follow(progress, time.monotonic())
-        self._tell(self._items[source])
+    def _update(self, source: object, progress: Progress) -> None:
+        file = self._files[source]
+        file.update(progress, time.monotonic())
+        self._show(file)
 
-    def _tell(self, item: Item) -> None:
+    def _show(self, file: FileProgress) -> None:
         if self._display is not None:
-            self._display.changed(item)
+            self._display.update(file)

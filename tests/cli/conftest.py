@@ -26,7 +26,7 @@ def portal():
 
 @pytest.fixture(scope="session")
 def open_sandbox(portal):
-    """Open a sandbox, in a hurry where nothing else is wanted."""
+    """Open a sandbox, by default a fast one."""
     return lambda **options: portal.wrap_async_context_manager(
         Sandbox(**{"waiting_seconds": 0, "processing_seconds": 0.1, **options})
     )
@@ -34,7 +34,7 @@ def open_sandbox(portal):
 
 @pytest.fixture(scope="session")
 def upload_clip(portal):
-    """Upload the clip without a process, under each of these names."""
+    """Upload the clip under several names, in the test process."""
 
     async def upload(sandbox, *names):
         async with AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
@@ -58,7 +58,7 @@ def clip(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with four videos and what is none."""
+    """A folder with four videos and another file."""
     shows = tmp_path / "shows"
     (shows / "two").mkdir(parents=True)
     for name in ("a.mp4", "b.mp4", "two/c.mp4"):
@@ -81,11 +81,11 @@ def table(folder, tmp_path):
 
 @pytest.fixture
 def run_here(monkeypatch, capfd):
-    """Run a command in the tests' own process, where its start-up isn't paid for every time."""
+    """Run a command in the test process, which saves its start-up time."""
 
     def run(*arguments, sandbox=None, missing=(), **variables):
         monkeypatch.setattr(sys, "argv", ["livepeer-async", *map(str, arguments)])
-        # The command puts a stream of its own in place.
+        # The command replaces the stream.
         monkeypatch.setattr(sys, "stderr", sys.stderr)
         for name in missing:
             monkeypatch.setitem(sys.modules, name, None)
@@ -111,7 +111,7 @@ def run_here(monkeypatch, capfd):
 
 @pytest.fixture
 def start():
-    """Start commands with pipes; none outlives its test."""
+    """Start commands with pipes, and kill them after the test."""
     with ExitStack() as stack:
 
         def begin(*arguments, **options):

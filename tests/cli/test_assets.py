@@ -17,29 +17,29 @@ def uploaded(sandbox, upload_clip):
 def test_get_shows_an_asset(sandbox, uploaded):
     done = run("assets", "get", uploaded[0], sandbox=sandbox)
     assert (done.returncode, done.stderr) == (0, b"")
-    said = done.stdout.decode()
-    assert said.startswith("first\n")
+    printed = done.stdout.decode()
+    assert printed.startswith("first\n")
     for fact in (uploaded[0], "ready", "139.6 KiB (142,994 bytes)", "sha256"):
-        assert fact in said
+        assert fact in printed
 
 
-def test_get_as_json_is_the_apis_own_document(sandbox, uploaded, run_here):
+def test_get_with_json_prints_the_api_document(sandbox, uploaded, run_here):
     done = run_here("assets", "get", uploaded[0], "--json", sandbox=sandbox)
     document = json.loads(done.stdout)
     assert (document["id"], document["status"]["phase"]) == (uploaded[0], "ready")
     assert {"playbackId", "createdAt", "size"} <= set(document)
 
 
-def test_an_id_that_isnt_there_is_a_failure(sandbox, run_here):
-    done = run_here("assets", "get", "nobody", sandbox=sandbox)
+def test_unknown_id_is_a_failure(sandbox, run_here):
+    done = run_here("assets", "get", "unknown", sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
     assert "404 from GET" in line
     assert "check the ID" in line
 
 
-def test_an_id_that_isnt_there_isnt_waited_for(sandbox, run_here):
-    done = run_here("assets", "wait", "nobody", sandbox=sandbox)
+def test_wait_fails_for_an_unknown_id(sandbox, run_here):
+    done = run_here("assets", "wait", "unknown", sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
     assert "404 from GET" in line
@@ -50,7 +50,7 @@ def test_an_id_that_isnt_there_isnt_waited_for(sandbox, run_here):
 @pytest.mark.parametrize(
     "arguments", [["assets", "list"], ["assets", "get", "a1"], ["upload", "x"]]
 )
-def test_a_base_url_without_its_end_is_doubted_and_not_the_id(arguments, sandbox, run_here):
+def test_wrong_base_url_is_blamed_before_the_id(arguments, sandbox, run_here):
     url = sandbox.base_url.removesuffix("/api")
     done = run_here(*arguments, sandbox=sandbox, LIVEPEER_BASE_URL=url)
     assert done.returncode == 1
@@ -60,7 +60,7 @@ def test_a_base_url_without_its_end_is_doubted_and_not_the_id(arguments, sandbox
     assert "API_KEY" not in line
 
 
-def test_list_shows_the_newest_first_and_says_that_there_are_more(sandbox, uploaded, run_here):
+def test_list_shows_the_newest_first(sandbox, uploaded, run_here):
     done = run_here("assets", "list", sandbox=sandbox)
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == [
         "name",
@@ -70,16 +70,16 @@ def test_list_shows_the_newest_first_and_says_that_there_are_more(sandbox, uploa
     assert done.stderr == b""
     done = run_here("assets", "list", "--limit", "1", "--json", sandbox=sandbox)
     assert json.loads(done.stdout)["name"] == "second"
-    assert done.stderr.decode() == "these are the newest 1; --limit shows more\n"
+    assert done.stderr.decode() == "only the newest 1 are shown; use --limit for more\n"
 
 
-def test_list_of_no_assets_says_so(sandbox, run_here):
+def test_list_reports_no_assets(sandbox, run_here):
     done = run_here("assets", "list", "--phase", "failed", sandbox=sandbox)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert done.stderr.decode() == "no assets in the phase failed\n"
+    assert done.stderr.decode() == "no assets in phase failed\n"
 
 
-def test_wait_ends_with_the_ready_asset_or_says_that_it_isnt(
+def test_wait_returns_the_ready_asset_or_fails(
     sandbox, uploaded, open_sandbox, upload_clip, run_here
 ):
     done = run_here("assets", "wait", uploaded[0], sandbox=sandbox)
@@ -92,26 +92,26 @@ def test_wait_ends_with_the_ready_asset_or_says_that_it_isnt(
     assert "isn't ready after" in done.stderr.decode()
 
 
-def test_delete_takes_all_that_it_can(sandbox, uploaded, run_here):
+def test_delete_continues_after_a_failure(sandbox, uploaded, run_here):
     done = run_here(
-        "assets", "delete", uploaded[0], "nobody", uploaded[1], "--yes", sandbox=sandbox
+        "assets", "delete", uploaded[0], "unknown", uploaded[1], "--yes", sandbox=sandbox
     )
     assert done.returncode == 1
     assert done.stdout.decode().splitlines() == [f"deleted {asset_id}" for asset_id in uploaded]
-    assert done.stderr.decode().startswith("Error: nobody: ")
+    assert done.stderr.decode().startswith("Error: unknown: ")
     assert all(asset.is_deleted for asset in sandbox.assets)
 
 
 @pytest.mark.parametrize(("answer", "is_deleted"), [("n", False), ("", False), ("y", True)])
 def test_delete_asks_on_a_terminal(sandbox, uploaded, answer, is_deleted):
     terminal = Terminal("assets", "delete", uploaded[0], sandbox=sandbox)
-    terminal.read_until("Delete 1 asset for good? [y/N]")
+    terminal.read_until("Delete 1 asset permanently? [y/N]")
     terminal.type(f"{answer}\n")
     assert terminal.finish() == (0 if is_deleted else 1)
     assert sandbox.assets[0].is_deleted is is_deleted
 
 
-def test_names_from_the_server_cant_control_the_terminal(sandbox, upload_clip):
+def test_names_from_the_server_are_cleaned(sandbox, upload_clip):
     (asset_id,) = upload_clip(sandbox, "x\x1b]0;owned\x07\ny")
     for command in (["list"], ["get", asset_id]):
         terminal = Terminal("assets", *command, sandbox=sandbox, columns=60)

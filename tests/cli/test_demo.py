@@ -4,30 +4,30 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from livepeer_async.cli.demo import Content, Cut, Evidence, find_cut
+from livepeer_async.cli.demo import ChecksumComparison, Content, Cut, find_cut
 from livepeer_async.sandbox import SeenRequest
 from support.command_line import Terminal, plain, run
 
 CONTENT = Content(5, "ab")
 
 
-def test_the_demo_uploads_recovers_proves_it_and_leaves_nothing(tmp_path):
+def test_demo_recovers_verifies_and_cleans_up(tmp_path):
     done = run("demo", TMPDIR=str(tmp_path))
-    said = done.stdout.decode()
+    printed = done.stdout.decode()
     assert done.returncode == 0
-    assert said.count("identical") == 5
-    assert "4 of 4 identical in size and SHA-256" in said
-    assert "connections cut: 1, recovered: 1" in said
+    assert printed.count("identical") == 5
+    assert "4 of 4 identical in size and SHA-256" in printed
+    assert "connections cut: 1, recovered: 1" in printed
     assert "clip-34MiB.mp4: connection lost at byte " in done.stderr.decode()
-    assert "asked for the offset, went on at byte 8,388,608" in done.stderr.decode()
-    assert "clip-34MiB.mp4: goes on from 8.0 MiB" in done.stderr.decode()
+    assert "asked for the offset, resumed at byte 8,388,608" in done.stderr.decode()
+    assert "clip-34MiB.mp4: continuing from 8.0 MiB" in done.stderr.decode()
     assert b"\x1b" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_fits_a_narrow_terminal_and_keeps_what_it_made_if_told_to(tmp_path):
+def test_demo_fits_a_narrow_terminal_and_keeps_files(tmp_path):
     options = ("--storage", "file", "--files", "1", "--keep")
-    # It has nothing to do with what isn't on this machine.
+    # The demo never leaves this machine.
     proxies = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     terminal = Terminal("demo", *options, columns=60, TMPDIR=str(tmp_path), **proxies)
     assert terminal.finish() == 0
@@ -44,17 +44,17 @@ def test_the_demo_fits_a_narrow_terminal_and_keeps_what_it_made_if_told_to(tmp_p
 @pytest.mark.parametrize(
     "other", [Content(4, "ab"), Content(5, "cd"), Content(None, "ab"), Content(5, None)]
 )
-def test_a_witness_that_differs_or_doesnt_know_is_named(other):
-    evidence = Evidence({"the file": CONTENT, "the store": other})
-    assert not evidence.is_unanimous
-    assert len(evidence.differences()) == 2
-    assert not Evidence({"the file": other, "the store": CONTENT}).is_unanimous
+def test_different_or_unknown_content_is_named(other):
+    comparison = ChecksumComparison({"the file": CONTENT, "the store": other})
+    assert not comparison.all_equal
+    assert len(comparison.differences()) == 2
+    assert not ChecksumComparison({"the file": other, "the store": CONTENT}).all_equal
 
 
-def test_witnesses_who_agree_have_no_differences():
-    evidence = Evidence({"the file": CONTENT, "the store": CONTENT})
-    assert evidence.is_unanimous
-    assert evidence.differences() == []
+def test_equal_contents_have_no_differences():
+    comparison = ChecksumComparison({"the file": CONTENT, "the store": CONTENT})
+    assert comparison.all_equal
+    assert comparison.differences() == []
 
 
 def seen(at, method, *, path="/files/1", offset=None, **facts):
@@ -67,17 +67,17 @@ def seen(at, method, *, path="/files/1", offset=None, **facts):
     return request
 
 
-def test_no_cut_is_seen_where_none_was():
+def test_no_cut_is_found_without_a_fault():
     assert find_cut([seen(1, "PATCH", offset=0, received=9, status=204, is_over=True)]) is None
 
 
-def test_a_cut_is_followed_to_the_next_patch_on_the_same_upload():
+def test_cut_is_followed_to_the_next_patch():
     cut = seen(1, "PATCH", offset=8, received=5, fault="CutConnection", is_over=True)
     requests = [cut, seen(2, "PATCH", path="/files/2", offset=3)]
-    assert find_cut(requests) == Cut(13, asked=False, went_on_at=None)
+    assert find_cut(requests) == Cut(13, is_acknowledged=False, resumed_at=None)
     requests += [
         seen(3, "HEAD", status=200),
         seen(4, "PATCH", offset=8),
         seen(5, "PATCH", offset=16),
     ]
-    assert find_cut(requests) == Cut(13, asked=True, went_on_at=8)
+    assert find_cut(requests) == Cut(13, is_acknowledged=True, resumed_at=8)

@@ -5,17 +5,17 @@ import pytest
 from livepeer_async import __version__
 from support.command_line import COMMAND, run
 
-NOBODY = "http://127.0.0.1:9/api"
+UNREACHABLE = "http://127.0.0.1:9/api"
 
 
 def complaint(done):
-    """Give the one line on standard error; nothing else was said."""
+    """Return the only line of output, which is on standard error."""
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()
     return line
 
 
-def test_version_and_help_end_well(run_here):
+def test_version_and_help_succeed(run_here):
     assert run_here("--version").stdout.decode() == f"livepeer-async {__version__}\n"
     done = run_here("--help")
     assert done.returncode == 0
@@ -23,13 +23,12 @@ def test_version_and_help_end_well(run_here):
     assert "130  interrupted" in done.stdout.decode()
 
 
-def test_help_imports_neither_sandbox_nor_commands():
+def test_help_does_not_import_the_sandbox():
     script = (
         "import sys; from livepeer_async.cli.app import app\n"
         "try: app(['upload', '--help'])\n"
         "except SystemExit: pass\n"
-        "names = ('livepeer_async.sandbox', 'starlette', 'uvicorn', "
-        "'livepeer_async.cli.output.bars')\n"
+        "names = ('livepeer_async.sandbox', 'starlette', 'uvicorn')\n"
         "print([name for name in names if name in sys.modules])"
     )
     done = run(command=[sys.executable, "-c", script])
@@ -37,21 +36,21 @@ def test_help_imports_neither_sandbox_nor_commands():
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
-def test_without_the_extra_it_says_how_to_install_it(missing, run_here):
+def test_missing_cli_extra_is_explained(missing, run_here):
     done = run_here("upload", "x.mp4", "--sandbox", missing=[missing])
     assert done.returncode == 2
     assert 'pip install "livepeer-async[cli]"' in complaint(done)
 
 
 @pytest.mark.parametrize("arguments", [["demo"], ["sandbox"], ["upload", "x.mp4", "--sandbox"]])
-def test_without_the_sandbox_extra_it_says_how_to_install_it(arguments, run_here):
+def test_missing_sandbox_extra_is_explained(arguments, run_here):
     done = run_here(*arguments, missing=["starlette"])
     assert done.returncode == 2
     assert 'pip install "livepeer-async[cli,sandbox]"' in complaint(done)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["upload"], "FILE"),
         (
@@ -59,24 +58,24 @@ def test_without_the_sandbox_extra_it_says_how_to_install_it(arguments, run_here
             "'--verify': 'md5' is not one of 'size', 'hash', 'none'",
         ),
         (["upload", "x", "--concurrency", "0"], "--concurrency"),
-        (["upload", "x", "y", "--name", "z"], "--name goes with one FILE"),
-        (["upload", "x", "--storage", "s3"], "say --sandbox too"),
-        (["upload", "-", "-"], "say - once"),
+        (["upload", "x", "y", "--name", "z"], "--name needs a single FILE"),
+        (["upload", "x", "--storage", "s3"], "--storage needs --sandbox"),
+        (["upload", "-", "-"], "use - once"),
         (["upload", "x", "--api-key", "secret"], "--api-key"),
-        (["assets", "delete", "a1"], "say --yes"),
+        (["assets", "delete", "a1"], "--yes is needed"),
     ],
     ids=lambda it: " ".join(it) if isinstance(it, list) else "",
 )
-def test_a_command_line_that_cant_work_is_a_usage_error(arguments, said, run_here):
+def test_invalid_command_line_is_a_usage_error(arguments, message, run_here):
     done = run_here(*arguments, LIVEPEER_API_KEY="k")
     assert done.returncode == 2
     assert done.stdout == b""
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({}, "no API key: set LIVEPEER_API_KEY"),
         ({"LIVEPEER_API_KEY": " "}, "no API key: set LIVEPEER_API_KEY"),
@@ -84,12 +83,12 @@ def test_a_command_line_that_cant_work_is_a_usage_error(arguments, said, run_her
         ({"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": "livepeer.studio"}, "wanted http://"),
     ],
 )
-def test_an_environment_that_cant_work_is_a_usage_error(variables, said, run_here):
+def test_invalid_environment_is_a_usage_error(variables, message, run_here):
     done = run_here("upload", "x.mp4", **variables)
     assert done.returncode == 2
-    assert said in complaint(done)
+    assert message in complaint(done)
     assert "hush" not in complaint(done)
-    wanted = {"API_KEY": "key" in said or "KEY" in said, "BASE_URL": "http" in said}
+    wanted = {"API_KEY": "key" in message or "KEY" in message, "BASE_URL": "http" in message}
     assert {name: f"LIVEPEER_{name}" in complaint(done) for name in wanted} == wanted
 
 
@@ -105,7 +104,7 @@ def test_an_environment_that_cant_work_is_a_usage_error(variables, said, run_her
         ("LIVEPEER_BASE_URL", "http://user:hush#hush@h:80"),
     ],
 )
-def test_unusable_variable_is_one_sentence_that_names_it(name, value, run_here, clean_env):
+def test_unusable_variable_is_named(name, value, run_here, clean_env):
     done = run_here("upload", "x.mp4", LIVEPEER_API_KEY="k", **{name: value})
     assert (done.returncode, done.stdout) == (2, b"")
     assert complaint(done).count("Error: ") == 1
@@ -113,7 +112,7 @@ def test_unusable_variable_is_one_sentence_that_names_it(name, value, run_here, 
     assert "hush" not in complaint(done)
 
 
-def test_unreadable_exception_from_the_proxies_stops_no_command(sandbox, run_here):
+def test_unreadable_no_proxy_entry_is_a_warning(sandbox, run_here):
     variables = {"NO_PROXY": "fe80::/10,[::1", "ALL_PROXY": "http://127.0.0.1:9"}
     done = run_here("assets", "list", sandbox=sandbox, **variables)
     assert done.returncode == 0
@@ -125,21 +124,21 @@ def test_unreadable_exception_from_the_proxies_stops_no_command(sandbox, run_her
 
 
 @pytest.mark.parametrize("arguments", [["upload", "x.mp4"], ["assets", "list"]])
-def test_a_wrong_key_is_not_authorised_and_not_shown(arguments, sandbox, run_here):
+def test_wrong_key_is_not_authorized_and_not_shown(arguments, sandbox, run_here):
     done = run_here(*arguments, sandbox=sandbox, LIVEPEER_API_KEY="wrong-key")
     assert done.returncode == 3
     assert "check LIVEPEER_API_KEY" in complaint(done)
     assert "wrong-key" not in complaint(done)
 
 
-def test_a_suspended_user_is_not_authorised(sandbox, clip, run_here):
+def test_suspended_user_is_not_authorized(sandbox, clip, run_here):
     key = sandbox.add_user(is_suspended=True)
     done = run_here("upload", clip, sandbox=sandbox, LIVEPEER_API_KEY=key)
     assert done.returncode == 3
     assert "user is suspended" in done.stderr.decode()
 
 
-def test_ctrl_c_before_a_command_runs_is_a_sentence_and_no_traceback():
+def test_ctrl_c_during_start_up_has_no_traceback():
     script = (
         "import sys, livepeer_async.cli.entry as entry\n"
         "class Interrupting:\n"
@@ -152,17 +151,42 @@ def test_ctrl_c_before_a_command_runs_is_a_sentence_and_no_traceback():
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"interrupted\n")
 
 
-def test_a_server_that_isnt_there_is_reported_soon():
-    """With as many retries as these it would take hours."""
-    there = {"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": NOBODY}
-    done = run("upload", "x.mp4", "--retries", "1000", **there)
+def test_unreachable_server_is_reported_soon():
+    # That many retries would take hours.
+    account = {"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": UNREACHABLE}
+    done = run("upload", "x.mp4", "--retries", "1000", **account)
     assert done.returncode == 1
     assert "no connection to http://127.0.0.1:9/api" in complaint(done)
 
 
-def test_the_module_and_the_console_script_are_the_same():
+def test_module_and_console_script_are_the_same():
     script = "from livepeer_async.cli import main; main()"
     as_script = run("assets", command=[sys.executable, "-c", script])
     as_module = run("assets", command=COMMAND)
     assert as_script.stderr == as_module.stderr
     assert b"Usage: livepeer-async assets" in as_module.stderr
+
+
+def test_shell_completion_suggests_commands_and_options(run_here):
+    completion = {"_LIVEPEER_ASYNC_COMPLETE": "complete_bash"}
+    commands = run_here(**completion, COMP_WORDS="livepeer-async up", COMP_CWORD="1")
+    assert commands.stdout.decode().split() == ["upload"]
+    words = "livepeer-async ingest --ready"
+    options = run_here(**completion, COMP_WORDS=words, COMP_CWORD="2")
+    assert options.stdout.decode().split() == ["--ready-timeout"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warning"),
+    [
+        (["--again"], "--again is deprecated; use --force"),
+        (["--timeout", "5"], "--timeout is deprecated; use --ready-timeout"),
+        (["--timeout=5"], "--timeout is deprecated; use --ready-timeout"),
+        (["--", "--again"], None),
+    ],
+)
+def test_deprecated_option_is_accepted_with_a_warning(arguments, warning, run_here):
+    done = run_here("upload", "x.mp4", *arguments)
+    *warnings, error = done.stderr.decode().splitlines()
+    assert warnings == ([f"Warning: {warning}"] if warning else [])
+    assert error.startswith("Error: no API key")

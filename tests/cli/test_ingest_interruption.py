@@ -13,25 +13,25 @@ from support.command_line import start as start_command
 from support.constants import TIMEOUT, VERY_LONG
 
 MIB = 1024 * 1024
-# What says the same of another way to end; each takes seconds.
-at_length = pytest.mark.skipif(
+# Slow variants of other tests.
+slow = pytest.mark.skipif(
     "LIVEPEER_ASYNC_BULK_FILES" not in os.environ, reason="`nox -s bulk` runs it"
 )
-# A chunk of one part then takes two seconds, or minutes.
+# Bytes per second: a chunk of one part takes two seconds, or minutes.
 SLOW = 4_000_000
 SLOWER = 20_000
 
 
 @pytest.fixture
 def sandbox(open_sandbox):
-    slow = Fault(On(method="PATCH"), Slow(SLOW))
-    with open_sandbox(storage="s3", faults=[slow]) as sandbox:
+    fault = Fault(On(method="PATCH"), Slow(SLOW))
+    with open_sandbox(storage="s3", faults=[fault]) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def command(tmp_path):
-    """The arguments of a command for four videos of two chunks and a rest."""
+    """The arguments of a command for four videos of three chunks."""
     folder = tmp_path / "shows"
     folder.mkdir()
     for number in range(4):
@@ -52,8 +52,8 @@ def count_sending(sandbox):
     return sum(bool(seen.received and not seen.is_over) for seen in patched(sandbox))
 
 
-def judge_going_on(command, sandbox):
-    """The same command makes the rest ready, with no second asset and each byte as it was."""
+def check_resumption(command, sandbox):
+    """Check that the same command finishes the rest, with one asset per file and exact bytes."""
     sandbox.faults.clear()
     done = run(*command, sandbox=sandbox)
     assert done.returncode == 0, done.stderr
@@ -65,48 +65,48 @@ def judge_going_on(command, sandbox):
     assert sandbox.violations == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=at_length)])
-def test_a_first_signal_lets_the_chunks_that_run_be_finished(sandbox, command, number, start):
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=slow)])
+def test_first_signal_finishes_chunks_in_flight(sandbox, command, number, start):
     process = start(*command, sandbox=sandbox)
     wait_until(lambda: count_sending(sandbox) == 2)
     process.send_signal(number)
     output, errors = process.communicate(timeout=TIMEOUT)
-    said = errors.decode().splitlines()
+    printed = errors.decode().splitlines()
     assert (process.returncode, "Traceback" in errors.decode()) == (130, False)
-    assert untimed(said[0]).startswith("interrupted: the chunks that run are sent to their ends")
-    assert said[-1] == (
-        "interrupted: 0 of 4 ready; 4 rows left: the same command goes on from there"
+    assert untimed(printed[0]).startswith("interrupted: finishing chunks in flight")
+    assert printed[-1] == (
+        "interrupted: 0 of 4 ready; 4 rows unfinished: run the same command to resume"
     )
     assert output.decode().splitlines()[1].split() == ["unfinished", "4"]
     assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
     assert all(seen.status == 204 for seen in patched(sandbox))
     held = sum(seen.received for seen in patched(sandbox))
     assert held % MIB == 0
-    judge_going_on(command, sandbox)
+    check_resumption(command, sandbox)
     assert sum(seen.received for seen in patched(sandbox)) <= 4 * 17 * MIB
 
 
-def test_a_second_ctrl_c_ends_at_once(open_sandbox, command, start):
+def test_second_ctrl_c_quits_immediately(open_sandbox, command, start):
     with open_sandbox(storage="s3", faults=[Fault(On(method="PATCH"), Slow(SLOWER))]) as sandbox:
         process = start(*command, sandbox=sandbox)
         wait_until(lambda: count_sending(sandbox) == 2)
         process.send_signal(signal.SIGINT)
-        assert b" interrupted: the chunks that run" in process.stderr.readline()
+        assert b" interrupted: finishing chunks" in process.stderr.readline()
         time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130
         assert "Traceback" not in errors.decode()
-        assert errors.decode().splitlines()[-1].endswith("the same command goes on from there")
+        assert errors.decode().splitlines()[-1].endswith("run the same command to resume")
         assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
         assert all(row["asset_id"] for row in read_report(command))
         assert all(row["bytes"] == 17 * MIB for row in read_report(command))
         assert all(row["seconds"] > 0 for row in read_report(command))
-        judge_going_on(command, sandbox)
+        check_resumption(command, sandbox)
 
 
-def test_ctrl_c_before_the_server_has_answered_ends_at_once(open_sandbox, command, start):
+def test_ctrl_c_before_any_response_quits_immediately(open_sandbox, command, start):
     with open_sandbox(faults=[Fault(On(), Stall(VERY_LONG))]) as sandbox:
         process = start(*command, sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
@@ -117,18 +117,18 @@ def test_ctrl_c_before_the_server_has_answered_ends_at_once(open_sandbox, comman
     assert not command[3].exists()
 
 
-def test_a_terminal_shows_the_stop_and_gets_its_cursor_back(sandbox, command):
+def test_terminal_shows_the_stop_and_restores_the_cursor(sandbox, command):
     terminal = Terminal(*command, sandbox=sandbox, columns=100)
     wait_until(lambda: count_sending(sandbox) == 2)
     terminal.read_until("total")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
-    assert "stopping: 2 uploads to the end of the chunk" in terminal.screen
+    assert "stopping: finishing 2 chunks in flight" in terminal.screen
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
 
 
-@at_length
-def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command):
+@slow
+def test_closed_terminal_finishes_chunks_in_flight(sandbox, command):
     terminal = Terminal(*command, sandbox=sandbox)
     wait_until(lambda: count_sending(sandbox) == 2)
     terminal.read_until("total")
@@ -136,11 +136,11 @@ def test_a_terminal_that_is_closed_lets_the_chunks_be_finished(sandbox, command)
     assert terminal.process.wait(TIMEOUT) == 130
     assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
     assert all(seen.status == 204 for seen in patched(sandbox))
-    judge_going_on(command, sandbox)
+    check_resumption(command, sandbox)
 
 
-@at_length
-def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
+@slow
+def test_ignored_signal_stays_ignored(open_sandbox, command):
     with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(30_000_000))]) as sandbox:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
@@ -154,8 +154,8 @@ def test_a_signal_that_is_ignored_stays_ignored(open_sandbox, command):
     assert (process.returncode, b"interrupted" in errors) == (0, False)
 
 
-@at_length
-def test_a_report_of_a_run_that_was_killed_has_whole_lines(sandbox, command, tmp_path, start):
+@slow
+def test_report_of_a_killed_run_has_whole_lines(sandbox, command, tmp_path, start):
     os.remove(command[1] / "3.mp4")
     (command[1] / "small.mp4").write_bytes((command[1] / "0.mp4").read_bytes()[: 5 * MIB])
     process = start(*command, sandbox=sandbox)
@@ -166,7 +166,7 @@ def test_a_report_of_a_run_that_was_killed_has_whole_lines(sandbox, command, tmp
     assert {row["state"] for row in read_report(command)} == {"ready"}
 
 
-def test_ctrl_c_while_a_manifest_is_checked_is_a_sentence(tmp_path, start):
+def test_ctrl_c_during_the_check_has_no_traceback(tmp_path, start):
     (tmp_path / "one.jsonl").write_text('{"path": "missing.mp4"}\n' * 200_000)
     process = start("ingest", tmp_path / "one.jsonl", "--check")
     assert b"one.jsonl:1: " in process.stderr.readline()

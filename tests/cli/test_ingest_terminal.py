@@ -2,36 +2,38 @@ import os
 
 import pytest
 
-from cli.written import lines_of
 from livepeer_async.sandbox import FailProcessing, Fault, On
-from support.command_line import Terminal, plain, run, untimed
+from support.command_line import Terminal, lines_of, plain, run, untimed
 
 
-def test_a_terminal_shows_bars_counts_and_failures(open_sandbox, folder):
+def test_terminal_shows_bars_counts_and_failures(open_sandbox, folder):
     broken = Fault(On(asset="^b.mp4"), FailProcessing("no video track"))
     with open_sandbox(faults=[broken], processing_seconds=1) as sandbox:
         terminal = Terminal("ingest", folder, sandbox=sandbox, columns=120)
         assert terminal.finish() == 1
-    said = plain(terminal.screen)
-    assert "long.mp4                ━" in said
-    assert "3 of 4 ready, 1 failed" in said
-    # A line as long as that may be broken anywhere.
-    assert "b.mp4:asset" in "".join(said.split())
+    printed = plain(terminal.screen)
+    assert "long.mp4               ━" in printed
+    assert "3 of 4 ready, 1 failed" in printed
+    # A long line is wrapped anywhere.
+    assert "b.mp4:asset" in "".join(printed.split())
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
 
 
-def test_what_is_no_terminal_gets_a_line_for_each_failure_alone(open_sandbox, folder):
+def test_pipe_gets_a_line_for_each_failure(open_sandbox, folder):
     broken = Fault(On(asset="^b.mp4"), FailProcessing("no video track"))
     with open_sandbox(faults=[broken]) as sandbox:
         done = run("ingest", folder, sandbox=sandbox, FORCE_COLOR="1")
-    said = lines_of(done.stderr)
+    printed = lines_of(done.stderr)
     assert b"\x1b" not in done.stdout + done.stderr
-    assert untimed(said[0]).startswith(f"{folder}/b.mp4: asset ")
-    assert said[1:] == ["Error: 1 row failed that needs you:", f"  1 AssetFailed, {folder}/b.mp4"]
+    assert untimed(printed[0]).startswith(f"{folder}/b.mp4: asset ")
+    assert printed[1:] == [
+        "Error: 1 row failed and needs your attention:",
+        f"  1 AssetFailed, {folder}/b.mp4",
+    ]
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals")
-def test_a_terminal_of_40_columns_is_enough(sandbox, folder):
+def test_terminal_of_40_columns_is_enough(sandbox, folder):
     terminal = Terminal("ingest", folder, sandbox=sandbox, columns=40, rows=12)
     assert terminal.finish() == 0
     assert "4 of 4 ready" in plain(terminal.screen)

@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def slow_sandbox(open_sandbox):
-    """A sandbox to which a chunk takes minutes."""
+    """A sandbox that takes minutes to receive a chunk."""
     with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(20_000))]) as sandbox:
         yield sandbox
 
@@ -32,7 +32,7 @@ def is_sending(sandbox):
     return any(seen.method == "PATCH" and seen.received for seen in sandbox.requests)
 
 
-def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video, start):
+def test_ctrl_c_reports_unfinished_uploads(slow_sandbox, video, start):
     process = start("upload", video, sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))
     output, errors = interrupt(process)
@@ -42,13 +42,13 @@ def test_ctrl_c_during_an_upload_says_what_is_left(slow_sandbox, video, start):
     (asset,) = slow_sandbox.assets
     assert f"long.mp4: uploading, asset {asset.id}" in errors.splitlines()
     assert errors.splitlines()[-1] == (
-        "interrupted: 0 of 1 ready; 1 upload left unfinished: the same command goes on from there"
+        "interrupted: 0 of 1 ready; 1 upload unfinished: run the same command to resume"
     )
     listed = run("assets", "list", "--phase", "uploading", sandbox=slow_sandbox)
     assert slow_sandbox.assets[0].id in listed.stdout.decode()
 
 
-def test_ctrl_c_with_json_tells_of_each_file_that_is_unfinished(slow_sandbox, video, clip, start):
+def test_ctrl_c_with_json_writes_unfinished_files(slow_sandbox, video, clip, start):
     process = start("upload", video, clip, "--json", "--concurrency", "1", sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))
     output, _ = interrupt(process)
@@ -60,7 +60,7 @@ def test_ctrl_c_with_json_tells_of_each_file_that_is_unfinished(slow_sandbox, vi
     assert waiting["error"] == {"type": "KeyboardInterrupt", "message": "interrupted while waiting"}
 
 
-def test_the_echo_of_ctrl_c_leaves_room_behind_the_bars(slow_sandbox, video):
+def test_bars_leave_room_for_the_echo_of_ctrl_c(slow_sandbox, video):
     terminal = Terminal("upload", video, sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))
     terminal.read_until("total")
@@ -70,7 +70,7 @@ def test_the_echo_of_ctrl_c_leaves_room_behind_the_bars(slow_sandbox, video):
     assert max(map(len, rows)) <= 100 - len("^C^C")
 
 
-def test_ctrl_c_on_a_terminal_gives_the_cursor_back(slow_sandbox, video):
+def test_ctrl_c_restores_the_cursor(slow_sandbox, video):
     terminal = Terminal("upload", video, sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))
     terminal.process.send_signal(signal.SIGINT)
@@ -80,7 +80,7 @@ def test_ctrl_c_on_a_terminal_gives_the_cursor_back(slow_sandbox, video):
     assert "Traceback" not in terminal.screen
 
 
-def test_ctrl_c_during_processing_says_that_it_goes_on(open_sandbox, video, start):
+def test_ctrl_c_during_processing_suggests_assets_list(open_sandbox, video, start):
     with open_sandbox(processing_seconds=VERY_LONG) as sandbox:
         process = start("upload", video, sandbox=sandbox)
         assert process.stderr.readline() == b"long.mp4: uploading 9.0 MiB\n"
@@ -90,7 +90,7 @@ def test_ctrl_c_during_processing_says_that_it_goes_on(open_sandbox, video, star
     assert "1 file arrived and will become ready: livepeer-async assets list" in errors
 
 
-def test_ctrl_c_while_standard_input_is_silent_ends_at_once(sandbox, start):
+def test_ctrl_c_ends_a_wait_for_standard_input(sandbox, start):
     process = start("upload", "-", sandbox=sandbox, stdin=subprocess.PIPE)
     process.stdin.write(read_clip()[:100])
     process.stdin.flush()
@@ -101,7 +101,7 @@ def test_ctrl_c_while_standard_input_is_silent_ends_at_once(sandbox, start):
     assert sandbox.assets == []
 
 
-def test_ctrl_c_while_the_server_is_silent_ends_at_once(open_sandbox, start):
+def test_ctrl_c_ends_a_wait_for_the_server(open_sandbox, start):
     with open_sandbox(faults=[Fault(On(), Stall(VERY_LONG))]) as sandbox:
         process = start("assets", "list", sandbox=sandbox)
         wait_until(lambda: sandbox.requests)
@@ -110,7 +110,7 @@ def test_ctrl_c_while_the_server_is_silent_ends_at_once(open_sandbox, start):
     assert (output, errors) == ("", "interrupted\n")
 
 
-def test_a_terminated_demo_leaves_nothing(tmp_path, start):
+def test_terminated_demo_cleans_up(tmp_path, start):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     process = start("demo", TMPDIR=str(scratch))
@@ -124,7 +124,7 @@ def test_a_terminated_demo_leaves_nothing(tmp_path, start):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_served_sandbox_ends_well_and_leaves_nothing(number, tmp_path, start):
+def test_interrupted_sandbox_succeeds_and_cleans_up(number, tmp_path, start):
     process = start("sandbox", "--storage", "s3", TMPDIR=str(tmp_path))
     lines = [process.stdout.readline().decode().strip() for _ in range(7)]
     exports = dict(line.removeprefix("export ").split("=", 1) for line in lines[-2:])
@@ -132,21 +132,21 @@ def test_a_served_sandbox_ends_well_and_leaves_nothing(number, tmp_path, start):
     assert run("assets", "list", **exports).returncode == 0
     process.send_signal(number)
     _, errors = process.communicate(timeout=TIMEOUT)
-    assert (process.returncode, errors) == (0, b"the sandbox has ended\n")
+    assert (process.returncode, errors) == (0, b"the sandbox has stopped\n")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_taken_is_a_sentence(sandbox):
+def test_port_in_use_has_no_traceback(sandbox):
     done = run("sandbox", "--port", sandbox.base_url.rpartition(":")[2].removesuffix("/api"))
     assert done.returncode == 1
-    assert "choose another with --port" in done.stderr.decode()
+    assert "use --port for another one" in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
     "arguments", [["upload", "{clip}", "--json"], ["upload", "{clip}"], ["assets", "list"]]
 )
-def test_a_reader_who_went_away_makes_no_noise(sandbox, clip, upload_clip, arguments, start):
+def test_closed_pipe_is_silent(sandbox, clip, upload_clip, arguments, start):
     upload_clip(sandbox, "one")
     reading, writing = os.pipe()
     os.close(reading)

@@ -34,26 +34,24 @@ def upload(run_here):
     return begin
 
 
-def test_the_same_command_names_the_asset_that_it_made(sandbox, clip, upload, run_here):
+def test_second_run_reports_the_same_asset(sandbox, clip, upload, run_here):
     _, (first,) = upload(clip, sandbox=sandbox)
     done = run_here("upload", clip, sandbox=sandbox)
     assert first["asset_id"] in done.stdout.decode()
     assert done.stderr.decode().endswith(
-        "1 file uploaded by an earlier run; --again uploads it anew\n"
+        "1 file uploaded by an earlier run; use --force to upload again\n"
     )
     assert (done.returncode, len(sandbox.assets)) == (0, 1)
 
 
-@pytest.mark.parametrize("option", ["--again", "--no-journal"])
-def test_a_file_is_uploaded_anew_where_that_is_wanted(sandbox, clip, option, upload):
+@pytest.mark.parametrize("option", ["--force", "--no-journal"])
+def test_force_and_no_journal_upload_again(sandbox, clip, option, upload):
     upload(clip, sandbox=sandbox)
     done, (second,) = upload(clip, option, sandbox=sandbox)
     assert (done.returncode, second["attempts"], len(sandbox.assets)) == (0, 1, 2)
 
 
-def test_a_command_that_was_killed_goes_on_where_it_was(
-    open_sandbox, video, journal, start, upload
-):
+def test_killed_command_is_resumed(open_sandbox, video, journal, start, upload):
     slow = Fault(On(method="PATCH", nth=2), Slow(500_000))
     with open_sandbox(storage="s3", faults=[slow]) as sandbox:
         process = start("upload", video, "--journal", journal, sandbox=sandbox)
@@ -68,22 +66,20 @@ def test_a_command_that_was_killed_goes_on_where_it_was(
         assert sandbox.stored(line["playback_id"]).read_bytes() == video.read_bytes()
 
 
-def test_an_upload_that_gave_up_says_that_the_same_command_goes_on(
-    open_sandbox, video, journal, run_here
-):
+def test_exhausted_retries_suggest_the_same_command(open_sandbox, video, journal, run_here):
     faults = [Fault(On(method="PATCH", nth=2), CutConnection(1000))]
     faults.append(Fault(On(method="HEAD"), Answer(503)))
     with open_sandbox(storage="s3", faults=faults) as sandbox:
         command = ["upload", video, "--journal", journal, "--retries", "1"]
         done = run_here(*command, sandbox=sandbox)
         assert done.returncode == 1
-        assert "the same command goes on from there" in done.stderr.decode()
+        assert "run the same command to resume" in done.stderr.decode()
         sandbox.faults.clear()
         assert run_here(*command, sandbox=sandbox).returncode == 0
         assert len(sandbox.assets) == 1
 
 
-def test_the_journal_lists_what_it_remembers(sandbox, clip, journal, upload, run_here):
+def test_list_shows_records(sandbox, clip, journal, upload, run_here):
     upload(clip, "--journal", journal, sandbox=sandbox)
     done = run_here("journal", "list", "--journal", journal, sandbox=sandbox)
     (asset,) = sandbox.assets
@@ -101,7 +97,7 @@ def test_the_journal_lists_what_it_remembers(sandbox, clip, journal, upload, run
     }
 
 
-def test_what_is_forgotten_is_uploaded_anew(sandbox, clip, journal, upload, run_here):
+def test_forgotten_file_is_uploaded_again(sandbox, clip, journal, upload, run_here):
     upload(clip, "--journal", journal, sandbox=sandbox)
     done = run_here(
         "journal", "forget", os.path.relpath(clip), "--journal", journal, sandbox=sandbox
@@ -111,10 +107,10 @@ def test_what_is_forgotten_is_uploaded_anew(sandbox, clip, journal, upload, run_
     assert len(sandbox.assets) == 2
     done = run_here("journal", "forget", "nothing", "--journal", journal, sandbox=sandbox)
     assert done.returncode == 1
-    assert "knows no 'nothing'" in done.stderr.decode()
+    assert "has no 'nothing'" in done.stderr.decode()
 
 
-def test_orphans_that_are_certainly_ours_are_deleted(open_sandbox, clip, journal, run_here):
+def test_owned_orphans_are_deleted(open_sandbox, clip, journal, run_here):
     faults = [
         Fault(On(method="DELETE"), Answer(404, b'{"errors":["not found"]}')),
         Fault(On(method="POST", path="/upload/tus", nth=1), CutConnection(0)),
@@ -132,25 +128,23 @@ def test_orphans_that_are_certainly_ours_are_deleted(open_sandbox, clip, journal
         assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
         again = run_here(*command, sandbox=sandbox)
         assert (again.returncode, again.stdout) == (0, b"")
-        assert again.stderr.decode() == "nothing is left over\n"
+        assert again.stderr.decode() == "no assets are left over\n"
 
 
-def test_an_orphan_that_may_be_somebody_elses_is_never_deleted(
-    open_sandbox, clip, journal, run_here
-):
+def test_orphans_of_unknown_origin_are_not_deleted(open_sandbox, clip, journal, run_here):
     lost = Fault(On(path="request-upload", nth=1), LoseAnswer())
     with open_sandbox(faults=[lost]) as sandbox:
         assert run_here("upload", clip, "--journal", journal, sandbox=sandbox).returncode == 0
         command = ["journal", "orphans", "--journal", journal, "--delete"]
         done = run_here(*command, sandbox=sandbox)
         assert "perhaps" in done.stdout.decode()
-        assert "may be somebody else's" in done.stderr.decode()
+        assert "may belong to someone else" in done.stderr.decode()
         line = json.loads(run_here(*command, "--json", sandbox=sandbox).stdout)
         assert (line["asset_id"], line["is_ours"]) == (sandbox.assets[0].id, False)
         assert [asset.is_deleted for asset in sandbox.assets] == [False, False]
 
 
-def test_a_journal_that_cannot_be_used_is_a_sentence(sandbox, clip, tmp_path, run_here):
+def test_unusable_journal_has_no_traceback(sandbox, clip, tmp_path, run_here):
     (tmp_path / "notes.txt").write_text("name,path\n" * 100)
     done = run_here("upload", clip, "--journal", tmp_path / "notes.txt", sandbox=sandbox)
     assert done.returncode == 1
@@ -159,50 +153,44 @@ def test_a_journal_that_cannot_be_used_is_a_sentence(sandbox, clip, tmp_path, ru
     assert sandbox.assets == []
 
 
-def test_a_home_that_cannot_be_written_to_keeps_nobody_from_uploading(
-    sandbox, clip, tmp_path, run_here
-):
+def test_unwritable_home_runs_without_a_journal(sandbox, clip, tmp_path, run_here):
     (tmp_path / "file").touch()
     done = run_here("upload", clip, sandbox=sandbox, XDG_STATE_HOME=str(tmp_path / "file"))
     assert done.returncode == 0
-    assert "nothing will be remembered of this run" in done.stderr.decode()
+    assert "running without a journal" in done.stderr.decode()
 
 
-def test_who_has_no_home_may_upload(sandbox, clip, run_here, monkeypatch):
+def test_missing_home_runs_without_a_journal(sandbox, clip, run_here, monkeypatch):
     def home():
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("pathlib.Path.home", home)
     done = run_here("upload", clip, sandbox=sandbox, XDG_STATE_HOME="")
     assert done.returncode == 0
-    assert "nothing will be remembered of this run: Could not" in done.stderr.decode()
+    assert "running without a journal (Could not" in done.stderr.decode()
 
 
-def test_options_that_contradict_each_other_are_refused(sandbox, clip, run_here):
-    done = run_here("upload", clip, "--no-journal", "--again", sandbox=sandbox)
+def test_contradicting_options_are_rejected(sandbox, clip, run_here):
+    done = run_here("upload", clip, "--no-journal", "--force", sandbox=sandbox)
     assert done.returncode == 2
-    assert "leaves nothing for" in done.stderr.decode()
+    assert "can't be combined with" in done.stderr.decode()
 
 
 @pytest.mark.parametrize("command", [["list"], ["orphans"], ["forget", "x"]])
-def test_a_journal_that_is_not_there_is_not_made_to_be_looked_at(
-    sandbox, tmp_path, command, run_here
-):
+def test_missing_journal_is_not_created(sandbox, tmp_path, command, run_here):
     missing = tmp_path / "typo.journal"
     done = run_here("journal", *command, "--journal", missing, sandbox=sandbox)
     assert (done.returncode, missing.exists()) == (1, False)
     assert "there is no journal" in done.stderr.decode()
 
 
-def test_what_was_not_waited_for_is_uploaded_anew_too(sandbox, clip, run_here):
+def test_force_uploads_arrived_files_again(sandbox, clip, run_here):
     assert run_here("upload", clip, "--no-wait", sandbox=sandbox).returncode == 0
-    assert run_here("upload", clip, "--again", sandbox=sandbox).returncode == 0
+    assert run_here("upload", clip, "--force", sandbox=sandbox).returncode == 0
     assert len(sandbox.assets) == 2
 
 
-def test_a_key_that_is_a_url_is_shown_and_forgotten_without_its_signature(
-    sandbox, journal, portal, run_here
-):
+def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here):
     urls = ["https://h/one.mp4?sign=hush", "https://h/two.mp4?sign=1", "https://h/two.mp4?sign=2"]
 
     async def remember():

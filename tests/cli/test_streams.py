@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or have no room."""
+"""Standard streams that are closed or full."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from support.constants import TIMEOUT
 
 
 def run_with(redirection, *arguments, sandbox):
-    """Run a command with its streams as a shell redirects them."""
+    """Run a command with streams that a shell has redirected."""
     command = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, env=environment(sandbox), timeout=TIMEOUT, check=False
@@ -22,7 +22,7 @@ def run_with(redirection, *arguments, sandbox):
     ("redirection", "options"),
     [(">&-", ()), (">&-", ("--json",)), ("2>&-", ()), ("<&- >&- 2>&-", ())],
 )
-def test_a_stream_that_is_closed_leads_nowhere(sandbox, folder, tmp_path, redirection, options):
+def test_closed_stream_is_ignored(sandbox, folder, tmp_path, redirection, options):
     report = tmp_path / "report.jsonl"
     arguments = ["ingest", folder, "--report", report, *options]
     done = run_with(redirection, *arguments, sandbox=sandbox)
@@ -32,7 +32,7 @@ def test_a_stream_that_is_closed_leads_nowhere(sandbox, folder, tmp_path, redire
     assert (done.stdout == b"") == (">&-" in redirection.replace("2>&-", ""))
 
 
-def test_a_log_that_nobody_reads_and_that_would_block_ends_nothing(sandbox, folder, tmp_path):
+def test_full_non_blocking_log_is_ignored(sandbox, folder, tmp_path):
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with suppress(BlockingIOError):
@@ -53,8 +53,8 @@ def test_a_log_that_nobody_reads_and_that_would_block_ends_nothing(sandbox, fold
     assert (done.returncode, done.stdout.split()[:2]) == (1, [b"ready", b"4"])
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device without room")
-def test_a_log_without_room_ends_nothing(sandbox, folder, tmp_path):
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+def test_full_log_is_ignored(sandbox, folder, tmp_path):
     (folder / "bad.mp4").touch()
     report = tmp_path / "report.jsonl"
     done = run_with("2>/dev/full", "ingest", folder, "--report", report, sandbox=sandbox)
@@ -64,7 +64,7 @@ def test_a_log_without_room_ends_nothing(sandbox, folder, tmp_path):
     assert {asset.phase for asset in sandbox.assets} == {"ready"}
 
 
-def test_a_report_and_a_log_without_room_end_nothing(sandbox, folder):
+def test_full_report_and_full_log_do_not_stop_uploads(sandbox, folder):
     done = run_with("2>/dev/full", "ingest", folder, "--report", "/dev/full", sandbox=sandbox)
     assert done.returncode == 1
     assert done.stdout.split()[:2] == [b"ready", b"4"]

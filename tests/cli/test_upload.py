@@ -8,7 +8,7 @@ import pytest
 
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, On, WrongSize
-from support.command_line import Terminal, plain, run
+from support.command_line import Terminal, lines_of, plain, run
 
 MIB = 1024 * 1024
 SHA256 = hashlib.sha256(read_clip()).hexdigest()
@@ -20,11 +20,7 @@ def busy(seconds=1):
     return Fault(On(method="PATCH", nth=1), answer)
 
 
-def lines_of(output):
-    return output.decode().splitlines()
-
-
-def test_a_file_becomes_a_ready_asset_and_a_line_of_a_table(sandbox, clip):
+def test_file_becomes_a_ready_asset_and_a_table(sandbox, clip):
     done = run("upload", clip, sandbox=sandbox)
     (asset,) = sandbox.assets
     assert done.returncode == 0
@@ -35,17 +31,17 @@ def test_a_file_becomes_a_ready_asset_and_a_line_of_a_table(sandbox, clip):
     assert sandbox.stored_sha256(asset.playback_id) == SHA256
 
 
-def test_what_isnt_a_terminal_gets_lines_without_control_sequences(sandbox, clip):
+def test_pipe_gets_lines_without_control_sequences(sandbox, clip):
     done = run("upload", clip, sandbox=sandbox, FORCE_COLOR="1", COLUMNS="30")
-    said = lines_of(done.stderr)
-    assert said[0] == "clip.mp4: uploading 139.6 KiB"
-    assert said[-2].startswith("clip.mp4: ready after ")
-    assert said[-1].startswith("1 of 1 ready, 139.6 KiB in ")
+    printed = lines_of(done.stderr)
+    assert printed[0] == "clip.mp4: uploading 139.6 KiB"
+    assert printed[-2].startswith("clip.mp4: ready after ")
+    assert printed[-1].startswith("1 of 1 ready, 139.6 KiB in ")
     assert b"\x1b" not in done.stdout + done.stderr
     assert b"\r" not in done.stdout + done.stderr
 
 
-def test_json_is_one_line_for_each_file_and_nothing_else(sandbox, clip, tmp_path):
+def test_json_is_a_line_for_each_file(sandbox, clip, tmp_path):
     missing = tmp_path / "missing.mp4"
     done = run("upload", clip, missing, "--json", "--verify", "hash", sandbox=sandbox)
     assert done.returncode == 1
@@ -70,27 +66,27 @@ def test_json_is_one_line_for_each_file_and_nothing_else(sandbox, clip, tmp_path
     assert (failed["asset_id"], failed["sha256"], failed["attempts"]) == (None, None, 0)
 
 
-def test_each_source_that_fails_gets_a_sentence_and_stops_no_other(
-    sandbox, clip, tmp_path, run_here
-):
+def test_failed_sources_do_not_stop_others(sandbox, clip, tmp_path, run_here):
     empty = tmp_path / "empty.mp4"
     empty.touch()
     bad = [tmp_path / "missing.mp4", tmp_path, empty, "a\x01b.mp4"]
     done = run_here("upload", *bad, clip, sandbox=sandbox)
     assert done.returncode == 1
-    said = [line for line in lines_of(done.stderr) if line.startswith("Error: ")]
+    printed = [line for line in lines_of(done.stderr) if line.startswith("Error: ")]
     assert "empty.mp4: failed" in lines_of(done.stderr)
     assert done.stderr.decode().count("empty.mp4 is empty") == 1
-    assert len(said) == 4
-    assert "No such file or directory; check the path" in said[0]
-    assert said[1].endswith("is a directory; wanted a video file; name the files in it")
-    assert said[2].startswith("Error: empty.mp4 is empty")
+    assert len(printed) == 4
+    assert "No such file or directory; check the path" in printed[0]
+    assert printed[1].endswith(
+        "wanted a video file; name the files in it, or use livepeer-async ingest"
+    )
+    assert printed[2].startswith("Error: empty.mp4 is empty")
     assert [asset.phase for asset in sandbox.assets] == ["ready"]
     assert "Traceback" not in done.stderr.decode()
 
 
 @pytest.mark.parametrize("variables", [{}, {"LIVEPEER_BASE_URL": "http://127.0.0.1:9/api"}])
-def test_json_tells_of_each_file_also_where_nothing_could_begin(variables, sandbox, clip, run_here):
+def test_json_has_each_file_if_nothing_starts(variables, sandbox, clip, run_here):
     account = {"LIVEPEER_API_KEY": "wrong", **variables}
     done = run_here("upload", clip, clip, "--json", "--retries", "0", sandbox=sandbox, **account)
     first, second = map(json.loads, lines_of(done.stdout))
@@ -103,39 +99,38 @@ def test_json_tells_of_each_file_also_where_nothing_could_begin(variables, sandb
 
 @pytest.fixture
 def video(tmp_path):
-    """A file too long to be sent with the creation."""
+    """A file that is too long for the creation request."""
     write_video(tmp_path / "long.mp4", 9 * MIB)
     return tmp_path / "long.mp4"
 
 
-def test_each_setback_is_one_line_and_not_logged_beside(open_sandbox, video):
+def test_retry_is_printed_once(open_sandbox, video):
     with open_sandbox(faults=[busy()]) as sandbox:
         done = run("upload", video, sandbox=sandbox)
     assert done.returncode == 0
     (line,) = [line for line in lines_of(done.stderr) if "503 from" in line]
     assert line.startswith("long.mp4: 503 from PATCH ")
-    assert line.endswith("; next attempt in 1 s")
+    assert line.endswith("; retry 1 of 8 in 1 s")
 
 
-def test_a_terminal_shows_what_came_between_until_bytes_move_again(open_sandbox, video):
+def test_terminal_shows_the_retry_until_bytes_move(open_sandbox, video):
     with open_sandbox(faults=[busy(2)]) as sandbox:
         terminal = Terminal("upload", video, sandbox=sandbox, columns=120)
         assert terminal.finish() == 0
-    said = plain(terminal.screen)
-    assert re.search("answer 503, try 1 of 8 in [12] s", said)
-    assert "try 1" not in said[said.rindex("long.mp4  ━") :]
-    assert "503 from" not in said
+    printed = plain(terminal.screen)
+    assert re.search(r"retry in [12] s \(1 of 8\): 503 from", printed)
+    assert "(1 of 8)" not in printed[printed.rindex("long.mp4 ") :]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_fails(sandbox, clip):
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_unreadable_file_fails(sandbox, clip):
     clip.chmod(stat.S_IWUSR)
     done = run("upload", clip, sandbox=sandbox)
     assert done.returncode == 1
     assert "Permission denied" in done.stderr.decode()
 
 
-def test_the_same_file_twice_becomes_two_assets(sandbox, clip, run_here):
+def test_same_file_twice_becomes_two_assets(sandbox, clip, run_here):
     done = run_here("upload", clip, clip, sandbox=sandbox)
     assert done.returncode == 0
     assert len({asset.id for asset in sandbox.assets}) == 2
@@ -151,7 +146,7 @@ def test_standard_input_is_uploaded_under_its_name(sandbox):
     assert sandbox.stored_sha256(asset.playback_id) == SHA256
 
 
-def test_a_long_standard_input_arrives_whole(sandbox, tmp_path):
+def test_long_standard_input_is_exact(sandbox, tmp_path):
     write_video(tmp_path / "long.mp4", 20 * MIB, seed=1)
     content = (tmp_path / "long.mp4").read_bytes()
     done = run("upload", "-", "--json", "--verify", "hash", sandbox=sandbox, stdin=content)
@@ -161,35 +156,35 @@ def test_a_long_standard_input_arrives_whole(sandbox, tmp_path):
     assert result["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_an_empty_standard_input_fails(sandbox):
+def test_empty_standard_input_fails(sandbox):
     done = run("upload", "-", sandbox=sandbox, stdin=b"")
     assert done.returncode == 1
     assert "stdin is empty" in done.stderr.decode()
 
 
-def test_standard_input_from_a_keyboard_is_a_usage_error():
+def test_standard_input_on_a_terminal_is_a_usage_error():
     terminal = Terminal("upload", "-", LIVEPEER_API_KEY="k")
     assert terminal.finish() == 2
     assert "pipe a video into it" in terminal.screen
 
 
-def test_the_embedded_sandbox_needs_no_key(clip, run_here):
+def test_embedded_sandbox_needs_no_key(clip, run_here):
     done = run_here("upload", clip, "--sandbox", "--storage", "s3", "--no-wait", "--json")
     assert done.returncode == 0
     result = json.loads(done.stdout)
-    # A machine that is slow to ask finds it ready; what was waited for would be verified.
+    # On a slow machine it may be ready when it is polled; a wait would have verified it.
     assert result["phase"] != "uploading"
     assert result["verified"] is None
 
 
-def test_a_name_of_5000_characters_is_cut_for_the_eye_only(sandbox, clip, run_here):
+def test_long_name_is_shortened_on_the_screen_only(sandbox, clip, run_here):
     done = run_here("upload", clip, "--name", "n" * 5000, sandbox=sandbox)
     assert done.returncode == 0
     assert sandbox.assets[0].name == "n" * 5000
     assert max(map(len, lines_of(done.stdout + done.stderr))) < 200
 
 
-def test_a_hostile_name_breaks_neither_lines_nor_screens(sandbox, clip):
+def test_hostile_name_is_cleaned(sandbox, clip):
     hostile = clip.rename(clip.parent / HOSTILE)
     piped = run("upload", hostile, "--json", sandbox=sandbox)
     assert piped.returncode == 0
@@ -203,7 +198,7 @@ def test_a_hostile_name_breaks_neither_lines_nor_screens(sandbox, clip):
     assert {asset.name for asset in sandbox.assets} == {HOSTILE}
 
 
-def test_a_terminal_shows_bars_and_gets_its_cursor_back(sandbox, clip):
+def test_terminal_shows_bars_and_restores_the_cursor(sandbox, clip):
     terminal = Terminal("upload", clip, "--verify", "hash", sandbox=sandbox, columns=120)
     assert terminal.finish() == 0
     assert "━━━" in terminal.screen
@@ -212,14 +207,14 @@ def test_a_terminal_shows_bars_and_gets_its_cursor_back(sandbox, clip):
     assert f"{SHA256[:8]}…" in terminal.screen
 
 
-def test_no_color_leaves_the_bars_without_colours(sandbox, clip):
+def test_no_color_disables_colours(sandbox, clip):
     terminal = Terminal("upload", clip, sandbox=sandbox, NO_COLOR="1")
     assert terminal.finish() == 0
     assert "━━━" in terminal.screen
     assert "\x1b[3" not in terminal.screen
 
 
-def test_a_terminal_without_abilities_gets_lines(sandbox, clip):
+def test_dumb_terminal_gets_lines(sandbox, clip):
     terminal = Terminal("upload", clip, sandbox=sandbox, TERM="dumb")
     assert terminal.finish() == 0
     assert "clip.mp4: ready after " in terminal.screen
@@ -227,23 +222,23 @@ def test_a_terminal_without_abilities_gets_lines(sandbox, clip):
 
 
 @pytest.mark.parametrize(
-    ("action", "said"),
+    ("action", "message"),
     [
         (WrongSize(by=-1), "its content is wrong; delete the asset (livepeer-async assets delete "),
         (FailProcessing("no video track"), "no video track; check that the file plays"),
     ],
 )
-def test_an_asset_that_isnt_right_is_a_failure(open_sandbox, clip, action, said, run_here):
+def test_wrong_or_failed_asset_is_a_failure(open_sandbox, clip, action, message, run_here):
     with open_sandbox(faults=[Fault(On(), action)]) as sandbox:
         done = run_here("upload", clip, sandbox=sandbox)
     assert done.returncode == 1
     assert done.stdout == b""
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
 
 
-def test_an_asset_that_isnt_ready_in_time_says_how_to_go_on(open_sandbox, clip, run_here):
+def test_timeout_suggests_assets_wait(open_sandbox, clip, run_here):
     with open_sandbox(processing_seconds=60) as sandbox:
-        done = run_here("upload", clip, "--timeout", "0.3", sandbox=sandbox)
+        done = run_here("upload", clip, "--ready-timeout", "0.3", sandbox=sandbox)
         (asset,) = sandbox.assets
     assert done.returncode == 1
     assert f"livepeer-async assets wait {asset.id}" in done.stderr.decode()

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -136,3 +137,23 @@ def untimed(line):
 def plain(text):
     """Remove the control sequences from a text."""
     return ESCAPE.sub("", text)
+
+
+def lines_of(output):
+    """Return the lines of an output."""
+    return output.decode().splitlines()
+
+
+def documents(lines):
+    """Parse JSON lines."""
+    return [json.loads(line) for line in lines]
+
+
+def table_of(done):
+    """Return the table at the end of an ingestion: the rest of each line by its first words."""
+    return {line[:10].strip(): line[10:].strip() for line in lines_of(done.stdout)}
+
+
+def read_report(path):
+    """Parse a report."""
+    return documents(path.read_text().splitlines())

@@ -1,52 +1,47 @@
-"""Chooses how progress is shown: bars on a terminal, plain lines elsewhere."""
+"""Progress display: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Protocol
+from contextlib import asynccontextmanager, nullcontext
 
-from livepeer_async.cli.output.bars import show_bars
+import anyio
+
+from livepeer_async.cli.output.bars import REFRESH_SECONDS, Bars, draw_bars
 from livepeer_async.cli.output.console import messages
-from livepeer_async.cli.output.ingest_status import Standing
-from livepeer_async.cli.output.plain import show_lines
-from livepeer_async.cli.output.progress import Board, Item
+from livepeer_async.cli.output.ingest_status import IngestStatus
+from livepeer_async.cli.output.plain import PlainLines
+from livepeer_async.cli.output.progress import BatchProgress
+from livepeer_async.concurrency import plain_task_group
 
-
-class Display(Protocol):
-    """What shows progress."""
-
-    def changed(self, item: Item) -> None:
-        """Take note that an item has changed; not needed where there is a standing."""
-        ...
-
-    def note(self, sentence: str) -> None:
-        """Tell something beside the progress."""
-        ...
-
-    def log(self, sentence: str) -> None:
-        """Tell what bars would show."""
-        ...
+Display = Bars | PlainLines
 
 
 @asynccontextmanager
-async def show(
-    board: Board, *, is_json: bool = False, standing: Standing | None = None
+async def show_progress(
+    batch: BatchProgress, *, json: bool = False, status: IngestStatus | None = None
 ) -> AsyncGenerator[Display]:
-    """Show the progress on standard error while the block runs.
+    """Show progress on standard error while the block runs.
 
     Args:
-        board: what to show.
-        is_json: whether results go to standard output meanwhile; on one and the same terminal they
-            would get into the bars.
-        standing: of an ingestion.
+        batch: the uploads.
+        json: whether JSON goes to standard output meanwhile; on one terminal it would break bars.
+        status: the status of an ingestion.
     """
     console = messages()
     can_draw = console.is_terminal and not console.is_dumb_terminal
-    if can_draw and not (is_json and sys.stdout.isatty()):
-        with show_bars(board, standing) as bars:
-            yield bars
-        return
-    async with show_lines(board, standing) as lines:
-        yield lines
+    is_drawn = can_draw and not (json and sys.stdout.isatty())
+    period = REFRESH_SECONDS if is_drawn else 1.0
+    showing = draw_bars(batch, status) if is_drawn else nullcontext(PlainLines(batch, status))
+    with showing as display:
+        async with plain_task_group() as tasks:
+            tasks.start_soon(_tick, display, period)
+            yield display
+            tasks.cancel_scope.cancel()
+
+
+async def _tick(display: Display, period: float) -> None:
+    while True:
+        await anyio.sleep(period)
+        display.tick()

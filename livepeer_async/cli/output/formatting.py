@@ -1,123 +1,109 @@
-"""Formats names, sizes, rates and times for one line of a screen.
+"""Formats names, sizes, times and JSON for one line of output.
 
-Names come from others: control characters are removed and long names shortened. Pure.
+Names come from file systems and servers: control characters are replaced and long names shortened.
+Pure.
 """
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import ceil
+from typing import Any
 
-from rich.cells import cell_len, get_character_cell_size
+from rich.cells import cell_len, set_cell_size
+from rich.filesize import pick_unit_and_suffix
 
-# A sentence with a path of 4,096 bytes in it must not fill the screen.
-LONGEST_SENTENCE = 600
+# A message may quote a path of 4,096 bytes; it must not fill the screen.
+MAX_MESSAGE_WIDTH = 600
+MAX_NAME_WIDTH = 60
 # Combining marks take no cell, so a width alone doesn't bound a text.
 _CHARACTERS_PER_CELL = 4
-_KIB = 1024
+_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"]
 _MINUTE = 60
 _HOUR = 3600
 
 
 def clean(text: str) -> str:
-    """Take out of a text what could move the cursor, change colours or turn the direction.
+    """Remove characters that move the cursor, change colours or turn the writing direction.
 
-    Space of any kind becomes a space, other characters without a shape become `�`. Invisible
-    formatting, the joiners inside of emoji included, is dropped: terminals disagree on its width.
+    Whitespace becomes a space, other unprintable characters become `�`. Invisible formatting, such
+    as the joiners inside emoji, is dropped because terminals disagree on its width.
     """
     return "".join(map(_clean_character, text))
 
 
-def shorten(text: str, width: int, *, end: int | None = None) -> str:
-    """Clean a text, and leave out of it what makes it wider than `width` cells.
+def shorten(text: str, width: int, *, tail: int | None = None) -> str:
+    """Clean a text and cut its middle to fit `width` cells.
 
     Args:
         text: the text.
         width: cells.
-        end: cells that are kept of its end; by default a third.
+        tail: cells kept of its end; a third by default.
     """
     line = clean(text)
     if cell_len(line) <= width and len(line) <= _CHARACTERS_PER_CELL * width:
         return line
-    tail = (width - 1) // 3 if end is None else min(end, width - 1)
-    return f"{_fit(line, width - 1 - tail)}…{_fit(line[::-1], tail)[::-1]}"
+    tail = (width - 1) // 3 if tail is None else min(tail, width - 1)
+    return f"{_truncate(line, width - 1 - tail)}…{_truncate(line[::-1], tail)[::-1]}"
 
 
-def join_fitting(parts: Sequence[str], width: int) -> str:
-    """Join as many parts as fit into `width` cells, the most needed of which comes first."""
-    line = shorten(parts[0], width)
-    for part in parts[1:]:
-        if cell_len(f"{line}, {part}") > width:
-            break
-        line = f"{line}, {part}"
-    return line
+def format_size(size: float) -> str:
+    """Format a number of bytes in binary units."""
+    # Rounded to one decimal, 1,023.95 would read as 1024.0.
+    unit, suffix = pick_unit_and_suffix(int(size + size / 20_000), _UNITS, 1024)
+    return f"{size / unit:.{0 if unit == 1 else 1}f} {suffix}"
 
 
-def join_whole(first: str, last: str, width: int) -> str:
-    """Join two parts; where they are too wide together it is the first that is shortened."""
-    room = width - cell_len(f"; {last}")
-    return shorten(f"{shorten(first, max(room, width // 2))}; {last}", width)
+def format_elapsed(seconds: float) -> str:
+    """Format elapsed time."""
+    return f"{seconds:.1f} s" if seconds < _MINUTE - 0.05 else format_clock(seconds)
 
 
-def show_size(count: int) -> str:
-    """Show a number of bytes in binary units."""
-    unit, size = _unit_for(count)
-    return f"{count / size:.{0 if size == 1 else 1}f} {unit}"
-
-
-def show_part(count: int, length: int, *, between: str = "/") -> str:
-    """Show how many of so many bytes there are, in one unit."""
-    unit, size = _unit_for(length)
-    decimals = 0 if size == 1 else 1
-    return f"{count / size:.{decimals}f}{between}{length / size:.{decimals}f} {unit}"
-
-
-def show_seconds(seconds: float) -> str:
-    """Show a time that has passed."""
-    return f"{seconds:.1f} s" if seconds < _MINUTE - 0.05 else show_clock(seconds)
-
-
-def show_clock(seconds: float) -> str:
-    """Show a time as minutes and seconds, with hours where there are any."""
+def format_clock(seconds: float) -> str:
+    """Format a time as minutes and seconds, with hours if there are any."""
     whole = round(seconds)
     minutes = f"{whole % _HOUR // _MINUTE:02}:{whole % _MINUTE:02}"
     return f"{whole // _HOUR}:{minutes}" if whole >= _HOUR else minutes.removeprefix("0")
 
 
-def show_countdown(seconds: float) -> str:
-    """Show a time to come; it reaches 0 only at its end."""
+def format_countdown(seconds: float) -> str:
+    """Format remaining time; it is 0 only when no time is left."""
     whole = ceil(seconds)
-    return f"{whole} s" if whole < _MINUTE else show_clock(whole)
+    return f"{whole} s" if whole < _MINUTE else format_clock(whole)
 
 
-def show_time(seconds: float) -> str:
-    """Show a moment in local time; `seconds` count since 1970."""
+def format_timestamp(seconds: float | None) -> str:
+    """Format a Unix timestamp in local time; "-" if it is missing or out of range."""
     try:
-        return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+        moment = datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else "-"
     except (ValueError, OverflowError, OSError):
         return "-"
 
 
-def show_percent(part: float) -> str:
-    """Show a part of 1; 100 % only where nothing is left."""
-    return f"{int(part * 100)} %"
+def format_percent(fraction: float) -> str:
+    """Format a fraction; 100 % only if it is complete."""
+    return f"{int(fraction * 100)} %"
 
 
-def count(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Put a number before a noun that forms its plural with an s."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _unit_for(count: int) -> tuple[str, int]:
-    size = 1
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        # Rounded to one decimal, 1,023.95 would read as 1024.0.
-        if count / size < _KIB - 0.05:
-            return unit, size
-        size *= _KIB
-    return "TiB", size
+def json_line(document: Any) -> str:
+    """Serialize a document as one line of ASCII JSON, which any terminal or log can show."""
+    return json.dumps(document)
+
+
+def escape_surrogates(text: str) -> str:
+    r"""Replace lone surrogates, as in file names that aren't UTF-8, by the text `\udcff`.
+
+    Strict JSON parsers reject lone surrogates.
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _clean_character(character: str) -> str:
@@ -129,11 +115,7 @@ def _clean_character(character: str) -> str:
     return character if character.isprintable() else "�"
 
 
-def _fit(line: str, width: int) -> str:
-    """Take as many characters from the beginning as fit into `width` cells."""
-    used = 0
-    for index, character in enumerate(line[: _CHARACTERS_PER_CELL * width]):
-        used += get_character_cell_size(character)
-        if used > width:
-            return line[:index]
-    return line[: _CHARACTERS_PER_CELL * width]
+def _truncate(line: str, width: int) -> str:
+    """Return the beginning of a line that fits `width` cells."""
+    line = line[: _CHARACTERS_PER_CELL * width]
+    return line if cell_len(line) <= width else set_cell_size(line, width)

@@ -1,20 +1,23 @@
-"""Applies the events of an ingestion to the displays and the report.
+"""Applies the events of an ingestion to its status, its display and its report.
 
-It keeps the running rows, and only sums of the finished ones.
+Running rows are kept one by one, finished ones only as sums.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
-from livepeer_async.cli.output.error_messages import find_reason, found, name_reason, tell_failure
-from livepeer_async.cli.output.formatting import count, show_countdown, show_seconds
-from livepeer_async.cli.output.ingest_status import Halt, Standing
-from livepeer_async.cli.output.progress import Item, Stage
-from livepeer_async.cli.output.report import bad_line, ended_line
+from livepeer_async.cli.output.display import Display
+from livepeer_async.cli.output.error_messages import Scope, describe, format_error
+from livepeer_async.cli.output.formatting import format_elapsed, pluralize
+from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
+from livepeer_async.cli.output.plain import PlainLines, describe_retry
+from livepeer_async.cli.output.progress import FileProgress
+from livepeer_async.cli.output.report import bad_row_document, row_document
 from livepeer_async.ingest.events import (
     Checked,
     Event,
@@ -30,164 +33,151 @@ from livepeer_async.sources.source import source_name
 from livepeer_async.uploads.progress import Progress
 
 # A manifest of the wrong kind has nothing but bad rows.
-MOST_BAD_TOLD = 50
-_STAGES = {
-    RowState.READY: Stage.READY,
-    RowState.ARRIVED: Stage.HANDED_OVER,
-    RowState.FAILED: Stage.FAILED,
-}
+MAX_BAD_ROWS_PRINTED = 50
 
 
-class _Run(Struct, frozen=True):
-    """A row that has begun.
-
-    Attributes:
-        row: the row.
-        item: what the displays read.
-        began: when it did so for the first time.
-    """
-
+class _ActiveRow(Struct, frozen=True):
     row: Row
-    item: Item
-    began: float
+    file: FileProgress
+    started: float
 
 
-class Following:
-    """Keeps the standing of an ingestion up to date.
+class IngestEvents:
+    """Keeps the status of an ingestion up to date.
 
     Args:
-        standing: what the displays read.
-        note: tells a sentence beside the progress.
-        log: tells a sentence where no bars show the same.
-        write: takes a line for each row that ends.
-        has_report: whether somebody finds all bad rows in a report.
-        clock: gives seconds that only grow.
+        status: the status to update.
+        write: writes a document for each row that ends.
+        has_report: whether the documents go to a report of the user's.
+        clock: returns monotonic seconds.
+
+    Attributes:
+        display: where messages go.
     """
 
-    def __init__(  # noqa: PLR0913 - where its words go, and time, come in as arguments
+    def __init__(
         self,
-        standing: Standing,
+        status: IngestStatus,
         *,
-        note: Callable[[str], None],
-        log: Callable[[str], None] = lambda _: None,
-        write: Callable[[str], None],
+        write: Callable[[dict[str, Any]], None],
         has_report: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._standing = standing
-        self._note = note
-        self._log = log
+        self.display: Display = PlainLines(status.batch)
+        self._status = status
         self._write = write
         self._has_report = has_report
         self._clock = clock
-        self._running: dict[str, _Run] = {}
-        # As many as an ingestion lets wait, which has its own bound.
-        self._put_off: dict[str, _Run] = {}
+        self._running: dict[str, _ActiveRow] = {}
+        self._deferred: dict[str, _ActiveRow] = {}
 
-    def take(self, event: Event) -> None:
-        """Take note of an event."""
+    def apply(self, event: Event) -> None:
+        """Apply an event."""
         match event:
             case BadRow():
-                self._refuse(event)
+                self._reject(event)
             case Checked():
-                self._begin(event)
+                self._start_batch(event)
             case RowStarted():
-                self._start(event.row)
+                self._start_row(event.row)
             case RowDeferred():
-                self._put_back(event)
+                self._defer_row(event)
             case Halted():
-                self._halt(event)
+                self._start_outage(event)
             case Resumed():
-                self._standing.halt = None
-                self._note(f"the server answers again, after {show_seconds(event.seconds)}")
+                self._status.outage = None
+                elapsed = format_elapsed(event.seconds)
+                self.display.print(f"the server responds again after {elapsed}")
             case RowEnded():
-                self._end(event)
-        self._standing.put_off = len(self._put_off)
+                self._finish_row(event)
+        self._status.deferred = len(self._deferred)
 
-    def follow(self, row: Row, progress: Progress) -> None:
-        """Take note of how far a row is."""
+    def update(self, row: Row, progress: Progress) -> None:
+        """Apply the progress of a row."""
         if row.key not in self._running:
             return
-        item = self._running[row.key].item
-        is_told = item.has_met_setback
-        item.follow(progress, self._clock())
-        if item.retry is not None and not is_told:
-            delay = show_countdown(item.retry.delay)
-            self._log(f"{row.place}: {item.retry.reason}; next attempt in {delay}")
+        file = self._running[row.key].file
+        is_first = not file.has_retried
+        file.update(progress, self._clock())
+        if file.retry is not None and is_first:
+            self.display.log(f"{row.place}: {describe_retry(file.retry)}")
 
-    def break_off(self) -> None:
-        """Let all that runs be unfinished, where the end of each isn't told any more."""
+    def abort(self) -> None:
+        """Record all running rows as unfinished, when no more events will come."""
         now = self._clock()
-        for run in [*self._running.values(), *self._put_off.values()]:
+        for active in [*self._running.values(), *self._deferred.values()]:
             ended = RowEnded(
-                row=run.row,
+                row=active.row,
                 state=RowState.UNFINISHED,
-                asset_id=run.item.asset_id,
-                length=run.row.length,
-                seconds=now - run.began,
+                asset_id=active.file.asset_id,
+                length=active.row.length,
+                seconds=now - active.started,
             )
-            self.take(ended)
+            self.apply(ended)
 
-    def _refuse(self, bad: BadRow) -> None:
-        tally = self._standing.tally
-        tally.bad += 1
-        self._write(bad_line(bad))
-        if tally.bad <= MOST_BAD_TOLD:
-            self._note(_placed(bad.place, bad.sentence))
+    def _reject(self, bad: BadRow) -> None:
+        stats = self._status.stats
+        stats.bad += 1
+        self._write(bad_row_document(bad))
+        if stats.bad <= MAX_BAD_ROWS_PRINTED:
+            self._print_at(bad.place, bad.sentence)
 
-    def _begin(self, checked: Checked) -> None:
-        tally, board = self._standing.tally, self._standing.board
-        tally.checked = checked
-        board.started = self._clock()
-        board.expect(checked.rows, length=checked.length, is_measured=not checked.urls)
-        if tally.bad > MOST_BAD_TOLD:
-            where = "the report has all of them" if self._has_report else "--report takes them all"
-            self._note(f"and {count(tally.bad - MOST_BAD_TOLD, 'more bad row')}: {where}")
+    def _start_batch(self, checked: Checked) -> None:
+        stats, batch = self._status.stats, self._status.batch
+        stats.checked = checked
+        batch.started = self._clock()
+        batch.expect(checked.rows, length=checked.length, is_measured=not checked.urls)
+        more = stats.bad - MAX_BAD_ROWS_PRINTED
+        if more > 0:
+            where = "the report lists them all" if self._has_report else "--report lists them all"
+            self.display.print(f"and {pluralize(more, 'more bad row')}: {where}")
 
-    def _start(self, row: Row) -> None:
+    def _start_row(self, row: Row) -> None:
         name = row.new_asset.name if row.new_asset else source_name(row.source)
-        item = Item(row.place, name, row.length)
-        before = self._put_off.pop(row.key, None)
-        if before is not None:
-            item.has_met_setback = True
-        self._running[row.key] = _Run(row, item, before.began if before else self._clock())
-        self._standing.board.add(item)
+        file = FileProgress(row.place, name, row.length)
+        before = self._deferred.pop(row.key, None)
+        # Retries of a deferred row were logged before.
+        file.has_retried = before is not None
+        started = before.started if before else self._clock()
+        self._running[row.key] = _ActiveRow(row, file, started)
+        self._status.batch.add(file)
 
-    def _put_back(self, event: RowDeferred) -> None:
-        run = self._running.pop(event.row.key, None)
-        if run is None:
+    def _defer_row(self, event: RowDeferred) -> None:
+        active = self._running.pop(event.row.key, None)
+        if active is None:
             return
-        if not run.item.has_met_setback:
-            self._log(f"{event.row.place}: {find_reason(event.error)}; it comes again later")
-        self._put_off[event.row.key] = run
-        self._standing.board.put_back(run.item)
+        if not active.file.has_retried:
+            reason = describe(event.error)
+            self.display.log(f"{event.row.place}: {reason}; retrying it after the other rows")
+        self._deferred[event.row.key] = active
+        self._status.batch.defer(active.file)
 
-    def _halt(self, halted: Halted) -> None:
-        reason = found(halted.error)
-        # An outage of hours has hundreds of questions; the displays tell when the next one is.
-        if self._standing.halt is None:
-            self._note(f"halted: {reason}; rows start again when the server answers")
-        self._standing.halt = Halt(name_reason(reason), self._clock() + halted.delay)
+    def _start_outage(self, halted: Halted) -> None:
+        reason = describe(halted.error)
+        # An outage of hours has hundreds of probes; the display shows when the next one is.
+        if self._status.outage is None:
+            self.display.print(f"halted: {reason}; rows continue when the server responds")
+        self._status.outage = Outage(reason, self._clock() + halted.delay)
 
-    def _end(self, ended: RowEnded) -> None:
-        row, error = ended.row, ended.error
-        sentence = ""
-        if error is not None:
-            sentence = tell_failure(row, error, journal=self._standing.journal)
-            self._note(_placed(row.place, sentence))
-        self._standing.tally.end(ended, sentence)
-        self._write(ended_line(ended, sentence))
-        run = self._running.pop(row.key, None)
-        item = run.item if run else None
-        self._put_off.pop(row.key, None)
-        if ended.state in _STAGES:
-            item = item or Item(row.place, "", row.length)
-            item.finish(_STAGES[ended.state], length=ended.length)
-            self._standing.board.retire(item)
-        elif item is not None:
-            self._standing.board.leave(item)
+    def _finish_row(self, ended: RowEnded) -> None:
+        row, batch = ended.row, self._status.batch
+        message = ""
+        if ended.error is not None:
+            scope = Scope(row=row, journal_option=self._status.journal_option)
+            message = format_error(ended.error, scope)
+            self._print_at(row.place, message)
+        self._status.stats.record(ended, message)
+        self._write(row_document(ended, message))
+        active = self._running.pop(row.key, None)
+        self._deferred.pop(row.key, None)
+        if ended.state is not RowState.UNFINISHED:
+            file = active.file if active else FileProgress(row.place, "", row.length)
+            file.finish(ended.state, length=ended.length)
+            batch.retire(file)
+        elif active is not None:
+            batch.abandon(active.file)
 
-
-def _placed(place: str, sentence: str) -> str:
-    """Say where something is; a file that was found in a folder is named by its sentence."""
-    return sentence if sentence.startswith(repr(place)) else f"{place}: {sentence}"
+    def _print_at(self, place: str, message: str) -> None:
+        """Print a message with its place; one about a file in a folder begins with the path."""
+        is_placed = message.startswith(repr(place))
+        self.display.print(message if is_placed else f"{place}: {message}")

@@ -1,7 +1,4 @@
-"""The status of an ingestion in words: counts of rows by state, and what they wait for.
-
-The time is an argument.
-"""
+"""The status of an ingestion: counts of rows by state, failures by kind, and what rows wait for."""
 
 from __future__ import annotations
 
@@ -10,142 +7,110 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from livepeer_async.cli.output.error_messages import Status, comes_again, status_of
-from livepeer_async.cli.output.formatting import count, show_countdown
-from livepeer_async.cli.output.progress import Board, Stage
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, will_retry
+from livepeer_async.cli.output.formatting import format_countdown, pluralize
+from livepeer_async.cli.output.progress import BatchProgress
 from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
 
-# Files of a manifest come and go; over a short time the rate of all would jump with each.
-RATE_WINDOW = 30.0
-# Seconds of silence that are worth a word: a server that stores a part may take as many.
-QUIET = 10.0
+# Shorter silence is normal: a server may take as long to store a part.
+MIN_QUIET_SECONDS = 10.0
 
 
-class Halt(Struct, frozen=True):
-    """Why nothing starts.
-
-    Attributes:
-        reason: what the last question to the server met.
-        until: when the next one is.
-    """
+class Outage(Struct, frozen=True):
+    """The server doesn't answer, and no row starts; `next_probe` is a monotonic time."""
 
     reason: str
-    until: float
+    next_probe: float
 
 
-class Standing:
-    """Where an ingestion stands.
+class IngestStatus:
+    """The status of an ingestion.
 
     Attributes:
-        board: the rows that run, and sums.
-        tally: what became of those that ended.
-        halt: why nothing starts, `None` while rows do.
-        journal: the option that names the journal, which knows how far the rows came; "" for the
-            user's own, `None` without one.
-        put_off: rows that were given up for now and come again after the others.
-        leftovers: assets that uploads may have left on the server, once all has ended.
-        is_stopping: whether rows are only brought to an end.
-        is_paused: tells whether the server has asked for less load.
-        quiet: gives the seconds for which requests have been out, and neither a byte moved nor an
-            answer came.
+        batch: the rows that run, and sums.
+        stats: the rows that ended.
+        outage: the current outage of the server, if any.
+        journal_option: the option that names the journal in suggested commands: "" for the
+            default journal, `None` without one.
+        deferred: rows that failed for now and will be retried after the others.
+        leftovers: assets that uploads may have left on the server, known at the end.
+        is_stopping: whether running rows are only brought to the end of their chunks.
+        is_paused: returns whether the server has asked for less load.
+        idle_seconds: returns the seconds for which requests have been in flight without a byte or
+            a response.
     """
 
     def __init__(self) -> None:
-        self.board = Board(window=RATE_WINDOW)
-        self.tally = Tally()
-        self.halt: Halt | None = None
-        self.journal: str | None = None
-        self.put_off = 0
+        self.batch = BatchProgress()
+        self.stats = IngestStats()
+        self.outage: Outage | None = None
+        self.journal_option: str | None = None
+        self.deferred = 0
         self.leftovers = 0
         self.is_stopping = False
         self.is_paused: Callable[[], bool] = lambda: False
-        self.quiet: Callable[[], float] = lambda: 0.0
+        self.idle_seconds: Callable[[], float] = lambda: 0.0
 
     @property
-    def is_remembered(self) -> bool:
-        """Whether a journal knows how far the rows came."""
-        return self.journal is not None
-
-    @property
-    def silence(self) -> float:
-        """Seconds without a byte or an answer, where they are worth a word; else 0."""
-        seconds = self.quiet()
-        return seconds if seconds >= QUIET else 0.0
-
-    @property
-    def had_nothing_to_send(self) -> bool:
-        """Whether all is done, and no byte was sent for it in this run."""
-        board, tally = self.board, self.tally
-        is_done = 0 < board.number == board.done and not board.moved
-        return is_done and (board.is_measured or tally.earlier == board.number)
+    def quiet_seconds(self) -> float:
+        """Seconds without a byte or a response; 0 below `MIN_QUIET_SECONDS`."""
+        seconds = self.idle_seconds()
+        return seconds if seconds >= MIN_QUIET_SECONDS else 0.0
 
     def counts(self) -> list[str]:
-        """Say how many rows are where, the most needed first."""
-        board, tally = self.board, self.tally
-        bad = [count(tally.bad, "bad row")] if tally.bad else []
-        if tally.checked is None:
+        """Describe how many rows are in which state, the most important first."""
+        batch, stats = self.batch, self.stats
+        bad = [pluralize(stats.bad, "bad row")] if stats.bad else []
+        if stats.checked is None:
             return ["checking the manifest", *bad]
-        waiting = [item.stage for item in board.items if item.retry is not None]
+        active = [file for file in batch.files if file.retry is None]
         numbers = {
-            "uploading": board.count(Stage.UPLOADING) - waiting.count(Stage.UPLOADING),
-            "processing": board.count(Stage.PROCESSING) - waiting.count(Stage.PROCESSING),
-            "waiting for the next attempt": len(waiting),
-            "starting": board.count(Stage.WAITING),
-            "coming again later": self.put_off,
-            "by an earlier run": tally.earlier,
+            "uploading": sum(file.is_uploading for file in active),
+            "processing": sum(file.is_processing for file in active),
+            "waiting for a retry": len(batch.files) - len(active),
+            "starting": sum(file.stage is None for file in active),
+            "deferred": self.deferred,
+            "by an earlier run": stats.earlier,
         }
-        told = [f"{number:,} {where}" for where, number in numbers.items() if number]
-        return [board.summary(), *told, *bad]
+        return [batch.summarize(), *(f"{n:,} {state}" for state, n in numbers.items() if n), *bad]
 
-    def obstacle(self, now: float) -> tuple[str, str] | None:
-        """Say what keeps rows from starting, and what comes next; `None` where nothing does."""
-        silence = self.silence
-        quiet = f"nothing has moved for {show_countdown(int(silence))}" if silence else ""
+    def obstacle(self, now: float) -> str:
+        """Describe what keeps rows from starting; "" if nothing does."""
+        quiet = ""
+        if self.quiet_seconds:
+            quiet = f"no progress for {format_countdown(int(self.quiet_seconds))}"
         if self.is_stopping:
-            left = self.board.count(Stage.UPLOADING)
-            if not left:
-                return None
-            what = quiet or f"{count(left, 'upload')} to the end of the chunk"
-            return f"stopping: {what}", "Ctrl-C again ends at once"
-        if self.halt is not None:
-            seconds = self.halt.until - now
-            when = f"next try in {show_countdown(seconds)}" if seconds > 0 else "trying"
-            return f"halted: {self.halt.reason}", when
+            uploading = sum(file.is_uploading for file in self.batch.files)
+            chunks = f"finishing {pluralize(uploading, 'chunk')} in flight"
+            return f"stopping: {quiet or chunks}; Ctrl-C quits immediately" if uploading else ""
+        if self.outage is not None:
+            seconds = self.outage.next_probe - now
+            when = f"next try in {format_countdown(seconds)}" if seconds > 0 else "trying again"
+            return f"halted, {when}: {self.outage.reason}"
         if quiet:
-            return quiet, "waiting for the server"
-        if self.is_paused():
-            return "paused: the server is busy or its queue is full", "it is asked again soon"
-        return None
+            return f"{quiet}; waiting for the server"
+        return "paused: the server is busy or its queue is full" if self.is_paused() else ""
 
 
-class Kind(Struct):
-    """Failures of one kind.
-
-    Attributes:
-        number: how many.
-        place: where the first of them stands.
-        sentence: what was said of it.
-        error: the error itself.
-        comes_again: whether the same command tries them again, and that may help.
-    """
+class FailureKind(Struct):
+    """Failures of one kind: their number, and the first of them with its place in the manifest."""
 
     number: int
     place: str
-    sentence: str
+    message: str
     error: LivepeerError
-    comes_again: bool
 
 
-class Tally:
-    """The rows of an ingestion.
+class IngestStats:
+    """Counts of the rows of an ingestion.
 
     Attributes:
-        checked: what the manifest came to; `None` until it was looked through.
+        checked: the result of checking the manifest; `None` until then.
         bad: rows that can't be used, so far.
         earlier: rows that an earlier run had finished.
-        in_use: rows that another run carries.
-        kinds: of failures, by the error's class and by whether the same command tries again.
+        in_use: rows that another run is uploading.
+        failures: by class of the error, and by whether the same command retries it.
     """
 
     def __init__(self) -> None:
@@ -153,49 +118,44 @@ class Tally:
         self.bad = 0
         self.earlier = 0
         self.in_use = 0
-        self.kinds: dict[tuple[str, bool], Kind] = {}
-        self._ended: Counter[RowState] = Counter()
+        self.failures: dict[tuple[str, bool], FailureKind] = {}
+        self._ended = Counter[RowState]()
 
     def count(self, state: RowState) -> int:
-        """Give how many rows ended so; those that nobody began are unfinished as well."""
-        if state is not RowState.UNFINISHED:
-            return self._ended[state]
-        if self.checked is None:
-            return self._ended[state]
-        # The manifest is read again for the rows themselves, and may have changed since the check.
+        """Count the rows that ended in a state; rows that never started are unfinished."""
+        ended = self._ended[state]
+        if state is not RowState.UNFINISHED or self.checked is None:
+            return ended
+        # The manifest is read a second time for the rows, and may have changed since the check.
         good = self.checked.rows - (self.bad - self.checked.bad)
-        return max(0, good - self._ended.total()) + self._ended[state]
+        return max(0, good - self._ended.total()) + ended
 
-    def end(self, ended: RowEnded, sentence: str) -> None:
-        """Take note of how a row ended.
-
-        Args:
-            ended: the row.
-            sentence: what is said of its error.
-        """
+    def record(self, ended: RowEnded, message: str) -> None:
+        """Count a row that has ended, with the message for its error."""
         self._ended[ended.state] += 1
         self.earlier += ended.is_earlier
         error = ended.error
         if isinstance(error, UploadInUse):
             self.in_use += 1
         elif error is not None:
-            is_again = comes_again(error)
-            new = Kind(0, ended.row.place, sentence, error, is_again)
-            self.kinds.setdefault((type(error).__name__, is_again), new).number += 1
+            kind = (type(error).__name__, will_retry(error))
+            first = FailureKind(0, ended.row.place, message, error)
+            self.failures.setdefault(kind, first).number += 1
 
     @property
     def has_rows(self) -> bool:
-        """Whether anything was told of any row."""
+        """Whether any row has ended or is bad."""
         return bool(self.bad or self._ended)
 
     @property
     def is_empty(self) -> bool:
-        """Whether the manifest was looked through and has no row, good or bad."""
+        """Whether the manifest was checked and has no row."""
         return self.checked is not None and not self.checked.rows and not self.bad
 
-    def status(self) -> Status:
-        """Give the exit status that the rows deserve."""
-        if status_of(kind.error for kind in self.kinds.values()) is Status.NOT_AUTHORISED:
-            return Status.NOT_AUTHORISED
-        is_well = not self.bad and not self.kinds and not self.count(RowState.UNFINISHED)
-        return Status.OK if is_well and not self.is_empty else Status.FAILED
+    def exit_status(self) -> ExitStatus:
+        """Return the exit status for the rows."""
+        errors = [kind.error for kind in self.failures.values()]
+        if exit_status_for(errors) is ExitStatus.NOT_AUTHORIZED:
+            return ExitStatus.NOT_AUTHORIZED
+        is_ok = not self.bad and not self.failures and not self.count(RowState.UNFINISHED)
+        return ExitStatus.OK if is_ok and not self.is_empty else ExitStatus.FAILED

@@ -1,343 +1,262 @@
-"""The progress of uploads as plain state: stages, bytes, rates and time left.
-
-The displays read it. The time is an argument.
-"""
+"""Progress of one upload and of a whole command, as plain state that the displays read."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
-from enum import StrEnum
+from typing import Any
+
+from rich.progress import Progress as TaskProgress
+from rich.progress import Task, TaskID
 
 from livepeer_async.http.retry import RetryEvent
+from livepeer_async.ingest.events import RowState
 from livepeer_async.uploads.options import UploadResult
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.progress import Progress, Stage
 
-# A rate over less time jumps, one over more follows too slowly.
-RATE_WINDOW = 5.0
-SHORTEST_WINDOW = 0.3
-# So long without a byte, nothing moves: there is no rate to tell, nor a time that is left.
-STILL = 10.0
-# Reports come with each slice that the socket takes, and none is longer: a longer step is what an
-# earlier run has brought over.
-LONGEST_STEP = 1024 * 1024
+# The engine reports each block that the socket accepts, and no block is longer: a longer step is
+# what an earlier run has sent.
+MAX_BLOCK = 1024 * 1024
+# Without a byte for so many seconds the last speed says nothing about the next.
+STALL_SECONDS = 10.0
+SUCCESSFUL = (RowState.READY, RowState.ARRIVED)
 
 
-class Stage(StrEnum):
-    """Where an upload is, from the command's view."""
-
-    WAITING = "waiting"
-    READING = "reading"
-    UPLOADING = "uploading"
-    PROCESSING = "processing"
-    READY = "ready"
-    HANDED_OVER = "handed over"
-    FAILED = "failed"
-
-
-OVER = frozenset({Stage.READY, Stage.HANDED_OVER, Stage.FAILED})
-MOVING = frozenset({Stage.READING, Stage.UPLOADING})
-
-
-class Rate:
-    """Bytes per second over the last few seconds.
-
-    Args:
-        window: how many seconds.
-    """
-
-    def __init__(self, window: float = RATE_WINDOW) -> None:
-        self._window = window
-        self._samples: deque[tuple[float, int]] = deque()
-
-    def add(self, now: float, count: int) -> None:
-        """Take note of how many bytes there are.
-
-        Fewer than before, and a long silence, begin a new measurement.
-        """
-        samples = self._samples
-        if samples and (count < samples[-1][1] or now - samples[-1][0] >= STILL):
-            samples.clear()
-        samples.append((now, count))
-        # The last one outside of the window is kept: it is where the window begins.
-        while len(samples) > 1 and samples[1][0] <= now - self._window:
-            samples.popleft()
-
-    def begin_anew(self) -> None:
-        """Forget what was measured."""
-        self._samples.clear()
-
-    def per_second(self, now: float) -> float | None:
-        """Give the rate, which falls while nothing comes; `None` while there is none to tell."""
-        try:
-            since, start = self._samples[0]
-            until, end = self._samples[-1]
-        except IndexError:
-            # There is none yet, or they were forgotten while the thread that draws reads them.
-            return None
-        if now - until >= STILL:
-            return None
-        seconds = now - since
-        return (end - start) / seconds if seconds >= SHORTEST_WINDOW else None
-
-    def seconds_for(self, count: int, now: float) -> float | None:
-        """Give the seconds that so many bytes take, where they can be told."""
-        rate = self.per_second(now)
-        return count / rate if rate and rate >= 1 else None
-
-
-class Item:
+class FileProgress:
     """One upload: a FILE of the command line, or a row of a manifest.
 
     Attributes:
-        argument: what names it on the command line or in the manifest.
-        name: what the asset will be called, unclean.
-        length: bytes, `None` while unknown.
-        stage: where it is.
-        sent: bytes that the socket has taken, or that were read while `stage` is READING.
-        moved: bytes that the socket has taken in this run, each as often as it was sent.
-        processed: 0 to 1 of the server's work, where it names it.
-        asset_id: the asset that is being made, `None` before there is one.
-        retry_event: why nothing moves, `None` while it does.
-        has_met_setback: whether there was one already.
-        rate: of the bytes; measured anew after a setback.
-        result: how it ended, `None` while it runs.
+        argument: its name on the command line or in the manifest.
+        name: the asset's name, which may have control characters.
+        stage: the engine's stage; `None` before its first report.
+        outcome: how it ended; `None` while it runs.
+        sent: bytes that the socket has accepted, or that were read if `stage` is `None`.
+        transferred: bytes that the socket has accepted in this run, repeated ones included.
+        processed: 0 to 1 of the server's processing; `None` if the server doesn't say.
+        retry: the pending retry; `None` while bytes move.
     """
 
     def __init__(self, argument: str, name: str, length: int | None) -> None:
         self.argument = argument
         self.name = name
         self.length = length
-        self.stage = Stage.WAITING
+        self.stage: Stage | None = None
+        self.outcome: RowState | None = None
         self.sent = 0
-        self.moved = 0
+        self.transferred = 0
         self.processed: float | None = None
         self.asset_id: str | None = None
         self.retry: RetryEvent | None = None
-        self.has_met_setback = False
-        self._next_attempt = 0.0
-        self.rate = Rate()
+        self.has_retried = False
         self.result: UploadResult | None = None
+        self._retry_at = 0.0
 
-    def read(self, count: int, now: float) -> None:
-        """Take note of what was read of a source whose length isn't known yet."""
-        self.stage, self.sent = Stage.READING, count
-        self.rate.add(now, count)
-
-    def follow(self, progress: Progress, now: float) -> None:
-        """Take note of the client's report."""
-        was_sent = 0 if self.stage is Stage.READING else self.sent
-        self.stage = Stage(progress.stage.value)
+    def update(self, progress: Progress, now: float) -> None:
+        """Apply a progress report of the engine."""
+        step = progress.sent - (self.sent if self.stage else 0)
+        if progress.stage is Stage.UPLOADING and 0 < step <= MAX_BLOCK:
+            self.transferred += step
+        self.stage = progress.stage
         self.sent, self.length = progress.sent, progress.length
         self.processed = progress.processed
         self.asset_id = progress.asset_id or self.asset_id
         self.retry = progress.retry
-        step = self.sent - was_sent
-        if self.stage is Stage.UPLOADING and 0 < step <= LONGEST_STEP:
-            self.moved += step
-        elif step:
-            self.rate.begin_anew()
-        if progress.retry is None:
-            self.rate.add(now, self.moved)
-            return
-        self.has_met_setback = True
-        self.rate.begin_anew()
-        self._next_attempt = now + progress.retry.delay
+        if progress.retry is not None:
+            self.has_retried = True
+            self._retry_at = now + progress.retry.delay
 
-    def end(self, result: UploadResult) -> None:
-        """Take note of how it ended."""
+    def finish(self, outcome: RowState, *, length: int | None = None) -> None:
+        """Record the outcome, and the length if it is known."""
+        self.outcome = outcome
+        self.retry = None
+        self.length = length or self.length
+        if outcome in SUCCESSFUL:
+            self.sent = self.length or 0
+
+    def set_result(self, result: UploadResult) -> None:
+        """Record the result of `upload_many`."""
         self.result = result
         self.asset_id = result.asset.id if result.asset else self.asset_id
         is_ready = result.asset is not None and result.asset.phase == "ready"
-        stage = Stage.READY if is_ready else Stage.HANDED_OVER
-        self.finish(Stage.FAILED if result.error is not None else stage, length=result.length)
-
-    def finish(self, stage: Stage, *, length: int | None) -> None:
-        """Take note of where it ended, and of its bytes where they are known."""
-        self.stage = stage
-        self.retry = None
-        self.length = length or self.length
-        if stage is not Stage.FAILED:
-            self.sent = self.length or 0
+        outcome = RowState.READY if is_ready else RowState.ARRIVED
+        self.finish(RowState.FAILED if result.error else outcome, length=result.length)
 
     @property
-    def is_over(self) -> bool:
-        """Whether it has ended, one way or the other."""
-        return self.stage in OVER
+    def status(self) -> str:
+        """The state in one word."""
+        return str(self.outcome or self.stage or ("reading" if self.sent else "waiting"))
 
     @property
-    def is_counted(self) -> bool:
-        """Whether its bytes count among those of all."""
-        return self.stage not in {Stage.FAILED, Stage.READING}
+    def is_uploading(self) -> bool:
+        """Whether its bytes are being sent."""
+        return self.outcome is None and self.stage is Stage.UPLOADING
+
+    @property
+    def is_processing(self) -> bool:
+        """Whether the server is processing it."""
+        return self.outcome is None and self.stage is Stage.PROCESSING
 
     @property
     def is_sent(self) -> bool:
-        """Whether all bytes are out, and what comes next is the server's answer."""
+        """Whether all bytes were sent, so that the server's response is awaited."""
         return bool(self.length) and self.sent >= (self.length or 0)
 
     @property
+    def is_counted(self) -> bool:
+        """Whether its bytes are part of the total."""
+        is_reading = self.stage is None and self.outcome is None and self.sent > 0
+        return self.outcome is not RowState.FAILED and not is_reading
+
+    @property
     def was_uploaded_before(self) -> bool:
-        """Whether an earlier run had brought everything over."""
+        """Whether an earlier run had uploaded it."""
         result = self.result
         return result is not None and result.error is None and result.attempts == 0
 
-    def seconds_left(self, now: float) -> float | None:
-        """Give the seconds until all bytes are sent, where they can be told."""
-        if self.length is None or self.is_sent:
-            return None
-        return self.rate.seconds_for(self.length - self.sent, now)
-
-    def seconds_until_next(self, now: float) -> float:
-        """Give the seconds until the next attempt after a setback; 0 while it runs."""
-        return max(0.0, self._next_attempt - now)
+    def seconds_to_retry(self, now: float) -> float:
+        """Return the seconds until the pending retry; 0 while it runs."""
+        return max(0.0, self._retry_at - now)
 
 
-class Board:
-    """All items of a command: those on it, those that were taken off, and those to come.
-
-    Args:
-        items: in the order of the command line.
-        window: seconds over which the rate of all is measured.
+class BatchProgress:
+    """All uploads of a command: those that run, sums of the finished ones, and those to come.
 
     Attributes:
         started: when the first upload began.
-        is_measured: whether the bytes of all items are known; else the items are what is counted.
+        is_measured: whether the length of all files is known; URLs have none.
     """
 
-    def __init__(self, items: Iterable[Item] = (), *, window: float = RATE_WINDOW) -> None:
-        self._items: dict[Item, None] = dict.fromkeys(items)
+    def __init__(self, files: Iterable[FileProgress] = ()) -> None:
+        self._files: dict[FileProgress, None] = dict.fromkeys(files)
         self.started = 0.0
         self.is_measured = True
-        self._rate = Rate(window)
-        self._to_come = 0
-        self._length_to_come = 0
-        self._taken_off = Counter(dict.fromkeys(Stage, 0))
-        self._length_taken_off = 0
-        self._moved_taken_off = 0
-        self._most_moved = 0
-        self._moved_at: float | None = None
+        self._expected = 0
+        self._expected_length = 0
+        self._finished = Counter[RowState]()
+        self._finished_length = 0
+        self._finished_transferred = 0
 
     @property
-    def items(self) -> list[Item]:
-        """The items on the board, the first first."""
-        return list(self._items)
+    def files(self) -> list[FileProgress]:
+        """The files that are tracked one by one."""
+        return list(self._files)
 
     @property
     def number(self) -> int:
-        """How many items there are: on the board, taken off and to come."""
-        return len(self._items) + self._taken_off.total() + self._to_come
-
-    @property
-    def has_more(self) -> bool:
-        """Whether items are to come."""
-        return self._to_come > 0
+        """The number of files: running, finished and expected."""
+        return len(self._files) + self._finished.total() + self._expected
 
     @property
     def sent(self) -> int:
-        """Bytes sent, without those of uploads that failed."""
-        return self._length_taken_off + sum(item.sent for item in self._counted())
+        """Bytes sent, without those of failed uploads."""
+        return self._finished_length + sum(file.sent for file in self._files if file.is_counted)
 
     @property
     def length(self) -> int:
-        """Bytes to be sent, as far as they are known."""
-        there = sum(item.length or 0 for item in self._counted())
-        return self._length_taken_off + there + self._length_to_come
+        """Bytes of all files whose length is known, without failed uploads."""
+        running = sum(file.length or 0 for file in self._files if file.is_counted)
+        return self._finished_length + running + self._expected_length
 
     @property
-    def moved(self) -> int:
-        """Bytes that went over the line in this run."""
-        return self._moved_taken_off + sum(item.moved for item in self.items)
+    def transferred(self) -> int:
+        """Bytes sent in this run, failed uploads included."""
+        return self._finished_transferred + sum(file.transferred for file in self._files)
 
     @property
-    def done(self) -> int:
-        """How many items have ended well."""
-        return self.count(Stage.READY, Stage.HANDED_OVER)
+    def succeeded(self) -> int:
+        """The number of files that are ready or arrived."""
+        return self.count(*SUCCESSFUL)
 
     @property
     def is_stalled(self) -> bool:
-        """Whether all that are to move have met a setback."""
-        moving = [item for item in self.items if item.stage is Stage.UPLOADING]
-        return bool(moving) and all(item.retry is not None for item in moving)
+        """Whether all uploads wait for a retry."""
+        uploading = [file for file in self._files if file.is_uploading]
+        return bool(uploading) and all(file.retry is not None for file in uploading)
+
+    def count(self, *outcomes: RowState) -> int:
+        """Count the files with one of these outcomes."""
+        tracked = sum(file.outcome in outcomes for file in self._files)
+        return tracked + sum(self._finished[outcome] for outcome in outcomes)
+
+    def summarize(self) -> str:
+        """Describe how many files succeeded and failed."""
+        word = "done" if self.count(RowState.ARRIVED) else "ready"
+        failed = self.count(RowState.FAILED)
+        summary = f"{self.succeeded:,} of {self.number:,} {word}"
+        return summary + (f", {failed:,} failed" if failed else "")
 
     def expect(self, number: int, *, length: int, is_measured: bool = True) -> None:
-        """Take note of how many items are to come, and of the bytes of all."""
-        self._to_come, self._length_to_come = number, length
+        """Set how many files will be added, and their bytes."""
+        self._expected, self._expected_length = number, length
         self.is_measured = is_measured
 
-    def add(self, item: Item) -> None:
-        """Put up an item that was to come."""
-        self._items[item] = None
-        self._expect_less(item, 1)
+    def add(self, file: FileProgress) -> None:
+        """Track an expected file that starts."""
+        self._files[file] = None
+        self._change_expected(file, -1)
 
-    def put_back(self, item: Item) -> None:
-        """Take off an item that comes again later."""
-        self._take_off(item)
-        self._expect_less(item, -1)
+    def defer(self, file: FileProgress) -> None:
+        """Remove a file that will be added again."""
+        self._remove(file)
+        self._change_expected(file, 1)
 
-    def leave(self, item: Item) -> None:
-        """Take off an item that doesn't come again in this run; what was sent of it counts on."""
-        self.put_back(item)
-        self._length_taken_off += item.sent
-        self._length_to_come -= item.sent
+    def abandon(self, file: FileProgress) -> None:
+        """Remove an unfinished file that won't be added again; its sent bytes stay in the total."""
+        self.defer(file)
+        self._finished_length += file.sent
+        self._expected_length -= file.sent
 
-    def retire(self, item: Item) -> None:
-        """Take off an item that has ended; one that never was on the board counts as well."""
-        if item in self._items:
-            self._take_off(item)
+    def retire(self, file: FileProgress) -> None:
+        """Replace a finished file by sums; it may have finished without being added."""
+        if file in self._files:
+            self._remove(file)
         else:
-            self._expect_less(item, 1)
-        self._taken_off[item.stage] += 1
-        if item.is_counted:
-            self._length_taken_off += item.length or 0
+            self._change_expected(file, -1)
+        if file.outcome is not None:
+            self._finished[file.outcome] += 1
+        if file.is_counted:
+            self._finished_length += file.length or 0
 
-    def tick(self, now: float) -> None:
-        """Take note of the time; call it often."""
-        if self.is_stalled:
-            self._rate.begin_anew()
-        else:
-            # Fewer than before are those of an item that is just being taken off.
-            moved = max(self._most_moved, self.moved)
-            if self._moved_at is None or moved > self._most_moved:
-                if self.is_still(now):
-                    self._rate.begin_anew()
-                self._moved_at = now
-            self._most_moved = moved
-            self._rate.add(now, moved)
+    def _remove(self, file: FileProgress) -> None:
+        del self._files[file]
+        self._finished_transferred += file.transferred
 
-    def per_second(self, now: float) -> float | None:
-        """Give the rate of all together."""
-        return None if self.is_still(now) else self._rate.per_second(now)
+    def _change_expected(self, file: FileProgress, number: int) -> None:
+        self._expected = max(0, self._expected + number)
+        self._expected_length = max(0, self._expected_length + number * (file.length or 0))
 
-    def seconds_left(self, now: float) -> float | None:
-        """Give the seconds until all bytes are sent, where they can be told."""
-        left = self.length - self.sent
-        if left <= 0 or self.is_still(now):
-            return None
-        return self._rate.seconds_for(left, now)
 
-    def is_still(self, now: float) -> bool:
-        """Whether no byte has moved for a while."""
-        return self._moved_at is not None and now - self._moved_at >= STILL
+class TransferTasks(TaskProgress):
+    """Rich's progress tasks, with speeds that count only the bytes sent in this run."""
 
-    def count(self, *stages: Stage) -> int:
-        """Count the items that are in one of the stages, or were when they were taken off."""
-        there = sum(item.stage in stages for item in self.items)
-        return there + sum(self._taken_off[stage] for stage in stages)
+    def sync(
+        self,
+        task_id: TaskID,
+        *,
+        total: float | None,
+        sent: int,
+        transferred: int,
+        is_stalled: bool = False,
+        **fields: Any,
+    ) -> Task:
+        """Update a task and return it.
 
-    def summary(self) -> str:
-        """Say how many are done, and how many failed."""
-        word = "done" if self.count(Stage.HANDED_OVER) else "ready"
-        failed = self.count(Stage.FAILED)
-        said = f"{self.done:,} of {self.number:,} {word}"
-        return said + (f", {failed:,} failed" if failed else "")
-
-    def _counted(self) -> list[Item]:
-        return [item for item in self.items if item.is_counted]
-
-    def _take_off(self, item: Item) -> None:
-        del self._items[item]
-        self._moved_taken_off += item.moved
-
-    def _expect_less(self, item: Item, number: int) -> None:
-        self._to_come = max(0, self._to_come - number)
-        self._length_to_come = max(0, self._length_to_come - number * (item.length or 0))
+        Args:
+            task_id: the task.
+            total: bytes to send; `None` if unknown.
+            sent: bytes sent, those of earlier runs included.
+            transferred: bytes sent in this run.
+            is_stalled: whether no byte can move now.
+            **fields: as for `update`.
+        """
+        task = self._tasks[task_id]
+        step = transferred - task.fields.get("transferred", 0)
+        now = self.get_time()
+        if step > 0:
+            task.fields["moved_at"] = now
+        if is_stalled or now - task.fields.get("moved_at", now) >= STALL_SECONDS:
+            self.reset(task_id)
+        # update() forgets the speed when the total changes, and takes each change for a transfer.
+        task.total, task.completed, task.finished_time = total, sent - max(0, step), None
+        self.update(task_id, completed=sent, transferred=transferred, **fields)
+        return task

@@ -1,190 +1,263 @@
 import io
-from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from livepeer_async.cli.output import bars
-from livepeer_async.cli.output import progress as items
-from livepeer_async.cli.output.bars import Bars
-from livepeer_async.cli.output.ingest_status import Halt, Standing
-from livepeer_async.cli.output.progress import Board, Item
+from livepeer_async.cli.output.bars import MAX_IDLE_FILES, Bars
+from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
+from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.http.retry import RetryEvent
-from livepeer_async.ingest.events import Checked
+from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.uploads.progress import Progress, Stage
 
-# The clock stands still while a picture is drawn.
+# The clock stands still while a frame is drawn.
 NOW = 1000.0
 REFUSED = "no connection to https://origin.example/files/1: refused [request 1]"
+MIB = 2**20
 
 
-@pytest.fixture(autouse=True)
-def standing_clock(monkeypatch):
-    monkeypatch.setattr(bars, "time", SimpleNamespace(monotonic=lambda: NOW))
+class Screen:
+    """A terminal with bars, and a clock that the test sets."""
+
+    def __init__(self, batch, status=None, *, width=100, height=24):
+        self.now = NOW
+        self._console = Console(file=io.StringIO(), width=width, height=height)
+        self._bars = Bars(batch, self._console, status, clock=lambda: self.now)
+
+    def draw(self):
+        self._console.file.seek(0)
+        self._console.file.truncate()
+        self._console.print(self._bars.render())
+        return [line.rstrip() for line in self._console.file.getvalue().splitlines()]
 
 
-def drawn(width, reason, delay=30):
-    """Draw a file that has just met a setback."""
-    item = Item("one.mp4", "one.mp4", 100)
-    retry_event = RetryEvent(reason=reason, attempt=3, attempts=8, delay=delay)
-    item.follow(Progress(sent=40, length=100, retry=retry_event), NOW)
-    board = Board([item])
-    console = Console(file=io.StringIO(), width=width, height=40, force_terminal=False)
-    console.print(Bars(board, console))
-    return console.file.getvalue().splitlines()
+def draw_ingestion(status, **size):
+    return Screen(status.batch, status, **size).draw()
 
 
-@pytest.mark.parametrize(
-    ("reason", "said"),
-    [
-        (REFUSED, "no connection, try 3 of 8"),
-        ("503 from PATCH https://origin.example/files/1: busy", "answer 503, try 3 of 8"),
-        ("ReadError (PATCH https://origin.example/files/1)", "connection lost, try 3 of 8"),
-        ("nothing moved for 60 s (PATCH https://o/1): x", "nothing moved for 60 s, try 3 of 8"),
-        ("the offset " * 20, "try 3 of 8"),
-    ],
-)
-def test_a_setback_takes_the_place_of_the_stage(reason, said):
-    row, total = drawn(120, reason, delay=0)
-    assert f"  {said} " in f"{row} "
-    assert "/s" not in row + total
-    assert "left" not in row + total
-
-
-@pytest.mark.parametrize(
-    ("width", "said"),
-    [(100, "  no connection, try in 30 s"), (70, "  try 3 of 8 in 30 s"), (50, "  try in 30 s")],
-)
-def test_a_setback_is_told_as_far_as_there_is_room(width, said):
-    lines = drawn(width, REFUSED)
-    assert said in lines[0]
-    assert max(map(cell_len, lines)) <= width
-
-
-def standing_of(rows, running=(), *, length=0, urls=0):
-    """Make a standing with items that run."""
-    standing = Standing()
-    standing.tally.checked = Checked(rows=rows, bad=0, length=length, urls=urls, skipped=0)
-    standing.board.expect(rows, length=length, is_measured=not urls)
-    for item in running:
-        standing.board.add(item)
-    return standing
-
-
-def picture(standing, width=100, height=24):
-    """Draw a standing."""
-    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
-    console.print(Bars(standing.board, console, standing))
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+def draw_retry(width, reason, delay=30):
+    file = FileProgress("one.mp4", "one.mp4", 100)
+    retry = RetryEvent(reason=reason, attempt=3, attempts=8, delay=delay)
+    file.update(Progress(sent=40, length=100, retry=retry), NOW)
+    return Screen(BatchProgress([file]), width=width, height=40).draw()
 
 
 def running(name, stage=Stage.UPLOADING, length=100):
-    item = Item(name, name, length)
-    item.follow(Progress(sent=50, length=length, stage=stage), NOW)
-    return item
+    file = FileProgress(name, name, length)
+    file.update(Progress(sent=50, length=length, stage=stage), NOW)
+    return file
 
 
-def test_a_manifest_that_is_looked_through_has_no_counts_yet():
-    standing = Standing()
-    standing.tally.bad = 3
-    assert picture(standing)[-1] == "checking the manifest, 3 bad rows"
+def ingesting(rows, files=(), *, length=0, urls=0):
+    status = IngestStatus()
+    status.stats.checked = Checked(rows=rows, bad=0, length=length, urls=urls, skipped=0)
+    status.batch.expect(rows, length=length, is_measured=not urls)
+    for file in files:
+        status.batch.add(file)
+    return status
+
+
+def sending(length):
+    """A file of which nothing was sent."""
+    return FileProgress("one.mp4", "one.mp4", length)
+
+
+def send(screen, file, steps, *, seconds=1.0):
+    for sent in steps:
+        screen.now += seconds
+        file.update(Progress(sent=sent, length=file.length), screen.now)
+        screen.draw()
+
+
+def test_retry_replaces_the_stage():
+    row, total = draw_retry(200, REFUSED)
+    assert "  retry in 30 s (3 of 8): no connection to https://origin.example" in f"{row} "
+    assert "/s" not in row + total
+    assert ":" not in total
+    row, _ = draw_retry(120, "503 from PATCH https://origin.example/files/1: busy", delay=0)
+    assert "  retrying (3 of 8): 503 from " in row
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_retry_fits_any_width(width):
+    lines = draw_retry(width, REFUSED)
+    assert " retry in 30 s" in lines[0]
+    assert max(map(cell_len, lines)) <= width - 4
+
+
+def test_unchecked_manifest_has_no_counts():
+    status = IngestStatus()
+    status.stats.bad = 3
+    assert draw_ingestion(status)[-1] == "checking the manifest, 3 bad rows"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 94, 120, 200])
-def test_a_picture_of_an_ingestion_fits_into_any_width(width):
-    made = [running(f"a-long-name-of-a-video-{number}.mp4") for number in range(4)]
-    standing = standing_of(100_000, made, length=10**15)
-    standing.tally.bad = 1234
-    standing.halt = Halt("no connection", NOW + 40)
-    lines = picture(standing, width)
+def test_ingestion_fits_any_width(width):
+    files = [running(f"a-long-name-of-a-video-{number}.mp4") for number in range(4)]
+    status = ingesting(100_000, files, length=10**15)
+    status.stats.bad = 1234
+    status.outage = Outage("no connection", NOW + 40)
+    lines = draw_ingestion(status, width=width)
     assert max(map(cell_len, lines)) <= width - 4
     assert lines[-2].startswith("0 of 100,000 ready, ")
-    assert lines[-1].startswith("halted: no c")
-    assert lines[-1].endswith("next try in 40 s")
+    assert lines[-1].startswith("halted, next try in 40 s: no")
     assert len(lines) == 4 + 1 + 2
 
 
-def test_a_picture_of_many_files_fits_into_the_height():
-    made = [running(f"{number}.mp4", Stage.PROCESSING) for number in range(300)]
-    made += [running(f"moving-{number}.mp4") for number in range(12)]
-    standing = standing_of(400, made, length=40_000)
-    lines = picture(standing, height=24)
+def test_many_files_fit_the_height():
+    files = [running(f"{number}.mp4", Stage.PROCESSING) for number in range(300)]
+    files += [running(f"moving-{number}.mp4") for number in range(12)]
+    status = ingesting(400, files, length=40_000)
+    lines = draw_ingestion(status, height=24)
     assert len(lines) == 12 + 2
     assert all("moving-" in line for line in lines[:12])
     assert "12 uploading, 300 processing" in lines[-1]
-    assert len(picture(standing, height=12)) == 12 - 4 - 2 + 2
+    assert len(draw_ingestion(status, height=12)) == 12 - 4 - 2 + 2
 
 
-def test_a_full_queue_and_a_stop_are_told_below_the_bars():
-    standing = standing_of(3, [running("one.mp4")], length=300)
-    standing.is_paused = lambda: True
-    assert picture(standing)[-1].startswith("paused: the server is busy or its queue is full")
-    standing.is_stopping = True
-    assert picture(standing)[-1] == (
-        "stopping: 1 upload to the end of the chunk; Ctrl-C again ends at once"
+def test_uploading_files_come_before_processed_ones():
+    files = [running(f"{number}.mp4", Stage.PROCESSING) for number in range(20)]
+    files += [running("moving.mp4"), FileProgress("later.mp4", "later.mp4", 100)]
+    names = [line.split()[0] for line in Screen(BatchProgress(files), height=40).draw()]
+    assert len(names) == MAX_IDLE_FILES + 1
+    assert names[-2:] == ["moving.mp4", "total"]
+
+
+def test_finished_rows_leave_the_screen():
+    one, two = running("one.mp4"), running("two.mp4")
+    status = ingesting(2, [one, two], length=200)
+    screen = Screen(status.batch, status)
+    assert len(screen.draw()) == 4
+    one.finish(RowState.READY, length=100)
+    status.batch.retire(one)
+    assert [line.split()[0] for line in screen.draw()] == ["two.mp4", "total", "1"]
+
+
+def test_pause_and_stop_are_shown_below_the_bars():
+    status = ingesting(3, [running("one.mp4")], length=300)
+    status.is_paused = lambda: True
+    assert draw_ingestion(status)[-1] == "paused: the server is busy or its queue is full"
+    status.is_stopping = True
+    assert draw_ingestion(status)[-1] == (
+        "stopping: finishing 1 chunk in flight; Ctrl-C quits immediately"
     )
 
 
-def test_urls_whose_bytes_nobody_knows_are_counted_as_rows():
+def test_urls_are_counted_as_rows():
     url = running("https://h/a.mp4", Stage.PROCESSING, length=0)
-    standing = standing_of(4, [url], urls=4)
-    url.finish(items.Stage.READY, length=None)
-    standing.board.retire(url)
-    total = picture(standing)[-2]
+    status = ingesting(4, [url], urls=4)
+    url.finish(RowState.READY)
+    status.batch.retire(url)
+    total = draw_ingestion(status)[-2]
     assert total.startswith("total")
-    assert "25 %" in total
+    assert total.endswith("25%")
 
 
-def test_a_frozen_server_is_told_and_no_time_is_left():
-    item = running("one.mp4", length=200)
-    standing = standing_of(1, [item], length=200)
-    standing.quiet = lambda: 9.9
-    assert picture(standing)[-1] == "0 of 1 ready, 1 uploading"
-    standing.quiet = lambda: 72.9
-    assert picture(standing)[-1] == "nothing has moved for 1:12; waiting for the server"
-    standing.is_stopping = True
-    assert picture(standing)[-1] == (
-        "stopping: nothing has moved for 1:12; Ctrl-C again ends at once"
+def test_silent_server_is_shown():
+    file = running("one.mp4", length=200)
+    status = ingesting(1, [file], length=200)
+    status.idle_seconds = lambda: 9.9
+    assert draw_ingestion(status)[-1] == "0 of 1 ready, 1 uploading"
+    status.idle_seconds = lambda: 72.9
+    assert draw_ingestion(status)[-1] == "no progress for 1:12; waiting for the server"
+    status.is_stopping = True
+    assert draw_ingestion(status)[-1] == (
+        "stopping: no progress for 1:12; Ctrl-C quits immediately"
     )
 
 
-@pytest.mark.parametrize(
-    ("width", "said"),
-    [(120, "  sent, waiting for the answer"), (80, "  sent, waiting"), (50, "  sent, waiting")],
-)
-def test_what_is_sent_and_not_answered_is_not_uploading(width, said):
-    item = running("one.mp4", length=200)
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_sent_file_waits_for_the_server(width):
+    file = running("one.mp4", length=200)
     for sent in (100, 200):
-        item.follow(Progress(sent=sent, length=200), NOW - 1)
-    bar, total, _ = picture(standing_of(1, [item], length=200), width)
-    assert bar.endswith(said)
-    assert "left" not in bar + total
+        file.update(Progress(sent=sent, length=200), NOW - 1)
+    bar, total, _ = draw_ingestion(ingesting(1, [file], length=200), width=width)
+    assert bar.endswith(" sent, waiting")
+    assert ":" not in bar + total
 
 
-def test_bytes_stand_below_the_bars_where_no_column_has_them():
-    mib = 2**20
-    standing = standing_of(3, [running("one.mp4", length=90 * mib)], length=300 * mib)
-    assert picture(standing, 80)[-1] == "0 of 3 ready, 0.0 of 300.0 MiB, 1 uploading"
-    assert picture(standing, 120)[-1] == "0 of 3 ready, 1 uploading"
+def test_bytes_move_below_the_bars_on_narrow_terminals():
+    status = ingesting(3, [running("one.mp4", length=90 * MIB)], length=300 * MIB)
+    assert draw_ingestion(status, width=80)[-1] == ("0 of 3 ready, 50 B of 300.0 MiB, 1 uploading")
+    assert draw_ingestion(status, width=120)[-1] == "0 of 3 ready, 1 uploading"
 
 
-def test_names_that_begin_alike_are_told_apart():
-    made = [running(f"a rather long name of a lecture {number}.mp4") for number in (10, 20)]
-    first, second, *_ = picture(standing_of(2, made, length=200), 80)
+def test_names_that_begin_alike_differ():
+    files = [running(f"a rather long name of a lecture {number}.mp4") for number in (10, 20)]
+    first, second, *_ = draw_ingestion(ingesting(2, files, length=200), width=80)
     assert first.startswith("a rath…re 10.mp4 ")
     assert second.startswith("a rath…re 20.mp4 ")
 
 
-def test_rows_that_wait_are_counted_where_they_are():
+def test_rows_that_wait_are_counted():
     waiting, moving = running("one.mp4"), running("two.mp4")
-    retry_event = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=9)
-    waiting.follow(Progress(sent=50, length=100, retry=retry_event), NOW)
-    standing = standing_of(9, [waiting, moving, Item("a", "a", 100)], length=900)
-    standing.put_off = 3
-    assert standing.counts()[1:] == [
+    retry = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=9)
+    waiting.update(Progress(sent=50, length=100, retry=retry), NOW)
+    status = ingesting(9, [waiting, moving, FileProgress("a", "a", 100)], length=900)
+    status.deferred = 3
+    assert status.counts()[1:] == [
         "1 uploading",
-        "1 waiting for the next attempt",
+        "1 waiting for a retry",
         "1 starting",
-        "3 coming again later",
+        "3 deferred",
     ]
+
+
+def test_speed_and_remaining_time_are_shown():
+    file = sending(20 * MIB)
+    screen = Screen(BatchProgress([file]), width=120)
+    send(screen, file, range(0, 10 * MIB, MIB))
+    row, total = screen.draw()
+    for line in (row, total):
+        assert " 9.0/20.0 MiB   1.0 MiB/s   00:11 " in line
+
+
+def test_bytes_of_an_earlier_run_are_not_in_the_speed():
+    file = sending(100 * MIB)
+    screen = Screen(BatchProgress([file]), width=120)
+    send(screen, file, (0, 64 * MIB, 65 * MIB, 66 * MIB, 67 * MIB))
+    row, total = screen.draw()
+    for line in (row, total):
+        assert " 67.0/100.0 MiB   1.0 MiB/s   00:33 " in line
+
+
+def test_stall_hides_the_speed_until_bytes_move():
+    file = sending(20 * MIB)
+    screen = Screen(BatchProgress([file]), width=120)
+    send(screen, file, range(MIB, 10 * MIB, MIB))
+    screen.now += 10
+    assert "/s" not in "".join(screen.draw())
+    send(screen, file, range(10 * MIB, 13 * MIB, MIB))
+    assert "".join(screen.draw()).count(" 1.0 MiB/s   00:08") == 2
+
+
+def test_repeated_bytes_keep_the_bar_and_the_speed_true():
+    file = sending(20 * MIB)
+    screen = Screen(BatchProgress([file]), width=120)
+    send(screen, file, [*range(MIB, 20 * MIB + 1, MIB), 8 * MIB, 9 * MIB])
+    row, total = screen.draw()
+    for line in (row, total):
+        assert "  45%    9.0/20.0 MiB " in line
+        assert "00:11" in line or "00:12" in line
+
+
+def test_speed_ignores_rows_of_an_earlier_run():
+    file = sending(100 * MIB)
+    status = ingesting(3, [file], length=300 * MIB)
+    screen = Screen(status.batch, status, width=120)
+    send(screen, file, (0, MIB, 2 * MIB))
+    earlier = FileProgress("a", "a", 100 * MIB)
+    earlier.finish(RowState.READY, length=100 * MIB)
+    status.batch.retire(earlier)
+    send(screen, file, (3 * MIB, 4 * MIB))
+    assert " 104.0/300.0 MiB   1.0 MiB/s " in screen.draw()[1]
+
+
+def test_source_of_unknown_length_is_read():
+    file = FileProgress("-", "stdin", None)
+    file.sent = 5 * MIB
+    row, total = Screen(BatchProgress([file]), width=120).draw()
+    assert row.endswith(" reading")
+    assert "%" not in row
+    assert "0%" in total

@@ -1,52 +1,67 @@
 import pytest
 
-from cli.failing import failed
 from livepeer_async import errors
-from livepeer_async.cli.output.error_messages import Status, describe, status_of
+from livepeer_async.cli.output.error_messages import (
+    ExitStatus,
+    Scope,
+    advise,
+    exit_status_for,
+    format_error,
+    will_retry,
+)
+from livepeer_async.ingest.rows import Row
 
 ASSETS = "https://livepeer.studio/api/asset"
+UPLOAD = Scope(is_upload=True)
+FILE = Row(source="a.mp4", is_url=False, key="/v/a b.mp4", manifest="v.csv", line=2)
+URL = Row(source="https://h/a.mp4?s=hush", is_url=True, key="https://h/a.mp4?s=hush")
+FINISHED = "a.mp4 has changed since it was uploaded"
+KEY_TAKEN = errors.KeyTaken("the key 'k' has asset a1", asset_id="a1", advice="another key")
 
 
-def api_error(kind, status, of=""):
-    return kind(status=status, errors=("it said so",), method="GET", url=f"{ASSETS}{of}")
+def api_error(kind, status, path=""):
+    return kind(status=status, errors=("bad request",), method="GET", url=f"{ASSETS}{path}")
 
 
-def tus_error(**facts):
-    error = errors.UploadGone("the upload is lost")
-    for name, value in facts.items():
+def tus_error(kind=errors.UploadGone, **attributes):
+    error = kind("the upload is lost", **({"attempts": 3} if kind is RETRIES else {}))
+    for name, value in attributes.items():
         setattr(error, name, value)
     return error
 
 
-ERRORS = [
-    (errors.ConfigurationError("no"), 2, "no"),
+RETRIES = errors.RetriesExhausted
+
+
+def failed(*, is_retryable):
+    return errors.AssetFailed(
+        "asset a1 failed: no video track",
+        asset_id="a1",
+        error_message="no video track",
+        is_retryable=is_retryable,
+    )
+
+
+UPLOAD_CASES = [
+    (errors.ConfigurationError("no"), 2, ""),
     (api_error(errors.NotAuthenticated, 401), 3, "check LIVEPEER_API_KEY"),
-    (api_error(errors.Forbidden, 403), 3, "a key in LIVEPEER_API_KEY that may do this"),
+    (api_error(errors.Forbidden, 403), 3, "set LIVEPEER_API_KEY to a key that may do this"),
     (api_error(errors.NotFound, 404), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
-    (api_error(errors.NotFound, 404, of="/a1"), 1, "check the ID"),
+    (api_error(errors.NotFound, 404, "/a1"), 1, "check the ID"),
     (api_error(errors.ApiError, 301), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
-    (
-        errors.SourceNotReadable("'x' is a directory; wanted a video file", source="x"),
-        1,
-        "name the files in it",
-    ),
     (api_error(errors.TooManyRequests, 429), 1, "try again once"),
     (api_error(errors.ServerError, 500), 1, "try again later"),
-    (api_error(errors.InvalidRequest, 422), 1, "it said so"),
-    (errors.ConnectFailed("no connection"), 1, "LIVEPEER_BASE_URL"),
+    (api_error(errors.InvalidRequest, 422), 1, ""),
+    (errors.ConnectFailed("no connection"), 1, "check the network and LIVEPEER_BASE_URL"),
     (errors.TimedOut("nothing moved"), 1, "check the network"),
     (errors.DecodeError("HTML", path="$"), 1, "https://livepeer.studio/api"),
     (errors.SourceNotReadable("'x' can't be read", source="x"), 1, "check the path"),
     (errors.SourceEmpty("x is empty", source="x"), 1, "copied or recorded"),
-    (errors.SourceChanged("x changed", source="x"), 1, "nothing writes to it"),
-    (
-        errors.SourceChanged("x has changed since", source="x", asset_id="a1"),
-        1,
-        "upload --again makes another asset of it",
-    ),
-    (errors.KeyTaken("taken", asset_id="a1", advice="another key"), 2, "upload --again"),
-    (errors.UploadInUse("in use", path="/j", key="k"), 1, "in use; wait for it"),
-    (errors.AmbiguousRequest("lost"), 1, "check what was created before repeating the call"),
+    (errors.SourceChanged("x changed", source="x"), 1, "once it is complete"),
+    (errors.SourceChanged(FINISHED, source="x", asset_id="a1"), 1, "use --force"),
+    (KEY_TAKEN, 2, "use --force to upload it as another asset"),
+    (errors.UploadInUse("in use", path="/j", key="k"), 1, "wait for it"),
+    (errors.AmbiguousRequest("lost"), 1, errors.AmbiguousRequest.advice),
     (errors.IntegrityError("wrong", asset_id="a1", wanted=1, found=2), 1, "assets delete a1"),
     (tus_error(), 1, "upload the file again"),
     (tus_error(asset_id="a1", upload_url="https://o/1"), 1, "assets delete a1"),
@@ -58,38 +73,100 @@ ERRORS = [
 ]
 
 
-def test_a_remembered_upload_goes_on_with_the_same_command():
-    error = errors.RetriesExhausted("no progress", attempts=3)
-    error.asset_id, error.upload_url = "a1", "https://o/1"
-    assert describe(error, is_upload=True, is_remembered=True) == (
-        "no progress; the same command goes on from there"
-    )
-    assert "upload the file again" in describe(tus_error(), is_upload=True, is_remembered=True)
+@pytest.mark.parametrize(
+    ("error", "status", "advice"), UPLOAD_CASES, ids=lambda it: type(it).__name__
+)
+def test_error_has_an_exit_status_and_advice(error, status, advice):
+    assert exit_status_for([error]) == status
+    message = format_error(error, UPLOAD)
+    assert message.startswith(str(error.args[0]))
+    assert advice in message
+    assert (advise(error, UPLOAD) == "") is (advice == "")
+    assert "\n" not in message
 
 
-@pytest.mark.parametrize(("error", "status", "advice"), ERRORS, ids=lambda it: type(it).__name__)
-def test_each_error_has_an_exit_status_and_says_what_to_do(error, status, advice):
-    assert status_of([error]) == status
-    assert str(error.args[0]) in describe(error)
-    assert advice in describe(error, is_upload=True)
-    assert "\n" not in describe(error)
+def test_recorded_upload_is_resumed():
+    scope = Scope(is_upload=True, journal_option="")
+    error = tus_error(RETRIES, asset_id="a1", upload_url="https://o/1")
+    assert format_error(error, scope) == "the upload is lost; run the same command to resume"
+    assert "upload the file again" in format_error(tus_error(), scope)
 
 
-def test_who_has_only_waited_isnt_told_to_upload_again():
-    assert describe(errors.AssetDeleted("gone", asset_id="a1")) == "gone"
+def test_wait_is_not_told_to_upload():
+    assert format_error(errors.AssetDeleted("gone", asset_id="a1")) == "gone"
 
 
-def test_an_id_that_isnt_there_doesnt_put_the_base_url_in_doubt():
-    assert "BASE_URL" not in describe(api_error(errors.NotFound, 404, of="/a1"))
+def test_unknown_id_does_not_blame_the_base_url():
+    assert "BASE_URL" not in format_error(api_error(errors.NotFound, 404, "/a1"))
 
 
-def test_upload_urls_stay_out_of_sentences():
+def test_upload_urls_are_not_shown():
     error = tus_error(asset_id="a1", upload_url="https://origin.example/files/secret")
-    assert "origin.example" not in describe(error)
+    assert "origin.example" not in format_error(error)
 
 
-def test_a_key_that_is_refused_outranks_other_failures():
+def test_refused_key_outranks_other_failures():
     empty = errors.SourceEmpty("x is empty", source="x")
-    assert status_of([None, empty, api_error(errors.Forbidden, 403)]) is Status.NOT_AUTHORISED
-    assert status_of([None, empty]) is Status.FAILED
-    assert status_of([None, None]) is Status.OK
+    refused = api_error(errors.Forbidden, 403)
+    assert exit_status_for([None, empty, refused]) is ExitStatus.NOT_AUTHORIZED
+    assert exit_status_for([None, empty]) is ExitStatus.FAILED
+    assert exit_status_for([None, None]) is ExitStatus.OK
+
+
+FORGET = "use livepeer-async journal forget '/v/a b.mp4' --journal j to upload it again"
+ROW_CASES = [
+    (tus_error(RETRIES, upload_url="https://h/u"), True, "run the same command to resume it"),
+    (errors.ConnectFailed("no connection"), True, "run the same command to retry it"),
+    (failed(is_retryable=True), True, "run the same command to process it again"),
+    (
+        errors.SourceNotReadable("a.mp4 is away", source="a.mp4"),
+        True,
+        "check the path and its permissions",
+    ),
+    (errors.AssetTimeout("not yet", asset_id="a1"), True, "livepeer-async assets wait a1"),
+    (errors.UploadInUse("in use", path="/j", key="k"), True, ": in use"),
+    (failed(is_retryable=False), False, "track; check that the file plays as a video"),
+    (api_error(errors.InvalidRequest, 422), False, "fix the row"),
+    (api_error(errors.BadRequest, 400), False, "fix the row"),
+    (api_error(errors.Forbidden, 403), False, "set LIVEPEER_API_KEY to a key that may do this"),
+    (errors.SourceChanged(FINISHED, source="a.mp4", asset_id="a1"), False, FORGET),
+    (errors.SourceChanged("a.mp4 changed", source="a.mp4"), False, "once it is complete"),
+    (KEY_TAKEN, False, FORGET),
+    (errors.UploadRefused("403 to PATCH", status=403), False, "403 to PATCH"),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_retried", "advice"), ROW_CASES, ids=lambda it: type(it).__name__
+)
+def test_row_error_has_advice_that_helps(error, is_retried, advice):
+    message = format_error(error, Scope(row=FILE, journal_option=" --journal j"))
+    assert will_retry(error) is is_retried
+    assert message.endswith(advice)
+    assert message.startswith("a.mp4")
+    assert ("the same command to retry" in message) <= is_retried
+    for words in ("upload the file again", "another key", "assets.", "delete the asset"):
+        assert words not in message
+
+
+def url_error(error, journal_option):
+    return format_error(error, Scope(row=URL, journal_option=journal_option))
+
+
+def test_url_row_has_no_file_to_check():
+    assert url_error(failed(is_retryable=False), "").endswith(
+        "a video, and use livepeer-async journal forget https://h/a.mp4 to fetch it again"
+    )
+    assert url_error(errors.SourceNotReadable("403", source="x"), "") == (
+        "403; check that the URL can be fetched from here and hasn't expired"
+    )
+    assert url_error(failed(is_retryable=False), None) == (
+        "asset a1 failed: no video track; check that the URL returns a video"
+    )
+    changed = errors.SourceChanged(FINISHED, source="a.mp4", asset_id="a1")
+    assert url_error(changed, "").endswith("journal forget https://h/a.mp4 to upload it again")
+
+
+def test_row_without_a_journal_is_not_resumed():
+    error = tus_error(RETRIES, upload_url="https://h/u")
+    assert format_error(error, Scope(row=FILE)).endswith("run the same command to retry it")

@@ -2,57 +2,60 @@ import re
 
 import pytest
 
-from livepeer_async.cli.output.ingest_status import Halt, Standing
-from livepeer_async.cli.output.plain import Lines
+from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
+from livepeer_async.cli.output.plain import PlainLines
 from livepeer_async.errors import ConnectFailed
 from livepeer_async.ingest.events import Checked
 
 
 @pytest.fixture
-def standing():
-    standing = Standing()
-    standing.tally.checked = Checked(rows=3, bad=0, length=300, urls=0, skipped=0)
-    standing.board.expect(3, length=300)
-    return standing
+def status():
+    status = IngestStatus()
+    status.stats.checked = Checked(rows=3, bad=0, length=300, urls=0, skipped=0)
+    status.batch.expect(3, length=300)
+    return status
 
 
 @pytest.fixture
-def log(standing, capfd):
-    """Let time pass from one second to another; give the lines of it, without the time of day."""
-    lines = Lines(standing.board, standing, now=0.0)
+def log(status, capfd):
+    """Ticks from one second to another; returns the lines without the time of day."""
+    now = 0.0
+    lines = PlainLines(status.batch, status, clock=lambda: now)
 
     def pass_time(first, last):
+        nonlocal now
         for second in range(first, last):
-            lines.tick(float(second))
-        said = capfd.readouterr().err.splitlines()
-        assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in said)
-        return [line[9:] for line in said]
+            now = float(second)
+            lines.tick()
+        printed = capfd.readouterr().err.splitlines()
+        assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in printed)
+        return [line[9:] for line in printed]
 
     return pass_time
 
 
-def test_a_line_of_all_comes_where_something_has_changed_else_once_a_minute(standing, log):
+def test_total_is_printed_on_change_or_every_minute(status, log):
     assert log(1, 10) == []
     assert log(10, 70) == ["0 of 3 ready; 0 B of 300 B sent (0 %)"]
     assert log(70, 71) == ["0 of 3 ready; 0 B of 300 B sent (0 %)"]
-    standing.put_off = 2
+    status.deferred = 2
     assert log(71, 80) == []
-    assert log(80, 81) == ["0 of 3 ready, 2 coming again later; 0 B of 300 B sent (0 %)"]
+    assert log(80, 81) == ["0 of 3 ready, 2 deferred; 0 B of 300 B sent (0 %)"]
 
 
-def test_silence_has_a_line_at_its_beginning_and_one_at_its_end(standing, log):
-    standing.quiet = lambda: 10.4
-    assert log(1, 9) == ["nothing has moved for 10 s: waiting for the server"]
-    standing.quiet = lambda: 72.0
+def test_silence_is_printed_at_its_start_and_end(status, log):
+    status.idle_seconds = lambda: 10.4
+    assert log(1, 9) == ["no progress for 10 s; waiting for the server"]
+    status.idle_seconds = lambda: 72.0
     assert log(9, 10) == []
-    standing.quiet = lambda: 0.0
-    assert log(10, 11)[0] == "the wait for the server is over, after 1:12"
+    status.idle_seconds = lambda: 0.0
+    assert log(10, 11)[0] == "the server responds again after 1:12"
     assert log(11, 20) == []
 
 
-def test_silence_is_not_told_while_all_is_halted(standing, log):
-    standing.halt = Halt(str(ConnectFailed("no connection")), 100.0)
-    standing.quiet = lambda: 20.0
+def test_outage_hides_silence(status, log):
+    status.outage = Outage(str(ConnectFailed("no connection")), 100.0)
+    status.idle_seconds = lambda: 20.0
     assert log(1, 9) == []
-    standing.halt, standing.quiet = None, lambda: 0.0
+    status.outage, status.idle_seconds = None, lambda: 0.0
     assert log(9, 10) == []

@@ -1,0 +1,105 @@
+"""Runs a command in an event loop and maps every outcome to an exit status.
+
+Errors of the package and of the operating system, Ctrl-C and a closed pipe end without a
+traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import NoReturn
+
+import anyio
+import typer
+
+from livepeer_async.cli.output.console import discard_output, print_error, print_note
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.errors import LivepeerError
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def run_command(
+    command: Callable[[], Awaitable[ExitStatus]],
+    *,
+    on_interrupt: Callable[[], str] = lambda: "interrupted",
+    interrupt_status: ExitStatus = ExitStatus.INTERRUPTED,
+) -> NoReturn:
+    """Run a command and exit with its status.
+
+    Args:
+        command: the command.
+        on_interrupt: returns the message for Ctrl-C: what is left, and how to continue.
+        interrupt_status: the status after Ctrl-C or a signal to terminate.
+    """
+    _treat_as_interrupts("SIGTERM", "SIGHUP")
+    status = ExitStatus.FAILED
+    try:
+        try:
+            status = anyio.run(command)
+        except KeyboardInterrupt:
+            status = interrupt_status
+            print_note(on_interrupt())
+        except LivepeerError as error:
+            status = exit_status_for([error])
+            print_error(format_error(error))
+    except BrokenPipeError:
+        discard_output()
+    except OSError as error:
+        print_error(_describe_os_error(error))
+    raise typer.Exit(status)
+
+
+def _describe_os_error(error: OSError) -> str:
+    place = error.filename
+    if place is None and isinstance(error, FileNotFoundError):
+        place = "the working directory"
+    reason = error.strerror or str(error)
+    return f"{place}: {reason}" if place else reason
+
+
+def _treat_as_interrupts(*names: str) -> None:
+    """Clean up also when the process is terminated or its terminal is closed."""
+    for name in names:
+        number = getattr(signal, name, None)
+        # An ignored signal stays ignored: that is what nohup is for.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # The event loop turns SIGINT into a cancellation, unless a shell has it ignored.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.default_int_handler(number, frame)
+    signal.raise_signal(signal.SIGINT)
+
+
+async def handle_signals(on_signal: Callable[[], None]) -> None:
+    """Call a function for each signal to end, until cancelled.
+
+    Windows event loops receive no signals; there Ctrl-C cancels the command.
+    """
+    names = () if sys.platform == "win32" else _SIGNALS
+    numbers = [signal.Signals[name] for name in names]
+    # An ignored signal stays ignored, as under nohup and in the background of a shell.
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    if not numbers:
+        return
+    terminals = [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+    with anyio.open_signal_receiver(*numbers) as signals:
+        async for number in signals:
+            if number.name == "SIGHUP":
+                _redirect_to_null(terminals)
+            on_signal()
+
+
+def _redirect_to_null(descriptors: list[int]) -> None:
+    """Discard what goes to a closed terminal, where each write would fail."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
