@@ -1,4 +1,4 @@
-"""Retry policy: how long to wait before the next attempt, or that there is none.
+"""Retry policy: how long to wait before the next attempt, and when to give up.
 
 Pure; the caller sleeps.
 """
@@ -11,25 +11,25 @@ from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
 
-# The exponent that takes any first delay beyond any sensible longest one.
-_MOST_DOUBLINGS = 30
+# Bounds the exponent: more doublings exceed any sensible longest delay, and overflow a float.
+_MAX_EXPONENT = 30
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """When to repeat what failed.
+    """When to retry what failed.
 
     Attributes:
-        attempts: setbacks that are borne without progress; each byte of progress starts the count
-            anew, so that a long upload over a bad link isn't punished for its length. Of an upload,
-            those of its chunks and those of each question for its offset are counted apart.
-        first_delay: seconds of the first wait at the most; doubled with each setback.
-        max_delay: seconds of any wait at the most, unless the server asks for more.
-        max_retry_after: seconds of `Retry-After` that are obeyed; beyond them the attempt ends.
-        busy_timeout: seconds for which a full queue (429) is waited out beyond `attempts`;
-            hours are right for unattended jobs.
-        restarts: times in a row that an upload may begin again on a new ticket after it was lost;
-            one that got further than ever before starts the count anew. A request for an upload
-            whose answer was lost is repeated as often.
+        attempts: retries without progress. Each byte of progress resets the count, which keeps long
+            uploads alive on a bad link. In an upload, the requests that send data and those that
+            ask for the offset are counted separately.
+        first_delay: longest delay before the first retry, in seconds; doubles with each failure.
+        max_delay: longest delay before any retry, in seconds, unless the server asks for more.
+        max_retry_after: longest `Retry-After` to obey, in seconds; a longer one ends the attempts.
+        busy_timeout: seconds to wait for room in a full queue (429) beyond `attempts`; hours are
+            right for unattended jobs.
+        restarts: times in a row that a lost upload may restart as a new asset. The count is reset
+            when an upload gets further than any before it. Also limits how often a request for an
+            upload is repeated after its response was lost.
     """
 
     attempts: int = 10
@@ -42,7 +42,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.restarts < 0:
             raise ConfigurationError("RetryPolicy: attempts and restarts must be 0 or above")
-        # Written so that NaN, which compares as false, is refused too.
+        # Written to refuse NaN too, which compares as false.
         if not (0 <= self.first_delay < inf and 0 <= self.max_delay < inf):
             raise ConfigurationError("RetryPolicy: delays must be 0 or above, and finite")
         if not (self.max_retry_after >= 0 and self.busy_timeout >= 0):
@@ -52,12 +52,12 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 
 class RetryEvent(Struct, frozen=True, kw_only=True):
-    """What came between, and when the next attempt is.
+    """A failure that will be retried.
 
     Attributes:
-        reason: what happened, without secrets.
-        attempt: setbacks since the last progress, this one included.
-        attempts: how many are borne.
+        reason: what failed, without secrets.
+        attempt: failures since the last progress, this one included.
+        attempts: the limit for `attempt`.
         delay: seconds until the next attempt.
     """
 
@@ -67,23 +67,33 @@ class RetryEvent(Struct, frozen=True, kw_only=True):
     delay: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.reason}; setback {self.attempt} of {self.attempts}, "
-            f"next attempt in {self.delay:.1f} s"
-        )
+        return f"{self.reason}; retry {self.attempt} of {self.attempts} in {self.delay:.1f} s"
+
+
+def backoff(
+    failures: int, *, first: float, longest: float, growth: float = 2.0, jitter: float = 1.0
+) -> float:
+    """Return an exponential delay in seconds.
+
+    Args:
+        failures: failures in a row, the last one included; from 1.
+        first: the delay after the first failure.
+        longest: the upper bound.
+        growth: the factor between two delays.
+        jitter: factor for the result. A random number in 0..1 (full jitter) keeps clients that
+            failed together from retrying together.
+    """
+    return min(longest, first * growth ** min(failures - 1, _MAX_EXPONENT)) * jitter
 
 
 def next_delay(
     policy: RetryPolicy, *, failures: int, jitter: float, retry_after: float | None = None
 ) -> float | None:
-    """Give the seconds to wait after a setback, or `None` to give up.
-
-    The wait is exponential with full jitter, so that clients that failed together don't come back
-    together.
+    """Return the seconds to wait after a failure, or `None` to give up.
 
     Args:
         policy: the policy.
-        failures: setbacks since the last progress, this one included; from 1.
+        failures: failures since the last progress, this one included; from 1.
         jitter: a random number in 0..1.
         retry_after: seconds that the server asked for.
     """
@@ -91,11 +101,27 @@ def next_delay(
         return None
     if retry_after is not None and retry_after > policy.max_retry_after:
         return None
-    return max(_longest_delay(policy, failures) * jitter, retry_after or 0.0)
+    delay = backoff(failures, first=policy.first_delay, longest=policy.max_delay, jitter=jitter)
+    return max(delay, retry_after or 0.0)
+
+
+def next_retry(
+    policy: RetryPolicy,
+    *,
+    reason: str,
+    failures: int,
+    jitter: float,
+    retry_after: float | None = None,
+) -> RetryEvent | None:
+    """Return the event for the next retry, or `None` to give up; arguments as of `next_delay`."""
+    delay = next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after)
+    if delay is None:
+        return None
+    return RetryEvent(reason=reason, attempt=failures, attempts=policy.attempts, delay=delay)
 
 
 class RestartCounter:
-    """Counts how often an upload began again since it last got further than ever before.
+    """Counts restarts since the upload last got further than ever before.
 
     Attributes:
         count: restarts since then, the next one included.
@@ -103,24 +129,20 @@ class RestartCounter:
 
     def __init__(self) -> None:
         self.count = 0
-        self._furthest = 0
+        self._max_reached = 0
 
     def next_delay(self, policy: RetryPolicy, *, reached: int, jitter: float) -> float | None:
-        """Give the seconds to wait before an upload begins again, or `None` to give up.
+        """Return the seconds to wait before an upload restarts, or `None` to give up.
 
         Args:
             policy: the policy.
-            reached: bytes that the server held of the upload that was lost.
+            reached: bytes that the server held of the lost upload.
             jitter: a random number in 0..1.
         """
-        if reached > self._furthest:
-            self._furthest, self.count = reached, 0
+        if reached > self._max_reached:
+            self._max_reached, self.count = reached, 0
         self.count += 1
         if self.count > policy.restarts:
             return None
-        return _longest_delay(policy, self.count) * jitter
-
-
-def _longest_delay(policy: RetryPolicy, failures: int) -> float:
-    doublings = min(failures - 1, _MOST_DOUBLINGS)
-    return min(policy.max_delay, policy.first_delay * float(2**doublings))
+        first, longest = policy.first_delay, policy.max_delay
+        return backoff(self.count, first=first, longest=longest, jitter=jitter)

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.retry import RestartCounter, RetryEvent, RetryPolicy, next_delay
+from livepeer_async.http.retry import (
+    RestartCounter,
+    RetryEvent,
+    RetryPolicy,
+    backoff,
+    next_delay,
+    next_retry,
+)
 
 SECONDS = st.floats(0.0, 1e300)
 POLICIES = st.builds(
@@ -16,7 +23,7 @@ POLICIES = st.builds(
 
 
 @given(POLICIES, st.integers(1, 3_000), st.floats(0.0, 1.0), st.none() | SECONDS)
-def test_delay_is_bounded_and_the_budget_ends(policy, failures, jitter, retry_after):
+def test_delay_is_bounded_and_attempts_end(policy, failures, jitter, retry_after):
     delay = next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after)
     is_spent = failures > policy.attempts
     is_asked_too_much = retry_after is not None and retry_after > policy.max_retry_after
@@ -42,40 +49,55 @@ def test_delay_is_bounded_and_the_budget_ends(policy, failures, jitter, retry_af
         (11, 1.0, 1.0, None),
     ],
 )
-def test_delay_doubles_up_to_a_minute_and_obeys_the_server(failures, jitter, retry_after, delay):
+def test_delay_doubles_and_obeys_retry_after(failures, jitter, retry_after, delay):
     policy = RetryPolicy()
     assert next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after) == delay
 
 
-def test_no_attempt_is_repeated_where_none_is_allowed():
+def test_zero_attempts_means_no_retry():
     assert next_delay(RetryPolicy(attempts=0), failures=1, jitter=0.5) is None
 
 
 @pytest.mark.parametrize("wrong", [-1.0, float("nan")])
 @pytest.mark.parametrize("field", ["first_delay", "max_delay", "max_retry_after"])
-def test_delay_below_zero_is_refused(field, wrong):
+def test_negative_delay_is_refused(field, wrong):
     with pytest.raises(ConfigurationError, match="must be 0 or above"):
         RetryPolicy(**{field: wrong})
 
 
 @pytest.mark.parametrize("field", ["first_delay", "max_delay"])
-def test_endless_delay_is_refused(field):
+def test_infinite_delay_is_refused(field):
     with pytest.raises(ConfigurationError, match="and finite"):
         RetryPolicy(**{field: float("inf")})
 
 
 @pytest.mark.parametrize("field", ["attempts", "restarts"])
-def test_count_below_zero_is_refused(field):
+def test_negative_count_is_refused(field):
     with pytest.raises(ConfigurationError, match="attempts and restarts must be 0 or above"):
         RetryPolicy(**{field: -1})
 
 
-def test_setback_reads_as_a_sentence():
+def test_event_reads_as_a_sentence():
     retry_event = RetryEvent(reason="the cable was pulled", attempt=2, attempts=8, delay=3.14)
-    assert str(retry_event) == "the cable was pulled; setback 2 of 8, next attempt in 3.1 s"
+    assert str(retry_event) == "the cable was pulled; retry 2 of 8 in 3.1 s"
 
 
-def test_restarts_are_counted_since_the_upload_last_got_further():
+def test_next_retry_returns_an_event_until_attempts_are_used_up():
+    policy = RetryPolicy(attempts=2)
+    event = next_retry(policy, reason="503", failures=2, jitter=1.0)
+    assert event == RetryEvent(reason="503", attempt=2, attempts=2, delay=1.0)
+    assert next_retry(policy, reason="503", failures=3, jitter=1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("failures", "growth", "jitter", "delay"),
+    [(1, 2.0, 1.0, 1.0), (2, 2.0, 1.0, 2.0), (2, 8.0, 0.5, 4.0), (5_000, 2.0, 1.0, 60.0)],
+)
+def test_backoff_grows_to_the_longest_delay(failures, growth, jitter, delay):
+    assert backoff(failures, first=1.0, longest=60.0, growth=growth, jitter=jitter) == delay
+
+
+def test_progress_resets_the_restart_count():
     policy, restarts = RetryPolicy(restarts=3), RestartCounter()
     delays = [restarts.next_delay(policy, reached=it, jitter=1.0) for it in (0, 0, 8, 8, 4, 9, 9)]
     assert delays == [0.5, 1.0, 0.5, 1.0, 2.0, 0.5, 1.0]
@@ -84,11 +106,11 @@ def test_restarts_are_counted_since_the_upload_last_got_further():
     assert (delay, restarts.count) == (None, 4)
 
 
-def test_no_restart_is_left_where_none_is_allowed():
+def test_zero_restarts_means_no_restart():
     assert RestartCounter().next_delay(RetryPolicy(restarts=0), reached=5, jitter=0.5) is None
 
 
-def test_wait_before_a_restart_is_bounded():
+def test_restart_delay_is_bounded():
     policy, restarts = RetryPolicy(restarts=99), RestartCounter()
     delays = [restarts.next_delay(policy, reached=0, jitter=1.0) for _ in range(50)]
     assert delays[-1] == policy.max_delay

@@ -232,7 +232,7 @@ async def test_restarts_without_progress_are_counted_and_waited_for(caplog):
             await livepeer.upload(LONG, on_progress=note)
         assert len(sandbox.assets) == 3
         assert failures == [1, 2]
-        assert "setback 2 of 2" in caplog.text
+        assert "retry 2 of 2" in caplog.text
 
 
 async def test_no_upload_begins_anew_where_that_is_not_wanted():
