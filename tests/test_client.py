@@ -1,5 +1,7 @@
 """The public methods of `AsyncLivepeer` against the sandbox."""
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
@@ -14,15 +16,18 @@ from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
 pytestmark = pytest.mark.anyio
 
 
-async def test_first_example_of_the_readme_works(tmp_path, monkeypatch):
-    path = tmp_path / "talk.mp4"
-    path.write_bytes(make_bytes(1000))
+async def test_example_of_the_manual_runs(tmp_path, monkeypatch, capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", livepeer_async.__doc__, re.DOTALL)
+    (tmp_path / "talk.mp4").write_bytes(make_bytes(1000))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(block.removesuffix("asyncio.run(main())\n"), "manual", "exec"), names)
     async with Sandbox() as sandbox:
         monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
         monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)
-        async with AsyncLivepeer() as livepeer:
-            asset = await livepeer.upload(path)
-        assert asset.status.phase == "ready"
+        await names["main"]()
+        asset = sandbox.assets[0]
+        assert capsys.readouterr().out == f"{asset.playback_id} ready\n"
         assert asset.name == "talk.mp4"
         assert is_stored(sandbox, asset, make_bytes(1000))
 
