@@ -43,7 +43,6 @@ from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
 
@@ -156,11 +155,8 @@ class Ingestion:
     async def _run_rows(self) -> None:
         async with plain_task_group() as tasks:
             tasks.start_soon(self._circuit_breaker.run)
-            running = run_jobs(
-                self._next_jobs(),
-                self._worker.run,
-                length_of=_length_of,
-                slot_queue=self._livepeer.slot_queue,
+            running = self._livepeer.uploads.run_jobs(
+                self._next_jobs(), self._worker.run, length_of=_length_of
             )
             async with running as results:
                 async for job, result in results:

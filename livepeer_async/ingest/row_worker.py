@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -14,11 +14,10 @@ from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import AssetFailed, LivepeerError, UploadStopped
 from livepeer_async.ingest.events import Event, RowEnded, RowStarted, RowState
 from livepeer_async.ingest.rows import Row
-from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState, url_fingerprint
+from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState
 from livepeer_async.models import NewAsset
 from livepeer_async.scheduling.slots import Slot
-from livepeer_async.uploads.many import UploadJob
-from livepeer_async.uploads.options import UploadOptions, UploadResult
+from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.upload import Upload
 
@@ -165,49 +164,36 @@ class RowWorker:
         return job, result
 
     async def _run_attempt(self, job: RowJob, slot: Slot) -> UploadResult:
-        row, relay = job.row, self._options.relay
-        options = self._upload_options(row, slot)
+        row, relay, uploads = job.row, self._options.relay, self._livepeer.uploads
+        on_progress = self._options.on_progress
+        report = partial(on_progress, row) if on_progress else None
+        options = msgspec.structs.replace(self._options.upload, on_progress=report)
+        on_begun = partial(self._set_upload, job)
         if not row.is_url:
-            return await self._upload(job, row.source, options)
-        importer = self._livepeer.url_importer
+            upload_job = UploadJob(row.source, row.new_asset, key=row.key)
+            return await uploads.run(upload_job, options, slot=slot, on_begun=on_begun)
         has_failed = _has_failed_import(job.record)
         is_uploaded = job.record is not None and job.record.state in FULLY_UPLOADED
         # What an earlier run has uploaded isn't downloaded again.
         if not relay or (is_uploaded and not has_failed):
             new_asset = row.new_asset or NewAsset(row.source)
-            result = await importer.import_url(row.source, new_asset, options)
+            result = await uploads.import_url(
+                row.source, new_asset, options, key=row.key, slot=slot
+            )
             has_failed = isinstance(result.error, AssetFailed)
             if not (relay and has_failed):
                 return result
         if has_failed:
             # The server couldn't process what it fetched, and may be able to process an upload.
-            await importer.discard(row.key)
-        async with self._livepeer.downloader.open(row.source) as download:
-            options = msgspec.structs.replace(
-                options, length=download.length, url=url_fingerprint(row.source)
-            )
-            return await self._upload(job, download.blocks, options)
-
-    async def _upload(
-        self, job: RowJob, source: str | AsyncIterable[bytes], options: UploadOptions
-    ) -> UploadResult:
-        def set_upload(upload: Upload) -> None:
-            job.upload = upload
-            if self._is_stopped:
-                upload.stop()
-
-        return await self._livepeer.uploader.run(
-            UploadJob(source, job.row.new_asset), lambda: options, on_begun=set_upload
+            await uploads.discard(row.key)
+        return await uploads.relay(
+            row.source, row.new_asset, options, key=row.key, slot=slot, on_begun=on_begun
         )
 
-    def _upload_options(self, row: Row, slot: Slot) -> UploadOptions:
-        on_progress = self._options.on_progress
-        return msgspec.structs.replace(
-            self._options.upload,
-            key=row.key,
-            slot=slot,
-            on_progress=partial(on_progress, row) if on_progress else None,
-        )
+    def _set_upload(self, job: RowJob, upload: Upload) -> None:
+        job.upload = upload
+        if self._is_stopped:
+            upload.stop()
 
 
 def _has_failed_import(record: Record | None) -> bool:

@@ -1,5 +1,7 @@
 """URLs with lost responses, and repeated runs: each row gets one asset."""
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -70,13 +72,12 @@ async def test_lost_response_and_outage_make_one_asset(urls, tmp_path, has_journ
 
 async def test_cancelled_import_is_found_by_the_next_run(urls, tmp_path):
     late = Fault(On(path=FETCH, times=1), CutAnswer(after_bytes=0, seconds=VERY_LONG))
-    wanted, options = NewAsset("a.mp4"), UploadOptions(key="k")
+    wanted = NewAsset("a.mp4")
     row = {"url": urls[0], "key": "k", "name": "a.mp4"}
     async with sandbox_and_client(late) as (sandbox, _):
         async with client_for(sandbox, tmp_path / "journal") as livepeer:
-            await cancel_when(
-                lambda: sandbox.assets, livepeer.url_importer.import_url, urls[0], wanted, options
-            )
+            import_url = partial(livepeer.uploads.import_url, key="k")
+            await cancel_when(lambda: sandbox.assets, import_url, urls[0], wanted, UploadOptions())
         async with client_for(sandbox, tmp_path / "journal") as livepeer:
             (ended,) = await run_rows(livepeer, tmp_path, row)
             assert ended.state is RowState.READY
