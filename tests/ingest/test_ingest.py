@@ -5,7 +5,7 @@ import os
 import anyio
 import pytest
 
-from ingest.runs import events_of, run, states_of, write_rows, write_videos
+from ingest.running import events_of, run, states_of, write_rows, write_videos
 from livepeer_async import UploadJob
 from livepeer_async.errors import (
     AssetFailed,

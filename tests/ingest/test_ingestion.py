@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from ingest.runs import events_of, run, write_rows
+from ingest.running import events_of, run, write_rows
 from livepeer_async import NotAuthenticated, UploadInUse
 from livepeer_async.ingest import (
     BadRow,

@@ -5,7 +5,7 @@ from collections import Counter
 import anyio
 import pytest
 
-from ingest.runs import events_of, run, states_of, write_videos
+from ingest.running import events_of, run, states_of, write_videos
 from livepeer_async import NotAuthenticated
 from livepeer_async.errors import DecodeError, NotFound, UploadInUse
 from livepeer_async.ingest import (

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ingest.runs import events_of, run, write_rows
+from ingest.running import events_of, run, write_rows
 from livepeer_async import AssetFailed, JournalError, SourceNotReadable
 from livepeer_async.ingest import BadRow, Checked, RowEnded, RowState, open_manifest
 from livepeer_async.sandbox import CutConnection, Fault, On, Redirect

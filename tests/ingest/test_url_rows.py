@@ -5,7 +5,7 @@ from functools import partial
 import anyio
 import pytest
 
-from ingest.runs import RUN_SECONDS, run_rows, write_rows
+from ingest.running import RUN_SECONDS, run_rows, write_rows
 from livepeer_async import ConfigurationError, IntegrityError, NewAsset
 from livepeer_async.ingest import Halted, RowEnded, RowStarted, RowState, ingest, ingestion
 from livepeer_async.sandbox import (

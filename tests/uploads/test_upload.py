@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from ingest.runs import write_rows
+from ingest.running import write_rows
 from livepeer_async.ingest import RowStarted, ingest
 from support.clock import until
 from support.constants import TIMEOUT, VERY_LONG
