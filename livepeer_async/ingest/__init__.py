@@ -112,7 +112,7 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
                                                     stays; "livepeer-async journal forget KEY"
                                                     permits a new upload
     manifest edited or deleted during the run       the run uses the old content
-    key whose asset was made of another URL         row fails, and the asset stays
+    key whose asset has another URL                 row fails, and the asset stays
     row in use by another process                   retried after the others, then UNFINISHED
     URL that redirects                              with relay: followed up to 5 times, but not from
                                                     https to http; else left to the server
@@ -158,9 +158,9 @@ goes to `ingest(on_progress=...)`, which is called with a row and its `Progress`
 - A failed asset is processed again up to `reprocess` times if its failure may be transient, without
   a second upload.
 - An asset with wrong bytes is replaced once (`on_mismatch="reupload"`).
-- With `relay=True`, a broken download continues where it broke, if the origin sends a strong ETag
-  or an old enough Last-Modified; else it is read again and compared. Compressed responses and those
-  without a certain end fail the row.
+- With `relay=True`, a broken download is resumed if the origin sends a strong ETag or an old enough
+  Last-Modified; else it is read again and compared. A compressed response, or one without a length
+  or another certain end, fails the row.
 - A wrong API key, or a journal that can't be used, ends the run.
 
 # Journal
@@ -184,7 +184,7 @@ Ctrl-C does the former and the second the latter.
 # Memory
 
 Memory depends on the concurrency and not on the sizes of files. A manifest is read row by row, and
-one folder is listed at a time. To find repeated keys, the check keeps about 110 bytes per row; the
+one folder is listed at a time. To find repeated keys, the check keeps about 120 bytes per row; the
 peak for 100,000 rows is 16 MiB above an idle client.
 """
 

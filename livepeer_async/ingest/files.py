@@ -19,8 +19,8 @@ from livepeer_async.sources.source import source_key
 
 ANY_DEPTH = "**"
 _MAGIC = re.compile(r"[*?\[]")
-# Folders whose real path is cached. Without the cache, 100,000 rows take 2 s more to check
-# (Python 3.11, one core).
+# Folders whose real path is cached. With the cache, checking 100,000 rows takes 1.4 s instead of
+# 2.4 s (CPU time, Python 3.11).
 _CACHED_FOLDERS = 1024
 
 
