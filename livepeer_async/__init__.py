@@ -1,10 +1,108 @@
-"""Take a video from a path, a stream or a manifest to a ready Livepeer asset, and prove it.
+"""Async client for Livepeer Studio that uploads videos, resumes them and verifies what is stored.
 
-The whole way in three lines:
+```python
+import asyncio
 
+from livepeer_async import AsyncLivepeer
+
+
+async def main():
     async with AsyncLivepeer() as livepeer:
         asset = await livepeer.upload("talk.mp4")
-        print(asset.playback_id)
+        print(asset.playback_id, asset.phase)
+
+
+asyncio.run(main())
+```
+
+The API key is read from `LIVEPEER_API_KEY` and the base URL from `LIVEPEER_BASE_URL`, unless they
+are passed to `AsyncLivepeer`. Create one client per application: uploads of a client share their
+connections, concurrency and rate limit. Each method is documented on its class.
+
+# Uploads
+
+- `upload(source, new_asset)` requests an upload, sends the bytes with tus, waits until the asset is
+  ready, verifies it, and returns the `Asset`. With `wait=False` it returns as soon as Livepeer has
+  all bytes.
+- `begin_upload` does the same beside a block, with an `Upload` to follow, stop or abort.
+- `upload_many` uploads an iterable concurrently and yields an `UploadResult` for each source.
+- `livepeer_async.ingest` uploads the rows of a manifest, unattended.
+
+A source is a path; bytes, or another object with the buffer protocol; an async iterable of bytes,
+which is streamed with `length=` and otherwise spooled to a temporary file; or a binary file object,
+such as Starlette's `UploadFile`. A file object is uploaded from its first byte; one that was read
+in part and can't seek is refused. A source that changes during the upload raises `SourceChanged`.
+
+`new_asset` is a name or a `NewAsset`: playback policy, creator ID, encryption, storage, profiles.
+
+# Verification
+
+`verify="size"` compares the size of the ready asset with the bytes read; `verify="hash"` also its
+SHA-256, if the server has one. `result.verified` is `hash`, `size`, or `not provable`: the server
+states neither, or decrypts the bytes. A difference raises `IntegrityError`; with
+`on_mismatch="reupload"` the asset is deleted and uploaded once more.
+
+# Failures and resuming
+
+After a lost connection, a lost response or a server error, an upload asks for its offset until it
+is stable, and continues there. `RetryPolicy` limits the attempts without progress, not the total;
+by default, 10 attempts last about three minutes. Each retry is logged as a warning by the logger
+`livepeer_async` and set as `progress.retry`. An upload that the server has lost restarts with a new
+asset, and the old one is deleted.
+
+With `AsyncLivepeer(journal=FILE)`, the same call resumes in a later process, even after a kill:
+
+- An upload has a key: `key=`, or the absolute path of a file. Bytes and streams have none by
+  themselves. One key makes one asset.
+- A finished upload is found again with one GET. If its source has changed, `SourceChanged` is
+  raised and the asset stays. Another playback policy or encryption raises `KeyTaken`.
+- An unfinished one resumes if size, mtime and inode of the file are the same. Otherwise, and for
+  streams, it restarts and its asset is deleted.
+- Processes may share a journal. Each key has one owner, until that process ends; the others get
+  `UploadInUse`. After a fork, create a client in each process.
+- The journal is an SQLite file, readable by its owner alone, because upload URLs are bearer
+  secrets. It contains no API key. Leave the `-owner-` files beside it alone.
+
+`leftovers()` lists the assets that failed uploads have left on the server, and `delete_leftover`
+deletes one. Those with `is_ours` are in the journal; the others fit by name and time alone, after a
+lost response to a request for an upload.
+
+Cancellation ends an upload within 2 s. What can be resumed is kept: uploads in the journal, those
+with an `Upload` handle, and those stopped by `Upload.stop`. Without a journal, `error.upload_url`
+can be resumed by `livepeer_async.tus.TusClient`. Other uploads, and those of streams, are
+terminated and their assets deleted. `Upload.abort` deletes upload and asset.
+
+# Concurrency and rate
+
+- `upload_many` starts with 2 concurrent uploads, adds more while the throughput grows, up to 32,
+  and halves them after 429, 503, timeouts and stalls. `concurrency=` fixes the number.
+- A slot is held until the server has all bytes, not during processing. Files below 1 MiB take a
+  part of a slot, down to 1/16. Files of 64 MiB and above take at most half of the slots while small
+  ones wait.
+- Calls of `upload_many` and `ingest` share the slots fairly. A single `upload` starts at once and
+  takes one of them. A bounded pool of `http_client` limits them as well.
+- `max_rate=` limits the bytes per second of all uploads of the client. Both limits can be changed
+  at any time as `livepeer.throttle.concurrency` and `livepeer.throttle.max_rate`.
+- A 429 or 503 pauses all requests of the client until one of them, as a probe, succeeds.
+
+# Other calls
+
+`livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the calls of the API, typed;
+`assets.upload_from_url` lets Livepeer fetch a video, and `assets.request_upload` returns a ticket
+for another tus client, such as a browser's. `livepeer.request` sends to any other endpoint.
+
+# Options
+
+- `Timeouts`: limits for connecting, stalls and responses.
+- `RetryPolicy`: attempts, delays, restarts, and how long a full queue (429) is waited for.
+- `ServerLimits`, `livepeer_limits`: chunk sizes and the longest upload, 30 GiB by default.
+- `http_client`: an `httpx.AsyncClient` or `httpx2.AsyncClient`, which stays open.
+
+# Manuals
+
+`livepeer_async.errors` (what to catch, and what to do), `.models`, `.ingest`, `.tus` and
+`.sandbox`, an embedded Livepeer for tests. What they export is public; other modules may change at
+any time.
 """
 
 from livepeer_async.client import AsyncLivepeer
@@ -129,8 +227,7 @@ from livepeer_async.models import (
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover
-from livepeer_async.uploads.many import UploadJob
-from livepeer_async.uploads.options import UploadResult
+from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.verify import Verified

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Mapping,
-)
+import warnings
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,50 +23,57 @@ from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.resources import Assets, Playback, Tasks
-from livepeer_async.scheduling.slots import Slot, SlotQueue
+from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle, ThrottledTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.leftovers import Leftover, find_leftovers
-from livepeer_async.uploads.many import UploadJob, run_many
-from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
+from livepeer_async.uploads.options import (
+    OnMismatch,
+    UploadJob,
+    UploadOptions,
+    UploadResult,
+    Verify,
+)
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
-from livepeer_async.uploads.uploader import Engine, Uploader
-from livepeer_async.uploads.url_import import UrlImporter
+from livepeer_async.uploads.uploader import Uploader
 
-# Of a bounded pool, for calls of the API beside the uploads.
+# Connections of a bounded pool that uploads leave to API calls.
 SPARE_CONNECTIONS = 2
 
 
 class AsyncLivepeer:
-    """A client of Livepeer Studio.
+    """Client of Livepeer Studio, and an async context manager that closes it.
 
     Args:
-        api_key: a key of the account; `LIVEPEER_API_KEY` where it isn't given.
-        base_url: of the API; `LIVEPEER_BASE_URL`, else Livepeer's own.
-        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through; it stays open.
-        timeout: the network's time limits; a number sets the stall time-out, in seconds.
+        api_key: an API key of the account; by default the environment's `LIVEPEER_API_KEY`.
+        base_url: URL of the API; by default `LIVEPEER_BASE_URL`, or else Livepeer's own.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed.
+        timeout: time limits of the network; a number is the stall timeout in seconds.
         retry: when to repeat what failed.
-        journal: a file that remembers uploads beyond this process, made where there is none; see
-            `upload` for its keys.
-        upload_limits: what the tus server can take, or a function from the length to that; by
-            default what was measured of Livepeer's.
+        journal: file that records uploads, to resume them in later processes. It is created if it
+            doesn't exist, and readable by its owner alone. See `upload` for the keys.
+        upload_limits: limits of the tus server, or a function from the length of an upload to its
+            limits; by default `livepeer_limits`.
 
     Attributes:
-        assets: calls for assets.
-        tasks: calls for tasks.
-        playback: the call for playback.
-        journal: what is remembered beyond this process; `None` without one.
-        budget: how many uploads run, and the bytes per second of all; may be changed while they do.
+        assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
+            `request_upload` and `upload_from_url`.
+        tasks: calls for tasks: `get` and `list`.
+        playback: the call for playback information: `get`.
+        uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
+        throttle: `concurrency` and `max_rate` of all uploads; both may be changed while they run.
+        journal: the records of uploads; None without a journal.
 
     Raises:
-        ConfigurationError: there is no key, or one of the arguments can't work, or the environment
-            names a proxy or certificates that can't be used.
-        JournalError: the journal can't be used; raised where the client's block is entered.
+        ConfigurationError: there is no API key, an argument is invalid, or the environment names
+            proxies or certificates that can't be used.
+        JournalError: the journal can't be used; raised on entering the client's block.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a client, all with a default
@@ -93,30 +94,32 @@ class AsyncLivepeer:
         connections = connection_limit(http_client)
         most = connections and connections - SPARE_CONNECTIONS
         self.throttle = Throttle(retry=retry, max_slots=most)
-        paced = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, paced, retry=retry)
+        throttled = ThrottledTransport(self._transport, self.throttle)
+        self._session = Session(account, throttled, retry=retry)
+        self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        self._waiter = waiter = Waiter(self._session)
-        # A pause may be longer than a clean-up may take.
+        self.assets = Assets(self._session, self._waiter)
+        self.tasks = Tasks(self._session)
+        self.playback = Playback(self._session)
+        # Deletions aren't throttled: a pause may last longer than a clean-up may take.
         deleter = Session(account, self._transport, retry=retry)
         asset_requests = AssetRequests(self._session, deleter, restarts=retry.restarts)
-        processing = Processing(self._session, waiter)
-        engine = Engine(
-            waiter,
+        transfers = Transfers(
+            self._waiter,
             asset_requests,
-            processing,
-            paced.send,
-            wait_out_pause=self.throttle.wait_while_paused,
+            throttled.send,
+            wait_while_paused=self.throttle.wait_while_paused,
             retry=retry,
             limits_for=limits_for,
         )
-        self.slot_queue = SlotQueue(self.throttle)
-        self.uploader = Uploader(engine, self.journal, self.slot_queue, limits_for=limits_for)
-        self.downloader = Downloader(self._transport, retry=retry)
-        self.url_importer = UrlImporter(processing, asset_requests, self.journal)
-        self.assets = Assets(self._session, waiter)
-        self.tasks = Tasks(self._session)
-        self.playback = Playback(self._session)
+        self.uploads = Uploader(
+            transfers,
+            Processing(self._session, self._waiter),
+            asset_requests,
+            Downloader(self._transport, retry=retry),
+            journal=self.journal,
+            slot_queue=SlotQueue(self.throttle),
+        )
 
     async def __aenter__(self) -> Self:
         if self.journal is not None:
@@ -134,9 +137,9 @@ class AsyncLivepeer:
     async def aclose(self) -> None:
         """Close the connections and the journal; the client can't be used afterwards.
 
-        Uploads that run are cancelled first, and end with `ConfigurationError`, as waits do.
+        Running uploads are cancelled first and, like waits, raise `ConfigurationError`.
         """
-        await self.uploader.aclose()
+        await self.uploads.aclose()
         self._waiter.close()
         await self._transport.aclose()
         if self.journal is not None:
@@ -144,8 +147,14 @@ class AsyncLivepeer:
 
     @property
     def account_fingerprint(self) -> str:
-        """What tells the account's key and base URL from others, and tells nothing of the key."""
+        """A hash of the API key and base URL, to tell accounts apart."""
         return self._session.account.fingerprint
+
+    @property
+    def budget(self) -> Throttle:
+        """Deprecated name of `throttle`."""
+        warnings.warn("livepeer.budget is now livepeer.throttle", DeprecationWarning, stacklevel=2)
+        return self.throttle
 
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._session.account!r}>"
@@ -163,33 +172,36 @@ class AsyncLivepeer:
         length: int | None = None,
         key: str | None = None,
     ) -> Asset:
-        """Upload a video and wait until the asset is ready.
+        """Upload a video and wait until its asset is ready.
 
         Args:
-            source: a path, bytes-like, an async iterable of bytes, or a binary file object.
-            new_asset: what it shall become, or its name; by default the source's name.
-            wait: whether to wait for `ready`; else return once the server has left `uploading`.
-            verify: "size" compares the ready asset's size with the bytes read, "hash" its SHA-256
-                too; `None` compares nothing.
-            on_mismatch: "raise", or "reupload" to delete an asset that isn't what was read, and to
-                try once more on a new one.
+            source: a path, a bytes-like object, an async iterable of bytes, or a binary file
+                object.
+            new_asset: fields of the asset, or its name; by default the name of the source.
+            wait: whether to wait for `ready`; otherwise return when the asset has left
+                `uploading`.
+            verify: `size` compares the size of the ready asset with the bytes read, `hash` also
+                its SHA-256; None compares nothing.
+            on_mismatch: what to do if they differ: `raise`, or `reupload` to delete the asset and
+                try once more with a new one.
             on_progress: called in the event loop with each change; must not block.
             ready_timeout: seconds to wait for `ready`.
-            length: bytes, for a stream that knows them; one that doesn't is spooled first.
-            key: the upload's name in the journal, by default the absolute path of a file: a later
-                call with the same key goes on with what was begun, and gives the asset that was
-                made. Without a journal it has no effect.
+            length: bytes of a stream. A stream of unknown length is spooled first.
+            key: name of the upload in the journal; by default the absolute path of a file. A later
+                call with the key resumes the upload, or returns the asset that it created. Without
+                a journal it has no effect.
 
         Raises:
-            SourceError: the source can't be read, is empty, too large, or changed.
-            ApiError: Livepeer refused.
-            NetworkError: no answer came to a call, for longer than the retry policy allows.
-            AmbiguousRequest: answers to requests for the upload were lost, again and again.
-            DecodeError: an answer can't be used.
-            TusError: the bytes couldn't be brought over.
+            SourceError: the source can't be read, is empty or too large, or has changed.
+            ApiError: Livepeer refused a request.
+            NetworkError: an API call got no response for longer than the retry policy allows.
+            AmbiguousRequest: too many responses to requests for an upload were lost.
+            DecodeError: a response can't be decoded.
+            TusError: the bytes couldn't be transferred.
             AssetError: the asset didn't become ready.
-            IntegrityError: the stored bytes aren't those that were read.
-            UploadInUse: another process, or another task, carries the upload of this key.
+            IntegrityError: the stored bytes differ from those read.
+            KeyTaken: the key has an asset with another playback policy or encryption.
+            UploadInUse: another process or task is running the upload of this key.
             JournalError: the journal can't be read or written.
         """
         options = UploadOptions(
@@ -198,10 +210,9 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
-            length=length,
-            key=key,
         )
-        async with self.uploader.open(source, new_asset, options) as upload:
+        job = UploadJob(source, new_asset, length, key)
+        async with self.uploads.open(job, options) as upload:
             pass
         return upload.asset
 
@@ -218,10 +229,10 @@ class AsyncLivepeer:
         length: int | None = None,
         key: str | None = None,
     ) -> AbstractAsyncContextManager[Upload]:
-        """Begin an upload, and do something else while it runs; options and errors as `upload`.
+        """Start an upload that runs beside the block; arguments and errors as `upload`.
 
-        The block is entered once the asset exists and left when the upload has ended; then
-        `upload.result` is there. An exception inside cancels it and leaves what can be resumed.
+        The block is entered once the asset exists and ends with the upload; then `upload.result`
+        is available. An exception inside the block cancels the upload, which can then be resumed.
         """
         options = UploadOptions(
             wait=wait,
@@ -229,11 +240,9 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
-            length=length,
-            key=key,
-            has_handle=True,
         )
-        return self.uploader.open(source, new_asset, options)
+        job = UploadJob(source, new_asset, length, key)
+        return self.uploads.open(job, options, has_handle=True)
 
     def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
@@ -247,64 +256,50 @@ class AsyncLivepeer:
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
-        """Upload many side by side; results come in the order in which the uploads end.
+        """Upload many sources concurrently; iterate over the results in completion order.
 
-        A failure stands in its result's `error` and stops no other. The iterable may be endless or
-        async; its sources are taken as there is room, and a few ahead. An error of its own comes
-        behind the last result.
+        A failed upload has its error in `result.error` and doesn't affect the others. `sources`
+        may be endless or async; a few are read ahead. If iterating them fails, that error is raised
+        after the last result. Other arguments as for `upload`.
 
         Args:
-            sources: sources as for `upload`, or `UploadJob`s with an asset to each. What isn't
-                async is iterated in the event loop, and mustn't block.
-            concurrency: uploads at the same time, of all calls of this client; sets
-                `budget.concurrency`, which adapts to what the line brings until it is set. One by
-                `upload` begins at once and counts too.
-            max_rate: bytes per second, of all uploads of this client; sets `budget.max_rate`, which
-                is no limit until it is set.
-            wait: as for `upload`, like all that follows.
-            verify: as for `upload`.
-            on_mismatch: as for `upload`.
+            sources: sources, or `UploadJob`s. An iterable that isn't async runs in the event loop
+                and must not block.
+            concurrency: sets `throttle.concurrency`, the number of concurrent uploads of the
+                client; by default it adapts to the throughput.
+            max_rate: sets `throttle.max_rate`, in bytes per second over all uploads of the client;
+                unlimited by default.
+            wait: whether to wait for `ready`.
+            verify: what to compare.
+            on_mismatch: what to do with a wrong asset.
             on_progress: called with the source and its progress.
-            ready_timeout: as for `upload`.
+            ready_timeout: seconds to wait for `ready`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
         if max_rate is not None:
             self.throttle.max_rate = max_rate
-
-        async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
-            options = partial(
-                UploadOptions,
-                wait=wait,
-                verify=verify,
-                on_mismatch=on_mismatch,
-                on_progress=partial(on_progress, job.source) if on_progress else None,
-                ready_timeout=ready_timeout,
-                length=job.length,
-                key=job.key,
-                slot=slot,
-            )
-            return await self.uploader.run(job, options)
-
-        return run_many(sources, run_one, slot_queue=self.slot_queue)
+        options = UploadOptions(
+            wait=wait, verify=verify, on_mismatch=on_mismatch, ready_timeout=ready_timeout
+        )
+        return self.uploads.run_many(sources, options, on_progress=on_progress)
 
     async def leftovers(self) -> list[Leftover]:
-        """List what is left on the server of uploads in the journal that came to nothing.
+        """List the assets that failed uploads in the journal have left on the server.
 
         Raises:
             ConfigurationError: the client has no journal.
-            LivepeerError: the server can't be asked, or the journal not be read.
+            LivepeerError: the server or the journal can't be read.
         """
         if self.journal is None:
-            raise ConfigurationError("only a client with a journal knows what is left over")
+            raise ConfigurationError("only a client with a journal knows its leftovers")
         return await find_leftovers(self._session, self.journal)
 
     async def delete_leftover(self, asset_id: str) -> None:
-        """Delete an asset that an upload left on the server, and the journal's note of it.
+        """Delete a leftover asset and its record in the journal.
 
         Raises:
-            LivepeerError: it couldn't be deleted, or the journal not be written; one that is there
-                no more is no error.
+            LivepeerError: the asset, which may already be gone, or the record can't be deleted.
         """
         with suppress(NotFound):
             await self.assets.delete(asset_id)
@@ -312,12 +307,12 @@ class AsyncLivepeer:
             await self.journal.drop_orphan(asset_id)
 
     async def ping(self) -> None:
-        """Ask once whether the server answers, and takes the key.
+        """Check once that the server responds and accepts the API key.
 
         Raises:
-            NetworkError: it doesn't answer.
-            ApiError: it doesn't take the key, or fails.
-            DecodeError: what answers is no such server.
+            NetworkError: it doesn't respond.
+            ApiError: it doesn't accept the key, or fails.
+            DecodeError: it isn't Livepeer's API.
         """
         await self._session.send_once(requests.list_assets(self._session.account, limit=1))
 
@@ -330,20 +325,20 @@ class AsyncLivepeer:
         json: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send a request to any path of the API, for what isn't modelled here.
+        """Send a request to any path of the API; error statuses are returned, not raised.
 
         Args:
-            method: as "GET"; only GET is repeated after a failure.
-            path: below the base URL, as "/stream".
+            method: such as `GET`, which alone is repeated after a failure.
+            path: the path below the base URL, such as `/stream`.
             params: the query.
-            json: the body: anything that msgspec encodes.
-            headers: beside the client's own, which they replace where a name, compared without
-                case, is the same; the body's own (Content-Type of JSON, Content-Length) and Host
-                can't be replaced.
+            json: the body; anything that msgspec can encode.
+            headers: headers to add, or to replace those of the client. `Host` and the headers that
+                describe the body can't be replaced.
 
         Raises:
-            NetworkError: no answer came. An answer of 400 or above is handed on as it is.
-            AmbiguousRequest: no answer came to anything but a GET; it may have been carried out.
+            NetworkError: no response came.
+            AmbiguousRequest: no response came to a request other than GET, which may have had its
+                effect.
         """
         call = requests.raw(
             self._session.account, method, path, params=params, json=json, headers=headers

@@ -1,5 +1,7 @@
 """The public methods of `AsyncLivepeer` against the sandbox."""
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
@@ -14,15 +16,18 @@ from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
 pytestmark = pytest.mark.anyio
 
 
-async def test_first_example_of_the_readme_works(tmp_path, monkeypatch):
-    path = tmp_path / "talk.mp4"
-    path.write_bytes(make_bytes(1000))
+async def test_example_of_the_manual_runs(tmp_path, monkeypatch, capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", livepeer_async.__doc__, re.DOTALL)
+    (tmp_path / "talk.mp4").write_bytes(make_bytes(1000))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(block.removesuffix("asyncio.run(main())\n"), "manual", "exec"), names)
     async with Sandbox() as sandbox:
         monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
         monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)
-        async with AsyncLivepeer() as livepeer:
-            asset = await livepeer.upload(path)
-        assert asset.status.phase == "ready"
+        await names["main"]()
+        asset = sandbox.assets[0]
+        assert capsys.readouterr().out == f"{asset.playback_id} ready\n"
         assert asset.name == "talk.mp4"
         assert is_stored(sandbox, asset, make_bytes(1000))
 
@@ -178,7 +183,7 @@ async def test_lost_response_to_request_upload_is_reconciled(caplog):
         asset = await livepeer.upload(make_bytes(100))
         first, second = sandbox.assets
         assert (first.phase, second.phase, second.id) == ("uploading", "ready", asset.id)
-        assert f"it may have made {first.id}" in caplog.text
+        assert f"it may have created {first.id}" in caplog.text
 
 
 async def test_ambiguous_request_lists_the_created_assets():
@@ -200,6 +205,19 @@ def test_errors_and_models_are_exported_by_the_package():
         for name in public:
             assert getattr(livepeer_async, name) is getattr(module, name)
     assert set(livepeer_async.__all__) <= set(dir(livepeer_async))
+
+
+def test_budget_is_a_deprecated_name_of_throttle():
+    livepeer = AsyncLivepeer("key")
+    with pytest.warns(DeprecationWarning, match=r"livepeer\.throttle"):
+        assert livepeer.budget is livepeer.throttle
+
+
+@pytest.mark.parametrize("options", [{"verify": "md5"}, {"on_mismatch": "x"}, {"ready_timeout": 0}])
+@pytest.mark.parametrize("method", ["begin_upload", "upload_many"])
+def test_invalid_option_raises_before_the_upload(method, options):
+    with pytest.raises(errors.ConfigurationError):
+        getattr(AsyncLivepeer("key"), method)([], **options)
 
 
 def test_repr_of_the_client_has_no_secrets():

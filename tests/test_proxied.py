@@ -12,6 +12,7 @@ from livepeer_async.http.messages import Request
 from livepeer_async.http.proxies import is_loopback, read_proxies
 from livepeer_async.http.transport import Transport
 from livepeer_async.tus import ServerLimits, TusClient
+from livepeer_async.uploads.options import UploadOptions
 from support.constants import LONG_TIMEOUTS, SHORT_TIMEOUTS
 from support.sandbox import sandbox_and_client
 from support.servers import OK, disconnect, hang, listen, respond_with, serve_raw
@@ -97,8 +98,9 @@ async def test_import_from_loopback_bypasses_the_proxy(clean_env):
     async with serve_raw(respond_with(OK)) as (url, heads), sandbox_and_client() as (_, livepeer):
         ticket = await livepeer.assets.upload_from_url(f"{url}/clip.mp4", "talk")
         assert (await livepeer.assets.wait(ticket.asset.id)).status.phase == "ready"
-        async with livepeer.downloader.open(f"{url}/clip.mp4") as download:
-            assert b"".join([piece async for piece in download.blocks]) == b"ok"
+        result = await livepeer.uploads.relay(f"{url}/clip.mp4", "relayed", UploadOptions())
+        assert result.error is None
+        assert result.length == len(b"ok")
     assert len(heads) == 2
 
 
@@ -175,8 +177,7 @@ async def test_every_client_names_the_proxy(clean_env, tmp_path):
             await livepeer.upload(b"ftyp", "talk")
         assert_names_proxy(caught.value, CLOSED_PORT, "ALL_PROXY")
         with pytest.raises(errors.SourceNotReadable) as caught:
-            async with livepeer.downloader.open("http://host.example/clip.mp4"):
-                pass
+            await livepeer.uploads.relay("http://host.example/a.mp4", "a", UploadOptions())
         assert_names_proxy(caught.value, CLOSED_PORT, "ALL_PROXY")
     async with TusClient(retry=NO_RETRIES, timeouts=SHORT_TIMEOUTS, limits=ServerLimits()) as tus:
         with pytest.raises(errors.RetriesExhausted) as caught:

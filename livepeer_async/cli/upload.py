@@ -32,8 +32,7 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.sources.source import source_key, source_name
-from livepeer_async.uploads.many import UploadJob
-from livepeer_async.uploads.options import UploadResult
+from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress
 
 FilesArgument = Annotated[

@@ -1,7 +1,7 @@
 """Requests assets and uploads, and deletes those that are no longer needed.
 
-Two equal requests make two assets. After a lost response the client therefore looks for what the
-first request made, and reports it, before it sends another.
+Two equal requests create two assets. After a lost response the client therefore looks for what the
+first request created, and logs it, before it sends another.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -24,6 +25,7 @@ from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
+    AssetError,
     DecodeError,
     JournalError,
     LivepeerError,
@@ -41,86 +43,89 @@ from livepeer_async.tus.states import LEGAL_COMMANDS, Command
 from livepeer_async.uploads.leftovers import find_created
 
 T = TypeVar("T", UploadTicket, ImportTicket)
+# Returns a ticket for one of the assets found, if one of them is what was requested.
+Adopt = Callable[[list[Asset]], Awaitable[T | None]]
 
 _log = logging.getLogger("livepeer_async")
 
-# Cleaning up after a failure must not outlast the patience of one who waits for it.
+# Seconds for the deletion of an asset, and for the rest of it once the caller is cancelled.
 DISCARD_TIMEOUT = 15.0
 CANCELLED_TIMEOUT = 1.5
-# For the termination of an upload beside the deletion of its asset, which matters more.
+# For the termination of an upload, which matters less than the deletion of its asset.
 TERMINATE_TIMEOUT = 1.0
-# One who cancels waits no longer than 2 s: so long for a ticket on its way, then for its deletion.
+# A cancelled caller waits at most 2 s: for the ticket in flight, then for its asset's deletion.
 TICKET_TIMEOUT = 1.1
 GIVE_BACK_TIMEOUT = 0.7
-# Assets of imports that are kept in mind: more than any client asks for in the seconds by which two
-# clocks may differ. Older ones are told by their time.
-MOST_TAKEN = 1000
+# Recent imports to remember: more than any client requests in the seconds by which the server's
+# clock may differ. Older ones are recognised by their time.
+MAX_RECENT_IMPORTS = 1000
 
 
 class AssetRequests:
-    """The desk where uploads are asked for and given back.
+    """Requests, adopts and deletes assets for one client.
 
     Args:
-        session: sends the API's calls.
-        deleter: sends those that delete what is given up, also while everything else pauses.
-        restarts: times that a request may be repeated after its answer was lost.
+        session: sends API calls.
+        deleter: sends deletions, even while other calls are paused.
+        restarts: how often a request is repeated after a lost response.
     """
 
     def __init__(self, session: Session, deleter: Session, *, restarts: int) -> None:
         self._session = session
         self._deleter = deleter
         self._restarts = restarts
-        self._asking: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
-        self._taken: deque[str] = deque(maxlen=MOST_TAKEN)
+        self._import_locks: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
+        self._recent_imports: deque[str] = deque(maxlen=MAX_RECENT_IMPORTS)
 
     async def request_upload(self, new_asset: NewAsset, lease: Lease) -> UploadTicket:
-        """Ask for an upload; after a lost answer look what it made, and ask again.
+        """Request an upload, and again after a lost response.
 
         Raises:
             ApiError: the server refused.
-            AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
+            AmbiguousRequest: too many responses were lost; `asset_ids` may have been created.
         """
         call = requests.request_upload(self._session.account, new_asset)
         return await self._request(call, new_asset.name, lease)
 
     async def request_import(self, wanted: NewAssetFromUrl, lease: Lease) -> Asset:
-        """Have the server fetch a URL; after a lost answer take the asset that it made of it.
+        """Request that the server fetches a URL; after a lost response, adopt the asset.
 
-        What an earlier run has asked for without an answer is looked for first.
+        An unconfirmed request of an earlier run is looked up first.
 
         Raises:
             ApiError: the server refused.
-            AmbiguousRequest: answers were lost too often; `asset_ids` may be left over.
+            AmbiguousRequest: too many responses were lost; `asset_ids` may have been created.
         """
-        # Of two that want the same, one would take the other's asset before its ticket has come.
-        lock = self._asking.setdefault((wanted.name, wanted.url), anyio.Lock())
+        # Of two equal imports, one could adopt the asset of the other, whose ticket is in flight.
+        lock = self._import_locks.setdefault((wanted.name, wanted.url), anyio.Lock())
         async with lock:
 
             async def adopt(found: list[Asset]) -> ImportTicket | None:
-                # A whole journal is read for it: only where there is something to take.
-                fitting = [asset for asset in found if _matches(asset, wanted)]
-                taken = await lease.reserved_assets() if fitting else set[str]()
-                free = (it for it in fitting if it.id not in taken and it.id not in self._taken)
+                matching = [asset for asset in found if _matches(asset, wanted)]
+                # Reads the whole journal, so only if there is something to adopt.
+                reserved = await lease.reserved_assets() if matching else set[str]()
+                reserved.update(self._recent_imports)
+                free = (asset for asset in matching if asset.id not in reserved)
                 return next((ImportTicket(asset=asset) for asset in free), None)
 
-            ticket = await self._find_requested(lease, adopt)
+            ticket = await self._find_unconfirmed(lease, adopt)
             if ticket is None:
                 call = requests.upload_from_url(self._session.account, wanted)
                 ticket = await self._request(call, wanted.name, lease, adopt=adopt)
-            self._taken.append(ticket.asset.id)
+            self._recent_imports.append(ticket.asset.id)
             return ticket.asset
 
-    async def _find_requested(
-        self, lease: Lease, adopt: Callable[[list[Asset]], Awaitable[ImportTicket | None]]
+    async def _find_unconfirmed(
+        self, lease: Lease, adopt: Adopt[ImportTicket]
     ) -> ImportTicket | None:
-        """Find what an earlier run has asked the server to fetch, and has no answer of."""
+        """Find the asset of an import that an earlier run requested without a response."""
         record = lease.record
         if record is None or record.asset_id is not None:
             return None
         until = min(time.time(), record.requested_at + MAX_CREATION_DELAY)
         span = {"since": record.requested_at, "until": until}
-        made = await find_created(self._session, record.name, **span, is_import=True)
-        ticket = await adopt(made)
+        created = await find_created(self._session, record.name, **span, is_import=True)
+        ticket = await adopt(created)
         if ticket is None:
             await lease.abandon()
         else:
@@ -128,12 +133,7 @@ class AssetRequests:
         return ticket
 
     async def _request(
-        self,
-        call: Call[T],
-        name: str,
-        lease: Lease,
-        *,
-        adopt: Callable[[list[Asset]], Awaitable[T | None]] | None = None,
+        self, call: Call[T], name: str, lease: Lease, *, adopt: Adopt[T] | None = None
     ) -> T:
         lost = 0
         while True:
@@ -143,13 +143,14 @@ class AssetRequests:
                 return await self._request_once(call, lease)
             except (AmbiguousRequest, ApiError, NetworkError) as error:
                 if not _may_have_created(error):
-                    await self._forget(lease)
+                    with suppress(JournalError):
+                        await lease.forget()
                     raise
-                made = await self._reconcile(name, lease, since, error)
+                created = await self._reconcile(name, lease, since, error)
                 try:
-                    ticket = await adopt(made) if adopt is not None else None
-                except JournalError as unknown:
-                    raise error from unknown
+                    ticket = await adopt(created) if adopt is not None else None
+                except JournalError as journal_error:
+                    raise error from journal_error
                 if ticket is not None:
                     await lease.record_asset(ticket.asset)
                     return ticket
@@ -162,8 +163,52 @@ class AssetRequests:
                 await lease.abandon()
                 raise
 
+    async def _request_once(self, call: Call[T], lease: Lease) -> T:
+        """Send the request; if cancelled, wait for the ticket and delete its asset."""
+        tickets: list[T] = []
+
+        async def request() -> None:
+            tickets.append(await self._session.send(call))
+            await lease.record_asset(tickets[0].asset)
+
+        try:
+            # Without the ticket, nothing would know the ID of the asset.
+            await run_shielded(request, grace=TICKET_TIMEOUT)
+        except BaseException:
+            # Cancelled, or the journal failed.
+            if tickets:
+                await self.discard(tickets[0].asset.id, lease, grace=GIVE_BACK_TIMEOUT)
+            raise
+        return tickets[0]
+
+    async def _reconcile(
+        self, name: str, lease: Lease, since: float, error: LivepeerError
+    ) -> list[Asset]:
+        """Find and log the assets that a request with a lost response may have created.
+
+        Raises:
+            LivepeerError: `error`, if the assets can't be listed.
+        """
+        span, is_import = {"since": since, "until": time.time()}, lease.is_import
+        try:
+            found = await find_created(self._session, name, **span, is_import=is_import)
+        except LivepeerError as list_error:
+            # The record of an import stays: the next run looks for the asset first.
+            if not is_import:
+                await lease.abandon()
+            raise error from list_error
+        asset_ids = tuple(asset.id for asset in found)
+        if isinstance(error, AmbiguousRequest):
+            error.asset_ids += asset_ids
+        _log.warning(
+            "the response to a request for an upload was lost (%s); it may have created %s",
+            error,
+            ", ".join(asset_ids) or "nothing: no such asset was found",
+        )
+        return found
+
     async def find_asset(self, asset_id: str, lease: Lease) -> Asset | None:
-        """Look at the asset that an earlier run has made; `None` where it is there no more."""
+        """Return the asset of an earlier run; None if it was deleted."""
         try:
             asset = await self._session.send(requests.get_asset(self._session.account, asset_id))
         except NotFound:
@@ -174,7 +219,7 @@ class AssetRequests:
         return asset
 
     async def is_uploaded(self, asset_id: str) -> bool:
-        """Look whether the server has all bytes of an asset; `False` where nobody can tell."""
+        """Whether the server has all bytes of an asset; false if it can't be asked."""
         try:
             asset = await self._session.send(requests.get_asset(self._session.account, asset_id))
         except LivepeerError:
@@ -182,7 +227,7 @@ class AssetRequests:
         return has_left_uploading(asset) and asset.phase not in GONE
 
     async def discard_previous(self, lease: Lease) -> None:
-        """Give up what an earlier run has begun and nobody can finish."""
+        """Discard what an earlier run has started and can't be finished."""
         if lease.record is None:
             return
         if lease.record.asset_id is None:
@@ -196,41 +241,50 @@ class AssetRequests:
         lease: Lease,
         driver: Driver | None = None,
         *,
-        once_cancelled: float = CANCELLED_TIMEOUT,
+        grace: float | None = None,
     ) -> None:
-        """Throw away what can't be used any more; what fails here must not hide the reason.
+        """Delete a useless asset; a failure is logged and must not hide the reason.
 
         Args:
-            asset_id: the asset to delete.
-            lease: remembers the asset until it is deleted.
-            driver: of its upload, which is terminated too.
-            once_cancelled: seconds that it may take when the caller is cancelled.
+            asset_id: the asset.
+            lease: records the asset until it is deleted.
+            driver: drives the upload, which is terminated as well.
+            grace: seconds that it may take after a cancellation, `CANCELLED_TIMEOUT` by default.
         """
+        is_deleted = False
 
-        async def throw_away() -> None:
+        async def delete() -> None:
+            nonlocal is_deleted
             with suppress(LivepeerError):
-                await self.delete_asset(asset_id, lease, driver)
-                thrown_away.set()
+                await self._delete(asset_id, lease, driver)
+                is_deleted = True
 
-        thrown_away = anyio.Event()
+        grace = CANCELLED_TIMEOUT if grace is None else grace
         try:
-            # Nobody else knows of this asset, so a cancellation only shortens the time for it.
-            await run_shielded(throw_away, timeout=DISCARD_TIMEOUT, grace=once_cancelled)
+            await run_shielded(delete, timeout=DISCARD_TIMEOUT, grace=grace)
         finally:
-            if not thrown_away.is_set():
-                _log.warning("asset %s is of no use and couldn't be deleted", asset_id)
+            if not is_deleted:
+                _log.warning("asset %s is useless and couldn't be deleted", asset_id)
 
-    async def delete_asset(self, asset_id: str, lease: Lease, driver: Driver | None = None) -> None:
-        """Delete an asset, and terminate its upload.
+    async def delete(self, asset_id: str, lease: Lease, driver: Driver | None = None) -> None:
+        """Delete an asset and terminate its upload, as an abort does.
 
         Raises:
-            LivepeerError: it couldn't be deleted.
+            LivepeerError: it wasn't deleted, or not in time.
         """
-        # A journal that can't be written must not keep the asset alive.
+        delete = partial(self._delete, asset_id, lease, driver)
+        # The caller wants it deleted, even if everything else is cancelled.
+        if not await run_shielded(delete, timeout=DISCARD_TIMEOUT, grace=CANCELLED_TIMEOUT):
+            raise AssetError(
+                f"asset {asset_id} isn't deleted after {DISCARD_TIMEOUT:.0f} s", asset_id=asset_id
+            )
+
+    async def _delete(self, asset_id: str, lease: Lease, driver: Driver | None) -> None:
+        # The asset is deleted even if the journal can't be written.
         with suppress(JournalError):
             await lease.abandon()
         failure: LivepeerError | None = None
-        # Both at once: an upload host that is silent must not keep the asset alive.
+        # Both at once: the asset is deleted even if the upload host doesn't respond.
         async with plain_task_group() as tasks:
             tasks.start_soon(_terminate, driver)
             try:
@@ -241,57 +295,9 @@ class AssetRequests:
         if failure is not None:
             raise failure
 
-    async def _forget(self, lease: Lease) -> None:
-        with suppress(JournalError):
-            await lease.forget()
-
-    async def _request_once(self, call: Call[T], lease: Lease) -> T:
-        """Ask; cancelled, wait a moment for the answer and give the asset back."""
-        asset_requests: list[T] = []
-
-        async def ask() -> None:
-            ticket = await self._session.send(call)
-            asset_requests.append(ticket)
-            await lease.record_asset(ticket.asset)
-
-        try:
-            # An asset whose ticket nobody has read could be found by nobody.
-            await run_shielded(ask, grace=TICKET_TIMEOUT)
-        except BaseException:
-            # Cancelled, or the journal failed.
-            if asset_requests:
-                await self.discard(
-                    asset_requests[0].asset.id, lease, once_cancelled=GIVE_BACK_TIMEOUT
-                )
-            raise
-        return asset_requests[0]
-
-    async def _reconcile(
-        self, name: str, lease: Lease, since: float, error: LivepeerError
-    ) -> list[Asset]:
-        """Look what a request whose answer was lost has made; nobody has the ticket for it."""
-        span, is_import = {"since": since, "until": time.time()}, lease.is_import
-        try:
-            found = await find_created(self._session, name, **span, is_import=is_import)
-        except LivepeerError as unknown:
-            # The record of an import stays, so that whoever asks next looks first.
-            if not is_import:
-                await lease.abandon()
-            # What was lost is the thing to say; that it can't be looked for stands behind it.
-            raise error from unknown
-        asset_ids = tuple(asset.id for asset in found)
-        if isinstance(error, AmbiguousRequest):
-            error.asset_ids += asset_ids
-        _log.warning(
-            "the answer to a request for an upload was lost (%s); it may have made %s",
-            error,
-            ", ".join(asset_ids) or "nothing: no such asset was found",
-        )
-        return found
-
 
 async def _terminate(driver: Driver | None) -> None:
-    """Terminate an unfinished upload, if the server answers in time."""
+    """Terminate an unfinished upload, if the server responds in time."""
     if driver is None or driver.upload.is_over:
         return
     if Command.TERMINATE in LEGAL_COMMANDS[driver.upload.state]:
@@ -300,19 +306,19 @@ async def _terminate(driver: Driver | None) -> None:
 
 
 def _matches(asset: Asset, wanted: NewAssetFromUrl) -> bool:
-    """Whether an asset is what was wanted, so that nobody else can play it."""
+    """Whether an asset has the requested URL, playback policy and encryption."""
     if asset.source is None or asset.source.url != wanted.url:
         return False
-    found, asked = asset.playback_policy, wanted.playback_policy or None
-    was = (found.type, found.webhook_id) if found else ("public", None)
-    shall_be = (asked.type, asked.webhook_id or None) if asked else ("public", None)
-    return was == shall_be and (asset.source.encryption is None) == (wanted.encryption is UNSET)
+    found, policy = asset.playback_policy, wanted.playback_policy or None
+    has = (found.type, found.webhook_id) if found else ("public", None)
+    wants = (policy.type, policy.webhook_id or None) if policy else ("public", None)
+    return has == wants and (asset.source.encryption is None) == (wanted.encryption is UNSET)
 
 
 def _may_have_created(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
-    """Whether an asset may have been made although no ticket came."""
+    """Whether a failed request may have created an asset."""
     if isinstance(error, ApiError):
-        # Unlike `is_transient`: a 429 is refused before anything is made.
+        # Unlike `is_transient`: a 429 refuses before anything is created.
         return is_transient(error) and not isinstance(error, TooManyRequests)
-    # Of what met a NetworkError alone the server has seen nothing.
+    # A bare NetworkError means that the server has seen nothing.
     return isinstance(error, AmbiguousRequest)

@@ -1,8 +1,7 @@
-"""What may be left on the server of uploads that came to nothing.
+"""Leftovers: assets that failed uploads have left on the server, found by the journal.
 
-In come the journal's notes; out come assets: those that are certainly ours, because the journal has
-their ID, and those of which only name and time of creation fit a request whose answer was lost.
-Somebody else may have asked for the same name in the same second, so these are never deleted here.
+An asset whose ID is in the journal is certainly ours. One that only fits a request with a lost
+response by name and time may belong to another process, so it is never deleted automatically.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.phases import GONE, has_left_uploading
 from livepeer_async.redaction import redacted, show_source
 
-# Clocks are compared through a header that counts whole seconds.
-CLOCK_DOUBT = 2.0
+# Clocks are compared by the Date header, which has whole seconds.
+CLOCK_TOLERANCE = 2.0
 
 
 @redacted(key=show_source)
 class Leftover(Struct, frozen=True, kw_only=True):
-    """An asset that is left on the server.
+    """An asset that an upload has left on the server.
 
     Attributes:
-        asset: as the server describes it.
-        is_ours: whether the journal has its ID; else only its name and its time fit.
-        key: of the upload that it was made for; "" where it had none.
+        asset: the asset.
+        is_ours: whether the journal has its ID; otherwise only its name and time fit.
+        key: the key of the upload; "" without one.
     """
 
     asset: Asset
@@ -43,21 +42,21 @@ class Leftover(Struct, frozen=True, kw_only=True):
 async def find_created(
     session: Session, name: str, *, since: float, until: float, is_import: bool = False
 ) -> list[Asset]:
-    """Find assets of a name that were made in a span of this machine's time.
+    """Find assets by name and time of creation.
 
     Args:
-        session: asks.
-        name: of the assets.
-        since: seconds since 1970.
-        until: seconds since 1970.
-        is_import: whether the server was to fetch the bytes; else only what has none is looked for.
+        session: sends the call.
+        name: name of the assets.
+        since: start of the time span, in seconds since 1970 by this machine's clock.
+        until: end of the time span.
+        is_import: whether the server fetches the bytes; otherwise only assets without bytes count.
     """
     phase = None if is_import else AssetPhase.UPLOADING
     recent = await session.send(requests.find_newest(session.account, name, phase))
-    # The server's clock runs ahead of this one by so much.
+    # How far the server's clock is ahead of this one.
     ahead = 0.0 if recent.server_time is None else recent.server_time - time.time()
-    earliest = (since + ahead - CLOCK_DOUBT) * 1000
-    latest = (until + ahead + CLOCK_DOUBT) * 1000
+    earliest = (since + ahead - CLOCK_TOLERANCE) * 1000
+    latest = (until + ahead + CLOCK_TOLERANCE) * 1000
     return [
         asset
         for asset in recent.assets
@@ -66,26 +65,28 @@ async def find_created(
 
 
 async def find_leftovers(session: Session, journal: Journal) -> list[Leftover]:
-    """Look on the server for what the journal's notes name; notes of what isn't there are dropped.
+    """Find the leftovers in the journal, and drop its entries for assets that are gone.
 
     Raises:
-        LivepeerError: the server can't be asked, or the journal not be read.
+        LivepeerError: the server or the journal can't be read.
     """
     found = [
-        it for orphan in await journal.orphans() for it in await _look(session, journal, orphan)
+        leftover
+        for orphan in await journal.orphans()
+        for leftover in await _check_orphan(session, journal, orphan)
     ]
     records = [*await journal.records(), *await journal.keyless_records()]
     known = {record.asset_id for record in records}
     known |= {leftover.asset.id for leftover in found}
     for unconfirmed in await journal.unconfirmed_requests():
-        for leftover in await _resolve(session, journal, unconfirmed):
+        for leftover in await _check_unconfirmed(session, journal, unconfirmed):
             if leftover.asset.id not in known:
                 known.add(leftover.asset.id)
                 found.append(leftover)
     return found
 
 
-async def _look(session: Session, journal: Journal, orphan: Orphan) -> list[Leftover]:
+async def _check_orphan(session: Session, journal: Journal, orphan: Orphan) -> list[Leftover]:
     with suppress(NotFound):
         asset = await session.send(requests.get_asset(session.account, orphan.asset_id))
         if asset.phase not in GONE and (orphan.is_useless or not has_left_uploading(asset)):
@@ -94,11 +95,11 @@ async def _look(session: Session, journal: Journal, orphan: Orphan) -> list[Left
     return []
 
 
-async def _resolve(
+async def _check_unconfirmed(
     session: Session, journal: Journal, unconfirmed: UnconfirmedRequest
 ) -> list[Leftover]:
     span = {"since": unconfirmed.since, "until": unconfirmed.until}
-    made = await find_created(session, unconfirmed.name, **span, is_import=unconfirmed.is_import)
-    if not made and time.time() > unconfirmed.until:
+    created = await find_created(session, unconfirmed.name, **span, is_import=unconfirmed.is_import)
+    if not created and time.time() > unconfirmed.until:
         await journal.drop_unconfirmed(unconfirmed)
-    return [Leftover(asset=asset, is_ours=False, key=unconfirmed.key) for asset in made]
+    return [Leftover(asset=asset, is_ours=False, key=unconfirmed.key) for asset in created]

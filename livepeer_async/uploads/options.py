@@ -1,97 +1,104 @@
-"""The options and the result of one upload."""
+"""The job, the options and the result of one upload."""
 
 from __future__ import annotations
 
-from collections.abc import (
-    Callable,
-)
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.models import Asset
+from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import redacted, show_source
-from livepeer_async.scheduling.slots import Slot
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
 
 Verify = Literal["size", "hash"] | None
-
-
 OnMismatch = Literal["raise", "reupload"]
 
 
 class UploadOptions(Struct, frozen=True, kw_only=True):
-    """How an upload ends, and who is told.
+    """Options that all uploads of one call share.
 
     Attributes:
-        wait: whether to wait for `ready`; else it ends once the server has left `uploading`.
-        verify: "size", "hash" or `None`; see `verify_asset`.
-        ready_timeout: seconds to wait for `ready`.
+        wait: whether to wait for `ready`; otherwise an upload ends when its asset has left
+            `uploading`.
+        verify: `size`, `hash` or None; see `verify_asset`.
+        on_mismatch: `raise`, or `reupload` to try once more with a new asset.
         on_progress: called in the event loop with each change; must not block.
-        slot: what is held while bytes are sent; `None` where nobody counts.
-        length: bytes, for a stream that knows them.
-        key: the caller's name for the upload in the journal.
-        url: where the bytes of a stream come from, as `tell_url` gives it; `None` for a source
-            that tells itself.
-        on_mismatch: "raise", or "reupload" to try once more on a new asset.
-        reprocess: times that the server is asked to process a failed asset again, where its
-            failure may pass; 0 raises the first one.
-        has_handle: whether the caller has the `Upload`, which tells the upload URL.
+        ready_timeout: seconds to wait for `ready`.
+        reprocess: how often the server is asked to process a failed asset again, if that may help.
     """
 
     wait: bool = True
-    verify: str | None = "size"
-    on_mismatch: str = "raise"
-    key: str | None = None
-    url: str | None = None
-    ready_timeout: float = READY_TIMEOUT
+    verify: Verify = "size"
+    on_mismatch: OnMismatch = "raise"
     on_progress: Callable[[Progress], None] | None = None
-    slot: Slot | None = None
-    length: int | None = None
+    ready_timeout: float = READY_TIMEOUT
     reprocess: int = 0
-    has_handle: bool = False
 
     def __post_init__(self) -> None:
-        if self.verify not in {"size", "hash", None}:
+        if self.verify not in ("size", "hash", None):
             raise ConfigurationError(f"verify is {self.verify!r}; wanted 'size', 'hash' or None")
-        if self.on_mismatch not in {"raise", "reupload"}:
+        if self.on_mismatch not in ("raise", "reupload"):
             raise ConfigurationError(
                 f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
             )
-        _check_key(self.key)
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
-        if self.length is not None and type(self.length) is not int:
-            raise ConfigurationError(f"length is {self.length!r}; wanted a number of bytes")
-        if self.length is not None and self.length < 1:
-            raise ConfigurationError(f"length is {self.length}; wanted at least 1 byte")
 
 
-def _check_key(key: object) -> None:
-    if key is not None and (not isinstance(key, str) or not key):
-        raise ConfigurationError(f"the key is {key!r}; wanted a text that isn't empty, or none")
+@redacted(source=show_source, key=show_source)
+class UploadJob(Struct, frozen=True):
+    """One source for `upload_many`, with the asset to create.
+
+    Attributes:
+        source: as for `AsyncLivepeer.upload`, like all others.
+        new_asset: fields or name of the asset.
+        length: bytes of a stream.
+        key: name of the upload in the journal.
+    """
+
+    source: SourceLike
+    new_asset: NewAsset | str | None = None
+    length: int | None = None
+    key: str | None = None
+
+
+def check_job(job: UploadJob) -> None:
+    """Check the length and the key of a job.
+
+    Raises:
+        ConfigurationError: one of them is invalid.
+    """
+    key: object = job.key
+    length = job.length
+    if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"the key is {key!r}; wanted a non-empty str, or None")
+    if length is not None and type(length) is not int:
+        raise ConfigurationError(f"length is {length!r}; wanted a number of bytes")
+    if length is not None and length < 1:
+        raise ConfigurationError(f"length is {length}; wanted at least 1 byte")
 
 
 @redacted(source=show_source)
 class UploadResult(Struct, frozen=True, kw_only=True):
-    """How one upload ended: either `asset` is as it should be, or `error` says why not.
+    """How one upload ended: with an asset, or with an `error`.
 
     Attributes:
-        source: what was handed in.
-        asset: the asset as it was last seen; with an error, the one that it concerns, if any.
-        error: `None` where all went well.
-        verified: how far the content is proved; `None` where it wasn't asked for.
-        sha256: of the bytes that were read, in hex, where it was asked for.
+        source: the source as it was passed.
+        asset: the latest state of the asset. With an error: the asset that it concerns, if any.
+        error: why the upload failed; None if it succeeded.
+        verified: what was compared; None without verification.
+        sha256: SHA-256 of the bytes read, in hex; None unless `verify` is `hash`.
         length: bytes of the source.
-        seconds: from the beginning to the end.
-        attempts: uploads that were needed; 1 where nothing was lost, 0 where an earlier run had
-            brought everything over.
+        seconds: duration of the upload.
+        attempts: tus uploads that were needed; above 1 after a restart, 0 if an earlier run had
+            sent all bytes.
     """
 
     source: SourceLike

@@ -1,8 +1,7 @@
-"""Waits until an asset is ready, and has a failed one processed again where that may help.
+"""Waits until an asset is ready, and has a failed one processed again if that may help.
 
-In comes the watch of an asset; out comes the asset, ready, or the error that it ended with. A
-second run on the server needs no second upload. While it runs the asset stays `failed`, with the
-old sentence: only its task says how far it is.
+Reprocessing needs no second upload. Meanwhile the asset stays `failed` with its old error message,
+and only its task shows the progress.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from livepeer_async.errors import (
     NotFound,
     ServerError,
 )
-from livepeer_async.http.retry import RetryEvent
+from livepeer_async.http.retry import RetryEvent, backoff
 from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
 from livepeer_async.polling.intervals import next_poll_delay
 from livepeer_async.polling.phases import failure_of, is_ready
@@ -34,35 +33,35 @@ from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.uploads.options import UploadOptions
 
-# What failed on the server a moment ago is asked for again after 4 s, then 32 s, by default.
-PAUSE_GROWTH = 8
-# The task ends a moment before its asset does.
-LOOKS_AFTER_TASK = 5
-_OVER = frozenset({TaskPhase.COMPLETED, TaskPhase.FAILED, "cancelled"})
+# By default, an asset is reprocessed 4 s after its first failure, and 32 s after its second.
+DELAY_GROWTH = 8
+# The task ends a moment before its asset changes.
+POLLS_AFTER_TASK = 5
+_ENDED = frozenset({TaskPhase.COMPLETED, TaskPhase.FAILED, "cancelled"})
 
 
 def check_failure(asset: Asset, options: UploadOptions) -> None:
-    """Let an asset pass that is ready, or may still become so.
+    """Raise the error of a failed or deleted asset, unless reprocessing may help.
 
     Raises:
-        AssetError: it has ended, and a second run isn't wanted or wouldn't help.
+        AssetError: the asset can't become ready.
     """
-    end = failure_of(asset)
-    if end is not None and not may_help(end, options):
-        raise end
+    failure = failure_of(asset)
+    if failure is not None and not may_help(failure, options):
+        raise failure
 
 
-def may_help(error: AssetError | None, options: UploadOptions) -> bool:
-    """Whether a second run is wanted for an asset that ended so, and may help."""
-    is_wanted = options.wait and options.reprocess > 0
-    return is_wanted and isinstance(error, AssetFailed) and error.is_retryable
+def may_help(error: AssetError, options: UploadOptions) -> bool:
+    """Whether reprocessing is enabled and may help after this error."""
+    is_enabled = options.wait and options.reprocess > 0
+    return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
 
 
 class Processing:
-    """Waits for the server's work on assets of one client.
+    """Waits for the server's processing of assets.
 
     Args:
-        session: sends the API's calls.
+        session: sends API calls.
         waiter: waits for assets.
     """
 
@@ -81,46 +80,47 @@ class Processing:
         """Wait until an asset is ready.
 
         Args:
-            watch: of the asset.
-            options: how long to wait, second runs included, and how many of these to ask for.
-            on_change: called with the asset each time that it changed.
-            on_retry: called when a second run is about to be asked for.
+            watch: the asset.
+            options: how long to wait, reprocessing included, and how often to reprocess.
+            on_change: called with each change of the asset.
+            on_retry: called before reprocessing.
 
         Raises:
-            AssetError: it doesn't become so.
-            LivepeerError: the server can't be asked, for longer than the retry policy allows.
+            AssetError: it doesn't become ready.
+            LivepeerError: the server can't be polled for longer than the retry policy allows.
         """
         deadline, failures = time.monotonic() + options.ready_timeout, 0
         while True:
-            left = deadline - time.monotonic()
+            remaining = deadline - time.monotonic()
             try:
                 return await self._waiter.wait_until(
-                    watch, is_ready, timeout=left, on_change=on_change
+                    watch, is_ready, timeout=remaining, on_change=on_change
                 )
             except AssetFailed as error:
                 failures += 1
                 if not error.is_retryable or failures > options.reprocess:
                     raise
-                retry_event = self._report_retry(error, failures, options.reprocess)
+                retry_event = self._next_retry(error, failures, options.reprocess)
                 on_retry(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await anyio.sleep(retry_event.delay)
-                    await self._run_again(watch.asset_id)
+                    await self._reprocess(watch.asset_id)
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
             watch = WatchedAsset(watch.asset_id)
 
-    def _report_retry(self, error: AssetFailed, failures: int, most: int) -> RetryEvent:
-        retry = self._session.retry
-        delay = min(retry.max_delay, retry.first_delay * PAUSE_GROWTH**failures)
+    def _next_retry(self, error: AssetFailed, failures: int, attempts: int) -> RetryEvent:
+        retry, growth = self._session.retry, DELAY_GROWTH
+        first = retry.first_delay * growth
+        delay = backoff(failures, first=first, longest=retry.max_delay, growth=growth)
         reason = f"the server failed: {error.error_message}"
-        return RetryEvent(reason=reason, attempt=failures, attempts=most, delay=delay)
+        return RetryEvent(reason=reason, attempt=failures, attempts=attempts, delay=delay)
 
-    async def _run_again(self, asset_id: str) -> None:
+    async def _reprocess(self, asset_id: str) -> None:
         """Have the server run the task of a failed asset again, and wait for its end."""
         account = self._session.account
         await self._waiter.throttle()
-        # It may have been carried out, or somebody else has asked for it: the task knows.
+        # The request may have had its effect, or another client may have sent one: see the task.
         with suppress(AmbiguousRequest, BadRequest, ServerError):
             await self._session.send(requests.retry_asset(account, asset_id))
         query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
@@ -128,26 +128,24 @@ class Processing:
         page = await self._session.send(requests.list_tasks(account, **query))
         for task in page.items:
             with suppress(NotFound):
-                await self._follow(task)
-        for look in range(LOOKS_AFTER_TASK):
+                await self._wait_for_task(task)
+        for poll in range(POLLS_AFTER_TASK):
             await self._waiter.throttle()
             asset = await self._session.send(requests.get_asset(account, asset_id))
             if asset.phase != AssetPhase.FAILED:
                 return
-            await anyio.sleep(look / LOOKS_AFTER_TASK)
+            await anyio.sleep(poll / POLLS_AFTER_TASK)
 
-    async def _follow(self, task: Task) -> None:
-        started = time.monotonic()
-        failures = 0
-        while task.phase not in _OVER:
+    async def _wait_for_task(self, task: Task) -> None:
+        call = requests.get_task(self._session.account, task.id)
+        started, failures = time.monotonic(), 0
+        while task.phase not in _ENDED:
             age = time.monotonic() - started
             progress = task.status.progress if task.status else None
             await anyio.sleep(next_poll_delay(age=age, progress=progress, jitter=0.5))
             await self._waiter.throttle()
             try:
-                task = await self._session.send_once(
-                    requests.get_task(self._session.account, task.id)
-                )
+                task = await self._session.send_once(call)
                 failures = 0
             except (ApiError, NetworkError, DecodeError) as error:
                 failures += 1

@@ -1,18 +1,20 @@
-"""How far an upload is, as values, and a way to follow them without falling behind."""
+"""Progress of one upload: a value, and its distribution to a callback and to iterators."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 
-import anyio
 from msgspec import Struct
+from msgspec.structs import replace
 
+from livepeer_async.concurrency import Notifier
 from livepeer_async.http.retry import RetryEvent
 
 
 class Stage(StrEnum):
-    """What is being waited for: bytes, then Livepeer."""
+    """What an upload waits for: first its bytes, then Livepeer."""
 
     UPLOADING = "uploading"
     PROCESSING = "processing"
@@ -20,15 +22,16 @@ class Stage(StrEnum):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far one upload is.
+    """Progress of one upload.
 
     Attributes:
-        sent: bytes that the socket has taken; falls back where some have to be sent again.
-        length: bytes of the whole.
-        stage: what is being waited for.
-        processed: 0 to 1 of the server's work, where it names it.
-        asset_id: the asset that is being made; another one after a new beginning.
-        retry_event: why nothing moves at the moment; `None` while it does.
+        sent: bytes accepted by the socket; decreases if bytes have to be sent again.
+        length: bytes of the source.
+        stage: what the upload waits for.
+        processed: progress of the server's processing in 0..1, if the server reports it.
+        asset_id: ID of the asset; a restart creates another one.
+        retry: the failure after which the upload waits for its next attempt; None while it
+            makes progress.
     """
 
     sent: int
@@ -38,38 +41,66 @@ class Progress(Struct, frozen=True, kw_only=True):
     asset_id: str | None = None
     retry: RetryEvent | None = None
 
+    @property
+    def setback(self) -> RetryEvent | None:
+        """Deprecated name of `retry`."""
+        warnings.warn("Progress.setback is now Progress.retry", DeprecationWarning, stacklevel=2)
+        return self.retry
 
-class Latest:
-    """Hands the latest value to each who follows; one who is slow misses the ones between."""
 
-    def __init__(self, value: Progress) -> None:
-        self.value = value
-        self._changed = anyio.Event()
+class ProgressReporter:
+    """Holds the latest progress, and passes changes to a callback and to async iterators.
+
+    A slow iterator misses values, but always gets the last one.
+
+    Args:
+        length: bytes of the source.
+        callback: called with each change.
+    """
+
+    def __init__(self, length: int, callback: Callable[[Progress], None] | None) -> None:
+        self.latest = Progress(sent=0, length=length)
+        self._callback = callback
+        self._notifier = Notifier()
         self._is_closed = False
 
-    def set(self, value: Progress) -> None:
-        """Replace the value, and wake who follows."""
-        if value != self.value:
-            self.value = value
-            self._wake()
+    def report(
+        self,
+        *,
+        sent: int | None = None,
+        stage: Stage | None = None,
+        processed: float | None = None,
+        asset_id: str | None,
+        retry: RetryEvent | None = None,
+    ) -> None:
+        """Replace the latest progress; bytes and stage stay as they are by default."""
+        before = self.latest
+        self.latest = replace(
+            before,
+            sent=before.sent if sent is None else sent,
+            stage=stage or before.stage,
+            processed=processed,
+            asset_id=asset_id,
+            retry=retry,
+        )
+        if self.latest == before:
+            return
+        self._notifier.notify()
+        if self._callback is not None:
+            self._callback(self.latest)
 
     def close(self) -> None:
-        """Let all iterators end."""
+        """End all iterators."""
         self._is_closed = True
-        self._wake()
+        self._notifier.notify()
 
     async def __aiter__(self) -> AsyncIterator[Progress]:
         shown: Progress | None = None
         while True:
-            changed = self._changed
-            if self.value != shown:
-                shown = self.value
+            if self.latest != shown:
+                shown = self.latest
                 yield shown
             elif self._is_closed:
                 return
             else:
-                await changed.wait()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+                await self._notifier.wait()

@@ -1,99 +1,127 @@
-"""The handle on one upload that runs: what it made so far, and how far it is."""
+"""Handle on one running upload: its asset, its progress, and ways to end it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
 import anyio
 
-from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.retry import RetryEvent
-from livepeer_async.models import Asset
+from livepeer_async.errors import ConfigurationError, LivepeerError, UploadStopped
+from livepeer_async.http.retry import RestartCounter, RetryEvent
+from livepeer_async.journal.lease import Lease
+from livepeer_async.models import Asset, NewAsset
+from livepeer_async.polling.phases import has_left_uploading, is_ready
 from livepeer_async.redaction import redact_upload_url
-from livepeer_async.sources.source import SourceLike
+from livepeer_async.scheduling.slots import Slot
+from livepeer_async.sources.blocks import Digest
+from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult
-from livepeer_async.uploads.progress import Latest, Progress, Stage
+from livepeer_async.uploads.progress import Progress, ProgressReporter, Stage
+from livepeer_async.uploads.verify import Verified
 
 
 class Upload:
-    """An upload that runs.
+    """A running upload, as `begin_upload` returns it.
 
     Attributes:
-        asset: the asset as it was last seen.
-        tus: the protocol's state; replaced where the upload begins again on a new ticket, and
-            `None` where an earlier run has sent everything, or nothing is left to resume.
-        is_aborted: whether `abort` ended it.
+        name: name of the source.
+        length: bytes of the source.
+        attempts: tus uploads so far, as in `UploadResult`.
         is_stopped: whether `stop` was called.
+        is_aborted: whether `abort` was called.
     """
 
-    def __init__(self, source: SourceLike, name: str, length: int, options: UploadOptions) -> None:
+    def __init__(  # noqa: PLR0913 - what an upload consists of
+        self,
+        passed: SourceLike,
+        source: Source,
+        new_asset: NewAsset,
+        lease: Lease,
+        options: UploadOptions,
+        *,
+        slot: Slot | None = None,
+        has_handle: bool = False,
+    ) -> None:
+        # For the modules of this package; not public.
         self.source = source
-        self.name = name
-        self.length = length
+        self.new_asset = new_asset
+        self.lease = lease
         self.options = options
+        # Whether the caller has this object, and with it the upload URL.
+        self.has_handle = has_handle
+        self.digest = Digest() if options.verify == "hash" else None
+        self.restarts = RestartCounter()
+        # None if an earlier run has sent all bytes, or nothing is left to resume.
         self.tus: TusUpload | None = None
-        self._result: UploadResult | None = None
-        self.attempts = 0
-        # Cancelled by `abort` and `stop` alone.
+        # Only `abort` and `stop` cancel it.
         self.scope = anyio.CancelScope()
-        self.is_aborted = False
+        self.begun = anyio.Event()
+
+        self.name = source.name
+        self.length = source.length
+        self.attempts = 0
         self.is_stopped = False
-        self._is_asking = False
-        self.has_begun = anyio.Event()
+        self.is_aborted = False
+        self._passed = passed
+        self._slot = slot
+        self._started = time.monotonic()
+        self._has_request = False
         self._ended = anyio.Event()
         self._asset: Asset | None = None
-        self._latest = Latest(Progress(sent=0, length=length))
+        self._result: UploadResult | None = None
+        self._progress = ProgressReporter(source.length, options.on_progress)
 
     @property
     def asset(self) -> Asset:
-        """The asset as it was last seen."""
+        """The latest state of the asset.
+
+        Raises:
+            ConfigurationError: no asset was created yet.
+        """
         if self._asset is None:
             raise ConfigurationError("the upload has no asset yet")
         return self._asset
 
     @property
     def result(self) -> UploadResult:
-        """How it ended.
+        """The result of a successful upload.
 
         Raises:
-            ConfigurationError: it hasn't ended well, or not yet.
+            ConfigurationError: the upload hasn't ended, has failed, or was aborted.
         """
         if self._result is None or self.is_aborted:
-            why = "was aborted" if self.is_aborted else "has no result yet: leave its block first"
-            raise ConfigurationError(f"the upload {why}")
+            state = "was aborted" if self.is_aborted else "has no result yet: leave its block first"
+            raise ConfigurationError(f"the upload {state}")
         return self._result
 
     @property
     def is_done(self) -> bool:
-        """Whether it ended well."""
+        """Whether the upload has succeeded."""
         return self._result is not None
-
-    def finish(self, result: UploadResult) -> None:
-        """Take note of how it ended."""
-        self._result = result
 
     @property
     def upload_url(self) -> str | None:
-        """The tus upload URL, a bearer secret; `None` until the upload is created."""
+        """The tus upload URL, a bearer secret; None until the upload is created."""
         return self.tus.upload_url if self.tus else None
 
     @property
     def last_asset(self) -> Asset | None:
-        """The asset as it was last seen; `None` before the first ticket."""
+        """The latest state of the asset; None before it is created."""
         return self._asset
 
     def progress(self) -> AsyncIterator[Progress]:
-        """Follow the progress until the upload ends; only the latest value is kept."""
-        return aiter(self._latest)
+        """Iterate over the progress until the upload ends; a slow reader skips values."""
+        return aiter(self._progress)
 
     async def abort(self) -> None:
-        """Stop, and delete the upload and its asset; the block then ends without a result.
+        """Cancel the upload and delete it and its asset; its block then ends without a result.
 
-        An asset that an earlier run has finished is left alone.
+        An asset that an earlier run has finished isn't deleted.
 
         Raises:
-            ConfigurationError: the upload has ended; its asset is there (see `assets.delete`).
+            ConfigurationError: the upload has ended; delete its asset with `assets.delete`.
         """
         if self._ended.is_set():
             raise ConfigurationError(f"the upload has ended: delete asset {self.asset.id} instead")
@@ -102,91 +130,113 @@ class Upload:
         await self._ended.wait()
 
     def stop(self) -> None:
-        """Let the request end that runs, a chunk for instance, and then stop.
+        """Stop after the current request, such as a chunk, and keep what can be resumed.
 
-        Nothing is deleted that could be resumed, as the upload of a stream can't be.
-        The upload then ends with `UploadStopped`, unless that request was its last: what follows
-        on the server isn't waited for.
+        Its block then raises `UploadStopped`. The upload of a stream can't be resumed and is
+        deleted.
         """
         self.is_stopped = True
-        if not self._is_asking:
+        if not self._has_request:
             self.scope.cancel()
 
+    def finish(self, verified: Verified | None = None, sha256: str | None = None) -> None:
+        """Record the success of the upload."""
+        self._result = self._make_result(verified=verified, sha256=sha256)
+
+    def failed_result(self, error: LivepeerError | None) -> UploadResult:
+        """Return a result with the error that ended the upload."""
+        return self._make_result(error=error)
+
+    def _make_result(
+        self,
+        *,
+        error: LivepeerError | None = None,
+        verified: Verified | None = None,
+        sha256: str | None = None,
+    ) -> UploadResult:
+        return UploadResult(
+            source=self._passed,
+            asset=self._asset,
+            error=error,
+            verified=verified,
+            sha256=sha256,
+            length=self.length or None,
+            seconds=time.monotonic() - self._started,
+            attempts=self.attempts,
+        )
+
+    def stopped_error(self) -> UploadStopped:
+        """Return the error for an upload that `stop` has ended."""
+        error = UploadStopped(f"the upload of {self.name} was stopped")
+        error.upload_url = self.upload_url
+        error.asset_id = self._asset.id if self._asset else None
+        return error
+
     async def sleep(self, seconds: float = 0.0) -> None:
-        """Sleep, at a place where a stop takes effect at once."""
-        self._is_asking = False
-        if self.is_stopped:
-            self.scope.cancel()
+        """Sleep; here `stop` takes effect at once."""
+        self._request_finished()
         await anyio.sleep(seconds)
 
     def request_started(self) -> None:
-        """Take note that a request to the tus server begins, which a stop lets be finished."""
-        self._is_asking = True
+        """Record that a tus request begins, which `stop` doesn't interrupt."""
+        self._has_request = True
 
     def attach(self, asset: Asset, tus: TusUpload | None) -> None:
-        """Take note of the asset that is made, and of the upload that there is for it."""
-        self._is_asking = False
+        """Record the asset and the tus upload that now belong to this upload."""
+        self._has_request = False
         self.attempts += tus is not None
         self.tus = tus
         self._asset = asset
 
     def update_asset(self, asset: Asset) -> None:
-        """Take note of the asset, as the server described it."""
+        """Record a new state of the asset."""
         self._asset = asset
-        stage = {"uploading": Stage.UPLOADING, "ready": Stage.READY}.get(
-            asset.phase or "uploading", Stage.PROCESSING
+        stage = Stage.READY if is_ready(asset) else Stage.PROCESSING
+        # The server fetches the bytes of an import, whose length is 0, itself.
+        if self.length and not has_left_uploading(asset):
+            stage = Stage.UPLOADING
+        self._progress.report(
+            sent=None if stage is Stage.UPLOADING else self.length,
+            stage=stage,
+            processed=asset.status.progress if asset.status else None,
+            asset_id=asset.id,
         )
-        processed = asset.status.progress if asset.status else None
-        sent = self._latest.value.sent if stage is Stage.UPLOADING else self.length
-        self._tell(sent, stage, processed)
 
     def update_sent(self, count: int) -> None:
-        """Take note of the bytes that the socket has taken."""
-        self._tell(min(count, self.length), Stage.UPLOADING, None)
-
-    def mark_uploaded(self) -> None:
-        """Take note that no byte is left to send, unless the upload begins again."""
-        self._is_asking = False
-        if self.is_stopped:
-            self.scope.cancel()
-        if self.options.slot is not None:
-            self.options.slot.release()
-
-    async def acquire_slot(self) -> None:
-        """Wait for a slot, where an upload has given back its own and begins again."""
-        if self.options.slot is not None:
-            await self.options.slot.acquire()
+        """Record how many bytes the socket has accepted."""
+        sent = min(count, self.length)
+        self._progress.report(sent=sent, stage=Stage.UPLOADING, asset_id=self.asset.id)
 
     def report_retry(self, retry_event: RetryEvent) -> None:
-        """Take note that nothing moves for a while."""
-        latest = self._latest.value
-        self._tell(latest.sent, latest.stage, None, retry_event)
+        """Record that the upload waits for its next attempt."""
+        self._progress.report(asset_id=self.asset.id, retry=retry_event)
+
+    def mark_uploaded(self) -> None:
+        """Record that the server has all bytes, and release the slot."""
+        self._request_finished()
+        self.release_slot()
+
+    async def acquire_slot(self) -> None:
+        """Wait for a slot, unless the upload still has its own."""
+        if self._slot is not None:
+            await self._slot.acquire()
+
+    def release_slot(self) -> None:
+        """Let another upload start; no bytes are left to send."""
+        if self._slot is not None:
+            self._slot.release()
 
     def close(self) -> None:
-        """Let those go who follow the progress, or wait for the end."""
-        self._latest.close()
+        """Wake all tasks that wait for progress or for the end."""
+        self._progress.close()
         self._ended.set()
 
-    def _tell(
-        self,
-        sent: int,
-        stage: Stage,
-        processed: float | None,
-        retry_event: RetryEvent | None = None,
-    ) -> None:
-        progress = Progress(
-            sent=sent,
-            length=self.length,
-            stage=stage,
-            processed=processed,
-            asset_id=self._asset.id if self._asset else None,
-            retry=retry_event,
-        )
-        is_new = progress != self._latest.value
-        self._latest.set(progress)
-        if is_new and self.options.on_progress is not None:
-            self.options.on_progress(progress)
+    def _request_finished(self) -> None:
+        self._has_request = False
+        if self.is_stopped:
+            self.scope.cancel()
 
     def __repr__(self) -> str:
         url = redact_upload_url(self.upload_url) if self.upload_url else "no URL yet"
-        return f"<Upload {self.name!r}, {self._latest.value.sent} of {self.length} bytes, {url}>"
+        sent = self._progress.latest.sent
+        return f"<Upload {self.name!r}, {sent} of {self.length} bytes, {url}>"

@@ -1,78 +1,87 @@
-"""Runs single uploads: opens the source, takes the lease, transfers, waits and verifies.
-
-It knows the running uploads, so that closing the client can end them.
-"""
+"""Runs single uploads: opens the source, acquires the lease, transfers, waits and verifies."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from livepeer_async.api.requests import as_new_asset
-from livepeer_async.concurrency import plain_task_group, run_shielded
-from livepeer_async.errors import (
-    AssetError,
-    AssetFailed,
-    ConfigurationError,
-    IntegrityError,
-    LivepeerError,
-    UploadStopped,
-)
-from livepeer_async.http.retry import RestartCounter, RetryPolicy
+from livepeer_async.concurrency import plain_task_group
+from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.lease import Lease, acquire_lease
-from livepeer_async.journal.records import access_fingerprint
+from livepeer_async.journal.lease import acquire_lease
+from livepeer_async.journal.records import access_fingerprint, url_fingerprint
 from livepeer_async.models import NewAsset
-from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.scheduling.slots import SlotQueue
-from livepeer_async.sources.blocks import Digest
+from livepeer_async.scheduling.jobs import run_jobs
+from livepeer_async.scheduling.slots import Slot, SlotQueue
+from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
-from livepeer_async.tus.driver import Send
-from livepeer_async.tus.limits import ServerLimits
-from livepeer_async.uploads.asset_requests import CANCELLED_TIMEOUT, DISCARD_TIMEOUT, AssetRequests
-from livepeer_async.uploads.many import UploadJob, length_of
-from livepeer_async.uploads.options import UploadOptions, UploadResult
+from livepeer_async.uploads.asset_requests import AssetRequests
+from livepeer_async.uploads.many import length_of, run_many
+from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.transfer import TransferContext, Transfers
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
+from livepeer_async.uploads.url_import import UrlImporter
 from livepeer_async.uploads.verify import Verified, verify_asset
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 class Uploader:
-    """Runs uploads of one client.
+    """Runs uploads, imports and relays of one client, as `livepeer.uploads`.
+
+    `livepeer_async.ingest` is built on it. All its uploads share the slots of the client.
 
     Args:
-        engine: carries them.
-        journal: where they are written; `None` for none.
-        slot_queue: where single uploads take their slots.
-        limits_for: gives the server's limits for an upload of so many bytes.
+        transfers: transfers bytes.
+        processing: waits for the server's processing.
+        asset_requests: requests and deletes assets.
+        downloader: opens URLs for relays.
+        journal: records uploads; None for no records.
+        slot_queue: the slots.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an upload needs
         self,
-        engine: Engine,
+        transfers: Transfers,
+        processing: Processing,
+        asset_requests: AssetRequests,
+        downloader: Downloader,
+        *,
         journal: Journal | None,
         slot_queue: SlotQueue,
-        *,
-        limits_for: Callable[[int], ServerLimits],
     ) -> None:
-        self._engine = engine
+        self._transfers = transfers
+        self._processing = processing
+        self._asset_requests = asset_requests
+        self._url_importer = UrlImporter(processing, asset_requests)
+        self._downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
-        self._limits_for = limits_for
         self._sources = SourcesInUse()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
 
     async def aclose(self) -> None:
-        """Cancel what runs, and wait for its end."""
+        """Cancel all running uploads and wait for their end."""
         running = dict(self._running)
         for scope in running:
             scope.cancel()
@@ -81,84 +90,168 @@ class Uploader:
 
     @asynccontextmanager
     async def open(
-        self, source: SourceLike, new_asset: NewAsset | str | None, options: UploadOptions
+        self, job: UploadJob, options: UploadOptions, *, has_handle: bool = False
     ) -> AsyncGenerator[Upload, None]:
-        """Begin an upload; the block is entered once its asset exists, and left at its end.
+        """Start an upload at once, taking a slot from `run_many` and `run_jobs`.
 
-        It waits for no slot, and takes one from those of `upload_many` while it sends.
+        The block is entered once the asset exists, and ends with the upload.
+
+        Args:
+            job: the upload.
+            options: its options.
+            has_handle: whether the caller gets the `Upload`, and can resume by its upload URL.
 
         Raises:
-            LivepeerError: the one thing that ended it.
+            LivepeerError: the upload failed.
         """
-        length = await length_of(UploadJob(source, length=options.length))
-        with self._slot_queue.register(waits_for_slot=False) as place:
-            options = replace(options, slot=place.start(length))
-            async with self._open(source, new_asset, options) as upload:
-                yield upload
-
-    @asynccontextmanager
-    async def _open(
-        self, source: SourceLike, new_asset: NewAsset | str | None, options: UploadOptions
-    ) -> AsyncGenerator[Upload, None]:
-        wanted = as_new_asset(source_name(source) if new_asset is None else new_asset)
-        most = self._limits_for(options.length or 1).max_length
-        opening = open_source(source, length=options.length, max_length=most)
-        key = options.key
-        if key is None and self._journal is not None:
-            key = source_key(source)
-        async with (
-            self._sources.reserve(source),
-            opening as opened,
-            acquire_lease(
-                self._journal, key, opened, access=access_fingerprint(wanted), url=options.url
-            ) as lease,
-        ):
-            upload = Upload(source, opened.name, opened.length, options)
-            async with self.closable(opened.name), plain_task_group() as tasks:
-                tasks.start_soon(self._engine.run, upload, opened, wanted, lease)
-                await upload.has_begun.wait()
+        check_job(job)
+        length = await length_of(job)
+        with self._slot_queue.register(waits_for_slot=False) as participant:
+            slot = participant.start(length)
+            async with self._start(job, options, slot=slot, has_handle=has_handle) as upload:
                 yield upload
 
     async def run(
         self,
         job: UploadJob,
-        options: Callable[[], UploadOptions],
+        options: UploadOptions,
         *,
+        slot: Slot | None = None,
         on_begun: Callable[[Upload], None] | None = None,
+        url: str | None = None,
     ) -> UploadResult:
-        """Run one upload of many: an error is its result.
+        """Run an upload and return its result, which has the error of a failed one.
 
         Args:
-            job: what to upload.
-            options: makes them; what the job says of its length and its key stands in them.
+            job: the upload.
+            options: its options.
+            slot: the slot to release once all bytes are sent.
             on_begun: called with the upload once its asset exists.
+            url: fingerprint of the URL that the source was downloaded from, which identifies it.
         """
         started = time.monotonic()
         upload: Upload | None = None
         failure: LivepeerError | None = None
         try:
-            async with self._open(job.source, job.new_asset, options()) as upload:
+            async with self._start(job, options, slot=slot, url=url) as upload:
                 if on_begun is not None:
                     on_begun(upload)
         except LivepeerError as error:
             failure = error
-        if upload is not None and upload.is_done:
-            return upload.result
-        return UploadResult(
-            source=job.source,
-            asset=upload.last_asset if upload else None,
-            error=failure,
-            length=upload.length if upload else None,
-            seconds=time.monotonic() - started,
-            attempts=upload.attempts if upload else 0,
-        )
+        return _result_of(upload, job.source, failure, started)
 
-    @asynccontextmanager
-    async def closable(self, name: str) -> AsyncGenerator[None, None]:
-        """Let `aclose` cancel what is within, and wait for its end.
+    async def relay(  # noqa: PLR0913 - the options of `run`
+        self,
+        url: str,
+        new_asset: NewAsset | str | None,
+        options: UploadOptions,
+        *,
+        key: str | None = None,
+        slot: Slot | None = None,
+        on_begun: Callable[[Upload], None] | None = None,
+    ) -> UploadResult:
+        """Download a URL and upload its bytes at the same time; arguments as `run`.
 
         Raises:
-            ConfigurationError: it did.
+            LivepeerError: the URL can't be read.
+        """
+        async with self._downloader.open(url) as download:
+            job = UploadJob(download.blocks, new_asset, download.length, key)
+            identity = url_fingerprint(url)
+            return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
+
+    async def import_url(
+        self,
+        url: str,
+        new_asset: NewAsset,
+        options: UploadOptions,
+        *,
+        key: str | None = None,
+        slot: Slot | None = None,
+    ) -> UploadResult:
+        """Let the server fetch a URL; arguments and result as `run`."""
+        started = time.monotonic()
+        upload: Upload | None = None
+        failure: LivepeerError | None = None
+        # A length of 0, which no upload has, marks the record of an import.
+        source = Source(new_asset.name, 0)
+        access, identity = access_fingerprint(new_asset), url_fingerprint(url)
+        try:
+            async with acquire_lease(
+                self._journal, key, source, access=access, url=identity
+            ) as lease:
+                upload = Upload(url, source, new_asset, lease, options, slot=slot)
+                await self._url_importer.run(upload, url)
+        except LivepeerError as error:
+            failure = error
+        return _result_of(upload, url, failure, started)
+
+    async def discard(self, key: str | None) -> None:
+        """Delete the asset of a key, for another upload or import under the same key."""
+        async with acquire_lease(self._journal, key, Source("", 0), access="") as lease:
+            await self._asset_requests.discard_previous(lease)
+
+    def run_many(
+        self,
+        sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
+        options: UploadOptions,
+        *,
+        on_progress: Callable[[SourceLike, Progress], None] | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+        """Run an upload for each source; arguments as `AsyncLivepeer.upload_many`."""
+
+        async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
+            report = partial(on_progress, job.source) if on_progress else None
+            return await self.run(job, replace(options, on_progress=report), slot=slot)
+
+        return run_many(sources, run_one, slot_queue=self._slot_queue)
+
+    def run_jobs(
+        self,
+        jobs: AsyncGenerator[Job, None],
+        run_one: Callable[[Job, Slot], Awaitable[Result]],
+        *,
+        length_of: Callable[[Job], Awaitable[int | None]],
+    ) -> AbstractAsyncContextManager[AsyncIterator[Result]]:
+        """Run any jobs in the slots of the client; see `scheduling.jobs.run_jobs`."""
+        return run_jobs(jobs, run_one, length_of=length_of, slot_queue=self._slot_queue)
+
+    @asynccontextmanager
+    async def _start(
+        self,
+        job: UploadJob,
+        options: UploadOptions,
+        *,
+        slot: Slot | None,
+        has_handle: bool = False,
+        url: str | None = None,
+    ) -> AsyncGenerator[Upload, None]:
+        check_job(job)
+        source, key = job.source, job.key
+        new_asset = as_new_asset(source_name(source) if job.new_asset is None else job.new_asset)
+        if key is None and self._journal is not None:
+            key = source_key(source)
+        max_length = self._transfers.limits_for(job.length or 1).max_length
+        access = access_fingerprint(new_asset)
+        async with (
+            self._sources.reserve(source),
+            open_source(source, length=job.length, max_length=max_length) as opened,
+            acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
+        ):
+            upload = Upload(
+                source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
+            )
+            async with self._closable(upload.name), plain_task_group() as tasks:
+                tasks.start_soon(self._run, upload)
+                await upload.begun.wait()
+                yield upload
+
+    @asynccontextmanager
+    async def _closable(self, name: str) -> AsyncGenerator[None, None]:
+        """Let `aclose` cancel the block and wait for its end.
+
+        Raises:
+            ConfigurationError: `aclose` cancelled the block.
         """
         scope = anyio.CancelScope()
         ended = self._running[scope] = anyio.Event()
@@ -169,135 +262,83 @@ class Uploader:
             del self._running[scope]
             ended.set()
         if scope.cancelled_caught:
-            raise ConfigurationError(f"the client was closed while {name} was uploaded")
+            raise ConfigurationError(f"the client was closed during the upload of {name}")
 
-
-class Engine:
-    """Carries uploads of one client.
-
-    Args:
-        waiter: waits for assets.
-        asset_requests: the desk for uploads.
-        processing: waits for the server's work.
-        send: carries tus requests; never sees the API key.
-        wait_out_pause: waits while the server is to be left alone.
-        retry: how many setbacks are borne.
-        limits_for: gives the server's limits for an upload of so many bytes.
-    """
-
-    def __init__(  # noqa: PLR0913 - the parts that an upload needs
-        self,
-        waiter: Waiter,
-        asset_requests: AssetRequests,
-        processing: Processing,
-        send: Send,
-        *,
-        wait_out_pause: Callable[[], Awaitable[None]],
-        retry: RetryPolicy,
-        limits_for: Callable[[int], ServerLimits],
-    ) -> None:
-        self._processing = processing
-        self._asset_requests = asset_requests
-        self._transfers = Transfers(
-            waiter,
-            asset_requests,
-            send,
-            wait_out_pause=wait_out_pause,
-            retry=retry,
-            limits_for=limits_for,
-        )
-
-    async def run(self, upload: Upload, source: Source, new_asset: NewAsset, lease: Lease) -> None:
-        """Take an upload to its end; `upload.result` says how it went.
-
-        Raises:
-            LivepeerError: the one thing that ended it.
-        """
-        started = time.monotonic()
-        digest = Digest() if upload.options.verify == "hash" else None
-        order = TransferContext(upload, source, new_asset, lease, digest, RestartCounter())
+    async def _run(self, upload: Upload) -> None:
         try:
             with upload.scope:
-                verified, sha256 = await self._deliver(order)
-                upload.finish(
-                    UploadResult(
-                        source=upload.source,
-                        asset=upload.asset,
-                        verified=verified,
-                        sha256=sha256,
-                        length=source.length,
-                        seconds=time.monotonic() - started,
-                        attempts=upload.attempts,
-                    )
-                )
+                await self._deliver(upload)
             if upload.is_aborted:
-                await self._abort(order)
+                await self._delete_aborted(upload)
             elif upload.scope.cancelled_caught:
-                raise _stopped(upload)
+                raise upload.stopped_error()
         except AssetFailed:
-            await lease.mark_failed()
+            await upload.lease.mark_failed()
             raise
         finally:
             upload.close()
 
-    async def _deliver(self, order: TransferContext) -> tuple[Verified | None, str | None]:
-        """Bring the bytes over and compare; replace a wrong asset once, where that is wanted."""
-        upload, lease = order.upload, order.lease
-        can_repeat = upload.options.on_mismatch == "reupload"
-        while True:
-            watch = await self._transfers.transfer(order)
-            await lease.mark_uploaded()
-            sha256 = await order.digest.finish(order.source) if order.digest else None
-            lease.check_sha256(order.source, sha256)
-            try:
-                verified = await self._finish(order, watch, sha256)
-            except IntegrityError as error:
-                # What an earlier run has finished may be in use.
-                can_repeat = can_repeat and order.source.can_restart
-                if not can_repeat or lease.is_finished:
-                    raise
-                can_repeat = False
-                await self._asset_requests.discard(error.asset_id, lease)
-            else:
-                return verified, sha256
+    async def _deliver(self, upload: Upload) -> None:
+        """Upload, and once more if the asset has other bytes and `on_mismatch` is `reupload`."""
+        try:
+            await self._transfer_and_verify(upload)
+        except IntegrityError as error:
+            can_reupload = upload.options.on_mismatch == "reupload" and upload.source.can_restart
+            # The asset of a finished earlier run may be in use.
+            if not can_reupload or upload.lease.is_finished:
+                raise
+            wrong_asset_id = error.asset_id
+        else:
+            return
+        await self._asset_requests.discard(wrong_asset_id, upload.lease)
+        await self._transfer_and_verify(upload)
 
-    async def _finish(
-        self, order: TransferContext, watch: WatchedAsset, sha256: str | None
+    async def _transfer_and_verify(self, upload: Upload) -> None:
+        watch = await self._transfers.transfer(upload)
+        sha256 = await self._record_uploaded(upload)
+        verified = await self._await_ready(upload, watch, sha256) if upload.options.wait else None
+        upload.finish(verified, sha256)
+
+    async def _record_uploaded(self, upload: Upload) -> str | None:
+        """Record that the server has all bytes; return their SHA-256 if it is wanted.
+
+        Raises:
+            SourceChanged: an earlier run has read other bytes.
+        """
+        await upload.lease.mark_uploaded()
+        sha256 = await upload.digest.finish(upload.source) if upload.digest else None
+        upload.lease.check_sha256(upload.source, sha256)
+        return sha256
+
+    async def _await_ready(
+        self, upload: Upload, watch: WatchedAsset, sha256: str | None
     ) -> Verified | None:
-        """Wait until the asset is ready and compare it, as far as the options want it."""
-        upload, options = order.upload, order.upload.options
-        if not options.wait:
-            return None
+        """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watch, options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watch, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
         )
         verified: Verified | None = None
-        if options.verify is not None:
-            is_encrypted = order.new_asset.encryption is not UNSET
+        if upload.options.verify is not None:
+            is_encrypted = upload.new_asset.encryption is not UNSET
             verified = verify_asset(
                 asset, length=upload.length, sha256=sha256, is_encrypted=is_encrypted
             )
-        await order.lease.mark_ready(asset, verified, sha256)
+        await upload.lease.mark_ready(asset, verified, sha256)
         return verified
 
-    async def _abort(self, order: TransferContext) -> None:
-        """Delete what there is of an upload that `Upload.abort` has stopped."""
-        if order.lease.is_finished:
-            return
-        upload, driver = order.upload, self._transfers.driver_of(order)
-        throw_away = partial(
-            self._asset_requests.delete_asset, upload.asset.id, order.lease, driver
-        )
-        # Whoever aborts wants it gone, also where everything else is cancelled.
-        if not await run_shielded(throw_away, timeout=DISCARD_TIMEOUT, grace=CANCELLED_TIMEOUT):
-            raise AssetError(
-                f"asset {upload.asset.id} isn't deleted after {DISCARD_TIMEOUT:.0f} s",
-                asset_id=upload.asset.id,
-            )
+    async def _delete_aborted(self, upload: Upload) -> None:
+        """Delete an aborted upload, unless an earlier run had finished it."""
+        if not upload.lease.is_finished:
+            driver = self._transfers.make_driver(upload)
+            await self._asset_requests.delete(upload.asset.id, upload.lease, driver)
 
 
-def _stopped(upload: Upload) -> UploadStopped:
-    error = UploadStopped(f"the upload of {upload.name} was stopped")
-    error.upload_url = upload.upload_url
-    error.asset_id = upload.last_asset.id if upload.last_asset else None
-    return error
+def _result_of(
+    upload: Upload | None, source: SourceLike, failure: LivepeerError | None, started: float
+) -> UploadResult:
+    """Return the result of an upload that may have failed before it started."""
+    if upload is None:
+        result = UploadResult(source=source, error=failure)
+    else:
+        result = upload.result if upload.is_done else upload.failed_result(failure)
+    return replace(result, seconds=time.monotonic() - started)

@@ -1,9 +1,8 @@
-"""Whether the asset holds the bytes that were read.
+"""Compares a ready asset with the bytes that were read.
 
-In come the ready asset and what is known of the source; out comes how far it is proved, or an
-error. `asset.size` is the size of the stored source, as ffprobe saw it: absent or 0 where unknown,
-that of the decrypted file where `encryption` was used. `asset.hash` is no longer filled by
-Livepeer's current pipeline: a proof by hash is possible only where it is there.
+`asset.size` is the size of the stored source as ffprobe saw it: absent or 0 if unknown, and that of
+the decrypted file with `encryption`. Livepeer's current pipeline doesn't set `asset.hash`, so a
+comparison by hash is often impossible.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from livepeer_async.models import Asset
 
 
 class Verified(StrEnum):
-    """How far it is proved that the right bytes arrived."""
+    """What was compared to verify the stored bytes."""
 
     SIZE = "size"
     HASH = "hash"
@@ -29,8 +28,8 @@ def verify_asset(
 
     Args:
         asset: the ready asset.
-        length: bytes that were read.
-        sha256: their SHA-256 in hex; with it the answer is HASH or NOT_PROVABLE.
+        length: number of bytes read.
+        sha256: their SHA-256 in hex; with it, the result is HASH or NOT_PROVABLE.
         is_encrypted: whether the server decrypts, and so stores other bytes.
 
     Raises:
@@ -40,7 +39,7 @@ def verify_asset(
         return Verified.NOT_PROVABLE
     if asset.size and asset.size != length:
         raise IntegrityError(
-            f"asset {asset.id} has {asset.size} bytes, {length} were read: its content is wrong",
+            f"asset {asset.id} has {asset.size} bytes, not {length} as read: its content is wrong",
             asset_id=asset.id,
             wanted=length,
             found=asset.size,
@@ -52,8 +51,8 @@ def verify_asset(
         return Verified.NOT_PROVABLE
     if stored != sha256.lower():
         raise IntegrityError(
-            f"asset {asset.id} has the SHA-256 {stored}, what was read has {sha256}: its content "
-            "is wrong",
+            f"asset {asset.id} has the SHA-256 {stored}, not {sha256} as read: its content is "
+            "wrong",
             asset_id=asset.id,
             wanted=sha256,
             found=stored,

@@ -3,7 +3,7 @@ import tempfile
 import pytest
 
 from livepeer_async.sources import files, opening
-from livepeer_async.uploads import asset_requests, uploader
+from livepeer_async.uploads import asset_requests
 from support.constants import TIMEOUT
 from support.sandbox import PART
 
@@ -12,7 +12,7 @@ from support.sandbox import PART
 def long_clean_up(monkeypatch):
     """Allow the clean-up after a cancellation the time that a busy machine needs."""
     monkeypatch.setattr(asset_requests, "GIVE_BACK_TIMEOUT", TIMEOUT)
-    monkeypatch.setattr(uploader, "CANCELLED_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(asset_requests, "CANCELLED_TIMEOUT", TIMEOUT)
     for module in (files, opening):
         monkeypatch.setattr(module, "OPEN_TIMEOUT", TIMEOUT)
     # Between the two stalls of `cases`.

@@ -14,7 +14,7 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.journal import journal
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from livepeer_async.sources import files
-from livepeer_async.uploads import asset_requests, uploader
+from livepeer_async.uploads import asset_requests
 from support.clock import until
 from support.constants import TIMEOUT, VERY_LONG
 from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
@@ -32,8 +32,7 @@ def test_cancellation_takes_at_most_two_seconds():
 @pytest.fixture
 def slow_discard(monkeypatch):
     """Allow the clean-up after an error, but not after a cancellation, any time."""
-    for module in (uploader, asset_requests):
-        monkeypatch.setattr(module, "DISCARD_TIMEOUT", VERY_LONG)
+    monkeypatch.setattr(asset_requests, "DISCARD_TIMEOUT", VERY_LONG)
 
 
 class UploadTask:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from livepeer_async import AsyncLivepeer, Timeouts
-from livepeer_async.uploads import asset_requests, uploader
+from livepeer_async.uploads import asset_requests
 from support.constants import FAST_RETRY
 from support.sandbox import SMALL_LIMITS
 
@@ -42,9 +42,8 @@ if __name__ == "__main__":
     # SIGINT is ignored if the tests run in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # On a busy machine the clean-up of a cancelled upload may take long.
-    asset_requests.TICKET_TIMEOUT = asset_requests.GIVE_BACK_TIMEOUT = (
-        uploader.CANCELLED_TIMEOUT
-    ) = 20.0
+    for name in ("TICKET_TIMEOUT", "GIVE_BACK_TIMEOUT", "CANCELLED_TIMEOUT"):
+        setattr(asset_requests, name, 20.0)
     report = {"asset_id": None, "upload_url": None}
     try:
         asyncio.run(main(report, *sys.argv[1:]))

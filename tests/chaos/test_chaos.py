@@ -22,7 +22,7 @@ COMMAND = (
 @pytest.fixture(autouse=True)
 def short_timeouts(monkeypatch):
     """Give up an asset that stays `uploading` after seconds, and log nothing."""
-    monkeypatch.setattr(transfer, "NUDGE_AFTER", 1.0)
+    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 1.0)
     monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 2.0)
     monkeypatch.setattr(logging.getLogger("livepeer_async"), "disabled", True)
 

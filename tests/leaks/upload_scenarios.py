@@ -34,6 +34,7 @@ from livepeer_async.sandbox import (
 )
 from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
+from livepeer_async.uploads.options import UploadOptions
 from support.clock import until
 
 CLOSED_PORT = "http://127.0.0.1:9/api"
@@ -107,8 +108,7 @@ async def ingest_signed_urls(context):
             events = [event async for event in running]
         context.show(running, *events)
         context.show(*await context.livepeer.journal.records(), *await context.livepeer.leftovers())
-    async with context.livepeer.downloader.open(SIGNED_URL) as download:
-        context.show(download)
+    context.show(await context.livepeer.uploads.relay(SIGNED_URL, "relayed", UploadOptions()))
 
 
 @scenario(errors.UploadInUse)

@@ -51,7 +51,7 @@ async def studios(tmp_path):
 
 
 async def fetch(livepeer, url, wanted, key="k"):
-    return await livepeer.url_importer.import_url(url, wanted, UploadOptions(key=key))
+    return await livepeer.uploads.import_url(url, wanted, UploadOptions(), key=key)
 
 
 def lose_next_request(sandbox):
@@ -142,7 +142,7 @@ async def test_an_asset_that_was_given_up_is_not_adopted(studios, url):
     given_up = (await fetch(livepeer, url, PUBLIC, key="earlier")).asset
     async with client_for(sandbox, livepeer.journal.path) as another:
         kept = sandbox.add_fault(Fault(On(method="DELETE"), Answer(500)))
-        await another.url_importer.discard("earlier")
+        await another.uploads.discard("earlier")
         sandbox.faults.remove(kept)
         assert [it.asset_id for it in await another.journal.orphans()] == [given_up.id]
         lost = lose_next_request(sandbox)

@@ -133,7 +133,7 @@ async def test_a_file_that_changes_in_the_middle_is_never_completed(tmp_path):
 
 
 async def test_all_bytes_taken_is_not_believed_until_the_asset_leaves_uploading(monkeypatch):
-    monkeypatch.setattr(transfer, "NUDGE_AFTER", 1.0)
+    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 1.0)
     monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 2.0)
     data = make_bytes(5 * PART)
     lie = Answer(204, headers={"Tus-Resumable": "1.0.0", "Upload-Offset": str(len(data))})

@@ -3,8 +3,7 @@ import pytest
 
 from livepeer_async import AssetFailed
 from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, LoseAnswer, On
-from livepeer_async.uploads.many import UploadJob
-from livepeer_async.uploads.options import UploadOptions
+from livepeer_async.uploads.options import UploadJob, UploadOptions
 from support.constants import TIMEOUT
 from support.sandbox import client_for, is_stored, make_bytes, sandbox_and_client
 
@@ -19,13 +18,10 @@ def fails(message):
     return Fault(On(times=1), FailProcessing(message))
 
 
-async def upload(livepeer, *, told=None, **options):
+async def upload(livepeer, *, told=None, key=None, **options):
     follow = (lambda progress: told.append(progress.retry)) if told is not None else None
-
-    def options_of_job():
-        return UploadOptions(on_progress=follow, **options)
-
-    return await livepeer.uploader.run(UploadJob(VIDEO, "a.mp4"), options_of_job)
+    job = UploadJob(VIDEO, "a.mp4", key=key)
+    return await livepeer.uploads.run(job, UploadOptions(on_progress=follow, **options))
 
 
 def seen(sandbox, method, ending):

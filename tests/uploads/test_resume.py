@@ -115,7 +115,7 @@ async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         asset = await livepeer.upload(path)
         path.write_bytes(make_bytes(LENGTH - 1))
-        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*use another key"):
+        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*another key"):
             await livepeer.upload(path)
         other = await livepeer.upload(path, key="second version")
         assert other.id != asset.id
@@ -215,7 +215,7 @@ async def test_a_failed_asset_is_no_success_for_one_who_does_not_wait(path, jour
 @pytest.mark.parametrize("key", ["", 5, b"k"])
 async def test_a_key_is_a_text(path, journal, key):
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
-        with pytest.raises(ConfigurationError, match="wanted a text"):
+        with pytest.raises(ConfigurationError, match="wanted a non-empty str"):
             await livepeer.upload(path, key=key)
 
 

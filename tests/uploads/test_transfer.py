@@ -51,7 +51,7 @@ async def leave_doubled_part(ticket, data):
 
 
 async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypatch):
-    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
+    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 0.2)
     monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.4)
     data = path.read_bytes()
     async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
@@ -77,7 +77,7 @@ async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypa
 
 async def test_upload_of_this_run_is_completed_by_an_empty_chunk(path, monkeypatch):
     """The storage has all bytes, and lost the end of the request that sent the last."""
-    monkeypatch.setattr(transfer, "NUDGE_AFTER", 0.2)
+    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 0.2)
     cut = Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=PART))
     async with sandbox_and_client(cut) as (sandbox, livepeer):
         async with livepeer.begin_upload(path) as upload:

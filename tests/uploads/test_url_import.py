@@ -11,6 +11,7 @@ from livepeer_async import (
 )
 from livepeer_async.journal.records import RecordState
 from livepeer_async.sandbox import CutConnection, Fault, LoseAnswer, On
+from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.uploads.options import UploadOptions
 from support.constants import FAST_RETRY
 from support.sandbox import PART, client_for, is_stored, make_bytes, sandbox_and_client
@@ -30,11 +31,12 @@ async def url():
         yield info.download_url
 
 
-async def fetch(livepeer, url, new_asset="a.mp4", **options):
+async def fetch(livepeer, url, new_asset="a.mp4", *, key="k", slot=None, **options):
     if isinstance(new_asset, str):
         new_asset = NewAsset(new_asset)
-    options = {"key": "k", **options}
-    return await livepeer.url_importer.import_url(url, new_asset, UploadOptions(**options))
+    return await livepeer.uploads.import_url(
+        url, new_asset, UploadOptions(**options), key=key, slot=slot
+    )
 
 
 def asked(sandbox):
@@ -44,10 +46,10 @@ def asked(sandbox):
 async def test_the_server_fetches_the_bytes(url):
     told = []
     async with sandbox_and_client() as (sandbox, livepeer):
-        with livepeer.slot_queue.register() as call:
-            slot = call.start(None)
+        with SlotQueue(livepeer.throttle).register() as participant:
+            slot = participant.start(None)
             result = await fetch(livepeer, url, on_progress=told.append, slot=slot)
-            assert slot not in call.held
+            assert slot not in participant.sending
         assert result.error is None
         assert (result.asset.phase, result.attempts) == ("ready", 1)
         assert is_stored(sandbox, result.asset, VIDEO)
