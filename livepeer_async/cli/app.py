@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from livepeer_async.cli import assets, journal
-from livepeer_async.cli.entry import require_sandbox
+from livepeer_async.cli.extras import require_sandbox
 from livepeer_async.cli.ingest_command import HELP as INGEST_HELP
 from livepeer_async.cli.ingest_command import ingest
 from livepeer_async.cli.options import Storage

@@ -9,10 +9,10 @@ import io
 import logging
 import os
 import sys
-from importlib.util import find_spec
 from typing import NoReturn, TextIO
 
-USAGE = 2
+from livepeer_async.cli.extras import require
+
 INTERRUPTED = 130
 
 
@@ -30,22 +30,6 @@ def main() -> NoReturn:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     sys.exit(0)
-
-
-def require(what: str, *packages: str, extras: str) -> None:
-    """Exit with a message if a package that `what` needs is missing."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        sys.stderr.write(
-            f"Error: {what} needs {' and '.join(missing)}, not installed here: "
-            f'pip install "livepeer-async[{extras}]"\n'
-        )
-        sys.exit(USAGE)
-
-
-def require_sandbox(what: str) -> None:
-    """Exit with a message if the packages of the sandbox are missing."""
-    require(what, "starlette", "uvicorn", extras="cli,sandbox")
 
 
 def prepare_streams() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 from msgspec import Struct
 
-from livepeer_async.cli.entry import require_sandbox
+from livepeer_async.cli.extras import require_sandbox
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 
