@@ -237,10 +237,10 @@ async def test_retry_is_reported_and_logged_without_secrets(caplog):
     fault = Fault(On(method="PATCH", nth=2), Answer(503, b"token=eyJabc.def busy"))
     async with sandbox_and_client(fault) as (_, livepeer):
         await livepeer.upload(make_bytes(6 * PART), "x", on_progress=updates.append)
-    (retry_event,) = {progress.retry_event for progress in updates if progress.retry_event}
+    (retry_event,) = {progress.retry for progress in updates if progress.retry}
     assert retry_event.attempt == 1
     assert "503 from PATCH" in str(retry_event)
-    assert updates[-1].retry_event is None
+    assert updates[-1].retry is None
     assert "503 from PATCH" in caplog.text
     assert "eyJ" not in caplog.text + str(retry_event)
     assert {record.levelname for record in caplog.records} == {"WARNING"}

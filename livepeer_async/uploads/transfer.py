@@ -16,6 +16,7 @@ from typing import NamedTuple
 import anyio
 from msgspec.structs import replace
 
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AssetFailed,
     AssetTimeout,
@@ -36,7 +37,7 @@ from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sources.blocks import Digest
 from livepeer_async.sources.source import Source, check_length
-from livepeer_async.tus.driver import Driver, Send
+from livepeer_async.tus.driver import Callbacks, Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
@@ -239,14 +240,14 @@ class Transfers:
         unseen, and a chunk beside that would be a second writer. It is one part at the most, and is
         waited for as long as the server has proved to be slow, unless it stops answering.
         """
-        chunks, settle = lost.upload.chunks, lost.upload.limits.settle
+        late, settle = lost.upload.late, lost.upload.limits.settle
         while True:
-            await self._rest(order.upload, chunks.next_wait(settle))
+            await self._rest(order.upload, late.next_wait(settle))
             try:
                 found = await self._look_for_created(order, lost, urls)
             except RetriesExhausted:
                 return None
-            if found is not None or not chunks.late.is_pending:
+            if found is not None or not late.is_pending:
                 return found
 
     async def _look_for_created(
@@ -263,7 +264,7 @@ class Transfers:
         if sent and await self._asset_requests.is_uploaded(upload.asset.id):
             return lost
         for url in urls:
-            tus = TusUpload(upload_url=url, length=upload.length, limits=limits, reach=sent)
+            tus = TusUpload(upload_url=url, length=upload.length, limits=limits, max_offset=sent)
             try:
                 await self._driver(order, tus, retry).find_offset()
             except (UploadGone, UploadRefused):
@@ -285,11 +286,13 @@ class Transfers:
             order.source,
             self._send,
             retry=retry or self._retry,
-            on_sent=upload.update_sent,
-            on_retry=upload.report_retry,
-            on_created=order.lease.record_upload_url,
+            callbacks=Callbacks(
+                on_sent=upload.update_sent,
+                on_retry=upload.report_retry,
+                on_created=order.lease.record_upload_url,
+            ),
             digest=order.digest,
-            sleep=partial(self._rest, upload),
+            clock=Clock(sleep=partial(self._rest, upload)),
         )
 
     async def _rest(self, upload: Upload, seconds: float) -> None:

@@ -75,7 +75,7 @@ async def test_an_import_that_is_cancelled_on_its_way_is_found_by_the_next_run(u
     async with sandbox_and_client(late) as (sandbox, _):
         async with client_for(sandbox, tmp_path / "journal") as livepeer:
             await cancel_when(
-                lambda: sandbox.assets, livepeer.imports.run, urls[0], wanted, options
+                lambda: sandbox.assets, livepeer.url_importer.import_url, urls[0], wanted, options
             )
         async with client_for(sandbox, tmp_path / "journal") as livepeer:
             (ended,) = await run_rows(livepeer, tmp_path, row)

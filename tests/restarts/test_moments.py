@@ -18,15 +18,15 @@ REPETITIONS = 150 if IS_LONG else 10
 # A process that is killed after creating its owner lock, before the journal names it.
 KILLED_WITH_LOCK = """
 import asyncio, os, signal, sys
-from livepeer_async.journal import claims, journal
+from livepeer_async.journal import journal
 
-class KillingLock(claims.OwnerLock):
+class KillingLock(journal.OwnerLock):
     def __init__(self, path):
         super().__init__(path)
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
-    claims.OwnerLock = KillingLock
+    journal.OwnerLock = KillingLock
     async with journal.Journal(sys.argv[1], account="a").acquire("talk"):
         pass
 

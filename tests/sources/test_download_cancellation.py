@@ -12,8 +12,8 @@ from livepeer_async import errors
 from sources.origin import FILE, Origin, open_download, open_downloads, wait_closed
 from support.clock import until
 from support.constants import TIMEOUT
-from support.leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.libraries import LIBRARIES, TLS_CONTEXT
+from support.resource_leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio

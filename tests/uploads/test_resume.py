@@ -115,7 +115,7 @@ async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         asset = await livepeer.upload(path)
         path.write_bytes(make_bytes(LENGTH - 1))
-        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*give another key"):
+        with pytest.raises(SourceChanged, match=f"as asset {asset.id} .*use another key"):
             await livepeer.upload(path)
         other = await livepeer.upload(path, key="second version")
         assert other.id != asset.id

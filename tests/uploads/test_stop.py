@@ -71,7 +71,7 @@ async def test_between_two_attempts_a_stop_takes_effect_at_once(path, journal):
     busy = Fault(On(method="PATCH"), LONG_PAUSE)
     async with sandbox_and_client(busy, client={"journal": journal}, **SMALL_S3) as (_, livepeer):
         with anyio.fail_after(TIMEOUT):
-            await stop_at(livepeer, path, lambda it: it.retry_event is not None)
+            await stop_at(livepeer, path, lambda it: it.retry is not None)
 
 
 async def test_what_is_processed_is_waited_for_no_longer(path, journal):
