@@ -306,7 +306,7 @@ async def test_uploads_become_ready_after_an_overload():
     overload = Fault(On(path="request-upload", times=3), Answer(429, b'{"errors":["too many"]}'))
     async with sandbox_and_client(overload) as (sandbox, livepeer):
         data = [make_bytes(PART + number, seed=number) for number in range(1, 9)]
-        jobs = [UploadJob(piece, f"{number}.mp4") for number, piece in enumerate(data)]
+        jobs = [UploadJob(content, f"{number}.mp4") for number, content in enumerate(data)]
         async with livepeer.upload_many(jobs) as results:
             async for result in results:
                 assert result.error is None

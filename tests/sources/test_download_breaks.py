@@ -21,7 +21,7 @@ async def test_file_survives_three_random_breaks(seed, is_chunked):
     origin = Origin(cuts=cuts, is_chunked=is_chunked)
     async with open_download(origin) as download:
         assert download.length == (None if is_chunked else len(FILE))
-        assert b"".join([piece async for piece in download.blocks]) == FILE
+        assert b"".join([block async for block in download.blocks]) == FILE
     assert origin.ranges == [None, *(sum(cuts[: n + 1]) for n in range(3))]
 
 

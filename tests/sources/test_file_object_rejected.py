@@ -242,7 +242,7 @@ async def test_endless_file_object_is_rejected_at_the_limit():
 
 
 async def test_sync_iterable_of_bytes_is_rejected():
-    for source in ([b"a"], iter([b"a"]), (piece for piece in [b"a"]), {b"a": 1}, object()):
+    for source in ([b"a"], iter([b"a"]), (block for block in [b"a"]), {b"a": 1}, object()):
         for open_it in (open_source, open_unspooled):
             with pytest.raises(errors.ConfigurationError, match="wanted a path"):
                 async with open_it(source):
