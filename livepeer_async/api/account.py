@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from livepeer_async.api.requests import Account, check_account
+from livepeer_async.api.calls import Account, check_account
 from livepeer_async.errors import ConfigurationError
 
 BASE_URL = "https://livepeer.studio/api"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
-from livepeer_async.api.requests import Call, Page
+from livepeer_async.api.calls import Call, Page
 from livepeer_async.api.session import Session
 from livepeer_async.errors import DecodeError
 

@@ -5,20 +5,19 @@ Source: Livepeer Studio OpenAPI, paths /asset, /task and /playback.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from livepeer_async.api.calls import Account, Call, Page
 from livepeer_async.api.responses import decode_body, error_from_response
-from livepeer_async.errors import ApiError, ConfigurationError, is_transient
+from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.models import (
     Asset,
@@ -30,7 +29,6 @@ from livepeer_async.models import (
     Task,
     UploadTicket,
 )
-from livepeer_async.redaction import redact_url, redacted
 
 T = TypeVar("T")
 FilterValue = str | int | float | bool | Mapping[str, int | float]
@@ -41,46 +39,6 @@ PAGE_SIZE = 100
 # change; a row that moves is then listed twice and its neighbour never.
 STABLE_ORDER = "createdAt-false"
 _NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
-
-
-@redacted("base_url", base_url=redact_url)
-class Account(Struct, frozen=True, kw_only=True):
-    """An API endpoint and a key for it.
-
-    Attributes:
-        base_url: without a trailing slash, such as "https://livepeer.studio/api".
-        api_key: a bearer secret.
-    """
-
-    base_url: str
-    api_key: str
-
-    @property
-    def fingerprint(self) -> str:
-        """An identifier of the account that doesn't reveal its key."""
-        return hashlib.sha256(f"{self.base_url}\n{self.api_key}".encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """A request and the decoder of its response.
-
-    Attributes:
-        request: the request.
-        decode: returns the typed value, or raises the typed error.
-        is_repeatable: whether sending the request twice has the same effect as sending it once.
-    """
-
-    request: Request
-    decode: Callable[[Response], T]
-    is_repeatable: bool = True
-
-
-class Page(Struct, Generic[T], frozen=True):
-    """A page of a list; `cursor` is that of the next page, `None` on the last."""
-
-    items: tuple[T, ...]
-    cursor: str | None
 
 
 class PollResult(Struct, frozen=True):
@@ -95,31 +53,6 @@ class NewestAssets(Struct, frozen=True):
 
     assets: tuple[Asset, ...]
     server_time: float | None
-
-
-def check_account(base_url: str, api_key: str) -> Account:
-    """Validate an account's settings.
-
-    Raises:
-        ConfigurationError: the key or the URL is invalid. The message doesn't show the key.
-    """
-    key = api_key.strip()
-    if not key:
-        raise ConfigurationError(
-            "no API key: set LIVEPEER_API_KEY or pass api_key=; create a key at "
-            "https://livepeer.studio, or use the sandbox, which needs none"
-        )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(
-            f"the API key ({len(key)} characters) contains spaces, line breaks or characters "
-            "outside ASCII; wanted the key alone on one line"
-        )
-    if not _is_http_url(base_url):
-        raise ConfigurationError(
-            f"the base URL is {redact_url(base_url)!r}; wanted http:// or https:// and a host, "
-            "such as https://livepeer.studio/api"
-        )
-    return Account(base_url=base_url.rstrip("/"), api_key=key)
 
 
 def raw(  # noqa: PLR0913 - what an HTTP request consists of
@@ -233,15 +166,6 @@ def get_playback(account: Account, playback_id: str) -> Call[PlaybackInfo]:
     return Call(request, _decoder(account, PlaybackInfo))
 
 
-def is_safe_to_repeat(call: Call[Any], error: ApiError) -> bool:
-    """Whether a call may be sent again after this error response."""
-    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return True
-    if error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.retry_after is not None:
-        return True
-    return call.is_repeatable and is_transient(error)
-
-
 def _list(  # noqa: PLR0913 - the parameters that the server accepts
     account: Account,
     path: str,
@@ -330,19 +254,6 @@ def _id(value: Any) -> str:
             f"the ID is {str(value)[:60]!r}; wanted the ID that the server returned"
         )
     return quote(value, safe="")
-
-
-def _is_http_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        is_valid_port, host = parts.port != 0, parts.hostname or ""
-        if host.isascii():
-            # Raises for names that can't be resolved, such as a label of 64 letters.
-            host.encode("idna")
-    except ValueError:
-        return False
-    is_printable = url.isprintable() and " " not in url
-    return is_valid_port and is_printable and parts.scheme in {"http", "https"} and bool(host)
 
 
 def as_new_asset(value: object) -> NewAsset:

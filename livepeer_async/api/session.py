@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
-from livepeer_async.api.requests import Account, Call, is_safe_to_repeat
+from livepeer_async.api.calls import Account, Call, is_safe_to_repeat
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AmbiguousRequest,

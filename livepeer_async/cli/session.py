@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from livepeer_async.api.account import BASE_URL
-from livepeer_async.api.requests import check_account
+from livepeer_async.api.calls import check_account
 from livepeer_async.cli.options import ClientOptions
 from livepeer_async.cli.output.console import print_note
 from livepeer_async.client import AsyncLivepeer

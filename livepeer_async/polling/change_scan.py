@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from livepeer_async.api.requests import Account, Call, Page, list_changes
+from livepeer_async.api.calls import Page
 from livepeer_async.models import Asset
 from livepeer_async.polling.watched_asset import WatchedAsset
 
@@ -63,10 +63,10 @@ class ChangeScan(Struct):
     pages: int = 0
     is_over: bool = False
 
-    def next_page(self, account: Account) -> Call[Page[Asset]]:
-        """Return the call for the next page."""
-        since = self.sync_point.since if self.sync_point else None
-        return list_changes(account, since, limit=self.limit, cursor=self.cursor)
+    @property
+    def since(self) -> int | None:
+        """The earliest change to list, in milliseconds since 1970; None for the newest assets."""
+        return self.sync_point.since if self.sync_point else None
 
     def consume_page(
         self, page: Page[Asset], watches: Collection[WatchedAsset], at: float

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 import anyio
 
-from livepeer_async.api.requests import Call, poll_asset
+from livepeer_async.api.calls import Call
+from livepeer_async.api.requests import list_changes, poll_asset
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
@@ -172,7 +173,10 @@ class AssetPoller:
         scan = self._scan
         self._listed_at, self._list_due = now, now + MIN_LIST_DELAY
         try:
-            page = await self._send(scan.next_page(self._session.account), now)
+            call = list_changes(
+                self._session.account, scan.since, limit=scan.limit, cursor=scan.cursor
+            )
+            page = await self._send(call, now)
         except LivepeerError as error:
             self._handle_list_error(error)
             return

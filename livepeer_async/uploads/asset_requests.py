@@ -19,7 +19,7 @@ import anyio
 from msgspec import UNSET
 
 from livepeer_async.api import requests
-from livepeer_async.api.requests import Call
+from livepeer_async.api.calls import Call
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import (

@@ -1,13 +1,15 @@
+from urllib.parse import unquote
+
 import msgspec
 import pytest
 
-from livepeer_async.api import requests
+from livepeer_async.api import calls, requests
 from livepeer_async.errors import ApiError, ConfigurationError, ServerError, TooManyRequests
 from livepeer_async.http.messages import Response
 from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl
 from support.samples import read_text
 
-ACCOUNT = requests.check_account("https://studio.example/api/", " key-1 \n")
+ACCOUNT = calls.check_account("https://studio.example/api/", " key-1 \n")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,13 @@ def test_call_builds_the_request_of_the_api(call, method, path, body):
     assert ("Content-Type" in request.headers) == (body is not None)
 
 
+def test_list_of_changes_begins_at_a_time():
+    newest = requests.list_changes(ACCOUNT, None, limit=1000).request.url
+    assert newest == "https://studio.example/api/asset?limit=1000&order=updatedAt-true"
+    changes = requests.list_changes(ACCOUNT, 5000, limit=1000).request.url
+    assert '[{"id":"updatedAt","value":{"gte":5000}}]' in unquote(unquote(changes))
+
+
 def test_repr_hides_the_key():
     call = requests.get_asset(ACCOUNT, "a1")
     assert "key-1" not in repr(ACCOUNT) + repr(call)
@@ -68,7 +77,7 @@ def test_repr_hides_the_key():
 @pytest.mark.parametrize("key", ["", "  \n", "a b", "a\nb", "ключ", "a\x00b", "a\x7f"])
 def test_invalid_key_is_refused_and_not_shown(key):
     with pytest.raises(ConfigurationError) as caught:
-        requests.check_account("https://studio.example/api", key)
+        calls.check_account("https://studio.example/api", key)
     assert not key.strip() or key not in str(caught.value)
 
 
@@ -90,7 +99,7 @@ def test_invalid_key_is_refused_and_not_shown(key):
 )
 def test_invalid_base_url_is_refused(url):
     with pytest.raises(ConfigurationError, match="base URL"):
-        requests.check_account(url, "key-1")
+        calls.check_account(url, "key-1")
 
 
 @pytest.mark.parametrize("asset_id", ["", "a\x00", "é", "a\nb", None])
@@ -161,26 +170,24 @@ def test_only_reading_is_repeated_after_a_server_error():
     failed = ServerError(status=500, errors=(), method="GET", url="u")
     busy = TooManyRequests(status=429, errors=(), method="GET", url="u")
     closed = ServerError(status=503, errors=(), method="GET", url="u", retry_after=1)
-    assert [requests.is_safe_to_repeat(create, e) for e in (failed, busy, closed)] == [
+    assert [calls.is_safe_to_repeat(create, e) for e in (failed, busy, closed)] == [
         False,
         True,
         True,
     ]
-    assert [requests.is_safe_to_repeat(read, e) for e in (failed, busy, closed)] == [True] * 3
-    assert not requests.is_safe_to_repeat(
+    assert [calls.is_safe_to_repeat(read, e) for e in (failed, busy, closed)] == [True] * 3
+    assert not calls.is_safe_to_repeat(
         create, ServerError(status=408, errors=(), method="", url="")
     )
-    assert not requests.is_safe_to_repeat(
-        read, ServerError(status=404, errors=(), method="", url="")
-    )
+    assert not calls.is_safe_to_repeat(read, ServerError(status=404, errors=(), method="", url=""))
 
 
 @pytest.mark.parametrize("status", [408, 409, 423, 425])
 def test_transient_status_is_repeated_for_reads_only(status):
     error = ApiError(status=status, errors=(), method="GET", url="u")
     create, read = requests.request_upload(ACCOUNT, NewAsset("a")), requests.get_asset(ACCOUNT, "a")
-    assert not requests.is_safe_to_repeat(create, error)
-    assert requests.is_safe_to_repeat(read, error)
+    assert not calls.is_safe_to_repeat(create, error)
+    assert calls.is_safe_to_repeat(read, error)
 
 
 @pytest.mark.parametrize("name", ["bad\udcff", object()])
@@ -190,7 +197,7 @@ def test_unencodable_value_is_refused(name):
 
 
 def test_fingerprint_identifies_the_account_without_its_key():
-    other = requests.check_account(ACCOUNT.base_url, "another-key")
+    other = calls.check_account(ACCOUNT.base_url, "another-key")
     assert ACCOUNT.fingerprint != other.fingerprint
     assert ACCOUNT.api_key not in ACCOUNT.fingerprint
     assert ACCOUNT.__rich_repr__() == [("base_url", ACCOUNT.base_url)]
@@ -207,7 +214,7 @@ def test_newest_assets_have_the_server_time(date, expected):
 
 
 def test_base_url_may_be_outside_ascii():
-    account = requests.check_account("https://bücher.example/api", "key")
+    account = calls.check_account("https://bücher.example/api", "key")
     assert account.base_url == "https://bücher.example/api"
 
 

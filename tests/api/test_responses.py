@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async import errors
-from livepeer_async.api.requests import check_account, delete_asset, get_asset, retry_asset
+from livepeer_async.api.calls import check_account
+from livepeer_async.api.requests import delete_asset, get_asset, retry_asset
 from livepeer_async.api.responses import decode_body, error_from_response
 from livepeer_async.http.messages import Response
 from livepeer_async.models import Asset, UploadTicket

@@ -1,7 +1,7 @@
 import pytest
 
 from livepeer_async import errors
-from livepeer_async.api import requests
+from livepeer_async.api import calls, requests
 from livepeer_async.api.session import Session
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryPolicy
@@ -10,7 +10,7 @@ from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 POLICY = RetryPolicy(attempts=3)
-ACCOUNT = requests.check_account("https://studio.example/api", "key-1")
+ACCOUNT = calls.check_account("https://studio.example/api", "key-1")
 
 
 class FakeTransport:

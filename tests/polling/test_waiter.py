@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from livepeer_async import errors
-from livepeer_async.api.requests import check_account
+from livepeer_async.api.calls import check_account
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.http.messages import Response
