@@ -9,6 +9,7 @@ import pytest
 
 from livepeer_async import AsyncLivepeer, UploadJob
 from livepeer_async.sandbox import Sandbox
+from support.constants import MIB
 from support.proxy import ThrottledProxy, run_proxy
 from support.sandbox import make_bytes
 
@@ -18,7 +19,6 @@ pytestmark = [
 ]
 
 MBIT = 125_000
-MIB = 1024 * 1024
 
 
 async def measure(rate, connection_rate, *, seconds, length):
