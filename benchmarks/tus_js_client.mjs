@@ -11,13 +11,13 @@ const [url, key, file, count, concurrency] = process.argv.slice(2)
 const content = await readFile(file)
 
 async function requestUpload(name) {
-  const answer = await fetch(`${url}/asset/request-upload`, {
+  const response = await fetch(`${url}/asset/request-upload`, {
     method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
     body: JSON.stringify({ name }),
   })
-  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`)
-  return (await answer.json()).tusEndpoint
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
+  return (await response.json()).tusEndpoint
 }
 
 function send(endpoint) {

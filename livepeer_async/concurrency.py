@@ -108,9 +108,9 @@ class Channel(Generic[T]):
 
     async def send(self, value: T) -> None:
         """Send a value and wait until it is received."""
-        taken = anyio.Event()
-        self._add(value, taken)
-        await taken.wait()
+        received = anyio.Event()
+        self._add(value, received)
+        await received.wait()
 
     def send_nowait(self, value: T) -> None:
         """Send a value without waiting; the caller must bound how many there are."""
@@ -126,9 +126,9 @@ class Channel(Generic[T]):
             if self._is_closed:
                 raise anyio.EndOfStream
             await self._notifier.wait()
-        value, taken = self._waiting.popleft()
-        if taken is not None:
-            taken.set()
+        value, received = self._waiting.popleft()
+        if received is not None:
+            received.set()
         return value
 
     def close(self) -> None:
@@ -136,6 +136,6 @@ class Channel(Generic[T]):
         self._is_closed = True
         self._notifier.notify()
 
-    def _add(self, value: T, taken: anyio.Event | None) -> None:
-        self._waiting.append((value, taken))
+    def _add(self, value: T, received: anyio.Event | None) -> None:
+        self._waiting.append((value, received))
         self._notifier.notify()

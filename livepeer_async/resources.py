@@ -1,4 +1,4 @@
-"""The API's resources as users call them: `livepeer.assets`, `.tasks` and `.playback`."""
+"""Public API resources: `livepeer.assets`, `.tasks` and `.playback`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,22 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 
 
 class Assets:
-    """The asset calls of one account."""
+    """Assets of an account."""
 
     def __init__(self, session: Session, waiter: Waiter) -> None:
         self._session = session
         self._waiter = waiter
 
     async def request_upload(self, new_asset: NewAsset | str) -> UploadTicket:
-        """Ask for an upload; hand `tus_endpoint` to a browser's tus client, or use `upload`.
+        """Request an upload without sending a file.
+
+        The ticket's `tus_endpoint` is meant for another tus client, such as one in a browser. To
+        upload from here, use `AsyncLivepeer.upload`.
 
         Raises:
-            InvalidRequest: a field that the server doesn't take.
-            TooManyRequests: too many unfinished tasks, for longer than the retry policy waits.
-            AmbiguousRequest: the answer was lost; the asset may exist.
+            InvalidRequest: the server rejected a field.
+            TooManyRequests: the account has too many unfinished tasks, despite the retries.
+            AmbiguousRequest: the response was lost; the asset may exist.
         """
         return await self._session.send(
             requests.request_upload(self._session.account, as_new_asset(new_asset))
@@ -49,20 +52,20 @@ class Assets:
         """Have the server fetch a video from a URL (http, https, ipfs or ar).
 
         Raises:
-            InvalidRequest: a field that the server doesn't take.
-            AmbiguousRequest: the answer was lost; the asset may exist.
+            InvalidRequest: the server rejected a field.
+            AmbiguousRequest: the response was lost; the asset may exist.
         """
         if isinstance(new_asset, NewAssetFromUrl):
-            wanted = new_asset
+            body = new_asset
         else:
-            wanted = NewAssetFromUrl.from_new_asset(as_new_asset(new_asset), url=url)
-        return await self._session.send(requests.upload_from_url(self._session.account, wanted))
+            body = NewAssetFromUrl.from_new_asset(as_new_asset(new_asset), url=url)
+        return await self._session.send(requests.upload_from_url(self._session.account, body))
 
     async def get(self, asset_id: str, *, details: bool = False) -> Asset:
-        """Fetch an asset; with `details` the tracks in its `video_spec` too.
+        """Get an asset; `details` includes the tracks in its `video_spec`.
 
         Raises:
-            NotFound: there is no such asset, or it is deleted or somebody else's.
+            NotFound: the asset doesn't exist, is deleted or belongs to another account.
         """
         return await self._session.send(
             requests.get_asset(self._session.account, asset_id, details=details)
@@ -76,13 +79,13 @@ class Assets:
         filters: Mapping[str, requests.FilterValue] | None = None,
         page_size: int = requests.PAGE_SIZE,
     ) -> AsyncIterator[Asset]:
-        """Go through all assets, page by page and none twice.
+        """Iterate over all assets, each once; pages are requested as needed.
 
         Args:
-            phase: only those in this phase.
-            order: field and direction, as "createdAt-true" for the newest first.
+            phase: yield only assets in this phase.
+            order: field and direction; "createdAt-true" yields the newest first.
             filters: field to value, or to `{"gt": ...}` with gt, gte, lt or lte.
-            page_size: rows that are asked for at once, 1 to 1,000.
+            page_size: rows per request, 1 to 1,000.
         """
         return paginate(
             self._session,
@@ -97,7 +100,7 @@ class Assets:
         )
 
     async def update(self, asset_id: str, patch: AssetPatch) -> Asset:
-        """Change an asset that is ready; what is UNSET in the patch stays as it is.
+        """Update a ready asset; fields that are UNSET in the patch don't change.
 
         Raises:
             InvalidRequest: the asset isn't ready, or the change isn't allowed.
@@ -107,19 +110,19 @@ class Assets:
         )
 
     async def delete(self, asset_id: str) -> None:
-        """Delete an asset; deleting it again does no harm.
+        """Delete an asset; a second deletion does nothing.
 
         Raises:
-            NotFound: there never was such an asset.
-            Forbidden: it is somebody else's.
+            NotFound: the asset never existed.
+            Forbidden: the asset belongs to another account.
         """
         await self._session.send(requests.delete_asset(self._session.account, asset_id))
 
     async def retry(self, asset_id: str) -> None:
         """Have the server process a failed asset again, without a second upload.
 
-        The asset stays `failed`, with its old message, until the new run has ended; the asset's
-        task shows how far it is.
+        The asset stays `failed`, with its old message, until the new run ends. The asset's task
+        shows the progress.
 
         Raises:
             BadRequest: the asset hasn't failed.
@@ -138,13 +141,13 @@ class Assets:
         Args:
             asset_id: the asset's ID.
             timeout: seconds.
-            on_change: called with the asset each time that it changed.
+            on_change: called with the asset after each change.
 
         Raises:
-            NotFound: there is no such asset.
-            AssetFailed: the server couldn't make it ready.
-            AssetDeleted: it was deleted meanwhile.
-            AssetTimeout: it isn't ready in time; it may still become so.
+            NotFound: the asset doesn't exist.
+            AssetFailed: the server failed to process the asset.
+            AssetDeleted: the asset was deleted during the wait.
+            AssetTimeout: the timeout is over; the asset may still become ready.
         """
         return await self._waiter.wait_until(
             WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
@@ -157,48 +160,48 @@ class Assets:
         timeout: float = READY_TIMEOUT,
         on_change: Callable[[Asset], None] | None = None,
     ) -> AsyncIterator[WaitResult]:
-        """Wait for many assets; each comes as soon as its end is known, failed ones too.
+        """Wait until each asset is ready or has failed; yield results in completion order.
 
         Args:
-            asset_ids: the assets' IDs; one that stands twice comes once.
+            asset_ids: the assets' IDs; duplicates are ignored.
             timeout: seconds for each.
-            on_change: called with an asset each time that it changed; its progress is
-                `asset.status.progress`.
+            on_change: called with an asset after each change; `asset.status.progress` is its
+                progress.
         """
         return self._waiter.wait_each(asset_ids, timeout=timeout, on_change=on_change)
 
 
 class Playback:
-    """The playback call of one account."""
+    """Playback information."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def get(self, playback_id: str) -> PlaybackInfo:
-        """Fetch the URLs under which an asset plays.
+        """Get the playback URLs of an asset.
 
-        The server caches its answer for 5 s before the asset is ready and for 120 s afterwards, so
-        MP4 renditions may appear late.
+        The server caches the response for 5 s before the asset is ready and for 120 s afterwards,
+        which delays the appearance of MP4 renditions.
 
         Raises:
             InvalidRequest: the asset isn't ready for playback.
-            NotFound: there is no such playback ID; an asset's ID isn't one.
+            NotFound: the playback ID doesn't exist; an asset's ID isn't a playback ID.
         """
         return await self._session.send(requests.get_playback(self._session.account, playback_id))
 
 
 class Tasks:
-    """The task calls of one account."""
+    """Tasks of an account."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def get(self, task_id: str) -> Task:
-        """Fetch a task.
+        """Get a task.
 
         Raises:
-            NotFound: there is no such task.
-            Forbidden: it is somebody else's.
+            NotFound: the task doesn't exist.
+            Forbidden: the task belongs to another account.
         """
         return await self._session.send(requests.get_task(self._session.account, task_id))
 
@@ -209,12 +212,12 @@ class Tasks:
         filters: Mapping[str, requests.FilterValue] | None = None,
         page_size: int = requests.PAGE_SIZE,
     ) -> AsyncIterator[Task]:
-        """Go through all tasks, page by page and none twice.
+        """Iterate over all tasks, each once; pages are requested as needed.
 
         Args:
-            order: field and direction, as "createdAt-true" for the newest first.
-            filters: field to value, as `{"outputAssetId": asset.id}`.
-            page_size: rows that are asked for at once, 1 to 1,000.
+            order: field and direction; "createdAt-true" yields the newest first.
+            filters: field to value, such as `{"outputAssetId": asset.id}`.
+            page_size: rows per request, 1 to 1,000.
         """
         return paginate(
             self._session,

@@ -4,8 +4,10 @@ The default profile, `quick`, tries few examples, the same in each run; the envi
 `HYPOTHESIS_PROFILE=thorough` selects many random ones.
 """
 
+import functools
 import os
 import signal
+import ssl
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,22 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def anyio_backend():
     """Run on asyncio alone, which aiofiles needs."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_certificates():
+    """Load each file of certificates once: every client would need 46 ms of CPU for it."""
+    create = ssl.create_default_context
+    load = functools.cache(lambda cafile: create(cafile=cafile))
+
+    def create_default_context(*args, **options):
+        if args or set(options) != {"cafile"} or "SSLKEYLOGFILE" in os.environ:
+            return create(*args, **options)
+        return load(options["cafile"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", create_default_context)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,7 @@
 """Pagination: iterates over all pages of a list and yields each row once.
 
-The server's cursor is an offset. While rows are added or move, the next page repeats some of them,
-so rows are deduplicated by ID.
+The server's cursor is an offset. Rows that are added or move between two requests shift the pages,
+so the next page repeats rows.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from livepeer_async.api.requests import Call, Page
 from livepeer_async.api.session import Session
 from livepeer_async.errors import DecodeError
 
-# Rows that move between two pages are seen twice; so many pages of nothing else lead nowhere.
-MOST_PAGES_WITHOUT_NEWS = 10
+# Rows that move explain a few pages without a new row, but not more in a row than this.
+MAX_PAGES_WITHOUT_NEW_ROWS = 10
 
 
 class HasId(Protocol):
@@ -22,7 +22,7 @@ class HasId(Protocol):
 
     @property
     def id(self) -> str | None:
-        """Tells it from all others."""
+        """The row's unique ID."""
 
 
 Row = TypeVar("Row", bound=HasId)
@@ -31,27 +31,31 @@ Row = TypeVar("Row", bound=HasId)
 async def paginate(
     session: Session, page_call: Callable[[str | None], Call[Page[Row]]]
 ) -> AsyncIterator[Row]:
-    """Give every row once; `page_call` makes the call for a cursor, `None` for the first page.
+    """Yield every row once.
+
+    Args:
+        session: sends the calls.
+        page_call: returns the call for a cursor; `None` means the first page.
 
     Raises:
-        DecodeError: the pages lead in circles.
+        DecodeError: the cursors repeat, or too many pages have no new row.
     """
     seen: set[str | None] = set()
     cursors: set[str | None] = {None}
     cursor: str | None = None
-    pages_without_news = 0
+    pages_without_new_rows = 0
     while True:
         page = await session.send(page_call(cursor))
-        pages_without_news += 1
+        pages_without_new_rows += 1
         for row in page.items:
             if row.id not in seen:
                 seen.add(row.id)
-                pages_without_news = 0
+                pages_without_new_rows = 0
                 yield row
         cursor = page.cursor
         if cursor is None:
             return
-        if cursor in cursors or pages_without_news > MOST_PAGES_WITHOUT_NEWS:
-            message = f"the pages of the list lead in circles: page {len(cursors)} has nothing new"
+        if cursor in cursors or pages_without_new_rows > MAX_PAGES_WITHOUT_NEW_ROWS:
+            message = f"the list's pages repeat: page {len(cursors)} has no new row"
             raise DecodeError(message, path="$")
         cursors.add(cursor)

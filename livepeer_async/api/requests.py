@@ -1,7 +1,4 @@
-"""API requests: each is built from plain arguments and knows how to decode its response.
-
-A `Call` pairs a request with its `decode`, which returns a typed value or raises a typed error.
-Nothing here sends, waits or retries.
+"""API requests as values: each `Call` pairs a request with the decoder of its response.
 
 Source: Livepeer Studio OpenAPI, paths /asset, /task and /playback.
 """
@@ -12,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -37,20 +35,20 @@ from livepeer_async.redaction import redact_url, redacted
 T = TypeVar("T")
 FilterValue = str | int | float | bool | Mapping[str, int | float]
 
-# The server gives 20 rows where no limit is named, and 1,000 at the most.
+# The server returns 20 rows by default and at most 1,000.
 PAGE_SIZE = 100
-# Oldest first: new rows then come at the end and shift nothing. By default the server orders by
-# the time of change, where a row that moves is seen twice and its neighbour never.
+# Oldest first: new rows are added at the end and shift nothing. The server's default is the time of
+# change; a row that moves is then listed twice and its neighbour never.
 STABLE_ORDER = "createdAt-false"
 _NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 
 
 @redacted("base_url", base_url=redact_url)
 class Account(Struct, frozen=True, kw_only=True):
-    """Where the API is and who asks.
+    """An API endpoint and a key for it.
 
     Attributes:
-        base_url: without a slash at the end, as "https://livepeer.studio/api".
+        base_url: without a trailing slash, such as "https://livepeer.studio/api".
         api_key: a bearer secret.
     """
 
@@ -59,13 +57,19 @@ class Account(Struct, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """Tell the account from others, without a way back to its key."""
+        """An identifier of the account that doesn't reveal its key."""
         return hashlib.sha256(f"{self.base_url}\n{self.api_key}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request, how to read its answer, and whether repeating it does no harm."""
+    """A request and the decoder of its response.
+
+    Attributes:
+        request: the request.
+        decode: returns the typed value, or raises the typed error.
+        is_repeatable: whether sending the request twice has the same effect as sending it once.
+    """
 
     request: Request
     decode: Callable[[Response], T]
@@ -73,47 +77,47 @@ class Call(Generic[T]):
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """One page of a list; `cursor` leads to the next, `None` after the last."""
+    """A page of a list; `cursor` is that of the next page, `None` on the last."""
 
     items: tuple[T, ...]
     cursor: str | None
 
 
 class PollResult(Struct, frozen=True):
-    """What a poll saw: the asset, or `None` where it is as it was; `etag` for the next poll."""
+    """The result of a poll: the asset, `None` if unchanged, and the ETag for the next poll."""
 
     asset: Asset | None
     etag: str | None
 
 
 class NewestAssets(Struct, frozen=True):
-    """The newest assets, and the server's time when it listed them, in seconds since 1970."""
+    """The newest assets, and the server's time of the response in seconds since 1970."""
 
     assets: tuple[Asset, ...]
     server_time: float | None
 
 
 def check_account(base_url: str, api_key: str) -> Account:
-    """Make an account of what the user gave.
+    """Validate an account's settings.
 
     Raises:
-        ConfigurationError: a key or a URL that can't work; the key isn't shown.
+        ConfigurationError: the key or the URL is invalid. The message doesn't show the key.
     """
     key = api_key.strip()
     if not key:
         raise ConfigurationError(
-            "no API key: set LIVEPEER_API_KEY, or pass api_key=; keys are made at "
-            "https://livepeer.studio (for a trial without a key, use the sandbox)"
+            "no API key: set LIVEPEER_API_KEY or pass api_key=; create a key at "
+            "https://livepeer.studio, or use the sandbox, which needs none"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
-            f"the API key has {len(key)} characters, some of them spaces, line breaks or not "
-            "ASCII; wanted the key alone on one line"
+            f"the API key ({len(key)} characters) contains spaces, line breaks or characters "
+            "outside ASCII; wanted the key alone on one line"
         )
     if not _is_http_url(base_url):
         raise ConfigurationError(
             f"the base URL is {redact_url(base_url)!r}; wanted http:// or https:// and a host, "
-            "as https://livepeer.studio/api"
+            "such as https://livepeer.studio/api"
         )
     return Account(base_url=base_url.rstrip("/"), api_key=key)
 
@@ -127,33 +131,33 @@ def raw(  # noqa: PLR0913 - what an HTTP request consists of
     json: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Call[Response]:
-    """Build a request to any path of the API; the answer is handed on as it is."""
+    """Build a request for any path of the API; it decodes to the response itself."""
     request = _request(account, method.upper(), path, params=params, json=json, headers=headers)
     return Call(request, lambda response: response, is_repeatable=method.upper() == "GET")
 
 
 def request_upload(account: Account, new_asset: NewAsset) -> Call[UploadTicket]:
-    """Ask for an upload. Two equal requests make two assets, so it isn't repeatable."""
+    """Request an upload. Repeating the call creates a second asset."""
     request = _request(account, "POST", "/asset/request-upload", json=new_asset)
     return Call(request, _decoder(account, UploadTicket), is_repeatable=False)
 
 
 def upload_from_url(account: Account, new_asset: NewAssetFromUrl) -> Call[ImportTicket]:
-    """Ask the server to fetch a URL by itself. Two requests make two assets."""
+    """Have the server fetch a URL. Repeating the call creates a second asset."""
     request = _request(account, "POST", "/asset/upload/url", json=new_asset)
     return Call(request, _decoder(account, ImportTicket), is_repeatable=False)
 
 
 def get_asset(account: Account, asset_id: str, *, details: bool = False) -> Call[Asset]:
-    """Fetch an asset; with `details` its tracks too."""
+    """Get an asset; `details` includes its tracks."""
     params = {"details": "true"} if details else None
     request = _request(account, "GET", f"/asset/{_id(asset_id)}", params=params)
     return Call(request, _decoder(account, Asset))
 
 
 def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollResult]:
-    """Fetch an asset unless it is as it was at `etag`."""
-    # One that isn't ASCII can't be sent back.
+    """Get an asset unless it still matches `etag`."""
+    # A header can't hold an ETag outside ASCII.
     headers = {"If-None-Match": etag} if etag and etag.isascii() else None
     request = _request(account, "GET", f"/asset/{_id(asset_id)}", headers=headers)
 
@@ -166,21 +170,21 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollRe
 
 
 def list_assets(account: Account, **query: Any) -> Call[Page[Asset]]:
-    """Fetch a page of assets; `query` as in `_list`."""
+    """Get a page of assets; `query` is that of `_list`."""
     return _list(account, "/asset", Asset, **query)
 
 
 def list_changes(
     account: Account, since: int | None, *, limit: int, cursor: str | None = None
 ) -> Call[Page[Asset]]:
-    """Fetch the assets that changed last, `since` so many milliseconds since 1970, newest first."""
+    """Get the assets that changed since a time in milliseconds since 1970, latest first."""
     filters = None if since is None else {"updatedAt": {"gte": since}}
     query = {"order": "updatedAt-true", "limit": limit, "cursor": cursor}
     return list_assets(account, filters=filters, **query)
 
 
 def find_newest(account: Account, name: str, phase: str | None) -> Call[NewestAssets]:
-    """Fetch the newest assets of a name that are in a phase, or in any."""
+    """Get the newest assets with a name, in one phase or in any."""
     params = {"phase": phase} if phase else None
     call = list_assets(account, filters={"name": name}, order="createdAt-true", params=params)
 
@@ -191,51 +195,46 @@ def find_newest(account: Account, name: str, phase: str | None) -> Call[NewestAs
 
 
 def list_tasks(account: Account, **query: Any) -> Call[Page[Task]]:
-    """Fetch a page of tasks; `query` as in `_list`."""
+    """Get a page of tasks; `query` is that of `_list`."""
     return _list(account, "/task", Task, **query)
 
 
 def update_asset(account: Account, asset_id: str, patch: AssetPatch) -> Call[Asset]:
-    """Change a ready asset; doing it twice changes nothing more."""
+    """Update a ready asset."""
     request = _request(account, "PATCH", f"/asset/{_id(asset_id)}", json=patch)
     return Call(request, _decoder(account, Asset))
 
 
 def delete_asset(account: Account, asset_id: str) -> Call[None]:
-    """Delete an asset; one that is deleted already is as good as deleted."""
+    """Delete an asset; a second deletion counts as success."""
     request = _request(account, "DELETE", f"/asset/{_id(asset_id)}")
 
     def decode(response: Response) -> None:
-        if not response.is_success and b"already deleted" not in response.body:
-            raise error_from_response(response, account.api_key)
+        if b"already deleted" not in response.body:
+            _check_status(account, response)
 
     return Call(request, decode)
 
 
 def retry_asset(account: Account, asset_id: str) -> Call[None]:
-    """Have a failed asset's task run again; a second request finds it not failed any more."""
+    """Restart the task of a failed asset. A repeated call finds the asset no longer failed."""
     request = _request(account, "POST", f"/asset/{_id(asset_id)}/retry")
-
-    def decode(response: Response) -> None:
-        if not response.is_success:
-            raise error_from_response(response, account.api_key)
-
-    return Call(request, decode, is_repeatable=False)
+    return Call(request, partial(_check_status, account), is_repeatable=False)
 
 
 def get_task(account: Account, task_id: str) -> Call[Task]:
-    """Fetch a task."""
+    """Get a task."""
     return Call(_request(account, "GET", f"/task/{_id(task_id)}"), _decoder(account, Task))
 
 
 def get_playback(account: Account, playback_id: str) -> Call[PlaybackInfo]:
-    """Fetch what players need; the server wants no key, but gives fresher answers with one."""
+    """Get the playback information; the server needs no key, but caches less with one."""
     request = _request(account, "GET", f"/playback/{_id(playback_id)}")
     return Call(request, _decoder(account, PlaybackInfo))
 
 
 def is_safe_to_repeat(call: Call[Any], error: ApiError) -> bool:
-    """Say whether a call may be sent again after the server answered with this error."""
+    """Whether a call may be sent again after this error response."""
     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
         return True
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.retry_after is not None:
@@ -243,7 +242,7 @@ def is_safe_to_repeat(call: Call[Any], error: ApiError) -> bool:
     return call.is_repeatable and is_transient(error)
 
 
-def _list(  # noqa: PLR0913 - the parameters that the server knows
+def _list(  # noqa: PLR0913 - the parameters that the server accepts
     account: Account,
     path: str,
     kind: type[T],
@@ -259,11 +258,11 @@ def _list(  # noqa: PLR0913 - the parameters that the server knows
         query["order"] = order
     if filters:
         rows = [{"id": name, "value": value} for name, value in filters.items()]
-        # The server decodes this parameter twice, so a percent sign is encoded once more.
+        # The server decodes this parameter twice.
         query["filters"] = msgspec.json.encode(rows).decode().replace("%", "%25")
     if cursor:
         query["cursor"] = cursor
-    # mypy takes no variable for a type, msgspec does.
+    # mypy rejects a variable as a type; msgspec accepts it.
     decode_items = _decoder(account, tuple[kind, ...])  # type: ignore[valid-type]
 
     def decode(response: Response) -> Page[T]:
@@ -274,7 +273,7 @@ def _list(  # noqa: PLR0913 - the parameters that the server knows
 
 
 def _next_cursor(response: Response) -> str | None:
-    """Take the cursor out of `Link`; its URL isn't followed, for it says http behind TLS."""
+    """Read the cursor from `Link`, whose URL can't be followed: it says http behind TLS."""
     match = _NEXT_LINK.search(response.headers.get("link", ""))
     if match is None:
         return None
@@ -314,17 +313,21 @@ def _encode(json: Any) -> bytes:
 
 def _decoder(account: Account, kind: type[T]) -> Callable[[Response], T]:
     def decode(response: Response) -> T:
-        if not response.is_success:
-            raise error_from_response(response, account.api_key)
+        _check_status(account, response)
         return decode_body(response, kind, account.api_key)
 
     return decode
 
 
+def _check_status(account: Account, response: Response) -> None:
+    if not response.is_success:
+        raise error_from_response(response, account.api_key)
+
+
 def _id(value: Any) -> str:
     if not isinstance(value, str) or not (value and value.isascii() and value.isprintable()):
         raise ConfigurationError(
-            f"the ID is {str(value)[:60]!r}; wanted the server's own, as it gave it"
+            f"the ID is {str(value)[:60]!r}; wanted the ID that the server returned"
         )
     return quote(value, safe="")
 
@@ -332,21 +335,21 @@ def _id(value: Any) -> str:
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        is_port, host = parts.port != 0, parts.hostname or ""
+        is_valid_port, host = parts.port != 0, parts.hostname or ""
         if host.isascii():
-            # Raises for what no resolver takes, such as a label of 64 letters.
+            # Raises for names that can't be resolved, such as a label of 64 letters.
             host.encode("idna")
     except ValueError:
         return False
-    is_text = url.isprintable() and " " not in url
-    return is_port and is_text and parts.scheme in {"http", "https"} and bool(host)
+    is_printable = url.isprintable() and " " not in url
+    return is_valid_port and is_printable and parts.scheme in {"http", "https"} and bool(host)
 
 
 def as_new_asset(value: object) -> NewAsset:
-    """Take a plain name for a `NewAsset`.
+    """Return a `NewAsset`; a plain string is its name.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: the value is neither.
     """
     if isinstance(value, NewAsset):
         return value

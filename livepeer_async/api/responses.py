@@ -1,7 +1,7 @@
-"""API responses: decode a body into a typed value, or into the typed error that it stands for.
+"""API responses: decoders of values and errors.
 
-The server has two dialects: JSON `{"errors": [...]}`, where an entry may itself be JSON, and the
-plain text or HTML of a proxy in front of it. No message holds the API key, which a 401 echoes.
+Error bodies are JSON `{"errors": [...]}`, where an entry may itself be JSON, or the plain text or
+HTML of a proxy. No message contains the API key, which a 401 echoes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: InvalidRequest,
     HTTPStatus.TOO_MANY_REQUESTS: TooManyRequests,
 }
-# Sentences of an error that are read; the server gives one.
-MOST_ERRORS = 20
-# Characters of a content type that are shown.
-LONGEST_TYPE = 200
+# Entries of an error body that are read; the server sends one.
+MAX_ERRORS = 20
+# Characters of a content type that a message shows.
+MAX_TYPE_LENGTH = 200
 _PATH = re.compile(r"`(\$[^`]*)`")
-# A key that isn't ours can be echoed too, where a proxy replaced it.
-_ECHOED = re.compile(r"no token .+? found")
+# A proxy may replace the key; the response then echoes an unknown one.
+_ECHOED_KEY = re.compile(r"no token .+? found")
 
 
 @lru_cache
@@ -55,43 +55,43 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
 
 
 def decode_body(response: Response, kind: type[T], api_key: str | None = None) -> T:
-    """Decode the JSON of a successful answer.
+    """Decode the JSON body of a successful response.
 
     Raises:
-        DecodeError: it isn't JSON, or isn't what the call gives; with the path in the document.
+        DecodeError: the body isn't JSON, or not of this type. `path` is the position in it.
     """
     try:
         decoded: T = _decoder(cast("Hashable", kind)).decode(response.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        # As text alone: as the cause it would carry a piece of the body, with a token in it.
-        said = str(error)
+        # Only its text is kept: its attributes hold a part of the body, which may contain a token.
+        reason = str(error)
     else:
         return decoded
-    found = _PATH.search(said)
+    found = _PATH.search(reason)
     path = found[1] if found else "$"
     secrets = (api_key, *response.secrets)
     content_type = redact(response.headers.get("content-type", "no content type"), *secrets)
     raise DecodeError(
-        f"{response.place} answered {response.status} with a body that can't be used at "
-        f"{path}: {redact(said, *secrets)}; {content_type[:LONGEST_TYPE]}, it begins with "
-        f"{excerpt(response.body, *secrets)!r}",
+        f"{response.place} returned {response.status} with a body that can't be decoded at "
+        f"{path}: {redact(reason, *secrets)}; {content_type[:MAX_TYPE_LENGTH]}, the body begins "
+        f"with {excerpt(response.body, *secrets)!r}",
         path=path,
         request_id=response.request_id,
     )
 
 
 def error_from_response(response: Response, api_key: str | None = None) -> ApiError:
-    """Make the error that an answer stands for."""
-    sentences, violations = _read_errors(response, api_key)
+    """Return the typed error for an error response."""
+    messages, violations = _read_errors(response, api_key)
     kind = _BY_STATUS.get(response.status, ApiError)
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = ServerError
     method, _, url = response.place.partition(" ")
     if response.is_redirect:
-        sentences = ("redirects are not followed; is the base URL right?",)
+        messages = ("redirects are not followed; is the base URL right?",)
     return kind(
         status=response.status,
-        errors=sentences,
+        errors=messages,
         violations=violations,
         method=method,
         url=url,
@@ -103,7 +103,7 @@ def error_from_response(response: Response, api_key: str | None = None) -> ApiEr
 def _read_errors(
     response: Response, api_key: str | None
 ) -> tuple[tuple[str, ...], tuple[Violation, ...]]:
-    """Read the server's sentences, and what it says of the schema, without the key."""
+    """Return the error messages and schema violations of a body, without the API key."""
     secrets = (api_key, *response.secrets)
     try:
         body = _decoder(ErrorBody).decode(response.body)
@@ -112,26 +112,26 @@ def _read_errors(
     if not body.errors:
         text = excerpt(response.body, *secrets)
         return ((_without_key(text, *secrets),) if text else ()), ()
-    entries = tuple(_without_key(entry, *secrets) for entry in body.errors[:MOST_ERRORS])
+    entries = tuple(_without_key(entry, *secrets) for entry in body.errors[:MAX_ERRORS])
     body = ErrorBody(errors=entries)
     violations = body.violations
     plain = tuple(entry for entry in entries if not entry.startswith("{"))
-    return plain + tuple(map(_sentence, violations)) or entries, violations
+    return plain + tuple(map(_describe, violations)) or entries, violations
 
 
-def _sentence(violation: Violation) -> str:
-    where = violation.instance_path.lstrip("/").replace("/", ".")
+def _describe(violation: Violation) -> str:
+    field = violation.instance_path.lstrip("/").replace("/", ".")
     message = violation.message or violation.keyword
     details = violation.params or {}
-    extra = details.get("additionalProperty")
+    unknown = details.get("additionalProperty")
     allowed: Any = details.get("allowedValues")
-    if extra:
-        message = f"{message} ({extra!r})"
+    if unknown:
+        message = f"{message} ({unknown!r})"
     if isinstance(allowed, list):
-        words = ", ".join(str(word) for word in cast("list[object]", allowed))
-        message = f"{message} ({words})"
-    return f"{where}: {message}" if where else message
+        values = ", ".join(str(value) for value in cast("list[object]", allowed))
+        message = f"{message} ({values})"
+    return f"{field}: {message}" if field else message
 
 
-def _without_key(sentence: str, *secrets: str | None) -> str:
-    return _ECHOED.sub("no token *** found", redact(sentence, *secrets))
+def _without_key(text: str, *secrets: str | None) -> str:
+    return _ECHOED_KEY.sub("no token *** found", redact(text, *secrets))

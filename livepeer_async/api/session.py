@@ -1,19 +1,13 @@
-"""Sends API requests for an account and retries those that may be repeated.
-
-One `Caller` serves a whole client.
-"""
+"""API session: sends calls for an account and retries those that are safe to repeat."""
 
 from __future__ import annotations
 
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
-import anyio
-
 from livepeer_async.api.requests import Account, Call, is_safe_to_repeat
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
@@ -23,65 +17,54 @@ from livepeer_async.errors import (
     TooManyRequests,
 )
 from livepeer_async.http.messages import Request, Response
-from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
+from livepeer_async.http.retry import RetryPolicy, next_retry
 
 T = TypeVar("T")
 
-# As many doublings has the delay of a request that waits for room in the queue.
-BUSY_DOUBLINGS = 3
+# While `busy_timeout` lasts, the delay of a request that finds the queue full stops growing here.
+MAX_BUSY_FAILURES = 3
 
 _log = logging.getLogger("livepeer_async")
 
 
 class Sender(Protocol):
-    """What carries requests: a `Transport`, or one that is held to a budget."""
+    """Sends requests: a `Transport`, or one that a throttle limits."""
 
     def send(self, request: Request, /) -> Awaitable[Response]:
-        """Send a request and read its answer."""
+        """Send a request and read its response."""
         ...
 
 
 class Session:
-    """Sends calls in the name of an account.
+    """Sends calls for an account.
 
     Args:
-        account: where and who.
-        transport: how.
-        retry: how often, and how long in between.
-        sleep: waits so many seconds.
-        jitter: gives a random number in 0..1.
-        clock: gives seconds that only grow.
+        account: base URL and API key.
+        transport: sends the requests.
+        retry: the retry policy.
+        clock: time and jitter.
     """
 
-    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
-        self,
-        account: Account,
-        transport: Sender,
-        *,
-        retry: RetryPolicy,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        jitter: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.monotonic,
+    def __init__(
+        self, account: Account, transport: Sender, *, retry: RetryPolicy, clock: Clock | None = None
     ) -> None:
         self.account = account
-        self._transport = transport
         self.retry = retry
-        self._sleep = sleep
-        self._jitter = jitter
-        self._clock = clock
+        self._transport = transport
+        self._clock = clock or Clock()
 
     async def send_once(self, call: Call[T]) -> T:
-        """Send a call and read its answer, without a second attempt; raises as `perform`."""
+        """Send a call once and decode its response; raises as `send` does."""
         return call.decode(await self._transport.send(call.request))
 
     async def send(self, call: Call[T]) -> T:
-        """Send a call until it is answered, as often as the policy and the call allow.
+        """Send a call, with the retries that the policy and the call allow.
 
         Raises:
-            ApiError: the server answered with an error.
-            NetworkError: no answer came.
-            AmbiguousRequest: no answer came to what may not be repeated blindly.
-            DecodeError: the answer can't be used.
+            ApiError: the server responded with an error.
+            NetworkError: no response arrived.
+            AmbiguousRequest: no response arrived to a call that isn't safe to repeat.
+            DecodeError: the response can't be decoded.
         """
         failures, busy_since = 0, None
         while True:
@@ -90,8 +73,8 @@ class Session:
             except NetworkError as error:
                 if not call.is_repeatable and not isinstance(error, ConnectFailed):
                     raise AmbiguousRequest(
-                        f"{call.request.place} may have been carried out, its answer was lost: "
-                        f"{error}",
+                        f"{call.request.place} may have been carried out, but its response was "
+                        f"lost: {error}",
                         request_id=error.request_id,
                     ) from error
                 failures += 1
@@ -101,33 +84,33 @@ class Session:
                     raise
                 failures += 1
                 if isinstance(error, TooManyRequests):
-                    busy_since = self._clock() if busy_since is None else busy_since
-                    if self._clock() - busy_since < self.retry.busy_timeout:
-                        # A full queue says nothing against the request, and all pause for it.
-                        failures = min(failures, self.retry.attempts, BUSY_DOUBLINGS)
+                    busy_since = self._clock.now() if busy_since is None else busy_since
+                    if self._clock.now() - busy_since < self.retry.busy_timeout:
+                        failures = min(failures, self.retry.attempts, MAX_BUSY_FAILURES)
                 await self.back_off(error, failures)
 
-    async def back_off(self, problem: LivepeerError, failures: int) -> None:
-        """Wait before the next attempt, as long as the policy and the server want it.
+    async def back_off(self, error: LivepeerError, failures: int) -> None:
+        """Wait before the next attempt, as long as the policy and the server ask for.
 
         Args:
-            problem: what came between.
-            failures: how often in a row, this time included.
+            error: why the last attempt failed.
+            failures: failures in a row, this one included.
 
         Raises:
-            LivepeerError: `problem`, where there is no next attempt.
+            LivepeerError: `error`, if there is no next attempt.
         """
-        asked = problem.retry_after if isinstance(problem, ApiError) else None
-        delay = next_delay(self.retry, failures=failures, jitter=self._jitter(), retry_after=asked)
-        if delay is None:
-            try:
-                raise problem
-            finally:
-                # This frame and the error would hold each other, and all that the error came by.
-                del problem
-        attempts = self.retry.attempts
-        retry_event = RetryEvent(
-            reason=str(problem), attempt=failures, attempts=attempts, delay=delay
+        event = next_retry(
+            self.retry,
+            reason=str(error),
+            failures=failures,
+            jitter=self._clock.random(),
+            retry_after=error.retry_after if isinstance(error, ApiError) else None,
         )
-        _log.warning("%s", retry_event)
-        await self._sleep(delay)
+        if event is None:
+            try:
+                raise error
+            finally:
+                # Breaks the cycle between this frame and the error's traceback.
+                del error
+        _log.warning("%s", event)
+        await self._clock.sleep(event.delay)

@@ -1,7 +1,7 @@
-"""TLS certificates and key logs from environment variables.
+"""TLS certificates and key logs from SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE.
 
-httpx and ssl read SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE; for a path that can't be used they
-raise an `OSError` that often names neither the path nor the variable.
+httpx and ssl read these variables, but for an invalid path they raise an `OSError` that often names
+neither the path nor the variable.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from pathlib import Path
 from livepeer_async.errors import ConfigurationError
 
 
-def load_tls(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """Make a TLS context by SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE.
+def load_tls(create: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Return a TLS context that respects the environment variables.
 
     Args:
-        make: reads the variables, as `httpx.create_ssl_context` does.
+        create: reads the variables and creates the context, such as `httpx.create_ssl_context`.
 
     Raises:
-        ConfigurationError: one names what can't be used.
+        ConfigurationError: a variable has an invalid path.
     """
     _check_paths()
     try:
-        return make()
+        return create()
     except OSError as error:
         raise _tls_error(error) from error
 
 
 def _check_paths() -> None:
-    """Refuse paths that nothing is at.
+    """Reject missing paths: httpx before 0.28 ignores the file, and OpenSSL the folder.
 
-    httpx before 0.28 ignores such a file, and OpenSSL such a folder: it would trust no server.
+    Raises:
+        ConfigurationError: a path doesn't exist.
     """
     file, folders = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if file and not Path(file).exists():
         raise _unusable_path("SSL_CERT_FILE", file, "no such file")
     # The file has precedence over the folders.
-    is_there = any(Path(folder).is_dir() for folder in (folders or "").split(os.pathsep))
-    if folders and not file and not is_there:
+    exists = any(Path(folder).is_dir() for folder in (folders or "").split(os.pathsep))
+    if folders and not file and not exists:
         raise _unusable_path("SSL_CERT_DIR", folders, "no such folder")
 
 
 def _tls_error(error: OSError) -> ConfigurationError:
-    """Find out which variable an error comes from."""
+    """Return an error that names the variable with the invalid path."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     uses: dict[str, Callable[[str], object]] = {
         "SSL_CERT_FILE": context.load_verify_locations,
@@ -57,12 +58,12 @@ def _tls_error(error: OSError) -> ConfigurationError:
             if path:
                 use(path)
         except ssl.SSLError:
-            return _unusable_path(variable, path or "", "no certificate in PEM can be read from it")
+            return _unusable_path(variable, path or "", "it contains no valid PEM certificate")
         except OSError as reason:
             return _unusable_path(variable, path or "", reason.strerror or str(reason))
-    return ConfigurationError(f"the certificates of trusted authorities can't be read: {error}")
+    return ConfigurationError(f"the trusted certificates can't be read: {error}")
 
 
 def _unusable_path(variable: str, path: str, reason: str) -> ConfigurationError:
-    message = f"{variable} names {path!r}, which can't be used: {reason}"
+    message = f"{variable} is {path!r}, which can't be used: {reason}"
     return ConfigurationError(message, advice=f"correct or unset {variable}")

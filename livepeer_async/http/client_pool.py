@@ -1,9 +1,9 @@
 """A pool of HTTP clients, one for each request in flight.
 
-httpcore 1.0.9 scans all connections of a pool several times for each request, and offers a free one
-to every waiter: with 30 small files at once that took two thirds of the CPU. A cancelled request
-can also leak its slot in the pool (encode/httpcore#1093). A pool of one connection has neither
-fault.
+Each client has one connection, because httpcore's own pool (1.0.9) has two faults. It scans all
+connections several times for each request and offers a free one to every waiting request, which
+took two thirds of the CPU with 30 small files at once. And a cancelled request can leak its slot in
+the pool (encode/httpcore#1093).
 """
 
 from __future__ import annotations
@@ -18,87 +18,87 @@ import anyio
 
 
 class _IdleClient(NamedTuple):
-    """A lane that nobody uses: whom its connection leads to, and since when it idles."""
+    """A client that no request uses; its connection leads to `origin`."""
 
     origin: str
     client: Any
-    since: float
+    idle_since: float
 
 
 class ClientPool:
-    """Lends clients, the one that was used last first: its connection is the least likely to end.
+    """A pool that lends the most recently used client, whose connection is the freshest.
 
     Args:
-        make: makes a client of the library for an origin.
-        keepalive: seconds that a connection may idle; as the client has it.
+        create: creates a client for an origin.
+        keepalive: seconds after which an idle connection is closed; the same as the client's own.
 
     Attributes:
         is_closed: whether `aclose` was called.
     """
 
-    def __init__(self, make: Callable[[str], Any], *, keepalive: float) -> None:
-        self._make = make
+    def __init__(self, create: Callable[[str], Any], *, keepalive: float) -> None:
+        self._create = create
         self._keepalive = keepalive
-        # The longest unused first.
-        self._free: list[_IdleClient] = []
-        self._lent: list[Any] = []
+        # The longest idle first.
+        self._idle: list[_IdleClient] = []
+        self._in_use: list[Any] = []
         self.is_closed = False
 
     @asynccontextmanager
     async def acquire(self, origin: str) -> AsyncGenerator[Any, None]:
-        """Lend a client until the block ends; after an error nobody else gets it.
+        """Lend a client until the block ends; an error closes the client.
 
         Args:
-            origin: scheme, host and port that the request goes to.
+            origin: scheme, host and port of the request.
         """
         client = self._pop_idle(origin)
-        self._lent.append(client)
+        self._in_use.append(client)
         try:
             yield client
         except BaseException:
-            # What was cancelled may have left a connection in any state.
+            # A cancelled request may leave the connection in any state.
             await _close(client)
             raise
         finally:
-            self._lent.remove(client)
+            self._in_use.remove(client)
         await self._release(origin, client)
 
     async def aclose(self) -> None:
-        """Close all connections, those in use too."""
+        """Close all clients, including those in use."""
         self.is_closed = True
-        # Each is there until its turn: who is interrupted may call again.
-        while self._free:
-            await _close(self._free.pop().client)
-        for client in list(self._lent):
+        # One at a time: if a close is interrupted, a second call closes the rest.
+        while self._idle:
+            await _close(self._idle.pop().client)
+        for client in list(self._in_use):
             await _close(client)
 
     def _pop_idle(self, origin: str) -> Any:
-        for index in reversed(range(len(self._free))):
-            if self._free[index].origin == origin:
-                return self._free.pop(index).client
-        return self._make(origin)
+        for index in reversed(range(len(self._idle))):
+            if self._idle[index].origin == origin:
+                return self._idle.pop(index).client
+        return self._create(origin)
 
     async def _release(self, origin: str, client: Any) -> None:
         if self.is_closed:
             await _close(client)
             return
         now = time.monotonic()
-        self._free.append(_IdleClient(origin, client, now))
-        # Those that idled too long are closed on the other side, and hold a descriptor each. One at
-        # a time is taken out: asyncio's own cancellation passes the shield.
-        while self._free and self._free[0].since < now - self._keepalive:
-            await _close(self._free.pop(0).client)
+        self._idle.append(_IdleClient(origin, client, now))
+        # The server has closed expired connections, which still hold a descriptor each. One is
+        # removed at a time, because asyncio's own cancellation passes the shield.
+        while self._idle and self._idle[0].idle_since < now - self._keepalive:
+            await _close(self._idle.pop(0).client)
 
 
 def connection_limit(client: Any) -> int | None:
-    """Give how many a client that was handed in may have; `None` where no bound can be seen."""
-    # Neither httpx nor httpx2 has a public name for it.
+    """Return the connection limit of a user's own client, or `None` if it is unknown."""
+    # Neither httpx nor httpx2 has a public attribute for it.
     pool = getattr(getattr(client, "_transport", None), "_pool", None)
-    most = getattr(pool, "_max_connections", None)
-    return most if isinstance(most, int) and most < sys.maxsize else None
+    limit = getattr(pool, "_max_connections", None)
+    return limit if isinstance(limit, int) and limit < sys.maxsize else None
 
 
 async def _close(client: Any) -> None:
-    # Shielded: sockets must be closed also when the caller was cancelled.
+    # Shielded, because sockets must be closed after a cancellation too.
     with anyio.CancelScope(shield=True):
         await client.aclose()

@@ -1,12 +1,12 @@
-"""Responses that begin while the request body is still being sent.
+"""Early responses, which arrive while the request body is still being sent.
 
-httpcore reads a connection only once the whole body was sent. A server that refuses a body (401,
-403, 410, 413) often answers at once, stops reading and then resets the connection, as Go's net/http
-does; the response is then lost and a final refusal looks like a broken network. Here the connection
-is read while the body is sent. When a final response begins the body is cut short by the
+httpcore reads a connection only after it has sent the whole body. A server that rejects a body
+(401, 403, 410, 413) often responds at once, stops reading and then resets the connection, as Go's
+net/http does. The response is then lost, and a rejection looks like a network error. This module
+reads the connection while the body is sent. When a final response starts, it raises the
 `WriteError` after which httpcore reads the response.
 
-Source: RFC 9112, 9.3 and 9.6 (watch for a response while sending; servers that close early).
+Source: RFC 9112, 9.3 and 9.6 (monitor the connection while sending; servers that close early).
 """
 
 from __future__ import annotations
@@ -27,55 +27,55 @@ from livepeer_async.concurrency import plain_task_group
 READ_SIZE = 64 * 1024
 HTTP2_PREFACE = b"PRI "
 _STATUS_LINE = len("HTTP/1.1 200")
-# Cycles of the event loop within which received bytes reach their reader, TLS included.
+# Cycles of the event loop after which received bytes have reached the reader, even over TLS.
 _LOOP_CYCLES = 10
-# Shorter bodies leave in a few writes, and it is enough to look before each of them.
-SHORTEST_READ_BESIDE = 128 * 1024
-# Bytes that are kept; a server may send any number of informational responses.
-MOST_RECEIVED = 64 * 1024
-# Over TLS a write that is cancelled makes the stream unreadable. What follows the beginning of the
-# response within so many seconds is read before that.
+# Smaller bodies need few writes; a check before each write is sufficient.
+MIN_CONCURRENT_READ_SIZE = 128 * 1024
+# Bytes that are buffered; a server may send any number of informational responses.
+MAX_RECEIVED = 64 * 1024
+# A cancelled write over TLS makes the stream unreadable, so the rest of the response is read first,
+# until a pause of this many seconds.
 TLS_QUIET_SECONDS = 0.2
 
 
 @asynccontextmanager
-async def watching_for_response(size: int) -> AsyncGenerator[None, None]:
-    """Watch for a response while the request within the block sends its body.
+async def detect_early_response(size: int) -> AsyncGenerator[None, None]:
+    """Read the connection while the request in the block sends its body.
 
     Args:
-        size: bytes of the body.
+        size: size of the body.
     """
     async with plain_task_group() as tasks:
-        watch = _BodyWatch(tasks, reads_beside=size > SHORTEST_READ_BESIDE)
-        token = _WATCH.set(watch)
+        reader = _EarlyReader(tasks, reads_concurrently=size > MIN_CONCURRENT_READ_SIZE)
+        token = _READER.set(reader)
         try:
             yield
         finally:
-            _WATCH.reset(token)
+            _READER.reset(token)
             tasks.cancel_scope.cancel()
 
 
-def body_begins() -> None:
-    """Let the writes from here on be watched; those before belong to proxies, or are the head."""
-    watch = _WATCH.get()
-    if watch is not None:
-        watch.is_sending_body = True
+def start_body() -> None:
+    """Mark the start of the body; earlier writes are the head, or belong to a proxy."""
+    reader = _READER.get()
+    if reader is not None:
+        reader.is_sending_body = True
 
 
-def watch_stream(stream: Any) -> None:
-    """Let a new connection be watched while bodies are sent through it.
+def wrap_stream(stream: Any) -> None:
+    """Make a new connection readable while a body is sent.
 
     Args:
-        stream: an httpcore network stream, as the trace event of a new connection gives it.
+        stream: the httpcore network stream that the trace event of a new connection provides.
     """
-    watched = _WatchedStream(stream)
-    stream.read, stream.write = watched.read, watched.write
+    buffered = _BufferedStream(stream)
+    stream.read, stream.write = buffered.read, buffered.write
 
 
 def is_final_response(received: bytes | bytearray) -> bool:
-    """Whether bytes from a server hold more than informational responses (1xx).
+    """Whether received bytes contain more than informational responses (1xx).
 
-    Source: RFC 9110, 15.2; a client must be able to parse any number of them.
+    Source: RFC 9110, 15.2: a client must be able to parse any number of them.
     """
     start = 0
     while received.startswith(b"HTTP/1.", start) and received[start + 9 : start + 10] == b"1":
@@ -86,49 +86,50 @@ def is_final_response(received: bytes | bytearray) -> bool:
     return len(received) - start >= _STATUS_LINE
 
 
-class _BodyWatch:
-    """Reads the connection of one request for as long as its body is sent.
+class _EarlyReader:
+    """Reads the connection of one request while its body is sent.
 
     Args:
-        tasks: where the reading runs.
-        reads_beside: whether to read from the first write on, or only once there is something.
+        tasks: task group of the reading task.
+        reads_concurrently: whether to read from the first write on, or only once the stream is
+            readable.
     """
 
-    def __init__(self, tasks: TaskGroup, *, reads_beside: bool) -> None:
+    def __init__(self, tasks: TaskGroup, *, reads_concurrently: bool) -> None:
         self._tasks = tasks
-        self._reads_beside = reads_beside
+        self._reads_concurrently = reads_concurrently
         self._reading = anyio.CancelScope()
         self._writing = anyio.CancelScope()
         self._stopped: anyio.Event | None = None
         self.is_sending_body = False
         self.has_response = False
 
-    def start(self, stream: _WatchedStream) -> None:
-        """Begin to read, unless it has begun."""
-        if self._stopped is not None or not (self._reads_beside or stream.is_readable):
+    def start(self, stream: _BufferedStream) -> None:
+        """Start to read, unless already started."""
+        if self._stopped is not None or not (self._reads_concurrently or stream.is_readable):
             return
         self._stopped = anyio.Event()
-        stream.watch = self
+        stream.reader = self
         self._tasks.start_soon(self._read, stream, self._stopped)
 
     async def stop(self) -> None:
-        """Stop reading; what was read is kept by the stream."""
+        """Stop reading; the stream keeps the bytes."""
         self._reading.cancel()
         if self._stopped is not None:
             await self._stopped.wait()
 
     def writing(self) -> anyio.CancelScope:
-        """Give the scope of a write, which a response cancels."""
+        """Return the scope for a write, which an early response cancels."""
         self._writing = anyio.CancelScope()
         return self._writing
 
-    async def _read(self, stream: _WatchedStream, stopped: anyio.Event) -> None:
+    async def _read(self, stream: _BufferedStream, stopped: anyio.Event) -> None:
         try:
             with self._reading:
                 self.has_response = await stream.read_ahead()
                 if self.has_response and stream.is_tls:
                     await stream.read_until_quiet()
-        except Exception:  # noqa: BLE001, S110 - the write, or the read that follows, raises it too
+        except Exception:  # noqa: BLE001, S110 - the write or the next read raises it too
             pass
         finally:
             stopped.set()
@@ -136,8 +137,8 @@ class _BodyWatch:
             self._writing.cancel()
 
 
-class _WatchedStream:
-    """The `read` and `write` of an httpcore network stream, with a buffer in between."""
+class _BufferedStream:
+    """The `read` and `write` of an httpcore network stream, with a buffer for early responses."""
 
     def __init__(self, stream: Any) -> None:
         self._read, self._write = stream.read, stream.write
@@ -147,14 +148,14 @@ class _WatchedStream:
         self._received = bytearray()
         self._is_at_end = False
         self._is_http2 = False
-        self.watch: _BodyWatch | None = None
-        self._poll = _poll_of(self._get_extra_info("socket"))
+        self.reader: _EarlyReader | None = None
+        self._poll = _create_poll(self._get_extra_info("socket"))
 
     @property
     def is_readable(self) -> bool:
-        """Whether the kernel has received something.
+        """Whether the kernel has received bytes.
 
-        httpcore's own look takes 20 us, and there is one for each write.
+        This is checked before each write; httpcore's own check takes 20 us.
         """
         if self._poll is None:
             return bool(self._get_extra_info("is_readable"))
@@ -166,10 +167,10 @@ class _WatchedStream:
         return self._get_extra_info("ssl_object") is not None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Give what was received while the body was sent, then what comes."""
-        watch, self.watch = self.watch, None
-        if watch is not None:
-            await watch.stop()
+        """Return buffered bytes first, then read."""
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            await reader.stop()
         if self._received:
             received = bytes(self._received[:max_bytes])
             del self._received[:max_bytes]
@@ -179,41 +180,41 @@ class _WatchedStream:
         return bytes(await self._read(max_bytes, timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send, unless a final response has begun.
+        """Send, unless a final response has started.
 
         Raises:
-            WriteError: it has; httpcore goes on by reading it.
+            WriteError: a response has started; httpcore reads it next.
         """
-        watch = _WATCH.get()
-        # An HTTP/2 connection is read while it is written to, by httpcore itself.
+        reader = _READER.get()
+        # httpcore itself reads an HTTP/2 connection while it writes.
         self._is_http2 |= bytes(buffer[: len(HTTP2_PREFACE)]) == HTTP2_PREFACE
-        if watch is None or self._is_http2 or not watch.is_sending_body:
+        if reader is None or self._is_http2 or not reader.is_sending_body:
             await self._write(buffer, timeout)
             return
-        watch.start(self)
-        await self._receive_first(watch)
-        if not watch.has_response:
-            with watch.writing():
+        reader.start(self)
+        await self._let_reader_run(reader)
+        if not reader.has_response:
+            with reader.writing():
                 await self._write(buffer, timeout)
-        if watch.has_response:
+        if reader.has_response:
             raise self._write_error("the server responded before it had the whole body")
 
     async def read_ahead(self) -> bool:
-        """Read until a final response has begun, or the server has closed its side.
+        """Read until a final response has started or the server has closed its side.
 
         Returns:
-            False if neither has happened within what is kept.
+            False if the buffer is full before that.
         """
         while not (self._is_at_end or is_final_response(self._received)):
-            if len(self._received) >= MOST_RECEIVED:
+            if len(self._received) >= MAX_RECEIVED:
                 return False
             await self._read_more()
         return True
 
     async def read_until_quiet(self) -> None:
-        """Read what follows without a pause."""
+        """Read until nothing arrives for a while."""
         size = -1
-        while size < len(self._received) < MOST_RECEIVED and not self._is_at_end:
+        while size < len(self._received) < MAX_RECEIVED and not self._is_at_end:
             size = len(self._received)
             with anyio.move_on_after(TLS_QUIET_SECONDS):
                 await self._read_more()
@@ -223,19 +224,19 @@ class _WatchedStream:
         self._received += block
         self._is_at_end = not block
 
-    async def _receive_first(self, watch: _BodyWatch) -> None:
-        """Let the loop receive what has arrived, before a write that fails would discard it.
+    async def _let_reader_run(self, reader: _EarlyReader) -> None:
+        """Let the reader receive what has arrived.
 
-        asyncio closes a socket whose write fails without reading what the kernel still holds.
+        asyncio closes a socket whose write fails, and discards what the kernel has received.
         """
         for _ in range(_LOOP_CYCLES):
-            if watch.has_response or not self.is_readable:
+            if reader.has_response or not self.is_readable:
                 return
             await checkpoint()
 
 
-def _poll_of(sock: Any) -> Any:
-    """Give an object that polls a socket; `None` where there is none, or the platform can't."""
+def _create_poll(sock: Any) -> Any:
+    """Return an object that polls a socket, or `None` if the socket or platform has none."""
     if sock is None or sock.fileno() < 0 or not hasattr(select, "poll"):
         return None
     poll = select.poll()
@@ -243,4 +244,4 @@ def _poll_of(sock: Any) -> Any:
     return poll
 
 
-_WATCH: ContextVar[_BodyWatch | None] = ContextVar("_WATCH", default=None)
+_READER: ContextVar[_EarlyReader | None] = ContextVar("_READER", default=None)

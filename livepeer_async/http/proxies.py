@@ -1,8 +1,8 @@
-"""Proxies from environment variables, and the choice of one for a URL.
+"""Proxies from environment variables, and the proxy for a URL.
 
-httpx would read the variables too, but it raises its own errors for bad values, quotes passwords in
-them, and sends requests for this machine to a proxy. Clients are therefore made with
-`trust_env=False` and the proxy that is chosen here. Valid values mean what they mean to httpx.
+httpx reads the variables too, but its errors for invalid values quote passwords, and it sends
+requests for this machine to a proxy. Its clients are therefore created with `trust_env=False` and
+the proxy that this module selects. Valid values have the same meaning as in httpx.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from livepeer_async.redaction import redacted
 _log = logging.getLogger("livepeer_async.http.proxies")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-_WANTED = "wanted scheme://user:password@host:port, special characters percent-encoded"
+_WANTED = "wanted scheme://user:password@host:port with special characters percent-encoded"
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _LOOPBACK_NETWORK = 127
 _UNSPECIFIED = bytes(4)
-# Shorter ones would be taken out of all words that they are a part of.
-_SHORTEST_SECRET = 4
+# Redacting shorter ones would remove parts of ordinary words.
+_MIN_SECRET_LENGTH = 4
 
 
 @redacted("variable", "url")
@@ -37,12 +37,12 @@ class Proxy(Struct, frozen=True, kw_only=True):
     """A proxy server.
 
     Attributes:
-        variable: the environment variable that names it.
+        variable: the environment variable that defines it.
         scheme: http, https, socks5 or socks5h.
-        host: name or address, without brackets.
-        port: where it listens.
-        username: "" for none.
-        password: "" for none.
+        host: host name, or IP address without brackets.
+        port: port.
+        username: empty for none.
+        password: empty for none.
     """
 
     variable: str
@@ -65,28 +65,28 @@ class Proxy(Struct, frozen=True, kw_only=True):
 
     @property
     def auth(self) -> tuple[str, str] | None:
-        """User and password, `None` if there are none."""
+        """User and password, or `None` if there are none."""
         return (self.username, self.password) if self.username or self.password else None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What the proxy is sent as credentials, and may quote."""
+        """The credentials that are sent to the proxy, which its responses may quote."""
         if self.auth is None:
             return ()
         token = base64.b64encode(":".join(self.auth).encode()).decode()
         secret = self.password or self.username
-        return (token, secret) if len(secret) >= _SHORTEST_SECRET else (token,)
+        return (token, secret) if len(secret) >= _MIN_SECRET_LENGTH else (token,)
 
 
 class Exemption(Struct, frozen=True, kw_only=True):
     """An entry of NO_PROXY.
 
     Attributes:
-        scheme: of the URLs that it covers; "" for all.
-        host: that it covers; "" for all.
-        is_host_covered: whether the host itself is covered.
-        are_subdomains_covered: whether the names below the host are covered.
-        port: that a URL must name; `None` for any.
+        scheme: scheme of the exempt URLs; empty for all.
+        host: exempt host; empty for all.
+        is_host_covered: whether the host itself is exempt.
+        are_subdomains_covered: whether the host's subdomains are exempt.
+        port: explicit port of the exempt URLs; `None` for any.
     """
 
     scheme: str = ""
@@ -96,20 +96,20 @@ class Exemption(Struct, frozen=True, kw_only=True):
     port: int | None = None
 
     def covers(self, scheme: str, host: str, port: int | None) -> bool:
-        """Whether requests for this place go to no proxy."""
+        """Whether requests to this server use no proxy."""
         if self.scheme not in {"", scheme} or self.port not in {None, port}:
             return False
         is_host = self.is_host_covered and host == self.host
-        is_below = self.are_subdomains_covered and host.endswith(f".{self.host}")
-        return not self.host or is_host or is_below
+        is_subdomain = self.are_subdomains_covered and host.endswith(f".{self.host}")
+        return not self.host or is_host or is_subdomain
 
 
 class Proxies(Struct, frozen=True):
     """The proxies of an environment.
 
     Attributes:
-        by_scheme: the proxy for URLs with this scheme; under "all" for those without an own one.
-        exemptions: places that no proxy is asked for.
+        by_scheme: the proxy for each URL scheme; "all" applies to the other schemes.
+        exemptions: the entries of NO_PROXY.
     """
 
     by_scheme: dict[str, Proxy] = {}
@@ -117,20 +117,20 @@ class Proxies(Struct, frozen=True):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The credentials of all proxies."""
+        """Credentials of all proxies."""
         return tuple(it for proxy in self.by_scheme.values() for it in proxy.secrets)
 
     def find(self, url: str) -> Proxy | None:
-        """Choose the proxy for a URL; `None` for a direct connection.
+        """Return the proxy for a URL, or `None` for a direct connection.
 
-        Loopback addresses are never asked for through a proxy, where they mean another machine.
+        Loopback addresses never use a proxy: there they would mean another machine.
         """
         try:
             parts = urlsplit(url)
             host, port = _normalized(parts.hostname or ""), parts.port
         except ValueError:
             return None
-        # As httpx has it: the port of the scheme is as good as none.
+        # As in httpx, the scheme's default port counts as no port.
         port = None if port == _DEFAULT_PORTS.get(parts.scheme) else port
         if is_loopback(host) or any(it.covers(parts.scheme, host, port) for it in self.exemptions):
             return None
@@ -143,9 +143,9 @@ def read_proxies() -> Proxies:
     Entries of NO_PROXY that can't be read are logged and skipped.
 
     Raises:
-        ConfigurationError: one names a proxy that can't be used.
+        ConfigurationError: a variable has an invalid value.
     """
-    # On Windows and macOS these are the settings of the system where there are no variables.
+    # Without variables, Windows and macOS return the settings of the system.
     values = {scheme: value.strip() for scheme, value in getproxies().items()}
     entries = [entry.strip() for entry in values.get("no", "").split(",")]
     if "*" in entries:
@@ -159,15 +159,15 @@ def read_proxies() -> Proxies:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own: localhost, 127.0.0.0/8 or ::1 in any notation.
+    """Whether a host is this machine: localhost, 127.0.0.0/8 or ::1, in any notation.
 
-    So are 0.0.0.0 and ::, which servers print that listen on all addresses.
+    0.0.0.0 and :: are included, because servers that listen on all addresses print them.
     """
     host = host.lower().removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        # 127.1, 0x7f.0.0.1 and 2130706433 as well, which resolvers take.
+        # Accepts 127.1, 0x7f.0.0.1 and 2130706433, as resolvers do.
         packed = socket.inet_aton(host)
         return packed[0] == _LOOPBACK_NETWORK or packed == _UNSPECIFIED
     except (OSError, ValueError):
@@ -180,16 +180,16 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def unusable(variable: str, reason: str) -> ConfigurationError:
-    """Say that a variable names no proxy that can be used; its value is a secret."""
+def proxy_error(variable: str, reason: str) -> ConfigurationError:
+    """Return the error for a variable with an invalid proxy; its value is a secret."""
     return ConfigurationError(
-        f"{variable} names a proxy that can't be used: {reason}",
+        f"{variable} contains an unusable proxy: {reason}",
         advice=f"correct or unset {variable}",
     )
 
 
 def _variable_of(scheme: str) -> str:
-    """Name the variable that `getproxies` took, which prefers those in lower case."""
+    """Return the name of the variable that `getproxies` used; it prefers lower case."""
     lower = f"{scheme}_proxy"
     names = [name for name, value in os.environ.items() if name.lower() == lower and value]
     if lower in names:
@@ -198,33 +198,31 @@ def _variable_of(scheme: str) -> str:
 
 
 def _read_proxy(variable: str, value: str) -> Proxy:
-    """Read a proxy's URL.
+    """Parse a proxy URL.
 
     Raises:
-        ConfigurationError: it can't be read; the message holds no part of it.
+        ConfigurationError: the URL is invalid. The message shows no part of it.
     """
     scheme, mark, rest = value.partition("://")
     if not mark:
         scheme, rest = "http", value
     scheme = scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        raise unusable(variable, f"its scheme is none of {', '.join(_DEFAULT_PORTS)}")
+        raise proxy_error(variable, f"wanted one of the schemes {', '.join(_DEFAULT_PORTS)}")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in rest[len(authority) :]:
-        raise unusable(variable, f"a '/', '?' or '#' stands before an '@'; {_WANTED}")
+        raise proxy_error(variable, f"a '/', '?' or '#' precedes an '@'; {_WANTED}")
     userinfo, _, place = authority.rpartition("@")
     username, _, password = userinfo.partition(":")
     if not authority.isprintable() or " " in place:
-        raise unusable(
-            variable, f"it holds control characters or bytes that aren't UTF-8; {_WANTED}"
-        )
+        raise proxy_error(variable, f"it contains control characters or invalid UTF-8; {_WANTED}")
     try:
         parts = urlsplit(f"//{place}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise unusable(variable, f"its host or port can't be read; {_WANTED}") from None
-    if not is_host(host) or port == 0:
-        raise unusable(variable, f"it has no host and port that exist; {_WANTED}")
+        raise proxy_error(variable, f"its host or port is invalid; {_WANTED}") from None
+    if not _is_valid_host(host) or port == 0:
+        raise proxy_error(variable, f"its host or port is invalid; {_WANTED}")
     return Proxy(
         variable=variable,
         scheme=scheme,
@@ -235,8 +233,8 @@ def _read_proxy(variable: str, value: str) -> Proxy:
     )
 
 
-def is_host(host: str) -> bool:
-    """Whether a host can be looked up at all; longer names raise where the socket is made."""
+def _is_valid_host(host: str) -> bool:
+    """Whether a host can be resolved; a socket raises `UnicodeError` for longer names."""
     try:
         if host.isascii():
             host.encode("idna")
@@ -246,7 +244,7 @@ def is_host(host: str) -> bool:
 
 
 def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
-    # A proxy's URL that was put here by mistake may hold a comma in its password.
+    # A proxy URL that was put here by mistake may contain a password, with commas.
     is_shown = not any("@" in entry for entry in entries)
     found: list[Exemption] = []
     for number, entry in enumerate(entries, 1):
@@ -256,8 +254,8 @@ def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
         elif entry:
             shown = f" ({entry!r})" if is_shown else ""
             _log.warning(
-                "NO_PROXY: entry %d%s is skipped; wanted a host name, a domain or an IP address, "
-                "with or without a port",
+                "NO_PROXY: entry %d%s is ignored; wanted a host name, a domain or an IP address, "
+                "optionally with a port",
                 number,
                 shown,
             )
@@ -275,10 +273,10 @@ def _read_exemption(entry: str) -> Exemption | None:
 
 
 def _exemption_of_network(place: str) -> Exemption | None:
-    """Read an IP address; a network of several addresses can't be told from a host and a path.
+    """Parse an IP address. A network looks like a host with a path, so it is rejected.
 
     Raises:
-        ValueError: it is a network.
+        ValueError: the entry is a network of several addresses.
     """
     try:
         network = ipaddress.ip_network(place, strict=False)
@@ -290,10 +288,10 @@ def _exemption_of_network(place: str) -> Exemption | None:
 
 
 def _exemption_of_place(scheme: str, place: str) -> Exemption | None:
-    """Read a host, a domain, or a pattern with a scheme, each with or without a port.
+    """Parse a host, a domain, or a pattern with a scheme, each with an optional port.
 
     Raises:
-        ValueError: its host or port can't be read.
+        ValueError: the host or port is invalid.
     """
     parts = urlsplit(f"//{place}")
     host = parts.hostname or ""
@@ -302,7 +300,7 @@ def _exemption_of_place(scheme: str, place: str) -> Exemption | None:
     if is_pattern and host in {"", "*"}:
         return Exemption(scheme=scheme, port=parts.port)
     name = host.removeprefix("*") if is_pattern else host
-    is_below = name.startswith(".")
+    is_domain = name.startswith(".")
     name = _normalized(name.removeprefix("."))
     if not _HOST_NAME.fullmatch(name) and not _is_address(name):
         return None
@@ -310,17 +308,17 @@ def _exemption_of_place(scheme: str, place: str) -> Exemption | None:
     return Exemption(
         scheme=scheme,
         host=name,
-        is_host_covered=not is_below,
+        is_host_covered=not is_domain,
         are_subdomains_covered=not is_exact,
         port=parts.port,
     )
 
 
 def _normalized(host: str) -> str:
-    """Write an IP address in its usual form, and a name in ASCII.
+    """Return an IP address in its canonical form, or a name in ASCII.
 
     Raises:
-        ValueError: it isn't a name that can be looked up.
+        ValueError: the name can't be resolved.
     """
     if _is_address(host):
         return str(ipaddress.ip_address(host))

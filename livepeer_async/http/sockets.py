@@ -1,4 +1,4 @@
-"""TCP options of the connections that requests are sent through."""
+"""TCP options of the connections."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import socket
 import struct
 import sys
 
-# Bytes that the kernel accepts beyond those in flight. What it has accepted counts as sent, in the
-# progress that is shown and in the rate that the number of uploads adapts to.
-UNSENT = 1024 * 1024
+# Bytes that the kernel buffers beyond those in flight. Buffered bytes count as sent in the progress
+# and in the throughput that adapts the concurrency.
+MAX_UNSENT = 1024 * 1024
 PROBES = 4
 # l_onoff = 1, l_linger = 0.
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 def tune_socket(sock: socket.socket, *, dead_after: float) -> None:
-    """Reset the connection on close, and let TCP notice a peer that is gone.
+    """Reset the connection on close, and detect a dead peer with keep-alive probes.
 
-    A reset overtakes what the send buffer still holds. After a FIN, the rest of an abandoned chunk
-    would reach the server beside its successor. Nothing is lost: a connection is only closed once
-    its response was read, or is no longer wanted.
+    A reset discards the send buffer. After a FIN, the rest of a cancelled chunk would still reach
+    the server, beside the next request. No response is lost: a connection is only closed after its
+    response was read or is no longer needed.
 
-    A slow server and a dead one look the same to the clock, but only a live one acknowledges TCP's
-    probes. TCP_USER_TIMEOUT bounds how long data, or a probe, may stay unacknowledged; where the
-    platform lacks it the number of probes does.
+    Only a live peer acknowledges TCP's probes, however slow it is. TCP_USER_TIMEOUT limits how long
+    data or a probe may stay unacknowledged; on platforms without it, the number of probes does.
 
     Args:
         sock: a connected TCP socket.
-        dead_after: seconds without an acknowledgement after which the peer counts as gone.
+        dead_after: seconds without an acknowledgement after which the peer counts as dead.
 
     Source: RFC 9293, 3.8.4 (keep-alives); RFC 5482 (user timeout).
     """
@@ -36,7 +35,7 @@ def tune_socket(sock: socket.socket, *, dead_after: float) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"  # macOS
     options = {
-        "TCP_NOTSENT_LOWAT": UNSENT,
+        "TCP_NOTSENT_LOWAT": MAX_UNSENT,
         idle: max(1, seconds // 2),
         "TCP_KEEPINTVL": max(1, seconds // (2 * PROBES)),
         "TCP_KEEPCNT": PROBES,

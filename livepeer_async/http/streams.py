@@ -1,31 +1,30 @@
-"""Request and response bodies as streams, and gzip decoding with a bound.
+"""Request and response bodies as streams, and gzip decoding with a size limit.
 
-The iterators are classes, not generators: an interrupted request leaves nothing suspended.
+The iterators are classes instead of generators: an interrupted request leaves none suspended.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol
 
 from msgspec import Struct
 
 from livepeer_async.errors import DecodeError
-from livepeer_async.http.early_responses import body_begins
+from livepeer_async.http.early_responses import start_body
 from livepeer_async.http.messages import Request, Response
 
-# What zlib takes as the size of its window where the data is gzip's.
+# zlib's window size that selects the gzip format.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 class StreamedResponse(Struct, frozen=True, kw_only=True):
-    """An answer whose body is still to come.
+    """A response whose body is still to be read.
 
     Attributes:
-        head: status and headers; its body is empty.
-        blocks: the body as the network brings it, in the coding that the headers name.
-        is_delimited: whether the end of the body can be told from a broken connection.
+        head: status and headers, with an empty body.
+        body: the blocks of the body as received, in the coding that the headers name.
+        is_delimited: whether the end of the body differs from a broken connection.
     """
 
     head: Response
@@ -33,33 +32,39 @@ class StreamedResponse(Struct, frozen=True, kw_only=True):
     is_delimited: bool
 
     def __repr__(self) -> str:
-        return f"<Streamed {self.head.status} to {self.head.place}>"
-
-
-class Translated(Protocol):
-    """Does one step of the HTTP library's, and raises this package's errors."""
-
-    async def __call__(self, work: Callable[[], Awaitable[bytes]], /) -> bytes:
-        """Do the step."""
-        ...
+        return f"<StreamedResponse {self.head.status} to {self.head.place}>"
 
 
 class ResponseBody:
-    """Hand on what the HTTP library reads, with this package's errors."""
+    """The blocks of a response body.
 
-    def __init__(self, raw: AsyncIterator[bytes], translated: Translated) -> None:
-        self._raw = raw
-        self._translated = translated
+    Args:
+        blocks: the HTTP library's iterator.
+        call: awaits a call of the HTTP library and maps its exceptions.
+    """
+
+    def __init__(
+        self,
+        blocks: AsyncIterator[bytes],
+        call: Callable[[Callable[[], Awaitable[bytes]]], Awaitable[bytes]],
+    ) -> None:
+        self._blocks = blocks
+        self._call = call
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        return await self._translated(self._raw.__anext__)
+        return await self._call(self._blocks.__anext__)
 
 
 class RequestBody:
-    """The blocks of a request body; calls back once the socket has accepted the last of them."""
+    """The blocks of a request body.
+
+    Args:
+        blocks: the blocks.
+        on_accepted: called once the socket has accepted the last block.
+    """
 
     def __init__(
         self, blocks: AsyncIterable[bytes | memoryview], on_accepted: Callable[[], None]
@@ -71,7 +76,7 @@ class RequestBody:
         return self
 
     async def __anext__(self) -> bytes | memoryview:
-        body_begins()
+        start_body()
         try:
             return await anext(self._blocks)
         except StopAsyncIteration:
@@ -80,46 +85,50 @@ class RequestBody:
 
 
 def is_delimited(http_version: str, headers: Mapping[str, str]) -> bool:
-    """Whether the end of an answer's body can be told from a broken connection.
+    """Whether the end of a response body differs from a broken connection.
 
-    Source: RFC 9112, 6.3 and 8; a body with neither of the headers ends with its connection. From
-    HTTP/2 on each body has a mark at its end.
+    Source: RFC 9112, 6.3 and 8: without either header, the body ends with the connection. HTTP/2
+    and later mark the end of each body.
     """
-    is_old = http_version.upper().startswith("HTTP/1")
-    return not is_old or "content-length" in headers or "transfer-encoding" in headers
+    is_http1 = http_version.upper().startswith("HTTP/1")
+    return not is_http1 or "content-length" in headers or "transfer-encoding" in headers
 
 
 def check_size(body: bytes | bytearray, largest: int, request: Request) -> None:
-    """Refuse what is more than anybody asked for.
+    """Check the size of a response body.
 
     Raises:
-        DecodeError: the body is too large.
+        DecodeError: the body is larger than `largest`.
     """
     if len(body) > largest:
-        message = f"the answer is larger than {largest} bytes ({request.place})"
+        message = f"the response is larger than {largest} bytes ({request.place})"
         raise DecodeError(message, path="$")
 
 
 class GzipDecoder:
-    """Unpack an answer, never more of it than is wanted.
+    """Decodes gzip with a limit for the output.
 
-    The library's own decoder unpacks whatever one read of the socket brought, and 64 KiB of gzip
-    can hold 64 MiB, nested twice 64 GiB. So nothing else is asked for, and what comes in another
-    coding all the same is left as it is.
+    The HTTP library's decoder has no limit: 64 KiB of gzip, one read of the socket, can expand to
+    64 MiB, or to 64 GiB if nested twice. Requests accept no other coding, and a response in another
+    one isn't decoded.
     """
 
     def __init__(self) -> None:
-        self._unpacking = zlib.decompressobj(_GZIP_WINDOW)
-        self._has_begun = False
+        self._decompressor = zlib.decompressobj(_GZIP_WINDOW)
+        self._has_started = False
 
-    def decode(self, piece: bytes, most: int) -> bytes:
-        """Unpack a piece; what is beyond `most` bytes, or behind the end, is lost."""
-        self._has_begun = True
-        if self._unpacking.eof:
-            return b""  # zlib would keep it
-        return self._unpacking.decompress(piece, most)
+    def decode(self, block: bytes, max_size: int) -> bytes:
+        """Decode a block; discard output beyond `max_size` and input after the end."""
+        self._has_started = True
+        if self._decompressor.eof:
+            return b""  # zlib would keep the input
+        return self._decompressor.decompress(block, max_size)
 
     def finish(self) -> None:
-        """Raise where the end is missing; an answer to HEAD has no beginning either."""
-        if self._has_begun and not self._unpacking.eof:
+        """Check that the stream is complete; a response to HEAD has no body.
+
+        Raises:
+            zlib.error: the end is missing.
+        """
+        if self._has_started and not self._decompressor.eof:
             raise zlib.error("its end is missing")

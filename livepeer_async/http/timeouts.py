@@ -1,4 +1,4 @@
-"""Time limits of the network."""
+"""Network timeouts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from livepeer_async.errors import ConfigurationError
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Time limits of the network, in seconds.
+    """Network timeouts, in seconds.
 
     Attributes:
-        connect: for a connection, TLS included.
-        stall: without a block accepted by the socket, without a response to anything but a chunk,
-            or between two pieces of a response. It doesn't limit the whole: a chunk may take as
-            long as blocks keep moving. A peer that doesn't acknowledge TCP's probes for this long
-            counts as gone.
-        answer: for the whole response to an API call, from the request's last byte.
-        chunk_response: for the response to a chunk once the socket has accepted its last byte. The
-            server responds when its storage has the bytes; where more than two chunks are in
-            flight, each is given longer in proportion.
+        connect: to establish a connection, including TLS.
+        stall: without progress: until the socket accepts the next block, until a response to
+            anything but a chunk starts, or between two parts of a response. It doesn't limit a
+            request whose bytes keep moving. A peer that doesn't acknowledge TCP's probes for this
+            long counts as dead.
+        answer: for the complete response to an API call, from the request's last byte.
+        chunk_response: for the response to a chunk, once the socket has accepted its last byte. The
+            server responds when its storage has the bytes. With more than two chunks in flight,
+            each has proportionally longer.
     """
 
     connect: float = 15.0
@@ -36,7 +36,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
 
 def as_timeouts(timeout: Timeouts | float | None) -> Timeouts:
-    """Take a number for the stall time-out, in seconds, and `None` for the defaults."""
+    """Return timeouts; a number is the stall timeout in seconds, `None` means the defaults."""
     if isinstance(timeout, Timeouts):
         return timeout
     return Timeouts() if timeout is None else Timeouts(stall=timeout)

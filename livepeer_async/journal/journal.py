@@ -1,11 +1,7 @@
 """The journal: durable records of uploads, and one claim for each key.
 
 The offset isn't recorded, because the server knows it. A record is written before the effect that
-it allows to undo, so that a kill leaves nothing unknown on the server.
-
-A claim makes its holder the only writer of an upload, across processes. It ends with its process,
-never by the clock: a laptop that slept would wake up as a second writer. Each process holds a lock
-on a file beside the journal, which the operating system releases however the process ends.
+it makes reversible, so a kill leaves nothing unknown on the server.
 """
 
 from __future__ import annotations
@@ -27,9 +23,10 @@ import anyio.to_thread
 import msgspec
 
 from livepeer_async.concurrency import plain_task_group, run_shielded
-from livepeer_async.errors import ConfigurationError, JournalError, UploadInUse
-from livepeer_async.journal.database import BusyTimeout, JournalDatabase, WaitCancelled
-from livepeer_async.journal.owner_lock import OwnerLock
+from livepeer_async.errors import ConfigurationError, JournalError
+from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
+from livepeer_async.journal.claims import Claims
+from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
     Orphan,
@@ -43,10 +40,10 @@ T = TypeVar("T")
 
 _log = logging.getLogger("livepeer_async")
 
-# For a release once the caller is cancelled, and for closing: a claim that stays is dropped by the
-# next transaction, or with the owner's lock.
+# Seconds for a release after a cancellation, and for closing. A claim that isn't released is
+# deleted by the next transaction, or is void once the owner's lock is released.
 RELEASE_TIMEOUT = 0.5
-# In the column of the state: the record of an upload that runs without a key.
+# The state column of records of uploads without a key.
 KEYLESS = "keyless"
 _NOUNS: dict[type, str] = {
     Record: "record",
@@ -59,93 +56,91 @@ class Journal:
     """A journal on disk; opened by the first call that needs it.
 
     Args:
-        path: the file; made where there is none, readable by its owner alone.
-        account: a fingerprint of the account; a journal belongs to one.
+        path: the file; created if missing, readable by its owner only.
+        account: a fingerprint of the account that the journal belongs to.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, account: str) -> None:
         self._file = JournalDatabase(path, account)
         self.path = self._file.path
+        self._claims = Claims(self._file)
         self._limiter = anyio.CapacityLimiter(1)
-        self._owner_lock: OwnerLock | None = None
         self._is_closed = False
         self._waiting: set[BusyTimeout] = set()
-        # The keys that are carried, and those whose claims the file may hold. What is written and
-        # isn't held goes with the next transaction.
-        self._held: set[str] = set()
-        self._written: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Journal {self.path!r}>"
 
     async def open(self) -> None:
-        """Open the file, or make it; also after it was closed.
+        """Open or create the file, also after `aclose`.
 
         Raises:
-            JournalError: it is no journal, a newer version's, another account's, or can't be
-                written to.
+            JournalError: it is no journal, belongs to a newer version or another account, or can't
+                be written.
         """
         self._is_closed = False
         await self._run(lambda _: None)
 
     async def aclose(self) -> None:
-        """Close the file and give all claims up; after it only `open` can be called."""
+        """Close the file and release all claims; afterwards only `open` can be called."""
         self._is_closed = True
         for busy_timeout in self._waiting:
             busy_timeout.cancel()
         if not self._file.is_forked:
-            # No queue, in which it would miss its turn once cancelled.
+            # A limiter of its own: in a queue, a cancelled call would never start.
             limiter = anyio.CapacityLimiter(1)
-            close = partial(self._in_thread, self._close, BusyTimeout(RELEASE_TIMEOUT), limiter)
+            close = partial(
+                self._in_thread, self._claims.close, BusyTimeout(RELEASE_TIMEOUT), limiter
+            )
             await run_shielded(close, grace=RELEASE_TIMEOUT)
 
     @asynccontextmanager
     async def acquire(self, key: str) -> AsyncGenerator[Record | None, None]:
-        """Be the only one who carries the upload of a key; give what is known of it.
+        """Hold the claim of a key until the block ends; return its record, if any.
 
         Raises:
-            UploadInUse: somebody else carries it.
+            UploadInUse: another upload, here or in another process, holds the claim.
             JournalError: the journal can't be read or written.
             ConfigurationError: the journal is closed.
         """
         key = as_text(key)
-        if key in self._held:
-            raise self._in_use(key, "this process carries it already")
-        async with self._holding(key):
-            self._written.add(key)
+        if key in self._claims.held:
+            raise self._claims.in_use_error(key, "this process")
+        async with self._hold(key):
+            self._claims.written.add(key)
             try:
-                record = await self._run(lambda connection: self._claim(connection, key))
+                record = await self._run(partial(self._claim, key))
             except (JournalError, ConfigurationError):
-                self._written.discard(key)
+                self._claims.written.discard(key)
                 raise
             yield record
 
     @asynccontextmanager
     async def acquire_keyless(self) -> AsyncGenerator[str, None]:
-        """Make up the key of an upload that has none; its claim is written with its record."""
+        """Generate a key for an upload without one; its claim is written with its record."""
         key = uuid.uuid4().hex
-        async with self._holding(key):
+        async with self._hold(key):
             yield key
 
     @asynccontextmanager
-    async def _holding(self, key: str) -> AsyncGenerator[None, None]:
-        """Keep the claim of a key from being dropped until the block ends."""
-        self._held.add(key)
-        within = inf
+    async def _hold(self, key: str) -> AsyncGenerator[None, None]:
+        """Keep the claim of a key from being deleted until the block ends."""
+        self._claims.held.add(key)
+        timeout = inf
         try:
             yield
         except anyio.get_cancelled_exc_class():
-            # That of a task comes once: to wait for the release wouldn't meet it again.
-            within = RELEASE_TIMEOUT
+            # `Task.cancel` doesn't repeat, so it wouldn't interrupt a long release.
+            timeout = RELEASE_TIMEOUT
             raise
         finally:
-            self._held.discard(key)
-            if key in self._written:
-                # A claim that stays shuts others out for as long as this process runs.
-                await run_shielded(self._release, timeout=within, grace=RELEASE_TIMEOUT)
+            self._claims.held.discard(key)
+            if key in self._claims.written:
+                # Shielded: an unreleased claim blocks other processes while this one runs.
+                await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
 
     async def write(self, record: Record) -> None:
-        """Put a record in the place of the one that its key had; without a key, with its claim.
+        """Write the record of a key, instead of its old one; without a key, with its claim.
 
         Raises:
             JournalError: it can't be written; the old one stays.
@@ -155,39 +150,40 @@ class Journal:
 
         def write(connection: sqlite3.Connection) -> None:
             if record.is_keyless:
-                self._claim(connection, record.key)
+                self._claims.write(connection, record.key)
             connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
 
         await self._run(write)
 
     async def drop(self, key: str) -> None:
-        """Drop the record of a key: the server has nothing of it."""
+        """Delete the record of a key, because the server has nothing of the upload."""
         await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ?", (key,)))
 
     async def drop_keyless(self, key: str) -> None:
-        """Drop the record and the claim of an upload without a key."""
+        """Delete the record and the claim of an upload without a key."""
         tables = ("records", "claims")
-        queries = [f"DELETE FROM {table} WHERE key = ?" for table in tables]  # noqa: S608 - ours
+        queries = [f"DELETE FROM {table} WHERE key = ?" for table in tables]  # noqa: S608 - constants
         await self._run(lambda c: [c.execute(query, (key,)) for query in queries])
-        self._written.discard(key)
+        self._claims.written.discard(key)
 
     async def abandon(self, record: Record, *, is_useless: bool) -> None:
-        """Put what an upload may have left on the server in the place of its record.
+        """Replace a record with what its upload may leave on the server.
 
         Args:
             record: of the upload.
             is_useless: as in `Orphan`.
         """
-        remains = leftover_from(record, time.time(), is_useless=is_useless)
-        await self._run(lambda connection: _replace(connection, record.key, remains))
+        leftover = leftover_from(record, time.time(), is_useless=is_useless)
+        await self._run(lambda connection: _replace(connection, record.key, leftover))
 
     async def forget(self, key: str) -> bool:
-        """Let the next upload of a key begin anew; say whether there was anything to forget.
+        """Let the next upload of a key start again; return whether there was a record.
 
-        Nothing is deleted on the server: what has arrived stays, and what hasn't is noted.
+        Nothing is deleted on the server: a complete upload stays, an unfinished one becomes an
+        orphan.
 
         Raises:
-            UploadInUse: it is being carried.
+            UploadInUse: the upload is running.
             JournalError: the journal can't be read or written.
         """
         async with self.acquire(key) as record:
@@ -200,66 +196,68 @@ class Journal:
             return True
 
     async def forget_uploaded(self, key: str) -> None:
-        """Forget the upload of a key where all of it has arrived; its asset stays."""
-        places = ",".join("?" * len(FULLY_UPLOADED))
-        query = f"DELETE FROM records WHERE key = ? AND state IN ({places})"  # noqa: S608 - question marks
+        """Delete the record of a complete upload; its asset stays."""
+        marks = ",".join("?" * len(FULLY_UPLOADED))
+        query = f"DELETE FROM records WHERE key = ? AND state IN ({marks})"  # noqa: S608 - question marks
         await self._run(lambda c: c.execute(query, (as_text(key), *FULLY_UPLOADED)))
 
     async def records(self) -> list[Record]:
-        """Give the records of all keys that can be read, in the order of their keys."""
+        """Return the readable records of uploads with a key, in the order of their keys."""
         query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
         return await self._read(query, Record, (KEYLESS,))
 
     async def keyless_records(self) -> list[Record]:
-        """Give the records of uploads without a key, of those that run and those that were cut."""
+        """Return the readable records of running and interrupted uploads without a key."""
         query = "SELECT key, record FROM records WHERE state = ?"
         return await self._read(query, Record, (KEYLESS,))
 
     async def find(self, keys: Sequence[str]) -> dict[str, Record]:
-        """Give the records of these keys, where there are any that can be read; by their keys."""
-        wanted = {as_text(key): key for key in keys}
-        # As one value, for the number of those is bounded.
+        """Return the readable records of the given keys, by key."""
+        given = {as_text(key): key for key in keys}
+        # As one JSON value, because SQLite limits the number of parameters.
         query = "SELECT key, record FROM records WHERE key IN (SELECT value FROM json_each(?))"
-        found = await self._read(query, Record, (msgspec.json.encode(list(wanted)).decode(),))
-        return {wanted[record.key]: record for record in found if record.key in wanted}
+        found = await self._read(query, Record, (msgspec.json.encode(list(given)).decode(),))
+        return {given[record.key]: record for record in found if record.key in given}
 
     async def drop_orphan(self, asset_id: str) -> None:
-        """Take note that an asset is deleted."""
+        """Delete an orphan, because its asset was deleted."""
         await self._run(lambda c: c.execute("DELETE FROM orphans WHERE asset_id = ?", (asset_id,)))
 
     async def orphans(self) -> list[Orphan]:
-        """Give the assets of ours that are still to be deleted."""
-        await self._run(self._give_up_keyless)
+        """Return the abandoned assets of this journal that may not be deleted yet."""
+        await self._run(self._abandon_keyless)
         return await self._read("SELECT asset_id, orphan FROM orphans ORDER BY asset_id", Orphan)
 
     async def drop_unconfirmed(self, unconfirmed: UnconfirmedRequest) -> None:
-        """Take note that a request left nothing behind."""
+        """Delete an unconfirmed request, because it created nothing or that is known now."""
         row = (msgspec.json.encode(unconfirmed),)
         await self._run(lambda c: c.execute("DELETE FROM doubts WHERE doubt = ?", row))
 
     async def unconfirmed_requests(self) -> list[UnconfirmedRequest]:
-        """Give the requests of which nobody knows what they left behind."""
-        await self._run(self._give_up_keyless)
+        """Return the requests that may have created an asset."""
+        await self._run(self._abandon_keyless)
         return await self._read("SELECT id, doubt FROM doubts ORDER BY id", UnconfirmedRequest)
 
     async def _read(self, query: str, kind: type[T], values: tuple[str, ...] = ()) -> list[T]:
-        """Read a name and a value from each row; one that is broken doesn't hide the others."""
+        """Decode the values of rows of a name and a value; skip unreadable ones."""
         found: list[T] = []
         for name, row in await self._run(lambda c: c.execute(query, values).fetchall()):
             try:
                 found.append(msgspec.json.decode(row, type=kind))
             except msgspec.DecodeError as error:
-                what = f"{_NOUNS[kind]} {show_source(name)!r}"
-                _log.warning("journal %s: skipping unreadable %s: %s", self.path, what, error)
+                noun = f"{_NOUNS[kind]} {show_source(name)!r}"
+                _log.warning("journal %s: skipping unreadable %s: %s", self.path, noun, error)
         return found
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something in a transaction, in a worker thread: the disk may take its time."""
+        """Call a function in a transaction in a worker thread, because the disk may be slow."""
         if self._is_closed:
             raise self._closed()
         busy_timeout = self._file.busy_timeout()
         try:
-            return await self._in_thread(partial(self._transact, work), busy_timeout, self._limiter)
+            return await self._in_thread(
+                partial(self._claims.transact, work), busy_timeout, self._limiter
+            )
         except WaitCancelled:
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise self._closed() from None
@@ -270,10 +268,10 @@ class Journal:
         busy_timeout: BusyTimeout,
         limiter: anyio.CapacityLimiter,
     ) -> T:
-        """Wait for a thread to end; once cancelled, it ends where it would wait."""
+        """Run a thread to its end; a cancellation ends its wait for locks."""
         results: list[T] = []
 
-        async def watch() -> None:
+        async def cancel_with_task() -> None:
             try:
                 await anyio.sleep_forever()
             finally:
@@ -282,126 +280,54 @@ class Journal:
         self._waiting.add(busy_timeout)
         try:
             async with plain_task_group() as tasks:
-                # The wait for a thread is shielded, so somebody else has to notice.
-                tasks.start_soon(watch)
+                # A task of its own, because the wait for a thread is shielded.
+                tasks.start_soon(cancel_with_task)
                 results.append(await anyio.to_thread.run_sync(work, busy_timeout, limiter=limiter))
                 tasks.cancel_scope.cancel()
         finally:
             self._waiting.discard(busy_timeout)
         return results[0]
 
-    def _transact(self, work: Callable[[sqlite3.Connection], T], busy_timeout: BusyTimeout) -> T:
-        stale: set[str] = set()
-
-        def work_on(connection: sqlite3.Connection) -> T:
-            stale.update(self._written - self._held)
-            self._written.difference_update(stale)
-            if self._owner_lock is not None:
-                rows = [(key, self._owner_lock.owner) for key in stale]
-                connection.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", rows)
-            return work(connection)
-
-        try:
-            return self._file.transact(work_on, busy_timeout)
-        except BaseException:
-            self._written.update(stale)
-            raise
-
-    def _close(self, busy_timeout: BusyTimeout) -> None:
-        is_dropped = False
-        if self._owner_lock is not None:
-            owner = self._owner_lock.owner
-            with suppress(JournalError, WaitCancelled):
-                self._file.transact(lambda connection: _drop_owner(connection, owner), busy_timeout)
-                is_dropped = True
-        # It waits for a transaction that still runs, which may be a first claim.
-        self._file.close()
-        if self._owner_lock is not None:
-            self._owner_lock.release(keeps_file=not is_dropped)
-            self._owner_lock = None
-        self._written.clear()
-
-    def _claim(self, connection: sqlite3.Connection, key: str) -> Record | None:
-        if self._owner_lock is None:
-            self._remove_stale_owners(connection)
-            self._owner_lock = OwnerLock(self.path)
-        owner = self._owner_lock.owner
-        connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, os.getpid()))
-        pid = self._pid_of_other(connection, key)
-        if pid is not None:
-            raise self._in_use(key, f"process {pid} carries it")
-        self._written.add(key)
-        connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, owner))
+    def _claim(self, key: str, connection: sqlite3.Connection) -> Record | None:
+        self._claims.write(connection, key)
         row = connection.execute("SELECT record FROM records WHERE key = ?", (key,)).fetchone()
         return msgspec.json.decode(row[0], type=Record) if row else None
 
-    def _pid_of_other(self, connection: sqlite3.Connection, key: str) -> int | None:
-        """Give the process beside this one that holds the claim of a key; `None` for no such."""
-        query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
-        found = connection.execute(query, (key,)).fetchone()
-        is_own = found and self._owner_lock is not None and found[0] == self._owner_lock.owner
-        if not found or is_own or not OwnerLock.is_held(self.path, *found):
-            return None
-        return int(found[1] or 0)
-
-    def _give_up_keyless(self, connection: sqlite3.Connection) -> None:
-        """Turn records without a key into what their uploads left, once nobody carries these."""
+    def _abandon_keyless(self, connection: sqlite3.Connection) -> None:
+        """Abandon interrupted uploads without a key."""
         query = "SELECT key, record FROM records WHERE state = ?"
         for key, row in connection.execute(query, (KEYLESS,)).fetchall():
-            # What can't be read, or whose owner can't be looked at, is left alone.
+            # Skip unreadable records, and owners whose lock can't be checked.
             with suppress(JournalError, msgspec.DecodeError):
-                if key in self._held or self._pid_of_other(connection, key) is not None:
+                if self._claims.is_in_use(connection, key):
                     continue
                 record = msgspec.json.decode(row, type=Record)
-                # A caller may have kept the upload URL of one that ended in this process.
+                # Not useless: a caller may have kept the upload URL.
                 _replace(connection, key, leftover_from(record, time.time(), is_useless=False))
                 connection.execute("DELETE FROM claims WHERE key = ?", (key,))
 
     async def _release(self) -> None:
-        """Drop the claims that nobody holds; what fails here, the next transaction does."""
+        """Delete the claims that aren't held; if this fails, the next transaction does."""
         with suppress(JournalError, ConfigurationError):
             await self._run(lambda _: None)
-
-    def _remove_stale_owners(self, connection: sqlite3.Connection) -> None:
-        """Take away what processes that were killed have left."""
-        pids: dict[str, int] = dict(connection.execute("SELECT owner, pid FROM owners").fetchall())
-        # A process that was killed while it made its file is in no row. None is made meanwhile,
-        # because that happens within a transaction as well.
-        for owner in pids.keys() | OwnerLock.found_beside(self.path):
-            # What can't be opened is left to the one who wants a key that its owner claimed.
-            with suppress(JournalError):
-                if not OwnerLock.is_held(self.path, owner, pids.get(owner)):
-                    _drop_owner(connection, owner)
-                    OwnerLock.delete_files(self.path, owner)
 
     def _closed(self) -> ConfigurationError:
         return ConfigurationError(f"the journal {self.path} is closed: open it, or a new client")
 
-    def _in_use(self, key: str, why: str) -> UploadInUse:
-        shown: str = show_source(key)
-        said = f"the upload of {shown!r} is in use: {why}"
-        return UploadInUse(said, path=self.path, key=shown)
-
 
 def as_text(key: str) -> str:
-    """Make a key of what may be no text: names of files can be any bytes."""
+    """Return a key as valid UTF-8: file names may contain any bytes."""
     return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _replace(
-    connection: sqlite3.Connection, key: str, remains: Orphan | UnconfirmedRequest
+    connection: sqlite3.Connection, key: str, leftover: Orphan | UnconfirmedRequest
 ) -> None:
-    """Put what an upload may have left on the server in the place of its record."""
-    row = msgspec.json.encode(remains)
-    if isinstance(remains, Orphan):
-        values = (remains.asset_id, row)
+    """Replace a record with what its upload may leave on the server."""
+    row = msgspec.json.encode(leftover)
+    if isinstance(leftover, Orphan):
+        values = (leftover.asset_id, row)
         connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?)", values)
     else:
         connection.execute("INSERT INTO doubts (doubt) VALUES (?)", (row,))
     connection.execute("DELETE FROM records WHERE key = ?", (key,))
-
-
-def _drop_owner(connection: sqlite3.Connection, owner: str) -> None:
-    """Drop what a process holds that has ended, or ends."""
-    connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
-    connection.execute("DELETE FROM owners WHERE owner = ?", (owner,))

@@ -13,20 +13,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 from livepeer_async.errors import JournalError
-from livepeer_async.journal.database import is_busy
+from livepeer_async.journal.busy_timeout import is_busy
 
 
 class OwnerLock:
-    """The lock of one open journal on a file beside it, for as long as it is open.
+    """The lock of one open journal on a file beside it.
 
-    The operating system drops it however the process ends, so nothing runs out with time. It is
-    SQLite's own lock, on a database that stays empty: the same on every system.
+    The operating system releases it however the process ends, so nothing expires. It is SQLite's
+    own lock, on an empty database, which works the same on every system.
 
     Args:
         journal: the path of the journal.
 
     Attributes:
-        owner: the name under which claims are written down; the file's name ends in it.
+        owner: the name of the owner in its claims, and the end of the file's name.
     """
 
     def __init__(self, journal: str) -> None:
@@ -38,11 +38,11 @@ class OwnerLock:
         self._lock.execute("BEGIN EXCLUSIVE")
 
     def release(self, *, keeps_file: bool) -> None:
-        """Drop the lock.
+        """Release the lock.
 
         Args:
-            keeps_file: whether the journal still names the owner: its file, without a lock, says
-                that the claims are void; that there is no file says nothing.
+            keeps_file: whether to keep the file, because the journal still names the owner. Only an
+                unlocked file shows that the claims are void; a missing one doesn't.
         """
         self._lock.close()
         if not keeps_file:
@@ -50,42 +50,41 @@ class OwnerLock:
 
     @staticmethod
     def path_of(journal: str, owner: str) -> str:
-        """Name the file of an owner."""
+        """Return the path of an owner's file."""
         return f"{journal}-owner-{owner}"
 
     @staticmethod
     def found_beside(journal: str) -> set[str]:
-        """List the owners that have a file beside a journal."""
-        mark = f"{Path(journal).name}-owner-"
+        """Return the owners that have a file beside a journal."""
+        prefix = f"{Path(journal).name}-owner-"
         names = [path.name for path in Path(journal).parent.iterdir()]
         return {
-            name.removeprefix(mark).partition("-")[0] for name in names if name.startswith(mark)
+            name.removeprefix(prefix).partition("-")[0] for name in names if name.startswith(prefix)
         }
 
     @classmethod
     def delete_files(cls, journal: str, owner: str) -> None:
-        """Delete what is left of an owner whose lock nobody holds."""
+        """Delete the files of an owner whose lock isn't held."""
         path = cls.path_of(journal, owner)
-        # SQLite deletes the second one itself, unless somebody has deleted the first before it.
+        # SQLite deletes the second one itself, unless the first one was deleted before.
         for name in (path, f"{path}-journal"):
             Path(name).unlink(missing_ok=True)
 
     @classmethod
     def is_held(cls, journal: str, owner: str, pid: int | None) -> bool:
-        """Whether the claims of an owner hold.
+        """Whether the claims of an owner are valid.
 
         Args:
             journal: the path of the journal.
             owner: the name in the claim.
-            pid: the owner's process as the journal knows it. It counts only where somebody deleted
-                the file: another process may have got its number since, and then the claims hold
-                until that one ends, which is the safe side.
+            pid: the owner's process according to the journal. It is only used if the file was
+                deleted, and errs on the safe side if another process has the number now.
 
         Raises:
-            JournalError: its file can't be opened, so nobody knows.
+            JournalError: the file can't be opened, so it can't be told.
         """
         path = cls.path_of(journal, owner)
-        # Not made where it is missing. Names of folders can be any bytes.
+        # `mode=rw` creates no file. Folder names may contain any bytes.
         uri = f"file:{quote(os.fsencode(path))}?mode=rw"
         try:
             with closing(sqlite3.connect(uri, uri=True, timeout=0.0, isolation_level=None)) as lock:
@@ -105,7 +104,7 @@ class OwnerLock:
 
 
 def _is_running(pid: int) -> bool:
-    # On Windows `os.kill` would end the process, and there a file that is open can't be deleted.
+    # On Windows `os.kill` would end the process, and an open file can't be deleted anyway.
     if os.name == "nt" or pid <= 0:
         return False
     try:

@@ -1,1 +1,1 @@
-"""Waits for assets: one poller for everything that a client waits for."""
+"""Waiting for assets: one poller serves all waits of a client."""

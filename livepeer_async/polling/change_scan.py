@@ -1,7 +1,7 @@
-"""Scans the lists of changed assets for those that are waited for.
+"""Scans of the list of changed assets for watched assets.
 
-A scan reads the changes since a point in time, page by page, or the newest assets if there is no
-such point. It says which assets must be polled singly. Pure.
+A scan reads the changes since a sync point, or the newest assets if there is none, page by page. It
+marks assets that need a single poll. Pure.
 """
 
 from __future__ import annotations
@@ -14,39 +14,45 @@ from livepeer_async.api.requests import Account, Call, Page, list_changes
 from livepeer_async.models import Asset
 from livepeer_async.polling.watched_asset import WatchedAsset
 
-# The most that the server gives, and enough where few are sought in a large account.
-LONGEST_PAGE = 1000
-SHORT_PAGE = 100
-ROWS_A_WATCH = 4
-# A change may become visible later than it is dated, by a clock that isn't quite the others'.
+# The server's own limit.
+MAX_PAGE_SIZE = 1000
+# Without a sync point, a few assets are looked for in a small part of a large account.
+MIN_PAGE_SIZE = 100
+ROWS_PER_ASSET = 4
+# A change may become visible later than its date, and the servers' clocks differ.
 MARGIN_MS = 2000
-# Changes since long ago may fill more pages than the newest assets do.
+# The changes since an older sync point may fill more pages than the newest assets.
 MAX_SYNC_POINT_AGE = 300.0
-MOST_PAGES = 10
-# A deleted asset vanishes from the lists without a word.
-LONGEST_SILENCE = 300.0
-# So many can be looked at one by one; more are sought among the newest assets.
-FEW_MISSED = 10
+MAX_PAGES = 10
+# Deleted assets vanish from lists, so an asset that no list contains must be polled after this.
+MAX_SILENCE = 300.0
+# More missed assets are looked for among the newest first.
+MAX_MISSED = 10
 
 
 class SyncPoint(Struct, frozen=True):
-    """What has changed after `at`, by our clock, is dated `since` or later, by the server's."""
+    """A point in time: changes after `at`, by our clock, are dated `since` or later by the server.
+
+    Attributes:
+        since: milliseconds since 1970, by the server's clock.
+        at: seconds, by our monotonic clock.
+    """
 
     since: int
     at: float
 
 
 class ChangeScan(Struct):
-    """A list on its way.
+    """A scan in progress.
 
     Attributes:
-        sync_point: where the changes begin; `None` for the newest assets of all.
-        limit: rows of a page.
-        at: when it began.
-        newest: the latest date on the first page, in milliseconds since 1970.
-        cursor: of the next page.
-        pages: how many have come.
-        is_over: whether there is nothing more to ask for.
+        sync_point: where the changes start; `None` to scan the newest assets.
+        limit: rows per page.
+        at: time when the scan started.
+        newest: latest date on the first page, in milliseconds since 1970.
+        cursor: cursor of the next page.
+        pages: pages read so far.
+        is_over: whether no page is left to read.
     """
 
     sync_point: SyncPoint | None
@@ -58,44 +64,44 @@ class ChangeScan(Struct):
     is_over: bool = False
 
     def next_page(self, account: Account) -> Call[Page[Asset]]:
-        """Give the call for the next page."""
+        """Return the call for the next page."""
         since = self.sync_point.since if self.sync_point else None
         return list_changes(account, since, limit=self.limit, cursor=self.cursor)
 
     def consume_page(
         self, page: Page[Asset], watches: Collection[WatchedAsset], at: float
     ) -> list[WatchedAsset]:
-        """Hand the rows of a page to the watches; give those for whom that is news.
+        """Update the watched assets on a page; return those that changed.
 
-        Rows that move while the pages are read are older than what moved them: the next sweep
-        begins before the first page's newest, and meets them again.
+        A row that moves during the scan may be missed. The next scan starts before the newest row
+        of this one's first page, and finds it.
         """
         rows = {row.id: row for row in page.items}
         found = [watch for watch in watches if watch.asset_id in rows]
-        news = [watch for watch in found if watch.update(rows[watch.asset_id], None, at)]
+        changed = [watch for watch in found if watch.update(rows[watch.asset_id], None, at)]
         if not self.pages:
             dates = [row.status.updated_at for row in page.items if row.status]
             self.newest = max((date for date in dates if date is not None), default=None)
         self.pages += 1
         self.cursor = page.cursor
-        is_open = any(watch.known_until < self.at for watch in watches)
-        leads_on = bool(found) or self.sync_point is not None
-        self.is_over = not (page.cursor and is_open and leads_on and self.pages < MOST_PAGES)
-        return news
+        is_incomplete = any(watch.known_until < self.at for watch in watches)
+        is_useful = bool(found) or self.sync_point is not None
+        self.is_over = not (page.cursor and is_incomplete and is_useful and self.pages < MAX_PAGES)
+        return changed
 
     def finish(self, watches: Collection[WatchedAsset]) -> SyncPoint | None:
-        """Note whom the list has passed over; give the horizon of the next sweep."""
+        """Mark the watched assets that the scan missed; return the sync point of the next scan."""
         before = self.sync_point
-        if before is not None and self.cursor and self.pages >= MOST_PAGES:
+        if before is not None and self.cursor and self.pages >= MAX_PAGES:
             return None
         missed: list[WatchedAsset] = []
         for watch in watches:
             if before is not None and watch.known_until >= before.at:
                 watch.known_until = max(watch.known_until, self.at)
-            is_silent = self.at - watch.last_confirmed > LONGEST_SILENCE
+            is_silent = self.at - watch.last_confirmed > MAX_SILENCE
             if (watch.known_until < self.at or is_silent) and not watch.needs_single_poll:
                 missed.append(watch)
-        if before is not None and len(missed) > FEW_MISSED:
+        if before is not None and len(missed) > MAX_MISSED:
             return None
         for watch in missed:
             watch.needs_single_poll = True
@@ -105,13 +111,14 @@ class ChangeScan(Struct):
 
 
 def begin_scan(sync_point: SyncPoint | None, count: int, now: float) -> ChangeScan:
-    """Begin a list of changes, or of the newest assets where the horizon is none or long ago.
+    """Start a scan of the changes, or of the newest assets if the sync point is missing or old.
 
     Args:
-        sync_point: what the sweep before gave.
-        count: assets that are waited for.
+        sync_point: the previous scan's.
+        count: number of watched assets.
         now: the time.
     """
     if sync_point is not None and now - sync_point.at <= MAX_SYNC_POINT_AGE:
-        return ChangeScan(sync_point, LONGEST_PAGE, now)
-    return ChangeScan(None, min(max(SHORT_PAGE, count * ROWS_A_WATCH), LONGEST_PAGE), now)
+        return ChangeScan(sync_point, MAX_PAGE_SIZE, now)
+    limit = min(max(MIN_PAGE_SIZE, count * ROWS_PER_ASSET), MAX_PAGE_SIZE)
+    return ChangeScan(None, limit, now)

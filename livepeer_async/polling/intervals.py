@@ -1,4 +1,4 @@
-"""Polling intervals: when to look at an asset again, by its age and its progress.
+"""Polling intervals, by the age of a wait and the asset's progress.
 
 Pure; jitter is an argument.
 """
@@ -7,60 +7,60 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# The server reports progress at the quarters or every 10 s, so that asking more often than every
-# few seconds learns nothing, once the first moments are over.
-SHORTEST_DELAY = 0.3
-LONGEST_DELAY = 30.0
+# The server updates progress at the quarters or every 10 s; after the first moments, polling more
+# often than every few seconds learns nothing.
+MIN_DELAY = 0.3
+MAX_DELAY = 30.0
+# Delay as a fraction of the age.
 GROWTH = 0.2
+LIST_GROWTH = 0.25
 
-# A list of changes tells of all assets at once. While things change, 5 s between two lists let half
-# of the changes be noticed within 2.5 s. Where somebody joins all the time, a minute has fewer than
-# a hundred lists.
-SHORTEST_ROUND = 0.7
-BUSY_ROUND = 5.0
-LONGEST_ROUND = 30.0
-# Long videos take hours to transcode; for ever is no answer.
+# A list of changes covers all assets. With 5 s between two lists, half of the changes are noticed
+# within 2.5 s. Even if waits start all the time, a minute has fewer than a hundred lists.
+MIN_LIST_DELAY = 0.7
+BUSY_LIST_DELAY = 5.0
+MAX_LIST_DELAY = 30.0
+# Long videos take hours to transcode, but a wait must end.
 READY_TIMEOUT = 6 * 3600.0
 
 
 def next_poll_delay(*, age: float, progress: float | None, jitter: float) -> float:
-    """Give the seconds until the next look.
+    """Return the seconds until an asset's next poll.
 
-    The interval grows with the time that was waited, and falls towards the end that the progress
-    lets expect.
+    The delay grows with the age of the wait and falls as the progress nears its end.
 
     Args:
         age: seconds waited so far.
-        progress: 0 to 1; `None` where the server names none.
-        jitter: a random number in 0..1; moves the result by a quarter up or down.
+        progress: 0 to 1; `None` if the server reports none.
+        jitter: a random number in 0..1; changes the result by up to a quarter.
     """
     delay = age * GROWTH
     if progress is not None and 0 < progress < 1:
         delay = min(delay, age * (1 - progress) / progress / 2)
-    bounded = min(max(delay, SHORTEST_DELAY), LONGEST_DELAY)
+    bounded = min(max(delay, MIN_DELAY), MAX_DELAY)
     return bounded * (0.75 + jitter / 2)
 
 
 def next_list_delay(*, age: float, quiet: float, jitter: float) -> float:
-    """Give the seconds from one list of changes to the next.
+    """Return the seconds from one list of changes to the next.
 
-    The interval grows with the time since anybody began to wait, and beyond `BUSY_ROUND` only where
-    nothing changes.
-
-    Args:
-        age: seconds since the last one began to wait.
-        quiet: seconds since an asset that is waited for has changed.
-        jitter: a random number in 0..1; moves the result by a quarter up or down.
-    """
-    delay = max(min(age * GROWTH, BUSY_ROUND), quiet * GROWTH)
-    return max(min(delay, LONGEST_ROUND) * (0.75 + jitter / 2), SHORTEST_ROUND)
-
-
-def next_request_time(sent: Sequence[float], most_a_second: int) -> float:
-    """Give the time from which a request keeps any second at `most_a_second` requests.
+    The delay grows with the age of the latest wait, beyond `BUSY_LIST_DELAY` only while nothing
+    changes.
 
     Args:
-        sent: times of the requests so far, the oldest first; only the last ones count.
-        most_a_second: 1 or more.
+        age: seconds since the latest wait started.
+        quiet: seconds since a watched asset changed.
+        jitter: a random number in 0..1; changes the result by up to a quarter.
     """
-    return sent[-most_a_second] + 1.0 if len(sent) >= most_a_second else 0.0
+    delay = max(min(age * LIST_GROWTH, BUSY_LIST_DELAY), quiet * LIST_GROWTH)
+    return max(min(delay, MAX_LIST_DELAY) * (0.75 + jitter / 2), MIN_LIST_DELAY)
+
+
+def next_request_time(sent: Sequence[float], max_per_second: int) -> float:
+    """Return the earliest time of the next request under a rate limit.
+
+    Args:
+        sent: times of earlier requests, oldest first; only the latest `max_per_second` matter.
+        max_per_second: the limit for any second; 1 or more.
+    """
+    return sent[-max_per_second] + 1.0 if len(sent) >= max_per_second else 0.0

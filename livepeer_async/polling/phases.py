@@ -1,4 +1,4 @@
-"""What the phases of an asset mean for a wait: ready, failed, deleted, or go on."""
+"""Asset phases: whether a wait has ended, and with which error."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from livepeer_async.errors import AssetDeleted, AssetError, AssetFailed
 from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.redaction import redact
 
-# Phases of an asset that is there no more, or will be so soon.
+# Phases of an asset that is deleted or being deleted.
 GONE = frozenset({AssetPhase.DELETING, AssetPhase.DELETED})
-
-
-# What the task runner says where a URL gave it nothing.
+# The task runner's message when a URL can't be downloaded.
 NOT_FETCHED = "file download failed"
-
-
-# What it says of failures that another run may not meet.
+# Its messages for failures that may not happen again.
 RETRYABLE_FAILURES = (
     "internal error processing file",
     NOT_FETCHED,
@@ -24,29 +20,28 @@ RETRYABLE_FAILURES = (
 
 
 def is_ready(asset: Asset) -> bool:
-    """Whether the asset can be played and nothing more will come."""
+    """Whether the asset is ready for playback."""
     return asset.phase == AssetPhase.READY
 
 
 def has_left_uploading(asset: Asset) -> bool:
-    """Whether the server has taken note that all bytes are there."""
+    """Whether the server has noticed that the upload is complete."""
     return asset.phase not in {AssetPhase.UPLOADING, None}
 
 
 def failure_of(asset: Asset) -> AssetError | None:
-    """Give the error that an asset's phase stands for; `None` where it may still become ready.
+    """Return the error for an asset that can't become ready, or else `None`.
 
-    A phase that nobody knew of when this was written may lead anywhere: it is waited out.
+    An unknown phase isn't a failure: it may still lead to ready.
     """
     if asset.phase == AssetPhase.FAILED:
-        # The pipeline's sentences may quote the signed URL that it couldn't open.
-        said = redact((asset.status and asset.status.error_message) or "no explanation")
-        can_retry = any(mark in said.lower() for mark in RETRYABLE_FAILURES)
+        # The message may quote the signed URL that couldn't be opened.
+        message = redact((asset.status and asset.status.error_message) or "no explanation")
         return AssetFailed(
-            f"asset {asset.id} failed: {said}",
+            f"asset {asset.id} failed: {message}",
             asset_id=asset.id,
-            error_message=said,
-            is_retryable=can_retry,
+            error_message=message,
+            is_retryable=any(text in message.lower() for text in RETRYABLE_FAILURES),
         )
     if asset.phase in GONE:
         return deleted_error(asset.id)
@@ -54,5 +49,5 @@ def failure_of(asset: Asset) -> AssetError | None:
 
 
 def deleted_error(asset_id: str) -> AssetDeleted:
-    """Give the error for an asset that is there no more."""
+    """Return the error for an asset that was deleted during a wait."""
     return AssetDeleted(f"asset {asset_id} was deleted while it was waited for", asset_id=asset_id)

@@ -1,27 +1,29 @@
-"""Waits for assets until they are ready or have failed.
+"""Waits for assets to become ready.
 
-All waits through one `Waiter` share one polling loop.
+There is no background task. One waiting task holds a lock and polls for all; when its own wait
+ends, another takes over.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import anyio
 from msgspec import Struct
 
 from livepeer_async.api.session import Session
-from livepeer_async.errors import LivepeerError
+from livepeer_async.concurrency import Clock
+from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.models import Asset
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.poller import MAX_REQUESTS_PER_SECOND, AssetPoller, Subscription
+from livepeer_async.polling.poller import AssetPoller, Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
+
+MAX_REQUESTS_PER_SECOND = 2
 
 
 class WaitResult(Struct, frozen=True):
-    """How the waiting for one asset ended: either `asset` or `error` is there."""
+    """The end of one wait: `asset` is the ready asset, or else `error` is set."""
 
     asset_id: str
     asset: Asset | None
@@ -29,30 +31,28 @@ class WaitResult(Struct, frozen=True):
 
 
 class Waiter:
-    """Waits in the name of an account; one serves all of a client.
+    """Waits for assets of one account; a client has one.
 
     Args:
         session: sends the calls.
-        sleep: waits so many seconds.
-        clock: gives seconds that only grow.
-        jitter: gives a random number in 0..1.
-        most_a_second: requests that all waits together make in any second.
+        clock: time and jitter.
+        max_per_second: limit for the requests of all waits in any second.
     """
 
     def __init__(
         self,
         session: Session,
         *,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
-        most_a_second: int = MAX_REQUESTS_PER_SECOND,
+        clock: Clock | None = None,
+        max_per_second: int = MAX_REQUESTS_PER_SECOND,
     ) -> None:
-        self._clock = clock
-        self._jitter = jitter
-        self._poller = AssetPoller(
-            session, sleep=sleep, clock=clock, jitter=jitter, most_a_second=most_a_second
-        )
+        self._clock = clock or Clock()
+        self._poller = AssetPoller(session, clock=self._clock, max_per_second=max_per_second)
+        self._waiting: set[Subscription] = set()
+        # Held by the task that polls for all.
+        self._lock = anyio.Lock()
+        # The scope of its sleep; a client may be created outside an event loop.
+        self._sleeping: anyio.CancelScope | None = None
 
     async def wait_until(
         self,
@@ -62,37 +62,33 @@ class Waiter:
         timeout: float,
         on_change: Callable[[Asset], None] | None = None,
     ) -> Asset:
-        """Look until `is_reached` holds; what was seen in an earlier wait isn't asked for again.
+        """Wait until a condition on an asset is true.
+
+        Args:
+            watch: the asset; a result of an earlier wait is used first.
+            is_reached: the condition.
+            timeout: seconds.
+            on_change: called with the asset after each change.
 
         Raises:
-            AssetFailed: the server couldn't make it ready.
-            AssetDeleted: it was deleted meanwhile.
-            AssetTimeout: neither came in time.
-            LivepeerError: the server can't be asked, for longer than the retry policy allows.
+            AssetFailed: the server failed to process the asset.
+            AssetDeleted: the asset was deleted.
+            AssetTimeout: the timeout is over.
+            LivepeerError: the server can't be polled, despite the retry policy.
         """
-        watch.restart(self._clock(), timeout, self._jitter())
+        watch.restart(self._clock.now(), timeout, self._clock.random())
         if watch.asset is not None and is_reached(watch.asset):
             return watch.asset
-        subscription = self._poller.subscribe([watch], is_reached)
+        subscription = self._subscribe([watch], is_reached)
         try:
-            while await self._poller.next_update(subscription) is not None:
-                if on_change is not None and watch.asset is not None:
-                    on_change(watch.asset)
-                if watch.failure is not None:
-                    raise watch.failure
-                if watch.asset is not None and is_reached(watch.asset):
-                    return watch.asset
+            has_ended = await self._next_end(subscription, on_change) is not None
         finally:
-            self._poller.unsubscribe(subscription)
-        raise watch.timeout_error(self._clock()) from self._poller.problem
-
-    async def throttle(self) -> None:
-        """Wait until a request that looks at something else may go, within as many a second."""
-        await self._poller.throttle()
-
-    def close(self) -> None:
-        """End all waits with a `ConfigurationError`: the client is closed."""
-        self._poller.close()
+            self._poller.remove(subscription, watch)
+        if watch.failure is not None:
+            raise watch.failure
+        if has_ended and watch.asset is not None:
+            return watch.asset
+        raise watch.timeout_error(self._clock.now()) from self._poller.last_error
 
     async def wait_each(
         self,
@@ -101,32 +97,93 @@ class Waiter:
         timeout: float,
         on_change: Callable[[Asset], None] | None = None,
     ) -> AsyncIterator[WaitResult]:
-        """Wait for many; each comes as soon as its end is known."""
-        now = self._clock()
+        """Wait until each asset is ready or has failed; yield results in the order of the ends."""
+        now = self._clock.now()
         watches = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watch in watches:
-            watch.restart(now, timeout, self._jitter())
-        subscription = self._poller.subscribe(watches, is_ready)
+            watch.restart(now, timeout, self._clock.random())
+        subscription = self._subscribe(watches, is_ready)
         try:
             while subscription.watches:
-                yield await self._next_result(subscription, on_change or (lambda _: None))
+                yield await self._next_result(subscription, on_change)
         finally:
-            self._poller.unsubscribe(subscription)
+            self._poller.remove(subscription, *subscription.watches)
+
+    async def throttle(self) -> None:
+        """Wait until the waits' rate limit allows another request, and count it."""
+        await self._poller.throttle()
+
+    def close(self) -> None:
+        """End all waits with a `ConfigurationError`, because the client is closed."""
+        error = ConfigurationError("the client was closed while assets were waited for")
+        self._poller.fail_all(error)
 
     async def _next_result(
-        self, subscription: Subscription, tell: Callable[[Asset], None]
+        self, subscription: Subscription, on_change: Callable[[Asset], None] | None
     ) -> WaitResult:
-        """Wait until one of many has come to its end, and take it out."""
-        while (watch := await self._poller.next_update(subscription)) is not None:
-            if watch.asset is not None:
-                tell(watch.asset)
-            is_done = watch.asset is not None and is_ready(watch.asset)
-            if not is_done and watch.failure is None:
-                continue
-            self._poller.remove(subscription, watch)
-            return WaitResult(watch.asset_id, None if watch.failure else watch.asset, watch.failure)
-        watch = next(iter(subscription.watches))
+        watch = await self._next_end(subscription, on_change)
+        error = watch.failure if watch else None
+        if watch is None:
+            watch = next(iter(subscription.watches))
+            error = watch.timeout_error(self._clock.now())
+            error.__cause__ = self._poller.last_error
         self._poller.remove(subscription, watch)
-        error = watch.timeout_error(self._clock())
-        error.__cause__ = self._poller.problem
-        return WaitResult(watch.asset_id, None, error)
+        return WaitResult(watch.asset_id, None if error else watch.asset, error)
+
+    async def _next_end(
+        self, subscription: Subscription, on_change: Callable[[Asset], None] | None
+    ) -> WatchedAsset | None:
+        """Wait until the wait for one asset ends; return `None` on timeout."""
+        while (watch := await self._next_update(subscription)) is not None:
+            if on_change is not None and watch.asset is not None:
+                on_change(watch.asset)
+            if subscription.has_ended(watch):
+                return watch
+        return None
+
+    async def _next_update(self, subscription: Subscription) -> WatchedAsset | None:
+        """Wait until one asset has an update; return `None` on timeout."""
+        self._waiting.add(subscription)
+        try:
+            while not subscription.updated and self._clock.now() < subscription.deadline:
+                # Ends the wait even if a request hangs.
+                seconds = subscription.deadline - self._clock.now()
+                with anyio.move_on_after(seconds) as subscription.scope:
+                    await self._lead(subscription)
+        finally:
+            self._waiting.remove(subscription)
+        if not subscription.updated:
+            return None
+        watch = next(iter(subscription.updated))
+        del subscription.updated[watch]
+        return watch
+
+    async def _lead(self, subscription: Subscription) -> None:
+        """Poll for all subscriptions until this one has an update; one task does at a time."""
+        async with self._lock:
+            while not subscription.updated and self._clock.now() < subscription.deadline:
+                await self._step()
+
+    async def _step(self) -> None:
+        """Poll if a poll is due, or else sleep until there is something to do."""
+        now = self._clock.now()
+        for other in self._waiting:
+            if other.deadline <= now:
+                other.scope.cancel()
+        due, watch = self._poller.next_poll(now)
+        if due <= now:
+            await self._poller.poll(watch)
+            return
+        wake_at = min(due, *(it.deadline for it in self._waiting))
+        with anyio.CancelScope() as self._sleeping:
+            await self._clock.sleep(wake_at - now)
+
+    def _subscribe(
+        self, watches: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
+    ) -> Subscription:
+        subscription = Subscription(watches, is_reached)
+        self._poller.add(subscription)
+        # A poll of the new assets may be due before the leader would wake up.
+        if self._sleeping is not None:
+            self._sleeping.cancel()
+        return subscription

@@ -1,9 +1,10 @@
-"""Adaptive concurrency: how many uploads may run, which starts next, how long to pause.
+"""Adaptive concurrency: how many uploads may run, which one starts next, how long pauses are.
 
-Pure. The limit doubles at first and then grows by one; an increase is kept only if the throughput
-grew by a good part of a slot's share. Congestion (429, 503, time-outs, stalls) halves it. A line
-that one upload fills thus keeps few slots, one that limits each connection gets many. A short file
-takes a part of a slot, because it mostly waits for round trips.
+Additive increase, multiplicative decrease (AIMD): the slots double at first and then grow by one,
+and a step is kept only if it raises the throughput enough. Congestion (429, 503, time-outs, stalls)
+halves them. A network that one upload can fill thus keeps few slots, one that limits each
+connection gets many. A short file takes a part of a slot, because it mostly waits for round trips.
+Pure.
 """
 
 from __future__ import annotations
@@ -13,43 +14,43 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.retry import RetryPolicy, backoff
 
 MIB = 1024 * 1024
 
 INITIAL_SLOTS = 2
 # Each slot holds 1.5 MiB and a connection or two.
 MAX_SLOTS = 32
-# Of the growth that a slot would bring on an empty line, so much must come for it to stay.
+# A step is kept if the throughput grows by this part of what the new slots could add.
 MIN_GAIN = 0.4
-# Measurements after a step that brought nothing, before the next is tried; doubled each time.
+# Measurements after a rejected step until the next one; doubled with each rejection.
 MIN_COOLDOWN = 4
 MAX_COOLDOWN = 32
-# Files from this size on are large: they hold a slot for long, and small ones could starve.
+# Files from this size on hold a slot for long, and could starve small ones.
 LARGE_FILE = 64 * MIB
-# Of fewer slots than these, small and large files can't have a half each.
-FEWEST_TO_SHARE = 2
-# Files from this size on take a whole slot. One of 64 KiB at 80 ms and 25 Mbit/s waits for answers
-# for nine tenths of its time.
+# With fewer slots, small and large files can't have one half each.
+MIN_SHARED_SLOTS = 2
+# Files from this size on take a whole slot. One of 64 KiB at 80 ms and 25 Mbit/s spends nine tenths
+# of its time waiting for responses.
 FULL_SLOT_SIZE = MIB
-SMALLEST_SHARE = 1 / 16
-# Tasks end every few seconds where a hundred of them run.
-LONGEST_QUEUE_PAUSE = 5.0
-# Slower than this a chunk of 8 MiB would come near the 300 s after which Studio cuts a request.
+MIN_SHARE = 1 / 16
+# Longest pause for a full queue in seconds: with a hundred tasks, one ends every few seconds.
+MAX_QUEUE_PAUSE = 5.0
+# Bytes per second. Below, a chunk of 8 MiB comes near the 300 s after which Studio ends a request.
 MIN_UPLOAD_RATE = 64 * 1024
 
 
 class Slots(Struct, frozen=True, kw_only=True):
-    """How many uploads may run, and what is known of the line.
+    """The number of uploads that may run, and the state of its adaptation.
 
     Attributes:
-        count: uploads that may run at the same time.
-        max_count: that `count` never exceeds.
+        count: uploads that may run concurrently.
+        max_count: the upper bound of `count`.
         rate: bytes per second before the last step; `None` before a measurement.
-        step: slots that the last step added; 0 while resting.
-        is_doubling: whether no step has failed yet.
-        rest: measurements to go before the next step.
-        next_rest: the length of the next rest.
+        step: slots that the last step added; 0 without one to evaluate.
+        is_doubling: whether no step was rejected yet.
+        cooldown: measurements until the next step.
+        next_cooldown: the cooldown after the next rejection.
     """
 
     count: int = INITIAL_SLOTS
@@ -62,12 +63,12 @@ class Slots(Struct, frozen=True, kw_only=True):
 
 
 class Sample(Struct, frozen=True, kw_only=True):
-    """What a moment brought.
+    """A measurement.
 
     Attributes:
-        rate: bytes per second that the sockets took.
+        rate: bytes per second that the sockets accepted.
         is_full: whether all slots were in use.
-        congestion_events: answers 429 and 503, time-outs and stalls.
+        congestion_events: number of responses 429 and 503, time-outs and stalls.
     """
 
     rate: float
@@ -76,11 +77,11 @@ class Sample(Struct, frozen=True, kw_only=True):
 
 
 def adapt(slots: Slots, sample: Sample) -> Slots:
-    """Say how many uploads may run after a measurement."""
+    """Return the slots after a measurement."""
     if sample.congestion_events:
-        return _back_off(slots)
+        return _reduce(slots)
     if not sample.is_full or not sample.rate:
-        # Slots aren't what bounds the rate, or all wait: nothing is learned of them.
+        # Slots don't limit the throughput, or nothing is sent: the measurement says nothing.
         return replace(slots, rate=None, step=0)
     if slots.step:
         return _evaluate_step(slots, sample.rate)
@@ -90,18 +91,18 @@ def adapt(slots: Slots, sample: Sample) -> Slots:
 
 
 def max_slots_at_rate(max_rate: float) -> int:
-    """Say how many uploads may share so many bytes per second."""
+    """Return how many uploads may share a maximum rate in bytes per second."""
     return max(1, int(max_rate // MIN_UPLOAD_RATE))
 
 
 def load_of(running: Collection[int | None]) -> float:
-    """Say how many slots are taken.
+    """Return how many slots the running uploads take.
 
     Args:
-        running: lengths in bytes of those that run; `None` where unknown, which takes a whole one.
+        running: lengths in bytes; `None` if unknown, which takes a whole slot.
     """
     return sum(
-        1.0 if length is None else min(1.0, max(SMALLEST_SHARE, length / FULL_SLOT_SIZE))
+        1.0 if length is None else min(1.0, max(MIN_SHARE, length / FULL_SLOT_SIZE))
         for length in running
     )
 
@@ -109,23 +110,22 @@ def load_of(running: Collection[int | None]) -> float:
 def next_to_start(
     waiting: Sequence[int | None], running: Collection[int | None], *, slots: int
 ) -> int:
-    """Say which of those that wait starts next: the first, with two exceptions.
+    """Choose the upload that starts next: the first one, with two exceptions.
 
-    A small one goes before a large one where large ones would hold more than half of the slots, and
-    a large one before small ones where none runs, so that the long ones begin early. A single slot
-    goes to the first: whoever else were preferred would have it for ever.
+    A small file goes before large ones if large ones would hold more than half of the slots. A
+    large file goes before small ones if no large one runs, to start long uploads early. A single
+    slot always goes to the first upload; any preference would starve the others.
 
     Args:
-        waiting: lengths in bytes in their order, at least one; `None` where unknown, which counts
-            as large.
-        running: lengths of those that run.
-        slots: uploads that may run at the same time.
+        waiting: lengths in bytes in order, at least one; `None` if unknown, which counts as large.
+        running: lengths of the running uploads.
+        slots: uploads that may run concurrently.
 
     Returns:
         The index in `waiting`.
     """
     large = sum(_is_large(length) for length in running)
-    if slots < FEWEST_TO_SHARE or 0 < large < slots // 2:
+    if slots < MIN_SHARED_SLOTS or 0 < large < slots // 2:
         return 0
     found = (index for index, length in enumerate(waiting) if _is_large(length) is not bool(large))
     return next(found, 0)
@@ -139,26 +139,24 @@ def pause_delay(
     retry_after: float | None,
     is_queue_full: bool = False,
 ) -> float:
-    """Give the seconds for which everything pauses before one request probes.
+    """Return the seconds for which all requests pause before one of them probes.
 
-    They begin at twice the first delay of a single request, for they are everybody's.
+    They start at twice the policy's first delay, because they stop all requests.
 
     Args:
-        policy: its first and its longest delay.
+        policy: its delays apply.
         pauses: pauses in a row, this one included; from 1.
         jitter: a random number in 0..1.
-        retry_after: seconds that the server asked for; obeyed as far as the policy does.
-        is_queue_full: whether the account's queue is full, which a task that ends changes, rather
-            than the server overloaded.
+        retry_after: seconds that the server asked for; bounded by the policy.
+        is_queue_full: whether the account's queue is full, which ends with the next finished task,
+            rather than the server overloaded.
     """
-    longest = min(policy.max_delay, policy.first_delay * float(2 ** min(pauses, 30)))
-    if is_queue_full:
-        longest = min(longest, LONGEST_QUEUE_PAUSE)
-    asked = min(retry_after or 0.0, policy.max_retry_after)
-    return max(longest * (0.5 + jitter / 2), asked)
+    longest = min(policy.max_delay, MAX_QUEUE_PAUSE) if is_queue_full else policy.max_delay
+    delay = backoff(pauses, first=2 * policy.first_delay, longest=longest, jitter=0.5 + jitter / 2)
+    return max(delay, min(retry_after or 0.0, policy.max_retry_after))
 
 
-def _back_off(slots: Slots) -> Slots:
+def _reduce(slots: Slots) -> Slots:
     return replace(
         slots,
         count=max(1, slots.count // 2),
@@ -171,10 +169,10 @@ def _back_off(slots: Slots) -> Slots:
 
 
 def _evaluate_step(slots: Slots, rate: float) -> Slots:
-    """Keep the slots of the last step if they brought enough, else take them back."""
+    """Keep the last step if it raised the throughput enough, else undo it."""
     before = slots.count - slots.step
-    wanted = (slots.rate or 0.0) * (1 + MIN_GAIN * slots.step / before)
-    if rate >= wanted:
+    required = (slots.rate or 0.0) * (1 + MIN_GAIN * slots.step / before)
+    if rate >= required:
         return _grow(replace(slots, next_cooldown=MIN_COOLDOWN), rate)
     return replace(
         slots,

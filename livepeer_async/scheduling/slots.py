@@ -1,6 +1,6 @@
 """Upload slots and the fair queue for them.
 
-A client has one queue, so that two calls of `upload_many` share its slots.
+A client has one queue, so that concurrent calls of `upload_many` share its slots.
 """
 
 from __future__ import annotations
@@ -10,151 +10,143 @@ from contextlib import contextmanager
 
 import anyio
 
+from livepeer_async.concurrency import Notifier
 from livepeer_async.scheduling.throttle import Throttle
 
-# Seconds between two looks at the budget, which may have been changed.
+# Seconds between two checks of the throttle, whose limits may have changed.
 POLL_SECONDS = 0.25
 
 
 class SlotQueue:
-    """The uploads of a client that send, and the line of the calls that would start one more.
+    """The queue of a client's calls that want to start uploads.
 
     Args:
-        budget: says how many may run.
+        throttle: determines how many uploads may run.
     """
 
     def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
-        self._places: dict[Participant, None] = {}
-        # Who has started one stands behind all others.
-        self._line: dict[Participant, None] = {}
-        self._news = anyio.Event()
+        self._participants: list[Participant] = []
+        # In order; a participant that started an upload queues up again at the end.
+        self._queue: dict[Participant, None] = {}
+        self._notifier = Notifier()
 
     @property
     def lengths(self) -> tuple[int | None, ...]:
-        """Bytes of each upload that sends; `None` where unknown."""
-        return tuple(length for place in self._places for length in place.sending.values())
+        """The length of each upload that holds a slot, in bytes; `None` if unknown."""
+        return tuple(slot.length for call in self._participants for slot in call.held)
 
     @contextmanager
     def register(self, *, waits_for_slot: bool = True) -> Generator[Participant]:
-        """Give a place to a call; when the block ends, nothing of it sends any more.
+        """Register a call; its slots are released when the block ends.
 
         Args:
-            waits_for_slot: whether it asks `Place.has_come` before it starts an upload. One that
-                somebody awaits by itself begins at once, and takes its slot from the others.
+            waits_for_slot: whether the call asks `may_start` before it starts an upload. A single
+                upload starts at once and reduces the slots of the others.
         """
-        place = Participant(self, waits_for_slot=waits_for_slot)
-        self._places[place] = None
+        participant = Participant(self, waits_for_slot=waits_for_slot)
+        self._participants.append(participant)
         try:
-            yield place
+            yield participant
         finally:
-            del self._places[place]
-            self._line.pop(place, None)
+            self._participants.remove(participant)
+            self._queue.pop(participant, None)
             self.notify()
 
-    def may_start(self, place: Participant) -> bool:
-        """Whether a place is the first in the line, and one more upload may run."""
-        self._line.setdefault(place)
-        return next(iter(self._line)) is place and self._has_room()
+    def may_start(self, participant: Participant) -> bool:
+        """Queue a participant; whether it is the first and there is room for one more upload."""
+        self._queue.setdefault(participant)
+        return next(iter(self._queue)) is participant and self._has_room()
 
-    def leave_queue(self, place: Participant) -> None:
-        """Take a place out of the line."""
-        if place in self._line:
-            del self._line[place]
+    def leave_queue(self, participant: Participant) -> None:
+        """Remove a participant from the queue, because it has nothing to start."""
+        if participant in self._queue:
+            del self._queue[participant]
             self.notify()
 
     def sample(self) -> None:
-        """Let the budget look what the slots bring; to be called often."""
+        """Let the throttle measure; to be called often."""
         self.throttle.sample(self.lengths)
 
     async def wait_for_change(self) -> None:
-        """Wait until something has begun or ended, or it is time to look at the budget again."""
+        """Wait until an upload starts or ends, or it is time to check the throttle again."""
         with anyio.move_on_after(POLL_SECONDS):
-            await self._news.wait()
+            await self._notifier.wait()
 
     def notify(self) -> None:
-        """Wake all who wait for news."""
-        news, self._news = self._news, anyio.Event()
-        news.set()
+        """Wake all tasks in `wait_for_change`."""
+        self._notifier.notify()
 
     def _has_room(self) -> bool:
-        is_alone = not any(place.waits_for_slot and place.sending for place in self._places)
-        if is_alone and self.throttle.concurrency is None:
-            # However many run that didn't ask, those that do go on, one at a time.
+        if self.throttle.concurrency is None and not any(
+            call.waits_for_slot and call.held for call in self._participants
+        ):
+            # Single uploads leave at least one slot to the calls that wait.
             return self.throttle.has_room(())
         return self.throttle.has_room(self.lengths)
 
 
 class Participant:
-    """What one call has running.
+    """A call that starts uploads.
 
     Attributes:
-        waits_for_slot: as `Turns.joined` was told.
-        sending: bytes of each of its uploads that holds a slot.
-        reacquiring: uploads that gave theirs back and wait for another.
+        waits_for_slot: as in `SlotQueue.register`.
+        held: the slots that its uploads hold.
+        reacquiring: number of uploads that released their slot and wait for another.
     """
 
     def __init__(self, slot_queue: SlotQueue, *, waits_for_slot: bool) -> None:
-        self._slot_queue = slot_queue
+        self.slot_queue = slot_queue
         self.waits_for_slot = waits_for_slot
-        self.sending: dict[Slot, int | None] = {}
+        self.held: list[Slot] = []
         self.reacquiring = 0
 
-    def may_start(self) -> bool:
-        """Whether it may start one more; until then it stands in the line."""
-        return self._slot_queue.may_start(self)
-
-    def leave_queue(self) -> None:
-        """Leave the line: there is nothing that could start."""
-        self._slot_queue.leave_queue(self)
-
     def start(self, length: int | None) -> Slot:
-        """Give an upload its slot, and let others have the next turn.
+        """Give an upload a slot without waiting, and go to the end of the queue.
 
         Args:
-            length: bytes; `None` where unknown.
+            length: bytes; `None` if unknown.
         """
-        slot = Slot(self._slot_queue, self, length)
-        slot.register()
+        slot = Slot(self, length)
+        self.hold(slot)
         return slot
+
+    def hold(self, slot: Slot) -> None:
+        """Count a slot as held, and leave the queue."""
+        self.held.append(slot)
+        self.slot_queue.leave_queue(self)
+        self.slot_queue.notify()
 
 
 class Slot:
-    """What an upload holds while it sends.
+    """The permission of one upload to send.
 
     Args:
-        slot_queue: of the client.
-        place: of the upload's call.
-        length: bytes; `None` where unknown.
+        participant: the call of the upload.
+        length: bytes; `None` if unknown.
     """
 
-    def __init__(self, slot_queue: SlotQueue, place: Participant, length: int | None) -> None:
-        self._slot_queue = slot_queue
-        self._place = place
-        self._length = length
+    def __init__(self, participant: Participant, length: int | None) -> None:
+        self._participant = participant
+        self.length = length
 
     def release(self) -> None:
-        """Give it back, where it is held: no byte is left to send."""
-        if self in self._place.sending:
-            del self._place.sending[self]
-            self._slot_queue.notify()
+        """Release the slot if it is held, because no byte is left to send."""
+        if self in self._participant.held:
+            self._participant.held.remove(self)
+            self._participant.slot_queue.notify()
 
     async def acquire(self) -> None:
-        """Wait for the turn, where it was given back and bytes are to be sent all the same."""
-        if self in self._place.sending:
+        """Wait until the slot is held again, because there are bytes to send after all."""
+        participant, slot_queue = self._participant, self._participant.slot_queue
+        if self in participant.held:
             return
-        self._place.reacquiring += 1
+        participant.reacquiring += 1
         try:
-            while self._place.waits_for_slot and not self._place.may_start():
-                await self._slot_queue.wait_for_change()
+            while participant.waits_for_slot and not slot_queue.may_start(participant):
+                await slot_queue.wait_for_change()
         finally:
-            # Taken or cancelled: whoever else returns stands in the line anew.
-            self._place.reacquiring -= 1
-            self._place.leave_queue()
-        self.register()
-
-    def register(self) -> None:
-        """Count from here on."""
-        self._place.sending[self] = self._length
-        self._slot_queue.leave_queue(self._place)
-        self._slot_queue.notify()
+            # The next upload of this call that reacquires queues up again, at the end.
+            participant.reacquiring -= 1
+            slot_queue.leave_queue(participant)
+        participant.hold(self)

@@ -1,16 +1,13 @@
-"""Rate limit, back-pressure and slots of one client.
+"""Rate limit, back-pressure and upload slots of one client.
 
-Callers await the budget before they send; it delays them to respect the rate limit and the pauses
-that the server asks for. The decisions are made in `adaptive`.
+Callers await the throttle before sending; it delays them to respect the rate limit and the pauses
+that the server asks for. `adaptive` makes the decisions.
 """
 
 from __future__ import annotations
 
-import random
 import sys
-import time
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterable, AsyncIterator, Collection
 from http import HTTPStatus
 from math import inf
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 import anyio
 from msgspec.structs import replace
 
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import ConfigurationError, TimedOut
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryPolicy
@@ -35,77 +33,73 @@ from livepeer_async.scheduling.adaptive import (
 
 # Seconds between two measurements: a new upload needs about one before its bytes flow.
 PERIOD = 2.5
-# The first part of a period isn't measured: a step of the slots takes so long to show.
+# Seconds at the start of a period that aren't measured, until a change of the slots has an effect.
 WARM_UP = 1.0
-# A probe that has told nothing for so long is taken for lost: it may be a chunk, which takes a
-# minute on a slow line, and all else would wait for it.
-PROBE_SECONDS = 10.0
-# Seconds without a byte and an answer after which one more upload would only wait with the others.
+# Seconds after which a probe without a response is replaced. It may be a chunk, which takes a
+# minute on a slow connection, and everything else waits for it.
+PROBE_TIMEOUT = 10.0
+# Seconds without a byte or a response after which one more upload would only wait, too.
 IDLE_LIMIT = 10.0
-# Seconds that who has waited may have woken too late.
+# Seconds by which a sleep may end late without lowering the rate.
 MAX_WAKEUP_DELAY = 1.0
-# Of a pause is slept at a time.
+# Longest single sleep, in seconds: pauses and the rate may change meanwhile.
 SLEEP_STEP = 0.25
 
 
 class Throttle:
-    """What the uploads of a client share; it may be changed while they run.
+    """The limits that all uploads of a client share; they may be changed while uploads run.
 
     Args:
-        concurrency: uploads of `upload_many` at the same time; `None` adapts to the line.
-        max_rate: bytes per second of all uploads; `None` for no limit.
-        most: uploads that there are connections for; `None` where nothing bounds these.
-        retry: how long pauses are.
-        sleep: waits so many seconds.
-        clock: gives seconds that only grow.
-        jitter: gives a random number in 0..1.
+        concurrency: maximum number of concurrent uploads of `upload_many`; `None` adapts it to the
+            throughput.
+        max_rate: maximum bytes per second of all uploads; `None` for no limit.
+        max_slots: number of uploads that there are connections for; `None` for no limit.
+        retry: determines the length of pauses.
+        clock: time and randomness.
 
     Raises:
-        ConfigurationError: one of them can't work.
+        ConfigurationError: an argument is out of range.
     """
 
-    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
+    def __init__(
         self,
         *,
         concurrency: int | None = None,
         max_rate: float | None = None,
-        most: int | None = None,
+        max_slots: int | None = None,
         retry: RetryPolicy | None = None,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
+        clock: Clock | None = None,
     ) -> None:
         self._retry = retry or RetryPolicy()
-        self._sleep = sleep
-        self._clock = clock
-        self._jitter = jitter
-        self._most = sys.maxsize if most is None else max(1, most)
+        self._clock = clock or Clock()
+        self._max_slots = sys.maxsize if max_slots is None else max(1, max_slots)
         self._sent = 0
-        self._due = -inf
+        # When the bytes that were sent are paid for at the maximum rate.
+        self._due_at = -inf
         self._max_rate: float | None = None
-        # Those who wait for the rate, each until it is the first.
-        self._line: deque[anyio.Event] = deque()
+        # Fair: callers consume the rate in the order in which they came.
+        self._rate_lock = anyio.Lock(fast_acquire=True)
         self.concurrency = concurrency
         self.max_rate = max_rate
         self._slots = Slots()
         self._congestion_events = 0
-        self._eased_at = self._troubled_at = -inf
+        self._congested_at = self._reduced_at = -inf
         self._measured_from: tuple[float, int] | None = None
-        self._period_began = self._looked_at = -inf
+        self._period_start = self._sampled_at = -inf
         self._pauses = 0
         self._paused_until = 0.0
         self._probed_at: float | None = None
-        self._out = 0
-        self._moved_at = 0.0
+        self._in_flight = 0
+        self._active_at = 0.0
 
     def __repr__(self) -> str:
         adapts = "adapting, " if self._concurrency is None else ""
         rate = "any rate" if self._max_rate is None else f"{self._max_rate:g} bytes/s"
-        return f"<Budget {adapts}{self.slots} uploads, {rate}>"
+        return f"<Throttle {adapts}{self.slots} uploads, {rate}>"
 
     @property
     def concurrency(self) -> int | None:
-        """Uploads of `upload_many` at the same time; `None` adapts to the line."""
+        """Maximum number of concurrent uploads; `None` adapts it to the throughput."""
         return self._concurrency
 
     @concurrency.setter
@@ -116,7 +110,7 @@ class Throttle:
 
     @property
     def max_rate(self) -> float | None:
-        """Bytes per second of all uploads; `None` for no limit."""
+        """Maximum bytes per second of all uploads; `None` for no limit."""
         return self._max_rate
 
     @max_rate.setter
@@ -126,167 +120,160 @@ class Throttle:
                 f"max_rate is {value!r} bytes per second; wanted at least {MIN_UPLOAD_RATE}, or a "
                 "chunk would take longer than the server waits; or None, for no limit"
             )
-        # What went at the rate before has had a part of its time.
-        now, before = self._clock(), self._max_rate
-        is_owed = value is not None and before is not None and self._due > now
+        # Bytes that were sent already are paid for at the new rate.
+        now, before = self._clock.now(), self._max_rate
+        is_owed = value is not None and before is not None and self._due_at > now
         ratio = (before or 1.0) / (value or 1.0)
-        self._due = now + (self._due - now) * ratio if is_owed else -inf
+        self._due_at = now + (self._due_at - now) * ratio if is_owed else -inf
         self._max_rate = value
 
     @property
     def slots(self) -> int:
-        """Uploads that may run at the same time, as things are; more of short ones, up to 32."""
+        """How many uploads may run now; if they adapt, up to 32 when the files are short."""
         wanted = self._slots.count if self._concurrency is None else self._concurrency
-        return min(wanted, self._ceiling)
+        return min(wanted, self._max_count)
 
     def has_room(self, running: Collection[int | None]) -> bool:
-        """Whether one more upload may start; `running` are the lengths of those that run."""
+        """Whether one more upload may start, given the lengths of the running ones."""
         if self.idle_seconds >= IDLE_LIMIT:
             return False
         if self._concurrency is not None:
             return len(running) < self.slots
-        return len(running) < min(MAX_SLOTS, self._most) and load_of(running) < self.slots
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether the server asked for less load and hasn't taken any since."""
-        return self._pauses > 0
+        return len(running) < min(MAX_SLOTS, self._max_slots) and load_of(running) < self.slots
 
     async def consume(self, count: int) -> None:
-        """Wait until so many bytes may go."""
+        """Wait until `count` bytes may be sent."""
         if self._max_rate is not None:
             await self._wait_for_rate(count)
         self._sent += count
-        self._moved_at = self._clock()
+        self._active_at = self._clock.now()
 
     async def _wait_for_rate(self, count: int) -> None:
-        """Wait until those before have gone, and had their time."""
-        turn = anyio.Event()
-        self._line.append(turn)
-        try:
-            has_waited = self._line[0] is not turn
-            if has_waited:
-                await turn.wait()
-            while self._max_rate is not None and (wait := self._due - self._clock()) > 0:
+        has_waited = self._rate_lock.locked()
+        async with self._rate_lock:
+            while self._max_rate is not None and (wait := self._due_at - self._clock.now()) > 0:
                 has_waited = True
-                # Short steps: the rate may be changed meanwhile.
-                await self._sleep(min(wait, SLEEP_STEP))
+                await self._clock.sleep(min(wait, SLEEP_STEP))
             if self._max_rate is not None:
-                # Who has waited may have woken late, which must not slow the line down.
-                late = self._clock() - (MAX_WAKEUP_DELAY if has_waited else 0.0)
-                self._due = max(self._due, late) + count / self._max_rate
-        finally:
-            is_first = self._line[0] is turn
-            self._line.remove(turn)
-            if is_first and self._line:
-                self._line[0].set()
+                # A caller that waited may have woken late, which must not lower the rate.
+                allowance = MAX_WAKEUP_DELAY if has_waited else 0.0
+                start = max(self._due_at, self._clock.now() - allowance)
+                self._due_at = start + count / self._max_rate
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the server asked for less load and hasn't accepted a request since."""
+        return self._pauses > 0
 
     async def wait_while_paused(self) -> None:
-        """Wait while everything pauses, and leave it to others who probes."""
-        while self._pauses and (wait := self._paused_until - self._clock()) > 0:
-            await self._sleep(min(wait, SLEEP_STEP))
+        """Wait while all requests are paused, without becoming the probe."""
+        while self._pauses and (wait := self._paused_until - self._clock.now()) > 0:
+            await self._clock.sleep(min(wait, SLEEP_STEP))
 
     async def wait_or_probe(self) -> bool:
-        """Wait while everything pauses; the first whose pause is over goes ahead and probes.
+        """Wait while all requests are paused; the first caller after the pause is the probe.
 
         Returns:
-            Whether this is the probe; `probe_lost` must follow where it gets no answer.
+            Whether the caller is the probe; it must call `release_probe` if it gets no response.
         """
         while self._pauses:
-            now = self._clock()
+            now = self._clock.now()
             wait = self._paused_until - now
             if self._probed_at is not None:
-                wait = max(wait, self._probed_at + PROBE_SECONDS - now)
+                wait = max(wait, self._probed_at + PROBE_TIMEOUT - now)
             if wait <= 0:
                 self._probed_at = now
                 return True
-            # Short steps: the probe may have found the server well.
-            await self._sleep(min(wait, SLEEP_STEP))
+            await self._clock.sleep(min(wait, SLEEP_STEP))
         return False
 
     def release_probe(self) -> None:
-        """Take note that the probe got no answer: the next one probes."""
+        """Let another caller probe, because the probe got no response."""
         self._probed_at = None
 
     def request_started(self) -> None:
-        """Take note that a request goes out."""
-        self._moved_at = self._clock() if not self._out else self._moved_at
-        self._out += 1
+        """Count a request as in flight."""
+        if not self._in_flight:
+            self._active_at = self._clock.now()
+        self._in_flight += 1
 
     def request_finished(self) -> None:
-        """Take note that a request has ended, with an answer or without."""
-        self._out -= 1
+        """Count a request as finished, with or without a response."""
+        self._in_flight -= 1
 
     @property
     def idle_seconds(self) -> float:
-        """Seconds for which requests have been out, and neither a byte moved nor an answer came."""
-        return self._clock() - self._moved_at if self._out else 0.0
+        """Seconds without a byte or a response while requests are in flight."""
+        return self._clock.now() - self._active_at if self._in_flight else 0.0
 
     def record_overload(self, retry_after: float | None, *, is_queue_full: bool = False) -> None:
-        """Take note that the server asked for less load: all pause."""
-        self._moved_at = self._clock()
-        if self._pauses and self._probed_at is None and self._clock() < self._paused_until:
-            return  # it was on its way before the pause began
+        """Pause all requests, because the server asked for less load.
+
+        Args:
+            retry_after: seconds that the server asked for.
+            is_queue_full: whether the account's queue is full, rather than the server overloaded.
+        """
+        now = self._active_at = self._clock.now()
+        if self._pauses and self._probed_at is None and now < self._paused_until:
+            return  # the request was sent before the pause
         self.record_stall()
         self._pauses += 1
         pause = pause_delay(
             self._retry,
             self._pauses,
-            jitter=self._jitter(),
+            jitter=self._clock.random(),
             retry_after=retry_after,
             is_queue_full=is_queue_full,
         )
-        self._paused_until, self._probed_at = self._clock() + pause, None
+        self._paused_until, self._probed_at = now + pause, None
 
     def record_success(self) -> None:
-        """Take note that the server takes requests."""
-        self._moved_at = self._clock()
-        is_probe = self._probed_at is not None
-        if is_probe or self._clock() >= self._paused_until:
+        """End a pause if the response is to its probe, or came after it."""
+        self._active_at = self._clock.now()
+        if self._probed_at is not None or self._active_at >= self._paused_until:
             self._pauses, self._probed_at = 0, None
 
     def record_stall(self) -> None:
-        """Take note that nothing moved for a while."""
+        """Count a congestion event: a stall or a time-out."""
         self._congestion_events += 1
-        self._troubled_at = self._clock()
+        self._congested_at = self._clock.now()
 
     def sample(self, running: Collection[int | None]) -> None:
-        """Look how much was sent, and adapt the slots once in a period; call it often.
+        """Measure the throughput and adapt the slots once a period; to be called often.
 
         Args:
-            running: lengths of the uploads that run.
+            running: lengths of the running uploads.
         """
-        now = self._clock()
+        now = self._clock.now()
         is_full = load_of(running) >= self.slots
-        # Between two calls of `upload_many` nobody looks, and nothing is learned.
-        is_new, self._looked_at = now - self._looked_at > WARM_UP, now
-        if is_new or not is_full or self._pauses:
-            self._period_began, self._measured_from = now, None
-        if self._measured_from is None and now - self._period_began >= WARM_UP:
+        # Nothing is measured between two calls of `upload_many`.
+        is_first, self._sampled_at = now - self._sampled_at > WARM_UP, now
+        if is_first or not is_full or self._pauses:
+            self._period_start, self._measured_from = now, None
+        if self._measured_from is None and now - self._period_start >= WARM_UP:
             self._measured_from = (now, self._sent)
-        if now - self._eased_at < PERIOD or now - self._troubled_at > PERIOD:
-            # What comes so soon after the last is the same event; what came long ago is over.
+        if now - self._reduced_at < PERIOD or now - self._congested_at > PERIOD:
+            # Part of the last event, or too old to say anything of the present.
             self._congestion_events = 0
-        if now - self._period_began < PERIOD and not self._congestion_events:
-            return
-        since, sent = self._measured_from or (self._period_began, self._sent)
+        if now - self._period_start >= PERIOD or self._congestion_events:
+            self._adapt(now, is_full=is_full)
+
+    def _adapt(self, now: float, *, is_full: bool) -> None:
+        since, sent = self._measured_from or (self._period_start, self._sent)
         rate = (self._sent - sent) / (now - since) if now > since else 0.0
-        before = replace(self._slots, max_count=min(MAX_SLOTS, self._ceiling))
-        self._slots = adapt(
-            before, Sample(rate=rate, is_full=is_full, congestion_events=self._congestion_events)
-        )
+        sample = Sample(rate=rate, is_full=is_full, congestion_events=self._congestion_events)
+        max_count = min(MAX_SLOTS, self._max_count)
+        self._slots = adapt(replace(self._slots, max_count=max_count), sample)
         if self._congestion_events:
-            self._eased_at = now
-        self._period_began, self._measured_from, self._congestion_events = now, None, 0
+            self._reduced_at = now
+        self._period_start, self._measured_from, self._congestion_events = now, None, 0
 
     @property
-    def _ceiling(self) -> int:
-        """Uploads that neither the connections nor the rate let be more."""
-        return (
-            self._most
-            if self._max_rate is None
-            else min(self._most, max_slots_at_rate(self._max_rate))
-        )
+    def _max_count(self) -> int:
+        """The number of uploads that connections and rate allow."""
+        if self._max_rate is None:
+            return self._max_slots
+        return min(self._max_slots, max_slots_at_rate(self._max_rate))
 
 
 def _is_rate(value: Any) -> bool:
@@ -295,11 +282,11 @@ def _is_rate(value: Any) -> bool:
 
 
 class ThrottledTransport:
-    """Sends through a transport as the budget allows.
+    """Transport wrapper that applies a throttle.
 
     Args:
-        transport: carries the requests.
-        budget: says when.
+        transport: sends the requests.
+        throttle: delays them.
     """
 
     def __init__(self, transport: Transport, throttle: Throttle) -> None:
@@ -313,13 +300,13 @@ class ThrottledTransport:
         blocks: AsyncIterable[bytes | memoryview] | None = None,
         largest: int = MAX_RESPONSE_SIZE,
     ) -> Response:
-        """Send a request once it may go; arguments and errors as `Transport.send`."""
+        """Wait for the throttle, then send; arguments and errors are those of `Transport.send`."""
         throttle = self._throttle
         is_probe = await throttle.wait_or_probe()
-        metered = None if blocks is None else _ThrottledBody(blocks, throttle)
+        body = None if blocks is None else _ThrottledBody(blocks, throttle)
         throttle.request_started()
         try:
-            response = await self._transport.send(request, blocks=metered, largest=largest)
+            response = await self._transport.send(request, blocks=body, largest=largest)
         except BaseException as error:
             if isinstance(error, TimedOut):
                 throttle.record_stall()
@@ -337,9 +324,9 @@ class ThrottledTransport:
 
 
 class _ThrottledBody:
-    """Pass blocks on when their bytes may go.
+    """Blocks of a request body, each once the rate limit allows it.
 
-    A class and not a generator, so that an interrupted request leaves nothing suspended.
+    Not a generator, so that an interrupted request leaves nothing suspended.
     """
 
     def __init__(self, blocks: AsyncIterable[bytes | memoryview], throttle: Throttle) -> None:
@@ -350,6 +337,6 @@ class _ThrottledBody:
         return self
 
     async def __anext__(self) -> bytes | memoryview:
-        piece = await anext(self._blocks)
-        await self._throttle.consume(len(piece))
-        return piece
+        block = await anext(self._blocks)
+        await self._throttle.consume(len(block))
+        return block

@@ -1,8 +1,8 @@
 """Interprets responses to a download that resumes by byte range.
 
 Two responses may only be combined if they share a strong validator (RFC 9110, 15.3.7.3), so ranges
-aren't requested without one: an equal length says nothing about the bytes. Such a file is fetched
-again from its beginning, which the caller compares with what it had. Pure.
+aren't requested without one: equal lengths say nothing about the bytes. Such a file is fetched
+again from its beginning, which the caller compares with the bytes that it has. Pure.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.redaction import quote_header, redact_url
 
-# How much older than the answer a file must be for its date to tell it from a later version. RFC
-# 9110, 8.8.2.2 wants enough for clocks that differ; RFC 7232 said 60 seconds.
-SETTLED = timedelta(seconds=60)
-_LARGEST_PORT = 65_535
+# How much older than the response a Last-Modified must be to be a strong validator. RFC 9110,
+# 8.8.2.2 leaves it open because clocks differ; RFC 7232 said 60 seconds.
+MIN_AGE = timedelta(seconds=60)
+_MAX_PORT = 65_535
 _REDIRECTS = frozenset(
     {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND, HTTPStatus.SEE_OTHER}
     | {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
 )
-# One that is longer than anybody makes them isn't sent back.
-_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,1000}"')
-# No file is as long as 18 digits say.
+# Bounded, because it is sent back with each range request.
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{0,1000}"')
+# At most 18 digits: no file is longer.
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
-_NO_RANGE = re.compile(r"bytes \*/([0-9]{1,18})", re.IGNORECASE)
+_UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,18})", re.IGNORECASE)
 
 
 class FileVersion(Struct, frozen=True, kw_only=True):
-    """What was told of a file.
+    """What the server said about the version of a file.
 
     Attributes:
         length: bytes.
-        etag: its ETag, where that is strong.
-        modified: its Last-Modified, where it has no ETag and was long settled.
+        etag: its ETag, if that is strong.
+        modified: its Last-Modified, if it has no ETag and is old enough.
     """
 
     length: int | None = None
@@ -51,49 +51,49 @@ class FileVersion(Struct, frozen=True, kw_only=True):
 
     @property
     def validator(self) -> str | None:
-        """What tells this version of the file from all others."""
+        """The strong validator of this version."""
         return self.etag or self.modified
 
 
 class DownloadState(Struct, frozen=True, kw_only=True):
-    """How far a download is.
+    """The progress of a download.
 
     Attributes:
         source: the URL without secrets, for messages.
-        position: bytes that were given.
-        known: of the file; `None` until it was there once.
+        position: bytes that were yielded.
+        version: the version of the file; `None` until the first usable response.
     """
 
     source: str
     position: int = 0
-    known: FileVersion | None = None
+    version: FileVersion | None = None
 
 
 class UseBody(Struct, frozen=True, kw_only=True):
     """Read the body.
 
     Attributes:
-        known: of the file, from here on.
-        skip: bytes at the beginning of the body that were given already.
-        stop: where in the file the body ends, if that was announced.
+        version: the version of the file.
+        skip: bytes at the start of the body that were yielded already.
+        stop: the position in the file at which the body ends, if announced.
     """
 
-    known: FileVersion
+    version: FileVersion
     skip: int = 0
     stop: int | None = None
 
 
 class Redirected(Struct, frozen=True):
-    """Ask where `location` says; see `follow`."""
+    """Request `location` instead; see `follow`."""
 
     location: str
 
 
 class RetryLater(Struct, frozen=True, kw_only=True):
-    """Wait and ask again.
+    """Wait and retry.
 
     Attributes:
-        reason: what happened, without secrets.
+        reason: the failure, without secrets.
         retry_after: seconds that the server asked for.
     """
 
@@ -102,80 +102,80 @@ class RetryLater(Struct, frozen=True, kw_only=True):
 
 
 class Finished(Struct, frozen=True):
-    """All bytes were given already."""
+    """All bytes were yielded already."""
 
 
 Outcome = UseBody | Redirected | RetryLater | Finished
 
 
-def range_headers(standing: DownloadState) -> dict[str, str]:
-    """Give the headers that ask for what is missing if the file is what it was, else for all.
+def range_headers(state: DownloadState) -> dict[str, str]:
+    """Return the headers that request the rest of an unchanged file, and all of a changed one.
 
     Source: RFC 9110, 13.1.5 and 14.2.
     """
-    validator = standing.known.validator if standing.known else None
-    if standing.position == 0 or validator is None:
+    validator = state.version.validator if state.version else None
+    if state.position == 0 or validator is None:
         return {}
-    return {"Range": f"bytes={standing.position}-", "If-Range": validator}
+    return {"Range": f"bytes={state.position}-", "If-Range": validator}
 
 
-def interpret_response(answer: Response, standing: DownloadState, *, is_delimited: bool) -> Outcome:
-    """Say what an answer means to a download that asked with `conditions`.
+def interpret_response(response: Response, state: DownloadState, *, is_delimited: bool) -> Outcome:
+    """Return what to do with a response to a request with `range_headers`.
 
     Args:
-        answer: its head.
-        standing: how far the download is.
-        is_delimited: whether the end of the body can be told from a broken connection.
+        response: the head of the response.
+        state: the progress of the download.
+        is_delimited: whether the end of the body differs from a broken connection.
 
     Raises:
-        SourceNotReadable: the answer is final, or none to what was asked.
-        SourceChanged: the file isn't what it was.
+        SourceNotReadable: the response is final, or doesn't match the request.
+        SourceChanged: the file has changed.
     """
-    if answer.status == HTTPStatus.OK:
-        _check_body(answer, standing, is_delimited=is_delimited)
-        return _judge_whole(answer, standing)
-    if standing.known is not None and range_headers(standing):
-        if answer.status == HTTPStatus.PARTIAL_CONTENT:
-            _check_body(answer, standing, is_delimited=is_delimited)
-            return _judge_part(answer, standing, standing.known)
-        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return _judge_no_part(answer, standing, standing.known)
-    if answer.status in _REDIRECTS:
-        return Redirected(answer.headers.get("location", ""))
-    if answer.is_transient:
+    if response.status == HTTPStatus.OK:
+        _check_body(response, state, is_delimited=is_delimited)
+        return _interpret_full(response, state)
+    if state.version is not None and range_headers(state):
+        if response.status == HTTPStatus.PARTIAL_CONTENT:
+            _check_body(response, state, is_delimited=is_delimited)
+            return _interpret_partial(response, state, state.version)
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return _interpret_unsatisfied(response, state, state.version)
+    if response.status in _REDIRECTS:
+        return Redirected(response.headers.get("location", ""))
+    if response.is_transient:
         return RetryLater(
-            reason=f"{answer.status} from {answer.place}", retry_after=answer.retry_after
+            reason=f"{response.status} from {response.place}", retry_after=response.retry_after
         )
     raise SourceNotReadable(
-        f"{answer.status} from {answer.place}; wanted the file", source=standing.source
+        f"{response.status} from {response.place}; wanted the file", source=state.source
     )
 
 
 def follow(request: Request, location: str, *, source: str) -> str:
-    """Give the URL that a redirect leads to, to which a user and a password go at one host only.
+    """Return the URL that a redirect leads to; userinfo is only kept for the same host.
 
     Args:
-        request: what was asked.
-        location: the `Location` of the answer.
-        source: names the download in errors.
+        request: the redirected request.
+        location: the `Location` of the response.
+        source: the download's name in errors.
 
     Raises:
-        SourceNotReadable: it leads nowhere, or from https to http.
+        SourceNotReadable: it isn't a usable URL, or leaves https for http.
 
     Source: RFC 9110, 10.2.2.
     """
-    url, where = request.url, f"({request.place})"
-    # What stands behind "#" is the client's own affair.
+    url, place = request.url, f"({request.place})"
+    # The fragment isn't sent.
     location = location.strip().partition("#")[0]
     if not location:
-        raise SourceNotReadable(f"a redirect without a Location {where}", source=source)
+        raise SourceNotReadable(f"a redirect without a Location {place}", source=source)
     shown = quote_header(redact_url(location), *request.secrets)
     target = _resolve(url, location)
     if target is None:
-        message = f"a redirect to {shown}; wanted an http or https URL {where}"
+        message = f"a redirect to {shown}; wanted an http or https URL {place}"
         raise SourceNotReadable(message, source=source)
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
-        message = f"a redirect leaves https for http: {shown} {where}"
+        message = f"a redirect leaves https for http: {shown} {place}"
         raise SourceNotReadable(message, source=source)
     return target
 
@@ -183,127 +183,128 @@ def follow(request: Request, location: str, *, source: str) -> str:
 def _resolve(url: str, location: str) -> str | None:
     try:
         target = urljoin(url, location)
-        place = urlsplit(target)
-        has_port = 0 < (1 if place.port is None else place.port) <= _LARGEST_PORT
+        parts = urlsplit(target)
+        has_port = 0 < (1 if parts.port is None else parts.port) <= _MAX_PORT
     except ValueError:
         return None
-    is_web = place.scheme in {"http", "https"} and bool(place.hostname)
-    return target if is_web and has_port and target.isprintable() else None
+    is_http = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return target if is_http and has_port and target.isprintable() else None
 
 
-def _check_body(answer: Response, standing: DownloadState, *, is_delimited: bool) -> None:
-    """Refuse a body whose bytes aren't the file's, or the end of which is anybody's guess."""
-    coding = answer.headers.get("content-encoding", "").strip()
+def _check_body(response: Response, state: DownloadState, *, is_delimited: bool) -> None:
+    """Reject a body that is compressed or has no detectable end."""
+    coding = response.headers.get("content-encoding", "").strip()
     if coding.lower() not in {"", "identity"}:
-        shown = quote_header(coding, *answer.secrets)
+        shown = quote_header(coding, *response.secrets)
         raise SourceNotReadable(
-            f"Content-Encoding is {shown}; wanted the file as it is ({answer.place})",
-            source=standing.source,
+            f"Content-Encoding is {shown}; wanted the file as it is ({response.place})",
+            source=state.source,
         )
     if not is_delimited:
         raise SourceNotReadable(
-            "the answer has neither Content-Length nor chunks, so that its end can't be told from "
-            f"a broken connection ({answer.place})",
-            source=standing.source,
+            "the response has neither Content-Length nor chunks, so its end can't be told from a "
+            f"broken connection ({response.place})",
+            source=state.source,
         )
 
 
-def _judge_whole(answer: Response, standing: DownloadState) -> UseBody:
-    found, known = _read_known(answer), standing.known
-    if known is None:
-        return UseBody(known=found, stop=found.length)
-    _check_length(answer, standing, known, found.length)
-    if standing.position == 0:
-        # It may be another file by now: no byte was given, but the length may have been.
-        found = replace(found, length=known.length)
-        return UseBody(known=found, stop=found.length)
-    _check_validator(answer, standing, known)
-    return UseBody(known=known, skip=standing.position, stop=known.length)
+def _interpret_full(response: Response, state: DownloadState) -> UseBody:
+    found, version = _read_version(response), state.version
+    if version is None:
+        return UseBody(version=found, stop=found.length)
+    _check_length(response, state, version, found.length)
+    if state.position == 0:
+        # Another version is fine: no byte was yielded, only the length was announced.
+        found = replace(found, length=version.length)
+        return UseBody(version=found, stop=found.length)
+    _check_validator(response, state, version)
+    return UseBody(version=version, skip=state.position, stop=version.length)
 
 
-def _judge_part(answer: Response, standing: DownloadState, known: FileVersion) -> UseBody:
-    found = _RANGE.fullmatch(answer.headers.get("content-range", "").strip())
-    if found is None:
-        raise _contradiction(answer, standing)
-    first, last = int(found[1]), int(found[2])
-    length = known.length if found[3] == "*" else int(found[3])
-    if length is None or not standing.position == first <= last < length:
-        raise _contradiction(answer, standing)
-    if _read_length(answer) not in {None, last - first + 1}:
-        raise _contradiction(answer, standing)
-    _check_validator(answer, standing, known)
-    _check_length(answer, standing, known, length)
-    return UseBody(known=replace(known, length=length), stop=last + 1)
+def _interpret_partial(response: Response, state: DownloadState, version: FileVersion) -> UseBody:
+    match = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    if match is None:
+        raise _wrong_range(response, state)
+    first, last = int(match[1]), int(match[2])
+    length = version.length if match[3] == "*" else int(match[3])
+    if length is None or not state.position == first <= last < length:
+        raise _wrong_range(response, state)
+    if _read_length(response) not in {None, last - first + 1}:
+        raise _wrong_range(response, state)
+    _check_validator(response, state, version)
+    _check_length(response, state, version, length)
+    return UseBody(version=replace(version, length=length), stop=last + 1)
 
 
-def _judge_no_part(answer: Response, standing: DownloadState, known: FileVersion) -> Finished:
-    """Take the end for the end, where the length was unknown and only the last chunk got lost."""
-    found = _NO_RANGE.fullmatch(answer.headers.get("content-range", "").strip())
-    if found is None:
-        raise _contradiction(answer, standing)
-    length = int(found[1])
-    _check_length(answer, standing, known, length)
-    if length != standing.position:
-        raise _changed(answer, standing, f"it has {length} bytes, and more were given")
-    if known.etag is not None and "etag" in answer.headers:
-        _check_validator(answer, standing, known)
+def _interpret_unsatisfied(
+    response: Response, state: DownloadState, version: FileVersion
+) -> Finished:
+    """Accept that there is no byte left, if only the end of an earlier response was lost."""
+    match = _UNSATISFIED_RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    if match is None:
+        raise _wrong_range(response, state)
+    length = int(match[1])
+    _check_length(response, state, version, length)
+    if length != state.position:
+        raise _changed(response, state, f"it has {length} bytes; {state.position} were read")
+    if version.etag is not None and "etag" in response.headers:
+        _check_validator(response, state, version)
     return Finished()
 
 
 def _check_length(
-    answer: Response, standing: DownloadState, known: FileVersion, length: int | None
+    response: Response, state: DownloadState, version: FileVersion, length: int | None
 ) -> None:
-    if length is not None and known.length is not None and length != known.length:
-        raise _changed(answer, standing, f"it has {length} bytes; wanted {known.length}")
+    if length is not None and version.length is not None and length != version.length:
+        raise _changed(response, state, f"it has {length} bytes; wanted {version.length}")
 
 
-def _check_validator(answer: Response, standing: DownloadState, known: FileVersion) -> None:
-    etag, modified = answer.headers.get("etag"), answer.headers.get("last-modified")
-    if known.etag is not None and etag != known.etag:
-        raise _changed(answer, standing, "its ETag isn't what it was")
-    if known.modified is None or modified == known.modified:
+def _check_validator(response: Response, state: DownloadState, version: FileVersion) -> None:
+    etag, modified = response.headers.get("etag"), response.headers.get("last-modified")
+    if version.etag is not None and etag != version.etag:
+        raise _changed(response, state, "its ETag has changed")
+    if version.modified is None or modified == version.modified:
         return
-    # A part needn't repeat the date that it was asked for with (RFC 9110, 15.3.7).
-    if modified is not None or answer.status != HTTPStatus.PARTIAL_CONTENT:
-        raise _changed(answer, standing, "its Last-Modified isn't what it was")
+    # A 206 may omit the date of the If-Range (RFC 9110, 15.3.7).
+    if modified is not None or response.status != HTTPStatus.PARTIAL_CONTENT:
+        raise _changed(response, state, "its Last-Modified has changed")
 
 
-def _read_known(answer: Response) -> FileVersion:
-    length = _read_length(answer)
-    etag = answer.headers.get("etag", "").strip()
+def _read_version(response: Response) -> FileVersion:
+    length = _read_length(response)
+    etag = response.headers.get("etag", "").strip()
     if etag:
-        return FileVersion(length=length, etag=etag if _STRONG_TAG.fullmatch(etag) else None)
-    # No date where there is a tag, be it a weak one (RFC 9110, 13.1.5).
-    modified = answer.headers.get("last-modified", "")
-    date = answer.headers.get("date", "")
-    return FileVersion(length=length, modified=modified if _is_settled(modified, date) else None)
+        # No date beside an ETag, even a weak one (RFC 9110, 13.1.5).
+        return FileVersion(length=length, etag=etag if _STRONG_ETAG.fullmatch(etag) else None)
+    modified, date = response.headers.get("last-modified", ""), response.headers.get("date", "")
+    return FileVersion(length=length, modified=modified if _is_strong(modified, date) else None)
 
 
-def _read_length(answer: Response) -> int | None:
-    found = _NUMBER.fullmatch(answer.headers.get("content-length", ""))
-    return int(found[0]) if found else None
+def _read_length(response: Response) -> int | None:
+    match = _NUMBER.fullmatch(response.headers.get("content-length", ""))
+    return int(match[0]) if match else None
 
 
-def _is_settled(modified: str, date: str) -> bool:
+def _is_strong(modified: str, date: str) -> bool:
     try:
         age = parsedate_to_datetime(date) - parsedate_to_datetime(modified)
     except (ValueError, TypeError, OverflowError):
         return False
-    return modified.isascii() and age >= SETTLED
+    return modified.isascii() and age >= MIN_AGE
 
 
-def _changed(answer: Response, standing: DownloadState, how: str) -> SourceChanged:
+def _changed(response: Response, state: DownloadState, reason: str) -> SourceChanged:
     return SourceChanged(
-        f"{standing.source} changed while it was read, at byte {standing.position}: {how} "
-        f"({answer.status} from {answer.place})",
-        source=standing.source,
+        f"{state.source} changed while it was read, at byte {state.position}: {reason} "
+        f"({response.status} from {response.place})",
+        source=state.source,
     )
 
 
-def _contradiction(answer: Response, standing: DownloadState) -> SourceNotReadable:
-    found = quote_header(answer.headers.get("content-range", ""), *answer.secrets)
+def _wrong_range(response: Response, state: DownloadState) -> SourceNotReadable:
+    found = quote_header(response.headers.get("content-range", ""), *response.secrets)
     return SourceNotReadable(
-        f"Content-Range is {found}; wanted the bytes from {standing.position} on "
-        f"({answer.status} from {answer.place})",
-        source=standing.source,
+        f"Content-Range is {found}; wanted the bytes from {state.position} on "
+        f"({response.status} from {response.place})",
+        source=state.source,
     )

@@ -1,23 +1,20 @@
-"""Downloads a file as a stream that can be uploaded, however often its connection breaks.
+"""Downloads a file as a stream that survives broken connections, to upload it.
 
-It yields the bytes of one version of the file, in order and once.
-
-A file without a strong validator is read from its beginning after each break. It goes on if that
-beginning has the SHA-256 of the bytes already given, which are then bytes of the later response.
+It yields the bytes of one version of the file, in order and once. A file without a strong validator
+is read again from its beginning after each break, and its SHA-256 up to the break is compared.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     ConfigurationError,
     NetworkError,
@@ -26,7 +23,7 @@ from livepeer_async.errors import (
     SourceNotReadable,
 )
 from livepeer_async.http.messages import Request, file_name_from_url
-from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
+from livepeer_async.http.retry import RetryPolicy, next_retry
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import redact_url
 from livepeer_async.sources.byte_ranges import (
@@ -41,7 +38,7 @@ from livepeer_async.sources.byte_ranges import (
 )
 from livepeer_async.sources.source import UNNAMED
 
-MOST_REDIRECTS = 5
+MAX_REDIRECTS = 5
 
 _log = logging.getLogger("livepeer_async")
 
@@ -51,8 +48,8 @@ class Download(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: the last part of the URL's path, decoded, or the host.
-        length: bytes; `None` where the server doesn't say.
-        pieces: the bytes; they can be read once, within the block of `Downloads.open`.
+        length: bytes; `None` if the server doesn't announce it.
+        blocks: the bytes; they can be read once, within the block of `Downloader.open`.
     """
 
     name: str
@@ -61,238 +58,210 @@ class Download(Struct, frozen=True, kw_only=True):
 
 
 class Downloader:
-    """Opens files on the web.
+    """Downloads files.
 
     Args:
-        transport: carries the requests.
-        retry: when to ask again; setbacks are counted since the last byte that was new.
-        sleep: waits so many seconds.
-        jitter: gives a random number in 0..1.
+        transport: sends the requests.
+        retry: when to retry; failures are counted since the last new byte.
+        clock: time and randomness.
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        *,
-        retry: RetryPolicy,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        jitter: Callable[[], float] = random.random,
+        self, transport: Transport, *, retry: RetryPolicy, clock: Clock | None = None
     ) -> None:
         self._transport = transport
         self._retry = retry
-        self._sleep = sleep
-        self._jitter = jitter
-
-    def open(self, url: str) -> AbstractAsyncContextManager[Download]:
-        """Ask for a file and open what is answered; its pieces raise what is listed here, too.
-
-        At most `MOST_REDIRECTS` redirects are followed, and none from https to http. Neither a key
-        nor anything else of a client that was handed in is sent.
-
-        Args:
-            url: an http or https URL; a user and a password in it go to its host.
-
-        Raises:
-            SourceNotReadable: the server refuses it, or gives it compressed or without an end that
-                can be told from a broken connection, or it couldn't be read any further for as
-                long as the policy says.
-            SourceEmpty: it has no bytes.
-            SourceChanged: it isn't what it was when the first byte was read.
-            ConfigurationError: the URL is none that can be asked, or the client is closed.
-        """
-        return self._open(url)
+        self._clock = clock or Clock()
 
     @asynccontextmanager
-    async def _open(self, url: str) -> AsyncGenerator[Download, None]:
-        pieces = _ResumableBody(url, self._transport, self._back_off)
-        try:
-            length = await pieces.begin()
-            if length == 0:
-                raise SourceEmpty(f"{pieces.name} is empty; a video has bytes", source=pieces.name)
-            yield Download(name=pieces.name, length=length, blocks=pieces)
-        finally:
-            await pieces.aclose()
+    async def open(self, url: str) -> AsyncGenerator[Download, None]:
+        """Request a file and open the response; its blocks raise the same errors.
 
-    async def _back_off(self, later: RetryLater, failures: int) -> bool:
-        """Wait before the next attempt, or say that there is none."""
-        delay = next_delay(
-            self._retry, failures=failures, jitter=self._jitter(), retry_after=later.retry_after
-        )
-        if delay is None:
-            return False
-        attempts = self._retry.attempts
-        retry_event = RetryEvent(
-            reason=later.reason, attempt=failures, attempts=attempts, delay=delay
-        )
-        _log.warning("%s", retry_event)
-        await self._sleep(delay)
-        return True
+        At most `MAX_REDIRECTS` redirects are followed, none from https to http. Neither the API key
+        nor defaults of the caller's HTTP client are sent.
+
+        Args:
+            url: an http or https URL; userinfo in it is sent to its host.
+
+        Raises:
+            SourceNotReadable: the server refuses the request, the response is compressed or has no
+                detectable end, or the retries are used up.
+            SourceEmpty: the file has no bytes.
+            SourceChanged: the file has changed since its first byte was read.
+            ConfigurationError: the URL can't be requested, or the client is closed.
+        """
+        body = _ResumableBody(url, self._transport, self._retry, self._clock)
+        try:
+            length = await body.start()
+            if length == 0:
+                raise SourceEmpty(f"{body.name} is empty; a video has bytes", source=body.name)
+            yield Download(name=body.name, length=length, blocks=body)
+        finally:
+            await body.aclose()
 
 
 class _ResumableBody:
-    """The bytes of a file, from as many answers as it takes.
+    """The bytes of a file, from as many responses as needed.
 
-    A class and not a generator: one that was left by a cancellation looks like one that has ended,
-    whereas this goes on with the next answer.
+    Not a generator, which a cancelled `anext` would end: this continues with the next response.
     """
 
-    def __init__(
-        self, url: str, transport: Transport, back_off: Callable[[RetryLater, int], Awaitable[bool]]
-    ) -> None:
+    def __init__(self, url: str, transport: Transport, retry: RetryPolicy, clock: Clock) -> None:
         self.name = file_name_from_url(url) or UNNAMED
         self._url = url
         self._transport = transport
-        self._back_off = back_off
-        self._standing = DownloadState(source=redact_url(url))
+        self._retry = retry
+        self._clock = clock
+        self._state = DownloadState(source=redact_url(url))
         self._failures = 0
-        self._is_whole = False
+        self._is_complete = False
         self._is_closed = False
-        # Of the answer that is being read.
-        self._answer = AsyncExitStack()
+        # Of the current response.
+        self._response = AsyncExitStack()
         self._body: AsyncIterator[bytes] | None = None
         self._skip = 0
         self._stop: int | None = None
-        # Of the bytes that were given, and of those that are skipped; where nothing else tells
-        # versions of the file apart.
-        self._given = hashlib.sha256()
+        # Of the bytes that were yielded and of those that are skipped, without a validator.
+        self._yielded = hashlib.sha256()
         self._skipped = hashlib.sha256()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        while not self._is_whole:
-            if piece := await self._advance():
-                return piece
+        while not self._is_complete:
+            if block := await self._advance():
+                return block
         raise StopAsyncIteration
 
-    async def begin(self) -> int | None:
-        """Wait for the first answer that can be read; give the length that it announces."""
-        while self._standing.known is None:
+    async def start(self) -> int | None:
+        """Wait for the first usable response and return the length that it announces."""
+        while self._state.version is None:
             await self._advance()
-        return self._standing.known.length
+        return self._state.version.length
 
     async def aclose(self) -> None:
         """Close the connection; nothing can be read afterwards."""
         self._is_closed = True
-        await self._drop()
+        await self._drop_response()
 
     async def _advance(self) -> bytes:
-        """Ask, or read a piece, or wait; give the bytes that are new, if there are any."""
+        """Send a request, or read a block, or wait; return the bytes that are new, if any."""
         if self._is_closed:
             raise ConfigurationError(f"{self.name} was closed; read it within its `async with`")
         cause: NetworkError | None = None
         try:
-            outcome = await (self._ask() if self._body is None else self._read(self._body))
+            outcome = await (self._request() if self._body is None else self._read(self._body))
         except NetworkError as error:
             outcome, cause = RetryLater(reason=str(error)), error
         except BaseException:
-            # A body that was left by a cancellation would look like one that has ended.
-            await self._drop()
+            # The body of a cancelled read would look like one that is exhausted.
+            await self._drop_response()
             raise
         if isinstance(outcome, RetryLater):
-            await self._drop()
-            await self._bear(outcome, cause)
+            await self._drop_response()
+            await self._retry_or_fail(outcome, cause)
             return b""
         return outcome
 
-    async def _ask(self) -> bytes | RetryLater:
+    async def _request(self) -> bytes | RetryLater:
         url = self._url
         secrets: tuple[str, ...] = ()
-        for _ in range(1 + MOST_REDIRECTS):
-            headers = {"Accept-Encoding": "identity", **range_headers(self._standing)}
+        for _ in range(1 + MAX_REDIRECTS):
+            headers = {"Accept-Encoding": "identity", **range_headers(self._state)}
             request = Request(method="GET", url=url, headers=headers, other_secrets=secrets)
-            answer = await self._answer.enter_async_context(self._transport.stream(request))
-            verdict = interpret_response(
-                answer.head, self._standing, is_delimited=answer.is_delimited
+            response = await self._response.enter_async_context(self._transport.stream(request))
+            outcome = interpret_response(
+                response.head, self._state, is_delimited=response.is_delimited
             )
-            match verdict:
+            match outcome:
                 case Redirected(location):
-                    await self._drop()
-                    url = follow(request, location, source=self._standing.source)
+                    await self._drop_response()
+                    url = follow(request, location, source=self._state.source)
                     secrets = request.secrets
-                case UseBody():
-                    self._begin_body(verdict, answer.body)
+                case UseBody(version=version, skip=skip, stop=stop):
+                    self._body, self._skip, self._stop = response.body, skip, stop
+                    self._state = replace(self._state, version=version)
+                    self._skipped = hashlib.sha256()
                     return b""
                 case Finished():
-                    self._is_whole = True
+                    self._is_complete = True
                     return b""
                 case RetryLater():
-                    return verdict
-        raise self._unreadable(
-            f"more than {MOST_REDIRECTS} redirects (GET {self._standing.source})"
-        )
-
-    def _begin_body(self, found: UseBody, body: AsyncIterator[bytes]) -> None:
-        self._body, self._skip, self._stop = body, found.skip, found.stop
-        self._standing = replace(self._standing, known=found.known)
-        self._skipped = hashlib.sha256()
+                    return outcome
+        raise self._unreadable(f"more than {MAX_REDIRECTS} redirects (GET {self._state.source})")
 
     async def _read(self, body: AsyncIterator[bytes]) -> bytes | RetryLater:
-        piece = await anext(body, None)
-        if piece is None:
+        block = await anext(body, None)
+        if block is None:
             return self._end()
         if self._skip:
-            piece = self._skip_in(piece)
-        position = self._standing.position + len(piece)
+            block = self._skip_known(block)
+        position = self._state.position + len(block)
         if self._stop is not None and position > self._stop:
             raise self._changed(f"it has more than the {self._stop} bytes that were announced")
-        if piece:
-            self._standing = replace(self._standing, position=position)
+        if block:
+            self._state = replace(self._state, position=position)
             self._failures = 0
             if not self._has_validator:
-                self._given.update(piece)
-        return piece
+                self._yielded.update(block)
+        return block
 
-    def _skip_in(self, piece: bytes) -> bytes:
-        """Leave out what was given already, once it is clear that it is the same."""
-        skipped, new = piece[: self._skip], piece[self._skip :]
+    def _skip_known(self, block: bytes) -> bytes:
+        """Return the part of a block that is new; compare the skipped bytes at their end."""
+        skipped, new = block[: self._skip], block[self._skip :]
         self._skip -= len(skipped)
         if not self._has_validator:
             self._skipped.update(skipped)
-            if not self._skip and self._skipped.digest() != self._given.digest():
+            if not self._skip and self._skipped.digest() != self._yielded.digest():
                 raise self._changed("it begins with other bytes")
         return new
 
     def _end(self) -> bytes | RetryLater:
         if self._skip:
-            raise self._changed("it is shorter than what was given of it")
-        if self._length is not None and not self._has_all:
-            place = f"byte {self._standing.position} of {self._length}"
-            return RetryLater(reason=f"the answer ended at {place} (GET {self._standing.source})")
-        self._is_whole = True
+            raise self._changed("it is shorter than what was read of it")
+        length, position = self._length, self._state.position
+        if length not in {None, position}:
+            place = f"byte {position} of {length}"
+            return RetryLater(reason=f"the response ended at {place} (GET {self._state.source})")
+        self._is_complete = True
         return b""
 
-    async def _bear(self, later: RetryLater, cause: NetworkError | None) -> None:
-        """Wait after a setback, unless nothing was missing but the end of the answer."""
-        if self._has_all:
-            self._is_whole = True
+    async def _retry_or_fail(self, later: RetryLater, cause: NetworkError | None) -> None:
+        if self._state.position == self._length:
+            # Only the end of the response was lost.
+            self._is_complete = True
             return
         self._failures += 1
-        if not await self._back_off(later, self._failures):
-            place = f"{self._standing.source} from byte {self._standing.position} on"
+        event = next_retry(
+            self._retry,
+            reason=later.reason,
+            failures=self._failures,
+            jitter=self._clock.random(),
+            retry_after=later.retry_after,
+        )
+        if event is None:
+            place = f"{self._state.source} from byte {self._state.position} on"
             raise self._unreadable(f"can't read {place}: {later.reason}") from cause
+        _log.warning("%s", event)
+        await self._clock.sleep(event.delay)
 
-    async def _drop(self) -> None:
+    async def _drop_response(self) -> None:
         self._body = None
-        await self._answer.aclose()
+        await self._response.aclose()
 
     @property
     def _length(self) -> int | None:
-        return self._standing.known.length if self._standing.known else None
-
-    @property
-    def _has_all(self) -> bool:
-        return self._standing.position == self._length
+        return self._state.version.length if self._state.version else None
 
     @property
     def _has_validator(self) -> bool:
-        return self._standing.known is not None and self._standing.known.validator is not None
+        return self._state.version is not None and self._state.version.validator is not None
 
     def _unreadable(self, message: str) -> SourceNotReadable:
-        return SourceNotReadable(message, source=self._standing.source)
+        return SourceNotReadable(message, source=self._state.source)
 
-    def _changed(self, how: str) -> SourceChanged:
-        source, position = self._standing.source, self._standing.position
-        message = f"{source} changed while it was read, at byte {position}: {how}"
+    def _changed(self, reason: str) -> SourceChanged:
+        source, position = self._state.source, self._state.position
+        message = f"{source} changed while it was read, at byte {position}: {reason}"
         return SourceChanged(message, source=source)

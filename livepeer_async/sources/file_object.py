@@ -1,7 +1,7 @@
-"""A binary file object of the caller, sync or async: its methods, its position and its length.
+"""Adapter for binary file objects of the caller, sync or async.
 
-What it can do is found out by trying. `seekable` and `tell` may be missing, and `size` may be wrong
-in objects that seek and read correctly.
+It tries what the object supports: objects that seek and read correctly may lack `seekable` and
+`tell`, or have a wrong `size`.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ import anyio.to_thread
 from livepeer_async.errors import SourceError, SourceNotReadable
 from livepeer_async.sources.source import Bytes, as_bytes, attribute, check_length, source_name
 
-BLOCK = 1024 * 1024
-# What objects that can't seek raise; TypeError comes from a `seek` that isn't a function.
+# Bytes of one read from an object that isn't seekable.
+READ_SIZE = 1024 * 1024
+# Raised by objects that can't seek; TypeError if `seek` isn't a function.
 _UNSUPPORTED = (AttributeError, NotImplementedError, OSError, TypeError)
 
 
 class FileObject:
-    """A file object whose async methods are awaited and whose sync ones run in a thread.
+    """A file object; its async methods are awaited, its sync ones run in a worker thread.
 
     Args:
-        file: the object itself.
+        file: the object.
         name: its name, by default its `filename` or `name`.
     """
 
     def __init__(self, file: Any, name: str | None = None) -> None:
         self.file = file
         self.name = name or source_name(file)
-        # Whether `seek` returns the position, as that of `io` does.
+        # Whether `seek` returns the position, like that of `io`.
         self._returns_position = False
-        # What was read before it was clear that the object can't be rewound.
+        # Bytes that were read before the object turned out not to be rewindable.
         self._first: Bytes = b""
 
     async def measure(self, max_length: int | None = None) -> int | None:
@@ -50,7 +51,7 @@ class FileObject:
             return await self._measure(max_length)
 
     async def compare_end(self, length: int) -> int:
-        """Return 0 if the object ends at `length`, else 1 or -1, as it has more or fewer bytes.
+        """Return 0 if the object ends at `length`, 1 if it is longer, -1 if it is shorter.
 
         Raises:
             SourceNotReadable: the object fails.
@@ -66,18 +67,18 @@ class FileObject:
         """Read at most `size` bytes from a position on; none at the end.
 
         Raises:
-            SourceNotReadable: the object fails, moves somewhere else, or returns no bytes.
+            SourceNotReadable: the object fails, seeks to another position, or returns no bytes.
         """
         with self._errors_translated():
             await self._seek(position)
             return (await self._read(size))[:size]
 
     async def blocks(self) -> AsyncIterator[Bytes]:
-        """Read from where the object is to its end."""
+        """Read from the current position to the end."""
         if self._first:
             yield self._first
-        # A cancellation doesn't wait for the read: that of a quiet pipe may never return.
-        while block := as_bytes(await self._call("read", BLOCK, is_abandoned=True), self.name):
+        # A cancellation abandons the thread: the read of an idle pipe may never return.
+        while block := as_bytes(await self._call("read", READ_SIZE, abandon=True), self.name):
             yield block
 
     async def _measure(self, max_length: int | None) -> int | None:
@@ -87,25 +88,25 @@ class FileObject:
         except Exception as error:
             if await self._is_at_start(error, is_moved=is_moved):
                 return None
-            raise await self._not_rewound(describe(error)) from error
+            raise await self._not_rewindable(describe(error)) from error
         if reached or (reached is None and await _position(self.file)):
-            raise await self._not_rewound("its seek doesn't go there")
-        if length is None and not await self._can_go_back():
+            raise await self._not_rewindable("its seek goes to another position")
+        if length is None and not await self._can_rewind():
             return None
         if length is None:
             length = await self._claimed_size() or await self._count(max_length)
         await self._seek(0)
         if (length or self._first) and not await self._read(1):
-            raise await self._not_rewound("its seek doesn't move it")
+            raise await self._not_rewindable("its seek has no effect")
         return length
 
     async def _find_end(self) -> tuple[bool, int | None]:
-        """Seek to the end; return whether that may have moved the object, and its length."""
+        """Seek to the end; return whether the position may have changed, and the length."""
         try:
             reached = _as_position(await self._call("seek", 0, os.SEEK_END))
         except Exception as error:  # noqa: BLE001 - many objects have no `whence`
             return not isinstance(error, _UNSUPPORTED), None
-        # A `seek` that always returns 0 returns a status and no position.
+        # A `seek` that always returns 0 returns a status, not a position.
         length = reached or await _position(self.file)
         if not length or not await self._has_ended():
             return True, None
@@ -118,8 +119,8 @@ class FileObject:
         except EOFError:  # zipfile, at the end of the last member (CPython 3.12 and 3.13)
             return True
 
-    async def _can_go_back(self) -> bool:
-        """Whether the object, which is at its first byte, can be rewound once that is read."""
+    async def _can_rewind(self) -> bool:
+        """Read the first byte and rewind; return whether that worked."""
         self._first = await self._read(1)
         try:
             await self._call("seek", 0)
@@ -128,7 +129,7 @@ class FileObject:
         return True
 
     async def _claimed_size(self) -> int | None:
-        """Return the object's `size`, if its last byte is where that says."""
+        """Return the object's `size` if it is right."""
         size = _as_position(attribute(self.file, "size"))
         if not size:
             return None
@@ -136,14 +137,14 @@ class FileObject:
             await self._seek(size - 1)
             has_last = bool(await self._read(1))
             return size if has_last and not await self._read(1) else None
-        except Exception:  # noqa: BLE001 - the claim may be wrong, and that position not allowed
+        except Exception:  # noqa: BLE001 - objects may reject a position beyond their end
             return None
 
     async def _count(self, max_length: int | None) -> int:
         """Find the length by reading everything."""
         await self._seek(0)
         length = 0
-        while block := await self._read(BLOCK):
+        while block := await self._read(READ_SIZE):
             length += len(block)
             check_length(self.name, length, max_length)
         return length
@@ -154,10 +155,10 @@ class FileObject:
         position = await _position(self.file, attribute(self.file, "file"))
         if position is not None:
             return position == 0
-        # A pipe has no position: what can be read from it is all there is.
+        # A pipe has no position: everything that can be read is its content.
         return not is_moved and isinstance(error, _UNSUPPORTED)
 
-    async def _not_rewound(self, reason: str) -> SourceNotReadable:
+    async def _not_rewindable(self, reason: str) -> SourceNotReadable:
         if attribute(self.file, "closed") is True:
             return SourceNotReadable(f"{self.name} is closed", source=self.name)
         position = await _position(self.file, attribute(self.file, "file"))
@@ -178,8 +179,8 @@ class FileObject:
     async def _read(self, size: int) -> Bytes:
         return as_bytes(await self._call("read", size), self.name)
 
-    async def _call(self, method: str, *args: object, is_abandoned: bool = False) -> Any:
-        return await _call(getattr(self.file, method), *args, is_abandoned=is_abandoned)
+    async def _call(self, method: str, *args: object, abandon: bool = False) -> Any:
+        return await _call(getattr(self.file, method), *args, abandon=abandon)
 
     @contextmanager
     def _errors_translated(self) -> Generator[None, None, None]:
@@ -192,7 +193,7 @@ class FileObject:
 
 
 def is_file_object(source: object) -> bool:
-    """Whether the source has a `read` method, and so is read as a file object."""
+    """Whether the source has a `read` method."""
     return callable(attribute(source, "read"))
 
 
@@ -202,7 +203,7 @@ def unreadable(name: str, error: Exception) -> SourceNotReadable:
 
 
 def describe(error: Exception) -> str:
-    """Return what an error says, or its type if it says nothing."""
+    """Return an error's message, or its repr if it has none."""
     if isinstance(error, io.UnsupportedOperation):
         return f"unsupported operation: {error}"
     return getattr(error, "strerror", None) or str(error) or repr(error)
@@ -214,7 +215,7 @@ def _as_position(value: object) -> int | None:
 
 
 async def _position(*files: Any) -> int | None:
-    """Return the position that the first of some file objects shows; `None` if none does."""
+    """Return the position of the first file object that has one; `None` if none has."""
     for file in files:
         try:
             position = _as_position(await _call(file.tell))
@@ -225,12 +226,12 @@ async def _position(*files: Any) -> int | None:
     return None
 
 
-async def _call(function: Callable[..., Any], *args: object, is_abandoned: bool = False) -> Any:
-    """Await an async method, run a sync one in a thread.
+async def _call(function: Callable[..., Any], *args: object, abandon: bool = False) -> Any:
+    """Await an async method, or run a sync one in a thread.
 
-    With `is_abandoned` a cancellation leaves the thread to itself.
+    With `abandon`, a cancellation doesn't wait for the thread.
     """
     if inspect.iscoroutinefunction(function):
         return await function(*args)
-    result = await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=is_abandoned)
+    result = await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=abandon)
     return await result if inspect.isawaitable(result) else result

@@ -6,14 +6,14 @@ from msgspec import Struct
 
 
 class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What tells the bytes of a source from others that may stand in their place later.
+    """What identifies the bytes of a source in a later run.
 
     Attributes:
-        length: bytes; 0 where the server fetches them itself.
-        modified_ns: time of the last change, in nanoseconds since 1970, of a file.
-        inode: the file's number in its file system.
-        sha256: in hex, of bytes in memory.
-        url: what tells the URL that they came from, as `tell_url` gives it.
+        length: bytes; 0 if the server fetches them itself.
+        modified_ns: modification time of a file, in nanoseconds since 1970.
+        inode: inode number of a file.
+        sha256: of bytes in memory, in hex.
+        url: fingerprint of the URL that they come from, as `url_fingerprint` returns it.
     """
 
     length: int
@@ -24,5 +24,5 @@ class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether it says more than a length, which many sources have."""
+        """Whether it is more than a length, which many sources share."""
         return self.modified_ns is not None or self.sha256 is not None

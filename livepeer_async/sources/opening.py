@@ -16,8 +16,8 @@ import aiofiles.tempfile
 
 from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
-from livepeer_async.sources.file_object import FileObject, is_file_object
-from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, close_file, open_path
+from livepeer_async.sources.file_object import READ_SIZE, FileObject, is_file_object
+from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, enter_file, open_path
 from livepeer_async.sources.source import (
     UNNAMED,
     BytesSource,
@@ -30,9 +30,8 @@ from livepeer_async.sources.source import (
     view_of,
 )
 
-# One part of Livepeer's storage: a shorter video travels in one request anyway.
-SPOOL_IN_MEMORY = 8 * 1024 * 1024
-SPOOL_BLOCK = 1024 * 1024
+# One part of Livepeer's storage: a shorter video is sent in one request anyway.
+MAX_SPOOL_IN_MEMORY = 8 * 1024 * 1024
 
 
 class SourcesInUse:
@@ -43,7 +42,7 @@ class SourcesInUse:
 
     @asynccontextmanager
     async def reserve(self, source: SourceLike) -> AsyncGenerator[None, None]:
-        """Keep a second upload from reading the same file object or iterator meanwhile.
+        """Keep a second upload from reading the same file object or iterator concurrently.
 
         Raises:
             ConfigurationError: another upload is reading it.
@@ -53,7 +52,7 @@ class SourcesInUse:
             return
         if id(source) in self._ids:
             raise ConfigurationError(
-                f"{source_name(source)} is being uploaded already; give its path, or open it twice"
+                f"{source_name(source)} is being uploaded already; use its path, or open it twice"
             )
         self._ids.add(id(source))
         try:
@@ -66,16 +65,16 @@ class SourcesInUse:
 async def open_source(
     source: SourceLike, *, length: int | None = None, max_length: int | None = None
 ) -> AsyncGenerator[Source, None]:
-    """Open what the user handed in; what was opened here is closed again.
+    """Open a source; files that this opens are closed again.
 
     Args:
         source: a path, bytes-like, an async iterable of bytes, or a binary file object.
-        length: bytes, for a stream that knows them; one that doesn't is spooled first.
-        max_length: most bytes that the server takes.
+        length: bytes, if known for a stream; else it is spooled first.
+        max_length: maximum number of bytes that the server accepts.
 
     Raises:
         SourceError: it can't be read, is empty or is too large.
-        ConfigurationError: it is nothing that can be uploaded.
+        ConfigurationError: its type can't be uploaded.
     """
     async with AsyncExitStack() as stack:
         opened = await _open(source, length, max_length, stack)
@@ -87,16 +86,16 @@ async def open_source(
 async def open_unspooled(
     source: SourceLike, *, length: int | None = None, max_length: int | None = None
 ) -> AsyncGenerator[Source, None]:
-    """Open a stream or a file object; a stream of unknown length isn't spooled.
+    """Open a stream or a file object without spooling a stream of unknown length.
 
     Args:
         source: an async iterable of bytes, or a binary file object.
-        length: bytes, for a stream that knows them.
-        max_length: most bytes that the server takes.
+        length: bytes, if known for a stream.
+        max_length: maximum number of bytes that the server accepts.
 
     Raises:
-        SourceError: it can't be read, or it is a file object that is empty or too large.
-        ConfigurationError: it is something else.
+        SourceError: it can't be read, or is a file object that is empty or too large.
+        ConfigurationError: it has another type.
     """
     name = source_name(source)
     if isinstance(source, str | os.PathLike) or view_of(source, name) is not None:
@@ -125,23 +124,14 @@ async def _open(
     return await _spool(found, name, max_length, stack)
 
 
-async def _open_stream(
-    found: FileSource | AsyncIterable[Any], name: str, length: int | None, stack: AsyncExitStack
-) -> FileSource | StreamSource:
-    if isinstance(found, FileSource):
-        return found
-    stream = await stack.enter_async_context(prefetch(found, name=name))
-    return StreamSource(stream, length=length, name=name)
-
-
 async def _open_object(
     source: SourceLike, max_length: int | None
 ) -> FileSource | AsyncIterable[Any]:
-    """Open what has methods to read it, from its first byte.
+    """Return a seekable file object as a source, any other as an async iterable.
 
     Raises:
-        SourceNotReadable: it can't be read, or only from its middle.
-        ConfigurationError: it has none.
+        SourceNotReadable: it can't be read from its first byte.
+        ConfigurationError: it has neither `read` nor `__aiter__`.
     """
     if is_file_object(source):
         file = FileObject(source)
@@ -153,6 +143,41 @@ async def _open_object(
         f"can't upload a {type(source).__name__}; wanted a path, bytes, an async iterable of "
         "bytes or a binary file object"
     )
+
+
+async def _open_stream(
+    found: FileSource | AsyncIterable[Any], name: str, length: int | None, stack: AsyncExitStack
+) -> FileSource | StreamSource:
+    if isinstance(found, FileSource):
+        return found
+    blocks = await stack.enter_async_context(prefetch(found, name=name))
+    return StreamSource(blocks, length=length, name=name)
+
+
+async def _spool(
+    blocks: AsyncIterable[Any], name: str, max_length: int | None, stack: AsyncExitStack
+) -> FileSource:
+    open_spool = partial(aiofiles.tempfile.SpooledTemporaryFile, max_size=MAX_SPOOL_IN_MEMORY)
+    spool = await enter_file(open_spool, stack)
+    length = 0
+    stream = StreamSource(blocks, length=None, name=name)
+    while count := await stream.available(length, READ_SIZE):
+        block = bytearray(count)
+        await stream.read_into(length, memoryview(block))
+        length += count
+        check_length(name, length, max_length)
+        stream.release(length)
+        try:
+            # Shielded: closing it during a write in a thread leaves the new file on disk open.
+            await run_shielded(partial(spool.write, block), grace=OPEN_TIMEOUT)
+        except OSError as error:
+            raise SourceNotReadable(
+                f"{name} can't be kept in a temporary file: {error.strerror}", source=name
+            ) from error
+    source = FileSource(FileObject(spool, name), length)
+    # The temporary file is deleted with this upload, and the stream is exhausted.
+    source.is_replayable = False
+    return source
 
 
 def _check(source: Source, length: int | None, max_length: int | None) -> None:
@@ -172,46 +197,13 @@ def _has_position(source: object) -> bool:
         memoryview(cast("bytes", source)).release()
     except TypeError:
         return is_file_object(source) or isinstance(source, AsyncIterator)
-    except Exception:  # noqa: BLE001 - a buffer that was closed; opening it says so
+    except Exception:  # noqa: BLE001 - a closed buffer, which is reported when it is opened
         return False
     return False
 
 
 def _release(view: memoryview) -> None:
-    # A view that is left would keep the caller from closing a memory map or resizing a bytearray. A
-    # thread that hashes it may be at work still.
+    # An unreleased view keeps the caller from closing a memory map or resizing a bytearray.
+    # BufferError: a worker thread is still hashing it.
     with suppress(BufferError):
         view.release()
-
-
-async def _spool(
-    pieces: AsyncIterable[Any], name: str, max_length: int | None, stack: AsyncExitStack
-) -> FileSource:
-    spools: list[Any] = []
-
-    async def open_it() -> None:
-        spools.append(await aiofiles.tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY))
-        stack.push_async_callback(close_file, spools[0])
-
-    # As in `open_path`: what is opened for one who was cancelled would be closed by nobody.
-    await run_shielded(open_it, grace=OPEN_TIMEOUT)
-    (spool,) = spools
-    length = 0
-    stream = StreamSource(pieces, length=None, name=name)
-    while count := await stream.available(length, SPOOL_BLOCK):
-        block = bytearray(count)
-        await stream.read_into(length, memoryview(block))
-        length += count
-        check_length(name, length, max_length)
-        stream.release(length)
-        try:
-            # Closed while a thread writes, it would leave the file open that the thread moves to.
-            await run_shielded(partial(spool.write, block), grace=OPEN_TIMEOUT)
-        except OSError as error:
-            raise SourceNotReadable(
-                f"{name} can't be kept in a temporary file: {error.strerror}", source=name
-            ) from error
-    spooled = FileSource(FileObject(spool, name), length)
-    # The spool goes with this upload, and the stream has been read to its end.
-    spooled.is_replayable = False
-    return spooled

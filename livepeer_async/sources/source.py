@@ -1,7 +1,7 @@
-"""Sources of bytes, read by position; and those that aren't files.
+"""Sources of bytes that are read by position: the interface, bytes in memory, and streams.
 
-`opening` makes a source of what the caller passes, `files` has the file sources, and `blocks` reads
-ahead of the sender.
+`opening` creates a source from what the caller passes, `files` has the file sources, and `blocks`
+reads ahead of the sender.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream
 
-from livepeer_async.concurrency import plain_task_group
+from livepeer_async.concurrency import Channel, plain_task_group
 from livepeer_async.errors import (
     SourceChanged,
     SourceError,
@@ -31,7 +30,7 @@ UNNAMED = "untitled"
 
 
 class BinaryFile(Protocol):
-    """A binary file object; its methods may be async, as those of Starlette's `UploadFile` are."""
+    """A binary file object; its methods may be async, such as those of Starlette's `UploadFile`."""
 
     def read(self, size: int = ..., /) -> bytes | Awaitable[bytes]:
         """Read at most `size` bytes; none at the end."""
@@ -40,25 +39,25 @@ class BinaryFile(Protocol):
 
 Bytes = bytes | bytearray | memoryview
 if TYPE_CHECKING:
-    # What has the buffer protocol; the name is in `collections.abc` from Python 3.12 on.
+    # In `collections.abc` from Python 3.12 on.
     from typing_extensions import Buffer
 else:
     Buffer = Bytes
 SourceLike = str | os.PathLike[str] | Buffer | AsyncIterable[bytes] | BinaryFile
 """A path (`str`, `PathLike`), bytes-like, an async iterable of bytes, or a binary file object.
 
-What has the buffer protocol is bytes-like, such as an array or a memory map. File objects are
-rewound; one that is past its first byte and can't be rewound is refused.
+Every object with the buffer protocol is bytes-like, such as an array or a memory map. File objects
+are rewound; one that can't be rewound and isn't at its first byte is refused.
 """
 
 
 class Source:
-    """Bytes that can be read at any position; a stream only from the last `release` on.
+    """Bytes that can be read at any position; of a stream, only those after the last `release`.
 
     Attributes:
         name: the file's name, or "untitled".
         length: bytes.
-        is_stream: whether only the bytes since the last `release` can be read again.
+        is_stream: whether only the bytes after the last `release` can be read again.
         is_replayable: whether a later upload could read the same bytes again.
     """
 
@@ -78,30 +77,30 @@ class Source:
         """Read bytes from `position` on into the buffer; 0 means that the source ended.
 
         Raises:
-            SourceError: they can't be read, or aren't what they were.
+            SourceError: the bytes can't be read, or changed.
         """
         raise NotImplementedError
 
     async def check(self) -> None:
-        """Make sure that the source is what it was at first.
+        """Check that the source hasn't changed since it was opened.
 
         Raises:
-            SourceChanged: it isn't.
+            SourceChanged: it has changed.
         """
 
     async def identity(self) -> SourceIdentity:
-        """Say what tells these bytes from others, as far as that can be said."""
+        """Return what identifies the bytes, as far as it is known."""
         return SourceIdentity(length=self.length)
 
     def release(self, position: int) -> None:
-        """Promise that no byte before `position` will be asked for again."""
+        """Allow the source to drop the bytes before `position`."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {self.length} bytes>"
 
 
 class BytesSource(Source):
-    """Bytes in memory; they must not be changed while they are sent."""
+    """Bytes in memory; they must not be changed during the upload."""
 
     def __init__(self, content: memoryview, name: str) -> None:
         super().__init__(name, content.nbytes)
@@ -109,23 +108,23 @@ class BytesSource(Source):
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
         """Copy bytes from `position` on into the buffer."""
-        piece = self._content[position : position + len(buffer)]
-        buffer[: len(piece)] = piece
-        return len(piece)
+        found = self._content[position : position + len(buffer)]
+        buffer[: len(found)] = found
+        return len(found)
 
     async def identity(self) -> SourceIdentity:
-        """Make the SHA-256, in a worker thread."""
+        """Compute the SHA-256 in a worker thread."""
         digest = await anyio.to_thread.run_sync(hashlib.sha256, self._content)
         return SourceIdentity(length=self.length, sha256=digest.hexdigest())
 
 
 class StreamSource(Source):
-    """An iterable of bytes; it keeps what wasn't released yet.
+    """An async iterable of bytes; it buffers what wasn't released yet.
 
     Args:
-        pieces: the bytes; `pulled` makes them survive that a reader is cancelled.
-        length: bytes, where they are known.
-        name: by default that of `pieces`.
+        blocks: the bytes; `prefetch` makes them survive the cancellation of a reader.
+        length: bytes, if known.
+        name: by default that of `blocks`.
 
     Attributes:
         is_open_ended: whether the length isn't known yet; `length` is 0 until then.
@@ -135,62 +134,62 @@ class StreamSource(Source):
     is_replayable = False
 
     def __init__(
-        self, pieces: AsyncIterable[Any], *, length: int | None, name: str | None = None
+        self, blocks: AsyncIterable[Any], *, length: int | None, name: str | None = None
     ) -> None:
-        super().__init__(name or source_name(pieces), length or 0)
+        super().__init__(name or source_name(blocks), length or 0)
         self.is_open_ended = length is None
         try:
-            self._pieces = aiter(pieces)
+            self._blocks = aiter(blocks)
         except Exception as error:
             raise SourceNotReadable(
                 f"{self.name} can't be iterated: {error!r}", source=self.name
             ) from error
-        self._kept = bytearray()
-        self._kept_from = 0
+        self._buffer = bytearray()
+        self._start = 0
         self._is_broken = False
 
     @property
     def can_restart(self) -> bool:
         """Whether nothing was released yet."""
-        return self._kept_from == 0
+        return self._start == 0
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
-        """Give kept bytes, or pull the next piece.
+        """Read buffered bytes, or the next block.
 
         Raises:
             SourceNotReplayable: `position` was released.
-            SourceNotReadable: the iterable broke off, or gives no bytes.
+            SourceNotReadable: the iterable failed, or yields no bytes.
         """
-        if position < self._kept_from:
+        if position < self._start:
             raise SourceNotReplayable(
-                f"{self.name}: bytes from {position} on are wanted again, but a stream keeps only "
-                f"those from {self._kept_from} on; give a file or bytes instead",
+                f"{self.name}: bytes from {position} on are needed again, but a stream keeps only "
+                f"those from {self._start} on; use a file or bytes instead",
                 source=self.name,
             )
         if not await self.available(position, 1):
             return 0
-        start = position - self._kept_from
-        found = self._kept[start : start + len(buffer)]
+        offset = position - self._start
+        found = self._buffer[offset : offset + len(buffer)]
         buffer[: len(found)] = found
         return len(found)
 
     async def available(self, position: int, wanted: int) -> int:
-        """Pull pieces until `wanted` bytes from `position` on are kept; give how many there are.
+        """Buffer `wanted` bytes from `position` on, and return how many there are.
 
-        While the length isn't known one byte more is pulled, to know the end with the last byte.
+        While the length is unknown, one byte more is read to detect the end with the last byte.
         """
         stop = position + wanted
         while self.end < (stop + 1 if self.is_open_ended else stop):
-            if not await self._pull():
+            if not await self._read_block():
                 break
         return min(self.end, stop) - position
 
     async def check(self) -> None:
-        """Make sure, once all its bytes are there, that the stream has no more than was said."""
+        """Check, once all bytes were read, that the stream isn't longer than announced."""
         if self.is_open_ended or self.end < self.length:
             return
         while self.end == self.length:
-            if not await self._pull():
+            if not await self._read_block():
                 return
         raise SourceChanged(
             f"{self.name} has more than the {self.length} bytes that were announced",
@@ -198,85 +197,83 @@ class StreamSource(Source):
         )
 
     def release(self, position: int) -> None:
-        """Forget the bytes before `position`."""
-        del self._kept[: max(0, position - self._kept_from)]
-        self._kept_from = max(self._kept_from, position)
+        """Drop the bytes before `position`."""
+        del self._buffer[: max(0, position - self._start)]
+        self._start = max(self._start, position)
 
     @property
     def end(self) -> int:
-        """The position after the last byte that was pulled."""
-        return self._kept_from + len(self._kept)
+        """The position after the last byte that was read from the iterable."""
+        return self._start + len(self._buffer)
 
-    async def _pull(self) -> bool:
+    async def _read_block(self) -> bool:
         if self._is_broken:
             raise SourceNotReadable(f"{self.name} broke off earlier", source=self.name)
-        # A generator that was left by an error or a cancellation looks like one that has ended.
-        self._is_broken = not isinstance(self._pieces, Prefetcher)
+        # A generator that an error or a cancellation ended looks like one that is exhausted.
+        self._is_broken = not isinstance(self._blocks, Prefetcher)
         try:
-            piece = await anext(self._pieces, None)
-        except SourceError:
-            self._is_broken = True
-            raise
+            block = await anext(self._blocks, None)
         except Exception as error:
             self._is_broken = True
+            if isinstance(error, SourceError):
+                raise
             raise SourceNotReadable(
                 f"{self.name} broke off: {error!r}", source=self.name
             ) from error
         self._is_broken = False
-        if piece is None:
+        if block is None:
             if self.is_open_ended:
                 self.is_open_ended, self.length = False, self.end
             return False
-        self._kept += as_bytes(piece, self.name)
+        self._buffer += as_bytes(block, self.name)
         return True
 
 
 class Prefetcher:
-    """The pieces of a stream, handed over by a task that nobody's cancellation reaches."""
+    """The blocks of a stream, read in a task that a cancelled reader doesn't affect."""
 
-    def __init__(self, pieces: MemoryObjectReceiveStream[Any]) -> None:
-        self._pieces = pieces
-        self.error: Exception | None = None
+    def __init__(self) -> None:
+        self._channel = Channel[bytes]()
+        self._error: Exception | None = None
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> bytes:
         try:
-            return await self._pieces.receive()
+            return await self._channel.receive()
         except anyio.EndOfStream:
-            if self.error is not None:
-                raise self.error from None
+            if self._error is not None:
+                raise self._error from None
             raise StopAsyncIteration from None
+
+    async def read(self, blocks: AsyncIterable[Any], name: str) -> None:
+        """Read the stream, one block ahead of the iterator."""
+        try:
+            async for block in blocks:
+                # A copy: an iterable may reuse its buffer before this one is read.
+                await self._channel.send(bytes(as_bytes(block, name)))
+        except Exception as error:  # noqa: BLE001 - raised by the iterator
+            self._error = error
+        self._channel.close()
 
 
 @asynccontextmanager
-async def prefetch(pieces: AsyncIterable[Any], *, name: str) -> AsyncGenerator[Prefetcher, None]:
-    """Pull a stream one piece ahead, in a task of its own.
+async def prefetch(blocks: AsyncIterable[Any], *, name: str) -> AsyncGenerator[Prefetcher, None]:
+    """Read a stream one block ahead, in a task of its own.
 
-    A reader is cancelled whenever a connection breaks. If that reached into the user's generator it
-    would end it, and with it the upload, however often the connection comes back.
+    A reader is cancelled whenever a connection breaks. If the cancellation reached the user's
+    generator, it would end the generator, and no retry could continue the upload.
     """
-    put, get = anyio.create_memory_object_stream[Any](0)
-    handed_on = Prefetcher(get)
-
-    async def pull() -> None:
-        async with put:
-            try:
-                async for piece in pieces:
-                    # A copy: an iterable may fill the same buffer again before this one is read.
-                    await put.send(bytes(as_bytes(piece, name)))
-            except Exception as error:  # noqa: BLE001 - raised where the pieces are read
-                handed_on.error = error
-
-    async with get, plain_task_group() as tasks:
-        tasks.start_soon(pull)
-        yield handed_on
+    prefetcher = Prefetcher()
+    async with plain_task_group() as tasks:
+        tasks.start_soon(prefetcher.read, blocks, name)
+        yield prefetcher
         tasks.cancel_scope.cancel()
 
 
 def check_length(name: str, length: int, max_length: int | None) -> None:
-    """Refuse what the server would refuse after the whole upload.
+    """Reject a length that the server would only reject after the whole upload.
 
     Raises:
         SourceTooLarge: `length` is above `max_length`.
@@ -291,53 +288,53 @@ def check_length(name: str, length: int, max_length: int | None) -> None:
 
 
 def source_name(source: object) -> str:
-    """Give the name that a source goes by, without opening it."""
+    """Return the name of a source without opening it."""
     name = attribute(source, "filename") or attribute(source, "name")
     if isinstance(source, str):
         name = source
     elif isinstance(source, os.PathLike):
         name = os.fspath(cast("os.PathLike[str]", source))
-    # File systems allow names that are no text; JSON doesn't.
+    # File names may contain bytes that aren't UTF-8, which JSON can't represent.
     text = name.encode("utf-8", "replace").decode() if isinstance(name, str) else ""
     return PurePath(text).name or UNNAMED
 
 
 def source_key(source: object) -> str | None:
-    """Give the name that an upload of a source has in a journal; only a path has one by itself.
+    """Return the default key of a source in a journal: the absolute path; `None` if it has none.
 
     Raises:
-        SourceNotReadable: the path begins in a folder that isn't there any more.
+        SourceNotReadable: the path is relative to a folder that was deleted.
     """
     if not isinstance(source, str | os.PathLike):
         return None
     path = os.fspath(cast("str", source))
     try:
-        # Links aren't followed: each is a name of its own.
+        # Links aren't resolved: each one is a name of its own.
         return os.path.abspath(path)  # noqa: PTH100 - see above
     except OSError as error:
         message = f"{path!r} can't be found from here: {error.strerror}"
         raise SourceNotReadable(message, source=path) from error
 
 
-def as_bytes(piece: object, name: str) -> Bytes:
-    """Take a piece for bytes.
+def as_bytes(block: object, name: str) -> Bytes:
+    """Return a block as bytes.
 
     Raises:
         SourceNotReadable: it is something else.
     """
-    if isinstance(piece, bytes | bytearray):
-        return piece
-    view = view_of(piece, name)
+    if isinstance(block, bytes | bytearray):
+        return block
+    view = view_of(block, name)
     if view is None:
         raise SourceNotReadable(
-            f"{name} gives {type(piece).__name__} where bytes are wanted; open it in binary mode",
+            f"{name} yields {type(block).__name__}; wanted bytes, from a file in binary mode",
             source=name,
         )
     return view
 
 
 def view_of(source: object, name: str) -> memoryview | None:
-    """Return the bytes of an object that has the buffer protocol; `None` if it hasn't.
+    """Return the bytes of an object with the buffer protocol; `None` if it has none.
 
     Raises:
         SourceNotReadable: it was closed or released.
@@ -351,12 +348,12 @@ def view_of(source: object, name: str) -> memoryview | None:
     try:
         return view.cast("B")
     except (TypeError, ValueError):
-        # Items with gaps between them, or of a format that `cast` doesn't know, as in ctypes.
+        # Items with gaps between them, or of a format that `cast` doesn't support, as in ctypes.
         return memoryview(view.tobytes())
 
 
 def attribute(source: object, name: str) -> Any:
-    """Return an attribute; `None` if there is none, or if it can't be had."""
+    """Return an attribute; `None` if it is missing or can't be read."""
     try:
         return getattr(source, name, None)
     except Exception:  # noqa: BLE001 - a property of the caller's may raise anything

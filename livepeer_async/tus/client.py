@@ -1,18 +1,12 @@
-"""`TusClient`: uploads to any tus 1.0 server, Livepeer or not.
+"""`TusClient`: uploads to any tus 1.0 server.
 
-In come a creation URL and a source; out comes the upload URL of a complete upload. It asks the
-server once what it can do (OPTIONS) and uses that: creation with upload, deferred length,
-termination, the greatest size.
-
-The last answer (204, or 201 with all bytes) proves that an upload of known length is complete, and
-HEAD is asked only after an interruption: one more round trip for each upload would ask the same
-server the same. If the length was deferred HEAD is always asked at the end, for that answer looks
-the same whether the server has taken the length or not.
+The response to the last chunk (204, or 201 with all bytes) proves that an upload of known length is
+complete; HEAD is sent only after an interruption. If the length was deferred, HEAD is always sent
+at the end, because that response is the same whether the server has accepted the length or not.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -37,39 +31,39 @@ from livepeer_async.redaction import redact_url
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus import requests
-from livepeer_async.tus.driver import MAX_RESPONSE_SIZE, Driver
-from livepeer_async.tus.exchange import check_complete, is_unknown, send_until_answered
+from livepeer_async.tus.driver import MAX_RESPONSE_SIZE, Callbacks, Driver
+from livepeer_async.tus.exchange import check_complete, is_unknown, send_with_retries
 from livepeer_async.tus.limits import ServerLimits, for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
 
-# Up to this length an upload travels with its creation, where the server can take it.
-FIRST_CHUNK = 8 * 1024 * 1024
-# Headers that the protocol sets where they belong. Anywhere else they would change a request: a
-# Content-Type makes a creation one with bytes, an Upload-Length declares the length.
+# Uploads of up to this length are sent with their creation, if the server supports it.
+MAX_WITH_CREATION = 8 * 1024 * 1024
+# Headers that only the protocol sets. In other requests they would change the meaning: a
+# Content-Type announces bytes with a creation, an Upload-Length declares the length.
 RESERVED = frozenset(
     {"content-type", "tus-resumable", "upload-defer-length", "upload-length", "upload-offset"}
     | {"x-http-method-override"}
 )
 DEFER_LENGTH = "creation-defer-length"
-SPOOL = "leave defer_length out: the stream is then spooled"
+SPOOL_ADVICE = "leave defer_length out: the stream is then spooled"
 
 
 class TusClient:
-    """A client for any tus 1.0 server.
+    """A client for any tus 1.0 server; an async context manager.
 
     Args:
-        headers: sent with each request, as an `Authorization` that the server wants. Names are
-            compared without case; those that the protocol or the body sets are left out.
-        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send through.
-        timeouts: the network's time limits.
-        retry: how many setbacks are borne.
-        limits: what the servers can take; by default each is asked, and so is each before an
-            upload of deferred length. See `livepeer_limits` for one that needs care.
-        other_hosts: hosts beside the endpoint's where an upload URL may lead.
+        headers: sent with each request, such as `Authorization`. Headers of the protocol and of the
+            body are ignored.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to send with; it stays open.
+        timeouts: the time limits of requests.
+        retry: the retry policy.
+        limits: the limits of the servers; by default derived from OPTIONS. Livepeer's need
+            `livepeer_limits`.
+        other_hosts: hosts besides the endpoint's that an upload URL may have.
     """
 
-    def __init__(  # noqa: PLR0913 - the options of a client, all with a default
+    def __init__(  # noqa: PLR0913 - options with defaults
         self,
         *,
         headers: Mapping[str, str] | None = None,
@@ -99,14 +93,14 @@ class TusClient:
         await self._transport.aclose()
 
     async def discover(self, endpoint: str) -> requests.ServerFeatures:
-        """Ask what the server can do.
+        """Ask the server for its versions, extensions and maximum size (OPTIONS).
 
         Raises:
-            NetworkError: no answer came.
+            NetworkError: there was no response.
         """
         return requests.read_options(await self._send(requests.options(endpoint)))
 
-    async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
+    async def upload(  # noqa: PLR0913 - options with defaults
         self,
         source: SourceLike,
         endpoint: str | None = None,
@@ -118,29 +112,29 @@ class TusClient:
         on_sent: Callable[[int], None] | None = None,
         on_created: Callable[[str], Awaitable[None] | None] | None = None,
     ) -> str:
-        """Upload a source, or go on with an upload that was begun; give the upload URL.
+        """Upload a source, or resume an upload, and return the upload URL.
 
         Args:
             source: a path, bytes-like, an async iterable of bytes, or a binary file object.
-            endpoint: the creation URL.
-            upload_url: where to go on instead.
+            endpoint: the creation URL, for a new upload.
+            upload_url: the URL of an upload to resume.
             metadata: for `Upload-Metadata`.
-            length: bytes, for a stream that knows them; one that doesn't is spooled first.
-            defer_length: name the length at the end instead of spooling a stream, or a file
-                object that can't seek; the server must have the extension creation-defer-length.
-                At the end HEAD must show that it has taken the length; an upload that the server
-                no longer knows then (404, 410) counts as complete only if it lists the extension.
-            on_sent: told the bytes that the socket has taken so far.
+            length: bytes of a stream; without it, a stream is spooled first.
+            defer_length: declare the length at the end instead of spooling a stream, or a file
+                object that can't seek. The server needs the extension creation-defer-length. At
+                the end HEAD must report the length; an upload unknown by then (404, 410) counts
+                as complete only if the server lists the extension.
+            on_sent: called with the bytes that the socket has accepted so far.
             on_created: called with the upload URL of a new upload, and awaited if it returns an
-                awaitable, before any request is sent to that URL. Whoever keeps the URL can resume
-                the upload after a cancellation or a kill. The URL is a bearer secret.
+                awaitable, before a request is sent there. With that URL the upload can be resumed
+                after a cancellation or a crash. It is a bearer secret.
 
         Raises:
-            ConfigurationError: an argument can't work, or the server lists its extensions and
+            ConfigurationError: an argument is invalid, or the server lists its extensions and
                 `defer_length` isn't among them.
             SourceError: the source can't be read, is empty, too large, or changed.
-            TusError: the bytes couldn't be brought over.
-            LivepeerError: any of these has an `upload_url` if the upload can be resumed.
+            TusError: the upload failed.
+            LivepeerError: each error has the `upload_url` if the upload can be resumed.
         """
         limits = self._limits or ServerLimits()
         if endpoint:
@@ -148,7 +142,7 @@ class TusClient:
         open_it = open_unspooled if defer_length else open_source
         opening = open_it(source, length=length, max_length=limits.max_length)
         upload: TusUpload | None = None
-        with _naming(lambda: upload.upload_url if upload else upload_url):
+        with _errors_with_url(lambda: upload.upload_url if upload else upload_url):
             async with self._sources.reserve(source), opening as opened:
                 upload = TusUpload(
                     length=None if defer_length else opened.length,
@@ -158,49 +152,40 @@ class TusClient:
                     metadata=metadata,
                     other_hosts=self._other_hosts,
                 )
-                offered = self._features.get(endpoint or "", requests.ServerFeatures()).extensions
-                await self._carry(
-                    upload,
-                    opened,
-                    may_forget=DEFER_LENGTH in offered,
-                    on_sent=on_sent,
-                    on_created=on_created,
+                listed = self._features.get(endpoint or "", requests.ServerFeatures()).extensions
+                callbacks = Callbacks(on_sent=on_sent, on_created=on_created)
+                await self._transfer(
+                    upload, opened, may_forget=DEFER_LENGTH in listed, callbacks=callbacks
                 )
                 return upload.upload_url or ""
 
     async def terminate(self, upload_url: str) -> None:
-        """Have the server throw an upload away; one that it doesn't know is as good as that.
+        """Delete an upload on the server. An unknown upload counts as deleted.
 
-        Locks (423), 429, 5xx and network errors are retried by the client's `RetryPolicy`.
+        Transient failures, such as 423 (locked), are retried.
 
         Raises:
-            UploadRefused: the server won't.
-            RetriesExhausted: it didn't in so many attempts.
+            UploadRefused: the server refused.
+            RetriesExhausted: all attempts failed.
 
         Source: tus 1.0, Termination.
         """
         request = requests.termination(upload_url)
-        with _naming(lambda: upload_url):
+        with _errors_with_url(lambda: upload_url):
             try:
-                await send_until_answered(
+                await send_with_retries(
                     self._send, request, requests.read_termination, retry=self._retry
                 )
             except RetriesExhausted:
-                # @tus/s3-store 1.0.0 answers 500 for an upload that is gone; the answer to the
-                # DELETE that did it may have been lost.
+                # @tus/s3-store 1.0.0 responds with 500 if the upload is already deleted, which an
+                # earlier attempt without a response may have done.
                 if not await is_unknown(self._send, upload_url):
                     raise
 
-    async def _carry(
-        self,
-        upload: TusUpload,
-        source: Source,
-        *,
-        may_forget: bool,
-        on_sent: Callable[[int], None] | None,
-        on_created: Callable[[str], Awaitable[None] | None] | None,
+    async def _transfer(
+        self, upload: TusUpload, source: Source, *, may_forget: bool, callbacks: Callbacks
     ) -> None:
-        """Send the source, and check what the server made of a length that was deferred."""
+        """Send the source, and verify that the server accepted a deferred length."""
         is_deferred = upload.length is None
 
         async def send(request: Request, **options: Any) -> Response:
@@ -209,29 +194,19 @@ class TusClient:
             is_deferred = is_deferred or requests.is_deferred(response)
             return response
 
-        async def tell(upload_url: str) -> None:
-            told = on_created(upload_url) if on_created else None
-            if inspect.isawaitable(told):
-                await told
-
-        driver = Driver(upload, source, send, retry=self._retry, on_sent=on_sent, on_created=tell)
-        await driver.run()
+        await Driver(upload, source, send, retry=self._retry, callbacks=callbacks).run()
         await source.check()
-        if is_deferred and upload.upload_url and upload.length is not None:
-            try:
-                await check_complete(
-                    self._send,
-                    upload.upload_url,
-                    upload.length,
-                    retry=self._retry,
-                    may_forget=may_forget,
-                )
-            except (ProtocolError, UploadGone) as error:
-                error.advice = SPOOL
-                raise
+        url, length = upload.upload_url, upload.length
+        if not is_deferred or url is None or length is None:
+            return
+        try:
+            await check_complete(self._send, url, length, retry=self._retry, may_forget=may_forget)
+        except (ProtocolError, UploadGone) as error:
+            error.advice = SPOOL_ADVICE
+            raise
 
     async def _limits_at(self, endpoint: str, *, defer_length: bool) -> ServerLimits:
-        """Fit the limits to what the server says of itself, unless they were handed in."""
+        """Return the client's limits, or those that the server lists."""
         if self._limits is not None and not defer_length:
             return self._limits
         features = self._features.get(endpoint) or await self._features_of(endpoint)
@@ -239,11 +214,12 @@ class TusClient:
             _check_deferral(features, endpoint)
         if self._limits is not None:
             return self._limits
-        with_creation = FIRST_CHUNK if "creation-with-upload" in features.extensions else 0
+        has_extension = "creation-with-upload" in features.extensions
+        with_creation = MAX_WITH_CREATION if has_extension else 0
         return ServerLimits(max_length=features.max_size, with_creation=with_creation)
 
     async def _features_of(self, endpoint: str) -> requests.ServerFeatures:
-        """Ask once; of a server that can't say, nothing is known, and the creation decides."""
+        """Ask the server once; without a usable response the creation shows what it supports."""
         try:
             response = await self._send(requests.options(endpoint))
         except (NetworkError, DecodeError):
@@ -267,24 +243,24 @@ class TusClient:
 
 
 def _check_deferral(features: requests.ServerFeatures, endpoint: str) -> None:
-    """Refuse a server that says what it offers, and doesn't offer to defer the length.
+    """Reject a server that lists its extensions without creation-defer-length.
 
-    One that says nothing, as Livepeer's, is tried.
+    Livepeer's server lists nothing and is tried.
     """
-    is_silent = not features.versions and not features.extensions
-    if is_silent or DEFER_LENGTH in features.extensions:
+    lists_nothing = not features.versions and not features.extensions
+    if lists_nothing or DEFER_LENGTH in features.extensions:
         return
     listed = ", ".join(sorted(features.extensions)) or "none"
     raise ConfigurationError(
-        f"the server doesn't offer {DEFER_LENGTH}; its extensions: {listed} "
+        f"the server doesn't support {DEFER_LENGTH}; its extensions: {listed} "
         f"(OPTIONS {redact_url(endpoint)})",
-        advice=SPOOL,
+        advice=SPOOL_ADVICE,
     )
 
 
 @contextmanager
-def _naming(upload_url: Callable[[], str | None]) -> Generator[None, None, None]:
-    """Let each error name the upload URL, unless that is of no more use."""
+def _errors_with_url(upload_url: Callable[[], str | None]) -> Generator[None, None, None]:
+    """Set the upload URL of each error, unless the upload is gone."""
     try:
         yield
     except LivepeerError as error:

@@ -1,20 +1,19 @@
-"""Drives one tus upload: sends what the protocol core asks for, sleeps, and gives up at last.
+"""Drives one tus upload over a network that fails: sends, sleeps, retries.
 
-All of an upload's asynchrony is here. `protocol` decides what to send, the retry policy how long to
+All of an upload's asynchrony is here. `protocol` decides what to send, `RetryPolicy` how long to
 wait, and `sources.blocks` reads the bytes.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-import anyio
-
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     ConnectFailed,
     DecodeError,
@@ -27,25 +26,27 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
-from livepeer_async.http.messages import Request, Response, Span
-from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
+from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
 from livepeer_async.sources.source import Source, StreamSource, check_length
-from livepeer_async.tus.events import Event, Interrupted, OffsetKnown, Refused
+from livepeer_async.tus.deprecated import Renamed, warn_deprecated
+from livepeer_async.tus.events import ChunkTooLarge, Event, Interrupted, OffsetKnown, Refused
+from livepeer_async.tus.exchange import plan_retry
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.states import Command, State, Step
 
 _log = logging.getLogger("livepeer_async")
 
-# Answers to tus requests are a sentence at the most.
+# Responses to tus requests are at most a sentence.
 MAX_RESPONSE_SIZE = 64 * 1024
-# Chunks in a row that the server had in full and didn't respond to; each was smaller, or was waited
-# for twice as long, as the one before.
-MOST_TIMEOUTS = 3
+# Consecutive chunks that were sent in full and got no response in time; each was smaller than the
+# one before, or had twice its time.
+MAX_TIMEOUTS = 3
 
 
 class Send(Protocol):
-    """How requests travel: `Transport.send`, or a stranger's own."""
+    """Sends a request: `Transport.send`, or your own."""
 
     def __call__(
         self,
@@ -54,73 +55,81 @@ class Send(Protocol):
         blocks: AsyncIterable[bytes | memoryview] | None = None,
         largest: int = MAX_RESPONSE_SIZE,
     ) -> Awaitable[Response]:
-        """Send a request; raise NetworkError where no answer came."""
+        """Send a request with `blocks` as its body; raise NetworkError without a response."""
         ...
 
 
-def _ignore(_news: object) -> None:
-    """Tell nobody."""
+class Callbacks(NamedTuple):
+    """Functions that a driver calls.
+
+    Attributes:
+        on_sent: with the bytes that the socket has accepted, including the acknowledged ones.
+        on_retry: with each failure that is retried; it is logged as well.
+        on_created: with the upload URL, before another request is sent; an awaitable result is
+            awaited.
+    """
+
+    on_sent: Callable[[int], None] | None = None
+    on_retry: Callable[[RetryEvent], None] | None = None
+    on_created: Callable[[str], Awaitable[None] | None] | None = None
 
 
 class Driver:
-    """Takes one upload to its end over a network that fails.
-
-    Attributes:
-        upload: the core.
-        has_sent: whether bytes were sent from here, all from offsets that had settled.
+    """Sends one upload until it is complete.
 
     Args:
-        upload: the core; in any state but one that is over.
+        upload: the state machine; not over.
         source: the bytes.
-        send: how requests travel.
-        retry: how many setbacks are borne, and how long the waits are.
-        on_sent: told the bytes that the socket has taken so far, the acknowledged ones included.
-        on_retry: told each time that something came between; it is logged as well.
-        on_created: awaited with the upload URL before anything follows from it.
-        digest: takes the blocks as they pass.
-        sleep: waits so many seconds.
-        jitter: gives a random number in 0..1.
+        send: sends requests.
+        retry: the retry policy.
+        callbacks: functions to call.
+        digest: receives the blocks that are sent.
+        clock: time and jitter.
+
+    Attributes:
+        upload: the state machine.
+        has_sent: whether this driver sent bytes; it sends them only from settled offsets.
     """
 
-    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
+    def __init__(  # noqa: PLR0913 - four of them optional
         self,
         upload: TusUpload,
         source: Source,
         send: Send,
         *,
-        retry: RetryPolicy,
-        on_sent: Callable[[int], None] | None = None,
-        on_retry: Callable[[RetryEvent], None] | None = None,
-        on_created: Callable[[str], Awaitable[None]] | None = None,
+        retry: RetryPolicy | None = None,
+        callbacks: Callbacks | None = None,
         digest: Digest | None = None,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        jitter: Callable[[], float] = random.random,
+        clock: Clock | None = None,
+        **deprecated: Any,
     ) -> None:
+        callbacks, clock = callbacks or Callbacks(), clock or Clock()
+        if deprecated:
+            callbacks, clock = _merge_deprecated(callbacks, clock, deprecated)
         self.upload = upload
+        self.has_sent = False
         self._source = source
         self._send = send
-        self._retry = retry
-        self._on_sent = on_sent or _ignore
-        self._on_retry = on_retry or _ignore
-        self._on_created = on_created
+        self._retry = retry or RetryPolicy()
+        self._callbacks = callbacks
         self._digest = digest
-        self._sleep = sleep
-        self._jitter = jitter
+        self._clock = clock
         self._delay = 0.0
         self._failures = Counter[Command]()
         self._released = 0
-        self.has_sent = False
         self._slice_size = FIRST_SLICE
         self._blocks: SpanReader | None = None
+
+    nudge = Renamed("finalize")
 
     async def run(self) -> None:
         """Send until the upload is complete.
 
         Raises:
-            UploadGone: the upload URL is of no more use.
-            UploadRefused: the server gave a final answer.
-            RetriesExhausted: the offset hasn't moved for too many attempts.
-            ProtocolError: the server's answer names a place where the bytes must not go.
+            UploadGone: the upload URL can't be used any more.
+            UploadRefused: the server sent a final error status.
+            RetriesExhausted: too many failures without progress.
+            ProtocolError: the server's `Location` or offset can't be used.
             SourceError: the source can't be read, or changed.
         """
         try:
@@ -134,48 +143,53 @@ class Driver:
         self._check_gone()
 
     async def find_offset(self) -> None:
-        """Ask for the offset until it is known, send and release nothing; raises as `run`."""
+        """Ask for the offset until it is known, without sending bytes; raises as `run`."""
         while self.upload.state is State.OFFSET_UNKNOWN:
             await self._advance()
         self._check_gone()
+
+    async def finalize(self) -> None:
+        """Send an empty PATCH for a complete upload, once; the response doesn't matter."""
+        await self._exchange(self.upload.finalize())
+
+    async def terminate(self) -> bool:
+        """Ask the server once to delete the upload; return whether it did."""
+        await self._exchange(self.upload.terminate())
+        return self.upload.state is State.TERMINATED
 
     def _check_gone(self) -> None:
         if self.upload.state is State.GONE:
             raise UploadGone(f"the upload is lost: {self.upload.failure_reason}")
 
-    async def finalize(self) -> None:
-        """Send an empty PATCH at the end; its answer tells nothing that the asset doesn't tell."""
-        await self._exchange(self.upload.finalize())
-
-    async def terminate(self) -> bool:
-        """Ask the server to throw the upload away, and say whether it has."""
-        await self._exchange(self.upload.terminate())
-        return self.upload.state is State.TERMINATED
-
     async def _advance(self) -> None:
-        failures, known_url = self.upload.failures, self.upload.upload_url
-        move = await self._next_step()
-        event = await self._exchange(move)
-        # A creation that leaves the offset in doubt has an upload URL, too.
-        upload_url = self.upload.upload_url
-        if self._on_created and upload_url is not None and upload_url != known_url:
-            await self._on_created(upload_url)
+        known_url = self.upload.upload_url
+        step = await self._next_step()
+        event = await self._exchange(step)
+        # A creation that leaves the offset unknown has an upload URL, too.
+        if self.upload.upload_url is not None and self.upload.upload_url != known_url:
+            await self._report_created(self.upload.upload_url)
         if self.upload.state is State.COMPLETE:
             await self._read_to_end()
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
-            self._on_sent(self.upload.offset)
+            self._report_sent(self.upload.offset)
         if isinstance(event, Refused):
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
-        self._reset_failures(event)
-        if self.upload.failures > failures and not self.upload.is_over:
-            self._back_off(move.command, event)
-
-    def _reset_failures(self, event: Event) -> None:
-        """Count all setbacks anew once the offset moves, and those of HEAD once it answers."""
         if not self.upload.failures:
             self._failures.clear()
         elif isinstance(event, OffsetKnown):
             self._failures[Command.ASK_OFFSET] = min(1, self._failures[Command.ASK_OFFSET])
+        if isinstance(event, Interrupted | ChunkTooLarge) and not self.upload.is_over:
+            self._back_off(step.command, event)
+
+    async def _report_created(self, upload_url: str) -> None:
+        on_created = self._callbacks.on_created
+        result = on_created(upload_url) if on_created else None
+        if inspect.isawaitable(result):
+            await result
+
+    def _report_sent(self, sent: int) -> None:
+        if self._callbacks.on_sent:
+            self._callbacks.on_sent(sent)
 
     async def _next_step(self) -> Step:
         source, upload = self._source, self.upload
@@ -184,19 +198,19 @@ class Driver:
         if isinstance(source, StreamSource) and source.is_open_ended:
             if upload.length is None:
                 return await self._next_of_stream(source)
-            # Whoever began the upload has named its length, and the stream is held to it.
+            # An earlier process declared the length, and the stream must have it.
             source.length, source.is_open_ended = upload.length, False
         if upload.length is None:
             upload.declare_length(source.length)
         if upload.length != source.length:
             raise SourceChanged(
-                f"{source.name} has {source.length} bytes; the upload is one of {upload.length}",
+                f"{source.name} has {source.length} bytes; the upload has {upload.length}",
                 source=source.name,
             )
         return upload.next_step()
 
     async def _next_of_stream(self, source: StreamSource) -> Step:
-        """Send what the stream has; its end, once it is seen, names the length."""
+        """Send what the stream has; at its end, declare the length."""
         upload = self.upload
         available = await source.available(upload.offset, upload.plan())
         check_length(source.name, upload.offset + available, upload.limits.max_length)
@@ -208,20 +222,20 @@ class Driver:
         return upload.next_step()
 
     async def _release(self, offset: int) -> None:
-        """Let the source forget what the server holds; a stream is first read up to there."""
+        """Release the bytes that the server holds; a stream is first read up to there."""
         source = self._source
         while isinstance(source, StreamSource) and self._released < offset:
-            step = min(BLOCK, offset - self._released)
-            if await source.available(self._released, step) < step:
+            size = min(BLOCK, offset - self._released)
+            if await source.available(self._released, size) < size:
                 raise SourceChanged(
                     f"{source.name} ended before byte {offset}, up to which the server has it",
                     source=source.name,
                 )
-            self._released += step
+            self._released += size
             source.release(self._released)
 
     async def _read_to_end(self) -> None:
-        """Read the stream up to the end of an upload that was complete without it."""
+        """Read the stream of a resumed upload that was already complete, to compare lengths."""
         source, length = self._source, self.upload.length
         if not isinstance(source, StreamSource) or length is None:
             return
@@ -230,14 +244,14 @@ class Driver:
         if source.end < length:
             await self._release(length)
 
-    async def _exchange(self, move: Step) -> Event:
+    async def _exchange(self, step: Step) -> Event:
         self._blocks, is_sent = None, False
         try:
-            await self._sleep(max(move.wait, self._delay))
+            await self._clock.sleep(max(step.wait, self._delay))
             self._delay, is_sent = 0.0, True
-            response = await self._send_request(move.request)
+            response = await self._send_request(step.request)
         except (NetworkError, DecodeError) as error:
-            # DecodeError is an answer too long to be one, such as the web page of a proxy.
+            # DecodeError: a response too long for a tus server, such as the page of a proxy.
             seconds, waited = self._time_chunk()
             return self.upload.interrupt(
                 str(error),
@@ -247,14 +261,14 @@ class Driver:
                 is_timeout=isinstance(error, TimedOut),
             )
         except BaseException:
-            # Cancelled, or the source failed: whoever goes on from here has to ask for the offset.
-            self.upload.interrupt("the request was given up", untouched=not is_sent)
+            # Cancelled, or the source failed: the next step asks for the offset.
+            self.upload.interrupt("the request was abandoned", untouched=not is_sent)
             raise
         seconds, waited = self._time_chunk()
         return self.upload.receive(response, seconds=seconds, waited=waited or 0.0)
 
     def _time_chunk(self) -> tuple[float | None, float | None]:
-        """Give the seconds since the chunk's first byte was sent, and since its last one was."""
+        """Return the seconds since the chunk's first byte was sent, and since its last one was."""
         now, blocks = time.monotonic(), self._blocks
         if blocks is None or blocks.began_at is None:
             return None, None
@@ -262,8 +276,8 @@ class Driver:
         return now - blocks.began_at, waited
 
     async def _send_request(self, request: Request) -> Response:
-        span = request.content
-        if not isinstance(span, Span) or not span.size:
+        span = request.span
+        if not span.size:
             return await self._send(request, largest=MAX_RESPONSE_SIZE)
         self.has_sent = True
         reading = read_ahead(
@@ -271,7 +285,7 @@ class Driver:
             span,
             slice_size=self._slice_size,
             digest=self._digest,
-            on_sent=lambda sent: self._on_sent(span.start + sent),
+            on_sent=lambda sent: self._report_sent(span.start + sent),
         )
         async with reading as blocks:
             self._blocks = blocks
@@ -279,24 +293,39 @@ class Driver:
             self._slice_size = blocks.slice_size
             return response
 
-    def _back_off(self, command: Command, event: Event) -> None:
-        # Counted for each command: where many requests fail, a chunk meets a few setbacks, and the
-        # question for its offset a few more. The first of these is the chunk's own.
+    def _back_off(self, command: Command, event: Interrupted | ChunkTooLarge) -> None:
+        # Counted per command: on a bad network a chunk fails a few times, and the HEAD for its
+        # offset a few more. The first failure of HEAD is the chunk's own.
         self._failures[command] += 1
         if command is not Command.ASK_OFFSET:
             self._failures[Command.ASK_OFFSET] = 1
-        attempt, attempts = self._failures[command], self._retry.attempts
-        reason: str = getattr(event, "reason", "the offset didn't settle")
-        asked = event.retry_after if isinstance(event, Interrupted) else None
-        delay = next_delay(self._retry, failures=attempt, jitter=self._jitter(), retry_after=asked)
-        if delay is None or self.upload.chunks.timeouts >= MOST_TIMEOUTS:
+        attempt = self._failures[command]
+        retry_event = plan_retry(self._retry, event, attempt=attempt, jitter=self._clock.random())
+        if retry_event is None or self.upload.chunks.timeouts >= MAX_TIMEOUTS:
             raise RetriesExhausted(
-                f"no progress beyond byte {self.upload.offset} after {attempt} setbacks; "
-                f"the last: {reason}",
+                f"no progress beyond byte {self.upload.offset} after {attempt} failures; "
+                f"the last: {event.reason}",
                 attempts=attempt,
-                request_id=getattr(event, "request_id", None),
+                request_id=event.request_id if isinstance(event, Interrupted) else None,
             )
-        self._delay = delay
-        retry_event = RetryEvent(reason=reason, attempt=attempt, attempts=attempts, delay=delay)
+        self._delay = retry_event.delay
         _log.warning("upload at byte %d: %s", self.upload.offset, retry_event)
-        self._on_retry(retry_event)
+        if self._callbacks.on_retry:
+            self._callbacks.on_retry(retry_event)
+
+
+def _merge_deprecated(
+    callbacks: Callbacks, clock: Clock, arguments: dict[str, Any]
+) -> tuple[Callbacks, Clock]:
+    """Merge the old arguments of `Driver` into its callbacks and its clock."""
+    new_names = {"on_setback": "on_retry", "jitter": "random"}
+    for old, value in arguments.items():
+        new = new_names.get(old, old)
+        if new in Callbacks._fields:
+            callbacks = callbacks._replace(**{new: value})
+        elif new in {"sleep", "random"}:
+            clock = clock._replace(**{new: value})
+        else:
+            raise TypeError(f"Driver() got an unexpected keyword argument {old!r}")
+        warn_deprecated(f"Driver({old}=)", f"callbacks= or clock= with {new}", stacklevel=4)
+    return callbacks, clock

@@ -1,6 +1,6 @@
-"""What a server's response meant, as values.
+"""Events: what a server's response means.
 
-`requests` reads a response into an event, `protocol` changes its state by it.
+`requests` reads a response into an event; `protocol` changes its state by it.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from livepeer_async.redaction import redact_upload_url, redacted
 
 @redacted(upload_url=redact_upload_url)
 class Created(Struct, frozen=True):
-    """The upload exists at `upload_url`; `offset` bytes that came with the creation are held."""
+    """The upload exists at `upload_url` and holds `offset` bytes, sent with the creation."""
 
     upload_url: str
     offset: int
 
 
 class OffsetKnown(Struct, frozen=True):
-    """The server holds `offset` bytes; `length` is `None` where it is still deferred."""
+    """The server holds `offset` bytes; `length` is `None` while it is deferred."""
 
     offset: int
     length: int | None
 
 
 class ChunkAccepted(Struct, frozen=True):
-    """The chunk was taken and the server now holds `offset` bytes."""
+    """The server accepted the chunk and now holds `offset` bytes."""
 
     offset: int
 
 
 class Terminated(Struct, frozen=True):
-    """The server has thrown the upload away, or never had it."""
+    """The server deleted the upload, or doesn't know it."""
 
 
 class Interrupted(Struct, frozen=True, kw_only=True):
-    """Something came between; what the server holds is in doubt.
+    """A transient failure: no response, an unusable one, or 408, 409, 423, 425, 429 or 5xx.
 
     Attributes:
         reason: what happened, without secrets.
         retry_after: seconds that the server asked to wait.
         is_busy: whether the server asked for less load (429, 503).
-        untouched: whether it is certain that the server did nothing with the request.
+        untouched: whether the server certainly didn't process the request.
         request_id: the `X-Request-ID` of the request.
     """
 
@@ -54,19 +54,19 @@ class Interrupted(Struct, frozen=True, kw_only=True):
 
 
 class ChunkTooLarge(Struct, frozen=True):
-    """413: the server, or a proxy before it, takes smaller chunks only."""
+    """413: the server, or a proxy in front of it, accepts only smaller chunks."""
 
     reason: str
 
 
 class Gone(Struct, frozen=True):
-    """The server doesn't know the upload (404, 410)."""
+    """404 or 410: the server doesn't know the upload; or its offset can't be right."""
 
     reason: str
 
 
 class Refused(Struct, frozen=True, kw_only=True):
-    """A final answer: the same request would be refused again."""
+    """Any other error status: the same request would be refused again."""
 
     reason: str
     status: int

@@ -1,13 +1,10 @@
-"""What a server can take, and how large the next chunk should be.
+"""Server limits, and the size of the next chunk; a chunk is the body of one PATCH.
 
-A chunk is the body of one PATCH. In come the limits of a server, the offset, the length and the
-rate that was measured; out comes a number of bytes, or why an offset can't be. Nothing here knows
-the time or the network.
-
-Why Livepeer needs limits at all: it runs @tus/server 1.0.0 on @tus/s3-store 1.0.0, which cuts each
-body into parts of 8 MiB. With the short rest inside the last PATCH, 2 of 40 uploads stored wrong
-bytes and reported success; with everything in one PATCH 9 of 112 did; chunks of 10 MiB always did,
-and chunks of 4 MiB never finished. With the rule below, 200 of 200 were right.
+`plan_chunk` aligns chunks. Livepeer needs that because it runs @tus/server 1.0.0 on @tus/s3-store
+1.0.0, which cuts each body into parts of 8 MiB. With the short rest inside the last PATCH, 2 of 40
+uploads stored wrong bytes and reported success; with everything in one PATCH 9 of 112 did; chunks
+of 10 MiB always did, and chunks of 4 MiB never finished. With aligned chunks and the rest in a
+PATCH of its own, 200 of 200 were right.
 """
 
 from __future__ import annotations
@@ -20,15 +17,15 @@ from msgspec.structs import replace
 from livepeer_async.errors import ConfigurationError
 
 MIB = 1024 * 1024
-# Most bytes of a stream that are kept to be sent again, where the alignment allows it.
+# A stream's chunk is kept in memory until it is acknowledged.
 STREAM_CHUNK = 8 * MIB
 
-# S3Store's partSize in Studio; its parts are at most 10,000, so longer files have larger parts.
+# S3Store's partSize in Studio. It makes at most 10,000 parts, so longer files have larger parts.
 LIVEPEER_PART = 8 * MIB
-LIVEPEER_MOST_PARTS = 10_000
-# Studio's task runner refuses longer sources, after the whole upload.
+LIVEPEER_MAX_PARTS = 10_000
+# Studio's task runner refuses longer sources after the whole upload.
 LIVEPEER_MAX_LENGTH = 30 * 1024 * MIB
-# PATCHes of 8, 16, 32 and 64 MiB were tried on Studio's wiring; larger ones weren't.
+# The largest of the PATCHes that were tested with Studio's servers: 8, 16, 32 and 64 MiB.
 LIVEPEER_MAX_CHUNK = 64 * MIB
 
 
@@ -36,19 +33,19 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
     """The limits of a tus server. The defaults fit a server that follows tus 1.0.
 
     Attributes:
-        align: each chunk but the last is a whole multiple of this many bytes.
+        align: each chunk but the last is a multiple of this many bytes.
         tail_alone: whether the rest (length modulo `align`) needs a PATCH of its own.
-        first_chunk: bytes of the first chunk, before any rate is known.
-        max_chunk: most bytes in one PATCH; `None` for no limit but the time.
-        max_chunk_seconds: longest time that a PATCH should take; half of it is aimed at.
-        settle: seconds to wait before the offset is asked for after a doubt, and between the two
-            equal answers that end the doubt; 0 believes the first answer.
-        max_length: most bytes in one upload.
-        with_creation: an upload of at most this many bytes travels in the creation request.
-        override_patch: whether PATCH travels as POST with `X-HTTP-Method-Override`, for networks
-            that block it.
-        creates_once: whether a second creation on the same endpoint could spoil the first, so
-            that a lost answer to a creation makes the endpoint useless.
+        first_chunk: bytes of the first chunk, before a rate is known.
+        max_chunk: most bytes of a chunk; `None` for no limit.
+        max_chunk_seconds: longest time that a chunk should take; the planned time is half of it.
+        settle: seconds between two equal responses to HEAD that are required after an interruption,
+            and before the first of them; 0 accepts the first response.
+        max_length: most bytes of an upload; `None` for no limit.
+        with_creation: uploads of up to this many bytes are sent with the creation request.
+        override_patch: send POST with `X-HTTP-Method-Override` instead of PATCH, for networks that
+            block it.
+        creates_once: whether a second creation on the same endpoint could damage the first, so that
+            a lost response to a creation makes the endpoint unusable.
     """
 
     align: int = 1
@@ -73,18 +70,18 @@ def livepeer_limits(
     max_length: int | None = LIVEPEER_MAX_LENGTH,
     override_patch: bool = False,
 ) -> ServerLimits:
-    """Give the limits of Livepeer Studio for an upload of `length` bytes.
+    """Return the limits of Livepeer Studio for an upload of `length` bytes.
 
     Args:
-        length: bytes of the upload; parts grow with it beyond 78 GiB.
-        chunk_size: most bytes a chunk may have; rounded down to whole parts.
-        max_length: most bytes in one upload; `None` for no limit.
-        override_patch: whether PATCH travels as POST, for networks that block it.
+        length: bytes of the upload; beyond 78 GiB, parts grow with it.
+        chunk_size: most bytes of a chunk; rounded down to whole parts.
+        max_length: most bytes of an upload; `None` for no limit.
+        override_patch: send POST instead of PATCH, for networks that block it.
 
     Raises:
         ConfigurationError: `chunk_size` is below one part.
     """
-    part = max(LIVEPEER_PART, -(-length // LIVEPEER_MOST_PARTS))
+    part = max(LIVEPEER_PART, -(-length // LIVEPEER_MAX_PARTS))
     limits = ServerLimits(
         align=part,
         tail_alone=True,
@@ -100,10 +97,10 @@ def livepeer_limits(
 
 
 def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
-    """Bound the chunks to `chunk_size` bytes, rounded down to what is safe; never above before.
+    """Limit chunks to `chunk_size` bytes, rounded down to the alignment; never raises a limit.
 
     Raises:
-        ConfigurationError: `chunk_size` is below the alignment; the message has the reason.
+        ConfigurationError: `chunk_size` is below the alignment.
     """
     if limits.max_chunk is not None:
         chunk_size = min(chunk_size, limits.max_chunk)
@@ -113,21 +110,21 @@ def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
         max_chunk=rounded or chunk_size,
         first_chunk=max(1, min(limits.first_chunk, rounded)),
     )
-    # `replace` of msgspec 0.19 leaves `__post_init__` out.
+    # `replace` of msgspec 0.19 doesn't call `__post_init__`.
     _check(bounded)
     return bounded
 
 
 def for_stream(limits: ServerLimits) -> ServerLimits:
-    """Keep the chunks of a stream small: what it has given is kept until it is acknowledged."""
+    """Limit the chunks of a stream, which are kept in memory until they are acknowledged."""
     return with_chunk_size(limits, max(limits.align, STREAM_CHUNK))
 
 
 def check_length(limits: ServerLimits, length: int | None) -> None:
-    """Refuse a length that no upload can have; `None` is one that isn't known yet.
+    """Check the length of an upload; `None` if it isn't known yet.
 
     Raises:
-        ConfigurationError: it is below 1, or above what the server takes.
+        ConfigurationError: it is below 1, or above the server's limit.
     """
     if length is None:
         return
@@ -135,12 +132,12 @@ def check_length(limits: ServerLimits, length: int | None) -> None:
         raise ConfigurationError(f"the length is {length}; wanted at least 1 byte")
     if limits.max_length is not None and length > limits.max_length:
         raise ConfigurationError(
-            f"the length is {length} bytes; the server takes at most {limits.max_length}"
+            f"the length is {length} bytes; the server accepts at most {limits.max_length}"
         )
 
 
 def plan_creation(limits: ServerLimits, length: int | None) -> int:
-    """Say how many bytes go with the creation request: the whole upload, or none.
+    """Return how many bytes to send with the creation request: the whole upload, or none.
 
     Source: tus 1.0, Creation With Upload.
     """
@@ -154,54 +151,36 @@ def plan_chunk(
     previous: int = 0,
     rate: float | None = None,
 ) -> int:
-    """Say how many bytes the next PATCH carries.
+    """Return the size of the next chunk in bytes: a multiple of the alignment, or the rest.
 
     Args:
-        limits: what the server can take.
+        limits: the server's limits.
         remaining: length minus offset; `None` while the length is unknown.
-        previous: bytes of the chunk before, 0 for the first.
-        rate: bytes per second that the chunk before reached; `None` before the first.
+        previous: bytes of the previous chunk; 0 for the first.
+        rate: bytes per second of the previous chunk; `None` for the first.
     """
-    target = _target(limits, previous, rate)
-    if remaining is None:
-        return target
-    if not limits.tail_alone:
-        return min(target, remaining)
-    whole = remaining // limits.align * limits.align
-    return min(target, whole) if whole else remaining
-
-
-def check_offset(
-    limits: ServerLimits, offset: int, *, length: int | None, held: int, reach: int
-) -> str | None:
-    """Name what makes an offset impossible; `None` where it can be believed.
-
-    Args:
-        limits: what the server can take.
-        offset: what it says that it holds.
-        length: bytes of the upload, where they are known.
-        held: the most that it said before.
-        reach: the most that it can hold, by what was sent.
-    """
-    if length is not None and offset > length:
-        return f"Upload-Offset is {offset}; wanted at most the length, {length}"
-    if offset > reach:
-        return f"Upload-Offset is {offset} where at most {reach} bytes were sent"
-    # @tus/s3-store 1.0.0 puts a short piece aside, forgets it, and prepends it to the next chunk:
-    # going on from here would store those bytes twice.
-    if limits.align > 1 and offset < held:
-        return f"Upload-Offset is {offset} after it was {held}"
-    return None
-
-
-def _target(limits: ServerLimits, previous: int, rate: float | None) -> int:
     target = limits.first_chunk
     if rate is not None and previous:
-        # Fourfold at the most: one quick chunk may only have filled a buffer on the way.
+        # At most fourfold: one quick chunk may only have filled a buffer on the way.
         target = int(min(rate * limits.max_chunk_seconds / 2, 4 * previous))
     if limits.max_chunk is not None:
         target = min(target, limits.max_chunk)
-    return max(target // limits.align, 1) * limits.align
+    aligned = max(target // limits.align, 1) * limits.align
+    if remaining is None:
+        return aligned
+    if not limits.tail_alone:
+        return min(aligned, remaining)
+    whole = remaining // limits.align * limits.align
+    return min(aligned, whole) if whole else remaining
+
+
+def as_limits_for(
+    limits: ServerLimits | Callable[[int], ServerLimits] | None,
+) -> Callable[[int], ServerLimits]:
+    """Return a function from a length to limits; `None` stands for Livepeer's limits."""
+    if isinstance(limits, ServerLimits):
+        return lambda _: limits
+    return livepeer_limits if limits is None else limits
 
 
 def _check(limits: ServerLimits) -> None:
@@ -211,15 +190,6 @@ def _check(limits: ServerLimits) -> None:
         )
     if limits.max_chunk is not None and limits.max_chunk < limits.align:
         raise ConfigurationError(
-            f"a chunk of at most {limits.max_chunk} bytes is below the {limits.align} bytes to "
-            "which this server needs chunks aligned: it would acknowledge and then forget them"
+            f"a chunk of at most {limits.max_chunk} bytes is below the alignment of "
+            f"{limits.align} bytes: this server would acknowledge the chunks and then lose them"
         )
-
-
-def as_limits_for(
-    limits: ServerLimits | Callable[[int], ServerLimits] | None,
-) -> Callable[[int], ServerLimits]:
-    """Take limits for those of any length, and `None` for Livepeer's."""
-    if isinstance(limits, ServerLimits):
-        return lambda _: limits
-    return livepeer_limits if limits is None else limits

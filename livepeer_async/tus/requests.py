@@ -1,6 +1,6 @@
-"""tus 1.0 requests and responses: builds each request and reads each response into an event.
+"""tus 1.0 requests and responses: builds requests and reads responses into events.
 
-Stateless; `protocol` decides what may be sent when.
+Stateless; `protocol` decides what to send.
 
 Source: https://tus.io/protocols/resumable-upload, version 1.0.0.
 """
@@ -31,32 +31,32 @@ from livepeer_async.tus.metadata import MetadataValue, encode_metadata
 
 VERSION = "1.0.0"
 OFFSET_STREAM = "application/offset+octet-stream"
-LARGEST_OFFSET = 2**63 - 1
-_MOST_DIGITS = 19
-# More than servers take in a request's first line, and less than makes httpx refuse a URL.
-_LONGEST_URL = 16 * 1024
+MAX_OFFSET = 2**63 - 1
+_MAX_DIGITS = 19
+# More than servers accept in a request line, and less than httpx's limit of a URL.
+_MAX_URL_LENGTH = 16 * 1024
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
-# 400s that mean "ask for the offset and go on": tusd's codes for a body that broke off, and the
-# sentence of @tus/server 1.10 and later for the loser of a lock.
+# Bodies of a transient 400: tusd's codes for a body that broke off, and the message of @tus/server
+# 1.10 and later for a request that lost the lock.
 _TRANSIENT_400 = (
     b"ERR_UPLOAD_INTERRUPTED",
     b"ERR_UNEXPECTED_EOF",
     b"Request aborted due to lock acquired",
 )
-# Answers that say that nothing was done with the request, so that a creation may be repeated.
-_UNTOUCHED = frozenset({425, 429})
+# The server didn't process the request, and a creation may be repeated.
+_UNTOUCHED = frozenset({HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class ServerFeatures(Struct, frozen=True):
-    """What a server says of itself in its answer to OPTIONS; nothing where it says nothing.
+    """What a server lists in its response to OPTIONS.
 
     Attributes:
         versions: of tus, the preferred one first.
         extensions: names as in the specification, such as "creation-with-upload".
-        max_size: most bytes in one upload; `None` where none is named.
+        max_size: most bytes of an upload; `None` if the server names none.
     """
 
     versions: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ def creation(
     metadata: Mapping[str, MetadataValue] | None = None,
     with_bytes: int = 0,
 ) -> Request:
-    """Build a creation; `length=None` defers it, `with_bytes` sends the first bytes along.
+    """Build a creation; `length=None` defers the length, `with_bytes` sends the first bytes.
 
     Source: tus 1.0, Creation; Creation With Upload; Upload-Defer-Length.
     """
@@ -86,7 +86,7 @@ def creation(
 
 
 def offset_request(upload_url: str) -> Request:
-    """Ask for the offset. Source: tus 1.0, core protocol, HEAD."""
+    """Build a HEAD. Source: tus 1.0, core protocol, HEAD."""
     headers = {"Tus-Resumable": VERSION}
     return Request(method="HEAD", url=upload_url, headers=headers, hides_path=True)
 
@@ -97,9 +97,9 @@ def chunk(
     """Build a PATCH.
 
     Args:
-        upload_url: where.
-        span: the bytes of the source; its start is the offset.
-        declare: the length, where it was deferred and is known by now.
+        upload_url: the upload URL.
+        span: the range of the source to send; its start is the offset.
+        declare: the length, if it was deferred and is known now.
         override: send POST with `X-HTTP-Method-Override`, for networks that block PATCH.
 
     Source: tus 1.0, core protocol, PATCH and X-HTTP-Method-Override.
@@ -118,33 +118,28 @@ def chunk(
 
 
 def termination(upload_url: str) -> Request:
-    """Ask the server to throw the upload away. Source: tus 1.0, Termination."""
+    """Build a DELETE. Source: tus 1.0, Termination."""
     headers = {"Tus-Resumable": VERSION}
     return Request(method="DELETE", url=upload_url, headers=headers, hides_path=True)
 
 
 def options(endpoint: str) -> Request:
-    """Ask what the server can do; without Tus-Resumable, as the specification wants it.
-
-    Source: tus 1.0, core protocol, OPTIONS.
-    """
+    """Build an OPTIONS, which has no Tus-Resumable. Source: tus 1.0, core protocol, OPTIONS."""
     return Request(method="OPTIONS", url=endpoint)
 
 
 def read_creation(
     response: Response, endpoint: str, *, other_hosts: frozenset[str] = frozenset()
 ) -> Created | Interrupted | Refused:
-    """Read the answer to a creation.
+    """Read the response to a creation.
 
     Raises:
-        ProtocolError: success without a `Location` that may be used, or a senseless offset.
+        ProtocolError: success with an unusable `Location` or offset.
     """
     if not response.is_success:
-        retry_event = _interruption(response)
-        # 413 here speaks of the whole upload, and an unknown endpoint isn't a lost upload.
-        if isinstance(retry_event, ChunkTooLarge | Gone):
-            return _refused(response)
-        return retry_event
+        event = _read_error(response)
+        # Here 413 is about the whole upload, and 404 about the endpoint.
+        return _refused(response) if isinstance(event, ChunkTooLarge | Gone) else event
     location = response.headers.get("location", "")
     secrets = response.secrets
     upload_url = resolve_location(endpoint, location, other_hosts=other_hosts, secrets=secrets)
@@ -154,14 +149,14 @@ def read_creation(
 
 
 def read_offset(response: Response) -> OffsetKnown | Interrupted | Gone | Refused:
-    """Read the answer to HEAD; one without a usable offset is a setback, not an end."""
+    """Read the response to HEAD; success without a usable offset is an interruption."""
     if not response.is_success:
-        retry_event = _interruption(response)
-        return _refused(response) if isinstance(retry_event, ChunkTooLarge) else retry_event
+        event = _read_error(response)
+        return _refused(response) if isinstance(event, ChunkTooLarge) else event
     try:
         offset = _read_offset(response)
         length = response.headers.get("upload-length")
-        # Some servers name a length of 0 or -1 as long as the real one is deferred.
+        # Some servers send a length of 0 or -1 while the real one is deferred.
         if length is None or is_deferred(response):
             return OffsetKnown(offset, None)
         return OffsetKnown(offset, _integer("Upload-Length", length, response))
@@ -170,7 +165,7 @@ def read_offset(response: Response) -> OffsetKnown | Interrupted | Gone | Refuse
 
 
 def is_deferred(response: Response) -> bool:
-    """Whether the answer to HEAD says that the length isn't declared yet.
+    """Whether a response to HEAD says that the length isn't declared yet.
 
     Source: tus 1.0, Creation, Upload-Defer-Length.
     """
@@ -180,13 +175,13 @@ def is_deferred(response: Response) -> bool:
 def read_chunk(
     response: Response,
 ) -> ChunkAccepted | Interrupted | ChunkTooLarge | Gone | Refused:
-    """Read the answer to PATCH; success without a usable offset is a doubt, not an end."""
+    """Read the response to PATCH; success without a usable offset is an interruption."""
     if not response.is_success:
-        retry_event = _interruption(response)
-        # The offset is compared before anything is taken.
-        if isinstance(retry_event, Interrupted) and response.status == HTTPStatus.CONFLICT:
-            return replace(retry_event, untouched=True)
-        return retry_event
+        event = _read_error(response)
+        # Servers compare the offset before they store anything.
+        if isinstance(event, Interrupted) and response.status == HTTPStatus.CONFLICT:
+            return replace(event, untouched=True)
+        return event
     try:
         return ChunkAccepted(_read_offset(response))
     except ProtocolError as error:
@@ -194,15 +189,15 @@ def read_chunk(
 
 
 def read_termination(response: Response) -> Terminated | Interrupted | Refused:
-    """Read the answer to DELETE; an unknown upload is as good as terminated."""
+    """Read the response to DELETE; an unknown upload counts as terminated."""
     if response.is_success or response.status in _GONE:
         return Terminated()
-    retry_event = _interruption(response)
-    return retry_event if isinstance(retry_event, Interrupted) else _refused(response)
+    event = _read_error(response)
+    return event if isinstance(event, Interrupted) else _refused(response)
 
 
 def read_options(response: Response) -> ServerFeatures:
-    """Read the answer to OPTIONS. Studio's has no tus headers at all, which lists nothing."""
+    """Read the response to OPTIONS; Livepeer's has no tus headers and lists nothing."""
     headers = response.headers
     size = headers.get("tus-max-size", "")
     versions, extensions = (
@@ -212,9 +207,7 @@ def read_options(response: Response) -> ServerFeatures:
     return ServerFeatures(
         versions=tuple(versions),
         extensions=frozenset(map(str.lower, extensions)),
-        max_size=int(size)
-        if size.isascii() and size.isdigit() and len(size) <= _MOST_DIGITS
-        else None,
+        max_size=int(size) if _is_integer(size) else None,
     )
 
 
@@ -225,35 +218,35 @@ def resolve_location(
     other_hosts: frozenset[str] = frozenset(),
     secrets: tuple[str, ...] = (),
 ) -> str:
-    """Resolve `Location` against the endpoint; `%2F` stays and no query is added.
+    """Resolve `Location` against the endpoint; keeps `%2F` and adds no query.
 
     Args:
         endpoint: the creation URL.
         location: the header's value.
-        other_hosts: hosts beside the endpoint's where it may lead.
-        secrets: of the request, which no error may quote.
+        other_hosts: allowed hosts besides the endpoint's, as "host" or "host:port".
+        secrets: of the request; errors don't quote them.
 
     Raises:
-        ProtocolError: it is missing, leaves https for http, or names a host that is neither the
-            endpoint's nor in `other_hosts` (as "host" or "host:port").
+        ProtocolError: it is missing or not a URL, leaves https for http, or names a host that isn't
+            allowed.
     """
-    # What stands behind "#" is the client's own affair.
+    # A fragment is never sent.
     location = location.strip().partition("#")[0]
     if not location:
         raise ProtocolError(
             f"Location is missing; wanted the upload URL (POST {redact_url(endpoint)})"
         )
-    unusable = f"Location is {_show_location(location, secrets)}; wanted a URL"
-    if not location.isprintable() or len(location) > _LONGEST_URL:
+    unusable = f"Location is {_redact_location(location, secrets)}; wanted a URL"
+    if not location.isprintable() or len(location) > _MAX_URL_LENGTH:
         raise ProtocolError(unusable)
     try:
-        # Without the endpoint's query, which some short locations would take along with its token.
+        # Without the endpoint's query, whose token some short locations would inherit.
         url = urljoin(endpoint.partition("?")[0], location)
         here, there = urlsplit(endpoint), urlsplit(url)
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:
         raise ProtocolError(unusable) from None
-    where = f"(Location {_show_location(url, secrets)})"
+    where = f"(Location {_redact_location(url, secrets)})"
     if there.scheme not in _DEFAULT_PORTS or not there.hostname:
         raise ProtocolError(f"the upload URL is neither http nor https {where}")
     if here.scheme == "https" and there.scheme == "http":
@@ -270,9 +263,9 @@ def resolve_location(
 
 
 def predict_upload_urls(endpoint: str, playback_id: str | None) -> tuple[str, ...]:
-    """Give the upload URLs that Livepeer may have made for an asset: on S3, and on a file store.
+    """Return the upload URLs that Livepeer may have created: on S3, and on a file store.
 
-    It makes them of the playback ID, and they need no token.
+    Livepeer derives them from the playback ID; they need no token.
     """
     if not playback_id:
         return ()
@@ -280,32 +273,33 @@ def predict_upload_urls(endpoint: str, playback_id: str | None) -> tuple[str, ..
     return f"{base}/directUpload%2F{name}", f"{base}/{name}"
 
 
-def _show_location(location: str, secrets: tuple[str, ...]) -> str:
-    # Of an echoed key not even the beginning may be shown, which it is of an upload.
+def _redact_location(location: str, secrets: tuple[str, ...]) -> str:
+    # `redact_upload_url` shows the first characters of an identifier, which may echo a secret.
     return quote_header(redact_upload_url(redact(location, *secrets)))
 
 
 def _port(url: SplitResult) -> int | None:
-    """Give the port, `None` for the scheme's own, so that http may move up to https."""
+    """Return the port, or `None` for the scheme's default: http may change to https."""
     return None if url.port == _DEFAULT_PORTS.get(url.scheme) else url.port
 
 
-def _interruption(response: Response) -> Interrupted | ChunkTooLarge | Gone | Refused:
+def _read_error(response: Response) -> Interrupted | ChunkTooLarge | Gone | Refused:
+    """Read an error status; 408, 409, 423 (locked), 425, 429, 5xx and some 400s are transient."""
     status = response.status
     if status in _GONE:
-        return Gone(_said(response))
+        return Gone(_describe(response))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return ChunkTooLarge(_said(response))
+        return ChunkTooLarge(_describe(response))
     if response.is_transient or _is_transient_400(response):
         wait = response.retry_after
+        # The server itself sends a 503 with a time; a bare one may come from a proxy although the
+        # server has done the work.
+        is_named_503 = status == HTTPStatus.SERVICE_UNAVAILABLE and wait is not None
         return Interrupted(
-            reason=_said(response),
+            reason=_describe(response),
             retry_after=wait,
             is_busy=response.is_overload,
-            # A 503 that names a time was refused by a server that is up; a bare one may come from
-            # a proxy whose server has done the work.
-            untouched=status in _UNTOUCHED
-            or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait is not None),
+            untouched=status in _UNTOUCHED or is_named_503,
             request_id=response.request_id,
         )
     return _refused(response)
@@ -317,13 +311,14 @@ def _is_transient_400(response: Response) -> bool:
 
 
 def _refused(response: Response) -> Refused:
-    return Refused(reason=_said(response), status=response.status, request_id=response.request_id)
+    reason = _describe(response)
+    return Refused(reason=reason, status=response.status, request_id=response.request_id)
 
 
-def _said(response: Response) -> str:
+def _describe(response: Response) -> str:
     text = excerpt(response.body, *response.secrets) or "no explanation"
     if response.is_redirect:
-        text = "redirects are not followed; the upload may only go where the ticket says"
+        text = "redirects are not followed"
     return f"{response.status} from {response.place}: {text}"
 
 
@@ -339,15 +334,18 @@ def _read_offset(response: Response) -> int:
 
 
 def _integer(name: str, value: str, response: Response) -> int:
-    is_number = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
-    if is_number and int(value) <= LARGEST_OFFSET:
+    if _is_integer(value) and int(value) <= MAX_OFFSET:
         return int(value)
     shown = quote_header(value, *response.secrets)
     raise ProtocolError(
-        f"{name} is {shown}; wanted an integer in 0..{LARGEST_OFFSET} "
+        f"{name} is {shown}; wanted an integer in 0..{MAX_OFFSET} "
         f"({response.status} from {response.place})",
         request_id=response.request_id,
     )
+
+
+def _is_integer(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS
 
 
 def _words(line: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""The state table of a tus upload: the legal commands, and where each response leads.
+"""The state table of a tus upload: the legal commands, and the state after each response.
 
-`protocol` adds what the offsets in the responses decide.
+`protocol` adds what depends on the offset in a response.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from livepeer_async.http.messages import Request
+from livepeer_async.tus.deprecated import Renamed
 from livepeer_async.tus.events import (
     ChunkAccepted,
     ChunkTooLarge,
@@ -24,7 +25,7 @@ from livepeer_async.tus.events import (
 
 
 class State(StrEnum):
-    """Where an upload stands."""
+    """The state of an upload."""
 
     UNCREATED = "uncreated"
     OFFSET_UNKNOWN = "offset unknown"
@@ -35,17 +36,18 @@ class State(StrEnum):
 
 
 class Command(StrEnum):
-    """What is asked of the server."""
+    """A kind of request."""
 
     CREATE = "create"
     ASK_OFFSET = "ask offset"
     SEND_CHUNK = "send chunk"
-    FINALIZE = "nudge"
+    FINALIZE = "finalize"
     TERMINATE = "terminate"
+    NUDGE = Renamed("FINALIZE")
 
 
 class Step(Struct, frozen=True):
-    """Send `request` after `wait` seconds."""
+    """The next request, and the seconds to wait before it is sent."""
 
     command: Command
     request: Request
@@ -63,7 +65,8 @@ LEGAL_COMMANDS: Mapping[State, frozenset[Command]] = {
     State.TERMINATED: frozenset(),
 }
 
-# Where each answer to each command leads before the offset in it has been looked at.
+# The state after each response to each command, before its offset is checked. After a response to
+# TERMINATE the state is TERMINATED, or stays.
 TRANSITIONS: Mapping[tuple[Command, type[Event]], State] = {
     (Command.CREATE, Created): State.TRANSFERRING,
     (Command.CREATE, Interrupted): State.UNCREATED,

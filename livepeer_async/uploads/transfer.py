@@ -33,7 +33,7 @@ from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.tus.driver import Driver, Send
+from livepeer_async.tus.driver import Callbacks, Driver, Send
 from livepeer_async.tus.limits import ServerLimits, for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
@@ -217,14 +217,14 @@ class Transfers:
         a second writer. The rest is at most one part, and is waited for as long as the server has
         proved to be slow, unless it stops responding.
         """
-        chunks, settle = lost.upload.chunks, lost.upload.limits.settle
+        late, settle = lost.upload.late, lost.upload.limits.settle
         while True:
-            await self._sleep(upload, chunks.next_wait(settle))
+            await self._sleep(upload, late.next_wait(settle))
             try:
                 found = await self._look_for_created(upload, lost, urls)
             except RetriesExhausted:
                 return None
-            if found is not None or not chunks.late.is_pending:
+            if found is not None or not late.is_pending:
                 return found
 
     async def _look_for_created(
@@ -241,7 +241,7 @@ class Transfers:
         if sent and await self._asset_requests.is_uploaded(upload.asset.id):
             return lost
         for url in urls:
-            tus = TusUpload(upload_url=url, length=upload.length, limits=limits, reach=sent)
+            tus = TusUpload(upload_url=url, length=upload.length, limits=limits, max_offset=sent)
             try:
                 await self._driver(upload, tus, retry).find_offset()
             except (UploadGone, UploadRefused):
@@ -260,11 +260,13 @@ class Transfers:
             upload.source,
             self._send,
             retry=retry or self._retry,
-            on_sent=upload.update_sent,
-            on_retry=upload.report_retry,
-            on_created=upload.lease.record_upload_url,
+            callbacks=Callbacks(
+                on_sent=upload.update_sent,
+                on_retry=upload.report_retry,
+                on_created=upload.lease.record_upload_url,
+            ),
             digest=upload.digest,
-            sleep=partial(self._sleep, upload),
+            clock=Clock(sleep=partial(self._sleep, upload)),
         )
 
     async def _sleep(self, upload: Upload, seconds: float) -> None:

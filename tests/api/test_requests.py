@@ -52,7 +52,7 @@ ACCOUNT = requests.check_account("https://studio.example/api/", " key-1 \n")
         ),
     ],
 )
-def test_a_call_is_the_request_that_the_api_describes(call, method, path, body):
+def test_call_builds_the_request_of_the_api(call, method, path, body):
     request = call.request
     assert (request.method, request.url) == (method, f"https://studio.example/api{path}")
     assert request.headers["Authorization"] == "Bearer key-1"
@@ -60,13 +60,13 @@ def test_a_call_is_the_request_that_the_api_describes(call, method, path, body):
     assert ("Content-Type" in request.headers) == (body is not None)
 
 
-def test_the_key_shows_in_no_repr():
+def test_repr_hides_the_key():
     call = requests.get_asset(ACCOUNT, "a1")
     assert "key-1" not in repr(ACCOUNT) + repr(call)
 
 
 @pytest.mark.parametrize("key", ["", "  \n", "a b", "a\nb", "ключ", "a\x00b", "a\x7f"])
-def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key):
+def test_invalid_key_is_refused_and_not_shown(key):
     with pytest.raises(ConfigurationError) as caught:
         requests.check_account("https://studio.example/api", key)
     assert not key.strip() or key not in str(caught.value)
@@ -88,24 +88,24 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key):
         "https://h..example",
     ],
 )
-def test_a_base_url_that_cannot_work_is_refused(url):
+def test_invalid_base_url_is_refused(url):
     with pytest.raises(ConfigurationError, match="base URL"):
         requests.check_account(url, "key-1")
 
 
 @pytest.mark.parametrize("asset_id", ["", "a\x00", "é", "a\nb", None])
-def test_an_id_that_the_server_never_gave_is_refused(asset_id):
+def test_invalid_id_is_refused(asset_id):
     with pytest.raises(ConfigurationError, match="ID"):
         requests.get_asset(ACCOUNT, asset_id)
 
 
-def test_a_poll_that_finds_nothing_new_hands_the_etag_on():
+def test_unchanged_poll_keeps_the_etag():
     call = requests.poll_asset(ACCOUNT, "a1", 'W/"1"')
     assert call.request.headers["If-None-Match"] == 'W/"1"'
     assert call.decode(Response(status=304)) == requests.PollResult(None, 'W/"1"')
 
 
-def test_a_poll_that_finds_something_new_gives_its_etag():
+def test_poll_returns_asset_and_etag():
     call = requests.poll_asset(ACCOUNT, "a1", None)
     assert "If-None-Match" not in call.request.headers
     seen = call.decode(
@@ -130,13 +130,13 @@ LINK = '<http://127.0.0.1:3004/api/asset?limit=2&cursor={}>; rel="next"'
         ("", b'[{"id":"a"}]', None),
     ],
 )
-def test_the_next_page_is_the_cursor_of_the_link_unless_it_leads_nowhere(link, body, cursor):
+def test_cursor_is_read_from_the_link(link, body, cursor):
     call = requests.list_assets(ACCOUNT)
     page = call.decode(Response(status=200, headers={"link": link}, body=body))
     assert page.cursor == cursor
 
 
-def test_a_filter_survives_being_decoded_twice():
+def test_filter_survives_being_decoded_twice():
     call = requests.list_tasks(
         ACCOUNT,
         limit=5,
@@ -149,47 +149,47 @@ def test_a_filter_survives_being_decoded_twice():
     assert "100%2525" in call.request.url
 
 
-def test_deleting_what_is_deleted_is_no_error():
+def test_deleting_a_deleted_asset_is_no_error():
     call = requests.delete_asset(ACCOUNT, "a1")
     call.decode(Response(status=204))
     call.decode(Response(status=400, body=read_text("error_400_already_deleted.json").encode()))
 
 
-def test_what_made_an_asset_is_not_repeated_but_what_only_looked_is():
-    once = requests.request_upload(ACCOUNT, NewAsset("a"))
-    again = requests.get_asset(ACCOUNT, "a1")
+def test_only_reading_is_repeated_after_a_server_error():
+    create = requests.request_upload(ACCOUNT, NewAsset("a"))
+    read = requests.get_asset(ACCOUNT, "a1")
     failed = ServerError(status=500, errors=(), method="GET", url="u")
     busy = TooManyRequests(status=429, errors=(), method="GET", url="u")
     closed = ServerError(status=503, errors=(), method="GET", url="u", retry_after=1)
-    assert [requests.is_safe_to_repeat(once, e) for e in (failed, busy, closed)] == [
+    assert [requests.is_safe_to_repeat(create, e) for e in (failed, busy, closed)] == [
         False,
         True,
         True,
     ]
-    assert [requests.is_safe_to_repeat(again, e) for e in (failed, busy, closed)] == [True] * 3
+    assert [requests.is_safe_to_repeat(read, e) for e in (failed, busy, closed)] == [True] * 3
     assert not requests.is_safe_to_repeat(
-        once, ServerError(status=408, errors=(), method="", url="")
+        create, ServerError(status=408, errors=(), method="", url="")
     )
     assert not requests.is_safe_to_repeat(
-        again, ServerError(status=404, errors=(), method="", url="")
+        read, ServerError(status=404, errors=(), method="", url="")
     )
 
 
 @pytest.mark.parametrize("status", [408, 409, 423, 425])
-def test_answer_that_passes_is_asked_for_again_where_repeating_is_safe(status):
+def test_transient_status_is_repeated_for_reads_only(status):
     error = ApiError(status=status, errors=(), method="GET", url="u")
-    once, again = requests.request_upload(ACCOUNT, NewAsset("a")), requests.get_asset(ACCOUNT, "a")
-    assert not requests.is_safe_to_repeat(once, error)
-    assert requests.is_safe_to_repeat(again, error)
+    create, read = requests.request_upload(ACCOUNT, NewAsset("a")), requests.get_asset(ACCOUNT, "a")
+    assert not requests.is_safe_to_repeat(create, error)
+    assert requests.is_safe_to_repeat(read, error)
 
 
 @pytest.mark.parametrize("name", ["bad\udcff", object()])
-def test_what_is_no_json_is_refused_before_it_is_sent(name):
+def test_unencodable_value_is_refused(name):
     with pytest.raises(ConfigurationError, match="JSON"):
         requests.request_upload(ACCOUNT, NewAsset(name))
 
 
-def test_an_account_is_told_by_what_is_no_key():
+def test_fingerprint_identifies_the_account_without_its_key():
     other = requests.check_account(ACCOUNT.base_url, "another-key")
     assert ACCOUNT.fingerprint != other.fingerprint
     assert ACCOUNT.api_key not in ACCOUNT.fingerprint
@@ -199,19 +199,19 @@ def test_an_account_is_told_by_what_is_no_key():
 @pytest.mark.parametrize(
     ("date", "expected"), [("Thu, 01 Jan 1970 00:01:00 GMT", 60.0), ("", None)]
 )
-def test_unfinished_assets_come_with_the_time_of_the_server(date, expected):
+def test_newest_assets_have_the_server_time(date, expected):
     call = requests.find_newest(ACCOUNT, "talk.mp4", "uploading")
     assert "phase=uploading" in call.request.url
-    recent = call.decode(Response(status=200, headers={"date": date}, body=b'[{"id":"a1"}]'))
-    assert ([asset.id for asset in recent.assets], recent.server_time) == (["a1"], expected)
+    newest = call.decode(Response(status=200, headers={"date": date}, body=b'[{"id":"a1"}]'))
+    assert ([asset.id for asset in newest.assets], newest.server_time) == (["a1"], expected)
 
 
-def test_base_url_needs_not_be_ascii():
+def test_base_url_may_be_outside_ascii():
     account = requests.check_account("https://bücher.example/api", "key")
     assert account.base_url == "https://bücher.example/api"
 
 
-def test_plain_name_stands_for_a_new_asset():
+def test_string_is_the_name_of_a_new_asset():
     wanted = NewAsset("a", creator_id="user-7")
     assert requests.as_new_asset(wanted) is wanted
     assert requests.as_new_asset("a") == NewAsset("a")

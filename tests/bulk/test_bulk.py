@@ -21,7 +21,7 @@ from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, Lose
 from support import command_line
 from support.constants import MIB
 
-FILES = int(os.environ.get("LIVEPEER_ASYNC_BULK_FILES", "80"))
+FILES = int(os.environ.get("LIVEPEER_ASYNC_BULK_FILES", "40"))
 LARGE = int(os.environ.get("LIVEPEER_ASYNC_BULK_LARGE", "1"))
 SEED = int(os.environ.get("LIVEPEER_ASYNC_BULK_SEED", "1"))
 IS_LONG = FILES >= 1000

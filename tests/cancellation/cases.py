@@ -6,7 +6,7 @@ import random
 from msgspec import Struct
 
 # `nox -s cancellation` sets 1,000 for each library.
-COUNT = int(os.environ.get("LIVEPEER_ASYNC_CANCELLATIONS", "16"))
+COUNT = int(os.environ.get("LIVEPEER_ASYNC_CANCELLATIONS", "10"))
 
 SOURCES = ("bytes", "small", "path", "file", "stream", "spooled")
 # Methods that end at a deadline; the others are triggered by a moment.

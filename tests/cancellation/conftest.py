@@ -23,6 +23,6 @@ def long_clean_up(monkeypatch):
 def scratch(tmp_path, monkeypatch):
     """Put temporary files where they can be counted, and spool streams into them."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(opening, "SPOOL_IN_MEMORY", PART)
+    monkeypatch.setattr(opening, "MAX_SPOOL_IN_MEMORY", PART)
     (tmp_path / "sources").mkdir()
     return tmp_path / "sources"

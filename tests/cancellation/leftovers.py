@@ -7,7 +7,7 @@ import anyio
 from cancellation.sources import expected_bytes
 from livepeer_async.tus import TusClient
 from support.constants import FAST_RETRY
-from support.leaks import settled
+from support.resource_leaks import settled
 from support.sandbox import SMALL_LIMITS
 
 

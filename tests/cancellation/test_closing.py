@@ -9,8 +9,8 @@ from livepeer_async import Timeouts, errors
 from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.tus import TusClient
 from support.constants import FAST_RETRY, TIMEOUT, VERY_LONG
-from support.leaks import assert_no_leaks, no_asyncio_logs, settled, snapshot_resources
 from support.libraries import LIBRARIES
+from support.resource_leaks import assert_no_leaks, no_asyncio_logs, settled, snapshot_resources
 from support.sandbox import PART, SMALL_LIMITS, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio

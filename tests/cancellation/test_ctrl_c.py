@@ -18,7 +18,7 @@ from livepeer_async.sandbox import Fault, On, Slow, Stall
 from livepeer_async.tus import TusClient
 from support.clock import until
 from support.constants import FAST_RETRY, TIMEOUT, VERY_LONG
-from support.leaks import settled
+from support.resource_leaks import settled
 from support.sandbox import PART, SMALL_LIMITS, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = [

@@ -13,8 +13,8 @@ from cancellation.cases import COUNT, draw_cases
 from cancellation.leftovers import Leftovers
 from cancellation.sources import LENGTH
 from cancellation.trial import run_trial
-from support.leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.libraries import LIBRARIES
+from support.resource_leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ BATCH = 20
 IDLE_DESCRIPTORS = 24
 # If the bounded pool lost its slots, the uploads at the end would fail.
 SLOTS = 10
-CONCURRENT_UPLOADS = 100
+CONCURRENT_UPLOADS = 40
 
 
 def bounded_client(library):

@@ -1,6 +1,5 @@
 """The cost of faults: bytes sent, relative to the bytes of the files."""
 
-import os
 from random import Random
 from typing import NamedTuple
 
@@ -60,11 +59,6 @@ def faults_of(rng: Random, chunk: int) -> list[Fault]:
     ]
 
 
-LONG_ONLY = pytest.mark.skipif(
-    "LIVEPEER_ASYNC_CHAOS_LARGE" not in os.environ, reason="`nox -s chaos` runs it"
-)
-
-
 class Cost(NamedTuple):
     """The ratio of bytes sent to bytes of the files, and the number of faults."""
 
@@ -105,8 +99,8 @@ async def measure(options, limits, length, uploads):
     return Cost(transport.sent / (length * uploads), len(patches), len(fired), len(cut))
 
 
-@pytest.mark.parametrize("storage", [pytest.param("file", marks=LONG_ONLY), "s3"])
-async def test_faults_in_5_percent_of_patches_cost_little(storage, record_property):
+@pytest.mark.parametrize("storage", [pytest.param("file", marks=pytest.mark.slow), "s3"])
+async def test_faults_in_5_percent_of_chunks_cost_little(storage, record_property):
     options = SMALL_S3 if storage == "s3" else {"storage": storage}
     cost = await measure(options, SMALL_LIMITS, 60 * PART + 777, uploads=12)
     record_property(LINES, [cost.describe(f"{storage}, parts of 64 KiB")])
@@ -115,8 +109,8 @@ async def test_faults_in_5_percent_of_patches_cost_little(storage, record_proper
     assert cost.ratio < 1 + 4 * PART * cost.fired / (12 * 60 * PART) + 0.01
 
 
-@LONG_ONLY
-async def test_faults_in_5_percent_of_patches_cost_little_at_full_s(record_property):
+@pytest.mark.slow
+async def test_faults_cost_little_at_full_size(record_property):
     length = 320 * MIB + 777
     options = {"storage": "s3", "visibility_seconds": 0.3}
     cost = await measure(options, livepeer_limits(length), length, uploads=24)

@@ -13,8 +13,7 @@ from livepeer_async.cli import main
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Sandbox
 from support import command_line
-
-MIB = 1024 * 1024
+from support.constants import MIB
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,8 @@ from livepeer_async.cli.ingest_command import parse_rate
 from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import FailProcessing, Fault, On
 from support.command_line import documents, lines_of, read_report, run, table_of, untimed
-from support.constants import VERY_LONG
+from support.constants import MIB, VERY_LONG
 
-MIB = 1024 * 1024
 FIELDS = [
     *("key", "place", "state", "asset_id", "playback_id", "bytes", "seconds", "attempts"),
     *("verified", "error", "is_earlier"),

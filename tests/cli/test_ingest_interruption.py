@@ -10,13 +10,8 @@ from livepeer_async.sandbox import Fault, On, Slow, Stall
 from support.clock import wait_until
 from support.command_line import Terminal, run, untimed
 from support.command_line import start as start_command
-from support.constants import TIMEOUT, VERY_LONG
+from support.constants import MIB, TIMEOUT, VERY_LONG
 
-MIB = 1024 * 1024
-# Slow variants of other tests.
-slow = pytest.mark.skipif(
-    "LIVEPEER_ASYNC_BULK_FILES" not in os.environ, reason="`nox -s bulk` runs it"
-)
 # Bytes per second: a chunk of one part takes two seconds, or minutes.
 SLOW = 4_000_000
 SLOWER = 20_000
@@ -65,7 +60,9 @@ def check_resumption(command, sandbox):
     assert sandbox.violations == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=slow)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_first_signal_finishes_chunks_in_flight(sandbox, command, number, start):
     process = start(*command, sandbox=sandbox)
     wait_until(lambda: count_sending(sandbox) == 2)
@@ -86,6 +83,7 @@ def test_first_signal_finishes_chunks_in_flight(sandbox, command, number, start)
     assert sum(seen.received for seen in patched(sandbox)) <= 4 * 17 * MIB
 
 
+@pytest.mark.slow
 def test_second_ctrl_c_quits_immediately(open_sandbox, command, start):
     with open_sandbox(storage="s3", faults=[Fault(On(method="PATCH"), Slow(SLOWER))]) as sandbox:
         process = start(*command, sandbox=sandbox)
@@ -127,7 +125,7 @@ def test_terminal_shows_the_stop_and_restores_the_cursor(sandbox, command):
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
 
 
-@slow
+@pytest.mark.slow
 def test_closed_terminal_finishes_chunks_in_flight(sandbox, command):
     terminal = Terminal(*command, sandbox=sandbox)
     wait_until(lambda: count_sending(sandbox) == 2)
@@ -139,7 +137,7 @@ def test_closed_terminal_finishes_chunks_in_flight(sandbox, command):
     check_resumption(command, sandbox)
 
 
-@slow
+@pytest.mark.slow
 def test_ignored_signal_stays_ignored(open_sandbox, command):
     with open_sandbox(faults=[Fault(On(method="PATCH"), Slow(30_000_000))]) as sandbox:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -154,7 +152,7 @@ def test_ignored_signal_stays_ignored(open_sandbox, command):
     assert (process.returncode, b"interrupted" in errors) == (0, False)
 
 
-@slow
+@pytest.mark.slow
 def test_report_of_a_killed_run_has_whole_lines(sandbox, command, tmp_path, start):
     os.remove(command[1] / "3.mp4")
     (command[1] / "small.mp4").write_bytes((command[1] / "0.mp4").read_bytes()[: 5 * MIB])

@@ -74,6 +74,7 @@ def test_full_standard_output_does_not_stop_uploads(sandbox, folder, start):
     assert "Error: standard output lacks 4 rows" in errors.decode()
 
 
+@pytest.mark.slow
 def test_report_is_complete_once_the_disk_has_room(sandbox, tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()

@@ -10,9 +10,7 @@ from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 from support.clock import wait_until
 from support.command_line import Terminal, interrupt, plain, run
-from support.constants import TIMEOUT, VERY_LONG
-
-MIB = 1024 * 1024
+from support.constants import MIB, TIMEOUT, VERY_LONG
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, LoseAnswer, On, Slow
 from livepeer_async.sources.identity import SourceIdentity
 from support.clock import wait_until
-
-MIB = 1024 * 1024
+from support.constants import MIB
 
 
 @pytest.fixture

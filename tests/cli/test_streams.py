@@ -9,6 +9,8 @@ import pytest
 from support.command_line import COMMAND, environment
 from support.constants import TIMEOUT
 
+pytestmark = pytest.mark.slow
+
 
 def run_with(redirection, *arguments, sandbox):
     """Run a command with streams that a shell has redirected."""

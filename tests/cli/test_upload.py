@@ -9,8 +9,8 @@ import pytest
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, On, WrongSize
 from support.command_line import Terminal, lines_of, plain, run
+from support.constants import MIB
 
-MIB = 1024 * 1024
 SHA256 = hashlib.sha256(read_clip()).hexdigest()
 HOSTILE = "a\nb \x1b]0;owned\x07\x1b[2J [bold]c[bold] :smile: 👩‍👩‍👧.mp4"
 

@@ -13,6 +13,7 @@ from support.servers import http_response, serve_http
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
 ]
 PROGRAM = Path(__file__).with_name("memory_program.py")

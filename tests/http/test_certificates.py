@@ -1,4 +1,4 @@
-"""Certificates and key logs of the environment."""
+"""Certificates and key logs from environment variables."""
 
 import ssl
 
@@ -14,7 +14,7 @@ from support.servers import OK, exchange, respond_with
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("clean_env")]
 
 
-def written(path, text):
+def write(path, text):
     path.write_text(text)
     return path
 
@@ -24,23 +24,23 @@ def written(path, text):
     [
         ("SSL_CERT_FILE", lambda it: it / "missing"),
         ("SSL_CERT_FILE", lambda it: it),
-        ("SSL_CERT_FILE", lambda it: written(it / "empty", "")),
-        ("SSL_CERT_FILE", lambda it: written(it / "text", "no certificate")),
+        ("SSL_CERT_FILE", lambda it: write(it / "empty", "")),
+        ("SSL_CERT_FILE", lambda it: write(it / "text", "no certificate")),
         (
             "SSL_CERT_FILE",
-            lambda it: written(
+            lambda it: write(
                 it / "broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
             ),
         ),
         ("SSL_CERT_DIR", lambda it: it / "missing"),
-        ("SSL_CERT_DIR", lambda it: written(it / "file", "")),
+        ("SSL_CERT_DIR", lambda it: write(it / "file", "")),
         ("SSL_CERT_DIR", lambda it: f"{it / 'one'}:{it / 'two'}"),
         ("SSLKEYLOGFILE", lambda it: it / "missing" / "keys"),
         ("SSLKEYLOGFILE", lambda it: it),
-        ("SSLKEYLOGFILE", lambda it: written(it / "file", "") / "keys"),
+        ("SSLKEYLOGFILE", lambda it: write(it / "file", "") / "keys"),
     ],
 )
-def test_unusable_file_is_named_with_its_variable(name, make, clean_env, tmp_path):
+def test_invalid_path_is_reported_with_its_variable(name, make, clean_env, tmp_path):
     path = make(tmp_path)
     clean_env.setenv(name, str(path))
     with pytest.raises(errors.ConfigurationError, match=name) as caught:
@@ -60,26 +60,26 @@ def test_unusable_file_is_named_with_its_variable(name, make, clean_env, tmp_pat
         ("NETRC", "/nowhere"),
     ],
 )
-async def test_usable_file_is_used(name, value, clean_env, tmp_path):
+async def test_valid_path_is_accepted(name, value, clean_env, tmp_path):
     clean_env.setenv(name, value.format(tmp_path))
     response, _ = await exchange(respond_with(OK))
     assert response.body == b"ok"
 
 
-def test_directory_of_certificates_doesnt_matter_beside_a_file(clean_env):
+def test_certificate_file_has_precedence_over_directory(clean_env):
     clean_env.setenv("SSL_CERT_FILE", certifi.where())
     clean_env.setenv("SSL_CERT_DIR", "/nowhere")
     Transport(timeouts=LONG_TIMEOUTS)
 
 
-def test_certificates_that_are_missing_without_a_variable_are_an_error():
-    def make():
+def test_missing_default_certificates_are_an_error():
+    def create():
         raise FileNotFoundError(2, "No such file or directory", "cacert.pem")
 
     with pytest.raises(errors.ConfigurationError, match="certificates"):
-        load_tls(make)
+        load_tls(create)
 
 
-def test_tls_context_is_the_librarys_own():
+def test_context_of_the_library_is_returned():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     assert load_tls(lambda: context) is context

@@ -1,4 +1,4 @@
-"""Chunks in flight: fewer at once where responses are slow, and more time for each."""
+"""Slow responses reduce the chunks in flight and extend their timeouts."""
 
 import anyio
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async.errors import TimedOut
-from livepeer_async.http.chunk_limiter import MOST_CHUNKS, SLOW_SECONDS, PendingChunks, next_limit
+from livepeer_async.http.chunk_limiter import MAX_CHUNKS, SLOW_SECONDS, ChunkLimiter, next_limit
 from livepeer_async.http.messages import Request, Span
 from livepeer_async.http.timeouts import Timeouts
 
@@ -16,7 +16,7 @@ LIMIT = Timeouts().chunk_response
 
 
 @pytest.mark.parametrize(
-    ("limit", "in_flight", "seconds", "wanted"),
+    ("limit", "in_flight", "seconds", "expected"),
     [
         (32, 8, 67.0, 3),
         (32, 8, 671.0, 1),
@@ -28,27 +28,27 @@ LIMIT = Timeouts().chunk_response
         (2, 8, 60.0, 2),
     ],
 )
-def test_limit_follows_the_time_to_the_response(limit, in_flight, seconds, wanted):
-    assert next_limit(limit, in_flight=in_flight, seconds=seconds) == wanted
+def test_limit_follows_the_time_to_the_response(limit, in_flight, seconds, expected):
+    assert next_limit(limit, in_flight=in_flight, seconds=seconds) == expected
 
 
 @given(
-    limit=st.integers(1, MOST_CHUNKS),
-    in_flight=st.integers(1, MOST_CHUNKS),
+    limit=st.integers(1, MAX_CHUNKS),
+    in_flight=st.integers(1, MAX_CHUNKS),
     seconds=st.floats(-10, 10_000),
 )
-def test_limit_stays_in_bounds_and_falls_only_for_slow_responses(limit, in_flight, seconds):
+def test_limit_is_bounded_and_falls_only_for_slow_responses(limit, in_flight, seconds):
     found = next_limit(limit, in_flight=in_flight, seconds=seconds)
-    assert 1 <= found <= MOST_CHUNKS
+    assert 1 <= found <= MAX_CHUNKS
     assert found >= limit or seconds > SLOW_SECONDS
 
 
-async def in_flight(pending, count, request=CHUNK):
-    """Send as many chunks as may be in flight, up to `count`; give the time limit of each."""
+async def in_flight(limiter, count, request=CHUNK):
+    """Send up to `count` chunks; return the time limits of those in flight."""
     limits = []
 
     async def send():
-        async with pending.add(request) as accept:
+        async with limiter.acquire(request) as accept:
             limits.append(accept())
             await anyio.sleep_forever()
 
@@ -61,41 +61,41 @@ async def in_flight(pending, count, request=CHUNK):
 
 
 @pytest.mark.anyio
-async def test_chunks_that_are_stored_side_by_side_have_more_time():
-    assert await in_flight(PendingChunks(Timeouts()), 2) == [LIMIT, LIMIT]
-    assert (await in_flight(PendingChunks(Timeouts()), 8))[-1] == 4 * LIMIT
+async def test_concurrent_chunks_have_more_time():
+    assert await in_flight(ChunkLimiter(Timeouts()), 2) == [LIMIT, LIMIT]
+    assert (await in_flight(ChunkLimiter(Timeouts()), 8))[-1] == 4 * LIMIT
 
 
 @pytest.mark.anyio
-async def test_chunk_that_is_sent_again_has_more_time():
-    patient = Request(method="PATCH", url=CHUNK.url, content=Span(0, 8), timeout_factor=4.0)
-    async with PendingChunks(Timeouts()).add(patient) as accept:
+async def test_timeout_factor_extends_the_time_limit():
+    request = Request(method="PATCH", url=CHUNK.url, content=Span(0, 8), timeout_factor=4.0)
+    async with ChunkLimiter(Timeouts()).acquire(request) as accept:
         assert accept() == 4 * LIMIT
 
 
 @pytest.mark.anyio
-async def test_after_a_timeout_chunks_go_one_at_a_time():
-    pending = PendingChunks(Timeouts())
+async def test_timeout_limits_its_server_to_one_chunk():
+    limiter = ChunkLimiter(Timeouts())
     with pytest.raises(TimedOut):
-        async with pending.add(CHUNK) as accept:
+        async with limiter.acquire(CHUNK) as accept:
             accept()
             raise TimedOut("no response")
-    assert len(await in_flight(pending, 8)) == 1
-    assert len(await in_flight(pending, 8, ELSEWHERE)) == 8
+    assert len(await in_flight(limiter, 8)) == 1
+    assert len(await in_flight(limiter, 8, ELSEWHERE)) == 8
 
 
 @pytest.mark.anyio
-async def test_stall_while_sending_says_nothing_of_the_storage():
-    pending = PendingChunks(Timeouts())
+async def test_stall_while_sending_keeps_the_limit():
+    limiter = ChunkLimiter(Timeouts())
     with pytest.raises(TimedOut):
-        async with pending.add(CHUNK):
+        async with limiter.acquire(CHUNK):
             raise TimedOut("no block was accepted")
-    assert len(await in_flight(pending, 8)) == 8
+    assert len(await in_flight(limiter, 8)) == 8
 
 
 @pytest.mark.anyio
-async def test_empty_chunk_waits_for_no_other():
-    pending = PendingChunks(Timeouts())
+async def test_empty_chunk_is_not_limited():
+    limiter = ChunkLimiter(Timeouts())
     empty = Request(method="PATCH", url=CHUNK.url, content=Span(8, 8))
-    assert len(await in_flight(pending, MOST_CHUNKS + 1)) == MOST_CHUNKS
-    assert len(await in_flight(pending, MOST_CHUNKS + 1, empty)) == MOST_CHUNKS + 1
+    assert len(await in_flight(limiter, MAX_CHUNKS + 1)) == MAX_CHUNKS
+    assert len(await in_flight(limiter, MAX_CHUNKS + 1, empty)) == MAX_CHUNKS + 1

@@ -1,4 +1,4 @@
-"""Connections of the client's own: when one is taken again, and when it is closed."""
+"""Reuse and closing of pooled connections."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async import AsyncLivepeer, UploadJob, errors
-from livepeer_async.http import transport
+from livepeer_async.http import transport as transport_module
 from livepeer_async.http.client_pool import ClientPool
 from livepeer_async.http.messages import Request
 from livepeer_async.http.timeouts import Timeouts
@@ -21,23 +21,23 @@ from support.sandbox import PART, make_bytes, sandbox_and_client
 from support.servers import listen
 
 pytestmark = pytest.mark.anyio
-PATIENT = Timeouts(connect=60, stall=60, answer=60)
+LONG = Timeouts(connect=60, stall=60, answer=60)
 SERVER_KEEPALIVE = 5.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Server:
-    """Answers on connections that are kept; `hold` makes it wait before each answer."""
+    """A server that keeps connections alive; clearing `hold` delays its responses."""
 
     def __init__(self):
-        self.made = 0
+        self.accepted = 0
         self.waiting = 0
         self.open = set()
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def talk(self, reader, writer):
-        self.made += 1
+    async def serve(self, reader, writer):
+        self.accepted += 1
         self.open.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
@@ -54,114 +54,117 @@ class Server:
 
 
 @asynccontextmanager
-async def serving():
+async def running_server():
     server = Server()
-    async with listen(server.talk) as port:
+    async with listen(server.serve) as port:
         yield server, f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
-async def connected():
-    async with serving() as (server, url), Transport(timeouts=PATIENT) as door:
-        yield server, url, door
+async def server_and_transport():
+    async with running_server() as (server, url), Transport(timeouts=LONG) as transport:
+        yield server, url, transport
 
 
-async def ask(door, url):
-    answer = await door.send(Request(method="GET", url=f"{url}/x"))
-    assert answer.body == b"ok"
+async def send(transport, url):
+    response = await transport.send(Request(method="GET", url=f"{url}/x"))
+    assert response.body == b"ok"
 
 
-async def ask_at_once(door, url, server, times):
+async def send_concurrently(transport, url, server, count):
     server.hold.clear()
     async with anyio.create_task_group() as tasks:
-        for _ in range(times):
-            tasks.start_soon(ask, door, url)
-        await until(lambda: server.waiting == times)
+        for _ in range(count):
+            tasks.start_soon(send, transport, url)
+        await until(lambda: server.waiting == count)
         server.hold.set()
 
 
-async def test_requests_one_after_the_other_share_a_connection():
-    async with connected() as (server, url, door):
+async def test_sequential_requests_share_a_connection():
+    async with server_and_transport() as (server, url, transport):
         for _ in range(5):
-            await ask(door, url)
-        assert server.made == 1
+            await send(transport, url)
+        assert server.accepted == 1
 
 
-async def test_requests_at_once_have_one_each_and_leave_them_to_the_next():
-    async with connected() as (server, url, door):
-        await ask_at_once(door, url, server, 20)
-        await ask_at_once(door, url, server, 20)
-        assert server.made == 20
+async def test_concurrent_requests_have_reusable_connections():
+    async with server_and_transport() as (server, url, transport):
+        await send_concurrently(transport, url, server, 20)
+        await send_concurrently(transport, url, server, 20)
+        assert server.accepted == 20
 
 
-async def test_another_place_has_connections_of_its_own():
-    async with connected() as (server, url, door), serving() as (other, other_url):
+async def test_each_origin_has_its_own_connections():
+    async with (
+        server_and_transport() as (server, url, transport),
+        running_server() as (other, other_url),
+    ):
         for _ in range(3):
-            await ask(door, url)
-            await ask(door, other_url)
-        assert (server.made, other.made) == (1, 1)
+            await send(transport, url)
+            await send(transport, other_url)
+        assert (server.accepted, other.accepted) == (1, 1)
 
 
-async def test_what_idled_too_long_is_closed_when_something_is_sent(monkeypatch):
-    monkeypatch.setattr(transport, "KEEPALIVE_SECONDS", 0.0)
-    async with connected() as (server, url, door):
-        await ask_at_once(door, url, server, 5)
+async def test_expired_connections_are_closed_by_the_next_request(monkeypatch):
+    monkeypatch.setattr(transport_module, "KEEPALIVE_SECONDS", 0.0)
+    async with server_and_transport() as (server, url, transport):
+        await send_concurrently(transport, url, server, 5)
         await anyio.sleep(0.01)
-        await ask(door, url)
+        await send(transport, url)
         await until(lambda: len(server.open) == 1)
 
 
-async def test_connection_is_not_used_again_when_the_server_may_close_it(monkeypatch):
+async def test_connection_is_not_reused_shortly_before_server_closes(monkeypatch):
     """Livepeer's server closes connections that idle for 5 s."""
-    async with connected() as (server, url, door):
-        await ask(door, url)
+    async with server_and_transport() as (server, url, transport):
+        await send(transport, url)
         now = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: now() + SERVER_KEEPALIVE - 0.5)
-        await ask(door, url)
-        assert server.made == 2
+        await send(transport, url)
+        assert server.accepted == 2
 
 
-async def test_a_request_that_is_cancelled_leaves_no_connection_behind():
-    async with connected() as (server, url, door):
+async def test_cancelled_request_closes_its_connection():
+    async with server_and_transport() as (server, url, transport):
         server.hold.clear()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, door, url)
+            tasks.start_soon(send, transport, url)
             await until(lambda: server.waiting)
             tasks.cancel_scope.cancel()
         await until(lambda: not server.open)
         server.hold.set()
-        await ask(door, url)
-        assert server.made == 2
+        await send(transport, url)
+        assert server.accepted == 2
 
 
-async def test_an_answer_that_is_read_in_pieces_keeps_its_connection_to_itself():
-    async with connected() as (server, url, door):
-        async with door.stream(Request(method="GET", url=url)) as answer:
-            await ask(door, url)
-            assert [piece async for piece in answer.body] == [b"ok"]
-        assert server.made == 2
-        await ask(door, url)
-        assert server.made == 2
+async def test_streamed_response_occupies_its_connection():
+    async with server_and_transport() as (server, url, transport):
+        async with transport.stream(Request(method="GET", url=url)) as streamed:
+            await send(transport, url)
+            assert [block async for block in streamed.body] == [b"ok"]
+        assert server.accepted == 2
+        await send(transport, url)
+        assert server.accepted == 2
 
 
-async def test_closing_ends_what_is_out_and_what_is_free():
-    async with connected() as (server, url, door):
-        await ask_at_once(door, url, server, 3)
+async def test_closing_ends_used_and_idle_connections():
+    async with server_and_transport() as (server, url, transport):
+        await send_concurrently(transport, url, server, 3)
         server.hold.clear()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(expect_the_end, door, url)
+            tasks.start_soon(expect_failure, transport, url)
             await until(lambda: server.waiting)
-            await door.aclose()
+            await transport.aclose()
         await until(lambda: not server.open)
 
 
-async def expect_the_end(door, url):
+async def expect_failure(transport, url):
     with pytest.raises((errors.NetworkError, errors.ConfigurationError)):
-        await ask(door, url)
+        await send(transport, url)
 
 
-class Client:
-    """Stands for a client of the library, which is only handed about."""
+class FakeClient:
+    """A client that can only be closed."""
 
     def __init__(self):
         self.is_closed = False
@@ -170,21 +173,21 @@ class Client:
         self.is_closed = True
 
 
-async def test_closing_that_is_interrupted_again_and_again_forgets_no_connection(monkeypatch):
-    """By asyncio's own cancellation, which passes any shield."""
-    monkeypatch.setattr(transport, "KEEPALIVE_SECONDS", 0.0)
-    async with connected() as (server, url, door):
-        await ask_at_once(door, url, server, 10)
+async def test_interrupted_closing_forgets_no_connection(monkeypatch):
+    """Asyncio's own cancellation passes any shield."""
+    monkeypatch.setattr(transport_module, "KEEPALIVE_SECONDS", 0.0)
+    async with server_and_transport() as (server, url, transport):
+        await send_concurrently(transport, url, server, 10)
         await anyio.sleep(0.01)
-        for slot_queue in range(1, 30):
-            asking = asyncio.create_task(ask(door, url))
-            for _ in range(slot_queue):
+        for cycles in range(1, 30):
+            sending = asyncio.create_task(send(transport, url))
+            for _ in range(cycles):
                 await asyncio.sleep(0)
-            asking.cancel()
-            await asyncio.wait({asking})
-        for slot_queue in range(1, 30):
-            closing = asyncio.create_task(door.aclose())
-            for _ in range(slot_queue):
+            sending.cancel()
+            await asyncio.wait({sending})
+        for cycles in range(1, 30):
+            closing = asyncio.create_task(transport.aclose())
+            for _ in range(cycles):
                 await asyncio.sleep(0)
             closing.cancel()
             await asyncio.wait({closing})
@@ -195,51 +198,51 @@ STEPS = st.tuples(st.sampled_from(["lend", "end", "fail"]), st.sampled_from("ab"
 
 
 @given(steps=st.lists(STEPS, max_size=40))
-async def test_a_client_is_with_one_request_at_a_time_and_always_for_one_place(steps):
-    made, lent, origins = [], [], {}
-    lanes = ClientPool(lambda _: made.append(Client()) or made[-1], keepalive=60)
+async def test_client_serves_one_request_and_one_origin(steps):
+    created, lent, origins = [], [], {}
+    pool = ClientPool(lambda _: created.append(FakeClient()) or created[-1], keepalive=60)
     for step, origin, number in steps:
         if step == "lend":
-            lending = lanes.acquire(origin)
-            client = await lending.__aenter__()
+            context = pool.acquire(origin)
+            client = await context.__aenter__()
             assert not client.is_closed
             assert client not in [other for _, other in lent]
             assert origins.setdefault(client, origin) == origin
-            lent.append((lending, client))
+            lent.append((context, client))
         elif lent:
-            lending, client = lent.pop(number % len(lent))
+            context, client = lent.pop(number % len(lent))
             error = ValueError() if step == "fail" else None
-            assert not await lending.__aexit__(error and ValueError, error, None) or error
+            assert not await context.__aexit__(error and ValueError, error, None) or error
             assert client.is_closed is (step == "fail")
-    await lanes.aclose()
-    assert all(client.is_closed for client in made)
-    for lending, _ in lent:
-        await lending.__aexit__(None, None, None)
+    await pool.aclose()
+    assert all(client.is_closed for client in created)
+    for context, _ in lent:
+        await context.__aexit__(None, None, None)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_uploads_stay_below_the_connections_of_a_client_that_was_handed_in(library):
-    most = {}
+async def test_uploads_stay_below_the_connection_limit(library):
+    slots = {}
     for connections in (1, 2, 5, 100, None):
         limits = library.Limits(max_connections=connections)
         async with library.AsyncClient(limits=limits) as http_client:
             livepeer = AsyncLivepeer("key", http_client=http_client)
             livepeer.throttle.concurrency = 1000
-            most[connections] = livepeer.throttle.slots
+            slots[connections] = livepeer.throttle.slots
             await livepeer.aclose()
-    assert most == {1: 1, 2: 1, 5: 3, 100: 98, None: 1000}
+    assert slots == {1: 1, 2: 1, 5: 3, 100: 98, None: 1000}
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_many_uploads_through_a_small_pool_meet_no_setback(library):
-    told = []
+async def test_uploads_through_a_small_pool_need_no_retry(library):
+    retries = []
     limits = library.Limits(max_connections=3)
     async with library.AsyncClient(limits=limits) as http_client:
         options = {"http_client": http_client, "timeout": Timeouts(connect=60)}
         async with sandbox_and_client(client=options) as (_, livepeer):
             videos = [make_bytes(2 * PART, seed=number) for number in range(12)]
             jobs = [UploadJob(video, f"{number}") for number, video in enumerate(videos)]
-            many = livepeer.upload_many(jobs, on_progress=lambda _, it: told.append(it.retry))
+            many = livepeer.upload_many(jobs, on_progress=lambda _, it: retries.append(it.retry))
             async with many as results:
                 assert [result.error async for result in results] == [None] * 12
-    assert set(told) == {None}
+    assert set(retries) == {None}

@@ -1,4 +1,4 @@
-"""A response that begins while the body is being sent ends the sending, and isn't lost."""
+"""A response that starts while the body is sent ends the sending and is returned."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ BLOCK = 128 * 1024
 BODY = Span(0, 96 * BLOCK)
 PATCH = Request(method="PATCH", url="", content=BODY)
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
-# As long as Go's net/http waits between closing its side and resetting the connection.
+# Seconds that Go's net/http waits between closing its side and resetting the connection.
 LINGER = 0.5
 
 
@@ -35,8 +35,8 @@ async def blocks():
         yield bytes(BLOCK)
 
 
-def refusing(linger, response=FORBIDDEN):
-    """Respond without reading the body, close one side, and reset the connection."""
+def rejecting(linger, response=FORBIDDEN):
+    """Return a handler that responds without reading the body and resets the connection."""
 
     async def answer(reader, writer):
         writer.write(response)
@@ -55,26 +55,26 @@ def refusing(linger, response=FORBIDDEN):
 @pytest.mark.anyio
 @pytest.mark.parametrize("linger", [LINGER, 0])
 @pytest.mark.parametrize("status", [401, 403, 410, 413])
-async def test_response_before_the_whole_body_is_returned(linger, status):
+async def test_early_response_is_returned(linger, status):
     response = FORBIDDEN.replace(b"403", str(status).encode())
-    response, _ = await exchange(refusing(linger, response), PATCH, blocks())
+    response, _ = await exchange(rejecting(linger, response), PATCH, blocks())
     assert (response.status, response.body) == (status, b"no")
 
 
 @asynccontextmanager
-async def refusing_over_tls(authority, answer, **options):
-    """Serve over TLS; give the URL, and a client that trusts the server."""
+async def rejecting_over_tls(authority, answer, **options):
+    """Serve over TLS; yield the URL and a client that trusts the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
 
-    async def talk(reader, writer):
+    async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         await answer(reader, writer)
 
     async with (
-        listen(talk, ssl=context) as port,
+        listen(serve, ssl=context) as port,
         httpx.AsyncClient(verify=trusting, trust_env=False, **options) as client,
     ):
         yield f"https://localhost:{port}/", client
@@ -86,11 +86,11 @@ async def send_body(url, client):
         return await transport.send(request, blocks=blocks())
 
 
-async def in_pieces(reader, writer):
-    """Respond piece by piece, while the client waits for its body to be read."""
+async def in_parts(reader, writer):
+    """Respond in several writes while the client waits to send."""
     await asyncio.sleep(LINGER)
-    for piece in (FORBIDDEN[:30], FORBIDDEN[30:-2], FORBIDDEN[-2:]):
-        writer.write(piece)
+    for part in (FORBIDDEN[:30], FORBIDDEN[30:-2], FORBIDDEN[-2:]):
+        writer.write(part)
         await writer.drain()
         await asyncio.sleep(LINGER / 10)
     await asyncio.sleep(LINGER)
@@ -98,15 +98,15 @@ async def in_pieces(reader, writer):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("answer", [refusing(LINGER), in_pieces])
-async def test_response_before_the_whole_body_is_returned_over_tls(authority, answer):
-    async with refusing_over_tls(authority, answer) as (url, client):
+@pytest.mark.parametrize("answer", [rejecting(LINGER), in_parts])
+async def test_early_response_is_returned_over_tls(authority, answer):
+    async with rejecting_over_tls(authority, answer) as (url, client):
         response = await send_body(url, client)
     assert (response.status, response.body) == (403, b"no")
 
 
 @pytest.mark.anyio
-async def test_response_before_the_whole_body_passes_a_tunnel(authority):
+async def test_early_response_passes_a_tunnel(authority):
     async def pipe(reader, writer):
         while block := await reader.read(BLOCK):
             writer.write(block)
@@ -126,17 +126,17 @@ async def test_response_before_the_whole_body_passes_a_tunnel(authority):
 
     async with listen(connect) as port:
         proxied = {"proxy": f"http://127.0.0.1:{port}"}
-        async with refusing_over_tls(authority, refusing(LINGER), **proxied) as (url, client):
+        async with rejecting_over_tls(authority, rejecting(LINGER), **proxied) as (url, client):
             response = await send_body(url, client)
     assert (response.status, response.body) == (403, b"no")
 
 
 @pytest.mark.anyio
-async def test_response_before_a_small_body_is_returned():
+async def test_early_response_to_a_small_body_is_returned():
     has_responded = asyncio.Event()
 
     async def answer(reader, writer):
-        await refusing(0)(reader, writer)
+        await rejecting(0)(reader, writer)
         has_responded.set()
 
     async def small():
@@ -151,14 +151,14 @@ async def test_response_before_a_small_body_is_returned():
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("size", [1000, 1 << 20])
-async def test_refusal_whose_body_is_lost_keeps_its_status(size):
+async def test_rejection_without_its_body_keeps_its_status(size):
     response = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: %d\r\n\r\nno" % size
-    response, _ = await exchange(refusing(0, response), PATCH, blocks())
+    response, _ = await exchange(rejecting(0, response), PATCH, blocks())
     assert response.status == 413
 
 
 @pytest.mark.anyio
-async def test_endless_informational_responses_are_not_kept():
+async def test_endless_informational_responses_are_not_buffered():
     async def answer(reader, writer):
         received = 0
         while received < BODY.size:
@@ -184,13 +184,13 @@ async def test_informational_response_does_not_end_the_body():
 
 
 @pytest.mark.anyio
-async def test_server_that_closes_without_a_response_is_a_broken_connection():
+async def test_closing_without_a_response_is_a_broken_connection():
     with pytest.raises(errors.ConnectionBroken):
-        await exchange(refusing(LINGER, b""), PATCH, blocks())
+        await exchange(rejecting(LINGER, b""), PATCH, blocks())
 
 
 @pytest.mark.anyio
-async def test_body_stops_soon_after_the_response_began():
+async def test_body_stops_soon_after_the_response_starts():
     received = 0
 
     async def answer(reader, writer):
@@ -222,5 +222,5 @@ async def test_body_stops_soon_after_the_response_began():
         (b"\x16\x03\x01 this is not HTTP", True),
     ],
 )
-def test_informational_responses_are_told_from_final_ones(received, is_final):
+def test_final_response_is_recognized(received, is_final):
     assert is_final_response(received) is is_final

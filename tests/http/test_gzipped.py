@@ -1,4 +1,4 @@
-"""Answers that are packed with gzip: whole, broken, too large, or only called so."""
+"""Responses in gzip: complete, truncated, too large, or mislabelled."""
 
 import gzip
 
@@ -12,7 +12,7 @@ from support.servers import exchange, respond_with
 pytestmark = pytest.mark.anyio
 
 
-async def test_an_answer_without_end_is_cut_off():
+async def test_gzip_bomb_is_rejected():
     bomb = gzip.compress(bytes(64 * 1024 * 1024))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
     with pytest.raises(errors.DecodeError, match="larger than"):
@@ -24,7 +24,7 @@ GZIPPED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
 
 @pytest.mark.parametrize("coding", ["gzip", "GZip", "x-gzip"])
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_gzip_is_unpacked(library, coding):
+async def test_gzip_is_decoded(library, coding):
     body = gzip.compress(b"ok" * 100_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
     async with library.AsyncClient() as client:
@@ -33,39 +33,39 @@ async def test_gzip_is_unpacked(library, coding):
     assert b"accept-encoding: gzip\r\n" in heads[0].lower()
 
 
-async def test_gzip_that_is_cut_is_no_answer():
+async def test_truncated_gzip_is_an_error():
     body = gzip.compress(bytes(range(256)))[:-12]
     head = GZIPPED + b"Content-Length: %d\r\n\r\n" % len(body)
     with pytest.raises(errors.ConnectionBroken, match="gzip is broken"):
         await exchange(respond_with(head + body))
 
 
-async def test_what_follows_the_end_of_gzip_is_left_out():
+async def test_bytes_after_the_end_of_gzip_are_discarded():
     body = gzip.compress(b"ok")
     response, _ = await exchange(respond_with(GZIPPED + b"\r\n" + body + b"more" * 10_000))
     assert response.body == b"ok"
 
 
-async def test_an_answer_to_head_is_not_unpacked():
-    answer = GZIPPED + b"Content-Length: 20\r\n\r\n"
-    response, _ = await exchange(respond_with(answer), Request(method="HEAD", url=""))
+async def test_response_to_head_is_not_decoded():
+    response = GZIPPED + b"Content-Length: 20\r\n\r\n"
+    response, _ = await exchange(respond_with(response), Request(method="HEAD", url=""))
     assert (response.status, response.body) == (200, b"")
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip", "identity"])
-async def test_a_coding_that_nobody_asked_for_is_left_as_it_is(coding):
+async def test_unexpected_coding_is_not_decoded(coding):
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: 4\r\n\r\n"
     response, _ = await exchange(respond_with(head.encode() + b"\x1f\x8bno"))
     assert response.body == b"\x1f\x8bno"
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_hook_may_read_the_answer_first(library):
+async def test_hook_may_read_the_response_first(library):
     async def read(response):
         await response.aread()
 
     body = gzip.compress(b"ok")
-    answer = GZIPPED + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    response = GZIPPED + b"Content-Length: %d\r\n\r\n" % len(body) + body
     async with library.AsyncClient(event_hooks={"response": [read]}) as client:
-        response, _ = await exchange(respond_with(answer), http_client=client)
+        response, _ = await exchange(respond_with(response), http_client=client)
     assert response.body == b"ok"

@@ -1,4 +1,4 @@
-"""Proxies of the environment: how they are read, and which requests go through them."""
+"""Proxies from environment variables, and which requests use them."""
 
 import logging
 import traceback
@@ -17,7 +17,7 @@ from support.servers import OK, exchange, respond_with
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("clean_env")]
 PASSWORD = "s3cret"
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-UNUSABLE = [
+INVALID = [
     f"http://user:{PASSWORD}#x@proxy.example:80",
     f"http://user:{PASSWORD}/x@proxy.example:80",
     f"http://user:{PASSWORD}?x@proxy.example:80",
@@ -52,22 +52,22 @@ UNUSABLE = [
 ]
 
 
-def shown(error):
+def format_error(error):
     return "".join(traceback.format_exception(error)) + repr(error) + repr(error.args)
 
 
-@pytest.mark.parametrize("value", UNUSABLE)
+@pytest.mark.parametrize("value", INVALID)
 @pytest.mark.parametrize("make", [lambda: AsyncLivepeer("key"), TusClient])
-def test_unusable_proxy_is_an_error_without_password(value, make, clean_env):
+def test_invalid_proxy_is_an_error_without_password(value, make, clean_env):
     clean_env.setenv("HTTPS_PROXY", value)
     with pytest.raises(errors.ConfigurationError, match="HTTPS_PROXY") as caught:
         make()
-    assert PASSWORD not in shown(caught.value)
-    assert "12345" not in shown(caught.value)
+    assert PASSWORD not in format_error(caught.value)
+    assert "12345" not in format_error(caught.value)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unusable_proxy_is_named_by_its_variable(name, clean_env):
+def test_invalid_proxy_is_reported_with_its_variable(name, clean_env):
     clean_env.setenv(name, "http://proxy.example:99999")
     with pytest.raises(errors.ConfigurationError) as caught:
         Transport(timeouts=LONG_TIMEOUTS)
@@ -95,25 +95,25 @@ def test_blank_proxy_is_no_proxy(value, clean_env):
         ("http://user:p%23:s%c3%a9@proxy.example", "proxy.example:80", ("user", "p#:sé")),
     ],
 )
-def test_usable_proxy_is_read_as_httpx_reads_it(value, place, auth, clean_env):
+def test_valid_proxy_is_parsed_as_by_httpx(value, place, auth, clean_env):
     clean_env.setenv("ALL_PROXY", value)
     proxy = read_proxies().find("https://host.example")
     assert (proxy.place, proxy.auth) == (place, auth)
     value = value.strip()
-    theirs = httpx.Proxy(value if "://" in value else f"http://{value}")
+    reference = httpx.Proxy(value if "://" in value else f"http://{value}")
     assert (httpx.URL(proxy.url).copy_with(raw_path=b"/"), proxy.auth) == (
-        theirs.url.copy_with(raw_path=b"/"),
-        theirs.auth,
+        reference.url.copy_with(raw_path=b"/"),
+        reference.auth,
     )
 
 
-def test_repr_of_a_proxy_holds_no_password(clean_env):
+def test_repr_hides_the_password(clean_env):
     clean_env.setenv("ALL_PROXY", f"http://user:{PASSWORD}@proxy.example")
     proxies = read_proxies()
     assert PASSWORD not in f"{proxies!r}{proxies.find('http://host.example')!r}"
 
 
-UNREADABLE = [
+INVALID_EXEMPTIONS = [
     "fe80::/10",
     "[::1",
     "::1]",
@@ -132,8 +132,8 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("entry", UNREADABLE)
-def test_unreadable_exception_is_passed_over(entry, clean_env, caplog):
+@pytest.mark.parametrize("entry", INVALID_EXEMPTIONS)
+def test_invalid_exemption_is_skipped(entry, clean_env, caplog):
     clean_env.setenv("ALL_PROXY", "http://proxy.example:8080")
     clean_env.setenv("NO_PROXY", f"one.example, {entry} ,,two.example")
     proxies = read_proxies()
@@ -153,13 +153,13 @@ def test_warning_shows_no_password(clean_env, caplog):
     assert PASSWORD not in caplog.text
 
 
-def test_star_among_exceptions_means_no_proxy_at_all(clean_env):
+def test_star_disables_all_proxies(clean_env):
     clean_env.setenv("HTTP_PROXY", "http://proxy.example:99999")
     clean_env.setenv("NO_PROXY", "example.com, *")
     assert read_proxies().find("http://host.example") is None
 
 
-EXCEPTIONS = [
+EXEMPTIONS = [
     "example.com",
     "Example.COM",
     ".example.com",
@@ -190,22 +190,22 @@ URLS = [
 ]
 
 
-@pytest.mark.parametrize("entry", EXCEPTIONS)
-def test_readable_exception_means_what_it_means_to_httpx(entry, clean_env):
+@pytest.mark.parametrize("entry", EXEMPTIONS)
+def test_exemption_has_the_same_meaning_as_in_httpx(entry, clean_env):
     clean_env.setenv("HTTP_PROXY", "http://proxy.example:8080")
     clean_env.setenv("HTTPS_PROXY", "http://other-proxy.example:8080")
     clean_env.setenv("NO_PROXY", f"{entry},unrelated.example")
-    proxies, theirs = read_proxies(), httpx.AsyncClient()
+    proxies, reference = read_proxies(), httpx.AsyncClient()
     for url in URLS:
-        # httpx has no public way to ask.
-        chosen = theirs._transport_for_url(httpx.URL(url))  # noqa: SLF001
+        # httpx has no public method for it.
+        chosen = reference._transport_for_url(httpx.URL(url))  # noqa: SLF001
         origin = getattr(chosen._pool, "_proxy_url", None)  # noqa: SLF001
-        wanted = origin and origin.host
+        expected = origin and origin.host
         proxy = proxies.find(url)
-        assert (proxy and proxy.host.encode()) == wanted, url
+        assert (proxy and proxy.host.encode()) == expected, url
 
 
-def test_name_that_isnt_ascii_is_excepted(clean_env):
+def test_exemption_may_be_outside_ascii(clean_env):
     clean_env.setenv("ALL_PROXY", "http://proxy.example:8080")
     clean_env.setenv("NO_PROXY", "bücher.example")
     for host in ("BÜCHER.example", "xn--bcher-kva.example", "www.bücher.example"):
@@ -213,7 +213,7 @@ def test_name_that_isnt_ascii_is_excepted(clean_env):
 
 
 @pytest.mark.parametrize("entry", ["[2001:db8::1]", "[2001:DB8:0::1]:8080", "2001:db8::1/128"])
-def test_address_in_brackets_is_excepted(entry, clean_env):
+def test_exemption_may_be_an_ipv6_address(entry, clean_env):
     clean_env.setenv("ALL_PROXY", "http://proxy.example:8080")
     clean_env.setenv("NO_PROXY", entry)
     proxies = read_proxies()
@@ -221,7 +221,7 @@ def test_address_in_brackets_is_excepted(entry, clean_env):
     assert proxies.find("https://[2001:db8::2]:8080/x") is not None
 
 
-def test_script_of_a_web_server_takes_no_proxy_from_a_header(clean_env):
+def test_cgi_script_ignores_http_proxy(clean_env):
     """Source: CVE-2016-1000110, as `urllib.request.getproxies` has it."""
     clean_env.setenv("REQUEST_METHOD", "GET")
     clean_env.setenv("HTTP_PROXY", "http://proxy.example")
@@ -229,7 +229,7 @@ def test_script_of_a_web_server_takes_no_proxy_from_a_header(clean_env):
     assert read_proxies().find("http://host.example") is None
 
 
-async def test_client_that_was_handed_in_is_not_affected(clean_env):
+async def test_client_of_the_user_ignores_the_variables(clean_env):
     async with httpx.AsyncClient() as client:
         clean_env.setenv("HTTP_PROXY", "http://proxy.example:99999")
         clean_env.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
@@ -238,11 +238,11 @@ async def test_client_that_was_handed_in_is_not_affected(clean_env):
 
 
 async def test_environment_is_read_once(clean_env):
-    async def spoil(reader, writer):
+    async def change_environment(reader, writer):
         clean_env.setenv("ALL_PROXY", "http://proxy.example:99999")
         clean_env.setenv("SSL_CERT_FILE", "/dev/null/nowhere")
         clean_env.setenv("SSLKEYLOGFILE", "/dev/null/nowhere/keys")
         await respond_with(OK)(reader, writer)
 
-    transport_made_before, _ = await exchange(spoil)
-    assert transport_made_before.body == b"ok"
+    response, _ = await exchange(change_environment)
+    assert response.body == b"ok"

@@ -1,4 +1,4 @@
-"""Connections are set up so that TCP tells a dead peer from a slow one."""
+"""TCP options that detect dead peers."""
 
 import socket
 
@@ -23,14 +23,14 @@ def option(sock, name):
 @pytest.mark.parametrize(
     ("dead_after", "idle", "interval"), [(30.0, 15, 3), (0.2, 1, 1), (600.0, 300, 75)]
 )
-def test_silent_peer_is_probed_within_the_time(sock, dead_after, idle, interval):
+def test_silent_peer_is_probed_in_time(sock, dead_after, idle, interval):
     tune_socket(sock, dead_after=dead_after)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     found = [option(sock, f"TCP_KEEP{name}") for name in ("IDLE", "INTVL", "CNT")]
     assert found == [idle, interval, PROBES]
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
-def test_unacknowledged_bytes_are_bounded_in_time(sock):
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has it")
+def test_unacknowledged_bytes_have_a_time_limit(sock):
     tune_socket(sock, dead_after=30.0)
     assert option(sock, "TCP_USER_TIMEOUT") == 30_000

@@ -1,4 +1,4 @@
-"""Answers that are streamed: the head first, then the body as it comes."""
+"""Streamed responses: the head first, then the body as it arrives."""
 
 import asyncio
 import gzip
@@ -28,19 +28,19 @@ async def streaming(answer, *, timeouts=LONG_TIMEOUTS, **options):
             yield streamed, heads
 
 
-async def all_of(streamed):
-    return b"".join([piece async for piece in streamed.body])
+async def read_body(streamed):
+    return b"".join([block async for block in streamed.body])
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_stream_gives_the_head_first_and_then_the_raw_body(library):
+async def test_head_arrives_before_the_raw_body(library):
     body = gzip.compress(b"ok")
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
-    may_go_on = anyio.Event()
+    may_continue = anyio.Event()
 
     async def slowly(reader, writer):
         writer.write(head)
-        await may_go_on.wait()
+        await may_continue.wait()
         writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
 
     async with library.AsyncClient(headers={"Authorization": "Bearer other"}) as client:
@@ -49,9 +49,9 @@ async def test_a_stream_gives_the_head_first_and_then_the_raw_body(library):
             assert streamed.head.headers["content-encoding"] == "gzip"
             assert streamed.is_delimited
             assert "secret" not in repr(streamed)
-            may_go_on.set()
-            assert await all_of(streamed) == body
-            assert await all_of(streamed) == b""
+            may_continue.set()
+            assert await read_body(streamed) == body
+            assert await read_body(streamed) == b""
         assert not client.is_closed
     assert b"authorization" not in heads[0].lower()
     assert f"x-request-id: {streamed.head.request_id}".encode() in heads[0].lower()
@@ -65,13 +65,13 @@ async def test_a_stream_gives_the_head_first_and_then_the_raw_body(library):
         (b"\r\nok", False),
     ],
 )
-async def test_a_stream_tells_whether_its_end_will_be_certain(lines, is_delimited):
+async def test_body_with_a_length_or_chunks_is_delimited(lines, is_delimited):
     async with streaming(respond_with(b"HTTP/1.1 200 OK\r\n" + lines)) as (streamed, _):
-        assert await all_of(streamed) == b"ok"
+        assert await read_body(streamed) == b"ok"
     assert streamed.is_delimited == is_delimited
 
 
-def test_from_http_2_on_each_body_has_an_end():
+def test_http2_body_is_delimited():
     assert is_delimited("HTTP/2", {})
     assert not is_delimited("HTTP/1.0", {})
 
@@ -84,19 +84,19 @@ async def trickle_long(reader, writer):
         await asyncio.sleep(0.05)
 
 
-# More than an answer that isn't streamed may take is less than between two of its pieces here.
-NO_LIMIT_OF_THE_WHOLE = Timeouts(connect=30, stall=30, answer=0.2)
+# The limit for a complete response is shorter than this body takes.
+SHORT_ANSWER = Timeouts(connect=30, stall=30, answer=0.2)
 
 
-async def test_a_stream_may_take_as_long_as_pieces_come():
-    async with streaming(trickle_long, timeouts=NO_LIMIT_OF_THE_WHOLE) as (streamed, _):
-        assert await all_of(streamed) == b"x" * 30
+async def test_body_has_no_total_time_limit():
+    async with streaming(trickle_long, timeouts=SHORT_ANSWER) as (streamed, _):
+        assert await read_body(streamed) == b"x" * 30
 
 
-async def test_a_stream_may_be_read_as_slowly_as_one_likes():
+async def test_slow_reader_does_not_time_out():
     async with streaming(respond_with(OK), timeouts=SHORT_TIMEOUTS) as (streamed, _):
         await anyio.sleep(1)
-        assert await all_of(streamed) == b"ok"
+        assert await read_body(streamed) == b"ok"
 
 
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
@@ -113,15 +113,15 @@ async def half_and_stall(reader, writer):
     [(half_and_stall, errors.TimedOut), (respond_with(HALF), errors.ConnectionBroken)],
 )
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_body_that_breaks_off_is_an_error_of_the_network(answer, kind, library):
+async def test_truncated_body_is_a_network_error(answer, kind, library):
     timeouts = Timeouts(connect=30, stall=2) if kind is errors.TimedOut else LONG_TIMEOUTS
     async with (
         library.AsyncClient() as client,
         streaming(answer, http_client=client, timeouts=timeouts) as (streamed, _),
     ):
-        assert await anext(streamed.pieces) == b"half"
+        assert await anext(streamed.body) == b"half"
         with anyio.fail_after(TIMEOUT), pytest.raises(kind) as caught:
-            await anext(streamed.pieces)
+            await anext(streamed.body)
     assert "eyJ" not in str(caught.value)
     assert caught.value.request_id == streamed.head.request_id
 
@@ -134,7 +134,7 @@ async def test_a_body_that_breaks_off_is_an_error_of_the_network(answer, kind, l
         (disconnect, errors.ConnectionBroken),
     ],
 )
-async def test_a_stream_without_a_head_is_none(answer, kind):
+async def test_missing_head_is_a_network_error(answer, kind):
     timeouts = SHORT_TIMEOUTS if kind is errors.TimedOut else LONG_TIMEOUTS
     with anyio.fail_after(TIMEOUT), pytest.raises(kind) as caught:
         async with streaming(answer, timeouts=timeouts):
@@ -143,7 +143,7 @@ async def test_a_stream_without_a_head_is_none(answer, kind):
 
 
 @pytest.mark.parametrize("url", ["ftp://x.example/", "http://[::1/", "http://127.0.0.1:65536/"])
-async def test_a_stream_of_a_url_that_cannot_be_asked_is_the_callers_fault(url):
+async def test_invalid_url_is_a_configuration_error(url):
     async with Transport(timeouts=SHORT_TIMEOUTS) as transport:
         with pytest.raises(errors.ConfigurationError):
             async with transport.stream(Request(method="GET", url=url)):
@@ -154,7 +154,7 @@ async def test_a_stream_of_a_url_that_cannot_be_asked_is_the_callers_fault(url):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_hook_hides_no_stream(library):
+async def test_hooks_do_not_hide_the_stream(library):
     async def raise_for_status(response):
         response.raise_for_status()
 
@@ -172,10 +172,10 @@ async def test_a_hook_hides_no_stream(library):
         library.AsyncClient(event_hooks={"response": [read]}) as client,
         streaming(respond_with(OK), http_client=client) as (streamed, _),
     ):
-        assert await all_of(streamed) == b"ok"
+        assert await read_body(streamed) == b"ok"
 
 
-async def test_streams_that_are_left_make_room_for_the_next():
+async def test_unread_streams_release_their_connections():
     async with (
         serve_raw(respond_with(OK * 1000)) as (url, _),
         Transport(timeouts=LONG_TIMEOUTS) as transport,
@@ -184,4 +184,4 @@ async def test_streams_that_are_left_make_room_for_the_next():
             async with transport.stream(Request(method="GET", url=url)):
                 pass
         async with transport.stream(Request(method="GET", url=url)) as streamed:
-            assert await all_of(streamed) == b"ok"
+            assert await read_body(streamed) == b"ok"

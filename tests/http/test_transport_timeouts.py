@@ -1,4 +1,4 @@
-"""How long a request may take, and that one which is given up leaves room for the next."""
+"""Timeouts of requests; a cancelled request releases its connection."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ async def trickle(reader, writer):
 
 
 @pytest.mark.parametrize(("answer", "limit"), [(hang, "stall"), (trickle, "answer")])
-async def test_an_answer_that_never_comes_or_never_ends_is_given_up(answer, limit):
+async def test_missing_or_unending_response_times_out(answer, limit):
     timeouts = Timeouts(**{"connect": 30, "stall": 30, "answer": 30, limit: 0.5})
     with anyio.fail_after(TIMEOUT), pytest.raises(errors.TimedOut) as caught:
         await exchange(answer, timeouts=timeouts)
@@ -32,39 +32,39 @@ async def test_an_answer_that_never_comes_or_never_ends_is_given_up(answer, limi
     assert caught.value.request_id
 
 
-# Each wait of a sender is below it, all of them together are above it.
+# Longer than the pause between two blocks, shorter than all pauses together.
 STALL = Timeouts(connect=30, stall=2.0, answer=30)
 
 
-async def sent_slowly(seconds):
-    """Give six blocks that take so long in all."""
+async def slow_blocks(seconds):
+    """Yield six blocks within a number of seconds."""
     for _ in range(6):
         yield b"x" * 100
         await asyncio.sleep(seconds / 6)
 
 
-async def test_a_stall_is_counted_from_block_to_block_not_for_the_whole():
+async def test_stall_timeout_applies_between_blocks():
     async def read_all(reader, writer):
         await reader.readexactly(600)
         writer.write(OK)
 
     request = Request(method="PATCH", url="", content=Span(0, 600))
-    response, _ = await exchange(read_all, request, sent_slowly(2.4), timeouts=STALL)
+    response, _ = await exchange(read_all, request, slow_blocks(2.4), timeouts=STALL)
     assert response.status == 200
 
 
-async def test_the_answer_may_take_as_long_again_as_the_sending_took():
-    async def answer_late(reader, writer):
+async def test_response_to_a_chunk_may_exceed_the_stall_timeout():
+    async def respond_late(reader, writer):
         await reader.readexactly(600)
         await asyncio.sleep(2.4)
         writer.write(OK)
 
     request = Request(method="PATCH", url="", content=Span(0, 600))
-    response, _ = await exchange(answer_late, request, sent_slowly(1.8), timeouts=STALL)
+    response, _ = await exchange(respond_late, request, slow_blocks(1.8), timeouts=STALL)
     assert response.status == 200
 
 
-async def test_a_cancelled_request_leaves_room_for_the_next():
+async def test_cancelled_requests_release_their_connections():
     async with (
         serve_raw(hang) as (slow, _),
         serve_raw(respond_with(OK)) as (quick, _),
@@ -78,8 +78,8 @@ async def test_a_cancelled_request_leaves_room_for_the_next():
             assert response.status == 200
 
 
-async def test_a_head_that_never_ends_is_given_up():
-    with anyio.fail_after(TIMEOUT), pytest.raises(errors.TimedOut, match="doesn't end"):
+async def test_unending_head_times_out():
+    with anyio.fail_after(TIMEOUT), pytest.raises(errors.TimedOut, match="isn't complete"):
         async with serve_raw(drip_headers) as (url, _):
             limits = Timeouts(connect=0.5, stall=0.5, answer=0.5, chunk_response=0.5)
             async with Transport(timeouts=limits) as transport:

@@ -29,7 +29,7 @@ from livepeer_async.ingest import (
     ingestion,
 )
 from livepeer_async.sandbox import Answer, CutConnection, FailProcessing, Fault, On
-from livepeer_async.scheduling.adaptive import SMALLEST_SHARE
+from livepeer_async.scheduling.adaptive import MIN_SHARE
 from support.clock import until
 from support.constants import TIMEOUT, VERY_LONG
 from support.sandbox import PART, SMALL_S3, client_for, is_stored, make_bytes, sandbox_and_client
@@ -224,7 +224,7 @@ async def test_a_key_that_is_revoked_meanwhile_ends_the_run(folder):
                     if isinstance(event, RowStarted) and len(of(RowStarted, events)) == 10:
                         sandbox.faults.append(revoked)
         # Those that ran; none began in the place of one that was refused.
-        assert 0 < revoked.fired <= 2 / SMALLEST_SHARE
+        assert 0 < revoked.fired <= 2 / MIN_SHARE
     # What had begun is told of, and nothing is called a failure.
     assert set(states(events).values()) <= {"ready", "unfinished"}
     assert len(states(events)) < 150

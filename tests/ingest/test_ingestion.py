@@ -189,7 +189,7 @@ async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_pa
     sandbox, livepeer = both
     path = write_rows(folder, {"path": "v0.mp4", "key": "k"})
     other = client_for(sandbox, tmp_path / "journal")
-    async with other, other.journal.claimed("k"):
+    async with other, other.journal.acquire("k"):
         (ended,) = of(RowEnded, await run(livepeer, path))
     assert ended.state == "unfinished"
     assert isinstance(ended.error, UploadInUse)

@@ -9,8 +9,7 @@ import pytest
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest import BadRow, Row, open_manifest
 from livepeer_async.models import NewAsset, PlaybackPolicy
-
-MIB = 1024 * 1024
+from support.constants import MIB
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The journal's file: what a power cut leaves of it, and who may read it."""
+"""The journal's file: durability and permissions."""
 
 import os
 import sqlite3
@@ -11,7 +11,7 @@ from livepeer_async.journal.journal import Journal
 
 pytestmark = pytest.mark.anyio
 
-# Of SQLite's `PRAGMA synchronous`: with less, a power cut may lose what was committed.
+# Of SQLite's `PRAGMA synchronous`: lower values may lose commits in a power cut.
 FULL = 2
 
 
@@ -22,16 +22,16 @@ def path(tmp_path):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """List what SQLite opens: the file, its permissions at that moment, the connection."""
+    """List what SQLite opens: the path, its permissions at that moment, the connection."""
     found, connect = [], sqlite3.connect
 
-    def remember(file, **options):
+    def record(file, **options):
         name = str(file).removeprefix("file:").partition("?")[0]
         mode = stat.S_IMODE(os.stat(name).st_mode)
         found.append((name, mode, connect(file, **options)))
         return found[-1][2]
 
-    monkeypatch.setattr(sqlite3, "connect", remember)
+    monkeypatch.setattr(sqlite3, "connect", record)
     return found
 
 
@@ -53,7 +53,7 @@ async def test_each_commit_is_flushed_to_the_disk(journal, path, opened, is_new)
     assert connection.execute("PRAGMA synchronous").fetchone()[0] >= FULL
 
 
-async def test_a_reader_doesnt_block_the_writer(journal, path):
+async def test_reader_does_not_block_the_writer(journal, path):
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         other.execute("BEGIN")
@@ -62,8 +62,8 @@ async def test_a_reader_doesnt_block_the_writer(journal, path):
             pass
 
 
-async def test_others_can_read_the_file_at_no_moment(path, opened):
-    """What somebody has opened can be read on after its permissions were mended."""
+async def test_file_is_private_from_the_start(path, opened):
+    """A file that was opened stays readable after its permissions are restricted."""
     before = os.umask(0)
     try:
         journal = Journal(path, account="a")

@@ -33,7 +33,7 @@ ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
 REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
 UNCONFIRMED = UnconfirmedRequest(key="talk", name="talk.mp4", since=1.5, until=601.5)
 
-# A process that claims a key and is killed: the last line of its life is "claimed".
+# A process that claims a key, prints "claimed" and is killed.
 CLAIMING = """
 import asyncio, sys
 from livepeer_async.journal.journal import Journal
@@ -69,7 +69,8 @@ def claiming(path):
         process.kill()
 
 
-async def known(path, key="talk"):
+async def read_record(path, key="talk"):
+    """Claim a key and return its record, as another process would."""
     other = Journal(path, account="a")
     try:
         async with other.acquire(key) as record:
@@ -78,15 +79,15 @@ async def known(path, key="talk"):
         await other.aclose()
 
 
-async def test_a_record_survives_the_journal_that_wrote_it(journal, path):
-    async with journal.acquire("talk") as nothing:
-        assert nothing is None
+async def test_record_survives_its_journal(journal, path):
+    async with journal.acquire("talk") as record:
+        assert record is None
         await journal.write(RECORD)
     await journal.aclose()
-    assert await known(path) == RECORD
+    assert await read_record(path) == RECORD
 
 
-async def test_a_key_has_one_record(journal):
+async def test_key_has_one_record(journal):
     await journal.write(RECORD)
     await journal.write(RECORD)
     assert await journal.records() == [RECORD]
@@ -94,7 +95,7 @@ async def test_a_key_has_one_record(journal):
     assert await journal.records() == []
 
 
-async def test_what_is_abandoned_is_an_orphan_and_no_record(journal):
+async def test_abandoned_upload_becomes_an_orphan(journal):
     await journal.write(RECORD)
     await journal.abandon(RECORD, is_useless=True)
     (orphan,) = await journal.orphans()
@@ -104,7 +105,7 @@ async def test_what_is_abandoned_is_an_orphan_and_no_record(journal):
     assert await journal.orphans() == []
 
 
-async def test_a_request_without_an_answer_is_a_doubt_and_no_record(journal):
+async def test_abandoned_request_becomes_an_unconfirmed_one(journal):
     await journal.write(REQUEST)
     await journal.abandon(REQUEST, is_useless=True)
     assert (await journal.records(), await journal.unconfirmed_requests()) == ([], [UNCONFIRMED])
@@ -113,29 +114,29 @@ async def test_a_request_without_an_answer_is_a_doubt_and_no_record(journal):
 
 
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY])
-async def test_to_forget_what_has_arrived_leaves_nothing_to_delete(journal, state):
+async def test_forgetting_a_complete_upload_leaves_no_orphan(journal, state):
     await journal.write(replace(RECORD, state=state))
     assert await journal.forget("talk")
     assert not await journal.forget("talk")
     assert (await journal.records(), await journal.orphans()) == ([], [])
 
 
-async def test_to_forget_an_unfinished_upload_makes_it_an_orphan(journal):
+async def test_forgetting_an_unfinished_upload_leaves_an_orphan(journal):
     await journal.write(RECORD)
     assert await journal.forget("talk")
     (orphan,) = await journal.orphans()
     assert (orphan.asset_id, orphan.is_useless) == ("asset-1", False)
 
 
-async def test_an_upload_that_runs_is_not_forgotten(journal):
+async def test_running_upload_can_not_be_forgotten(journal):
     async with journal.acquire("talk"):
         with pytest.raises(UploadInUse):
             await journal.forget("talk")
 
 
-async def test_a_key_is_claimed_once_in_a_process(journal):
+async def test_key_is_claimed_once_in_a_process(journal):
     async with journal.acquire("talk"):
-        with pytest.raises(UploadInUse, match="'talk' is in use: this process carries it"):
+        with pytest.raises(UploadInUse, match="'talk' is in use by this process"):
             async with journal.acquire("talk"):
                 pytest.fail("two writers")
         async with journal.acquire("another"):
@@ -144,21 +145,21 @@ async def test_a_key_is_claimed_once_in_a_process(journal):
         pass
 
 
-async def test_a_key_is_claimed_once_among_journals_on_one_file(journal, path):
+async def test_key_is_claimed_once_in_a_file(journal, path):
     async with journal.acquire("talk"):
-        with pytest.raises(UploadInUse, match=f"process {os.getpid()} carries it") as caught:
-            await known(path)
+        with pytest.raises(UploadInUse, match=f"in use by process {os.getpid()}") as caught:
+            await read_record(path)
         assert caught.value.key == "talk"
-    assert await known(path) is None
+    assert await read_record(path) is None
 
 
-async def test_a_key_is_claimed_once_among_processes(journal, claiming):
-    with pytest.raises(UploadInUse, match=rf"process {claiming.pid} carries it"):
+async def test_key_is_claimed_once_among_processes(journal, claiming):
+    with pytest.raises(UploadInUse, match=rf"in use by process {claiming.pid}"):
         async with journal.acquire("talk"):
             pytest.fail("two writers")
 
 
-async def test_a_claim_ends_with_the_process_that_was_killed(journal, path, claiming):
+async def test_claim_ends_with_its_killed_process(journal, path, claiming):
     claiming.kill()
     claiming.wait()
     async with journal.acquire("talk"):
@@ -167,14 +168,14 @@ async def test_a_claim_ends_with_the_process_that_was_killed(journal, path, clai
     assert sorted(os.listdir(path.parent)) == [path.name]
 
 
-async def test_a_claim_of_a_stopped_process_holds(journal, claiming):
+async def test_claim_of_a_stopped_process_is_valid(journal, claiming):
     claiming.send_signal(19)
     with pytest.raises(UploadInUse):
         async with journal.acquire("talk"):
-            pytest.fail("it may wake up at any time")
+            pytest.fail("it may continue at any time")
 
 
-async def test_what_is_open_is_readable_by_its_owner_alone(journal, path):
+async def test_open_files_are_readable_by_their_owner_only(journal, path):
     path.touch(0o644)
     async with journal.acquire("talk"):
         await journal.write(RECORD)
@@ -183,14 +184,14 @@ async def test_what_is_open_is_readable_by_its_owner_alone(journal, path):
         assert {stat.S_IMODE(mode) for mode in modes.values()} == {0o600}
 
 
-async def test_nothing_is_left_beside_a_closed_journal(journal, path):
+async def test_closed_journal_leaves_no_other_files(journal, path):
     async with journal.acquire("talk"):
         pass
     await journal.aclose()
     assert os.listdir(path.parent) == [path.name]
 
 
-async def test_a_newer_journal_is_refused_as_it_is(journal, path):
+async def test_newer_journal_is_rejected_unchanged(journal, path):
     await journal.open()
     await journal.aclose()
     with sqlite3.connect(path) as connection:
@@ -202,13 +203,13 @@ async def test_a_newer_journal_is_refused_as_it_is(journal, path):
     assert path.read_bytes() == before
 
 
-async def test_the_journal_of_another_account_is_refused(journal, path):
+async def test_journal_of_another_account_is_rejected(journal, path):
     await journal.open()
     with pytest.raises(JournalError, match="another API key or base URL"):
         await Journal(path, account="b").open()
 
 
-async def test_another_programs_database_is_refused_as_it_is(path):
+async def test_foreign_database_is_rejected_unchanged(path):
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE photos (name TEXT)")
     connection.close()
@@ -218,19 +219,19 @@ async def test_another_programs_database_is_refused_as_it_is(path):
     assert path.read_bytes() == before
 
 
-async def test_a_file_that_is_no_database_is_refused_as_it_is(path):
+async def test_other_file_is_rejected_unchanged(path):
     path.write_bytes(b"name,path\n" * 100)
     with pytest.raises(JournalError, match="is no journal"):
         await Journal(path, account="a").open()
     assert path.read_bytes() == b"name,path\n" * 100
 
 
-async def test_a_folder_that_is_missing_is_named(path):
+async def test_missing_folder_is_an_error(path):
     with pytest.raises(JournalError, match="can't be opened: No such file"):
         await Journal(path / "deeper", account="a").open()
 
 
-async def test_a_locked_journal_is_an_error_after_a_while(journal, path, monkeypatch):
+async def test_locked_journal_is_an_error_after_a_while(journal, path, monkeypatch):
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     await journal.open()
     await journal.aclose()
@@ -242,24 +243,24 @@ async def test_a_locked_journal_is_an_error_after_a_while(journal, path, monkeyp
     await journal.open()
 
 
-async def test_a_full_disk_keeps_the_old_record(journal, path):
+async def test_full_disk_keeps_the_old_record(journal, path):
     await journal.write(RECORD)
-    # SQLite's own limit, of one connection, ends in the error that a full disk ends in.
-    connection = journal._file._connection  # noqa: SLF001 - no other connection would be bound by it
+    # SQLite's page limit raises the same error as a full disk.
+    connection = journal._file._connection  # noqa: SLF001 - the limit applies to one connection
     connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(JournalError, match="disk is full: make room"):
         for number in range(1000):
             await journal.write(replace(RECORD, key=f"{number:0200}"))
     assert RECORD in await journal.records()
     await journal.aclose()
-    assert await known(path) == RECORD
+    assert await read_record(path) == RECORD
 
 
 @pytest.mark.parametrize(
     ("kind", "last"),
     [("record", "key = 'talk'"), ("orphan", "asset_id = 'talk'"), ("doubt", "id = 2")],
 )
-async def test_what_is_broken_is_named_and_hides_nothing_else(journal, path, caplog, kind, last):
+async def test_unreadable_rows_are_logged_and_skipped(journal, path, caplog, kind, last):
     for key in ("speech", "talk"):
         await journal.write(replace(RECORD, key=key))
         await journal.abandon(replace(RECORD, key=f"{key}2", asset_id=key), is_useless=True)
@@ -278,17 +279,17 @@ async def test_what_is_broken_is_named_and_hides_nothing_else(journal, path, cap
     assert f"journal {path}: skipping unreadable {noun}" in line
 
 
-async def test_a_key_whose_record_is_broken_is_refused(journal, path):
+async def test_key_with_an_unreadable_record_is_rejected(journal, path):
     await journal.write(RECORD)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE records SET record = '{'")
     with pytest.raises(JournalError, match="holds a record that can't be read"):
         async with journal.acquire("talk"):
-            pytest.fail("nobody knows what it says")
+            pytest.fail("its record is unreadable")
 
 
-@pytest.mark.parametrize("of_folder", [0o777, 0o555])
-async def test_a_journal_that_may_only_be_read_is_an_error(of_folder):
+@pytest.mark.parametrize("folder_mode", [0o777, 0o555])
+async def test_read_only_journal_is_an_error(folder_mode):
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "uploads.journal")
@@ -296,30 +297,30 @@ async def test_a_journal_that_may_only_be_read_is_an_error(of_folder):
         await journal.write(RECORD)
         await journal.aclose()
         path.chmod(0o444)
-        os.chmod(folder, of_folder)
+        os.chmod(folder, folder_mode)
         try:
-            # Root may write everything.
+            # Root may write every file.
             os.seteuid(user or 65534)
-            with pytest.raises(JournalError, match="may only be read: make it writable"):
+            with pytest.raises(JournalError, match="is read-only: make it writable"):
                 await journal.open()
         finally:
             os.seteuid(user)
             os.chmod(folder, 0o700)
         path.chmod(0o600)
-        assert await known(path) == RECORD
+        assert await read_record(path) == RECORD
 
 
-async def test_a_journal_and_a_link_to_it_are_one(journal, path, tmp_path):
+async def test_link_to_a_journal_is_the_same_journal(journal, path, tmp_path):
     link = tmp_path / "elsewhere" / "link.journal"
     link.parent.mkdir()
     link.symlink_to(path)
     async with journal.acquire("talk"):
         with pytest.raises(UploadInUse):
-            await known(link)
+            await read_record(link)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o755])
-async def test_what_is_no_journal_keeps_its_permissions(path, mode):
+async def test_other_file_keeps_its_permissions(path, mode):
     path.write_bytes(b"name,path\n" * 100)
     path.chmod(mode)
     with pytest.raises(JournalError):
@@ -327,22 +328,21 @@ async def test_what_is_no_journal_keeps_its_permissions(path, mode):
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-async def test_a_folder_is_no_journal_and_keeps_its_permissions(tmp_path):
+async def test_folder_is_rejected_and_keeps_its_permissions(tmp_path):
     tmp_path.chmod(0o755)
-    with pytest.raises(JournalError, match="is a folder; give the path of a file"):
+    with pytest.raises(JournalError, match="is a folder; use the path of a file"):
         await Journal(tmp_path, account="a").open()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-async def test_a_key_may_be_the_name_of_a_file_that_is_no_text(journal):
+async def test_key_may_be_a_file_name_that_is_not_utf8(journal):
     async with journal.acquire("a\udcff.mp4"):
         pass
     assert not await journal.forget("a\udcff.mp4")
 
 
-async def test_a_newer_version_that_comes_meanwhile_stays(path, monkeypatch):
-    """Between the first look and the first write, another process may have upgraded the file."""
-    make_private = database._close_to_others  # noqa: SLF001 - it runs between the two
+async def test_upgrade_between_check_and_write_is_detected(path, monkeypatch):
+    make_private = database._make_private  # noqa: SLF001 - it runs between the two
 
     def upgrade(file):
         make_private(file)
@@ -352,14 +352,14 @@ async def test_a_newer_version_that_comes_meanwhile_stays(path, monkeypatch):
     journal = Journal(path, account="a")
     await journal.open()
     await journal.aclose()
-    monkeypatch.setattr(database, "_close_to_others", upgrade)
+    monkeypatch.setattr(database, "_make_private", upgrade)
     with pytest.raises(JournalError, match="newer livepeer-async"):
         await journal.open()
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
 
 
-async def test_a_closed_journal_is_not_opened_by_its_use(journal, path):
+async def test_closed_journal_is_not_opened_by_its_use(journal, path):
     await journal.open()
     await journal.aclose()
     await journal.aclose()
@@ -374,7 +374,7 @@ async def test_a_closed_journal_is_not_opened_by_its_use(journal, path):
         pass
 
 
-async def test_a_claim_may_outlast_its_journal(journal, path):
+async def test_journal_may_be_closed_during_a_claim(journal, path):
     async with journal.acquire("talk"):
         await journal.aclose()
     assert os.listdir(path.parent) == [path.name]

@@ -1,4 +1,4 @@
-"""What the journal says of an upload at each moment: enough for the next run, and no more."""
+"""The record of an upload at each step: enough for the next run, and no more."""
 
 import sqlite3
 from contextlib import ExitStack, closing
@@ -41,7 +41,7 @@ async def read(livepeer):
 
 
 async def read_while(request, path, journal):
-    """Read the record and the asset's ID while the server holds a request's answer back."""
+    """Read the record and the asset's ID while the server delays the response to a request."""
     held = Fault(request, Stall(VERY_LONG))
     async with sandbox_and_client(held, client={"journal": journal}, **SMALL_S3) as (
         sandbox,
@@ -55,25 +55,25 @@ async def read_while(request, path, journal):
         return record, sandbox.assets[0].id if sandbox.assets else None
 
 
-async def test_request_is_known_before_it_is_sent(path, journal):
+async def test_request_is_recorded_before_it_is_sent(path, journal):
     record, _ = await read_while(On(path="request-upload"), path, journal)
     assert (record.state, record.asset_id) == (RecordState.REQUESTED, None)
 
 
-async def test_asset_is_known_before_its_upload_is_created(path, journal):
+async def test_asset_is_recorded_before_the_upload_is_created(path, journal):
     request = On(method="POST", path="/upload/tus")
     record, asset_id = await read_while(request, path, journal)
     assert (record.state, record.asset_id) == (RecordState.ASSET_CREATED, asset_id)
 
 
-async def test_upload_url_is_known_before_a_chunk_is_sent(path, journal):
+async def test_upload_url_is_recorded_before_a_chunk_is_sent(path, journal):
     record, asset_id = await read_while(On(method="PATCH"), path, journal)
     assert (record.state, record.asset_id) == (RecordState.UPLOAD_CREATED, asset_id)
     assert record.upload_url
 
 
 @pytest.mark.parametrize("wait", [True, False])
-async def test_upload_url_is_forgotten_once_all_bytes_are_there(path, journal, wait):
+async def test_upload_url_is_deleted_with_the_last_byte(path, journal, wait):
     async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (_, livepeer):
         await livepeer.upload(path, wait=wait)
         record = await read(livepeer)
@@ -83,7 +83,7 @@ async def test_upload_url_is_forgotten_once_all_bytes_are_there(path, journal, w
 
 @pytest.fixture
 def lock(journal, monkeypatch):
-    """Lock the journal, so that nothing more can be written."""
+    """Lock the journal against writes."""
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     with ExitStack() as stack:
 
@@ -94,7 +94,7 @@ def lock(journal, monkeypatch):
         yield lock
 
 
-async def test_asset_of_an_unusable_answer_is_perhaps_left_over(path, journal):
+async def test_asset_of_an_unusable_response_may_be_a_leftover(path, journal):
     unusable = Fault(On(path="request-upload"), ChangeBody(b"{}"))
     async with sandbox_and_client(unusable, client={"journal": journal}) as (sandbox, livepeer):
         with pytest.raises(DecodeError):
@@ -104,7 +104,7 @@ async def test_asset_of_an_unusable_answer_is_perhaps_left_over(path, journal):
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 504])
-async def test_asset_behind_an_error_is_perhaps_left_over(path, journal, status):
+async def test_asset_behind_an_error_may_be_a_leftover(path, journal, status):
     lost = Fault(On(path="request-upload", times=1), Answer(status, when="after"))
     async with sandbox_and_client(lost, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)
@@ -114,7 +114,7 @@ async def test_asset_behind_an_error_is_perhaps_left_over(path, journal, status)
 
 
 @pytest.mark.parametrize("status", [400, 403, 422])
-async def test_request_that_was_refused_leaves_no_note(path, journal, status):
+async def test_rejected_request_leaves_no_record(path, journal, status):
     refused = Fault(On(path="request-upload"), Answer(status, b'{"errors": ["no"]}'))
     async with sandbox_and_client(refused, client={"journal": journal}) as (_, livepeer):
         with pytest.raises(ApiError) as caught:
@@ -124,7 +124,7 @@ async def test_request_that_was_refused_leaves_no_note(path, journal, status):
         assert await livepeer.journal.unconfirmed_requests() == []
 
 
-async def test_no_chunk_is_sent_before_its_url_is_written(path, journal, lock):
+async def test_no_chunk_is_sent_if_its_url_is_not_recorded(path, journal, lock):
     has_locked = False
 
     def follow(_progress):
@@ -140,7 +140,7 @@ async def test_no_chunk_is_sent_before_its_url_is_written(path, journal, lock):
 
 
 async def lock_at(phase, lock, livepeer, path):
-    """Upload, and lock the journal when the asset is seen in a phase."""
+    """Upload, and lock the journal once the asset is in a phase."""
     uploads = []
 
     def follow(_progress):
@@ -153,7 +153,7 @@ async def lock_at(phase, lock, livepeer, path):
     return upload
 
 
-async def test_asset_is_ready_though_the_journal_cant_say_so(path, journal, lock, caplog):
+async def test_asset_is_ready_despite_a_failed_write(path, journal, lock, caplog):
     options = {"processing_seconds": 0.2, "client": {"journal": journal}}
     async with sandbox_and_client(**options) as (_, livepeer):
         upload = await lock_at("ready", lock, livepeer, path)
@@ -161,7 +161,7 @@ async def test_asset_is_ready_though_the_journal_cant_say_so(path, journal, lock
     assert f"asset {upload.asset.id} is ready, but the journal" in caplog.text
 
 
-async def test_failed_asset_is_the_error_though_the_journal_fails(path, journal, lock, caplog):
+async def test_failed_asset_is_the_error_despite_a_failed_write(path, journal, lock, caplog):
     failing = Fault(On(asset="talk"), FailProcessing())
     options = {"processing_seconds": 0.2, "client": {"journal": journal}}
     async with sandbox_and_client(failing, **options) as (sandbox, livepeer):

@@ -42,24 +42,24 @@ def record(state, identity=FILE, **fields):
     ],
 )
 @pytest.mark.parametrize("identity", [FILE, BYTES])
-def test_what_is_begun_of_the_same_bytes_is_picked_up(state, identity):
+def test_record_of_the_same_bytes_is_resumed(state, identity):
     assert plan_resume(record(state, identity), identity, "") is ResumeAction.RESUME
 
 
-def test_a_request_without_an_answer_leaves_nothing_to_pick_up():
-    asked = record(RecordState.REQUESTED, asset_id=None)
-    assert plan_resume(asked, FILE, "") is ResumeAction.RESTART
+def test_request_without_a_response_is_restarted():
+    requested = record(RecordState.REQUESTED, asset_id=None)
+    assert plan_resume(requested, FILE, "") is ResumeAction.RESTART
 
 
 @pytest.mark.parametrize("changed", [{"length": 8}, {"modified_ns": 6}, {"inode": 4}])
-def test_an_unfinished_upload_of_a_changed_file_begins_anew(changed):
+def test_unfinished_upload_of_a_changed_file_is_restarted(changed):
     assert (
         plan_resume(record(RecordState.UPLOAD_CREATED), replace(FILE, **changed), "")
         is ResumeAction.RESTART
     )
 
 
-def test_an_unfinished_upload_of_a_stream_begins_anew():
+def test_unfinished_upload_of_a_stream_is_restarted():
     assert (
         plan_resume(record(RecordState.UPLOAD_CREATED, STREAM), STREAM, "") is ResumeAction.RESTART
     )
@@ -67,30 +67,30 @@ def test_an_unfinished_upload_of_a_stream_begins_anew():
 
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY])
 @pytest.mark.parametrize("changed", [{"length": 8}, {"modified_ns": 6}])
-def test_what_has_arrived_is_not_taken_for_a_changed_file(state, changed):
+def test_complete_upload_of_a_changed_file_is_not_resumed(state, changed):
     assert plan_resume(record(state), replace(FILE, **changed), "") is ResumeAction.SOURCE_CHANGED
 
 
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY])
-def test_what_has_arrived_is_found_again_after_its_file_moved_to_another_disk(state):
+def test_complete_upload_of_a_moved_file_is_resumed(state):
     assert plan_resume(record(state), replace(FILE, inode=4), "") is ResumeAction.RESUME
 
 
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY])
-def test_a_stream_that_has_arrived_is_found_again_by_its_key(state):
+def test_complete_upload_of_a_stream_is_resumed(state):
     assert plan_resume(record(state, STREAM), STREAM, "") is ResumeAction.RESUME
 
 
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY, RecordState.FAILED])
-def test_what_came_from_another_url_is_not_picked_up(state):
-    was, today = (
+def test_upload_of_another_url_is_not_resumed(state):
+    before, now = (
         replace(STREAM, url=url_fingerprint(f"https://a.example/{name}")) for name in "ab"
     )
-    assert plan_resume(record(state, was), today, "") is ResumeAction.SOURCE_CHANGED
-    assert plan_resume(record(state, was), was, "") is ResumeAction.RESUME
+    assert plan_resume(record(state, before), now, "") is ResumeAction.SOURCE_CHANGED
+    assert plan_resume(record(state, before), before, "") is ResumeAction.RESUME
 
 
-def test_a_record_shows_no_upload_url():
+def test_repr_of_a_record_shows_no_upload_url():
     shown = repr(
         record(RecordState.UPLOAD_CREATED, upload_url="https://origin.example/files/secret")
     )
@@ -98,38 +98,38 @@ def test_a_record_shows_no_upload_url():
         shown
         == "Record(key='talk', state=<RecordState.UPLOAD_CREATED: 'created'>, asset_id='asset-1')"
     )
-    told = record(
+    rich = record(
         RecordState.UPLOAD_CREATED, upload_url="https://origin.example/files/x"
     ).__rich_repr__()
-    assert told == [("key", "talk"), ("state", "created"), ("asset_id", "asset-1")]
+    assert rich == [("key", "talk"), ("state", "created"), ("asset_id", "asset-1")]
 
 
 @pytest.mark.parametrize(
     ("state", "expected"),
     [(RecordState.UPLOAD_CREATED, ResumeAction.RESTART), (RecordState.READY, ResumeAction.REJECT)],
 )
-def test_an_asset_that_others_may_play_is_not_taken_for_the_one_that_is_wanted(state, expected):
+def test_asset_with_another_policy_is_not_resumed(state, expected):
     private = access_fingerprint(NewAsset("a", playback_policy=PlaybackPolicy(type="jwt")))
     assert plan_resume(record(state), FILE, private) is expected
     assert plan_resume(record(state, access=private), FILE, "") is expected
     assert plan_resume(record(state, access=private), FILE, private) is ResumeAction.RESUME
 
 
-def test_a_name_is_no_matter_of_access():
+def test_access_fingerprint_ignores_other_fields():
     assert (
         access_fingerprint(NewAsset("a", creator_id="b")) == access_fingerprint(NewAsset("c")) == ""
     )
 
 
-def test_an_upload_that_is_given_up_may_have_left_its_asset():
+def test_abandoned_upload_may_leave_its_asset():
     orphan = leftover_from(record(RecordState.UPLOAD_CREATED), 7.0, is_useless=False)
     assert (orphan.asset_id, orphan.since, orphan.is_useless) == ("asset-1", 7.0, False)
 
 
 @pytest.mark.parametrize(("now", "until"), [(7.0, 67.0), (1e6, 601.0)])
-def test_a_request_that_is_given_up_may_have_made_an_asset_soon_after(now, until):
-    asked = record(RecordState.REQUESTED, asset_id=None)
-    unconfirmed = leftover_from(asked, now, is_useless=True)
+def test_abandoned_request_may_create_an_asset_later(now, until):
+    requested = record(RecordState.REQUESTED, asset_id=None)
+    unconfirmed = leftover_from(requested, now, is_useless=True)
     assert (unconfirmed.name, unconfirmed.since, unconfirmed.until) == ("talk.mp4", 1.0, until)
 
 
@@ -137,28 +137,28 @@ SIGNED = "https://user:pass@bucket.example/a.mp4?X-Amz-Signature=51ab"
 
 
 @pytest.mark.parametrize("asset_id", ["asset-1", None])
-def test_a_key_that_is_a_signed_url_is_shown_without_its_signature(asset_id):
-    one = record(RecordState.ASSET_CREATED, key=SIGNED, asset_id=asset_id)
-    for it in (one, leftover_from(one, 9.0, is_useless=True)):
-        assert "https://bucket.example/a.mp4" in repr(it)
-        for shown in (repr(it), repr(it.__rich_repr__())):
+def test_signature_of_a_key_is_not_shown(asset_id):
+    signed = record(RecordState.ASSET_CREATED, key=SIGNED, asset_id=asset_id)
+    for value in (signed, leftover_from(signed, 9.0, is_useless=True)):
+        assert "https://bucket.example/a.mp4" in repr(value)
+        for shown in (repr(value), repr(value.__rich_repr__())):
             assert "pass" not in shown
             assert "51ab" not in shown
 
 
 @pytest.mark.parametrize("length", [0, 9])
-def test_what_the_server_was_to_fetch_is_remembered_as_that(length):
-    one = record(RecordState.REQUESTED, SourceIdentity(length=length), asset_id=None)
-    assert leftover_from(one, 9.0, is_useless=True).is_import == (length == 0)
+def test_leftover_of_an_import_is_marked(length):
+    requested = record(RecordState.REQUESTED, SourceIdentity(length=length), asset_id=None)
+    assert leftover_from(requested, 9.0, is_useless=True).is_import == (length == 0)
 
 
 @pytest.mark.parametrize("asset_id", [None, "asset-1"])
-def test_remains_of_an_upload_without_a_key_have_none(asset_id):
-    one = replace(record(RecordState.ASSET_CREATED), asset_id=asset_id, is_keyless=True)
-    assert leftover_from(one, 9.0, is_useless=False).key == ""
+def test_leftover_of_a_keyless_upload_has_no_key(asset_id):
+    keyless = replace(record(RecordState.ASSET_CREATED), asset_id=asset_id, is_keyless=True)
+    assert leftover_from(keyless, 9.0, is_useless=False).key == ""
 
 
-def test_a_url_is_told_whatever_its_signature_of_the_day_is():
+def test_url_fingerprint_ignores_the_signature():
     assert url_fingerprint(SIGNED) == url_fingerprint(
         "https://bucket.example/a.mp4?X-Amz-Signature=52bc"
     )

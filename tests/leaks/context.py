@@ -1,6 +1,5 @@
 """Context of a scenario: a sandbox, a client, and marked secrets in all inputs."""
 
-import ssl
 from contextlib import asynccontextmanager
 
 from livepeer_async import (
@@ -14,7 +13,7 @@ from livepeer_async import (
 from livepeer_async.sandbox import Answer, Fault, On, Sandbox
 from livepeer_async.sandbox.accounts import UploadTokens
 from livepeer_async.tus import ServerLimits, TusClient
-from support import libraries
+from support.libraries import LIBRARIES, TLS_CONTEXT
 from support.sandbox import PART, SMALL_LIMITS, make_bytes
 from support.servers import serve_http
 
@@ -27,10 +26,8 @@ WEBHOOK_DATA = "CTXs3cret-77"
 SIGNATURE = "SIGs3cret-31ab"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOiJUT0tFTiJ9.U0lHTnMzY3JldA"
 
-# Shared, because it takes longer to create than most scenarios run.
-TLS = ssl.create_default_context()
 FAST_RETRY = RetryPolicy(attempts=1, first_delay=0.01, max_delay=0.02, restarts=1)
-LIBRARIES = {library.__name__: library for library in libraries.LIBRARIES}
+LIBRARIES_BY_NAME = {library.__name__: library for library in LIBRARIES}
 
 SIGNED_URL = f"http://user:{PASSWORD}@127.0.0.1:9/clip.mp4?X-Amz-Signature={SIGNATURE}"
 # A response of a server or proxy that echoes everything it has received.
@@ -113,7 +110,7 @@ class ScenarioContext:
             **options,
         }
         async with (
-            self._library.AsyncClient(verify=TLS, proxy=proxy) as http_client,
+            self._library.AsyncClient(verify=TLS_CONTEXT, proxy=proxy) as http_client,
             AsyncLivepeer(base_url=base_url, http_client=http_client, **options) as it,
         ):
             self.show(it)
@@ -126,7 +123,7 @@ class ScenarioContext:
         limits = ServerLimits(with_creation=0)
         async with (
             serve_http(answers) as server,
-            self._library.AsyncClient(verify=TLS) as http_client,
+            self._library.AsyncClient(verify=TLS_CONTEXT) as http_client,
             TusClient(http_client=http_client, limits=limits, timeouts=Timeouts(), **options) as it,
         ):
             self.show(it)
@@ -150,7 +147,7 @@ async def open_context(library, detector, directory):
     path.write_bytes(VIDEO)
     quick = {"waiting_seconds": 0.0, "processing_seconds": 0.0}
     async with Sandbox(api_key=API_KEY, **quick) as sandbox:
-        context = ScenarioContext(sandbox, None, path, LIBRARIES[library], detector)
+        context = ScenarioContext(sandbox, None, path, LIBRARIES_BY_NAME[library], detector)
         async with context.client(journal=directory / "journal") as livepeer:
             context.livepeer = livepeer
             try:

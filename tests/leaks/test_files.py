@@ -74,7 +74,7 @@ async def test_spooled_stream_is_private(tmp_path, open_umask, monkeypatch):
     async def video_blocks():
         yield VIDEO
 
-    monkeypatch.setattr(opening, "SPOOL_IN_MEMORY", 1000)
+    monkeypatch.setattr(opening, "MAX_SPOOL_IN_MEMORY", 1000)
     async with opening.open_source(video_blocks()):
         descriptors = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
         # One descriptor belonged to the list itself and is closed.

@@ -20,7 +20,7 @@ import pytest
 
 import leaks.api_scenarios
 import leaks.tus_scenarios  # noqa: F401 - registers scenarios
-from leaks.context import LIBRARIES, open_context
+from leaks.context import LIBRARIES_BY_NAME, open_context
 from leaks.detector import record_logs
 from leaks.scenario import SCENARIOS
 from leaks.upload_scenarios import upload_with_all_features
@@ -68,7 +68,7 @@ async def test_scenario_leaks_no_secret_with_httpx2(scenario, detector, tmp_path
     await check_scenario(scenario, "httpx2", detector, tmp_path)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", LIBRARIES_BY_NAME)
 async def test_logs_leak_without_the_filter(library, detector, tmp_path, monkeypatch):
     monkeypatch.setattr("livepeer_async.http.transport.install_log_filter", lambda: None)
     for name in logging.root.manager.loggerDict:

@@ -5,13 +5,13 @@ import pytest
 from livepeer_async.api.requests import Page, check_account
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.polling.change_scan import (
-    FEW_MISSED,
-    LONGEST_PAGE,
-    LONGEST_SILENCE,
     MARGIN_MS,
+    MAX_MISSED,
+    MAX_PAGE_SIZE,
+    MAX_PAGES,
+    MAX_SILENCE,
     MAX_SYNC_POINT_AGE,
-    MOST_PAGES,
-    SHORT_PAGE,
+    MIN_PAGE_SIZE,
     SyncPoint,
     begin_scan,
 )
@@ -29,19 +29,19 @@ def page(*rows, cursor=None):
 
 
 def watches(*names, known_until=None):
-    made = [WatchedAsset(name) for name in names]
-    for watch in made:
+    created = [WatchedAsset(name) for name in names]
+    for watch in created:
         watch.restart(0.0, 1000.0, 0.5)
         if known_until is not None:
             watch.update(row(watch.asset_id, 1), None, known_until)
-    return made
+    return created
 
 
-def missed(all_of_them):
-    return [watch.asset_id for watch in all_of_them if watch.needs_single_poll]
+def missed(watches):
+    return [watch.asset_id for watch in watches if watch.needs_single_poll]
 
 
-def test_first_sweep_asks_for_the_newest_and_later_ones_for_changes():
+def test_first_scan_reads_the_newest_and_later_ones_changes():
     first = begin_scan(None, 500, 10.0)
     url = unquote(first.next_page(ACCOUNT).request.url)
     assert url == "https://studio.example/api/asset?limit=1000&order=updatedAt-true"
@@ -51,25 +51,27 @@ def test_first_sweep_asks_for_the_newest_and_later_ones_for_changes():
     )
 
 
-@pytest.mark.parametrize(("count", "limit"), [(3, SHORT_PAGE), (100, 400), (1000, LONGEST_PAGE)])
-def test_few_are_not_sought_in_a_thousand_rows(count, limit):
+@pytest.mark.parametrize(
+    ("count", "limit"), [(3, MIN_PAGE_SIZE), (100, 400), (1000, MAX_PAGE_SIZE)]
+)
+def test_few_assets_need_a_small_page(count, limit):
     assert begin_scan(None, count, 0.0).limit == limit
 
 
-def test_horizon_of_long_ago_is_dropped():
+def test_old_sync_point_is_dropped():
     sync_point = SyncPoint(5000, 10.0)
     assert begin_scan(sync_point, 3, 10.0 + MAX_SYNC_POINT_AGE).sync_point is sync_point
     assert begin_scan(sync_point, 3, 11.0 + MAX_SYNC_POINT_AGE).sync_point is None
 
 
-def test_rows_that_nobody_waits_for_are_ignored():
+def test_unwatched_rows_are_ignored():
     scan, waiting = begin_scan(None, 2, 10.0), watches("a", "b")
-    news = scan.consume_page(page(row("x", 9000), row("a", 8000), cursor="skip2"), waiting, 10.0)
-    assert [watch.asset_id for watch in news] == ["a"]
+    changed = scan.consume_page(page(row("x", 9000), row("a", 8000), cursor="skip2"), waiting, 10.0)
+    assert [watch.asset_id for watch in changed] == ["a"]
     assert not scan.is_over
 
 
-def test_next_horizon_lies_before_the_newest_of_the_first_page():
+def test_sync_point_precedes_the_newest_row_of_the_first_page():
     scan, waiting = begin_scan(None, 2, 10.0), watches("a", "b")
     scan.consume_page(page(row("x", 9000), row("a", 8000), cursor="skip2"), waiting, 10.0)
     scan.consume_page(page(row("b", 9500)), waiting, 11.0)
@@ -78,7 +80,7 @@ def test_next_horizon_lies_before_the_newest_of_the_first_page():
     assert missed(waiting) == []
 
 
-def test_newest_are_left_once_all_are_found_or_a_page_has_none_of_them():
+def test_scan_ends_when_all_are_found_or_a_page_has_none():
     found = begin_scan(None, 1, 10.0)
     found.consume_page(page(row("a", 1), cursor="skip1"), watches("a"), 10.0)
     assert found.is_over
@@ -89,7 +91,7 @@ def test_newest_are_left_once_all_are_found_or_a_page_has_none_of_them():
     assert missed(waiting) == ["a"]
 
 
-def test_what_the_changes_do_not_name_has_not_changed():
+def test_asset_absent_from_the_changes_is_unchanged():
     waiting = watches("a", "b", known_until=10.0)
     scan = begin_scan(SyncPoint(5000, 10.0), 2, 15.0)
     scan.consume_page(page(Asset(id="x"), row("x")), waiting, 15.0)
@@ -98,7 +100,7 @@ def test_what_the_changes_do_not_name_has_not_changed():
     assert missed(waiting) == []
 
 
-def test_few_that_were_not_seen_since_the_horizon_are_looked_at_singly():
+def test_few_missed_assets_are_polled_singly():
     waiting = watches("a", known_until=9.0) + watches("b")
     scan = begin_scan(SyncPoint(5000, 10.0), 2, 15.0)
     scan.consume_page(page(), waiting, 15.0)
@@ -106,8 +108,8 @@ def test_few_that_were_not_seen_since_the_horizon_are_looked_at_singly():
     assert missed(waiting) == ["a", "b"]
 
 
-def test_many_that_were_not_seen_are_sought_among_the_newest_then_singly():
-    waiting = watches(*[f"a{n}" for n in range(FEW_MISSED + 1)])
+def test_many_missed_assets_are_looked_for_among_the_newest():
+    waiting = watches(*[f"a{n}" for n in range(MAX_MISSED + 1)])
     scan = begin_scan(SyncPoint(5000, 10.0), 2, 15.0)
     scan.consume_page(page(), waiting, 15.0)
     assert scan.finish(waiting) is None
@@ -115,22 +117,22 @@ def test_many_that_were_not_seen_are_sought_among_the_newest_then_singly():
     scan = begin_scan(None, 2, 16.0)
     scan.consume_page(page(), waiting, 16.0)
     assert scan.finish(waiting) is None
-    assert len(missed(waiting)) == FEW_MISSED + 1
+    assert len(missed(waiting)) == MAX_MISSED + 1
 
 
-def test_what_the_server_was_silent_about_is_looked_at():
+def test_asset_that_no_list_contained_is_polled():
     waiting = watches("a", known_until=10.0)
     waiting[0].known_until = 350.0
-    scan = begin_scan(SyncPoint(5000, 340.0), 1, 11.0 + LONGEST_SILENCE + 50)
+    scan = begin_scan(SyncPoint(5000, 340.0), 1, 11.0 + MAX_SILENCE + 50)
     scan.consume_page(page(), waiting, scan.at)
     scan.finish(waiting)
     assert missed(waiting) == ["a"]
 
 
-def test_changes_without_end_are_given_up_for_the_newest():
+def test_endless_changes_end_the_scan():
     waiting = watches("a", known_until=10.0)
     scan = begin_scan(SyncPoint(5000, 10.0), 1, 15.0)
-    for number in range(MOST_PAGES):
+    for number in range(MAX_PAGES):
         assert not scan.is_over
         scan.consume_page(page(row("x"), cursor=f"skip{number}"), waiting, 15.0 + number)
     assert scan.is_over

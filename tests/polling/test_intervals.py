@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from livepeer_async.errors import AssetDeleted, AssetFailed
 from livepeer_async.models import Asset, AssetPhase, AssetStatus
 from livepeer_async.polling.intervals import (
-    BUSY_ROUND,
-    LONGEST_DELAY,
-    LONGEST_ROUND,
-    SHORTEST_DELAY,
-    SHORTEST_ROUND,
+    BUSY_LIST_DELAY,
+    MAX_DELAY,
+    MAX_LIST_DELAY,
+    MIN_DELAY,
+    MIN_LIST_DELAY,
     next_list_delay,
     next_poll_delay,
     next_request_time,
@@ -35,7 +35,7 @@ PROGRESSES = st.none() | st.floats(0.0, 1.0) | st.sampled_from([5e-324, -1.0, 2.
 @given(AGES, PROGRESSES, JITTERS)
 def test_interval_is_bounded(age, progress, jitter):
     delay = next_poll_delay(age=age, progress=progress, jitter=jitter)
-    assert 0.75 * SHORTEST_DELAY <= delay <= 1.25 * LONGEST_DELAY
+    assert 0.75 * MIN_DELAY <= delay <= 1.25 * MAX_DELAY
 
 
 @given(AGES, AGES, JITTERS)
@@ -61,11 +61,11 @@ def test_jitter_moves_an_interval_by_a_quarter(age, progress):
     assert (low, high) == pytest.approx((0.75 * middle, 1.25 * middle))
 
 
-def test_thousand_hours_cost_few_looks():
-    age, looks = 0.0, 0
+def test_an_hour_costs_few_polls():
+    age, polls = 0.0, 0
     while age < 3600.0:
-        age, looks = age + next_poll_delay(age=age, progress=None, jitter=0.5), looks + 1
-    assert looks < 160
+        age, polls = age + next_poll_delay(age=age, progress=None, jitter=0.5), polls + 1
+    assert polls < 160
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def test_thousand_hours_cost_few_looks():
         (1000.0, None, 30.0),
     ],
 )
-def test_interval_is_a_fifth_of_the_age_or_half_of_the_rest(age, progress, delay):
+def test_interval_is_a_fifth_of_age_or_half_of_remaining_time(age, progress, delay):
     assert next_poll_delay(age=age, progress=progress, jitter=0.5) == pytest.approx(
         delay, abs=0.001
     )
 
 
 @given(AGES, AGES, JITTERS)
-def test_round_is_bounded_and_short_while_things_change(age, quiet, jitter):
+def test_list_delay_is_bounded_and_short_while_assets_change(age, quiet, jitter):
     delay = next_list_delay(age=age, quiet=quiet, jitter=jitter)
-    assert SHORTEST_ROUND <= delay <= 1.25 * LONGEST_ROUND
-    assert next_list_delay(age=age, quiet=0.0, jitter=jitter) <= min(delay, 1.25 * BUSY_ROUND)
+    assert MIN_LIST_DELAY <= delay <= 1.25 * MAX_LIST_DELAY
+    assert next_list_delay(age=age, quiet=0.0, jitter=jitter) <= min(delay, 1.25 * BUSY_LIST_DELAY)
 
 
 @given(st.lists(JITTERS, min_size=60, max_size=60), st.floats(0.0, 1.0))
-def test_minute_costs_less_than_hundred_lists_whoever_joins(jitters, busy):
+def test_minute_has_fewer_than_hundred_lists(jitters, busy):
     now, lists = 0.0, 0
     while now < 60.0:
         delay = next_list_delay(age=now * busy, quiet=0.0, jitter=jitters[lists % 60])
@@ -103,18 +103,18 @@ def test_minute_costs_less_than_hundred_lists_whoever_joins(jitters, busy):
 
 
 @given(st.lists(st.floats(0.0, 5.0), max_size=50), st.integers(1, 5))
-def test_turns_keep_every_second_at_the_most(waits, most):
+def test_no_second_has_more_requests_than_the_limit(waits, limit):
     now, sent = 0.0, []
     for wait in waits:
-        now = max(now + wait, next_request_time(sent, most))
+        now = max(now + wait, next_request_time(sent, limit))
         sent.append(now)
     assert all(
-        later - earlier >= 0.999999 for earlier, later in zip(sent, sent[most:], strict=False)
+        later - earlier >= 0.999999 for earlier, later in zip(sent, sent[limit:], strict=False)
     )
 
 
 @pytest.mark.parametrize("phase", [*AssetPhase, "dreaming", None])
-def test_phase_says_what_is_to_be_done(phase):
+def test_phase_is_ready_failed_or_pending(phase):
     found = Asset(id="a1") if phase is None else asset(str(phase))
     assert is_ready(found) == (phase == "ready")
     assert has_left_uploading(found) == (phase not in {"uploading", None})
@@ -122,14 +122,14 @@ def test_phase_says_what_is_to_be_done(phase):
 
 
 @pytest.mark.parametrize("phase", ["deleting", "deleted"])
-def test_deleted_asset_is_an_end(phase):
+def test_deleted_asset_is_a_failure(phase):
     error = failure_of(asset(phase))
     assert isinstance(error, AssetDeleted)
     assert (str(error), error.asset_id) == (str(deleted_error("a1")), "a1")
 
 
 @pytest.mark.parametrize("message", [*RETRYABLE_FAILURES, "Task: Execution TIMEOUT after 3 h"])
-def test_failure_that_another_run_may_not_meet_is_retryable(message):
+def test_internal_failure_is_retryable(message):
     error = failure_of(asset("failed", error_message=message))
     assert isinstance(error, AssetFailed)
     assert error.is_retryable
@@ -137,7 +137,7 @@ def test_failure_that_another_run_may_not_meet_is_retryable(message):
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "shown"),
     [
         (None, "no explanation"),
         ("", "no explanation"),
@@ -151,11 +151,11 @@ def test_failure_that_another_run_may_not_meet_is_retryable(message):
         ),
     ],
 )
-def test_failure_is_told_in_the_servers_words_without_secrets(message, said):
+def test_failure_quotes_the_server_without_secrets(message, shown):
     error = failure_of(asset("failed", error_message=message))
-    assert (str(error), error.error_message) == (f"asset a1 failed: {said}", said)
+    assert (str(error), error.error_message) == (f"asset a1 failed: {shown}", shown)
     assert not error.is_retryable
 
 
-def test_message_of_a_failure_that_is_tried_again_is_no_end():
+def test_error_message_of_a_running_task_is_no_failure():
     assert failure_of(asset("processing", error_message="file download failed")) is None

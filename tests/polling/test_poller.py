@@ -1,4 +1,4 @@
-"""Setbacks of the looks at assets: how long they pause, and when they end a wait."""
+"""Failed polls: pauses, and the end of a wait."""
 
 import anyio
 import anyio.lowlevel
@@ -11,7 +11,7 @@ from support.polling import virtual_waiter
 
 pytestmark = pytest.mark.anyio
 
-LOOKS = "/api/asset"
+POLLS = "/api/asset"
 
 
 @pytest.fixture
@@ -21,36 +21,36 @@ async def harness():
 
 
 def pause_after(harness, fault):
-    """Give the virtual seconds from a fault to the next request of any kind."""
+    """Return the virtual seconds from a fault to the next request of any kind."""
     times = [when for when, _ in harness.log.requests]
     return times[fault.on.nth] - times[fault.on.nth - 1]
 
 
-@pytest.mark.parametrize("count", [1, 5], ids=["singly", "by lists"])
+@pytest.mark.parametrize("count", [1, 5], ids=["single polls", "lists"])
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_is_obeyed_by_all_looks(harness, count, status):
+async def test_retry_after_pauses_all_polls(harness, count, status):
     ids = harness.add_assets(*[50.0 + n for n in range(count)])
-    asking = Answer(status=status, headers={"Retry-After": "40"})
-    fault = harness.sandbox.add_fault(Fault(On(path=LOOKS, nth=2), asking))
+    busy = Answer(status=status, headers={"Retry-After": "40"})
+    fault = harness.sandbox.add_fault(Fault(On(path=POLLS, nth=2), busy))
     await harness.wait_many(ids)
     assert fault.fired
     assert pause_after(harness, fault) >= 40
     assert {error for _, error in harness.ended.values()} == {None}
 
 
-@pytest.mark.parametrize("count", [1, 5], ids=["singly", "by lists"])
-async def test_a_setback_pauses_all_looks(harness, count):
+@pytest.mark.parametrize("count", [1, 5], ids=["single polls", "lists"])
+async def test_failure_pauses_all_polls(harness, count):
     harness.session.retry = RetryPolicy(first_delay=60.0, max_delay=60.0)
     ids = harness.add_assets(*[50.0 + n for n in range(count)])
-    fault = harness.sandbox.add_fault(Fault(On(path=LOOKS, nth=2), Answer(status=502)))
+    fault = harness.sandbox.add_fault(Fault(On(path=POLLS, nth=2), Answer(status=502)))
     await harness.wait_many(ids)
     assert fault.fired
-    # Full jitter; the harness's is one half.
+    # Full jitter; the harness uses one half.
     assert pause_after(harness, fault) >= 30
     assert {error for _, error in harness.ended.values()} == {None}
 
 
-async def test_an_asset_that_cant_be_shown_ends_before_the_others(harness):
+async def test_asset_that_cannot_be_returned_fails_alone(harness):
     good, bad = harness.add_assets(600.0, 600.0)
     harness.session.retry = RetryPolicy(attempts=2)
     harness.sandbox.add_fault(Fault(On(path=f"/api/asset/{bad}$"), Answer(status=500)))

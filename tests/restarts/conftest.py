@@ -5,10 +5,9 @@ from anyio.from_thread import start_blocking_portal
 
 from livepeer_async.sandbox import Fault, On, Sandbox, Slow
 from restarts.command import RestartedCommand, write_files
-from restarts.plan import BYTES_PER_SECOND, IS_LONG, PROCESSING, SEED
+from restarts.plan import BYTES_PER_SECOND, PROCESSING, SEED
 
 LINES = "restarts lines"
-long_only = pytest.mark.skipif(not IS_LONG, reason="`nox -s restarts` runs it")
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +52,7 @@ def journal(tmp_path):
 @pytest.fixture
 def command(sandbox, make_files, journal):
     """A command with files of each size class."""
-    return RestartedCommand(
-        sandbox, make_files(18_000_000, 9_000_000, 8_000_000, 70_000, 1), journal
-    )
+    return RestartedCommand(sandbox, make_files(17_000_000, 8_000_000, 70_000, 1), journal)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -18,8 +18,8 @@ PART = 8 * MIB
 MAX_CHUNK = 64 * MIB
 
 SEED = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_SEED", "1"))
-KILLS = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_KILLS", "4"))
-FILES = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_FILES", "6"))
+KILLS = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_KILLS", "3"))
+FILES = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_FILES", "5"))
 # Whether to run all cases, and files of many chunks.
 IS_LONG = KILLS >= 100
 

@@ -130,7 +130,7 @@ async def test_unreleased_claim_can_be_claimed_again(opened, journal):
             await anyio.lowlevel.checkpoint()
     async with opened.acquire("talk"):
         assert await opened.records() == []
-        with pytest.raises(JournalError, match=f"process {os.getpid()} carries it"):
+        with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
             await claim(journal)
     await claim(journal)
 
@@ -171,7 +171,7 @@ async def test_success_restores_the_full_busy_timeout(opened, journal, monkeypat
 
 
 async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with locked(journal):
             await opened.aclose()
     await claim(journal)
@@ -179,7 +179,7 @@ async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal)
 
 
 async def test_cancelled_task_closes_the_journal(opened, journal, slow_end):
-    async with opened.claimed("talk"):
+    async with opened.acquire("talk"):
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened.aclose()

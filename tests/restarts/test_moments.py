@@ -27,7 +27,7 @@ class KillingLock(journal.OwnerLock):
 
 async def main():
     journal.OwnerLock = KillingLock
-    async with journal.Journal(sys.argv[1], account="a").claimed("talk"):
+    async with journal.Journal(sys.argv[1], account="a").acquire("talk"):
         pass
 
 asyncio.run(main())

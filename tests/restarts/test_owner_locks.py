@@ -64,7 +64,7 @@ def unprivileged():
 
 async def test_process_with_a_deleted_lock_file_keeps_its_claims(opened, journal, claiming):
     owner_file(journal).unlink()
-    with pytest.raises(UploadInUse, match=f"process {claiming.pid} carries it"):
+    with pytest.raises(UploadInUse, match=f"in use by process {claiming.pid}"):
         async with opened.acquire("talk"):
             pytest.fail("two writers")
 
@@ -95,7 +95,7 @@ async def test_unreadable_lock_file_is_in_the_message(journal, claiming):
             folder.chmod(0o755)
     with unprivileged():
         with pytest.raises(JournalError, match=pattern) as caught:
-            async with opened.claimed("talk"):
+            async with opened.acquire("talk"):
                 pytest.fail("the lease may be held")
         assert not isinstance(caught.value, UploadInUse)
         async with opened.acquire("another"):
@@ -134,7 +134,7 @@ async def test_invalid_lock_file_is_in_the_message(opened, journal, claiming):
     claiming.wait()
     owner_file(journal).write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match=r"owner-\w+ can't be opened"):
-        async with opened.claimed("talk"):
+        async with opened.acquire("talk"):
             pytest.fail("the lease may be held")
 
 
@@ -157,7 +157,7 @@ from livepeer_async.journal.journal import Journal
 
 async def run_child(inherited):
     try:
-        async with inherited.claimed("another"):
+        async with inherited.acquire("another"):
             pass
     except JournalError as error:
         print("child:", error, flush=True)
@@ -165,7 +165,7 @@ async def run_child(inherited):
 
 async def run_parent():
     inherited, other = (Journal(sys.argv[1], account="a") for _ in range(2))
-    async with inherited.claimed("talk"):
+    async with inherited.acquire("talk"):
         child = os.fork()
         if not child:
             asyncio.run(run_child(inherited))

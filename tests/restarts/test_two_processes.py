@@ -11,7 +11,6 @@ import pytest
 
 from restarts.checks import assert_complete, check_amounts, find_requests
 from restarts.command import carries_file_bytes, finish
-from restarts.conftest import long_only
 from restarts.plan import IS_LONG, SEED
 from support.clock import wait_until
 
@@ -87,7 +86,7 @@ def test_each_upload_has_one_writer(command, processes, _repetition):
     assert run_again(command)[1] == 0
 
 
-@long_only
+@pytest.mark.slow
 @pytest.mark.parametrize("repetition", REPETITIONS)
 def test_other_process_continues_after_a_kill(command, processes, repetition):
     random = Random(SEED + repetition)
@@ -101,6 +100,7 @@ def test_other_process_continues_after_a_kill(command, processes, repetition):
     check_amounts(command)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repetition", REPETITIONS)
 def test_stopped_process_keeps_its_uploads(command, processes, repetition):
     random = Random(SEED + repetition)
@@ -120,7 +120,7 @@ def test_stopped_process_keeps_its_uploads(command, processes, repetition):
     assert check_amounts(command).repeated == 0
 
 
-@long_only
+@pytest.mark.slow
 def test_later_process_takes_no_upload_over(command, processes):
     wait_until(lambda: is_receiving(command.sandbox))
     assert_upload_in_use(command.run(), *(finish(process) for process in processes))

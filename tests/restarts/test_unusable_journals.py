@@ -16,7 +16,6 @@ from livepeer_async.journal.database import SCHEMA_VERSION
 from livepeer_async.sandbox import Fault, On, Stall
 from restarts.checks import assert_assets, check_amounts
 from restarts.command import RestartedCommand, carries_file_bytes, finish
-from restarts.conftest import long_only
 from support import command_line
 from support.clock import wait_until
 from support.disk_limits import SMALL_FILES, UNPRIVILEGED, small_disk
@@ -92,6 +91,7 @@ def assert_continues(command, *, program=command_line.COMMAND):
     assert check_amounts(command).repeated == 0
 
 
+@pytest.mark.slow
 def test_newer_journal_is_not_changed(started):
     set_version(started.journal, SCHEMA_VERSION + 1)
     before = started.journal.read_bytes()
@@ -106,8 +106,8 @@ def test_newer_journal_is_not_changed(started):
     ("of_file", "of_folder"),
     [
         (0o400, 0o700),
-        pytest.param(0o444, 0o755, marks=long_only),
-        pytest.param(0o400, 0o500, marks=long_only),
+        pytest.param(0o444, 0o755, marks=pytest.mark.slow),
+        pytest.param(0o400, 0o500, marks=pytest.mark.slow),
     ],
 )
 def test_read_only_journal_is_not_changed(started, tmp_path, of_file, of_folder):
@@ -117,7 +117,7 @@ def test_read_only_journal_is_not_changed(started, tmp_path, of_file, of_folder)
     started.journal.chmod(of_file)
     folder.chmod(of_folder)
     before = started.journal.read_bytes()
-    assert_refused(started, "may only be read: make it writable", program=UNPRIVILEGED)
+    assert_refused(started, "is read-only: make it writable", program=UNPRIVILEGED)
     assert os.listdir(folder) == [started.journal.name]
     assert started.journal.read_bytes() == before
     folder.chmod(0o700)
@@ -125,7 +125,7 @@ def test_read_only_journal_is_not_changed(started, tmp_path, of_file, of_folder)
     assert_continues(started, program=UNPRIVILEGED)
 
 
-@long_only
+@pytest.mark.slow
 @obeys_file_modes
 def test_read_only_folder_is_refused(sandbox, make_files, tmp_path):
     folder = tmp_path / "folder"
@@ -143,7 +143,7 @@ def test_file_size_limit_is_refused(started):
     assert_continues(started)
 
 
-@long_only
+@pytest.mark.slow
 def test_full_disk_is_refused_for_a_new_journal(sandbox, make_files, disk):
     command = RestartedCommand(sandbox, make_files(3000), disk.folder / "uploads.journal")
     disk.fill()
@@ -154,7 +154,7 @@ def test_full_disk_is_refused_for_a_new_journal(sandbox, make_files, disk):
     assert_continues(command)
 
 
-@long_only
+@pytest.mark.slow
 def test_full_disk_is_refused(started, disk):
     move(started, disk.folder)
     disk.fill()
@@ -178,7 +178,7 @@ def test_disk_that_fills_up_during_an_upload_loses_nothing(started, disk):
     assert_continues(started)
 
 
-@long_only
+@pytest.mark.slow
 def test_locked_journal_is_refused_after_the_timeout(started):
     with closing(sqlite3.connect(started.journal, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -186,7 +186,7 @@ def test_locked_journal_is_refused_after_the_timeout(started):
     assert_continues(started)
 
 
-@long_only
+@pytest.mark.slow
 def test_short_lock_is_waited_for(started):
     with started.started() as process:
         wait_for_bytes(started)

@@ -16,17 +16,12 @@ import httpx
 import pytest
 
 from livepeer_async.sandbox import Sandbox
-
-KIB = 1024
-MIB = 1024 * KIB
+from support.constants import KIB, TIMEOUT
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
-
-# Long enough for a busy machine.
-TIMEOUT = 30.0
 
 # Parts and pieces in the same proportion as in production, small enough for hundreds of uploads.
 PART = 64 * KIB
@@ -139,19 +134,6 @@ class RawClient:
         raise AssertionError(f"asset is still {asset['status']}")
 
 
-class ManualClock:
-    """A clock that only moves when a test advances it."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @asynccontextmanager
 async def open_sandbox(**options: Any) -> AsyncIterator[RawClient]:
     """Start a sandbox with quick processing, and yield a client of it."""
@@ -217,14 +199,3 @@ class RawConnection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
         await asyncio.sleep(0)
-
-
-async def wait_until(condition: Any, seconds: float = TIMEOUT) -> None:
-    """Wait until a condition holds; it may be a coroutine function."""
-    end = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if await found if asyncio.iscoroutine(found) else found:
-            return
-        assert time.monotonic() < end, "the condition never held"
-        await asyncio.sleep(0.005)

@@ -6,12 +6,13 @@ import random
 import pytest
 
 from livepeer_async.sandbox import FailProcessing, Fault, On, WrongSize
-from sandbox.client import SMALL_PARTS, ManualClock, open_sandbox, read_sample
+from sandbox.client import SMALL_PARTS, open_sandbox, read_sample
+from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
 SOURCE = random.Random(9).randbytes(200_000)
-# In seconds of a ManualClock.
+# In seconds of a VirtualClock.
 SLOW = {"waiting_seconds": 100, "processing_seconds": 400}
 
 
@@ -21,7 +22,7 @@ def field_names(document):
 
 
 async def test_documents_have_recorded_fields_in_each_phase():
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **SLOW) as client:
         ticket = await client.request_upload(
             "phases.mp4",
@@ -52,7 +53,7 @@ async def test_documents_have_recorded_fields_in_each_phase():
 
 
 async def test_progress_never_falls_and_playback_precedes_ready():
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **SLOW) as client:
         ticket = await client.upload(SOURCE)
         shown, playable = [], set()
@@ -324,7 +325,7 @@ async def test_download_supports_ranges(wanted, status, start, end):
 async def test_failed_asset_can_be_retried():
     """The asset stays failed until its task has ended."""
     fault = Fault(On(asset="fails", times=1), FailProcessing())
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(faults=[fault], clock=clock, **SLOW) as client:
         ticket = await client.upload(SOURCE, "fails.mp4")
         path = f"/asset/{ticket.asset_id}"
@@ -351,7 +352,7 @@ async def test_failed_asset_can_be_retried():
 
 async def test_retriable_failure_shows_on_task_only():
     fault = Fault(On(), FailProcessing("transient transcode error", retriable=True))
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(faults=[fault], clock=clock, **SLOW) as client:
         ticket = await client.upload(SOURCE)
         seen = set()

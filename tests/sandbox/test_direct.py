@@ -5,7 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from sandbox.client import RawConnection, open_sandbox, wait_until
+from sandbox.client import RawConnection, open_sandbox
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 
@@ -68,9 +69,9 @@ async def test_interrupted_put_stores_nothing_and_can_be_repeated():
         headers = [*VIDEO.items(), ("Content-Length", "9000")]
         await connection.send_head("PUT", ticket.direct_url, headers)
         await connection.send(bytes(4000))
-        await wait_until(lambda: client.sandbox.requests[-1].received == 4000)
+        await until(lambda: client.sandbox.requests[-1].received == 4000)
         await connection.reset()
-        await wait_until(lambda: client.sandbox.requests[-1].is_over)
+        await until(lambda: client.sandbox.requests[-1].is_over)
         assert client.sandbox.stored(ticket.playback_id) is None
         assert await client.phase(ticket) == "uploading"
         response = await client.http.put(ticket.direct_url, content=b"hello", headers=VIDEO)

@@ -26,15 +26,8 @@ from livepeer_async.sandbox import (
     Stall,
 )
 from livepeer_async.sandbox.faults import FaultSelector
-from sandbox.client import (
-    PART,
-    SMALL_PARTS,
-    TUS,
-    ManualClock,
-    RawConnection,
-    open_sandbox,
-    wait_until,
-)
+from sandbox.client import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
+from support.clock import VirtualClock, until
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +89,7 @@ async def test_lose_answer_processes_request(how):
 
 async def test_lost_response_delays_last_part_on_s3():
     fault = Fault(PATCH, LoseAnswer())
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(faults=[fault], clock=clock, **SMALL_PARTS) as client:
         _, location = await client.begin(2 * PART)
         with pytest.raises(httpx.TransportError):
@@ -147,7 +140,7 @@ async def test_cut_after_unnoticed_client_reset():
         with contextlib.suppress(ConnectionResetError):  # the server may be quicker
             await connection.send_patch(location, 7, len(BODY), BODY)
         await connection.reset()
-        await wait_until(lambda: client.sandbox.requests[-1].is_over)
+        await until(lambda: client.sandbox.requests[-1].is_over)
 
 
 @ENDS

@@ -4,15 +4,8 @@ import random
 
 import pytest
 
-from sandbox.client import (
-    PART,
-    SMALL_PARTS,
-    TUS,
-    ManualClock,
-    RawConnection,
-    open_sandbox,
-    wait_until,
-)
+from sandbox.client import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
+from support.clock import VirtualClock, until
 
 pytestmark = pytest.mark.anyio
 
@@ -27,9 +20,9 @@ INTERRUPTIONS = [(0.5, 0), (6, 0), (8, 0), (12, 1), (16.5, 2)]
 async def interrupt_patch(client, location, sent, how):
     connection = await RawConnection.to(location)
     await connection.send_patch(location, 0, LENGTH, SOURCE[:sent])
-    await wait_until(lambda: client.sandbox.requests[-1].received == sent)
+    await until(lambda: client.sandbox.requests[-1].received == sent)
     await (connection.reset() if how == "rst" else connection.close())
-    await wait_until(lambda: client.sandbox.requests[-1].is_over)
+    await until(lambda: client.sandbox.requests[-1].is_over)
     assert client.sandbox.requests[-1].status is None
 
 
@@ -40,7 +33,7 @@ async def test_s3_keeps_closed_parts_and_resumes(eighths, parts, how):
         ticket, location = await client.begin(LENGTH)
         await interrupt_patch(client, location, int(eighths * PART / 8), how)
         offset = parts * PART
-        await wait_until(lambda: is_at(client, location, offset))
+        await until(lambda: is_at(client, location, offset))
         response = await client.patch(location, offset, SOURCE[offset:])
         assert response.status_code == 204
         assert client.sandbox.stored(ticket.playback_id).read_bytes() == SOURCE
@@ -60,7 +53,7 @@ async def test_file_keeps_each_byte_and_resumes(how):
 
 
 async def test_last_closed_part_shows_late():
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **S3) as client:
         _, location = await client.begin(LENGTH)
         await interrupt_patch(client, location, 2 * PART + 1, "rst")
@@ -75,7 +68,7 @@ async def is_at(client, location, offset):
 
 async def test_part_resent_too_soon_is_stored_twice():
     """HEAD reports the length, and the asset stays `uploading`."""
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(clock=clock, **S3) as client:
         ticket, location = await client.begin(2 * PART)
         await interrupt_patch(client, location, PART + 1, "rst")
@@ -91,7 +84,7 @@ async def test_head_during_patch_is_violation():
         _, location = await client.begin(LENGTH)
         connection = await RawConnection.to(location)
         await connection.send_patch(location, 0, LENGTH, SOURCE[:1000])
-        await wait_until(lambda: client.sandbox.requests[-1].received == 1000)
+        await until(lambda: client.sandbox.requests[-1].received == 1000)
         assert await client.offset(location) == 1000
         assert [found.rule for found in client.sandbox.violations] == [
             "HEAD while a PATCH is running"
@@ -106,7 +99,7 @@ async def test_concurrent_patches_are_not_locked(options, status):
         _, location = await client.begin(LENGTH)
         connection = await RawConnection.to(location)
         await connection.send_patch(location, 0, LENGTH, SOURCE[:1000])
-        await wait_until(lambda: client.sandbox.requests[-1].received == 1000)
+        await until(lambda: client.sandbox.requests[-1].received == 1000)
         assert (await client.patch(location, 0, SOURCE)).status_code == status
         rules = [found.rule for found in client.sandbox.violations]
         expected = ["concurrent PATCH requests on one upload"] if status == 204 else []
@@ -127,7 +120,7 @@ async def test_patch_while_body_is_stored_is_violation():
             def has_received(patches=patches):
                 return [seen.received for seen in client.sandbox.requests].count(PART) == patches
 
-            await wait_until(has_received)
+            await until(has_received)
             assert [found.rule for found in client.sandbox.violations] == rules
             await connection.close()
 

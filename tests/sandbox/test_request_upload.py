@@ -2,7 +2,8 @@
 
 import pytest
 
-from sandbox.client import TUS, ManualClock, open_sandbox, read_sample
+from sandbox.client import TUS, open_sandbox, read_sample
+from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -315,7 +316,7 @@ async def test_preflight_is_answered_by_cors_layer():
 
 
 async def test_full_queue_refuses_requests_but_not_uploads():
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(max_pending_tasks=2, processing_seconds=100, clock=clock) as client:
         early, location = await client.begin(5)
         tickets = [await client.upload(b"hello") for _ in range(2)]

@@ -20,16 +20,9 @@ import pytest
 
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall, server_thread
 from livepeer_async.sandbox.state import ServerState
-from sandbox.client import (
-    MIB,
-    PART,
-    SMALL_PARTS,
-    TIMEOUT,
-    TUS,
-    RawConnection,
-    open_sandbox,
-    wait_until,
-)
+from sandbox.client import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
+from support.clock import until
+from support.constants import MIB, TIMEOUT
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +48,7 @@ async def until_clean(before):
         return [name for _, name in resources() - before if name.startswith(kinds)]
 
     with contextlib.suppress(AssertionError):
-        await wait_until(lambda: not left())
+        await until(lambda: not left())
     assert left() == []
 
 
@@ -68,7 +61,7 @@ async def test_no_thread_descriptor_or_file_is_left():
         await client.patch(location, 0, bytes(PART))
         hanging = await RawConnection.to(location)
         await hanging.send_patch(location, PART, PART, bytes(100))
-        await wait_until(lambda: client.sandbox.requests[-1].received == 100)
+        await until(lambda: client.sandbox.requests[-1].received == 100)
         done = await client.upload(b"hello")
         await client.wait(done, "ready")
         directory = client.sandbox.stored(done.playback_id).parent
@@ -92,7 +85,7 @@ async def test_sandbox_stops_at_once_despite_stalled_requests():
     sandbox = Sandbox(faults=[Fault(On(), Stall(600))])
     async with httpx.AsyncClient(verify=False) as http, sandbox:
         waiting = asyncio.create_task(http.get(sandbox.base_url + "/asset"))
-        await wait_until(lambda: len(sandbox.requests) == 1)
+        await until(lambda: len(sandbox.requests) == 1)
         async with asyncio.timeout(TIMEOUT):
             await sandbox.__aexit__(None, None, None)
         with pytest.raises(httpx.TransportError):
@@ -208,7 +201,7 @@ async def test_background_error_is_raised_on_exit(monkeypatch):
     with pytest.raises(ZeroDivisionError, match="behind"):
         async with open_sandbox() as client:
             await client.upload(b"hello")
-            await wait_until(failed.is_set)
+            await until(failed.is_set)
 
 
 async def test_failed_start_is_raised_with_cause(monkeypatch, tmp_path):
@@ -240,7 +233,7 @@ async def test_server_crash_is_raised_on_exit(monkeypatch):
     monkeypatch.setattr(server_thread.Server, "on_tick", fail)
     with pytest.raises(ExceptionGroup) as caught:
         async with Sandbox():
-            await wait_until(failed.is_set)
+            await until(failed.is_set)
     assert caught.group_contains(ZeroDivisionError)
 
 
@@ -260,7 +253,7 @@ async def test_log_shows_requests_without_secrets():
     async with open_sandbox() as client:
         ticket, location = await client.begin(5)
         await client.patch(location, 0, b"hello")
-        await wait_until(lambda: client.sandbox.requests[-1].is_over)
+        await until(lambda: client.sandbox.requests[-1].is_over)
         first, create, patch = client.sandbox.requests
         assert (first.method, first.path) == ("POST", "/api/asset/request-upload")
         assert (first.is_authorized, create.is_authorized) == (True, False)

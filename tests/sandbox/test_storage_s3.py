@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from livepeer_async.sandbox.storage import NO_SUCH_KEY, NO_SUCH_UPLOAD
 from livepeer_async.sandbox.storage_s3 import S3Settings, S3Storage, calculate_part_size
 from livepeer_async.sandbox.tus_headers import TusError
+from support.constants import MIB
 
-MIB = 1024 * 1024
 SMALL = 1024
 LATE = 0.3
 

@@ -10,10 +10,10 @@ from sandbox.client import (
     NOT_FOUND,
     STORAGES,
     TUS,
-    ManualClock,
     assert_text_response,
     open_sandbox,
 )
+from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -118,7 +118,7 @@ async def test_upload_of_deleted_asset_is_never_processed():
 
 async def test_phase_changes_shortly_after_last_response():
     assert 0.010 <= state.QUEUE_DELAY_SECONDS <= 0.015
-    clock = ManualClock()
+    clock = VirtualClock()
     async with open_sandbox(waiting_seconds=5, clock=clock) as client:
         ticket, location = await client.begin(5)
         await client.patch(location, 0, b"hello")

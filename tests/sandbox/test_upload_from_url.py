@@ -2,7 +2,8 @@ import pytest
 
 from livepeer_async.sandbox import Answer, Fault, On, Redirect
 from livepeer_async.sandbox.routes import is_loopback
-from sandbox.client import Ticket, open_sandbox, read_sample, wait_until
+from sandbox.client import Ticket, open_sandbox, read_sample
+from support.clock import until
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ async def test_remote_source_is_never_downloaded(url):
         async def has_failed():
             return (await status())["phase"] == "failed"
 
-        await wait_until(has_failed)
+        await until(has_failed)
         assert (await status())["errorMessage"] == "file download failed"
 
 

@@ -5,6 +5,7 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async import errors
+from livepeer_async.concurrency import Notifier
 from livepeer_async.scheduling import jobs
 from livepeer_async.scheduling.adaptive import LARGE_FILE
 from livepeer_async.scheduling.slots import SlotQueue
@@ -17,44 +18,40 @@ pytestmark = pytest.mark.anyio
 
 
 class Gate:
-    """Lets through who has a key; while it is open, everybody."""
+    """Lets jobs pass: all while it is open, else those that were allowed."""
 
     def __init__(self):
         self.is_open = True
-        self._keys = set()
-        self._news = anyio.Event()
+        self._allowed = set()
+        self._notifier = Notifier()
 
-    def let(self, key):
-        self._keys.add(key)
-        self._tell()
+    def allow(self, job):
+        self._allowed.add(job)
+        self._notifier.notify()
 
     def open(self):
         self.is_open = True
-        self._tell()
+        self._notifier.notify()
 
-    async def passed(self, key):
-        while not self.is_open and key not in self._keys:
-            await self._news.wait()
+    async def passed(self, job):
+        while not self.is_open and job not in self._allowed:
+            await self._notifier.wait()
         await anyio.lowlevel.checkpoint()
-
-    def _tell(self):
-        news, self._news = self._news, anyio.Event()
-        news.set()
 
 
 class Work:
-    """Runs jobs that are numbers: each is sent and then processed, as far as the gates let it."""
+    """Runs jobs that are numbers: each is sent and then processed, as the gates allow."""
 
     def __init__(self):
         self.running = 0
         self.max_count = 0
-        self.begun = 0
+        self.started = 0
         self.sending = Gate()
         self.processing = Gate()
 
     async def __call__(self, job, slot):
         self.running += 1
-        self.begun += 1
+        self.started += 1
         self.max_count = max(self.max_count, self.running)
         await self.sending.passed(job.source)
         self.running -= 1
@@ -68,19 +65,19 @@ async def run(jobs, work=None, **options):
         return [result.source async for result in results]
 
 
-async def test_results_come_in_the_order_in_which_the_uploads_end():
+async def test_results_come_in_completion_order():
     work, ended = Work(), []
     work.sending.is_open = False
     async with run_many(
         [1, 2, UploadJob(3)], work, slot_queue=SlotQueue(Throttle(concurrency=3))
     ) as results:
         for source in (2, 3, 1):
-            work.sending.let(source)
+            work.sending.allow(source)
             ended.append((await anext(results)).source)
     assert ended == [2, 3, 1]
 
 
-async def test_no_more_run_at_once_than_is_wanted():
+async def test_concurrency_is_respected():
     work = Work()
     work.sending.is_open = False
     async with run_many(range(20), work, slot_queue=SlotQueue(Throttle(concurrency=4))) as results:
@@ -91,30 +88,30 @@ async def test_no_more_run_at_once_than_is_wanted():
     assert work.max_count == 4
 
 
-async def test_what_has_arrived_holds_no_slot():
+async def test_processing_holds_no_slot():
     work = Work()
     work.processing.is_open = False
     async with run_many(range(40), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
-        await until(lambda: work.begun == 40)
+        await until(lambda: work.started == 40)
         work.processing.open()
         assert len([result async for result in results]) == 40
     assert work.max_count == 2
 
 
-async def test_what_has_arrived_is_bounded_where_nobody_takes_results(monkeypatch):
-    monkeypatch.setattr(jobs, "MAX_UNTAKEN", 5)
+async def test_unconsumed_results_are_bounded(monkeypatch):
+    monkeypatch.setattr(jobs, "MAX_UNCONSUMED", 5)
     work = Work()
     async with run_many(range(100), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
-        await until(lambda: work.begun >= 5)
+        await until(lambda: work.started >= 5)
         await anyio.wait_all_tasks_blocked()
-        assert 5 <= work.begun <= 7
+        assert 5 <= work.started <= 7
         assert len([result async for result in results]) == 100
 
 
-async def test_the_concurrency_may_be_changed_meanwhile():
+async def test_concurrency_can_be_changed_while_jobs_run():
     work, throttle = Work(), Throttle(concurrency=1)
     work.sending.is_open = False
-    work.sending.let(0)
+    work.sending.allow(0)
     async with run_many(range(30), work, slot_queue=SlotQueue(throttle)) as results:
         await anext(results)
         assert work.max_count == 1
@@ -126,14 +123,14 @@ async def test_the_concurrency_may_be_changed_meanwhile():
     assert work.max_count == 6
 
 
-async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
-    begun, ended = [], []
-    short_ones_have_ended = anyio.Event()
+async def test_large_files_start_early_and_leave_room():
+    started, ended = [], []
+    short_ones_ended = anyio.Event()
 
     async def work(job, slot):
-        begun.append(job.source)
+        started.append(job.source)
         if job.source.startswith("large"):
-            await short_ones_have_ended.wait()
+            await short_ones_ended.wait()
         slot.release()
         return UploadResult(source=job.source)
 
@@ -144,49 +141,49 @@ async def test_the_long_ones_begin_early_and_leave_room_for_the_short_ones():
         async for result in results:
             ended.append(result.source)
             if len(ended) == 5:
-                short_ones_have_ended.set()
-    assert begun.index("large1") < 4
+                short_ones_ended.set()
+    assert started.index("large1") < 4
     assert sorted(ended) == sorted(names)
 
 
-async def test_an_endless_async_iterable_is_taken_only_as_far_as_there_is_room():
-    taken = 0
+async def test_endless_iterable_is_read_as_there_is_room():
+    read = 0
 
     async def endless():
-        nonlocal taken
+        nonlocal read
         while True:
-            taken += 1
-            yield taken
+            read += 1
+            yield read
 
     work = Work()
     work.sending.is_open = False
     for job in range(1, 6):
-        work.sending.let(job)
+        work.sending.allow(job)
     async with run_many(endless(), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
         assert sorted([(await anext(results)).source for _ in range(5)]) == [1, 2, 3, 4, 5]
         await until(lambda: work.running == 2)
         await anyio.wait_all_tasks_blocked()
-        # Two that run, and two ahead.
-        assert taken == 5 + 2 + 2
+        # Two that run, and two that are prefetched.
+        assert read == 5 + 2 + 2
 
 
-async def test_no_jobs_are_no_results():
+async def test_no_jobs_give_no_results():
     assert await run([]) == []
 
 
 @pytest.mark.parametrize("jobs", ["clip.mp4", b"bytes", 5])
-async def test_one_source_is_no_list_of_sources(jobs):
+async def test_single_source_is_rejected(jobs):
     with pytest.raises(errors.ConfigurationError, match="iterable"):
         await run(jobs)
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])
-async def test_at_least_one_must_run(concurrency):
+async def test_invalid_concurrency_is_rejected(concurrency):
     with pytest.raises(errors.ConfigurationError, match="at least 1"):
         await run([1], concurrency=concurrency)
 
 
-async def test_an_error_of_the_iterable_comes_out_as_it_is():
+async def test_error_of_the_iterable_is_raised_unchanged():
     def broken():
         yield 1
         raise KeyError("row 2")
@@ -195,7 +192,7 @@ async def test_an_error_of_the_iterable_comes_out_as_it_is():
         await run(broken())
 
 
-async def test_an_error_of_the_iterable_loses_no_result():
+async def test_error_of_the_iterable_loses_no_result():
     def broken():
         yield from range(6)
         raise OSError("the disk with the list is gone")
@@ -212,7 +209,7 @@ async def test_an_error_of_the_iterable_loses_no_result():
     assert sorted(ended) == [0, 1, 2, 3, 4, 5]
 
 
-async def test_an_iterable_that_is_cancelled_by_its_own_doing_says_so():
+async def test_iterable_that_cancels_itself_is_an_error():
     async def broken():
         yield 1
         other = asyncio.create_task(anyio.sleep_forever())
@@ -227,7 +224,7 @@ async def test_an_iterable_that_is_cancelled_by_its_own_doing_says_so():
     assert ended == [1]
 
 
-async def test_an_error_inside_the_block_comes_out_as_it_is():
+async def test_error_in_the_block_is_raised_unchanged():
     work = Work()
     work.sending.is_open = False
     with pytest.raises(ZeroDivisionError):

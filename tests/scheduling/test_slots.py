@@ -21,34 +21,34 @@ def slot_queue():
 
 
 class Work:
-    """Runs jobs, each until it is let go; knows how many run at the same time."""
+    """Runs each job until `finish_one`, and counts concurrent jobs."""
 
     def __init__(self):
         self.max_count = 0
-        self.begun = []
-        self._going = {}
+        self.started = []
+        self._running = {}
 
     async def __call__(self, job, slot):
-        self.begun.append(job.source)
-        self._going[job.source] = anyio.Event()
-        self.max_count = max(self.max_count, len(self._going))
+        self.started.append(job.source)
+        self._running[job.source] = anyio.Event()
+        self.max_count = max(self.max_count, len(self._running))
         try:
-            await self._going[job.source].wait()
+            await self._running[job.source].wait()
         finally:
-            del self._going[job.source]
+            del self._running[job.source]
         slot.release()
         return UploadResult(source=job.source)
 
-    def let_one_go(self):
-        next(going for going in self._going.values() if not going.is_set()).set()
+    def finish_one(self):
+        next(job for job in self._running.values() if not job.is_set()).set()
 
 
-async def take(results, ended):
+async def collect(results, ended):
     async for result in results:
         ended.append(result.source)
 
 
-async def test_two_calls_share_the_slots_and_take_turns(slot_queue):
+async def test_two_calls_share_the_slots_evenly(slot_queue):
     work, ended = Work(), []
     first, second = [[UploadJob(f"{call}{n}", length=1) for n in range(6)] for call in "ab"]
     async with (
@@ -56,20 +56,20 @@ async def test_two_calls_share_the_slots_and_take_turns(slot_queue):
         run_many(second, work, slot_queue=slot_queue) as other,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(take, one, ended)
-        tasks.start_soon(take, other, ended)
-        for wanted in [*range(2, 13), 12]:
-            await until(lambda wanted=wanted: len(work.begun) == wanted)
+        tasks.start_soon(collect, one, ended)
+        tasks.start_soon(collect, other, ended)
+        for expected in [*range(2, 13), 12]:
+            await until(lambda expected=expected: len(work.started) == expected)
             await anyio.wait_all_tasks_blocked()
-            work.let_one_go()
+            work.finish_one()
     assert sorted(ended) == sorted(job.source for job in first + second)
     assert work.max_count == 2
-    # One may have had both slots before the other had anything to start.
-    calls = [name[0] for name in work.begun]
+    # The first call may get both slots before the second one has a job.
+    calls = [name[0] for name in work.started]
     assert all(abs(calls[:n].count("a") - calls[:n].count("b")) <= 2 for n in range(12))
 
 
-async def test_a_call_that_is_left_gives_its_slots_and_its_turn_to_the_others(slot_queue):
+async def test_call_that_ends_releases_its_slots_and_its_turn(slot_queue):
     work, ended, both_run = Work(), [], anyio.Event()
 
     async def others():
@@ -79,56 +79,56 @@ async def test_a_call_that_is_left_gives_its_slots_and_its_turn_to_the_others(sl
 
     async with run_many(others(), work, slot_queue=slot_queue) as results:
         async with run_many(["left1", "left2", "left3"], work, slot_queue=slot_queue):
-            await until(lambda: work.begun == ["left1", "left2"])
+            await until(lambda: work.started == ["left1", "left2"])
             both_run.set()
             await anyio.wait_all_tasks_blocked()
-        await until(lambda: work.begun[2:] == ["other1", "other2"])
-        work.let_one_go()
-        work.let_one_go()
-        await take(results, ended)
+        await until(lambda: work.started[2:] == ["other1", "other2"])
+        work.finish_one()
+        work.finish_one()
+        await collect(results, ended)
     assert sorted(ended) == ["other1", "other2"]
     assert slot_queue.lengths == ()
 
 
-def test_who_has_nothing_to_start_holds_nobody_up(slot_queue):
+def test_idle_call_does_not_block_others(slot_queue):
     with slot_queue.register() as one, slot_queue.register() as other:
-        assert one.may_start()
-        assert not other.may_start()
-        one.leave_queue()
-        assert other.may_start()
+        assert slot_queue.may_start(one)
+        assert not slot_queue.may_start(other)
+        slot_queue.leave_queue(one)
+        assert slot_queue.may_start(other)
 
 
-def test_who_has_started_one_stands_behind_the_others(slot_queue):
+def test_call_that_started_an_upload_goes_to_the_end(slot_queue):
     with slot_queue.register() as one, slot_queue.register() as other:
-        assert one.may_start()
-        assert not other.may_start()
+        assert slot_queue.may_start(one)
+        assert not slot_queue.may_start(other)
         one.start(None)
-        assert not one.may_start()
-        assert other.may_start()
+        assert not slot_queue.may_start(one)
+        assert slot_queue.may_start(other)
 
 
-def test_an_upload_that_nobody_can_delay_takes_its_slot_from_the_others(slot_queue):
+def test_single_uploads_reduce_the_slots_of_others(slot_queue):
     with slot_queue.register() as call, slot_queue.register(waits_for_slot=False) as single:
         slots = [single.start(None), single.start(5)]
         assert slot_queue.lengths == (None, 5)
-        assert not call.may_start()
+        assert not slot_queue.may_start(call)
         slots[0].release()
         slots[0].release()
         assert slot_queue.lengths == (5,)
-        assert call.may_start()
+        assert slot_queue.may_start(call)
 
 
-def test_where_slots_adapt_single_uploads_leave_one_to_the_others():
+def test_single_uploads_leave_one_adaptive_slot():
     slot_queue = SlotQueue(Throttle())
     with slot_queue.register() as call, slot_queue.register(waits_for_slot=False) as single:
         for _ in range(40):
             single.start(None)
-        assert call.may_start()
+        assert slot_queue.may_start(call)
         call.start(None)
-        assert not call.may_start()
+        assert not slot_queue.may_start(call)
 
 
-async def test_an_upload_by_itself_begins_at_once_and_others_wait_for_its_bytes():
+async def test_single_upload_starts_at_once_and_others_wait():
     stalled = Fault(On(method="PATCH", nth=1), Stall(VERY_LONG))
     async with sandbox_and_client(stalled) as (sandbox, livepeer):
         livepeer.throttle.concurrency = 1
@@ -154,33 +154,32 @@ async def test_an_upload_by_itself_begins_at_once_and_others_wait_for_its_bytes(
     assert stalled.fired
 
 
-async def test_who_sends_again_waits_for_a_slot(slot_queue):
+async def test_reacquiring_waits_for_a_slot(slot_queue):
     with slot_queue.register() as one, slot_queue.register() as other:
-        again, held = one.start(1), other.start(2)
-        again.release()
+        released, held = one.start(1), other.start(2)
+        released.release()
         other.start(3)
-        taken = anyio.Event()
+        acquired = anyio.Event()
 
-        async def take_again():
-            await again.acquire()
-            taken.set()
+        async def acquire():
+            await released.acquire()
+            acquired.set()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(take_again)
+            tasks.start_soon(acquire)
             await anyio.wait_all_tasks_blocked()
-            assert not taken.is_set()
-            held.leave()
+            assert not acquired.is_set()
+            held.release()
             with anyio.fail_after(TIMEOUT):
-                await taken.wait()
+                await acquired.wait()
         assert sorted(slot_queue.lengths) == [1, 3]
-        await again.acquire()
+        await released.acquire()
         assert sorted(slot_queue.lengths) == [1, 3]
 
 
-@pytest.mark.parametrize("others_are", ["of the same call", "of another call"])
-async def test_who_sends_again_is_not_passed_over_for_ever(slot_queue, others_are):
-    """Each job ends at once, so that somebody else always wants the slot."""
-    taken = anyio.Event()
+@pytest.mark.parametrize("is_same_call", [True, False])
+async def test_reacquiring_upload_is_not_starved_by_new_jobs(slot_queue, is_same_call):
+    acquired = anyio.Event()
     slot_queue.throttle.concurrency = 1
 
     async def endless():
@@ -188,44 +187,44 @@ async def test_who_sends_again_is_not_passed_over_for_ever(slot_queue, others_ar
             yield UploadJob(b"x", length=1)
 
     async def work(job, slot):
-        if not taken.is_set() and not again:
-            again.append(slot)
+        if not acquired.is_set() and not reacquiring:
+            reacquiring.append(slot)
             slot.release()
             await anyio.sleep(0.001)
             await slot.acquire()
-            taken.set()
+            acquired.set()
         await anyio.sleep(0.001)
         slot.release()
         return UploadResult(source=job.source)
 
-    async def idle(job, slot):
+    async def short_work(job, slot):
         await anyio.sleep(0.001)
         slot.release()
         return UploadResult(source=job.source)
 
-    again, passed, is_one = [], 0, others_are == "of the same call"
-    mine, theirs = (endless(), []) if is_one else ([UploadJob(b"one", length=1)], endless())
+    reacquiring, ended = [], 0
+    jobs, others = (endless(), []) if is_same_call else ([UploadJob(b"one", length=1)], endless())
     async with (
-        run_many(mine, work, slot_queue=slot_queue) as results,
-        run_many(theirs, idle, slot_queue=slot_queue) as others,
+        run_many(jobs, work, slot_queue=slot_queue) as results,
+        run_many(others, short_work, slot_queue=slot_queue) as other_results,
     ):
         with anyio.fail_after(TIMEOUT):
-            while not taken.is_set():
-                await anext(results if is_one else others)
-                passed += 1
-    assert passed < 20
+            while not acquired.is_set():
+                await anext(results if is_same_call else other_results)
+                ended += 1
+    assert ended < 20
 
 
-async def test_nothing_spins_where_all_wait_for_a_slot_again(slot_queue):
-    left, is_full, taken = 0, anyio.Event(), []
+async def test_reacquiring_calls_do_not_spin(slot_queue):
+    released, is_full, acquired = 0, anyio.Event(), []
 
     async def work(job, slot):
-        nonlocal left
+        nonlocal released
         slot.release()
-        left += 1
+        released += 1
         await is_full.wait()
         await slot.acquire()
-        taken.append(job.source)
+        acquired.append(job.source)
         slot.release()
         return UploadResult(source=job.source)
 
@@ -235,40 +234,40 @@ async def test_nothing_spins_where_all_wait_for_a_slot_again(slot_queue):
         run_many(jobs[0], work, slot_queue=slot_queue) as one,
         run_many(jobs[1], work, slot_queue=slot_queue) as other,
     ):
-        await until(lambda: left == 2)
+        await until(lambda: released == 2)
         with slot_queue.register(waits_for_slot=False) as full:
             for _ in range(2):
                 full.start(1)
             is_full.set()
             with anyio.fail_after(TIMEOUT):
                 await anyio.wait_all_tasks_blocked()
-            assert taken == []
-        await take(one, ended)
-        await take(other, ended)
-    assert sorted(taken) == sorted(ended) == ["a", "b"]
+            assert acquired == []
+        await collect(one, ended)
+        await collect(other, ended)
+    assert sorted(acquired) == sorted(ended) == ["a", "b"]
 
 
 async def test_wrong_assets_are_replaced_within_the_slots():
     names = ["one", "two", "three", "four"]
     wrong = [Fault(On(asset=name, times=1), WrongSize(-7)) for name in names]
     slow = Fault(On(method="POST", path="/upload/tus"), Slow(PART))
-    most = 0
+    max_running = 0
     async with sandbox_and_client(*wrong, slow) as (sandbox, livepeer):
         jobs = [UploadJob(make_bytes(PART // 2, len(name)), name) for name in names]
-        many = livepeer.upload_many(jobs, concurrency=1, on_mismatch="reupload")
-        async with many as results, anyio.create_task_group() as tasks:
+        uploads = livepeer.upload_many(jobs, concurrency=1, on_mismatch="reupload")
+        async with uploads as results, anyio.create_task_group() as tasks:
 
-            async def watch():
-                nonlocal most
+            async def count_running():
+                nonlocal max_running
                 while True:
                     running = [
                         it for it in sandbox.requests if "/tus" in it.path and not it.is_over
                     ]
-                    most = max(most, len(running))
+                    max_running = max(max_running, len(running))
                     await anyio.sleep(0.01)
 
-            tasks.start_soon(watch)
+            tasks.start_soon(count_running)
             assert [result.error async for result in results] == [None] * 4
             tasks.cancel_scope.cancel()
         assert len([it for it in sandbox.requests if "/tus" in it.path]) == 8
-    assert most == 1
+    assert max_running == 1

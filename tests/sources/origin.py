@@ -8,6 +8,7 @@ from functools import partial
 import anyio
 
 from livepeer_async import RetryPolicy
+from livepeer_async.concurrency import Clock
 from livepeer_async.http.transport import Transport
 from livepeer_async.sources.download import Downloader
 from support.constants import LONG_TIMEOUTS, VERY_LONG
@@ -104,11 +105,10 @@ async def wait_closed(writer):
 
 @asynccontextmanager
 async def open_downloads(
-    *, http_client=None, timeouts=LONG_TIMEOUTS, retry=THREE_ATTEMPTS, **options
+    *, http_client=None, timeouts=LONG_TIMEOUTS, retry=THREE_ATTEMPTS, sleep=anyio.sleep
 ):
     async with Transport(http_client=http_client, timeouts=timeouts) as transport:
-        options = {"jitter": lambda: 1.0, **options}
-        yield Downloader(transport, retry=retry, **options)
+        yield Downloader(transport, retry=retry, clock=Clock(sleep=sleep, random=lambda: 1.0))
 
 
 @asynccontextmanager
@@ -124,6 +124,6 @@ async def open_download(origin, path="/talk.mp4", **options):
 async def fetch(origin, path="/talk.mp4", **options):
     """Download the file, in blocks of at most 256 KiB."""
     async with open_download(origin, path, **options) as download:
-        blocks = [block async for block in download.pieces]
+        blocks = [block async for block in download.blocks]
     assert all(0 < len(block) <= 256 * 1024 for block in blocks)
     return b"".join(blocks)

@@ -1,4 +1,4 @@
-"""What answers mean to a download: each status, each validator, each contradiction."""
+"""Responses to a download: each status, each validator, each contradiction."""
 
 import pytest
 
@@ -27,21 +27,21 @@ PLAIN = FileVersion(length=100)
 OPEN_ENDED = FileVersion(etag=TAG)
 
 
-def answer(status, **headers):
+def response(status, **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status=status, headers=named, place=f"GET {URL}")
 
 
-def at(position, known):
-    return DownloadState(source=URL, position=position, known=known)
+def at(position, version):
+    return DownloadState(source=URL, position=position, version=version)
 
 
-def verdict(said, standing=None):
-    return interpret_response(said, standing or DownloadState(source=URL), is_delimited=True)
+def interpret(received, state=None):
+    return interpret_response(received, state or DownloadState(source=URL), is_delimited=True)
 
 
 @pytest.mark.parametrize(
-    ("headers", "known"),
+    ("headers", "version"),
     [
         ({}, FileVersion()),
         ({"content_length": "100"}, FileVersion(length=100)),
@@ -49,7 +49,7 @@ def verdict(said, standing=None):
         ({"content_length": "9" * 5000}, FileVersion()),
         ({"etag": TAG}, FileVersion(etag=TAG)),
         ({"etag": TAG, "last_modified": LONG_AGO, "date": DATE}, FileVersion(etag=TAG)),
-        # A weak tag can't be sent, nor a date beside it.
+        # Neither a weak ETag can be used, nor a date beside it.
         ({"etag": f"W/{TAG}", "last_modified": LONG_AGO, "date": DATE}, FileVersion()),
         ({"etag": "v1"}, FileVersion()),
         ({"etag": '"a"b"'}, FileVersion()),
@@ -62,12 +62,12 @@ def verdict(said, standing=None):
         ({"last_modified": LONG_AGO.removesuffix(" GMT"), "date": DATE}, FileVersion()),
     ],
 )
-def test_first_answer_tells_what_is_known(headers, known):
-    assert verdict(answer(200, **headers)) == UseBody(known=known, stop=known.length)
+def test_first_response_sets_the_version(headers, version):
+    assert interpret(response(200, **headers)) == UseBody(version=version, stop=version.length)
 
 
 @pytest.mark.parametrize(
-    ("standing", "headers"),
+    ("state", "headers"),
     [
         (DownloadState(source=URL), {}),
         (at(0, TAGGED), {}),
@@ -76,12 +76,12 @@ def test_first_answer_tells_what_is_known(headers, known):
         (at(7, DATED), {"Range": "bytes=7-", "If-Range": LONG_AGO}),
     ],
 )
-def test_range_is_asked_for_with_a_strong_validator_only(standing, headers):
-    assert range_headers(standing) == headers
+def test_range_is_requested_with_a_strong_validator_only(state, headers):
+    assert range_headers(state) == headers
 
 
 @pytest.mark.parametrize(
-    ("known", "headers", "length"),
+    ("version", "headers", "length"),
     [
         (TAGGED, {"content_range": "bytes 7-99/100", "etag": TAG}, 100),
         (TAGGED, {"content_range": "Bytes 7-99/*", "etag": TAG}, 100),
@@ -91,19 +91,19 @@ def test_range_is_asked_for_with_a_strong_validator_only(standing, headers):
         (OPEN_ENDED, {"content_range": "bytes 7-99/100", "etag": TAG}, 100),
     ],
 )
-def test_part_that_fits_is_taken(known, headers, length):
-    taken = verdict(answer(206, **headers), at(7, known))
-    assert (taken.skip, taken.stop, taken.known.length) == (0, 100, length)
-    assert taken.known.validator == known.validator
+def test_matching_part_is_used(version, headers, length):
+    outcome = interpret(response(206, **headers), at(7, version))
+    assert (outcome.skip, outcome.stop, outcome.version.length) == (0, 100, length)
+    assert outcome.version.validator == version.validator
 
 
 def test_part_may_end_before_the_file_does():
-    said = answer(206, content_range="bytes 7-49/100", content_length="43", etag=TAG)
-    assert verdict(said, at(7, TAGGED)) == UseBody(known=TAGGED, stop=50)
+    received = response(206, content_range="bytes 7-49/100", content_length="43", etag=TAG)
+    assert interpret(received, at(7, TAGGED)) == UseBody(version=TAGGED, stop=50)
 
 
 @pytest.mark.parametrize(
-    ("known", "headers"),
+    ("version", "headers"),
     [
         (TAGGED, {"etag": TAG}),
         (TAGGED, {"etag": TAG, "content_type": "multipart/byteranges; boundary=x"}),
@@ -118,13 +118,13 @@ def test_part_may_end_before_the_file_does():
         (OPEN_ENDED, {"etag": TAG, "content_range": "bytes 7-99/*"}),
     ],
 )
-def test_part_that_contradicts_the_request_is_refused(known, headers):
+def test_part_that_contradicts_the_request_is_rejected(version, headers):
     with pytest.raises(errors.SourceNotReadable, match="wanted the bytes from 7 on"):
-        verdict(answer(206, **headers), at(7, known))
+        interpret(response(206, **headers), at(7, version))
 
 
 @pytest.mark.parametrize(
-    ("known", "headers"),
+    ("version", "headers"),
     [
         (TAGGED, {"content_range": "bytes 7-99/100", "etag": '"v2"'}),
         (TAGGED, {"content_range": "bytes 7-99/100", "etag": f"W/{TAG}"}),
@@ -133,20 +133,20 @@ def test_part_that_contradicts_the_request_is_refused(known, headers):
         (TAGGED, {"content_range": "bytes 7-119/120", "etag": TAG}),
     ],
 )
-def test_part_of_another_version_is_not_taken(known, headers):
+def test_part_of_another_version_is_a_change(version, headers):
     with pytest.raises(errors.SourceChanged, match="at byte 7"):
-        verdict(answer(206, **headers), at(7, known))
+        interpret(response(206, **headers), at(7, version))
 
 
-@pytest.mark.parametrize("standing", [DownloadState(source=URL), at(0, TAGGED), at(7, PLAIN)])
+@pytest.mark.parametrize("state", [DownloadState(source=URL), at(0, TAGGED), at(7, PLAIN)])
 @pytest.mark.parametrize("status", [206, 416])
-def test_part_that_nobody_asked_for_is_refused(standing, status):
+def test_part_that_was_not_requested_is_rejected(state, status):
     with pytest.raises(errors.SourceNotReadable, match=f"{status} from"):
-        verdict(answer(status, content_range="bytes 7-99/100", etag=TAG), standing)
+        interpret(response(status, content_range="bytes 7-99/100", etag=TAG), state)
 
 
 @pytest.mark.parametrize(
-    ("known", "headers"),
+    ("version", "headers"),
     [
         (TAGGED, {"etag": TAG, "content_length": "100"}),
         (TAGGED, {"etag": TAG}),
@@ -157,13 +157,13 @@ def test_part_that_nobody_asked_for_is_refused(standing, status):
         (PLAIN, {"etag": '"any"'}),
     ],
 )
-def test_whole_file_is_skipped_to_where_the_download_stands(known, headers):
-    taken = verdict(answer(200, **headers), at(7, known))
-    assert taken == UseBody(known=known, skip=7, stop=known.length)
+def test_full_response_is_skipped_to_the_position(version, headers):
+    outcome = interpret(response(200, **headers), at(7, version))
+    assert outcome == UseBody(version=version, skip=7, stop=version.length)
 
 
 @pytest.mark.parametrize(
-    ("known", "headers"),
+    ("version", "headers"),
     [
         (TAGGED, {"etag": '"v2"', "content_length": "100"}),
         (TAGGED, {"content_length": "100"}),
@@ -173,33 +173,33 @@ def test_whole_file_is_skipped_to_where_the_download_stands(known, headers):
         (PLAIN, {"content_length": "101"}),
     ],
 )
-def test_whole_file_of_another_version_is_a_change(known, headers):
+def test_full_response_of_another_version_is_a_change(version, headers):
     with pytest.raises(errors.SourceChanged, match="at byte 7") as caught:
-        verdict(answer(200, **headers), at(7, known))
+        interpret(response(200, **headers), at(7, version))
     assert caught.value.source == URL
 
 
-def test_before_the_first_byte_another_version_of_the_same_length_will_do():
-    said = answer(200, etag='"v2"', content_length="100")
-    assert verdict(said, at(0, TAGGED)) == UseBody(
-        known=FileVersion(length=100, etag='"v2"'), stop=100
+def test_version_may_change_before_the_first_byte():
+    received = response(200, etag='"v2"', content_length="100")
+    assert interpret(received, at(0, TAGGED)) == UseBody(
+        version=FileVersion(length=100, etag='"v2"'), stop=100
     )
-    assert verdict(answer(200, etag=TAG), at(0, PLAIN)).known == TAGGED
+    assert interpret(response(200, etag=TAG), at(0, PLAIN)).version == TAGGED
 
 
-def test_length_that_was_announced_must_stay():
+def test_announced_length_must_not_change():
     with pytest.raises(errors.SourceChanged, match="it has 99 bytes; wanted 100"):
-        verdict(answer(200, content_length="99"), at(0, TAGGED))
+        interpret(response(200, content_length="99"), at(0, TAGGED))
 
 
 @pytest.mark.parametrize("headers", [{}, {"etag": TAG}])
-def test_no_range_may_mean_that_the_end_was_reached(headers):
-    said = answer(416, content_range="bytes */7", **headers)
-    assert verdict(said, at(7, OPEN_ENDED)) == Finished()
+def test_unsatisfied_range_at_the_end_means_finished(headers):
+    received = response(416, content_range="bytes */7", **headers)
+    assert interpret(received, at(7, OPEN_ENDED)) == Finished()
 
 
 @pytest.mark.parametrize(
-    ("known", "headers", "kind"),
+    ("version", "headers", "kind"),
     [
         (OPEN_ENDED, {"content_range": "bytes */6"}, errors.SourceChanged),
         (OPEN_ENDED, {"content_range": "bytes */8"}, errors.SourceChanged),
@@ -209,48 +209,50 @@ def test_no_range_may_mean_that_the_end_was_reached(headers):
         (OPEN_ENDED, {"content_range": "bytes 7-8/9"}, errors.SourceNotReadable),
     ],
 )
-def test_no_range_elsewhere_is_an_error(known, headers, kind):
+def test_unsatisfied_range_elsewhere_is_an_error(version, headers, kind):
     with pytest.raises(kind):
-        verdict(answer(416, **headers), at(7, known))
+        interpret(response(416, **headers), at(7, version))
 
 
 @pytest.mark.parametrize("status", [200, 206])
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "unheard-of"])
-def test_file_in_a_coding_is_refused(status, coding):
-    said = answer(status, content_encoding=coding, content_range="bytes 7-99/100", etag=TAG)
+def test_compressed_file_is_rejected(status, coding):
+    received = response(status, content_encoding=coding, content_range="bytes 7-99/100", etag=TAG)
     with pytest.raises(errors.SourceNotReadable, match="Content-Encoding is"):
-        verdict(said, at(7, TAGGED))
+        interpret(received, at(7, TAGGED))
 
 
-def test_identity_is_no_coding():
-    assert verdict(answer(200, content_encoding=" Identity ")) == UseBody(known=FileVersion())
+def test_identity_coding_is_accepted():
+    assert interpret(response(200, content_encoding=" Identity ")) == UseBody(version=FileVersion())
 
 
 @pytest.mark.parametrize("status", [200, 206])
-def test_body_whose_end_is_a_guess_is_refused(status):
-    said = answer(status, content_range="bytes 7-99/100", etag=TAG)
+def test_body_without_detectable_end_is_rejected(status):
+    received = response(status, content_range="bytes 7-99/100", etag=TAG)
     with pytest.raises(errors.SourceNotReadable, match="can't be told"):
-        interpret_response(said, at(7, TAGGED), is_delimited=False)
+        interpret_response(received, at(7, TAGGED), is_delimited=False)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_told(status):
-    assert verdict(answer(status, location="/x")) == Redirected("/x")
-    assert verdict(answer(status)) == Redirected("")
+def test_redirects_return_their_location(status):
+    assert interpret(response(status, location="/x")) == Redirected("/x")
+    assert interpret(response(status)) == Redirected("")
 
 
 @pytest.mark.parametrize("status", [408, 409, 423, 425, 429, 500, 502, 503, 504, 599])
-@pytest.mark.parametrize("standing", [DownloadState(source=URL), at(7, TAGGED), at(7, PLAIN)])
-def test_setbacks_are_waited_out(status, standing):
-    said = answer(status, retry_after="3")
-    assert verdict(said, standing) == RetryLater(reason=f"{status} from GET {URL}", retry_after=3.0)
+@pytest.mark.parametrize("state", [DownloadState(source=URL), at(7, TAGGED), at(7, PLAIN)])
+def test_transient_statuses_are_retried(status, state):
+    received = response(status, retry_after="3")
+    assert interpret(received, state) == RetryLater(
+        reason=f"{status} from GET {URL}", retry_after=3.0
+    )
 
 
 @pytest.mark.parametrize("status", [204, 205, 300, 304, 305, 400, 401, 403, 404, 410, 412, 451])
-@pytest.mark.parametrize("standing", [DownloadState(source=URL), at(7, TAGGED)])
-def test_other_answers_are_final(status, standing):
+@pytest.mark.parametrize("state", [DownloadState(source=URL), at(7, TAGGED)])
+def test_other_statuses_are_final(status, state):
     with pytest.raises(errors.SourceNotReadable, match=f"{status} from GET {URL}"):
-        verdict(answer(status), standing)
+        interpret(response(status), state)
 
 
 def get(url):
@@ -271,7 +273,7 @@ def get(url):
         ("https://me:pass@a.example/x", "https://a.example/y", "https://a.example/y"),
     ],
 )
-def test_redirect_leads_to(url, location, target):
+def test_redirect_is_resolved(url, location, target):
     assert follow(get(url), location, source=URL) == target
 
 
@@ -283,12 +285,12 @@ def test_redirect_leads_to(url, location, target):
         "https://a.example:99999/",
     ],
 )
-def test_redirect_that_leads_nowhere_is_an_error(location):
+def test_unusable_redirect_is_an_error(location):
     with pytest.raises(errors.SourceNotReadable, match="a redirect "):
         follow(get(URL), location, source=URL)
 
 
-def test_redirect_does_not_leave_https():
+def test_redirect_from_https_to_http_is_an_error():
     with pytest.raises(errors.SourceNotReadable, match="leaves https for http") as caught:
         follow(
             get("https://a.example/?s3cret=1"), "http://me:s3cret@b.example/x?s3cret=1", source=URL
@@ -301,21 +303,21 @@ SIGNATURE = "SIGs3cret-31ab"
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "standing"),
+    ("status", "headers", "state"),
     [
         (200, {"content-encoding": SIGNATURE}, None),
         (206, {"content-range": f"bytes {SIGNATURE}"}, at(50, TAGGED)),
         (416, {"content-range": SIGNATURE}, at(50, TAGGED)),
     ],
 )
-def test_header_that_echoes_a_secret_is_not_quoted(status, headers, standing):
-    said = Response(status=status, headers=headers, secrets=(SIGNATURE,))
+def test_echoed_secret_in_a_header_is_redacted(status, headers, state):
+    received = Response(status=status, headers=headers, secrets=(SIGNATURE,))
     with pytest.raises(errors.SourceNotReadable) as caught:
-        verdict(said, standing)
+        interpret(received, state)
     assert SIGNATURE not in str(caught.value)
 
 
-def test_redirect_that_echoes_a_secret_is_not_quoted():
+def test_echoed_secret_in_a_redirect_is_redacted():
     with pytest.raises(errors.SourceNotReadable) as caught:
         follow(get(f"{URL}?sign={SIGNATURE}"), f"ftp://origin.example/{SIGNATURE}", source=URL)
     assert SIGNATURE not in str(caught.value)

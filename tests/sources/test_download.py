@@ -1,4 +1,4 @@
-"""Downloads: the whole file, its name, what is refused, and uploads that are fed by one."""
+"""Downloads: the whole file, its name, what is rejected, and uploads of a download."""
 
 import gzip
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_whole_file_arrives_through_either_library(library):
+async def test_whole_file_is_read_with_either_library(library):
     origin = Origin()
     async with (
         library.AsyncClient(
@@ -25,11 +25,11 @@ async def test_whole_file_arrives_through_either_library(library):
         ours.open(f"{server.origin}/a%20b/talk%2B1.mp4?sign=abc") as download,
     ):
         assert (download.name, download.length) == ("talk+1.mp4", len(FILE))
-        assert b"".join([piece async for piece in download.pieces]) == FILE
-        assert [piece async for piece in download.pieces] == []
-    (asked,) = server.requests
-    assert asked.target == "/a%20b/talk%2B1.mp4?sign=abc"
-    head = asked.head.lower()
+        assert b"".join([block async for block in download.blocks]) == FILE
+        assert [block async for block in download.blocks] == []
+    (request,) = server.requests
+    assert request.target == "/a%20b/talk%2B1.mp4?sign=abc"
+    head = request.head.lower()
     assert b"accept-encoding: identity\r\n" in head
     assert b"authorization" not in head
     assert b"cookie" not in head
@@ -37,12 +37,12 @@ async def test_whole_file_arrives_through_either_library(library):
 
 
 @pytest.mark.parametrize("path", ["/", "", "/?sign=abc"])
-async def test_host_is_the_name_of_a_file_without_one(path):
+async def test_file_without_a_name_is_named_after_its_host(path):
     async with open_download(Origin(), path) as download:
         assert download.name == "127.0.0.1"
 
 
-async def test_where_nobody_listens_nothing_is_read():
+async def test_refused_connection_is_an_error_of_the_source():
     async with open_downloads() as ours:
         with pytest.raises(errors.SourceNotReadable, match="no connection") as caught:
             async with ours.open("http://127.0.0.1:9/x?token=s3cret"):
@@ -52,7 +52,7 @@ async def test_where_nobody_listens_nothing_is_read():
 
 
 @pytest.mark.parametrize("status", [GONE, "403 Forbidden", "401 Unauthorized", "204 No Content"])
-async def test_refusal_is_final(status):
+async def test_rejection_is_final(status):
     origin = Origin(first=[http_response(b"s3cret", status=status)])
     with pytest.raises(errors.SourceNotReadable, match=status[:3]) as caught:
         await fetch(origin, "/x?sign=s3cret")
@@ -60,24 +60,24 @@ async def test_refusal_is_final(status):
     assert len(origin.ranges) == 1
 
 
-async def test_gzip_is_refused():
+async def test_gzip_is_rejected():
     body = gzip.compress(FILE)
     with pytest.raises(errors.SourceNotReadable, match="Content-Encoding is 'gzip'"):
         await fetch(http_response(body, "Content-Encoding: gzip"))
 
 
-async def test_body_that_ends_with_its_connection_is_refused():
+async def test_body_that_ends_with_its_connection_is_rejected():
     with pytest.raises(errors.SourceNotReadable, match="can't be told"):
         await fetch(b"HTTP/1.1 200 OK\r\n\r\nabc")
 
 
-async def test_a_file_without_bytes_is_none():
+async def test_empty_file_is_rejected():
     with pytest.raises(errors.SourceEmpty, match=r"^talk.mp4 is empty"):
         await fetch(Origin(b""))
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/x", "talk.mp4", "http://[::1/x"])
-async def test_url_that_can_not_be_asked_is_the_callers_fault(url):
+async def test_invalid_url_is_a_configuration_error(url):
     async with open_downloads() as ours:
         with pytest.raises(errors.ConfigurationError):
             async with ours.open(url):
@@ -85,7 +85,7 @@ async def test_url_that_can_not_be_asked_is_the_callers_fault(url):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_transport_without_a_network_may_answer(library):
+async def test_mock_transport_works(library):
     mock = library.MockTransport(lambda _: library.Response(200, content=b"okay"))
     async with (
         library.AsyncClient(transport=mock) as client,
@@ -93,7 +93,7 @@ async def test_transport_without_a_network_may_answer(library):
         ours.open("http://x.example/a.mp4") as download,
     ):
         assert download.length == 4
-        assert [piece async for piece in download.blocks] == [b"okay"]
+        assert [block async for block in download.blocks] == [b"okay"]
 
 
 @pytest.mark.parametrize("validators", [(TAG,), ()])

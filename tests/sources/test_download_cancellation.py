@@ -1,4 +1,4 @@
-"""Downloads that are cancelled, or left: nothing stays open, and a read may go on."""
+"""Downloads that are cancelled or left: nothing stays open, and a read may continue."""
 
 import asyncio
 import gc
@@ -12,16 +12,16 @@ from livepeer_async import errors
 from sources.origin import FILE, Origin, open_download, open_downloads, wait_closed
 from support.clock import until
 from support.constants import TIMEOUT
-from support.leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.libraries import LIBRARIES, TLS_CONTEXT
+from support.resource_leaks import assert_no_leaks, no_asyncio_logs, snapshot_resources
 from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_was_left_can_not_be_read():
+async def test_closed_download_can_not_be_read():
     async with open_download(Origin()) as download:
-        assert await anext(download.pieces)
+        assert await anext(download.blocks)
     with pytest.raises(errors.ConfigurationError, match="was closed"):
         await anext(download.blocks)
 
@@ -38,7 +38,7 @@ async def hang_in_head(writer):
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """Have no temporary files of others counted."""
+    """Keep temporary files of other tests out of the count."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -55,13 +55,12 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
     scope, read, waits = anyio.CancelScope(), 0, []
 
     async def cancel():
-        has_come = {
+        is_reached = {
             "body": lambda: read == 300_000,
             "wait": lambda: waits,
             "paused": lambda: read,
         }
-        await until(has_come.get(moment, lambda: server.requests), seconds=TIMEOUT)
-        # Later than that, nothing moves.
+        await until(is_reached.get(moment, lambda: server.requests), seconds=TIMEOUT)
         await anyio.sleep(0.05)
         scope.cancel()
 
@@ -78,8 +77,8 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
                     open_downloads(http_client=client, sleep=wait) as ours,
                     ours.open(server.origin) as download,
                 ):
-                    async for piece in download.blocks:
-                        read += len(piece)
+                    async for block in download.blocks:
+                        read += len(block)
                         if moment == "paused":
                             await anyio.sleep_forever()
         assert scope.cancelled_caught
@@ -95,24 +94,24 @@ async def test_left_download_leaves_nothing_open(scratch):
                 open_downloads(http_client=client) as ours,
                 ours.open(server.origin) as download,
             ):
-                assert await anext(download.pieces)
+                assert await anext(download.blocks)
             del download
             gc.collect()
         await assert_no_leaks(before)
 
 
-async def test_read_that_was_cancelled_goes_on_where_it_was():
+async def test_cancelled_read_continues_at_its_position():
     origin = Origin(cuts=[300_000], stalls=True)
-    got = b""
+    received = b""
     async with open_download(origin) as download:
         with anyio.CancelScope() as scope:
-            async for piece in download.blocks:
-                got += piece
-                if len(got) == 300_000:
-                    # While the next piece is waited for, which doesn't come.
+            async for block in download.blocks:
+                received += block
+                if len(received) == 300_000:
+                    # During the wait for the next block.
                     asyncio.get_running_loop().call_later(0.05, scope.cancel)
-        assert got == FILE[:300_000]
-        async for piece in download.blocks:
-            got += piece
-    assert got == FILE
+        assert received == FILE[:300_000]
+        async for block in download.blocks:
+            received += block
+    assert received == FILE
     assert origin.ranges == [None, 300_000]

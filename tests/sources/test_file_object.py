@@ -1,4 +1,4 @@
-"""File objects are uploaded whole, from any position and whatever methods they have."""
+"""File objects: uploaded whole, from any position and with any methods."""
 
 import io
 
@@ -24,7 +24,7 @@ from uploads.file_kinds import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_form_read_in_part_is_uploaded_whole():
+async def test_partly_read_form_file_is_uploaded_whole():
     file = UploadFile(io.BytesIO(b"ftyp" + bytes(1000)), filename="clip.mp4")
     await file.read(4)
     async with sandbox_and_client() as (sandbox, livepeer):
@@ -68,7 +68,7 @@ async def test_tus_client_uploads_file_objects_whole(tmp_path, defer_length):
         assert found == dict.fromkeys(made, True)
 
 
-async def test_buffer_of_any_kind_is_bytes():
+async def test_buffer_of_any_kind_is_read():
     found = {}
     for name, (buffer, expected) in buffers().items():
         async with open_source(buffer) as source:
@@ -89,7 +89,7 @@ async def test_memory_map_is_uploaded_whole_and_can_be_closed():
             pass
 
 
-async def test_job_of_a_buffer_needs_no_length():
+async def test_job_with_a_buffer_needs_no_length():
     buffer, expected = buffers()["array"]
     async with sandbox_and_client() as (sandbox, livepeer):
         async with livepeer.upload_many([UploadJob(buffer, "clip")], verify="hash") as results:
@@ -114,36 +114,36 @@ class Shared:
 
 
 @pytest.mark.parametrize("make", [Seeks, ReadOnly, Shared])
-async def test_source_that_is_being_read_is_refused(make):
+async def test_source_in_use_is_rejected(make):
     source = make()
     async with sandbox_and_client() as (_, livepeer):
         jobs = [source, source]
         async with livepeer.upload_many(jobs, verify="hash") as results:
             found = [(type(result.error), result.length) async for result in results]
-    refused, whole = (errors.ConfigurationError, None), (type(None), len(CONTENT))
-    assert found == [refused, whole]
+    rejected, whole = (errors.ConfigurationError, None), (type(None), len(CONTENT))
+    assert found == [rejected, whole]
 
 
 @pytest.mark.parametrize("make", [Seeks, ReadOnly, Shared])
-async def test_source_that_is_being_read_is_refused_by_tus_client(make):
+async def test_tus_client_rejects_a_source_in_use(make):
     source = make()
     async with tus_storage() as store:
-        refusals = []
+        rejections = []
 
-        async def again():
+        async def upload():
             try:
                 await store(source)
             except errors.ConfigurationError as error:
-                refusals.append(str(error))
+                rejections.append(str(error))
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(again)
-            tasks.start_soon(again)
-    assert len(refusals) == 1
-    assert "uploaded already" in refusals[0]
+            tasks.start_soon(upload)
+            tasks.start_soon(upload)
+    assert len(rejections) == 1
+    assert "uploaded already" in rejections[0]
 
 
-async def test_buffer_can_be_uploaded_twice_at_once():
+async def test_buffer_can_be_uploaded_twice_concurrently():
     memory_map, expected = buffers()["mmap"]
     async with sandbox_and_client() as (sandbox, livepeer):
         jobs = [memory_map, memory_map]

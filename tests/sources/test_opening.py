@@ -1,7 +1,6 @@
 import io
 import os
 import tempfile
-from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -16,9 +15,9 @@ from livepeer_async.sources.source import BytesSource, StreamSource, source_name
 pytestmark = pytest.mark.anyio
 
 
-async def pieces(*content):
-    for piece in content:
-        yield piece
+async def stream(*blocks):
+    for block in blocks:
+        yield block
 
 
 async def read_all(source, start=0):
@@ -29,23 +28,17 @@ async def read_all(source, start=0):
     return bytes(found)
 
 
-@asynccontextmanager
-async def opened(source, **options):
-    async with open_source(source, **options) as result:
-        yield result
-
-
-async def test_an_empty_path_is_no_folder():
+async def test_empty_path_is_not_found():
     with pytest.raises(errors.SourceNotReadable, match="No such file"):
-        async with opened(""):
+        async with open_source(""):
             pass
 
 
-async def test_a_path_is_read_where_it_lies(tmp_path):
+async def test_path_is_read(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"0123456789")
-    for given in (path, str(path)):
-        async with open_source(given) as source:
+    for either in (path, str(path)):
+        async with open_source(either) as source:
             assert isinstance(source, PathSource)
             assert (source.name, source.length, source.is_stream) == ("clip.mp4", 10, False)
             assert await read_all(source) == b"0123456789"
@@ -55,7 +48,7 @@ async def test_a_path_is_read_where_it_lies(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-async def test_anything_bytes_like_is_a_source(kind):
+async def test_bytes_like_is_read(kind):
     async with open_source(kind(b"0123456789")) as source:
         assert isinstance(source, BytesSource)
         assert (source.name, source.length) == ("untitled", 10)
@@ -65,13 +58,13 @@ async def test_anything_bytes_like_is_a_source(kind):
         assert await read_all(source) == b"0123456789"
 
 
-async def test_a_view_of_larger_items_counts_in_bytes():
+async def test_view_of_larger_items_counts_bytes():
     async with open_source(memoryview(bytearray(8)).cast("I")) as source:
         assert source.length == 8
 
 
-async def test_a_stream_that_knows_its_length_passes_through():
-    async with open_source(pieces(b"abc", b"", b"defgh"), length=8) as source:
+async def test_stream_of_known_length_is_not_spooled():
+    async with open_source(stream(b"abc", b"", b"defgh"), length=8) as source:
         assert isinstance(source, StreamSource)
         assert (source.length, source.is_stream) == (8, True)
         assert await read_all(source) == b"abcdefgh"
@@ -79,18 +72,18 @@ async def test_a_stream_that_knows_its_length_passes_through():
         await source.check()
 
 
-async def test_a_stream_without_length_is_spooled_first():
-    async with open_source(pieces(b"abc", b"defgh")) as source:
+async def test_stream_of_unknown_length_is_spooled():
+    async with open_source(stream(b"abc", b"defgh")) as source:
         assert isinstance(source, FileSource)
         assert source.length == 8
         assert await read_all(source) == b"abcdefgh"
 
 
-async def test_a_long_stream_goes_to_a_temporary_file_that_vanishes(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "SPOOL_IN_MEMORY", 100)
+async def test_long_stream_is_spooled_to_a_temporary_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "MAX_SPOOL_IN_MEMORY", 100)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else None
-    async with open_source(pieces(*[b"x" * 50] * 5)) as source:
+    async with open_source(stream(*[b"x" * 50] * 5)) as source:
         assert await read_all(source) == b"x" * 250
         if before is not None:
             assert len(os.listdir("/proc/self/fd")) == before + 1
@@ -99,7 +92,7 @@ async def test_a_long_stream_goes_to_a_temporary_file_that_vanishes(tmp_path, mo
 
 
 class Pipe(io.RawIOBase):
-    """A binary file object that can't seek, as a pipe is."""
+    """A binary file object that can't seek, like a pipe."""
 
     def __init__(self, content):
         self._content = io.BytesIO(content)
@@ -114,7 +107,7 @@ class Pipe(io.RawIOBase):
         raise io.UnsupportedOperation("a pipe has no position")
 
 
-async def test_a_file_object_is_read_whole_wherever_it_stands(tmp_path):
+async def test_file_object_is_read_from_its_first_byte(tmp_path):
     file = io.BytesIO(b"0123456789")
     file.seek(6)
     async with open_source(file) as source:
@@ -129,19 +122,19 @@ async def test_a_file_object_is_read_whole_wherever_it_stands(tmp_path):
         assert (source.length, await read_all(source)) == (10, b"0123456789")
 
 
-async def test_a_pipe_is_spooled():
+async def test_pipe_is_spooled():
     async with open_source(Pipe(b"0123456789")) as source:
         assert (source.length, await read_all(source)) == (10, b"0123456789")
 
 
-async def test_an_upload_of_a_form_is_a_source():
+async def test_form_file_is_read():
     form_file = UploadFile(io.BytesIO(b"0123456789"), size=10, filename="talk.mp4")
     async with open_source(form_file) as source:
         assert (source.name, source.length) == ("talk.mp4", 10)
         assert await read_all(source, 2) == b"23456789"
 
 
-async def test_what_is_missing_or_no_file_is_refused(tmp_path):
+async def test_path_that_is_no_file_is_rejected(tmp_path):
     for path in (tmp_path / "none.mp4", tmp_path, "a\0b", "/dev/null"):
         with pytest.raises(errors.SourceNotReadable) as caught:
             async with open_source(path):
@@ -150,8 +143,8 @@ async def test_what_is_missing_or_no_file_is_refused(tmp_path):
 
 
 @pytest.fixture
-def nobody():
-    """Not be root for a while, who may read everything."""
+def unprivileged():
+    """Drop the privileges of root, which can read every file."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -159,7 +152,7 @@ def nobody():
     os.seteuid(user)
 
 
-async def test_what_may_not_be_read_is_refused(tmp_path, nobody):
+async def test_unreadable_file_is_rejected(tmp_path, unprivileged):
     path = tmp_path / "secret.mp4"
     user = os.geteuid()
     os.seteuid(os.getuid())
@@ -171,14 +164,14 @@ async def test_what_may_not_be_read_is_refused(tmp_path, nobody):
             pass
 
 
-@pytest.mark.parametrize("empty", [b"", io.BytesIO(), pieces()])
-async def test_what_is_empty_is_refused(empty):
+@pytest.mark.parametrize("empty", [b"", io.BytesIO(), stream()])
+async def test_empty_source_is_rejected(empty):
     with pytest.raises(errors.SourceEmpty, match="empty"):
         async with open_source(empty):
             pass
 
 
-async def test_what_is_too_large_is_refused_before_all_of_it_is_read():
+async def test_too_large_source_is_rejected_early():
     async def endless():
         while True:
             yield b"x" * 100
@@ -190,25 +183,25 @@ async def test_what_is_too_large_is_refused_before_all_of_it_is_read():
         assert caught.value.limit == 10
 
 
-@pytest.mark.parametrize("nothing", [None, 5, ["a"], object(), iter([b"a"])])
-async def test_what_has_no_bytes_is_refused(nothing):
+@pytest.mark.parametrize("source", [None, 5, ["a"], object(), iter([b"a"])])
+async def test_unsupported_source_is_rejected(source):
     with pytest.raises(errors.ConfigurationError, match="wanted a path"):
-        async with open_source(nothing):
+        async with open_source(source):
             pass
 
 
-async def test_text_where_bytes_are_wanted_is_refused(tmp_path):
+async def test_text_is_rejected(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("abc")
     with path.open() as file, pytest.raises(errors.SourceNotReadable, match="binary"):
         async with open_source(file) as source:
             await read_all(source)
     with pytest.raises(errors.SourceNotReadable, match="str"):
-        async with open_source(pieces("text")):
+        async with open_source(stream("text")):
             pass
 
 
-async def test_a_closed_file_is_refused():
+async def test_closed_file_is_rejected():
     file = io.BytesIO(b"abc")
     file.close()
     with pytest.raises(errors.SourceNotReadable, match="closed"):
@@ -216,7 +209,7 @@ async def test_a_closed_file_is_refused():
             pass
 
 
-async def test_a_file_that_fails_while_it_is_read_is_an_error_of_the_source():
+async def test_failing_read_is_an_error_of_the_source():
     file = io.BytesIO(b"abc")
     async with open_source(file) as source:
         file.close()
@@ -225,7 +218,7 @@ async def test_a_file_that_fails_while_it_is_read_is_an_error_of_the_source():
 
 
 @pytest.mark.parametrize("change", ["grow", "shrink", "touch", "replace", "delete"])
-async def test_a_file_that_changes_is_noticed(tmp_path, change):
+async def test_changed_file_is_detected(tmp_path, change):
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"0123456789")
     async with open_source(path) as source:
@@ -254,19 +247,19 @@ async def test_a_file_that_changes_is_noticed(tmp_path, change):
         ('/a/"quo\nted" 🎬.mp4', '"quo\nted" 🎬.mp4'),
     ],
 )
-def test_a_source_goes_by_the_name_of_its_file(source, name):
+def test_source_name(source, name):
     assert source_name(source) == name
 
 
-async def test_a_full_disk_while_spooling_is_an_error_of_the_source(monkeypatch):
-    monkeypatch.setattr(opening, "SPOOL_IN_MEMORY", 1)
+async def test_full_disk_while_spooling_is_an_error(monkeypatch):
+    monkeypatch.setattr(opening, "MAX_SPOOL_IN_MEMORY", 1)
     monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
     with pytest.raises(errors.SourceNotReadable, match="temporary file"):
-        async with open_source(pieces(b"abc", b"def")):
+        async with open_source(stream(b"abc", b"def")):
             pass
 
 
-async def test_a_file_object_that_is_rewritten_or_grows_is_noticed(tmp_path):
+async def test_changed_file_object_is_detected(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"0123456789")
     with path.open("rb") as file:
@@ -290,23 +283,22 @@ async def test_form_file_of_a_wrong_size_is_measured():
         await source.check()
 
 
-async def test_pieces_count_in_bytes_whatever_their_items_are():
+async def test_blocks_of_larger_items_count_bytes():
     wide = memoryview(bytearray(range(8))).cast("I")
     gaps = memoryview(b"0_1_2_")[::2]
-    for piece, wanted in ((wide, bytes(range(8))), (gaps, b"012")):
-        async with open_source(pieces(piece)) as source:
-            assert await read_all(source) == wanted
-        async with open_source(piece) as source:
-            assert await read_all(source) == wanted
+    for block, expected in ((wide, bytes(range(8))), (gaps, b"012")):
+        for either in (stream(block), block):
+            async with open_source(either) as source:
+                assert await read_all(source) == expected
 
 
-async def test_a_length_that_is_not_the_sources_is_refused():
+async def test_wrong_length_is_rejected():
     with pytest.raises(errors.ConfigurationError, match="leave it out"):
         async with open_source(b"0123456789", length=5):
             pass
 
 
-async def test_a_quiet_pipe_can_be_cancelled():
+async def test_read_of_an_idle_pipe_can_be_cancelled():
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", buffering=0) as pipe, os.fdopen(writing, "wb"):
         with anyio.move_on_after(0.1) as scope:
@@ -316,14 +308,14 @@ async def test_a_quiet_pipe_can_be_cancelled():
 
 
 class Broken(io.RawIOBase):
-    """A file object whose reads end in an error of no family of ours."""
+    """A file object whose reads fail with an error of another library."""
 
     def read(self, size=-1):
         raise EOFError("the archive is truncated")
 
 
 @pytest.mark.parametrize("is_seekable", [True, False])
-async def test_any_error_of_a_file_object_is_one_of_the_source(is_seekable):
+async def test_any_error_of_a_file_object_is_translated(is_seekable):
     broken = Broken()
     broken.seekable = lambda: is_seekable
     broken.seek = lambda *_: 0

@@ -6,6 +6,7 @@ import time
 import anyio
 import anyio.lowlevel
 
+from livepeer_async.concurrency import Clock
 from support.constants import TIMEOUT
 
 POLL_SECONDS = 0.005
@@ -35,6 +36,10 @@ class VirtualClock:
             await anyio.lowlevel.checkpoint()
         self.sleeps.append(seconds)
         self.now += max(0.0, seconds)
+
+    def as_clock(self, random=lambda: 0.5):
+        """Return this clock as a `Clock` with the given source of jitter."""
+        return Clock(now=self, sleep=self.sleep, random=random)
 
 
 async def until(condition, *, seconds=TIMEOUT):

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from livepeer_async import errors
 from livepeer_async.api.requests import check_account
 from livepeer_async.api.session import Session
+from livepeer_async.concurrency import Clock
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
@@ -84,9 +85,11 @@ class WaiterHarness:
         self.session = Session(account, self, retry=RetryPolicy())
         self.waiter = Waiter(
             self.session,
-            sleep=lambda seconds: self.sleep(seconds),  # noqa: PLW0108 - late binding
-            clock=clock,
-            jitter=lambda: 0.5,
+            clock=Clock(
+                now=clock,
+                sleep=lambda seconds: self.sleep(seconds),  # noqa: PLW0108 - late binding
+                random=lambda: 0.5,
+            ),
         )
         self.ended = {}
 

@@ -1,7 +1,4 @@
-"""One upload, its model server and all that comes between them, as a machine of rules.
-
-Hypothesis plays the network, the clock and the one who kills the process.
-"""
+"""A Hypothesis state machine: one upload, its server, the network, the clock and kills."""
 
 import msgspec
 import pytest
@@ -18,9 +15,9 @@ from tus.servers import (
     Cut,
     Garble,
     LoseAnswer,
+    NotConnected,
     PlainStore,
     Short,
-    Unreached,
     body_of,
     serve,
 )
@@ -35,14 +32,14 @@ LIVEPEER = ServerLimits(
     with_creation=PART,
     creates_once=True,
 )
-LONGEST = 10 * PART + 3
-# What a driver does, without its waits: it gives up after so many setbacks.
-BUDGET = 8
-# Of a doubt's requests one is no setback: the first of two HEADs.
-MOST_MOVES = 3 * (BUDGET + 2)
+MAX_LENGTH = 10 * PART + 3
+# Failures without progress before the machine gives up, as a driver does.
+MAX_FAILURES = 8
+# The first of the two HEADs after an interruption isn't a failure.
+MAX_STEPS = 3 * (MAX_FAILURES + 2)
 
 SECONDS = st.sampled_from([0.0, 0.001, 0.5, 3.0, 40.0])
-PASSING = [
+TRANSIENT = [
     Answer(408),
     Answer(409),
     Answer(423),
@@ -53,30 +50,30 @@ PASSING = [
     Answer(400, {}, b"ERR_UPLOAD_INTERRUPTED: upload has been interrupted\n"),
 ]
 FINAL = [Answer(301), Answer(400), Answer(403), Answer(404), Answer(410), Answer(413)]
-SENSELESS = [None, "", "12x", "-1", "1e3", "9" * 30, str(2**63), "٣"]
+INVALID_OFFSETS = [None, "", "12x", "-1", "1e3", "9" * 30, str(2**63), "٣"]
 FAULTS = st.one_of(
     st.none(),
-    st.just(Unreached()),
+    st.just(NotConnected()),
     st.builds(Cut, st.integers(0, 4 * PART)),
     st.just(LoseAnswer()),
     st.builds(Short, st.integers(0, 4 * PART)),
-    st.sampled_from(PASSING + FINAL),
-    st.builds(Garble, st.sampled_from(SENSELESS)),
+    st.sampled_from(TRANSIENT + FINAL),
+    st.builds(Garble, st.sampled_from(INVALID_OFFSETS)),
 )
 
 
 def content_of(length):
-    """Make bytes of which no two parts are equal."""
+    """Return bytes in which no two parts are equal."""
     return bytes((7 * position + position // 256) % 256 for position in range(length))
 
 
-def is_offset(headers):
+def has_valid_offset(headers):
     value = headers.get("upload-offset", "")
-    return value not in SENSELESS
+    return value not in INVALID_OFFSETS
 
 
 class CoreMachine(RuleBasedStateMachine):
-    """One upload, its server and all that comes between them."""
+    """One upload, its server, and the faults between them."""
 
     limits = ServerLimits(first_chunk=PART, max_chunk=4 * PART)
     may_defer = True
@@ -86,21 +83,21 @@ class CoreMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.store = None
         self.core = None
-        self.ended = ""
-        self.is_excused = False
-        self.is_tainted = False
-        self.is_tainted_twice = False
-        self.moves = 0
-        self.furthest = 0
-        self.has_sent_the_end = False
+        self.error = ""
+        self.may_be_lost = False
+        self.may_be_damaged = False
+        self.may_be_damaged_twice = False
+        self.steps = 0
+        self.highest_offset = 0
+        self.has_sent_end = False
         self.heads = []
         self.is_settled = True
 
     def make_store(self):
         return PlainStore()
 
-    @initialize(length=st.integers(1, LONGEST), deferred=st.booleans(), creation=st.booleans())
-    def begin(self, length, deferred, creation):
+    @initialize(length=st.integers(1, MAX_LENGTH), deferred=st.booleans(), creation=st.booleans())
+    def create_upload(self, length, deferred, creation):
         self.content = content_of(length)
         self.is_deferred = deferred and self.may_defer
         if creation and not self.is_deferred:
@@ -108,15 +105,15 @@ class CoreMachine(RuleBasedStateMachine):
         self.store = self.make_store()
         self.core = self.make_core(endpoint=ENDPOINT)
 
-    def make_core(self, **where):
-        self.heads, self.is_settled, self.moves = [], "endpoint" in where, 0
-        self.furthest, self.has_sent_the_end = 0, False
+    def make_core(self, **urls):
+        self.heads, self.is_settled, self.steps = [], "endpoint" in urls, 0
+        self.highest_offset, self.has_sent_end = 0, False
         length = None if self.is_deferred else len(self.content)
-        return TusUpload(length=length, limits=self.limits, **where)
+        return TusUpload(length=length, limits=self.limits, **urls)
 
     @property
     def is_running(self):
-        return self.core is not None and not self.ended and not self.core.is_over
+        return self.core is not None and not self.error and not self.core.is_over
 
     @precondition(lambda self: self.is_running)
     @rule(fault=FAULTS, late=st.sampled_from([0.0, 0.5, 1.9]), seconds=SECONDS)
@@ -125,7 +122,7 @@ class CoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.is_running)
     @rule(count=st.integers(1, 4))
-    def go_well(self, count):
+    def exchange_without_faults(self, count):
         for _ in range(count):
             if self.is_running:
                 self.step(None)
@@ -133,37 +130,37 @@ class CoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_running and self.core.upload_url)
     @rule(fault=FAULTS, late=st.sampled_from([0.0, 0.5, 1.9]), is_sent=st.booleans())
     def kill_and_resume(self, fault, late, is_sent):
-        """Kill the process, before or while a request is in flight, and begin anew from the URL."""
+        """Kill the process before or during a request, and resume from the URL."""
         if is_sent:
-            move = self.next_step()
-            self.now += move.wait
-            self.excuse(fault, move)
-            self.send(move, fault, late)
+            step = self.next_step()
+            self.now += step.wait
+            self.note_fault(fault, step)
+            self.send(step, fault, late)
         self.core = self.make_core(upload_url=self.core.upload_url)
-        self.is_tainted_twice |= self.is_tainted
-        self.is_tainted |= bool(getattr(self.store, "aside", b""))
+        self.may_be_damaged_twice |= self.may_be_damaged
+        self.may_be_damaged |= bool(getattr(self.store, "aside", b""))
 
     @rule(eighths=st.integers(0, 40))
-    def let_time_pass(self, eighths):
+    def advance_clock(self, eighths):
         self.now += eighths / 8
 
     @precondition(lambda self: self.is_running)
     @rule()
-    def ask_for_two_at_once(self):
-        """A request in flight forbids every other, and the refusal changes nothing."""
-        move = self.next_step()
-        self.now += move.wait
-        before = msgspec.structs.asdict(move), dict(vars(self.core))
-        for ask in (self.core.next_step, self.core.finalize, self.core.terminate):
+    def begin_two_steps(self):
+        """A request in flight forbids any other; the exception changes nothing."""
+        step = self.next_step()
+        self.now += step.wait
+        before = msgspec.structs.asdict(step), dict(vars(self.core))
+        for begin in (self.core.next_step, self.core.finalize, self.core.terminate):
             with pytest.raises(IllegalMove):
-                ask()
-        assert before == (msgspec.structs.asdict(move), dict(vars(self.core)))
-        self.finish(move, None, 0.0, 0.0)
+                begin()
+        assert before == (msgspec.structs.asdict(step), dict(vars(self.core)))
+        self.finish(step, None, 0.0, 0.0)
 
     def step(self, fault, *, late=0.0, seconds=0.5):
-        move = self.next_step()
-        self.now += move.wait
-        self.finish(move, fault, late, seconds)
+        step = self.next_step()
+        self.now += step.wait
+        self.finish(step, fault, late, seconds)
 
     def next_step(self):
         core = self.core
@@ -174,50 +171,50 @@ class CoreMachine(RuleBasedStateMachine):
                 core.declare_length(len(self.content))
         return core.next_step(available=available)
 
-    def finish(self, move, fault, late, seconds):
-        self.check(move)
-        self.excuse(fault, move)
-        answer = self.send(move, fault, late)
-        note(f"{self.now}: {move.command} {move.request.content} {fault} -> {answer}")
+    def finish(self, step, fault, late, seconds):
+        self.check(step)
+        self.note_fault(fault, step)
+        response = self.send(step, fault, late)
+        note(f"{self.now}: {step.command} {step.request.content} {fault} -> {response}")
         before = self.core.offset
         try:
-            if answer is None:
-                event = self.core.interrupt("cut", untouched=isinstance(fault, Unreached))
+            if response is None:
+                event = self.core.interrupt("cut", untouched=isinstance(fault, NotConnected))
             else:
-                event = self.core.receive(answer, seconds=seconds)
+                event = self.core.receive(response, seconds=seconds)
         except ProtocolError as error:
-            self.ended = repr(error)
+            self.error = repr(error)
             return
-        self.follow(move, answer, event, before)
-        if self.core.failures > BUDGET:
-            self.ended = "retries exhausted"
+        self.record(step, response, event, before)
+        if self.core.failures > MAX_FAILURES:
+            self.error = "retries exhausted"
 
-    def send(self, move, fault, late):
-        body = body_of(move.request, self.content)
-        return serve(self.store, move.request, body, now=self.now, fault=fault, late=late)
+    def send(self, step, fault, late):
+        body = body_of(step.request, self.content)
+        return serve(self.store, step.request, body, now=self.now, fault=fault, late=late)
 
-    def check(self, move):
-        """Check a request before it leaves."""
-        span = move.request.content
-        if move.command is Command.SEND_CHUNK:
-            assert self.is_settled, "a chunk after a doubt that wasn't settled"
+    def check(self, step):
+        """Check a request before it is sent."""
+        span = step.request.content
+        if step.command is Command.SEND_CHUNK:
+            assert self.is_settled, "a chunk before the offset has settled"
             assert span.start == self.core.offset
             assert span.stop <= len(self.content)
             assert span.size or span.stop == len(self.content)
 
-    def follow(self, move, answer, event, before):
-        """Keep account of the doubts: after one, two equal answers are wanted."""
+    def record(self, step, response, event, before):
+        """Record whether the offset has settled: after an interruption, two equal HEADs."""
         if isinstance(event, ChunkAccepted | Created):
             self.heads, self.is_settled = [(self.now, str(event.offset))], True
-        elif move.command is Command.ASK_OFFSET:
-            if answer is not None and answer.is_success and is_offset(answer.headers):
-                self.heads.append((self.now, answer.headers["upload-offset"]))
+        elif step.command is Command.ASK_OFFSET:
+            if response is not None and response.is_success and has_valid_offset(response.headers):
+                self.heads.append((self.now, response.headers["upload-offset"]))
             self.is_settled = self.has_settled()
         else:
             self.heads, self.is_settled = [], False
-        self.moves += self.core.offset <= before
-        if self.core.offset > self.furthest:
-            self.furthest, self.moves = self.core.offset, 0
+        self.steps += self.core.offset <= before
+        if self.core.offset > self.highest_offset:
+            self.highest_offset, self.steps = self.core.offset, 0
 
     def has_settled(self):
         if not self.limits.settle:
@@ -225,23 +222,23 @@ class CoreMachine(RuleBasedStateMachine):
         (*_, first, second) = [(0, None), (0, None), *self.heads]
         return first[1] == second[1] and second[0] - first[0] >= self.limits.settle
 
-    def excuse(self, fault, move):
-        """Note whether the upload may be lost by this fault."""
+    def note_fault(self, fault, step):
+        """Record whether this fault may lose the upload."""
         if isinstance(fault, Answer) and fault.status in {404, 410}:
-            self.is_excused |= move.command is not Command.CREATE
+            self.may_be_lost |= step.command is not Command.CREATE
 
     @invariant()
-    def it_makes_progress_or_ends(self):
-        assert self.moves <= MOST_MOVES
+    def makes_progress_or_ends(self):
+        assert self.steps <= MAX_STEPS
 
     @invariant()
-    def it_is_lost_for_a_reason_only(self):
+    def is_lost_only_for_a_reason(self):
         if self.core is not None and self.core.state is State.GONE:
             assert self.core.failure_reason
-            assert self.is_excused, f"lost for no reason: {self.core.failure_reason}"
+            assert self.may_be_lost, f"lost without a reason: {self.core.failure_reason}"
 
     @invariant()
-    def what_is_complete_is_right(self):
+    def complete_upload_is_exact(self):
         if self.core is not None and self.core.state is State.COMPLETE:
             assert self.is_stored_exactly(), "wrong bytes"
 
@@ -250,13 +247,13 @@ class CoreMachine(RuleBasedStateMachine):
         return self.store.stored(path) == self.content
 
     def teardown(self):
-        """Let all go well from here on: the upload ends."""
-        for _ in range(4 * LONGEST):
+        """Without further faults, the upload ends."""
+        for _ in range(4 * MAX_LENGTH):
             if not self.is_running:
                 break
             self.step(None)
-            self.it_makes_progress_or_ends()
+            self.makes_progress_or_ends()
         assert not self.is_running
-        self.it_is_lost_for_a_reason_only()
-        self.what_is_complete_is_right()
+        self.is_lost_only_for_a_reason()
+        self.complete_upload_is_exact()
         super().teardown()

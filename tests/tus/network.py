@@ -1,13 +1,14 @@
-"""A network in memory between a driver and a store, with a clock that only sleeping moves."""
+"""An in-memory network between a driver and a store, with a virtual clock."""
 
 import anyio
 import anyio.lowlevel
 
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import ConnectFailed, ConnectionBroken
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sources.source import BytesSource
-from livepeer_async.tus import Driver, ServerLimits, TusUpload
-from tus.servers import ENDPOINT, HOST, PlainStore, Unreached, serve
+from livepeer_async.tus import Callbacks, Driver, ServerLimits, TusUpload
+from tus.servers import ENDPOINT, HOST, NotConnected, PlainStore, serve
 
 CONTENT = bytes(range(40))
 LIMITS = ServerLimits(first_chunk=8, max_chunk=8)
@@ -24,9 +25,9 @@ RETRY = RetryPolicy(attempts=3, first_delay=1.0, max_delay=8.0)
 
 
 class Network:
-    """Sends to a store, through faults in the order of the requests; sleeping only moves a clock.
+    """Sends requests to a store, with one fault per request, in order.
 
-    At the await number `cancel_at` it cancels `scope`, as a caller may at any time.
+    Sleeping moves a virtual clock. At the await number `cancel_at` it cancels `scope`.
     """
 
     def __init__(self, store=None, faults=(), *, cancel_at=None):
@@ -49,7 +50,7 @@ class Network:
         fault = self.faults.pop(0) if self.faults else None
         if isinstance(fault, Exception):
             raise fault
-        if isinstance(fault, Unreached):
+        if isinstance(fault, NotConnected):
             raise ConnectFailed("no connection")
         body = bytearray()
         if blocks is not None:
@@ -57,11 +58,11 @@ class Network:
                 await self.checkpoint()
                 body += block
         await self.checkpoint()
-        answer = serve(self.store, request, bytes(body), now=self.now, fault=fault)
+        response = serve(self.store, request, bytes(body), now=self.now, fault=fault)
         await self.checkpoint()
-        if answer is None:
+        if response is None:
             raise ConnectionBroken("cut")
-        return answer
+        return response
 
     async def checkpoint(self):
         self.awaits += 1
@@ -69,13 +70,10 @@ class Network:
             self.scope.cancel()
         await anyio.lowlevel.checkpoint()
 
-    def driver(self, upload, source, **more):
-        return Driver(
-            upload,
-            source,
-            self.send,
-            **{"retry": RETRY, "sleep": self.sleep, "jitter": lambda: 1.0} | more,
-        )
+    def driver(self, upload, source, *, retry=RETRY, sleep=None, on_sent=None):
+        clock = Clock(lambda: self.now, sleep or self.sleep, lambda: 1.0)
+        callbacks = Callbacks(on_sent=on_sent)
+        return Driver(upload, source, self.send, retry=retry, callbacks=callbacks, clock=clock)
 
     def stored(self, upload):
         return self.store.stored(upload.upload_url.removeprefix(HOST))
@@ -85,8 +83,8 @@ class Network:
 
 
 def upload_of(content=CONTENT, limits=LIMITS, **more):
-    where = {} if "upload_url" in more else {"endpoint": ENDPOINT}
-    return TusUpload(**{"length": len(content), "limits": limits} | where | more)
+    urls = {} if "upload_url" in more else {"endpoint": ENDPOINT}
+    return TusUpload(**{"length": len(content), "limits": limits} | urls | more)
 
 
 def source_of(content=CONTENT):
@@ -94,7 +92,7 @@ def source_of(content=CONTENT):
 
 
 async def run(network, upload=None, source=None, **more):
-    """Drive an upload to its end and give it."""
+    """Run an upload to its end and return it."""
     upload = upload or upload_of()
     await network.driver(upload, source or source_of(), **more).run()
     return upload

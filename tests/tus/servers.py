@@ -1,8 +1,8 @@
-"""Two tus servers in memory, for tests that have no network.
+"""Two in-memory tus servers, for tests without a network.
 
-`PlainStore` keeps each byte that arrives, as FileStore does. `S3Store` is @tus/s3-store 1.0.0 with
-all that was seen to spoil an upload, scaled down to parts of a few bytes. In both time is an
-argument. `serve` is the protocol in front of either, and does to one request what a fault says.
+`PlainStore` stores each byte that arrives, as FileStore does. `S3Store` is @tus/s3-store 1.0.0 with
+its known faults, scaled down to parts of a few bytes; it shares no code with the sandbox. Time is
+an argument. `serve` is the protocol in front of either, and injects a fault into one request.
 """
 
 from enum import Enum
@@ -16,28 +16,28 @@ HOST = "https://tus.example"
 CONFLICT = 409
 
 
-class Unreached(msgspec.Struct, frozen=True):
-    """No connection: the server sees nothing of the request."""
+class NotConnected(msgspec.Struct, frozen=True):
+    """No connection: the server receives nothing."""
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """The connection breaks after so many bytes of the body."""
+    """The connection breaks after some bytes of the body."""
 
-    taken: int
+    received: int
 
 
 class LoseAnswer(msgspec.Struct, frozen=True):
-    """The server acts in full, and the answer is lost."""
+    """The server processes the request, and the response is lost."""
 
 
 class Short(msgspec.Struct, frozen=True):
-    """The body ends in order after so many bytes, and is answered."""
+    """The body ends cleanly after some bytes, and gets a response."""
 
-    taken: int
+    received: int
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Something on the way answers, and the server sees nothing."""
+    """A proxy responds, and the server receives nothing."""
 
     status: int
     headers: dict[str, str] = {}
@@ -45,32 +45,32 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Garble(msgspec.Struct, frozen=True):
-    """The server acts, and its answer's Upload-Offset becomes this; `None` takes it away."""
+    """The server processes the request; its Upload-Offset is replaced, or removed by `None`."""
 
     offset: str | None
 
 
-Fault = Unreached | Cut | LoseAnswer | Short | Answer | Garble | None
+Fault = NotConnected | Cut | LoseAnswer | Short | Answer | Garble | None
 
 
-class Ending(Enum):
-    """How a body ended, as the server saw it."""
+class BodyEnd(Enum):
+    """How a body ended, as seen by the server."""
 
-    ANSWERED = "answered"
-    UNHEARD = "unheard"
+    RESPONDED = "responded"
+    RESPONSE_LOST = "response lost"
     CUT = "cut"
 
 
-class Passage(msgspec.Struct, frozen=True):
-    """When a body arrived, how it ended, and how late what an unanswered one brought is seen."""
+class Arrival(msgspec.Struct, frozen=True):
+    """When a body arrived, how it ended, and after how many seconds its last bytes are visible."""
 
     now: float
     late: float
-    ending: Ending
+    end: BodyEnd
 
 
 class PlainStore:
-    """Keeps every byte that arrives; of an unanswered body the second half may come late."""
+    """Stores every byte; the second half of a body without a response may be late."""
 
     def __init__(self) -> None:
         self.lengths: dict[str, int | None] = {}
@@ -92,16 +92,16 @@ class PlainStore:
                 self._uploads[late_path] += body
         return len(self._uploads[path])
 
-    def write(self, path: str, offset: int, body: bytes, passage: Passage) -> int:
-        is_heard = passage.ending is Ending.ANSWERED or not passage.late
-        on_time = len(body) if is_heard else len(body) // 2
+    def write(self, path: str, offset: int, body: bytes, arrival: Arrival) -> int:
+        is_on_time = arrival.end is BodyEnd.RESPONDED or not arrival.late
+        on_time = len(body) if is_on_time else len(body) // 2
         self._uploads[path] += body[:on_time]
         if on_time < len(body):
-            self._late.append((passage.now + passage.late, path, offset + on_time, body[on_time:]))
+            self._late.append((arrival.now + arrival.late, path, offset + on_time, body[on_time:]))
         return offset + on_time
 
     def forget(self, path: str, count: int) -> None:
-        """Lose the last bytes, as a machine that crashed before it wrote them to the disk."""
+        """Lose the last bytes, as in a crash before they were written to disk."""
         kept = self._uploads[path]
         del kept[max(0, len(kept) - count) :]
         self._late.clear()
@@ -115,7 +115,7 @@ class PlainStore:
 
 
 class Part(msgspec.Struct):
-    """A part of a multipart upload, and since when S3 lists it."""
+    """A part of a multipart upload, and the time from which S3 lists it."""
 
     content: bytes
     visible_at: float
@@ -143,31 +143,31 @@ class S3Store:
         return path
 
     def offset(self, path: str, now: float) -> int:
-        """Add up what is listed; what was put aside doesn't count."""
+        """Sum the listed parts; pieces kept aside don't count."""
         if not self.is_open:
             return self.lengths[path] or 0
         return sum(len(part.content) for part in self._parts.values() if part.visible_at <= now)
 
-    def write(self, path: str, offset: int, body: bytes, passage: Passage) -> int:
+    def write(self, path: str, offset: int, body: bytes, arrival: Arrival) -> int:
         pieces = [body[start : start + self._part] for start in range(0, len(body), self._part)]
-        if passage.ending is Ending.CUT:
-            # The last piece is still open, and lost with the connection.
+        if arrival.end is BodyEnd.CUT:
+            # The last piece is incomplete and lost with the connection.
             pieces = pieces[:-1]
-        listed = [number for number, part in self._parts.items() if part.visible_at <= passage.now]
+        listed = [number for number, part in self._parts.items() if part.visible_at <= arrival.now]
         number, last = max([self._highest, *listed]), None
         for count, piece in enumerate(pieces):
             offset += len(piece)
-            # Of several pieces a short last one may be taken for no end of the file: here always.
+            # A short last piece after others may not be recognised as the end; here it never is.
             is_final = offset == self.lengths[path] and not count
             if len(piece) < self._min_piece and not is_final:
                 self.aside += piece
                 continue
-            number, last = number + 1, Part(self.aside + piece, passage.now)
+            number, last = number + 1, Part(self.aside + piece, arrival.now)
             self._parts[number], self.aside = last, b""
-        if last is not None and passage.ending is not Ending.ANSWERED:
-            last.visible_at = passage.now + passage.late
+        if last is not None and arrival.end is not BodyEnd.RESPONDED:
+            last.visible_at = arrival.now + arrival.late
         self._highest = max(self._highest, number)
-        if passage.ending is not Ending.CUT and offset == self.lengths[path]:
+        if arrival.end is not BodyEnd.CUT and offset == self.lengths[path]:
             self.is_open = False
             self._object = b"".join(part.content for _, part in sorted(self._parts.items()))
         return offset
@@ -182,7 +182,7 @@ class S3Store:
         return self._object
 
 
-def serve(  # noqa: PLR0911 - each fault has its own way out
+def serve(  # noqa: PLR0911 - one return per fault
     store: PlainStore | S3Store,
     request: Request,
     body: bytes,
@@ -191,31 +191,31 @@ def serve(  # noqa: PLR0911 - each fault has its own way out
     fault: Fault = None,
     late: float = 0.0,
 ) -> Response | None:
-    """Answer a request; `None` stands for no answer."""
+    """Return the response to a request, or `None` without one."""
     match fault:
-        case Unreached():
+        case NotConnected():
             return None
         case Answer(status, headers, text):
             return Response(status=status, headers=headers, body=text, place=request.place)
-        case Cut(taken):
-            _act(store, request, body[:taken], Passage(now, late, Ending.CUT))
+        case Cut(received):
+            _act(store, request, body[:received], Arrival(now, late, BodyEnd.CUT))
             return None
         case LoseAnswer():
-            _act(store, request, body, Passage(now, late, Ending.UNHEARD))
+            _act(store, request, body, Arrival(now, late, BodyEnd.RESPONSE_LOST))
             return None
-        case Short(taken):
-            return _act(store, request, body[:taken], Passage(now, late, Ending.ANSWERED))
+        case Short(received):
+            return _act(store, request, body[:received], Arrival(now, late, BodyEnd.RESPONDED))
         case Garble(offset):
-            answer = _act(store, request, body, Passage(now, late, Ending.ANSWERED))
-            headers = {k: v for k, v in answer.headers.items() if k != "upload-offset"}
+            response = _act(store, request, body, Arrival(now, late, BodyEnd.RESPONDED))
+            headers = {k: v for k, v in response.headers.items() if k != "upload-offset"}
             headers |= {} if offset is None else {"upload-offset": offset}
-            return msgspec.structs.replace(answer, headers=headers)
+            return msgspec.structs.replace(response, headers=headers)
         case _:
-            return _act(store, request, body, Passage(now, late, Ending.ANSWERED))
+            return _act(store, request, body, Arrival(now, late, BodyEnd.RESPONDED))
 
 
 def body_of(request: Request, content: bytes) -> bytes:
-    """Cut a request's body out of what is uploaded."""
+    """Return the body of a request."""
     span = request.content
     return content[span.start : span.stop] if isinstance(span, Span) else span
 
@@ -224,17 +224,17 @@ def _act(
     store: PlainStore | S3Store,
     request: Request,
     body: bytes,
-    passage: Passage,
+    arrival: Arrival,
 ) -> Response:
     assert request.headers["Tus-Resumable"] == "1.0.0"
     method = request.headers.get("X-HTTP-Method-Override", request.method)
     if method == "POST":
-        return _create(store, request, body, passage)
+        return _create(store, request, body, arrival)
     path = request.url.removeprefix(HOST)
     if path not in store.lengths:
         return Response(status=404, body=b"The file for this url was not found\n")
     if method == "HEAD":
-        headers = {"upload-offset": str(store.offset(path, passage.now))}
+        headers = {"upload-offset": str(store.offset(path, arrival.now))}
         length = store.lengths[path]
         headers |= (
             {"upload-defer-length": "1"} if length is None else {"upload-length": f"{length}"}
@@ -242,20 +242,20 @@ def _act(
         return Response(status=200, headers=headers)
     if method == "DELETE":
         return Response(status=204 if store.remove(path) else 500)
-    return _patch(store, path, request, body, passage)
+    return _patch(store, path, request, body, arrival)
 
 
 def _create(
     store: PlainStore | S3Store,
     request: Request,
     body: bytes,
-    passage: Passage,
+    arrival: Arrival,
 ) -> Response:
     length = request.headers.get("Upload-Length")
     path = store.create(None if length is None else int(length))
     headers = {"location": HOST + path}
     if "Content-Type" in request.headers:
-        offset = store.write(path, 0, body, passage)
+        offset = store.write(path, 0, body, arrival)
         headers["upload-offset"] = str(offset)
     return Response(status=201, headers=headers)
 
@@ -265,11 +265,11 @@ def _patch(
     path: str,
     request: Request,
     body: bytes,
-    passage: Passage,
+    arrival: Arrival,
 ) -> Response:
     assert request.headers["Content-Type"] == "application/offset+octet-stream"
     offset = int(request.headers["Upload-Offset"])
-    if offset != store.offset(path, passage.now):
+    if offset != store.offset(path, arrival.now):
         return Response(status=CONFLICT, body=b"Upload-Offset from body and server differ\n")
     if isinstance(store, S3Store) and not store.is_open:
         return Response(status=500, body=b"The specified upload does not exist.\n")
@@ -277,5 +277,5 @@ def _patch(
         if store.lengths[path] is not None:
             return Response(status=400, body=b"Upload-Length has been set already\n")
         store.lengths[path] = int(request.headers["Upload-Length"])
-    offset = store.write(path, offset, body, passage)
+    offset = store.write(path, offset, body, arrival)
     return Response(status=204, headers={"upload-offset": str(offset)})

@@ -31,44 +31,45 @@ from livepeer_async.sandbox import (
     Sandbox,
 )
 from livepeer_async.tus import ServerLimits, TusClient, livepeer_limits
+from support.constants import KIB
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = hashlib.shake_128(b"livepeer").digest(300_000)
-KIB = 1024
-QUICK = RetryPolicy(first_delay=0.01, max_delay=0.05)
+
+RETRY = RetryPolicy(first_delay=0.01, max_delay=0.05)
 SMALL = ServerLimits(first_chunk=64 * KIB, max_chunk=64 * KIB)
 TUS = {"tus-version": "1.0.0", "tus-extension": "creation,creation-with-upload"}
 
 
 class Studio:
-    """A sandbox and the one upload that a test makes."""
+    """A sandbox and the upload of a test."""
 
     def __init__(self, sandbox):
         self.sandbox = sandbox
         self.playback_id = ""
 
     async def ticket(self):
-        """Request an upload; give its tus endpoint."""
+        """Request an upload and return its tus endpoint."""
         async with httpx.AsyncClient(trust_env=False) as http:
-            answer = await http.post(
+            response = await http.post(
                 f"{self.sandbox.base_url}/asset/request-upload",
                 headers={"Authorization": f"Bearer {self.sandbox.api_key}"},
                 json={"name": "x"},
             )
-        self.playback_id = answer.json()["asset"]["playbackId"]
-        return answer.json()["tusEndpoint"]
+        self.playback_id = response.json()["asset"]["playbackId"]
+        return response.json()["tusEndpoint"]
 
     def fail(self, method, action, **more):
-        """Have the next request of a method go wrong."""
+        """Inject a fault into the next request of a method."""
         on = On(method=method, path="/asset/upload/tus", **{"nth": 1} | more)
         return self.sandbox.add_fault(Fault(on, action))
 
     def stored(self):
         return self.sandbox.stored(self.playback_id).read_bytes()
 
-    def seen(self):
-        """List method and bytes of body of each tus request."""
+    def tus_requests(self):
+        """Return the method and the received bytes of each tus request."""
         requests = [r for r in self.sandbox.requests if "/asset/upload/tus" in r.path]
         return [(request.method, request.received) for request in requests]
 
@@ -81,31 +82,31 @@ async def studio():
 
 @pytest.fixture
 async def client():
-    async with TusClient(retry=QUICK, limits=SMALL) as client:
+    async with TusClient(retry=RETRY, limits=SMALL) as client:
         yield client
 
 
-async def pieces_of(content, size=70_000):
+async def stream(content, size=70_000):
     for start in range(0, len(content), size):
         yield content[start : start + size]
 
 
-async def test_upload_arrives_and_its_url_is_given(studio, client):
-    told = []
-    upload_url = await client.upload(CONTENT, await studio.ticket(), on_sent=told.append)
+async def test_upload_returns_its_url(studio, client):
+    reported = []
+    upload_url = await client.upload(CONTENT, await studio.ticket(), on_sent=reported.append)
     assert studio.stored() == CONTENT
     assert upload_url.endswith(studio.playback_id)
     assert "token" not in upload_url
-    assert told[-1] == len(CONTENT)
+    assert reported[-1] == len(CONTENT)
 
 
 @pytest.mark.parametrize("action", [LoseAnswer(), CutConnection(after_bytes=30_000)])
-async def test_interrupted_upload_goes_on(studio, client, action):
+async def test_interrupted_upload_continues(studio, client, action):
     endpoint = await studio.ticket()
     studio.fail("PATCH", action)
     await client.upload(CONTENT, endpoint)
     assert studio.stored() == CONTENT
-    methods = [method for method, _ in studio.seen()]
+    methods = [method for method, _ in studio.tus_requests()]
     assert methods[:4] == ["POST", "PATCH", "HEAD", "PATCH"]
 
 
@@ -116,23 +117,23 @@ async def test_file_is_uploaded(studio, client, tmp_path):
     assert studio.stored() == CONTENT
 
 
-async def test_empty_metadata_value_can_be_sent(studio, client):
+async def test_empty_metadata_value_is_sent(studio, client):
     await client.upload(CONTENT, await studio.ticket(), metadata={"empty": ""})
     assert studio.stored() == CONTENT
 
 
-async def test_upload_that_was_given_up_is_resumed(studio):
+async def test_failed_upload_can_be_resumed(studio):
     endpoint = await studio.ticket()
     studio.fail("PATCH", CutConnection(after_bytes=30_000), nth=2)
     async with TusClient(retry=RetryPolicy(attempts=0), limits=SMALL) as client:
         with pytest.raises(RetriesExhausted) as caught:
             await client.upload(CONTENT, endpoint)
         upload_url = caught.value.upload_url
-        assert await client.upload(pieces_of(CONTENT), upload_url=upload_url, length=len(CONTENT))
+        assert await client.upload(stream(CONTENT), upload_url=upload_url, length=len(CONTENT))
     assert studio.stored() == CONTENT
 
 
-async def test_other_source_cannot_resume(studio):
+async def test_source_of_another_length_cannot_resume(studio):
     endpoint = await studio.ticket()
     studio.fail("PATCH", CutConnection(after_bytes=30_000))
     async with TusClient(retry=RetryPolicy(attempts=0), limits=SMALL) as client:
@@ -144,28 +145,28 @@ async def test_other_source_cannot_resume(studio):
 
 @pytest.mark.parametrize("length", [None, len(CONTENT)])
 async def test_stream_is_uploaded(studio, client, length):
-    await client.upload(pieces_of(CONTENT), await studio.ticket(), length=length)
+    await client.upload(stream(CONTENT), await studio.ticket(), length=length)
     assert studio.stored() == CONTENT
 
 
-async def test_stream_is_uploaded_before_its_end_is_known(studio, client):
+async def test_stream_of_deferred_length_is_uploaded(studio, client):
     endpoint = await studio.ticket()
     studio.fail("PATCH", LoseAnswer(), nth=3)
-    await client.upload(pieces_of(CONTENT), endpoint, defer_length=True)
+    await client.upload(stream(CONTENT), endpoint, defer_length=True)
     assert studio.stored() == CONTENT
-    assert max(received for _, received in studio.seen()) == 64 * KIB
+    assert max(received for _, received in studio.tus_requests()) == 64 * KIB
 
 
-async def test_stream_never_loosens_the_limits(studio):
+async def test_stream_never_raises_a_limit(studio):
     async with TusClient(limits=SMALL) as client:
-        await client.upload(pieces_of(CONTENT), await studio.ticket(), length=len(CONTENT))
-    assert max(received for _, received in studio.seen()) == 64 * KIB
+        await client.upload(stream(CONTENT), await studio.ticket(), length=len(CONTENT))
+    assert max(received for _, received in studio.tus_requests()) == 64 * KIB
 
 
-async def test_stream_suits_a_server_with_large_parts(studio):
+async def test_stream_can_have_large_parts(studio):
     limits = ServerLimits(align=9 * KIB * KIB, tail_alone=True, first_chunk=9 * KIB * KIB)
     async with TusClient(limits=limits) as client:
-        await client.upload(pieces_of(CONTENT), await studio.ticket(), length=len(CONTENT))
+        await client.upload(stream(CONTENT), await studio.ticket(), length=len(CONTENT))
     assert studio.stored() == CONTENT
 
 
@@ -173,23 +174,23 @@ async def test_patch_is_overridden(studio):
     async with TusClient(limits=replace(SMALL, override_patch=True)) as client:
         await client.upload(CONTENT, await studio.ticket())
     assert studio.stored() == CONTENT
-    assert {method for method, _ in studio.seen()} == {"POST"}
+    assert {method for method, _ in studio.tus_requests()} == {"POST"}
 
 
-async def test_studios_limits_keep_its_rules():
+async def test_livepeer_limits_violate_no_rule():
     async with Sandbox(storage="s3", part_size=64 * KIB, min_piece=40 * KIB) as sandbox:
         studio = Studio(sandbox)
         endpoint = await studio.ticket()
         limits = replace(livepeer_limits(1), align=64 * KIB, first_chunk=64 * KIB, settle=0.2)
         limits = replace(limits, with_creation=64 * KIB, max_chunk=128 * KIB)
         studio.fail("PATCH", CutConnection(after_bytes=100 * KIB), nth=2)
-        async with TusClient(limits=limits, retry=QUICK) as client:
+        async with TusClient(limits=limits, retry=RETRY) as client:
             await client.upload(CONTENT, endpoint)
         assert studio.stored() == CONTENT
         assert not sandbox.violations
 
 
-async def test_server_is_asked_once_what_it_can_do(studio):
+async def test_each_endpoint_is_asked_for_options(studio):
     options = studio.sandbox.add_fault(Fault(On(method="OPTIONS"), ChangeHeaders(put=TUS)))
     async with TusClient() as client:
         for _ in range(2):
@@ -197,29 +198,29 @@ async def test_server_is_asked_once_what_it_can_do(studio):
             await client.upload(CONTENT, endpoint)
             assert studio.stored() == CONTENT
             await client.upload(CONTENT[:5], await studio.ticket())
-    asked = [method for method, _ in studio.seen()]
-    # Each ticket is an endpoint of its own, and each upload travelled with its creation.
+    asked = [method for method, _ in studio.tus_requests()]
+    # Each ticket has an endpoint of its own, and each upload was sent with its creation.
     assert asked == ["OPTIONS", "POST"] * 4
     assert options in studio.sandbox.faults
 
 
-async def test_second_upload_to_an_endpoint_asks_no_more(studio):
+async def test_endpoint_is_asked_for_options_once(studio):
     endpoint = await studio.ticket()
     async with TusClient() as client:
         await client.upload(CONTENT, endpoint)
-        # The first one may be finished already, and then it is refused.
+        # Refused if the first one is already complete.
         with suppress(UploadRefused):
             await client.upload(CONTENT, endpoint)
-    assert [method for method, _ in studio.seen()].count("OPTIONS") == 1
+    assert [method for method, _ in studio.tus_requests()].count("OPTIONS") == 1
 
 
-async def test_length_beyond_what_the_server_names_is_refused_before_it(studio):
+async def test_length_above_the_listed_maximum_sends_nothing(studio):
     limit = {"tus-max-size": "299999"}
     studio.sandbox.add_fault(Fault(On(method="OPTIONS"), ChangeHeaders(put=TUS | limit)))
     async with TusClient() as client:
         with pytest.raises(SourceTooLarge):
             await client.upload(CONTENT, await studio.ticket())
-    assert [method for method, _ in studio.seen()] == ["OPTIONS"]
+    assert [method for method, _ in studio.tus_requests()] == ["OPTIONS"]
 
 
 @pytest.mark.parametrize(
@@ -227,22 +228,22 @@ async def test_length_beyond_what_the_server_names_is_refused_before_it(studio):
     [CutConnection(), Answer(500), Answer(404), Answer(200, b"<html>" * 20_000)],
     ids=["cut", "500", "404", "page"],
 )
-async def test_server_that_cannot_say_what_it_can_do_is_used_all_the_same(studio, action):
+async def test_server_without_usable_options_is_used(studio, action):
     endpoint = await studio.ticket()
     studio.fail("OPTIONS", action, nth=None)
-    async with TusClient(retry=QUICK) as client:
+    async with TusClient(retry=RETRY) as client:
         await client.upload(CONTENT, endpoint)
     assert studio.stored() == CONTENT
 
 
-async def test_discovery_tells_of_the_network(studio):
+async def test_discovery_raises_network_errors(studio):
     studio.fail("OPTIONS", CutConnection(), nth=None)
     async with TusClient() as client:
         with pytest.raises(NetworkError):
             await client.discover(await studio.ticket())
 
 
-async def test_termination_is_done_or_refused(studio, client):
+async def test_termination_succeeds_or_is_refused(studio, client):
     endpoint = await studio.ticket()
     upload_url = await client.upload(CONTENT, endpoint)
     studio.fail("DELETE", Answer(403, b"not yours"))
@@ -253,7 +254,7 @@ async def test_termination_is_done_or_refused(studio, client):
 
 
 @pytest.mark.parametrize(
-    ("location", "why"),
+    ("location", "message"),
     [
         ("", "Location is missing"),
         ("http://evil.example/1", "is on another host"),
@@ -261,10 +262,10 @@ async def test_termination_is_done_or_refused(studio, client):
         ("http://[::1/1", "wanted a URL"),
     ],
 )
-async def test_location_that_must_not_be_used_ends_the_upload(studio, client, location, why):
+async def test_client_rejects_an_unusable_location(studio, client, location, message):
     endpoint = await studio.ticket()
     studio.fail("POST", ChangeHeaders(put={"location": location}, remove=("location",)))
-    with pytest.raises(ProtocolError, match=why):
+    with pytest.raises(ProtocolError, match=message):
         await client.upload(CONTENT, endpoint)
 
 
@@ -276,7 +277,7 @@ async def test_redirect_is_refused(studio, client):
 
 
 @pytest.mark.parametrize("offset", ["", "12x", "-1", "1e3"])
-async def test_senseless_offset_is_asked_for_again(studio, client, offset):
+async def test_invalid_offset_is_asked_for_again(studio, client, offset):
     endpoint = await studio.ticket()
     studio.fail("PATCH", ChangeHeaders(put={"upload-offset": offset}))
     await client.upload(CONTENT, endpoint)
@@ -290,7 +291,7 @@ async def test_long_page_of_a_proxy_is_an_interruption(studio, client):
     assert studio.stored() == CONTENT
 
 
-async def test_header_travels_and_is_quoted_in_no_message(studio):
+async def test_header_is_sent_and_not_quoted_in_messages(studio):
     key = "made-up-key-123"
     headers = {"Authorization": f"Bearer {key}", "X-Short": "gzip", "X-Empty": ""}
     endpoint = await studio.ticket()
@@ -307,22 +308,22 @@ async def test_header_travels_and_is_quoted_in_no_message(studio):
     ("source", "error"),
     [(b"", SourceEmpty), (7, ConfigurationError), ("/nowhere/talk.mp4", SourceNotReadable)],
 )
-async def test_source_that_cannot_be_uploaded_is_refused(studio, client, source, error):
+async def test_unusable_source_is_an_error(studio, client, source, error):
     with pytest.raises(error):
         await client.upload(source, await studio.ticket())
 
 
-async def test_file_has_a_length_and_does_not_defer_it(studio, client):
+async def test_file_can_not_defer_its_length(studio, client):
     with pytest.raises(ConfigurationError):
         await client.upload(CONTENT, await studio.ticket(), defer_length=True)
 
 
-async def test_stream_that_goes_on_behind_its_length_has_changed(studio, client):
+async def test_stream_longer_than_its_length_has_changed(studio, client):
     with pytest.raises(SourceChanged, match="has more than"):
-        await client.upload(pieces_of(CONTENT), await studio.ticket(), length=len(CONTENT) - 1)
+        await client.upload(stream(CONTENT), await studio.ticket(), length=len(CONTENT) - 1)
 
 
-async def test_client_that_was_handed_in_stays_open(studio):
+async def test_given_client_stays_open(studio):
     async with httpx.AsyncClient(trust_env=False) as http:
         async with TusClient(http_client=http, limits=SMALL) as client:
             await client.upload(CONTENT, await studio.ticket())

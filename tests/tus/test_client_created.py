@@ -1,4 +1,4 @@
-"""The upload URL of an upload that doesn't end: told at the creation, and by errors."""
+"""The upload URL of an unfinished upload: reported at the creation and by errors."""
 
 import os
 import pickle
@@ -24,12 +24,12 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
 from support.clock import until
 from support.sandbox import cancel_when
-from tus.sloppy import sloppy
+from tus.faulty_server import run_server
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = bytes(range(250)) * 400
-QUICK = RetryPolicy(attempts=1, first_delay=0.01)
+RETRY = RetryPolicy(attempts=1, first_delay=0.01)
 SMALL = ServerLimits(first_chunk=30_000, max_chunk=30_000)
 WITH_UPLOAD = {"extensions": "creation,creation-with-upload"}
 
@@ -43,73 +43,75 @@ async def pieces(content=CONTENT, *, error=None):
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("options", [{}, WITH_UPLOAD], ids=["plain", "with upload"])
-async def test_url_is_told_before_a_request_goes_there(is_async, options):
-    told = []
+async def test_url_is_reported_before_a_request_is_sent_there(is_async, options):
+    reported = []
 
-    def tell(url):
-        told.append((url, list(server.methods)))
+    def report(url):
+        reported.append((url, list(server.methods)))
 
-    async def tell_later(url):
+    async def report_later(url):
         await anyio.sleep(0.01)
-        tell(url)
+        report(url)
 
-    # This server takes no bytes with the creation, and so leaves the offset in doubt.
-    async with sloppy(**options) as server, TusClient(retry=QUICK) as tus:
-        on_created = tell_later if is_async else tell
+    # This server ignores bytes with the creation, which leaves the offset unknown.
+    async with run_server(**options) as server, TusClient(retry=RETRY) as tus:
+        on_created = report_later if is_async else report
         url = await tus.upload(CONTENT, server.endpoint, on_created=on_created)
         assert server.stored(url) == CONTENT
-    assert told == [(url, ["OPTIONS", "POST"])]
+    assert reported == [(url, ["OPTIONS", "POST"])]
 
 
-async def test_resumed_upload_is_not_told_as_created():
-    async with sloppy() as server, TusClient(retry=QUICK) as tus:
+async def test_resumed_upload_is_not_reported_as_created():
+    async with run_server() as server, TusClient(retry=RETRY) as tus:
         url = await tus.upload(CONTENT, server.endpoint)
         assert await tus.upload(CONTENT, upload_url=url, on_created=pytest.fail) == url
 
 
-async def test_error_of_the_callback_comes_out_and_stops_the_upload():
-    async with sloppy() as server, TusClient(retry=QUICK) as tus:
+async def test_callback_error_stops_the_upload():
+    async with run_server() as server, TusClient(retry=RETRY) as tus:
         with pytest.raises(ZeroDivisionError):
             await tus.upload(CONTENT, server.endpoint, on_created=lambda _: 1 // 0)
     assert server.methods == ["OPTIONS", "POST"]
 
 
-async def test_cancelled_upload_is_resumed_by_the_told_url():
-    told = []
+async def test_cancelled_upload_can_be_resumed():
+    reported = []
 
-    async def slowly():
+    async def slow_stream():
         yield CONTENT[:70_000]
         await anyio.sleep_forever()
 
-    async with sloppy() as server, TusClient(retry=QUICK, limits=SMALL) as tus:
+    async with run_server() as server, TusClient(retry=RETRY, limits=SMALL) as tus:
 
         async def upload():
-            await tus.upload(slowly(), server.endpoint, length=len(CONTENT), on_created=told.append)
+            await tus.upload(
+                slow_stream(), server.endpoint, length=len(CONTENT), on_created=reported.append
+            )
 
         await cancel_when(lambda: "PATCH" in server.methods, upload)
-        assert await tus.upload(CONTENT, upload_url=told[0]) == told[0]
-        assert server.stored(told[0]) == CONTENT
+        assert await tus.upload(CONTENT, upload_url=reported[0]) == reported[0]
+        assert server.stored(reported[0]) == CONTENT
 
 
 PROGRAM = """
 import asyncio, sys
 from livepeer_async.tus import TusClient
 
-async def slowly():
+async def slow_stream():
     yield bytes(1000)
     await asyncio.sleep(60)
 
 async def main():
     async with TusClient() as tus:
-        tell = lambda url: print(url, flush=True)
-        await tus.upload(slowly(), sys.argv[1], length=2000, on_created=tell)
+        report = lambda url: print(url, flush=True)
+        await tus.upload(slow_stream(), sys.argv[1], length=2000, on_created=report)
 
 asyncio.run(main())
 """
 
 
-async def test_killed_process_has_told_its_url():
-    async with sloppy() as server, TusClient(retry=QUICK) as tus:
+async def test_killed_process_has_reported_its_url():
+    async with run_server() as server, TusClient(retry=RETRY) as tus:
         command = [sys.executable, "-c", PROGRAM, server.endpoint]
         async with await anyio.open_process(command, stderr=subprocess.DEVNULL) as process:
             url = (await process.stdout.receive()).decode().strip()
@@ -122,7 +124,7 @@ async def test_killed_process_has_told_its_url():
 FAILURES = {
     "stream breaks": (
         {},
-        {"source": lambda: pieces(error=OSError("the tape tore")), "length": 200_000},
+        {"source": lambda: pieces(error=OSError("read error")), "length": 200_000},
         SourceNotReadable,
     ),
     "stream breaks at once": ({}, {"source": lambda: pieces(b"", error=OSError())}, None),
@@ -154,25 +156,25 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-async def test_error_tells_the_upload_url(name):
+async def test_error_has_the_upload_url(name):
     server_options, options, kind = FAILURES[name]
     options = {"source": lambda: CONTENT, "limits": SMALL, **options}
-    told = []
-    async with sloppy(**server_options) as server:
-        client = TusClient(retry=QUICK, limits=options.pop("limits"))
+    reported = []
+    async with run_server(**server_options) as server:
+        client = TusClient(retry=RETRY, limits=options.pop("limits"))
         source = options.pop("source")()
         async with client as tus:
             with pytest.raises(kind or LivepeerError) as caught:
-                await tus.upload(source, server.endpoint, on_created=told.append, **options)
+                await tus.upload(source, server.endpoint, on_created=reported.append, **options)
     error = caught.value
-    # Spooled first, and so before there is an upload.
-    assert [error.upload_url] == (told or [None])
+    # `None` for a stream that broke while it was spooled, before the creation.
+    assert [error.upload_url] == (reported or [None])
     assert pickle.loads(pickle.dumps(error)).upload_url == error.upload_url
     assert f"{1:032}" not in f"{error} {error!r}"
 
 
-async def test_error_of_a_resumed_upload_tells_its_url(tmp_path):
-    async with sloppy() as server, TusClient(retry=QUICK) as tus:
+async def test_error_of_a_resumed_upload_has_its_url(tmp_path):
+    async with run_server() as server, TusClient(retry=RETRY) as tus:
         url = await tus.upload(CONTENT, server.endpoint)
         with pytest.raises(SourceNotReadable) as caught:
             await tus.upload(tmp_path / "missing", upload_url=url)
@@ -182,21 +184,21 @@ async def test_error_of_a_resumed_upload_tells_its_url(tmp_path):
         assert caught.value.upload_url is None
 
 
-async def test_client_that_is_closed_meanwhile_tells_the_url():
-    told = []
-    async with sloppy() as server, TusClient(retry=QUICK) as tus:
+async def test_error_of_a_closed_client_has_the_url():
+    reported = []
+    async with run_server() as server, TusClient(retry=RETRY) as tus:
 
         async def close(url):
-            told.append(url)
+            reported.append(url)
             await tus.__aexit__(None, None, None)
 
         with pytest.raises(ConfigurationError) as caught:
             await tus.upload(CONTENT, server.endpoint, on_created=close)
-    assert told == [caught.value.upload_url]
+    assert reported == [caught.value.upload_url]
 
 
-async def test_error_before_there_is_an_upload_tells_none():
-    async with sloppy(script={"POST": [(403, {})]}) as server, TusClient(retry=QUICK) as tus:
+async def test_error_before_the_creation_has_no_url():
+    async with run_server(script={"POST": [(403, {})]}) as server, TusClient(retry=RETRY) as tus:
         with pytest.raises(UploadRefused) as caught:
             await tus.upload(CONTENT, server.endpoint)
     assert caught.value.upload_url is None

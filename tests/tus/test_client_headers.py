@@ -1,17 +1,17 @@
-"""Headers of the user beside the protocol's: names have no case, and each is sent once."""
+"""Given headers beside the protocol's: compared without case, and each sent once."""
 
 import pytest
 
 from livepeer_async.errors import UploadRefused
 from livepeer_async.tus import ServerLimits, TusClient
 from support.libraries import LIBRARIES
-from tus.sloppy import sloppy
+from tus.faulty_server import run_server
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = bytes(1000)
 LIMITS = ServerLimits(first_chunk=600)
-MISLEADING = {
+PROTOCOL_HEADERS = {
     "tus-resumable": "0.2.2",
     "upload-offset": "7",
     "upload-length": "7",
@@ -26,8 +26,8 @@ SPELLINGS = [str.lower, str.title, str.upper]
 
 
 async def sent(headers, **options):
-    """Upload, terminate, and list the requests."""
-    async with sloppy() as server, TusClient(headers=headers, limits=LIMITS, **options) as tus:
+    """Upload, terminate, and return the requests."""
+    async with run_server() as server, TusClient(headers=headers, limits=LIMITS, **options) as tus:
         await tus.discover(server.endpoint)
         url = await tus.upload(CONTENT, server.endpoint, metadata={"a": "b"})
         assert server.stored(url) == CONTENT
@@ -38,47 +38,47 @@ async def sent(headers, **options):
 
 
 def without_id(requests):
-    """List the headers without those that differ from run to run."""
-    passing = {"x-request-id", "host"}
-    return [[pair for pair in r.headers if pair[0] not in passing] for r in requests]
+    """Return the headers without those that differ between runs."""
+    varying = {"x-request-id", "host"}
+    return [[pair for pair in r.headers if pair[0] not in varying] for r in requests]
 
 
 @pytest.mark.parametrize("spell", SPELLINGS)
-async def test_headers_of_the_protocol_are_the_protocols(spell):
-    requests = await sent({spell(name): value for name, value in MISLEADING.items()})
+async def test_headers_of_the_protocol_are_ignored(spell):
+    requests = await sent({spell(name): value for name, value in PROTOCOL_HEADERS.items()})
     assert without_id(requests) == without_id(await sent({}))
-    assert all(MISLEADING["host"] not in request.values("host") for request in requests)
+    assert all(PROTOCOL_HEADERS["host"] not in request.values("host") for request in requests)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_they_mislead_no_client_that_was_handed_in(library):
+async def test_protocol_headers_are_ignored_with_a_given_client(library):
     async with library.AsyncClient(trust_env=False) as client:
-        requests = await sent(MISLEADING, http_client=client)
+        requests = await sent(PROTOCOL_HEADERS, http_client=client)
     assert without_id(requests) == without_id(await sent({}))
 
 
 @pytest.mark.parametrize("spell", SPELLINGS)
-async def test_header_of_the_user_is_sent_once(spell):
+async def test_given_header_is_sent_once(spell):
     names = ["x-request-id", "user-agent", "accept", "accept-encoding", "authorization", "x-mine"]
     requests = await sent({spell(name): "identity" for name in names})
     for request in requests:
         assert [request.values(name) for name in names] == [["identity"]] * len(names)
 
 
-async def test_name_that_the_user_gives_twice_is_sent_once():
+async def test_header_given_twice_is_sent_once():
     requests = await sent({"X-Mine": "1", "x-mine": "2"})
     assert all(request.values("x-mine") == ["2"] for request in requests)
 
 
-async def test_metadata_replaces_a_header_of_that_name():
+async def test_metadata_replaces_a_given_header():
     requests = await sent({"upload-metadata": "mine"})
     assert requests[1].values("upload-metadata") == ["a Yg=="]
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "X-REQUEST-ID"])
-async def test_request_id_of_the_user_is_named_by_errors(name):
+async def test_errors_have_the_given_request_id(name):
     script = {"PATCH": [(403, {})]}
-    async with sloppy(script=script) as server, TusClient(headers={name: "mine"}) as tus:
+    async with run_server(script=script) as server, TusClient(headers={name: "mine"}) as tus:
         with pytest.raises(UploadRefused) as caught:
             await tus.upload(CONTENT, server.endpoint)
     assert caught.value.request_id == "mine"

@@ -1,25 +1,25 @@
-"""`TusClient.terminate`: what passes is waited out, what is final is raised."""
+"""`TusClient.terminate`: transient failures are retried, final ones raised."""
 
 import pytest
 
 from livepeer_async.errors import ConnectFailed, RetriesExhausted, UploadRefused
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import TusClient
-from tus.sloppy import sloppy
+from tus.faulty_server import run_server
 
 pytestmark = pytest.mark.anyio
 
-QUICK = RetryPolicy(attempts=3, first_delay=0.01, max_delay=0.02)
+RETRY = RetryPolicy(attempts=3, first_delay=0.01, max_delay=0.02)
 
 
-async def begun(server, tus):
+async def new_upload(server, tus):
     url = await tus.upload(bytes(1000), server.endpoint)
     server.requests.clear()
     return url
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         (423, {}),
         (429, {"Retry-After": "0"}),
@@ -34,18 +34,21 @@ async def begun(server, tus):
         (None, {}),
     ],
 )
-async def test_passing_trouble_is_waited_out(answer):
-    async with sloppy(script={"DELETE": [answer] * 3}) as server, TusClient(retry=QUICK) as tus:
-        await tus.terminate(await begun(server, tus))
+async def test_transient_failures_are_retried(response):
+    async with (
+        run_server(script={"DELETE": [response] * 3}) as server,
+        TusClient(retry=RETRY) as tus,
+    ):
+        await tus.terminate(await new_upload(server, tus))
         assert not server.uploads
     assert server.methods == ["DELETE"] * 4
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 405, 412, 413, 422])
-async def test_final_answer_is_raised_at_once(status):
+async def test_final_status_is_raised_at_once(status):
     script = {"DELETE": [(status, {})]}
-    async with sloppy(script=script) as server, TusClient(retry=QUICK) as tus:
-        url = await begun(server, tus)
+    async with run_server(script=script) as server, TusClient(retry=RETRY) as tus:
+        url = await new_upload(server, tus)
         with pytest.raises(UploadRefused) as caught:
             await tus.terminate(url)
     assert (caught.value.status, caught.value.upload_url) == (status, url)
@@ -53,17 +56,20 @@ async def test_final_answer_is_raised_at_once(status):
 
 
 @pytest.mark.parametrize("status", [200, 204, 404, 410])
-async def test_upload_that_is_gone_is_terminated(status):
+async def test_unknown_upload_counts_as_terminated(status):
     script = {"DELETE": [(423, {}), (status, {})]}
-    async with sloppy(script=script) as server, TusClient(retry=QUICK) as tus:
-        await tus.terminate(await begun(server, tus))
+    async with run_server(script=script) as server, TusClient(retry=RETRY) as tus:
+        await tus.terminate(await new_upload(server, tus))
     assert server.methods == ["DELETE"] * 2
 
 
-@pytest.mark.parametrize("answer", [(423, {}), (500, {}), (None, {})])
-async def test_trouble_that_stays_ends_the_attempts(answer):
-    async with sloppy(script={"DELETE": [answer] * 9}) as server, TusClient(retry=QUICK) as tus:
-        url = await begun(server, tus)
+@pytest.mark.parametrize("response", [(423, {}), (500, {}), (None, {})])
+async def test_persistent_failures_exhaust_retries(response):
+    async with (
+        run_server(script={"DELETE": [response] * 9}) as server,
+        TusClient(retry=RETRY) as tus,
+    ):
+        url = await new_upload(server, tus)
         with pytest.raises(RetriesExhausted) as caught:
             await tus.terminate(url)
         assert server.uploads
@@ -72,27 +78,27 @@ async def test_trouble_that_stays_ends_the_attempts(answer):
     assert url not in str(caught.value)
 
 
-async def test_time_that_the_server_asks_for_is_obeyed_or_too_long():
+async def test_too_long_retry_after_ends_the_termination():
     script = {"DELETE": [(503, {"Retry-After": "601"})]}
-    async with sloppy(script=script) as server, TusClient(retry=QUICK) as tus:
+    async with run_server(script=script) as server, TusClient(retry=RETRY) as tus:
         with pytest.raises(RetriesExhausted):
-            await tus.terminate(await begun(server, tus))
+            await tus.terminate(await new_upload(server, tus))
     assert server.methods.count("DELETE") == 1
 
 
-# @tus/s3-store 1.0.0 answers a second DELETE with 500.
-async def test_lost_answer_to_a_termination_is_no_failure():
+# @tus/s3-store 1.0.0 responds to a second DELETE with 500.
+async def test_lost_termination_response_is_not_a_failure():
     script = {"DELETE": [(None, {})] + [(500, {})] * 3}
-    async with sloppy(script=script) as server, TusClient(retry=QUICK) as tus:
-        url = await begun(server, tus)
+    async with run_server(script=script) as server, TusClient(retry=RETRY) as tus:
+        url = await new_upload(server, tus)
         server.uploads.clear()
         await tus.terminate(url)
 
 
-async def test_server_that_is_away_is_named():
-    async with sloppy() as server:
+async def test_unreachable_server_is_the_cause():
+    async with run_server() as server:
         pass
-    async with TusClient(retry=QUICK) as tus:
+    async with TusClient(retry=RETRY) as tus:
         with pytest.raises(RetriesExhausted) as caught:
             await tus.terminate(f"{server.endpoint}/1")
     assert isinstance(caught.value.__cause__, ConnectFailed)

@@ -1,4 +1,4 @@
-"""The driver against servers in memory: what it sends, what it tells, what it leaves."""
+"""The driver against in-memory servers: requests, callbacks and cancellation."""
 
 import anyio
 import anyio.lowlevel
@@ -12,7 +12,7 @@ from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import Driver, ServerLimits, State
 from tus.network import CONTENT, LIMITS, LIVEPEER, RETRY, Network, run, source_of, upload_of
-from tus.servers import ENDPOINT, Answer, Cut, LoseAnswer, PlainStore, S3Store, Short, Unreached
+from tus.servers import ENDPOINT, Answer, Cut, LoseAnswer, NotConnected, PlainStore, S3Store, Short
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ async def test_upload_is_stored_in_chunks():
     assert set(network.sleeps) == {0.0}
 
 
-async def test_chunk_that_is_too_large_shrinks():
+async def test_driver_shrinks_too_large_chunks():
     network = Network(faults=[None, Answer(413), None, Answer(413)])
     upload = await run(network)
     assert network.stored(upload) == CONTENT
@@ -35,7 +35,7 @@ async def test_chunk_that_is_too_large_shrinks():
     assert max(sizes[2:]) == 2
 
 
-async def test_creation_with_too_many_bytes_is_repeated_without():
+async def test_driver_repeats_a_too_large_creation_without_bytes():
     network = Network(faults=[Answer(413)])
     upload = await run(
         network, upload_of(CONTENT[:7], ServerLimits(with_creation=8)), source_of(CONTENT[:7])
@@ -44,14 +44,14 @@ async def test_creation_with_too_many_bytes_is_repeated_without():
     assert network.methods() == ["POST", "POST", "PATCH"]
 
 
-async def test_network_that_blocks_patch_gets_post():
+async def test_driver_can_send_post_for_patch():
     network = Network()
     upload = await run(network, upload_of(limits=replace(LIMITS, override_patch=True)))
     assert network.stored(upload) == CONTENT
     assert set(network.methods()) == {"POST"}
 
 
-async def test_nudge_and_termination_tell_little():
+async def test_finalize_and_terminate_are_sent_once():
     network = Network()
     upload = upload_of()
     driver = network.driver(upload, source_of())
@@ -65,46 +65,46 @@ async def test_nudge_and_termination_tell_little():
 
 
 FAULTS = st.sampled_from(
-    [None, None, None, Cut(0), Cut(1), Cut(7), LoseAnswer(), Unreached(), Short(3), Answer(500)]
+    [None, None, None, Cut(0), Cut(1), Cut(7), LoseAnswer(), NotConnected(), Short(3), Answer(500)]
 )
 
 
 @given(st.lists(FAULTS, max_size=30), st.integers(1, 60), st.integers(1, 12))
-def test_told_bytes_never_exceed_the_length_and_end_with_it(faults, length, chunk):
+def test_reported_bytes_stay_within_and_end_at_the_length(faults, length, chunk):
     content = bytes(range(length))
-    told = []
+    reported = []
 
     async def check():
         limits = ServerLimits(first_chunk=chunk, max_chunk=chunk)
         network = Network(faults=faults)
         retry = RetryPolicy(attempts=100)
         upload = upload_of(content, limits)
-        await run(network, upload, source_of(content), on_sent=told.append, retry=retry)
+        await run(network, upload, source_of(content), on_sent=reported.append, retry=retry)
         assert network.stored(upload) == content
 
     anyio.run(check)
-    assert max(told) == told[-1] == length
-    assert min(told) >= 0
+    assert max(reported) == reported[-1] == length
+    assert min(reported) >= 0
 
 
-async def test_told_bytes_only_rise_within_a_chunk():
-    told, content = [], bytes(300_000)
+async def test_reported_bytes_rise_within_a_chunk():
+    reported, content = [], bytes(300_000)
     limits = ServerLimits(first_chunk=len(content))
-    await run(Network(), upload_of(content, limits), source_of(content), on_sent=told.append)
-    assert told == sorted(told)
-    assert told[0] == 0
-    assert len(told) > 3
+    await run(Network(), upload_of(content, limits), source_of(content), on_sent=reported.append)
+    assert reported == sorted(reported)
+    assert reported[0] == 0
+    assert len(reported) > 3
 
 
-async def test_upload_that_is_complete_already_is_told_as_sent():
-    network, told = Network(), []
+async def test_complete_upload_is_reported_as_sent():
+    network, reported = Network(), []
     upload = await run(network)
-    await run(network, upload_of(upload_url=upload.upload_url), on_sent=told.append)
-    assert told == [len(CONTENT)]
+    await run(network, upload_of(upload_url=upload.upload_url), on_sent=reported.append)
+    assert reported == [len(CONTENT)]
 
 
 async def cancelled_at(count, store, upload, faults):
-    """Run until the await number `count`, then cancel; say whether it came so far."""
+    """Cancel at the await number `count`; return whether there was one, and the network."""
     network = Network(store, faults, cancel_at=count)
     with network.scope:
         await run(network, upload)
@@ -112,7 +112,7 @@ async def cancelled_at(count, store, upload, faults):
 
 
 @pytest.mark.parametrize("faults", [[], [None, Cut(3)]], ids=["smooth", "interrupted"])
-async def test_cancellation_at_any_await_leaves_an_upload_that_can_go_on(faults):
+async def test_upload_can_resume_after_cancellation_at_any_await(faults):
     for count in range(1, 200):
         store, upload = PlainStore(), upload_of()
         was_cancelled, network = await cancelled_at(count, store, upload, faults)
@@ -124,10 +124,10 @@ async def test_cancellation_at_any_await_leaves_an_upload_that_can_go_on(faults)
         rest.now = network.now
         await run(rest, upload)
         assert rest.stored(upload) == CONTENT
-    pytest.fail("it never came to its end")
+    pytest.fail("the upload never ended")
 
 
-async def test_cancellation_is_only_fatal_to_a_creation_on_its_way():
+async def test_cancellation_loses_only_a_creation_in_flight():
     states = []
     for count in range(1, 200):
         store, upload = S3Store(), upload_of(limits=LIVEPEER)
@@ -145,18 +145,18 @@ async def test_cancellation_is_only_fatal_to_a_creation_on_its_way():
     assert states.count(State.GONE) == 2
 
 
-async def test_what_the_user_raises_in_between_comes_out():
+async def test_callback_errors_propagate():
     def stop(_sent):
-        raise KeyError("enough")
+        raise KeyError("stop")
 
     network, upload = Network(), upload_of()
-    with pytest.raises(KeyError, match="enough"):
+    with pytest.raises(KeyError, match="stop"):
         await run(network, upload, on_sent=stop)
     await run(network, upload)
     assert network.stored(upload) == CONTENT
 
 
-async def test_stranger_may_send_without_reading_the_body():
+async def test_send_may_respond_without_reading_the_body():
     async def refuse(request, *, blocks=None, largest=0):
         if request.method == "POST":
             return Response(status=201, headers={"location": f"{ENDPOINT}/1"})

@@ -1,4 +1,4 @@
-"""Streams through the driver: lengths that show at the end, and bytes kept for a repetition."""
+"""Streams with the driver: lengths known at the end, and bytes kept until acknowledged."""
 
 import anyio
 import anyio.lowlevel
@@ -21,7 +21,7 @@ from tus.servers import HOST, Cut, LoseAnswer, PlainStore, Short
 pytestmark = pytest.mark.anyio
 
 
-async def pieces_of(content, size=3):
+async def stream(content, size=3):
     for start in range(0, len(content), size):
         await anyio.lowlevel.checkpoint()
         yield content[start : start + size]
@@ -35,7 +35,7 @@ def deferred(limits=LIMITS):
 @pytest.mark.parametrize("size", [1, 8, 100])
 async def test_length_of_a_stream_is_declared_at_its_end(length, size):
     network, content = Network(), CONTENT[:length]
-    source = StreamSource(pieces_of(content, size), length=None)
+    source = StreamSource(stream(content, size), length=None)
     upload = await run(network, deferred(), source)
     assert network.stored(upload) == content
     assert upload.length == source.length == length
@@ -44,10 +44,10 @@ async def test_length_of_a_stream_is_declared_at_its_end(length, size):
     assert len(network.requests) == 1 + -(-length // 8)
 
 
-async def test_deferred_length_of_an_aligned_server_keeps_its_rules():
+async def test_chunks_of_deferred_length_are_aligned():
     limits = ServerLimits(align=8, tail_alone=True, first_chunk=16, max_chunk=16)
     network = Network()
-    source = StreamSource(pieces_of(CONTENT[:29]), length=None)
+    source = StreamSource(stream(CONTENT[:29]), length=None)
     assert network.stored(await run(network, deferred(limits), source)) == CONTENT[:29]
     sizes = [r.content.size for r in network.requests[1:]]
     assert sizes == [16, 8, 5]
@@ -61,7 +61,7 @@ async def test_known_length_is_declared_with_the_first_chunk():
 
 
 @pytest.mark.parametrize("pieces", [[], [b"", b""]])
-async def test_empty_stream_is_refused(pieces):
+async def test_empty_stream_is_an_error(pieces):
     async def nothing():
         for piece in pieces:
             yield piece
@@ -70,36 +70,36 @@ async def test_empty_stream_is_refused(pieces):
         await run(Network(), deferred(), StreamSource(nothing(), length=None))
 
 
-async def test_stream_beyond_what_the_server_takes_is_refused():
+async def test_stream_above_the_maximum_length_is_an_error():
     limits = ServerLimits(first_chunk=8, max_chunk=8, max_length=20)
-    source = StreamSource(pieces_of(CONTENT), length=None)
+    source = StreamSource(stream(CONTENT), length=None)
     with pytest.raises(SourceTooLarge):
         await run(Network(), deferred(limits), source)
 
 
-async def test_stream_keeps_a_chunk_for_its_repetition():
+async def test_stream_keeps_a_chunk_until_acknowledged():
     network = Network(faults=[None, Cut(0), None, None, Cut(5), None, Short(2)])
-    source = StreamSource(pieces_of(CONTENT), length=len(CONTENT))
+    source = StreamSource(stream(CONTENT), length=len(CONTENT))
     assert network.stored(await run(network, source=source)) == CONTENT
 
 
-async def test_stream_does_not_keep_what_was_acknowledged():
+async def test_stream_releases_acknowledged_bytes():
     store = PlainStore()
     network = Network(store, faults=[None, None, LoseAnswer()])
     upload = upload_of()
 
-    async def forget(seconds):
+    async def lose_bytes(seconds):
         await network.sleep(seconds)
         if len(network.requests) == 3:
             store.forget(upload.upload_url.removeprefix(HOST), 16)
 
-    source = StreamSource(pieces_of(CONTENT), length=len(CONTENT))
+    source = StreamSource(stream(CONTENT), length=len(CONTENT))
     with pytest.raises(SourceNotReplayable):
-        await run(network, upload, source, sleep=forget)
+        await run(network, upload, source, sleep=lose_bytes)
 
 
-async def begun(network, count):
-    """Begin an upload of CONTENT elsewhere, and give its URL."""
+async def interrupted_upload(network, count):
+    """Interrupt an upload of CONTENT after `count` bytes and return its URL."""
     upload = upload_of()
     driver = network.driver(upload, source_of(), retry=RetryPolicy(attempts=0))
     network.faults = [None, Cut(count)]
@@ -110,50 +110,50 @@ async def begun(network, count):
 
 
 @pytest.mark.parametrize("length", [None, len(CONTENT)])
-async def test_stream_is_read_up_to_what_the_server_holds(length):
+async def test_resumed_stream_is_read_up_to_the_offset(length):
     network = Network()
-    url = await begun(network, 5)
-    source = StreamSource(pieces_of(CONTENT), length=length)
+    url = await interrupted_upload(network, 5)
+    source = StreamSource(stream(CONTENT), length=length)
     upload = await run(network, upload_of(upload_url=url, length=length), source)
     assert network.stored(upload) == CONTENT
     assert network.requests[1].headers["Upload-Offset"] == "5"
 
 
 @pytest.mark.parametrize("length", [None, len(CONTENT)])
-async def test_stream_shorter_than_what_the_server_holds_has_changed(length):
+async def test_stream_that_ends_below_the_offset_has_changed(length):
     network = Network()
-    url = await begun(network, 5)
-    source = StreamSource(pieces_of(CONTENT[:3]), length=length)
+    url = await interrupted_upload(network, 5)
+    source = StreamSource(stream(CONTENT[:3]), length=length)
     with pytest.raises(SourceChanged, match="ended before byte 5"):
         await run(network, upload_of(upload_url=url, length=length), source)
 
 
 @pytest.mark.parametrize("content", [CONTENT[:39], CONTENT + b"x"], ids=["shorter", "longer"])
-async def test_stream_is_held_to_the_length_that_was_declared_elsewhere(content):
+async def test_resumed_stream_must_have_the_declared_length(content):
     network = Network()
-    url = await begun(network, 5)
-    source = StreamSource(pieces_of(content), length=None)
+    url = await interrupted_upload(network, 5)
+    source = StreamSource(stream(content), length=None)
     upload = upload_of(upload_url=url, length=None)
     with pytest.raises(SourceChanged):
         await run(network, upload, source)
     assert upload.state is not State.COMPLETE
 
 
-async def test_source_of_another_length_than_the_upload_has_changed():
+async def test_source_of_another_length_has_changed():
     network = Network()
-    url = await begun(network, 5)
-    with pytest.raises(SourceChanged, match="has 41 bytes; the upload is one of 40"):
+    url = await interrupted_upload(network, 5)
+    with pytest.raises(SourceChanged, match="has 41 bytes; the upload has 40"):
         await run(network, upload_of(upload_url=url, length=None), source_of(CONTENT + b"x"))
 
 
-async def test_broken_stream_leaves_an_upload_that_can_be_resumed():
+async def test_upload_of_a_broken_stream_can_be_resumed():
     async def broken():
         yield CONTENT[:11]
-        raise OSError("the camera is gone")
+        raise OSError("camera unplugged")
 
     network, upload = Network(), upload_of()
     source = StreamSource(broken(), length=len(CONTENT))
-    with pytest.raises(SourceNotReadable, match="the camera is gone"):
+    with pytest.raises(SourceNotReadable, match="camera unplugged"):
         await run(network, upload, source)
     assert upload.state is State.OFFSET_UNKNOWN
     await run(network, upload)

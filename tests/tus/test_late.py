@@ -1,28 +1,29 @@
-"""A chunk that was abandoned may still arrive; until then no other is sent."""
+"""An abandoned chunk may still arrive; until then no other is sent."""
 
 import pytest
 from msgspec.structs import replace
 
+from livepeer_async.errors import IllegalMove
 from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, State, TusUpload
-from livepeer_async.tus.late import FACTOR, LONGEST_POLL, MOST_SECONDS, LateChunk
-from tus.situations import ALIGNED, LENGTH, URL, ask_offset, upload_in
+from livepeer_async.tus.late import FACTOR, LONGEST_POLL, MAX_WAIT, LateChunk, Timing
+from tus.prepared import ALIGNED, LENGTH, URL, settle_offset, upload_in
 
 CHUNK = Span(0, 8)
 
 
-def abandoned(*, seconds, waited, is_timeout=False, stored=0.0, settle=1.0):
+def abandoned(*, stored=0.0, settle=1.0, **timing):
     late = LateChunk()
-    late.accepted(stored + 0.1, stored)
-    late.abandoned(CHUNK, seconds=seconds, waited=waited, is_timeout=is_timeout, settle=settle)
+    late.accepted(Timing(seconds=stored + 0.1, waited=stored))
+    late.abandoned(CHUNK, Timing(**timing), settle)
     return late
 
 
-def granted(late):
-    """Add up the waits until the chunk counts as lost."""
+def total_wait(late):
+    """Return the sum of the waits until the chunk counts as lost."""
     seconds = 0.0
     while late.is_pending:
-        wait = late.next_wait()
+        wait = late.next_wait(0.0)
         assert 0 < wait <= LONGEST_POLL
         seconds += wait
     return seconds
@@ -33,43 +34,43 @@ def granted(late):
     [
         ({"seconds": 301.0, "waited": 300.0, "is_timeout": True}, 300.0),
         ({"seconds": 0.6, "waited": 0.5, "is_timeout": True}, 0.5),
-        # A gateway cut it off: it may need several times as long.
+        # Cut off by a gateway: it may need several times as long.
         ({"seconds": 60.0, "waited": 60.0}, 240.0),
-        ({"seconds": 250.0, "waited": 250.0}, MOST_SECONDS),
-        # Carried by a slow link, not kept by a slow server.
+        ({"seconds": 250.0, "waited": 250.0}, MAX_WAIT),
+        # A slow link, and not a slow server.
         ({"seconds": 60.0, "waited": 20.0}, 0.0),
         ({"seconds": 0.4, "waited": 0.4}, 0.0),
         ({"seconds": 0.4, "waited": 0.4, "settle": 0.0}, 0.0),
         ({"seconds": 0.4, "waited": 0.4, "settle": 0.1}, 1.6),
-        # Cut off while it was sent; the server stored the one before quickly, or slowly.
+        # Cut off while it was sent, after a chunk that was stored quickly or slowly.
         ({"seconds": 3.0, "waited": None}, 0.0),
         ({"seconds": 3.0, "waited": None, "stored": 40.1}, 80.0),
         ({"seconds": 3.0, "waited": None, "is_timeout": True}, 0.0),
     ],
 )
-def test_wait_grows_with_the_slowness_of_the_server(abandon, wanted):
-    assert granted(abandoned(**abandon)) == pytest.approx(wanted)
+def test_wait_grows_with_the_servers_latency(abandon, wanted):
+    assert total_wait(abandoned(**abandon)) == pytest.approx(wanted)
 
 
 def test_acknowledged_chunk_is_not_late():
     late = abandoned(seconds=60.0, waited=60.0)
-    late.accepted(1.0, 0.5)
+    late.accepted(Timing(seconds=1.0, waited=0.5))
     assert not late.is_pending
 
 
-def test_chunk_that_arrived_is_not_waited_for():
+def test_arrived_chunk_is_not_late():
     late = abandoned(seconds=60.0, waited=60.0)
     assert late.may_arrive(0)
     assert not late.may_arrive(8)
     assert not late.is_pending
 
 
-def test_each_part_that_arrives_extends_the_wait():
+def test_each_arriving_part_extends_the_wait():
     late = abandoned(seconds=60.0, waited=60.0)
     for _ in range(8):
-        late.next_wait()
+        late.next_wait(0.0)
     assert late.may_arrive(4)
-    assert granted(late) == pytest.approx(240.0)
+    assert total_wait(late) == pytest.approx(240.0)
     assert not late.may_arrive(4)
 
 
@@ -79,15 +80,15 @@ def test_offset_does_not_settle_while_a_chunk_is_late():
     upload.interrupt("no response", seconds=20.0, waited=20.0, is_timeout=True)
     asked = waited = 0
     while upload.state is State.OFFSET_UNKNOWN and asked < 100:
-        move = upload.next_step()
-        assert move.command is Command.ASK_OFFSET
-        asked, waited = asked + 1, waited + move.wait
+        step = upload.next_step()
+        assert step.command is Command.ASK_OFFSET
+        asked, waited = asked + 1, waited + step.wait
         upload.receive(Response(status=200, headers={"upload-offset": "0"}))
     assert waited >= 20.0
     assert upload.failures == 1
 
 
-def test_late_chunk_is_progress_and_no_second_setback():
+def test_late_chunk_is_progress_and_not_a_second_failure():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     upload.next_step()
     upload.interrupt("no response", seconds=20.0, waited=20.0, is_timeout=True)
@@ -99,7 +100,7 @@ def test_late_chunk_is_progress_and_no_second_setback():
     assert (upload.state, upload.offset, upload.failures) == (State.TRANSFERRING, 8, 0)
 
 
-def test_chunk_of_an_earlier_process_that_arrives_is_waited_for():
+def test_arriving_chunk_of_an_earlier_process_is_awaited():
     upload = TusUpload(upload_url=URL, length=LENGTH, limits=ALIGNED)
     waited = 0.0
     for offset in (0, 8, 8, 16, 16, 16, 16, 16):
@@ -112,44 +113,55 @@ def test_chunk_of_an_earlier_process_that_arrives_is_waited_for():
     assert waited > FACTOR * ALIGNED.settle
 
 
-def test_each_timeout_without_progress_grants_more_time():
+def test_each_timeout_without_progress_doubles_the_limit():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
-    patience = []
+    factors = []
     for _ in range(5):
-        patience.append(upload.next_step().request.timeout_factor)
+        factors.append(upload.next_step().request.timeout_factor)
         upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
-        ask_offset(upload, 0)
-    assert patience == [1, 2, 4, 8, 8]
+        settle_offset(upload, 0)
+    assert factors == [1, 2, 4, 8, 8]
     assert upload.chunks.timeouts == 5
+
+
+def test_illegal_step_does_not_shorten_the_wait():
+    upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
+    upload.next_step()
+    upload.interrupt("no response", seconds=20.0, waited=20.0, is_timeout=True)
+    upload.next_step()
+    before = dict(vars(upload.late))
+    with pytest.raises(IllegalMove):
+        upload.next_step()
+    assert vars(upload.late) == before
 
 
 def test_progress_after_a_timeout_restores_the_time_limit():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     upload.next_step()
     upload.interrupt("no response", seconds=1.0, waited=1.0, is_timeout=True)
-    ask_offset(upload, 8)
+    settle_offset(upload, 8)
     assert upload.next_step().request.timeout_factor == 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_chunk_of_a_server_that_was_busy_for_long_may_arrive(status):
+def test_chunk_may_arrive_after_a_late_busy_response(status):
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     upload.next_step()
     busy = Response(status=status, headers={"retry-after": "1"})
     upload.receive(busy, seconds=60.0, waited=60.0)
-    ask_offset(upload, 8)
+    settle_offset(upload, 8)
     assert (upload.state, upload.offset) == (State.TRANSFERRING, 8)
 
 
-def test_chunk_of_a_server_that_was_busy_at_once_has_not_arrived():
+def test_chunk_is_not_late_after_a_quick_busy_response():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     upload.next_step()
     upload.receive(Response(status=429), seconds=0.1, waited=0.1)
-    ask_offset(upload, 8)
+    settle_offset(upload, 8)
     assert upload.state is State.GONE
 
 
-def test_creation_of_a_server_that_was_busy_for_long_is_not_repeated():
+def test_creation_is_not_repeated_after_a_late_busy_response():
     upload = upload_in(
         State.UNCREATED, limits=replace(ALIGNED, with_creation=20, creates_once=True)
     )
@@ -159,8 +171,7 @@ def test_creation_of_a_server_that_was_busy_for_long_is_not_repeated():
     assert upload.state is State.GONE
 
 
-@pytest.mark.parametrize("waited", [None, 0.0])
-def test_stall_while_sending_is_no_response_timeout(waited):
+def test_stall_while_sending_is_not_a_response_timeout():
     upload = upload_in(State.TRANSFERRING, limits=ALIGNED)
     upload.next_step()
     upload.interrupt("stalled", seconds=30.0, waited=None, is_timeout=True)

@@ -1,22 +1,22 @@
-"""Lengths: of the chunks, and of uploads that begin without one."""
+"""Sizes of chunks, and deferred lengths of uploads."""
 
 import pytest
 
 from livepeer_async.errors import IllegalMove
 from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Refused, ServerLimits, State, TusUpload
+from tus.prepared import ALIGNED, CREATED, URL, settle_offset, snapshot, upload_in
 from tus.servers import ENDPOINT
-from tus.situations import ALIGNED, CREATED, URL, ask_offset, snapshot, upload_in
 
 
-def test_chunk_that_is_too_large_is_halved():
+def test_too_large_chunk_is_halved():
     limits = ServerLimits(first_chunk=16)
     upload = upload_in(State.TRANSFERRING, limits=limits)
     sizes = []
     for _ in range(5):
-        ask_offset(upload, 0)
-        move = upload.next_step()
-        sizes.append(move.request.content.size)
+        settle_offset(upload, 0)
+        step = upload.next_step()
+        sizes.append(step.request.content.size)
         event = upload.receive(Response(status=413))
     assert sizes == [16, 8, 4, 2, 1]
     assert isinstance(event, Refused)
@@ -34,7 +34,7 @@ def test_chunk_of_one_part_cannot_be_halved():
     ("seconds", "size"),
     [(None, 2), (0.0, 2), (-1.0, 2), (float("nan"), 2), (5e-324, 8), (1.0, 8), (15.0, 2), (60, 1)],
 )
-def test_next_chunk_is_sized_by_the_seconds_of_the_last(seconds, size):
+def test_next_chunk_is_sized_by_the_time_of_the_last(seconds, size):
     upload = upload_in(State.TRANSFERRING, limits=ServerLimits(first_chunk=2))
     upload.next_step()
     upload.receive(Response(status=204, headers={"upload-offset": "2"}), seconds=seconds)
@@ -48,18 +48,18 @@ def deferred(**more):
     return upload
 
 
-def test_deferred_length_travels_with_the_chunk_after_it_is_declared():
+def test_deferred_length_is_sent_with_the_next_chunk():
     upload = deferred(first_chunk=8, max_chunk=8)
     assert upload.next_step(available=8).request.headers.get("Upload-Length") is None
     upload.receive(Response(status=204, headers={"upload-offset": "8"}))
     upload.declare_length(10)
-    move = upload.next_step(available=2)
-    assert (move.request.content, move.request.headers["Upload-Length"]) == (Span(8, 10), "10")
+    step = upload.next_step(available=2)
+    assert (step.request.content, step.request.headers["Upload-Length"]) == (Span(8, 10), "10")
     upload.receive(Response(status=204, headers={"upload-offset": "10"}))
     assert upload.state is State.COMPLETE
 
 
-def test_length_declared_at_the_very_end_travels_alone():
+def test_length_declared_at_the_end_is_sent_alone():
     upload = deferred(first_chunk=8)
     upload.next_step(available=8)
     upload.receive(Response(status=204, headers={"upload-offset": "8"}))
@@ -70,7 +70,7 @@ def test_length_declared_at_the_very_end_travels_alone():
     assert upload.state is State.COMPLETE
 
 
-def test_length_whose_declaration_was_lost_is_declared_again():
+def test_lost_length_declaration_is_repeated():
     upload = deferred(first_chunk=8)
     upload.declare_length(8)
     upload.next_step()
@@ -99,28 +99,28 @@ def test_length_is_declared_once():
 
 
 @pytest.mark.parametrize("available", [-1, 0, 3])
-def test_too_little_at_hand_is_no_chunk(available):
+def test_too_few_available_bytes_raise(available):
     upload = deferred(first_chunk=8, align=4)
     before = snapshot(upload)
-    with pytest.raises(IllegalMove, match=f"{available} bytes are at hand; wanted 4"):
+    with pytest.raises(IllegalMove, match=f"{available} bytes are available; wanted 4"):
         upload.next_step(available=available)
     assert snapshot(upload) == before
 
 
 @pytest.mark.parametrize(("available", "size"), [(4, 4), (7, 4), (8, 8), (100, 8)])
-def test_what_is_at_hand_is_cut_to_the_alignment(available, size):
+def test_available_bytes_are_cut_to_the_alignment(available, size):
     upload = deferred(first_chunk=8, align=4)
     assert upload.next_step(available=available).request.content.size == size
 
 
-def test_length_of_an_upload_begun_elsewhere_is_learned():
+def test_length_of_a_resumed_upload_is_read():
     upload = TusUpload(upload_url=URL, length=None)
-    ask_offset(upload, 5)
+    settle_offset(upload, 5)
     assert (upload.length, upload.next_step().request.content) == (20, Span(5, 20))
 
 
 @pytest.mark.parametrize("length", [0, 8, 100])
-def test_length_that_nobody_declared_loses_the_upload(length):
+def test_undeclared_length_loses_the_upload(length):
     upload = deferred(first_chunk=8)
     upload.next_step(available=8)
     upload.interrupt("cut")

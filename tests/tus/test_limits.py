@@ -1,4 +1,4 @@
-"""Sizes of chunks: properties that hold for any length, any rate and any limits."""
+"""Server limits, and sizes of chunks for any length, rate and limits."""
 
 import pytest
 from hypothesis import assume, given
@@ -19,7 +19,6 @@ from livepeer_async.tus.limits import (
     MIB,
     as_limits_for,
     check_length,
-    check_offset,
 )
 
 GIB = 1024 * MIB
@@ -39,7 +38,7 @@ def any_limits(draw):
 
 
 @given(any_limits(), st.integers(1, 100_000), st.integers(0, 5_000), RATES)
-def test_chunk_fits(limits, remaining, previous, rate):
+def test_chunk_is_within_the_limits(limits, remaining, previous, rate):
     size = plan_chunk(limits, remaining=remaining, previous=previous, rate=rate)
     assert 0 < size <= remaining
     assert size <= (limits.max_chunk or size)
@@ -77,7 +76,7 @@ EDGES = [
     st.lists(st.floats(1.0, 1e10), min_size=1, max_size=20),
     st.none() | st.integers(16 * MIB, 1024 * MIB),
 )
-def test_whole_plan_adds_up_to_the_length(length, rates, chunk_size):
+def test_chunks_of_livepeer_add_up_to_the_length(length, rates, chunk_size):
     limits = livepeer_limits(length, chunk_size=chunk_size)
     sent, previous, chunks = plan_creation(limits, length), 0, []
     while sent < length:
@@ -85,7 +84,7 @@ def test_whole_plan_adds_up_to_the_length(length, rates, chunk_size):
         size = plan_chunk(limits, remaining=length - sent, previous=previous, rate=rate)
         sent, previous = sent + size, size
         chunks.append(size)
-        # A slow line makes thousands of chunks alike: jump over them.
+        # A slow link has thousands of equal chunks: skip them.
         if len(chunks) > 50:
             sent += (length - sent) // limits.align * limits.align
     assert sent == length
@@ -95,7 +94,7 @@ def test_whole_plan_adds_up_to_the_length(length, rates, chunk_size):
 
 
 @given(st.sampled_from([True, False]), st.integers(1, 200), st.integers(1, 50))
-def test_small_plan_adds_up_for_every_length(tail_alone, length, max_chunk):
+def test_chunks_add_up_to_every_length(tail_alone, length, max_chunk):
     limits = ServerLimits(align=8, tail_alone=tail_alone, max_chunk=8 + max_chunk, first_chunk=8)
     sent = 0
     while sent < length:
@@ -112,7 +111,7 @@ def test_small_plan_adds_up_for_every_length(tail_alone, length, max_chunk):
         (1000 * GIB, 107_374_183, 107_374_183),
     ],
 )
-def test_parts_grow_so_that_ten_thousand_hold_the_upload(length, part, max_chunk):
+def test_parts_grow_to_at_most_ten_thousand(length, part, max_chunk):
     limits = livepeer_limits(length, max_length=None)
     assert (limits.align, limits.max_chunk) == (part, max_chunk)
     assert -(-length // limits.align) <= 10_000
@@ -133,23 +132,25 @@ def test_limits_of_livepeer():
 
 
 @pytest.mark.parametrize(
-    ("asked", "given_"),
+    ("asked", "limit"),
     [(8, 8), (9, 8), (15, 8), (16, 16), (64, 64), (65, 64), (1_000, 64)],
 )
-def test_asked_chunk_size_is_rounded_to_what_is_safe(asked, given_):
+def test_chunk_size_is_rounded_to_the_alignment(asked, limit):
     limits = livepeer_limits(GIB, chunk_size=asked * MIB)
-    assert limits.max_chunk == given_ * MIB
+    assert limits.max_chunk == limit * MIB
     assert limits.first_chunk == 8 * MIB
 
 
 @pytest.mark.parametrize("asked", [-(8 * MIB), -1, 0, 1, 5_000_000, 8 * MIB - 1])
-def test_chunk_size_below_a_part_is_refused_with_the_reason(asked):
-    with pytest.raises(ConfigurationError, match=r"at most -?\d+ bytes .* acknowledge and then"):
+def test_chunk_size_below_a_part_is_an_error(asked):
+    with pytest.raises(
+        ConfigurationError, match=r"at most -?\d+ bytes .* acknowledge the chunks and then"
+    ):
         livepeer_limits(GIB, chunk_size=asked)
 
 
 @given(any_limits(), st.integers(-10, 4_000))
-def test_asked_chunk_size_never_loosens_a_limit(limits, asked):
+def test_chunk_size_never_raises_a_limit(limits, asked):
     assume(asked >= limits.align)
     bounded = with_chunk_size(limits, asked)
     assert bounded.max_chunk <= min(asked, limits.max_chunk or asked)
@@ -167,13 +168,13 @@ def test_asked_chunk_size_never_loosens_a_limit(limits, asked):
         {"align": 8, "max_chunk": 7},
     ],
 )
-def test_limits_that_no_server_has_are_refused(wrong):
+def test_invalid_limits_are_an_error(wrong):
     with pytest.raises(ConfigurationError):
         ServerLimits(**wrong)
 
 
 @pytest.mark.parametrize(("length", "count"), [(None, 0), (0, 0), (1, 1), (8, 8), (9, 0)], ids=repr)
-def test_creation_carries_the_whole_upload_or_nothing(length, count):
+def test_creation_has_the_whole_upload_or_nothing(length, count):
     assert plan_creation(ServerLimits(with_creation=8), length) == count
 
 
@@ -189,26 +190,17 @@ def test_creation_carries_the_whole_upload_or_nothing(length, count):
         (64, float("inf"), 64),
     ],
 )
-def test_chunk_aims_at_half_of_the_longest_time(previous, rate, size):
+def test_chunk_takes_half_of_the_longest_time(previous, rate, size):
     limits = ServerLimits(align=8, first_chunk=8, max_chunk=64, max_chunk_seconds=30.0)
     assert plan_chunk(limits, remaining=1_000, previous=previous, rate=rate) == size
 
 
 @pytest.mark.parametrize("length", [None, 1, 10])
-def test_possible_length_is_let_through(length):
+def test_valid_length_passes(length):
     check_length(ServerLimits(max_length=10), length)
 
 
-@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
-def test_believed_offset_is_within_what_was_sent_and_held_before(offset, held, reach):
-    limits = ServerLimits(align=8, tail_alone=True)
-    if check_offset(limits, offset, length=42, held=held, reach=reach) is None:
-        assert held <= offset <= min(reach, 42)
-    if check_offset(ServerLimits(), offset, length=42, held=held, reach=reach) is None:
-        assert offset <= min(reach, 42)
-
-
-def test_limits_of_a_client_may_depend_on_the_length():
+def test_limits_may_depend_on_the_length():
     fixed = ServerLimits(max_chunk=7)
     assert as_limits_for(fixed)(10 * MIB) is fixed
     assert as_limits_for(None)(10 * MIB) == livepeer_limits(10 * MIB)

@@ -1,4 +1,4 @@
-"""Where a creation's Location leads, and where it must not."""
+"""`Location` of a creation, and predicted upload URLs."""
 
 from urllib.parse import urlsplit
 
@@ -49,7 +49,7 @@ def test_location_is_resolved_against_the_endpoint(endpoint, location, url):
 
 
 @pytest.mark.parametrize(
-    ("location", "why"),
+    ("location", "message"),
     [
         ("", "Location is missing"),
         (" \t", "Location is missing"),
@@ -78,8 +78,8 @@ def test_location_is_resolved_against_the_endpoint(endpoint, location, url):
         ("/" + "a" * 20_000, "wanted a URL"),
     ],
 )
-def test_location_where_the_bytes_must_not_go_is_refused(location, why):
-    with pytest.raises(ProtocolError, match=why) as caught:
+def test_unusable_location_is_a_protocol_error(location, message):
+    with pytest.raises(ProtocolError, match=message) as caught:
         requests.resolve_location(ENDPOINT, location)
     assert "s3cret" not in str(caught.value)
     assert len(str(caught.value)) < 250
@@ -97,11 +97,11 @@ def test_location_where_the_bytes_must_not_go_is_refused(location, why):
         ("::1", "https://[::1]:8443/1"),
     ],
 )
-def test_other_host_is_taken_where_it_is_allowed(host, location):
+def test_other_host_can_be_allowed(host, location):
     assert requests.resolve_location(ENDPOINT, location, other_hosts=frozenset({host})) == location
 
 
-def test_allowed_host_may_not_leave_https():
+def test_allowed_host_must_keep_https():
     with pytest.raises(ProtocolError, match="leaves https"):
         requests.resolve_location(
             ENDPOINT, "http://cdn.example/1", other_hosts=frozenset({"cdn.example"})
@@ -109,7 +109,7 @@ def test_allowed_host_may_not_leave_https():
 
 
 @given(any_text(max_size=60) | st.text("/:@?#[]\\.hostexample", max_size=40))
-def test_any_location_stays_on_the_host_or_is_refused(location):
+def test_any_location_stays_on_the_host_or_fails(location):
     try:
         url = requests.resolve_location(ENDPOINT, location)
     except ProtocolError:
@@ -126,11 +126,11 @@ def test_upload_urls_of_an_asset_are_predicted(endpoint):
     assert on_disk == "https://host.example/api/asset/upload/tus/p1"
 
 
-def test_predicted_upload_url_keeps_to_its_place():
+def test_playback_id_is_quoted_in_predicted_urls():
     for url in requests.predict_upload_urls(ENDPOINT, "../../x?y"):
         assert url.endswith("..%2F..%2Fx%3Fy")
 
 
 @pytest.mark.parametrize("playback_id", [None, ""])
-def test_asset_without_a_playback_id_has_no_predicted_upload_urls(playback_id):
+def test_no_upload_urls_are_predicted_without_playback_id(playback_id):
     assert requests.predict_upload_urls(ENDPOINT, playback_id) == ()

@@ -1,4 +1,4 @@
-"""Requests as they are written and answers as they are read."""
+"""Requests as built, and responses as read."""
 
 import pytest
 from hypothesis import given
@@ -143,7 +143,7 @@ EVENTS = [
 
 
 @pytest.mark.parametrize(("read", "status", "event"), EVENTS)
-def test_status_is_read_as_its_event(read, status, event):
+def test_status_is_read_as_event(read, status, event):
     assert type(read(Response(status=status))) is event
 
 
@@ -157,7 +157,7 @@ def test_status_is_read_as_its_event(read, status, event):
 )
 def test_some_400s_are_interruptions(body):
     assert type(requests.read_chunk(Response(status=400, body=body))) is Interrupted
-    # Under another status they are what that status says.
+    # With another status the body has no meaning.
     assert type(requests.read_chunk(Response(status=403, body=body))) is Refused
 
 
@@ -172,11 +172,11 @@ def test_some_400s_are_interruptions(body):
         (503, {"retry-after": "soon"}, True, False, None),
         (500, {"retry-after": "7"}, False, False, 7.0),
         (408, {}, False, False, None),
-        # The offset is compared before anything is taken.
+        # Servers compare the offset before they store anything.
         (409, {}, False, True, None),
     ],
 )
-def test_interruption_says_what_the_server_wants(status, headers, is_busy, untouched, retry_after):
+def test_interruption_has_the_servers_request(status, headers, is_busy, untouched, retry_after):
     event = requests.read_chunk(Response(status=status, headers=headers, request_id="r1"))
     assert event == Interrupted(
         reason=f"{status} from : no explanation",
@@ -187,7 +187,7 @@ def test_interruption_says_what_the_server_wants(status, headers, is_busy, untou
     )
 
 
-def test_conflict_at_a_creation_tells_nothing():
+def test_conflict_at_a_creation_may_have_been_processed():
     assert not read_creation(Response(status=409)).untouched
 
 
@@ -208,15 +208,15 @@ def test_redirect_is_not_followed():
     assert "redirects are not followed" in event.reason
 
 
-SENSELESS = [
+INVALID_OFFSETS = [
     *("", " ", "12x", "-1", "+1", "1e3", "1.0", " 5", "5 ", "٣", "²", "0x10", "1_000", "5, 5"),
     *("9" * 30, "0" * 20, str(2**63), "\x00", "nan"),
 ]
-SENSIBLE = [("0", 0), ("007", 7), ("12", 12), (str(2**63 - 1), 2**63 - 1)]
+VALID_OFFSETS = [("0", 0), ("007", 7), ("12", 12), (str(2**63 - 1), 2**63 - 1)]
 
 
-@pytest.mark.parametrize("value", SENSELESS)
-def test_senseless_offset_is_a_doubt(value):
+@pytest.mark.parametrize("value", INVALID_OFFSETS)
+def test_invalid_offset_is_an_interruption(value):
     headers = {"upload-offset": value, "location": URL}
     for read in (requests.read_offset, requests.read_chunk):
         event = read(Response(status=200, headers=headers, request_id="r1"))
@@ -228,7 +228,7 @@ def test_senseless_offset_is_a_doubt(value):
     assert caught.value.request_id == "r1"
 
 
-@pytest.mark.parametrize(("value", "offset"), SENSIBLE)
+@pytest.mark.parametrize(("value", "offset"), VALID_OFFSETS)
 def test_offset_is_read(value, offset):
     headers = {"upload-offset": value, "location": URL}
     assert requests.read_offset(Response(status=200, headers=headers)) == OffsetKnown(offset, None)
@@ -244,15 +244,15 @@ def test_any_text_for_an_offset_is_an_event(text):
 
 
 @pytest.mark.parametrize("read", [requests.read_offset, requests.read_chunk])
-def test_missing_offset_is_a_doubt(read):
+def test_missing_offset_is_an_interruption(read):
     event = read(Response(status=204, place="PATCH https://host.example/1"))
     assert event.reason == (
         "Upload-Offset is missing; wanted an integer (204 from PATCH https://host.example/1)"
     )
 
 
-@pytest.mark.parametrize("value", SENSELESS)
-def test_senseless_length_is_a_doubt(value):
+@pytest.mark.parametrize("value", INVALID_OFFSETS)
+def test_invalid_length_header_is_an_interruption(value):
     headers = {"upload-offset": "0", "upload-length": value}
     event = requests.read_offset(Response(status=200, headers=headers))
     assert "Upload-Length is " in event.reason
@@ -263,7 +263,7 @@ def test_length_is_read():
     assert requests.read_offset(Response(status=200, headers=headers)) == OffsetKnown(3, 7)
 
 
-def test_creation_without_an_offset_holds_nothing():
+def test_creation_without_an_offset_means_zero():
     response = Response(status=201, headers={"location": URL})
     assert read_creation(response) == Created(URL, 0)
 
@@ -290,17 +290,17 @@ def test_creation_without_an_offset_holds_nothing():
         ({"tus-max-size": "٣"}, ServerFeatures()),
     ],
 )
-def test_options_tell_what_a_server_can_do(headers, features):
+def test_options_are_read(headers, features):
     assert requests.read_options(Response(status=204, headers=headers)) == features
 
 
-def test_what_was_created_is_shown_by_four_characters_of_its_name():
+def test_repr_shows_four_characters_of_the_upload_url():
     created = Created("https://origin.example/files/abcdefghij", 5)
     assert repr(created) == "Created(upload_url='https://origin.example/files/abcd…', offset=5)"
     assert created.__rich_repr__()[0] == ("upload_url", "https://origin.example/files/abcd…")
 
 
-def test_features_that_echo_a_secret_do_not_show_it():
+def test_features_do_not_show_an_echoed_secret():
     headers = {"tus-version": "1.0.0,S3cret-key", "tus-extension": "creation,S3CRET-KEY"}
     response = Response(status=204, headers=headers, secrets=("S3cret-key",))
     features = requests.read_options(response)

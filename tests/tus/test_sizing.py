@@ -1,10 +1,11 @@
-"""Chunk sizes after chunks that were accepted, interrupted, or too large for something."""
+"""Chunk sizes after chunks that were accepted, interrupted or too large."""
 
 from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, ServerLimits, State
+from livepeer_async.tus.late import Timing
 from livepeer_async.tus.limits import MIB
 from livepeer_async.tus.sizing import PROBE, SUCCESSES, ChunkSizer
-from tus.situations import CREATED, ask_offset, upload_in
+from tus.prepared import CREATED, settle_offset, upload_in
 
 LONG = 1024 * MIB
 PLAIN = ServerLimits()
@@ -17,17 +18,17 @@ def accepted(sizer, size, *, seconds=0.01):
     sizer.is_probing = False
 
 
-def test_chunk_that_was_lost_without_progress_is_followed_by_a_probe():
+def test_probe_follows_a_chunk_without_progress():
     sizer = ChunkSizer(is_probing=False)
-    sizer.interrupted(Span(0, 8 * MIB), None)
-    assert not sizer.resumed(PLAIN, 0)
+    sizer.interrupted(Span(0, 8 * MIB), Timing())
+    sizer.resumed(PLAIN, 0)
     assert sizer.plan(PLAIN, LONG) == PROBE
 
 
-def test_chunk_that_was_lost_without_progress_is_not_sent_again_as_it_was():
+def test_chunk_without_progress_is_not_repeated_at_its_size():
     sizer = ChunkSizer(is_probing=False)
     accepted(sizer, 8 * MIB)
-    sizer.interrupted(Span(0, 8 * MIB), None)
+    sizer.interrupted(Span(0, 8 * MIB), Timing())
     sizer.resumed(PLAIN, 0)
     sizes = []
     for _ in range(8):
@@ -36,9 +37,9 @@ def test_chunk_that_was_lost_without_progress_is_not_sent_again_as_it_was():
     assert max(sizes) == 4 * MIB
 
 
-def test_twice_the_size_is_tried_after_many_successes():
+def test_size_doubles_after_several_successes():
     sizer = ChunkSizer(is_probing=False)
-    sizer.interrupted(Span(0, 8 * MIB), None)
+    sizer.interrupted(Span(0, 8 * MIB), Timing())
     sizer.resumed(PLAIN, 0)
     for _ in range(SUCCESSES):
         assert sizer.plan(PLAIN, LONG) <= 4 * MIB
@@ -46,48 +47,48 @@ def test_twice_the_size_is_tried_after_many_successes():
     assert sizer.plan(PLAIN, LONG) == 8 * MIB
 
 
-def test_chunk_that_was_lost_in_part_keeps_its_size():
+def test_chunk_stored_in_part_keeps_its_size():
     sizer = ChunkSizer(is_probing=False)
     accepted(sizer, 8 * MIB)
-    sizer.interrupted(Span(0, 8 * MIB), None)
-    assert sizer.resumed(PLAIN, 1)
+    sizer.interrupted(Span(0, 8 * MIB), Timing())
+    sizer.resumed(PLAIN, 1)
     assert sizer.plan(PLAIN, LONG) == 32 * MIB
 
 
-def test_aligned_chunks_shrink_to_the_alignment_and_no_further():
+def test_aligned_chunks_shrink_to_the_alignment():
     sizer = ChunkSizer(is_probing=False)
     for failed, wanted in ((64, 32), (32, 16), (8, 8)):
-        sizer.interrupted(Span(0, failed * MIB), None)
+        sizer.interrupted(Span(0, failed * MIB), Timing())
         sizer.resumed(LIVEPEER, 0)
         accepted(sizer, 64 * MIB)
         assert sizer.plan(LIVEPEER, LONG) == wanted * MIB
 
 
-def test_response_that_never_came_lowers_the_rate():
+def test_missing_response_lowers_the_rate():
     sizer = ChunkSizer(is_probing=False)
     accepted(sizer, 8 * MIB)
-    sizer.interrupted(Span(0, 8 * MIB), 300.0)
+    sizer.interrupted(Span(0, 8 * MIB), Timing(seconds=300.0, waited=300.0, is_timeout=True))
     sizer.resumed(PLAIN, 1)
     assert sizer.plan(PLAIN, LONG) == int(8 * MIB / 300 * 15)
 
 
-def test_smallest_chunks_are_not_made_smaller():
+def test_smallest_chunks_do_not_shrink():
     sizer = ChunkSizer(is_probing=False)
-    sizer.interrupted(Span(0, 10), None)
+    sizer.interrupted(Span(0, 10), Timing())
     sizer.resumed(PLAIN, 0)
     accepted(sizer, PROBE)
     assert sizer.plan(ServerLimits(max_chunk=4 * PROBE), LONG) == PROBE
 
 
-def test_creation_that_was_lost_with_bytes_is_repeated_without():
+def test_lost_creation_with_bytes_is_repeated_without():
     upload = upload_in(State.UNCREATED, limits=ServerLimits(with_creation=20))
     assert upload.next_step().request.content == Span(0, 20)
     upload.interrupt("cut")
-    move = upload.next_step()
-    assert (move.command, move.request.content) == (Command.CREATE, b"")
+    step = upload.next_step()
+    assert (step.command, step.request.content) == (Command.CREATE, b"")
 
 
-def test_chunk_after_a_creation_that_was_lost_with_bytes_is_a_probe():
+def test_probe_follows_a_lost_creation_with_bytes():
     limits = ServerLimits(with_creation=8 * MIB)
     upload = upload_in(State.UNCREATED, limits=limits, length=8 * MIB)
     upload.next_step()
@@ -97,18 +98,18 @@ def test_chunk_after_a_creation_that_was_lost_with_bytes_is_a_probe():
     assert upload.next_step().request.content == Span(0, PROBE)
 
 
-def test_creation_that_never_left_is_repeated_with_its_bytes():
+def test_unsent_creation_is_repeated_with_its_bytes():
     upload = upload_in(State.UNCREATED, limits=ServerLimits(with_creation=20))
     upload.next_step()
     upload.interrupt("refused", untouched=True)
     assert upload.next_step().request.content == Span(0, 20)
 
 
-def test_refusal_that_was_lost_is_found_by_the_probe():
+def test_probe_finds_a_lost_refusal():
     upload = upload_in(State.TRANSFERRING, length=LONG)
     upload.next_step()
     upload.interrupt("reset by the server")
-    ask_offset(upload, 0, LONG)
+    settle_offset(upload, 0, LONG)
     assert upload.next_step().request.content == Span(0, PROBE)
     event = upload.receive(Response(status=403, body=b"quota exceeded"))
     assert (event.status, "quota exceeded" in event.reason) == (403, True)

@@ -1,4 +1,4 @@
-"""Every cell of the state table: what is legal where, and where each answer leads."""
+"""Every cell of the state table: legal commands, and the state after each response."""
 
 import typing
 
@@ -18,18 +18,18 @@ from livepeer_async.tus import (
     TusUpload,
 )
 from livepeer_async.tus.states import LEGAL_COMMANDS, OVER, TRANSITIONS
-from tus.situations import ANSWERS, CREATED, LENGTH, URL, WAYS, snapshot, upload_in
+from tus.prepared import CREATED, LENGTH, PATHS, RESPONSES, URL, snapshot, upload_in
 
 
-def ask(upload, command):
-    """Ask for a command by the method that gives it; `next_move` gives what the state wants."""
+def begin(upload, command):
+    """Begin a command with its method; `next_step` begins those that the state determines."""
     if command is Command.FINALIZE:
         return upload.finalize()
     return upload.terminate() if command is Command.TERMINATE else upload.next_step()
 
 
-def test_every_state_has_a_row():
-    assert set(LEGAL_COMMANDS) == set(State) == set(WAYS)
+def test_every_state_is_in_the_table():
+    assert set(LEGAL_COMMANDS) == set(State) == set(PATHS)
     assert {
         state for state in State if LEGAL_COMMANDS[state] <= {Command.FINALIZE, Command.TERMINATE}
     } == OVER
@@ -39,12 +39,12 @@ def test_every_state_has_a_row():
     ("state", "command"), [(s, c) for s in State for c in sorted(LEGAL_COMMANDS[s])], ids=str
 )
 def test_legal_command_is_sent(state, command):
-    move = ask(upload_in(state), command)
-    assert move.command is command
+    step = begin(upload_in(state), command)
+    assert step.command is command
 
 
 @pytest.mark.parametrize(
-    ("state", "ask"),
+    ("state", "begin"),
     [
         *(
             (state, TusUpload.finalize)
@@ -59,16 +59,16 @@ def test_legal_command_is_sent(state, command):
         *((state, TusUpload.next_step) for state in sorted(OVER)),
     ],
 )
-def test_illegal_command_is_refused_and_changes_nothing(state, ask):
+def test_illegal_command_raises_and_changes_nothing(state, begin):
     upload = upload_in(state)
     before = snapshot(upload)
     with pytest.raises(IllegalMove, match=f"an upload whose state is {state}"):
-        ask(upload)
+        begin(upload)
     assert snapshot(upload) == before
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - OVER))
-def test_next_move_is_the_one_that_the_state_allows(state):
+def test_next_step_is_the_legal_command(state):
     assert {upload_in(state).next_step().command} == LEGAL_COMMANDS[state] - {Command.TERMINATE}
 
 
@@ -76,39 +76,39 @@ def test_next_move_is_the_one_that_the_state_allows(state):
 @pytest.mark.parametrize(
     "second", [Command.SEND_CHUNK, Command.FINALIZE, Command.TERMINATE], ids=str
 )
-def test_request_in_flight_forbids_every_other(first, second):
+def test_request_in_flight_forbids_any_other(first, second):
     (state, *_) = [state for state in State if first in LEGAL_COMMANDS[state]]
     upload = upload_in(state)
-    ask(upload, first)
+    begin(upload, first)
     before = snapshot(upload)
-    with pytest.raises(IllegalMove, match=f"the answer to {first} is awaited"):
-        ask(upload, second)
+    with pytest.raises(IllegalMove, match=f"the response to {first} is pending"):
+        begin(upload, second)
     assert snapshot(upload) == before
 
 
 @pytest.mark.parametrize("state", State)
-def test_answer_that_nobody_awaits_is_refused(state):
+def test_unexpected_response_raises(state):
     upload = upload_in(state)
     before = snapshot(upload)
-    with pytest.raises(IllegalMove, match="no answer is awaited"):
+    with pytest.raises(IllegalMove, match="no request is in flight"):
         upload.receive(CREATED)
-    with pytest.raises(IllegalMove, match="no answer is awaited"):
+    with pytest.raises(IllegalMove, match="no request is in flight"):
         upload.interrupt("cut")
     assert snapshot(upload) == before
 
 
 @pytest.mark.parametrize(("command", "event"), list(TRANSITIONS), ids=str)
-def test_answer_leads_where_the_table_says(command, event):
+def test_response_leads_to_the_state_in_the_table(command, event):
     (state, *_) = [state for state in State if command in LEGAL_COMMANDS[state]]
     upload = upload_in(state)
-    ask(upload, command)
-    told = upload.receive(ANSWERS[event])
+    begin(upload, command)
+    received = upload.receive(RESPONSES[event])
     wanted = TRANSITIONS[command, event]
-    # The offset in the answer says that it was all.
+    # The offset in the response is the length.
     if (command, event) == (Command.SEND_CHUNK, ChunkAccepted):
         wanted = State.COMPLETE
     assert upload.state is wanted
-    assert isinstance(told, event)
+    assert isinstance(received, event)
 
 
 @pytest.mark.parametrize("command", sorted(set(Command) - {Command.TERMINATE}), ids=str)
@@ -116,7 +116,7 @@ def test_every_status_is_an_event(command):
     (state, *_) = [state for state in State if command in LEGAL_COMMANDS[state]]
     for status in range(100, 1000):
         upload = upload_in(state)
-        ask(upload, command)
+        begin(upload, command)
         headers = {"location": URL, "upload-offset": "0"}
         event = upload.receive(Response(status=status, headers=headers))
         assert isinstance(event, typing.get_args(Event))
@@ -129,7 +129,7 @@ def test_every_status_is_an_event(command):
     ("status", "wanted"),
     [(204, Terminated), (404, Terminated), (410, Terminated), (500, Interrupted), (403, Refused)],
 )
-def test_termination_is_over_or_leaves_the_state(state, status, wanted):
+def test_termination_ends_or_leaves_the_state(state, status, wanted):
     upload = upload_in(state)
     upload.terminate()
     assert isinstance(upload.receive(Response(status=status)), wanted)
@@ -144,7 +144,7 @@ def test_interrupted_termination_leaves_the_state():
     assert upload.failures == 0
 
 
-def test_known_upload_begins_with_the_question_for_its_offset():
+def test_resumed_upload_starts_with_head():
     upload = TusUpload(upload_url=URL, length=LENGTH)
     assert upload.state is State.OFFSET_UNKNOWN
     assert upload.next_step().command is Command.ASK_OFFSET
@@ -152,12 +152,12 @@ def test_known_upload_begins_with_the_question_for_its_offset():
     assert upload.next_step().request.content == Span(7, LENGTH)
 
 
-def test_nudge_is_an_empty_chunk_at_the_end():
+def test_finalize_is_an_empty_chunk_at_the_end():
     upload = upload_in(State.COMPLETE)
     assert upload.finalize().request.content == Span(20, 20)
 
 
-def test_patch_is_overridden_for_networks_that_block_it():
+def test_patch_can_be_sent_as_post():
     request = (
         upload_in(State.TRANSFERRING, limits=ServerLimits(override_patch=True)).next_step().request
     )

@@ -42,7 +42,7 @@ async def test_server_fetches_the_url(url):
         with SlotQueue(livepeer.throttle).register() as participant:
             slot = participant.start(None)
             result = await import_url(livepeer, url, on_progress=seen.append, slot=slot)
-            assert slot not in participant.sending
+            assert slot not in participant.held
         assert result.error is None
         assert (result.asset.phase, result.attempts) == ("ready", 1)
         assert is_stored(sandbox, result.asset, VIDEO)

@@ -31,7 +31,7 @@ async def lose_creation(production, case, token, fault):
             await Driver(upload, source, transport.send, retry=RetryPolicy()).run()
         url, _ = predict_upload_urls(production.creation_url(token), token)
         sent = case.length if case.length <= PART else 0
-        found = TusUpload(upload_url=url, length=case.length, limits=limits, reach=sent)
+        found = TusUpload(upload_url=url, length=case.length, limits=limits, max_offset=sent)
         driver = Driver(found, source, transport.send, retry=RetryPolicy())
         await driver.find_offset()
         if not sent:

@@ -199,6 +199,7 @@ def test_summary_line_of_urls_has_no_bytes(ingest):
     assert ingest.summarize() == "0 of 2 ready"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows():
     ingest = Ingest()
     ingest.apply(checked(20_000))

@@ -1,5 +1,3 @@
-"""API key and base URL of the environment."""
-
 import pytest
 
 from livepeer_async import AsyncLivepeer, errors

@@ -5,10 +5,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from livepeer_async.journal.database import PAUSE_SECONDS, BusyTimeout, WaitCancelled, is_busy
-
-# Of one who must not be waited for: a test that does runs into its own limit.
-FOR_EVER = 1000.0
+from livepeer_async.journal.busy_timeout import PAUSE_SECONDS, BusyTimeout, WaitCancelled, is_busy
+from support.constants import VERY_LONG
 
 
 @pytest.fixture
@@ -18,25 +16,27 @@ def path(tmp_path):
 
 @pytest.fixture
 def connect(path):
-    """Connect to the file; who finds it locked is told so at once."""
-    made = []
+    """Connect to the file without waiting for locks."""
+    connections = []
 
     def connect():
-        made.append(
+        connections.append(
             sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
         )
-        return made[-1]
+        return connections[-1]
 
     yield connect
-    for connection in made:
+    for connection in connections:
         connection.close()
 
 
 @pytest.fixture
 def attempt(connect):
-    """Begin to write and end it again.
+    """Begin and commit a transaction.
 
-    Its `count` says how often that was tried, its `before` what is done ahead of which attempt.
+    Attributes:
+        count: The number of attempts.
+        before: Functions to call before an attempt, by its number.
     """
     connection = connect()
 
@@ -53,27 +53,27 @@ def attempt(connect):
 
 @pytest.fixture
 def other(connect):
-    """Another program's connection, which has locked the file."""
+    """The connection of another program that locks the file."""
     other = connect()
     other.execute("BEGIN IMMEDIATE")
     return other
 
 
 @contextmanager
-def lasting(least):
-    """Whatever is counted from within the block ends after so many seconds or later."""
-    began = time.monotonic()
+def lasting(minimum):
+    """Assert that the block takes this many seconds at least."""
+    started = time.monotonic()
     yield
-    assert time.monotonic() >= began + least
+    assert time.monotonic() >= started + minimum
 
 
 @contextmanager
-def in_another_thread(act, *, once):
-    """Do something in another thread, as soon as an event is set."""
+def in_another_thread(function, *, after):
+    """Call a function in another thread once an event is set."""
 
     def wait():
-        once.wait()
-        act()
+        after.wait()
+        function()
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
@@ -81,20 +81,20 @@ def in_another_thread(act, *, once):
     thread.join()
 
 
-class Held:
-    """A lock that another has; in the third turn of one who waits for it something is done."""
+class HeldLock:
+    """A lock that is held; the third attempt to acquire it calls `on_third`."""
 
     def __init__(self):
-        self.slot_queue = 0
-        self.third = None
+        self.attempts = 0
+        self.on_third = None
         self._lock = threading.Lock()
         self._lock.acquire()
         self.release = self._lock.release
 
     def acquire(self, *, timeout):
-        self.slot_queue += 1
-        if self.slot_queue == 3:
-            self.third()
+        self.attempts += 1
+        if self.attempts == 3:
+            self.on_third()
         return self._lock.acquire(timeout=timeout)
 
 
@@ -104,33 +104,33 @@ def error_of(connection, statement):
     return caught.value
 
 
-def test_what_is_busy_is_tried_until_it_is_free(attempt, other):
+def test_busy_file_is_retried_until_it_is_free(attempt, other):
     attempt.before[5] = other.close
-    assert BusyTimeout(FOR_EVER).retry_while_busy(attempt) == "done"
+    assert BusyTimeout(VERY_LONG).retry_while_busy(attempt) == "done"
     assert attempt.count == 5
 
 
-def test_what_stays_busy_is_an_error_once_the_time_is_over(attempt, other):
+def test_busy_file_is_an_error_after_the_timeout(attempt, other):
     with lasting(0.3), pytest.raises(sqlite3.OperationalError, match="locked"):
         BusyTimeout(0.3).retry_while_busy(attempt)
 
 
-def test_between_refusals_that_come_at_once_it_sleeps(attempt, other):
+def test_attempts_are_spaced(attempt, other):
     attempt.before[11] = other.close
     with lasting(9 * PAUSE_SECONDS):
-        BusyTimeout(FOR_EVER).retry_while_busy(attempt)
+        BusyTimeout(VERY_LONG).retry_while_busy(attempt)
 
 
-def test_without_any_time_it_is_tried_once(attempt):
+def test_one_attempt_is_made_without_time(attempt):
     assert BusyTimeout(-1.0).retry_while_busy(attempt) == "done"
     assert attempt.count == 1
 
 
-def test_the_time_in_a_queue_counts(attempt, other):
-    patience = BusyTimeout(0.1)
+def test_time_in_a_queue_counts(attempt, other):
+    busy_timeout = BusyTimeout(0.1)
     time.sleep(0.15)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        patience.retry_while_busy(attempt)
+        busy_timeout.retry_while_busy(attempt)
     assert attempt.count == 1
 
 
@@ -141,84 +141,84 @@ def test_the_time_in_a_queue_counts(attempt, other):
         ("INSERT INTO one VALUES (1)", sqlite3.IntegrityError),
     ],
 )
-def test_what_will_not_pass_is_an_error_at_once(connect, statement, error):
-    connection, tries = connect(), []
+def test_other_errors_are_raised_at_once(connect, statement, error):
+    connection, attempts = connect(), []
     connection.execute("CREATE TABLE one (id PRIMARY KEY)")
     connection.execute("INSERT INTO one VALUES (1)")
 
     def attempt():
-        tries.append(statement)
+        attempts.append(statement)
         connection.execute(statement)
 
     with pytest.raises(error):
-        BusyTimeout(FOR_EVER).retry_while_busy(attempt)
-    assert len(tries) == 1
+        BusyTimeout(VERY_LONG).retry_while_busy(attempt)
+    assert len(attempts) == 1
 
 
-def test_given_up_from_another_thread_it_ends_soon(attempt, other):
-    patience, second = BusyTimeout(FOR_EVER), threading.Event()
+def test_cancel_from_another_thread_ends_the_wait(attempt, other):
+    busy_timeout, second = BusyTimeout(VERY_LONG), threading.Event()
     attempt.before[2] = second.set
-    with in_another_thread(patience.cancel, once=second), pytest.raises(WaitCancelled):
-        patience.retry_while_busy(attempt)
+    with in_another_thread(busy_timeout.cancel, after=second), pytest.raises(WaitCancelled):
+        busy_timeout.retry_while_busy(attempt)
 
 
-def test_given_up_before_nothing_is_tried(attempt):
-    patience = BusyTimeout(FOR_EVER)
-    patience.check()
-    patience.cancel()
+def test_cancelled_timeout_allows_no_attempt(attempt):
+    busy_timeout = BusyTimeout(VERY_LONG)
+    busy_timeout.check()
+    busy_timeout.cancel()
     with pytest.raises(WaitCancelled):
-        patience.check()
+        busy_timeout.check()
     with pytest.raises(WaitCancelled):
-        patience.retry_while_busy(attempt)
+        busy_timeout.retry_while_busy(attempt)
     assert attempt.count == 0
 
 
-def test_given_up_meanwhile_what_is_done_counts():
-    patience = BusyTimeout(FOR_EVER)
+def test_result_of_a_cancelled_attempt_is_returned():
+    busy_timeout = BusyTimeout(VERY_LONG)
 
     def attempt():
-        patience.cancel()
+        busy_timeout.cancel()
         return "done"
 
-    assert patience.retry_while_busy(attempt) == "done"
+    assert busy_timeout.retry_while_busy(attempt) == "done"
 
 
-@pytest.mark.parametrize(("at_first", "then"), [(FOR_EVER, 0.2), (0.2, FOR_EVER)])
-def test_a_patience_is_shortened_and_never_lengthened(attempt, other, at_first, then):
+@pytest.mark.parametrize(("seconds", "shortened"), [(VERY_LONG, 0.2), (0.2, VERY_LONG)])
+def test_timeout_is_shortened_and_never_lengthened(attempt, other, seconds, shortened):
     with lasting(0.2), pytest.raises(sqlite3.OperationalError):
-        patience = BusyTimeout(at_first)
-        patience.shorten(then)
-        patience.retry_while_busy(attempt)
+        busy_timeout = BusyTimeout(seconds)
+        busy_timeout.shorten(shortened)
+        busy_timeout.retry_while_busy(attempt)
 
 
-def test_a_lock_is_waited_for_beyond_the_time_for_its_holder_will_end():
-    lock = Held()
-    lock.third = lock.release
+def test_wait_for_a_lock_outlasts_the_timeout():
+    lock = HeldLock()
+    lock.on_third = lock.release
     BusyTimeout(0.0).acquire(lock)
-    assert lock.slot_queue == 3
+    assert lock.attempts == 3
 
 
-def test_who_waits_for_a_lock_gives_up_soon():
-    lock, patience = Held(), BusyTimeout(FOR_EVER)
-    lock.third = patience.cancel
+def test_wait_for_a_lock_can_be_cancelled():
+    lock, busy_timeout = HeldLock(), BusyTimeout(VERY_LONG)
+    lock.on_third = busy_timeout.cancel
     with pytest.raises(WaitCancelled):
-        patience.acquire(lock)
-    assert lock.slot_queue == 3
+        busy_timeout.acquire(lock)
+    assert lock.attempts == 3
 
 
-def test_given_up_before_a_free_lock_stays_free():
-    lock, patience = threading.Lock(), BusyTimeout(FOR_EVER)
-    patience.cancel()
+def test_cancelled_timeout_leaves_a_free_lock_free():
+    lock, busy_timeout = threading.Lock(), BusyTimeout(VERY_LONG)
+    busy_timeout.cancel()
     with pytest.raises(WaitCancelled):
-        patience.acquire(lock)
+        busy_timeout.acquire(lock)
     assert not lock.locked()
 
 
-def test_a_lock_of_another_connection_passes(connect, other):
+def test_lock_of_another_connection_is_busy(connect, other):
     assert is_busy(error_of(connect(), "BEGIN IMMEDIATE"))
 
 
-def test_that_another_has_written_since_one_read_passes(connect):
+def test_write_after_an_outdated_read_is_busy(connect):
     reader, writer = connect(), connect()
     writer.execute("PRAGMA journal_mode = WAL")
     writer.execute("CREATE TABLE one (id)")
@@ -230,7 +230,7 @@ def test_that_another_has_written_since_one_read_passes(connect):
     assert is_busy(error)
 
 
-def test_a_table_that_its_own_connection_reads_does_not_pass(connect):
+def test_table_locked_by_its_own_connection_is_not_busy(connect):
     connection = connect()
     connection.execute("CREATE TABLE one (id)")
     connection.execute("INSERT INTO one VALUES (1), (2)")
@@ -241,7 +241,7 @@ def test_a_table_that_its_own_connection_reads_does_not_pass(connect):
     assert not is_busy(error)
 
 
-def test_an_error_that_is_not_of_the_file_does_not_pass(connect):
+def test_error_of_a_closed_connection_is_not_busy(connect):
     connection = connect()
     connection.close()
     error = error_of(connection, "BEGIN")

@@ -1,4 +1,4 @@
-"""What the driver waits for, what it repeats, and when it gives up."""
+"""Retries of the driver: waits, repeated requests, and when it gives up."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.retry import RetryPolicy
 from tus.network import CONTENT, LIVEPEER, Network, run, source_of, upload_of
-from tus.servers import ENDPOINT, Answer, Cut, Garble, LoseAnswer, S3Store, Unreached
+from tus.servers import ENDPOINT, Answer, Cut, Garble, LoseAnswer, NotConnected, S3Store
 
 pytestmark = pytest.mark.anyio
 
@@ -25,13 +25,13 @@ async def test_interrupted_patch_asks_for_the_offset():
 
 
 async def test_waits_double_until_the_offset_moves():
-    # Each PATCH is cut after one byte, but for those that bring none.
+    # PATCHes are cut before or after their first byte.
     network = Network(faults=[None, Cut(0), None, Cut(0), None, Cut(1), None, Cut(0)])
     await run(network)
     assert [seconds for seconds in network.sleeps if seconds] == [1.0, 2.0, 4.0, 1.0]
 
 
-async def test_budget_counts_since_the_offset_last_moved():
+async def test_attempts_count_since_the_offset_last_rose():
     faults = [None]
     for _ in range(10):
         faults += [Cut(0), None, Cut(0), None, Cut(1), None]
@@ -40,21 +40,21 @@ async def test_budget_counts_since_the_offset_last_moved():
     assert network.stored(upload) == CONTENT
 
 
-async def test_upload_without_progress_is_given_up():
+async def test_upload_without_progress_exhausts_retries():
     network = Network(faults=[None, *[Answer(503)] * 9])
     upload = upload_of()
     with pytest.raises(RetriesExhausted) as caught:
         await run(network, upload)
     error = caught.value
     assert (error.attempts, error.upload_url) == (4, upload.upload_url)
-    assert str(error).startswith("no progress beyond byte 0 after 4 setbacks; the last: 503 from")
-    # What was given up can be taken up.
+    assert str(error).startswith("no progress beyond byte 0 after 4 failures; the last: 503 from")
+    # It can be resumed.
     network.faults.clear()
     await run(network, upload_of(upload_url=error.upload_url))
     assert network.stored(upload) == CONTENT
 
 
-async def test_offset_that_never_settles_is_given_up():
+async def test_offset_that_never_settles_exhausts_retries():
     network = Network(S3Store(), faults=[None, Cut(3)])
     network.faults += [Garble(str(8 * (count % 2))) for count in range(20)]
     with pytest.raises(RetriesExhausted, match="moved from 0 to 8 by itself"):
@@ -67,14 +67,14 @@ async def test_retry_after_is_obeyed():
     assert [seconds for seconds in network.sleeps if seconds] == [33.0, 1.0]
 
 
-async def test_server_that_wants_to_be_left_alone_for_too_long_is_given_up():
+async def test_too_long_retry_after_ends_the_upload():
     network = Network(faults=[Answer(429, {"retry-after": "601"})])
     with pytest.raises(RetriesExhausted) as caught:
         await run(network)
     assert (caught.value.attempts, caught.value.upload_url) == (1, None)
 
 
-async def test_settling_is_waited_for():
+async def test_offset_must_settle():
     network = Network(S3Store(), faults=[None, Cut(3)])
     upload = await run(network, upload_of(limits=LIVEPEER), retry=RetryPolicy(first_delay=0.0))
     assert network.stored(upload) == CONTENT
@@ -83,7 +83,7 @@ async def test_settling_is_waited_for():
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 415, 301])
-async def test_final_answer_ends_the_upload(status):
+async def test_final_status_ends_the_upload(status):
     network = Network(faults=[None, Answer(status)])
     upload = upload_of()
     with pytest.raises(UploadRefused) as caught:
@@ -99,35 +99,35 @@ async def test_unknown_upload_is_gone(status):
     assert caught.value.upload_url is None
 
 
-async def test_creation_that_must_not_be_repeated_is_gone_with_its_answer():
+async def test_lost_creation_that_must_not_be_repeated_is_gone():
     network = Network(S3Store(), faults=[LoseAnswer()])
     with pytest.raises(UploadGone, match="the creation may have happened: cut"):
         await run(network, upload_of(limits=LIVEPEER))
     assert network.methods() == ["POST"]
 
 
-async def test_creation_that_reached_nobody_is_repeated():
-    network = Network(S3Store(), faults=[Unreached(), Answer(503, {"retry-after": "5"})])
+async def test_creation_without_a_connection_is_repeated():
+    network = Network(S3Store(), faults=[NotConnected(), Answer(503, {"retry-after": "5"})])
     upload = await run(network, upload_of(limits=LIVEPEER))
     assert network.stored(upload) == CONTENT
     assert network.sleeps[:3] == [0.0, 1.0, 5.0]
 
 
-async def test_location_where_the_bytes_must_not_go_ends_the_upload():
+async def test_unusable_location_ends_the_upload():
     elsewhere = Answer(201, {"location": "https://evil.example/1"})
     with pytest.raises(ProtocolError, match="on another host") as caught:
         await run(Network(faults=[elsewhere]))
     assert caught.value.upload_url is None
 
 
-async def test_answer_that_is_too_long_to_be_one_is_an_interruption():
-    too_long = DecodeError("the answer is larger than 65536 bytes", path="$")
+async def test_too_long_response_is_an_interruption():
+    too_long = DecodeError("the response is larger than 65536 bytes", path="$")
     network = Network(faults=[None, too_long, too_long])
     assert network.stored(await run(network)) == CONTENT
 
 
-async def test_setbacks_of_chunks_and_of_heads_are_counted_apart():
-    # Of each chunk the first three attempts fail, and two questions for its offset after each.
+async def test_failures_of_chunks_and_heads_are_counted_apart():
+    # The first three attempts of each chunk fail, and two HEADs after each.
     faults = [None]
     for _ in range(5):
         faults += [*[Cut(0), Answer(500), Answer(500), None] * 3, None]
@@ -136,14 +136,14 @@ async def test_setbacks_of_chunks_and_of_heads_are_counted_apart():
     assert not network.faults
 
 
-async def test_offset_that_is_never_told_is_given_up():
+async def test_failing_heads_exhaust_retries():
     network = Network(faults=[None, Cut(0), *[Answer(500)] * 9])
-    with pytest.raises(RetriesExhausted, match="after 4 setbacks"):
+    with pytest.raises(RetriesExhausted, match="after 4 failures"):
         await run(network)
     assert network.methods() == ["POST", "PATCH", *["HEAD"] * 3]
 
 
-async def test_offset_is_found_without_a_byte_sent():
+async def test_find_offset_sends_no_bytes():
     network = Network(faults=[None, Cut(3)])
     upload = upload_of()
     driver = network.driver(upload, source_of())
@@ -156,7 +156,7 @@ async def test_offset_is_found_without_a_byte_sent():
     assert network.methods() == ["POST", "PATCH", "HEAD", "HEAD"]
 
 
-async def test_upload_that_is_nowhere_has_no_offset():
+async def test_find_offset_fails_for_an_unknown_upload():
     network = Network(faults=[Answer(404)])
     with pytest.raises(UploadGone, match="404 from HEAD"):
         await network.driver(upload_of(upload_url=f"{ENDPOINT}/1"), source_of()).find_offset()

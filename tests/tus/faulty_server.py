@@ -1,4 +1,4 @@
-"""A small tus server on a real socket; the faults that servers have are its options."""
+"""A small tus server on a real socket, with the faults of real servers as options."""
 
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -6,24 +6,27 @@ from typing import NamedTuple
 from support.servers import listen
 
 
-class Seen(NamedTuple):
-    """A request: its method, and its headers as they were sent, names in lower case."""
+class ReceivedRequest(NamedTuple):
+    """A request: its method, and its headers with names in lower case."""
 
     method: str
     headers: list
 
     def values(self, name):
-        """List the values of a header, one for each time that it was sent."""
+        """Return all values of a header."""
         return [value for found, value in self.headers if found == name]
 
 
-class SloppyServer:
-    """Holds uploads in memory.
+class FaultyServer:
+    """Stores uploads in memory.
 
-    `extensions` and `version` are what OPTIONS lists; by default nothing. `ignores_length` doesn't
-    keep a length that is declared late, `head` changes the headers of each answer to HEAD, `keeps`
-    is how many bytes are held of a finished upload, `forgets` the status of HEAD for a finished
-    one. `script` has answers in place of the real ones: method to list of (status, headers).
+    Options:
+        extensions, version: what OPTIONS lists; by default nothing.
+        ignores_length: ignore a deferred length when it is declared.
+        head: changes to the headers of each response to HEAD.
+        keeps: bytes that are left of a complete upload.
+        forgets: status of HEAD for a complete upload.
+        script: responses in place of the real ones, as (status, headers) per method.
     """
 
     def __init__(self, **options):
@@ -45,24 +48,26 @@ class SloppyServer:
     def stored(self, upload_url):
         return bytes(self.uploads["/" + upload_url.split("/", 3)[3]][0])
 
-    async def talk(self, reader, writer):
+    async def serve(self, reader, writer):
         while True:
             line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
             method, path, _ = line.split(" ")
             pairs = [line.split(":", 1) for line in lines]
-            request = Seen(method, [(name.lower(), value.strip()) for name, value in pairs])
+            request = ReceivedRequest(
+                method, [(name.lower(), value.strip()) for name, value in pairs]
+            )
             headers = dict(request.headers)
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.requests.append(request)
-            status, answer = self.answer(method, path, headers, body)
+            status, response = self.respond(method, path, headers, body)
             if status is None:
                 writer.transport.abort()
                 return
-            answer = {"Content-Length": "0", **answer}
-            head = "".join(f"{name}: {value}\r\n" for name, value in answer.items())
+            response = {"Content-Length": "0", **response}
+            head = "".join(f"{name}: {value}\r\n" for name, value in response.items())
             writer.write(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode())
 
-    def answer(self, method, path, headers, body):
+    def respond(self, method, path, headers, body):
         if self.script.get(method):
             return self.script[method].pop(0)
         if method == "OPTIONS":
@@ -75,18 +80,18 @@ class SloppyServer:
             return 201, {"Location": path}
         if path not in self.uploads:
             return 404, {}
-        return getattr(self, f"answer_{method.lower()}")(path, headers, body)
+        return getattr(self, f"respond_{method.lower()}")(path, headers, body)
 
-    def answer_head(self, path, headers, body):
+    def respond_head(self, path, headers, body):
         held, length = self.uploads[path]
         if len(held) == length and self.forgets:
             return self.forgets, {}
         offset = len(held) if self.keeps is None or len(held) != length else self.keeps
         known = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": length}
-        answer = {"Upload-Offset": offset, **known, **self.head}
-        return 200, {name: value for name, value in answer.items() if value is not None}
+        response = {"Upload-Offset": offset, **known, **self.head}
+        return 200, {name: value for name, value in response.items() if value is not None}
 
-    def answer_patch(self, path, headers, body):
+    def respond_patch(self, path, headers, body):
         held, length = self.uploads[path]
         if int(headers["upload-offset"]) != len(held):
             return 409, {}
@@ -95,14 +100,14 @@ class SloppyServer:
         held += body
         return 204, {"Upload-Offset": len(held)}
 
-    def answer_delete(self, path, headers, body):
+    def respond_delete(self, path, headers, body):
         del self.uploads[path]
         return 204, {}
 
 
 @asynccontextmanager
-async def sloppy(**options):
-    server = SloppyServer(**options)
-    async with listen(server.talk) as port:
+async def run_server(**options):
+    server = FaultyServer(**options)
+    async with listen(server.serve) as port:
         server.port = port
         yield server

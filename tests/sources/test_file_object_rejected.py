@@ -1,4 +1,4 @@
-"""File objects that can't be read from their first byte are refused; a pipe is a stream."""
+"""File objects that can't be read from their first byte are rejected; a pipe is a stream."""
 
 import gzip
 import io
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Fails(ReadOnly):
-    """Can't seek, and says so in its own way."""
+    """Can't seek, and raises the given error."""
 
     def __init__(self, error, *, tells=None):
         super().__init__(at=4)
@@ -40,7 +40,7 @@ UNSUPPORTED = [
 ]
 
 
-class TellsAlone(ReadOnly):
+class OnlyTells(ReadOnly):
     def tell(self):
         return self.inner.tell()
 
@@ -50,8 +50,8 @@ class TellsAsync(ReadOnly):
         return self.inner.tell()
 
 
-class Inside(UploadFile):
-    """A form's file, and one inside that can't seek."""
+class WrapsUnseekable(UploadFile):
+    """A form's file around one that can't seek."""
 
     def __init__(self, at):
         super().__init__(Fails(OSError("not seekable"), tells=at))
@@ -64,27 +64,27 @@ class SeeksForward(Tells):
         self.inner.seek(offset, whence)
 
 
-class SeeksForwardUntold(ReadOnly):
+class SeeksForwardWithoutTell(ReadOnly):
     seek = SeeksForward.seek
 
 
-class Lies(ReadOnly):
-    """Its `seek` returns what was asked for, and moves nothing."""
+class SeeksNowhere(ReadOnly):
+    """Its `seek` returns the requested position without moving."""
 
     def seek(self, offset, whence=os.SEEK_SET):
         return offset + len(CONTENT) * (whence == os.SEEK_END)
 
 
-class LiesSilently(ReadOnly):
+class SeeksNowhereSilently(ReadOnly):
     def seek(self, offset):
         pass
 
 
-class LiesOfSize(LiesSilently):
+class HasWrongSize(SeeksNowhereSilently):
     size = 6
 
 
-class MovesElsewhere(Seeks):
+class SeeksElsewhere(Seeks):
     def seek(self, offset, whence=os.SEEK_SET):
         return super().seek(offset if whence else max(offset, 4), whence)
 
@@ -92,24 +92,24 @@ class MovesElsewhere(Seeks):
 MIDDLES = {
     **{f"{error!r}": partial(Fails, error, tells=4) for error in UNSUPPORTED},
     "other error": partial(Fails, RuntimeError("no"), tells=4),
-    "other error, untold": partial(Fails, RuntimeError("no")),
-    "no seek": partial(TellsAlone, 4),
+    "other error, no tell": partial(Fails, RuntimeError("no")),
+    "no seek": partial(OnlyTells, 4),
     "async tell": partial(TellsAsync, 4),
-    "form": partial(Inside, 4),
+    "form": partial(WrapsUnseekable, 4),
     "forward": partial(SeeksForward, 4),
-    "forward, untold": partial(SeeksForwardUntold, 4),
-    "lies": partial(Lies, 4),
-    "lies at its end": partial(Lies, len(CONTENT)),
-    "lies silently": partial(LiesSilently, 4),
-    "lies of its size": partial(LiesOfSize, len(CONTENT) - 3),
-    "elsewhere": partial(MovesElsewhere, 9),
+    "forward, no tell": partial(SeeksForwardWithoutTell, 4),
+    "seeks nowhere": partial(SeeksNowhere, 4),
+    "seeks nowhere, at its end": partial(SeeksNowhere, len(CONTENT)),
+    "seeks nowhere silently": partial(SeeksNowhereSilently, 4),
+    "wrong size": partial(HasWrongSize, len(CONTENT) - 3),
+    "seeks elsewhere": partial(SeeksElsewhere, 9),
 }
 
 
 @pytest.mark.parametrize("make", MIDDLES.values(), ids=MIDDLES)
 @pytest.mark.parametrize("open_it", [open_source, open_unspooled])
 @pytest.mark.parametrize("length", [None, len(CONTENT) - 4])
-async def test_file_object_in_its_middle_is_refused(make, open_it, length):
+async def test_file_object_in_its_middle_is_rejected(make, open_it, length):
     with pytest.raises(errors.SourceNotReadable, match="can't be rewound to its first byte"):
         async with open_it(make(), length=length):
             pass
@@ -121,7 +121,7 @@ async def test_file_object_in_its_middle_is_refused(make, open_it, length):
         *(Fails(error) for error in UNSUPPORTED),
         *(Fails(error, tells=0) for error in [*UNSUPPORTED, RuntimeError("no")]),
         ReadOnly(4),
-        Inside(0),
+        WrapsUnseekable(0),
     ],
     ids=lambda file: type(file).__name__,
 )
@@ -133,7 +133,7 @@ async def test_file_object_without_position_is_a_stream(file):
 
 @pytest.mark.parametrize("open_it", [open_source, open_unspooled])
 async def test_file_object_that_only_seeks_forward_is_a_stream(open_it):
-    class SeeksForwardFromStart(TellsAlone):
+    class SeeksForwardFromStart(OnlyTells):
         def seek(self, offset):
             if offset < self.inner.tell():
                 raise ValueError("can't go back")
@@ -158,7 +158,7 @@ async def test_pipe_is_read_from_where_it_is(buffering):
             assert await store(pipe, defer_length=True) == b"0123456789"
 
 
-async def test_compressed_pipe_that_cannot_go_back_is_refused():
+async def test_compressed_pipe_in_its_middle_is_rejected():
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb") as pipe:
         pipe.write(gzip.compress(b"0123456789"))
@@ -168,7 +168,7 @@ async def test_compressed_pipe_that_cannot_go_back_is_refused():
             pass
 
 
-async def test_position_that_moves_between_reads_is_corrected():
+async def test_moved_position_is_corrected():
     file = Seeks(4)
     async with open_source(file) as source:
         assert await read_all(source) == CONTENT
@@ -176,7 +176,7 @@ async def test_position_that_moves_between_reads_is_corrected():
         assert await read_all(source) == CONTENT
 
 
-async def test_seek_that_goes_elsewhere_later_is_noticed():
+async def test_wrong_position_after_seek_is_an_error():
     class Clamps(Seeks):
         limit = len(CONTENT)
 
@@ -202,7 +202,7 @@ async def text_files(path):
 
 @pytest.mark.parametrize("open_it", [open_source, open_unspooled])
 @pytest.mark.parametrize("at", [0, 2])
-async def test_text_file_is_refused(tmp_path, open_it, at):
+async def test_text_file_is_rejected(tmp_path, open_it, at):
     path = tmp_path / "notes.txt"
     path.write_text("abcdef")
     async with text_files(path) as files:
@@ -214,7 +214,7 @@ async def test_text_file_is_refused(tmp_path, open_it, at):
                     pass
 
 
-async def test_file_object_that_is_closed_or_write_only_is_refused(tmp_path):
+async def test_closed_or_write_only_file_is_rejected(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(CONTENT)
     closed = path.open("rb")
@@ -235,13 +235,13 @@ async def test_file_object_that_is_closed_or_write_only_is_refused(tmp_path):
                     pass
 
 
-async def test_endless_file_object_is_refused_at_the_longest_length():
+async def test_endless_file_object_is_rejected_at_the_limit():
     with io.FileIO("/dev/zero") as file, pytest.raises(errors.SourceTooLarge):
         async with open_source(file, max_length=5_000_000):
             pass
 
 
-async def test_sync_iterable_of_bytes_is_refused():
+async def test_sync_iterable_of_bytes_is_rejected():
     for source in ([b"a"], iter([b"a"]), (piece for piece in [b"a"]), {b"a": 1}, object()):
         for open_it in (open_source, open_unspooled):
             with pytest.raises(errors.ConfigurationError, match="wanted a path"):

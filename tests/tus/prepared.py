@@ -1,4 +1,4 @@
-"""Uploads that are brought into a state, without a server."""
+"""Uploads in a given state, without a server."""
 
 from livepeer_async.http.messages import Response
 from livepeer_async.tus import (
@@ -19,7 +19,7 @@ from tus.servers import ENDPOINT
 URL = f"{ENDPOINT}/1"
 LENGTH = 20
 CREATED = Response(status=201, headers={"location": URL})
-ANSWERS = {
+RESPONSES = {
     Created: CREATED,
     OffsetKnown: Response(status=200, headers={"upload-offset": "0", "upload-length": "20"}),
     ChunkAccepted: Response(status=204, headers={"upload-offset": "20"}),
@@ -29,8 +29,8 @@ ANSWERS = {
     Gone: Response(status=404),
     Refused: Response(status=403),
 }
-# How each state is reached from the beginning, as the statuses of the answers.
-WAYS = {
+# The events that lead to each state.
+PATHS = {
     State.UNCREATED: [],
     State.OFFSET_UNKNOWN: [Created, Interrupted],
     State.TRANSFERRING: [Created],
@@ -42,22 +42,25 @@ WAYS = {
 
 def upload_in(state, **more):
     upload = TusUpload(**{"endpoint": ENDPOINT, "length": LENGTH} | more)
-    for event in WAYS[state]:
+    for event in PATHS[state]:
         if event is Terminated:
             upload.terminate()
         else:
             upload.next_step()
-        upload.receive(ANSWERS[event])
+        upload.receive(RESPONSES[event])
     assert upload.state is state
     return upload
 
 
 def snapshot(upload):
-    return dict(vars(upload))
+    """Return all attributes, those of nested objects too."""
+    return {
+        name: dict(getattr(value, "__dict__", {})) or value for name, value in vars(upload).items()
+    }
 
 
-def ask_offset(upload, offset, length=LENGTH):
-    """Answer each question for the offset until the upload knows it, or is lost."""
+def settle_offset(upload, offset, length=LENGTH):
+    """Respond to each HEAD with an offset until it has settled, or the upload is lost."""
     while upload.state is State.OFFSET_UNKNOWN:
         upload.next_step()
         headers = {"upload-offset": str(offset), "upload-length": str(length)}

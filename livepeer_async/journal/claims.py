@@ -1,0 +1,132 @@
+"""Claims: each makes one open journal the only writer of an upload, across processes.
+
+A claim ends with its process, never by the clock: a laptop that wakes from sleep would be a second
+writer. Each open journal holds a lock on a file beside it, which the operating system releases
+however the process ends. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from livepeer_async.errors import JournalError, UploadInUse
+from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
+from livepeer_async.journal.database import JournalDatabase
+from livepeer_async.journal.owner_lock import OwnerLock
+from livepeer_async.redaction import show_source
+
+T = TypeVar("T")
+
+
+class Claims:
+    """The claims of one open journal.
+
+    Args:
+        database: the journal's file.
+
+    Attributes:
+        held: the keys in use.
+        written: the keys whose claims may be in the file; the next transaction deletes those that
+            aren't held.
+    """
+
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+        self._lock: OwnerLock | None = None
+        self.held: set[str] = set()
+        self.written: set[str] = set()
+
+    def transact(self, work: Callable[[sqlite3.Connection], T], busy_timeout: BusyTimeout) -> T:
+        """Call a function in a transaction that also deletes released claims."""
+        released: set[str] = set()
+
+        def release_and_work(connection: sqlite3.Connection) -> T:
+            released.update(self.written - self.held)
+            self.written.difference_update(released)
+            if self._lock is not None:
+                rows = [(key, self._lock.owner) for key in released]
+                connection.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", rows)
+            return work(connection)
+
+        try:
+            return self._database.transact(release_and_work, busy_timeout)
+        except BaseException:
+            self.written.update(released)
+            raise
+
+    def write(self, connection: sqlite3.Connection, key: str) -> None:
+        """Write the claim of a key.
+
+        Raises:
+            UploadInUse: another open journal holds it.
+            JournalError: whether that still runs can't be told.
+        """
+        if self._lock is None:
+            self._remove_stale_owners(connection)
+            self._lock = OwnerLock(self._database.path)
+        owner = self._lock.owner
+        connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, os.getpid()))
+        pid = self._pid_of_other(connection, key)
+        if pid is not None:
+            raise self.in_use_error(key, f"process {pid}")
+        self.written.add(key)
+        connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, owner))
+
+    def is_in_use(self, connection: sqlite3.Connection, key: str) -> bool:
+        """Whether this journal or another open one holds the claim of a key.
+
+        Raises:
+            JournalError: whether the other one still runs can't be told.
+        """
+        return key in self.held or self._pid_of_other(connection, key) is not None
+
+    def close(self, busy_timeout: BusyTimeout) -> None:
+        """Delete all claims, close the file and release the lock."""
+        lock, is_deleted = self._lock, False
+        if lock is not None:
+            with suppress(JournalError, WaitCancelled):
+                self._database.transact(lambda c: _delete_owner(c, lock.owner), busy_timeout)
+                is_deleted = True
+        # Waits for a running transaction, which may write a first claim.
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release(keeps_file=not is_deleted)
+            self._lock = None
+        self.written.clear()
+
+    def in_use_error(self, key: str, process: str) -> UploadInUse:
+        """Return the error for a key that a process is using."""
+        shown: str = show_source(key)
+        message = f"the upload of {shown!r} is in use by {process}"
+        return UploadInUse(message, path=self._database.path, key=shown)
+
+    def _pid_of_other(self, connection: sqlite3.Connection, key: str) -> int | None:
+        """Return the process of another open journal that holds the claim of a key, if any."""
+        query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
+        found = connection.execute(query, (key,)).fetchone()
+        is_own = found and self._lock is not None and found[0] == self._lock.owner
+        if not found or is_own or not OwnerLock.is_held(self._database.path, *found):
+            return None
+        return int(found[1] or 0)
+
+    def _remove_stale_owners(self, connection: sqlite3.Connection) -> None:
+        """Remove the owners whose processes were killed."""
+        path = self._database.path
+        pids: dict[str, int] = dict(connection.execute("SELECT owner, pid FROM owners").fetchall())
+        # A process that was killed while it created its file has no row. No file is being created
+        # now, because that happens within a transaction, too.
+        for owner in pids.keys() | OwnerLock.found_beside(path):
+            # A file that can't be opened is reported when a key of that owner is claimed.
+            with suppress(JournalError):
+                if not OwnerLock.is_held(path, owner, pids.get(owner)):
+                    _delete_owner(connection, owner)
+                    OwnerLock.delete_files(path, owner)
+
+
+def _delete_owner(connection: sqlite3.Connection, owner: str) -> None:
+    connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+    connection.execute("DELETE FROM owners WHERE owner = ?", (owner,))
