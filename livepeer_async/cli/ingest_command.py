@@ -15,7 +15,7 @@ from livepeer_async.cli.ingest import IngestCommand
 from livepeer_async.cli.runner import run_command
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.ingest.patterns import is_video
+from livepeer_async.ingest.rows import is_video
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 

@@ -1,106 +1,100 @@
 """A circuit breaker: pauses an ingestion while the server doesn't respond.
 
-After an error that may be the server's or the network's, no row starts until a ping succeeds.
+After an error that the server or the network may have caused, no row starts until a ping succeeds.
 Running uploads retry by themselves.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Awaitable, Callable
 
 import anyio
 
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import ApiError, DecodeError, NetworkError, is_transient
+from livepeer_async.http.retry import backoff
 from livepeer_async.ingest.events import Event, Halted, Resumed
 
-# Seconds before the second question at the most, doubled with each.
+# Seconds before the second ping, doubled with each failure.
 FIRST_DELAY = 1.0
-LONGEST_DELAY = 60.0
-_MOST_DOUBLINGS = 6
+MAX_DELAY = 60.0
 
 
 class CircuitBreaker:
-    """Watches over the server's answers; `run` is its task.
+    """Pings the server while it is in doubt; `run` must run as a task.
 
     Args:
-        ping: asks the server once.
-        tell: takes events.
-        timeout: seconds without an answer after which all ends.
-        sleep: waits so many seconds.
-        clock: gives seconds that only grow.
-        jitter: gives a random number in 0..1.
+        ping: sends one request to the server.
+        notify: receives `Halted` and `Resumed`.
+        timeout: seconds after which an outage ends the run.
+        clock: time and jitter.
     """
 
-    def __init__(  # noqa: PLR0913 - time and chance come in as arguments, with the real ones as defaults
+    def __init__(
         self,
         ping: Callable[[], Awaitable[None]],
-        tell: Callable[[Event], Awaitable[None]],
+        notify: Callable[[Event], Awaitable[None]],
         *,
         timeout: float,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
+        clock: Clock | None = None,
     ) -> None:
         self._ping = ping
-        self._put = tell
+        self._notify = notify
         self._timeout = timeout
-        self._sleep = sleep
-        self._clock = clock
-        self._jitter = jitter
-        self._suspected = anyio.Event()
+        self._clock = clock or Clock()
+        self._tripped = anyio.Event()
         self._closed = anyio.Event()
         self._closed.set()
-        self._is_given_up = False
-        self._has_answered = False
+        self._is_stopped = False
+        self._has_succeeded = False
 
     def trip(self) -> None:
-        """Have the server asked before anything else starts."""
-        if self._closed.is_set() and not self._is_given_up:
+        """Open the circuit until a ping succeeds."""
+        if self._closed.is_set() and not self._is_stopped:
             self._closed = anyio.Event()
-            self._suspected.set()
+            self._tripped.set()
 
     def stop(self) -> None:
-        """Let those go who wait, now and later; they start nothing more."""
-        self._is_given_up = True
+        """Close the circuit for good; `wait` returns from now on."""
+        self._is_stopped = True
         self._closed.set()
 
     async def wait(self) -> None:
-        """Wait until the server answers, where that is in doubt."""
+        """Wait while the circuit is open."""
         await self._closed.wait()
 
     async def run(self) -> None:
-        """Ask each time that there is a suspicion.
+        """Ping the server each time the circuit is opened, and close it again.
 
         Raises:
-            ApiError: the server doesn't take the key, or isn't where it was looked for.
-            DecodeError: what answers, and never did otherwise, is no such server.
-            LivepeerError: it hasn't answered for as long as that was to be borne.
+            ApiError: the server rejects the key or the base URL.
+            DecodeError: the first response isn't the API's.
+            LivepeerError: the last error of an outage that took longer than the timeout.
         """
         while True:
-            await self._suspected.wait()
-            self._suspected = anyio.Event()
-            await self._ask()
+            await self._tripped.wait()
+            self._tripped = anyio.Event()
+            await self._probe()
             self._closed.set()
 
-    async def _ask(self) -> None:
-        began, failures = self._clock(), 0
+    async def _probe(self) -> None:
+        began, failures = self._clock.now(), 0
         while True:
             try:
                 await self._ping()
                 break
             except (NetworkError, ApiError, DecodeError) as error:
-                is_over = self._clock() - began > self._timeout
-                # A page that isn't the API's comes from a proxy, or from a wrong address.
-                is_foreign = isinstance(error, DecodeError) and not self._has_answered
+                is_over = self._clock.now() - began > self._timeout
+                # A page that isn't the API's comes from a proxy, or from a wrong base URL.
+                is_foreign = isinstance(error, DecodeError) and not self._has_succeeded
                 if is_over or is_foreign or not is_transient(error):
                     raise
-                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, _MOST_DOUBLINGS))
-                delay *= 0.5 + self._jitter() / 2
                 failures += 1
-                await self._put(Halted(error, delay))
-            await self._sleep(delay)
-        self._has_answered = True
+                # Half of the jitter: a single client must not ping too often.
+                jitter = 0.5 + self._clock.random() / 2
+                delay = backoff(failures, first=FIRST_DELAY, longest=MAX_DELAY, jitter=jitter)
+                await self._notify(Halted(error, delay))
+            await self._clock.sleep(delay)
+        self._has_succeeded = True
         if failures:
-            await self._put(Resumed(self._clock() - began))
+            await self._notify(Resumed(self._clock.now() - began))

@@ -1,129 +1,147 @@
-"""Reads a CSV table with a header: lines in, names and values of each row out.
+"""Rows of a CSV file with a header.
 
-Cells are text. A cell is parsed as JSON if its field isn't text (`true`, `{"type": "jwt"}`); an
-empty cell is absent. Quoted cells may hold line breaks. Pure.
+Pure. A cell of a text field is taken as it is; other cells are parsed as JSON (`true`,
+`{"type": "jwt"}`). An empty cell is an absent field. Quoted cells may contain line breaks.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import msgspec
 
-from livepeer_async.ingest.fields import COLUMNS, SOURCES, distinct_names, unknown_name
-from livepeer_async.ingest.lines import MAX_LINE, TOO_LONG, Line
-from livepeer_async.ingest.patterns import is_video
-from livepeer_async.ingest.rows import RowError
+from livepeer_async.ingest.fields import (
+    COLUMNS,
+    SOURCES,
+    distinct_names,
+    shorten_name,
+    unknown_name,
+)
+from livepeer_async.ingest.lines import MAX_LINE, Fields, Line, check_line
+from livepeer_async.ingest.rows import RowError, is_video
 
 DELIMITERS = ",;\t"
-# Of unknown columns: where the header is missing, all are.
-MOST_TOLD = 3
-_TEXTS = frozenset({*SOURCES, "key", "name"})
+_TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
+# Parts of csv's messages, and what they mean in a manifest.
+_CSV_ERRORS = {
+    "new-line character": "a carriage return stands alone; save the file with line feeds",
+    "unexpected end of data": "a quoted cell is never closed, which hides all rows after it",
+    "field larger than field limit": "a cell is longer than {limit} characters",
+}
+
 Record = tuple[int, list[str] | RowError]
-"""The number of the first line, and the cells, or why there are none."""
+"""The first line of a record and its cells, or why it can't be used."""
+
+
+def read_csv(lines: Iterator[Line]) -> Iterator[Fields]:
+    """Yield the fields of each row; blank rows are skipped.
+
+    A header that can't be used ends the file, because no row could be read.
+    """
+    # Blank lines before the header count as lines.
+    first = next((line for line in lines if line[1] is None or line[1].strip()), None)
+    if first is None:
+        return
+    delimiter = detect_delimiter(first[1] or "")
+    records = iter(CsvReader(chain([first], lines), delimiter))
+    number, header = next(records)
+    try:
+        columns = read_header(_checked(header))
+    except RowError as error:
+        yield number, error
+        return
+    for number, cells in records:
+        try:
+            fields = read_cells(columns, _checked(cells))
+        except RowError as error:
+            yield number, error
+        else:
+            if fields is not None:
+                yield number, fields
 
 
 class CsvReader:
-    """Records of a CSV file, read one by one; a bad one doesn't end them.
+    """Records of a CSV file; a bad record doesn't end the file.
 
     Args:
-        lines: of the file; what was consumed before doesn't come back.
-        delimiter: between cells.
+        lines: the lines of the file.
+        delimiter: the character between cells.
     """
 
     def __init__(self, lines: Iterator[Line], delimiter: str) -> None:
-        self._feed = _Feed(lines)
-        self._reader = csv.reader(self._feed, delimiter=delimiter, strict=True)
+        self._lines = lines
+        self._delimiter = delimiter
+        self._start_record()
 
     def __iter__(self) -> Iterator[Record]:
+        reader = csv.reader(iter(self._next_line, None), delimiter=self._delimiter, strict=True)
         while True:
-            self._feed.begin()
-            record: list[str] | RowError
+            self._start_record()
             try:
-                record = next(self._reader)
-            except StopIteration:
-                return
+                cells: list[str] | RowError | None = next(reader, None)
             except (csv.Error, RowError) as error:
-                record = RowError(self._explain(error))
-            # Only to know that the record is bad: its quotes are right all the same.
-            if self._feed.fault is not None:
-                record = RowError(self._feed.fault)
-            if record:
-                yield self._feed.first, record
+                cells = RowError(self._explain(error))
+            if cells is None:
+                return
+            if cells or self._fault:
+                yield self._first, self._fault or cells
+
+    def _start_record(self) -> None:
+        self._first = self._last = self._length = 0
+        self._fault: RowError | None = None
+
+    def _next_line(self) -> str | None:
+        """Return the next line for csv, and remember why its record can't be used."""
+        number, text = next(self._lines, (0, ""))
+        if not number:
+            return None
+        self._first, self._last = self._first or number, number
+        try:
+            check_line(text)
+        except RowError as error:
+            # csv still needs the line: its quotes say where the record ends.
+            where = f"line {number}: " if number > self._first else ""
+            self._fault = self._fault or RowError(f"{where}{error}")
+        text = text or ""
+        self._length += len(text)
+        if self._length > MAX_LINE:
+            raise RowError("the row is longer than 1 MiB, or a quoted cell is never closed")
+        return f"{text}\n"
 
     def _explain(self, error: Exception) -> str:
-        first, last = self._feed.first, self._feed.last
-        lines = f"lines {first} to {last}: " if last > first else ""
+        has_many_lines = self._last > self._first
         reason = str(error)
-        if "new-line character" in reason:
-            reason = "a carriage return stands alone; save the file with line feeds"
-        elif "unexpected end of data" in reason:
-            reason = "a quoted cell has no end, so that no row of these can be read"
-        elif "field larger than field limit" in reason:
-            reason = f"a cell is longer than {csv.field_size_limit()} characters"
-            reason += ", or its quote has no end" if lines else ""
-        return f"{lines}{reason}"
+        for words, meaning in _CSV_ERRORS.items():
+            if words in reason:
+                reason = meaning.format(limit=csv.field_size_limit())
+                if "limit" in words and has_many_lines:
+                    reason += ", or its quote is never closed"
+        return f"lines {self._first} to {self._last}: {reason}" if has_many_lines else reason
 
 
-class _Feed:
-    """Lines as text for `csv.reader`, with a bound on how many it may take for one record."""
-
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self._lines = lines
-        self._taken = 0
-        self.first = self.last = 0
-        self.fault: str | None = None
-
-    def begin(self) -> None:
-        self._taken = self.first = 0
-        self.fault = None
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        number, content = next(self._lines)
-        self.first, self.last = self.first or number, number
-        if content is None:
-            raise RowError(TOO_LONG)
-        self._taken += len(content)
-        if self._taken > MAX_LINE:
-            raise RowError("the row is longer than 1 MiB, or the quote of a cell has no end")
-        try:
-            return content.decode() + "\n"
-        except UnicodeDecodeError as error:
-            byte, place = content[error.start], error.start + 1
-            where = f"byte {byte:#04x} at place {place}"
-            self.fault = f"line {number} isn't UTF-8: {where}; save the file as UTF-8"
-            return content.decode(errors="replace") + "\n"
-
-
-def find_delimiter(header: str) -> str:
-    """Find what stands between the columns: that which gives the most known names, or is there."""
-    return max(DELIMITERS, key=lambda it: (_count_known(header, it), header.count(it)))
+def detect_delimiter(header: str) -> str:
+    """Return the most frequent delimiter; names of columns contain none."""
+    return max(DELIMITERS, key=header.count)
 
 
 def read_header(cells: Sequence[str]) -> list[str]:
-    """Read the names of the columns.
+    """Return the names of the columns.
 
     Raises:
-        Refusal: one is unknown, missing or there twice, or none names a source.
+        RowError: a name is unknown, empty or repeated, or no column names a source.
     """
     names = [cell.strip() for cell in cells]
-    unknown = [name for name in names if name and _plain(name) not in _COLUMNS]
-    if unknown:
-        *first, last = [_unknown_column(name) for name in unknown[:MOST_TOLD]]
-        # Which are known is said once.
-        said = "; ".join([*(it.partition("; known are ")[0] for it in first), last])
-        raise RowError(f"{said} (no row can be read before that is settled)")
     columns: list[str] = []
     for index, name in enumerate(names):
         if not name:
             raise RowError(f"column {index + 1} has no name, so no row can be read")
-        column = _COLUMNS[_plain(name)]
+        column = _COLUMNS.get(_normalize(name))
+        if column is None:
+            raise RowError(f"{_unknown_column(name)} (no row can be read)")
         if column in columns:
             raise RowError(f"the column {name} is there twice, so no row can be read")
         columns.append(column)
@@ -133,10 +151,11 @@ def read_header(cells: Sequence[str]) -> list[str]:
 
 
 def read_cells(columns: Sequence[str], cells: Sequence[str]) -> dict[str, object] | None:
-    """Give names and values of a row; None for one whose cells are all blank.
+    """Return the fields of a row, or `None` if all cells are blank.
 
     Raises:
-        Refusal: a cell too many or too few, or one that isn't JSON where its field isn't text.
+        RowError: there are too many or too few cells, or one isn't JSON although its field isn't
+            text.
     """
     if not "".join(cells).strip():
         return None
@@ -150,52 +169,46 @@ def read_cells(columns: Sequence[str], cells: Sequence[str]) -> dict[str, object
     }
 
 
+def _checked(cells: list[str] | RowError) -> list[str]:
+    if isinstance(cells, RowError):
+        raise cells
+    return cells
+
+
 def _read_cell(column: str, cell: str) -> object:
-    if column in _TEXTS or (column == "creatorId" and not cell.lstrip().startswith("{")):
+    if column in _TEXT_FIELDS or (column == "creatorId" and not cell.lstrip().startswith("{")):
         return cell
     word = cell.strip().lower()
     if word in _BOOLEANS:
         return _BOOLEANS[word]
     try:
         return msgspec.json.decode(cell)
-    # The cell may hold a key: the sentence doesn't show it.
+    # The cell may contain a key, so the message doesn't show it.
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise RowError(f"{column} isn't JSON; wanted a value such as {_example(column)}") from error
+        example = _EXAMPLES.get(column, "true")
+        raise RowError(f"{column} isn't JSON; wanted a value such as {example}") from error
 
 
-def _example(column: str) -> str:
-    examples = {
-        "playbackPolicy": '{"type": "jwt"}',
-        "profiles": '[{"name": "720p", "bitrate": 3000000}]',
-        "storage": '{"ipfs": true}',
-        "encryption": '{"encryptedKey": "..."}',
-        "creatorId": '{"value": "user-1"}',
-        "targetSegmentSizeSecs": "2",
-    }
-    return examples.get(column, "true")
-
-
-def _count_known(header: str, delimiter: str) -> int:
-    try:
-        (names,) = csv.reader([header], delimiter=delimiter, strict=True)
-    except (csv.Error, ValueError):
-        return 0
-    return sum(_plain(name) in _COLUMNS for name in names)
-
-
-def _plain(name: str) -> str:
-    """Take out of a name what spreadsheets write in different ways: `Creator ID`, `creator_id`."""
+def _normalize(name: str) -> str:
+    """Return a name without the differences between spreadsheets: `Creator ID`, `creator_id`."""
     return name.strip().replace(" ", "").replace("_", "").lower()
 
 
 def _unknown_column(name: str) -> str:
-    sentence = unknown_name("column", name, distinct_names())
-    if _plain(name) in _FILES:
-        sentence = f"unknown column {name!r}; did you mean path?"
-    elif is_video(name):
-        sentence = f"{name!r} stands where the header is wanted, as in `path,name`"
-    return sentence
+    if _normalize(name) in _PATH_SYNONYMS:
+        return f"unknown column {name!r}; did you mean path?"
+    if is_video(name):
+        return f"found {shorten_name(name)!r} instead of a header such as `path,name`"
+    return unknown_name("column", name, distinct_names())
 
 
-_COLUMNS = {_plain(name): column for name, column in COLUMNS.items()}
-_FILES = frozenset({"file", "filename", "filepath", "video", "src"})
+_COLUMNS = {_normalize(name): column for name, column in COLUMNS.items()}
+_PATH_SYNONYMS = frozenset({"file", "filename", "filepath", "video", "src"})
+_EXAMPLES = {
+    "playbackPolicy": '{"type": "jwt"}',
+    "profiles": '[{"name": "720p", "bitrate": 3000000}]',
+    "storage": '{"ipfs": true}',
+    "encryption": '{"encryptedKey": "..."}',
+    "creatorId": '{"value": "user-1"}',
+    "targetSegmentSizeSecs": "2",
+}

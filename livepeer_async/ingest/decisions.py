@@ -1,7 +1,7 @@
-"""What becomes of a row, decided by values.
+"""Decides whether a row is retried, and what an error means for the other rows.
 
-In come the journal's record of a row, or the error that it ended with; out comes whether anything
-is left to do, or what the error says of this row and of all others. Pure.
+Pure. `classify_error` judges by the error alone, `may_retry` by the row as well. `is_finished`
+tells whether an earlier run left anything to do.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ from livepeer_async.journal.records import (
 )
 from livepeer_async.sources.identity import SourceIdentity
 
+# Attempts of one row in a run.
+MAX_ATTEMPTS = 3
+
 
 class ErrorAction(Struct, frozen=True, kw_only=True):
-    """What an error says.
+    """What follows from the error of a row; by default, the row has failed.
 
     Attributes:
-        retry_row: whether the row may do better after the others; else it has failed.
-        probe_server: whether the network, the server or the account may be at fault, which a
-            probe finds out before more rows meet the same error.
-        abort_run: whether no row can do better in this run.
+        retry_row: a later attempt may succeed.
+        probe_server: the network, the server or the account may be the cause; no row starts until
+            a ping succeeded.
+        abort_run: every other row would fail as well.
     """
 
     retry_row: bool = False
@@ -45,45 +48,63 @@ class ErrorAction(Struct, frozen=True, kw_only=True):
     abort_run: bool = False
 
 
-FAILED = ErrorAction()
-# The first class that fits counts.
-_VERDICTS: tuple[tuple[type[LivepeerError], ErrorAction], ...] = (
-    # Somebody else carries this row; he may end, or be ended.
+FAIL = ErrorAction()
+# The first matching class counts.
+_ACTIONS: tuple[tuple[type[LivepeerError], ErrorAction], ...] = (
+    # Another process owns this row and may still finish or die.
     (UploadInUse, ErrorAction(retry_row=True)),
     (JournalError, ErrorAction(abort_run=True)),
     (NotAuthenticated, ErrorAction(abort_run=True)),
-    # Of this row, for an object store of somebody else for instance, or of the whole account.
+    # It may concern this row only, such as its object store, or the whole account.
     (Forbidden, ErrorAction(probe_server=True)),
 )
 
 
 def classify_error(error: LivepeerError) -> ErrorAction:
-    """Say what an error means for its row and for the others."""
-    for kind, verdict in _VERDICTS:
+    """Return what follows from the error of a row."""
+    for kind, action in _ACTIONS:
         if isinstance(error, kind):
-            return verdict
-    # Beyond `is_transient`: a row looks for what an ambiguous request made, and a lost upload
-    # begins again with another asset.
+            return action
+    # Beyond `is_transient`: the next attempt looks for the asset of an ambiguous request, and
+    # replaces an upload that is gone.
     may_succeed = is_transient(error) or isinstance(error, AmbiguousRequest | UploadGone)
-    return ErrorAction(retry_row=True, probe_server=True) if may_succeed else FAILED
+    return ErrorAction(retry_row=True, probe_server=True) if may_succeed else FAIL
 
 
-def finished_states(*, is_ready_wanted: bool) -> frozenset[RecordState]:
-    """Give the states of records of which nothing is left to do; as for `is_finished`."""
-    ready = frozenset({RecordState.READY})
-    return ready if is_ready_wanted else ready | {RecordState.UPLOADED}
-
-
-def is_finished(row: Row, record: Record, *, is_ready_wanted: bool) -> bool:
-    """Whether an earlier run has done all that there is to do for a row.
+def may_retry(
+    row: Row, error: LivepeerError, *, attempts: int, has_asset: bool, has_journal: bool
+) -> bool:
+    """Whether a row is retried after the other rows, rather than reported as failed.
 
     Args:
-        row: with what its file looks like today; one that is gone has no length.
-        record: of the row's key.
-        is_ready_wanted: whether its asset must have been seen ready; else it is enough that the
-            server has all bytes.
+        row: the row.
+        error: how its last attempt ended.
+        attempts: its attempts so far; an outage of the server resets them.
+        has_asset: whether the last attempt created an asset.
+        has_journal: whether the next attempt can find that asset. Without a journal it would
+            create a second one.
     """
-    if record.state not in finished_states(is_ready_wanted=is_ready_wanted):
+    if not classify_error(error).retry_row or attempts >= MAX_ATTEMPTS:
+        return False
+    may_have_asset = has_asset or (row.is_url and isinstance(error, AmbiguousRequest))
+    return has_journal or not may_have_asset
+
+
+def finished_states(*, wait: bool) -> frozenset[RecordState]:
+    """Return the states of finished records; `wait` as for `is_finished`."""
+    ready = frozenset({RecordState.READY})
+    return ready if wait else ready | {RecordState.UPLOADED}
+
+
+def is_finished(row: Row, record: Record, *, wait: bool) -> bool:
+    """Whether an earlier run left nothing to do for a row.
+
+    Args:
+        row: the row with the current length of its file; `None` if the file is missing.
+        record: the journal's record of the row's key.
+        wait: whether the asset must be ready; else the server must have all bytes.
+    """
+    if record.state not in finished_states(wait=wait):
         return False
     access = access_fingerprint(row.new_asset) if row.new_asset else ""
     if row.is_url:

@@ -1,9 +1,7 @@
-"""What happens in an ingestion, as values.
+"""Events of an ingestion.
 
-They come in this order: a `BadRow` for each row that can't be used, one `Checked`, and then, as it
-happens, `RowStarted`, `RowPutOff`, `Halted` and `Resumed`, and one `RowEnded` for each good row but
-those that hadn't begun when it was stopped. A `BadRow` behind `Checked` is one that became so in
-the meantime.
+Pure. First come a `BadRow` for each entry that can't be used and one `Checked`, then the others as
+they happen. A `BadRow` after `Checked` is a row whose file disappeared in the meantime.
 """
 
 from __future__ import annotations
@@ -17,27 +15,29 @@ from livepeer_async.ingest.rows import BadRow, Row
 
 
 class RowState(StrEnum):
-    """How a row ended."""
+    """The state in which a row ended."""
 
     READY = "ready"
-    """Its asset is ready, and was compared as far as that was wanted."""
+    """The asset is ready and verified as requested."""
+    UPLOADED = "arrived"
+    """The server has all bytes; the ingestion doesn't wait for `ready`."""
+    # Deprecated name of UPLOADED.
     ARRIVED = "arrived"
-    """The server has all of it, and nobody wanted to wait for more."""
     FAILED = "failed"
-    """It came to nothing; `error` says why."""
+    """The row failed; `error` says why."""
     UNFINISHED = "unfinished"
-    """It was stopped; the next run goes on with it."""
+    """The row was stopped, or another process owns it; the next run resumes it."""
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """The whole manifest was looked through; the rows begin after it.
+    """The whole manifest was checked; rows start after this.
 
     Attributes:
         rows: good rows.
         bad: rows that can't be used.
-        length: bytes of all files; what URLs have isn't known.
+        length: bytes of all files; the length of URLs is unknown.
         urls: good rows with a URL.
-        skipped: files in folders that weren't taken, because they are no videos.
+        skipped: files in folders that aren't videos.
     """
 
     rows: int
@@ -48,16 +48,17 @@ class Checked(Struct, frozen=True, kw_only=True):
 
 
 class RowStarted(Struct, frozen=True):
-    """A row has begun, or begins again after it was put off."""
+    """A row starts, for the first time or after it was deferred."""
 
     row: Row
 
 
 class RowDeferred(Struct, frozen=True):
-    """A row was given up for now and comes again after the others.
+    """An attempt failed; the row is retried after the other rows.
 
     Attributes:
-        error: what stood in its way.
+        row: the row.
+        error: why the attempt failed.
     """
 
     row: Row
@@ -65,11 +66,11 @@ class RowDeferred(Struct, frozen=True):
 
 
 class Halted(Struct, frozen=True):
-    """Nothing starts until the server answers again.
+    """The server doesn't respond; no row starts until it does.
 
     Attributes:
-        error: what the last question after it met.
-        delay: seconds until the next question.
+        error: the error of the last ping.
+        delay: seconds until the next ping.
     """
 
     error: LivepeerError
@@ -77,29 +78,29 @@ class Halted(Struct, frozen=True):
 
 
 class Resumed(Struct, frozen=True):
-    """The server answers again: rows start as before.
+    """The server responds again, and rows start again.
 
     Attributes:
-        seconds: since the first `Halted`.
+        seconds: the length of the outage.
     """
 
     seconds: float
 
 
 class RowEnded(Struct, frozen=True, kw_only=True):
-    """How a row ended.
+    """A row ended.
 
     Attributes:
         row: the row.
-        state: in a word.
-        asset_id: the asset that was made; with an error the one that it concerns, if any.
-        playback_id: of that asset.
-        length: bytes; `None` where the server fetched them.
-        seconds: from its first beginning in this run to its end.
-        attempts: uploads that were needed; 0 where an earlier run had brought everything over.
-        verified: how far the content is proved; `None` where it wasn't compared.
-        error: why it failed; or, where it is UNFINISHED, what stood in its way, if anything did.
-        is_earlier: whether an earlier run had finished it, and nothing was asked of the server.
+        state: the state in which it ended.
+        asset_id: the ID of the asset; with an error, the asset that the error concerns, if any.
+        playback_id: the asset's playback ID.
+        length: bytes; `None` if the server fetched the video itself.
+        seconds: from the row's first start in this run to its end.
+        attempts: uploads, including repeated ones; 0 if an earlier run sent all bytes.
+        verified: the strongest check that passed; `None` if nothing was compared.
+        error: why the row failed; of an `UNFINISHED` row, the last error, if any.
+        is_earlier: whether an earlier run finished the row; no request was sent in this run.
     """
 
     row: Row

@@ -1,8 +1,8 @@
-"""All rows of a manifest to ready assets, whatever comes between.
+"""An ingestion: checks a manifest, runs its rows and reports events.
 
-In come a client and a manifest; out come events. What an earlier run has finished is told and not
-asked for; a row that met the line's faults comes again after the others; while the server doesn't
-answer nothing starts, so that an outage of the night doesn't burn through the manifest.
+Rows that an earlier run finished are reported without a request. Rows that failed for a transient
+reason are retried after the others (`decisions.py` has the rules). While the server doesn't
+respond, no row starts (`circuit_breaker.py`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import Self
 import anyio
 
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.concurrency import Channel, plain_task_group
+from livepeer_async.concurrency import Channel, Notifier, plain_task_group
 from livepeer_async.errors import (
-    AmbiguousRequest,
     BadRequest,
     ConfigurationError,
     Forbidden,
@@ -29,18 +28,17 @@ from livepeer_async.errors import (
     UploadInUse,
     UploadStopped,
 )
-from livepeer_async.ingest.check import KeyIndex, check_manifest, read_again
+from livepeer_async.ingest.check import check_manifest, read_batches
 from livepeer_async.ingest.circuit_breaker import CircuitBreaker
 from livepeer_async.ingest.decisions import (
-    FAILED,
-    ErrorAction,
     classify_error,
     finished_states,
     is_finished,
+    may_retry,
 )
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, RowState
 from livepeer_async.ingest.manifest import Manifest, open_manifest
-from livepeer_async.ingest.row_worker import Job, RowOptions, RowRunner, ended_earlier
+from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, ended_earlier
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -48,22 +46,20 @@ from livepeer_async.polling.phases import is_ready
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
 
-# Runs of one row that met what may pass.
-MOST_ATTEMPTS = 3
-# Rows that wait for their next attempt; those beyond fail, and the next run takes them.
-MOST_PUT_OFF = 1000
-# Seconds before a row that was put off comes again, however few there are.
-PAUSE = 5.0
-# A server that doesn't answer for so long is given up: whoever is to mend it has been there.
+# Deferred rows that are held in memory; further ones fail, and the next run tries them again.
+MAX_DEFERRED = 1000
+# Seconds before a deferred row is retried, even if no other row is left.
+RETRY_DELAY = 5.0
+# Seconds after which an outage ends the run. After a day it has been noticed.
 OUTAGE_TIMEOUT = 24 * 3600.0
-# Seconds for clearing up at the end; what is left then is left to the next run.
+# Seconds for deleting leftovers at the end; the next run deletes the rest.
 CLEANUP_TIMEOUT = 60.0
-# Times that the server is asked to process a failed asset again.
+# How often the server is asked to process a failed asset again.
 REPROCESS = 2
 
 
 class Ingestion:
-    """An ingestion that runs: an async iterator of its events.
+    """A running ingestion: an async iterator over its events.
 
     Attributes:
         is_stopped: whether `stop` was called.
@@ -75,26 +71,26 @@ class Ingestion:
         manifest: Manifest,
         options: RowOptions,
         *,
-        is_strict: bool,
+        strict: bool,
         outage_timeout: float,
     ) -> None:
         self._livepeer = livepeer
         self._manifest = manifest
-        self._options = options
-        self._is_strict = is_strict
+        self._wait = options.upload.wait
+        self._strict = strict
         self._channel = Channel[Event]()
-        self._runner = RowRunner(
-            livepeer, options, self._channel.send_nowait, take_note=self._take_note
+        self._worker = RowWorker(
+            livepeer, options, notify=self._channel.send_nowait, on_error=self._handle_error
         )
         self._circuit_breaker = CircuitBreaker(
             livepeer.ping, self._report_outage, timeout=outage_timeout
         )
-        self._has_asked = False
-        self._is_ending = False
-        self._bad = KeyIndex()
-        self._open: dict[Job, None] = {}
-        self._put_off: deque[Job] = deque()
-        self._news = anyio.Event()
+        self._has_pinged = False
+        self._is_aborting = False
+        self._bad_locations: set[str] = set()
+        self._jobs: dict[RowJob, None] = {}
+        self._deferred: deque[RowJob] = deque()
+        self._notifier = Notifier()
         self._failure: LivepeerError | None = None
         self.is_stopped = False
 
@@ -102,10 +98,10 @@ class Ingestion:
         return self
 
     async def __anext__(self) -> Event:
-        """Give the next event; what they wait for goes on when it is taken.
+        """Return the next event; the row that it concerns continues once it is received.
 
         Raises:
-            LivepeerError: what ended the whole run, a wrong key for instance.
+            LivepeerError: the error that ended the run, such as a wrong API key.
         """
         try:
             return await self._channel.receive()
@@ -115,48 +111,36 @@ class Ingestion:
             raise StopAsyncIteration from None
 
     def stop(self) -> None:
-        """Start nothing more, and let the chunks that run be finished; then the events end.
+        """Start no more rows, finish the chunks in flight, and end the events.
 
-        Each row that runs ends as `UNFINISHED`, and the next run goes on with it.
+        Each running row ends as `UNFINISHED`; the next run resumes it.
         """
         self.is_stopped = True
-        self._runner.stop()
+        self._worker.stop()
         self._circuit_breaker.stop()
-        self._tell()
+        self._notifier.notify()
 
     def close(self) -> None:
-        """Let no more events be taken; nothing runs any more."""
+        """Close the channel of the events; nothing runs any more."""
         self._channel.close()
 
     async def run(self) -> None:
-        """Check the manifest, run its rows and tell what happens."""
+        """Check the manifest, run its rows, and clean up."""
         try:
-            # It is read twice, and a line that somebody adds in between would shift all others.
-            with self._manifest.held():
+            # The manifest is read twice, and a line that is inserted in between would shift others.
+            with self._manifest.snapshot():
                 if await self._check():
                     await self._run_rows()
                     await self._delete_leftovers()
         except LivepeerError as error:
             self._failure = error
-        for job in self._open:
-            if job.has_begun:
+        for job in self._jobs:
+            if job.has_started:
                 await self._channel.send(job.ended(RowState.UNFINISHED))
         self._channel.close()
 
-    async def _delete_leftovers(self) -> None:
-        """Delete what kills and lost answers have left, and the journal knows to be of no use."""
-        journal = self._livepeer.journal
-        if journal is None or self.is_stopped:
-            return
-        with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
-            for orphan in await journal.orphans():
-                # One whose own state forbids it must not keep the others.
-                with suppress(BadRequest, Forbidden, InvalidRequest):
-                    if orphan.is_useless:
-                        await self._livepeer.delete_leftover(orphan.asset_id)
-
     async def _check(self) -> bool:
-        """Tell of all bad rows, and say whether the good ones are to run."""
+        """Report all bad rows; return whether the good ones are run."""
         checking = check_manifest(self._manifest, find_finished=self._find_finished)
         async with aclosing(checking):
             async for event in checking:
@@ -164,137 +148,142 @@ class Ingestion:
                     return False
                 await self._channel.send(event)
                 if isinstance(event, Checked):
-                    return not (self._is_strict and event.bad)
-                self._bad.note(event.place, 0)
+                    return not (self._strict and event.bad)
+                self._bad_locations.add(event.location)
         return False
 
     async def _run_rows(self) -> None:
         async with plain_task_group() as tasks:
             tasks.start_soon(self._circuit_breaker.run)
             running = self._livepeer.uploads.run_jobs(
-                self._jobs(), self._runner.run, length_of=_length_of
+                self._next_jobs(), self._worker.run, length_of=_length_of
             )
             async with running as results:
                 async for job, result in results:
-                    await self._finish_row(job, result)
+                    await self._finish_attempt(job, result)
             tasks.cancel_scope.cancel()
 
-    async def _jobs(self) -> AsyncGenerator[Job, None]:
-        """Give the rows that are to run: those of the manifest, then those that were put off."""
-        async with aclosing(read_again(self._manifest)) as batches:
+    async def _delete_leftovers(self) -> None:
+        """Delete assets that killed runs and lost responses left, and that are known useless."""
+        journal = self._livepeer.journal
+        if journal is None or self.is_stopped:
+            return
+        with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+            for orphan in await journal.orphans():
+                # An asset that can't be deleted must not keep the others.
+                with suppress(BadRequest, Forbidden, InvalidRequest):
+                    if orphan.is_useless:
+                        await self._livepeer.delete_leftover(orphan.asset_id)
+
+    async def _next_jobs(self) -> AsyncGenerator[RowJob, None]:
+        """Yield the rows of the manifest, then the deferred ones as they are due."""
+        async with aclosing(read_batches(self._manifest)) as batches:
             async for batch in batches:
-                for job in await self._begin(batch):
-                    if not self._has_asked:
-                        # Before a thousand rows meet a wrong key, or nobody; and not before there
-                        # is something to do.
-                        self._has_asked = True
+                for job in await self._unfinished_jobs(batch):
+                    if not self._has_pinged:
+                        # Find a wrong key before a thousand rows meet it, but send no request
+                        # if there is nothing to do.
+                        self._has_pinged = True
                         self._circuit_breaker.trip()
                     await self._circuit_breaker.wait()
                     if self._starts_nothing:
                         return
-                    self._open[job] = None
+                    self._jobs[job] = None
                     yield job
-        while self._open and not self._starts_nothing:
-            news = self._news
-            due = self._put_off[0].due if self._put_off else inf
+        while self._jobs and not self._starts_nothing:
+            due = self._deferred[0].due if self._deferred else inf
             with anyio.move_on_after(due - time.monotonic()):
-                await news.wait()
+                await self._notifier.wait()
                 continue
             await self._circuit_breaker.wait()
             if not self._starts_nothing:
-                job = self._put_off.popleft()
-                job.record = (await self._find([job.row.key])).get(job.row.key)
+                job = self._deferred.popleft()
+                job.record = (await self._find_records([job.row.key])).get(job.row.key)
                 yield job
 
     @property
     def _starts_nothing(self) -> bool:
-        return self.is_stopped or self._is_ending
+        return self.is_stopped or self._is_aborting
 
-    async def _begin(self, batch: list[Row | BadRow]) -> list[Job]:
-        """Tell of the rows that an earlier run has finished; give the others."""
-        records = await self._find([row.key for row in batch if isinstance(row, Row)])
-        is_ready_wanted = self._options.upload.wait
-        jobs: list[Job] = []
+    async def _unfinished_jobs(self, batch: list[Row | BadRow]) -> list[RowJob]:
+        """Report the rows that an earlier run finished; return the others."""
+        records = await self._find_records([row.key for row in batch if isinstance(row, Row)])
+        jobs: list[RowJob] = []
         for row in batch:
-            if self._bad.has(row.place) or self.is_stopped:
+            if row.location in self._bad_locations or self.is_stopped:
                 continue
             if isinstance(row, BadRow):
-                # It was good when it was checked: its file was deleted or changed since then.
+                # Its file was deleted or changed since the check.
                 await self._channel.send(row)
                 continue
             record = records.get(row.key)
-            if record is not None and is_finished(row, record, is_ready_wanted=is_ready_wanted):
+            if record is not None and is_finished(row, record, wait=self._wait):
                 await self._channel.send(ended_earlier(row, record))
             else:
-                jobs.append(Job(row, record))
+                jobs.append(RowJob(row, record))
         return jobs
 
-    def _take_note(self, error: LivepeerError) -> None:
-        """Let no row meet what this one has met; its result waits until the events are taken."""
-        verdict = classify_error(error)
-        self._is_ending = self._is_ending or verdict.abort_run
-        if verdict.probe_server:
+    def _handle_error(self, error: LivepeerError) -> None:
+        """Start no row that would meet the same error; the event of this one is sent later."""
+        action = classify_error(error)
+        self._is_aborting = self._is_aborting or action.abort_run
+        if action.probe_server:
             self._circuit_breaker.trip()
 
-    async def _finish_row(self, job: Job, result: UploadResult | None) -> None:
-        """Say what became of a row, or put it off.
+    async def _finish_attempt(self, job: RowJob, result: UploadResult | None) -> None:
+        """Defer a row or report its end.
 
         Raises:
-            LivepeerError: that of the row, where all others would meet it too.
+            LivepeerError: the row's error, if every other row would meet it too.
         """
         error = result.error if result else None
-        verdict = classify_error(error) if error is not None else FAILED
-        if error is not None and verdict.abort_run:
+        if error is not None and classify_error(error).abort_run:
             raise error
-        is_put_off = verdict.retry_row and self._can_put_off(job, result)
-        if is_put_off:
-            job.due = time.monotonic() + PAUSE
-            self._put_off.append(job)
-        else:
-            del self._open[job]
-        self._tell()
-        if error is not None and is_put_off:
+        if error is not None and self._may_defer(job, result, error):
+            job.due = time.monotonic() + RETRY_DELAY
+            self._deferred.append(job)
+            self._notifier.notify()
             await self._channel.send(RowDeferred(job.row, error))
-        elif job.has_begun:
-            await self._channel.send(job.ended(self._state_of(result, verdict), result))
+            return
+        del self._jobs[job]
+        self._notifier.notify()
+        if job.has_started:
+            await self._channel.send(job.ended(self._state_of(result), result))
 
-    def _state_of(self, result: UploadResult | None, verdict: ErrorAction) -> RowState:
+    def _may_defer(self, job: RowJob, result: UploadResult | None, error: LivepeerError) -> bool:
+        has_room = len(self._deferred) < MAX_DEFERRED and not self.is_stopped
+        return has_room and may_retry(
+            job.row,
+            error,
+            attempts=job.attempts,
+            has_asset=result is not None and result.asset is not None,
+            has_journal=self._livepeer.journal is not None,
+        )
+
+    def _state_of(self, result: UploadResult | None) -> RowState:
         if result is None or isinstance(result.error, UploadStopped | UploadInUse):
             return RowState.UNFINISHED
         if result.error is not None:
-            is_cut_short = verdict.retry_row and self.is_stopped
-            return RowState.UNFINISHED if is_cut_short else RowState.FAILED
-        is_done = result.asset is not None and is_ready(result.asset)
-        return RowState.READY if is_done else RowState.ARRIVED
-
-    def _can_put_off(self, job: Job, result: UploadResult | None) -> bool:
-        # Without a journal nobody would find its asset again, and a second one would be made.
-        is_lost = result is not None and isinstance(result.error, AmbiguousRequest)
-        has_asset = result is not None and result.asset is not None
-        may_have_one = has_asset or (is_lost and job.row.is_url)
-        is_safe = not may_have_one or self._livepeer.journal is not None
-        has_room = len(self._put_off) < MOST_PUT_OFF
-        return is_safe and has_room and job.times < MOST_ATTEMPTS and not self.is_stopped
+            would_retry = self.is_stopped and classify_error(result.error).retry_row
+            return RowState.UNFINISHED if would_retry else RowState.FAILED
+        has_ready_asset = result.asset is not None and is_ready(result.asset)
+        return RowState.READY if has_ready_asset else RowState.UPLOADED
 
     async def _report_outage(self, event: Event) -> None:
         if isinstance(event, Resumed):
-            # What rows have met was no fault of theirs.
-            for job in self._open:
-                job.times = min(job.times, 1)
+            # The failures were the outage's, so they don't count.
+            for job in self._jobs:
+                job.attempts = min(job.attempts, 1)
         await self._channel.send(event)
 
-    async def _find(self, keys: list[str]) -> dict[str, Record]:
+    async def _find_records(self, keys: list[str]) -> dict[str, Record]:
         journal = self._livepeer.journal
         return await journal.find(keys) if journal is not None else {}
 
     async def _find_finished(self, keys: list[str]) -> set[str]:
-        states = finished_states(is_ready_wanted=self._options.upload.wait)
-        records = await self._find(keys)
+        states = finished_states(wait=self._wait)
+        records = await self._find_records(keys)
         return {key for key, record in records.items() if record.state in states}
-
-    def _tell(self) -> None:
-        news, self._news = self._news, anyio.Event()
-        news.set()
 
 
 @asynccontextmanager
@@ -314,35 +303,34 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     reprocess: int = REPROCESS,
     outage_timeout: float = OUTAGE_TIMEOUT,
 ) -> AsyncGenerator[Ingestion, None]:
-    """Bring all videos of a manifest to ready assets; what happens comes as events.
+    """Upload all videos of a manifest; yields an async iterator over the events.
 
-    With a journal a later run of the same manifest asks nothing of what is finished, goes on with
-    what was begun, and has what failed on the server processed again where that may help. A block
-    that is left early cancels what runs, as any cancellation does; `Ingestion.stop` lets chunks be
-    finished first.
+    With a journal, a later run of the same manifest sends no request for finished rows, resumes
+    what was begun, and has the server process failed assets again if that may help. Leaving the
+    block early cancels what runs; `Ingestion.stop` finishes the chunks in flight first.
 
     Args:
-        livepeer: a client, for unattended work with `RetryPolicy(busy_timeout=...)` of hours.
-        manifest: a file of JSON lines or CSV, a folder, a glob, or what `open_manifest` gave.
-        strict: whether a single bad row keeps all others from starting.
-        relay: whether what URLs have is streamed through this machine, rather than fetched by the
-            server.
-        concurrency: as for `AsyncLivepeer.upload_many`, like what follows up to `ready_timeout`.
+        livepeer: a client. For unattended work, set `RetryPolicy(busy_timeout=...)` to hours.
+        manifest: a file of JSON lines or CSV, a folder, a glob, or the result of `open_manifest`.
+        strict: start nothing if any row is bad.
+        relay: stream URLs through this machine instead of having the server fetch them.
+        concurrency: as for `AsyncLivepeer.upload_many`.
         max_rate: bytes per second.
         wait: whether to wait for `ready`.
-        verify: how far to compare.
-        on_mismatch: what to do with a wrong asset.
-        on_progress: called with a row and its progress.
+        verify: "size", "hash" or `None`, as for `AsyncLivepeer.upload`.
+        on_mismatch: "reupload" replaces an asset with wrong bytes once; "raise" fails the row.
+        on_progress: called with a row and its progress; must not block.
         ready_timeout: seconds to wait for `ready`.
-        reprocess: times that the server is asked to process a failed asset again, where its failure
-            may pass.
-        outage_timeout: seconds without an answer of the server after which the run ends.
+        reprocess: how often the server is asked to process a failed asset again, if that may help.
+        outage_timeout: seconds without a response of the server after which the run ends.
 
     Raises:
-        ConfigurationError: the manifest or an option can't be used.
+        ConfigurationError: the manifest or an option is invalid.
     """
     if not isinstance(manifest, Manifest):
         manifest = open_manifest(manifest)
+    if not outage_timeout > 0:
+        raise ConfigurationError(f"outage_timeout is {outage_timeout!r}; wanted seconds above 0")
     upload = UploadOptions(
         wait=wait,
         verify=verify,
@@ -350,16 +338,12 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         ready_timeout=ready_timeout,
         reprocess=reprocess,
     )
-    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress)
-    if not outage_timeout > 0:
-        raise ConfigurationError(f"outage_timeout is {outage_timeout!r}; wanted seconds above 0")
     if concurrency is not None:
         livepeer.throttle.concurrency = concurrency
     if max_rate is not None:
         livepeer.throttle.max_rate = max_rate
-    ingestion = Ingestion(
-        livepeer, manifest, options, is_strict=strict, outage_timeout=outage_timeout
-    )
+    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress)
+    ingestion = Ingestion(livepeer, manifest, options, strict=strict, outage_timeout=outage_timeout)
     with closing(ingestion):
         async with plain_task_group() as tasks:
             tasks.start_soon(ingestion.run)
@@ -367,6 +351,6 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
             tasks.cancel_scope.cancel()
 
 
-async def _length_of(job: Job) -> int | None:
-    """Give the bytes of a file; what is behind a URL isn't known."""
+async def _length_of(job: RowJob) -> int | None:
+    """Return the length of a file; the length of a URL is unknown."""
     return None if job.row.is_url else job.row.length or 0

@@ -1,147 +1,125 @@
-"""Splits bytes into numbered lines, and parses lines of JSON.
+"""Lines of a manifest: numbered, bounded and decoded; and rows of JSON lines.
 
-A line beyond the limit is reported by its number and never held as a whole. Pure.
+Pure; the file is opened by the caller.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, TextIO, cast
 
 import msgspec
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.rows import RowError
 
-# A row with a playback policy and ten profiles has 2 KB.
+# Bytes in UTF-8. A row with a playback policy and ten profiles has 2 KB.
 MAX_LINE = 1024 * 1024
-TOO_LONG = "the line is longer than 1 MiB"
-# As many bytes as `find_encoding` wants to see.
+# Bytes that `detect_encoding` needs.
 HEAD = 4
+# Error handler for `open`: an invalid byte becomes a lone surrogate, which `check_line` reports.
+# "surrogateescape" does the same, but not for UTF-16.
+DECODING_ERRORS = "livepeer_async.invalid_byte"
+_FIRST_SURROGATE = 0xDC00
 
-Line = tuple[int, bytes | None]
-"""A number, counted from 1, and the bytes of the line; None for one that is too long."""
+Line = tuple[int, str | None]
+"""A line number, from 1, and the text of the line; `None` if the line is too long."""
 
-_WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
-
-
-class LineSplitter:
-    """Cut bytes at line feeds; a carriage return before one stays.
-
-    Args:
-        max_length: bytes of a line, without its line feed.
-    """
-
-    def __init__(self, max_length: int = MAX_LINE) -> None:
-        self._max_length = max_length
-        self._number = 0
-        self._kept = b""
-        self._is_dropping = False
-
-    def feed(self, piece: bytes) -> Iterator[Line]:
-        """Take a piece; give the lines that end in it."""
-        *ended, self._kept = (self._kept + piece).split(b"\n")
-        for content in ended:
-            yield self._line(content)
-        if len(self._kept) > self._max_length:
-            self._is_dropping = True
-        if self._is_dropping:
-            self._kept = b""
-
-    def finish(self) -> Iterator[Line]:
-        """Give the last line, if no line feed ended it."""
-        if self._kept or self._is_dropping:
-            yield self._line(self._kept)
-        self._kept = b""
-
-    def _line(self, content: bytes) -> Line:
-        self._number += 1
-        is_too_long, self._is_dropping = self._is_dropping, False
-        if is_too_long or len(content) > self._max_length:
-            return self._number, None
-        return self._number, content
+Fields = tuple[int, dict[str, Any] | RowError]
+"""The first line of a row and its fields, or why the row can't be used."""
 
 
-def split_lines(pieces: Iterable[bytes], *, max_length: int = MAX_LINE) -> Iterator[Line]:
-    """Cut pieces into lines; no line follows the last line feed."""
-    splitter = LineSplitter(max_length)
-    for piece in pieces:
-        yield from splitter.feed(piece)
-    yield from splitter.finish()
+def _escape_invalid_byte(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return chr(_FIRST_SURROGATE + error.object[error.start]), error.end
 
 
-def find_encoding(head: bytes, *, name: str) -> tuple[str, int]:
-    """Tell a file's encoding by its first bytes, and how many of them are the mark of it.
+codecs.register_error(DECODING_ERRORS, _escape_invalid_byte)
+
+
+def detect_encoding(head: bytes, *, name: str) -> str:
+    """Return the encoding of a file, from its first bytes.
 
     Raises:
-        ConfigurationError: it is text in an encoding that isn't read here, or no text.
+        ConfigurationError: it is binary, or text in an unsupported encoding.
     """
-    if not head.startswith(_WIDE_MARKS):
-        for mark, encoding in _MARKS.items():
-            if head.startswith(mark):
-                return encoding, len(mark)
+    is_utf_32 = head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE))
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not is_utf_32:
+        return "utf-16"
     if b"\0" in head:
         raise ConfigurationError(
             f"{name} begins with NUL bytes; wanted UTF-8, or UTF-16 with a byte order mark"
         )
-    return "utf-8", 0
+    return "utf-8-sig"
 
 
-def as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Recode pieces as UTF-8; what is no text becomes bytes that are no UTF-8 in the same line."""
-    if encoding == "utf-8":
-        yield from pieces
-        return
-    # Half a pair of surrogates passes here, and fails where the line is taken for UTF-8.
-    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    for piece in pieces:
-        yield decoder.decode(piece).encode("utf-8", "surrogatepass")
-    if decoder.getstate()[0]:
-        yield b"\xff"
+def read_lines(file: TextIO, *, max_length: int = MAX_LINE) -> Iterator[Line]:
+    """Yield numbered lines, without their line feeds.
+
+    Args:
+        file: text with `errors=DECODING_ERRORS`, whose lines end with line feeds only.
+        max_length: characters of a line; no more are held in memory.
+    """
+    for number in count(1):
+        text = file.readline(max_length + 1)
+        if not text:
+            return
+        is_too_long = len(text) > max_length and not text.endswith("\n")
+        rest = text
+        while rest and not rest.endswith("\n"):
+            rest = file.readline(max_length + 1)
+        yield number, None if is_too_long else text.removesuffix("\n")
 
 
-def as_text(content: bytes | None) -> str:
-    """Take a line for UTF-8.
+def check_line(text: str | None) -> str:
+    """Return a line, unless it is too long or was not decodable.
 
     Raises:
-        Refusal: it is something else, or too long.
+        RowError: it is too long or not decodable.
     """
-    if content is None:
-        raise RowError(TOO_LONG)
+    if text is None:
+        raise RowError("the line is longer than 1 MiB")
     try:
-        return content.decode()
-    except UnicodeDecodeError as error:
+        length = len(text.encode())
+    except UnicodeEncodeError as error:
+        byte = ord(text[error.start]) - _FIRST_SURROGATE
         raise RowError(
-            f"the line isn't UTF-8: byte {content[error.start]:#04x} at place {error.start + 1}; "
+            f"the line isn't UTF-8: byte {byte:#04x} at character {error.start + 1}; "
             "save the file as UTF-8"
-        ) from error
+        ) from None
+    return text if length <= MAX_LINE else check_line(None)
 
 
-def read_object(content: bytes | None) -> dict[str, Any] | None:
-    """Decode a line; None for one that has nothing but space in it.
+def read_json_lines(lines: Iterator[Line]) -> Iterator[Fields]:
+    """Yield the fields of each row of a file of JSON lines; blank lines are skipped."""
+    for number, text in lines:
+        try:
+            fields = parse_object(check_line(text))
+        except RowError as error:
+            yield number, error
+        else:
+            if fields is not None:
+                yield number, fields
+
+
+def parse_object(text: str) -> dict[str, Any] | None:
+    """Parse a line; return `None` for a blank one.
 
     Raises:
-        Refusal: it isn't a JSON object in UTF-8, or too long.
+        RowError: it isn't a JSON object.
     """
-    text = as_text(content)
     try:
-        found: Any = msgspec.json.decode(text)
+        value: Any = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         if not text.strip():
             return None
-        raise RowError(f"the line isn't a JSON object: {_reason(error)}") from error
-    if not isinstance(found, dict):
-        raise RowError('the line is JSON, but no object; wanted one, as in {"path": "talk.mp4"}')
-    return cast("dict[str, Any]", found)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return str(error).removeprefix("JSON is malformed: ")
+        is_too_deep = isinstance(error, RecursionError)
+        reason = "nested too deep" if is_too_deep else str(error)
+        reason = reason.removeprefix("JSON is malformed: ")
+        raise RowError(f"the line isn't a JSON object: {reason}") from error
+    if not isinstance(value, dict):
+        raise RowError('the line is JSON, but not an object such as {"path": "talk.mp4"}')
+    return cast("dict[str, Any]", value)

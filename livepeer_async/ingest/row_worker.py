@@ -1,4 +1,4 @@
-"""Runs one row: uploads it, has the server fetch it, or relays it through this machine."""
+"""Runs one row: uploads its file, has the server fetch its URL, or relays the URL."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 import anyio
+import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import AssetFailed, LivepeerError, UploadStopped
@@ -23,71 +23,81 @@ from livepeer_async.uploads.upload import Upload
 
 
 class RowOptions(Struct, frozen=True, kw_only=True):
-    """How rows are run.
+    """Options of all rows of an ingestion.
 
     Attributes:
-        relay: whether what URLs have goes through this machine.
-        upload: options of all uploads.
-        on_progress: called with the row and its progress.
+        relay: stream URLs through this machine instead of having the server fetch them.
+        upload: the options of each upload; key, slot and progress are set for each row.
+        on_progress: called with a row and its progress.
     """
 
     relay: bool
     upload: UploadOptions
-    on_progress: Callable[[Row, Progress], None] | None
+    on_progress: Callable[[Row, Progress], None] | None = None
 
 
-class Job:
-    """A row on its way.
+class RowJob:
+    """A row and its attempts in this run.
 
     Attributes:
         row: the row.
-        record: what the journal had of it.
-        times: how often it was begun.
-        due: when it may begin again, on the clock of `time.monotonic`.
+        record: the journal's record of the row's key, if any.
+        attempts: the number of attempts so far.
+        due: when the next attempt may start, on the clock of `time.monotonic`.
+        scope: cancels the current attempt.
+        upload: the upload of the current attempt, once its asset exists.
     """
 
     def __init__(self, row: Row, record: Record | None = None) -> None:
         self.row = row
         self.record = record
-        self.times = 0
+        self.attempts = 0
         self.due = 0.0
+        self.scope = anyio.CancelScope()
+        self.upload: Upload | None = None
         self._began = 0.0
 
     @property
-    def has_begun(self) -> bool:
-        """Whether it has begun in this run."""
-        return self.times > 0
+    def has_started(self) -> bool:
+        """Whether the row has started in this run."""
+        return self.attempts > 0
 
-    def begin(self) -> None:
-        """Take note that it begins, perhaps again."""
+    def start(self) -> None:
+        """Start an attempt."""
         self._began = self._began or time.monotonic()
-        self.times += 1
+        self.attempts += 1
+        self.scope = anyio.CancelScope()
+        self.upload = None
+
+    def stop(self) -> None:
+        """Stop after the chunks in flight; before the upload has begun, stop at once."""
+        if self.upload is None:
+            self.scope.cancel()
+        else:
+            self.upload.stop()
 
     def ended(self, state: RowState, result: UploadResult | None = None) -> RowEnded:
-        """Say how it ended."""
+        """Return the event of the row's end."""
         asset = result.asset if result else None
+        error = result.error if result else None
         return RowEnded(
             row=self.row,
             state=state,
-            asset_id=asset.id if asset else getattr(result and result.error, "asset_id", None),
+            asset_id=asset.id if asset else getattr(error, "asset_id", None),
             playback_id=asset.playback_id if asset else None,
             length=(result and result.length) or self.row.length,
             seconds=time.monotonic() - self._began if self._began else 0.0,
             attempts=result.attempts if result else 0,
             verified=result.verified if result else None,
-            error=result.error if result and not _is_stop(result.error) else None,
+            error=None if isinstance(error, UploadStopped) else error,
         )
 
 
-def _is_stop(error: LivepeerError | None) -> bool:
-    return isinstance(error, UploadStopped)
-
-
 def ended_earlier(row: Row, record: Record) -> RowEnded:
-    """Say how a row ended that an earlier run has finished."""
+    """Return the event of a row that an earlier run finished."""
     return RowEnded(
         row=row,
-        state=RowState(record.state.value),
+        state=RowState.READY if record.state is RecordState.READY else RowState.UPLOADED,
         asset_id=record.asset_id,
         playback_id=record.playback_id,
         length=record.identity.length or None,
@@ -96,107 +106,96 @@ def ended_earlier(row: Row, record: Record) -> RowEnded:
     )
 
 
-class _ActiveRow:
-    """A row that runs: what can stop it."""
-
-    def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
-        self.upload: Upload | None = None
-
-    def stop(self) -> None:
-        if self.upload is None:
-            self.scope.cancel()
-        else:
-            self.upload.stop()
-
-
-class RowRunner:
-    """Runs rows of one ingestion.
+class RowWorker:
+    """Runs the rows of one ingestion.
 
     Args:
         livepeer: the client.
-        options: how.
-        tell: takes events at once.
-        take_note: takes the error of a row, before another one may begin in its place.
+        options: the options of all rows.
+        notify: receives `RowStarted`; must not block.
+        on_error: called with the error of a row, before another row can take its slot.
     """
 
     def __init__(
         self,
         livepeer: AsyncLivepeer,
         options: RowOptions,
-        tell: Callable[[Event], None],
         *,
-        take_note: Callable[[LivepeerError], None],
+        notify: Callable[[Event], None],
+        on_error: Callable[[LivepeerError], None],
     ) -> None:
         self._livepeer = livepeer
         self._options = options
-        self._tell = tell
-        self._take_note = take_note
-        self._running: dict[_ActiveRow, None] = {}
+        self._notify = notify
+        self._on_error = on_error
+        self._active: set[RowJob] = set()
         self._is_stopped = False
 
     def stop(self) -> None:
-        """Let the chunks that run be finished, and all else end at once."""
+        """Finish the chunks in flight, and stop everything else at once."""
         self._is_stopped = True
-        for running in list(self._running):
-            running.stop()
+        for job in list(self._active):
+            job.stop()
 
-    async def run(self, job: Job, slot: Slot) -> tuple[Job, UploadResult | None]:
-        """Run a row; an error is its result, and none is there where it was stopped."""
-        running = _ActiveRow()
+    async def run(self, job: RowJob, slot: Slot) -> tuple[RowJob, UploadResult | None]:
+        """Run one attempt of a row.
+
+        Returns:
+            The job, and the result with the error of a failure; `None` if the attempt was stopped
+            before its upload had begun.
+        """
         if self._is_stopped:
             return job, None
-        self._running[running] = None
+        job.start()
+        self._active.add(job)
         result: UploadResult | None = None
         try:
-            with running.scope:
-                job.begin()
-                # At once: it holds a slot, and who takes the events may wait for that very slot.
-                self._tell(RowStarted(job.row))
-                result = await self._run(job, running, slot)
+            with job.scope:
+                # Without waiting: the row holds a slot, and the task that receives the events may
+                # be waiting for that slot.
+                self._notify(RowStarted(job.row))
+                result = await self._run_attempt(job, slot)
         except LivepeerError as error:
             result = UploadResult(source=job.row.source, error=error)
         finally:
-            del self._running[running]
+            self._active.discard(job)
         if result is not None and result.error is not None:
-            self._take_note(result.error)
+            self._on_error(result.error)
         return job, result
 
-    async def _run(self, job: Job, running: _ActiveRow, slot: Slot) -> UploadResult:
-        row, uploads = job.row, self._livepeer.uploads
-        report = partial(self._options.on_progress, row) if self._options.on_progress else None
-        options = replace(self._options.upload, on_progress=report)
-        if row.is_url and self._options.relay and _is_unmade(job):
-            # What the server couldn't make of it, it may make of the bytes from here.
-            await uploads.discard(row.key)
-        if row.is_url and self._is_imported(job):
-            wanted = row.new_asset or NewAsset(row.source)
-            result = await uploads.import_url(row.source, wanted, options, key=row.key, slot=slot)
-            if not (self._options.relay and isinstance(result.error, AssetFailed)):
-                return result
-            # What the server couldn't make of it, it may make of the bytes from here.
-            await uploads.discard(row.key)
-
-        def begun(upload: Upload) -> None:
-            running.upload = upload
-            if self._is_stopped:
-                upload.stop()
-
+    async def _run_attempt(self, job: RowJob, slot: Slot) -> UploadResult:
+        row, relay, uploads = job.row, self._options.relay, self._livepeer.uploads
+        on_progress = self._options.on_progress
+        report = partial(on_progress, row) if on_progress else None
+        options = msgspec.structs.replace(self._options.upload, on_progress=report)
+        on_begun = partial(self._set_upload, job)
         if not row.is_url:
             upload_job = UploadJob(row.source, row.new_asset, key=row.key)
-            return await uploads.run(upload_job, options, slot=slot, on_begun=begun)
+            return await uploads.run(upload_job, options, slot=slot, on_begun=on_begun)
+        has_failed = _has_failed_import(job.record)
+        is_uploaded = job.record is not None and job.record.state in FULLY_UPLOADED
+        # What an earlier run has uploaded isn't downloaded again.
+        if not relay or (is_uploaded and not has_failed):
+            new_asset = row.new_asset or NewAsset(row.source)
+            result = await uploads.import_url(
+                row.source, new_asset, options, key=row.key, slot=slot
+            )
+            has_failed = isinstance(result.error, AssetFailed)
+            if not (relay and has_failed):
+                return result
+        if has_failed:
+            # The server couldn't process what it fetched, and may be able to process an upload.
+            await uploads.discard(row.key)
         return await uploads.relay(
-            row.source, row.new_asset, options, key=row.key, slot=slot, on_begun=begun
+            row.source, row.new_asset, options, key=row.key, slot=slot, on_begun=on_begun
         )
 
-    def _is_imported(self, job: Job) -> bool:
-        """Whether the server fetches it; what it has already needs no relay."""
-        if not self._options.relay:
-            return True
-        return job.record is not None and job.record.state in FULLY_UPLOADED and not _is_unmade(job)
+    def _set_upload(self, job: RowJob, upload: Upload) -> None:
+        job.upload = upload
+        if self._is_stopped:
+            upload.stop()
 
 
-def _is_unmade(job: Job) -> bool:
-    """Whether an earlier run had the server fetch it, and nothing became of that."""
-    record = job.record
+def _has_failed_import(record: Record | None) -> bool:
+    """Whether the server fetched the URL in an earlier run, and couldn't process it."""
     return record is not None and record.state is RecordState.FAILED and not record.identity.length

@@ -1,14 +1,23 @@
-"""What a manifest says, as values: a row that names a video, and one that can't be used.
+"""Rows of a manifest: a video to ingest, or an entry that can't be used.
 
 Pure.
 """
 
 from __future__ import annotations
 
+import warnings
+
 from msgspec import Struct
 
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import redacted, show_source
+
+# fmt: off
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".avi", ".ts", ".mpg", ".mpeg", ".3gp", ".flv", ".wmv",
+    ".mts", ".m2ts", ".ogv", ".mxf",
+)
+# fmt: on
 
 
 @redacted(source=show_source, key=show_source)
@@ -16,14 +25,15 @@ class Row(Struct, frozen=True, kw_only=True):
     """A video to ingest. The repr shows URLs without userinfo and query.
 
     Attributes:
-        source: a path, relative to the working directory if the manifest's was, or a URL.
-        is_url: whether the source is an http(s) URL.
-        key: the name of the upload in a journal; by default the file's absolute path, or the URL.
-        new_asset: None asks for an asset with the file's name; a URL always has one.
-        manifest: the file that the row stands in, None for a file that was found in a folder.
-        line: the row's first line in the manifest, counted from 1; None where `manifest` is.
-        length: bytes, once the file was looked at.
-        modified_ns: when the file was changed last, in nanoseconds since 1970.
+        source: a path, relative to the working directory if the manifest's path is; or a URL.
+        is_url: whether the source is an http or https URL.
+        key: the name of the upload in the journal; defaults to the file's absolute path, or the
+            URL.
+        new_asset: `None` for an asset with the file's name; always set for a URL.
+        manifest: the path of the manifest, `None` for a file that was found in a folder.
+        line: the first line of the row in the manifest, from 1; `None` if `manifest` is.
+        length: bytes, once the file was checked.
+        modified_ns: the file's modification time in nanoseconds since 1970.
     """
 
     source: str
@@ -36,24 +46,51 @@ class Row(Struct, frozen=True, kw_only=True):
     modified_ns: int | None = None
 
     @property
-    def place(self) -> str:
-        """Where the row stands: `FILE:LINE`, or the path that was found."""
+    def location(self) -> str:
+        """`FILE:LINE` in the manifest, or the path of a file that was found in a folder."""
         return self.source if self.manifest is None else f"{self.manifest}:{self.line}"
+
+    @property
+    def place(self) -> str:
+        """Deprecated: use `location`."""
+        _warn_renamed("Row.place", "location")
+        return self.location
 
 
 class BadRow(Struct, frozen=True):
-    """What can't be ingested.
+    """An entry of a manifest that can't be ingested.
 
     Attributes:
-        place: `FILE:LINE`, or a path.
-        sentence: what was found and what was wanted, without a full stop and without secrets.
-        key: of a row that is right in itself, and whose file isn't there.
+        location: `FILE:LINE`, or a path.
+        message: what was found and what was wanted, without secrets.
+        key: the key of a row whose file is missing; `None` for any other reason.
     """
 
-    place: str
-    sentence: str
+    location: str
+    message: str
     key: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Deprecated: use `location`."""
+        _warn_renamed("BadRow.place", "location")
+        return self.location
+
+    @property
+    def sentence(self) -> str:
+        """Deprecated: use `message`."""
+        _warn_renamed("BadRow.sentence", "message")
+        return self.message
 
 
 class RowError(Exception):
-    """A row that can't be used, inside of this package; the message is the sentence."""
+    """A row can't be used; internal to this package. Its message becomes `BadRow.message`."""
+
+
+def is_video(name: str) -> bool:
+    """Whether a file name has the suffix of a video."""
+    return name.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _warn_renamed(old: str, new: str) -> None:
+    warnings.warn(f"{old} was renamed to {new}", DeprecationWarning, stacklevel=3)

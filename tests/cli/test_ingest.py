@@ -62,7 +62,7 @@ def test_bad_rows_are_printed_before_anything_starts(sandbox, table, run_here):
     assert untimed(printed[0]) == (
         f"{table}:3: '{table.parent}/shows/missing.mp4' can't be read: No such file or directory"
     )
-    assert untimed(printed[1]).startswith(f"{table}:4: the key 'a' stands in line 2 already")
+    assert untimed(printed[1]).startswith(f"{table}:4: the key 'a' is already used in line 2")
     assert untimed(printed[2]).startswith(f"{table}:5: '/etc/hostname', outside of the folder")
     assert printed[-1] == "3 bad rows: fix the manifest and run the same command again"
     assert (table_of(done)["ready"], table_of(done)["bad rows"]) == ("2", "3")
@@ -210,7 +210,7 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
     ("arguments", "message"),
     [
         ([], "MANIFEST"),
-        (["nowhere"], "nowhere isn't there; a manifest is JSON lines"),
+        (["nowhere"], "nowhere doesn't exist; a manifest is JSON lines"),
         (["{folder}", "--report", "{folder}/no/x"], "No such file or directory; create its folder"),
         (["{folder}", "--report", "{folder}/two"], "Is a directory"),
         (["{folder}", "--report", "-"], "use --json for standard output"),

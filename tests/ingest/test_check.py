@@ -1,4 +1,4 @@
-"""Rows that can be ingested, and those that can't."""
+"""The check of rows before they run."""
 
 import os
 
@@ -13,7 +13,7 @@ def folder(tmp_path):
     (tmp_path / "b.mp4").write_bytes(b"bb")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
-    (tmp_path / "round.mp4").symlink_to("round.mp4")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
     with (tmp_path / "huge.mp4").open("wb") as file:
         file.truncate(30 * 1024**3 + 1)
@@ -43,71 +43,74 @@ def test_bad_rows_pass_through():
     assert list(check_rows([bad])) == [bad]
 
 
-SOURCES = {
+UNUSABLE = {
     "missing": ("none.mp4", "can't be read: No such file or directory"),
     "a directory": ("folder.mp4", "is a directory; wanted a video file"),
-    "a pipe": ("pipe.mp4", "is no regular file; wanted a video file"),
+    "a pipe": ("pipe.mp4", "is not a regular file; wanted a video file"),
     "empty": ("empty.mp4", "is empty; wanted a video file"),
-    "a link round": ("round.mp4", "can't be read: Too many levels of symbolic links"),
+    "a circular link": ("loop.mp4", "can't be read: Too many levels of symbolic links"),
     "a name too long": ("x" * 5000, "can't be read: File name too long"),
     "a NUL byte": ("a\0b.mp4", "can't be read: embedded null byte"),
-    "beyond 30 GiB": ("huge.mp4", "has 32212254721 bytes; the server takes at most 32212254720"),
+    "beyond 30 GiB": ("huge.mp4", "has 32212254721 bytes; the server accepts 32212254720"),
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_a_file_that_cannot_be_uploaded_is_told(folder, name):
-    file, words = SOURCES[name]
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_unusable_file_is_a_bad_row(folder, name):
+    file, reason = UNUSABLE[name]
     (bad,) = check_rows([row(folder / file, line=7)])
-    # Its key tells whether it was finished before its file went.
+    # The key tells whether an earlier run finished the row of a missing file.
     key = str(folder / file) if name == "missing" else None
-    assert bad == BadRow("m.csv:7", f"{str(folder / file)!r} {words}", key)
+    assert bad == BadRow("m.csv:7", f"{str(folder / file)!r} {reason}", key)
 
 
-def test_the_limit_is_the_servers(folder):
+def test_max_length_is_configurable(folder):
     (bad,) = check_rows([row(folder / "b.mp4")], max_length=1)
-    assert bad.sentence.endswith("has 2 bytes; the server takes at most 1")
+    assert bad.message.endswith("has 2 bytes; the server accepts 1")
 
 
-def test_a_file_that_may_not_be_read_is_told(folder, monkeypatch):
-    # Root, whom tests are often run by, may read everything.
+def test_unreadable_file_is_a_bad_row(folder, monkeypatch):
+    # Tests often run as root, which can read every file.
     monkeypatch.setattr(os, "access", lambda *_: False)
     (folder / "a.mp4").chmod(0o600)
     (bad,) = check_rows([row(folder / "a.mp4")])
-    assert bad.sentence.endswith("can't be read: Permission denied")
+    assert bad.message.endswith("can't be read: Permission denied")
 
 
-def test_a_key_that_came_before_is_told_with_its_line(folder):
+def test_repeated_key_names_its_first_line(folder):
     a, b = folder / "a.mp4", folder / "b.mp4"
     rows = [row(a, "k", 2), row(b, "l", 3), row(b, "k", 4), row(a, "k", 9)]
     good = list(check_rows(rows))
     assert [type(found) for found in good] == [Row, Row, BadRow, BadRow]
-    sentence = "the key 'k' stands in line 2 already; wanted each once"
-    assert good[2:] == [BadRow("m.csv:4", sentence), BadRow("m.csv:9", sentence)]
+    message = "the key 'k' is already used in line 2; wanted a different key"
+    assert good[2:] == [BadRow("m.csv:4", message), BadRow("m.csv:9", message)]
 
 
-def test_the_key_of_a_bad_row_counts(folder):
+def test_key_of_a_bad_row_counts_as_used(folder):
     rows = check_rows([row(folder / "none.mp4", "k", 2), row(folder / "a.mp4", "k", 3)])
     assert [type(found) for found in rows] == [BadRow, BadRow]
 
 
-def test_a_url_that_came_before_is_told_without_its_signature():
+def test_repeated_url_is_shown_without_its_query():
     url = "https://h/x.mp4?sig=s3cret"
     _, bad = check_rows([row(url, line=1), row(url, line=2)])
-    assert bad.sentence == "the key 'https://h/x.mp4' stands in line 1 already; wanted each once"
+    assert (
+        bad.message == "the key 'https://h/x.mp4' is already used in line 1; wanted a different key"
+    )
 
 
-def test_keys_of_files_without_lines_are_compared_too(folder):
+def test_repeated_key_of_found_files(folder):
     rows = [*open_manifest(folder / "[ab].mp4"), *open_manifest(folder / "b*")]
     *good, bad = check_rows(rows)
     assert len(good) == 2
     assert bad == BadRow(
         str(folder / "b.mp4"),
-        f"the key {str(folder / 'b.mp4')!r} stands before already; wanted each once",
+        f"the key {str(folder / 'b.mp4')!r} is already used by an earlier row; "
+        "wanted a different key",
     )
 
 
-def test_keys_need_not_be_text(tmp_path):
+def test_undecodable_key_is_accepted(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     path.write_bytes(b"x")
     (found,) = check_rows(open_manifest(tmp_path))
@@ -118,7 +121,7 @@ def test_keys_need_not_be_text(tmp_path):
     ("name", "hint"),
     [(" a.mp4", "; its name begins or ends with a space"), ("x\\a.mp4", "; write / for \\")],
 )
-def test_what_spreadsheets_of_others_write_is_pointed_out(folder, name, hint, monkeypatch):
+def test_missing_file_gets_a_hint(folder, name, hint, monkeypatch):
     monkeypatch.chdir(folder)
     (bad,) = check_rows([row(name)])
-    assert bad.sentence.endswith(f"can't be read: No such file or directory{hint}")
+    assert bad.message.endswith(f"can't be read: No such file or directory{hint}")

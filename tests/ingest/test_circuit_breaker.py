@@ -1,12 +1,12 @@
-"""Asking a server that may be gone, with the time injected."""
+"""The circuit breaker, with virtual time."""
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from livepeer_async.errors import ConnectFailed, NotAuthenticated
-from livepeer_async.ingest.circuit_breaker import LONGEST_DELAY, CircuitBreaker
+from livepeer_async.ingest.circuit_breaker import MAX_DELAY, CircuitBreaker
 from livepeer_async.ingest.events import Halted, Resumed
+from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -15,40 +15,28 @@ WRONG_KEY = NotAuthenticated(status=401, errors=(), method="GET", url="u")
 
 
 class Server:
-    """Answers as it is told, while a clock goes on by what is slept."""
+    """Raises the given errors in response to pings, then succeeds."""
 
-    def __init__(self, *answers):
-        self.answers = list(answers)
-        self.now = 0.0
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.clock = VirtualClock()
         self.pings = 0
-        self.told = []
+        self.events = []
 
     async def ping(self):
         self.pings += 1
-        answer = self.answers.pop(0) if self.answers else None
-        if answer is not None:
-            raise answer
+        if self.errors:
+            raise self.errors.pop(0)
 
-    async def tell(self, event):
-        self.told.append(event)
-
-    async def sleep(self, seconds):
-        self.now += seconds
-        await anyio.lowlevel.checkpoint()
+    async def notify(self, event):
+        self.events.append(event)
 
     def circuit_breaker(self, timeout=3600.0):
-        return CircuitBreaker(
-            self.ping,
-            self.tell,
-            timeout=timeout,
-            sleep=self.sleep,
-            clock=lambda: self.now,
-            jitter=lambda: 1.0,
-        )
+        clock = self.clock.as_clock(random=lambda: 1.0)
+        return CircuitBreaker(self.ping, self.notify, timeout=timeout, clock=clock)
 
 
-async def watch(server, circuit_breaker):
-    """Suspect, and wait until the server is found well."""
+async def trip_and_wait(circuit_breaker):
     circuit_breaker.trip()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(circuit_breaker.run)
@@ -56,58 +44,57 @@ async def watch(server, circuit_breaker):
         tasks.cancel_scope.cancel()
 
 
-async def test_without_a_suspicion_nobody_waits_and_nothing_is_asked():
+async def test_closed_circuit_sends_no_ping():
     server = Server()
     await server.circuit_breaker().wait()
     assert not server.pings
 
 
-async def test_a_server_that_answers_is_asked_once_and_nothing_is_told():
+async def test_successful_ping_closes_without_events():
     server = Server()
-    await watch(server, server.circuit_breaker())
-    assert (server.pings, server.told) == (1, [])
+    await trip_and_wait(server.circuit_breaker())
+    assert (server.pings, server.events) == (1, [])
 
 
-async def test_it_is_asked_until_it_answers_with_growing_pauses():
+async def test_pings_back_off_until_one_succeeds():
     server = Server(*[DOWN] * 9)
-    await watch(server, server.circuit_breaker())
-    *halts, resumed = server.told
+    await trip_and_wait(server.circuit_breaker())
+    *halts, resumed = server.events
     assert [halt.delay for halt in halts] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert max(halt.delay for halt in halts) == LONGEST_DELAY
+    assert max(halt.delay for halt in halts) == MAX_DELAY
     assert all(isinstance(halt, Halted) and halt.error is DOWN for halt in halts)
-    assert resumed == Resumed(server.now)
+    assert resumed == Resumed(server.clock.now)
 
 
-async def test_one_suspicion_after_another_is_looked_into():
+async def test_circuit_can_be_tripped_again():
     server = Server()
     circuit_breaker = server.circuit_breaker()
-    await watch(server, circuit_breaker)
+    await trip_and_wait(circuit_breaker)
     circuit_breaker.trip()
     circuit_breaker.trip()
-    await watch(server, circuit_breaker)
+    await trip_and_wait(circuit_breaker)
     assert server.pings == 2
 
 
-@pytest.mark.parametrize(("answers", "error"), [((WRONG_KEY,), WRONG_KEY), ((DOWN,) * 99, DOWN)])
-async def test_what_no_waiting_cures_ends_it(answers, error):
-    server = Server(*answers)
+@pytest.mark.parametrize(("errors", "raised"), [((WRONG_KEY,), WRONG_KEY), ((DOWN,) * 99, DOWN)])
+async def test_final_error_or_timeout_is_raised(errors, raised):
+    server = Server(*errors)
     circuit_breaker = server.circuit_breaker(timeout=100.0)
     circuit_breaker.trip()
-    with pytest.raises(type(error)):
+    with pytest.raises(type(raised)):
         await circuit_breaker.run()
     assert server.pings < 9
 
 
-async def test_who_stops_waits_no_longer():
-    server = Server(*[DOWN] * 99)
-    circuit_breaker = server.circuit_breaker()
+async def test_stop_wakes_waiters():
+    circuit_breaker = Server().circuit_breaker()
     circuit_breaker.trip()
     circuit_breaker.stop()
     await circuit_breaker.wait()
 
 
-async def test_once_stopped_no_suspicion_makes_anybody_wait():
-    server = Server(*[DOWN] * 99)
+async def test_trip_after_stop_is_ignored():
+    server = Server()
     circuit_breaker = server.circuit_breaker()
     circuit_breaker.stop()
     circuit_breaker.trip()

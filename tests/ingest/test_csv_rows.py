@@ -1,4 +1,4 @@
-"""A CSV table: lines to the names and values of rows."""
+"""Records, headers and cells of a CSV file."""
 
 import csv
 import io
@@ -7,15 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async.ingest.csv_rows import CsvReader, find_delimiter, read_cells, read_header
-from livepeer_async.ingest.lines import MAX_LINE, split_lines
+from livepeer_async.ingest.csv_rows import (
+    CsvReader,
+    detect_delimiter,
+    read_cells,
+    read_header,
+)
+from livepeer_async.ingest.lines import DECODING_ERRORS, MAX_LINE, read_lines
 from livepeer_async.ingest.rows import RowError
+
+
+def lines_of(content):
+    file = io.TextIOWrapper(io.BytesIO(content), "utf-8", errors=DECODING_ERRORS, newline="\n")
+    return read_lines(file)
 
 
 def records(content, delimiter=","):
     return [
         (line, str(cells) if isinstance(cells, RowError) else cells)
-        for line, cells in CsvReader(split_lines([content]), delimiter)
+        for line, cells in CsvReader(lines_of(content), delimiter)
     ]
 
 
@@ -24,7 +34,7 @@ TABLES = st.lists(st.lists(CELL, min_size=1, max_size=4), max_size=5)
 
 
 @given(TABLES, st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"]))
-def test_what_was_written_as_csv_is_read_back(table, delimiter, ending):
+def test_csv_round_trip(table, delimiter, ending):
     file = io.StringIO()
     csv.writer(file, delimiter=delimiter, lineterminator=ending, quoting=csv.QUOTE_ALL).writerows(
         table
@@ -33,57 +43,57 @@ def test_what_was_written_as_csv_is_read_back(table, delimiter, ending):
 
 
 @given(st.lists(st.sampled_from([b'"', b",", b"\n", b"\r", b"a", b"\xe9", b"\0"])).map(b"".join))
-def test_any_bytes_end_as_records_and_sentences(content):
+def test_any_bytes_are_records_or_errors(content):
     read = records(content)
     lines = [line for line, _ in read]
     assert lines == sorted(set(lines))
     assert all(1 <= line <= content.count(b"\n") + 1 for line in lines)
 
 
-def test_a_record_has_the_number_of_its_first_line():
+def test_record_has_the_number_of_its_first_line():
     assert records(b'a,"x\ny"\n\nb,c\r\n') == [(1, ["a", "x\ny"]), (4, ["b", "c"])]
 
 
-def test_a_line_that_is_no_text_spoils_its_record_alone():
+def test_undecodable_line_only_affects_its_record():
     assert records(b'a\n"b\n\xe9\n"\nc\n') == [
         (1, ["a"]),
-        (2, "line 3 isn't UTF-8: byte 0xe9 at place 1; save the file as UTF-8"),
+        (2, "line 3: the line isn't UTF-8: byte 0xe9 at character 1; save the file as UTF-8"),
         (5, ["c"]),
     ]
 
 
-def test_lines_that_end_as_those_of_old_macs_are_named():
-    ((number, sentence),) = records(b"a,b\rc,d\r")
+def test_carriage_return_line_ends_are_reported():
+    ((number, message),) = records(b"a,b\rc,d\r")
     assert number == 1
-    assert sentence == "a carriage return stands alone; save the file with line feeds"
+    assert message == "a carriage return stands alone; save the file with line feeds"
 
 
-def test_a_line_that_is_too_long_spoils_its_record_alone():
+def test_too_long_line_only_affects_its_record():
     content = b"a\n" + b"x" * (MAX_LINE + 1) + b"\nb\n"
     assert records(content) == [(1, ["a"]), (2, "the line is longer than 1 MiB"), (3, ["b"])]
 
 
-def test_a_cell_that_is_too_long_spoils_its_record_alone():
+def test_too_long_cell_only_affects_its_record():
     (_, found), last = records(b"x" * 200_000 + b"\nb\n")
     assert found == "a cell is longer than 131072 characters"
     assert last == (2, ["b"])
 
 
-def test_a_quote_without_an_end_takes_the_rest_and_says_which_lines():
+def test_unclosed_quote_names_the_hidden_lines():
     assert records(b'a\nb,"c\nd\ne\n') == [
         (1, ["a"]),
-        (2, "lines 2 to 4: a quoted cell has no end, so that no row of these can be read"),
+        (2, "lines 2 to 4: a quoted cell is never closed, which hides all rows after it"),
     ]
 
 
-def test_a_quote_without_an_end_takes_no_more_than_a_cell_may_have():
+def test_unclosed_quote_ends_at_the_cell_limit():
     read = records(b'"a\n' + b"bcdefgh\n" * 20_000)
     assert read[0][0] == 1
     assert read[0][1].startswith("lines 1 to 16385: a cell is longer than 131072 characters, or")
     assert read[1] == (16386, ["bcdefgh"])
 
 
-def test_a_row_of_many_lines_is_bounded_by_itself():
+def test_row_of_many_lines_is_bounded():
     before = csv.field_size_limit(10 * MAX_LINE)
     try:
         read = records(b'"a\n' + b"bcdefgh\n" * 160_000)
@@ -93,7 +103,7 @@ def test_a_row_of_many_lines_is_bounded_by_itself():
     assert read[-1] == (160_001, ["bcdefgh"])
 
 
-def test_text_behind_a_quoted_cell_is_told():
+def test_text_after_a_quoted_cell_is_an_error():
     assert records(b'"a"b,c\nd\n') == [(1, "',' expected after '\"'"), (2, ["d"])]
 
 
@@ -110,23 +120,23 @@ def test_text_behind_a_quoted_cell_is_told():
         ('"broken', ","),
     ],
 )
-def test_the_delimiter_is_that_of_the_header(header, delimiter):
-    assert find_delimiter(header) == delimiter
+def test_delimiter_is_detected_from_the_header(header, delimiter):
+    assert detect_delimiter(header) == delimiter
 
 
-def test_the_header_gives_the_fields():
+def test_header_names_the_fields():
     header = ["path ", "key", "static_mp4", "playbackPolicy"]
     assert read_header(header) == ["path", "key", "staticMp4", "playbackPolicy"]
 
 
-def test_the_header_may_be_written_as_spreadsheets_do():
+def test_header_ignores_case_spaces_and_underscores():
     header = ["Path", "NAME", "Creator ID", "playbackpolicy", "Static_MP4"]
     fields = ["path", "name", "creatorId", "playbackPolicy", "staticMp4"]
     assert read_header(header) == fields
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "message"),
     [
         (["path", "playbackPolcy"], "unknown column 'playbackPolcy'; did you mean playbackPolicy"),
         (["path", "ky"], "did you mean key"),
@@ -135,13 +145,13 @@ def test_the_header_may_be_written_as_spreadsheets_do():
         (["path", "staticMp4", "static_mp4"], "static_mp4 is there twice"),
         (["key"], "none of the columns path, url and source"),
         ([], "none of the columns"),
-        (["videos/a.mp4"], "'videos/a.mp4' stands where the header is wanted, as in `path,name`"),
+        (["videos/a.mp4"], "found 'videos/a.mp4' instead of a header such as `path,name`"),
         (["File name", "name"], "unknown column 'File name'; did you mean path"),
         (["https://h/a.mp4?sig=s3cret"], "unknown column 'https://h/a.mp4'; known are"),
     ],
 )
-def test_a_bad_header_says_what_is_wrong(names, words):
-    with pytest.raises(RowError, match=words):
+def test_bad_header_message(names, message):
+    with pytest.raises(RowError, match=message):
         read_header(names)
 
 
@@ -159,26 +169,26 @@ CELLS = {
 
 
 @pytest.mark.parametrize("column", CELLS)
-def test_a_cell_is_text_or_json(column):
+def test_cell_is_text_or_json(column):
     cell, value = CELLS[column]
     assert read_cells([column], [cell]) == {column: value}
 
 
-def test_a_creator_may_be_an_object():
+def test_creator_id_may_be_an_object():
     assert read_cells(["creatorId"], ['{"value": "u"}']) == {"creatorId": {"value": "u"}}
 
 
-def test_an_empty_cell_says_nothing():
+def test_empty_cell_is_an_absent_field():
     assert read_cells(["path", "key", "c2pa"], ["a", "", ""]) == {"path": "a"}
 
 
 @pytest.mark.parametrize("cells", [[""], [" "], ["", "", "", ""]])
-def test_a_blank_row_is_passed_over(cells):
+def test_blank_row_is_skipped(cells):
     assert read_cells(["path", "key"], cells) is None
 
 
 @pytest.mark.parametrize(
-    ("cells", "words"),
+    ("cells", "message"),
     [
         (["a"], "the row has 1 cell; the header has 2"),
         (["a", "{}", "x"], "the row has 3 cells; the header has 2"),
@@ -186,7 +196,7 @@ def test_a_blank_row_is_passed_over(cells):
         (["a", "[" * 100_000], "encryption isn't JSON"),
     ],
 )
-def test_a_bad_row_says_what_is_wrong(cells, words):
-    with pytest.raises(RowError, match=words) as caught:
+def test_bad_row_message(cells, message):
+    with pytest.raises(RowError, match=message) as caught:
         read_cells(["path", "encryption"], cells)
     assert "s3cret" not in str(caught.value)

@@ -1,52 +1,58 @@
-"""What an error says of a row and of all others, and what is finished."""
+"""Decisions about retries, and about finished rows."""
 
 import pytest
 from msgspec.structs import replace
 
 from livepeer_async import NewAsset, PlaybackPolicy, errors
 from livepeer_async.ingest import Row
-from livepeer_async.ingest.decisions import ErrorAction, classify_error, is_finished
+from livepeer_async.ingest.decisions import (
+    MAX_ATTEMPTS,
+    ErrorAction,
+    classify_error,
+    is_finished,
+    may_retry,
+)
 from livepeer_async.journal.records import Record, RecordState, access_fingerprint, url_fingerprint
 from livepeer_async.sources.identity import SourceIdentity
 
-AGAIN = ErrorAction(retry_row=True)
-AGAIN_AND_ASK = ErrorAction(retry_row=True, probe_server=True)
-ASK = ErrorAction(probe_server=True)
-END = ErrorAction(abort_run=True)
+RETRY = ErrorAction(retry_row=True)
+RETRY_AND_PROBE = ErrorAction(retry_row=True, probe_server=True)
+PROBE = ErrorAction(probe_server=True)
+ABORT = ErrorAction(abort_run=True)
 FAIL = ErrorAction()
 
-VERDICTS = {
+ACTIONS = {
     errors.ConfigurationError: FAIL,
     errors.SourceNotReadable: FAIL,
     errors.SourceEmpty: FAIL,
     errors.SourceTooLarge: FAIL,
     errors.SourceChanged: FAIL,
     errors.SourceNotReplayable: FAIL,
-    errors.ConnectFailed: AGAIN_AND_ASK,
-    errors.ConnectionBroken: AGAIN_AND_ASK,
-    errors.TimedOut: AGAIN_AND_ASK,
-    errors.AmbiguousRequest: AGAIN_AND_ASK,
+    errors.ConnectFailed: RETRY_AND_PROBE,
+    errors.ConnectionBroken: RETRY_AND_PROBE,
+    errors.TimedOut: RETRY_AND_PROBE,
+    errors.AmbiguousRequest: RETRY_AND_PROBE,
     errors.BadRequest: FAIL,
-    errors.NotAuthenticated: END,
-    errors.Forbidden: ASK,
+    errors.NotAuthenticated: ABORT,
+    errors.Forbidden: PROBE,
     errors.NotFound: FAIL,
     errors.InvalidRequest: FAIL,
-    errors.TooManyRequests: AGAIN_AND_ASK,
-    errors.ServerError: AGAIN_AND_ASK,
-    errors.DecodeError: AGAIN_AND_ASK,
+    errors.TooManyRequests: RETRY_AND_PROBE,
+    errors.ServerError: RETRY_AND_PROBE,
+    errors.DecodeError: RETRY_AND_PROBE,
     errors.IllegalMove: FAIL,
     errors.ProtocolError: FAIL,
     errors.UploadRefused: FAIL,
-    errors.UploadGone: AGAIN_AND_ASK,
+    errors.UploadGone: RETRY_AND_PROBE,
     errors.KeyTaken: FAIL,
     errors.UploadStopped: FAIL,
-    errors.RetriesExhausted: AGAIN_AND_ASK,
+    errors.RetriesExhausted: RETRY_AND_PROBE,
     errors.AssetFailed: FAIL,
     errors.AssetDeleted: FAIL,
     errors.AssetTimeout: FAIL,
     errors.IntegrityError: FAIL,
-    errors.JournalError: END,
-    errors.UploadInUse: AGAIN,
+    errors.JournalError: ABORT,
+    errors.UploadInUse: RETRY,
 }
 STATUSES = {errors.TooManyRequests: 429, errors.ServerError: 502}
 
@@ -55,15 +61,37 @@ def leaves(kind):
     return {leaf for sub in kind.__subclasses__() for leaf in leaves(sub)} or {kind}
 
 
-def test_every_error_of_the_tree_has_a_verdict():
-    assert leaves(errors.LivepeerError) <= VERDICTS.keys()
+def test_every_error_class_is_listed():
+    assert leaves(errors.LivepeerError) <= ACTIONS.keys()
 
 
-@pytest.mark.parametrize("kind", VERDICTS, ids=lambda kind: kind.__name__)
-def test_an_error_says_what_becomes_of_its_row_and_of_the_others(kind):
+@pytest.mark.parametrize("kind", ACTIONS, ids=lambda kind: kind.__name__)
+def test_error_is_classified(kind):
     error = kind.__new__(kind)
     error.status = STATUSES.get(kind, 400)
-    assert classify_error(error) == VERDICTS[kind]
+    assert classify_error(error) == ACTIONS[kind]
+
+
+DOWN = errors.ConnectFailed("no connection")
+LOST = errors.AmbiguousRequest("the response was lost")
+RETRIES = {
+    "transient": (DOWN, {}, True),
+    "final": (errors.SourceEmpty("empty", source="a.mp4"), {}, False),
+    "too many attempts": (DOWN, {"attempts": MAX_ATTEMPTS}, False),
+    "an asset and a journal": (DOWN, {"has_asset": True, "has_journal": True}, True),
+    "an asset without a journal": (DOWN, {"has_asset": True}, False),
+    "a lost response of a file": (LOST, {}, True),
+    "a lost response of a URL": (LOST, {"is_url": True}, False),
+    "a lost response of a URL, and a journal": (LOST, {"is_url": True, "has_journal": True}, True),
+}
+
+
+@pytest.mark.parametrize("name", RETRIES)
+def test_row_is_retried_if_that_makes_no_second_asset(name):
+    error, facts, expected = RETRIES[name]
+    facts = {"attempts": 1, "has_asset": False, "has_journal": False, "is_url": False, **facts}
+    row = Row(source="a.mp4", is_url=facts.pop("is_url"), key="k")
+    assert may_retry(row, error, **facts) is expected
 
 
 FILE = Row(source="a.mp4", is_url=False, key="k", length=9, modified_ns=5)
@@ -81,40 +109,40 @@ PRIVATE = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
 URL = replace(FILE, source="http://h/a", is_url=True, length=None, modified_ns=None)
 OF_URL = replace(DONE, identity=SourceIdentity(length=0, url=url_fingerprint("http://h/a?sig=1")))
 ROWS = {
-    "as it was": (FILE, DONE, True),
-    "a file that is gone": (replace(FILE, length=None, modified_ns=None), DONE, True),
+    "unchanged": (FILE, DONE, True),
+    "a missing file": (replace(FILE, length=None, modified_ns=None), DONE, True),
     "longer": (replace(FILE, length=10), DONE, False),
-    "touched": (replace(FILE, modified_ns=6), DONE, False),
-    "for others to play": (replace(FILE, new_asset=PRIVATE), DONE, False),
-    "private before and today": (
+    "modified": (replace(FILE, modified_ns=6), DONE, False),
+    "another playback policy": (replace(FILE, new_asset=PRIVATE), DONE, False),
+    "the same playback policy": (
         replace(FILE, new_asset=PRIVATE),
         replace(DONE, access=access_fingerprint(PRIVATE)),
         True,
     ),
     "a URL": (URL, OF_URL, True),
     "another URL": (replace(URL, source="http://h/b"), OF_URL, False),
-    "a URL with the signature of today": (replace(URL, source="http://h/a?sig=2"), OF_URL, True),
-    "a private asset of a URL": (replace(URL, new_asset=PRIVATE), OF_URL, False),
-    "a private asset of a file that is gone": (
+    "a URL with another signature": (replace(URL, source="http://h/a?sig=2"), OF_URL, True),
+    "a URL with another playback policy": (replace(URL, new_asset=PRIVATE), OF_URL, False),
+    "a missing file with another playback policy": (
         replace(FILE, new_asset=PRIVATE, length=None, modified_ns=None),
         DONE,
         False,
     ),
     "failed": (FILE, replace(DONE, state=RecordState.FAILED), False),
-    "arrived, not seen ready": (FILE, replace(DONE, state=RecordState.UPLOADED), False),
-    "begun": (FILE, replace(DONE, state=RecordState.UPLOAD_CREATED), False),
+    "uploaded, not ready": (FILE, replace(DONE, state=RecordState.UPLOADED), False),
+    "upload created": (FILE, replace(DONE, state=RecordState.UPLOAD_CREATED), False),
 }
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_what_is_finished_is_told_by_the_record_and_the_file(name):
+def test_is_finished_compares_record_and_file(name):
     row, record, expected = ROWS[name]
-    assert is_finished(row, record, is_ready_wanted=True) is expected
+    assert is_finished(row, record, wait=True) is expected
 
 
-def test_who_waits_for_nothing_is_done_once_all_bytes_are_there():
-    arrived = replace(DONE, state=RecordState.UPLOADED)
-    assert is_finished(FILE, arrived, is_ready_wanted=False)
-    assert is_finished(FILE, DONE, is_ready_wanted=False)
+def test_without_wait_uploaded_is_finished():
+    uploaded = replace(DONE, state=RecordState.UPLOADED)
+    assert is_finished(FILE, uploaded, wait=False)
+    assert is_finished(FILE, DONE, wait=False)
     for state in (RecordState.UPLOAD_CREATED, RecordState.FAILED):
-        assert not is_finished(FILE, replace(DONE, state=state), is_ready_wanted=False)
+        assert not is_finished(FILE, replace(DONE, state=state), wait=False)

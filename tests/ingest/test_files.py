@@ -1,4 +1,4 @@
-"""A folder, or a glob, as a manifest."""
+"""Folders and globs as manifests."""
 
 import os
 import sys
@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from livepeer_async.ingest import BadRow, Row, open_manifest
+from livepeer_async.ingest.files import matches, may_contain_matches, split_glob
+from livepeer_async.ingest.rows import is_video
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def outside(tmp_path):
 
 
 def found(manifest, **options):
-    """The paths below the folder, and the sentences."""
+    """Return the paths of the rows, and the bad rows."""
     opened = open_manifest(manifest, **options)
     return [row.source if isinstance(row, Row) else row for row in opened]
 
@@ -34,11 +36,11 @@ def below(folder, *names):
     return [str(folder / name) for name in names]
 
 
-def test_videos_come_sorted_within_each_folder(folder):
-    assert found(folder) == below(folder, "a/10.mkv", "a/2.MOV", "b.mp4", "c/d/e.ts")
+def test_videos_are_sorted_within_each_folder(folder):
+    assert found(folder) == below(folder, "b.mp4", "a/10.mkv", "a/2.MOV", "c/d/e.ts")
 
 
-def test_a_row_knows_its_length_and_its_key(folder, monkeypatch):
+def test_found_row_has_length_and_key(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     row = next(iter(open_manifest("videos/b*")))
     status = (folder / "b.mp4").stat()
@@ -49,10 +51,10 @@ def test_a_row_knows_its_length_and_its_key(folder, monkeypatch):
         length=5,
         modified_ns=status.st_mtime_ns,
     )
-    assert row.place == "videos/b.mp4"
+    assert row.location == "videos/b.mp4"
 
 
-def test_what_is_no_video_is_counted(folder):
+def test_skipped_files_are_counted(folder):
     for name in ("notes.txt", ".hidden.mp4", "a/b.srt"):
         (folder / name).touch()
     os.mkfifo(folder / "pipe.mp4")
@@ -62,64 +64,64 @@ def test_what_is_no_video_is_counted(folder):
         assert manifest.skipped == 4
 
 
-def test_hidden_folders_are_passed_over(folder):
+def test_hidden_folders_are_skipped(folder):
     (folder / ".cache").mkdir()
     (folder / ".cache" / "x.mp4").write_bytes(b"x")
     assert len(found(folder)) == 4
 
 
-def test_a_link_to_a_file_inside_is_a_video_of_its_own(folder):
+def test_link_to_a_file_inside_is_a_row(folder):
     (folder / "z.mp4").symlink_to("a/2.MOV")
-    assert found(folder)[-1] == str(folder / "z.mp4")
+    assert found(folder)[1] == str(folder / "z.mp4")
 
 
-def test_links_outside_are_told(folder, outside):
+def test_links_outside_are_bad_rows(folder, outside):
     (folder / "x.mp4").symlink_to(outside / "o.mp4")
     (folder / "y").symlink_to(outside)
-    file, link = found(folder)[-2:]
+    file, link = [row for row in found(folder) if isinstance(row, BadRow)]
     assert file == BadRow(
         str(folder / "x.mp4"),
-        f"the link leads to '{outside / 'o.mp4'}', outside of the folder '{folder}'; "
-        "wanted a place inside of it, or --allow-outside",
+        f"'{folder / 'x.mp4'}' is a link to '{outside / 'o.mp4'}', outside of the folder "
+        f"'{folder}'; wanted a path inside of it, or --allow-outside",
     )
-    assert link.place == str(folder / "y")
+    assert link.location == str(folder / "y")
 
 
-def test_links_outside_are_followed_where_that_is_allowed(folder, outside):
+def test_allow_outside_follows_links(folder, outside):
     (folder / "x.mp4").symlink_to(outside / "o.mp4")
     (folder / "y").symlink_to(outside)
-    assert found(folder, allow_outside=True)[-2:] == below(folder, "x.mp4", "y/o.mp4")
+    assert {*below(folder, "x.mp4", "y/o.mp4")} < {*found(folder, allow_outside=True)}
 
 
 @pytest.mark.parametrize("allow_outside", [True, False])
-def test_links_in_a_circle_end(folder, allow_outside):
+def test_circular_links_end(folder, allow_outside):
     (folder / "a" / "up").symlink_to("..")
     (folder / "c" / "self").symlink_to("self")
     (folder / "c" / "self.mp4").symlink_to("self.mp4")
-    *rows, bad = sorted(found(folder, allow_outside=allow_outside), key=lambda row: str(type(row)))[
-        ::-1
-    ]
-    assert sorted(rows) == below(folder, "a/10.mkv", "a/2.MOV", "b.mp4", "c/d/e.ts")
-    assert bad.place == str(folder / "c" / "self.mp4")
-    assert "Too many levels of symbolic links" in bad.sentence
+    rows = found(folder, allow_outside=allow_outside)
+    (bad,) = [row for row in rows if isinstance(row, BadRow)]
+    rows.remove(bad)
+    assert rows == below(folder, "b.mp4", "a/10.mkv", "a/2.MOV", "c/d/e.ts")
+    assert bad.location == str(folder / "c" / "self.mp4")
+    assert "Too many levels of symbolic links" in bad.message
 
 
-def test_a_circle_outside_ends_too(folder, outside):
+def test_circular_links_outside_end(folder, outside):
     (folder / "out").symlink_to(outside)
     (outside / "back").symlink_to(folder)
-    (outside / "round").symlink_to(outside)
+    (outside / "loop").symlink_to(outside)
     rows = found(folder, allow_outside=True)
-    assert rows == below(folder, "a/10.mkv", "a/2.MOV", "b.mp4", "c/d/e.ts", "out/o.mp4")
+    assert rows == below(folder, "b.mp4", "a/10.mkv", "a/2.MOV", "c/d/e.ts", "out/o.mp4")
 
 
-def test_a_link_to_nothing_is_told(folder):
+def test_broken_link_is_a_bad_row(folder):
     (folder / "z.mp4").symlink_to("gone.mp4")
-    assert found(folder)[-1] == BadRow(
+    assert found(folder)[1] == BadRow(
         str(folder / "z.mp4"), "the file can't be read: No such file or directory"
     )
 
 
-def test_a_folder_that_goes_away_is_told_and_the_rest_is_read(folder):
+def test_deleted_folder_is_a_bad_row(folder):
     rows = iter(open_manifest(folder))
     next(rows)
     (folder / "c" / "d" / "e.ts").unlink()
@@ -129,7 +131,8 @@ def test_a_folder_that_goes_away_is_told_and_the_rest_is_read(folder):
     assert [type(row) for row in rows] == [Row, Row, BadRow]
 
 
-def test_folders_may_be_nested_deeper_than_calls(tmp_path, monkeypatch):
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="os.walk is recursive")
+def test_depth_of_folders_is_not_limited(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     depth = sys.getrecursionlimit() + 100
     for _ in range(depth):
@@ -148,7 +151,7 @@ def test_folders_may_be_nested_deeper_than_calls(tmp_path, monkeypatch):
             os.rmdir("d")
 
 
-def test_names_that_are_no_text_are_found(tmp_path):
+def test_undecodable_names_are_found(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     path.write_bytes(b"x")
     assert found(tmp_path) == [str(path)]
@@ -161,23 +164,97 @@ def test_names_that_are_no_text_are_found(tmp_path):
         ("**/*.ts", ["c/d/e.ts"]),
         ("a/*", ["a/10.mkv", "a/2.MOV"]),
         ("[ac]/**", ["a/10.mkv", "a/2.MOV", "c/d/e.ts"]),
-        ("**/**/*", ["a/10.mkv", "a/2.MOV", "b.mp4", "c/d/e.ts"]),
+        ("**/**/*", ["b.mp4", "a/10.mkv", "a/2.MOV", "c/d/e.ts"]),
     ],
 )
-def test_a_glob_finds_each_file_once(folder, glob, names):
+def test_glob_finds_each_file_once(folder, glob, names):
     assert found(f"{folder}/{glob}") == below(folder, *names)
 
 
-def test_a_glob_in_the_working_directory(folder, monkeypatch):
+def test_glob_in_the_working_directory(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert found("*/*.MOV") == ["a/2.MOV"]
 
 
-def test_a_folder_whose_name_looks_like_a_glob_is_a_folder(tmp_path):
+def test_existing_folder_named_like_a_glob(tmp_path):
     (tmp_path / "a[1]").mkdir()
     (tmp_path / "a[1]" / "x.mp4").write_bytes(b"x")
     assert found(tmp_path / "a[1]") == [str(tmp_path / "a[1]" / "x.mp4")]
 
 
-def test_a_glob_that_finds_nothing_says_so(folder):
-    assert found(f"{folder}/*.vob") == [BadRow(f"{folder}/*.vob", "nothing is there that fits")]
+def test_glob_without_matches_is_a_bad_row(folder):
+    assert found(f"{folder}/*.vob") == [BadRow(f"{folder}/*.vob", "no file matches the glob")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        ("*.mp4", "a.mp4", True),
+        ("*.mp4", "a.mov", False),
+        ("*.mp4", "x/a.mp4", False),
+        ("*/*.mp4", "x/a.mp4", True),
+        ("**/*.mp4", "a.mp4", True),
+        ("**/*.mp4", "x/y/a.mp4", True),
+        ("**/y/**/*.mp4", "x/y/z/a.mp4", True),
+        ("**/y/**/*.mp4", "x/z/a.mp4", False),
+        ("**", "x/y/a.mp4", True),
+        ("x/**", "x/a.mp4", True),
+        ("?.mp4", "a.mp4", True),
+        ("[ab].mp4", "c.mp4", False),
+        ("*", ".a.mp4", False),
+        (".*", ".a.mp4", True),
+        ("**/*.mp4", ".git/a.mp4", False),
+        ("**/.git/*.mp4", "x/.git/a.mp4", True),
+        ("*.mp4", "A.MP4", False),
+    ],
+)
+def test_glob_matches_path(pattern, path, expected):
+    assert matches(path.split("/"), pattern.split("/")) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder", "expected"),
+    [
+        ("shows/*.mp4", "other", False),
+        ("shows/*.mp4", "shows", True),
+        ("shows/*.mp4", "shows/a", False),
+        ("shows/**", "other", False),
+        ("shows/**", "shows/a/b", True),
+        ("*/**/x/*.mp4", "a/b/c", True),
+        ("**", ".git", False),
+        ("**/.git/*", ".git", True),
+    ],
+)
+def test_only_folders_that_may_match_are_entered(pattern, folder, expected):
+    assert may_contain_matches(folder.split("/"), pattern.split("/")) is expected
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [("*.vob", True), ("talk.*", False), ("*", False), ("**", False), ("*.*/*", False)],
+)
+def test_glob_with_a_suffix_finds_other_files_than_videos(tmp_path, glob, expected):
+    (tmp_path / "v.1").mkdir()
+    for path in (tmp_path / "talk.vob", tmp_path / "v.1" / "talk.vob"):
+        path.write_bytes(b"x")
+    assert any(isinstance(row, str) for row in found(tmp_path / glob)) is expected
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("*.mp4", ("", ["*.mp4"])),
+        ("/*.mp4", ("/", ["*.mp4"])),
+        ("a/b/*.mp4", ("a/b", ["*.mp4"])),
+        ("/a/*/./c", ("/a", ["*", "c"])),
+        ("../*/", ("..", ["*"])),
+    ],
+)
+def test_glob_is_split_into_folder_and_pattern(glob, expected):
+    assert split_glob(glob) == expected
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "A.MTS", "b.c.m2ts"])
+def test_videos_are_recognised_by_suffix(name):
+    assert is_video(name)
+    assert not is_video(f"{name}.part")

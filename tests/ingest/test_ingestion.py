@@ -1,4 +1,4 @@
-"""The ends of an ingestion: what it tidies up, and a manifest that is edited while it runs."""
+"""Cleanup, edited manifests and stopped rows of an ingestion."""
 
 import time
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from ingest.running import of, run, write_rows
+from ingest.running import events_of, run, write_rows
 from livepeer_async import NotAuthenticated, UploadInUse
 from livepeer_async.ingest import (
     BadRow,
@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-async def both(tmp_path):
+async def sandbox_and_journal(tmp_path):
     async with (
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
@@ -49,8 +49,8 @@ async def both(tmp_path):
 
 
 def record_of(asset, **fields):
-    """Make the record of an upload that was begun."""
-    made = {
+    """Create the record of an upload that was begun."""
+    values = {
         "key": f"key of {asset.name}",
         "state": RecordState.ASSET_CREATED,
         "name": asset.name,
@@ -59,14 +59,14 @@ def record_of(asset, **fields):
         "asset_id": asset.id,
         **fields,
     }
-    return Record(**made)
+    return Record(**values)
 
 
-async def give_up(livepeer, asset, *, is_useless):
+async def abandon(livepeer, asset, *, is_useless):
     await livepeer.journal.abandon(record_of(asset), is_useless=is_useless)
 
 
-async def ticket(livepeer, name):
+async def request_asset(livepeer, name):
     return (await livepeer.assets.request_upload(name)).asset
 
 
@@ -75,41 +75,41 @@ def deleted(sandbox):
 
 
 @asynccontextmanager
-async def claimed(livepeer, record):
-    """Carry an upload in another process, as far as journals can tell."""
+async def hold_lease(livepeer, record):
+    """Hold the lease of an upload, as another process would."""
     async with livepeer.journal.acquire(record.key):
         await livepeer.journal.write(record)
         yield
 
 
-async def test_only_useless_assets_are_tidied_up(both, folder, tmp_path):
-    sandbox, livepeer = both
-    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
-    await give_up(livepeer, await livepeer.upload(b"x", "useless, ready"), is_useless=True)
-    await give_up(livepeer, await ticket(livepeer, "forgotten"), is_useless=False)
-    await give_up(livepeer, await livepeer.upload(b"x", "forgotten, ready"), is_useless=False)
-    lost = await ticket(livepeer, "perhaps ours")
+async def test_only_useless_leftovers_are_deleted(sandbox_and_journal, folder, tmp_path):
+    sandbox, livepeer = sandbox_and_journal
+    await abandon(livepeer, await request_asset(livepeer, "useless"), is_useless=True)
+    await abandon(livepeer, await livepeer.upload(b"x", "useless, ready"), is_useless=True)
+    await abandon(livepeer, await request_asset(livepeer, "forgotten"), is_useless=False)
+    await abandon(livepeer, await livepeer.upload(b"x", "forgotten, ready"), is_useless=False)
+    lost = await request_asset(livepeer, "unconfirmed")
     await livepeer.journal.abandon(record_of(lost, asset_id=None), is_useless=True)
-    await livepeer.journal.write(record_of(await ticket(livepeer, "of another key")))
-    await ticket(livepeer, "of somebody else")
-    carried = record_of(await ticket(livepeer, "carried"))
+    await livepeer.journal.write(record_of(await request_asset(livepeer, "of another key")))
+    await request_asset(livepeer, "not in the journal")
+    in_use = record_of(await request_asset(livepeer, "in use"))
     async with (
         client_for(sandbox, tmp_path / "journal") as other,
-        claimed(other, carried),
+        hold_lease(other, in_use),
     ):
-        ended = of(RowEnded, await run(livepeer, folder / "v0*"))
+        ended = events_of(RowEnded, await run(livepeer, folder / "v0*"))
     assert {str(it.state) for it in ended} == {"ready"}
     assert deleted(sandbox) == {"useless", "useless, ready"}
     assert {it.name for it in await livepeer.journal.orphans()} == {"forgotten", "forgotten, ready"}
-    assert {it.asset.name for it in await livepeer.leftovers()} == {"forgotten", "perhaps ours"}
+    assert {it.asset.name for it in await livepeer.leftovers()} == {"forgotten", "unconfirmed"}
 
 
 @pytest.mark.parametrize("status", [400, 403, 422])
-async def test_asset_that_cant_be_deleted_keeps_no_other(both, folder, status):
-    sandbox, livepeer = both
-    assets = [await ticket(livepeer, name) for name in ("a", "b", "c")]
+async def test_undeletable_leftover_does_not_keep_others(sandbox_and_journal, folder, status):
+    sandbox, livepeer = sandbox_and_journal
+    assets = [await request_asset(livepeer, name) for name in ("a", "b", "c")]
     for asset in assets:
-        await give_up(livepeer, asset, is_useless=True)
+        await abandon(livepeer, asset, is_useless=True)
     first = min(assets, key=lambda it: it.id)
     refused = Answer(status, b'{"errors": ["no"]}')
     sandbox.add_fault(Fault(On(method="DELETE", path=f"/asset/{first.id}$"), refused))
@@ -118,19 +118,19 @@ async def test_asset_that_cant_be_deleted_keeps_no_other(both, folder, status):
     assert [it.asset_id for it in await livepeer.journal.orphans()] == [first.id]
 
 
-async def test_tidying_up_ends_where_the_server_doesnt_answer(both, folder, monkeypatch):
+async def test_cleanup_has_a_time_limit(sandbox_and_journal, folder, monkeypatch):
     monkeypatch.setattr(ingestion, "CLEANUP_TIMEOUT", 0.1)
-    sandbox, livepeer = both
-    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+    sandbox, livepeer = sandbox_and_journal
+    await abandon(livepeer, await request_asset(livepeer, "useless"), is_useless=True)
     silent = sandbox.add_fault(Fault(On(method="DELETE"), Stall(VERY_LONG)))
-    (ended,) = of(RowEnded, await run(livepeer, folder / "v0*"))
+    (ended,) = events_of(RowEnded, await run(livepeer, folder / "v0*"))
     assert (silent.fired, ended.state) == (1, "ready")
     assert len(await livepeer.journal.orphans()) == 1
 
 
-async def test_stopped_ingestion_tidies_nothing_up(both, folder):
-    sandbox, livepeer = both
-    await give_up(livepeer, await ticket(livepeer, "useless"), is_useless=True)
+async def test_stopped_ingestion_deletes_no_leftovers(sandbox_and_journal, folder):
+    sandbox, livepeer = sandbox_and_journal
+    await abandon(livepeer, await request_asset(livepeer, "useless"), is_useless=True)
     with anyio.fail_after(TIMEOUT):
         async with ingest(livepeer, folder) as events:
             async for event in events:
@@ -149,14 +149,14 @@ def write_table(folder, *rows):
 ANOTHER = '{"path": "another.mp4"}\n'
 
 
-def edit(path, how):
-    """Edit a manifest as people and programs do: in its place, or by another file."""
-    if how == "appended":
+def edit(path, change):
+    """Edit a manifest in place, or replace it by another file."""
+    if change == "appended":
         with path.open("a") as file:
             file.write(ANOTHER)
-    elif how == "rewritten":
+    elif change == "rewritten":
         path.write_text(ANOTHER)
-    elif how == "replaced":
+    elif change == "replaced":
         (path.parent / "new").write_text(ANOTHER)
         (path.parent / "new").replace(path)
     else:
@@ -164,11 +164,13 @@ def edit(path, how):
 
 
 @pytest.mark.parametrize(
-    ("kind", "write"), [(Checked, write_rows), (RowStarted, write_table)], ids=["checked", "begun"]
+    ("kind", "write"),
+    [(Checked, write_rows), (RowStarted, write_table)],
+    ids=["checked", "started"],
 )
-@pytest.mark.parametrize("how", ["appended", "rewritten", "replaced", "deleted"])
-async def test_edited_manifest_runs_as_it_was(folder, monkeypatch, how, kind, write):
-    monkeypatch.setattr(check, "BATCH", 1)
+@pytest.mark.parametrize("change", ["appended", "rewritten", "replaced", "deleted"])
+async def test_edits_of_the_manifest_are_ignored(folder, monkeypatch, change, kind, write):
+    monkeypatch.setattr(check, "RUN_BATCH", 1)
     names = ["v0.mp4", "v1.mp4"]
     path = write(folder, *({"path": name} for name in names))
     events = []
@@ -177,34 +179,36 @@ async def test_edited_manifest_runs_as_it_was(folder, monkeypatch, how, kind, wr
             async with ingest(livepeer, path) as running:
                 async for event in running:
                     events.append(event)
-                    if isinstance(event, kind) and len(of(kind, events)) == 1:
-                        edit(path, how)
+                    if isinstance(event, kind) and len(events_of(kind, events)) == 1:
+                        edit(path, change)
         assert sorted(asset.name for asset in sandbox.assets) == names
-    assert {str(it.state) for it in of(RowEnded, events)} == {"ready"}
-    assert not of(BadRow, events)
+    assert {str(it.state) for it in events_of(RowEnded, events)} == {"ready"}
+    assert not events_of(BadRow, events)
 
 
-async def test_row_that_another_process_keeps_is_unfinished(both, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(ingestion, "PAUSE", 0.01)
-    sandbox, livepeer = both
+async def test_row_in_use_until_the_end_is_unfinished(
+    sandbox_and_journal, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.01)
+    sandbox, livepeer = sandbox_and_journal
     path = write_rows(folder, {"path": "v0.mp4", "key": "k"})
     other = client_for(sandbox, tmp_path / "journal")
     async with other, other.journal.acquire("k"):
-        (ended,) = of(RowEnded, await run(livepeer, path))
+        (ended,) = events_of(RowEnded, await run(livepeer, path))
     assert ended.state == "unfinished"
     assert isinstance(ended.error, UploadInUse)
     assert sandbox.assets == []
 
 
-async def test_row_that_met_an_outage_before_the_stop_is_unfinished(folder):
-    """Its result waits behind the event of the first row, which wasn't taken before the stop."""
+async def test_transient_failure_before_stop_is_unfinished(folder):
+    """The result waits because the event of the first row isn't received before the stop."""
     failing = Fault(On(path="request-upload"), Answer(500))
     async with sandbox_and_client(failing) as (_, livepeer):
         attempts = 2 * (1 + FAST_RETRY.restarts)
         ended = []
         async with ingest(livepeer, folder / "v*", concurrency=2) as events:
             async for event in events:
-                ended += of(RowEnded, [event])
+                ended += events_of(RowEnded, [event])
                 if isinstance(event, RowStarted) and not events.is_stopped:
                     await until(lambda: failing.fired >= attempts)
                     await anyio.sleep(0.2)
@@ -212,8 +216,8 @@ async def test_row_that_met_an_outage_before_the_stop_is_unfinished(folder):
     assert {str(it.state) for it in ended} == {"unfinished"}
 
 
-async def test_revoked_key_starts_no_more_rows_while_events_wait(folder):
-    """The first row fails for itself, and no result is settled until its end is taken."""
+async def test_revoked_key_starts_no_rows_while_events_wait(folder):
+    """The first row fails by itself; no result is handled until its end is received."""
     names = ["v0.mp4", *(f"more{number}.mp4" for number in range(20))]
     for name in names[1:]:
         (folder / name).write_bytes(make_bytes(100))
@@ -227,15 +231,15 @@ async def test_revoked_key_starts_no_more_rows_while_events_wait(folder):
                         (folder / "v0.mp4").unlink()
                     if isinstance(event, RowStarted):
                         await until(lambda: revoked.fired)
-                        # Time in which all the others would meet the same.
+                        # Time for all others to meet the same error.
                         await anyio.sleep(0.5)
-    # One more may have been taken ahead.
+    # One more may have been prefetched.
     assert revoked.fired <= 2
 
 
-async def test_relayed_row_that_comes_again_is_not_downloaded_again(tmp_path, monkeypatch):
-    """All its bytes had arrived; only the waiting for its asset was cut short."""
-    monkeypatch.setattr(ingestion, "PAUSE", 0.01)
+async def test_retried_relay_is_not_downloaded_again(tmp_path, monkeypatch):
+    """All bytes were uploaded; only the wait for the asset failed."""
+    monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.01)
     cut = Fault(On(method="GET", path="/asset/.", times=FAST_RETRY.attempts + 1), CutConnection())
     async with (
         serve_http(lambda _: http_response(make_bytes(3000))) as origin,
@@ -250,6 +254,6 @@ async def test_relayed_row_that_comes_again_is_not_downloaded_again(tmp_path, mo
         rows = write_rows(tmp_path, {"url": f"{origin.origin}/a.mp4", "key": "k"})
         events = await run(livepeer, rows, relay=True, on_progress=follow)
         assert len(sandbox.assets) == 1
-    assert len(of(RowDeferred, events)) == 1
-    assert [str(it.state) for it in of(RowEnded, events)] == ["ready"]
+    assert len(events_of(RowDeferred, events)) == 1
+    assert [str(it.state) for it in events_of(RowEnded, events)] == ["ready"]
     assert len(origin.requests) == 1

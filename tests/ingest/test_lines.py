@@ -1,4 +1,6 @@
-"""Bytes to lines: any bytes, in pieces of any size."""
+"""Lines and JSON objects of a manifest."""
+
+import io
 
 import pytest
 from hypothesis import given
@@ -6,92 +8,122 @@ from hypothesis import strategies as st
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.lines import (
+    DECODING_ERRORS,
     MAX_LINE,
-    LineSplitter,
-    as_text,
-    as_utf8,
-    find_encoding,
-    split_lines,
+    check_line,
+    detect_encoding,
+    parse_object,
+    read_json_lines,
+    read_lines,
 )
 from livepeer_async.ingest.rows import RowError
 
-BYTES = st.lists(st.sampled_from([b"\n", b"\r\n", b"a", b"bcd", b"\xff", b"\0", b"\xc3\xa9"]))
 LIMIT = 5
 
 
-def lines_of(content):
-    """What a splitter should give, by way of the whole content."""
-    lines = content.split(b"\n")
+def lines_of(content, **options):
+    encoding = detect_encoding(content[:4], name="m.csv")
+    file = io.TextIOWrapper(io.BytesIO(content), encoding, errors=DECODING_ERRORS, newline="\n")
+    return list(read_lines(file, **options))
+
+
+ALPHABET = st.sampled_from(["\n", "\r\n", "a", "bcd", "é", "\r"])
+
+
+@given(st.lists(ALPHABET).map("".join))
+def test_lines_are_split_at_line_feeds(text):
+    lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    return [(n, line if len(line) <= LIMIT else None) for n, line in enumerate(lines, 1)]
+    expected = [(n, line if len(line) <= LIMIT else None) for n, line in enumerate(lines, 1)]
+    assert lines_of(text.encode(), max_length=LIMIT) == expected
 
 
-@given(BYTES.map(b"".join) | st.binary(), st.lists(st.integers(0, 12)))
-def test_lines_are_the_same_however_the_bytes_are_cut(content, sizes):
-    pieces, rest = [], content
-    for size in sizes:
-        pieces.append(rest[:size])
-        rest = rest[size:]
-    assert list(split_lines([*pieces, rest], max_length=LIMIT)) == lines_of(content)
+@given(st.binary())
+def test_any_bytes_are_lines_or_an_error(content):
+    try:
+        lines = lines_of(content)
+    except ConfigurationError:
+        return
+    assert [number for number, _ in lines] == list(range(1, len(lines) + 1))
+    for _, text in lines:
+        try:
+            check_line(text)
+        except RowError as error:
+            assert "isn't UTF-8" in str(error)  # noqa: PT017 - both outcomes are right
 
 
-@given(st.lists(st.integers(0, 9)))
-def test_no_more_than_a_line_and_a_piece_is_held(sizes):
-    splitter = LineSplitter(LIMIT)
-    for size in sizes:
-        list(splitter.feed(b"x" * size))
-        assert len(splitter._kept) <= LIMIT  # noqa: SLF001 - what is held can't be seen from outside
+def test_line_of_1_mib_is_read_and_a_longer_one_is_not():
+    content = b"\n".join([b"x" * MAX_LINE, b"ab", b"y" * (MAX_LINE + 1), b"c"])
+    lines = [(n, text and len(text)) for n, text in lines_of(content)]
+    assert lines == [(1, MAX_LINE), (2, 2), (3, None), (4, 1)]
 
 
-def test_a_line_of_1_mib_is_read_and_a_longer_one_is_not():
-    pieces = [b"x" * (MAX_LINE // 4)] * 4 + [b"\nab\n"] + [b"y" * (MAX_LINE // 2)] * 3 + [b"\nc"]
-    read = [(n, line and len(line)) for n, line in split_lines(pieces)]
-    assert read == [(1, MAX_LINE), (2, 2), (3, None), (4, 1)]
+@pytest.mark.parametrize("text", [None, "é" * (MAX_LINE // 2 + 1)])
+def test_too_long_line_is_an_error(text):
+    with pytest.raises(RowError, match="longer than 1 MiB"):
+        check_line(text)
 
 
-ENCODED = {
-    "UTF-8": "utf-8",
-    "UTF-8 with a BOM": "utf-8-sig",
-    "UTF-16 with a BOM": "utf-16",
-}
-
-
-@pytest.mark.parametrize("row", ENCODED)
-@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")))
-def test_text_in_a_known_encoding_is_read(row, text):
-    content = text.encode(ENCODED[row])
-    encoding, mark = find_encoding(content[:4], name="m.csv")
-    pieces = [content[mark:][i : i + 3] for i in range(0, len(content), 3)]
-    assert b"".join(as_utf8(pieces, encoding)).decode() == text
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff\n")))
+def test_known_encodings_are_read(encoding, text):
+    assert lines_of(f"{text}\n".encode(encoding)) == [(1, text)]
 
 
 def test_big_endian_utf_16_is_read():
-    content = "\ufeffé\n".encode("utf-16-be")
-    assert find_encoding(content[:4], name="m.csv") == ("utf-16-be", 2)
-    assert b"".join(as_utf8([content[2:]], "utf-16-be")).decode() == "é\n"
+    assert lines_of("\ufeffé\n".encode("utf-16-be")) == [(1, "é")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-32", "utf-16-le", "utf-16-be", "utf-32-be"])
-def test_text_that_could_be_anything_is_refused_as_a_whole(encoding):
+def test_ambiguous_encoding_is_rejected(encoding):
     with pytest.raises(ConfigurationError, match=r"m\.csv begins with NUL bytes; wanted UTF-8"):
-        find_encoding("path\n".encode(encoding)[:4], name="m.csv")
+        detect_encoding("path\n".encode(encoding)[:4], name="m.csv")
 
 
 @pytest.mark.parametrize("broken", [b"a\0\x00\xd8b\0", b"a\0\x00\xdc", b"a\0\x00\xd8", b"a\0b"])
-def test_half_a_character_of_utf_16_spoils_its_line_alone(broken):
-    content = "one\n".encode("utf-16-le") + broken
-    (_, one), (_, two) = split_lines(as_utf8([content], "utf-16-le"))
-    assert as_text(one) == "one"
+def test_invalid_utf_16_only_affects_its_line(broken):
+    (_, one), (_, two) = lines_of("one\n".encode("utf-16") + broken)
+    assert check_line(one) == "one"
     with pytest.raises(RowError, match="isn't UTF-8"):
-        as_text(two)
+        check_line(two)
 
 
-def test_a_line_of_another_encoding_is_told_with_its_byte():
-    with pytest.raises(RowError, match="the line isn't UTF-8: byte 0xe9 at place 4"):
-        as_text("café".encode("latin-1"))
+def test_invalid_byte_is_reported_with_its_position():
+    ((_, text),) = lines_of("café".encode("latin-1"))
+    with pytest.raises(RowError, match="the line isn't UTF-8: byte 0xe9 at character 4; save"):
+        check_line(text)
 
 
-def test_a_line_that_is_too_long_is_told():
-    with pytest.raises(RowError, match="longer than 1 MiB"):
-        as_text(None)
+def test_encoding_error_is_not_handled():
+    with pytest.raises(UnicodeEncodeError):
+        "é".encode("ascii", DECODING_ERRORS)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\r", " \t\r"])
+def test_blank_line_is_skipped(blank):
+    assert parse_object(blank) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"path": "a.mp4"', "isn't a JSON object: Input data was truncated"),
+        ('{"path": "a.mp4"} x', "isn't a JSON object: trailing characters"),
+        ('["a.mp4"]', "is JSON, but not an object"),
+        ('{"path": "\\ud800"}', "isn't a JSON object"),
+        ("[" * 100_000, "nested too deep"),
+        ('{"path": 1e999}', "isn't a JSON object"),
+        ("a.mp4", "isn't a JSON object"),
+    ],
+)
+def test_line_that_is_not_an_object_is_an_error(line, message):
+    with pytest.raises(RowError, match=message):
+        parse_object(line)
+
+
+def test_json_lines_are_numbered():
+    lines = iter([(1, '{"a": 1}'), (2, ""), (3, None), (4, "x"), (5, "{}")])
+    rows = [(n, str(it) if isinstance(it, RowError) else it) for n, it in read_json_lines(lines)]
+    assert [number for number, _ in rows] == [1, 3, 4, 5]
+    assert (rows[0][1], rows[1][1], rows[3][1]) == ({"a": 1}, "the line is longer than 1 MiB", {})

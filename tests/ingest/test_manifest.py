@@ -1,4 +1,4 @@
-"""A file of JSON lines or CSV as a manifest."""
+"""Files of JSON lines and CSV as manifests."""
 
 import os
 import tracemalloc
@@ -32,9 +32,9 @@ def sources(rows, folder):
 
 
 def bad(rows, path):
-    """Line and sentence of the bad rows."""
-    places = [row for row in rows if isinstance(row, BadRow)]
-    return [(int(row.place.removeprefix(f"{path}:")), row.sentence) for row in places]
+    """Return the lines and messages of the bad rows."""
+    bad_rows = [row for row in rows if isinstance(row, BadRow)]
+    return [(int(row.location.removeprefix(f"{path}:")), row.message) for row in bad_rows]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json-lines", ".JSONL"])
@@ -78,19 +78,19 @@ def test_tables_are_read(folder, suffix, delimiter):
     assert second.new_asset is None
 
 
-def test_a_manifest_is_read_anew_each_time(folder):
+def test_manifest_can_be_iterated_twice(folder):
     path = folder / "m.jsonl"
     path.write_bytes(b'{"path": "a.mp4"}')
     manifest = open_manifest(path)
     assert list(manifest) == list(manifest)
 
 
-def test_a_relative_manifest_gives_relative_paths_and_absolute_keys(folder, monkeypatch):
+def test_relative_manifest_has_absolute_keys(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     (folder / "m.csv").write_bytes(b"path\nv/b.mp4\n")
     (row,) = open_manifest("in/m.csv")
     assert (row.source, row.key) == ("in/v/b.mp4", str(folder / "v" / "b.mp4"))
-    assert row.place == "in/m.csv:2"
+    assert row.location == "in/m.csv:2"
     monkeypatch.chdir(folder)
     (row,) = open_manifest("m.csv")
     assert (row.source, row.key) == ("v/b.mp4", str(folder / "v" / "b.mp4"))
@@ -101,7 +101,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_encodings_and_line_ends_make_no_difference(folder, encoding, ending):
+def test_encodings_and_line_ends_are_equivalent(folder, encoding, ending):
     objects = ending.join(['{"path": "a.mp4", "name": "é🎬"}', "", '{"path": "v/b.mp4"}', ""])
     table = ending.join(["path,name", "a.mp4,é🎬", "", "v/b.mp4,"])
     for path, text in ((folder / "m.jsonl", objects), (folder / "m.csv", table)):
@@ -110,12 +110,12 @@ def test_encodings_and_line_ends_make_no_difference(folder, encoding, ending):
         assert rows[0].new_asset == NewAsset("é🎬")
 
 
-def test_bad_lines_are_told_with_their_numbers_and_the_others_go_on(folder):
+def test_bad_lines_do_not_end_json_lines(folder):
     path = folder / "m.jsonl"
     long = b'{"path": "' + b"x" * MIB + b'"}\n'
     content = b'{"path": "a.mp4"}\n{"path": "\xe9.mp4"}\n' + long + b'nonsense\n{"path":"v/b.mp4"}'
     rows = read(path, content)
-    assert [(number, words.split(":")[0]) for number, words in bad(rows, path)] == [
+    assert [(number, message.split(":")[0]) for number, message in bad(rows, path)] == [
         (2, "the line isn't UTF-8"),
         (3, "the line is longer than 1 MiB"),
         (4, "the line isn't a JSON object"),
@@ -123,35 +123,35 @@ def test_bad_lines_are_told_with_their_numbers_and_the_others_go_on(folder):
     assert sources([row for row in rows if isinstance(row, Row)], folder) == ["a.mp4", "v/b.mp4"]
 
 
-def test_bad_rows_of_a_table_are_told_with_their_numbers(folder):
+def test_bad_rows_do_not_end_a_table(folder):
     path = folder / "m.csv"
     content = b'path,c2pa\na.mp4,yes\na.mp4\n"\n\xe9",\nv/b.mp4,true\nx,"'
     rows = read(path, content)
-    assert [(number, words[:22]) for number, words in bad(rows, path)] == [
+    assert [(number, message[:22]) for number, message in bad(rows, path)] == [
         (2, "c2pa isn't JSON; wante"),
         (3, "the row has 1 cell; th"),
-        (4, "line 5 isn't UTF-8: by"),
-        (7, "a quoted cell has no e"),
+        (4, "line 5: the line isn't"),
+        (7, "a quoted cell is never"),
     ]
 
 
 @pytest.mark.parametrize(
     "header", [b"path,playbackPolcy", b"k,v", b"\xe9", b'"path', b"x" * 2 * MIB]
 )
-def test_a_bad_header_is_told_once_and_ends_the_reading(folder, header):
+def test_bad_header_is_reported_once(folder, header):
     path = folder / "m.csv"
-    ((number, sentence),) = bad(read(path, b"\n" + header + b"\na.mp4,{}\n"), path)
+    ((number, message),) = bad(read(path, b"\n" + header + b"\na.mp4,{}\n"), path)
     assert number == 2
-    assert len(sentence) < 300
+    assert len(message) < 300
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
-def test_an_empty_manifest_has_no_rows(folder, name, content):
+def test_empty_manifest_has_no_rows(folder, name, content):
     assert read(folder / name, content) == []
 
 
-def test_paths_outside_of_the_folder_are_told(folder):
+def test_paths_outside_the_folder_are_bad_rows(folder):
     (folder / "link.mp4").symlink_to("../out.mp4")
     (folder / "linked").symlink_to("..")
     (folder / "inside.mp4").symlink_to("v/b.mp4")
@@ -162,49 +162,49 @@ def test_paths_outside_of_the_folder_are_told(folder):
     inside = ["a.mp4", str(folder / "a.mp4"), "v/../a.mp4", "inside.mp4", "linked/in/a.mp4", "."]
     content = b"\n".join(msgspec.json.encode({"path": name}) for name in outside + inside)
     rows = read(path, content)
-    told = bad(rows, path)
-    assert [number for number, _ in told] == list(range(1, len(outside) + 1))
-    assert told[0][1] == (
+    messages = bad(rows, path)
+    assert [number for number, _ in messages] == list(range(1, len(outside) + 1))
+    assert messages[0][1] == (
         f"'../out.mp4', outside of the folder '{folder}'; "
-        "wanted a place inside of it, or --allow-outside"
+        "wanted a path inside of it, or --allow-outside"
     )
-    assert f"'link.mp4' is '{folder.parent / 'out.mp4'}', outside of" in told[2][1]
+    assert f"'link.mp4' is a link to '{folder.parent / 'out.mp4'}', outside of" in messages[2][1]
     assert len(rows) == len(outside) + len(inside)
     assert bad(read(path, content, allow_outside=True), path) == []
 
 
-NO_MANIFESTS = {
-    "nothing there": ("none", "none isn't there; a manifest is JSON lines"),
-    "no such manifest": ("none.csv", "none.csv can't be read: No such file"),
-    "no such glob of manifests": ("*.csv", "can't be read: No such file"),
-    "a video": ("a.mp4", "a.mp4 is no manifest; a manifest is"),
-    "a pipe": ("pipe.jsonl", "is no regular file"),
+UNUSABLE = {
+    "a missing path": ("none", "none doesn't exist; a manifest is JSON lines"),
+    "a missing file": ("none.csv", "none.csv can't be read: No such file"),
+    "a glob of manifests": ("*.csv", "can't be read: No such file"),
+    "a video": ("a.mp4", "a.mp4 isn't a manifest; a manifest is"),
+    "a pipe": ("pipe.jsonl", "isn't a regular file"),
     "UTF-32": ("wide.jsonl", "wanted UTF-8, or UTF-16 with a byte order mark"),
-    "a link to nothing": ("gone.jsonl", "can't be read: No such file"),
+    "a broken link": ("gone.jsonl", "can't be read: No such file"),
     "an unreadable file": ("unreadable.jsonl", "can't be read: Input/output error"),
-    "a link round": ("round.csv", "can't be read: Too many levels"),
+    "a circular link": ("loop.csv", "can't be read: Too many levels"),
 }
 
 
-@pytest.mark.parametrize("row", NO_MANIFESTS)
-def test_what_is_no_manifest_is_refused_at_once(folder, row):
+@pytest.mark.parametrize("row", UNUSABLE)
+def test_unusable_manifest_is_rejected(folder, row):
     os.mkfifo(folder / "pipe.jsonl")
     (folder / "wide.jsonl").write_bytes("{}".encode("utf-32"))
     (folder / "gone.jsonl").symlink_to("nowhere")
     (folder / "unreadable.jsonl").symlink_to("/proc/self/mem")
-    (folder / "round.csv").symlink_to("round.csv")
-    name, words = NO_MANIFESTS[row]
-    with pytest.raises(ConfigurationError, match=words):
+    (folder / "loop.csv").symlink_to("loop.csv")
+    name, message = UNUSABLE[row]
+    with pytest.raises(ConfigurationError, match=message):
         open_manifest(folder / name)
 
 
-@pytest.mark.parametrize("place", ["", "a\0.csv"])
-def test_what_names_nothing_is_refused(place):
-    with pytest.raises(ConfigurationError, match="names no manifest"):
-        open_manifest(place)
+@pytest.mark.parametrize("location", ["", "a\0.csv"])
+def test_empty_and_nul_locations_are_rejected(location):
+    with pytest.raises(ConfigurationError, match="isn't a path or a glob"):
+        open_manifest(location)
 
 
-def test_a_manifest_that_goes_away_is_told(folder):
+def test_deleted_manifest_is_an_error(folder):
     path = folder / "m.csv"
     path.write_bytes(b"path\na.mp4\n")
     manifest = open_manifest(path)
@@ -223,7 +223,7 @@ def peak_of(path):
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
-def test_a_line_of_64_mib_is_never_held(folder, suffix):
+def test_line_of_64_mib_is_never_held(folder, suffix):
     path = folder / f"m{suffix}"
     with path.open("wb") as file:
         file.write(b"path\n" if suffix == ".csv" else b"")
@@ -245,11 +245,11 @@ def test_memory_does_not_grow_with_the_rows(folder, suffix):
 
 
 @pytest.mark.parametrize("change", ["edit", "replace", "delete"])
-def test_a_manifest_that_is_held_stays_as_it_was(folder, change):
+def test_snapshot_ignores_edits(folder, change):
     path = folder / "m.csv"
     path.write_bytes(b"path\na.mp4\n")
     manifest = open_manifest(path)
-    with manifest.held():
+    with manifest.snapshot():
         if change == "edit":
             path.write_bytes(b"path\nv/b.mp4\n")
         if change == "replace":
@@ -263,13 +263,13 @@ def test_a_manifest_that_is_held_stays_as_it_was(folder, change):
         assert [os.path.basename(row.source) for row in manifest] == ["b.mp4"]
 
 
-def test_a_manifest_that_cant_be_copied_says_what_is_missing(folder, monkeypatch):
+def test_snapshot_without_a_temporary_folder(folder, monkeypatch):
     (folder / "m.csv").write_bytes(b"path\na.mp4\n")
 
     def nowhere(**_):
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
     monkeypatch.setattr("livepeer_async.ingest.manifest.TemporaryFile", nowhere)
-    holding = open_manifest(folder / "m.csv").held()
-    with pytest.raises(ConfigurationError, match="name one in TMPDIR"), holding:
+    snapshot = open_manifest(folder / "m.csv").snapshot()
+    with pytest.raises(ConfigurationError, match="set TMPDIR"), snapshot:
         pass

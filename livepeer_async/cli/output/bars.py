@@ -51,7 +51,7 @@ TIME_FROM, SPEED_FROM, SIZE_FROM = 56, 84, 94
 TOTAL = "total"
 _STYLES = {
     str(RowState.READY): "green",
-    str(RowState.ARRIVED): "green",
+    str(RowState.UPLOADED): "green",
     str(RowState.FAILED): "red",
     "waiting": "dim",
 }

@@ -100,7 +100,7 @@ class IngestEvents:
         is_first = not file.has_retried
         file.update(progress, self._clock())
         if file.retry is not None and is_first:
-            self.display.log(f"{row.place}: {describe_retry(file.retry)}")
+            self.display.log(f"{row.location}: {describe_retry(file.retry)}")
 
     def abort(self) -> None:
         """Record all running rows as unfinished, when no more events will come."""
@@ -120,7 +120,7 @@ class IngestEvents:
         stats.bad += 1
         self._write(bad_row_document(bad))
         if stats.bad <= MAX_BAD_ROWS_PRINTED:
-            self._print_at(bad.place, bad.sentence)
+            self._print_at(bad.location, bad.message)
 
     def _start_batch(self, checked: Checked) -> None:
         stats, batch = self._status.stats, self._status.batch
@@ -134,7 +134,7 @@ class IngestEvents:
 
     def _start_row(self, row: Row) -> None:
         name = row.new_asset.name if row.new_asset else source_name(row.source)
-        file = FileProgress(row.place, name, row.length)
+        file = FileProgress(row.location, name, row.length)
         before = self._deferred.pop(row.key, None)
         # Retries of a deferred row were logged before.
         file.has_retried = before is not None
@@ -148,7 +148,7 @@ class IngestEvents:
             return
         if not active.file.has_retried:
             reason = describe(event.error)
-            self.display.log(f"{event.row.place}: {reason}; retrying it after the other rows")
+            self.display.log(f"{event.row.location}: {reason}; retrying it after the other rows")
         self._deferred[event.row.key] = active
         self._status.batch.defer(active.file)
 
@@ -165,13 +165,13 @@ class IngestEvents:
         if ended.error is not None:
             scope = Scope(row=row, journal_option=self._status.journal_option)
             message = format_error(ended.error, scope)
-            self._print_at(row.place, message)
+            self._print_at(row.location, message)
         self._status.stats.record(ended, message)
         self._write(row_document(ended, message))
         active = self._running.pop(row.key, None)
         self._deferred.pop(row.key, None)
         if ended.state is not RowState.UNFINISHED:
-            file = active.file if active else FileProgress(row.place, "", row.length)
+            file = active.file if active else FileProgress(row.location, "", row.length)
             file.finish(ended.state, length=ended.length)
             batch.retire(file)
         elif active is not None:

@@ -139,7 +139,7 @@ class IngestStats:
             self.in_use += 1
         elif error is not None:
             kind = (type(error).__name__, will_retry(error))
-            first = FailureKind(0, ended.row.place, message, error)
+            first = FailureKind(0, ended.row.location, message, error)
             self.failures.setdefault(kind, first).number += 1
 
     @property

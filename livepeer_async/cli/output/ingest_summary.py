@@ -77,7 +77,7 @@ def print_next_steps(status: IngestStatus, manifest: str) -> None:
             f"up to {pluralize(status.leftovers, 'asset')} without bytes may be left over: "
             f"livepeer-async journal orphans{status.journal_option or ''}"
         )
-    arrived = stats.count(RowState.ARRIVED)
+    arrived = stats.count(RowState.UPLOADED)
     if arrived:
         rows = pluralize(arrived, "row")
         print_note(f"{rows} arrived and will become ready: livepeer-async assets list")
@@ -113,7 +113,7 @@ def print_report_state(report: ReportFile, *, has_run: bool) -> None:
 
 def _count_rows(status: IngestStatus) -> list[tuple[str, str, str]]:
     stats = status.stats
-    ready, arrived = stats.count(RowState.READY), stats.count(RowState.ARRIVED)
+    ready, arrived = stats.count(RowState.READY), stats.count(RowState.UPLOADED)
     of_them = "" if arrived else " of them"
     earlier = f"{stats.earlier:,}{of_them} by an earlier run" if stats.earlier else ""
     rows = [

@@ -19,7 +19,7 @@ from livepeer_async.uploads.progress import Progress, Stage
 MAX_BLOCK = 1024 * 1024
 # Without a byte for so many seconds the last speed says nothing about the next.
 STALL_SECONDS = 10.0
-SUCCESSFUL = (RowState.READY, RowState.ARRIVED)
+SUCCESSFUL = (RowState.READY, RowState.UPLOADED)
 
 
 class FileProgress:
@@ -78,7 +78,7 @@ class FileProgress:
         self.result = result
         self.asset_id = result.asset.id if result.asset else self.asset_id
         is_ready = result.asset is not None and result.asset.phase == "ready"
-        outcome = RowState.READY if is_ready else RowState.ARRIVED
+        outcome = RowState.READY if is_ready else RowState.UPLOADED
         self.finish(RowState.FAILED if result.error else outcome, length=result.length)
 
     @property
@@ -180,7 +180,7 @@ class BatchProgress:
 
     def summarize(self) -> str:
         """Describe how many files succeeded and failed."""
-        word = "done" if self.count(RowState.ARRIVED) else "ready"
+        word = "done" if self.count(RowState.UPLOADED) else "ready"
         failed = self.count(RowState.FAILED)
         summary = f"{self.succeeded:,} of {self.number:,} {word}"
         return summary + (f", {failed:,} failed" if failed else "")

@@ -67,7 +67,7 @@ def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
     """Describe how a row ended, with the message for its error."""
     return _row_document(
         key=escape_surrogates(show_source(ended.row.key)),
-        place=escape_surrogates(ended.row.place),
+        place=escape_surrogates(ended.row.location),
         state=str(ended.state),
         asset_id=ended.asset_id,
         playback_id=ended.playback_id,
@@ -84,10 +84,10 @@ def bad_row_document(bad: BadRow) -> dict[str, Any]:
     """Describe why a row can't be used, in the fields of `row_document`."""
     return _row_document(
         key=escape_surrogates(show_source(bad.key)) if bad.key is not None else None,
-        place=escape_surrogates(bad.place),
+        place=escape_surrogates(bad.location),
         state=BAD,
         attempts=0,
-        error=_error_document(bad, bad.sentence),
+        error=_error_document(bad, bad.message),
         is_earlier=False,
     )
 

@@ -78,7 +78,7 @@ def test_result_decides_the_outcome():
     arrived.set_result(result("waiting"))
     failed.set_result(failed_result())
     outcomes = [file.outcome for file in (ready, arrived, failed)]
-    assert outcomes == [RowState.READY, RowState.ARRIVED, RowState.FAILED]
+    assert outcomes == [RowState.READY, RowState.UPLOADED, RowState.FAILED]
     assert BatchProgress([ready, arrived, failed]).summarize() == "2 of 3 done, 1 failed"
     assert BatchProgress([ready, failed]).summarize() == "1 of 2 ready, 1 failed"
 

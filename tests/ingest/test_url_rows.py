@@ -1,4 +1,4 @@
-"""URLs whose requests or answers were lost, and runs that go on after others: one asset each."""
+"""URLs with lost responses, and repeated runs: each row gets one asset."""
 
 from functools import partial
 
@@ -31,16 +31,16 @@ FINAL = FailProcessing("file format unsupported, must be a valid MP4")
 
 
 @pytest.fixture(autouse=True)
-def short_pause(monkeypatch):
-    monkeypatch.setattr(ingestion, "PAUSE", 0.05)
+def short_delay(monkeypatch):
+    monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.05)
 
 
 @pytest.fixture
 async def urls():
-    """Serve two videos: those of another sandbox's assets."""
+    """Serve two videos, as the assets of another sandbox."""
     async with sandbox_and_client() as (_, livepeer):
-        made = [await livepeer.upload(VIDEO, name) for name in ("a", "b")]
-        yield [(await livepeer.assets.get(asset.id)).download_url for asset in made]
+        assets = [await livepeer.upload(VIDEO, name) for name in ("a", "b")]
+        yield [(await livepeer.assets.get(asset.id)).download_url for asset in assets]
 
 
 async def assets_of(livepeer):
@@ -48,7 +48,7 @@ async def assets_of(livepeer):
 
 
 @pytest.mark.parametrize("has_journal", [True, False])
-async def test_a_lost_answer_and_an_outage_make_no_second_asset(urls, tmp_path, has_journal):
+async def test_lost_response_and_outage_make_one_asset(urls, tmp_path, has_journal):
     lost = Fault(On(path=FETCH, times=1), LoseAnswer())
     journal = tmp_path / "journal" if has_journal else None
     manifest = write_rows(tmp_path, {"url": urls[0], "key": "k"})
@@ -70,7 +70,7 @@ async def test_a_lost_answer_and_an_outage_make_no_second_asset(urls, tmp_path, 
     assert ended == [RowState.READY if has_journal else RowState.FAILED]
 
 
-async def test_an_import_that_is_cancelled_on_its_way_is_found_by_the_next_run(urls, tmp_path):
+async def test_cancelled_import_is_found_by_the_next_run(urls, tmp_path):
     late = Fault(On(path=FETCH, times=1), CutAnswer(after_bytes=0, seconds=VERY_LONG))
     wanted = NewAsset("a.mp4")
     row = {"url": urls[0], "key": "k", "name": "a.mp4"}
@@ -84,8 +84,8 @@ async def test_an_import_that_is_cancelled_on_its_way_is_found_by_the_next_run(u
             assert await assets_of(livepeer) == [ended.asset_id]
 
 
-async def test_nobody_gets_an_asset_that_others_may_play(urls, tmp_path):
-    """The request for the private one is lost; the public one of the same name is no answer."""
+async def test_lost_import_never_gets_an_asset_of_another_policy(urls, tmp_path):
+    """The request for the private asset is lost; the public one of that name must not be used."""
     lost = Fault(On(path=FETCH, nth=2), CutConnection())
     public = {"url": urls[0], "key": "public", "name": "n"}
     private = {"url": urls[0], "key": "private", "name": "n", "playbackPolicy": {"type": "jwt"}}
@@ -100,7 +100,7 @@ async def test_nobody_gets_an_asset_that_others_may_play(urls, tmp_path):
         assert (second.state, asset.playback_policy.type) == (RowState.READY, "jwt")
 
 
-async def test_rows_of_one_url_and_name_get_an_asset_each(urls, tmp_path):
+async def test_equal_urls_and_names_get_an_asset_each(urls, tmp_path):
     lost = Fault(On(path=FETCH, every=3), LoseAnswer())
     rows = [{"url": urls[0], "key": f"k{number}", "name": "n"} for number in range(10)]
     async with (
@@ -113,7 +113,7 @@ async def test_rows_of_one_url_and_name_get_an_asset_each(urls, tmp_path):
         assert len(await assets_of(livepeer)) == 10
 
 
-async def test_a_relayed_row_is_compared_also_where_an_earlier_run_has_sent_it(urls, tmp_path):
+async def test_row_relayed_by_an_earlier_run_is_verified(urls, tmp_path):
     wrong = Fault(On(asset="n"), WrongSize(-7))
     row = {"url": urls[0], "key": "k", "name": "n"}
     async with (
@@ -127,7 +127,7 @@ async def test_a_relayed_row_is_compared_also_where_an_earlier_run_has_sent_it(u
             assert isinstance(ended.error, IntegrityError)
 
 
-async def test_an_encrypted_row_that_was_relayed_cant_be_compared(urls, tmp_path):
+async def test_encrypted_relay_is_not_provable(urls, tmp_path):
     decrypted = Fault(On(asset="n"), WrongSize(-7))
     access = {"playbackPolicy": {"type": "jwt"}, "encryption": {"encryptedKey": "aGVsbG8="}}
     row = {"url": urls[0], "key": "k", "name": "n", **access}
@@ -140,20 +140,20 @@ async def test_an_encrypted_row_that_was_relayed_cant_be_compared(urls, tmp_path
         assert (ended.error, ended.verified) == (None, "not provable")
 
 
-async def test_a_relayed_row_that_arrived_is_proved_by_its_size(urls, tmp_path):
+async def test_uploaded_relay_is_verified_by_size(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
     async with (
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
         await run_rows(livepeer, tmp_path, row, relay=True, wait=False)
-        # Its origin may be gone by now.
+        # The origin may be gone by now.
         (ended,) = await run_rows(livepeer, tmp_path, row, relay=True)
         assert (ended.state, ended.verified) == (RowState.READY, "size")
 
 
 @pytest.mark.parametrize("relay", [True, False])
-async def test_another_url_under_a_key_isnt_taken_for_done(urls, tmp_path, relay):
+async def test_key_with_another_url_is_an_error(urls, tmp_path, relay):
     async with (
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
@@ -167,9 +167,9 @@ async def test_another_url_under_a_key_isnt_taken_for_done(urls, tmp_path, relay
         assert await assets_of(livepeer) == [first.asset_id]
 
 
-async def test_a_signature_that_had_run_out_is_replaced_by_the_next_runs(tmp_path):
-    def origin(asked):
-        is_good = asked.target.endswith("?sig=new")
+async def test_next_run_uses_the_new_signature_of_a_url(tmp_path):
+    def origin(request):
+        is_good = request.target.endswith("?sig=new")
         return http_response(VIDEO) if is_good else http_response(status="403 Forbidden")
 
     async with (
@@ -183,10 +183,10 @@ async def test_a_signature_that_had_run_out_is_replaced_by_the_next_runs(tmp_pat
         (ended,) = await run_rows(livepeer, tmp_path, rows[1])
         assert ended.state is RowState.READY
         assert await assets_of(livepeer) == [ended.asset_id]
-    assert [asked.target for asked in server.requests] == ["/a.mp4?sig=old", "/a.mp4?sig=new"]
+    assert [request.target for request in server.requests] == ["/a.mp4?sig=old", "/a.mp4?sig=new"]
 
 
-async def test_what_the_server_made_nothing_of_may_be_relayed(urls, tmp_path):
+async def test_failed_import_can_be_relayed(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
     broken = Fault(On(asset="n", times=1), FINAL)
     async with (
@@ -201,22 +201,22 @@ async def test_what_the_server_made_nothing_of_may_be_relayed(urls, tmp_path):
         assert await assets_of(livepeer) == [relayed.asset_id]
 
 
-async def test_what_arrived_and_failed_later_is_relayed(urls, tmp_path):
-    """The earlier run didn't wait for the end of the processing."""
+async def test_import_that_fails_after_upload_is_relayed(urls, tmp_path):
+    """The earlier run didn't wait for the processing."""
     row = {"url": urls[0], "key": "k", "name": "n"}
     broken = Fault(On(asset="n", times=1), FINAL)
     async with (
         sandbox_and_client(broken) as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        (arrived,) = await run_rows(livepeer, tmp_path, row, wait=False)
+        (uploaded,) = await run_rows(livepeer, tmp_path, row, wait=False)
         await until(lambda: sandbox.assets[0].phase == "failed")
         (relayed,) = await run_rows(livepeer, tmp_path, row, relay=True)
-        assert (arrived.state, relayed.state) == (RowState.ARRIVED, RowState.READY)
+        assert (uploaded.state, relayed.state) == (RowState.UPLOADED, RowState.READY)
         assert await assets_of(livepeer) == [relayed.asset_id]
 
 
-async def test_what_has_failed_hasnt_arrived(urls, tmp_path):
+async def test_failed_row_is_not_finished_without_wait(urls, tmp_path):
     row = {"url": urls[0], "key": "k", "name": "n"}
     broken = Fault(On(asset="n"), FINAL)
     async with (
