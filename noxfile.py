@@ -74,9 +74,9 @@ LOWEST_TESTS: Final = (
     "sources/test_blocks.py",
     "test_client.py",
     "test_package.py",
-    "uploads/test_engine.py",
-    "uploads/test_engine_cancellation.py",
-    "uploads/test_engine_setbacks.py",
+    "uploads/test_uploader.py",
+    "uploads/test_upload_cancellation.py",
+    "uploads/test_upload_faults.py",
 )
 # Folders with tests that start processes, wait in real time or run many cases.
 SLOW_TESTS: Final = (
@@ -260,7 +260,7 @@ def line(session: nox.Session) -> None:
     install_wheel(session, *group("test"))
     options = ("--numprocesses=0", "--capture=no")
     env = {"LIVEPEER_ASYNC_LINE": "1"}
-    run_pytest(session, *options, tests=paths_of(("uploads/test_line.py",)), env=env)
+    run_pytest(session, *options, tests=paths_of(("uploads/test_link.py",)), env=env)
 
 
 @nox.session(tags=RELEASE)

@@ -92,8 +92,8 @@ class AsyncLivepeer:
         limits_for = as_limits_for(upload_limits)
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         connections = connection_limit(http_client)
-        most = connections and connections - SPARE_CONNECTIONS
-        self.throttle = Throttle(retry=retry, max_slots=most)
+        max_slots = connections and connections - SPARE_CONNECTIONS
+        self.throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry)
         self._waiter = Waiter(self._session)

@@ -219,7 +219,7 @@ class AssetRequests:
         return asset
 
     async def is_uploaded(self, asset_id: str) -> bool:
-        """Whether the server has all bytes of an asset; false if it can't be asked."""
+        """Whether the server has all bytes of an asset; false if it doesn't respond."""
         try:
             asset = await self._session.send(requests.get_asset(self._session.account, asset_id))
         except LivepeerError:

@@ -29,7 +29,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         on_mismatch: `raise`, or `reupload` to try once more with a new asset.
         on_progress: called in the event loop with each change; must not block.
         ready_timeout: seconds to wait for `ready`.
-        reprocess: how often the server is asked to process a failed asset again, if that may help.
+        reprocess: how often a failed asset is processed again by the server, if that may help.
     """
 
     wait: bool = True

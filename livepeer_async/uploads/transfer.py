@@ -64,7 +64,7 @@ class Transfers:
         waiter: waits for assets.
         asset_requests: requests and deletes assets.
         send: sends tus requests, without the API key.
-        wait_while_paused: waits while the server has asked for less load.
+        wait_while_paused: waits while the client is paused.
         retry: the retry policy.
         limits_for: returns the server's limits for an upload of a given length.
 

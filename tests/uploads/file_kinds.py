@@ -27,7 +27,7 @@ CONTENT = make_bytes(2 * PART + 777, seed=9)
 
 
 class ReadOnly:
-    """Has `read` and what a subclass adds."""
+    """Has `read`, and the methods of a subclass."""
 
     def __init__(self, at=0, data=CONTENT):
         self.inner = io.BytesIO(data)
@@ -105,7 +105,7 @@ class ReadsAsync(Seeks):
 
 
 class ReturnsCoroutines(ReadOnly):
-    """Its methods aren't coroutine functions, but return coroutines."""
+    """Has methods that return coroutines without being coroutine functions."""
 
     def __getattribute__(self, name):
         if name == "inner" or name.startswith("_"):
@@ -121,7 +121,7 @@ class ReturnsCoroutines(ReadOnly):
 
 
 class Forwards:
-    """Has no attributes but those of the object inside."""
+    """Forwards all attributes to another object."""
 
     def __init__(self, at=0):
         self._inner = io.BytesIO(CONTENT)
@@ -132,7 +132,7 @@ class Forwards:
 
 
 class Iterates(SeeksAsync):
-    """Is an async iterable of its lines as well."""
+    """Is also an async iterable of its lines."""
 
     async def __aiter__(self):
         for line in self.inner:
@@ -178,7 +178,7 @@ OWN_KINDS = [
 
 
 def buffers():
-    """Make objects that have the buffer protocol, with their names."""
+    """Create objects with the buffer protocol, by name."""
     memory_map = mmap.mmap(-1, len(CONTENT))
     memory_map.write(CONTENT)
     two_rows = memoryview(CONTENT[:64]).cast("B", (8, 8))
@@ -204,7 +204,7 @@ TEMPORARY_FILES = {
 
 
 async def libraries(stack: contextlib.AsyncExitStack, folder, at: int):
-    """Open file objects of libraries, each read up to byte `at`, with their names."""
+    """Open file objects of libraries, each read up to byte `at`, by name."""
     path = folder / "clip.mp4"
     path.write_bytes(CONTENT)
     made = {
@@ -227,7 +227,7 @@ async def libraries(stack: contextlib.AsyncExitStack, folder, at: int):
 
 
 def archives(stack, folder):
-    """Compress the content in the ways of the standard library, and open it again."""
+    """Open the content compressed by the modules of the standard library."""
     made = {}
     for library in (gzip, bz2, lzma):
         path = folder / f"clip.{library.__name__}"
@@ -245,7 +245,7 @@ def archives(stack, folder):
 
 
 async def async_files(stack, path):
-    """Open the path with libraries for asyncio."""
+    """Open the path with asyncio libraries."""
     spooled = await stack.enter_async_context(aiofiles.tempfile.SpooledTemporaryFile())
     await spooled.write(CONTENT)
     wrapped = stack.enter_context(path.open("rb"))
@@ -272,7 +272,7 @@ async def read_all(source):
 
 @contextlib.asynccontextmanager
 async def all_kinds(folder, at):
-    """Make one file object of each kind, read up to byte `at`."""
+    """Create one file object of each kind, read up to byte `at`."""
     async with contextlib.AsyncExitStack() as stack:
         made = await libraries(stack, folder, at)
         yield {**made, **{kind.__name__: kind(at) for kind in OWN_KINDS}}
@@ -280,7 +280,7 @@ async def all_kinds(folder, at):
 
 @contextlib.asynccontextmanager
 async def tus_storage():
-    """Serve a sandbox; return what uploads a source with `TusClient` and reads what is stored."""
+    """Yield a function that uploads a source with `TusClient` and returns the stored bytes."""
     limits = ServerLimits(first_chunk=64 * KIB, max_chunk=64 * KIB)
     async with sandbox_and_client() as (sandbox, livepeer), TusClient(limits=limits) as client:
 

@@ -1,4 +1,4 @@
-"""Which asset an import adopts after the answer to its request was lost."""
+"""Adoption: after a lost response, an import uses the asset that its request created."""
 
 import json
 import time
@@ -15,12 +15,11 @@ from livepeer_async.sources.identity import SourceIdentity
 from livepeer_async.uploads.options import UploadOptions
 from support.clock import until
 from support.constants import FAST_RETRY
-from support.sandbox import client_for, make_bytes, sandbox_and_client
+from support.sandbox import client_for, sandbox_and_client
 from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 
-VIDEO = make_bytes(30_000)
 FETCH = "/asset/upload/url$"
 LIST = "/asset$"
 PUBLIC = NewAsset("a.mp4")
@@ -33,83 +32,75 @@ ENCRYPTED = NewAsset(
 
 
 @pytest.fixture
-async def url():
-    """Serve a video: that of another sandbox's asset."""
-    async with sandbox_and_client() as (_, livepeer):
-        asset = await livepeer.upload(VIDEO, "origin.mp4")
-        yield (await livepeer.assets.get(asset.id)).download_url
-
-
-@pytest.fixture
-async def studios(tmp_path):
-    """Serve a Studio, with a client that has a journal and one of somebody else."""
+async def clients(tmp_path):
+    """Run a sandbox, a client with a journal, and another client."""
     async with (
-        sandbox_and_client() as (sandbox, stranger),
+        sandbox_and_client() as (sandbox, other),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        yield sandbox, livepeer, stranger
+        yield sandbox, livepeer, other
 
 
-async def fetch(livepeer, url, wanted, key="k"):
-    return await livepeer.uploads.import_url(url, wanted, UploadOptions(), key=key)
+async def import_url(livepeer, url, new_asset, key="k"):
+    return await livepeer.uploads.import_url(url, new_asset, UploadOptions(), key=key)
 
 
 def lose_next_request(sandbox):
-    """Break the connection under the next request for an import before the server reads it."""
+    """Break the connection before the server reads the next request for an import."""
     return sandbox.add_fault(Fault(On(path=FETCH, times=1), CutConnection()))
 
 
-def show_rival(sandbox, url, *, created_at, **fields):
-    """Show an asset that the sandbox can't make in its next list."""
-    rival = {
-        "id": "rival",
+def list_other_asset(sandbox, url, *, created_at, **fields):
+    """Add an asset, which the sandbox can't create, to its next list."""
+    other_asset = {
+        "id": "other",
         "name": "a.mp4",
         "createdAt": int(created_at * 1000),
         "source": {"type": "url", "url": url},
         "status": {"phase": "waiting"},
         **fields,
     }
-    body = json.dumps([rival]).encode()
+    body = json.dumps([other_asset]).encode()
     return sandbox.add_fault(Fault(On(method="GET", path=LIST, times=1), ChangeBody(body)))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "of_rival"),
+    ("wanted", "existing"),
     [(PUBLIC, PRIVATE), (PRIVATE, PUBLIC), (PRIVATE, ENCRYPTED), (ENCRYPTED, PRIVATE)],
     ids=["private for public", "public for private", "encrypted for plain", "plain for encrypted"],
 )
-async def test_an_asset_with_other_access_is_not_adopted(studios, url, wanted, of_rival):
-    sandbox, livepeer, stranger = studios
-    rival = (await stranger.assets.upload_from_url(url, of_rival)).asset
+async def test_asset_with_other_access_is_not_adopted(clients, url, wanted, existing):
+    sandbox, livepeer, other = clients
+    other_asset = (await other.assets.upload_from_url(url, existing)).asset
     lost = lose_next_request(sandbox)
-    result = await fetch(livepeer, url, wanted)
+    result = await import_url(livepeer, url, wanted)
     assert lost.fired
     assert (result.error, len(sandbox.assets)) == (None, 2)
-    assert result.asset.id != rival.id
+    assert result.asset.id != other_asset.id
 
 
-async def test_an_asset_of_another_url_is_not_adopted(studios, url):
-    sandbox, livepeer, stranger = studios
-    rival = (await stranger.assets.upload_from_url(f"{url}?other", PUBLIC)).asset
+async def test_asset_of_another_url_is_not_adopted(clients, url):
+    sandbox, livepeer, other = clients
+    other_asset = (await other.assets.upload_from_url(f"{url}?other", PUBLIC)).asset
     lost = lose_next_request(sandbox)
-    result = await fetch(livepeer, url, PUBLIC)
+    result = await import_url(livepeer, url, PUBLIC)
     assert lost.fired
     assert (result.error, len(sandbox.assets)) == (None, 2)
-    assert result.asset.id != rival.id
+    assert result.asset.id != other_asset.id
 
 
 @pytest.mark.parametrize("seconds", [-10.0, 10.0], ids=["older", "younger"])
-async def test_an_asset_of_another_time_is_not_adopted(studios, url, seconds):
-    sandbox, livepeer, _ = studios
-    listed = show_rival(sandbox, url, created_at=time.time() + seconds)
+async def test_older_or_younger_asset_is_not_adopted(clients, url, seconds):
+    sandbox, livepeer, _ = clients
+    listed = list_other_asset(sandbox, url, created_at=time.time() + seconds)
     lost = lose_next_request(sandbox)
-    result = await fetch(livepeer, url, PUBLIC)
+    result = await import_url(livepeer, url, PUBLIC)
     assert (lost.fired, listed.fired) == (1, 1)
     assert (result.error, result.asset.id) == (None, sandbox.assets[0].id)
 
 
-async def test_an_asset_made_long_after_a_request_is_not_adopted(studios, url):
-    sandbox, livepeer, stranger = studios
+async def test_asset_created_long_after_the_request_is_not_adopted(clients, url):
+    sandbox, livepeer, other = clients
     record = Record(
         key="k",
         state=RecordState.REQUESTED,
@@ -118,58 +109,58 @@ async def test_an_asset_made_long_after_a_request_is_not_adopted(studios, url):
         requested_at=time.time() - 3600,
     )
     await livepeer.journal.write(record)
-    rival = (await stranger.assets.upload_from_url(url, PUBLIC)).asset
-    result = await fetch(livepeer, url, PUBLIC)
+    other_asset = (await other.assets.upload_from_url(url, PUBLIC)).asset
+    result = await import_url(livepeer, url, PUBLIC)
     assert (result.error, len(sandbox.assets)) == (None, 2)
-    assert result.asset.id != rival.id
+    assert result.asset.id != other_asset.id
 
 
-async def test_an_asset_behind_another_webhook_is_not_adopted(studios, url):
-    sandbox, livepeer, _ = studios
+async def test_asset_of_another_webhook_is_not_adopted(clients, url):
+    sandbox, livepeer, _ = clients
     theirs = {"playbackPolicy": {"type": "webhook", "webhookId": "theirs"}}
-    listed = show_rival(sandbox, url, created_at=time.time(), **theirs)
+    listed = list_other_asset(sandbox, url, created_at=time.time(), **theirs)
     lost = lose_next_request(sandbox)
     policy = PlaybackPolicy(type="webhook", webhook_id="ours")
-    result = await fetch(livepeer, url, NewAsset("a.mp4", playback_policy=policy))
+    result = await import_url(livepeer, url, NewAsset("a.mp4", playback_policy=policy))
     assert (lost.fired, listed.fired) == (1, 1)
-    # The second request shows that nothing was adopted; the sandbox knows no webhook.
+    # The error of a second request shows that nothing was adopted: the sandbox has no webhooks.
     assert "ours not found" in str(result.error)
 
 
-async def test_an_asset_that_was_given_up_is_not_adopted(studios, url):
-    """Its deletion failed, and the next tidying would delete it under its new key."""
-    sandbox, livepeer, _ = studios
-    given_up = (await fetch(livepeer, url, PUBLIC, key="earlier")).asset
+async def test_discarded_asset_is_not_adopted(clients, url):
+    """Its deletion failed, so the next clean-up would delete it under its new key."""
+    sandbox, livepeer, _ = clients
+    discarded = (await import_url(livepeer, url, PUBLIC, key="earlier")).asset
     async with client_for(sandbox, livepeer.journal.path) as another:
         kept = sandbox.add_fault(Fault(On(method="DELETE"), Answer(500)))
         await another.uploads.discard("earlier")
         sandbox.faults.remove(kept)
-        assert [it.asset_id for it in await another.journal.orphans()] == [given_up.id]
+        assert [it.asset_id for it in await another.journal.orphans()] == [discarded.id]
         lost = lose_next_request(sandbox)
-        result = await fetch(another, url, PUBLIC)
+        result = await import_url(another, url, PUBLIC)
     assert lost.fired
     assert (result.error, len(sandbox.assets)) == (None, 2)
-    assert result.asset.id != given_up.id
+    assert result.asset.id != discarded.id
 
 
-async def test_an_asset_of_an_upload_without_a_journal_is_not_adopted(studios, url):
-    sandbox, _, livepeer = studios
-    first = await fetch(livepeer, url, PUBLIC, key=None)
+async def test_asset_of_an_import_without_a_journal_is_not_adopted(clients, url):
+    sandbox, _, livepeer = clients
+    first = await import_url(livepeer, url, PUBLIC, key=None)
     lost = lose_next_request(sandbox)
-    second = await fetch(livepeer, url, PUBLIC, key=None)
+    second = await import_url(livepeer, url, PUBLIC, key=None)
     assert lost.fired
     assert (second.error, len(sandbox.assets)) == (None, 2)
     assert second.asset.id != first.asset.id
 
 
-async def test_an_asset_whose_ticket_is_on_its_way_is_not_adopted(studios, url):
-    sandbox, _, livepeer = studios
+async def test_asset_whose_ticket_is_in_flight_is_not_adopted(clients, url):
+    sandbox, _, livepeer = clients
     late = sandbox.add_fault(Fault(On(path=FETCH, nth=1), Stall(0.3, after_bytes=10**6)))
     lost = sandbox.add_fault(Fault(On(path=FETCH, nth=1), CutConnection()))
     results = []
 
     async def fetch_one():
-        results.append(await fetch(livepeer, url, PUBLIC, key=None))
+        results.append(await import_url(livepeer, url, PUBLIC, key=None))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(fetch_one)
@@ -182,27 +173,27 @@ async def test_an_asset_whose_ticket_is_on_its_way_is_not_adopted(studios, url):
 
 
 @pytest.mark.parametrize("ahead", [3600.0, -3600.0], ids=["ahead", "behind"])
-async def test_a_server_with_another_clock_is_understood(ahead):
-    """Its `Date` tells how its times are to be read."""
+async def test_different_server_clock_is_corrected(ahead):
+    """The `Date` header shows the difference."""
     url, lost = "https://origin.example/a.mp4", []
     made = {"id": "ours", "name": "a.mp4", "source": {"type": "url", "url": url}}
 
-    def serve(asked):
+    def serve(request):
         now = time.time() + ahead
-        if asked.method == "POST":
-            lost.append(asked)
+        if request.method == "POST":
+            lost.append(request)
             made["createdAt"] = int(now * 1000)
             return b""
         document = made | {"status": {"phase": "ready"}}
-        body = json.dumps(document if asked.target.endswith("/ours") else [document]).encode()
+        body = json.dumps(document if request.target.endswith("/ours") else [document]).encode()
         return http_response(body, f"Date: {formatdate(now, usegmt=True)}")
 
-    async def break_off(writer):
+    async def abort(writer):
         writer.transport.abort()
 
     async with (
-        serve_http(lambda asked: serve(asked) or break_off) as server,
+        serve_http(lambda request: serve(request) or abort) as server,
         AsyncLivepeer("key", base_url=f"{server.origin}/api", retry=FAST_RETRY) as livepeer,
     ):
-        result = await fetch(livepeer, url, PUBLIC, key=None)
+        result = await import_url(livepeer, url, PUBLIC, key=None)
     assert (result.error, result.asset.id, len(lost)) == (None, "ours", 1)

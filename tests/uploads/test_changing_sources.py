@@ -1,4 +1,4 @@
-"""Sources that change while they are uploaded: no upload of a mixture succeeds."""
+"""Sources that change during an upload: no upload of mixed content succeeds."""
 
 import io
 import os
@@ -56,7 +56,7 @@ def shrink_memory(file):
 
 FILE_CHANGES = {f.__name__: f for f in (grow, shrink, touch, replace, delete)}
 MEMORY_CHANGES = {"grow": grow_memory, "shrink": shrink_memory}
-# What is uploaded, and what changes it. An open file stays, whatever its name becomes.
+# The source and its change. An open file isn't affected by changes of its path.
 CASES = [
     *(f"path-{change}" for change in FILE_CHANGES),
     *("file-grow", "file-shrink", "file-touch"),
@@ -66,7 +66,7 @@ CASES = [
 
 @contextmanager
 def changing(folder, case, length):
-    """Make the source of a case; return it with the function that changes it."""
+    """Yield the source of a case and a function that changes it."""
     kind, how = case.split("-")
     if kind in {"path", "file"}:
         path = folder / f"{case}.mp4"
@@ -80,7 +80,7 @@ def changing(folder, case, length):
 
 
 def once_sent(count, change):
-    """Return a function that is told the bytes sent, and changes the source once."""
+    """Return a callback for the bytes sent that changes the source once."""
     waiting = [change]
 
     def on_sent(sent):
@@ -91,7 +91,7 @@ def once_sent(count, change):
 
 
 async def error_of(upload):
-    """Await an upload; return the type of the error that ended it."""
+    """Await an upload; return the type of its error."""
     try:
         await upload
     except errors.LivepeerError as error:
@@ -99,53 +99,53 @@ async def error_of(upload):
     return None
 
 
-ALL_NOTICED = dict.fromkeys(CASES, errors.SourceChanged)
+ALL_DETECTED = dict.fromkeys(CASES, errors.SourceChanged)
 
 
 @pytest.mark.parametrize("length", [PART, len(CONTENT)])
-async def test_source_that_changes_behind_its_last_byte_is_noticed(tmp_path, length):
+async def test_change_after_the_last_byte_is_detected(tmp_path, length):
     found = {}
 
     async def run(livepeer, case):
         with changing(tmp_path, case, length) as (source, change):
-            tell = once_sent(length, change)
-            upload = livepeer.upload(source, on_progress=lambda progress: tell(progress.sent))
+            on_sent = once_sent(length, change)
+            upload = livepeer.upload(source, on_progress=lambda progress: on_sent(progress.sent))
             found[case] = await error_of(upload)
 
     async with sandbox_and_client() as (sandbox, livepeer):
         async with anyio.create_task_group() as tasks:
             for case in CASES:
                 tasks.start_soon(run, livepeer, case)
-        assert found == ALL_NOTICED
+        assert found == ALL_DETECTED
         assert all(asset.is_deleted for asset in sandbox.assets)
 
 
-async def test_tus_client_notices_a_change_behind_the_last_byte(tmp_path):
+async def test_tus_client_detects_a_change_after_the_last_byte(tmp_path):
     found = {}
     async with sandbox_and_client() as (_, livepeer), TusClient() as client:
         for case in CASES:
             with changing(tmp_path, case, len(CONTENT)) as (source, change):
                 endpoint = (await livepeer.assets.request_upload("x")).tus_endpoint
-                tell = once_sent(len(CONTENT), change)
-                found[case] = await error_of(client.upload(source, endpoint, on_sent=tell))
-    assert found == ALL_NOTICED
+                on_sent = once_sent(len(CONTENT), change)
+                found[case] = await error_of(client.upload(source, endpoint, on_sent=on_sent))
+    assert found == ALL_DETECTED
 
 
-async def test_source_that_changes_is_never_completed(tmp_path):
+async def test_upload_of_a_changed_source_is_not_completed(tmp_path):
     found, received = {}, {}
     limits = ServerLimits(first_chunk=PART, max_chunk=PART)
     async with sandbox_and_client() as (sandbox, livepeer), TusClient(limits=limits) as client:
         for case in CASES:
             with changing(tmp_path, case, len(CONTENT)) as (source, change):
                 ticket = await livepeer.assets.request_upload("x")
-                tell = once_sent(PART, change)
-                upload = client.upload(source, ticket.tus_endpoint, on_sent=tell)
+                on_sent = once_sent(PART, change)
+                upload = client.upload(source, ticket.tus_endpoint, on_sent=on_sent)
                 found[case] = await error_of(upload)
                 requests = [r for r in sandbox.requests if ticket.asset.playback_id in r.path]
                 received[case] = sum(r.received for r in requests)
-    assert found == ALL_NOTICED
+    assert found == ALL_DETECTED
     assert max(received.values()) < len(CONTENT)
-    # A file shows that it changed before the next chunk leaves.
+    # The change of a file is detected before the next chunk.
     assert {received[case] for case in CASES if case.startswith(("path", "file"))} == {PART}
 
 

@@ -1,4 +1,4 @@
-"""Uploads without a key: the journal notes them while they run, so that no kill hides an asset."""
+"""Uploads without a key: the journal records them while they run, to find leftovers of a kill."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ MOMENTS = {
     "the request for an upload": On(path="request-upload"),
     "the creation": On(method="POST", path="/upload/tus"),
     "a chunk": On(method="PATCH", nth=2),
-    "a look at the asset": On(method="GET", path="/asset/"),
+    "a poll of the asset": On(method="GET", path="/asset/"),
 }
 # A process that uploads a stream without a key until it is killed.
 UPLOADING = """
@@ -52,13 +52,8 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def journal(tmp_path):
-    return tmp_path / "uploads.journal"
-
-
-@pytest.fixture
 def start(journal):
-    """Start a process that uploads; it doesn't outlive the test."""
+    """Start a process that uploads, and kill it after the test."""
     started = []
 
     def start(sandbox):
@@ -75,13 +70,13 @@ def start(journal):
 
 
 def read_keys(journal):
-    """Read the keys of all records and claims, past the journal."""
+    """Read the keys of all records and claims from the database."""
     with closing(sqlite3.connect(journal)) as connection:
         query = "SELECT key FROM records UNION SELECT key FROM claims"
         return [row[0] for row in connection.execute(query)]
 
 
-async def assert_nothing_is_listed(livepeer):
+async def assert_no_leftovers(livepeer):
     assert await livepeer.leftovers() == []
     assert await livepeer.journal.records() == []
     assert await livepeer.journal.orphans() == []
@@ -89,44 +84,44 @@ async def assert_nothing_is_listed(livepeer):
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_running_upload_without_a_key_is_no_leftover(moment, journal):
-    held = Fault(MOMENTS[moment], Stall(VERY_LONG))
+async def test_running_keyless_upload_is_no_leftover(moment, journal):
+    stall = Fault(MOMENTS[moment], Stall(VERY_LONG))
     async with (
-        sandbox_and_client(held, client={"journal": journal}) as (sandbox, livepeer),
+        sandbox_and_client(stall, client={"journal": journal}) as (sandbox, livepeer),
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(livepeer.upload, VIDEO)
-        await until(lambda: held.fired)
-        held.on = On(path="nothing")
-        await assert_nothing_is_listed(livepeer)
+        await until(lambda: stall.fired)
+        stall.on = On(path="nothing")
+        await assert_no_leftovers(livepeer)
         async with client_for(sandbox, journal) as other:
-            await assert_nothing_is_listed(other)
+            await assert_no_leftovers(other)
         tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("moment", ["the creation", "a chunk"])
-async def test_killed_upload_without_a_key_is_left_over(moment, journal, start):
-    held = Fault(MOMENTS[moment], Stall(VERY_LONG))
-    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
+async def test_killed_keyless_upload_is_a_leftover(moment, journal, start):
+    stall = Fault(MOMENTS[moment], Stall(VERY_LONG))
+    async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
-        await until(lambda: held.fired)
-        held.on = On(path="nothing")
+        await until(lambda: stall.fired)
+        stall.on = On(path="nothing")
         async with client_for(sandbox, journal) as livepeer:
-            await assert_nothing_is_listed(livepeer)
+            await assert_no_leftovers(livepeer)
             process.kill()
             await asyncio.to_thread(process.wait)
             (left,) = await livepeer.leftovers()
             assert (left.asset.id, left.is_ours, left.key) == (sandbox.assets[0].id, True, "")
             assert await livepeer.journal.records() == []
             await livepeer.delete_leftover(left.asset.id)
-            await assert_nothing_is_listed(livepeer)
+            await assert_no_leftovers(livepeer)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
     assert read_keys(journal) == []
 
 
-async def test_request_of_a_killed_upload_without_a_key_is_left_over(journal, start):
-    held = Fault(On(path="request-upload"), Stall(VERY_LONG, after_bytes=1 << 40))
-    async with sandbox_and_client(held) as (sandbox, _):
+async def test_request_of_a_killed_keyless_upload_is_a_leftover(journal, start):
+    stall = Fault(On(path="request-upload"), Stall(VERY_LONG, after_bytes=1 << 40))
+    async with sandbox_and_client(stall) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: sandbox.assets)
         process.kill()
@@ -138,11 +133,11 @@ async def test_request_of_a_killed_upload_without_a_key_is_left_over(journal, st
             assert await livepeer.leftovers() == []
 
 
-async def test_command_shows_and_deletes_what_a_kill_left(journal, start):
-    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
-    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
+async def test_command_lists_and_deletes_leftovers_of_a_kill(journal, start):
+    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
-        await until(lambda: held.fired)
+        await until(lambda: stall.fired)
         process.kill()
         await asyncio.to_thread(process.wait)
 
@@ -160,26 +155,26 @@ async def test_command_shows_and_deletes_what_a_kill_left(journal, start):
         assert sandbox.assets[0].is_deleted
 
 
-async def test_stopped_process_keeps_its_upload_without_a_key(journal, start):
-    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
-    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
+async def test_suspended_process_keeps_its_keyless_upload(journal, start):
+    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
-        await until(lambda: held.fired)
+        await until(lambda: stall.fired)
         process.send_signal(signal.SIGSTOP)
         async with client_for(sandbox, journal) as livepeer:
-            await assert_nothing_is_listed(livepeer)
+            await assert_no_leftovers(livepeer)
         assert [asset.is_deleted for asset in sandbox.assets] == [False]
 
 
 @pytest.mark.parametrize("wait", [True, False])
-async def test_finished_upload_without_a_key_leaves_no_note(wait, journal):
+async def test_finished_keyless_upload_leaves_no_record(wait, journal):
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         await livepeer.upload(VIDEO, wait=wait)
         assert read_keys(journal) == []
-        await assert_nothing_is_listed(livepeer)
+        await assert_no_leftovers(livepeer)
 
 
-async def test_upload_without_a_key_costs_three_transactions(journal, monkeypatch):
+async def test_keyless_upload_takes_three_transactions(journal, monkeypatch):
     transactions = []
     transact = JournalDatabase.transact
 
@@ -193,17 +188,17 @@ async def test_upload_without_a_key_costs_three_transactions(journal, monkeypatc
         assert len(transactions) == 3
 
 
-async def test_replaced_upload_without_a_key_is_no_leftover(journal):
-    """Its bytes had arrived, and were wrong: it begins anew under the same claim."""
+async def test_replaced_keyless_upload_is_no_leftover(journal):
+    """Its bytes arrived and were wrong, so it restarts under the same claim."""
     ours, others = Journal(journal, account="a"), Journal(journal, account="a")
     source = BytesSource(memoryview(VIDEO), "x")
-    async with acquire_lease(ours, None, source, access="") as claimed:
+    async with acquire_lease(ours, None, source, access="") as lease:
         for asset_id in ("1", "2"):
-            await claimed.record_request("x")
-            await claimed.record_asset(Asset(id=asset_id))
+            await lease.record_request("x")
+            await lease.record_asset(Asset(id=asset_id))
             assert (await others.orphans(), await others.unconfirmed_requests()) == ([], [])
-            await claimed.mark_uploaded()
-        await claimed.record_request("x")
+            await lease.mark_uploaded()
+        await lease.record_request("x")
         assert (await others.orphans(), await others.unconfirmed_requests()) == ([], [])
     assert len(await others.unconfirmed_requests()) == 1
     assert read_keys(journal) == []
@@ -211,31 +206,31 @@ async def test_replaced_upload_without_a_key_is_no_leftover(journal):
     await others.aclose()
 
 
-async def test_upload_without_a_key_that_can_be_resumed_is_left_over(journal):
-    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG, after_bytes=1))
+async def test_resumable_keyless_upload_is_a_leftover(journal):
+    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG, after_bytes=1))
 
     async def upload(livepeer):
         async with livepeer.begin_upload(VIDEO):
             pass
 
-    async with sandbox_and_client(held, client={"journal": journal}) as (sandbox, livepeer):
-        await cancel_when(lambda: held.fired, upload, livepeer)
+    async with sandbox_and_client(stall, client={"journal": journal}) as (sandbox, livepeer):
+        await cancel_when(lambda: stall.fired, upload, livepeer)
         (left,) = await livepeer.leftovers()
         assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, True)
         assert await livepeer.journal.records() == []
 
 
-async def test_deleted_upload_without_a_key_leaves_no_note(journal):
+async def test_deleted_keyless_upload_leaves_no_record(journal):
     refused = Fault(On(method="POST", path="/upload/tus"), Answer(403))
     async with sandbox_and_client(refused, client={"journal": journal}) as (sandbox, livepeer):
         with pytest.raises(errors.UploadRefused):
             await livepeer.upload(VIDEO)
         assert sandbox.assets[0].is_deleted
-        await assert_nothing_is_listed(livepeer)
+        await assert_no_leftovers(livepeer)
         assert read_keys(journal) == []
 
 
-async def test_upload_without_a_key_is_noted_before_it_is_asked_for(journal):
+async def test_keyless_upload_is_recorded_before_its_request(journal):
     refused = Fault(On(path="request-upload"), Answer(403))
     async with sandbox_and_client(refused, client={"journal": journal}) as (sandbox, livepeer):
         with sqlite3.connect(journal) as connection:
@@ -246,12 +241,12 @@ async def test_upload_without_a_key_is_noted_before_it_is_asked_for(journal):
 
 
 async def test_interrupted_process_deletes_the_asset_of_its_stream(journal, start):
-    held = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
-    async with sandbox_and_client(held, **SMALL_S3) as (sandbox, _):
+    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
-        await until(lambda: held.fired)
+        await until(lambda: stall.fired)
         process.send_signal(signal.SIGINT)
         await asyncio.to_thread(process.wait)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
         async with client_for(sandbox, journal) as livepeer:
-            await assert_nothing_is_listed(livepeer)
+            await assert_no_leftovers(livepeer)

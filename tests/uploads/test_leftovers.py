@@ -1,3 +1,5 @@
+"""Leftovers of orphans in the journal."""
+
 import pytest
 
 from livepeer_async.journal.records import Record, RecordState
@@ -24,8 +26,8 @@ def livepeer(both):
     return both[1]
 
 
-async def give_up(livepeer, asset_id, *, is_useless):
-    """Note an asset as one that was given up."""
+async def abandon(livepeer, asset_id, *, is_useless):
+    """Record an asset as abandoned."""
     record = Record(
         key="k",
         state=RecordState.ASSET_CREATED,
@@ -38,35 +40,35 @@ async def give_up(livepeer, asset_id, *, is_useless):
 
 
 @pytest.mark.parametrize("is_useless", [True, False])
-async def test_what_has_no_bytes_is_left_over(livepeer, is_useless):
+async def test_orphan_without_bytes_is_a_leftover(livepeer, is_useless):
     ticket = await livepeer.assets.request_upload("a.mp4")
-    await give_up(livepeer, ticket.asset.id, is_useless=is_useless)
-    (left,) = await livepeer.leftovers()
-    assert (left.asset.id, left.is_ours, left.key) == (ticket.asset.id, True, "k")
+    await abandon(livepeer, ticket.asset.id, is_useless=is_useless)
+    (leftover,) = await livepeer.leftovers()
+    assert (leftover.asset.id, leftover.is_ours, leftover.key) == (ticket.asset.id, True, "k")
     assert len(await livepeer.journal.orphans()) == 1
 
 
 @pytest.mark.parametrize("is_useless", [True, False])
-async def test_what_became_something_is_left_over_only_where_it_is_of_no_use(livepeer, is_useless):
+async def test_ready_orphan_is_a_leftover_only_if_useless(livepeer, is_useless):
     asset = await livepeer.upload(make_bytes(100), "a.mp4")
-    await give_up(livepeer, asset.id, is_useless=is_useless)
+    await abandon(livepeer, asset.id, is_useless=is_useless)
     assert len(await livepeer.leftovers()) == is_useless
     assert len(await livepeer.journal.orphans()) == is_useless
 
 
 @pytest.mark.parametrize("is_useless", [True, False])
-async def test_the_note_of_what_is_gone_is_dropped(livepeer, is_useless):
+async def test_record_of_a_deleted_orphan_is_dropped(livepeer, is_useless):
     ticket = await livepeer.assets.request_upload("a.mp4")
-    await give_up(livepeer, ticket.asset.id, is_useless=is_useless)
+    await abandon(livepeer, ticket.asset.id, is_useless=is_useless)
     await livepeer.assets.delete(ticket.asset.id)
     assert await livepeer.leftovers() == []
     assert await livepeer.journal.orphans() == []
 
 
 @pytest.mark.parametrize("phase", ["deleting", "deleted"])
-async def test_what_the_server_is_deleting_is_gone(sandbox, livepeer, phase):
+async def test_asset_that_is_being_deleted_is_no_leftover(sandbox, livepeer, phase):
     ticket = await livepeer.assets.request_upload("a.mp4")
-    await give_up(livepeer, ticket.asset.id, is_useless=True)
+    await abandon(livepeer, ticket.asset.id, is_useless=True)
     body = f'{{"id": "{ticket.asset.id}", "status": {{"phase": "{phase}"}}}}'.encode()
     sandbox.add_fault(Fault(On(method="GET"), ChangeBody(body)))
     assert await livepeer.leftovers() == []

@@ -1,8 +1,7 @@
-"""Livepeer's limits against a storage that punishes each rule that is broken.
+"""Livepeer's limits against a strict storage with parts of the real size.
 
-Parts have their true size, so the numbers of `livepeer_limits` are tried and not only stated: the
-storage loses every short piece at the end of a larger PATCH, forgets short pieces before the end,
-and shows a part late.
+The storage loses every short piece at the end of a larger PATCH, forgets short pieces before the
+end, and shows a part late.
 """
 
 import pytest
@@ -14,12 +13,12 @@ from support.sandbox import is_stored, make_bytes, sandbox_and_client, tus_reque
 pytestmark = pytest.mark.anyio
 
 PART = 8 * MIB
-# A part becomes visible just before a client that waits for a second asks for the offset.
+# A part becomes visible just before a client that waits one second requests the offset.
 STRICT_S3 = {"storage": "s3", "race": 1.0, "visibility_seconds": 0.9}
 LIVEPEER = {"upload_limits": None}
 
 
-def strict_studio(*faults):
+def strict_sandbox(*faults):
     return sandbox_and_client(*faults, client=LIVEPEER, hashes=False, **STRICT_S3)
 
 
@@ -34,7 +33,7 @@ def strict_studio(*faults):
 )
 async def test_default_limits_store_the_right_bytes(length, requests):
     data = make_bytes(length)
-    async with strict_studio() as (sandbox, livepeer):
+    async with strict_sandbox() as (sandbox, livepeer):
         async with livepeer.begin_upload(data, verify=None) as upload:
             pass
         assert is_stored(sandbox, upload.asset, data)
@@ -42,25 +41,25 @@ async def test_default_limits_store_the_right_bytes(length, requests):
         assert sandbox.violations == []
 
 
-async def test_default_limits_wait_until_the_offset_is_settled():
+async def test_default_limits_wait_for_a_stable_offset():
     data = make_bytes(2 * PART + 4 * MIB)
     lost = Fault(On(method="PATCH", nth=1), LoseAnswer())
-    async with strict_studio(lost) as (sandbox, livepeer):
+    async with strict_sandbox(lost) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, verify=None) as upload:
             pass
         assert lost.fired
         assert is_stored(sandbox, upload.asset, data)
-        # No part was sent twice: the first upload was never in doubt.
+        # No part was sent twice.
         assert upload.result.attempts == 1
         assert sum(r.received for r in sandbox.requests if r.method == "PATCH") == len(data)
         assert sandbox.violations == []
 
 
 @pytest.mark.parametrize("length", [MIB, PART + MIB], ids=["with bytes", "without bytes"])
-async def test_default_limits_never_create_twice_on_a_ticket(length):
+async def test_default_limits_create_once_per_ticket(length):
     data = make_bytes(length)
     lost = Fault(On(method="POST", path="/upload/tus", nth=1), LoseAnswer())
-    async with strict_studio(lost) as (sandbox, livepeer):
+    async with strict_sandbox(lost) as (sandbox, livepeer):
         asset = await livepeer.upload(data, verify=None)
         assert lost.fired
         assert is_stored(sandbox, asset, data)

@@ -1,4 +1,4 @@
-"""Creations whose answers are lost: looked for before a new ticket is bought."""
+"""Creations with a lost response: the upload is looked for before a restart."""
 
 import anyio
 import pytest
@@ -33,40 +33,40 @@ from support.sandbox import (
 pytestmark = pytest.mark.anyio
 CREATION = On(method="POST", path="/upload/tus", times=1)
 SHORT, LONG = make_bytes(PART - 7), make_bytes(5 * PART + 99)
-# The server has acted in full.
+# The server has handled the whole request.
 LOST = {
-    "answer lost, FIN": LoseAnswer("fin"),
-    "answer lost, RST": LoseAnswer("rst"),
-    "answer cut": CutAnswer(30),
+    "response lost, FIN": LoseAnswer("fin"),
+    "response lost, RST": LoseAnswer("rst"),
+    "response cut": CutAnswer(30),
     "500 for a success": Answer(500, when="after"),
     "502 for a success": Answer(502, when="after"),
     "409 for a success": Answer(409, when="after"),
-    "answer too late": Stall(2.0, after_bytes=1 << 40),
+    "response too late": Stall(2.0, after_bytes=1 << 40),
 }
-# The server has seen nothing of it, or not all.
-NEVER = {
+# The server has received none of the request, or not all.
+UNSENT = {
     "request lost": CutConnection(0),
     "502 before": Answer(502),
     "423 before": Answer(423),
 }
 in_both_storages = pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
-HASTY = {"timeout": Timeouts(stall=0.7, chunk_response=0.7)}
+SHORT_TIMEOUTS = {"timeout": Timeouts(stall=0.7, chunk_response=0.7)}
 
 
 async def upload(livepeer, data, **options):
-    async with livepeer.begin_upload(data, "clip.mp4", **options) as begun:
+    async with livepeer.begin_upload(data, "clip.mp4", **options) as running_upload:
         pass
-    return begun.result
+    return running_upload.result
 
 
 @in_both_storages
 @pytest.mark.parametrize("fault", LOST)
 @pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
-async def test_creation_that_arrived_is_gone_on_with(storage, fault, data):
-    strike = Fault(CREATION, LOST[fault])
-    async with sandbox_and_client(strike, client=HASTY, **storage) as (sandbox, livepeer):
+async def test_arrived_creation_is_resumed(storage, fault, data):
+    lost = Fault(CREATION, LOST[fault])
+    async with sandbox_and_client(lost, client=SHORT_TIMEOUTS, **storage) as (sandbox, livepeer):
         result = await upload(livepeer, data)
-        assert strike.fired
+        assert lost.fired
         assert is_stored(sandbox, result.asset, data)
         assert (result.attempts, len(sandbox.assets)) == (1, 1)
         methods = [method for method, _ in tus_requests(sandbox)]
@@ -76,10 +76,10 @@ async def test_creation_that_arrived_is_gone_on_with(storage, fault, data):
 
 
 @in_both_storages
-@pytest.mark.parametrize("fault", NEVER)
+@pytest.mark.parametrize("fault", UNSENT)
 @pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
-async def test_creation_that_never_arrived_is_begun_anew(storage, fault, data):
-    async with sandbox_and_client(Fault(CREATION, NEVER[fault]), **storage) as (sandbox, livepeer):
+async def test_creation_that_never_arrived_restarts(storage, fault, data):
+    async with sandbox_and_client(Fault(CREATION, UNSENT[fault]), **storage) as (sandbox, livepeer):
         result = await upload(livepeer, data)
         assert is_stored(sandbox, result.asset, data)
         assert result.attempts == 2
@@ -89,8 +89,8 @@ async def test_creation_that_never_arrived_is_begun_anew(storage, fault, data):
 
 @in_both_storages
 @pytest.mark.parametrize("action", [CutConnection(10), CutConnection(PART // 2, "fin")])
-async def test_creation_of_which_a_part_arrived_is_begun_anew(storage, action):
-    """The rest may still be on its way to the storage: no chunk may be sent beside it."""
+async def test_partly_arrived_creation_restarts(storage, action):
+    """The rest may still be stored, and a chunk beside it would be a second writer."""
     async with sandbox_and_client(Fault(CREATION, action), **storage) as (sandbox, livepeer):
         result = await upload(livepeer, SHORT)
         assert is_stored(sandbox, result.asset, SHORT)
@@ -101,9 +101,9 @@ async def test_creation_of_which_a_part_arrived_is_begun_anew(storage, action):
 
 @in_both_storages
 @pytest.mark.parametrize("by", [-PART, -1, 1])
-async def test_creation_with_bytes_counts_only_where_it_is_whole(storage, by):
+async def test_creation_with_bytes_counts_only_if_complete(storage, by):
     faults = [Fault(CREATION, LoseAnswer()), Fault(On(method="HEAD"), ShiftOffset(by))]
-    # The asset is seen to be `uploading` for longer than it is.
+    # The asset looks `uploading` for longer than it is.
     body = b'{"id": "a", "status": {"phase": "uploading"}}'
     faults.append(Fault(On(method="GET", path="/asset/", times=2), Answer(200, body)))
     async with sandbox_and_client(*faults, **storage) as (sandbox, livepeer):
@@ -113,14 +113,14 @@ async def test_creation_with_bytes_counts_only_where_it_is_whole(storage, by):
         assert "PATCH" not in {method for method, _ in tus_requests(sandbox)}
 
 
-async def test_asset_tells_that_a_creation_arrived_where_head_does_not():
+async def test_asset_shows_that_a_creation_arrived_if_head_fails():
     faults = [Fault(CREATION, LoseAnswer()), Fault(On(method="HEAD"), Answer(404))]
     async with sandbox_and_client(*faults) as (sandbox, livepeer):
         result = await upload(livepeer, SHORT)
         assert (result.attempts, len(sandbox.assets)) == (1, 1)
 
 
-async def test_creation_is_found_through_setbacks():
+async def test_creation_is_found_through_faults():
     faults = [
         Fault(CREATION, LoseAnswer()),
         Fault(On(method="HEAD", times=3), Answer(500)),
@@ -132,9 +132,9 @@ async def test_creation_is_found_through_setbacks():
         assert (result.attempts, result.verified) == (1, "hash")
 
 
-@pytest.mark.parametrize("answer", [404, 403, 500])
-async def test_upload_host_that_shows_nothing_gets_a_new_ticket(answer):
-    faults = [Fault(CREATION, LoseAnswer()), Fault(On(method="HEAD"), Answer(answer))]
+@pytest.mark.parametrize("status", [404, 403, 500])
+async def test_failing_head_restarts_with_a_new_ticket(status):
+    faults = [Fault(CREATION, LoseAnswer()), Fault(On(method="HEAD"), Answer(status))]
     async with sandbox_and_client(*faults) as (sandbox, livepeer):
         result = await upload(livepeer, LONG)
         assert is_stored(sandbox, result.asset, LONG)
@@ -142,12 +142,12 @@ async def test_upload_host_that_shows_nothing_gets_a_new_ticket(answer):
 
 
 @pytest.mark.parametrize("data", [SHORT, LONG], ids=["short", "long"])
-async def test_search_for_a_creation_ends_where_nothing_answers(data, monkeypatch):
+async def test_search_for_a_creation_ends_without_a_response(data, monkeypatch):
     monkeypatch.setattr(late, "FIRST_POLL", 0.05)
-    held = Fault(On(method="POST", path="/upload/tus"), Stall(VERY_LONG))
+    stall = Fault(On(method="POST", path="/upload/tus"), Stall(VERY_LONG))
     silent = Fault(On(method="HEAD"), CutConnection())
-    client = {"retry": replace(FAST_RETRY, attempts=10, restarts=1), **HASTY}
-    async with sandbox_and_client(held, silent, client=client, **SMALL_S3) as (sandbox, livepeer):
+    client = {"retry": replace(FAST_RETRY, attempts=10, restarts=1), **SHORT_TIMEOUTS}
+    async with sandbox_and_client(stall, silent, client=client, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):
             await livepeer.upload(data)
         methods = [method for method, _ in tus_requests(sandbox)]
@@ -155,7 +155,7 @@ async def test_search_for_a_creation_ends_where_nothing_answers(data, monkeypatc
         assert methods.count("HEAD") == 2 * (1 + transfer.SEARCH_ATTEMPTS)
 
 
-async def test_stream_whose_creation_arrived_is_gone_on_with():
+async def test_arrived_creation_of_a_stream_is_resumed():
     async def pieces():
         for start in range(0, len(LONG), PART):
             yield LONG[start : start + PART]
@@ -167,7 +167,7 @@ async def test_stream_whose_creation_arrived_is_gone_on_with():
 
 
 @in_both_storages
-async def test_stream_whose_creation_arrived_in_part_is_begun_anew(storage):
+async def test_partly_arrived_creation_of_a_stream_restarts(storage):
     async def pieces():
         for start in range(0, len(SHORT), 10_000):
             yield SHORT[start : start + 10_000]
@@ -179,16 +179,16 @@ async def test_stream_whose_creation_arrived_in_part_is_begun_anew(storage):
         assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
 
 
-async def test_created_upload_that_was_found_is_resumed_by_the_next_run(tmp_path):
+async def test_found_creation_is_resumed_by_the_next_run(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(LONG)
-    held = Fault(On(method="PATCH"), Stall(VERY_LONG))
+    stall = Fault(On(method="PATCH"), Stall(VERY_LONG))
     client = {"journal": tmp_path / "journal"}
-    async with sandbox_and_client(Fault(CREATION, LoseAnswer()), held, client=client) as (
+    async with sandbox_and_client(Fault(CREATION, LoseAnswer()), stall, client=client) as (
         sandbox,
         livepeer,
     ):
-        await cancel_when(lambda: held.fired, livepeer.upload, path)
+        await cancel_when(lambda: stall.fired, livepeer.upload, path)
         sandbox.faults.clear()
         asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, LONG)
@@ -196,9 +196,9 @@ async def test_created_upload_that_was_found_is_resumed_by_the_next_run(tmp_path
 
 
 async def test_cancelled_search_for_a_creation_leaves_no_asset():
-    held = Fault(On(method="HEAD"), Stall(VERY_LONG))
-    async with sandbox_and_client(Fault(CREATION, LoseAnswer()), held) as (sandbox, livepeer):
-        await cancel_when(lambda: held.fired, livepeer.upload, LONG)
+    stall = Fault(On(method="HEAD"), Stall(VERY_LONG))
+    async with sandbox_and_client(Fault(CREATION, LoseAnswer()), stall) as (sandbox, livepeer):
+        await cancel_when(lambda: stall.fired, livepeer.upload, LONG)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
@@ -206,12 +206,12 @@ SMALL_CHUNKS = {"upload_limits": replace(SMALL_LIMITS, max_chunk=PART)}
 
 
 def lost_at(*numbers):
-    """Lose the upload at these chunks; each fault counts those that the ones before it let pass."""
+    """Lose the upload at these chunks; a fault counts the chunks that earlier faults let pass."""
     return [Fault(On(method="PATCH", nth=number), Answer(404)) for number in numbers]
 
 
-async def test_upload_that_gets_further_each_time_begins_anew_without_end():
-    # Each ticket gets one chunk further than the one before it.
+async def test_restarts_that_get_further_are_unlimited():
+    # Each upload gets one chunk further than the one before.
     client = {"retry": replace(FAST_RETRY, restarts=1), **SMALL_CHUNKS}
     async with sandbox_and_client(*lost_at(2, 4, 7, 11), client=client) as (sandbox, livepeer):
         result = await upload(livepeer, LONG)
@@ -219,7 +219,7 @@ async def test_upload_that_gets_further_each_time_begins_anew_without_end():
         assert result.attempts == 5
 
 
-async def test_restarts_without_progress_are_counted_and_waited_for(caplog):
+async def test_restarts_without_progress_are_counted_and_delayed(caplog):
     client = {"retry": replace(FAST_RETRY, restarts=2), **SMALL_CHUNKS}
     async with sandbox_and_client(*lost_at(2, 3, 4), client=client) as (sandbox, livepeer):
         failures = []
@@ -235,7 +235,7 @@ async def test_restarts_without_progress_are_counted_and_waited_for(caplog):
         assert "retry 2 of 2" in caplog.text
 
 
-async def test_no_upload_begins_anew_where_that_is_not_wanted():
+async def test_restarts_of_zero_disables_restarts():
     client = {"retry": replace(FAST_RETRY, restarts=0)}
     async with sandbox_and_client(*lost_at(1), client=client) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):
@@ -243,19 +243,19 @@ async def test_no_upload_begins_anew_where_that_is_not_wanted():
         assert len(sandbox.assets) == 1
 
 
-async def test_stop_takes_effect_while_a_restart_is_waited_for():
+async def test_stop_ends_the_wait_before_a_restart():
     client = {"retry": replace(FAST_RETRY, first_delay=VERY_LONG, max_delay=VERY_LONG)}
     async with sandbox_and_client(*lost_at(1), client=client) as (_, livepeer):
         with anyio.fail_after(30), pytest.raises(errors.UploadStopped):
-            async with livepeer.begin_upload(LONG) as begun:
-                async for progress in begun.progress():
+            async with livepeer.begin_upload(LONG) as running_upload:
+                async for progress in running_upload.progress():
                     if progress.retry:
-                        begun.stop()
+                        running_upload.stop()
 
 
 LOST_TICKETS = {
-    "answer lost": LoseAnswer(),
-    "answer cut": CutAnswer(),
+    "response lost": LoseAnswer(),
+    "response cut": CutAnswer(),
     "500": Answer(500),
     "409": Answer(409),
     "423": Answer(423),
@@ -264,17 +264,17 @@ LOST_TICKETS = {
 
 
 @pytest.mark.parametrize("fault", LOST_TICKETS)
-async def test_request_for_an_upload_is_repeated_as_often_as_uploads(fault):
-    strike = Fault(On(path="request-upload", times=7), LOST_TICKETS[fault])
-    async with sandbox_and_client(strike) as (sandbox, livepeer):
+async def test_request_for_an_upload_is_repeated(fault):
+    lost = Fault(On(path="request-upload", times=7), LOST_TICKETS[fault])
+    async with sandbox_and_client(lost) as (sandbox, livepeer):
         asset = await livepeer.upload(SHORT)
-        assert strike.fired == 7
+        assert lost.fired == 7
         assert is_stored(sandbox, asset, SHORT)
 
 
 @pytest.mark.parametrize("status", [408, 409, 423, 425])
-async def test_look_at_an_asset_is_repeated(status):
-    strike = Fault(On(method="GET", path="/asset/", times=3), Answer(status))
-    async with sandbox_and_client(strike) as (_, livepeer):
+async def test_poll_of_an_asset_is_repeated(status):
+    lost = Fault(On(method="GET", path="/asset/", times=3), Answer(status))
+    async with sandbox_and_client(lost) as (_, livepeer):
         assert (await livepeer.upload(LONG)).phase == "ready"
-        assert strike.fired == 3
+        assert lost.fired == 3

@@ -1,3 +1,5 @@
+"""Uploads with a journal: later runs resume, find and replace them."""
+
 import hashlib
 import os
 
@@ -60,27 +62,22 @@ def path(tmp_path):
     return path
 
 
-@pytest.fixture
-def journal(tmp_path):
-    return tmp_path / "uploads.journal"
+async def interrupt(sandbox, livepeer, path):
+    """Upload until some parts are stored, then cancel the upload."""
 
-
-async def begin(sandbox, livepeer, path):
-    """Upload until some parts are there, then be cancelled."""
-
-    def has_some():
+    def has_parts():
         return len([r for r in sandbox.requests if r.method == "PATCH" and r.received]) > 1
 
-    await cancel_when(has_some, livepeer.upload, path)
+    await cancel_when(has_parts, livepeer.upload, path)
 
 
-async def test_a_second_run_goes_on_where_the_first_was_cut(path, journal):
+async def test_second_run_resumes_the_first(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=2 * PART + 10))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
         sandbox,
         livepeer,
     ):
-        await begin(sandbox, livepeer, path)
+        await interrupt(sandbox, livepeer, path)
         sandbox.clear_log()
         async with client_for(sandbox, journal) as again:
             asset = await again.upload(path)
@@ -92,7 +89,7 @@ async def test_a_second_run_goes_on_where_the_first_was_cut(path, journal):
         assert sandbox.violations == []
 
 
-async def test_a_finished_upload_is_found_by_its_key_without_a_byte(path, journal):
+async def test_finished_upload_is_found_with_one_get(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         first = await livepeer.upload(path)
         sandbox.clear_log()
@@ -102,7 +99,7 @@ async def test_a_finished_upload_is_found_by_its_key_without_a_byte(path, journa
         assert [request.method for request in sandbox.requests] == ["GET"]
 
 
-async def test_a_finished_upload_whose_asset_is_gone_begins_anew(path, journal):
+async def test_finished_upload_with_a_deleted_asset_restarts(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         first = await livepeer.upload(path)
         await livepeer.assets.delete(first.id)
@@ -111,7 +108,7 @@ async def test_a_finished_upload_whose_asset_is_gone_begins_anew(path, journal):
         assert is_stored(sandbox, second, path.read_bytes())
 
 
-async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal):
+async def test_changed_file_of_a_finished_upload_is_refused(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         asset = await livepeer.upload(path)
         path.write_bytes(make_bytes(LENGTH - 1))
@@ -121,13 +118,13 @@ async def test_a_finished_upload_of_a_file_that_changed_is_refused(path, journal
         assert other.id != asset.id
 
 
-async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, journal):
+async def test_changed_file_of_an_unfinished_upload_restarts(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
         sandbox,
         livepeer,
     ):
-        await begin(sandbox, livepeer, path)
+        await interrupt(sandbox, livepeer, path)
         path.write_bytes(make_bytes(LENGTH, seed=9))
         asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, path.read_bytes())
@@ -135,9 +132,7 @@ async def test_an_unfinished_upload_of_a_file_that_changed_begins_anew(path, jou
 
 
 @pytest.mark.parametrize("change", ["content", "time"])
-async def test_an_asset_that_has_arrived_is_never_deleted_for_a_file_that_changed(
-    path, journal, change
-):
+async def test_uploaded_asset_of_a_changed_file_is_kept(path, journal, change):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path, wait=False)
         if change == "content":
@@ -150,7 +145,7 @@ async def test_an_asset_that_has_arrived_is_never_deleted_for_a_file_that_change
         assert (await livepeer.assets.wait(asset.id)).phase == "ready"
 
 
-async def test_a_file_that_was_mended_after_its_asset_failed_begins_anew(path, journal):
+async def test_changed_file_of_a_failed_asset_restarts(path, journal):
     fault = Fault(On(asset="talk", times=1), FailProcessing())
     async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):
         with pytest.raises(AssetFailed):
@@ -163,7 +158,7 @@ async def test_a_file_that_was_mended_after_its_asset_failed_begins_anew(path, j
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
-async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
+async def test_forgotten_upload_that_arrived_is_no_leftover(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(path, wait=False)
         (record,) = await livepeer.journal.records()
@@ -174,7 +169,7 @@ async def test_what_was_forgotten_while_it_arrived_is_no_orphan(path, journal):
         assert not sandbox.assets[0].is_deleted
 
 
-async def test_a_private_asset_is_not_a_public_one_of_the_same_file(path, journal):
+async def test_different_playback_policy_is_refused(path, journal):
     private = NewAsset("talk.mp4", playback_policy=PlaybackPolicy(type="jwt"))
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         public = await livepeer.upload(path)
@@ -183,7 +178,7 @@ async def test_a_private_asset_is_not_a_public_one_of_the_same_file(path, journa
         assert [it.is_deleted for it in sandbox.assets] == [False]
 
 
-async def test_an_answer_without_a_status_deletes_nothing(path, journal):
+async def test_asset_without_a_status_is_kept(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)
         body = msgspec.json.encode({"id": asset.id, "playbackId": asset.playback_id})
@@ -192,7 +187,7 @@ async def test_an_answer_without_a_status_deletes_nothing(path, journal):
         assert [it.is_deleted for it in sandbox.assets] == [False]
 
 
-async def test_a_stream_of_other_bytes_under_one_key_is_seen_by_its_digest(journal):
+async def test_other_stream_under_the_same_key_is_detected_by_hash(journal):
     async def stream(seed):
         yield make_bytes(PART, seed=seed)
 
@@ -203,7 +198,7 @@ async def test_a_stream_of_other_bytes_under_one_key_is_seen_by_its_digest(journ
         assert [it.is_deleted for it in sandbox.assets] == [False]
 
 
-async def test_a_failed_asset_is_no_success_for_one_who_does_not_wait(path, journal):
+async def test_failed_asset_raises_without_waiting(path, journal):
     fault = Fault(On(asset="talk"), FailProcessing())
     async with sandbox_and_client(fault, client={"journal": journal}) as (_, livepeer):
         with pytest.raises(AssetFailed):
@@ -213,13 +208,13 @@ async def test_a_failed_asset_is_no_success_for_one_who_does_not_wait(path, jour
 
 
 @pytest.mark.parametrize("key", ["", 5, b"k"])
-async def test_a_key_is_a_text(path, journal, key):
+async def test_invalid_key_is_refused(path, journal, key):
     async with sandbox_and_client(client={"journal": journal}) as (_, livepeer):
         with pytest.raises(ConfigurationError, match="wanted a non-empty str"):
             await livepeer.upload(path, key=key)
 
 
-async def test_a_file_whose_name_is_no_text_is_remembered(tmp_path, journal):
+async def test_file_with_an_undecodable_name_is_recorded(tmp_path, journal):
     path = tmp_path / os.fsdecode(b"a\xff.mp4")
     path.write_bytes(make_bytes(100))
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
@@ -228,20 +223,20 @@ async def test_a_file_whose_name_is_no_text_is_remembered(tmp_path, journal):
         assert len(sandbox.assets) == 1
 
 
-async def test_an_upload_that_was_lost_meanwhile_begins_anew(path, journal):
+async def test_upload_lost_between_runs_restarts(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
         sandbox,
         livepeer,
     ):
-        await begin(sandbox, livepeer, path)
+        await interrupt(sandbox, livepeer, path)
         sandbox.add_fault(Fault(On(method="HEAD", nth=1), Answer(404)))
         asset = await livepeer.upload(path)
         assert is_stored(sandbox, asset, path.read_bytes())
         assert [it.phase for it in sandbox.assets if not it.is_deleted] == ["ready"]
 
 
-async def test_what_arrived_but_was_not_seen_ready_is_only_waited_for(path, journal):
+async def test_uploaded_asset_is_only_polled(path, journal):
     async with sandbox_and_client(client={"journal": journal}, processing_seconds=0.3) as (
         sandbox,
         livepeer,
@@ -254,7 +249,7 @@ async def test_what_arrived_but_was_not_seen_ready_is_only_waited_for(path, jour
         assert {request.method for request in sandbox.requests} == {"GET"}
 
 
-async def test_a_key_names_bytes_and_streams_too(journal):
+async def test_key_works_for_bytes_and_streams(journal):
     async def stream():
         yield make_bytes(PART)
 
@@ -268,19 +263,19 @@ async def test_a_key_names_bytes_and_streams_too(journal):
         assert len(sandbox.assets) == 2
 
 
-async def test_bytes_without_a_key_are_not_remembered(journal):
+async def test_bytes_without_a_key_are_uploaded_again(journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(make_bytes(100))
         await livepeer.upload(make_bytes(100))
         assert len(sandbox.assets) == 2
 
 
-async def test_one_upload_of_a_key_at_a_time(path, journal):
-    are_refused = anyio.Event()
+async def test_concurrent_upload_of_the_same_key_is_refused(path, journal):
+    refused = anyio.Event()
 
     async def stream():
         yield make_bytes(PART)
-        await are_refused.wait()
+        await refused.wait()
 
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         async with livepeer.begin_upload(stream(), "talk.mp4", key=str(path), length=PART):
@@ -289,11 +284,11 @@ async def test_one_upload_of_a_key_at_a_time(path, journal):
             async with client_for(sandbox, journal) as other:
                 with pytest.raises(UploadInUse):
                     await other.upload(path)
-            are_refused.set()
+            refused.set()
         assert len(sandbox.assets) == 1
 
 
-async def test_a_ticket_without_an_upload_is_given_back_by_the_next_run(path, journal):
+async def test_next_run_deletes_an_asset_without_an_upload(path, journal):
     fault = Fault(On(method="POST", path="/upload/tus", nth=1), Stall(VERY_LONG))
     async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):
         await cancel_when(lambda: fault.fired, livepeer.upload, path)
@@ -303,7 +298,7 @@ async def test_a_ticket_without_an_upload_is_given_back_by_the_next_run(path, jo
         assert await livepeer.leftovers() == []
 
 
-async def test_what_could_not_be_deleted_is_left_over_and_certainly_ours(path, journal):
+async def test_failed_deletion_leaves_an_asset_that_is_ours(path, journal):
     faults = [Fault(On(method="DELETE"), Answer(500)), Fault(On(method="HEAD"), Answer(404))]
     faults.append(Fault(On(method="PATCH", nth=1), CutConnection(10)))
     async with sandbox_and_client(*faults, client={"journal": journal}) as (sandbox, livepeer):
@@ -316,7 +311,7 @@ async def test_what_could_not_be_deleted_is_left_over_and_certainly_ours(path, j
         assert await livepeer.leftovers() == []
 
 
-async def test_what_a_lost_answer_made_is_left_over_and_perhaps_ours(path, journal):
+async def test_lost_response_leaves_an_asset_that_may_be_ours(path, journal):
     fault = Fault(On(path="request-upload", times=1), LoseAnswer())
     async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)
@@ -328,7 +323,7 @@ async def test_what_a_lost_answer_made_is_left_over_and_perhaps_ours(path, journ
         assert await livepeer.leftovers() == []
 
 
-async def test_a_wrong_asset_is_replaced_once_where_that_is_wanted(path, journal):
+async def test_reupload_replaces_a_wrong_asset(path, journal):
     wrong = Fault(On(asset="talk", times=1), WrongSize(-1))
     async with sandbox_and_client(wrong, client={"journal": journal}) as (sandbox, livepeer):
         upload = livepeer.begin_upload(path, on_mismatch="reupload")
@@ -339,29 +334,29 @@ async def test_a_wrong_asset_is_replaced_once_where_that_is_wanted(path, journal
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
-async def test_an_asset_that_is_wrong_again_is_an_error(path, journal):
+async def test_reupload_happens_once(path, journal):
     async with sandbox_and_client(Fault(On(asset="talk"), WrongSize(-1))) as (sandbox, livepeer):
         with pytest.raises(IntegrityError):
             await livepeer.upload(path, on_mismatch="reupload")
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
-async def test_the_digest_of_a_resumed_upload_is_of_the_whole_file(path, journal):
+async def test_hash_of_a_resumed_upload_covers_the_whole_file(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=2 * PART))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
         sandbox,
         livepeer,
     ):
-        await begin(sandbox, livepeer, path)
+        await interrupt(sandbox, livepeer, path)
         async with livepeer.begin_upload(path, verify="hash") as upload:
             pass
         assert len(sandbox.assets) == 1
         assert upload.result.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-async def test_a_journal_that_fails_gives_the_asset_back(path, journal):
+async def test_failing_journal_deletes_the_asset(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
-        connection = livepeer.journal._file._connection  # noqa: SLF001 - no other is bound by its limit
+        connection = livepeer.journal._file._connection  # noqa: SLF001 - the limit is that of a connection
         connection.execute("PRAGMA max_page_count = 1")
         await fill(livepeer.journal)
         with pytest.raises(JournalError, match="disk is full"):
@@ -370,19 +365,19 @@ async def test_a_journal_that_fails_gives_the_asset_back(path, journal):
 
 
 async def fill(journal):
-    """Write until nothing more fits."""
+    """Write records until the disk is full."""
     with pytest.raises(JournalError):
         for number in range(10_000):
             await journal.write(replace(RECORD, key=f"{number:04}"))
 
 
-async def test_a_client_without_a_journal_knows_no_leftovers():
+async def test_leftovers_need_a_journal():
     async with sandbox_and_client() as (_, livepeer):
         with pytest.raises(ValueError, match="only a client with a journal"):
             await livepeer.leftovers()
 
 
-async def test_an_outage_longer_than_the_patience_is_resumed_by_the_next_run(path, journal):
+async def test_next_run_resumes_after_exhausted_retries(path, journal):
     async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         sandbox.add_fault(Fault(On(method="PATCH", nth=2), CutConnection(PART + 1)))
         sandbox.add_fault(Fault(On(method="HEAD"), CutConnection(0)))

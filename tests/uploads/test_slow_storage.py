@@ -1,4 +1,4 @@
-"""Storage that is slower than the server in front of it: no chunk is sent twice for that."""
+"""Storage that is slower than the server: no chunk is sent twice."""
 
 from urllib.parse import urlsplit
 
@@ -20,14 +20,14 @@ from support.sandbox import (
 
 pytestmark = pytest.mark.anyio
 
-# The storage needs 0.1 s for a part, and 0.8 s for one of each of eight uploads.
+# The storage takes 0.1 s for a part, and 0.8 s for one part of each of eight uploads.
 RATE = 10 * PART
 UPLOADS = 8
 LIMITS = msgspec.structs.replace(SMALL_LIMITS, max_chunk_seconds=0.2)
 
 
 async def upload_all(livepeer, sandbox, videos):
-    """Upload side by side; give which were stored exactly."""
+    """Upload concurrently; return whether each is stored exactly."""
     exact = []
 
     async def upload(video):
@@ -44,7 +44,7 @@ async def upload_all(livepeer, sandbox, videos):
 @pytest.mark.parametrize("chunk_response", [300.0, 0.3], ids=["in time", "too late"])
 async def test_uploads_to_slow_storage_are_exact_and_sent_once(length, chunk_response):
     videos = [make_bytes(length, seed) for seed in range(UPLOADS)]
-    # The stall time-out is far below what the storage needs.
+    # The stall timeout is far below the time that the storage takes.
     timeout = Timeouts(stall=0.5, chunk_response=chunk_response)
     client = {"upload_limits": LIMITS, "timeout": timeout}
     async with sandbox_and_client(client=client, storage_rate=RATE, **SMALL_S3) as (
@@ -57,7 +57,7 @@ async def test_uploads_to_slow_storage_are_exact_and_sent_once(length, chunk_res
         assert received == UPLOADS * length
 
 
-async def test_gateway_that_gives_up_does_not_make_chunks_arrive_twice():
+async def test_gateway_timeout_does_not_duplicate_chunks():
     video = make_bytes(5 * PART + 7)
     async with sandbox_and_client(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
         port = urlsplit(sandbox.origin).port
@@ -69,7 +69,7 @@ async def test_gateway_that_gives_up_does_not_make_chunks_arrive_twice():
         assert [it.rule for it in sandbox.violations if "abandoned" in it.rule] == []
 
 
-async def test_small_upload_behind_a_gateway_that_gives_up_makes_one_asset():
+async def test_gateway_timeout_of_a_small_upload_makes_one_asset():
     video = make_bytes(PART)
     async with sandbox_and_client(storage_rate=RATE / 4, **SMALL_S3) as (sandbox, _):
         port = urlsplit(sandbox.origin).port
@@ -81,7 +81,7 @@ async def test_small_upload_behind_a_gateway_that_gives_up_makes_one_asset():
         assert len(sandbox.assets) == 1
 
 
-async def test_creation_that_is_stored_too_late_is_not_sent_twice():
+async def test_slowly_stored_creation_is_not_sent_twice():
     video = make_bytes(PART)
     timeout = Timeouts(chunk_response=0.25)
     async with sandbox_and_client(

@@ -1,4 +1,4 @@
-"""Uploads that are stopped, and go on later, and uploads that are aborted, and leave nothing."""
+"""Stopped uploads can be resumed; aborted uploads are deleted."""
 
 import anyio
 import pytest
@@ -20,7 +20,7 @@ from support.sandbox import (
 pytestmark = pytest.mark.anyio
 
 VIDEO = make_bytes(6 * PART + 100)
-# Of what is still obeyed, near the longest.
+# Near the maximum of `Retry-After`.
 LONG_PAUSE = Answer(503, headers={"Retry-After": "500"})
 
 
@@ -31,27 +31,22 @@ def path(tmp_path):
     return path
 
 
-@pytest.fixture
-def journal(tmp_path):
-    return tmp_path / "journal"
-
-
 def received(sandbox):
     return sum(r.received for r in sandbox.requests if "/upload/tus" in r.path)
 
 
-async def stop_at(livepeer, path, is_time):
-    """Stop an upload once its progress is as wanted; give its error."""
+async def stop_at(livepeer, path, condition):
+    """Stop an upload once a condition holds for its progress; return its error."""
     with pytest.raises(UploadStopped) as caught:
         async with livepeer.begin_upload(path) as upload:
             async for progress in upload.progress():
-                if is_time(progress):
+                if condition(progress):
                     upload.stop()
     return caught.value
 
 
-async def test_the_chunk_that_runs_is_finished_and_nothing_is_sent_twice(path, journal):
-    # Slow enough that the stop comes in the middle of a chunk.
+async def test_stop_finishes_the_chunk_in_flight(path, journal):
+    # Slow enough to stop during a chunk.
     slow = Fault(On(method="PATCH", nth=2), Slow(PART * 4))
     async with sandbox_and_client(slow, **SMALL_S3) as (sandbox, _):
         async with client_for(sandbox, journal) as livepeer:
@@ -67,14 +62,14 @@ async def test_the_chunk_that_runs_is_finished_and_nothing_is_sent_twice(path, j
         assert received(sandbox) == len(VIDEO)
 
 
-async def test_between_two_attempts_a_stop_takes_effect_at_once(path, journal):
+async def test_stop_ends_a_retry_delay(path, journal):
     busy = Fault(On(method="PATCH"), LONG_PAUSE)
     async with sandbox_and_client(busy, client={"journal": journal}, **SMALL_S3) as (_, livepeer):
         with anyio.fail_after(TIMEOUT):
             await stop_at(livepeer, path, lambda it: it.retry is not None)
 
 
-async def test_what_is_processed_is_waited_for_no_longer(path, journal):
+async def test_stop_ends_the_wait_for_processing(path, journal):
     options = SMALL_S3 | {"processing_seconds": VERY_LONG}
     async with sandbox_and_client(client={"journal": journal}, **options) as (sandbox, livepeer):
         with anyio.fail_after(TIMEOUT):
@@ -84,7 +79,7 @@ async def test_what_is_processed_is_waited_for_no_longer(path, journal):
         assert tus_requests(sandbox) == sent
 
 
-async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(journal):
+async def test_stop_ends_a_pause_of_the_client(journal):
     busy = Fault(On(method="PATCH", asset="second"), LONG_PAUSE)
     video = make_bytes(4 * PART)
     async with sandbox_and_client(busy, client={"journal": journal}, **SMALL_S3) as (
@@ -92,26 +87,26 @@ async def test_a_pause_that_the_server_asks_for_holds_up_no_stop(journal):
         livepeer,
     ):
 
-        async def ending_in_the_pause():
+        async def finish_during_the_pause():
             yield video[: PART // 2]
             await until(lambda: livepeer.throttle.is_paused)
             yield video[PART // 2 :]
 
-        stream = ending_in_the_pause()
+        stream = finish_during_the_pause()
         beginning = livepeer.begin_upload(stream, "first", key="first", length=len(video))
         with anyio.fail_after(TIMEOUT), pytest.raises(UploadStopped):
             async with beginning as first:
                 await until(lambda: received(sandbox))
                 with pytest.raises(UploadStopped):
                     async with livepeer.begin_upload(video, "second", key="second") as second:
-                        # The chunk of the first has ended, and its next waits as well.
+                        # The first upload's chunk has ended, and its next one waits too.
                         await until(lambda: first.tus.offset)
                         await anyio.wait_all_tasks_blocked()
                         first.stop()
                         second.stop()
 
 
-async def test_an_aborted_upload_leaves_nothing(path, journal):
+async def test_abort_deletes_upload_and_asset(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=PART))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
         sandbox,
@@ -129,7 +124,7 @@ async def test_an_aborted_upload_leaves_nothing(path, journal):
         assert is_stored(sandbox, await livepeer.upload(path), VIDEO)
 
 
-async def test_an_upload_that_ended_is_not_aborted(path):
+async def test_abort_after_the_end_raises(path):
     async with sandbox_and_client() as (_, livepeer):
         async with livepeer.begin_upload(path) as upload:
             async for _ in upload.progress():
@@ -139,7 +134,7 @@ async def test_an_upload_that_ended_is_not_aborted(path):
         assert upload.result.asset.phase == "ready"
 
 
-async def test_what_an_earlier_run_finished_is_not_aborted_away(path, journal):
+async def test_abort_keeps_the_asset_of_a_finished_run(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(path)
         async with livepeer.begin_upload(path) as upload:

@@ -1,4 +1,4 @@
-"""Streams: the bytes that they gave are stored, in chunks that are kept in memory."""
+"""Streams: their bytes are stored, in chunks that are kept in memory."""
 
 import anyio
 import pytest
@@ -12,26 +12,26 @@ pytestmark = pytest.mark.anyio
 
 CONTENT = make_bytes(3 * PART + 777)
 MIB = KIB * KIB
-# Documented in `for_stream`: what a stream has given is kept until it is acknowledged.
+# The bytes of a stream are kept until they are acknowledged; see `for_stream`.
 LARGEST_CHUNK = 8 * MIB
 LARGE = make_bytes(LARGEST_CHUNK + 1000)
-# A server that takes all of it in one PATCH.
-ROOMY = ServerLimits(first_chunk=16 * MIB, max_chunk=16 * MIB)
+# Limits of a server that accepts the whole content in one PATCH.
+LARGE_CHUNKS = ServerLimits(first_chunk=16 * MIB, max_chunk=16 * MIB)
 
 
-async def pieces_of(data, size=70_000):
+async def blocks_of(data, size=70_000):
     for start in range(0, len(data), size):
         yield data[start : start + size]
 
 
-async def one_buffer(data, size=50_000):
-    """Yield one buffer again and again, filled anew each time."""
+async def reuse_buffer(data, size=50_000):
+    """Yield the same buffer, refilled each time."""
     buffer = bytearray(size)
     for start in range(0, len(data), size):
         count = len(data[start : start + size])
         buffer[:count] = data[start : start + size]
         if start % (2 * size):
-            await anyio.sleep(0.001)  # now the reader waits, and the next fill comes at once
+            await anyio.sleep(0.001)  # now the reader waits, and the buffer is refilled at once
         yield memoryview(buffer)[:count]
 
 
@@ -41,15 +41,15 @@ def chunks(sandbox):
 
 
 @pytest.mark.parametrize("length", [None, len(CONTENT)])
-async def test_stream_may_fill_one_buffer_again_and_again(length):
+async def test_stream_may_reuse_its_buffer(length):
     async with sandbox_and_client() as (sandbox, livepeer):
-        asset = await livepeer.upload(one_buffer(CONTENT), length=length, verify="hash")
+        asset = await livepeer.upload(reuse_buffer(CONTENT), length=length, verify="hash")
         assert is_stored(sandbox, asset, CONTENT)
 
 
-@pytest.mark.parametrize("source", [pieces_of(LARGE), LARGE], ids=["stream", "bytes"])
-async def test_chunk_of_a_stream_is_8_mib_at_most(source):
-    async with sandbox_and_client(client={"upload_limits": ROOMY}) as (sandbox, livepeer):
+@pytest.mark.parametrize("source", [blocks_of(LARGE), LARGE], ids=["stream", "bytes"])
+async def test_chunk_of_a_stream_is_at_most_8_mib(source):
+    async with sandbox_and_client(client={"upload_limits": LARGE_CHUNKS}) as (sandbox, livepeer):
         await livepeer.upload(source, length=len(LARGE))
         is_stream = source is not LARGE
         assert max(chunks(sandbox)) == (LARGEST_CHUNK if is_stream else len(LARGE))
@@ -65,11 +65,11 @@ async def test_chunk_of_a_stream_is_8_mib_at_most(source):
     ],
     ids=["length", "deferred", "both", "spooled"],
 )
-async def test_chunk_of_a_tus_stream_is_8_mib_at_most(options, largest):
+async def test_chunk_of_a_tus_stream_is_at_most_8_mib(options, largest):
     async with sandbox_and_client() as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("x")
-        async with TusClient(limits=ROOMY) as client:
-            await client.upload(pieces_of(LARGE), ticket.tus_endpoint, **options)
+        async with TusClient(limits=LARGE_CHUNKS) as client:
+            await client.upload(blocks_of(LARGE), ticket.tus_endpoint, **options)
         assert max(chunks(sandbox)) == largest
 
 
@@ -78,7 +78,7 @@ async def test_stream_of_another_length_is_refused(difference):
     wrong = len(CONTENT) + difference
     async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(errors.SourceChanged):
-            await livepeer.upload(pieces_of(CONTENT), length=wrong)
+            await livepeer.upload(blocks_of(CONTENT), length=wrong)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
@@ -91,20 +91,20 @@ async def test_tus_stream_of_another_length_is_refused(difference, defer_length,
         ticket = await livepeer.assets.request_upload("x")
         async with TusClient() as client:
             with pytest.raises(errors.SourceChanged):
-                await client.upload(pieces_of(CONTENT, size), ticket.tus_endpoint, **options)
+                await client.upload(blocks_of(CONTENT, size), ticket.tus_endpoint, **options)
         assert sum(chunks(sandbox)) < options["length"]
 
 
 @pytest.mark.parametrize("difference", [-1, 1])
-@pytest.mark.parametrize("is_told", [True, False])
-async def test_stream_does_not_resume_a_longer_or_shorter_upload(difference, is_told):
+@pytest.mark.parametrize("has_length", [True, False])
+async def test_stream_does_not_resume_a_longer_or_shorter_upload(difference, has_length):
     other = (CONTENT + b"x")[: len(CONTENT) + difference]
-    options = {"length": len(CONTENT)} if is_told else {"defer_length": True}
+    options = {"length": len(CONTENT)} if has_length else {"defer_length": True}
     async with sandbox_and_client() as (_, livepeer):
         ticket = await livepeer.assets.request_upload("x")
         async with TusClient() as client:
             upload_url = await client.upload(CONTENT, ticket.tus_endpoint)
             with pytest.raises(errors.SourceChanged):
-                await client.upload(pieces_of(other), upload_url=upload_url, **options)
-            same = pieces_of(CONTENT)
+                await client.upload(blocks_of(other), upload_url=upload_url, **options)
+            same = blocks_of(CONTENT)
             assert await client.upload(same, upload_url=upload_url, **options) == upload_url

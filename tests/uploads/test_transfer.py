@@ -1,4 +1,4 @@
-"""What an earlier run has left: never completed unseen, never deleted once it is finished."""
+"""Uploads of earlier runs, which may be corrupt, uploaded or finished."""
 
 import time
 
@@ -27,13 +27,8 @@ def path(tmp_path):
     return path
 
 
-@pytest.fixture
-def journal(tmp_path):
-    return tmp_path / "uploads.journal"
-
-
-async def leave_doubled_part(ticket, data):
-    """Leave an upload that says it holds all bytes, and holds the first part twice.
+async def create_doubled_part(ticket, data):
+    """Create an upload whose offset is the length, but which has the first part twice.
 
     Bytes beyond the length keep the storage from completing it (SERVER.md, 8).
     """
@@ -44,13 +39,13 @@ async def leave_doubled_part(ticket, data):
         kind = {**TUS, "Content-Type": "application/offset+octet-stream"}
         for offset, body in (0, data[:PART]), (PART, data[:PART] + bytes(KIB)):
             headers = {**kind, "Upload-Offset": str(offset)}
-            answer = await http.patch(url, content=body, headers=headers)
-            assert answer.status_code == 204
+            response = await http.patch(url, content=body, headers=headers)
+            assert response.status_code == 204
         assert (await http.head(url, headers=TUS)).headers["Upload-Offset"] == str(LENGTH)
     return url
 
 
-async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypatch):
+async def test_corrupt_upload_of_an_earlier_run_is_not_finalized(path, journal, monkeypatch):
     monkeypatch.setattr(transfer, "FINALIZE_AFTER", 0.2)
     monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.4)
     data = path.read_bytes()
@@ -65,7 +60,7 @@ async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypa
             requested_at=time.time(),
             asset_id=ticket.asset.id,
             playback_id=ticket.asset.playback_id,
-            upload_url=await leave_doubled_part(ticket, data),
+            upload_url=await create_doubled_part(ticket, data),
         )
         await livepeer.journal.write(record)
         sandbox.clear_log()
@@ -75,8 +70,8 @@ async def test_parts_of_an_earlier_run_are_not_completed(path, journal, monkeypa
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
-async def test_upload_of_this_run_is_completed_by_an_empty_chunk(path, monkeypatch):
-    """The storage has all bytes, and lost the end of the request that sent the last."""
+async def test_stuck_upload_is_finalized_by_an_empty_chunk(path, monkeypatch):
+    """The storage has all bytes, but lost the end of the last request."""
     monkeypatch.setattr(transfer, "FINALIZE_AFTER", 0.2)
     cut = Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=PART))
     async with sandbox_and_client(cut) as (sandbox, livepeer):
@@ -87,8 +82,8 @@ async def test_upload_of_this_run_is_completed_by_an_empty_chunk(path, monkeypat
         assert [r.received for r in sandbox.requests if r.method == "PATCH"] == [PART, PART, 0]
 
 
-async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
-    """The earlier run was killed before it could write that all bytes were there."""
+async def test_asset_that_has_left_uploading_is_not_sent_again(path, journal):
+    """The earlier run was killed before it recorded that all bytes were sent."""
     async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         async with livepeer.begin_upload(path) as upload:
             pass
@@ -102,7 +97,7 @@ async def test_asset_that_has_left_uploading_is_taken_as_it_is(path, journal):
         assert tus_requests(sandbox) == []
 
 
-async def test_asset_that_an_earlier_run_finished_is_not_replaced(path, journal):
+async def test_asset_of_a_finished_run_is_not_replaced(path, journal):
     wrong = Fault(On(asset="talk"), WrongSize(-1))
     async with sandbox_and_client(wrong, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path, verify=None)
@@ -111,8 +106,8 @@ async def test_asset_that_an_earlier_run_finished_is_not_replaced(path, journal)
         assert [(it.id, it.is_deleted) for it in sandbox.assets] == [(asset.id, False)]
 
 
-async def test_stream_that_fails_leaves_no_asset(journal):
-    """No later run could go on with it, though its upload URL is known."""
+async def test_failing_stream_leaves_no_asset(journal):
+    """A later run could not resume it, although the upload URL is known."""
 
     async def pieces():
         yield make_bytes(2 * PART)
@@ -126,8 +121,8 @@ async def test_stream_that_fails_leaves_no_asset(journal):
         assert await livepeer.leftovers() == []
 
 
-async def test_file_that_changes_while_it_is_sent_leaves_no_asset(path, journal):
-    """A later run could go on, but not with the bytes that the server has."""
+async def test_changed_file_leaves_no_asset(path, journal):
+    """A later run would have other bytes than the server."""
     path.write_bytes(make_bytes(6 * PART))
 
     def change(progress):

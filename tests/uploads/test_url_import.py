@@ -1,3 +1,5 @@
+"""Imports: the server fetches a URL."""
+
 import pytest
 from msgspec.structs import replace
 
@@ -22,16 +24,7 @@ VIDEO = make_bytes(50_000)
 FETCH = "/asset/upload/url$"
 
 
-@pytest.fixture
-async def url():
-    """Serve a video: that of another sandbox's asset."""
-    async with sandbox_and_client() as (_, livepeer):
-        asset = await livepeer.upload(VIDEO, "origin.mp4")
-        info = await livepeer.assets.get(asset.id)
-        yield info.download_url
-
-
-async def fetch(livepeer, url, new_asset="a.mp4", *, key="k", slot=None, **options):
+async def import_url(livepeer, url, new_asset="a.mp4", *, key="k", slot=None, **options):
     if isinstance(new_asset, str):
         new_asset = NewAsset(new_asset)
     return await livepeer.uploads.import_url(
@@ -39,38 +32,38 @@ async def fetch(livepeer, url, new_asset="a.mp4", *, key="k", slot=None, **optio
     )
 
 
-def asked(sandbox):
+def count_requests(sandbox):
     return sum(r.path.endswith("/upload/url") for r in sandbox.requests)
 
 
-async def test_the_server_fetches_the_bytes(url):
-    told = []
+async def test_server_fetches_the_url(url):
+    seen = []
     async with sandbox_and_client() as (sandbox, livepeer):
         with SlotQueue(livepeer.throttle).register() as participant:
             slot = participant.start(None)
-            result = await fetch(livepeer, url, on_progress=told.append, slot=slot)
-            assert slot not in participant.sending
+            result = await import_url(livepeer, url, on_progress=seen.append, slot=slot)
+            assert slot not in participant.held
         assert result.error is None
         assert (result.asset.phase, result.attempts) == ("ready", 1)
         assert is_stored(sandbox, result.asset, VIDEO)
-    assert told[-1].stage == "ready"
-    assert told[-1].asset_id == result.asset.id
+    assert seen[-1].stage == "ready"
+    assert seen[-1].asset_id == result.asset.id
 
 
-async def test_one_key_is_asked_for_once(url, tmp_path):
+async def test_key_is_imported_once(url, tmp_path):
     async with sandbox_and_client() as (sandbox, _):
         results = []
         for wait in (False, True, True):
             async with client_for(sandbox, tmp_path / "journal") as livepeer:
-                results.append(await fetch(livepeer, url, wait=wait))
+                results.append(await import_url(livepeer, url, wait=wait))
                 (record,) = await livepeer.journal.records()
         assert record.state == "ready"
         assert [result.attempts for result in results] == [1, 0, 0]
         assert len({result.asset.id for result in results}) == 1
-        assert asked(sandbox) == 1
+        assert count_requests(sandbox) == 1
 
 
-async def test_the_journal_is_read_for_rivals_only_after_a_lost_answer(url, tmp_path, monkeypatch):
+async def test_journal_is_only_read_after_a_lost_response(url, tmp_path, monkeypatch):
     lost = Fault(On(path=FETCH, nth=3), LoseAnswer())
     async with (
         sandbox_and_client(lost) as (sandbox, _),
@@ -79,81 +72,81 @@ async def test_the_journal_is_read_for_rivals_only_after_a_lost_answer(url, tmp_
         read, readings = livepeer.journal.records, []
 
         async def records():
-            readings.append(asked(sandbox))
+            readings.append(count_requests(sandbox))
             return await read()
 
         monkeypatch.setattr(livepeer.journal, "records", records)
         for key in ("a", "b", "c"):
-            assert (await fetch(livepeer, url, key=key)).error is None
+            assert (await import_url(livepeer, url, key=key)).error is None
         assert readings == [3]
 
 
-async def test_a_lost_answer_makes_no_second_asset(url, tmp_path):
+async def test_lost_response_makes_no_second_asset(url, tmp_path):
     lost = Fault(On(path=FETCH, times=1), LoseAnswer())
     async with (
         sandbox_and_client(lost) as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        result = await fetch(livepeer, url)
+        result = await import_url(livepeer, url)
         assert result.error is None
-        assert asked(sandbox) == 1
+        assert count_requests(sandbox) == 1
         assert [asset.id async for asset in livepeer.assets.list()] == [result.asset.id]
         assert await livepeer.leftovers() == []
 
 
-async def test_what_may_have_been_made_is_remembered(url, tmp_path):
+async def test_unconfirmed_import_is_found_by_the_next_run(url, tmp_path):
     lost = Fault(On(path=FETCH), LoseAnswer())
     hidden = Fault(On(path=r"/asset$", times=FAST_RETRY.attempts + 1), LoseAnswer())
     async with (
         sandbox_and_client(lost, hidden) as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        result = await fetch(livepeer, url)
+        result = await import_url(livepeer, url)
         assert isinstance(result.error, AmbiguousRequest)
-        # The next run looks for it before it asks.
-        before = asked(sandbox)
-        again = await fetch(livepeer, url)
+        # The next run looks for the asset before it sends a request.
+        before = count_requests(sandbox)
+        again = await import_url(livepeer, url)
         assert again.error is None
-        assert asked(sandbox) == before
+        assert count_requests(sandbox) == before
         assert [asset.id async for asset in livepeer.assets.list()] == [again.asset.id]
 
 
-async def test_a_failure_to_fetch_is_tried_again_by_the_server(tmp_path):
+async def test_failed_fetch_is_reprocessed(tmp_path):
     async with (
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        result = await fetch(livepeer, "http://127.0.0.1:1/a.mp4", reprocess=1)
+        result = await import_url(livepeer, "http://127.0.0.1:1/a.mp4", reprocess=1)
         assert isinstance(result.error, AssetFailed)
         assert result.asset.phase == "failed"
         assert sum(r.path.endswith("/retry") for r in sandbox.requests) == 1
-        assert asked(sandbox) == 1
+        assert count_requests(sandbox) == 1
 
 
-async def test_an_asset_that_was_deleted_is_made_anew(url, tmp_path):
+async def test_deleted_asset_is_imported_again(url, tmp_path):
     async with (
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        first = await fetch(livepeer, url)
+        first = await import_url(livepeer, url)
         await livepeer.assets.delete(first.asset.id)
-        second = await fetch(livepeer, url)
+        second = await import_url(livepeer, url)
         assert second.error is None
         assert second.asset.id != first.asset.id
 
 
-async def test_another_playback_policy_under_the_same_key_is_refused(url, tmp_path):
+async def test_different_playback_policy_is_refused(url, tmp_path):
     async with (
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        await fetch(livepeer, url)
+        await import_url(livepeer, url)
         private = NewAsset("a.mp4", playback_policy=PlaybackPolicy(type="jwt"))
-        result = await fetch(livepeer, url, private)
+        result = await import_url(livepeer, url, private)
         assert isinstance(result.error, ConfigurationError)
 
 
-async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path):
+async def test_partial_upload_under_the_same_key_is_discarded(url, tmp_path):
     broken = Fault(On(method="PATCH"), CutConnection())
     async with (
         sandbox_and_client(broken) as (sandbox, _),
@@ -162,19 +155,19 @@ async def test_a_half_uploaded_file_under_the_same_key_is_given_up(url, tmp_path
         with pytest.raises(RetriesExhausted):
             await livepeer.upload(make_bytes(3 * PART), "big.mp4", key="k")
         (record,) = await livepeer.journal.records()
-        result = await fetch(livepeer, url)
+        result = await import_url(livepeer, url)
         assert result.error is None
         assert record.asset_id not in [asset.id async for asset in livepeer.assets.list()]
 
 
-async def test_an_asset_whose_ticket_came_last_is_gone_on_with(url, tmp_path):
+async def test_created_asset_is_resumed(url, tmp_path):
     async with (
         sandbox_and_client() as (sandbox, _),
         client_for(sandbox, tmp_path / "journal") as livepeer,
     ):
-        first = await fetch(livepeer, url)
+        first = await import_url(livepeer, url)
         (record,) = await livepeer.journal.records()
         await livepeer.journal.write(replace(record, state=RecordState.ASSET_CREATED))
-        again = await fetch(livepeer, url)
+        again = await import_url(livepeer, url)
         assert (again.error, again.asset.id) == (None, first.asset.id)
-        assert asked(sandbox) == 1
+        assert count_requests(sandbox) == 1

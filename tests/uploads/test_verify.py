@@ -38,34 +38,34 @@ def asset(size=10, **hashes):
         (Asset(id="a1", hash=(AssetHash(hash=SHA256),)), SHA256, Verified.NOT_PROVABLE),
     ],
 )
-def test_proof_goes_as_far_as_the_asset_tells(found, sha256, verified):
+def test_result_is_what_the_asset_can_prove(found, sha256, verified):
     assert verify_asset(found, length=10, sha256=sha256) is verified
 
 
 @pytest.mark.parametrize("sha256", [None, SHA256])
 @pytest.mark.parametrize("size", [1, 9, 11, 2**40])
-def test_other_size_is_wrong_content(size, sha256):
+def test_different_size_raises(size, sha256):
     with pytest.raises(IntegrityError, match=f"has {size} bytes, not 10 as read") as caught:
         verify_asset(asset(size=size, sha256=SHA256), length=10, sha256=sha256)
     error = caught.value
     assert (error.asset_id, error.wanted, error.found) == ("a1", 10, size)
 
 
-def test_other_hash_of_the_same_size_is_wrong_content():
+def test_different_hash_of_the_same_size_raises():
     with pytest.raises(IntegrityError, match=f"SHA-256 {OTHER}, not {SHA256} as read") as caught:
         verify_asset(asset(sha256=OTHER), length=10, sha256=SHA256)
     error = caught.value
     assert (error.asset_id, error.wanted, error.found) == ("a1", SHA256, OTHER)
 
 
-def test_what_the_server_decrypts_proves_nothing():
+def test_encrypted_asset_is_not_provable():
     found = asset(size=9, sha256=OTHER)
     verified = verify_asset(found, length=10, sha256=SHA256, is_encrypted=True)
     assert verified is Verified.NOT_PROVABLE
 
 
 @given(st.none() | st.integers(0, 20), st.integers(1, 20), st.booleans(), st.booleans())
-def test_what_is_called_verified_is_the_same(size, length, has_hash, is_same):
+def test_verified_content_is_identical(size, length, has_hash, is_same):
     found = asset(size=size, **({"sha256": SHA256 if is_same else OTHER} if has_hash else {}))
     try:
         verified = verify_asset(found, length=length, sha256=SHA256)

@@ -1,4 +1,4 @@
-"""One upload through faults: it goes on, begins anew, or says what is left of it."""
+"""Uploads through faults: they resume, restart, or name what can be resumed."""
 
 import anyio
 import pytest
@@ -22,10 +22,10 @@ from support.sandbox import (
 pytestmark = pytest.mark.anyio
 
 PATCH = On(method="PATCH", nth=2)
-SETBACKS = {
-    "cut by FIN": CutConnection(after_bytes=1000, how="fin"),
-    "cut by RST": CutConnection(after_bytes=PART, how="rst"),
-    "answer lost": LoseAnswer(),
+FAULTS = {
+    "closed by FIN": CutConnection(after_bytes=1000, how="fin"),
+    "closed by RST": CutConnection(after_bytes=PART, how="rst"),
+    "response lost": LoseAnswer(),
     "409": Answer(409, b"Upload-Offset conflict\n"),
     "423": Answer(423),
     "429": Answer(429),
@@ -33,16 +33,16 @@ SETBACKS = {
     "503": Answer(503, headers={"Retry-After": "0"}),
     "resumable 400": Answer(400, b"ERR_UPLOAD_INTERRUPTED: upload has been interrupted\n"),
     "no offset": ChangeHeaders(remove=("upload-offset",)),
-    "senseless offset": ChangeHeaders(put={"upload-offset": "12x"}),
-    "offset too far": ChangeHeaders(put={"upload-offset": "999999999"}),
+    "invalid offset": ChangeHeaders(put={"upload-offset": "12x"}),
+    "offset too large": ChangeHeaders(put={"upload-offset": "999999999"}),
 }
 
 
 @pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
-@pytest.mark.parametrize("name", SETBACKS)
-async def test_a_setback_in_the_middle_is_recovered_from(storage, name):
+@pytest.mark.parametrize("name", FAULTS)
+async def test_upload_recovers_from_a_fault(storage, name):
     data = make_bytes(6 * PART + 99)
-    async with sandbox_and_client(Fault(PATCH, SETBACKS[name]), **storage) as (sandbox, livepeer):
+    async with sandbox_and_client(Fault(PATCH, FAULTS[name]), **storage) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, "clip.mp4") as upload:
             pass
         assert is_stored(sandbox, upload.asset, data)
@@ -52,7 +52,7 @@ async def test_a_setback_in_the_middle_is_recovered_from(storage, name):
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_an_upload_that_vanishes_begins_anew(status):
+async def test_lost_upload_restarts(status):
     data = make_bytes(5 * PART)
     async with sandbox_and_client(Fault(PATCH, Answer(status))) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, "clip.mp4") as upload:
@@ -62,7 +62,7 @@ async def test_an_upload_that_vanishes_begins_anew(status):
         assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
 
 
-async def test_an_upload_that_always_vanishes_ends_and_leaves_nothing():
+async def test_upload_that_is_always_lost_ends_and_leaves_no_asset():
     async with sandbox_and_client(Fault(On(method="PATCH"), Answer(404))) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone) as caught:
             await livepeer.upload(make_bytes(5 * PART))
@@ -71,7 +71,7 @@ async def test_an_upload_that_always_vanishes_ends_and_leaves_nothing():
         assert caught.value.asset_id == sandbox.assets[-1].id
 
 
-async def test_a_stream_that_would_have_to_begin_anew_says_so():
+async def test_lost_upload_of_a_stream_raises_upload_gone():
     async def pieces():
         for start in range(0, 5 * PART, PART):
             yield make_bytes(5 * PART)[start : start + PART]
@@ -84,7 +84,7 @@ async def test_a_stream_that_would_have_to_begin_anew_says_so():
 
 @pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_stream_is_replayed_from_what_is_kept(storage, known):
+async def test_stream_is_replayed_from_its_buffer(storage, known):
     data = make_bytes(6 * PART + 99)
 
     async def pieces():
@@ -99,7 +99,7 @@ async def test_a_stream_is_replayed_from_what_is_kept(storage, known):
         assert is_stored(sandbox, asset, data)
 
 
-async def test_when_nothing_moves_the_error_names_what_can_be_resumed():
+async def test_exhausted_retries_name_the_resumable_upload():
     async with sandbox_and_client(Fault(On(method="PATCH"), Answer(500))) as (sandbox, livepeer):
         with pytest.raises(errors.RetriesExhausted) as caught:
             await livepeer.upload(make_bytes(5 * PART))
@@ -109,7 +109,7 @@ async def test_when_nothing_moves_the_error_names_what_can_be_resumed():
         assert not sandbox.assets[0].is_deleted
 
 
-async def test_a_refused_creation_leaves_no_asset():
+async def test_refused_creation_leaves_no_asset():
     fault = Fault(On(method="POST", path="/upload/tus"), Answer(403, b"no\n"))
     async with sandbox_and_client(fault) as (sandbox, livepeer):
         with pytest.raises(errors.UploadRefused, match="403") as caught:
@@ -118,7 +118,7 @@ async def test_a_refused_creation_leaves_no_asset():
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
-async def test_a_file_that_changes_in_the_middle_is_never_completed(tmp_path):
+async def test_file_changed_during_the_upload_is_not_completed(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(make_bytes(6 * PART))
 
@@ -132,7 +132,7 @@ async def test_a_file_that_changes_in_the_middle_is_never_completed(tmp_path):
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
-async def test_all_bytes_taken_is_not_believed_until_the_asset_leaves_uploading(monkeypatch):
+async def test_upload_waits_for_the_asset_to_leave_uploading(monkeypatch):
     monkeypatch.setattr(transfer, "FINALIZE_AFTER", 1.0)
     monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 2.0)
     data = make_bytes(5 * PART)
@@ -146,7 +146,7 @@ async def test_all_bytes_taken_is_not_believed_until_the_asset_leaves_uploading(
         assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
 
 
-async def test_what_is_left_after_an_error_can_be_resumed_elsewhere():
+async def test_upload_url_of_an_error_can_be_resumed_by_tus_client():
     data = make_bytes(6 * PART)
     async with sandbox_and_client(Fault(On(method="PATCH"), Answer(500)), **SMALL_S3) as (
         sandbox,
@@ -162,7 +162,7 @@ async def test_what_is_left_after_an_error_can_be_resumed_elsewhere():
         assert len(sandbox.assets) == 1
 
 
-async def test_a_slow_stream_survives_that_a_connection_breaks():
+async def test_slow_stream_survives_a_broken_connection():
     data = make_bytes(6 * PART)
 
     async def slow():

@@ -1,4 +1,4 @@
-"""Streams that are passed through: nothing of one that is given up stays on the server."""
+"""Streams that are discarded: no asset stays on the server."""
 
 import asyncio
 import io
@@ -10,13 +10,12 @@ from livepeer_async import Timeouts, errors
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
 from livepeer_async.uploads import asset_requests
 from support.clock import until
-from support.constants import VERY_LONG
+from support.constants import TIMEOUT, VERY_LONG
 from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 VIDEO = make_bytes(5 * PART + 99)
 ENDLESS = {"timeout": Timeouts(stall=VERY_LONG, answer=VERY_LONG)}
-LIMIT = 30.0
 
 
 async def pieces(data=VIDEO):
@@ -47,25 +46,25 @@ MOMENTS = {
     "creation": (On(method="POST", path="/upload/tus"), Stall(VERY_LONG)),
     "first chunk": (On(method="PATCH"), Stall(VERY_LONG, after_bytes=100)),
     "second chunk": (On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=100)),
-    "answer to a chunk": (On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1 << 40)),
+    "response to a chunk": (On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1 << 40)),
     "pause": (On(method="PATCH"), Answer(503, headers={"Retry-After": "500"})),
-    "wait for the next attempt": (On(method="PATCH"), Answer(500)),
-    "look at the asset": (On(method="GET", path="/asset/"), Stall(VERY_LONG)),
+    "retry delay": (On(method="PATCH"), Answer(500)),
+    "poll of the asset": (On(method="GET", path="/asset/"), Stall(VERY_LONG)),
 }
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """A busy machine may need longer for the clean-up than one who cancels would wait."""
-    monkeypatch.setattr(asset_requests, "CANCELLED_TIMEOUT", LIMIT)
+def long_clean_up(monkeypatch):
+    """Allow the clean-up the time that a busy machine needs."""
+    monkeypatch.setattr(asset_requests, "CANCELLED_TIMEOUT", TIMEOUT)
 
 
 def all_deleted(sandbox):
     return [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
-async def cancelled(livepeer, source, has_come, how="scope", *, has_handle=False):
-    """Upload until something has happened, be cancelled, and wait for the end."""
+async def cancel_upload(livepeer, source, condition, how="scope", *, has_handle=False):
+    """Upload until a condition holds, cancel the upload, and wait for its end."""
     data, length = source()
     scope = anyio.CancelScope()
 
@@ -78,10 +77,10 @@ async def cancelled(livepeer, source, has_come, how="scope", *, has_handle=False
                 pass
 
     task = asyncio.create_task(upload())
-    await until(lambda: has_come() or task.done())
+    await until(lambda: condition() or task.done())
     await anyio.sleep(0.02)
     {"scope": scope.cancel, "task": task.cancel}[how]()
-    await asyncio.wait([task], timeout=LIMIT)
+    await asyncio.wait([task], timeout=TIMEOUT)
     assert task.done()
     return task
 
@@ -91,16 +90,16 @@ async def test_cancelled_stream_leaves_no_asset(moment):
     on, action = MOMENTS[moment]
     fault = Fault(on, action)
     async with sandbox_and_client(fault, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
-        await cancelled(livepeer, SOURCES["stream"], lambda: fault.fired)
+        await cancel_upload(livepeer, SOURCES["stream"], lambda: fault.fired)
         assert all_deleted(sandbox)
 
 
 @pytest.mark.parametrize("how", ["scope", "task"])
 @pytest.mark.parametrize("source", SOURCES)
-async def test_every_kind_of_stream_leaves_no_asset(source, how):
+async def test_every_kind_of_stream_is_terminated_and_deleted(source, how):
     fault = Fault(*MOMENTS["second chunk"])
     async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
-        await cancelled(livepeer, SOURCES[source], lambda: fault.fired, how)
+        await cancel_upload(livepeer, SOURCES[source], lambda: fault.fired, how)
         assert all_deleted(sandbox)
         assert ("DELETE", "/api/asset/upload/tus/") in [
             (seen.method, seen.path.rpartition("/")[0] + "/") for seen in sandbox.requests
@@ -138,7 +137,7 @@ async def test_stopping_a_stream_deletes_its_asset():
         assert caught.value.upload_url is None
 
 
-async def test_an_error_in_the_block_deletes_the_asset_of_a_stream():
+async def test_exception_in_the_block_deletes_the_asset_of_a_stream():
     fault = Fault(*MOMENTS["second chunk"])
     async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         with pytest.raises(ZeroDivisionError):
@@ -148,7 +147,7 @@ async def test_an_error_in_the_block_deletes_the_asset_of_a_stream():
         assert all_deleted(sandbox)
 
 
-async def test_streams_of_many_uploads_leave_no_asset():
+async def test_streams_of_upload_many_leave_no_asset():
     fault = Fault(On(method="PATCH"), Stall(VERY_LONG, after_bytes=100))
     async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         streams = [pieces() for _ in range(3)]
@@ -171,7 +170,7 @@ async def test_failed_stream_leaves_no_asset(status):
 @pytest.mark.parametrize(
     "failure", [Answer(500), Answer(403), Answer(200, b"<html>"), CutConnection()]
 )
-async def test_stream_that_arrived_survives_a_failing_api(failure):
+async def test_uploaded_stream_survives_a_failing_api(failure):
     fault = Fault(On(method="GET", path="/asset/"), failure)
     async with sandbox_and_client(fault, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(errors.LivepeerError):
@@ -180,7 +179,7 @@ async def test_stream_that_arrived_survives_a_failing_api(failure):
         assert [asset.is_deleted for asset in sandbox.assets] == [False]
 
 
-async def test_stream_whose_progress_callback_fails_leaves_no_asset():
+async def test_failing_callback_deletes_the_asset_of_a_stream():
     def fails(progress):
         if progress.sent > 2 * PART:
             raise ZeroDivisionError
@@ -191,11 +190,11 @@ async def test_stream_whose_progress_callback_fails_leaves_no_asset():
         assert all_deleted(sandbox)
 
 
-async def test_silent_upload_host_does_not_keep_the_asset_alive():
+async def test_stalled_termination_does_not_delay_the_deletion():
     faults = [Fault(*MOMENTS["second chunk"])]
     faults.append(Fault(On(method="DELETE", path="/upload/tus"), Stall(VERY_LONG)))
     async with sandbox_and_client(*faults, client=ENDLESS) as (sandbox, livepeer):
-        upload = cancelled(livepeer, SOURCES["stream"], lambda: faults[0].fired)
+        upload = cancel_upload(livepeer, SOURCES["stream"], lambda: faults[0].fired)
         task = asyncio.create_task(upload)
         await until(lambda: all_deleted(sandbox))
         task.cancel()
@@ -207,29 +206,29 @@ REPLAYABLE = {"bytes": lambda: VIDEO, "file object": lambda: io.BytesIO(VIDEO)}
 
 @pytest.mark.parametrize("source", REPLAYABLE)
 async def test_cancelled_upload_with_a_handle_stays_resumable(source):
-    strike = Fault(*MOMENTS["second chunk"])
-    async with sandbox_and_client(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
-        make = lambda: (REPLAYABLE[source](), None)  # noqa: E731 - a source of a known length
-        await cancelled(livepeer, make, lambda: strike.fired, has_handle=True)
+    fault = Fault(*MOMENTS["second chunk"])
+    async with sandbox_and_client(fault, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+        open_source = lambda: (REPLAYABLE[source](), None)  # noqa: E731 - a source of a known length
+        await cancel_upload(livepeer, open_source, lambda: fault.fired, has_handle=True)
         assert not all_deleted(sandbox)
 
 
 @pytest.mark.parametrize("source", REPLAYABLE)
 async def test_cancelled_upload_without_a_handle_leaves_no_asset(source):
-    """Nobody knows its upload URL, so that nothing could resume it."""
-    strike = Fault(*MOMENTS["second chunk"])
-    async with sandbox_and_client(strike, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
-        await cancelled(livepeer, lambda: (REPLAYABLE[source](), None), lambda: strike.fired)
+    """Nothing else has the upload URL to resume it."""
+    fault = Fault(*MOMENTS["second chunk"])
+    async with sandbox_and_client(fault, client=ENDLESS, **SMALL_S3) as (sandbox, livepeer):
+        await cancel_upload(livepeer, lambda: (REPLAYABLE[source](), None), lambda: fault.fired)
         assert all_deleted(sandbox)
 
 
-async def test_cancelled_upload_of_a_key_can_be_resumed(tmp_path):
+async def test_cancelled_upload_with_a_key_can_be_resumed(tmp_path):
     path = tmp_path / "video.mp4"
     path.write_bytes(VIDEO)
-    strike = Fault(*MOMENTS["second chunk"])
+    fault = Fault(*MOMENTS["second chunk"])
     client = {**ENDLESS, "journal": tmp_path / "uploads.journal"}
-    async with sandbox_and_client(strike, client=client, **SMALL_S3) as (sandbox, livepeer):
-        await cancelled(livepeer, lambda: (path, None), lambda: strike.fired)
+    async with sandbox_and_client(fault, client=client, **SMALL_S3) as (sandbox, livepeer):
+        await cancel_upload(livepeer, lambda: (path, None), lambda: fault.fired)
         assert not all_deleted(sandbox)
         sandbox.faults.clear()
         asset = await livepeer.upload(path)

@@ -1,4 +1,4 @@
-"""Slots on a simulated link; in real time, so that `nox -s line` alone runs it."""
+"""Adaptive slots on a simulated link; only run by `nox -s line`, because it takes real time."""
 
 import itertools
 import os
@@ -21,9 +21,9 @@ pytestmark = [
 MBIT = 125_000
 
 
-async def load(rate, connection_rate, *, seconds, length):
-    """Upload over a link for so long; give its share of the line and the slots, each second."""
-    shares, slots = [], []
+async def measure(rate, connection_rate, *, seconds, length):
+    """Upload over a link; return its utilisation and the slots for each second."""
+    utilisation, slots = [], []
     quick = {"waiting_seconds": 0.0, "processing_seconds": 0.0}
     async with Sandbox(**quick) as sandbox:
         port = int(sandbox.base_url.rpartition(":")[2].removesuffix("/api"))
@@ -36,37 +36,37 @@ async def load(rate, connection_rate, *, seconds, length):
                 async with livepeer.upload_many(jobs) as results:
                     with anyio.move_on_after(seconds):
                         async with anyio.create_task_group() as tasks:
-                            tasks.start_soon(take, results)
+                            tasks.start_soon(drain, results)
                             while True:
-                                carried = link.forwarded
+                                forwarded = link.forwarded
                                 await anyio.sleep(1)
-                                shares.append((link.forwarded - carried) / rate)
+                                utilisation.append((link.forwarded - forwarded) / rate)
                                 slots.append(livepeer.throttle.slots)
-    sys.stdout.write(f"shares {[round(share, 2) for share in shares]}, slots {slots}\n")
-    return shares, slots
+    sys.stdout.write(f"utilisation {[round(part, 2) for part in utilisation]}, slots {slots}\n")
+    return utilisation, slots
 
 
-async def take(results):
+async def drain(results):
     async for result in results:
         assert result.error is None
 
 
-async def test_a_line_that_bounds_each_connection_is_filled_within_15_seconds():
-    shares, slots = await load(200 * MBIT, 25 * MBIT, seconds=25, length=40 * MIB)
-    assert sum(shares[15:24]) / 9 >= 0.85
-    assert max(shares[:15]) >= 0.85
+async def test_link_with_connection_limits_is_filled_in_15_seconds():
+    utilisation, slots = await measure(200 * MBIT, 25 * MBIT, seconds=25, length=40 * MIB)
+    assert sum(utilisation[15:24]) / 9 >= 0.85
+    assert max(utilisation[:15]) >= 0.85
     assert slots[-1] <= 16
 
 
-async def test_a_line_that_one_upload_fills_keeps_few_slots():
-    shares, slots = await load(50 * MBIT, 1000 * MBIT, seconds=20, length=20 * MIB)
-    assert sum(shares[5:]) / len(shares[5:]) >= 0.85
+async def test_link_filled_by_one_upload_keeps_few_slots():
+    utilisation, slots = await measure(50 * MBIT, 1000 * MBIT, seconds=20, length=20 * MIB)
+    assert sum(utilisation[5:]) / len(utilisation[5:]) >= 0.85
     assert max(slots[6:]) <= 4
 
 
-async def test_many_small_files_run_side_by_side_at_once():
-    """One after the other each would take four round trips: 3 in a second."""
-    shares, _ = await load(200 * MBIT, 25 * MBIT, seconds=10, length=64 * 1024)
-    rates = [share * 200 * MBIT / (64 * 1024) for share in shares]
-    sys.stdout.write(f"files a second {[round(rate) for rate in rates]}\n")
+async def test_small_files_start_concurrently():
+    """Sequentially, each would take four round trips: 3 files per second."""
+    utilisation, _ = await measure(200 * MBIT, 25 * MBIT, seconds=10, length=64 * 1024)
+    rates = [part * 200 * MBIT / (64 * 1024) for part in utilisation]
+    sys.stdout.write(f"files per second {[round(rate) for rate in rates]}\n")
     assert min(rates[1:]) >= 8 * 3

@@ -1,4 +1,4 @@
-"""What an upload holds while it runs: a slot for its bytes, and none while the server works."""
+"""An upload holds a slot while it sends bytes, and none during processing."""
 
 import anyio
 import pytest
@@ -11,30 +11,30 @@ from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
-LONG = {"processing_seconds": VERY_LONG}
+LONG_PROCESSING = {"processing_seconds": VERY_LONG}
 
 
 def phases(sandbox):
     return [asset.phase for asset in sandbox.assets]
 
 
-async def test_next_upload_begins_while_the_server_processes():
+async def test_next_upload_starts_during_processing():
     sources = [make_bytes(100), make_bytes(3 * PART), make_bytes(200)]
     async with (
-        sandbox_and_client(**LONG, **SMALL_S3) as (sandbox, livepeer),
+        sandbox_and_client(**LONG_PROCESSING, **SMALL_S3) as (sandbox, livepeer),
         livepeer.upload_many(sources, concurrency=1),
     ):
         await until(lambda: phases(sandbox) == ["processing"] * 3)
 
 
-async def test_next_import_begins_while_the_server_processes(tmp_path):
+async def test_next_import_starts_during_processing(tmp_path):
     async with sandbox_and_client() as (_, origin):
         asset = await origin.upload(make_bytes(1000), "origin.mp4")
         url = (await origin.assets.get(asset.id)).download_url
         manifest = write_rows(tmp_path, *({"url": url, "key": str(n)} for n in range(3)))
         begun = 0
         async with (
-            sandbox_and_client(**LONG) as (_, livepeer),
+            sandbox_and_client(**LONG_PROCESSING) as (_, livepeer),
             ingest(livepeer, manifest, concurrency=1) as events,
         ):
             with anyio.fail_after(TIMEOUT):

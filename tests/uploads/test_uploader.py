@@ -1,4 +1,4 @@
-"""One upload against the sandbox: exact bytes, or one typed error and nothing left."""
+"""Single uploads: exact bytes, or one typed error and no asset."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ EDGES = [1, PART - 1, PART, PART + 1, 3 * PART - 1, 3 * PART, 3 * PART + 777, 9 
 
 @pytest.mark.parametrize("storage", STORAGES, ids=["file", "s3"])
 @pytest.mark.parametrize("length", EDGES)
-async def test_an_upload_of_any_length_is_exact(storage, length):
+async def test_upload_of_any_length_is_exact(storage, length):
     data = make_bytes(length)
     async with sandbox_and_client(**storage) as (sandbox, livepeer):
         async with livepeer.begin_upload(data, "clip.mp4", verify="hash") as upload:
@@ -41,7 +41,7 @@ async def test_an_upload_of_any_length_is_exact(storage, length):
         assert sandbox.violations == []
 
 
-async def test_a_file_of_one_part_takes_one_request_beside_the_ticket():
+async def test_file_of_one_part_takes_one_tus_request():
     async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
         await livepeer.upload(make_bytes(PART))
         assert tus_requests(sandbox) == [("POST", 201)]
@@ -50,7 +50,7 @@ async def test_a_file_of_one_part_takes_one_request_beside_the_ticket():
 @pytest.mark.parametrize(
     "location", ["http://evil.example/files/1", "https://evil.example/1", "file:///etc/passwd", ""]
 )
-async def test_bytes_go_nowhere_but_where_the_ticket_says(location):
+async def test_location_on_another_host_is_refused(location):
     fault = Fault(On(method="POST", path="/upload/tus"), ChangeHeaders(put={"location": location}))
     async with sandbox_and_client(fault) as (sandbox, livepeer):
         with pytest.raises(errors.ProtocolError, match="Location"):
@@ -59,7 +59,7 @@ async def test_bytes_go_nowhere_but_where_the_ticket_says(location):
         assert tus_requests(sandbox) == [("POST", 201)]
 
 
-async def test_a_relative_location_is_resolved():
+async def test_relative_location_is_resolved():
     async with sandbox_and_client() as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("x")
         path = f"/api/asset/upload/tus/{ticket.asset.playback_id}"
@@ -71,13 +71,13 @@ async def test_a_relative_location_is_resolved():
         assert ("PATCH", 404) in tus_requests(sandbox)
 
 
-async def test_the_key_never_goes_to_the_upload_host():
+async def test_api_key_is_not_sent_to_the_upload_host():
     async with sandbox_and_client(**SMALL_S3) as (sandbox, livepeer):
         await livepeer.upload(make_bytes(5 * PART))
         assert not [r for r in sandbox.requests if "/upload/tus" in r.path and r.is_authorized]
 
 
-async def test_wrong_bytes_are_never_a_success():
+async def test_wrong_size_raises_integrity_error():
     async with sandbox_and_client(Fault(On(asset="clip"), WrongSize(-1))) as (sandbox, livepeer):
         with pytest.raises(errors.IntegrityError) as caught:
             await livepeer.upload(make_bytes(100), "clip")
@@ -96,14 +96,14 @@ async def test_wrong_bytes_are_never_a_success():
         (True, None, None),
     ],
 )
-async def test_the_result_says_how_far_it_is_proved(hashes, verify, wanted):
+async def test_result_says_what_was_verified(hashes, verify, wanted):
     async with sandbox_and_client(hashes=hashes) as (_, livepeer):
         async with livepeer.begin_upload(make_bytes(100), verify=verify) as upload:
             pass
         assert upload.result.verified is wanted
 
 
-async def test_an_encrypted_upload_can_not_be_compared():
+async def test_encrypted_upload_is_not_provable():
     asset = NewAsset(
         "x",
         encryption=Encryption(encrypted_key="aGVsbG8="),
@@ -115,14 +115,14 @@ async def test_an_encrypted_upload_can_not_be_compared():
         assert upload.result.verified is Verified.NOT_PROVABLE
 
 
-async def test_an_asset_that_fails_is_an_error_with_the_servers_sentence():
+async def test_failed_asset_raises_the_message_of_the_server():
     message = "Video is not supported: no video track"
     async with sandbox_and_client(Fault(On(asset="x"), FailProcessing(message))) as (_, livepeer):
         with pytest.raises(errors.AssetFailed, match=message):
             await livepeer.upload(make_bytes(100), "x")
 
 
-async def test_without_waiting_the_asset_has_left_uploading():
+async def test_wait_false_returns_after_uploading():
     async with sandbox_and_client(waiting_seconds=30.0) as (_, livepeer):
         asset = await livepeer.upload(make_bytes(100), "x", wait=False)
         assert asset.phase == "waiting"
@@ -137,17 +137,17 @@ async def test_progress_grows_to_the_length_and_ends_ready():
     assert {p.length for p in seen} == {9 * PART}
 
 
-RECKLESS = {
+UNALIGNED = {
     "chunks of one and a quarter parts": ServerLimits(first_chunk=PART + PART // 4),
     "chunks of half a part": ServerLimits(first_chunk=PART // 2, max_chunk=PART // 2),
     "everything in one request": ServerLimits(first_chunk=100 * PART),
 }
 
 
-@pytest.mark.parametrize("name", RECKLESS)
-async def test_without_the_rules_the_storage_loses_bytes_and_it_is_noticed(name):
-    """The faithful storage makes wrong bytes of reckless chunks: no test here passes by luck."""
-    limits = RECKLESS[name]
+@pytest.mark.parametrize("name", UNALIGNED)
+async def test_unaligned_chunks_corrupt_the_upload_and_raise(name):
+    """The storage corrupts unaligned chunks, so the other tests don't pass by chance."""
+    limits = UNALIGNED[name]
     data = make_bytes(2 * PART + PART // 2)
     async with sandbox_and_client(client={"upload_limits": limits}, **SMALL_S3) as (
         sandbox,
@@ -158,7 +158,7 @@ async def test_without_the_rules_the_storage_loses_bytes_and_it_is_noticed(name)
         assert not is_stored(sandbox, sandbox.assets[0], data)
 
 
-async def test_one_file_object_is_not_read_by_two_uploads_at_once(tmp_path):
+async def test_file_object_is_not_read_by_two_uploads_at_once(tmp_path):
     file = io.BytesIO(make_bytes(5 * PART))
     async with sandbox_and_client() as (sandbox, livepeer):
         async with livepeer.upload_many([file, file], concurrency=2) as results:
@@ -170,12 +170,12 @@ async def test_one_file_object_is_not_read_by_two_uploads_at_once(tmp_path):
         assert is_stored(sandbox, await livepeer.upload(file), make_bytes(5 * PART))
 
 
-async def test_no_source_however_odd_ends_the_others():
+async def test_invalid_sources_do_not_stop_the_others():
     async def raises():
         yield b"abc"
         raise KeyError("row 7")
 
-    odd = [
+    invalid = [
         UploadJob(raises()),
         UploadJob(b"x", length=0),
         UploadJob(b"x", "bad\udcff"),
@@ -183,14 +183,14 @@ async def test_no_source_however_odd_ends_the_others():
         UploadJob(raises(), length=10),
     ]
     async with sandbox_and_client() as (sandbox, livepeer):
-        async with livepeer.upload_many([*odd, make_bytes(100)], concurrency=1) as results:
+        async with livepeer.upload_many([*invalid, make_bytes(100)], concurrency=1) as results:
             found = [result.error async for result in results]
         assert all(isinstance(error, errors.LivepeerError) for error in found[:-1])
         assert found[-1] is None
         assert len([asset for asset in sandbox.assets if not asset.is_deleted]) == 1
 
 
-async def test_a_network_that_blocks_patch_is_passed():
+async def test_override_patch_sends_only_post():
     def limits(length):
         return replace(SMALL_LIMITS, override_patch=True)
 
