@@ -24,7 +24,8 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
-from livepeer_async.scheduling.throttle import Throttle, ThrottledTransport
+from livepeer_async.scheduling.throttle import Throttle
+from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
@@ -76,7 +77,7 @@ class AsyncLivepeer:
         JournalError: the journal can't be used; raised on entering the client's block.
     """
 
-    def __init__(  # noqa: PLR0913 - the options of a client, all with a default
+    def __init__(
         self,
         api_key: str | None = None,
         *,

@@ -235,7 +235,7 @@ class ApiError(LivepeerError):
         retry_after: seconds that the server asks to wait, if it does.
     """
 
-    def __init__(  # noqa: PLR0913 - the facts of an HTTP error
+    def __init__(
         self,
         *,
         status: int,

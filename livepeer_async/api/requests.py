@@ -55,7 +55,7 @@ class NewestAssets(Struct, frozen=True):
     server_time: float | None
 
 
-def raw(  # noqa: PLR0913 - what an HTTP request consists of
+def raw(
     account: Account,
     method: str,
     path: str,
@@ -206,7 +206,7 @@ def _next_cursor(response: Response) -> str | None:
     return None if cursor in {"", "undefined"} else cursor
 
 
-def _request(  # noqa: PLR0913 - what an HTTP request consists of
+def _request(
     account: Account,
     method: str,
     path: str,

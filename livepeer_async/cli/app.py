@@ -10,8 +10,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from livepeer_async.cli import assets, journal
 from livepeer_async.cli.extras import require_sandbox
-from livepeer_async.cli.ingest_command import HELP as INGEST_HELP
-from livepeer_async.cli.ingest_command import ingest
+from livepeer_async.cli.ingest import HELP as INGEST_HELP
+from livepeer_async.cli.ingest import ingest
 from livepeer_async.cli.options import Storage
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.runner import run_command

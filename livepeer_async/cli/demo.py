@@ -29,7 +29,7 @@ from livepeer_async.cli.output.formatting import format_elapsed, format_size, pl
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import print_failures
 from livepeer_async.cli.sample_video import read_clip, write_video
-from livepeer_async.cli.upload import UploadBatch
+from livepeer_async.cli.upload_batch import UploadBatch
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.models import Asset
 from livepeer_async.sandbox import CutConnection, Fault, On, Sandbox, SeenRequest

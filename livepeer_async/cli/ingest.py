@@ -1,238 +1,174 @@
-"""Runs an ingestion: a manifest to ready assets, with a display, a report and a summary."""
+"""`livepeer-async ingest`: a manifest to ready assets."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
-from os.path import realpath
+import re
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Annotated
 
-import anyio
+import typer
 
-from livepeer_async.cli.options import ClientOptions
-from livepeer_async.cli.output.console import print_note
-from livepeer_async.cli.output.display import show_progress
-from livepeer_async.cli.output.error_messages import ExitStatus
-from livepeer_async.cli.output.formatting import json_line
-from livepeer_async.cli.output.ingest_events import IngestEvents
-from livepeer_async.cli.output.ingest_status import IngestStatus
-from livepeer_async.cli.output.ingest_summary import (
-    describe_interruption,
-    print_check,
-    print_counts,
-    print_empty,
-    print_failure_kinds,
-    print_next_steps,
-    print_report_state,
-)
-from livepeer_async.cli.output.plain import PlainLines
-from livepeer_async.cli.output.report_file import ReportFile, open_report, standard_output
-from livepeer_async.cli.runner import handle_signals
+from livepeer_async.cli import options
+from livepeer_async.cli.ingest_run import IngestRun
+from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
-from livepeer_async.client import AsyncLivepeer
-from livepeer_async.concurrency import plain_task_group
-from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.ingest import Ingestion, Manifest, check_manifest, ingest, open_manifest
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.ingest.rows import is_video
+from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
+
+HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.
+
+A journal records each row by its key: if a run ends early, the same command resumes it, skips what
+is ready and retries what failed. Ctrl-C finishes the chunks in flight; a second Ctrl-C quits
+immediately.
+
+\b
+MANIFEST is one of
+  videos.jsonl        JSON lines, an object each (.jsonl, .ndjson)
+  videos.csv          a table with a header (.csv, .tsv; separated by
+                      commas, semicolons or tabs)
+  shows/              all videos in a folder and its subfolders
+  'shows/**/*.mp4'    all files that match a glob
+A row has a path (relative to the manifest's folder), a url, or a
+source that is either. It may have a key (its name in the journal; by
+default the absolute path, or the URL), name, playbackPolicy, creatorId
+and the API's other fields for a new asset.
+
+\b
+Bad rows are printed as FILE:LINE before anything starts, and skipped;
+with --strict they keep all others from starting. A row is bad if
+  - its line is no object, isn't UTF-8, or is longer than 1 MiB
+  - a column or field is unknown (in a header: all rows are bad)
+  - an earlier row has its key
+  - its path or a link leads out of the folder, without --allow-outside
+  - its file is missing, empty, too long or unreadable
+  - its URL isn't http or https
+Hidden files in folders, files that are no videos, and links to folders
+are skipped. A manifest without rows ends with exit status 1.
+
+The report, and standard output with --json, has a line for each row: key, place, state (ready,
+arrived, failed, unfinished, bad), asset_id, playback_id, bytes, seconds, attempts, verified,
+error {type, message}, is_earlier. Each run replaces the report; with --check it has the bad rows
+alone. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
+status is 1.
+"""
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
-class IngestCommand:
-    """One run of `livepeer-async ingest`.
-
-    Args:
-        manifest: the manifest's path.
-        client: which server to use, and how.
-        options: options of `ingest`.
-        report: the file of the report.
-        json: whether the report goes to standard output, instead of a table.
-    """
-
-    def __init__(
-        self,
-        manifest: str,
-        client: ClientOptions,
-        options: Mapping[str, Any],
-        *,
-        report: str | None,
-        json: bool,
-    ) -> None:
-        self._path = manifest
-        self._client = client
-        self._options = options
-        self._report_path = report
-        self._json = json
-        self.status = IngestStatus()
-        has_report = report is not None or json
-        self._events = IngestEvents(self.status, write=self._write, has_report=has_report)
-        self._report: ReportFile | None = None
-        self._output: ReportFile | None = None
-        self._ingestion: Ingestion | None = None
-        self._scope: anyio.CancelScope | None = None
-        self._is_interrupted = False
-
-    async def run(self, *, check: bool, allow_outside: bool) -> ExitStatus:
-        """Open the manifest and the report, check or ingest, and print the summary."""
-        manifest = open_manifest(self._path, allow_outside=allow_outside)
-        self._check_report()
-        with ExitStack() as stack:
-            if self._json:
-                self._output = standard_output(self._print_report_error)
-            if self._report_path is not None:
-                opening = open_report(self._report_path, on_error=self._print_report_error)
-                self._report = stack.enter_context(opening)
-            if check:
-                return await self._check(manifest)
-            return await self._run(manifest)
-
-    def describe_interruption(self) -> str:
-        """Describe what is left, and how to continue."""
-        if self._client.sandbox is not None:
-            return "interrupted; the embedded sandbox is deleted"
-        return describe_interruption(self.status)
-
-    async def _check(self, manifest: Manifest) -> ExitStatus:
-        async for event in check_manifest(manifest):
-            self._events.apply(event)
-        self._sync_report()
-        self._print_reports(has_run=False)
-        stats = self.status.stats
-        if stats.is_empty:
-            print_empty(self._path)
-        elif stats.checked is not None and not self._json:
-            print_check(stats.checked, stats.bad, self._path)
-        is_ok = not (self._missing_lines or stats.bad or stats.is_empty)
-        return ExitStatus.OK if is_ok else ExitStatus.FAILED
-
-    async def _run(self, manifest: Manifest) -> ExitStatus:
-        self._scope = scope = anyio.CancelScope()
-        async with plain_task_group() as tasks:
-            tasks.start_soon(handle_signals, self._interrupt)
-            try:
-                with scope:
-                    await self._ingest(manifest)
-            except LivepeerError:
-                self._print_summary()
-                raise
-            self._print_summary()
-            tasks.cancel_scope.cancel()
-        if self._is_interrupted:
-            print_note(self.describe_interruption())
-            return ExitStatus.INTERRUPTED
-        status = self.status.stats.exit_status()
-        return ExitStatus.FAILED if status is ExitStatus.OK and self._missing_lines else status
-
-    async def _ingest(self, manifest: Manifest) -> None:
-        status = self.status
-        # An ingestion waits for the server itself.
-        opening = open_client(self._client, check_connection=False)
-        showing = show_progress(status.batch, json=self._json, status=status)
-        async with opening as client, showing as display:
-            self._events.display = display
-            if client.journal is not None:
-                journal = self._client.journal
-                status.journal_option = f" --journal {quote(journal)}" if journal else ""
-            status.is_paused = lambda: client.throttle.is_paused
-            status.idle_seconds = lambda: client.throttle.idle_seconds
-            try:
-                await self._apply_events(client, manifest)
-                if client.journal is not None:
-                    orphans = await client.journal.orphans()
-                    unconfirmed = await client.journal.unconfirmed_requests()
-                    status.leftovers = len(orphans) + len(unconfirmed)
-            finally:
-                self._events.abort()
-                self._events.display = PlainLines(status.batch)
-
-    async def _apply_events(self, client: AsyncLivepeer, manifest: Manifest) -> None:
-        ingesting = ingest(client, manifest, on_progress=self._events.update, **self._options)
-        async with ingesting as self._ingestion:
-            async for event in self._ingestion:
-                self._events.apply(event)
-
-    def _interrupt(self) -> None:
-        """Stop at the first signal; cancel at the second, or if no row runs."""
-        is_first, self._is_interrupted = not self._is_interrupted, True
-        if not is_first or self._ingestion is None or not self.status.batch.files:
-            if self._scope is not None:
-                self._scope.cancel()
-            return
-        self.status.is_stopping = True
-        self._events.display.print(
-            "interrupted: finishing chunks in flight; press Ctrl-C again to quit immediately"
+def parse_rate(text: str) -> float:
+    """Parse bytes per second, such as 10M, 10MiB or 512k; units are powers of 1024, as in curl."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no rate; wanted bytes per second, as 10M or 512k")
+    rate = float(match[1]) * _UNITS[match[2].lower()]
+    if rate < MIN_UPLOAD_RATE:
+        raise typer.BadParameter(
+            f"{text} is too slow; wanted at least {MIN_UPLOAD_RATE // 1024}k bytes per second, or "
+            "the server times out before the end of a chunk"
         )
-        self._ingestion.stop()
+    return rate
 
-    def _print_summary(self) -> None:
-        """Print what the rows came to; an error that stopped them all is printed after it."""
-        status = self.status
-        stats = status.stats
-        if stats.has_rows or stats.is_empty:
-            self._sync_report()
-        if stats.checked is None or not (stats.has_rows or stats.is_empty):
-            return
-        seconds = time.monotonic() - status.batch.started
-        if stats.is_empty:
-            print_empty(self._path)
-        elif self._is_refused and not self._json:
-            print_check(stats.checked, stats.bad, self._path)
-        elif self._json:
-            print_note(PlainLines(status.batch, status).summarize())
-        else:
-            print_counts(status, seconds)
-        print_failure_kinds(status)
-        if self._is_refused:
-            print_note("nothing was started, because of --strict")
-        # The embedded sandbox is deleted: the next run can't continue.
-        if self._client.sandbox is None:
-            print_next_steps(status, self._path)
-        self._print_reports(has_run=not self._is_refused)
 
-    def _print_reports(self, *, has_run: bool) -> None:
-        for place in (self._output, self._report):
-            if place is not None and (place.missing or place is self._report):
-                print_report_state(place, has_run=has_run)
+ManifestArgument = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="A file, a folder, or a glob in quotes.")
+]
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Only check the manifest; needs no API key.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Start nothing if a row is bad.")]
+RelayOption = Annotated[
+    bool,
+    typer.Option("--relay", help="Fetch URLs and upload them; by default the server fetches them."),
+]
+OutsideOption = Annotated[
+    bool, typer.Option("--allow-outside", help="Accept files outside of the manifest's folder.")
+]
+ReportOption = Annotated[
+    str | None,
+    typer.Option("--report", metavar="FILE", help="Write a line of JSON when a row ends."),
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-rate",
+        parser=parse_rate,
+        metavar="RATE",
+        help="Bytes per second of all uploads, as 10M or 512k (M is 1,048,576); by default "
+        "unlimited.",
+    ),
+]
+RetriesOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Retries since the last progress; 20 survive about seven minutes. A full queue is "
+        "waited out for a day.",
+    ),
+]
 
-    def _write(self, document: dict[str, Any]) -> None:
-        # The report first: a closed pipe on standard output ends the command.
-        for place in (self._report, self._output):
-            if place is not None:
-                place.write(json_line(document))
 
-    def _sync_report(self) -> None:
-        if self._report is not None:
-            if self.status.stats.checked is not None:
-                self._report.begin()
-            self._report.sync()
+def ingest(  # noqa: PLR0913 - the options of the command
+    context: typer.Context,
+    manifest: ManifestArgument,
+    *,
+    check: CheckOption = False,
+    strict: StrictOption = False,
+    relay: RelayOption = False,
+    allow_outside: OutsideOption = False,
+    report: ReportOption = None,
+    journal: options.JournalPath = None,
+    no_journal: options.NoJournal = False,
+    concurrency: options.Concurrency = None,
+    max_rate: RateOption = None,
+    retries: RetriesOption = options.INGEST_RETRIES,
+    no_wait: options.NoWait = False,
+    verify: options.Verify = "size",
+    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
+    stall: options.Stall = options.TIMEOUTS.stall,
+    chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
+    sandbox: options.UseSandbox = False,
+    storage: options.SandboxStorage = None,
+    json: options.Json = False,
+) -> None:
+    """Run the command; `HELP` describes it."""
+    _check_arguments(manifest, context.args, report)
+    retry = RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
+    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    client = options.build_client_options(
+        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
+    )
+    ingest_options = {
+        "strict": strict,
+        "relay": relay,
+        "concurrency": concurrency,
+        "max_rate": max_rate,
+        "wait": not no_wait,
+        "verify": None if verify == "none" else verify,
+        "ready_timeout": ready_timeout,
+    }
+    command = IngestRun(manifest, client, ingest_options, report=report, json=json)
+    # An ingestion waits for the server itself.
+    opening = open_client(client, check_connection=False)
+    run_command(
+        partial(command.run, opening, check=check, allow_outside=allow_outside),
+        on_interrupt=command.describe_interruption,
+    )
 
-    @property
-    def _is_refused(self) -> bool:
-        """Whether a bad row has kept all others from starting."""
-        return self._options["strict"] and self.status.stats.bad > 0
 
-    @property
-    def _missing_lines(self) -> int:
-        return sum(place.missing for place in (self._output, self._report) if place is not None)
-
-    def _print_report_error(self, name: str, error: OSError) -> None:
-        self._events.display.print(
-            f"{name} can't be written: {error.strerror or error}; the uploads continue, and the "
-            "rows that end meanwhile are missing there"
+def _check_arguments(manifest: str, others: list[str], report: str | None) -> None:
+    if others:
+        raise typer.BadParameter(
+            f"wanted one MANIFEST, found {others[0]!r} too: put a glob in quotes, as "
+            "'shows/*.mp4', or use livepeer-async upload for files"
         )
-
-    def _check_report(self) -> None:
-        """Refuse a report that would overwrite the manifest or the journal."""
-        report = self._report_path
-        others = (("manifest", self._path), ("journal", self._client.journal))
-        for what, path in others:
-            if report is not None and path is not None and _is_same_file(report, path):
-                raise ConfigurationError(
-                    f"the report would overwrite the {what} {path}: name another file with --report"
-                )
-
-
-def _is_same_file(one: str, other: str) -> bool:
-    with suppress(OSError, ValueError):
-        return Path(one).samefile(other)
-    return realpath(one) == realpath(other)
+    if is_video(manifest) and Path(manifest).is_file():
+        raise typer.BadParameter(
+            f"{manifest} is a video and no manifest: livepeer-async upload {quote(manifest)}"
+        )
+    if report == "-":
+        raise typer.BadParameter("--report takes a file: use --json for standard output")

@@ -92,7 +92,7 @@ ChunkResponse = Annotated[
 ]
 
 
-def build_client_options(  # noqa: PLR0913 - options that are checked together
+def build_client_options(
     retry: RetryPolicy,
     timeouts: Timeouts,
     *,

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from livepeer_async.cli import options
-from livepeer_async.cli.output.console import print_json, print_note
-from livepeer_async.cli.output.display import Display, show_progress
-from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
-from livepeer_async.cli.output.progress import BatchProgress, FileProgress
-from livepeer_async.cli.output.report import (
-    interruption_document,
-    print_failures,
-    print_results,
-    print_summary,
-    result_document,
-)
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
-from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
-from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import LivepeerError
+from livepeer_async.cli.stdin import STANDARD_INPUT
+from livepeer_async.cli.upload_batch import UploadBatch
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.sources.source import source_key, source_name
-from livepeer_async.uploads.options import UploadJob, UploadResult
-from livepeer_async.uploads.progress import Progress
 
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
@@ -97,7 +79,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     }
     batch = UploadBatch(files, upload_options, name=name, json=json)
     run_command(
-        partial(batch.run, client, force=force),
+        partial(batch.run, open_client(client), force=force),
         on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
     )
 
@@ -109,141 +91,3 @@ def _check_files(files: list[str], *, name: str | None) -> None:
         raise typer.BadParameter("standard input can be read once: use - once")
     if STANDARD_INPUT in files and sys.stdin.isatty():
         raise typer.BadParameter("standard input is a terminal: pipe a video into it, or name FILE")
-
-
-class UploadBatch:
-    """The uploads of one command.
-
-    Args:
-        arguments: paths, and "-" for standard input.
-        upload_options: options of `AsyncLivepeer.upload_many`.
-        name: the asset's name; by default the file's.
-        json: whether to write JSON instead of a table.
-    """
-
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        upload_options: Mapping[str, Any],
-        *,
-        name: str | None = None,
-        json: bool = False,
-    ) -> None:
-        self._options = upload_options
-        self._name = name
-        self._json = json
-        self._jobs: list[UploadJob] = []
-        self._files: dict[object, FileProgress] = {}
-        for argument in arguments:
-            self._add(argument)
-        self.progress = BatchProgress(self._files.values())
-        self._display: Display | None = None
-        self._scope = Scope(is_upload=True)
-
-    async def run(self, client_options: options.ClientOptions, *, force: bool) -> ExitStatus:
-        """Open a client, upload all files and report the results."""
-        showing = show_progress(self.progress, json=self._json)
-        try:
-            async with open_client(client_options) as client, showing as display:
-                if client.journal is not None:
-                    self._scope = Scope(is_upload=True, journal_option="")
-                if force:
-                    await self._forget_finished(client)
-                await self.upload(client, display)
-        except LivepeerError as error:
-            self._fail_remaining(error)
-            raise
-        if not self._json:
-            print_results(self.progress, self._options)
-        print_failures(self.progress, self._scope)
-        print_summary(self.progress, time.monotonic() - self.progress.started)
-        results = [file.result for file in self.progress.files]
-        return exit_status_for(result.error for result in results if result)
-
-    async def upload(self, client: AsyncLivepeer, display: Display) -> None:
-        """Upload all files; with --json write a line for each that ends."""
-        self._display = display
-        self.progress.started = time.monotonic()
-        uploading = client.upload_many(self._jobs, on_progress=self._update, **self._options)
-        async with uploading as results:
-            async for result in results:
-                file = self._files[result.source]
-                file.set_result(result)
-                display.update(file)
-                if self._json:
-                    print_json(result_document(file, self._scope))
-
-    def report_interruption(self, *, is_lost: bool) -> str:
-        """Report each unfinished file, and return a summary; `is_lost`: nothing can be resumed."""
-        progress = self.progress
-        unfinished = [file for file in progress.files if file.outcome is None]
-        if self._json:
-            for file in unfinished:
-                print_json(interruption_document(file))
-        if is_lost:
-            return "interrupted; the embedded sandbox is deleted"
-        for file in unfinished:
-            if file.asset_id is not None:
-                name = shorten(file.name, MAX_NAME_WIDTH)
-                print_note(f"{name}: {file.status}, asset {file.asset_id}")
-        return self._summarize_interruption(unfinished)
-
-    def _summarize_interruption(self, unfinished: Sequence[FileProgress]) -> str:
-        message = f"interrupted: {self.progress.summarize()}"
-        processing = sum(file.is_processing for file in unfinished)
-        uploading = sum(file.is_uploading for file in unfinished)
-        if processing:
-            files = pluralize(processing, "file")
-            message += f"; {files} arrived and will become ready: livepeer-async assets list"
-        if uploading:
-            has_journal = self._scope.journal_option is not None
-            listing = "livepeer-async assets list --phase uploading"
-            advice = "run the same command to resume" if has_journal else listing
-            message += f"; {pluralize(uploading, 'upload')} unfinished: {advice}"
-        return message
-
-    async def _forget_finished(self, client: AsyncLivepeer) -> None:
-        for job in self._jobs:
-            if client.journal is not None and job.key is not None:
-                await client.journal.forget_uploaded(job.key)
-
-    def _fail_remaining(self, error: LivepeerError) -> None:
-        """Report an error that stops the command as the error of each unfinished file."""
-        for file in self.progress.files:
-            if file.outcome is None:
-                file.set_result(UploadResult(source=file.argument, error=error))
-                if self._json:
-                    print_json(result_document(file, Scope(is_upload=True)))
-
-    def _add(self, argument: str) -> None:
-        source: FilePath | StandardInput
-        length: int | None = None
-        if argument == STANDARD_INPUT:
-            source = StandardInput(lambda count: self._update_read(source, count))
-        else:
-            source = FilePath(argument)
-            length = source.length()
-        name = self._name
-        self._jobs.append(UploadJob(source, name, key=self._key_for(source)))
-        self._files[source] = FileProgress(argument, name or source_name(source), length)
-
-    def _key_for(self, source: object) -> str | None:
-        """Return the journal key; a file that is named twice becomes two assets."""
-        key = source_key(source)
-        repeats = sum(source_key(job.source) == key for job in self._jobs)
-        # No path contains a NUL.
-        return f"{key}\0{repeats + 1}" if key and repeats else key
-
-    def _update_read(self, source: object, count: int) -> None:
-        file = self._files[source]
-        file.sent = count
-        self._show(file)
-
-    def _update(self, source: object, progress: Progress) -> None:
-        file = self._files[source]
-        file.update(progress, time.monotonic())
-        self._show(file)
-
-    def _show(self, file: FileProgress) -> None:
-        if self._display is not None:
-            self._display.update(file)

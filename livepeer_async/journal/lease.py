@@ -51,7 +51,7 @@ class Lease:
         record: the upload's record in the journal.
     """
 
-    def __init__(  # noqa: PLR0913 - the values that an upload starts with
+    def __init__(
         self,
         journal: Journal | None,
         key: str,
@@ -72,6 +72,11 @@ class Lease:
     def is_import(self) -> bool:
         """Whether the server fetches the bytes itself."""
         return self.identity.length == 0
+
+    @property
+    def recorded_length(self) -> int:
+        """Bytes of the recorded source; 0 for an import, and without a record."""
+        return self.record.identity.length if self.record else 0
 
     @property
     def is_finished(self) -> bool:

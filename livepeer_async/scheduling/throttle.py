@@ -7,8 +7,7 @@ that the server asks for. `adaptive` makes the decisions.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Collection
-from http import HTTPStatus
+from collections.abc import Collection
 from math import inf
 from typing import Any
 
@@ -16,10 +15,8 @@ import anyio
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import Clock
-from livepeer_async.errors import ConfigurationError, TimedOut
-from livepeer_async.http.messages import Request, Response
+from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.adaptive import (
     MAX_SLOTS,
     MIN_UPLOAD_RATE,
@@ -279,64 +276,3 @@ class Throttle:
 def _is_rate(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and MIN_UPLOAD_RATE <= value < inf
-
-
-class ThrottledTransport:
-    """Transport wrapper that applies a throttle.
-
-    Args:
-        transport: sends the requests.
-        throttle: delays them.
-    """
-
-    def __init__(self, transport: Transport, throttle: Throttle) -> None:
-        self._transport = transport
-        self._throttle = throttle
-
-    async def send(
-        self,
-        request: Request,
-        *,
-        blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = MAX_RESPONSE_SIZE,
-    ) -> Response:
-        """Wait for the throttle, then send; arguments and errors are those of `Transport.send`."""
-        throttle = self._throttle
-        is_probe = await throttle.wait_or_probe()
-        body = None if blocks is None else _ThrottledBody(blocks, throttle)
-        throttle.request_started()
-        try:
-            response = await self._transport.send(request, blocks=body, largest=largest)
-        except BaseException as error:
-            if isinstance(error, TimedOut):
-                throttle.record_stall()
-            if is_probe:
-                throttle.release_probe()
-            raise
-        finally:
-            throttle.request_finished()
-        if response.is_overload:
-            is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
-            throttle.record_overload(response.retry_after, is_queue_full=is_queue_full)
-        else:
-            throttle.record_success()
-        return response
-
-
-class _ThrottledBody:
-    """Blocks of a request body, each once the rate limit allows it.
-
-    Not a generator, so that an interrupted request leaves nothing suspended.
-    """
-
-    def __init__(self, blocks: AsyncIterable[bytes | memoryview], throttle: Throttle) -> None:
-        self._blocks = aiter(blocks)
-        self._throttle = throttle
-
-    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
-        return self
-
-    async def __anext__(self) -> bytes | memoryview:
-        block = await anext(self._blocks)
-        await self._throttle.consume(len(block))
-        return block

@@ -63,7 +63,7 @@ class TusClient:
         other_hosts: hosts besides the endpoint's that an upload URL may have.
     """
 
-    def __init__(  # noqa: PLR0913 - options with defaults
+    def __init__(
         self,
         *,
         headers: Mapping[str, str] | None = None,

@@ -91,7 +91,7 @@ class Driver:
         has_sent: whether this driver sent bytes; it sends them only from settled offsets.
     """
 
-    def __init__(  # noqa: PLR0913 - four of them optional
+    def __init__(
         self,
         upload: TusUpload,
         source: Source,

@@ -77,7 +77,7 @@ class TusUpload:
     setbacks = Renamed("failures")
     why = Renamed("failure_reason")
 
-    def __init__(  # noqa: PLR0913 - the protocol's own parameters
+    def __init__(
         self,
         *,
         length: int | None,

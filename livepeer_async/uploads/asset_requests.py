@@ -38,10 +38,9 @@ from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
 from livepeer_async.polling.phases import GONE, has_left_uploading
-from livepeer_async.tus.driver import Driver
-from livepeer_async.tus.states import LEGAL_COMMANDS, Command
 from livepeer_async.uploads.leftovers import find_created
 
+Terminate = Callable[[], Awaitable[object]]
 T = TypeVar("T", UploadTicket, ImportTicket)
 # Returns a ticket for one of the assets found, if one of them is what was requested.
 Adopt = Callable[[list[Asset]], Awaitable[T | None]]
@@ -239,7 +238,7 @@ class AssetRequests:
         self,
         asset_id: str,
         lease: Lease,
-        driver: Driver | None = None,
+        terminate: Terminate | None = None,
         *,
         grace: float | None = None,
     ) -> None:
@@ -248,7 +247,7 @@ class AssetRequests:
         Args:
             asset_id: the asset.
             lease: records the asset until it is deleted.
-            driver: drives the upload, which is terminated as well.
+            terminate: terminates its upload; None if there is none.
             grace: seconds that it may take after a cancellation, `CANCELLED_TIMEOUT` by default.
         """
         is_deleted = False
@@ -256,7 +255,7 @@ class AssetRequests:
         async def delete() -> None:
             nonlocal is_deleted
             with suppress(LivepeerError):
-                await self._delete(asset_id, lease, driver)
+                await self._delete(asset_id, lease, terminate)
                 is_deleted = True
 
         grace = CANCELLED_TIMEOUT if grace is None else grace
@@ -266,27 +265,28 @@ class AssetRequests:
             if not is_deleted:
                 _log.warning("asset %s is useless and couldn't be deleted", asset_id)
 
-    async def delete(self, asset_id: str, lease: Lease, driver: Driver | None = None) -> None:
+    async def delete(self, asset_id: str, lease: Lease, terminate: Terminate | None = None) -> None:
         """Delete an asset and terminate its upload, as an abort does.
 
         Raises:
             LivepeerError: it wasn't deleted, or not in time.
         """
-        delete = partial(self._delete, asset_id, lease, driver)
+        delete = partial(self._delete, asset_id, lease, terminate)
         # The caller wants it deleted, even if everything else is cancelled.
         if not await run_shielded(delete, timeout=DISCARD_TIMEOUT, grace=CANCELLED_TIMEOUT):
             raise AssetError(
                 f"asset {asset_id} isn't deleted after {DISCARD_TIMEOUT:.0f} s", asset_id=asset_id
             )
 
-    async def _delete(self, asset_id: str, lease: Lease, driver: Driver | None) -> None:
+    async def _delete(self, asset_id: str, lease: Lease, terminate: Terminate | None) -> None:
         # The asset is deleted even if the journal can't be written.
         with suppress(JournalError):
             await lease.abandon()
         failure: LivepeerError | None = None
         # Both at once: the asset is deleted even if the upload host doesn't respond.
         async with plain_task_group() as tasks:
-            tasks.start_soon(_terminate, driver)
+            if terminate is not None:
+                tasks.start_soon(_run_briefly, terminate)
             try:
                 await self._deleter.send(requests.delete_asset(self._session.account, asset_id))
                 await lease.record_deletion(asset_id)
@@ -296,13 +296,10 @@ class AssetRequests:
             raise failure
 
 
-async def _terminate(driver: Driver | None) -> None:
-    """Terminate an unfinished upload, if the server responds in time."""
-    if driver is None or driver.upload.is_over:
-        return
-    if Command.TERMINATE in LEGAL_COMMANDS[driver.upload.state]:
-        with anyio.move_on_after(TERMINATE_TIMEOUT), suppress(LivepeerError):
-            await driver.terminate()
+async def _run_briefly(terminate: Terminate) -> None:
+    """Terminate an upload, if the server responds in time."""
+    with anyio.move_on_after(TERMINATE_TIMEOUT), suppress(LivepeerError):
+        await terminate()
 
 
 def _matches(asset: Asset, wanted: NewAssetFromUrl) -> bool:

@@ -7,9 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.polling.phases import failure_of
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -50,6 +51,21 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
+
+    def may_reprocess(self, error: LivepeerError) -> bool:
+        """Whether the server may be asked to process an asset again after this error."""
+        is_enabled = self.wait and self.reprocess > 0
+        return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
+
+    def check_failure(self, asset: Asset) -> None:
+        """Raise the error of a failed or deleted asset, unless reprocessing may help.
+
+        Raises:
+            AssetError: the asset can't become ready.
+        """
+        failure = failure_of(asset)
+        if failure is not None and not self.may_reprocess(failure):
+            raise failure
 
 
 @redacted(source=show_source, key=show_source)

@@ -17,7 +17,6 @@ from livepeer_async.api.session import Session
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
-    AssetError,
     AssetFailed,
     BadRequest,
     DecodeError,
@@ -28,7 +27,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.retry import RetryEvent, backoff
 from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
 from livepeer_async.polling.intervals import next_poll_delay
-from livepeer_async.polling.phases import failure_of, is_ready
+from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.uploads.options import UploadOptions
@@ -38,23 +37,6 @@ DELAY_GROWTH = 8
 # The task ends a moment before its asset changes.
 POLLS_AFTER_TASK = 5
 _ENDED = frozenset({TaskPhase.COMPLETED, TaskPhase.FAILED, "cancelled"})
-
-
-def check_failure(asset: Asset, options: UploadOptions) -> None:
-    """Raise the error of a failed or deleted asset, unless reprocessing may help.
-
-    Raises:
-        AssetError: the asset can't become ready.
-    """
-    failure = failure_of(asset)
-    if failure is not None and not may_help(failure, options):
-        raise failure
-
-
-def may_help(error: AssetError, options: UploadOptions) -> bool:
-    """Whether reprocessing is enabled and may help after this error."""
-    is_enabled = options.wait and options.reprocess > 0
-    return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
 
 
 class Processing:

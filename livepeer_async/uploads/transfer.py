@@ -38,9 +38,8 @@ from livepeer_async.tus.limits import ServerLimits, for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.requests import predict_upload_urls
-from livepeer_async.tus.states import State
+from livepeer_async.tus.states import LEGAL_COMMANDS, Command, State
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.processing import check_failure, may_help
 from livepeer_async.uploads.upload import Upload
 
 _log = logging.getLogger("livepeer_async")
@@ -72,7 +71,7 @@ class Transfers:
         limits_for: as passed.
     """
 
-    def __init__(  # noqa: PLR0913 - what a transfer needs
+    def __init__(
         self,
         waiter: Waiter,
         asset_requests: AssetRequests,
@@ -98,10 +97,12 @@ class Transfers:
         """
         return await self._resume(upload) or await self._start(upload)
 
-    def make_driver(self, upload: Upload) -> Driver | None:
-        """Return a driver for the tus upload; None without one."""
+    def terminator(self, upload: Upload) -> Callable[[], Awaitable[bool]] | None:
+        """Return a function that terminates the tus upload; None if it can't be terminated."""
         tus = upload.tus
-        return Driver(tus, upload.source, self._send, retry=self._retry) if tus else None
+        if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
+            return None
+        return Driver(tus, upload.source, self._send, retry=self._retry).terminate
 
     async def _resume(self, upload: Upload) -> WatchedAsset | None:
         """Resume the upload of an earlier run; None if there is nothing to resume."""
@@ -311,8 +312,8 @@ class Transfers:
 
     async def _discard(self, upload: Upload) -> None:
         """Terminate an upload that can't be resumed, and delete its asset."""
-        driver, upload.tus = self.make_driver(upload), None
-        await self._asset_requests.discard(upload.asset.id, upload.lease, driver)
+        terminate, upload.tus = self.terminator(upload), None
+        await self._asset_requests.discard(upload.asset.id, upload.lease, terminate)
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
         """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
@@ -324,7 +325,7 @@ class Transfers:
         try:
             await wait(timeout=FINALIZE_AFTER)
         except AssetFailed as error:
-            if not may_help(error, upload.options):
+            if not upload.options.may_reprocess(error):
                 raise
         except AssetTimeout:
             # The upload of an earlier process may have stored a part twice: don't complete it.
@@ -354,7 +355,7 @@ def _skip_transfer(upload: Upload, asset: Asset) -> WatchedAsset:
     """
     upload.attach(asset, None)
     upload.mark_uploaded()
-    check_failure(asset, upload.options)
+    upload.options.check_failure(asset)
     upload.begun.set()
     upload.update_asset(asset)
     watch = WatchedAsset(asset.id)

@@ -33,7 +33,7 @@ class Upload:
         is_aborted: whether `abort` was called.
     """
 
-    def __init__(  # noqa: PLR0913 - what an upload consists of
+    def __init__(
         self,
         passed: SourceLike,
         source: Source,

@@ -25,7 +25,7 @@ from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityErro
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprint, url_fingerprint
-from livepeer_async.models import NewAsset
+from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
@@ -60,7 +60,7 @@ class Uploader:
         slot_queue: the slots.
     """
 
-    def __init__(  # noqa: PLR0913 - what an upload needs
+    def __init__(
         self,
         transfers: Transfers,
         processing: Processing,
@@ -73,7 +73,7 @@ class Uploader:
         self._transfers = transfers
         self._processing = processing
         self._asset_requests = asset_requests
-        self._url_importer = UrlImporter(processing, asset_requests)
+        self._url_importer = UrlImporter(asset_requests)
         self._downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
@@ -140,7 +140,7 @@ class Uploader:
             failure = error
         return _result_of(upload, job.source, failure, started)
 
-    async def relay(  # noqa: PLR0913 - the options of `run`
+    async def relay(
         self,
         url: str,
         new_asset: NewAsset | str | None,
@@ -181,7 +181,8 @@ class Uploader:
                 self._journal, key, source, access=access, url=identity
             ) as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
-                await self._url_importer.run(upload, url)
+                asset = await self._url_importer.request(upload, url)
+                await self._finish_import(upload, asset)
         except LivepeerError as error:
             failure = error
         return _result_of(upload, url, failure, started)
@@ -299,6 +300,19 @@ class Uploader:
         verified = await self._await_ready(upload, watch, sha256) if upload.options.wait else None
         upload.finish(verified, sha256)
 
+    async def _finish_import(self, upload: Upload, asset: Asset) -> None:
+        upload.update_asset(asset)
+        upload.release_slot()
+        verified: Verified | None = None
+        if upload.options.wait:
+            upload.options.check_failure(asset)
+            try:
+                verified = await self._await_ready(upload, WatchedAsset(asset.id), None)
+            except AssetFailed:
+                await upload.lease.mark_failed()
+                raise
+        upload.finish(verified)
+
     async def _record_uploaded(self, upload: Upload) -> str | None:
         """Record that the server has all bytes; return their SHA-256 if it is wanted.
 
@@ -318,19 +332,19 @@ class Uploader:
             watch, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
         )
         verified: Verified | None = None
-        if upload.options.verify is not None:
+        # An import has a length only if an earlier run relayed its bytes.
+        length = upload.length or upload.lease.recorded_length
+        if upload.options.verify is not None and length:
             is_encrypted = upload.new_asset.encryption is not UNSET
-            verified = verify_asset(
-                asset, length=upload.length, sha256=sha256, is_encrypted=is_encrypted
-            )
+            verified = verify_asset(asset, length=length, sha256=sha256, is_encrypted=is_encrypted)
         await upload.lease.mark_ready(asset, verified, sha256)
         return verified
 
     async def _delete_aborted(self, upload: Upload) -> None:
         """Delete an aborted upload, unless an earlier run had finished it."""
         if not upload.lease.is_finished:
-            driver = self._transfers.make_driver(upload)
-            await self._asset_requests.delete(upload.asset.id, upload.lease, driver)
+            terminate = self._transfers.terminator(upload)
+            await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
 
 
 def _result_of(

@@ -10,7 +10,8 @@ from livepeer_async.http.messages import Request, Response, Span
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall
-from livepeer_async.scheduling.throttle import Throttle, ThrottledTransport
+from livepeer_async.scheduling.throttle import Throttle
+from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 
 pytestmark = pytest.mark.anyio
 BLOCK = 100_000

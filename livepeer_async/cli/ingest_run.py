@@ -1,0 +1,245 @@
+"""Runs an ingestion: a manifest to ready assets, with a display, a report and a summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from os.path import realpath
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import anyio
+
+from livepeer_async.cli.options import ClientOptions
+from livepeer_async.cli.output.console import print_note
+from livepeer_async.cli.output.display import show_progress
+from livepeer_async.cli.output.error_messages import ExitStatus
+from livepeer_async.cli.output.formatting import json_line
+from livepeer_async.cli.output.ingest_events import IngestEvents
+from livepeer_async.cli.output.ingest_status import IngestStatus
+from livepeer_async.cli.output.ingest_summary import (
+    describe_interruption,
+    print_check,
+    print_counts,
+    print_empty,
+    print_failure_kinds,
+    print_next_steps,
+    print_report_state,
+)
+from livepeer_async.cli.output.plain import PlainLines
+from livepeer_async.cli.output.report_file import ReportFile, open_report, standard_output
+from livepeer_async.cli.runner import handle_signals
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.concurrency import plain_task_group
+from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.ingest import Ingestion, Manifest, check_manifest, ingest, open_manifest
+
+
+class IngestRun:
+    """One run of `livepeer-async ingest`.
+
+    Args:
+        manifest: the manifest's path.
+        client: which server to use, and how.
+        options: options of `ingest`.
+        report: the file of the report.
+        json: whether the report goes to standard output, instead of a table.
+    """
+
+    def __init__(
+        self,
+        manifest: str,
+        client: ClientOptions,
+        options: Mapping[str, Any],
+        *,
+        report: str | None,
+        json: bool,
+    ) -> None:
+        self._path = manifest
+        self._client = client
+        self._options = options
+        self._report_path = report
+        self._json = json
+        self.status = IngestStatus()
+        has_report = report is not None or json
+        self._events = IngestEvents(self.status, write=self._write, has_report=has_report)
+        self._report: ReportFile | None = None
+        self._output: ReportFile | None = None
+        self._ingestion: Ingestion | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._is_interrupted = False
+
+    async def run(
+        self,
+        opening: AbstractAsyncContextManager[AsyncLivepeer],
+        *,
+        check: bool,
+        allow_outside: bool,
+    ) -> ExitStatus:
+        """Open the manifest and the report, check or ingest, and print the summary."""
+        manifest = open_manifest(self._path, allow_outside=allow_outside)
+        self._check_report()
+        with ExitStack() as stack:
+            if self._json:
+                self._output = standard_output(self._print_report_error)
+            if self._report_path is not None:
+                writing = open_report(self._report_path, on_error=self._print_report_error)
+                self._report = stack.enter_context(writing)
+            if check:
+                return await self._check(manifest)
+            return await self._run(opening, manifest)
+
+    def describe_interruption(self) -> str:
+        """Describe what is left, and how to continue."""
+        if self._client.sandbox is not None:
+            return "interrupted; the embedded sandbox is deleted"
+        return describe_interruption(self.status)
+
+    async def _check(self, manifest: Manifest) -> ExitStatus:
+        async for event in check_manifest(manifest):
+            self._events.apply(event)
+        self._sync_report()
+        self._print_reports(has_run=False)
+        stats = self.status.stats
+        if stats.is_empty:
+            print_empty(self._path)
+        elif stats.checked is not None and not self._json:
+            print_check(stats.checked, stats.bad, self._path)
+        is_ok = not (self._missing_lines or stats.bad or stats.is_empty)
+        return ExitStatus.OK if is_ok else ExitStatus.FAILED
+
+    async def _run(
+        self, opening: AbstractAsyncContextManager[AsyncLivepeer], manifest: Manifest
+    ) -> ExitStatus:
+        self._scope = scope = anyio.CancelScope()
+        async with plain_task_group() as tasks:
+            tasks.start_soon(handle_signals, self._interrupt)
+            try:
+                with scope:
+                    await self._ingest(opening, manifest)
+            except LivepeerError:
+                self._print_summary()
+                raise
+            self._print_summary()
+            tasks.cancel_scope.cancel()
+        if self._is_interrupted:
+            print_note(self.describe_interruption())
+            return ExitStatus.INTERRUPTED
+        status = self.status.stats.exit_status()
+        return ExitStatus.FAILED if status is ExitStatus.OK and self._missing_lines else status
+
+    async def _ingest(
+        self, opening: AbstractAsyncContextManager[AsyncLivepeer], manifest: Manifest
+    ) -> None:
+        status = self.status
+        showing = show_progress(status.batch, json=self._json, status=status)
+        async with opening as client, showing as display:
+            self._events.display = display
+            if client.journal is not None:
+                journal = self._client.journal
+                status.journal_option = f" --journal {quote(journal)}" if journal else ""
+            status.is_paused = lambda: client.throttle.is_paused
+            status.idle_seconds = lambda: client.throttle.idle_seconds
+            try:
+                await self._apply_events(client, manifest)
+                if client.journal is not None:
+                    orphans = await client.journal.orphans()
+                    unconfirmed = await client.journal.unconfirmed_requests()
+                    status.leftovers = len(orphans) + len(unconfirmed)
+            finally:
+                self._events.abort()
+                self._events.display = PlainLines(status.batch)
+
+    async def _apply_events(self, client: AsyncLivepeer, manifest: Manifest) -> None:
+        ingesting = ingest(client, manifest, on_progress=self._events.update, **self._options)
+        async with ingesting as self._ingestion:
+            async for event in self._ingestion:
+                self._events.apply(event)
+
+    def _interrupt(self) -> None:
+        """Stop at the first signal; cancel at the second, or if no row runs."""
+        is_first, self._is_interrupted = not self._is_interrupted, True
+        if not is_first or self._ingestion is None or not self.status.batch.files:
+            if self._scope is not None:
+                self._scope.cancel()
+            return
+        self.status.is_stopping = True
+        self._events.display.print(
+            "interrupted: finishing chunks in flight; press Ctrl-C again to quit immediately"
+        )
+        self._ingestion.stop()
+
+    def _print_summary(self) -> None:
+        """Print what the rows came to; an error that stopped them all is printed after it."""
+        status = self.status
+        stats = status.stats
+        if stats.has_rows or stats.is_empty:
+            self._sync_report()
+        if stats.checked is None or not (stats.has_rows or stats.is_empty):
+            return
+        seconds = time.monotonic() - status.batch.started
+        if stats.is_empty:
+            print_empty(self._path)
+        elif self._is_refused and not self._json:
+            print_check(stats.checked, stats.bad, self._path)
+        elif self._json:
+            print_note(PlainLines(status.batch, status).summarize())
+        else:
+            print_counts(status, seconds)
+        print_failure_kinds(status)
+        if self._is_refused:
+            print_note("nothing was started, because of --strict")
+        # The embedded sandbox is deleted: the next run can't continue.
+        if self._client.sandbox is None:
+            print_next_steps(status, self._path)
+        self._print_reports(has_run=not self._is_refused)
+
+    def _print_reports(self, *, has_run: bool) -> None:
+        for place in (self._output, self._report):
+            if place is not None and (place.missing or place is self._report):
+                print_report_state(place, has_run=has_run)
+
+    def _write(self, document: dict[str, Any]) -> None:
+        # The report first: a closed pipe on standard output ends the command.
+        for place in (self._report, self._output):
+            if place is not None:
+                place.write(json_line(document))
+
+    def _sync_report(self) -> None:
+        if self._report is not None:
+            if self.status.stats.checked is not None:
+                self._report.begin()
+            self._report.sync()
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether a bad row has kept all others from starting."""
+        return self._options["strict"] and self.status.stats.bad > 0
+
+    @property
+    def _missing_lines(self) -> int:
+        return sum(place.missing for place in (self._output, self._report) if place is not None)
+
+    def _print_report_error(self, name: str, error: OSError) -> None:
+        self._events.display.print(
+            f"{name} can't be written: {error.strerror or error}; the uploads continue, and the "
+            "rows that end meanwhile are missing there"
+        )
+
+    def _check_report(self) -> None:
+        """Refuse a report that would overwrite the manifest or the journal."""
+        report = self._report_path
+        others = (("manifest", self._path), ("journal", self._client.journal))
+        for what, path in others:
+            if report is not None and path is not None and _is_same_file(report, path):
+                raise ConfigurationError(
+                    f"the report would overwrite the {what} {path}: name another file with --report"
+                )
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(one).samefile(other)
+    return realpath(one) == realpath(other)

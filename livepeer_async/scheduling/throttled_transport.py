@@ -1,0 +1,72 @@
+"""Transport wrapper that applies the rate limit and back-pressure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from http import HTTPStatus
+
+from livepeer_async.errors import TimedOut
+from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
+from livepeer_async.scheduling.throttle import Throttle
+
+
+class ThrottledTransport:
+    """Transport wrapper that applies a throttle.
+
+    Args:
+        transport: sends the requests.
+        throttle: delays them.
+    """
+
+    def __init__(self, transport: Transport, throttle: Throttle) -> None:
+        self._transport = transport
+        self._throttle = throttle
+
+    async def send(
+        self,
+        request: Request,
+        *,
+        blocks: AsyncIterable[bytes | memoryview] | None = None,
+        largest: int = MAX_RESPONSE_SIZE,
+    ) -> Response:
+        """Wait for the throttle, then send; arguments and errors are those of `Transport.send`."""
+        throttle = self._throttle
+        is_probe = await throttle.wait_or_probe()
+        body = None if blocks is None else _ThrottledBody(blocks, throttle)
+        throttle.request_started()
+        try:
+            response = await self._transport.send(request, blocks=body, largest=largest)
+        except BaseException as error:
+            if isinstance(error, TimedOut):
+                throttle.record_stall()
+            if is_probe:
+                throttle.release_probe()
+            raise
+        finally:
+            throttle.request_finished()
+        if response.is_overload:
+            is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
+            throttle.record_overload(response.retry_after, is_queue_full=is_queue_full)
+        else:
+            throttle.record_success()
+        return response
+
+
+class _ThrottledBody:
+    """Blocks of a request body, each once the rate limit allows it.
+
+    Not a generator, so that an interrupted request leaves nothing suspended.
+    """
+
+    def __init__(self, blocks: AsyncIterable[bytes | memoryview], throttle: Throttle) -> None:
+        self._blocks = aiter(blocks)
+        self._throttle = throttle
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        block = await anext(self._blocks)
+        await self._throttle.consume(len(block))
+        return block
