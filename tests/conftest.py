@@ -10,6 +10,7 @@ import signal
 import ssl
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -55,6 +56,21 @@ def state_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="session")
+def portal():
+    """An event loop for synchronous tests."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture
+def open_umask():
+    """Make new files accessible to all users, unless the package restricts them."""
+    umask = os.umask(0)
+    yield
+    os.umask(umask)
 
 
 @pytest.fixture

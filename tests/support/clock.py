@@ -31,7 +31,7 @@ class VirtualClock:
         self.now += seconds
 
     async def sleep(self, seconds):
-        # A few checkpoints, so that a cancellation arrives before the time has passed.
+        # Checkpoints let a cancellation arrive before the time passes.
         for _ in range(3):
             await anyio.lowlevel.checkpoint()
         self.sleeps.append(seconds)

@@ -1,4 +1,4 @@
-"""Commands that run without permissions or without disk space."""
+"""Code and commands that run without permissions or without disk space."""
 
 import contextlib
 import os
@@ -26,6 +26,17 @@ os.execv(sys.argv[1], sys.argv[1:])
 UNPRIVILEGED = [sys.executable, "-c", _UNPRIVILEGED, *COMMAND]
 # No file may exceed 4 KiB, as with a quota: a journal doesn't fit.
 SMALL_FILES = [sys.executable, "-c", _SMALL_FILES, *COMMAND]
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Drop the privileges of root, which can access every file."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 class Disk:
