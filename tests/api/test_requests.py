@@ -62,7 +62,7 @@ def test_call_builds_the_request_of_the_api(call, method, path, body):
     assert ("Content-Type" in request.headers) == (body is not None)
 
 
-def test_list_of_changes_begins_at_a_time():
+def test_list_of_changes_starts_at_a_given_time():
     newest = requests.list_changes(ACCOUNT, None, limit=1000).request.url
     assert newest == "https://studio.example/api/asset?limit=1000&order=updatedAt-true"
     changes = requests.list_changes(ACCOUNT, 5000, limit=1000).request.url
@@ -75,7 +75,7 @@ def test_repr_hides_the_key():
 
 
 @pytest.mark.parametrize("key", ["", "  \n", "a b", "a\nb", "ключ", "a\x00b", "a\x7f"])
-def test_invalid_key_is_refused_and_not_shown(key):
+def test_invalid_key_is_rejected_and_not_shown(key):
     with pytest.raises(ConfigurationError) as caught:
         calls.check_account("https://studio.example/api", key)
     assert not key.strip() or key not in str(caught.value)
@@ -97,13 +97,13 @@ def test_invalid_key_is_refused_and_not_shown(key):
         "https://h..example",
     ],
 )
-def test_invalid_base_url_is_refused(url):
+def test_invalid_base_url_is_rejected(url):
     with pytest.raises(ConfigurationError, match="base URL"):
         calls.check_account(url, "key-1")
 
 
 @pytest.mark.parametrize("asset_id", ["", "a\x00", "é", "a\nb", None])
-def test_invalid_id_is_refused(asset_id):
+def test_invalid_id_is_rejected(asset_id):
     with pytest.raises(ConfigurationError, match="ID"):
         requests.get_asset(ACCOUNT, asset_id)
 
@@ -158,13 +158,13 @@ def test_filter_survives_being_decoded_twice():
     assert "100%2525" in call.request.url
 
 
-def test_deleting_a_deleted_asset_is_no_error():
+def test_deleting_a_deleted_asset_succeeds():
     call = requests.delete_asset(ACCOUNT, "a1")
     call.decode(Response(status=204))
     call.decode(Response(status=400, body=read_text("error_400_already_deleted.json").encode()))
 
 
-def test_only_reading_is_repeated_after_a_server_error():
+def test_only_reads_are_retried_after_a_server_error():
     create = requests.request_upload(ACCOUNT, NewAsset("a"))
     read = requests.get_asset(ACCOUNT, "a1")
     failed = ServerError(status=500, errors=(), method="GET", url="u")
@@ -183,7 +183,7 @@ def test_only_reading_is_repeated_after_a_server_error():
 
 
 @pytest.mark.parametrize("status", [408, 409, 423, 425])
-def test_transient_status_is_repeated_for_reads_only(status):
+def test_transient_status_is_retried_for_reads_only(status):
     error = ApiError(status=status, errors=(), method="GET", url="u")
     create, read = requests.request_upload(ACCOUNT, NewAsset("a")), requests.get_asset(ACCOUNT, "a")
     assert not calls.is_safe_to_repeat(create, error)
@@ -191,7 +191,7 @@ def test_transient_status_is_repeated_for_reads_only(status):
 
 
 @pytest.mark.parametrize("name", ["bad\udcff", object()])
-def test_unencodable_value_is_refused(name):
+def test_unencodable_value_is_rejected(name):
     with pytest.raises(ConfigurationError, match="JSON"):
         requests.request_upload(ACCOUNT, NewAsset(name))
 
@@ -213,7 +213,7 @@ def test_newest_assets_have_the_server_time(date, expected):
     assert ([asset.id for asset in newest.assets], newest.server_time) == (["a1"], expected)
 
 
-def test_base_url_may_be_outside_ascii():
+def test_base_url_may_be_non_ascii():
     account = calls.check_account("https://bücher.example/api", "key")
     assert account.base_url == "https://bücher.example/api"
 

@@ -57,7 +57,7 @@ BUSY = Response(status=429, body=b'{"errors":["full"]}')
         errors.ConnectFailed("down"),
     ],
 )
-async def test_reading_is_retried_after_a_transient_failure(failure):
+async def test_read_is_retried_after_a_transient_failure(failure):
     asset, delays, count = await send(GET_ASSET, failure, failure, ASSET)
     assert asset.id == "a"
     assert delays == [0.5, 1.0]
