@@ -21,7 +21,7 @@ def long_clean_up(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path, monkeypatch):
-    """Put temporary files where they can be counted, and spool streams into them."""
+    """Use a temporary folder of its own, and spool streams longer than a part to disk."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(opening, "MAX_SPOOL_IN_MEMORY", PART)
     (tmp_path / "sources").mkdir()

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 from livepeer_async import UploadJob
 from support.sandbox import PART, make_bytes
+from support.streams import split
 
 LENGTH = 5 * PART + 1000
 SMALL_LENGTH = 1000
@@ -21,9 +22,9 @@ def open_source(case, folder):
     if case.source in {"bytes", "small"}:
         yield UploadJob(expected)
     elif case.source == "stream":
-        yield UploadJob(iterate(expected), length=len(expected))
+        yield UploadJob(split(expected, PART // 2), length=len(expected))
     elif case.source == "spooled":
-        yield UploadJob(iterate(expected))
+        yield UploadJob(split(expected, PART // 2))
     else:
         path = folder / "video.mp4"
         path.write_bytes(expected)
@@ -32,8 +33,3 @@ def open_source(case, folder):
             return
         with path.open("rb") as file:
             yield UploadJob(file)
-
-
-async def iterate(content):
-    for start in range(0, len(content), PART // 2):
-        yield content[start : start + PART // 2]

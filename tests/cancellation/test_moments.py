@@ -31,7 +31,7 @@ def test_cancellation_takes_at_most_two_seconds():
 
 @pytest.fixture
 def slow_discard(monkeypatch):
-    """Allow the clean-up after an error, but not after a cancellation, any time."""
+    """Remove the time limit of the clean-up after an error, not of that after a cancellation."""
     monkeypatch.setattr(asset_requests, "DISCARD_TIMEOUT", VERY_LONG)
 
 
@@ -82,7 +82,7 @@ async def assert_cancel_closes_file(running, opened):
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_cancelled_with_the_ticket_leaves_no_asset(method, long_clean_up):
+async def test_cancellation_at_the_ticket_leaves_no_asset(method, long_clean_up):
     async def cancel_at_the_ticket(response):
         if response.request.url.path.endswith("request-upload"):
             await response.aread()
@@ -98,7 +98,7 @@ async def test_cancelled_with_the_ticket_leaves_no_asset(method, long_clean_up):
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_cancelled_while_opening_closes_the_file(
+async def test_cancellation_while_opening_closes_the_file(
     method, tmp_path, monkeypatch, long_clean_up
 ):
     (tmp_path / "video.mp4").write_bytes(make_bytes(1000))
@@ -110,7 +110,7 @@ async def test_cancelled_while_opening_closes_the_file(
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_cancelled_during_clean_up_ends_soon(method, slow_discard):
+async def test_cancellation_during_clean_up_ends_soon(method, slow_discard):
     """The clean-up after an error may take long, but a cancellation ends it."""
     gone = Fault(On(method="PATCH"), Answer(404))
     silent = Fault(On(method="DELETE"), Stall(VERY_LONG))
@@ -128,7 +128,7 @@ async def test_cancelled_during_clean_up_ends_soon(method, slow_discard):
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_cancelled_while_the_server_is_silent_ends_soon(method):
+async def test_cancellation_while_the_server_is_silent_ends_soon(method):
     for number in range(1, 6):
         silent = Fault(On(nth=number), Stall(VERY_LONG))
         async with sandbox_and_client(silent, client=NO_TIMEOUTS, **SMALL_S3) as (_, livepeer):
@@ -153,7 +153,7 @@ async def test_abort_while_the_server_is_silent_deletes_the_asset(name):
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_cancelled_during_abort_ends_soon(method, slow_discard):
+async def test_cancellation_during_abort_ends_soon(method, slow_discard):
     silent = Fault(On(method="DELETE"), Stall(VERY_LONG))
     slow = Fault(On(method="PATCH"), Slow(50_000))
 
@@ -170,7 +170,7 @@ async def test_cancelled_during_abort_ends_soon(method, slow_discard):
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_cancelled_while_spooling_closes_the_file(method, monkeypatch, long_clean_up):
+async def test_cancellation_while_spooling_closes_the_file(method, monkeypatch, long_clean_up):
     opened = []
 
     async def pieces():

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from livepeer_async import AsyncLivepeer, Timeouts, errors
-from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Fault, On, Sandbox, Stall
+from support.constants import NO_RETRIES
 from support.libraries import LIBRARIES
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,6 @@ CANCELLED = 200
 # The connect timeout also limits the wait for a slot.
 LONG = Timeouts(connect=30.0, stall=30.0)
 SHORT = Timeouts(connect=3.0, stall=30.0)
-NO_RETRIES = RetryPolicy(attempts=0)
 
 
 async def errors_after_cancellations(http_client, timeouts=LONG):

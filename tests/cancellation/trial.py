@@ -20,7 +20,7 @@ class Trial:
     """A case that runs.
 
     Attributes:
-        upload_urls: By asset ID, as far as the caller could see them.
+        upload_urls: By asset ID, those that the caller has received.
         asset_ids: Those in progress events.
         cancelled_at: None if the upload has ended before.
     """
