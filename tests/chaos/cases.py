@@ -107,7 +107,7 @@ def draw_case(seed: int) -> Case:
 
 
 def draw_injections(rng: Random, first: Kind) -> list[Injection]:
-    """Draw one to three faults; mostly such that the client must recover."""
+    """Draw one to three faults, mostly of kinds from which the client must recover."""
     must_recover = bool(first.recovers_at) and rng.random() < 0.8
     others = [kind for kind in KINDS if kind.recovers_at] if must_recover else KINDS
     kinds = [first, *rng.choices(others, k=rng.choice([0, 0, 0, 1, 2]))]

@@ -80,7 +80,7 @@ def check_alignment(requests, case: Case) -> Iterator[str]:
 
 
 def check_amounts(requests, case: Case) -> Iterator[str]:
-    """Each fault costs at most a chunk and a few requests; a lost ticket costs the upload again."""
+    """A fault costs at most a chunk and a few requests; a lost ticket costs the whole upload."""
     tus = [request for request in requests if TUS in request.path]
     failures = sum(not was_accepted(request) for request in tus)
     tickets = sum(request.path.endswith("/request-upload") for request in requests)

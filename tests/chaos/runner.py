@@ -16,6 +16,7 @@ from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import KEEPALIVE_SECONDS
 from livepeer_async.sandbox import Sandbox
 from support.sandbox import SMALL_S3
+from support.streams import split
 
 # The longest cases, repeated stalls, take 10 s.
 MAX_CASE_SECONDS = 60.0
@@ -114,13 +115,8 @@ def make_job(source: Source, data: bytes, folder) -> UploadJob:
     if source.form == "bytes":
         return UploadJob(data, source.name)
     return UploadJob(
-        iterate(data), source.name, length=len(data) if source.form == "stream" else None
+        split(data, 10_000), source.name, length=len(data) if source.form == "stream" else None
     )
-
-
-async def iterate(data: bytes, size: int = 10_000):
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
 
 
 def check_result(sandbox, case: Case, source: Source, result):

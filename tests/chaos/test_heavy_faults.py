@@ -66,7 +66,7 @@ def quiet(monkeypatch):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("storage", STORAGES, ids=["s3", "file"])
-async def test_uploads_all_become_ready_through_heavy_faults(
+async def test_all_uploads_become_ready_despite_heavy_faults(
     storage, seed, tmp_path, record_property
 ):
     contents = {job.new_asset: data for job, data in jobs_of(seed, tmp_path)}
