@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 from livepeer_async import AsyncLivepeer
 from livepeer_async.cli import main
@@ -14,13 +13,6 @@ from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Sandbox
 from support import command_line
 from support.constants import MIB
-
-
-@pytest.fixture(scope="session")
-def portal():
-    """An event loop for tests that aren't async."""
-    with start_blocking_portal() as portal:
-        yield portal
 
 
 @pytest.fixture(scope="session")

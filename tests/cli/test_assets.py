@@ -50,7 +50,7 @@ def test_wait_fails_for_an_unknown_id(sandbox, run_here):
 @pytest.mark.parametrize(
     "arguments", [["assets", "list"], ["assets", "get", "a1"], ["upload", "x"]]
 )
-def test_wrong_base_url_is_blamed_before_the_id(arguments, sandbox, run_here):
+def test_wrong_base_url_is_reported_instead_of_the_id(arguments, sandbox, run_here):
     url = sandbox.base_url.removesuffix("/api")
     done = run_here(*arguments, sandbox=sandbox, LIVEPEER_BASE_URL=url)
     assert done.returncode == 1

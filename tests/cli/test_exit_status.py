@@ -4,12 +4,11 @@ import pytest
 
 from livepeer_async import __version__
 from support.command_line import COMMAND, run
+from support.constants import CLOSED_PORT, UNREACHABLE_API
 
-UNREACHABLE = "http://127.0.0.1:9/api"
 
-
-def complaint(done):
-    """Return the only line of output, which is on standard error."""
+def error_line(done):
+    """Return the only line of output, which must be on standard error."""
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()
     return line
@@ -39,14 +38,14 @@ def test_help_does_not_import_the_sandbox():
 def test_missing_cli_extra_is_explained(missing, run_here):
     done = run_here("upload", "x.mp4", "--sandbox", missing=[missing])
     assert done.returncode == 2
-    assert 'pip install "livepeer-async[cli]"' in complaint(done)
+    assert 'pip install "livepeer-async[cli]"' in error_line(done)
 
 
 @pytest.mark.parametrize("arguments", [["demo"], ["sandbox"], ["upload", "x.mp4", "--sandbox"]])
 def test_missing_sandbox_extra_is_explained(arguments, run_here):
     done = run_here(*arguments, missing=["starlette"])
     assert done.returncode == 2
-    assert 'pip install "livepeer-async[cli,sandbox]"' in complaint(done)
+    assert 'pip install "livepeer-async[cli,sandbox]"' in error_line(done)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +85,10 @@ def test_invalid_command_line_is_a_usage_error(arguments, message, run_here):
 def test_invalid_environment_is_a_usage_error(variables, message, run_here):
     done = run_here("upload", "x.mp4", **variables)
     assert done.returncode == 2
-    assert message in complaint(done)
-    assert "hush" not in complaint(done)
+    assert message in error_line(done)
+    assert "hush" not in error_line(done)
     wanted = {"API_KEY": "key" in message or "KEY" in message, "BASE_URL": "http" in message}
-    assert {name: f"LIVEPEER_{name}" in complaint(done) for name in wanted} == wanted
+    assert {name: f"LIVEPEER_{name}" in error_line(done) for name in wanted} == wanted
 
 
 @pytest.mark.parametrize(
@@ -107,13 +106,13 @@ def test_invalid_environment_is_a_usage_error(variables, message, run_here):
 def test_unusable_variable_is_named(name, value, run_here, clean_env):
     done = run_here("upload", "x.mp4", LIVEPEER_API_KEY="k", **{name: value})
     assert (done.returncode, done.stdout) == (2, b"")
-    assert complaint(done).count("Error: ") == 1
-    assert complaint(done).endswith(name)
-    assert "hush" not in complaint(done)
+    assert error_line(done).count("Error: ") == 1
+    assert error_line(done).endswith(name)
+    assert "hush" not in error_line(done)
 
 
 def test_unreadable_no_proxy_entry_is_a_warning(sandbox, run_here):
-    variables = {"NO_PROXY": "fe80::/10,[::1", "ALL_PROXY": "http://127.0.0.1:9"}
+    variables = {"NO_PROXY": "fe80::/10,[::1", "ALL_PROXY": f"http://{CLOSED_PORT}"}
     done = run_here("assets", "list", sandbox=sandbox, **variables)
     assert done.returncode == 0
     warnings = [line for line in done.stderr.decode().splitlines() if "NO_PROXY" in line]
@@ -127,8 +126,8 @@ def test_unreadable_no_proxy_entry_is_a_warning(sandbox, run_here):
 def test_wrong_key_is_not_authorized_and_not_shown(arguments, sandbox, run_here):
     done = run_here(*arguments, sandbox=sandbox, LIVEPEER_API_KEY="wrong-key")
     assert done.returncode == 3
-    assert "check LIVEPEER_API_KEY" in complaint(done)
-    assert "wrong-key" not in complaint(done)
+    assert "check LIVEPEER_API_KEY" in error_line(done)
+    assert "wrong-key" not in error_line(done)
 
 
 def test_suspended_user_is_not_authorized(sandbox, clip, run_here):
@@ -153,10 +152,10 @@ def test_ctrl_c_during_start_up_has_no_traceback():
 
 def test_unreachable_server_is_reported_soon():
     # That many retries would take hours.
-    account = {"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": UNREACHABLE}
+    account = {"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": UNREACHABLE_API}
     done = run("upload", "x.mp4", "--retries", "1000", **account)
     assert done.returncode == 1
-    assert "no connection to http://127.0.0.1:9/api" in complaint(done)
+    assert f"no connection to {UNREACHABLE_API}" in error_line(done)
 
 
 def test_module_and_console_script_are_the_same():

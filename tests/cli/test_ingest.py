@@ -118,7 +118,7 @@ def test_embedded_sandbox_needs_no_key(folder):
     assert "the same command" not in done.stderr.decode()
 
 
-def test_no_wait_reports_arrived_rows(open_sandbox, folder, run_here):
+def test_no_wait_reports_arrived_rows_and_succeeds(open_sandbox, folder, run_here):
     with open_sandbox(processing_seconds=VERY_LONG) as sandbox:
         done = run_here("ingest", folder, "--no-wait", sandbox=sandbox)
     assert done.returncode == 0, done.stderr
@@ -249,5 +249,5 @@ def test_invalid_command_starts_nothing(sandbox, table, arguments, message, run_
         ("64 KiB/s", 65536),
     ],
 )
-def test_rates_are_parsed_like_those_of_curl(text, rate):
+def test_rates_are_parsed_as_by_curl(text, rate):
     assert parse_rate(text) == rate

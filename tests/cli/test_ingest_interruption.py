@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import time
@@ -8,7 +7,7 @@ import pytest
 from livepeer_async.cli.sample_video import write_video
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 from support.clock import wait_until
-from support.command_line import Terminal, run, untimed
+from support.command_line import Terminal, read_report, run, untimed
 from support.command_line import start as start_command
 from support.constants import MIB, TIMEOUT, VERY_LONG
 
@@ -35,10 +34,6 @@ def command(tmp_path):
     return ["ingest", folder, "--report", report, "--journal", journal, "--concurrency", "2"]
 
 
-def read_report(command):
-    return [json.loads(line) for line in command[3].read_text().splitlines()]
-
-
 def patched(sandbox):
     return [seen for seen in sandbox.requests if seen.method == "PATCH"]
 
@@ -53,7 +48,7 @@ def check_resumption(command, sandbox):
     done = run(*command, sandbox=sandbox)
     assert done.returncode == 0, done.stderr
     assert len(sandbox.assets) == 4
-    rows = {row["key"]: row for row in read_report(command)}
+    rows = {row["key"]: row for row in read_report(command[3])}
     for path, row in rows.items():
         with open(path, "rb") as file:
             assert sandbox.stored(row["playback_id"]).read_bytes() == file.read()
@@ -75,10 +70,10 @@ def test_first_signal_finishes_chunks_in_flight(sandbox, command, number, start)
         "interrupted: 0 of 4 ready; 4 rows unfinished: run the same command to resume"
     )
     assert output.decode().splitlines()[1].split() == ["unfinished", "4"]
-    assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
+    assert [row["state"] for row in read_report(command[3])] == ["unfinished"] * 2
     assert all(seen.status == 204 for seen in patched(sandbox))
-    held = sum(seen.received for seen in patched(sandbox))
-    assert held % MIB == 0
+    stored = sum(seen.received for seen in patched(sandbox))
+    assert stored % MIB == 0
     check_resumption(command, sandbox)
     assert sum(seen.received for seen in patched(sandbox)) <= 4 * 17 * MIB
 
@@ -97,10 +92,10 @@ def test_second_ctrl_c_quits_immediately(open_sandbox, command, start):
         assert process.returncode == 130
         assert "Traceback" not in errors.decode()
         assert errors.decode().splitlines()[-1].endswith("run the same command to resume")
-        assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
-        assert all(row["asset_id"] for row in read_report(command))
-        assert all(row["bytes"] == 17 * MIB for row in read_report(command))
-        assert all(row["seconds"] > 0 for row in read_report(command))
+        assert [row["state"] for row in read_report(command[3])] == ["unfinished"] * 2
+        assert all(row["asset_id"] for row in read_report(command[3]))
+        assert all(row["bytes"] == 17 * MIB for row in read_report(command[3]))
+        assert all(row["seconds"] > 0 for row in read_report(command[3]))
         check_resumption(command, sandbox)
 
 
@@ -132,7 +127,7 @@ def test_closed_terminal_finishes_chunks_in_flight(sandbox, command):
     terminal.read_until("total")
     terminal.hang_up()
     assert terminal.process.wait(TIMEOUT) == 130
-    assert [row["state"] for row in read_report(command)] == ["unfinished"] * 2
+    assert [row["state"] for row in read_report(command[3])] == ["unfinished"] * 2
     assert all(seen.status == 204 for seen in patched(sandbox))
     check_resumption(command, sandbox)
 
@@ -161,7 +156,7 @@ def test_report_of_a_killed_run_has_whole_lines(sandbox, command, tmp_path, star
     process.kill()
     process.communicate()
     assert command[3].read_bytes().endswith(b"\n")
-    assert {row["state"] for row in read_report(command)} == {"ready"}
+    assert {row["state"] for row in read_report(command[3])} == {"ready"}
 
 
 def test_ctrl_c_during_the_check_has_no_traceback(tmp_path, start):

@@ -33,7 +33,7 @@ def test_pipe_gets_a_line_for_each_failure(open_sandbox, folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals")
-def test_terminal_of_40_columns_is_enough(sandbox, folder):
+def test_output_fits_40_columns(sandbox, folder):
     terminal = Terminal("ingest", folder, sandbox=sandbox, columns=40, rows=12)
     assert terminal.finish() == 0
     assert "4 of 4 ready" in plain(terminal.screen)

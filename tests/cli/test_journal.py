@@ -183,7 +183,7 @@ def test_missing_journal_is_not_created(sandbox, tmp_path, command, run_here):
     assert "there is no journal" in done.stderr.decode()
 
 
-def test_force_uploads_arrived_files_again(sandbox, clip, run_here):
+def test_force_uploads_complete_files_again(sandbox, clip, run_here):
     assert run_here("upload", clip, "--no-wait", sandbox=sandbox).returncode == 0
     assert run_here("upload", clip, "--force", sandbox=sandbox).returncode == 0
     assert len(sandbox.assets) == 2
@@ -192,7 +192,7 @@ def test_force_uploads_arrived_files_again(sandbox, clip, run_here):
 def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here):
     urls = ["https://h/one.mp4?sign=hush", "https://h/two.mp4?sign=1", "https://h/two.mp4?sign=2"]
 
-    async def remember():
+    async def write_records():
         async with AsyncLivepeer(
             sandbox.api_key, base_url=sandbox.base_url, journal=journal
         ) as livepeer:
@@ -207,7 +207,7 @@ def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here)
                 )
                 await livepeer.journal.write(record)
 
-    portal.call(remember)
+    portal.call(write_records)
     command = ["journal", "list", "--journal", journal]
     table = run_here(*command, sandbox=sandbox).stdout.decode()
     lines = run_here(*command, "--json", sandbox=sandbox).stdout.decode().splitlines()

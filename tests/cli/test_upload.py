@@ -9,7 +9,7 @@ import pytest
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, On, WrongSize
 from support.command_line import Terminal, lines_of, plain, run
-from support.constants import MIB
+from support.constants import MIB, UNREACHABLE_API
 
 SHA256 = hashlib.sha256(read_clip()).hexdigest()
 HOSTILE = "a\nb \x1b]0;owned\x07\x1b[2J [bold]c[bold] :smile: 👩‍👩‍👧.mp4"
@@ -85,7 +85,7 @@ def test_failed_sources_do_not_stop_others(sandbox, clip, tmp_path, run_here):
     assert "Traceback" not in done.stderr.decode()
 
 
-@pytest.mark.parametrize("variables", [{}, {"LIVEPEER_BASE_URL": "http://127.0.0.1:9/api"}])
+@pytest.mark.parametrize("variables", [{}, {"LIVEPEER_BASE_URL": UNREACHABLE_API}])
 def test_json_has_each_file_if_nothing_starts(variables, sandbox, clip, run_here):
     account = {"LIVEPEER_API_KEY": "wrong", **variables}
     done = run_here("upload", clip, clip, "--json", "--retries", "0", sandbox=sandbox, **account)

@@ -10,11 +10,11 @@ from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.uploads.progress import Progress, Stage
+from support.constants import MIB
 
 # The clock stands still while a frame is drawn.
 NOW = 1000.0
 REFUSED = "no connection to https://origin.example/files/1: refused [request 1]"
-MIB = 2**20
 
 
 class Screen:
@@ -177,20 +177,20 @@ def test_sent_file_waits_for_the_server(width):
     assert ":" not in bar + total
 
 
-def test_bytes_move_below_the_bars_on_narrow_terminals():
+def test_narrow_terminal_shows_bytes_below_the_bars():
     status = ingesting(3, [running("one.mp4", length=90 * MIB)], length=300 * MIB)
     assert draw_ingestion(status, width=80)[-1] == ("0 of 3 ready, 50 B of 300.0 MiB, 1 uploading")
     assert draw_ingestion(status, width=120)[-1] == "0 of 3 ready, 1 uploading"
 
 
-def test_names_that_begin_alike_differ():
+def test_names_with_equal_beginnings_stay_distinct():
     files = [running(f"a rather long name of a lecture {number}.mp4") for number in (10, 20)]
     first, second, *_ = draw_ingestion(ingesting(2, files, length=200), width=80)
     assert first.startswith("a rath…re 10.mp4 ")
     assert second.startswith("a rath…re 20.mp4 ")
 
 
-def test_rows_that_wait_are_counted():
+def test_waiting_rows_are_counted():
     waiting, moving = running("one.mp4"), running("two.mp4")
     retry = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=9)
     waiting.update(Progress(sent=50, length=100, retry=retry), NOW)
@@ -232,7 +232,7 @@ def test_stall_hides_the_speed_until_bytes_move():
     assert "".join(screen.draw()).count(" 1.0 MiB/s   00:08") == 2
 
 
-def test_repeated_bytes_keep_the_bar_and_the_speed_true():
+def test_resent_bytes_do_not_distort_bar_and_speed():
     file = sending(20 * MIB)
     screen = Screen(BatchProgress([file]), width=120)
     send(screen, file, [*range(MIB, 20 * MIB + 1, MIB), 8 * MIB, 9 * MIB])

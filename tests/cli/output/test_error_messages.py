@@ -92,11 +92,11 @@ def test_recorded_upload_is_resumed():
     assert "upload the file again" in format_error(tus_error(), scope)
 
 
-def test_wait_is_not_told_to_upload():
+def test_wait_error_does_not_advise_an_upload():
     assert format_error(errors.AssetDeleted("gone", asset_id="a1")) == "gone"
 
 
-def test_unknown_id_does_not_blame_the_base_url():
+def test_unknown_id_does_not_mention_the_base_url():
     assert "BASE_URL" not in format_error(api_error(errors.NotFound, 404, "/a1"))
 
 
@@ -139,7 +139,7 @@ ROW_CASES = [
 @pytest.mark.parametrize(
     ("error", "is_retried", "advice"), ROW_CASES, ids=lambda it: type(it).__name__
 )
-def test_row_error_has_advice_that_helps(error, is_retried, advice):
+def test_row_error_has_advice_for_its_class(error, is_retried, advice):
     message = format_error(error, Scope(row=FILE, journal_option=" --journal j"))
     assert will_retry(error) is is_retried
     assert message.endswith(advice)
@@ -153,7 +153,7 @@ def url_error(error, journal_option):
     return format_error(error, Scope(row=URL, journal_option=journal_option))
 
 
-def test_url_row_has_no_file_to_check():
+def test_url_row_error_mentions_the_url_and_no_file():
     assert url_error(failed(is_retryable=False), "").endswith(
         "a video, and use livepeer-async journal forget https://h/a.mp4 to fetch it again"
     )

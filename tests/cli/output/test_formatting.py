@@ -73,16 +73,16 @@ def test_elapsed_time_is_readable(seconds, shown):
     assert format_elapsed(seconds) == shown
 
 
-def test_clock_has_hours_if_there_are_any():
+def test_clock_shows_hours_only_if_needed():
     assert [format_clock(s) for s in (0, 9.6, 61, 36_000)] == ["0:00", "0:10", "1:01", "10:00:00"]
 
 
-def test_100_percent_is_complete():
+def test_100_percent_means_complete():
     assert format_percent(0.9999) == "99 %"
     assert format_percent(1) == "100 %"
 
 
-def test_one_has_no_plural():
+def test_count_of_one_is_singular():
     assert pluralize(1, "file") == "1 file"
     assert pluralize(1200, "file") == "1,200 files"
 

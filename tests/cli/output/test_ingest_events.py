@@ -125,7 +125,7 @@ def test_failures_are_counted_by_kind(ingest):
     assert (name, kind.number, kind.place) == (("SourceEmpty", False), 100, "videos.csv:2")
 
 
-def test_row_that_became_bad_is_not_unfinished(ingest):
+def test_row_that_turns_bad_is_failed_not_unfinished(ingest):
     ingest.apply(checked(2), ended(0), BadRow("videos.csv:3", "it is empty"))
     assert ingest.status.stats.count(RowState.UNFINISHED) == 0
     assert ingest.status.stats.exit_status() is ExitStatus.FAILED

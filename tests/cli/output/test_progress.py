@@ -7,8 +7,7 @@ from livepeer_async.ingest.events import RowState
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.uploads.options import UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
-
-MIB = 2**20
+from support.constants import MIB
 
 
 def new_file(length=100):
@@ -39,7 +38,7 @@ def half_sent():
     return batch, file
 
 
-def test_file_follows_the_engine():
+def test_file_status_follows_its_progress():
     file = new_file(length=None)
     assert file.status == "waiting"
     file.sent = 30
@@ -63,7 +62,7 @@ def test_retry_lasts_until_bytes_move():
     assert (file.retry, batch.is_stalled) == (None, False)
 
 
-def test_batch_moves_while_one_file_moves():
+def test_batch_is_stalled_only_if_all_files_are():
     stuck, moving = new_file(), new_file()
     retry = RetryEvent(reason="no connection", attempt=1, attempts=8, delay=1)
     stuck.update(Progress(sent=0, length=100, retry=retry), 0)
@@ -72,14 +71,14 @@ def test_batch_moves_while_one_file_moves():
     assert not BatchProgress([stuck, moving]).is_stalled
 
 
-def test_result_decides_the_outcome():
-    ready, arrived, failed = new_file(), new_file(), new_file()
+def test_result_determines_the_outcome():
+    ready, uploaded, failed = new_file(), new_file(), new_file()
     ready.set_result(result())
-    arrived.set_result(result("waiting"))
+    uploaded.set_result(result("waiting"))
     failed.set_result(failed_result())
-    outcomes = [file.outcome for file in (ready, arrived, failed)]
+    outcomes = [file.outcome for file in (ready, uploaded, failed)]
     assert outcomes == [RowState.READY, RowState.UPLOADED, RowState.FAILED]
-    assert BatchProgress([ready, arrived, failed]).summarize() == "2 of 3 done, 1 failed"
+    assert BatchProgress([ready, uploaded, failed]).summarize() == "2 of 3 done, 1 failed"
     assert BatchProgress([ready, failed]).summarize() == "1 of 2 ready, 1 failed"
 
 
@@ -91,7 +90,7 @@ def test_failed_uploads_are_not_in_the_total():
     assert (batch.sent, batch.length) == (40, 100)
 
 
-def test_retired_files_leave_sums(half_sent):
+def test_retired_file_stays_in_the_sums(half_sent):
     batch, file = half_sent
     assert (batch.number, batch.sent, batch.length, len(batch.files)) == (2, 40, 200, 1)
     file.finish(RowState.READY, length=100)
@@ -100,7 +99,7 @@ def test_retired_files_leave_sums(half_sent):
     assert (batch.succeeded, batch.summarize()) == (1, "1 of 2 ready")
 
 
-def test_failed_files_take_their_bytes_along(half_sent):
+def test_failed_file_is_subtracted_from_the_sums(half_sent):
     batch, file = half_sent
     file.finish(RowState.FAILED)
     batch.retire(file)
@@ -108,7 +107,7 @@ def test_failed_files_take_their_bytes_along(half_sent):
     assert batch.summarize() == "0 of 2 ready, 1 failed"
 
 
-def test_deferred_files_are_expected_again(half_sent):
+def test_deferred_file_still_counts_as_expected(half_sent):
     batch, file = half_sent
     batch.defer(file)
     assert (batch.number, batch.sent, batch.length, batch.transferred) == (2, 0, 200, 40)
