@@ -141,7 +141,7 @@ def test_second_creation_returns_the_same_upload(tus: Exchanges) -> None:
     assert response.headers["Location"] == url
 
 
-def test_creation_after_completion(tus: Exchanges) -> None:
+def test_creation_after_completion_matches(tus: Exchanges) -> None:
     ticket = tus.server.ticket()
     tus.check("creation with the whole upload", tus.post(ticket, WITH_UPLOAD, TEN))
     assert tus.server.stored(ticket) == TEN

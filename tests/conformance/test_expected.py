@@ -6,7 +6,7 @@ from conformance.expected import ALL, DIFFERENCES, SPECIFIED, Difference
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda row: f"{row.exchange} {row.servers}")
-def test_difference_differs_and_has_a_reason(difference: Difference) -> None:
+def test_difference_deviates_and_has_a_reason(difference: Difference) -> None:
     assert difference.response != SPECIFIED[difference.exchange]
     assert difference.reason
     assert set(difference.servers) <= set(ALL)

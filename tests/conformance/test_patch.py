@@ -100,7 +100,7 @@ def test_modified_upload_url_is_not_found(
     tus.check(exchange, tus.send(method, url + added, headers))
 
 
-def test_bytes_beyond_the_length(tus: Exchanges) -> None:
+def test_bytes_beyond_the_length_match(tus: Exchanges) -> None:
     _, url = tus.create(5)
     tus.check("PATCH beyond the length", tus.patch(url, 0, TEN))
     # File storage counts all bytes, S3 storage reports the declared length.
@@ -116,7 +116,9 @@ def test_bytes_beyond_the_length(tus: Exchanges) -> None:
         ("PATCH at 0 after completion", 0, TEN),
     ],
 )
-def test_patch_after_completion(tus: Exchanges, exchange: str, offset: int, content: bytes) -> None:
+def test_patch_after_completion_matches(
+    tus: Exchanges, exchange: str, offset: int, content: bytes
+) -> None:
     _, url = tus.create(10)
     tus.check("PATCH", tus.patch(url, 0, TEN))
     assert tus.offset(url) == 10
