@@ -5,13 +5,11 @@ from contextlib import asynccontextmanager
 import httpx
 
 from livepeer_async import AsyncLivepeer
-from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
-from support.constants import LONG_TIMEOUTS
+from support.constants import LONG_TIMEOUTS, NO_RETRIES
 from support.libraries import TLS_CONTEXT
 
 KEY = "key-that-stays-here"
-NO_RETRIES = RetryPolicy(attempts=0)
 
 
 @asynccontextmanager

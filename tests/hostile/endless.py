@@ -3,11 +3,12 @@
 import asyncio
 import zlib
 
+from support.constants import MIB
 from support.servers import FullyReadError
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-GIB = 1024 * 1024 * 1024
+GIB = 1024 * MIB
 BLOCK = 64 * 1024
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # of deflate
@@ -20,7 +21,7 @@ def deflate(content, level=9):
 
 
 # 1 GiB of zeros in 1 MiB, and that compressed again to 4 KiB.
-BOMB = GZIP_HEAD + deflate(bytes(1024 * 1024)) * 1024
+BOMB = GZIP_HEAD + deflate(bytes(MIB)) * 1024
 NESTED_BOMB = GZIP_HEAD + deflate(BOMB)
 
 
@@ -69,17 +70,17 @@ ENDLESS = {
     "103 Early Hints, slowly": repeat(b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=0.05),
     "chunks": repeat(CHUNK, begin=CHUNKED),
     "chunks of one byte": repeat(b"1\r\n \r\n", begin=CHUNKED),
-    "the extension of a chunk": repeat(b"a", begin=CHUNKED + b"1;"),
+    "extension of a chunk": repeat(b"a", begin=CHUNKED + b"1;"),
     "trailers": repeat(b"X-Trailer: value\r\n", begin=CHUNKED + b"0\r\n"),
-    "a body of 1 GiB": repeat(b" ", begin=LONG_BODY),
-    "a string of 1 GiB": repeat(b"a", begin=LONG_BODY + b'{"name":"'),
-    "a body without a length": repeat(b"[", begin=HEAD + b"\r\n"),
-    "a body, slowly": repeat(b" ", begin=LONG_BODY, pause=0.05),
+    "body of 1 GiB": repeat(b" ", begin=LONG_BODY),
+    "string of 1 GiB": repeat(b"a", begin=LONG_BODY + b'{"name":"'),
+    "body without a length": repeat(b"[", begin=HEAD + b"\r\n"),
+    "body, slowly": repeat(b" ", begin=LONG_BODY, pause=0.05),
     "gzip": encoded("gzip", BOMB),
     "gzip by its alias": encoded("X-GZip", BOMB),
     "gzip in gzip": encoded("gzip, gzip", NESTED_BOMB),
     "gzip of nothing": repeat(EMPTY_BLOCKS_CHUNK, begin=GZIP_CHUNKED + GZIP_START),
-    "deflate": encoded("deflate", zlib.compress(bytes(1024 * 1024))[:2] + BOMB[10:]),
+    "deflate": encoded("deflate", zlib.compress(bytes(MIB))[:2] + BOMB[10:]),
     "br": encoded("br", b"\xcb\xff\xff\xff\xff\x07" * 1024),
     "zstd": encoded("zstd", b"\x28\xb5\x2f\xfd" + b"\xff" * 4096),
     "silence": send_nothing,

@@ -1,4 +1,4 @@
-"""JSON that means ill: whatever a document holds, there is a value or a typed error."""
+"""Malformed and oversized JSON: each document gives a value or a typed error."""
 
 import anyio
 import pytest
@@ -10,7 +10,7 @@ from support.servers import http_response, serve_http
 
 pytestmark = pytest.mark.anyio
 DEEP = 100_000
-# At most twenty sentences of four thousand characters.
+# At most 20 sentences of 4,000 characters.
 MAX_MESSAGE_LENGTH = 100_000
 DIGITS = b"9" * 1_000_000
 
@@ -41,41 +41,41 @@ DOCUMENTS = {
     "deep in a field": b'{"id":"x","status":' + b"[" * DEEP + b"]" * DEEP + b"}",
     "deep in an unknown field": b'{"id":"x","new":' + b"[" * DEEP + b"]" * DEEP + b"}",
     "deep in parameters": b'{"id":"x","params":' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}",
-    "a long integer": b'{"id":"x","size":' + DIGITS + b"}",
-    "a long negative integer": b'{"id":"x","size":-' + DIGITS + b"}",
-    "a long integer in text": b'{"id":"x","size":"' + DIGITS + b'"}',
-    "a long integer in an unknown field": b'{"id":"x","new":' + DIGITS + b"}",
-    "a long float": b'{"id":"x","status":{"phase":"ready","progress":0.' + DIGITS + b"}}",
-    "a huge float": b'{"id":"x","status":{"phase":"ready","progress":1e999}}',
-    "a tiny float": b'{"id":"x","status":{"phase":"ready","progress":1e-999999999}}',
-    "a long exponent": b'{"id":"x","size":1e' + DIGITS + b"}",
+    "long integer": b'{"id":"x","size":' + DIGITS + b"}",
+    "long negative integer": b'{"id":"x","size":-' + DIGITS + b"}",
+    "long integer in text": b'{"id":"x","size":"' + DIGITS + b'"}',
+    "long integer in an unknown field": b'{"id":"x","new":' + DIGITS + b"}",
+    "long float": b'{"id":"x","status":{"phase":"ready","progress":0.' + DIGITS + b"}}",
+    "huge float": b'{"id":"x","status":{"phase":"ready","progress":1e999}}',
+    "tiny float": b'{"id":"x","status":{"phase":"ready","progress":1e-999999999}}',
+    "long exponent": b'{"id":"x","size":1e' + DIGITS + b"}",
     "no number": b'{"id":"x","size":NaN}',
     "infinity": b'{"id":"x","size":-Infinity}',
-    "a long text": b'{"id":"' + b"x" * 1_000_000 + b'"}',
-    "a long key": b'{"' + b"x" * 1_000_000 + b'":1,"id":"x"}',
+    "long text": b'{"id":"' + b"x" * 1_000_000 + b'"}',
+    "long key": b'{"' + b"x" * 1_000_000 + b'":1,"id":"x"}',
     "many keys": b"{" + b",".join(b'"%d":0' % n for n in range(100_000)) + b',"id":"x"}',
-    "a lone surrogate": b'{"id":"\\ud800"}',
+    "lone surrogate": b'{"id":"\\ud800"}',
     "invalid UTF-8": b'{"id":"\xff\xfe"}',
     "invalid UTF-8 in a key": b'{"\xff":1,"id":"x"}',
     "UTF-16": '{"id":"x"}'.encode("utf-16"),
-    "a NUL": b'{"id":"x\\u0000"}',
-    "an unescaped NUL": b'{"id":"x\x00"}',
-    "a key twice": b'{"id":"x","id":7}',
+    "NUL": b'{"id":"x\\u0000"}',
+    "unescaped NUL": b'{"id":"x\x00"}',
+    "key twice": b'{"id":"x","id":7}',
     "cut in an escape": b'{"id":"\\u00',
     "two documents": b'{"id":"x"}{"id":"y"}',
     "nothing": b"",
     "spaces": b" " * 1_000_000,
     "null": b"null",
-    "a text": b'"x"',
+    "text": b'"x"',
     "nulls": b"[" + b"null," * 10_000 + b"null]",
-    "a web page": b"<!doctype html>" * 10_000,
+    "web page": b"<!doctype html>" * 10_000,
     "errors of another shape": b'{"errors":{"a":[' + DIGITS + b"]}}",
-    "an error that is deep JSON": b'{"errors":["{\\"params\\":' + b"[" * DEEP + b'"]}',
-    "an error that is a long number": b'{"errors":["{\\"params\\":{\\"a\\":' + DIGITS + b'}}"]}',
-    "an error that is slow to search": b'{"errors":["' + b"a." * 100_000 + b'"]}',
-    "an error full of URLs": b'{"errors":["' + b"http://" * 20_000 + b'"]}',
-    "an error full of keys": b'{"errors":["' + b"no token " * 20_000 + b'"]}',
-    "a failure that is slow to search": b'{"id":"x","status":{"phase":"failed","errorMessage":"'
+    "error that is deep JSON": b'{"errors":["{\\"params\\":' + b"[" * DEEP + b'"]}',
+    "error that is a long number": b'{"errors":["{\\"params\\":{\\"a\\":' + DIGITS + b'}}"]}',
+    "error that is slow to search": b'{"errors":["' + b"a." * 100_000 + b'"]}',
+    "error full of URLs": b'{"errors":["' + b"http://" * 20_000 + b'"]}',
+    "error full of keys": b'{"errors":["' + b"no token " * 20_000 + b'"]}',
+    "failure that is slow to search": b'{"id":"x","status":{"phase":"failed","errorMessage":"'
     + b"a." * 100_000
     + b'"}}',
     "many errors": b'{"errors":[' + b'"no",' * 100_000 + b'"no"]}',
@@ -97,7 +97,7 @@ async def test_document_is_decoded_or_a_typed_error(name):
 
 
 async def assert_short_message(call, livepeer, refusal):
-    """Call; the message of an error must be short, however long the document is."""
+    """Assert that the call succeeds, or fails with a short message."""
     message = ""
     try:
         with anyio.fail_after(TIMEOUT):

@@ -1,4 +1,4 @@
-"""Servers that send clients to other hosts, in circles, or into long waits."""
+"""Responses that redirect clients to other hosts, into loops or into long waits."""
 
 import anyio
 import pytest
@@ -52,20 +52,20 @@ async def test_redirect_costs_one_request():
 LOCATIONS = {
     "another host": "{other}",
     "another host without a scheme": "//{host}/files/1",
-    "a file": "file:///etc/passwd",
-    "a script": "javascript:alert(1)",
+    "file": "file:///etc/passwd",
+    "script": "javascript:alert(1)",
     "another protocol": "ftp://127.0.0.1/x",
-    "a user before the other host": "http://127.0.0.1@{host}/files/1",
-    "a backslash": "http:\\\\{host}\\files",
-    "a folded line": "{other}\r\n x",
-    "a space": "http:// {host}/",
-    "an invalid port": "http://127.0.0.1:99999/files/1",
-    "an incomplete address": "http://[::1/files/1",
-    "a NUL": "/files/\x00",
+    "user before the other host": "http://127.0.0.1@{host}/files/1",
+    "backslash": "http:\\\\{host}\\files",
+    "folded line": "{other}\r\n x",
+    "space": "http:// {host}/",
+    "invalid port": "http://127.0.0.1:99999/files/1",
+    "incomplete address": "http://[::1/files/1",
+    "NUL": "/files/\x00",
     "not ASCII": "/files/\xe9",
-    "one that is slow to search": "http://" * 5_000,
-    "a long one": "/" + "a" * 50_000,
-    "an empty value": "",
+    "slow to search": "http://" * 5_000,
+    "long path": "/" + "a" * 50_000,
+    "empty value": "",
 }
 
 
