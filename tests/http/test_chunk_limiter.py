@@ -28,7 +28,7 @@ LIMIT = Timeouts().chunk_response
         (2, 8, 60.0, 2),
     ],
 )
-def test_limit_follows_the_time_to_the_response(limit, in_flight, seconds, expected):
+def test_limit_depends_on_the_time_to_the_response(limit, in_flight, seconds, expected):
     assert next_limit(limit, in_flight=in_flight, seconds=seconds) == expected
 
 

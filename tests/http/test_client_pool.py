@@ -16,12 +16,12 @@ from livepeer_async.http.messages import Request
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
 from support.clock import until
+from support.constants import LONG_TIMEOUTS
 from support.libraries import LIBRARIES
 from support.sandbox import PART, make_bytes, sandbox_and_client
 from support.servers import listen
 
 pytestmark = pytest.mark.anyio
-LONG = Timeouts(connect=60, stall=60, answer=60)
 SERVER_KEEPALIVE = 5.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -62,7 +62,7 @@ async def running_server():
 
 @asynccontextmanager
 async def server_and_transport():
-    async with running_server() as (server, url), Transport(timeouts=LONG) as transport:
+    async with running_server() as (server, url), Transport(timeouts=LONG_TIMEOUTS) as transport:
         yield server, url, transport
 
 
@@ -173,7 +173,7 @@ class FakeClient:
         self.is_closed = True
 
 
-async def test_interrupted_closing_forgets_no_connection(monkeypatch):
+async def test_interrupted_close_leaves_no_open_connection(monkeypatch):
     """Asyncio's own cancellation passes any shield."""
     monkeypatch.setattr(transport_module, "KEEPALIVE_SECONDS", 0.0)
     async with server_and_transport() as (server, url, transport):
@@ -194,29 +194,31 @@ async def test_interrupted_closing_forgets_no_connection(monkeypatch):
         await until(lambda: not server.open)
 
 
-STEPS = st.tuples(st.sampled_from(["lend", "end", "fail"]), st.sampled_from("ab"), st.integers(0))
+STEPS = st.tuples(
+    st.sampled_from(["acquire", "release", "fail"]), st.sampled_from("ab"), st.integers(0)
+)
 
 
 @given(steps=st.lists(STEPS, max_size=40))
 async def test_client_serves_one_request_and_one_origin(steps):
-    created, lent, origins = [], [], {}
+    created, acquired, origins = [], [], {}
     pool = ClientPool(lambda _: created.append(FakeClient()) or created[-1], keepalive=60)
     for step, origin, number in steps:
-        if step == "lend":
+        if step == "acquire":
             context = pool.acquire(origin)
             client = await context.__aenter__()
             assert not client.is_closed
-            assert client not in [other for _, other in lent]
+            assert client not in [other for _, other in acquired]
             assert origins.setdefault(client, origin) == origin
-            lent.append((context, client))
-        elif lent:
-            context, client = lent.pop(number % len(lent))
+            acquired.append((context, client))
+        elif acquired:
+            context, client = acquired.pop(number % len(acquired))
             error = ValueError() if step == "fail" else None
             assert not await context.__aexit__(error and ValueError, error, None) or error
             assert client.is_closed is (step == "fail")
     await pool.aclose()
     assert all(client.is_closed for client in created)
-    for context, _ in lent:
+    for context, _ in acquired:
         await context.__aexit__(None, None, None)
 
 

@@ -86,7 +86,7 @@ async def send_body(url, client):
         return await transport.send(request, blocks=blocks())
 
 
-async def in_parts(reader, writer):
+async def respond_in_parts(reader, writer):
     """Respond in several writes while the client waits to send."""
     await asyncio.sleep(LINGER)
     for part in (FORBIDDEN[:30], FORBIDDEN[30:-2], FORBIDDEN[-2:]):
@@ -98,7 +98,7 @@ async def in_parts(reader, writer):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("answer", [rejecting(LINGER), in_parts])
+@pytest.mark.parametrize("answer", [rejecting(LINGER), respond_in_parts])
 async def test_early_response_is_returned_over_tls(authority, answer):
     async with rejecting_over_tls(authority, answer) as (url, client):
         response = await send_body(url, client)
@@ -190,7 +190,7 @@ async def test_closing_without_a_response_is_a_broken_connection():
 
 
 @pytest.mark.anyio
-async def test_body_stops_soon_after_the_response_starts():
+async def test_sending_stops_after_an_early_response():
     received = 0
 
     async def answer(reader, writer):

@@ -6,6 +6,7 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.http.messages import Request
+from support.constants import MIB
 from support.libraries import LIBRARIES
 from support.servers import exchange, respond_with
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_gzip_bomb_is_rejected():
-    bomb = gzip.compress(bytes(64 * 1024 * 1024))
+    bomb = gzip.compress(bytes(64 * MIB))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
     with pytest.raises(errors.DecodeError, match="larger than"):
         await exchange(respond_with(head.encode() + bomb))

@@ -205,7 +205,7 @@ def test_exemption_has_the_same_meaning_as_in_httpx(entry, clean_env):
         assert (proxy and proxy.host.encode()) == expected, url
 
 
-def test_exemption_may_be_outside_ascii(clean_env):
+def test_exemption_may_be_non_ascii(clean_env):
     clean_env.setenv("ALL_PROXY", "http://proxy.example:8080")
     clean_env.setenv("NO_PROXY", "bücher.example")
     for host in ("BÜCHER.example", "xn--bcher-kva.example", "www.bücher.example"):
@@ -229,7 +229,7 @@ def test_cgi_script_ignores_http_proxy(clean_env):
     assert read_proxies().find("http://host.example") is None
 
 
-async def test_client_of_the_user_ignores_the_variables(clean_env):
+async def test_given_client_ignores_proxy_variables(clean_env):
     async with httpx.AsyncClient() as client:
         clean_env.setenv("HTTP_PROXY", "http://proxy.example:99999")
         clean_env.setenv("SSL_CERT_FILE", "/dev/null/nowhere")

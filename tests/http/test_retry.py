@@ -60,19 +60,19 @@ def test_zero_attempts_means_no_retry():
 
 @pytest.mark.parametrize("wrong", [-1.0, float("nan")])
 @pytest.mark.parametrize("field", ["first_delay", "max_delay", "max_retry_after"])
-def test_negative_delay_is_refused(field, wrong):
+def test_negative_delay_is_rejected(field, wrong):
     with pytest.raises(ConfigurationError, match="must be 0 or above"):
         RetryPolicy(**{field: wrong})
 
 
 @pytest.mark.parametrize("field", ["first_delay", "max_delay"])
-def test_infinite_delay_is_refused(field):
+def test_infinite_delay_is_rejected(field):
     with pytest.raises(ConfigurationError, match="and finite"):
         RetryPolicy(**{field: float("inf")})
 
 
 @pytest.mark.parametrize("field", ["attempts", "restarts"])
-def test_negative_count_is_refused(field):
+def test_negative_count_is_rejected(field):
     with pytest.raises(ConfigurationError, match="attempts and restarts must be 0 or above"):
         RetryPolicy(**{field: -1})
 

@@ -15,7 +15,7 @@ def test_chunk_response_matches_the_server_limit():
     assert Timeouts(stall=2).chunk_response >= 300
 
 
-def test_number_is_the_stall_timeout():
+def test_number_sets_the_stall_timeout():
     assert as_timeouts(5) == Timeouts(stall=5)
     assert as_timeouts(None) == Timeouts()
     assert as_timeouts(Timeouts(answer=1)) == Timeouts(answer=1)

@@ -14,13 +14,9 @@ from support.clock import until
 from support.constants import LONG_TIMEOUTS, SHORT_TIMEOUTS
 from support.libraries import LIBRARIES
 from support.servers import OK, disconnect, exchange, hang, respond_with, serve_raw
+from support.streams import stream
 
 pytestmark = pytest.mark.anyio
-
-
-async def blocks(*values):
-    for value in values:
-        yield value
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -40,7 +36,7 @@ async def test_span_is_sent_as_blocks_with_its_length():
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n" + body)
 
     request = Request(method="PATCH", url="", content=Span(10, 16))
-    response, heads = await exchange(echo, request, blocks(b"abc", memoryview(b"def")))
+    response, heads = await exchange(echo, request, stream(b"abc", memoryview(b"def")))
     assert response.body == b"abcdef"
     assert b"content-length: 6" in heads[0].lower()
 
@@ -51,7 +47,7 @@ async def test_empty_span_is_sent_as_an_empty_body():
     assert b"content-length: 0" in heads[0].lower()
 
 
-async def test_headers_of_the_users_client_are_not_sent():
+async def test_headers_of_a_given_client_are_not_sent():
     async with httpx.AsyncClient(headers={"Authorization": "Bearer other"}) as client:
         _, heads = await exchange(respond_with(OK), http_client=client)
     assert b"authorization" not in heads[0].lower()
@@ -132,13 +128,13 @@ async def test_source_error_is_raised_unchanged():
         await exchange(hang, request, broken())
 
 
-def test_client_of_another_class_is_rejected():
+def test_client_of_an_unknown_class_is_rejected():
     with pytest.raises(errors.ConfigurationError, match="wanted an httpx"):
         Transport(http_client=object(), timeouts=SHORT_TIMEOUTS)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_defaults_of_the_users_client_are_not_applied(library):
+async def test_defaults_of_a_given_client_are_not_applied(library):
     client = library.AsyncClient(
         auth=("user", "pass"), params={"mine": "1"}, cookies={"c": "1"}, base_url="http://x.example"
     )
