@@ -45,12 +45,12 @@ def test_bad_rows_pass_through():
 
 UNUSABLE = {
     "missing": ("none.mp4", "can't be read: No such file or directory"),
-    "a directory": ("folder.mp4", "is a directory; wanted a video file"),
-    "a pipe": ("pipe.mp4", "is not a regular file; wanted a video file"),
+    "directory": ("folder.mp4", "is a directory; wanted a video file"),
+    "pipe": ("pipe.mp4", "is not a regular file; wanted a video file"),
     "empty": ("empty.mp4", "is empty; wanted a video file"),
-    "a circular link": ("loop.mp4", "can't be read: Too many levels of symbolic links"),
-    "a name too long": ("x" * 5000, "can't be read: File name too long"),
-    "a NUL byte": ("a\0b.mp4", "can't be read: embedded null byte"),
+    "circular link": ("loop.mp4", "can't be read: Too many levels of symbolic links"),
+    "name too long": ("x" * 5000, "can't be read: File name too long"),
+    "NUL byte": ("a\0b.mp4", "can't be read: embedded null byte"),
     "beyond 30 GiB": ("huge.mp4", "has 32212254721 bytes; the server accepts 32212254720"),
 }
 

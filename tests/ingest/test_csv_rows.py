@@ -150,7 +150,7 @@ def test_header_ignores_case_spaces_and_underscores():
         (["https://h/a.mp4?sig=s3cret"], "unknown column 'https://h/a.mp4'; known are"),
     ],
 )
-def test_bad_header_message(names, message):
+def test_bad_header_has_a_message(names, message):
     with pytest.raises(RowError, match=message):
         read_header(names)
 
@@ -196,7 +196,7 @@ def test_blank_row_is_skipped(cells):
         (["a", "[" * 100_000], "encryption isn't JSON"),
     ],
 )
-def test_bad_row_message(cells, message):
+def test_bad_row_has_a_message(cells, message):
     with pytest.raises(RowError, match=message) as caught:
         read_cells(["path", "encryption"], cells)
     assert "s3cret" not in str(caught.value)

@@ -78,11 +78,11 @@ RETRIES = {
     "transient": (DOWN, {}, True),
     "final": (errors.SourceEmpty("empty", source="a.mp4"), {}, False),
     "too many attempts": (DOWN, {"attempts": MAX_ATTEMPTS}, False),
-    "an asset and a journal": (DOWN, {"has_asset": True, "has_journal": True}, True),
-    "an asset without a journal": (DOWN, {"has_asset": True}, False),
-    "a lost response of a file": (LOST, {}, True),
-    "a lost response of a URL": (LOST, {"is_url": True}, False),
-    "a lost response of a URL, and a journal": (LOST, {"is_url": True, "has_journal": True}, True),
+    "asset and a journal": (DOWN, {"has_asset": True, "has_journal": True}, True),
+    "asset without a journal": (DOWN, {"has_asset": True}, False),
+    "lost response of a file": (LOST, {}, True),
+    "lost response of a URL": (LOST, {"is_url": True}, False),
+    "lost response of a URL, and a journal": (LOST, {"is_url": True, "has_journal": True}, True),
 }
 
 
@@ -110,20 +110,20 @@ URL = replace(FILE, source="http://h/a", is_url=True, length=None, modified_ns=N
 OF_URL = replace(DONE, identity=SourceIdentity(length=0, url=url_fingerprint("http://h/a?sig=1")))
 ROWS = {
     "unchanged": (FILE, DONE, True),
-    "a missing file": (replace(FILE, length=None, modified_ns=None), DONE, True),
+    "missing file": (replace(FILE, length=None, modified_ns=None), DONE, True),
     "longer": (replace(FILE, length=10), DONE, False),
     "modified": (replace(FILE, modified_ns=6), DONE, False),
     "another playback policy": (replace(FILE, new_asset=PRIVATE), DONE, False),
-    "the same playback policy": (
+    "same playback policy": (
         replace(FILE, new_asset=PRIVATE),
         replace(DONE, access=access_fingerprint(PRIVATE)),
         True,
     ),
-    "a URL": (URL, OF_URL, True),
+    "URL": (URL, OF_URL, True),
     "another URL": (replace(URL, source="http://h/b"), OF_URL, False),
-    "a URL with another signature": (replace(URL, source="http://h/a?sig=2"), OF_URL, True),
-    "a URL with another playback policy": (replace(URL, new_asset=PRIVATE), OF_URL, False),
-    "a missing file with another playback policy": (
+    "URL with another signature": (replace(URL, source="http://h/a?sig=2"), OF_URL, True),
+    "URL with another playback policy": (replace(URL, new_asset=PRIVATE), OF_URL, False),
+    "missing file with another playback policy": (
         replace(FILE, new_asset=PRIVATE, length=None, modified_ns=None),
         DONE,
         False,

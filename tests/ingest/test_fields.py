@@ -69,56 +69,56 @@ def test_objects_become_structs():
     )
 
 
-def test_null_differs_from_absent():
+def test_null_is_kept_as_none():
     assert read(path="a.mp4", playbackPolicy=None).new_asset.playback_policy is None
 
 
 BAD = {
     "no source": ({"key": "k"}, "names nothing to upload; wanted one of path, url and source"),
     "two sources": ({"path": "a", "url": URL}, "names path and url; wanted one of"),
-    "an unknown field": ({"path": "a", "playbackPolcy": {}}, "did you mean playbackPolicy?"),
-    "a field without similar names": (
+    "unknown field": ({"path": "a", "playbackPolcy": {}}, "did you mean playbackPolicy?"),
+    "field without similar names": (
         {"path": "a", "zzz": 1},
         "unknown field 'zzz'; known are path, url, source",
     ),
-    "a huge field": ({"path": "a", "z" * 10_000: 1}, "unknown field 'z{60}…'"),
-    "a field by two names": ({"path": "a", "staticMp4": True, "static_mp4": True}, "twice"),
-    "an empty path": ({"path": ""}, "path is empty"),
-    "a path of a number": ({"path": 7}, "path is a number; wanted text"),
-    "a path of null": ({"path": None}, "path is null; wanted text"),
-    "a key of an object": ({"path": "a", "key": {}}, "key is an object; wanted text"),
-    "an empty key": ({"path": "a", "key": ""}, "key is empty"),
+    "huge field": ({"path": "a", "z" * 10_000: 1}, "unknown field 'z{60}…'"),
+    "field by two names": ({"path": "a", "staticMp4": True, "static_mp4": True}, "twice"),
+    "empty path": ({"path": ""}, "path is empty"),
+    "path of a number": ({"path": 7}, "path is a number; wanted text"),
+    "path of null": ({"path": None}, "path is null; wanted text"),
+    "key of an object": ({"path": "a", "key": {}}, "key is an object; wanted text"),
+    "empty key": ({"path": "a", "key": ""}, "key is empty"),
     "NUL in the path": ({"path": "a\0b"}, "path contains a NUL byte"),
     "NUL in the key": ({"path": "a", "key": "a\0b"}, "key contains a NUL byte"),
-    "a URL as path": ({"path": URL}, "path is the URL https://files.example/a/talk%20one.mp4;"),
-    "a path as url": ({"url": "a.mp4"}, "url has no scheme; wanted an http or https URL"),
+    "URL as path": ({"path": URL}, "path is the URL https://files.example/a/talk%20one.mp4;"),
+    "path as url": ({"url": "a.mp4"}, "url has no scheme; wanted an http or https URL"),
     "another scheme": ({"source": "s3://b/a.mp4"}, "source has the scheme s3; wanted an http"),
     "no host": ({"url": "https:///a.mp4"}, "url has no host, or an invalid port; wanted"),
-    "a space in the URL": ({"url": "https://h/a b"}, "url contains a space; wanted an http or"),
-    "a bad port": ({"url": "https://h:99999/a"}, "wanted an http"),
+    "space in the URL": ({"url": "https://h/a b"}, "url contains a space; wanted an http or"),
+    "bad port": ({"url": "https://h:99999/a"}, "wanted an http"),
     "half an IPv6 address": ({"url": "https://[::1/a"}, "wanted an http"),
     "text instead of a boolean": (
         {"path": "a", "staticMp4": "yes"},
         "staticMp4: expected bool, got str",
     ),
     "null that the server rejects": ({"path": "a", "c2pa": None}, "c2pa: expected bool, got null"),
-    "a nested type": (
+    "nested type": (
         {"path": "a", "profiles": [{"bitrate": "1"}]},
         r"profiles\[0\].bitrate: expected int, got str",
     ),
-    "a missing nested field": (
+    "missing nested field": (
         {"path": "a", "profiles": [{}]},
         r"profiles\[0\]: object missing required",
     ),
-    "an unknown nested field": (
+    "unknown nested field": (
         {"path": "a", "playbackPolicy": {"type": "webhook", "webhookID": "w"}},
         "unknown field 'playbackPolicy.webhookID'; did you mean webhookId",
     ),
-    "an unknown field in a list": (
+    "unknown field in a list": (
         {"path": "a", "profiles": [{"bitrate": 1}, {"bitrate": 1, "widht": 9}]},
         r"unknown field 'profiles\[1\].widht'; did you mean width",
     ),
-    "an unknown field, deep": (
+    "unknown field, deep": (
         {"path": "a", "storage": {"ipfs": {"spec": {"nftMetadat": {}}}}},
         "unknown field 'storage.ipfs.spec.nftMetadat'",
     ),
@@ -126,7 +126,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("row", BAD)
-def test_bad_row_message(row):
+def test_bad_row_has_a_message(row):
     fields, message = BAD[row]
     with pytest.raises(RowError, match=message) as caught:
         read(**fields)

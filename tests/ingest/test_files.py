@@ -176,7 +176,7 @@ def test_glob_in_the_working_directory(folder, monkeypatch):
     assert found("*/*.MOV") == ["a/2.MOV"]
 
 
-def test_existing_folder_named_like_a_glob(tmp_path):
+def test_existing_folder_may_be_named_like_a_glob(tmp_path):
     (tmp_path / "a[1]").mkdir()
     (tmp_path / "a[1]" / "x.mp4").write_bytes(b"x")
     assert found(tmp_path / "a[1]") == [str(tmp_path / "a[1]" / "x.mp4")]
@@ -233,7 +233,7 @@ def test_only_folders_that_may_match_are_entered(pattern, folder, expected):
     ("glob", "expected"),
     [("*.vob", True), ("talk.*", False), ("*", False), ("**", False), ("*.*/*", False)],
 )
-def test_glob_with_a_suffix_finds_other_files_than_videos(tmp_path, glob, expected):
+def test_glob_with_a_suffix_finds_non_video_files(tmp_path, glob, expected):
     (tmp_path / "v.1").mkdir()
     for path in (tmp_path / "talk.vob", tmp_path / "v.1" / "talk.vob"):
         path.write_bytes(b"x")

@@ -110,7 +110,7 @@ async def test_changed_file_of_a_finished_row_fails(folder, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["folder", "rows"])
-async def test_file_deleted_after_the_check(folder, kind):
+async def test_file_deleted_after_the_check_fails_alone(folder, kind):
     write_videos(folder, 3)
     rows = write_rows(folder, {"path": "v000.mp4"}, {"path": "v001.mp4"}, {"path": "v002.mp4"})
     events = []

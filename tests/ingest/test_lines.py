@@ -53,7 +53,7 @@ def test_any_bytes_are_lines_or_an_error(content):
             assert "isn't UTF-8" in str(error)  # noqa: PT017 - both outcomes are right
 
 
-def test_line_of_1_mib_is_read_and_a_longer_one_is_not():
+def test_line_of_1_mib_is_read_and_a_longer_one_rejected():
     content = b"\n".join([b"x" * MAX_LINE, b"ab", b"y" * (MAX_LINE + 1), b"c"])
     lines = [(n, text and len(text)) for n, text in lines_of(content)]
     assert lines == [(1, MAX_LINE), (2, 2), (3, None), (4, 1)]

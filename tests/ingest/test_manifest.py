@@ -174,15 +174,15 @@ def test_paths_outside_the_folder_are_bad_rows(folder):
 
 
 UNUSABLE = {
-    "a missing path": ("none", "none doesn't exist; a manifest is JSON lines"),
-    "a missing file": ("none.csv", "none.csv can't be read: No such file"),
-    "a glob of manifests": ("*.csv", "can't be read: No such file"),
-    "a video": ("a.mp4", "a.mp4 isn't a manifest; a manifest is"),
-    "a pipe": ("pipe.jsonl", "isn't a regular file"),
+    "missing path": ("none", "none doesn't exist; a manifest is JSON lines"),
+    "missing file": ("none.csv", "none.csv can't be read: No such file"),
+    "glob of manifests": ("*.csv", "can't be read: No such file"),
+    "video": ("a.mp4", "a.mp4 isn't a manifest; a manifest is"),
+    "pipe": ("pipe.jsonl", "isn't a regular file"),
     "UTF-32": ("wide.jsonl", "wanted UTF-8, or UTF-16 with a byte order mark"),
-    "a broken link": ("gone.jsonl", "can't be read: No such file"),
-    "an unreadable file": ("unreadable.jsonl", "can't be read: Input/output error"),
-    "a circular link": ("loop.csv", "can't be read: Too many levels"),
+    "broken link": ("gone.jsonl", "can't be read: No such file"),
+    "unreadable file": ("unreadable.jsonl", "can't be read: Input/output error"),
+    "circular link": ("loop.csv", "can't be read: Too many levels"),
 }
 
 
@@ -263,7 +263,7 @@ def test_snapshot_ignores_edits(folder, change):
         assert [os.path.basename(row.source) for row in manifest] == ["b.mp4"]
 
 
-def test_snapshot_without_a_temporary_folder(folder, monkeypatch):
+def test_snapshot_needs_a_temporary_folder(folder, monkeypatch):
     (folder / "m.csv").write_bytes(b"path\na.mp4\n")
 
     def nowhere(**_):

@@ -8,6 +8,7 @@ from ingest.running import events_of, run, write_rows
 from livepeer_async import AssetFailed, JournalError, SourceNotReadable
 from livepeer_async.ingest import BadRow, Checked, RowEnded, RowState, open_manifest
 from livepeer_async.sandbox import CutConnection, Fault, On, Redirect
+from support.constants import MIB
 from support.sandbox import client_for, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -129,7 +130,7 @@ async def test_journal_of_another_account_is_rejected(tmp_path):
 
 
 ODD = {
-    "a byte order mark and CRLF": "path,name\r\na.mp4,Ä\r\n".encode("utf-8-sig"),
+    "byte order mark and CRLF": "path,name\r\na.mp4,Ä\r\n".encode("utf-8-sig"),
     "UTF-16": "path,name\na.mp4,Ä\n".encode("utf-16"),
     "semicolons": "path;name\na.mp4;Ä\n".encode(),
 }
@@ -158,7 +159,7 @@ async def test_every_bad_row_is_reported_and_good_ones_run(tmp_path):
         b'{"path": "loop.mp4"}',
         b'{"paht": "a.mp4"}',
         b'{"path": "a.mp4", "name": "\xff"}',
-        b'{"path": "a.mp4", "name": "' + b"x" * 1024 * 1024 + b'"}',
+        b'{"path": "a.mp4", "name": "' + b"x" * MIB + b'"}',
         b'{"path": "a.mp4", "key": "l"}',
     ]
     manifest = folder / "rows.jsonl"
