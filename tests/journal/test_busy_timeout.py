@@ -121,12 +121,12 @@ def test_attempts_are_spaced(attempt, other):
         BusyTimeout(VERY_LONG).retry_while_busy(attempt)
 
 
-def test_one_attempt_is_made_without_time(attempt):
+def test_expired_timeout_allows_one_attempt(attempt):
     assert BusyTimeout(-1.0).retry_while_busy(attempt) == "done"
     assert attempt.count == 1
 
 
-def test_time_in_a_queue_counts(attempt, other):
+def test_time_before_the_first_attempt_counts(attempt, other):
     busy_timeout = BusyTimeout(0.1)
     time.sleep(0.15)
     with pytest.raises(sqlite3.OperationalError, match="locked"):

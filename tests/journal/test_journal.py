@@ -128,7 +128,7 @@ async def test_forgetting_an_unfinished_upload_leaves_an_orphan(journal):
     assert (orphan.asset_id, orphan.is_useless) == ("asset-1", False)
 
 
-async def test_running_upload_can_not_be_forgotten(journal):
+async def test_running_upload_cannot_be_forgotten(journal):
     async with journal.acquire("talk"):
         with pytest.raises(UploadInUse):
             await journal.forget("talk")

@@ -47,13 +47,6 @@ def make_lock(journal):
         lock.release(keeps_file=False)
 
 
-@pytest.fixture
-def open_umask():
-    umask = os.umask(0)
-    yield
-    os.umask(umask)
-
-
 def is_held(journal, owner):
     """Check in this process, without a process number."""
     return OwnerLock.is_held(journal, owner, None)
