@@ -23,8 +23,8 @@ from livepeer_async.sandbox import (
     Stall,
 )
 from support.clock import until
+from support.constants import UNREACHABLE_API
 
-CLOSED_PORT = "http://127.0.0.1:9/api"
 ENDLESS = 1000.0
 CHUNKED = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{ECHO_ALL}\r\n"
 
@@ -74,7 +74,7 @@ async def redirect_with_token(context):
 
 @scenario(errors.ConnectFailed, both_libraries=True)
 async def connection_refused(context):
-    base_url = CLOSED_PORT.replace("//", f"//user:{PASSWORD}@")
+    base_url = UNREACHABLE_API.replace("//", f"//user:{PASSWORD}@")
     async with context.client(base_url=base_url) as livepeer:
         await livepeer.assets.get("x")
 

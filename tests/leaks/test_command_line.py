@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from typer.main import get_command
 
 from leaks.context import (
@@ -50,12 +49,6 @@ PROGRAM = BEGIN + (
     "        await livepeer.upload(sys.argv[1])\n"
     "asyncio.run(main(), debug=True)"
 )
-
-
-@pytest.fixture(scope="module")
-def portal():
-    with start_blocking_portal() as portal:
-        yield portal
 
 
 @pytest.fixture

@@ -19,14 +19,6 @@ from support.clock import until
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def open_umask():
-    """Make new files accessible to all users, unless the package restricts them."""
-    umask = os.umask(0)
-    yield
-    os.umask(umask)
-
-
 def is_accessible_to_others(status):
     return bool(stat.S_IMODE(status.st_mode) & 0o077)
 

@@ -1,4 +1,4 @@
-"""No secret leaks, whatever a client does and however it fails.
+"""No scenario leaks a secret, whether it succeeds or fails.
 
 Each scenario runs with marked secrets (`context`). They must not occur in
 

@@ -36,8 +36,8 @@ from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
 from livepeer_async.uploads.options import UploadOptions
 from support.clock import until
+from support.constants import UNREACHABLE_API
 
-CLOSED_PORT = "http://127.0.0.1:9/api"
 ENDLESS = 1000.0
 NOT_HTTP = f"HTTP/1.1 abc {ECHO_ALL}\r\n\r\n"
 
@@ -191,7 +191,7 @@ async def creation_without_location(context):
 
 @scenario(errors.IllegalMove)
 async def illegal_move(context):
-    upload = TusUpload(length=1, upload_url=f"{CLOSED_PORT}/{UPLOAD_ID}", limits=ServerLimits())
+    upload = TusUpload(length=1, upload_url=f"{UNREACHABLE_API}/{UPLOAD_ID}", limits=ServerLimits())
     context.show(upload, upload.next_step())
     upload.next_step()
 
@@ -204,7 +204,7 @@ async def wrong_size(context):
 
 @scenario(errors.JournalError)
 async def invalid_journal(context):
-    async with AsyncLivepeer(API_KEY, base_url=CLOSED_PORT, journal=context.path):
+    async with AsyncLivepeer(API_KEY, base_url=UNREACHABLE_API, journal=context.path):
         pass
 
 
