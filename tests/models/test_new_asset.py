@@ -37,7 +37,7 @@ def sent(request: Any) -> Any:
     return json.loads(msgspec.json.encode(request))
 
 
-def test_name_is_positional_and_enough():
+def test_only_the_name_is_required():
     assert sent(NewAsset("talk.mp4")) == {"name": "talk.mp4"}
     assert NewAsset("talk.mp4") == NewAsset(name="talk.mp4")
 
