@@ -12,6 +12,7 @@ from livepeer_async.tus import ServerLimits, TusClient
 from support.constants import KIB, MIB
 from support.proxy import CuttingProxy, run_proxy
 from support.sandbox import cancel_when, make_bytes
+from support.streams import split, stream
 
 pytestmark = [pytest.mark.peers, pytest.mark.anyio]
 RETRY = RetryPolicy(attempts=8, first_delay=0.02, max_delay=0.2)
@@ -21,11 +22,6 @@ LENGTHS = [1, 65_536, MIB - 1, MIB, MIB + 1, 5 * MIB + 777]
 
 def port_of(peer):
     return urlsplit(peer.base_url).port
-
-
-async def iterate(data, size=100_000):
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -88,7 +84,7 @@ async def test_deferred_length_is_declared_at_the_end(peer, length):
     async with TusClient(retry=RETRY, limits=SMALL) as tus:
         features = await tus.discover(peer.creation_url(token))
         assert "creation-defer-length" in features.extensions
-        await tus.upload(iterate(data), peer.creation_url(token), defer_length=True)
+        await tus.upload(split(data, 100_000), peer.creation_url(token), defer_length=True)
     assert peer.stored(token) == data
 
 
@@ -102,7 +98,7 @@ async def test_deferred_upload_is_confirmed_by_head(peer):
         httpx.AsyncClient(trust_env=False, event_hooks={"request": [record]}) as http,
         TusClient(retry=RETRY, http_client=http) as tus,
     ):
-        await tus.upload(iterate(b"x"), peer.creation_url(token), defer_length=True)
+        await tus.upload(stream(b"x"), peer.creation_url(token), defer_length=True)
     assert methods == ["OPTIONS", "POST", "PATCH", "HEAD"]
 
 
