@@ -101,7 +101,7 @@ def test_few_missed_assets_are_polled_singly():
     assert missed(waiting) == ["a", "b"]
 
 
-def test_many_missed_assets_are_looked_for_among_the_newest():
+def test_many_missed_assets_cause_a_scan_of_the_newest():
     waiting = watches(*[f"a{n}" for n in range(MAX_MISSED + 1)])
     scan = begin_scan(SyncPoint(5000, 10.0), 2, 15.0)
     scan.consume_page(page(), waiting, 15.0)
@@ -113,7 +113,7 @@ def test_many_missed_assets_are_looked_for_among_the_newest():
     assert len(missed(waiting)) == MAX_MISSED + 1
 
 
-def test_asset_that_no_list_contained_is_polled():
+def test_asset_in_no_list_is_polled():
     waiting = watches("a", known_until=10.0)
     waiting[0].known_until = 350.0
     scan = begin_scan(SyncPoint(5000, 340.0), 1, 11.0 + MAX_SILENCE + 50)

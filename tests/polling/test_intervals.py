@@ -61,7 +61,7 @@ def test_jitter_moves_an_interval_by_a_quarter(age, progress):
     assert (low, high) == pytest.approx((0.75 * middle, 1.25 * middle))
 
 
-def test_an_hour_costs_few_polls():
+def test_one_hour_takes_few_polls():
     age, polls = 0.0, 0
     while age < 3600.0:
         age, polls = age + next_poll_delay(age=age, progress=None, jitter=0.5), polls + 1
@@ -94,7 +94,7 @@ def test_list_delay_is_bounded_and_short_while_assets_change(age, quiet, jitter)
 
 
 @given(st.lists(JITTERS, min_size=60, max_size=60), st.floats(0.0, 1.0))
-def test_minute_has_fewer_than_hundred_lists(jitters, busy):
+def test_lists_stay_below_100_per_minute(jitters, busy):
     now, lists = 0.0, 0
     while now < 60.0:
         delay = next_list_delay(age=now * busy, quiet=0.0, jitter=jitters[lists % 60])
@@ -103,7 +103,7 @@ def test_minute_has_fewer_than_hundred_lists(jitters, busy):
 
 
 @given(st.lists(st.floats(0.0, 5.0), max_size=50), st.integers(1, 5))
-def test_no_second_has_more_requests_than_the_limit(waits, limit):
+def test_requests_per_second_stay_within_the_limit(waits, limit):
     now, sent = 0.0, []
     for wait in waits:
         now = max(now + wait, next_request_time(sent, limit))

@@ -209,7 +209,7 @@ async def test_retries_exhausted_gives_each_wait_its_own_error(harness):
 FAILURES = {
     "429": Answer(status=429, headers={"Retry-After": "1"}),
     "503": Answer(status=503),
-    "a page of a proxy": Answer(status=200, body=b"<html>sign in</html>"),
+    "page of a proxy": Answer(status=200, body=b"<html>sign in</html>"),
 }
 
 

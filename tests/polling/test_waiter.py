@@ -108,7 +108,7 @@ async def test_vanished_asset_is_deleted_and_unknown_one_not_found():
 
 
 @pytest.mark.parametrize("phase", ["uploading", "an unknown phase"])
-async def test_unending_phase_ends_with_the_timeout(phase):
+async def test_stuck_phase_ends_with_the_timeout(phase):
     server = FakeServer(a=[(0, phase)])
     with pytest.raises(errors.AssetTimeout, match=phase) as caught:
         await server.wait("a", timeout=100)
