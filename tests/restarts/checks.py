@@ -10,9 +10,10 @@ from livepeer_async.sandbox import Sandbox
 from livepeer_async.sandbox.request_log import SeenRequest
 from restarts.command import RestartedCommand, Result, carries_file_bytes
 from restarts.plan import PART
+from support.constants import MIB
 
 # Bytes that the server has read but not stored when its client dies count as received.
-READ_AHEAD = 1024 * 1024
+READ_AHEAD = MIB
 
 
 class ByteCounts(Struct, frozen=True):
@@ -60,7 +61,7 @@ def assert_assets(command: RestartedCommand, lines: list[dict]) -> None:
 
 
 def assert_leftovers_known(command: RestartedCommand, used: set[str]) -> None:
-    """Other assets were started by a killed process, and the journal lists them."""
+    """A killed process started the other assets, and the journal lists them."""
     leftovers = {
         it.id: it for it in command.sandbox.assets if not it.is_deleted and it.id not in used
     }

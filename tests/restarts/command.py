@@ -17,7 +17,7 @@ from restarts.plan import Instant
 from support import command_line
 from support.clock import wait_until
 
-# Ten times what a command needs that isn't killed.
+# Ten times the duration of a command that isn't killed.
 RUN_SECONDS = 240.0
 
 

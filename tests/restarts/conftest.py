@@ -1,20 +1,12 @@
 from random import Random
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 from livepeer_async.sandbox import Fault, On, Sandbox, Slow
 from restarts.command import RestartedCommand, write_files
 from restarts.plan import BYTES_PER_SECOND, PROCESSING, SEED
 
 LINES = "restarts lines"
-
-
-@pytest.fixture(scope="session")
-def portal():
-    """An event loop for synchronous tests."""
-    with start_blocking_portal() as portal:
-        yield portal
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Moments that random kills rarely hit."""
+"""Kills at moments that random kills rarely hit."""
 
 import os
 import signal

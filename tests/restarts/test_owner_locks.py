@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from livepeer_async import JournalError, UploadInUse
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.owner_lock import OwnerLock
+from support.disk_limits import unprivileged
 
 pytestmark = pytest.mark.anyio
 
@@ -49,17 +50,6 @@ async def opened(journal):
 def owner_file(journal):
     (owner,) = OwnerLock.found_beside(str(journal))
     return Path(OwnerLock.path_of(str(journal), owner))
-
-
-@contextmanager
-def unprivileged():
-    """Run without root's privilege of ignoring file modes."""
-    user = os.geteuid()
-    os.seteuid(user or 65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 async def test_process_with_a_deleted_lock_file_keeps_its_claims(opened, journal, claiming):

@@ -121,7 +121,7 @@ def test_stopped_process_keeps_its_uploads(command, processes, repetition):
 
 
 @pytest.mark.slow
-def test_later_process_takes_no_upload_over(command, processes):
+def test_later_process_does_not_take_over_an_upload(command, processes):
     wait_until(lambda: is_receiving(command.sandbox))
     assert_upload_in_use(command.run(), *(finish(process) for process in processes))
     uploads = [list(find_requests(command.sandbox, path.name)) for path in command.files]

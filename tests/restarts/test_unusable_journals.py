@@ -18,10 +18,11 @@ from restarts.checks import assert_assets, check_amounts
 from restarts.command import RestartedCommand, carries_file_bytes, finish
 from support import command_line
 from support.clock import wait_until
+from support.constants import MIB
 from support.disk_limits import SMALL_FILES, UNPRIVILEGED, small_disk
 
 pytestmark = pytest.mark.timeout(120)
-DISK = 1024 * 1024
+DISK = MIB
 obeys_file_modes = pytest.mark.skipif(
     sys.platform != "linux" and os.geteuid() == 0, reason="root may write everything"
 )
@@ -165,7 +166,7 @@ def test_full_disk_is_refused(started, disk):
 
 def test_disk_that_fills_up_during_an_upload_loses_nothing(started, disk):
     move(started, disk.folder)
-    # So that the disk is full before the first chunk is command.
+    # The stall leaves time to fill the disk before the server acknowledges the first chunk.
     started.sandbox.add_fault(Fault(On(method="PATCH", nth=1), Stall(5.0, after_bytes=1)))
     with started.started() as process:
         wait_for_bytes(started)
