@@ -17,6 +17,7 @@ import pytest
 
 from livepeer_async.sandbox import Sandbox
 from support.constants import KIB, TIMEOUT
+from support.sandbox import PART
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -24,7 +25,6 @@ TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
 
 # Parts and pieces in the same proportion as in production, small enough for hundreds of uploads.
-PART = 64 * KIB
 SMALL_PARTS: dict[str, Any] = {"storage": "s3", "part_size": PART, "min_piece": 40 * KIB}
 STORAGES: dict[str, Any] = {"file": {"storage": "file"}, "s3": {**SMALL_PARTS, "race": 0.0}}
 BOTH_STORAGES = pytest.mark.parametrize("storage", ["file", "s3"])

@@ -150,13 +150,13 @@ async def test_etag_has_format_of_express():
         ("%zz", 400, "Failed to decode param '%zz'"),
     ],
 )
-async def test_unknown_asset(asset_id, status, sentence):
+async def test_unknown_asset_is_an_error(asset_id, status, sentence):
     async with open_sandbox() as client:
         response = await client.api("GET", f"/asset/{asset_id}")
         assert (response.status_code, response.json()) == (status, {"errors": [sentence]})
 
 
-async def test_asset_of_another_user():
+async def test_asset_of_another_user_is_inaccessible():
     async with open_sandbox() as client:
         ticket = await client.upload(SOURCE)
         await client.wait(ticket, "ready")
@@ -246,7 +246,7 @@ async def test_only_ready_asset_can_be_changed():
         assert (response.status_code, response.json()) == (422, expected)
 
 
-async def test_deleted_asset():
+async def test_deleted_asset_is_not_found():
     async with open_sandbox() as client:
         ticket = await client.upload(SOURCE)
         asset = await client.wait(ticket, "ready")
@@ -372,7 +372,7 @@ async def test_wrong_size_changes_reported_size():
         assert (wrong["size"], right["size"]) == (len(SOURCE) - 4, len(SOURCE))
 
 
-async def test_unknown_task():
+async def test_unknown_task_is_not_found():
     async with open_sandbox() as client:
         response = await client.api("GET", "/task/nosuch")
         assert (response.status_code, response.json()) == (404, {"errors": ["not found"]})

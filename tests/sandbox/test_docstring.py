@@ -1,4 +1,4 @@
-"""The Python blocks of the package's docstring run as they are."""
+"""The Python blocks of the package's docstring run unchanged."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from livepeer_async import sandbox
 BLOCKS = re.findall(r"```python\n(.*?)```", sandbox.__doc__, re.DOTALL)
 
 
-def test_manual_has_two_examples():
+def test_docstring_has_two_examples():
     assert len(BLOCKS) == 2
 
 

@@ -28,6 +28,7 @@ from livepeer_async.sandbox import (
 from livepeer_async.sandbox.faults import FaultSelector
 from sandbox.client import PART, SMALL_PARTS, TUS, RawConnection, open_sandbox
 from support.clock import VirtualClock, until
+from support.constants import MIB
 
 pytestmark = pytest.mark.anyio
 
@@ -180,7 +181,7 @@ async def test_garbage_replaces_http():
 @pytest.mark.parametrize(
     ("when", "offset", "received"), [("before", 0, 0), ("read", 0, 5), ("after", 5, 5)]
 )
-async def test_answer_before_or_after_processing(when, offset, received):
+async def test_answer_replaces_response_before_or_after_processing(when, offset, received):
     response = Answer(503, body=b"busy", headers={"Retry-After": "7"}, when=when)
     async with open_sandbox(faults=[Fault(PATCH, response)]) as client:
         _, location = await client.begin(10)
@@ -203,7 +204,7 @@ async def test_answer_before_body_keeps_connection_usable():
         assert len({seen.connection for seen in client.sandbox.requests}) == 1
 
 
-async def test_redirect():
+async def test_redirect_replaces_response():
     fault = Fault(PATCH, Redirect("http://127.0.0.1:9/elsewhere", status=308))
     async with open_sandbox(faults=[fault]) as client:
         _, location = await client.begin(5)
@@ -225,7 +226,7 @@ async def test_stall_delays_request(after_bytes):
 async def test_stall_stops_reading_body():
     """Unread bytes fill the buffers until the client can no longer send."""
     async with open_sandbox(faults=[Fault(PATCH, Stall(30, 1000))]) as client:
-        length = 64 * 1024 * 1024
+        length = 64 * MIB
         _, location = await client.begin(length)
         connection = await RawConnection.to(location)
         await connection.send_patch(location, 0, length, b"")
@@ -243,7 +244,7 @@ async def test_stalled_get_times_out():
             await client.api("GET", "/asset", timeout=httpx.Timeout(30, read=0.1))
 
 
-async def test_slow_request_body():
+async def test_request_body_is_throttled():
     async with open_sandbox(faults=[Fault(PATCH, Slow(1_000_000))]) as client:
         ticket, location = await client.begin(len(BODY))
         began = time.monotonic()
@@ -252,7 +253,7 @@ async def test_slow_request_body():
         assert client.sandbox.stored(ticket.playback_id).read_bytes() == BODY
 
 
-async def test_slow_response_body():
+async def test_response_body_is_throttled():
     async with open_sandbox() as client:
         asset = await client.wait(await client.upload(BODY), "ready")
         client.sandbox.add_fault(Fault(On(path="download"), Slow(1_000_000)))

@@ -143,7 +143,7 @@ async def test_used_port_raises_oserror():
                 pass
 
 
-async def test_ipv6_host():
+async def test_sandbox_listens_on_ipv6():
     try:
         async with Sandbox(host="::1") as sandbox, httpx.AsyncClient(verify=False) as http:
             assert sandbox.origin.startswith("http://[::1]:")
@@ -241,11 +241,11 @@ async def test_blocked_client_loop_does_not_stop_server():
     async with open_sandbox() as client:
         ticket = await client.upload(b"hello")
 
-        def ask():
+        def list_assets():
             with httpx.Client(verify=False) as http:
                 return http.get(client.sandbox.base_url + "/asset", headers=client.key)
 
-        response = ask()  # blocks the loop's thread
+        response = list_assets()  # blocks the loop's thread
         assert [row["id"] for row in response.json()] == [ticket.asset_id]
 
 

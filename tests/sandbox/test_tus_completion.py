@@ -25,7 +25,7 @@ NO_SUCH_UPLOAD = (
 NO_SUCH_KEY = "Something went wrong with that request\nThe specified key does not exist.\n"
 
 
-async def test_requests_after_completion_on_s3():
+async def test_completed_upload_on_s3_refuses_changes():
     async with open_sandbox(**STORAGES["s3"]) as client:
         ticket, location = await client.begin(10)
         await client.patch(location, 0, b"helloworld")
@@ -42,7 +42,7 @@ async def test_requests_after_completion_on_s3():
         assert client.sandbox.stored(ticket.playback_id).read_bytes() == b"helloworld"
 
 
-async def test_requests_after_completion_on_file():
+async def test_completed_upload_on_file_accepts_changes():
     async with open_sandbox() as client:
         ticket, location = await client.begin(10)
         await client.patch(location, 0, b"helloworld")
@@ -70,7 +70,7 @@ async def test_ready_asset_accepts_no_second_upload(storage):
 
 
 @pytest.mark.parametrize(("storage", "offset"), [("file", 10), ("s3", 5)])
-async def test_more_bytes_than_length(storage, offset):
+async def test_bytes_beyond_length_do_not_finish_upload(storage, offset):
     """The PATCH returns 204, but only an empty PATCH on S3 finishes the upload."""
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket, location = await client.begin(5)
@@ -90,7 +90,7 @@ async def test_more_bytes_than_length(storage, offset):
 @pytest.mark.parametrize(
     ("storage", "status", "text"), [("file", 404, NOT_FOUND), ("s3", 500, NO_SUCH_KEY)]
 )
-async def test_terminated_upload(storage, status, text):
+async def test_terminated_upload_is_gone_until_recreated(storage, status, text):
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket, location = await client.begin(10)
         assert_text_response(await client.http.delete(location), 412, "Tus-Resumable Required\n")

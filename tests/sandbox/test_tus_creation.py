@@ -142,7 +142,7 @@ async def test_creation_with_half_the_body_is_forgotten_by_s3(storage, offset, s
 
 
 @pytest.mark.parametrize(("storage", "offset"), [("file", "10"), ("s3", "0")])
-async def test_deferred_length(storage, offset):
+async def test_upload_of_deferred_length_stays_uploading(storage, offset):
     async with open_sandbox(**STORAGES[storage]) as client:
         ticket = await client.request_upload()
         response = await client.post_creation(ticket, **{"Upload-Defer-Length": "1"})

@@ -49,14 +49,14 @@ async def test_remote_source_is_never_downloaded(url):
 
 
 @pytest.mark.parametrize("action", [Answer(404), Redirect("http://127.0.0.1:9/"), Answer(500)])
-async def test_failed_download(action):
+async def test_failed_download_fails_asset(action):
     async with open_sandbox(faults=[Fault(On(path="/film"), action)]) as client:
         ticket = await start(client, f"{client.sandbox.origin}/film.mp4")
         failed = await client.wait(ticket, "failed")
         assert failed["status"]["errorMessage"] == "file download failed"
 
 
-async def test_refused_download_connection():
+async def test_refused_connection_of_download_fails_asset():
     async with open_sandbox() as client:
         ticket = await start(client, "http://127.0.0.1:1/film.mp4")
         await client.wait(ticket, "failed")
