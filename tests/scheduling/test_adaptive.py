@@ -43,7 +43,7 @@ def test_limit_per_connection_gets_enough_slots(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_bandwidth_that_one_upload_uses_keeps_few_slots(seed):
+def test_bandwidth_used_by_one_upload_keeps_few_slots(seed):
     _, counts = climb(50 * MBIT, 1000 * MBIT, seed=seed)
     assert max(counts[2:]) <= 4
     assert sorted(counts)[len(counts) // 2] <= 3
@@ -122,7 +122,7 @@ def test_slots_stay_within_their_bounds(samples):
         ([S, S], [S, S], 4, 0),
     ],
 )
-def test_next_to_start(waiting, running, slots, chosen):
+def test_next_to_start_balances_short_and_long_files(waiting, running, slots, chosen):
     assert next_to_start(waiting, running, slots=slots) == chosen
 
 
@@ -153,7 +153,7 @@ def test_neither_size_is_starved_by_the_other(kinds, other, slots):
 
 
 @given(st.lists(st.sampled_from([S, L]), max_size=40), st.integers(2, 32))
-def test_large_files_take_half_of_the_slots_at_most(running, slots):
+def test_large_files_take_at_most_half_of_the_slots(running, slots):
     large = running.count(L)
     chosen = next_to_start([L, S], running, slots=slots)
     assert chosen == 1 or large == 0 or 2 * (large + 1) <= slots
@@ -163,7 +163,7 @@ def test_large_files_take_half_of_the_slots_at_most(running, slots):
     ("max_rate", "expected"),
     [(MIN_UPLOAD_RATE, 1), (3.5 * MIN_UPLOAD_RATE, 3), (1e9, 15258)],
 )
-def test_low_rate_is_shared_by_few(max_rate, expected):
+def test_low_rate_limits_the_number_of_slots(max_rate, expected):
     assert max_slots_at_rate(max_rate) == expected
 
 

@@ -65,7 +65,7 @@ async def run(jobs, work=None, **options):
         return [result.source async for result in results]
 
 
-async def test_results_come_in_completion_order():
+async def test_results_arrive_in_completion_order():
     work, ended = Work(), []
     work.sending.is_open = False
     async with run_many(
@@ -146,7 +146,7 @@ async def test_large_files_start_early_and_leave_room():
     assert sorted(ended) == sorted(names)
 
 
-async def test_endless_iterable_is_read_as_there_is_room():
+async def test_endless_iterable_is_read_as_slots_become_free():
     read = 0
 
     async def endless():
@@ -167,7 +167,7 @@ async def test_endless_iterable_is_read_as_there_is_room():
         assert read == 5 + 2 + 2
 
 
-async def test_no_jobs_give_no_results():
+async def test_empty_iterable_gives_no_results():
     assert await run([]) == []
 
 

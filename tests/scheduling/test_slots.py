@@ -69,7 +69,7 @@ async def test_two_calls_share_the_slots_evenly(slot_queue):
     assert all(abs(calls[:n].count("a") - calls[:n].count("b")) <= 2 for n in range(12))
 
 
-async def test_call_that_ends_releases_its_slots_and_its_turn(slot_queue):
+async def test_ended_call_releases_its_slots_and_leaves_the_queue(slot_queue):
     work, ended, both_run = Work(), [], anyio.Event()
 
     async def others():
@@ -98,7 +98,7 @@ def test_idle_call_does_not_block_others(slot_queue):
         assert slot_queue.may_start(other)
 
 
-def test_call_that_started_an_upload_goes_to_the_end(slot_queue):
+def test_call_moves_to_the_queue_end_after_a_start(slot_queue):
     with slot_queue.register() as one, slot_queue.register() as other:
         assert slot_queue.may_start(one)
         assert not slot_queue.may_start(other)
