@@ -16,7 +16,7 @@ QUICK = Timeouts(connect=30, stall=0.3, answer=30)
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("is_chunked", [False, True])
-async def test_file_survives_three_random_breaks(seed, is_chunked):
+async def test_download_survives_three_random_breaks(seed, is_chunked):
     cuts = [random.Random(seed).randrange(len(FILE) // 4) for _ in range(3)]
     origin = Origin(cuts=cuts, is_chunked=is_chunked)
     async with open_download(origin) as download:
@@ -28,7 +28,7 @@ async def test_file_survives_three_random_breaks(seed, is_chunked):
 @pytest.mark.parametrize("validators", [(TAG,), (f"Last-Modified: {OLD}",), ('ETag: W/"v1"',), ()])
 @pytest.mark.parametrize("has_ranges", [False, True])
 @pytest.mark.parametrize("is_chunked", [False, True])
-async def test_file_survives_breaks_with_and_without_validator(validators, has_ranges, is_chunked):
+async def test_download_survives_breaks(validators, has_ranges, is_chunked):
     origin = Origin(
         cuts=[400_000, 700_000], validators=validators, has_ranges=has_ranges, is_chunked=is_chunked
     )
@@ -77,7 +77,7 @@ async def test_different_beginning_without_validator_is_a_change(content, reason
         await fetch(origin)
 
 
-async def test_file_without_validator_is_that_of_the_last_response():
+async def test_change_without_validator_is_not_detected():
     changed = FILE[:400_000] + random.Random(9).randbytes(len(FILE) - 400_000)
     origin = Origin(cuts=[400_000], change={"content": changed}, validators=())
     assert await fetch(origin) == changed

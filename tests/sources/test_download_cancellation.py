@@ -19,7 +19,7 @@ from support.servers import http_response, serve_http
 pytestmark = pytest.mark.anyio
 
 
-async def test_closed_download_can_not_be_read():
+async def test_closed_download_cannot_be_read():
     async with open_download(Origin()) as download:
         assert await anext(download.blocks)
     with pytest.raises(errors.ConfigurationError, match="was closed"):
@@ -86,7 +86,7 @@ async def test_cancelled_download_leaves_nothing_open(moment, library, scratch):
         await assert_no_leaks(before)
 
 
-async def test_left_download_leaves_nothing_open(scratch):
+async def test_download_exited_early_leaves_nothing_open(scratch):
     async with httpx.AsyncClient(verify=TLS_CONTEXT) as client, serve_http(Origin()) as server:
         before = snapshot_resources()
         with no_asyncio_logs():

@@ -99,7 +99,7 @@ async def test_job_with_a_buffer_needs_no_length():
 
 
 class Shared:
-    """An async iterator, and so empty for a second reader."""
+    """An async iterator: a second reader gets nothing."""
 
     def __init__(self):
         self._rest = [CONTENT[start : start + KIB] for start in range(0, len(CONTENT), KIB)]

@@ -22,11 +22,11 @@ pytestmark = pytest.mark.anyio
 class Fails(ReadOnly):
     """Can't seek, and raises the given error."""
 
-    def __init__(self, error, *, tells=None):
+    def __init__(self, error, *, position=None):
         super().__init__(at=4)
         self.error = error
-        if tells is not None:
-            self.tell = lambda: tells
+        if position is not None:
+            self.tell = lambda: position
 
     def seek(self, offset, whence=os.SEEK_SET):
         raise self.error
@@ -54,7 +54,7 @@ class WrapsUnseekable(UploadFile):
     """A form's file around one that can't seek."""
 
     def __init__(self, at):
-        super().__init__(Fails(OSError("not seekable"), tells=at))
+        super().__init__(Fails(OSError("not seekable"), position=at))
 
 
 class SeeksForward(Tells):
@@ -90,8 +90,8 @@ class SeeksElsewhere(Seeks):
 
 
 MIDDLES = {
-    **{f"{error!r}": partial(Fails, error, tells=4) for error in UNSUPPORTED},
-    "other error": partial(Fails, RuntimeError("no"), tells=4),
+    **{f"{error!r}": partial(Fails, error, position=4) for error in UNSUPPORTED},
+    "other error": partial(Fails, RuntimeError("no"), position=4),
     "other error, no tell": partial(Fails, RuntimeError("no")),
     "no seek": partial(OnlyTells, 4),
     "async tell": partial(TellsAsync, 4),
@@ -119,7 +119,7 @@ async def test_file_object_in_its_middle_is_rejected(make, open_it, length):
     "file",
     [
         *(Fails(error) for error in UNSUPPORTED),
-        *(Fails(error, tells=0) for error in [*UNSUPPORTED, RuntimeError("no")]),
+        *(Fails(error, position=0) for error in [*UNSUPPORTED, RuntimeError("no")]),
         ReadOnly(4),
         WrapsUnseekable(0),
     ],
@@ -149,7 +149,7 @@ async def test_file_object_that_only_seeks_forward_is_a_stream(open_it):
 
 
 @pytest.mark.parametrize("buffering", [-1, 0])
-async def test_pipe_is_read_from_where_it_is(buffering):
+async def test_pipe_is_read_from_its_position(buffering):
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb") as pipe:
         pipe.write(b"0123456789")

@@ -11,13 +11,10 @@ from livepeer_async.sources import opening
 from livepeer_async.sources.files import FileSource, PathSource
 from livepeer_async.sources.opening import open_source
 from livepeer_async.sources.source import BytesSource, StreamSource, source_name
+from support.disk_limits import unprivileged
+from support.streams import stream
 
 pytestmark = pytest.mark.anyio
-
-
-async def stream(*blocks):
-    for block in blocks:
-        yield block
 
 
 async def read_all(source, start=0):
@@ -142,24 +139,14 @@ async def test_path_that_is_no_file_is_rejected(tmp_path):
         assert caught.value.source == str(path)
 
 
-@pytest.fixture
-def unprivileged():
-    """Drop the privileges of root, which can read every file."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    yield
-    os.seteuid(user)
-
-
-async def test_unreadable_file_is_rejected(tmp_path, unprivileged):
+async def test_unreadable_file_is_rejected(tmp_path):
     path = tmp_path / "secret.mp4"
-    user = os.geteuid()
-    os.seteuid(os.getuid())
     path.write_bytes(b"x")
     path.chmod(0)
-    os.seteuid(user)
-    with pytest.raises(errors.SourceNotReadable, match="Permission denied"):
+    with (
+        unprivileged(),
+        pytest.raises(errors.SourceNotReadable, match="Permission denied"),
+    ):
         async with open_source(path):
             pass
 
@@ -247,7 +234,7 @@ async def test_changed_file_is_detected(tmp_path, change):
         ('/a/"quo\nted" 🎬.mp4', '"quo\nted" 🎬.mp4'),
     ],
 )
-def test_source_name(source, name):
+def test_source_name_is_printable_or_untitled(source, name):
     assert source_name(source) == name
 
 

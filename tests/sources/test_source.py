@@ -3,13 +3,9 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.sources.source import Source, StreamSource
+from support.streams import stream
 
 pytestmark = pytest.mark.anyio
-
-
-async def stream(*blocks):
-    for block in blocks:
-        yield block
 
 
 async def read(source, position, size=100):
@@ -66,7 +62,7 @@ async def test_failing_stream_is_an_error_of_the_source():
         await read(source, 3)
 
 
-async def test_source_without_implementation_can_not_be_read():
+async def test_source_without_implementation_cannot_be_read():
     with pytest.raises(NotImplementedError):
         await Source("x", 1).read_into(0, memoryview(bytearray(1)))
 
