@@ -32,6 +32,7 @@ from livepeer_async.sandbox import (
 )
 from livepeer_async.tus import ServerLimits, TusClient, livepeer_limits
 from support.constants import KIB
+from support.streams import split
 
 pytestmark = pytest.mark.anyio
 
@@ -86,11 +87,6 @@ async def client():
         yield client
 
 
-async def stream(content, size=70_000):
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
-
-
 async def test_upload_returns_its_url(studio, client):
     reported = []
     upload_url = await client.upload(CONTENT, await studio.ticket(), on_sent=reported.append)
@@ -129,7 +125,9 @@ async def test_failed_upload_can_be_resumed(studio):
         with pytest.raises(RetriesExhausted) as caught:
             await client.upload(CONTENT, endpoint)
         upload_url = caught.value.upload_url
-        assert await client.upload(stream(CONTENT), upload_url=upload_url, length=len(CONTENT))
+        assert await client.upload(
+            split(CONTENT, 70_000), upload_url=upload_url, length=len(CONTENT)
+        )
     assert studio.stored() == CONTENT
 
 
@@ -145,28 +143,28 @@ async def test_source_of_another_length_cannot_resume(studio):
 
 @pytest.mark.parametrize("length", [None, len(CONTENT)])
 async def test_stream_is_uploaded(studio, client, length):
-    await client.upload(stream(CONTENT), await studio.ticket(), length=length)
+    await client.upload(split(CONTENT, 70_000), await studio.ticket(), length=length)
     assert studio.stored() == CONTENT
 
 
 async def test_stream_of_deferred_length_is_uploaded(studio, client):
     endpoint = await studio.ticket()
     studio.fail("PATCH", LoseAnswer(), nth=3)
-    await client.upload(stream(CONTENT), endpoint, defer_length=True)
+    await client.upload(split(CONTENT, 70_000), endpoint, defer_length=True)
     assert studio.stored() == CONTENT
     assert max(received for _, received in studio.tus_requests()) == 64 * KIB
 
 
 async def test_stream_never_raises_a_limit(studio):
     async with TusClient(limits=SMALL) as client:
-        await client.upload(stream(CONTENT), await studio.ticket(), length=len(CONTENT))
+        await client.upload(split(CONTENT, 70_000), await studio.ticket(), length=len(CONTENT))
     assert max(received for _, received in studio.tus_requests()) == 64 * KIB
 
 
 async def test_stream_can_have_large_parts(studio):
     limits = ServerLimits(align=9 * KIB * KIB, tail_alone=True, first_chunk=9 * KIB * KIB)
     async with TusClient(limits=limits) as client:
-        await client.upload(stream(CONTENT), await studio.ticket(), length=len(CONTENT))
+        await client.upload(split(CONTENT, 70_000), await studio.ticket(), length=len(CONTENT))
     assert studio.stored() == CONTENT
 
 
@@ -190,7 +188,7 @@ async def test_livepeer_limits_violate_no_rule():
         assert not sandbox.violations
 
 
-async def test_each_endpoint_is_asked_for_options(studio):
+async def test_options_are_requested_from_each_endpoint(studio):
     options = studio.sandbox.add_fault(Fault(On(method="OPTIONS"), ChangeHeaders(put=TUS)))
     async with TusClient() as client:
         for _ in range(2):
@@ -198,13 +196,13 @@ async def test_each_endpoint_is_asked_for_options(studio):
             await client.upload(CONTENT, endpoint)
             assert studio.stored() == CONTENT
             await client.upload(CONTENT[:5], await studio.ticket())
-    asked = [method for method, _ in studio.tus_requests()]
+    methods = [method for method, _ in studio.tus_requests()]
     # Each ticket has an endpoint of its own, and each upload was sent with its creation.
-    assert asked == ["OPTIONS", "POST"] * 4
+    assert methods == ["OPTIONS", "POST"] * 4
     assert options in studio.sandbox.faults
 
 
-async def test_endpoint_is_asked_for_options_once(studio):
+async def test_options_are_requested_once_per_endpoint(studio):
     endpoint = await studio.ticket()
     async with TusClient() as client:
         await client.upload(CONTENT, endpoint)
@@ -277,7 +275,7 @@ async def test_redirect_is_refused(studio, client):
 
 
 @pytest.mark.parametrize("offset", ["", "12x", "-1", "1e3"])
-async def test_invalid_offset_is_asked_for_again(studio, client, offset):
+async def test_invalid_offset_is_requested_again(studio, client, offset):
     endpoint = await studio.ticket()
     studio.fail("PATCH", ChangeHeaders(put={"upload-offset": offset}))
     await client.upload(CONTENT, endpoint)
@@ -313,14 +311,14 @@ async def test_unusable_source_is_an_error(studio, client, source, error):
         await client.upload(source, await studio.ticket())
 
 
-async def test_file_can_not_defer_its_length(studio, client):
+async def test_file_cannot_defer_its_length(studio, client):
     with pytest.raises(ConfigurationError):
         await client.upload(CONTENT, await studio.ticket(), defer_length=True)
 
 
 async def test_stream_longer_than_its_length_has_changed(studio, client):
     with pytest.raises(SourceChanged, match="has more than"):
-        await client.upload(stream(CONTENT), await studio.ticket(), length=len(CONTENT) - 1)
+        await client.upload(split(CONTENT, 70_000), await studio.ticket(), length=len(CONTENT) - 1)
 
 
 async def test_given_client_stays_open(studio):

@@ -43,7 +43,7 @@ async def pieces(content=CONTENT, *, error=None):
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("options", [{}, WITH_UPLOAD], ids=["plain", "with upload"])
-async def test_url_is_reported_before_a_request_is_sent_there(is_async, options):
+async def test_url_is_reported_before_its_first_request(is_async, options):
     reported = []
 
     def report(url):

@@ -15,6 +15,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import ServerLimits, TusClient
+from support.streams import split
 from tus.faulty_server import run_server
 
 pytestmark = pytest.mark.anyio
@@ -24,15 +25,10 @@ RETRY = RetryPolicy(attempts=3, first_delay=0.01, max_delay=0.02)
 SMALL = ServerLimits(first_chunk=30_000, max_chunk=30_000)
 
 
-async def pieces(content=CONTENT, size=7_000):
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
-
-
 async def deferred(server, *, limits=None, source=None, **more):
     urls = {} if "upload_url" in more else {"endpoint": server.endpoint}
     async with TusClient(retry=RETRY, limits=limits) as tus:
-        return await tus.upload(source or pieces(), defer_length=True, **urls, **more)
+        return await tus.upload(source or split(CONTENT, 7_000), defer_length=True, **urls, **more)
 
 
 async def test_completion_is_checked_with_one_head():
@@ -51,7 +47,7 @@ async def test_completion_is_checked_with_one_head():
         {"extensions": "creation, creation-with-upload"},
     ],
 )
-@pytest.mark.parametrize("limits", [None, SMALL], ids=["asked", "limits"])
+@pytest.mark.parametrize("limits", [None, SMALL], ids=["discovered", "given"])
 async def test_server_without_the_extension_is_an_error(listed, limits):
     async with run_server(**listed) as server:
         with pytest.raises(ConfigurationError, match="leave defer_length out"):
@@ -68,7 +64,7 @@ async def test_server_without_the_extension_is_an_error(listed, limits):
         {"script": {"OPTIONS": [(None, {})]}},
     ],
 )
-async def test_server_that_lists_it_or_nothing_is_tried(options):
+async def test_extension_is_used_if_listed_or_unknown(options):
     async with run_server(**options) as server:
         assert server.stored(await deferred(server, limits=SMALL)) == CONTENT
     assert server.methods.count("OPTIONS") == 1
@@ -125,7 +121,7 @@ async def test_late_completion_is_awaited():
 
 
 @pytest.mark.parametrize("status", [404, 410])
-@pytest.mark.parametrize("limits", [None, SMALL], ids=["asked", "limits"])
+@pytest.mark.parametrize("limits", [None, SMALL], ids=["discovered", "given"])
 async def test_unknown_upload_counts_as_complete_with_the_extension(status, limits):
     extensions = "creation,creation-defer-length"
     async with run_server(forgets=status, version="1.0.0", extensions=extensions) as server:
@@ -202,7 +198,7 @@ async def test_stream_must_match_a_complete_upload(content):
     async with run_server() as server:
         url = await unfinished_upload(server, CONTENT, length=len(CONTENT))
         with pytest.raises(SourceChanged):
-            await deferred(server, upload_url=url, source=pieces(content))
+            await deferred(server, upload_url=url, source=split(content, 7_000))
         assert await deferred(server, upload_url=url) == url
 
 
@@ -214,7 +210,7 @@ async def test_upload_of_known_length_needs_no_head():
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_offset_above_the_sent_bytes_is_asked_for_again(method):
+async def test_offset_above_the_sent_bytes_is_requested_again(method):
     """A response that acknowledges unsent bytes proves nothing."""
     headers = {"Upload-Offset": len(CONTENT), "Location": f"/files/{1:032}"}
     script = {method: [(201, headers)]}

@@ -84,7 +84,7 @@ class S3Machine(CoreMachine):
 
     @precondition(lambda self: self.is_running and self.core.state is State.OFFSET_UNKNOWN)
     @rule(older=st.integers(0, 10))
-    def ask_a_lagging_server(self, older):
+    def query_lagging_server(self, older):
         """A server process that sees fewer parts than the others."""
         path = self.core.upload_url.removeprefix(HOST)
         seen = min(older * PART, self.store.offset(path, self.now))
@@ -125,6 +125,6 @@ UNTIL_ONE = settings(
 
 
 @pytest.mark.parametrize("machine", [UnalignedMachine, UnsettledMachine])
-def test_machine_finds_what_the_limits_prevent(machine):
+def test_machine_finds_wrong_bytes_without_the_limits(machine):
     with pytest.raises(AssertionError, match="wrong bytes"):
         run_state_machine_as_test(machine, settings=UNTIL_ONE)

@@ -1,4 +1,4 @@
-"""The Python blocks of the package's docstring work as they are."""
+"""The Python blocks of the package's docstring work unchanged."""
 
 import re
 
@@ -22,7 +22,7 @@ def blocks():
     return namespaces
 
 
-async def test_example_of_the_client_uploads(blocks, capsys):
+async def test_client_example_uploads(blocks, capsys):
     async with run_server() as server:
         await blocks[0]["main"](server.endpoint, CONTENT)
         assert server.stored(capsys.readouterr().out.strip()) == CONTENT
@@ -31,14 +31,14 @@ async def test_example_of_the_client_uploads(blocks, capsys):
 @pytest.mark.parametrize(
     "script", [{}, {"PATCH": [(423, {}), (None, {})]}], ids=["plain", "faults"]
 )
-async def test_example_of_the_core_uploads(blocks, script):
+async def test_core_example_uploads(blocks, script):
     async with run_server(script=script) as server:
         state, url = await anyio.to_thread.run_sync(blocks[1]["upload"], server.endpoint, CONTENT)
         assert state is tus.State.COMPLETE
         assert server.stored(url) == CONTENT
 
 
-async def test_example_of_the_core_raises_a_refusal(blocks):
+async def test_core_example_raises_a_refusal(blocks):
     async with run_server(script={"POST": [(403, {})]}) as server:
         with pytest.raises(RuntimeError, match="403"):
             await anyio.to_thread.run_sync(blocks[1]["upload"], server.endpoint, CONTENT)

@@ -16,7 +16,7 @@ from tus.servers import ENDPOINT, Answer, Cut, Garble, LoseAnswer, NotConnected,
 pytestmark = pytest.mark.anyio
 
 
-async def test_interrupted_patch_asks_for_the_offset():
+async def test_interrupted_patch_requests_the_offset():
     network = Network(faults=[None, Cut(3)])
     upload = await run(network)
     assert network.stored(upload) == CONTENT
@@ -93,13 +93,13 @@ async def test_final_status_ends_the_upload(status):
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_unknown_upload_is_gone(status):
+async def test_unknown_upload_raises_upload_gone(status):
     with pytest.raises(UploadGone, match=f"the upload is lost: {status} from PATCH") as caught:
         await run(Network(faults=[None, Answer(status)]))
     assert caught.value.upload_url is None
 
 
-async def test_lost_creation_that_must_not_be_repeated_is_gone():
+async def test_lost_creation_is_not_repeated_if_created_once():
     network = Network(S3Store(), faults=[LoseAnswer()])
     with pytest.raises(UploadGone, match="the creation may have happened: cut"):
         await run(network, upload_of(limits=LIVEPEER))

@@ -117,7 +117,7 @@ def test_parts_grow_to_at_most_ten_thousand(length, part, max_chunk):
     assert -(-length // limits.align) <= 10_000
 
 
-def test_limits_of_livepeer():
+def test_livepeer_limits_have_known_values():
     limits = livepeer_limits(1)
     assert limits == ServerLimits(
         align=LIVEPEER_PART,

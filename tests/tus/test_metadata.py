@@ -43,7 +43,7 @@ def test_metadata_round_trip(metadata):
         ({"name": "caf\udce9"}, "name Y2Fm6Q=="),
     ],
 )
-def test_metadata_line(metadata, line):
+def test_metadata_is_encoded_as_one_line(metadata, line):
     assert encode_metadata(metadata) == line
 
 

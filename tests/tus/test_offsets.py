@@ -23,7 +23,7 @@ def test_interrupted_chunk_waits_before_each_head():
     assert upload.failures == 1
 
 
-def test_moving_offset_is_asked_for_again():
+def test_moving_offset_is_requested_again():
     upload = upload_in(State.TRANSFERRING, limits=ServerLimits(settle=1.0))
     upload.next_step()
     upload.interrupt("cut")

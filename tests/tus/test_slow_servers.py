@@ -8,7 +8,7 @@ import pytest
 from livepeer_async import RetryPolicy, Timeouts
 from livepeer_async.sandbox import Sandbox
 from livepeer_async.tus import ServerLimits, TusClient
-from support.constants import KIB
+from support.constants import KIB, TIMEOUT
 from support.proxy import BufferingProxy, run_proxy
 from support.sandbox import client_for, make_bytes
 
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.anyio
 VIDEO = make_bytes(600 * KIB)
 LIMITS = ServerLimits(first_chunk=256 * KIB, max_chunk_seconds=2.0)
 RETRY = RetryPolicy(first_delay=0.01, max_delay=0.05)
-TIMEOUT = 30.0
 
 
 async def upload_through(storage, *, timeouts, **options):
