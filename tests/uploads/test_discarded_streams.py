@@ -12,15 +12,15 @@ from livepeer_async.uploads import asset_requests
 from support.clock import until
 from support.constants import TIMEOUT, VERY_LONG
 from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
+from support.streams import split
 
 pytestmark = pytest.mark.anyio
 VIDEO = make_bytes(5 * PART + 99)
 ENDLESS = {"timeout": Timeouts(stall=VERY_LONG, answer=VERY_LONG)}
 
 
-async def pieces(data=VIDEO):
-    for start in range(0, len(data), PART // 2):
-        yield data[start : start + PART // 2]
+def video_stream():
+    return split(VIDEO, PART // 2)
 
 
 class Pipe(io.BytesIO):
@@ -37,8 +37,8 @@ class Pipe(io.BytesIO):
 
 
 SOURCES = {
-    "stream": lambda: (pieces(), len(VIDEO)),
-    "stream of unknown length": lambda: (pieces(), None),
+    "stream": lambda: (video_stream(), len(VIDEO)),
+    "stream of unknown length": lambda: (video_stream(), None),
     "pipe": lambda: (Pipe(VIDEO), len(VIDEO)),
     "pipe of unknown length": lambda: (Pipe(VIDEO), None),
 }
@@ -111,14 +111,14 @@ async def test_stream_that_times_out_leaves_no_asset():
     async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await livepeer.upload(pieces(), length=len(VIDEO))
+                await livepeer.upload(video_stream(), length=len(VIDEO))
         assert all_deleted(sandbox)
 
 
 async def test_closing_the_client_deletes_the_asset_of_a_stream():
     fault = Fault(*MOMENTS["second chunk"])
     async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
-        task = asyncio.create_task(livepeer.upload(pieces(), length=len(VIDEO)))
+        task = asyncio.create_task(livepeer.upload(video_stream(), length=len(VIDEO)))
         await until(lambda: fault.fired)
         await livepeer.aclose()
         with pytest.raises(errors.ConfigurationError, match="was closed"):
@@ -126,10 +126,10 @@ async def test_closing_the_client_deletes_the_asset_of_a_stream():
         assert all_deleted(sandbox)
 
 
-async def test_stopping_a_stream_deletes_its_asset():
+async def test_stopped_stream_deletes_its_asset():
     async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(errors.UploadStopped) as caught:
-            async with livepeer.begin_upload(pieces(), length=len(VIDEO)) as upload:
+            async with livepeer.begin_upload(video_stream(), length=len(VIDEO)) as upload:
                 async for progress in upload.progress():
                     if progress.sent > PART:
                         upload.stop()
@@ -141,7 +141,7 @@ async def test_exception_in_the_block_deletes_the_asset_of_a_stream():
     fault = Fault(*MOMENTS["second chunk"])
     async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
         with pytest.raises(ZeroDivisionError):
-            async with livepeer.begin_upload(pieces(), length=len(VIDEO)):
+            async with livepeer.begin_upload(video_stream(), length=len(VIDEO)):
                 await until(lambda: fault.fired)
                 raise ZeroDivisionError
         assert all_deleted(sandbox)
@@ -150,7 +150,7 @@ async def test_exception_in_the_block_deletes_the_asset_of_a_stream():
 async def test_streams_of_upload_many_leave_no_asset():
     fault = Fault(On(method="PATCH"), Stall(VERY_LONG, after_bytes=100))
     async with sandbox_and_client(fault, client=ENDLESS) as (sandbox, livepeer):
-        streams = [pieces() for _ in range(3)]
+        streams = [video_stream() for _ in range(3)]
         async with livepeer.upload_many(streams, concurrency=3):
             await until(lambda: fault.fired == 3)
         assert [asset.is_deleted for asset in sandbox.assets] == [True] * 3
@@ -161,7 +161,7 @@ async def test_failed_stream_leaves_no_asset(status):
     fault = Fault(On(method="PATCH"), Answer(status))
     async with sandbox_and_client(fault) as (sandbox, livepeer):
         with pytest.raises(errors.TusError) as caught:
-            await livepeer.upload(pieces(), length=len(VIDEO))
+            await livepeer.upload(video_stream(), length=len(VIDEO))
         assert all_deleted(sandbox)
         assert caught.value.upload_url is None
         assert caught.value.asset_id == sandbox.assets[0].id
@@ -174,7 +174,7 @@ async def test_uploaded_stream_survives_a_failing_api(failure):
     fault = Fault(On(method="GET", path="/asset/"), failure)
     async with sandbox_and_client(fault, **SMALL_S3) as (sandbox, livepeer):
         with pytest.raises(errors.LivepeerError):
-            await livepeer.upload(pieces(), length=len(VIDEO))
+            await livepeer.upload(video_stream(), length=len(VIDEO))
         await until(lambda: sandbox.assets[0].phase == "ready")
         assert [asset.is_deleted for asset in sandbox.assets] == [False]
 
@@ -186,7 +186,7 @@ async def test_failing_callback_deletes_the_asset_of_a_stream():
 
     async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(ZeroDivisionError):
-            await livepeer.upload(pieces(), length=len(VIDEO), on_progress=fails)
+            await livepeer.upload(video_stream(), length=len(VIDEO), on_progress=fails)
         assert all_deleted(sandbox)
 
 

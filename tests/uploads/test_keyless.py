@@ -25,10 +25,10 @@ from support.sandbox import PART, SMALL_S3, cancel_when, client_for, make_bytes,
 pytestmark = pytest.mark.anyio
 VIDEO = make_bytes(5 * PART + 99)
 MOMENTS = {
-    "the request for an upload": On(path="request-upload"),
-    "the creation": On(method="POST", path="/upload/tus"),
-    "a chunk": On(method="PATCH", nth=2),
-    "a poll of the asset": On(method="GET", path="/asset/"),
+    "request for an upload": On(path="request-upload"),
+    "creation": On(method="POST", path="/upload/tus"),
+    "chunk": On(method="PATCH", nth=2),
+    "poll of the asset": On(method="GET", path="/asset/"),
 }
 # A process that uploads a stream without a key until it is killed.
 UPLOADING = """
@@ -99,7 +99,7 @@ async def test_running_keyless_upload_is_no_leftover(moment, journal):
         tasks.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("moment", ["the creation", "a chunk"])
+@pytest.mark.parametrize("moment", ["creation", "chunk"])
 async def test_killed_keyless_upload_is_a_leftover(moment, journal, start):
     stall = Fault(MOMENTS[moment], Stall(VERY_LONG))
     async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
@@ -134,7 +134,7 @@ async def test_request_of_a_killed_keyless_upload_is_a_leftover(journal, start):
 
 
 async def test_command_lists_and_deletes_leftovers_of_a_kill(journal, start):
-    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    stall = Fault(MOMENTS["chunk"], Stall(VERY_LONG))
     async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: stall.fired)
@@ -156,7 +156,7 @@ async def test_command_lists_and_deletes_leftovers_of_a_kill(journal, start):
 
 
 async def test_suspended_process_keeps_its_keyless_upload(journal, start):
-    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    stall = Fault(MOMENTS["chunk"], Stall(VERY_LONG))
     async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: stall.fired)
@@ -207,7 +207,7 @@ async def test_replaced_keyless_upload_is_no_leftover(journal):
 
 
 async def test_resumable_keyless_upload_is_a_leftover(journal):
-    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG, after_bytes=1))
+    stall = Fault(MOMENTS["chunk"], Stall(VERY_LONG, after_bytes=1))
 
     async def upload(livepeer):
         async with livepeer.begin_upload(VIDEO):
@@ -241,7 +241,7 @@ async def test_keyless_upload_is_recorded_before_its_request(journal):
 
 
 async def test_interrupted_process_deletes_the_asset_of_its_stream(journal, start):
-    stall = Fault(MOMENTS["a chunk"], Stall(VERY_LONG))
+    stall = Fault(MOMENTS["chunk"], Stall(VERY_LONG))
     async with sandbox_and_client(stall, **SMALL_S3) as (sandbox, _):
         process = start(sandbox)
         await until(lambda: stall.fired)

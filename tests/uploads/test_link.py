@@ -51,14 +51,14 @@ async def drain(results):
         assert result.error is None
 
 
-async def test_link_with_connection_limits_is_filled_in_15_seconds():
+async def test_link_with_connection_limits_saturates_in_15_seconds():
     utilisation, slots = await measure(200 * MBIT, 25 * MBIT, seconds=25, length=40 * MIB)
     assert sum(utilisation[15:24]) / 9 >= 0.85
     assert max(utilisation[:15]) >= 0.85
     assert slots[-1] <= 16
 
 
-async def test_link_filled_by_one_upload_keeps_few_slots():
+async def test_link_saturated_by_one_upload_keeps_few_slots():
     utilisation, slots = await measure(50 * MBIT, 1000 * MBIT, seconds=20, length=20 * MIB)
     assert sum(utilisation[5:]) / len(utilisation[5:]) >= 0.85
     assert max(slots[6:]) <= 4

@@ -29,6 +29,7 @@ from support.sandbox import (
     sandbox_and_client,
     tus_requests,
 )
+from support.streams import split
 
 pytestmark = pytest.mark.anyio
 CREATION = On(method="POST", path="/upload/tus", times=1)
@@ -156,25 +157,17 @@ async def test_search_for_a_creation_ends_without_a_response(data, monkeypatch):
 
 
 async def test_arrived_creation_of_a_stream_is_resumed():
-    async def pieces():
-        for start in range(0, len(LONG), PART):
-            yield LONG[start : start + PART]
-
     async with sandbox_and_client(Fault(CREATION, LoseAnswer())) as (sandbox, livepeer):
-        result = await upload(livepeer, pieces(), length=len(LONG))
+        result = await upload(livepeer, split(LONG, PART), length=len(LONG))
         assert is_stored(sandbox, result.asset, LONG)
         assert result.attempts == 1
 
 
 @in_both_storages
 async def test_partly_arrived_creation_of_a_stream_restarts(storage):
-    async def pieces():
-        for start in range(0, len(SHORT), 10_000):
-            yield SHORT[start : start + 10_000]
-
     fault = Fault(CREATION, CutConnection(PART // 2, "fin"))
     async with sandbox_and_client(fault, **storage) as (sandbox, livepeer):
-        result = await upload(livepeer, pieces(), length=len(SHORT), verify="hash")
+        result = await upload(livepeer, split(SHORT, 10_000), length=len(SHORT), verify="hash")
         assert is_stored(sandbox, result.asset, SHORT)
         assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
 
@@ -210,7 +203,7 @@ def lost_at(*numbers):
     return [Fault(On(method="PATCH", nth=number), Answer(404)) for number in numbers]
 
 
-async def test_restarts_that_get_further_are_unlimited():
+async def test_restarts_with_progress_are_unlimited():
     # Each upload gets one chunk further than the one before.
     client = {"retry": replace(FAST_RETRY, restarts=1), **SMALL_CHUNKS}
     async with sandbox_and_client(*lost_at(2, 4, 7, 11), client=client) as (sandbox, livepeer):
@@ -235,7 +228,7 @@ async def test_restarts_without_progress_are_counted_and_delayed(caplog):
         assert "retry 2 of 2" in caplog.text
 
 
-async def test_restarts_of_zero_disables_restarts():
+async def test_zero_restarts_disables_restarting():
     client = {"retry": replace(FAST_RETRY, restarts=0)}
     async with sandbox_and_client(*lost_at(1), client=client) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 RETRY = RetryEvent(reason="cut", attempt=1, attempts=5, delay=0.5)
 
 
-def test_callback_gets_each_change_once():
+def test_callback_receives_each_change_once():
     seen = []
     reporter = ProgressReporter(10, seen.append)
     for sent in (1, 1, 2):
@@ -21,7 +21,7 @@ def test_callback_gets_each_change_once():
     assert {it.stage for it in seen} == {Stage.UPLOADING}
 
 
-async def test_iterator_skips_values_and_gets_the_last():
+async def test_iterator_skips_values_but_yields_the_last():
     reporter = ProgressReporter(3, None)
     iterator = aiter(reporter)
     assert (await anext(iterator)).sent == 0

@@ -158,7 +158,7 @@ async def test_changed_file_of_a_failed_asset_restarts(path, journal):
         assert [it.is_deleted for it in sandbox.assets] == [True, False]
 
 
-async def test_forgotten_upload_that_arrived_is_no_leftover(path, journal):
+async def test_forgotten_complete_upload_is_no_leftover(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         await livepeer.upload(path, wait=False)
         (record,) = await livepeer.journal.records()
@@ -298,7 +298,7 @@ async def test_next_run_deletes_an_asset_without_an_upload(path, journal):
         assert await livepeer.leftovers() == []
 
 
-async def test_failed_deletion_leaves_an_asset_that_is_ours(path, journal):
+async def test_failed_deletion_leaves_an_owned_leftover(path, journal):
     faults = [Fault(On(method="DELETE"), Answer(500)), Fault(On(method="HEAD"), Answer(404))]
     faults.append(Fault(On(method="PATCH", nth=1), CutConnection(10)))
     async with sandbox_and_client(*faults, client={"journal": journal}) as (sandbox, livepeer):
@@ -311,7 +311,7 @@ async def test_failed_deletion_leaves_an_asset_that_is_ours(path, journal):
         assert await livepeer.leftovers() == []
 
 
-async def test_lost_response_leaves_an_asset_that_may_be_ours(path, journal):
+async def test_lost_response_leaves_a_leftover_of_unknown_owner(path, journal):
     fault = Fault(On(path="request-upload", times=1), LoseAnswer())
     async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):
         asset = await livepeer.upload(path)

@@ -5,23 +5,18 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.tus import ServerLimits, TusClient
-from support.constants import KIB
+from support.constants import MIB
 from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
+from support.streams import split
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = make_bytes(3 * PART + 777)
-MIB = KIB * KIB
 # The bytes of a stream are kept until they are acknowledged; see `for_stream`.
 LARGEST_CHUNK = 8 * MIB
 LARGE = make_bytes(LARGEST_CHUNK + 1000)
 # Limits of a server that accepts the whole content in one PATCH.
 LARGE_CHUNKS = ServerLimits(first_chunk=16 * MIB, max_chunk=16 * MIB)
-
-
-async def blocks_of(data, size=70_000):
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
 
 
 async def reuse_buffer(data, size=50_000):
@@ -47,7 +42,7 @@ async def test_stream_may_reuse_its_buffer(length):
         assert is_stored(sandbox, asset, CONTENT)
 
 
-@pytest.mark.parametrize("source", [blocks_of(LARGE), LARGE], ids=["stream", "bytes"])
+@pytest.mark.parametrize("source", [split(LARGE, 70_000), LARGE], ids=["stream", "bytes"])
 async def test_chunk_of_a_stream_is_at_most_8_mib(source):
     async with sandbox_and_client(client={"upload_limits": LARGE_CHUNKS}) as (sandbox, livepeer):
         await livepeer.upload(source, length=len(LARGE))
@@ -69,7 +64,7 @@ async def test_chunk_of_a_tus_stream_is_at_most_8_mib(options, largest):
     async with sandbox_and_client() as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("x")
         async with TusClient(limits=LARGE_CHUNKS) as client:
-            await client.upload(blocks_of(LARGE), ticket.tus_endpoint, **options)
+            await client.upload(split(LARGE, 70_000), ticket.tus_endpoint, **options)
         assert max(chunks(sandbox)) == largest
 
 
@@ -78,7 +73,7 @@ async def test_stream_of_another_length_is_refused(difference):
     wrong = len(CONTENT) + difference
     async with sandbox_and_client() as (sandbox, livepeer):
         with pytest.raises(errors.SourceChanged):
-            await livepeer.upload(blocks_of(CONTENT), length=wrong)
+            await livepeer.upload(split(CONTENT, 70_000), length=wrong)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
@@ -91,7 +86,7 @@ async def test_tus_stream_of_another_length_is_refused(difference, defer_length,
         ticket = await livepeer.assets.request_upload("x")
         async with TusClient() as client:
             with pytest.raises(errors.SourceChanged):
-                await client.upload(blocks_of(CONTENT, size), ticket.tus_endpoint, **options)
+                await client.upload(split(CONTENT, size), ticket.tus_endpoint, **options)
         assert sum(chunks(sandbox)) < options["length"]
 
 
@@ -105,6 +100,6 @@ async def test_stream_does_not_resume_a_longer_or_shorter_upload(difference, has
         async with TusClient() as client:
             upload_url = await client.upload(CONTENT, ticket.tus_endpoint)
             with pytest.raises(errors.SourceChanged):
-                await client.upload(blocks_of(other), upload_url=upload_url, **options)
-            same = blocks_of(CONTENT)
+                await client.upload(split(other, 70_000), upload_url=upload_url, **options)
+            same = split(CONTENT, 70_000)
             assert await client.upload(same, upload_url=upload_url, **options) == upload_url

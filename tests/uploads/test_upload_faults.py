@@ -18,6 +18,7 @@ from support.sandbox import (
     sandbox_and_client,
     tus_requests,
 )
+from support.streams import split
 
 pytestmark = pytest.mark.anyio
 
@@ -72,13 +73,9 @@ async def test_upload_that_is_always_lost_ends_and_leaves_no_asset():
 
 
 async def test_lost_upload_of_a_stream_raises_upload_gone():
-    async def pieces():
-        for start in range(0, 5 * PART, PART):
-            yield make_bytes(5 * PART)[start : start + PART]
-
     async with sandbox_and_client(Fault(PATCH, Answer(404))) as (sandbox, livepeer):
         with pytest.raises(errors.UploadGone):
-            await livepeer.upload(pieces(), "stream", length=5 * PART)
+            await livepeer.upload(split(make_bytes(5 * PART), PART), "stream", length=5 * PART)
         assert [asset.is_deleted for asset in sandbox.assets] == [True]
 
 
@@ -87,15 +84,12 @@ async def test_lost_upload_of_a_stream_raises_upload_gone():
 async def test_stream_is_replayed_from_its_buffer(storage, known):
     data = make_bytes(6 * PART + 99)
 
-    async def pieces():
-        for start in range(0, len(data), 10_000):
-            yield data[start : start + 10_000]
-
     async with sandbox_and_client(Fault(PATCH, CutConnection(1000)), **storage) as (
         sandbox,
         livepeer,
     ):
-        asset = await livepeer.upload(pieces(), "stream", length=len(data) if known else None)
+        stream, length = split(data, 10_000), len(data) if known else None
+        asset = await livepeer.upload(stream, "stream", length=length)
         assert is_stored(sandbox, asset, data)
 
 

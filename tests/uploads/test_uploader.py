@@ -96,14 +96,14 @@ async def test_wrong_size_raises_integrity_error():
         (True, None, None),
     ],
 )
-async def test_result_says_what_was_verified(hashes, verify, wanted):
+async def test_result_names_the_verified_property(hashes, verify, wanted):
     async with sandbox_and_client(hashes=hashes) as (_, livepeer):
         async with livepeer.begin_upload(make_bytes(100), verify=verify) as upload:
             pass
         assert upload.result.verified is wanted
 
 
-async def test_encrypted_upload_is_not_provable():
+async def test_encrypted_upload_is_verified_as_not_provable():
     asset = NewAsset(
         "x",
         encryption=Encryption(encrypted_key="aGVsbG8="),

@@ -38,7 +38,7 @@ def asset(size=10, **hashes):
         (Asset(id="a1", hash=(AssetHash(hash=SHA256),)), SHA256, Verified.NOT_PROVABLE),
     ],
 )
-def test_result_is_what_the_asset_can_prove(found, sha256, verified):
+def test_result_depends_on_the_size_and_hash_of_the_asset(found, sha256, verified):
     assert verify_asset(found, length=10, sha256=sha256) is verified
 
 
@@ -58,7 +58,7 @@ def test_different_hash_of_the_same_size_raises():
     assert (error.asset_id, error.wanted, error.found) == ("a1", SHA256, OTHER)
 
 
-def test_encrypted_asset_is_not_provable():
+def test_encrypted_asset_is_verified_as_not_provable():
     found = asset(size=9, sha256=OTHER)
     verified = verify_asset(found, length=10, sha256=SHA256, is_encrypted=True)
     assert verified is Verified.NOT_PROVABLE
