@@ -23,7 +23,7 @@ from livepeer_async.sandbox import (
     Stall,
 )
 from livepeer_async.tus import livepeer_limits
-from support.constants import FAST_RETRY
+from support.constants import FAST_RETRY, UNREACHABLE_API
 from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +110,7 @@ NAMES = {
     "5,000 characters": "x" * 5000,
     "5,000 emoji": "🎬" * 5000,
     "commas and spaces": "a, b ,c.mp4",
-    "a dot": ".",
+    "dot": ".",
 }
 
 
@@ -133,8 +133,8 @@ async def test_file_name_that_is_not_utf8_is_uploaded(tmp_path):
 
 ACCOUNTS = {
     "no key": ("", None, errors.ConfigurationError, "LIVEPEER_API_KEY"),
-    "a key of spaces": ("  ", None, errors.ConfigurationError, "LIVEPEER_API_KEY"),
-    "a key with a line break": ("ab\ncd", None, errors.ConfigurationError, "line break"),
+    "key of spaces": ("  ", None, errors.ConfigurationError, "LIVEPEER_API_KEY"),
+    "key with a line break": ("ab\ncd", None, errors.ConfigurationError, "line break"),
     "no scheme": ("key", "studio.example/api", errors.ConfigurationError, "https://"),
     "no host": ("key", "https://", errors.ConfigurationError, "host"),
     "another scheme": ("key", "ftp://studio.example", errors.ConfigurationError, "https://"),
@@ -170,17 +170,17 @@ RESPONSES = {
     "HTML for a ticket": (TICKET, ChangeBody(HTML, "text/html"), errors.DecodeError, "html"),
     "half a JSON": (TICKET, ChangeBody(b'{"url":"x","as'), errors.DecodeError, "truncated"),
     "JSON of another shape": (TICKET, ChangeBody(b"[1]"), errors.DecodeError, "array"),
-    "a ticket that never arrives": (
+    "ticket that never arrives": (
         TICKET,
         NO_RESPONSE,
         errors.AmbiguousRequest,
         "no progress",
     ),
-    "a ticket that isn't HTTP": (TICKET, Garbage(), errors.AmbiguousRequest, "may have been"),
-    "a redirect for a ticket": (TICKET, Redirect("http://x.example/"), errors.ApiError, "base URL"),
+    "ticket that isn't HTTP": (TICKET, Garbage(), errors.AmbiguousRequest, "may have been"),
+    "redirect for a ticket": (TICKET, Redirect("http://x.example/"), errors.ApiError, "base URL"),
     "HTML for an asset": (POLL, ChangeBody(HTML, "text/html"), errors.DecodeError, "html"),
-    "an asset that trickles": (POLL, Slow(20), errors.TimedOut, "no progress|isn't complete"),
-    "an asset that never arrives": (POLL, NO_RESPONSE, errors.TimedOut, "no progress"),
+    "asset that trickles": (POLL, Slow(20), errors.TimedOut, "no progress|isn't complete"),
+    "asset that never arrives": (POLL, NO_RESPONSE, errors.TimedOut, "no progress"),
     "no Location": (CREATION, ChangeHeaders(remove=("location",)), errors.ProtocolError, "missing"),
     "Location on another host": (
         CREATION,
@@ -188,28 +188,28 @@ RESPONSES = {
         errors.ProtocolError,
         "another host",
     ),
-    "a creation redirected": (
+    "creation redirected": (
         CREATION,
         Redirect("http://x.example/"),
         errors.UploadRefused,
         "redirect",
     ),
-    "an invalid offset of the creation": (
+    "invalid offset of the creation": (
         CREATION,
         ChangeHeaders(put={"upload-offset": "1e3"}),
         errors.ProtocolError,
         "Upload-Offset is '1e3'",
     ),
-    "a chunk redirected": (PATCH, Redirect("http://x.example/"), errors.UploadRefused, "redirect"),
+    "chunk redirected": (PATCH, Redirect("http://x.example/"), errors.UploadRefused, "redirect"),
     "HTML for a chunk": (PATCH, Answer(200, HTML), errors.RetriesExhausted, "missing"),
-    "a chunk without a response": (
+    "chunk without a response": (
         PATCH,
         NO_RESPONSE,
         errors.RetriesExhausted,
         "no progress",
     ),
-    "a chunk refused": (PATCH, Answer(400, b"no\n"), errors.UploadRefused, "400"),
-    "a chunk that is always too large": (PATCH, Answer(413), errors.UploadRefused, "413"),
+    "chunk refused": (PATCH, Answer(400, b"no\n"), errors.UploadRefused, "400"),
+    "chunk that is always too large": (PATCH, Answer(413), errors.UploadRefused, "413"),
 }
 
 
@@ -232,10 +232,10 @@ async def test_invalid_response_ends_in_one_typed_error(row):
 
 
 RECOVERED = {
-    "a 204 without Upload-Offset": ChangeHeaders(remove=("upload-offset",)),
-    "a 204 with a negative offset": ChangeHeaders(put={"upload-offset": "-1"}),
-    "a 204 with an offset beyond the length": ChangeHeaders(put={"upload-offset": "99999999"}),
-    "a 204 with an offset of thirty digits": ChangeHeaders(put={"upload-offset": "9" * 30}),
+    "204 without Upload-Offset": ChangeHeaders(remove=("upload-offset",)),
+    "204 with a negative offset": ChangeHeaders(put={"upload-offset": "-1"}),
+    "204 with an offset beyond the length": ChangeHeaders(put={"upload-offset": "99999999"}),
+    "204 with an offset of thirty digits": ChangeHeaders(put={"upload-offset": "9" * 30}),
 }
 
 
@@ -255,6 +255,6 @@ async def test_invalid_offset_of_head_is_a_typed_error(row):
 
 
 async def test_unreachable_server_is_in_the_message():
-    async with AsyncLivepeer("key", base_url="http://127.0.0.1:9", retry=FAST_RETRY) as livepeer:
+    async with AsyncLivepeer("key", base_url=UNREACHABLE_API, retry=FAST_RETRY) as livepeer:
         with pytest.raises(errors.ConnectFailed, match=r"127\.0\.0\.1:9"):
             await livepeer.upload(VIDEO)

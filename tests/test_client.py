@@ -16,12 +16,12 @@ from support.sandbox import PART, is_stored, make_bytes, sandbox_and_client
 pytestmark = pytest.mark.anyio
 
 
-async def test_example_of_the_manual_runs(tmp_path, monkeypatch, capsys):
+async def test_docstring_example_runs(tmp_path, monkeypatch, capsys):
     (block,) = re.findall(r"```python\n(.*?)```", livepeer_async.__doc__, re.DOTALL)
     (tmp_path / "talk.mp4").write_bytes(make_bytes(1000))
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(block.removesuffix("asyncio.run(main())\n"), "manual", "exec"), names)
+    exec(compile(block.removesuffix("asyncio.run(main())\n"), "docstring", "exec"), names)
     async with Sandbox() as sandbox:
         monkeypatch.setenv("LIVEPEER_API_KEY", sandbox.api_key)
         monkeypatch.setenv("LIVEPEER_BASE_URL", sandbox.base_url)
@@ -33,7 +33,7 @@ async def test_example_of_the_manual_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_http_client_of_the_caller_is_used_and_stays_open(library):
+async def test_given_http_client_is_used_and_stays_open(library):
     async with library.AsyncClient() as http_client:
         async with sandbox_and_client(client={"http_client": http_client}) as (sandbox, livepeer):
             asset = await livepeer.upload(make_bytes(5 * PART))

@@ -20,14 +20,14 @@ async def sent(headers, **options):
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.title, str.upper])
-async def test_header_replaces_that_of_the_client(spell):
+async def test_given_header_overrides_the_client_header(spell):
     names = ["accept", "authorization", "user-agent", "x-request-id", "content-type", "x-mine"]
     found = await sent({spell(name): "mine" for name in names})
     assert [[v for n, v in found if n == name] for name in names] == [["mine"]] * len(names)
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.title, str.upper])
-async def test_headers_of_body_and_host_cannot_be_replaced(spell):
+async def test_framing_and_host_headers_cannot_be_overridden(spell):
     wrong = {
         "content-type": "text/plain",
         "content-length": "1",

@@ -61,7 +61,7 @@ def test_docstring_names_every_error():
         assert kind.__name__ in errors.__doc__
 
 
-def test_api_error_without_explanation():
+def test_api_error_without_message_has_no_explanation():
     error = errors.ServerError(status=500, errors=(), method="GET", url="https://host.example/a")
     assert str(error) == "500 from GET https://host.example/a: no explanation"
 

@@ -26,7 +26,7 @@ def test_package_has_four_dependencies():
     assert base == {"httpx", "anyio", "msgspec", "aiofiles"}
 
 
-def test_version_is_that_of_the_installed_package():
+def test_version_matches_the_installed_package():
     assert livepeer_async.__version__ == importlib.metadata.version("livepeer-async")
 
 

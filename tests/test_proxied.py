@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from livepeer_async import AsyncLivepeer, RetryPolicy, errors
+from livepeer_async import AsyncLivepeer, errors
 from livepeer_async.http.messages import Request
 from livepeer_async.http.proxies import is_loopback, read_proxies
 from livepeer_async.http.transport import Transport
 from livepeer_async.tus import ServerLimits, TusClient
 from livepeer_async.uploads.options import UploadOptions
-from support.constants import LONG_TIMEOUTS, SHORT_TIMEOUTS
+from support.constants import CLOSED_PORT, LONG_TIMEOUTS, NO_RETRIES, SHORT_TIMEOUTS
 from support.sandbox import sandbox_and_client
 from support.servers import OK, disconnect, hang, listen, respond_with, serve_raw
 
@@ -21,8 +21,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("clean_env")]
 PASSWORD = "s3cret-password"
 AUTH = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
 # No server listens on this port.
-CLOSED_PORT = "127.0.0.1:9"
-NO_RETRIES = RetryPolicy(attempts=0)
 
 
 @asynccontextmanager

@@ -97,7 +97,7 @@ def test_text_around_a_secret_is_unchanged(secret, before, after):
         ("", set()),
     ],
 )
-def test_credentials_of_a_header_are_found(header, words):
+def test_header_credentials_are_found(header, words):
     assert find_credentials(header) - {""} == words
 
 
