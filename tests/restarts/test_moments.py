@@ -1,4 +1,4 @@
-"""Kills at moments that random kills rarely hit."""
+"""Moments that random kills rarely hit."""
 
 import os
 import signal
@@ -18,16 +18,17 @@ REPETITIONS = 150 if IS_LONG else 10
 # A process that is killed after creating its owner lock, before the journal names it.
 KILLED_WITH_LOCK = """
 import asyncio, os, signal, sys
-from livepeer_async.journal import journal
+from livepeer_async.journal import claims
+from livepeer_async.journal.journal import Journal
 
-class KillingLock(journal.OwnerLock):
+class KillingLock(claims.OwnerLock):
     def __init__(self, path):
         super().__init__(path)
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
-    journal.OwnerLock = KillingLock
-    async with journal.Journal(sys.argv[1], account="a").acquire("talk"):
+    claims.OwnerLock = KillingLock
+    async with Journal(sys.argv[1], account="a").acquire("talk"):
         pass
 
 asyncio.run(main())
