@@ -11,7 +11,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
@@ -59,7 +62,7 @@ class Send(Protocol):
         ...
 
 
-class Callbacks(NamedTuple):
+class Callbacks(Struct, frozen=True):
     """Functions that a driver calls.
 
     Attributes:
@@ -321,8 +324,8 @@ def _merge_deprecated(
     new_names = {"on_setback": "on_retry", "jitter": "random"}
     for old, value in arguments.items():
         new = new_names.get(old, old)
-        if new in Callbacks._fields:
-            callbacks = callbacks._replace(**{new: value})
+        if new in Callbacks.__struct_fields__:
+            callbacks = replace(callbacks, **{new: value})
         elif new in {"sleep", "random"}:
             clock = clock._replace(**{new: value})
         else:
