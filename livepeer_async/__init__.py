@@ -105,10 +105,13 @@ resumes there; pass `TusClient(limits=livepeer_limits(length))`.
 
 # Other calls
 
-`livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the calls of the API, typed, such as
-`await livepeer.assets.update(asset.id, AssetPatch(name="Final"))`. `assets.wait` and `wait_many`
-take `on_change=`, which is called with an asset after each change. `assets.upload_from_url` lets Livepeer fetch a video, and `assets.request_upload` returns a ticket
-for another tus client, such as a browser's. `livepeer.request` sends to any other endpoint.
+`livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the calls of the API, typed:
+
+    await livepeer.assets.update(asset.id, AssetPatch(name="Final"))
+
+`assets.wait` and `assets.wait_many` take `on_change=`, which is called with an asset after each
+change. `assets.upload_from_url` lets Livepeer fetch a video, and `assets.request_upload` returns a
+ticket for another tus client, such as a browser's. `livepeer.request` sends to any other endpoint.
 
 For many small files, `pip install sniffio` saves a seventh of the time: httpcore 1.0.9 tries to
 import it for each of its locks.

@@ -50,10 +50,14 @@ What to do:
   Network errors and statuses have already been retried, as `RetryPolicy` says.
 - `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
   call may create a second asset.
-- `AssetFailed` with `is_retryable`: `livepeer.assets.retry(asset_id)`, without another upload.
-- `AssetTimeout`: `livepeer.assets.wait(asset_id)` again.
+- `SourceError`: fix the source. A file that is unreadable, empty or too large is rejected before
+  any request. `SourceChanged`: upload again once the file is whole, or use another key.
+- `NotFound`: check the ID, and that the base URL ends in `/api`.
+- `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
 - `IntegrityError`: delete the asset and upload again, or pass `on_mismatch="reupload"`.
 - `UploadStopped`, and any `TusError` with an `upload_url`: resume from there.
+- `JournalError`: nothing is lost. The file is locked, damaged or read-only, the disk is full, or a
+  newer version or another account has written it; the message says what to do.
 - Any other: change the call, the source, the key or the account.
 """
 
@@ -67,8 +71,7 @@ if TYPE_CHECKING:
     from livepeer_async.models import Violation
 
 
-# 408: the request took too long. 409: it conflicted with another. 423: the upload is locked.
-# 425: it came too early. 429: there were too many.
+# The request was too slow, conflicted with another, met a lock, or came too early or too often.
 _TRANSIENT_STATUSES = frozenset({408, 409, 423, 425, 429})
 _MIN_SERVER_ERROR = 500
 
@@ -133,9 +136,9 @@ class ConfigurationError(LivepeerError, ValueError):
 
 
 class KeyTaken(ConfigurationError):
-    """The journal has another asset under the key, which may be in use.
+    """The journal has another asset, `asset_id`, under the key; it may be in use.
 
-    The playback policy or the encryption of the asset, `asset_id`, isn't what this call asks for.
+    Its playback policy, encryption or URL differs: `assets.update`, `journal.forget` or a new key.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -181,7 +184,7 @@ class SourceChanged(SourceError):
     """The source was modified or replaced during the upload, or since an earlier run.
 
     Attributes:
-        asset_id: the asset of the earlier run, if that upload was complete; it isn't deleted.
+        asset_id: the asset of the earlier run, if that upload was complete; it stays.
     """
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
@@ -192,7 +195,7 @@ class SourceChanged(SourceError):
 
 
 class SourceNotReplayable(SourceError):
-    """A stream has to repeat bytes from before the chunk that is kept in memory."""
+    """A stream has to repeat bytes that it no longer keeps; pass a file or bytes instead."""
 
 
 class NetworkError(LivepeerError):

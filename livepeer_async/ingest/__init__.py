@@ -108,8 +108,8 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     empty file, file over 30 GiB, directory         row is bad
     file or folder that can't be read               row is bad
     glob that matches nothing                       one bad row
-    file deleted after the check                    row fails; the next run tries again
-    file changed during its upload                  row fails, and its asset is deleted; the
+    file deleted after the check                    row fails; in a folder, the file is skipped
+    file deleted or changed during its upload       row fails, and its asset is deleted; the
                                                     next run tries again
     file changed between check and upload           uploaded as it is when its upload begins
     file changed after its row was finished         row fails with SourceChanged, and its asset
