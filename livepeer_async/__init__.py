@@ -63,9 +63,9 @@ power loss:
 - A finished upload is found again with one GET. If its source has changed, `SourceChanged` is
   raised and the asset stays. Of a stream only the length is compared; with `verify="hash"`, the
   SHA-256 is compared as well.
-- Another playback policy or encryption raises `KeyTaken`: change the asset with `assets.update`,
-  use another key, or call `await livepeer.journal.forget(key)`.
-- An unfinished one resumes if size, mtime and inode of the file are the same. Otherwise, and for
+- Another playback policy or encryption than that of a finished upload raises `KeyTaken`: change the
+  asset with `assets.update`, use another key, or call `await livepeer.journal.forget(key)`.
+- An unfinished upload resumes if size, mtime and inode of the file are the same. Otherwise, and for
   streams, it restarts and its asset is deleted.
 - Processes may share a journal. Each key has one owner, and the others get `UploadInUse`.
   Ownership ends with the upload or its process, never by the clock: a machine that slept must not
