@@ -1,4 +1,4 @@
-"""Concurrency limit for chunks, which follows the time to their responses.
+"""Concurrency limit for chunks, adapted to the time until their responses.
 
 A server reads a chunk at full speed and responds once its storage has the bytes, so only the time
 to the response shows that the storage is slow. Then fewer chunks are sent at once, and each has

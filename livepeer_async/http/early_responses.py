@@ -192,7 +192,7 @@ class _BufferedStream:
             await self._write(buffer, timeout)
             return
         reader.start(self)
-        await self._let_reader_run(reader)
+        await self._yield_to_reader(reader)
         if not reader.has_response:
             with reader.writing():
                 await self._write(buffer, timeout)
@@ -224,10 +224,10 @@ class _BufferedStream:
         self._received += block
         self._is_at_end = not block
 
-    async def _let_reader_run(self, reader: _EarlyReader) -> None:
-        """Let the reader receive what has arrived.
+    async def _yield_to_reader(self, reader: _EarlyReader) -> None:
+        """Give the reader a chance to receive bytes that have arrived.
 
-        asyncio closes a socket whose write fails, and discards what the kernel has received.
+        asyncio closes a socket whose write fails, and discards the bytes in the kernel's buffer.
         """
         for _ in range(_LOOP_CYCLES):
             if reader.has_response or not self.is_readable:

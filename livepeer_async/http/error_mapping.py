@@ -1,6 +1,6 @@
 """Maps the HTTP library's exceptions to this package's errors, without secrets.
 
-The library quotes what the server sent, and the server may quote the request. Secrets of the
+The library quotes the response, and the response may quote the request. Secrets of the
 request and of its proxy are removed from messages; a cause that shows one is dropped.
 """
 
@@ -69,7 +69,7 @@ class ErrorMapper:
         redact_text = partial(_redact, secrets=(*request.secrets, *self.proxy_secrets))
         cause = None if shows_secret(error, redact_text) else error
         reason = redact_text(str(error)).rstrip(".") or type(error).__name__
-        through = f" through the proxy {proxy.place} of {proxy.variable}" if proxy else ""
+        through = f" through the proxy {proxy.address} of {proxy.variable}" if proxy else ""
         if isinstance(error, module.ReadTimeout | module.WriteTimeout):
             kind = "read" if isinstance(error, module.ReadTimeout) else "write"
             reason = f"no progress for {limits[kind]:.3g} s ({request.place}{through}): {reason}"

@@ -202,8 +202,8 @@ def filter_headers(
 def file_name_from_url(url: str) -> str:
     """Return the last segment of a URL's path, decoded, or else the host; "" without either."""
     try:
-        place = urlsplit(url)
-        return unquote(place.path.rstrip("/").rpartition("/")[2]) or place.hostname or ""
+        parts = urlsplit(url)
+        return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or ""
     except ValueError:
         return ""
 

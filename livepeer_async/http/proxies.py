@@ -53,7 +53,7 @@ class Proxy(Struct, frozen=True, kw_only=True):
     password: str = ""
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """Host and port, for messages."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
@@ -61,7 +61,7 @@ class Proxy(Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """The URL without user and password."""
-        return f"{self.scheme}://{self.place}"
+        return f"{self.scheme}://{self.address}"
 
     @property
     def auth(self) -> tuple[str, str] | None:
@@ -212,12 +212,12 @@ def _read_proxy(variable: str, value: str) -> Proxy:
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in rest[len(authority) :]:
         raise proxy_error(variable, f"a '/', '?' or '#' precedes an '@'; {_WANTED}")
-    userinfo, _, place = authority.rpartition("@")
+    userinfo, _, address = authority.rpartition("@")
     username, _, password = userinfo.partition(":")
-    if not authority.isprintable() or " " in place:
+    if not authority.isprintable() or " " in address:
         raise proxy_error(variable, f"it contains control characters or invalid UTF-8; {_WANTED}")
     try:
-        parts = urlsplit(f"//{place}")
+        parts = urlsplit(f"//{address}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise proxy_error(variable, f"its host or port is invalid; {_WANTED}") from None
@@ -263,37 +263,37 @@ def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
 
 
 def _read_exemption(entry: str) -> Exemption | None:
-    scheme, mark, place = entry.lower().rpartition("://")
+    scheme, mark, address = entry.lower().rpartition("://")
     if mark and not scheme:
         return None
     try:
-        return _exemption_of_network(place) or _exemption_of_place(scheme, place)
+        return _exemption_of_network(address) or _exemption_of_host(scheme, address)
     except ValueError:
         return None
 
 
-def _exemption_of_network(place: str) -> Exemption | None:
+def _exemption_of_network(address: str) -> Exemption | None:
     """Parse an IP address. A network looks like a host with a path, so it is rejected.
 
     Raises:
         ValueError: the entry is a network of several addresses.
     """
     try:
-        network = ipaddress.ip_network(place, strict=False)
+        network = ipaddress.ip_network(address, strict=False)
     except ValueError:
         return None
     if network.num_addresses > 1:
-        raise ValueError(place)
+        raise ValueError(address)
     return Exemption(host=str(network.network_address))
 
 
-def _exemption_of_place(scheme: str, place: str) -> Exemption | None:
+def _exemption_of_host(scheme: str, address: str) -> Exemption | None:
     """Parse a host, a domain, or a pattern with a scheme, each with an optional port.
 
     Raises:
         ValueError: the host or port is invalid.
     """
-    parts = urlsplit(f"//{place}")
+    parts = urlsplit(f"//{address}")
     host = parts.hostname or ""
     is_pattern = bool(scheme)
     scheme = "" if scheme == "all" else scheme
