@@ -73,7 +73,7 @@ class Session:
             except NetworkError as error:
                 if not call.is_repeatable and not isinstance(error, ConnectFailed):
                     raise AmbiguousRequest(
-                        f"{call.request.place} may have been carried out, but its response was "
+                        f"{call.request.place} may have taken effect, but its response was "
                         f"lost: {error}",
                         request_id=error.request_id,
                     ) from error

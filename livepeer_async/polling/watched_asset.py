@@ -1,4 +1,4 @@
-"""The state of one asset that is waited for. Pure."""
+"""The state of a watched asset. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from livepeer_async.polling.phases import deleted_error, failure_of
 
 
 class WatchedAsset(Struct, eq=False):
-    """What is known about an asset that is waited for.
+    """A watched asset: its latest known state, and when to poll it.
 
     Attributes:
         asset_id: the asset's ID.
