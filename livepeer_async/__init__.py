@@ -64,13 +64,13 @@ With `AsyncLivepeer(journal=FILE)`, the same call resumes in a later process, ev
   secrets. It contains no API key. Leave the `-owner-` files beside it alone.
 
 `leftovers()` lists the assets that failed uploads have left on the server, and `delete_leftover`
-deletes one. Those with `is_ours` are in the journal; the others fit by name and time alone, after a
-lost response to a request for an upload.
+deletes one. Those with `is_ours` are in the journal; the others match by name and time alone, after
+a lost response to a request for an upload.
 
-Cancellation ends an upload within 2 s. What can be resumed is kept: uploads in the journal, those
-with an `Upload` handle, and those stopped by `Upload.stop`. Without a journal, `error.upload_url`
-can be resumed by `livepeer_async.tus.TusClient`. Other uploads, and those of streams, are
-terminated and their assets deleted. `Upload.abort` deletes upload and asset.
+Cancellation ends an upload within 2 s. An upload is kept if it can be resumed: it is in the
+journal, has an `Upload` handle, or was stopped by `Upload.stop`. Without a journal,
+`livepeer_async.tus.TusClient` can resume `error.upload_url`. Other uploads, and those of streams,
+are terminated and their assets deleted. `Upload.abort` deletes upload and asset.
 
 # Concurrency and rate
 
@@ -94,14 +94,14 @@ for another tus client, such as a browser's. `livepeer.request` sends to any oth
 # Options
 
 - `Timeouts`: limits for connecting, stalls and responses.
-- `RetryPolicy`: attempts, delays, restarts, and how long a full queue (429) is waited for.
+- `RetryPolicy`: attempts, delays, restarts, and how long to wait for a full queue (429).
 - `ServerLimits`, `livepeer_limits`: chunk sizes and the longest upload, 30 GiB by default.
 - `http_client`: an `httpx.AsyncClient` or `httpx2.AsyncClient`, which stays open.
 
 # Manuals
 
 `livepeer_async.errors` (what to catch, and what to do), `.models`, `.ingest`, `.tus` and
-`.sandbox`, an embedded Livepeer for tests. What they export is public; other modules may change at
+`.sandbox`, an embedded Livepeer for tests. Their exports are public; other modules may change at
 any time.
 """
 

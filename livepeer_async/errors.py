@@ -10,7 +10,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── SourceEmpty           no bytes
     │   ├── SourceTooLarge        longer than the server accepts; .length, .limit
     │   ├── SourceChanged         modified or replaced during the upload; .asset_id
-    │   └── SourceNotReplayable   a stream can't go back to a byte that is needed again
+    │   └── SourceNotReplayable   a stream can't repeat bytes that were dropped
     ├── NetworkError              no usable response
     │   ├── ConnectFailed         no connection, so nothing was sent
     │   ├── ConnectionBroken      closed, or not HTTP, after something was sent
@@ -36,7 +36,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── AssetFailed           the server couldn't process it; .error_message, .is_retryable
     │   ├── AssetDeleted          it was deleted during the wait
     │   └── AssetTimeout          not ready within the time limit (also a TimeoutError)
-    ├── IntegrityError            size or hash differ from what was read; .wanted, .found
+    ├── IntegrityError            size or hash differ from the bytes read; .wanted, .found
     └── JournalError              the journal can't be opened, read or written; .path
         └── UploadInUse           another process or task owns the upload of this key; .key
 
@@ -135,7 +135,7 @@ class ConfigurationError(LivepeerError, ValueError):
 class KeyTaken(ConfigurationError):
     """The journal has another asset under the key, which may be in use.
 
-    The playback policy or the encryption of the asset, `asset_id`, isn't what this call asks for.
+    The asset `asset_id` has another playback policy or encryption than this call requests.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -192,7 +192,7 @@ class SourceChanged(SourceError):
 
 
 class SourceNotReplayable(SourceError):
-    """A stream has to repeat bytes from before the chunk that is kept in memory."""
+    """The upload needs bytes of a stream again that are no longer in memory."""
 
 
 class NetworkError(LivepeerError):
@@ -215,8 +215,8 @@ class AmbiguousRequest(LivepeerError):
     """A non-idempotent request was sent and its response was lost.
 
     Attributes:
-        asset_ids: assets that the request may have created, if the client could look. Another
-            request for the same name, at the same time, may have created them instead.
+        asset_ids: assets that the request may have created, if the client could list them.
+            Another request for the same name, at the same time, may have created them instead.
     """
 
     asset_ids: tuple[str, ...] = ()
@@ -277,7 +277,7 @@ class InvalidRequest(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429: the account has as many unfinished tasks as it is allowed to have."""
+    """429: the account has reached its limit of unfinished tasks."""
 
 
 class ServerError(ApiError):
@@ -368,8 +368,8 @@ class IntegrityError(LivepeerError):
 
     Attributes:
         asset_id: the asset with the wrong bytes.
-        wanted: length in bytes, or SHA-256 in hex, of what was read.
-        found: the same for what the server stored.
+        wanted: length in bytes, or SHA-256 in hex, of the bytes read.
+        found: the same for the stored bytes.
     """
 
     def __init__(self, message: str, *, asset_id: str, wanted: int | str, found: int | str) -> None:

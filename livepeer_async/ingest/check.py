@@ -42,7 +42,7 @@ def check_rows(
         if isinstance(row, BadRow):
             yield row
             continue
-        # A row that is bad for another reason has its key all the same.
+        # A row that is bad for another reason still occupies its key.
         digest = hash(row.key)
         if digest in first_lines:
             yield BadRow(row.location, _repeated_key(row, first_lines[digest]))

@@ -1,6 +1,6 @@
 """Rows of a CSV file with a header.
 
-Pure. A cell of a text field is taken as it is; other cells are parsed as JSON (`true`,
+Pure. A cell of a text field is used as it is; other cells are parsed as JSON (`true`,
 `{"type": "jwt"}`). An empty cell is an absent field. Quoted cells may contain line breaks.
 """
 
@@ -26,7 +26,7 @@ DELIMITERS = ",;\t"
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
-# Parts of csv's messages, and what they mean in a manifest.
+# Parts of csv's messages, and their meaning in a manifest.
 _CSV_ERRORS = {
     "new-line character": "a carriage return stands alone; save the file with line feeds",
     "unexpected end of data": "a quoted cell is never closed, which hides all rows after it",
@@ -143,7 +143,7 @@ def read_header(cells: Sequence[str]) -> list[str]:
         if column is None:
             raise RowError(f"{_unknown_column(name)} (no row can be read)")
         if column in columns:
-            raise RowError(f"the column {name} is there twice, so no row can be read")
+            raise RowError(f"the column {name} appears twice, so no row can be read")
         columns.append(column)
     if not set(SOURCES) & set(columns):
         raise RowError("the header has none of the columns path, url and source")

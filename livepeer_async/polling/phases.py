@@ -50,4 +50,4 @@ def failure_of(asset: Asset) -> AssetError | None:
 
 def deleted_error(asset_id: str) -> AssetDeleted:
     """Return the error for an asset that was deleted during a wait."""
-    return AssetDeleted(f"asset {asset_id} was deleted while it was waited for", asset_id=asset_id)
+    return AssetDeleted(f"asset {asset_id} was deleted during the wait", asset_id=asset_id)

@@ -219,7 +219,7 @@ class TusClient:
         return ServerLimits(max_length=features.max_size, with_creation=with_creation)
 
     async def _features_of(self, endpoint: str) -> requests.ServerFeatures:
-        """Ask the server once; without a usable response the creation shows what it supports."""
+        """Ask the server once; without a usable response, none are assumed."""
         try:
             response = await self._send(requests.options(endpoint))
         except (NetworkError, DecodeError):

@@ -146,7 +146,7 @@ class Driver:
         self._check_gone()
 
     async def find_offset(self) -> None:
-        """Ask for the offset until it is known, without sending bytes; raises as `run`."""
+        """Ask for the offset until it is known, without sending bytes; errors as for `run`."""
         while self.upload.state is State.OFFSET_UNKNOWN:
             await self._advance()
         self._check_gone()
@@ -168,7 +168,7 @@ class Driver:
         known_url = self.upload.upload_url
         step = await self._next_step()
         event = await self._exchange(step)
-        # A creation that leaves the offset unknown has an upload URL, too.
+        # A creation that leaves the offset unknown has an upload URL as well.
         if self.upload.upload_url is not None and self.upload.upload_url != known_url:
             await self._report_created(self.upload.upload_url)
         if self.upload.state is State.COMPLETE:
@@ -200,7 +200,7 @@ class Driver:
             return upload.next_step()
         if isinstance(source, StreamSource) and source.is_open_ended:
             if upload.length is None:
-                return await self._next_of_stream(source)
+                return await self._next_stream_step(source)
             # An earlier process declared the length, and the stream must have it.
             source.length, source.is_open_ended = upload.length, False
         if upload.length is None:
@@ -212,15 +212,15 @@ class Driver:
             )
         return upload.next_step()
 
-    async def _next_of_stream(self, source: StreamSource) -> Step:
-        """Send what the stream has; at its end, declare the length."""
+    async def _next_stream_step(self, source: StreamSource) -> Step:
+        """Send the bytes at hand; at the end of the stream, declare the length."""
         upload = self.upload
         available = await source.available(upload.offset, upload.plan())
         check_length(source.name, upload.offset + available, upload.limits.max_length)
         if source.is_open_ended:
             return upload.next_step(available=available)
         if not source.length:
-            raise SourceEmpty(f"{source.name} is empty; a video has bytes", source=source.name)
+            raise SourceEmpty(f"{source.name} is empty; wanted a video", source=source.name)
         upload.declare_length(source.length)
         return upload.next_step()
 
@@ -231,7 +231,7 @@ class Driver:
             size = min(BLOCK, offset - self._released)
             if await source.available(self._released, size) < size:
                 raise SourceChanged(
-                    f"{source.name} ended before byte {offset}, up to which the server has it",
+                    f"{source.name} ended before byte {offset}, the offset of the upload",
                     source=source.name,
                 )
             self._released += size

@@ -39,7 +39,7 @@ Send = Callable[[Request], Awaitable[Response]]
 def plan_retry(
     retry: RetryPolicy, event: Interrupted | ChunkTooLarge, *, attempt: int, jitter: float
 ) -> RetryEvent | None:
-    """Return when to retry after the failure number `attempt`; `None` to give up."""
+    """Return the event for the next retry, or `None` to give up."""
     retry_after = event.retry_after if isinstance(event, Interrupted) else None
     delay = next_delay(retry, failures=attempt, jitter=jitter, retry_after=retry_after)
     if delay is None:
@@ -118,7 +118,7 @@ async def check_complete(
 
 
 async def is_unknown(send: Send, upload_url: str) -> bool:
-    """Ask HEAD once whether the server doesn't know an upload; False without a clear answer."""
+    """Ask HEAD once whether the server doesn't know an upload; False without a usable response."""
     try:
         response = await send(requests.offset_request(upload_url))
     except (NetworkError, DecodeError):

@@ -20,13 +20,13 @@ from livepeer_async.http.messages import Span
 FACTOR = 4.0
 # The parts of a chunk that were sent before the cut may still be stored, as slowly as the last one.
 FACTOR_OF_PREVIOUS = 2.0
-# Longest wait in seconds, unless the response itself was awaited for longer.
+# Maximum wait in seconds, unless the response itself was awaited for longer.
 MAX_WAIT = 300.0
 # A chunk that needs no longer has arrived by the time the offset has settled, after two HEADs.
 QUICK_SECONDS = 2.0
 SETTLING_HEADS = 2
 FIRST_POLL = 1.0
-LONGEST_POLL = 15.0
+MAX_POLL = 15.0
 POLL_GROWTH = 1.5
 
 
@@ -52,8 +52,8 @@ class Timing(Struct, frozen=True, kw_only=True):
     def storage_seconds(self) -> float:
         """Seconds that the server took, without those of the network.
 
-        The kernel accepts the end of a body long before a slow link has carried it, but hardly more
-        than the link carried meanwhile.
+        The kernel accepts the end of a body long before a slow link has sent it, but hardly more
+        than the link sent meanwhile.
         """
         waited = self.waited or 0.0
         return max(0.0, waited - max(0.0, (self.seconds or 0.0) - waited))
@@ -112,7 +112,7 @@ class LateChunk:
             return settle
         wait = min(self._poll, self._left)
         self._left -= wait
-        self._poll = min(POLL_GROWTH * self._poll, LONGEST_POLL)
+        self._poll = min(POLL_GROWTH * self._poll, MAX_POLL)
         return max(settle, wait)
 
     def may_arrive(self, offset: int) -> bool:

@@ -12,7 +12,7 @@ class OffsetTracker:
 
     Args:
         is_new: whether this process creates the upload.
-        max_offset: the most bytes that the server can hold.
+        max_offset: maximum bytes that the server can hold.
 
     Attributes:
         last_head: the offset in the last response to HEAD, until the offset has settled.

@@ -8,7 +8,7 @@
         └───────────────────────────────────────────────────────────────────────► GONE
     any state with an upload URL ──Terminated──► TERMINATED
 
-`states.TRANSITIONS` is the table; this module adds what depends on the offset in a response. A
+`states.TRANSITIONS` is the table; this module adds the rules for the offset in a response. A
 resumed upload starts in OFFSET_UNKNOWN. After an interruption the only legal step is to ask for the
 offset; if the server needs aligned chunks, it is asked again after the next chunk. One request is
 in flight at a time. An illegal call raises `IllegalMove` and changes nothing.
@@ -56,7 +56,7 @@ class TusUpload:
         limits: the server's limits.
         metadata: for `Upload-Metadata`.
         other_hosts: hosts besides the endpoint's that `Location` may name.
-        max_offset: the most bytes that `upload_url` can hold.
+        max_offset: maximum bytes that `upload_url` can hold.
 
     Attributes:
         state: the state.
@@ -309,7 +309,7 @@ class TusUpload:
         if self.limits.creates_once:
             self._lose(f"the creation may have happened: {event.reason}")
             return
-        # The bytes in the request may be what breaks the creation each time.
+        # The bytes in the request may be the reason that the creation fails.
         self.limits = replace(self.limits, with_creation=0)
         if span.size:
             self.chunks.resumed(self.limits, span.start)

@@ -20,7 +20,7 @@ from livepeer_async.tus.limits import ServerLimits, plan_chunk
 PROBE = 64 * 1024
 # Chunks of the largest size that passes, before twice that size is tried again.
 SUCCESSES = 8
-# Of the time limit for a response.
+# Limits how often the time limit for a response is doubled.
 MAX_DOUBLINGS = 3
 
 

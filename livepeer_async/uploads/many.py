@@ -44,7 +44,7 @@ def run_many(
     given: Any = sources
     if isinstance(given, str | bytes) or not isinstance(given, AsyncIterable | Iterable):
         raise ConfigurationError(
-            f"upload_many takes an iterable of sources; a {type(given).__name__} is one source"
+            f"sources is a {type(given).__name__}, which is one source; wanted an iterable of them"
         )
     return run_jobs(_jobs(sources), run_one, length_of=length_of, slot_queue=slot_queue)
 

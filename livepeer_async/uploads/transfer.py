@@ -46,7 +46,7 @@ _log = logging.getLogger("livepeer_async")
 
 # Studio left `uploading` 10 to 45 ms after its last 204: a poll before that is wasted.
 FIRST_POLL_DELAY = 0.05
-# An asset that stays longer has lost the end of the upload. An empty PATCH makes the server look
+# An asset that stays longer has missed the end of the upload. An empty PATCH makes the server check
 # again.
 FINALIZE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
@@ -146,9 +146,9 @@ class Transfers:
                 metadata=_metadata(source.name),
             )
             urls = predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id)
-            watch = await self._send_upload(upload, ticket.asset, tus, urls=urls)
-            if watch is not None:
-                return watch
+            watched = await self._send_upload(upload, ticket.asset, tus, urls=urls)
+            if watched is not None:
+                return watched
             timeouts = tus.chunks.timeouts
 
     async def _send_upload(
@@ -160,7 +160,7 @@ class Transfers:
             upload: the upload.
             asset: the asset that gets the bytes.
             tus: the tus upload.
-            urls: upload URLs to look at if the response to the creation is lost.
+            urls: upload URLs to check if the response to the creation is lost.
         """
         is_uploaded = False
         upload.attach(asset, tus)
@@ -170,7 +170,7 @@ class Transfers:
             driver = await self._send_bytes(upload, tus, urls)
             is_uploaded = True
             upload.mark_uploaded()
-            watch = await self._leave_uploading(upload, driver)
+            watched = await self._leave_uploading(upload, driver)
             await upload.source.check()
         except (TusError, SourceError) as error:
             reached = (upload.tus or tus).offset
@@ -181,12 +181,12 @@ class Transfers:
         except BaseException as error:
             # The server has all bytes, and only its API or the asset failed: keep the asset.
             is_kept = is_uploaded and isinstance(error, LivepeerError)
-            # Cancelled, or the caller's own code failed: keep only what can be resumed.
+            # Cancelled, or the caller's own code failed: keep only a resumable upload.
             if not is_kept and not _is_resumable(upload):
                 await self._discard(upload)
             raise
         else:
-            return watch
+            return watched
         await upload.sleep(retry_event.delay)
         return None
 
@@ -215,8 +215,8 @@ class Transfers:
         An upload created without bytes is resumed: it is empty, and nothing is in flight. One
         created with bytes counts only if the server has all of them. Otherwise the abandoned
         request may still store the rest, invisibly and for minutes, and a chunk beside it would be
-        a second writer. The rest is at most one part, and is waited for as long as the server has
-        proved to be slow, unless it stops responding.
+        a second writer. The wait for the rest, at most one part, is as long as the server has been
+        slow, and ends early if it stops responding.
         """
         late, settle = lost.upload.late, lost.upload.limits.settle
         while True:
@@ -317,10 +317,10 @@ class Transfers:
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
         """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
-        watch = WatchedAsset(upload.asset.id)
+        watched = WatchedAsset(upload.asset.id)
         await anyio.sleep(FIRST_POLL_DELAY)
         wait = partial(
-            self._waiter.wait_until, watch, has_left_uploading, on_change=upload.update_asset
+            self._waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset
         )
         try:
             await wait(timeout=FINALIZE_AFTER)
@@ -338,11 +338,11 @@ class Transfers:
                     f"the server has all {upload.length} bytes, but asset {upload.asset.id} is "
                     f"still uploading after {LEAVE_TIMEOUT:.0f} s"
                 ) from error
-        return watch
+        return watched
 
 
 def _is_resumable(upload: Upload) -> bool:
-    """Whether an upload that ends without an error with its URL can be resumed."""
+    """Whether an upload can be resumed although no error has its URL."""
     is_url_known = upload.has_handle or upload.is_stopped or upload.lease.is_resumable
     return upload.upload_url is not None and upload.source.is_replayable and is_url_known
 
@@ -358,9 +358,9 @@ def _skip_transfer(upload: Upload, asset: Asset) -> WatchedAsset:
     upload.options.check_failure(asset)
     upload.begun.set()
     upload.update_asset(asset)
-    watch = WatchedAsset(asset.id)
-    watch.asset = asset
-    return watch
+    watched = WatchedAsset(asset.id)
+    watched.asset = asset
+    return watched
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

@@ -150,7 +150,7 @@ class Uploader:
         slot: Slot | None = None,
         on_begun: Callable[[Upload], None] | None = None,
     ) -> UploadResult:
-        """Download a URL and upload its bytes at the same time; arguments as `run`.
+        """Download a URL and upload its bytes at the same time; arguments as for `run`.
 
         Raises:
             LivepeerError: the URL can't be read.
@@ -169,7 +169,7 @@ class Uploader:
         key: str | None = None,
         slot: Slot | None = None,
     ) -> UploadResult:
-        """Let the server fetch a URL; arguments and result as `run`."""
+        """Have the server fetch a URL; arguments and result as for `run`."""
         started = time.monotonic()
         upload: Upload | None = None
         failure: LivepeerError | None = None
@@ -199,7 +199,7 @@ class Uploader:
         *,
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
-        """Run an upload for each source; arguments as `AsyncLivepeer.upload_many`."""
+        """Run an upload for each source; arguments as for `AsyncLivepeer.upload_many`."""
 
         async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
             report = partial(on_progress, job.source) if on_progress else None
@@ -249,7 +249,7 @@ class Uploader:
 
     @asynccontextmanager
     async def _closable(self, name: str) -> AsyncGenerator[None, None]:
-        """Let `aclose` cancel the block and wait for its end.
+        """Register the block, which `aclose` cancels and waits for.
 
         Raises:
             ConfigurationError: `aclose` cancelled the block.
@@ -295,9 +295,9 @@ class Uploader:
         await self._transfer_and_verify(upload)
 
     async def _transfer_and_verify(self, upload: Upload) -> None:
-        watch = await self._transfers.transfer(upload)
+        watched = await self._transfers.transfer(upload)
         sha256 = await self._record_uploaded(upload)
-        verified = await self._await_ready(upload, watch, sha256) if upload.options.wait else None
+        verified = await self._await_ready(upload, watched, sha256) if upload.options.wait else None
         upload.finish(verified, sha256)
 
     async def _finish_import(self, upload: Upload, asset: Asset) -> None:
@@ -325,11 +325,11 @@ class Uploader:
         return sha256
 
     async def _await_ready(
-        self, upload: Upload, watch: WatchedAsset, sha256: str | None
+        self, upload: Upload, watched: WatchedAsset, sha256: str | None
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watch, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watched, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
         )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.

@@ -1,6 +1,6 @@
 """Imports videos: the server fetches them from a URL.
 
-No byte passes through this machine, so the asset can't be compared with what was read.
+No byte passes through this machine, so the asset can't be compared with its source.
 """
 
 from __future__ import annotations

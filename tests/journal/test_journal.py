@@ -221,7 +221,7 @@ async def test_foreign_database_is_rejected_unchanged(path):
 
 async def test_other_file_is_rejected_unchanged(path):
     path.write_bytes(b"name,path\n" * 100)
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="isn't a journal"):
         await Journal(path, account="a").open()
     assert path.read_bytes() == b"name,path\n" * 100
 

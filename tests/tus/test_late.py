@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from livepeer_async.errors import IllegalMove
 from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, State, TusUpload
-from livepeer_async.tus.late import FACTOR, LONGEST_POLL, MAX_WAIT, LateChunk, Timing
+from livepeer_async.tus.late import FACTOR, MAX_POLL, MAX_WAIT, LateChunk, Timing
 from tus.prepared import ALIGNED, LENGTH, URL, settle_offset, upload_in
 
 CHUNK = Span(0, 8)
@@ -24,7 +24,7 @@ def total_wait(late):
     seconds = 0.0
     while late.is_pending:
         wait = late.next_wait(0.0)
-        assert 0 < wait <= LONGEST_POLL
+        assert 0 < wait <= MAX_POLL
         seconds += wait
     return seconds
 
