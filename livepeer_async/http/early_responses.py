@@ -186,7 +186,7 @@ class _BufferedStream:
             WriteError: a response has started; httpcore reads it next.
         """
         reader = _READER.get()
-        # httpcore itself reads an HTTP/2 connection while it writes.
+        # httpcore reads an HTTP/2 connection while it writes.
         self._is_http2 |= bytes(buffer[: len(HTTP2_PREFACE)]) == HTTP2_PREFACE
         if reader is None or self._is_http2 or not reader.is_sending_body:
             await self._write(buffer, timeout)
@@ -197,7 +197,7 @@ class _BufferedStream:
             with reader.writing():
                 await self._write(buffer, timeout)
         if reader.has_response:
-            raise self._write_error("the server responded before it had the whole body")
+            raise self._write_error("the server responded before the whole body was sent")
 
     async def read_ahead(self) -> bool:
         """Read until a final response has started or the server has closed its side.

@@ -29,7 +29,7 @@ class ErrorMapper:
 
     Args:
         module: the library.
-        proxies: the proxies of the requests, as far as they are known.
+        proxies: the proxies in use; empty if they are unknown.
 
     Attributes:
         exceptions: the exception classes that it maps.
@@ -116,15 +116,15 @@ def shows_secret(error: BaseException, redact_text: Callable[[str], str]) -> boo
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return an exception, all its causes and contexts, and the members of groups."""
+    """Return an exception, its causes and contexts, and the members of groups."""
     found: dict[int, BaseException] = {}
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        link = pending.pop()
         if link is not None and id(link) not in found:
             found[id(link)] = link
             members: tuple[BaseException, ...] = getattr(link, "exceptions", ())
-            waiting += [link.__cause__, link.__context__, *members]
+            pending += [link.__cause__, link.__context__, *members]
     return list(found.values())
 
 

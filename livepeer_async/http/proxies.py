@@ -28,7 +28,7 @@ _WANTED = "wanted scheme://user:password@host:port with special characters perce
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _LOOPBACK_NETWORK = 127
 _UNSPECIFIED = bytes(4)
-# Redacting shorter ones would remove parts of ordinary words.
+# Redacting shorter secrets would remove parts of ordinary words.
 _MIN_SECRET_LENGTH = 4
 
 
@@ -118,12 +118,12 @@ class Proxies(Struct, frozen=True):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Credentials of all proxies."""
-        return tuple(it for proxy in self.by_scheme.values() for it in proxy.secrets)
+        return tuple(secret for proxy in self.by_scheme.values() for secret in proxy.secrets)
 
     def find(self, url: str) -> Proxy | None:
         """Return the proxy for a URL, or `None` for a direct connection.
 
-        Loopback addresses never use a proxy: there they would mean another machine.
+        Loopback addresses never use a proxy, for which they would mean its own machine.
         """
         try:
             parts = urlsplit(url)
@@ -132,7 +132,9 @@ class Proxies(Struct, frozen=True):
             return None
         # As in httpx, the scheme's default port counts as no port.
         port = None if port == _DEFAULT_PORTS.get(parts.scheme) else port
-        if is_loopback(host) or any(it.covers(parts.scheme, host, port) for it in self.exemptions):
+        if is_loopback(host):
+            return None
+        if any(exemption.covers(parts.scheme, host, port) for exemption in self.exemptions):
             return None
         return self.by_scheme.get(parts.scheme) or self.by_scheme.get("all")
 
@@ -244,7 +246,7 @@ def _is_valid_host(host: str) -> bool:
 
 
 def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
-    # A proxy URL that was put here by mistake may contain a password, with commas.
+    # A proxy URL that was set here by mistake may contain a password, even with commas.
     is_shown = not any("@" in entry for entry in entries)
     found: list[Exemption] = []
     for number, entry in enumerate(entries, 1):

@@ -42,7 +42,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.restarts < 0:
             raise ConfigurationError("RetryPolicy: attempts and restarts must be 0 or above")
-        # Written to refuse NaN too, which compares as false.
+        # Written this way to reject NaN too: its comparisons are false.
         if not (0 <= self.first_delay < inf and 0 <= self.max_delay < inf):
             raise ConfigurationError("RetryPolicy: delays must be 0 or above, and finite")
         if not (self.max_retry_after >= 0 and self.busy_timeout >= 0):
@@ -123,10 +123,10 @@ def next_retry(
 
 
 class RestartCounter:
-    """Counts restarts since the upload last got further than ever before.
+    """Counts the restarts of an upload; one that gets further than all before resets the count.
 
     Attributes:
-        count: restarts since then, the next one included.
+        count: restarts since the last reset, the next one included.
     """
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class RestartCounter:
 
         Args:
             policy: the policy.
-            reached: bytes that the server held of the lost upload.
+            reached: bytes that the server had of the lost upload.
             jitter: a random number in 0..1.
         """
         if reached > self._max_reached:

@@ -19,7 +19,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
         answer: for the complete response to an API call, from the request's last byte.
         chunk_response: for the response to a chunk, once the socket has accepted its last byte. The
             server responds when its storage has the bytes. With more than two chunks in flight,
-            each has proportionally longer.
+            the limit of each grows in proportion.
     """
 
     connect: float = 15.0

@@ -16,26 +16,26 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 
 # The server's own limit.
 MAX_PAGE_SIZE = 1000
-# Without a sync point, a few assets are looked for in a small part of a large account.
+# Without a sync point, pages are small if few assets are watched, because an account may be large.
 MIN_PAGE_SIZE = 100
 ROWS_PER_ASSET = 4
-# A change may become visible later than its date, and the servers' clocks differ.
+# A change may become visible later than its timestamp, and the servers' clocks differ.
 MARGIN_MS = 2000
 # The changes since an older sync point may fill more pages than the newest assets.
 MAX_SYNC_POINT_AGE = 300.0
 MAX_PAGES = 10
-# Deleted assets vanish from lists, so an asset that no list contains must be polled after this.
+# Lists omit deleted assets, so an asset that no list contains is polled after this many seconds.
 MAX_SILENCE = 300.0
-# More missed assets are looked for among the newest first.
+# If more assets are missed, the next scan lists the newest assets before any is polled singly.
 MAX_MISSED = 10
 
 
 class SyncPoint(Struct, frozen=True):
-    """A point in time: changes after `at`, by our clock, are dated `since` or later by the server.
+    """A point in time: the server dates changes after `at`, by the local clock, `since` or later.
 
     Attributes:
         since: milliseconds since 1970, by the server's clock.
-        at: seconds, by our monotonic clock.
+        at: seconds, by the local monotonic clock.
     """
 
     since: int
@@ -65,7 +65,7 @@ class ChangeScan(Struct):
 
     @property
     def since(self) -> int | None:
-        """The earliest change to list, in milliseconds since 1970; None for the newest assets."""
+        """The earliest change to list, in milliseconds since 1970; `None` for the newest assets."""
         return self.sync_point.since if self.sync_point else None
 
     def consume_page(

@@ -41,7 +41,7 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 
 T = TypeVar("T")
 
-# More assets can't be polled singly every second; one list covers all.
+# More assets than this can't each be polled every second; one list covers all.
 MAX_SINGLE_POLLS = 2
 # A list that fails this often in a row contains a row that the server can't return or that can't be
 # decoded; the other assets can still be polled singly.
@@ -134,7 +134,7 @@ class AssetPoller:
         self._sent.append(self._clock.now())
 
     def next_poll(self, now: float) -> tuple[float, WatchedAsset | None]:
-        """Return the time of the next poll and its asset, or `None` for a list."""
+        """Return the time of the next poll and its asset; the asset is `None` for a list."""
         earliest = self._next_request_time()
         if now < self._no_lists_until or len(self._subscriptions) <= MAX_SINGLE_POLLS:
             watched = min(self._subscriptions, key=lambda watched: watched.due)

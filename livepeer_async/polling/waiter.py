@@ -49,9 +49,9 @@ class Waiter:
         self._clock = clock or Clock()
         self._poller = AssetPoller(session, clock=self._clock, max_per_second=max_per_second)
         self._waiting: set[Subscription] = set()
-        # Held by the task that polls for all.
+        # Held by the leader, the task that polls for all.
         self._lock = anyio.Lock()
-        # The scope of its sleep; a client may be created outside an event loop.
+        # Scope of the leader's sleep; not created here, because there may be no event loop yet.
         self._sleeping: anyio.CancelScope | None = None
 
     async def wait_until(
@@ -174,7 +174,7 @@ class Waiter:
         if due <= now:
             await self._poller.poll(watched)
             return
-        wake_at = min(due, *(it.deadline for it in self._waiting))
+        wake_at = min(due, *(waiting.deadline for waiting in self._waiting))
         with anyio.CancelScope() as self._sleeping:
             await self._clock.sleep(wake_at - now)
 

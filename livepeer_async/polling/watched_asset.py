@@ -27,7 +27,7 @@ class WatchedAsset(Struct, eq=False):
         last_confirmed: time when the server last returned the asset.
         needs_single_poll: whether a list that should have contained the asset didn't.
         started: time when the wait started.
-        timeout: seconds that the wait may take.
+        timeout: time limit of the wait, in seconds.
     """
 
     asset_id: str
@@ -44,7 +44,7 @@ class WatchedAsset(Struct, eq=False):
     timeout: float = 0.0
 
     def restart(self, now: float, timeout: float, jitter: float) -> None:
-        """Start a wait; an asset that an earlier wait has polled isn't due at once."""
+        """Start a wait; the first poll is due now, unless an earlier wait polled the asset."""
         self.started, self.timeout = now, timeout
         self.failure, self.failures = None, 0
         self.needs_single_poll, self.last_confirmed = False, now
