@@ -315,7 +315,7 @@ class UploadRefused(TusError):
 
 
 class UploadGone(TusError):
-    """The upload URL is unknown to the server, or its offset is wrong."""
+    """The server lost the upload, reports an impossible offset, or never completed it."""
 
 
 class UploadStopped(TusError):

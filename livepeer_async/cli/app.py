@@ -53,7 +53,7 @@ class CommandGroup(TyperGroup):
             raise
 
 
-class UploadCommand(TyperCommand):
+class RenamedOptionsCommand(TyperCommand):
     """A command that accepts deprecated option names, with a warning."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -79,11 +79,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command(epilog=EXIT_STATUS_HELP, cls=UploadCommand)(upload)
+app.command(epilog=EXIT_STATUS_HELP, cls=RenamedOptionsCommand)(upload)
 app.command(
     help=INGEST_HELP,
     epilog=EXIT_STATUS_HELP,
-    cls=UploadCommand,
+    cls=RenamedOptionsCommand,
     # A glob without quotes gets an error of its own.
     context_settings={"allow_extra_args": True},
 )(ingest)

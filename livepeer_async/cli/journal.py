@@ -43,7 +43,7 @@ def list_records(*, journal: options.JournalPath = None, json: options.Json = Fa
     """List the recorded uploads.
 
     States: requested (no response yet), ticketed (an asset without bytes), created (bytes are
-    being sent), arrived (the server has all bytes), ready.
+    being sent), arrived (the server has all bytes), ready, failed (it couldn't process them).
     """
     run_command(partial(_list_records, journal, json=json))
 

@@ -128,7 +128,7 @@ class Transport:
                     on_accepted()
                 body = b"" if blocks is None else RequestBody(blocks, on_accepted)
                 build = partial(self._build, request, request_id, body, limits)
-                exchange = partial(self._exchange, request, request_id, build, largest)
+                exchange = partial(self._send_and_read, request, request_id, build, largest)
                 return await self._call_library(request, request_id, limits, exchange)
             raise _incomplete(request, request_id)
 
@@ -231,7 +231,7 @@ class Transport:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             wrap_stream(details["return_value"])
 
-    async def _exchange(
+    async def _send_and_read(
         self, request: Request, request_id: str, build: Callable[[], Any], largest: int
     ) -> Response:
         size = request.span.size

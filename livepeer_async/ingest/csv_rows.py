@@ -33,7 +33,7 @@ _CSV_ERRORS = {
     "field larger than field limit": "a cell is longer than {limit} characters",
 }
 
-Record = tuple[int, list[str] | RowError]
+CsvRecord = tuple[int, list[str] | RowError]
 """The first line of a record and its cells, or why it can't be used."""
 
 
@@ -77,7 +77,7 @@ class CsvReader:
         self._delimiter = delimiter
         self._start_record()
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[CsvRecord]:
         reader = csv.reader(iter(self._next_line, None), delimiter=self._delimiter, strict=True)
         while True:
             self._start_record()

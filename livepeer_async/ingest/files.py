@@ -105,7 +105,7 @@ def find_files(
     yield from _pop_errors(errors)
 
 
-def measured(row: Row, status: os.stat_result) -> Row:
+def with_file_status(row: Row, status: os.stat_result) -> Row:
     """Return a row with the length and the modification time of its file."""
     return msgspec.structs.replace(row, length=status.st_size, modified_ns=status.st_mtime_ns)
 
@@ -202,7 +202,7 @@ def _find_file(
     else:
         if stat.S_ISREG(status.st_mode):
             key = source_key(path) or path
-            yield measured(Row(source=path, is_url=False, key=key), status)
+            yield with_file_status(Row(source=path, is_url=False, key=key), status)
         else:
             on_skipped()
 

@@ -38,7 +38,7 @@ from livepeer_async.ingest.decisions import (
 )
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, RowState
 from livepeer_async.ingest.manifest import Manifest, open_manifest
-from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, ended_earlier
+from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make_earlier_event
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -218,7 +218,7 @@ class Ingestion:
                 continue
             record = records.get(row.key)
             if record is not None and is_finished(row, record, wait=self._wait):
-                await self._channel.send(ended_earlier(row, record))
+                await self._channel.send(make_earlier_event(row, record))
             else:
                 jobs.append(RowJob(row, record))
         return jobs

@@ -93,7 +93,7 @@ class RowJob:
         )
 
 
-def ended_earlier(row: Row, record: Record) -> RowEnded:
+def make_earlier_event(row: Row, record: Record) -> RowEnded:
     """Return the event of a row that an earlier run finished."""
     return RowEnded(
         row=row,

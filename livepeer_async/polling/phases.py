@@ -29,7 +29,7 @@ def has_left_uploading(asset: Asset) -> bool:
     return asset.phase not in {AssetPhase.UPLOADING, None}
 
 
-def failure_of(asset: Asset) -> AssetError | None:
+def make_failure(asset: Asset) -> AssetError | None:
     """Return the error for an asset that can't become ready, or else `None`.
 
     An unknown phase isn't a failure: it may still lead to ready.

@@ -9,7 +9,7 @@ from msgspec import Struct
 from livepeer_async.errors import AssetTimeout, LivepeerError, NotFound
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import next_poll_delay
-from livepeer_async.polling.phases import deleted_error, failure_of
+from livepeer_async.polling.phases import deleted_error, make_failure
 
 
 class WatchedAsset(Struct, eq=False):
@@ -66,7 +66,7 @@ class WatchedAsset(Struct, eq=False):
             self.etag = etag
         has_changed = asset != self.asset
         self.asset = asset
-        self.failure = failure_of(asset) if asset else None
+        self.failure = make_failure(asset) if asset else None
         return has_changed or self.failure is not None
 
     def fail(self, error: LivepeerError) -> None:

@@ -95,7 +95,7 @@ def max_slots_at_rate(max_rate: float) -> int:
     return max(1, int(max_rate // MIN_UPLOAD_RATE))
 
 
-def load_of(running: Collection[int | None]) -> float:
+def compute_load(running: Collection[int | None]) -> float:
     """Return how many slots the running uploads take.
 
     Args:

@@ -23,7 +23,7 @@ from livepeer_async.scheduling.adaptive import (
     Sample,
     Slots,
     adapt,
-    load_of,
+    compute_load,
     max_slots_at_rate,
     pause_delay,
 )
@@ -136,7 +136,7 @@ class Throttle:
             return False
         if self._concurrency is not None:
             return len(running) < self.slots
-        return len(running) < min(MAX_SLOTS, self._max_slots) and load_of(running) < self.slots
+        return len(running) < min(MAX_SLOTS, self._max_slots) and compute_load(running) < self.slots
 
     async def consume(self, count: int) -> None:
         """Wait until `count` bytes may be sent."""
@@ -242,7 +242,7 @@ class Throttle:
             running: lengths of the running uploads.
         """
         now = self._clock.now()
-        is_full = load_of(running) >= self.slots
+        is_full = compute_load(running) >= self.slots
         # Nothing is measured between two calls of `upload_many`.
         is_first, self._sampled_at = now - self._sampled_at > WARM_UP, now
         if is_first or not is_full or self._pauses:

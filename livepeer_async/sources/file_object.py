@@ -16,7 +16,13 @@ from typing import Any, cast
 import anyio.to_thread
 
 from livepeer_async.errors import SourceError, SourceNotReadable
-from livepeer_async.sources.source import Bytes, as_bytes, attribute, check_length, source_name
+from livepeer_async.sources.source import (
+    Bytes,
+    as_bytes,
+    attribute,
+    check_source_length,
+    source_name,
+)
 
 # Bytes of one read from an object that isn't seekable.
 READ_SIZE = 1024 * 1024
@@ -146,7 +152,7 @@ class FileObject:
         length = 0
         while block := await self._read(READ_SIZE):
             length += len(block)
-            check_length(self.name, length, max_length)
+            check_source_length(self.name, length, max_length)
         return length
 
     async def _is_at_start(self, error: Exception, *, is_moved: bool) -> bool:

@@ -272,7 +272,7 @@ async def prefetch(blocks: AsyncIterable[Any], *, name: str) -> AsyncGenerator[P
         tasks.cancel_scope.cancel()
 
 
-def check_length(name: str, length: int, max_length: int | None) -> None:
+def check_source_length(name: str, length: int, max_length: int | None) -> None:
     """Reject a length that the server would only reject after the whole upload.
 
     Raises:

@@ -115,12 +115,12 @@ def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
     return bounded
 
 
-def for_stream(limits: ServerLimits) -> ServerLimits:
+def limits_for_stream(limits: ServerLimits) -> ServerLimits:
     """Limit the chunks of a stream, which are kept in memory until they are acknowledged."""
     return with_chunk_size(limits, max(limits.align, STREAM_CHUNK))
 
 
-def check_length(limits: ServerLimits, length: int | None) -> None:
+def check_upload_length(limits: ServerLimits, length: int | None) -> None:
     """Check the length of an upload; `None` if it isn't known yet.
 
     Raises:

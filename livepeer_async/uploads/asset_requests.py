@@ -43,7 +43,7 @@ from livepeer_async.uploads.leftovers import find_created
 Terminate = Callable[[], Awaitable[object]]
 T = TypeVar("T", UploadTicket, ImportTicket)
 # Returns a ticket for one of the assets found, if one matches the request.
-Adopt = Callable[[list[Asset]], Awaitable[T | None]]
+ChooseAsset = Callable[[list[Asset]], Awaitable[T | None]]
 
 _log = logging.getLogger("livepeer_async")
 
@@ -115,7 +115,7 @@ class AssetRequests:
             return ticket.asset
 
     async def _find_unconfirmed(
-        self, lease: Lease, adopt: Adopt[ImportTicket]
+        self, lease: Lease, adopt: ChooseAsset[ImportTicket]
     ) -> ImportTicket | None:
         """Find the asset of an import that an earlier run requested without a response."""
         record = lease.record
@@ -132,7 +132,7 @@ class AssetRequests:
         return ticket
 
     async def _request(
-        self, call: Call[T], name: str, lease: Lease, *, adopt: Adopt[T] | None = None
+        self, call: Call[T], name: str, lease: Lease, *, adopt: ChooseAsset[T] | None = None
     ) -> T:
         lost = 0
         while True:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.polling.phases import failure_of
+from livepeer_async.polling.phases import make_failure
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -63,7 +63,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         Raises:
             AssetError: the asset can't become ready.
         """
-        failure = failure_of(asset)
+        failure = make_failure(asset)
         if failure is not None and not self.may_reprocess(failure):
             raise failure
 

@@ -34,7 +34,7 @@ from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.tus.driver import Callbacks, Driver, Send
-from livepeer_async.tus.limits import ServerLimits, for_stream, plan_creation
+from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.requests import predict_upload_urls
@@ -95,9 +95,9 @@ class Transfers:
         Raises:
             LivepeerError: the transfer failed.
         """
-        return await self._resume(upload) or await self._start(upload)
+        return await self._resume(upload) or await self._transfer_with_new_request(upload)
 
-    def terminator(self, upload: Upload) -> Callable[[], Awaitable[bool]] | None:
+    def make_terminator(self, upload: Upload) -> Callable[[], Awaitable[bool]] | None:
         """Return a function that terminates the tus upload; None if it can't be terminated."""
         tus = upload.tus
         if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
@@ -128,7 +128,7 @@ class Transfers:
         tus = TusUpload(upload_url=record.upload_url, length=source.length, limits=limits)
         return await self._send_upload(upload, asset, tus)
 
-    async def _start(self, upload: Upload) -> WatchedAsset:
+    async def _transfer_with_new_request(self, upload: Upload) -> WatchedAsset:
         """Transfer the bytes with a new ticket, and with another one if the upload is lost."""
         source, timeouts = upload.source, 0
         while True:
@@ -142,7 +142,7 @@ class Transfers:
             tus = TusUpload(
                 endpoint=ticket.tus_endpoint,
                 length=source.length,
-                limits=for_stream(limits) if source.is_stream else limits,
+                limits=limits_for_stream(limits) if source.is_stream else limits,
                 metadata=_metadata(source.name),
             )
             urls = predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id)
@@ -165,7 +165,7 @@ class Transfers:
         is_uploaded = False
         upload.attach(asset, tus)
         try:
-            upload.begun.set()
+            upload.asset_created.set()
             upload.update_asset(asset)
             driver = await self._send_bytes(upload, tus, urls)
             is_uploaded = True
@@ -312,7 +312,7 @@ class Transfers:
 
     async def _discard(self, upload: Upload) -> None:
         """Terminate an upload that can't be resumed, and delete its asset."""
-        terminate, upload.tus = self.terminator(upload), None
+        terminate, upload.tus = self.make_terminator(upload), None
         await self._asset_requests.discard(upload.asset.id, upload.lease, terminate)
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
@@ -356,7 +356,7 @@ def _skip_transfer(upload: Upload, asset: Asset) -> WatchedAsset:
     upload.attach(asset, None)
     upload.mark_uploaded()
     upload.options.check_failure(asset)
-    upload.begun.set()
+    upload.asset_created.set()
     upload.update_asset(asset)
     watched = WatchedAsset(asset.id)
     watched.asset = asset

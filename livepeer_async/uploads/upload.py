@@ -57,7 +57,7 @@ class Upload:
         self.tus: TusUpload | None = None
         # Only `abort` and `stop` cancel it.
         self.scope = anyio.CancelScope()
-        self.begun = anyio.Event()
+        self.asset_created = anyio.Event()
 
         self.name = source.name
         self.length = source.length

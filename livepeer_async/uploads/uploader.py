@@ -33,7 +33,7 @@ from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.many import length_of, run_many
+from livepeer_async.uploads.many import measure_length, run_uploads
 from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
@@ -105,10 +105,10 @@ class Uploader:
             LivepeerError: the upload failed.
         """
         check_job(job)
-        length = await length_of(job)
+        length = await measure_length(job)
         with self._slot_queue.register(waits_for_slot=False) as participant:
             slot = participant.start(length)
-            async with self._start(job, options, slot=slot, has_handle=has_handle) as upload:
+            async with self._open_and_run(job, options, slot=slot, has_handle=has_handle) as upload:
                 yield upload
 
     async def run(
@@ -133,7 +133,7 @@ class Uploader:
         upload: Upload | None = None
         failure: LivepeerError | None = None
         try:
-            async with self._start(job, options, slot=slot, url=url) as upload:
+            async with self._open_and_run(job, options, slot=slot, url=url) as upload:
                 if on_begun is not None:
                     on_begun(upload)
         except LivepeerError as error:
@@ -205,7 +205,7 @@ class Uploader:
             report = partial(on_progress, job.source) if on_progress else None
             return await self.run(job, replace(options, on_progress=report), slot=slot)
 
-        return run_many(sources, run_one, slot_queue=self._slot_queue)
+        return run_uploads(sources, run_one, slot_queue=self._slot_queue)
 
     def run_jobs(
         self,
@@ -218,7 +218,7 @@ class Uploader:
         return run_jobs(jobs, run_one, length_of=length_of, slot_queue=self._slot_queue)
 
     @asynccontextmanager
-    async def _start(
+    async def _open_and_run(
         self,
         job: UploadJob,
         options: UploadOptions,
@@ -244,7 +244,7 @@ class Uploader:
             )
             async with self._closable(upload.name), plain_task_group() as tasks:
                 tasks.start_soon(self._run, upload)
-                await upload.begun.wait()
+                await upload.asset_created.wait()
                 yield upload
 
     @asynccontextmanager
@@ -343,7 +343,7 @@ class Uploader:
     async def _delete_aborted(self, upload: Upload) -> None:
         """Delete an aborted upload, unless an earlier run had finished it."""
         if not upload.lease.is_finished:
-            terminate = self._transfers.terminator(upload)
+            terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
 
 
