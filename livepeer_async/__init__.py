@@ -33,7 +33,9 @@ which is streamed with `length=` and otherwise spooled to a temporary file; or a
 such as Starlette's `UploadFile`. A file object is uploaded from its first byte; one that was read
 in part and can't seek is refused. A source that changes during the upload raises `SourceChanged`.
 
-`new_asset` is a name or a `NewAsset`: playback policy, creator ID, encryption, storage, profiles.
+`new_asset` is a name or a `NewAsset`: playback policy, creator ID, encryption, storage, profiles:
+
+    NewAsset("Talk", playback_policy=PlaybackPolicy(type="jwt"), creator_id="user-7")
 
 # Verification
 
@@ -44,56 +46,76 @@ states neither, or decrypts the bytes. A difference raises `IntegrityError`; wit
 
 # Failures and resuming
 
-After a lost connection, a lost response or a server error, an upload asks for its offset until it
-is stable, and continues there. `RetryPolicy` limits the attempts without progress, not the total;
-by default, 10 attempts last about three minutes. Each retry is logged as a warning by the logger
-`livepeer_async` and set as `progress.retry`. An upload that the server has lost restarts with a new
-asset, and the old one is deleted.
+After a lost connection, a lost response or a server error, an upload waits, asks for its offset
+until it is stable, and continues there. `RetryPolicy` limits the attempts since the last byte of
+progress, not the total; by default, 10 attempts last about three minutes without any response. Each
+retry is logged as a warning by the logger `livepeer_async` and set as `progress.retry`. An upload
+that the server has lost restarts with a new asset, and the old one is deleted.
 
-With `AsyncLivepeer(journal=FILE)`, the same call resumes in a later process, even after a kill:
+A request for an upload isn't idempotent. If its response is lost, the client looks for the asset,
+logs what it found, and requests another upload.
+
+With `AsyncLivepeer(journal=FILE)`, the same call resumes in a later process, even after a kill or a
+power loss:
 
 - An upload has a key: `key=`, or the absolute path of a file. Bytes and streams have none by
   themselves. One key makes one asset.
 - A finished upload is found again with one GET. If its source has changed, `SourceChanged` is
-  raised and the asset stays. Another playback policy or encryption raises `KeyTaken`.
+  raised and the asset stays. Of a stream only the length is compared; with `verify="hash"`, the
+  SHA-256 is compared as well.
+- Another playback policy or encryption raises `KeyTaken`: change the asset with `assets.update`,
+  use another key, or call `await livepeer.journal.forget(key)`.
 - An unfinished one resumes if size, mtime and inode of the file are the same. Otherwise, and for
   streams, it restarts and its asset is deleted.
-- Processes may share a journal. Each key has one owner, until that process ends; the others get
-  `UploadInUse`. After a fork, create a client in each process.
+- Processes may share a journal. Each key has one owner, and the others get `UploadInUse`.
+  Ownership ends with the upload or its process, never by the clock: a machine that slept must not
+  become a second writer. After a fork, open a client in each process.
 - The journal is an SQLite file, readable by its owner alone, because upload URLs are bearer
-  secrets. It contains no API key. Leave the `-owner-` files beside it alone.
+  secrets. It contains no API keys or tokens. Don't delete the lock files beside it, whose names
+  contain `-owner-`.
 
 `leftovers()` lists the assets that failed uploads have left on the server, and `delete_leftover`
-deletes one. Those with `is_ours` are in the journal; the others match by name and time alone, after
-a lost response to a request for an upload.
+deletes one. Those with `is_ours` are certain: the journal has their ID. The others only match a
+request with a lost response by name and time, and are never deleted automatically. Uploads without
+a key are recorded while they run, so `leftovers()` also shows what a kill has left of them.
 
-Cancellation ends an upload within 2 s. An upload is kept if it can be resumed: it is in the
-journal, has an `Upload` handle, or was stopped by `Upload.stop`. Without a journal,
-`livepeer_async.tus.TusClient` can resume `error.upload_url`. Other uploads, and those of streams,
-are terminated and their assets deleted. `Upload.abort` deletes upload and asset.
+Cancellation ends an upload within 2 s, as does an exception in the block of `begin_upload`. What
+can be resumed is kept: uploads in the journal, those of `begin_upload`, and those stopped by
+`Upload.stop`. Uploads of streams, and a cancelled `upload` or `upload_many` without a journal, are
+terminated and their assets deleted. `Upload.abort` deletes upload and asset.
+
+A `TusError` has the `asset_id` and, if the upload can be resumed, the `upload_url`, a bearer
+secret. Without a journal, `TusClient.upload(source, upload_url=...)` of `livepeer_async.tus`
+resumes there; pass `TusClient(limits=livepeer_limits(length))`.
 
 # Concurrency and rate
 
 - `upload_many` starts with 2 concurrent uploads, adds more while the throughput grows, up to 32,
   and halves them after 429, 503, timeouts and stalls. `concurrency=` fixes the number.
 - A slot is held until the server has all bytes, not during processing. Files below 1 MiB take a
-  part of a slot, down to 1/16. Files of 64 MiB and above take at most half of the slots while small
-  ones wait.
+  part of a slot, down to 1/16. An upload is requested when it starts, not before.
+- Files of 64 MiB and above take at most half of the slots while small ones wait; if none of them
+  runs, one starts before small ones. A single slot is first in, first out.
 - Calls of `upload_many` and `ingest` share the slots fairly. A single `upload` starts at once and
-  takes one of them. A bounded pool of `http_client` limits them as well.
+  takes one of them; if the number adapts, at least one is left. With a bounded `http_client`,
+  uploads stay below its connections.
 - `max_rate=` limits the bytes per second of all uploads of the client. Both limits can be changed
   at any time as `livepeer.throttle.concurrency` and `livepeer.throttle.max_rate`.
 - A 429 or 503 pauses all requests of the client until one of them, as a probe, succeeds.
 
 # Other calls
 
-`livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the calls of the API, typed;
-`assets.upload_from_url` lets Livepeer fetch a video, and `assets.request_upload` returns a ticket
-for another tus client, such as a browser's. `livepeer.request` sends to any other endpoint.
+`livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the typed calls of the API, such as
+`await livepeer.assets.update(asset.id, AssetPatch(name="Final"))`. `assets.wait` and `wait_many`
+call `on_change=` with an asset after each change. `assets.upload_from_url` lets Livepeer fetch a
+video, and `assets.request_upload` returns a ticket for another tus client, such as a browser's. `livepeer.request` sends to any other endpoint.
+
+For many small files, `pip install sniffio` saves a seventh of the time: httpcore 1.0.9 tries to
+import it for each of its locks.
 
 # Options
 
-- `Timeouts`: limits for connecting, stalls and responses.
+- `Timeouts`: limits for connecting, stalls and responses; a number sets the stall timeout.
 - `RetryPolicy`: attempts, delays, restarts, and how long to wait for a full queue (429).
 - `ServerLimits`, `livepeer_limits`: chunk sizes and the longest upload, 30 GiB by default.
 - `http_client`: an `httpx.AsyncClient` or `httpx2.AsyncClient`, which stays open.
@@ -101,8 +123,9 @@ for another tus client, such as a browser's. `livepeer.request` sends to any oth
 # Manuals
 
 `livepeer_async.errors` (what to catch, and what to do), `.models`, `.ingest`, `.tus` and
-`.sandbox`, an embedded Livepeer for tests. Their exports are public; other modules may change at
-any time.
+`.sandbox`, an embedded Livepeer for tests. What they export is public, and before 1.0 changes only
+with a new minor version; other modules may change at any time. The lowest versions of the
+dependencies are tested (`nox -s lowest`).
 """
 
 from livepeer_async.client import AsyncLivepeer

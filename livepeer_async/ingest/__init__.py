@@ -32,6 +32,8 @@ From the shell:
     livepeer-async ingest shows.csv --check       # check the manifest; needs no key and no network
     livepeer-async ingest 'shows/**/*.mp4' --max-rate 10M
 
+The exit status is 1 if a row is bad or not finished, with `--check` as well.
+
 # Manifests
 
 JSON lines (.jsonl, .ndjson, .json-lines) have one object per line:
@@ -101,11 +103,13 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     path or link out of the manifest's folder       row is bad, unless allow_outside
     circular links                                  row is bad; in a folder, each folder is entered
                                                     once
-    missing file                                    row is bad, unless an earlier run finished it
+    missing file                                    row is bad, unless an earlier run finished it;
+                                                    --check and check_manifest use no journal
     empty file, file over 30 GiB, directory         row is bad
     file or folder that can't be read               row is bad
     glob that matches nothing                       one bad row
-    file deleted or changed during its upload       row fails, and its asset is deleted; the
+    file deleted after the check                    row fails; the next run tries again
+    file changed during its upload                  row fails, and its asset is deleted; the
                                                     next run tries again
     file changed between check and upload           uploaded as it is when its upload begins
     file changed after its row was finished         row fails with SourceChanged, and its asset
@@ -116,6 +120,7 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     row in use by another process                   retried after the others, then UNFINISHED
     URL that redirects                              with relay: followed up to 5 times, but not from
                                                     https to http; else left to the server
+    URL whose file changes during a relay           row fails with SourceChanged
     URL that the server couldn't fetch              the next run has it fetched with the signature
                                                     that the row has by then
     journal of another account or base URL          JournalError before anything starts
@@ -128,11 +133,21 @@ For the command `livepeer-async ingest`:
     report in use by another run                    error before anything starts
     file at --report that isn't a report            error before anything starts
     full disk under the report                      later rows are missing in it, and the exit
-                                                    status is 1; the next run writes it again
+                                                    status is 1; the next run writes all rows
     full disk under the log                         log lines are lost, and the run continues
     closed terminal, SIGTERM                        like Ctrl-C; with nohup, the run continues
 
+# Report
+
+`livepeer-async ingest --report FILE` writes a line of JSON for each row that has ended or is bad,
+those of earlier runs included. It has `key`, `place` (`FILE:LINE`, or a path), `state` (ready,
+arrived, failed, unfinished, bad), `asset_id`, `playback_id`, `bytes`, `seconds`, `attempts`,
+`verified`, `error` (`type` and `message`) and `is_earlier`. Each run replaces the report. With
+`--check`, or if `--strict` lets nothing start, it has the bad rows only.
+
 # Events
+
+The first events are the `BadRow`s and one `Checked`; the others come as they happen.
 
 - `BadRow`: a row can't be used; `location` is `FILE:LINE`, or a path.
 - `Checked`: the whole manifest was checked.
@@ -157,7 +172,7 @@ goes to `ingest(on_progress=...)`, which is called with a row and its `Progress`
   a day, the run ends with the last error. Attempts that an outage ended don't count.
 - A failed asset is processed again up to `reprocess` times if its failure may be transient, without
   a second upload.
-- An asset with wrong bytes is replaced once (`on_mismatch="reupload"`).
+- An asset with wrong bytes is replaced once, because `on_mismatch` defaults to `"reupload"`.
 - With `relay=True`, a broken download is resumed if the origin sends a strong ETag or an old enough
   Last-Modified; else it is read again and compared. A compressed response, or one without a length
   or another certain end, fails the row.

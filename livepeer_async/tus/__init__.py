@@ -25,7 +25,8 @@ if __name__ == "__main__":
   a request is sent there, and errors have it as `upload_url`. It is a bearer secret.
 - A stream of unknown length is spooled first. `defer_length=True` sends it at once, if the server
   has the extension creation-defer-length.
-- `TusClient.terminate` deletes an upload; `TusClient.discover` returns the `ServerFeatures`.
+- `TusClient.terminate(upload_url)` deletes an upload; `TusClient.discover(endpoint)` returns the
+  `ServerFeatures`.
 
 # ServerLimits
 
