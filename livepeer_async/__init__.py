@@ -108,7 +108,8 @@ resumes there; pass `TusClient(limits=livepeer_limits(length))`.
 `livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the typed calls of the API, such as
 `await livepeer.assets.update(asset.id, AssetPatch(name="Final"))`. `assets.wait` and `wait_many`
 call `on_change=` with an asset after each change. `assets.upload_from_url` lets Livepeer fetch a
-video, and `assets.request_upload` returns a ticket for another tus client, such as a browser's. `livepeer.request` sends to any other endpoint.
+video, and `assets.request_upload` returns a ticket for another tus client, such as a browser's.
+`livepeer.request` sends to any other endpoint.
 
 For many small files, `pip install sniffio` saves a seventh of the time: httpcore 1.0.9 tries to
 import it for each of its locks.

@@ -133,9 +133,10 @@ class ConfigurationError(LivepeerError, ValueError):
 
 
 class KeyTaken(ConfigurationError):
-    """The journal has another asset under the key, which may be in use.
+    """The journal has another asset under the key, `asset_id`, which may be in use.
 
-    The asset `asset_id` has another playback policy or encryption than this call requests.
+    It has another playback policy or encryption, or was made from another URL. Use
+    `assets.update`, another key, or `livepeer.journal.forget(key)`.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -182,6 +183,7 @@ class SourceChanged(SourceError):
 
     Attributes:
         asset_id: the asset of the earlier run, if that upload was complete; it isn't deleted.
+            Without it, upload again once the file is whole.
     """
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
@@ -192,7 +194,7 @@ class SourceChanged(SourceError):
 
 
 class SourceNotReplayable(SourceError):
-    """The upload needs bytes of a stream again that are no longer in memory."""
+    """A stream has to repeat bytes that are no longer in memory; pass a file or bytes instead."""
 
 
 class NetworkError(LivepeerError):
@@ -269,7 +271,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404: this account has no such asset, task or playback ID."""
+    """404: this account has no such asset, task or playback ID, or the base URL lacks `/api`."""
 
 
 class InvalidRequest(ApiError):
@@ -380,7 +382,7 @@ class IntegrityError(LivepeerError):
 
 
 class JournalError(LivepeerError):
-    """The journal at `path` can't be opened, read or written; its content is unchanged."""
+    """The journal at `path` can't be used, and is unchanged; the message says why."""
 
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
