@@ -113,7 +113,7 @@ async def measure_rerun(place, rows):
 
 
 async def measure_journal(place, rows):
-    """Measure claims and writes in a journal that holds all rows."""
+    """Measure leases and writes in a journal that holds all rows."""
     async with Sandbox() as sandbox, client(sandbox, place / "journal.journal") as livepeer:
         await write_records(livepeer, place, rows)
         journal, times = livepeer.journal, 2000
@@ -122,12 +122,12 @@ async def measure_journal(place, rows):
         for number in range(times):
             async with journal.acquire(f"new {number}"):
                 pass
-        claims = times / (time.monotonic() - began)
+        leases = times / (time.monotonic() - began)
         began = time.monotonic()
         for _ in range(times):
             await journal.write(record)
         writes = times / (time.monotonic() - began)
-    print(f"journal with {rows} records: {writes:,.0f} writes/s, {claims:,.0f} claims/s")
+    print(f"journal with {rows} records: {writes:,.0f} writes/s, {leases:,.0f} leases/s")
 
 
 async def write_records(livepeer, place, rows):

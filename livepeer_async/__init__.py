@@ -105,13 +105,11 @@ resumes there; pass `TusClient(limits=livepeer_limits(length))`.
 
 # Other calls
 
-`livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the calls of the API, typed:
-
-    await livepeer.assets.update(asset.id, AssetPatch(name="Final"))
-
-`assets.wait` and `assets.wait_many` take `on_change=`, which is called with an asset after each
-change. `assets.upload_from_url` lets Livepeer fetch a video, and `assets.request_upload` returns a
-ticket for another tus client, such as a browser's. `livepeer.request` sends to any other endpoint.
+`livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the typed calls of the API, such as
+`await livepeer.assets.update(asset.id, AssetPatch(name="Final"))`. `assets.wait` and `wait_many`
+call `on_change=` with an asset after each change. `assets.upload_from_url` lets Livepeer fetch a
+video, and `assets.request_upload` returns a ticket for another tus client, such as a browser's.
+`livepeer.request` sends to any other endpoint.
 
 For many small files, `pip install sniffio` saves a seventh of the time: httpcore 1.0.9 tries to
 import it for each of its locks.
@@ -119,7 +117,7 @@ import it for each of its locks.
 # Options
 
 - `Timeouts`: limits for connecting, stalls and responses; a number sets the stall timeout.
-- `RetryPolicy`: attempts, delays, restarts, and how long a full queue (429) is waited for.
+- `RetryPolicy`: attempts, delays, restarts, and how long to wait for a full queue (429).
 - `ServerLimits`, `livepeer_limits`: chunk sizes and the longest upload, 30 GiB by default.
 - `http_client`: an `httpx.AsyncClient` or `httpx2.AsyncClient`, which stays open.
 

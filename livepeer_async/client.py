@@ -44,7 +44,7 @@ from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.uploader import Uploader
 
-# Connections of a bounded pool that uploads leave to API calls.
+# Connections of a bounded pool that are reserved for API calls.
 SPARE_CONNECTIONS = 2
 
 
@@ -56,7 +56,7 @@ class AsyncLivepeer:
         base_url: URL of the API; by default `LIVEPEER_BASE_URL`, or else Livepeer's own.
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed.
         timeout: time limits of the network; a number is the stall timeout in seconds.
-        retry: when to repeat what failed.
+        retry: the retry policy.
         journal: file that records uploads, to resume them in later processes. It is created if it
             doesn't exist, and readable by its owner alone. See `upload` for the keys.
         upload_limits: limits of the tus server, or a function from the length of an upload to its
@@ -195,7 +195,7 @@ class AsyncLivepeer:
         Raises:
             SourceError: the source can't be read, is empty or too large, or has changed.
             ApiError: Livepeer refused a request.
-            NetworkError: an API call got no response for longer than the retry policy allows.
+            NetworkError: an API call got no response within the retry policy.
             AmbiguousRequest: too many responses to requests for an upload were lost.
             DecodeError: a response can't be decoded.
             TusError: the bytes couldn't be transferred.
@@ -230,7 +230,7 @@ class AsyncLivepeer:
         length: int | None = None,
         key: str | None = None,
     ) -> AbstractAsyncContextManager[Upload]:
-        """Start an upload that runs beside the block; arguments and errors as `upload`.
+        """Start an upload that runs beside the block; arguments and errors as for `upload`.
 
         The block is entered once the asset exists and ends with the upload; then `upload.result`
         is available. An exception inside the block cancels the upload, which can then be resumed.
@@ -271,8 +271,8 @@ class AsyncLivepeer:
             max_rate: sets `throttle.max_rate`, in bytes per second over all uploads of the client;
                 unlimited by default.
             wait: whether to wait for `ready`.
-            verify: what to compare.
-            on_mismatch: what to do with a wrong asset.
+            verify: as for `upload`.
+            on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
         """
@@ -293,14 +293,14 @@ class AsyncLivepeer:
             LivepeerError: the server or the journal can't be read.
         """
         if self.journal is None:
-            raise ConfigurationError("only a client with a journal knows its leftovers")
+            raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
         return await find_leftovers(self._session, self.journal)
 
     async def delete_leftover(self, asset_id: str) -> None:
-        """Delete a leftover asset and its record in the journal.
+        """Delete a leftover asset, unless it is already gone, and its record in the journal.
 
         Raises:
-            LivepeerError: the asset, which may already be gone, or the record can't be deleted.
+            LivepeerError: the asset or the record can't be deleted.
         """
         with suppress(NotFound):
             await self.assets.delete(asset_id)
@@ -311,9 +311,9 @@ class AsyncLivepeer:
         """Check once that the server responds and accepts the API key.
 
         Raises:
-            NetworkError: it doesn't respond.
-            ApiError: it doesn't accept the key, or fails.
-            DecodeError: it isn't Livepeer's API.
+            NetworkError: the server doesn't respond.
+            ApiError: the server rejects the key, or fails.
+            DecodeError: the response isn't from Livepeer's API.
         """
         await self._session.send_once(requests.list_assets(self._session.account, limit=1))
 
@@ -329,7 +329,7 @@ class AsyncLivepeer:
         """Send a request to any path of the API; error statuses are returned, not raised.
 
         Args:
-            method: such as `GET`, which alone is repeated after a failure.
+            method: the HTTP method; only `GET` is retried after a failure.
             path: the path below the base URL, such as `/stream`.
             params: the query.
             json: the body; anything that msgspec can encode.
@@ -337,8 +337,8 @@ class AsyncLivepeer:
                 describe the body can't be replaced.
 
         Raises:
-            NetworkError: no response came.
-            AmbiguousRequest: no response came to a request other than GET, which may have had its
+            NetworkError: no response arrived.
+            AmbiguousRequest: no response arrived to a request other than GET, which may have taken
                 effect.
         """
         call = requests.raw(

@@ -36,16 +36,16 @@ async def run_shielded(
 ) -> bool:
     """Run clean-up that a cancellation must not interrupt, with a time limit.
 
-    The work runs in its own task: a shielded scope holds off cancelled scopes, but not
-    `Task.cancel`, which only reaches the task that waits here.
+    The work runs in its own task: a shielded scope protects against cancelled scopes, but not
+    against asyncio's `Task.cancel`, which only reaches the task that awaits this function.
 
     Args:
         work: the clean-up.
-        timeout: seconds that it may take.
-        grace: seconds that it may still take once the caller is cancelled.
+        timeout: time limit in seconds.
+        grace: time limit in seconds, from the moment when the caller is cancelled.
 
     Returns:
-        Whether the work ended in time.
+        Whether the work finished in time.
     """
     ended = anyio.Event()
     scope = anyio.CancelScope(shield=True, deadline=anyio.current_time() + timeout)
@@ -80,7 +80,7 @@ class Clock(NamedTuple):
 
 
 class Notifier:
-    """A condition that many tasks may wait for; `notify` wakes all of them."""
+    """A condition that several tasks can wait for; `notify` wakes all of them."""
 
     def __init__(self) -> None:
         self._changed = anyio.Event()
@@ -98,7 +98,7 @@ class Notifier:
 class Channel(Generic[T]):
     """An unbounded queue of values; a sender may wait until its value is received.
 
-    Unlike anyio's memory streams it loses no value when a receiver is cancelled.
+    Unlike anyio's memory streams, it loses no value when a receiver is cancelled.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Channel(Generic[T]):
         await received.wait()
 
     def send_nowait(self, value: T) -> None:
-        """Send a value without waiting; the caller must bound how many there are."""
+        """Send a value without waiting; the caller must limit how many are queued."""
         self._add(value, None)
 
     async def receive(self) -> T:

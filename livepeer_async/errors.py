@@ -10,7 +10,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── SourceEmpty           no bytes
     │   ├── SourceTooLarge        longer than the server accepts; .length, .limit
     │   ├── SourceChanged         modified or replaced during the upload; .asset_id
-    │   └── SourceNotReplayable   a stream can't go back to a byte that is needed again
+    │   └── SourceNotReplayable   a stream can't repeat bytes that were dropped
     ├── NetworkError              no usable response
     │   ├── ConnectFailed         no connection, so nothing was sent
     │   ├── ConnectionBroken      closed, or not HTTP, after something was sent
@@ -36,7 +36,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── AssetFailed           the server couldn't process it; .error_message, .is_retryable
     │   ├── AssetDeleted          it was deleted during the wait
     │   └── AssetTimeout          not ready within the time limit (also a TimeoutError)
-    ├── IntegrityError            size or hash differ from what was read; .wanted, .found
+    ├── IntegrityError            size or hash differ from the bytes read; .wanted, .found
     └── JournalError              the journal can't be opened, read or written; .path
         └── UploadInUse           another process or task owns the upload of this key; .key
 
@@ -50,14 +50,13 @@ What to do:
   Network errors and statuses have already been retried, as `RetryPolicy` says.
 - `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
   call may create a second asset.
-- `SourceError`: fix the source. A file that is unreadable, empty or too large is rejected before
-  any request. `SourceChanged`: upload again once the file is whole, or use another key.
-- `NotFound`: check the ID, and that the base URL ends in `/api`.
+- `SourceError`: fix the source. An unreadable, empty or too large file is rejected before any
+  request. `SourceChanged`: upload again once the file is whole, or use another key.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
 - `IntegrityError`: delete the asset and upload again, or pass `on_mismatch="reupload"`.
 - `UploadStopped`, and any `TusError` with an `upload_url`: resume from there.
 - `JournalError`: nothing is lost. The file is locked, damaged or read-only, the disk is full, or a
-  newer version or another account has written it; the message says what to do.
+  newer version or another account has written it.
 - Any other: change the call, the source, the key or the account.
 """
 
@@ -136,9 +135,10 @@ class ConfigurationError(LivepeerError, ValueError):
 
 
 class KeyTaken(ConfigurationError):
-    """The journal has another asset, `asset_id`, under the key; it may be in use.
+    """The journal has another asset under the key, `asset_id`, which may be in use.
 
-    Its playback policy, encryption or URL differs: `assets.update`, `journal.forget` or a new key.
+    It has another playback policy or encryption, or was made from another URL. Use
+    `assets.update`, another key, or `livepeer.journal.forget(key)`.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -184,7 +184,7 @@ class SourceChanged(SourceError):
     """The source was modified or replaced during the upload, or since an earlier run.
 
     Attributes:
-        asset_id: the asset of the earlier run, if that upload was complete; it stays.
+        asset_id: the asset of the earlier run, if that upload was complete; it isn't deleted.
     """
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
@@ -195,7 +195,7 @@ class SourceChanged(SourceError):
 
 
 class SourceNotReplayable(SourceError):
-    """A stream has to repeat bytes that it no longer keeps; pass a file or bytes instead."""
+    """A stream has to repeat bytes that are no longer in memory; pass a file or bytes instead."""
 
 
 class NetworkError(LivepeerError):
@@ -218,8 +218,8 @@ class AmbiguousRequest(LivepeerError):
     """A non-idempotent request was sent and its response was lost.
 
     Attributes:
-        asset_ids: assets that the request may have created, if the client could look. Another
-            request for the same name, at the same time, may have created them instead.
+        asset_ids: assets that the request may have created, if the client could list them.
+            Another request for the same name, at the same time, may have created them instead.
     """
 
     asset_ids: tuple[str, ...] = ()
@@ -272,7 +272,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404: this account has no such asset, task or playback ID."""
+    """404: this account has no such asset, task or playback ID, or the base URL lacks `/api`."""
 
 
 class InvalidRequest(ApiError):
@@ -280,7 +280,7 @@ class InvalidRequest(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429: the account has as many unfinished tasks as it is allowed to have."""
+    """429: the account has reached its limit of unfinished tasks."""
 
 
 class ServerError(ApiError):
@@ -318,7 +318,7 @@ class UploadRefused(TusError):
 
 
 class UploadGone(TusError):
-    """The upload URL is unknown to the server, or its offset is wrong."""
+    """The server lost the upload, reports an impossible offset, or never completed it."""
 
 
 class UploadStopped(TusError):
@@ -371,8 +371,8 @@ class IntegrityError(LivepeerError):
 
     Attributes:
         asset_id: the asset with the wrong bytes.
-        wanted: length in bytes, or SHA-256 in hex, of what was read.
-        found: the same for what the server stored.
+        wanted: length in bytes, or SHA-256 in hex, of the bytes read.
+        found: the same for the stored bytes.
     """
 
     def __init__(self, message: str, *, asset_id: str, wanted: int | str, found: int | str) -> None:
@@ -383,7 +383,7 @@ class IntegrityError(LivepeerError):
 
 
 class JournalError(LivepeerError):
-    """The journal at `path` can't be opened, read or written; its content is unchanged."""
+    """The journal at `path` can't be used, and is unchanged; the message says why."""
 
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)

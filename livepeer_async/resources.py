@@ -147,7 +147,7 @@ class Assets:
             NotFound: the asset doesn't exist.
             AssetFailed: the server failed to process the asset.
             AssetDeleted: the asset was deleted during the wait.
-            AssetTimeout: the timeout is over; the asset may still become ready.
+            AssetTimeout: the timeout expired; the asset may still become ready.
         """
         return await self._waiter.wait_until(
             WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change

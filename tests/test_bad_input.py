@@ -176,7 +176,7 @@ RESPONSES = {
         errors.AmbiguousRequest,
         "no progress",
     ),
-    "ticket that isn't HTTP": (TICKET, Garbage(), errors.AmbiguousRequest, "may have been"),
+    "ticket that isn't HTTP": (TICKET, Garbage(), errors.AmbiguousRequest, "may have taken"),
     "redirect for a ticket": (TICKET, Redirect("http://x.example/"), errors.ApiError, "base URL"),
     "HTML for an asset": (POLL, ChangeBody(HTML, "text/html"), errors.DecodeError, "html"),
     "asset that trickles": (POLL, Slow(20), errors.TimedOut, "no progress|isn't complete"),

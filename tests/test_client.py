@@ -191,7 +191,7 @@ async def test_ambiguous_request_lists_the_created_assets():
         sandbox,
         livepeer,
     ):
-        with pytest.raises(errors.AmbiguousRequest, match="may have been carried out") as caught:
+        with pytest.raises(errors.AmbiguousRequest, match="may have taken effect") as caught:
             await livepeer.upload(make_bytes(100))
         assert len(sandbox.assets) == 1 + FAST_RETRY.restarts
         assert set(caught.value.asset_ids) == {asset.id for asset in sandbox.assets}

@@ -223,7 +223,7 @@ def test_excerpt_is_one_line_without_secrets(body, shown):
 
 @given(st.binary(max_size=3_000), st.integers(1, 200))
 def test_excerpt_of_any_body_is_short_and_printable(body, longest):
-    line = excerpt(body, longest=longest)
+    line = excerpt(body, max_length=longest)
     assert len(line) <= longest + 1
     assert line.isprintable()
 

@@ -52,7 +52,7 @@ class Call(Generic[T]):
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """A page of a list; `cursor` is that of the next page, `None` on the last."""
+    """A page of a list; `cursor` points to the next page, and is `None` on the last."""
 
     items: tuple[T, ...]
     cursor: str | None

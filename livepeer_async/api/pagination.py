@@ -13,7 +13,7 @@ from livepeer_async.api.calls import Call, Page
 from livepeer_async.api.session import Session
 from livepeer_async.errors import DecodeError
 
-# Rows that move explain a few pages without a new row, but not more in a row than this.
+# Moving rows can cause a few consecutive pages without a new row, but not more than this.
 MAX_PAGES_WITHOUT_NEW_ROWS = 10
 
 

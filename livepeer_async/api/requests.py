@@ -35,8 +35,8 @@ FilterValue = str | int | float | bool | Mapping[str, int | float]
 
 # The server returns 20 rows by default and at most 1,000.
 PAGE_SIZE = 100
-# Oldest first: new rows are added at the end and shift nothing. The server's default is the time of
-# change; a row that moves is then listed twice and its neighbour never.
+# Oldest first: new rows are added at the end and shift no page. By default the server orders by the
+# time of the last change; a row that moves is then listed twice, and its neighbour is skipped.
 STABLE_ORDER = "createdAt-false"
 _NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 
@@ -103,7 +103,7 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollRe
 
 
 def list_assets(account: Account, **query: Any) -> Call[Page[Asset]]:
-    """Get a page of assets; `query` is that of `_list`."""
+    """Get a page of assets; `query` has the arguments of `_list`."""
     return _list(account, "/asset", Asset, **query)
 
 
@@ -128,7 +128,7 @@ def find_newest(account: Account, name: str, phase: str | None) -> Call[NewestAs
 
 
 def list_tasks(account: Account, **query: Any) -> Call[Page[Task]]:
-    """Get a page of tasks; `query` is that of `_list`."""
+    """Get a page of tasks; `query` has the arguments of `_list`."""
     return _list(account, "/task", Task, **query)
 
 
@@ -150,7 +150,7 @@ def delete_asset(account: Account, asset_id: str) -> Call[None]:
 
 
 def retry_asset(account: Account, asset_id: str) -> Call[None]:
-    """Restart the task of a failed asset. A repeated call finds the asset no longer failed."""
+    """Restart the task of a failed asset. A repeated call fails: the asset is being processed."""
     request = _request(account, "POST", f"/asset/{_id(asset_id)}/retry")
     return Call(request, partial(_check_status, account), is_repeatable=False)
 
@@ -197,7 +197,7 @@ def _list(  # noqa: PLR0913 - the parameters that the server accepts
 
 
 def _next_cursor(response: Response) -> str | None:
-    """Read the cursor from `Link`, whose URL can't be followed: it says http behind TLS."""
+    """Read the cursor from `Link`; its URL isn't used: behind TLS its scheme is http."""
     match = _NEXT_LINK.search(response.headers.get("link", ""))
     if match is None:
         return None

@@ -50,7 +50,7 @@ _ECHOED_KEY = re.compile(r"no token .+? found")
 
 @lru_cache
 def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
-    # Lax: JavaScript may write 1234567.0 where an integer is meant.
+    # Lax: JavaScript may write 1234567.0 for an integer.
     return msgspec.json.Decoder(kind, strict=False)
 
 
@@ -63,7 +63,8 @@ def decode_body(response: Response, kind: type[T], api_key: str | None = None) -
     try:
         decoded: T = _decoder(cast("Hashable", kind)).decode(response.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        # Only its text is kept: its attributes hold a part of the body, which may contain a token.
+        # Only the message is kept: the exception's attributes hold a part of the body, which may
+        # contain a token.
         reason = str(error)
     else:
         return decoded

@@ -21,7 +21,7 @@ from livepeer_async.http.retry import RetryPolicy, next_retry
 
 T = TypeVar("T")
 
-# While `busy_timeout` lasts, the delay of a request that finds the queue full stops growing here.
+# While `busy_timeout` lasts, further failures don't increase the delay before the next attempt.
 MAX_BUSY_FAILURES = 3
 
 _log = logging.getLogger("livepeer_async")
@@ -54,7 +54,7 @@ class Session:
         self._clock = clock or Clock()
 
     async def send_once(self, call: Call[T]) -> T:
-        """Send a call once and decode its response; raises as `send` does."""
+        """Send a call without retries and decode its response; raises the errors of `send`."""
         return call.decode(await self._transport.send(call.request))
 
     async def send(self, call: Call[T]) -> T:
@@ -73,7 +73,7 @@ class Session:
             except NetworkError as error:
                 if not call.is_repeatable and not isinstance(error, ConnectFailed):
                     raise AmbiguousRequest(
-                        f"{call.request.place} may have been carried out, but its response was "
+                        f"{call.request.place} may have taken effect, but its response was "
                         f"lost: {error}",
                         request_id=error.request_id,
                     ) from error
@@ -90,7 +90,7 @@ class Session:
                 await self.back_off(error, failures)
 
     async def back_off(self, error: LivepeerError, failures: int) -> None:
-        """Wait before the next attempt, as long as the policy and the server ask for.
+        """Wait before the next attempt, for as long as the policy and the server require.
 
         Args:
             error: why the last attempt failed.

@@ -21,7 +21,7 @@ from livepeer_async.version import __version__
 HELP = """Upload videos to Livepeer Studio and verify that they arrived.
 
 \b
-LIVEPEER_API_KEY   the account's API key; no option takes it, because
+LIVEPEER_API_KEY   the account's API key; no option sets it, because
                    command lines are visible in the list of processes
 LIVEPEER_BASE_URL  another server; by default https://livepeer.studio/api
 NO_COLOR           disables colours if it is set
@@ -53,7 +53,7 @@ class CommandGroup(TyperGroup):
             raise
 
 
-class UploadCommand(TyperCommand):
+class RenamedOptionsCommand(TyperCommand):
     """A command that accepts deprecated option names, with a warning."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -79,11 +79,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command(epilog=EXIT_STATUS_HELP, cls=UploadCommand)(upload)
+app.command(epilog=EXIT_STATUS_HELP, cls=RenamedOptionsCommand)(upload)
 app.command(
     help=INGEST_HELP,
     epilog=EXIT_STATUS_HELP,
-    cls=UploadCommand,
+    cls=RenamedOptionsCommand,
     # A glob without quotes gets an error of its own.
     context_settings={"allow_extra_args": True},
 )(ingest)
@@ -109,7 +109,7 @@ def demo(
     """Demonstrate uploads against an embedded sandbox.
 
     Creates videos, uploads them concurrently, loses a connection, recovers, waits until they are
-    ready, and compares what arrived with what was sent. Nothing leaves this machine.
+    ready, and compares the stored bytes with those sent. Nothing leaves this machine.
     """
     require_sandbox("demo")
     from livepeer_async.cli.demo import run_demo  # noqa: PLC0415 - it needs an extra
@@ -121,7 +121,7 @@ def demo(
 def sandbox(
     *,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 picks a free one.")
     ] = 0,
     storage: SandboxStorage = "file",
 ) -> None:

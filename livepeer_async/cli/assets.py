@@ -108,7 +108,7 @@ def delete_assets(
 
 
 async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStatus:
-    # One more than the limit tells whether there are more.
+    # One more than the limit shows whether there are more.
     assets: list[Asset] = []
     async with open_client() as livepeer:
         page_size = min(limit + 1, MAX_PAGE_SIZE)

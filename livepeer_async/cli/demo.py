@@ -38,7 +38,7 @@ from livepeer_async.uploads.options import UploadResult
 MIB = 1024 * 1024
 # The clip alone, then videos of two, three and five parts of the storage.
 SIZES_MIB = (0, 9, 20, 34)
-# The second PATCH of the longest video carries several parts; it is cut within one of them.
+# The second PATCH of the longest video contains several parts; it is cut within one of them.
 CUT_PATCH = 2
 CUT_AFTER_BYTES = 5_000_000
 # Long enough to be seen on a bar.
@@ -67,7 +67,7 @@ class Content(Struct, frozen=True):
 
 
 class ChecksumComparison(Struct, frozen=True):
-    """The contents of one video, by the place where they are."""
+    """The contents of all copies of one video, by the copy's name."""
 
     contents: dict[str, Content]
 
@@ -83,8 +83,8 @@ class ChecksumComparison(Struct, frozen=True):
         if self.all_equal:
             return []
         return [
-            f"{place} has {content.size} bytes and SHA-256 {content.sha256}"
-            for place, content in self.contents.items()
+            f"{copy} has {content.size} bytes and SHA-256 {content.sha256}"
+            for copy, content in self.contents.items()
         ]
 
 
@@ -125,7 +125,7 @@ def _workspace(*, keep: bool) -> Generator[Path]:
         yield folder
     finally:
         if keep:
-            _print(f"kept: {folder} (the videos, and in stored/ what the sandbox stored)")
+            _print(f"kept: {folder} (the videos, and the sandbox's copies in stored/)")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -159,7 +159,7 @@ def _print_plan(
 
 
 def find_cut(requests: Sequence[SeenRequest]) -> Cut | None:
-    """Find the PATCH that a fault has cut, and what followed on the same upload URL."""
+    """Find the PATCH that a fault has cut, and the requests after it to the same upload URL."""
     faulty = (it for it in requests if it.method == "PATCH" and it.fault and it.is_over)
     cut = next(faulty, None)
     if cut is None:
@@ -210,7 +210,7 @@ async def _compare_all(
 def collect_checksums(
     path: Path, result: UploadResult, asset: Asset, sandbox: Sandbox
 ) -> ChecksumComparison:
-    """Collect size and SHA-256 of a video from all places; the file is hashed once more."""
+    """Collect size and SHA-256 of all copies of a video; the file is hashed once more."""
     with path.open("rb") as file:
         on_disk = hashlib.file_digest(file, "sha256").hexdigest()
     hashes = {entry.algorithm: entry.hash for entry in asset.hash or ()}
@@ -220,7 +220,7 @@ def collect_checksums(
     return ChecksumComparison(
         {
             "the file": Content(path.stat().st_size, on_disk),
-            "what was read": Content(result.length, result.sha256),
+            "the upload": Content(result.length, result.sha256),
             "the asset": Content(asset.size, hashes.get("sha256")),
             "the stored object": Content(stored_size, sandbox.stored_sha256(playback_id)),
         }
@@ -269,7 +269,7 @@ def _conclude(
         f"{int(cut is not None)}, recovered: {int(is_recovered)}"
     )
     for violation in sandbox.violations:
-        print_error(f"the client broke a rule: {violation.rule} ({violation.request})")
+        print_error(f"the client violated a rule: {violation.rule} ({violation.request})")
     if not is_recovered:
         print_error("no recovery from a cut connection was recorded")
     is_ok = identical == number and is_recovered and not sandbox.violations

@@ -33,22 +33,22 @@ def main() -> NoReturn:
 
 
 def prepare_streams() -> None:
-    """Replace closed streams, and let no command fail because of its log."""
+    """Replace closed streams, and ignore errors in writing the log."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            # The lowest free descriptor is that of the closed stream: no other file takes it.
+            # The lowest free descriptor is that of the closed stream: no other file gets it.
             null = os.open(os.devnull, os.O_RDWR)
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     sys.stderr = _lossy_stream(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
-        # A name may have characters that the terminal's encoding hasn't.
+        # A name may have characters that the terminal's encoding lacks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 class _LossyFile(io.FileIO):
-    """A file that drops what it can't write."""
+    """A file that drops bytes that can't be written."""
 
     def write(self, content: object, /) -> int:
         try:
@@ -69,7 +69,7 @@ def _lossy_stream(stream: TextIO) -> TextIO:
 
 
 def _configure_logging() -> None:
-    """Print warnings about proxies alone: the display shows retries already."""
+    """Print only warnings about proxies: the display shows retries already."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("Warning: %(message)s"))
     handler.addFilter(logging.Filter("livepeer_async.http.proxies"))

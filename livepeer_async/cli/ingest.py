@@ -1,4 +1,4 @@
-"""`livepeer-async ingest`: a manifest to ready assets."""
+"""`livepeer-async ingest`: uploads the videos of a manifest."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 
 HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.
 
-A journal records each row by its key: if a run ends early, the same command resumes it, skips what
-is ready and retries what failed. Ctrl-C finishes the chunks in flight; a second Ctrl-C quits
+A journal records each row by its key: if a run ends early, the same command resumes it, skips
+ready rows and retries failed ones. Ctrl-C finishes the chunks in flight; a second Ctrl-C quits
 immediately.
 
 \b
@@ -41,19 +41,19 @@ and the API's other fields for a new asset.
 \b
 Bad rows are printed as FILE:LINE before anything starts, and skipped;
 with --strict they keep all others from starting. A row is bad if
-  - its line is no object, isn't UTF-8, or is longer than 1 MiB
+  - its line isn't an object, isn't UTF-8, or is longer than 1 MiB
   - a column or field is unknown (in a header: all rows are bad)
   - an earlier row has its key
   - its path or a link leads out of the folder, without --allow-outside
   - its file is missing, empty, too long or unreadable
   - its URL isn't http or https
-Hidden files in folders, files that are no videos, and links to folders
-are skipped. A manifest without rows ends with exit status 1.
+Hidden files in folders, files that aren't videos, and links to
+folders are skipped. A manifest without rows ends with exit status 1.
 
 The report, and standard output with --json, has a line for each row: key, place, state (ready,
 arrived, failed, unfinished, bad), asset_id, playback_id, bytes, seconds, attempts, verified,
-error {type, message}, is_earlier. Each run replaces the report; with --check it has the bad rows
-alone. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
+error {type, message}, is_earlier. Each run replaces the report; with --check it has only the
+bad rows. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
 status is 1.
 """
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
@@ -64,7 +64,9 @@ def parse_rate(text: str) -> float:
     """Parse bytes per second, such as 10M, 10MiB or 512k; units are powers of 1024, as in curl."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
-        raise typer.BadParameter(f"{text!r} is no rate; wanted bytes per second, as 10M or 512k")
+        raise typer.BadParameter(
+            f"{text!r} isn't a rate; wanted bytes per second, such as 10M or 512k"
+        )
     rate = float(match[1]) * _UNITS[match[2].lower()]
     if rate < MIN_UPLOAD_RATE:
         raise typer.BadParameter(
@@ -98,7 +100,7 @@ RateOption = Annotated[
         "--max-rate",
         parser=parse_rate,
         metavar="RATE",
-        help="Bytes per second of all uploads, as 10M or 512k (M is 1,048,576); by default "
+        help="Bytes per second of all uploads, such as 10M or 512k (M is 1,048,576); by default "
         "unlimited.",
     ),
 ]
@@ -107,7 +109,7 @@ RetriesOption = Annotated[
     typer.Option(
         min=0,
         help="Retries since the last progress; 20 survive about seven minutes. A full queue is "
-        "waited out for a day.",
+        "retried for a day.",
     ),
 ]
 
@@ -163,12 +165,12 @@ def ingest(  # noqa: PLR0913 - the options of the command
 def _check_arguments(manifest: str, others: list[str], report: str | None) -> None:
     if others:
         raise typer.BadParameter(
-            f"wanted one MANIFEST, found {others[0]!r} too: put a glob in quotes, as "
-            "'shows/*.mp4', or use livepeer-async upload for files"
+            f"wanted one MANIFEST, found {others[0]!r} too: put a glob in quotes, such "
+            "as 'shows/*.mp4', or use livepeer-async upload for files"
         )
     if is_video(manifest) and Path(manifest).is_file():
         raise typer.BadParameter(
-            f"{manifest} is a video and no manifest: livepeer-async upload {quote(manifest)}"
+            f"{manifest} is a video, not a manifest: use livepeer-async upload {quote(manifest)}"
         )
     if report == "-":
-        raise typer.BadParameter("--report takes a file: use --json for standard output")
+        raise typer.BadParameter("--report needs a file: use --json for standard output")

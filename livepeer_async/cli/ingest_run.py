@@ -1,4 +1,4 @@
-"""Runs an ingestion: a manifest to ready assets, with a display, a report and a summary."""
+"""Runs an ingestion with a display, a report and a summary."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class IngestRun:
 
     Args:
         manifest: the manifest's path.
-        client: which server to use, and how.
+        client: options of the client.
         options: options of `ingest`.
         report: the file of the report.
         json: whether the report goes to standard output, instead of a table.
@@ -92,7 +92,7 @@ class IngestRun:
             return await self._run(opening, manifest)
 
     def describe_interruption(self) -> str:
-        """Describe what is left, and how to continue."""
+        """Describe the unfinished rows, and how to continue."""
         if self._client.sandbox is not None:
             return "interrupted; the embedded sandbox is deleted"
         return describe_interruption(self.status)
@@ -172,7 +172,7 @@ class IngestRun:
         self._ingestion.stop()
 
     def _print_summary(self) -> None:
-        """Print what the rows came to; an error that stopped them all is printed after it."""
+        """Print a summary of the rows; an error that ended the run is printed after it."""
         status = self.status
         stats = status.stats
         if stats.has_rows or stats.is_empty:
@@ -197,15 +197,15 @@ class IngestRun:
         self._print_reports(has_run=not self._is_refused)
 
     def _print_reports(self, *, has_run: bool) -> None:
-        for place in (self._output, self._report):
-            if place is not None and (place.missing or place is self._report):
-                print_report_state(place, has_run=has_run)
+        for report in (self._output, self._report):
+            if report is not None and (report.missing or report is self._report):
+                print_report_state(report, has_run=has_run)
 
     def _write(self, document: dict[str, Any]) -> None:
         # The report first: a closed pipe on standard output ends the command.
-        for place in (self._report, self._output):
-            if place is not None:
-                place.write(json_line(document))
+        for report in (self._report, self._output):
+            if report is not None:
+                report.write(json_line(document))
 
     def _sync_report(self) -> None:
         if self._report is not None:
@@ -220,7 +220,7 @@ class IngestRun:
 
     @property
     def _missing_lines(self) -> int:
-        return sum(place.missing for place in (self._output, self._report) if place is not None)
+        return sum(report.missing for report in (self._output, self._report) if report is not None)
 
     def _print_report_error(self, name: str, error: OSError) -> None:
         self._events.display.print(

@@ -1,4 +1,4 @@
-"""`livepeer-async journal`: shows and cleans up what the journal has recorded."""
+"""`livepeer-async journal`: shows recorded uploads, and deletes leftovers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from livepeer_async.uploads.leftovers import Leftover
 UNKNOWN = "-"
 
 app = typer.Typer(
-    help="Show recorded uploads, and clean up what failed ones have left.",
+    help="Show recorded uploads, and clean up leftovers of failed ones.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -43,7 +43,7 @@ def list_records(*, journal: options.JournalPath = None, json: options.Json = Fa
     """List the recorded uploads.
 
     States: requested (no response yet), ticketed (an asset without bytes), created (bytes are
-    being sent), arrived (the server has all bytes), ready.
+    being sent), arrived (the server has all bytes), ready, failed (it couldn't process them).
     """
     run_command(partial(_list_records, journal, json=json))
 
@@ -81,7 +81,7 @@ def forget_records(
 async def _open_journal(
     path: str | None, *, check_connection: bool = False
 ) -> AsyncGenerator[tuple[AsyncLivepeer, Journal | None]]:
-    """Open a client with an existing journal; it has none if no home directory was found."""
+    """Open a client with an existing journal; the journal is `None` without a home directory."""
     if path is not None and not await anyio.Path(path).exists():
         raise JournalError(f"there is no journal {path}", path=path)
     client_options = options.ClientOptions(journal=path, use_journal=True)

@@ -18,12 +18,12 @@ TIMEOUTS = Timeouts()
 RETRIES = 8
 # An ingestion is unattended: each upload survives seven minutes without progress on average.
 INGEST_RETRIES = 20
-# A full queue is no failure if it moves within a day.
+# A full queue isn't a failure if it moves within a day.
 INGEST_BUSY_TIMEOUT = 24 * 3600.0
 
 
 class ClientOptions(Struct, frozen=True, kw_only=True):
-    """Which server a command uses, and how.
+    """Options of a command's client: its server, retries, timeouts and journal.
 
     Attributes:
         sandbox: storage of an embedded sandbox; `None` uses the server of the environment.
@@ -69,7 +69,7 @@ SandboxStorage = Annotated[
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")]
 Verify = Annotated[
     Literal["size", "hash", "none"],
-    typer.Option("--verify", help="What to compare once an asset is ready."),
+    typer.Option("--verify", help="Comparison of a ready asset with the bytes read."),
 ]
 ReadyTimeout = Annotated[
     float,

@@ -33,7 +33,7 @@ def run_command(
 
     Args:
         command: the command.
-        on_interrupt: returns the message for Ctrl-C: what is left, and how to continue.
+        on_interrupt: returns the message for Ctrl-C: the unfinished work, and how to continue.
         interrupt_status: the status after Ctrl-C or a signal to terminate.
     """
     _treat_as_interrupts("SIGTERM", "SIGHUP")
@@ -55,18 +55,18 @@ def run_command(
 
 
 def _describe_os_error(error: OSError) -> str:
-    place = error.filename
-    if place is None and isinstance(error, FileNotFoundError):
-        place = "the working directory"
+    path = error.filename
+    if path is None and isinstance(error, FileNotFoundError):
+        path = "the working directory"
     reason = error.strerror or str(error)
-    return f"{place}: {reason}" if place else reason
+    return f"{path}: {reason}" if path else reason
 
 
 def _treat_as_interrupts(*names: str) -> None:
     """Clean up also when the process is terminated or its terminal is closed."""
     for name in names:
         number = getattr(signal, name, None)
-        # An ignored signal stays ignored: that is what nohup is for.
+        # An ignored signal stays ignored, as under nohup.
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
 
@@ -79,7 +79,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 async def handle_signals(on_signal: Callable[[], None]) -> None:
-    """Call a function for each signal to end, until cancelled.
+    """Call a function for each termination signal, until cancelled.
 
     Windows event loops receive no signals; there Ctrl-C cancels the command.
     """
@@ -98,7 +98,7 @@ async def handle_signals(on_signal: Callable[[], None]) -> None:
 
 
 def _redirect_to_null(descriptors: list[int]) -> None:
-    """Discard what goes to a closed terminal, where each write would fail."""
+    """Discard output to a closed terminal, where each write would fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in descriptors:
         os.dup2(null, descriptor)

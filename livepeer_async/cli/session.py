@@ -38,7 +38,7 @@ async def open_client(
     """Open a client for the account in the environment, or for an embedded sandbox.
 
     Args:
-        options: which server, and how.
+        options: options of the client.
         check_connection: whether to check first that the server responds and accepts the key.
 
     Raises:
@@ -117,7 +117,7 @@ async def _check_connection(api_key: str, base_url: str | None, retry: RetryPoli
             async with aclosing(assets):
                 await anext(assets, None)
         except ApiError as error:
-            # Others needn't concern what the command asks for.
+            # Other errors needn't affect the command's own requests.
             if isinstance(error, NotAuthenticated | NotFound):
                 raise
 

@@ -1,6 +1,6 @@
 """FILE arguments as sources: paths, and standard input for "-".
 
-Each argument becomes an object of its own, which tells two arguments for one file apart.
+Each argument becomes an object of its own, which distinguishes two arguments for one file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FilePath:
         return self._path
 
     def length(self) -> int | None:
-        """Return the file's size in bytes; `None` if it is no regular file."""
+        """Return the file's size in bytes; `None` if it isn't a regular file."""
         try:
             status = Path(self._path).stat()
         except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`livepeer-async upload`: files to ready assets."""
+"""`livepeer-async upload`: uploads files."""
 
 from __future__ import annotations
 

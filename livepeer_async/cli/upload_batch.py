@@ -92,7 +92,7 @@ class UploadBatch:
                     print_json(result_document(file, self._scope))
 
     def report_interruption(self, *, is_lost: bool) -> str:
-        """Report each unfinished file, and return a summary; `is_lost`: nothing can be resumed."""
+        """Report each unfinished file and return a summary; if `is_lost`, none can be resumed."""
         progress = self.progress
         unfinished = [file for file in progress.files if file.outcome is None]
         if self._json:

@@ -1,4 +1,4 @@
-"""Concurrency limit for chunks, which follows the time to their responses.
+"""Concurrency limit for chunks, adapted to the time until their responses.
 
 A server reads a chunk at full speed and responds once its storage has the bytes, so only the time
 to the response shows that the storage is slow. Then fewer chunks are sent at once, and each has
@@ -21,6 +21,7 @@ MAX_CHUNKS = 32
 # Target for the time to store a chunk, in seconds: long enough to keep the storage busy, and well
 # below the usual time limit of proxies, 60 s.
 TARGET_SECONDS = 30.0
+# The limit falls after a slower chunk, and rises after a quicker one.
 SLOW_SECONDS = 45.0
 QUICK_SECONDS = 10.0
 # Number of chunks in flight for which `Timeouts.chunk_response` is sufficient. Storage of 100 kB/s
@@ -45,7 +46,7 @@ class ChunkLimiter:
         """Wait until the limit allows another chunk, which is in flight until the block ends.
 
         Args:
-            request: sends the chunk as its body.
+            request: the request whose body is the chunk.
 
         Yields:
             A function to call once the socket has accepted the chunk. It returns the time limit for
@@ -71,7 +72,7 @@ class ChunkLimiter:
                     limiter.total_tokens = 1
                 raise
             if accepted_at:
-                # The time to send bounds what the network adds to the time to the response.
+                # The network's share of the time to the response is at most the time to send.
                 storing = time.monotonic() - accepted_at - (accepted_at - started)
                 limiter.total_tokens = next_limit(
                     int(limiter.total_tokens), in_flight=limiter.borrowed_tokens, seconds=storing

@@ -18,7 +18,7 @@ import anyio
 
 
 class _IdleClient(NamedTuple):
-    """A client that no request uses; its connection leads to `origin`."""
+    """An unused client with a connection to `origin`."""
 
     origin: str
     client: Any
@@ -30,7 +30,7 @@ class ClientPool:
 
     Args:
         create: creates a client for an origin.
-        keepalive: seconds after which an idle connection is closed; the same as the client's own.
+        keepalive: seconds after which an idle connection is closed, as in the clients' own limits.
 
     Attributes:
         is_closed: whether `aclose` was called.
@@ -39,7 +39,7 @@ class ClientPool:
     def __init__(self, create: Callable[[str], Any], *, keepalive: float) -> None:
         self._create = create
         self._keepalive = keepalive
-        # The longest idle first.
+        # Longest idle first.
         self._idle: list[_IdleClient] = []
         self._in_use: list[Any] = []
         self.is_closed = False
@@ -84,8 +84,8 @@ class ClientPool:
             return
         now = time.monotonic()
         self._idle.append(_IdleClient(origin, client, now))
-        # The server has closed expired connections, which still hold a descriptor each. One is
-        # removed at a time, because asyncio's own cancellation passes the shield.
+        # The server has closed expired connections, each of which still uses a file descriptor.
+        # They are removed one at a time, because asyncio's `Task.cancel` ignores the shield.
         while self._idle and self._idle[0].idle_since < now - self._keepalive:
             await _close(self._idle.pop(0).client)
 

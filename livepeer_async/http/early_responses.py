@@ -186,18 +186,18 @@ class _BufferedStream:
             WriteError: a response has started; httpcore reads it next.
         """
         reader = _READER.get()
-        # httpcore itself reads an HTTP/2 connection while it writes.
+        # httpcore reads an HTTP/2 connection while it writes.
         self._is_http2 |= bytes(buffer[: len(HTTP2_PREFACE)]) == HTTP2_PREFACE
         if reader is None or self._is_http2 or not reader.is_sending_body:
             await self._write(buffer, timeout)
             return
         reader.start(self)
-        await self._let_reader_run(reader)
+        await self._yield_to_reader(reader)
         if not reader.has_response:
             with reader.writing():
                 await self._write(buffer, timeout)
         if reader.has_response:
-            raise self._write_error("the server responded before it had the whole body")
+            raise self._write_error("the server responded before the whole body was sent")
 
     async def read_ahead(self) -> bool:
         """Read until a final response has started or the server has closed its side.
@@ -224,10 +224,10 @@ class _BufferedStream:
         self._received += block
         self._is_at_end = not block
 
-    async def _let_reader_run(self, reader: _EarlyReader) -> None:
-        """Let the reader receive what has arrived.
+    async def _yield_to_reader(self, reader: _EarlyReader) -> None:
+        """Give the reader a chance to receive bytes that have arrived.
 
-        asyncio closes a socket whose write fails, and discards what the kernel has received.
+        asyncio closes a socket whose write fails, and discards the bytes in the kernel's buffer.
         """
         for _ in range(_LOOP_CYCLES):
             if reader.has_response or not self.is_readable:

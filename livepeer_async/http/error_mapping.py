@@ -1,6 +1,6 @@
 """Maps the HTTP library's exceptions to this package's errors, without secrets.
 
-The library quotes what the server sent, and the server may quote the request. Secrets of the
+The library quotes the response, and the response may quote the request. Secrets of the
 request and of its proxy are removed from messages; a cause that shows one is dropped.
 """
 
@@ -29,7 +29,7 @@ class ErrorMapper:
 
     Args:
         module: the library.
-        proxies: the proxies of the requests, as far as they are known.
+        proxies: the proxies in use; empty if they are unknown.
 
     Attributes:
         exceptions: the exception classes that it maps.
@@ -69,7 +69,7 @@ class ErrorMapper:
         redact_text = partial(_redact, secrets=(*request.secrets, *self.proxy_secrets))
         cause = None if shows_secret(error, redact_text) else error
         reason = redact_text(str(error)).rstrip(".") or type(error).__name__
-        through = f" through the proxy {proxy.place} of {proxy.variable}" if proxy else ""
+        through = f" through the proxy {proxy.address} of {proxy.variable}" if proxy else ""
         if isinstance(error, module.ReadTimeout | module.WriteTimeout):
             kind = "read" if isinstance(error, module.ReadTimeout) else "write"
             reason = f"no progress for {limits[kind]:.3g} s ({request.place}{through}): {reason}"
@@ -116,15 +116,15 @@ def shows_secret(error: BaseException, redact_text: Callable[[str], str]) -> boo
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return an exception, all its causes and contexts, and the members of groups."""
+    """Return an exception, its causes and contexts, and the members of groups."""
     found: dict[int, BaseException] = {}
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        link = pending.pop()
         if link is not None and id(link) not in found:
             found[id(link)] = link
             members: tuple[BaseException, ...] = getattr(link, "exceptions", ())
-            waiting += [link.__cause__, link.__context__, *members]
+            pending += [link.__cause__, link.__context__, *members]
     return list(found.values())
 
 

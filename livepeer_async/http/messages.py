@@ -169,8 +169,8 @@ class Response(Struct, frozen=True, kw_only=True):
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():
             return float(value[:9])
-        then, now = _parse_date(value), self.date
-        return None if then is None or now is None else max(0.0, then - now)
+        retry_at, now = _parse_date(value), self.date
+        return None if retry_at is None or now is None else max(0.0, retry_at - now)
 
 
 def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
@@ -188,7 +188,7 @@ def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
 def filter_headers(
     headers: Mapping[str, str] | None, *, reserved: frozenset[str] = frozenset()
 ) -> dict[str, str]:
-    """Drop the headers that a caller can't set: those that frame the body, and `reserved`.
+    """Drop the headers that a caller can't set: the framing headers, and `reserved`.
 
     Args:
         headers: the caller's headers.
@@ -202,14 +202,14 @@ def filter_headers(
 def file_name_from_url(url: str) -> str:
     """Return the last segment of a URL's path, decoded, or else the host; "" without either."""
     try:
-        place = urlsplit(url)
-        return unquote(place.path.rstrip("/").rpartition("/")[2]) or place.hostname or ""
+        parts = urlsplit(url)
+        return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or ""
     except ValueError:
         return ""
 
 
 def _credentials_in(url: str) -> set[str]:
-    """Return the password of a URL, or else its user, and the value they are sent as."""
+    """Return the password of a URL, or else its user, and the encoded credentials."""
     userinfo = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
     if not userinfo:
         return set()

@@ -28,7 +28,7 @@ _WANTED = "wanted scheme://user:password@host:port with special characters perce
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _LOOPBACK_NETWORK = 127
 _UNSPECIFIED = bytes(4)
-# Redacting shorter ones would remove parts of ordinary words.
+# Redacting shorter secrets would remove parts of ordinary words.
 _MIN_SECRET_LENGTH = 4
 
 
@@ -53,7 +53,7 @@ class Proxy(Struct, frozen=True, kw_only=True):
     password: str = ""
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """Host and port, for messages."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
@@ -61,7 +61,7 @@ class Proxy(Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """The URL without user and password."""
-        return f"{self.scheme}://{self.place}"
+        return f"{self.scheme}://{self.address}"
 
     @property
     def auth(self) -> tuple[str, str] | None:
@@ -118,12 +118,12 @@ class Proxies(Struct, frozen=True):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Credentials of all proxies."""
-        return tuple(it for proxy in self.by_scheme.values() for it in proxy.secrets)
+        return tuple(secret for proxy in self.by_scheme.values() for secret in proxy.secrets)
 
     def find(self, url: str) -> Proxy | None:
         """Return the proxy for a URL, or `None` for a direct connection.
 
-        Loopback addresses never use a proxy: there they would mean another machine.
+        Loopback addresses never use a proxy, for which they would mean its own machine.
         """
         try:
             parts = urlsplit(url)
@@ -132,7 +132,9 @@ class Proxies(Struct, frozen=True):
             return None
         # As in httpx, the scheme's default port counts as no port.
         port = None if port == _DEFAULT_PORTS.get(parts.scheme) else port
-        if is_loopback(host) or any(it.covers(parts.scheme, host, port) for it in self.exemptions):
+        if is_loopback(host):
+            return None
+        if any(exemption.covers(parts.scheme, host, port) for exemption in self.exemptions):
             return None
         return self.by_scheme.get(parts.scheme) or self.by_scheme.get("all")
 
@@ -212,12 +214,12 @@ def _read_proxy(variable: str, value: str) -> Proxy:
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in rest[len(authority) :]:
         raise proxy_error(variable, f"a '/', '?' or '#' precedes an '@'; {_WANTED}")
-    userinfo, _, place = authority.rpartition("@")
+    userinfo, _, address = authority.rpartition("@")
     username, _, password = userinfo.partition(":")
-    if not authority.isprintable() or " " in place:
+    if not authority.isprintable() or " " in address:
         raise proxy_error(variable, f"it contains control characters or invalid UTF-8; {_WANTED}")
     try:
-        parts = urlsplit(f"//{place}")
+        parts = urlsplit(f"//{address}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise proxy_error(variable, f"its host or port is invalid; {_WANTED}") from None
@@ -244,7 +246,7 @@ def _is_valid_host(host: str) -> bool:
 
 
 def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
-    # A proxy URL that was put here by mistake may contain a password, with commas.
+    # A proxy URL that was set here by mistake may contain a password, even with commas.
     is_shown = not any("@" in entry for entry in entries)
     found: list[Exemption] = []
     for number, entry in enumerate(entries, 1):
@@ -263,37 +265,37 @@ def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
 
 
 def _read_exemption(entry: str) -> Exemption | None:
-    scheme, mark, place = entry.lower().rpartition("://")
+    scheme, mark, address = entry.lower().rpartition("://")
     if mark and not scheme:
         return None
     try:
-        return _exemption_of_network(place) or _exemption_of_place(scheme, place)
+        return _exemption_of_network(address) or _exemption_of_host(scheme, address)
     except ValueError:
         return None
 
 
-def _exemption_of_network(place: str) -> Exemption | None:
+def _exemption_of_network(address: str) -> Exemption | None:
     """Parse an IP address. A network looks like a host with a path, so it is rejected.
 
     Raises:
         ValueError: the entry is a network of several addresses.
     """
     try:
-        network = ipaddress.ip_network(place, strict=False)
+        network = ipaddress.ip_network(address, strict=False)
     except ValueError:
         return None
     if network.num_addresses > 1:
-        raise ValueError(place)
+        raise ValueError(address)
     return Exemption(host=str(network.network_address))
 
 
-def _exemption_of_place(scheme: str, place: str) -> Exemption | None:
+def _exemption_of_host(scheme: str, address: str) -> Exemption | None:
     """Parse a host, a domain, or a pattern with a scheme, each with an optional port.
 
     Raises:
         ValueError: the host or port is invalid.
     """
-    parts = urlsplit(f"//{place}")
+    parts = urlsplit(f"//{address}")
     host = parts.hostname or ""
     is_pattern = bool(scheme)
     scheme = "" if scheme == "all" else scheme

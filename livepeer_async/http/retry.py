@@ -11,20 +11,20 @@ from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
 
-# Bounds the exponent: more doublings exceed any sensible longest delay, and overflow a float.
+# Bounds the exponent: more doublings exceed any sensible delay, and overflow a float.
 _MAX_EXPONENT = 30
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """When to retry what failed.
+    """Limits for retries, and the delays between them.
 
     Attributes:
         attempts: retries without progress. Each byte of progress resets the count, which keeps long
             uploads alive on a bad link. In an upload, the requests that send data and those that
             ask for the offset are counted separately.
-        first_delay: longest delay before the first retry, in seconds; doubles with each failure.
-        max_delay: longest delay before any retry, in seconds, unless the server asks for more.
-        max_retry_after: longest `Retry-After` to obey, in seconds; a longer one ends the attempts.
+        first_delay: maximum delay before the first retry, in seconds; doubles with each failure.
+        max_delay: maximum delay before any retry, in seconds, unless the server asks for more.
+        max_retry_after: maximum `Retry-After` to obey, in seconds; a longer one ends the attempts.
         busy_timeout: seconds to wait for room in a full queue (429) beyond `attempts`; hours are
             right for unattended jobs.
         restarts: times in a row that a lost upload may restart as a new asset. The count is reset
@@ -42,7 +42,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.restarts < 0:
             raise ConfigurationError("RetryPolicy: attempts and restarts must be 0 or above")
-        # Written to refuse NaN too, which compares as false.
+        # Written this way to reject NaN too: its comparisons are false.
         if not (0 <= self.first_delay < inf and 0 <= self.max_delay < inf):
             raise ConfigurationError("RetryPolicy: delays must be 0 or above, and finite")
         if not (self.max_retry_after >= 0 and self.busy_timeout >= 0):
@@ -71,19 +71,19 @@ class RetryEvent(Struct, frozen=True, kw_only=True):
 
 
 def backoff(
-    failures: int, *, first: float, longest: float, growth: float = 2.0, jitter: float = 1.0
+    failures: int, *, first_delay: float, max_delay: float, growth: float = 2.0, jitter: float = 1.0
 ) -> float:
     """Return an exponential delay in seconds.
 
     Args:
         failures: failures in a row, the last one included; from 1.
-        first: the delay after the first failure.
-        longest: the upper bound.
+        first_delay: the delay after the first failure.
+        max_delay: the upper bound.
         growth: the factor between two delays.
         jitter: factor for the result. A random number in 0..1 (full jitter) keeps clients that
             failed together from retrying together.
     """
-    return min(longest, first * growth ** min(failures - 1, _MAX_EXPONENT)) * jitter
+    return min(max_delay, first_delay * growth ** min(failures - 1, _MAX_EXPONENT)) * jitter
 
 
 def next_delay(
@@ -101,7 +101,9 @@ def next_delay(
         return None
     if retry_after is not None and retry_after > policy.max_retry_after:
         return None
-    delay = backoff(failures, first=policy.first_delay, longest=policy.max_delay, jitter=jitter)
+    delay = backoff(
+        failures, first_delay=policy.first_delay, max_delay=policy.max_delay, jitter=jitter
+    )
     return max(delay, retry_after or 0.0)
 
 
@@ -113,7 +115,7 @@ def next_retry(
     jitter: float,
     retry_after: float | None = None,
 ) -> RetryEvent | None:
-    """Return the event for the next retry, or `None` to give up; arguments as of `next_delay`."""
+    """Return the event for the next retry, or `None` to give up; arguments as for `next_delay`."""
     delay = next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after)
     if delay is None:
         return None
@@ -121,10 +123,10 @@ def next_retry(
 
 
 class RestartCounter:
-    """Counts restarts since the upload last got further than ever before.
+    """Counts the restarts of an upload; one that gets further than all before resets the count.
 
     Attributes:
-        count: restarts since then, the next one included.
+        count: restarts since the last reset, the next one included.
     """
 
     def __init__(self) -> None:
@@ -136,7 +138,7 @@ class RestartCounter:
 
         Args:
             policy: the policy.
-            reached: bytes that the server held of the lost upload.
+            reached: bytes that the server had of the lost upload.
             jitter: a random number in 0..1.
         """
         if reached > self._max_reached:
@@ -144,5 +146,5 @@ class RestartCounter:
         self.count += 1
         if self.count > policy.restarts:
             return None
-        first, longest = policy.first_delay, policy.max_delay
-        return backoff(self.count, first=first, longest=longest, jitter=jitter)
+        first, maximum = policy.first_delay, policy.max_delay
+        return backoff(self.count, first_delay=first, max_delay=maximum, jitter=jitter)

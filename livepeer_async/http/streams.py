@@ -24,7 +24,7 @@ class StreamedResponse(Struct, frozen=True, kw_only=True):
     Attributes:
         head: status and headers, with an empty body.
         body: the blocks of the body as received, in the coding that the headers name.
-        is_delimited: whether the end of the body differs from a broken connection.
+        is_delimited: whether the end of the body can be distinguished from a broken connection.
     """
 
     head: Response
@@ -62,7 +62,7 @@ class RequestBody:
     """The blocks of a request body.
 
     Args:
-        blocks: the blocks.
+        blocks: the bytes to send.
         on_accepted: called once the socket has accepted the last block.
     """
 
@@ -85,7 +85,7 @@ class RequestBody:
 
 
 def is_delimited(http_version: str, headers: Mapping[str, str]) -> bool:
-    """Whether the end of a response body differs from a broken connection.
+    """Whether the end of a response body can be distinguished from a broken connection.
 
     Source: RFC 9112, 6.3 and 8: without either header, the body ends with the connection. HTTP/2
     and later mark the end of each body.

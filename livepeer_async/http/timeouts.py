@@ -12,14 +12,14 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
     Attributes:
         connect: to establish a connection, including TLS.
-        stall: without progress: until the socket accepts the next block, until a response to
-            anything but a chunk starts, or between two parts of a response. It doesn't limit a
-            request whose bytes keep moving. A peer that doesn't acknowledge TCP's probes for this
+        stall: until the next progress: the socket accepts a block, a response to anything but a
+            chunk starts, or another part of a response arrives. It doesn't limit a request whose
+            bytes keep moving. A peer that doesn't acknowledge TCP's probes for this
             long counts as dead.
         answer: for the complete response to an API call, from the request's last byte.
         chunk_response: for the response to a chunk, once the socket has accepted its last byte. The
             server responds when its storage has the bytes. With more than two chunks in flight,
-            each has proportionally longer.
+            the limit of each grows in proportion.
     """
 
     connect: float = 15.0

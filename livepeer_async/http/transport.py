@@ -57,7 +57,7 @@ MAX_PORT = 65_535
 
 
 class Transport:
-    """Sends requests through its own pool of clients, or through a client of the user's.
+    """Sends requests through its own pool of clients, or through the user's client.
 
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
@@ -115,7 +115,7 @@ class Transport:
         request_id, limits = _request_id(request), self._limits()
         is_chunk = isinstance(request.content, Span)
         async with self._chunks.acquire(request) if is_chunk else nullcontext() as accept:
-            # Limits a response whose head never ends; httpx limits each read.
+            # Limits a response whose head never ends; httpx only limits each read.
             with anyio.CancelScope() as scope:
 
                 def on_accepted() -> None:
@@ -128,7 +128,7 @@ class Transport:
                     on_accepted()
                 body = b"" if blocks is None else RequestBody(blocks, on_accepted)
                 build = partial(self._build, request, request_id, body, limits)
-                exchange = partial(self._exchange, request, request_id, build, largest)
+                exchange = partial(self._send_and_read, request, request_id, build, largest)
                 return await self._call_library(request, request_id, limits, exchange)
             raise _incomplete(request, request_id)
 
@@ -136,8 +136,8 @@ class Transport:
     async def stream(self, request: Request) -> AsyncGenerator[StreamedResponse, None]:
         """Send a request without a span; yield the response once its head has arrived.
 
-        The body is read within the block. Each of its blocks has a timeout, the whole body has
-        none. Leaving the block discards the rest.
+        Read the body within the block. Each read has a timeout, the whole body has none. Leaving
+        the block discards the rest.
 
         Args:
             request: the request.
@@ -151,7 +151,7 @@ class Transport:
         call_library = partial(self._call_library, request, request_id, limits)
         async with self._acquire_client(request) as client:
             received = None
-            # Left before the yield, because another task may close the response.
+            # This scope ends before the yield, because another task may close the response.
             with anyio.CancelScope() as scope:
                 self._limit_response(scope, limits)
 
@@ -231,7 +231,7 @@ class Transport:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             wrap_stream(details["return_value"])
 
-    async def _exchange(
+    async def _send_and_read(
         self, request: Request, request_id: str, build: Callable[[], Any], largest: int
     ) -> Response:
         size = request.span.size

@@ -41,7 +41,7 @@ JSON lines (.jsonl, .ndjson, .json-lines) have one object per line:
     {"path": "2024/opening.mp4", "name": "Opening", "key": "opening-2024"}
     {"url": "https://files.example/closing.mp4", "playbackPolicy": {"type": "jwt"}}
 
-A table (.csv, .tsv) has a header, and commas, semicolons or tabs. Cells of text fields are taken as
+A table (.csv, .tsv) has a header, and commas, semicolons or tabs. Cells of text fields are used as
 they are; other cells are JSON. An empty cell is an absent field. Column names are compared without
 case, spaces and underscores, so `Creator ID` is `creatorId`:
 
@@ -49,8 +49,8 @@ case, spaces and underscores, so `Creator ID` is `creatorId`:
     2024/opening.mp4,Opening,opening-2024,"{""type"": ""jwt""}"
     2024/closing.mp4,Closing,closing-2024,
 
-A folder means all videos in it and below it, sorted within each folder. The suffix tells whether a
-file is a video. Hidden files and folders are skipped.
+A folder means all videos in it and below it, sorted within each folder. Videos are recognised by
+their suffix. Hidden files and folders are skipped.
 
 A glob such as `shows/**/*.mp4` means the matching files; `**` matches any number of folders. A glob
 without a suffix, such as `shows/*`, matches videos only.
@@ -76,8 +76,8 @@ Optional, in camelCase or snake_case:
 - `staticMp4`, `playbackPolicy`, `creatorId`, `storage`, `encryption`, `c2pa`, `profiles` and
   `targetSegmentSizeSecs`: the other fields of `livepeer_async.models.NewAsset`.
 
-Types and names of fields are checked before anything starts. What only the server can judge, such
-as the type of a `playbackPolicy`, is not.
+Types and names of fields are checked before anything starts. Values that only the server can
+validate, such as the type of a `playbackPolicy`, aren't.
 
 # Odd manifests and files
 

@@ -13,7 +13,7 @@ from itertools import islice
 import anyio.to_thread
 
 from livepeer_async.ingest.events import Checked
-from livepeer_async.ingest.files import measured
+from livepeer_async.ingest.files import with_file_status
 from livepeer_async.ingest.manifest import Manifest
 from livepeer_async.ingest.rows import BadRow, Row, RowError
 from livepeer_async.redaction import show_source
@@ -42,7 +42,7 @@ def check_rows(
         if isinstance(row, BadRow):
             yield row
             continue
-        # A row that is bad for another reason has its key all the same.
+        # A row that is bad for another reason still occupies its key.
         digest = hash(row.key)
         if digest in first_lines:
             yield BadRow(row.location, _repeated_key(row, first_lines[digest]))
@@ -121,7 +121,7 @@ def _check_file(row: Row, max_length: int) -> Row:
     is_readable_by_all = status.st_mode & _READABLE_BY_ALL == _READABLE_BY_ALL
     if not is_readable_by_all and not os.access(path, os.R_OK):
         raise RowError(f"{path!r} can't be read: Permission denied")
-    return measured(row, status)
+    return with_file_status(row, status)
 
 
 def _next_batch(rows: Iterator[Row | BadRow], size: int) -> list[Row | BadRow]:
@@ -133,6 +133,6 @@ def _measure(row: Row | BadRow) -> Row | BadRow:
     if isinstance(row, BadRow) or row.is_url or row.modified_ns is not None:
         return row
     try:
-        return measured(row, os.stat(row.source))
+        return with_file_status(row, os.stat(row.source))
     except (OSError, ValueError):
         return row

@@ -21,7 +21,7 @@ MAX_DELAY = 60.0
 
 
 class CircuitBreaker:
-    """Pings the server while it is in doubt; `run` must run as a task.
+    """Holds rows back after an error until a ping succeeds; `run` must run as a task.
 
     Args:
         ping: sends one request to the server.
@@ -55,7 +55,7 @@ class CircuitBreaker:
             self._tripped.set()
 
     def stop(self) -> None:
-        """Close the circuit for good; `wait` returns from now on."""
+        """Close the circuit permanently; `wait` returns from now on."""
         self._is_stopped = True
         self._closed.set()
 
@@ -92,7 +92,9 @@ class CircuitBreaker:
                 failures += 1
                 # Half of the jitter: a single client must not ping too often.
                 jitter = 0.5 + self._clock.random() / 2
-                delay = backoff(failures, first=FIRST_DELAY, longest=MAX_DELAY, jitter=jitter)
+                delay = backoff(
+                    failures, first_delay=FIRST_DELAY, max_delay=MAX_DELAY, jitter=jitter
+                )
                 await self._notify(Halted(error, delay))
             await self._clock.sleep(delay)
         self._has_succeeded = True

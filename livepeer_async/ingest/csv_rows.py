@@ -1,6 +1,6 @@
 """Rows of a CSV file with a header.
 
-Pure. A cell of a text field is taken as it is; other cells are parsed as JSON (`true`,
+Pure. A cell of a text field is used as it is; other cells are parsed as JSON (`true`,
 `{"type": "jwt"}`). An empty cell is an absent field. Quoted cells may contain line breaks.
 """
 
@@ -26,14 +26,14 @@ DELIMITERS = ",;\t"
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
-# Parts of csv's messages, and what they mean in a manifest.
+# Parts of csv's messages, and their meaning in a manifest.
 _CSV_ERRORS = {
     "new-line character": "a carriage return stands alone; save the file with line feeds",
     "unexpected end of data": "a quoted cell is never closed, which hides all rows after it",
     "field larger than field limit": "a cell is longer than {limit} characters",
 }
 
-Record = tuple[int, list[str] | RowError]
+CsvRecord = tuple[int, list[str] | RowError]
 """The first line of a record and its cells, or why it can't be used."""
 
 
@@ -77,7 +77,7 @@ class CsvReader:
         self._delimiter = delimiter
         self._start_record()
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[CsvRecord]:
         reader = csv.reader(iter(self._next_line, None), delimiter=self._delimiter, strict=True)
         while True:
             self._start_record()
@@ -143,7 +143,7 @@ def read_header(cells: Sequence[str]) -> list[str]:
         if column is None:
             raise RowError(f"{_unknown_column(name)} (no row can be read)")
         if column in columns:
-            raise RowError(f"the column {name} is there twice, so no row can be read")
+            raise RowError(f"the column {name} appears twice, so no row can be read")
         columns.append(column)
     if not set(SOURCES) & set(columns):
         raise RowError("the header has none of the columns path, url and source")

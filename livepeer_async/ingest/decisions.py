@@ -1,7 +1,7 @@
-"""Decides whether a row is retried, and what an error means for the other rows.
+"""Decides whether a row is retried, and how an error affects the other rows.
 
-Pure. `classify_error` judges by the error alone, `may_retry` by the row as well. `is_finished`
-tells whether an earlier run left anything to do.
+Pure. `classify_error` considers the error alone, `may_retry` the row as well. `is_finished` reads
+the record of an earlier run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_ATTEMPTS = 3
 
 
 class ErrorAction(Struct, frozen=True, kw_only=True):
-    """What follows from the error of a row; by default, the row has failed.
+    """The consequences of a row's error; by default, the row has failed.
 
     Attributes:
         retry_row: a later attempt may succeed.
@@ -61,7 +61,7 @@ _ACTIONS: tuple[tuple[type[LivepeerError], ErrorAction], ...] = (
 
 
 def classify_error(error: LivepeerError) -> ErrorAction:
-    """Return what follows from the error of a row."""
+    """Return the consequences of a row's error."""
     for kind, action in _ACTIONS:
         if isinstance(error, kind):
             return action

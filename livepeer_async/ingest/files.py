@@ -87,7 +87,7 @@ def find_files(
     top = folder or os.curdir
     walk = os.walk(top, onerror=errors.append, followlinks=allow_outside)
     for path, folders, files in walk:
-        yield from _take_errors(errors)
+        yield from _pop_errors(errors)
         if allow_outside and not _enter(path, entered):
             folders.clear()
             continue
@@ -102,10 +102,10 @@ def find_files(
                 on_skipped()
         if not allow_outside:
             yield from _find_outside_links([os.path.join(current, it) for it in folders], resolver)
-    yield from _take_errors(errors)
+    yield from _pop_errors(errors)
 
 
-def measured(row: Row, status: os.stat_result) -> Row:
+def with_file_status(row: Row, status: os.stat_result) -> Row:
     """Return a row with the length and the modification time of its file."""
     return msgspec.structs.replace(row, length=status.st_size, modified_ns=status.st_mtime_ns)
 
@@ -169,14 +169,14 @@ def _names_suffix(parts: Sequence[str]) -> bool:
     return bool(dot) and not has_magic(suffix)
 
 
-def _take_errors(errors: list[OSError]) -> Iterator[BadRow]:
+def _pop_errors(errors: list[OSError]) -> Iterator[BadRow]:
     while errors:
         error = errors.pop(0)
         yield BadRow(str(error.filename), f"the folder can't be read: {error.strerror}")
 
 
 def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:
-    """Return whether a folder is entered for the first time; links may form a circle."""
+    """Return whether a folder is entered for the first time; links may form a cycle."""
     try:
         status = os.stat(folder)
     except OSError:  # it was deleted a moment ago
@@ -202,7 +202,7 @@ def _find_file(
     else:
         if stat.S_ISREG(status.st_mode):
             key = source_key(path) or path
-            yield measured(Row(source=path, is_url=False, key=key), status)
+            yield with_file_status(Row(source=path, is_url=False, key=key), status)
         else:
             on_skipped()
 

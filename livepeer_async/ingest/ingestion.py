@@ -38,7 +38,7 @@ from livepeer_async.ingest.decisions import (
 )
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, RowState
 from livepeer_async.ingest.manifest import Manifest, open_manifest
-from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, ended_earlier
+from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make_earlier_event
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -181,8 +181,8 @@ class Ingestion:
             async for batch in batches:
                 for job in await self._unfinished_jobs(batch):
                     if not self._has_pinged:
-                        # Find a wrong key before a thousand rows meet it, but send no request
-                        # if there is nothing to do.
+                        # Find a wrong key before a thousand rows fail, but send no request if
+                        # there is nothing to do.
                         self._has_pinged = True
                         self._circuit_breaker.trip()
                     await self._circuit_breaker.wait()
@@ -218,13 +218,13 @@ class Ingestion:
                 continue
             record = records.get(row.key)
             if record is not None and is_finished(row, record, wait=self._wait):
-                await self._channel.send(ended_earlier(row, record))
+                await self._channel.send(make_earlier_event(row, record))
             else:
                 jobs.append(RowJob(row, record))
         return jobs
 
     def _handle_error(self, error: LivepeerError) -> None:
-        """Start no row that would meet the same error; the event of this one is sent later."""
+        """Start no row that would fail with the same error; the event of this one is sent later."""
         action = classify_error(error)
         self._is_aborting = self._is_aborting or action.abort_run
         if action.probe_server:
@@ -234,7 +234,7 @@ class Ingestion:
         """Defer a row or report its end.
 
         Raises:
-            LivepeerError: the row's error, if every other row would meet it too.
+            LivepeerError: the row's error, if every other row would fail with it too.
         """
         error = result.error if result else None
         if error is not None and classify_error(error).abort_run:
@@ -306,8 +306,8 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     """Upload all videos of a manifest; yields an async iterator over the events.
 
     With a journal, a later run of the same manifest sends no request for finished rows, resumes
-    what was begun, and has the server process failed assets again if that may help. Leaving the
-    block early cancels what runs; `Ingestion.stop` finishes the chunks in flight first.
+    unfinished uploads, and has the server process failed assets again if that may help. Leaving the
+    block early cancels running rows; `Ingestion.stop` finishes the chunks in flight first.
 
     Args:
         livepeer: a client. For unattended work, set `RetryPolicy(busy_timeout=...)` to hours.

@@ -93,7 +93,7 @@ class RowJob:
         )
 
 
-def ended_earlier(row: Row, record: Record) -> RowEnded:
+def make_earlier_event(row: Row, record: Record) -> RowEnded:
     """Return the event of a row that an earlier run finished."""
     return RowEnded(
         row=row,
@@ -174,7 +174,7 @@ class RowWorker:
             return await uploads.run(upload_job, options, slot=slot, on_begun=on_begun)
         has_failed = _has_failed_import(job.record)
         is_uploaded = job.record is not None and job.record.state in FULLY_UPLOADED
-        # What an earlier run has uploaded isn't downloaded again.
+        # A URL whose bytes an earlier run has uploaded isn't downloaded again.
         if not relay or (is_uploaded and not has_failed):
             new_asset = row.new_asset or NewAsset(row.source)
             result = await uploads.import_url(
@@ -184,7 +184,7 @@ class RowWorker:
             if not (relay and has_failed):
                 return result
         if has_failed:
-            # The server couldn't process what it fetched, and may be able to process an upload.
+            # The server couldn't process the fetched video, but may be able to process an upload.
             await uploads.discard(row.key)
         return await uploads.relay(
             row.source, row.new_asset, options, key=row.key, slot=slot, on_begun=on_begun

@@ -32,11 +32,11 @@ class BusyTimeout:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """End the wait, from any thread; what is done already stays."""
+        """Cancel the wait, from any thread; completed work stays."""
         self._cancelled.set()
 
     def shorten(self, seconds: float) -> None:
-        """Let it end in this many seconds at the latest."""
+        """Reduce the remaining time to at most this many seconds."""
         self._deadline = min(self._deadline, time.monotonic() + seconds)
 
     def check(self) -> None:

@@ -28,7 +28,7 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x6C706A61
 # A transaction takes about a millisecond; only another program holds the file for longer.
 BUSY_SECONDS = 10.0
-# After a time-out the next calls only wait this long, or many waits would add up.
+# After a timeout the next calls only wait this long, or many waits would add up.
 LOCKED_SECONDS = 0.2
 # Permissions to remove: upload URLs are secrets.
 GROUP_AND_OTHERS = 0o077
@@ -53,7 +53,7 @@ class JournalDatabase:
     """
 
     def __init__(self, path: str | os.PathLike[str], account: str) -> None:
-        # Links are resolved, as SQLite does: all files beside it must be beside the same one.
+        # Links are resolved, as SQLite does: the owner files must be beside SQLite's own files.
         self.path = str(Path(path).resolve())
         self._account = account
         # `Task.cancel` leaves the thread of a call running, beside that of the next call.
@@ -131,7 +131,7 @@ class JournalDatabase:
             busy_timeout.retry_while_busy(partial(self._inspect, connection))
             _make_private(Path(self.path))
             busy_timeout.retry_while_busy(partial(connection.execute, "PRAGMA journal_mode = WAL"))
-            # Each commit reaches the disk: uploads must be known after a power cut, too.
+            # Each commit reaches the disk, because records must survive a power cut.
             connection.execute("PRAGMA synchronous = FULL")
             busy_timeout.retry_while_busy(partial(connection.execute, "BEGIN IMMEDIATE"))
             with _transaction(connection):
@@ -149,8 +149,8 @@ class JournalDatabase:
         # SQLite gives the files beside it the same permissions.
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        # Of a read-only file, SQLite would leave read-only files beside it. It isn't opened to find
-        # out: closing it would drop SQLite's own locks on it in this process.
+        # SQLite would create read-only files beside a read-only file. The file isn't opened to find
+        # out, because closing it would drop SQLite's own locks on it in this process.
         if not os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             raise self.error(_FINDINGS["SQLITE_READONLY"])
 
@@ -226,7 +226,7 @@ def _value(connection: sqlite3.Connection, query: str) -> Any:
 
 
 def _explain(error: sqlite3.Error) -> str:
-    """Return what SQLite's error means, and what to do."""
+    """Explain SQLite's error, with advice."""
     name = getattr(error, "sqlite_errorname", "") or ""
     findings = (text for prefix, text in _FINDINGS.items() if name.startswith(prefix))
     return next(findings, f"can't be used: {error}")
@@ -242,8 +242,8 @@ _FINDINGS = {
     "SQLITE_IOERR_SHMSIZE": _DISK_FULL,
     "SQLITE_READONLY": "is read-only: make it writable, or use another file",
     "SQLITE_CANTOPEN": "can't be opened: its folder must exist and be writable",
-    "SQLITE_NOTADB": "is no journal: the file is no SQLite database; use another file",
-    "SQLITE_CORRUPT": "is damaged: use another file, and look at `assets list --phase uploading` "
-    "for unfinished uploads",
+    "SQLITE_NOTADB": "isn't a journal: the file isn't an SQLite database; use another file",
+    "SQLITE_CORRUPT": "is damaged: use another file; `assets list --phase uploading` shows the "
+    "unfinished uploads",
     "SQLITE_IOERR": "can't be read or written: the disk or its file system failed",
 }

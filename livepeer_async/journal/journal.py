@@ -1,4 +1,4 @@
-"""The journal: durable records of uploads, and one claim for each key.
+"""The journal: durable records of uploads, and one lease on each key.
 
 The offset isn't recorded, because the server knows it. A record is written before the effect that
 it makes reversible, so a kill leaves nothing unknown on the server.
@@ -25,8 +25,8 @@ import msgspec
 from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import ConfigurationError, JournalError
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
-from livepeer_async.journal.claims import Claims
 from livepeer_async.journal.database import JournalDatabase
+from livepeer_async.journal.lease_table import LeaseTable
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
     Orphan,
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("livepeer_async")
 
-# Seconds for a release after a cancellation, and for closing. A claim that isn't released is
+# Seconds for a release after a cancellation, and for closing. A lease that isn't released is
 # deleted by the next transaction, or is void once the owner's lock is released.
 RELEASE_TIMEOUT = 0.5
 # The state column of records of uploads without a key.
@@ -63,7 +63,7 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str], *, account: str) -> None:
         self._file = JournalDatabase(path, account)
         self.path = self._file.path
-        self._claims = Claims(self._file)
+        self._leases = LeaseTable(self._file)
         self._limiter = anyio.CapacityLimiter(1)
         self._is_closed = False
         self._waiting: set[BusyTimeout] = set()
@@ -75,14 +75,14 @@ class Journal:
         """Open or create the file, also after `aclose`.
 
         Raises:
-            JournalError: it is no journal, belongs to a newer version or another account, or can't
-                be written.
+            JournalError: it isn't a journal, belongs to a newer version or another account, or
+                can't be written.
         """
         self._is_closed = False
         await self._run(lambda _: None)
 
     async def aclose(self) -> None:
-        """Close the file and release all claims; afterwards only `open` can be called."""
+        """Close the file and release all leases; afterwards only `open` can be called."""
         self._is_closed = True
         for busy_timeout in self._waiting:
             busy_timeout.cancel()
@@ -90,42 +90,42 @@ class Journal:
             # A limiter of its own: in a queue, a cancelled call would never start.
             limiter = anyio.CapacityLimiter(1)
             close = partial(
-                self._in_thread, self._claims.close, BusyTimeout(RELEASE_TIMEOUT), limiter
+                self._in_thread, self._leases.close, BusyTimeout(RELEASE_TIMEOUT), limiter
             )
             await run_shielded(close, grace=RELEASE_TIMEOUT)
 
     @asynccontextmanager
     async def acquire(self, key: str) -> AsyncGenerator[Record | None, None]:
-        """Hold the claim of a key until the block ends; return its record, if any.
+        """Hold the lease on a key until the block ends; return its record, if any.
 
         Raises:
-            UploadInUse: another upload, here or in another process, holds the claim.
+            UploadInUse: another upload, here or in another process, holds the lease.
             JournalError: the journal can't be read or written.
             ConfigurationError: the journal is closed.
         """
         key = as_text(key)
-        if key in self._claims.held:
-            raise self._claims.in_use_error(key, "this process")
+        if key in self._leases.held:
+            raise self._leases.in_use_error(key, "this process")
         async with self._hold(key):
-            self._claims.written.add(key)
+            self._leases.written.add(key)
             try:
-                record = await self._run(partial(self._claim, key))
+                record = await self._run(partial(self._acquire, key))
             except (JournalError, ConfigurationError):
-                self._claims.written.discard(key)
+                self._leases.written.discard(key)
                 raise
             yield record
 
     @asynccontextmanager
     async def acquire_keyless(self) -> AsyncGenerator[str, None]:
-        """Generate a key for an upload without one; its claim is written with its record."""
+        """Generate a key for an upload without one; its lease is written with its record."""
         key = uuid.uuid4().hex
         async with self._hold(key):
             yield key
 
     @asynccontextmanager
     async def _hold(self, key: str) -> AsyncGenerator[None, None]:
-        """Keep the claim of a key from being deleted until the block ends."""
-        self._claims.held.add(key)
+        """Keep the lease on a key from being deleted until the block ends."""
+        self._leases.held.add(key)
         timeout = inf
         try:
             yield
@@ -134,13 +134,13 @@ class Journal:
             timeout = RELEASE_TIMEOUT
             raise
         finally:
-            self._claims.held.discard(key)
-            if key in self._claims.written:
-                # Shielded: an unreleased claim blocks other processes while this one runs.
+            self._leases.held.discard(key)
+            if key in self._leases.written:
+                # Shielded: an unreleased lease blocks other processes while this one runs.
                 await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
 
     async def write(self, record: Record) -> None:
-        """Write the record of a key, instead of its old one; without a key, with its claim.
+        """Replace the record of a key; for an upload without a key, write its lease as well.
 
         Raises:
             JournalError: it can't be written; the old one stays.
@@ -150,24 +150,24 @@ class Journal:
 
         def write(connection: sqlite3.Connection) -> None:
             if record.is_keyless:
-                self._claims.write(connection, record.key)
+                self._leases.write(connection, record.key)
             connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
 
         await self._run(write)
 
     async def drop(self, key: str) -> None:
-        """Delete the record of a key, because the server has nothing of the upload."""
+        """Delete the record of a key, because nothing of the upload is on the server."""
         await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ?", (key,)))
 
     async def drop_keyless(self, key: str) -> None:
-        """Delete the record and the claim of an upload without a key."""
+        """Delete the record and the lease of an upload without a key."""
         tables = ("records", "claims")
         queries = [f"DELETE FROM {table} WHERE key = ?" for table in tables]  # noqa: S608 - constants
         await self._run(lambda c: [c.execute(query, (key,)) for query in queries])
-        self._claims.written.discard(key)
+        self._leases.written.discard(key)
 
     async def abandon(self, record: Record, *, is_useless: bool) -> None:
-        """Replace a record with what its upload may leave on the server.
+        """Replace a record with an orphan or an unconfirmed request.
 
         Args:
             record: of the upload.
@@ -177,7 +177,7 @@ class Journal:
         await self._run(lambda connection: _replace(connection, record.key, leftover))
 
     async def forget(self, key: str) -> bool:
-        """Let the next upload of a key start again; return whether there was a record.
+        """Forget a key, so that its next upload starts again; return whether it had a record.
 
         Nothing is deleted on the server: a complete upload stays, an unfinished one becomes an
         orphan.
@@ -229,7 +229,7 @@ class Journal:
         return await self._read("SELECT asset_id, orphan FROM orphans ORDER BY asset_id", Orphan)
 
     async def drop_unconfirmed(self, unconfirmed: UnconfirmedRequest) -> None:
-        """Delete an unconfirmed request, because it created nothing or that is known now."""
+        """Delete an unconfirmed request, because its result is known now."""
         row = (msgspec.json.encode(unconfirmed),)
         await self._run(lambda c: c.execute("DELETE FROM doubts WHERE doubt = ?", row))
 
@@ -239,7 +239,7 @@ class Journal:
         return await self._read("SELECT id, doubt FROM doubts ORDER BY id", UnconfirmedRequest)
 
     async def _read(self, query: str, kind: type[T], values: tuple[str, ...] = ()) -> list[T]:
-        """Decode the values of rows of a name and a value; skip unreadable ones."""
+        """Decode the second column of the rows; log unreadable ones by the first, and skip them."""
         found: list[T] = []
         for name, row in await self._run(lambda c: c.execute(query, values).fetchall()):
             try:
@@ -256,7 +256,7 @@ class Journal:
         busy_timeout = self._file.busy_timeout()
         try:
             return await self._in_thread(
-                partial(self._claims.transact, work), busy_timeout, self._limiter
+                partial(self._leases.transact, work), busy_timeout, self._limiter
             )
         except WaitCancelled:
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -288,8 +288,8 @@ class Journal:
             self._waiting.discard(busy_timeout)
         return results[0]
 
-    def _claim(self, key: str, connection: sqlite3.Connection) -> Record | None:
-        self._claims.write(connection, key)
+    def _acquire(self, key: str, connection: sqlite3.Connection) -> Record | None:
+        self._leases.write(connection, key)
         row = connection.execute("SELECT record FROM records WHERE key = ?", (key,)).fetchone()
         return msgspec.json.decode(row[0], type=Record) if row else None
 
@@ -299,7 +299,7 @@ class Journal:
         for key, row in connection.execute(query, (KEYLESS,)).fetchall():
             # Skip unreadable records, and owners whose lock can't be checked.
             with suppress(JournalError, msgspec.DecodeError):
-                if self._claims.is_in_use(connection, key):
+                if self._leases.is_in_use(connection, key):
                     continue
                 record = msgspec.json.decode(row, type=Record)
                 # Not useless: a caller may have kept the upload URL.
@@ -307,7 +307,7 @@ class Journal:
                 connection.execute("DELETE FROM claims WHERE key = ?", (key,))
 
     async def _release(self) -> None:
-        """Delete the claims that aren't held; if this fails, the next transaction does."""
+        """Delete the leases that aren't held; if this fails, the next transaction does."""
         with suppress(JournalError, ConfigurationError):
             await self._run(lambda _: None)
 
@@ -323,7 +323,7 @@ def as_text(key: str) -> str:
 def _replace(
     connection: sqlite3.Connection, key: str, leftover: Orphan | UnconfirmedRequest
 ) -> None:
-    """Replace a record with what its upload may leave on the server."""
+    """Replace a record with an orphan or an unconfirmed request."""
     row = msgspec.json.encode(leftover)
     if isinstance(leftover, Orphan):
         values = (leftover.asset_id, row)

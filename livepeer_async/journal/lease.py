@@ -1,12 +1,12 @@
 """The lease on one key: the right to run its upload, and its record in the journal.
 
 Each fact is written before the effect that follows from it. Without a journal nothing is written.
-Without a key the record only notes what may be left on the server, and is deleted with the last
-byte.
+Without a key, the record only notes a possible leftover, and is deleted once the last byte is
+uploaded.
 
-A record ends in one of three ways: `forget`, if the server has nothing; `abandon`, if it may have
-something, which is recorded as an orphan or an unconfirmed request; or `AssetRequests.discard`,
-which records the asset as an orphan and deletes it.
+A record ends in one of three ways: `forget`, if nothing is left on the server; `abandon`, if
+something may be left, which is recorded as an orphan or an unconfirmed request; or
+`AssetRequests.discard`, which records the asset as an orphan and deletes it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Lease:
         return has_url and self.identity.is_known
 
     def plan_resume(self) -> ResumeAction:
-        """Decide what to do with the record of an earlier run."""
+        """Return the action for the record of an earlier run."""
         if self.record is None:
             return ResumeAction.RESTART
         return plan_resume(self.record, self.identity, self._access)
@@ -112,7 +112,7 @@ class Lease:
 
     def wrong_url_error(self) -> KeyTaken:
         """Return the error for a key whose asset was made from another URL."""
-        advice = "use another key, or let the journal forget this one"
+        advice = "use another key, or remove this one from the journal"
         return self._key_taken_error("was made from another URL", advice)
 
     def _key_taken_error(self, reason: str, advice: str) -> KeyTaken:
@@ -213,7 +213,7 @@ class Lease:
         return others | {orphan.asset_id for orphan in await self._journal.orphans()}
 
     async def abandon(self, *, is_useless: bool = True) -> None:
-        """Abandon the upload, and record what it may leave on the server.
+        """Abandon the upload, and record its possible leftover.
 
         Args:
             is_useless: as in `Orphan`.
@@ -228,7 +228,7 @@ class Lease:
             await self._journal.drop_orphan(asset_id)
 
     async def forget(self) -> None:
-        """Delete the record, because the server has nothing of the upload."""
+        """Delete the record, because nothing of the upload is on the server."""
         if self._journal is not None and self.record is not None:
             await self._journal.drop(self._key)
         self.record = None

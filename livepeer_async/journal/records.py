@@ -1,4 +1,4 @@
-"""Records of uploads as values, and what a later run does with one. Pure."""
+"""Records of uploads as values, and the plan for resuming one. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from livepeer_async.sources.identity import SourceIdentity
 
 # Seconds for which a request may still take effect after it was abandoned.
 MAX_SERVER_DELAY = 60.0
-# Seconds after its start in which a request takes effect, if the process ended unnoticed.
+# Seconds within which a request takes effect, if its process was killed.
 MAX_CREATION_DELAY = 600.0
 
 
@@ -96,7 +96,7 @@ class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
         key: of the upload; "" if it had none.
         name: of the requested asset.
         since: when it was sent, in seconds since 1970 by the local clock.
-        until: when an asset of this request was created at the latest.
+        until: the latest time at which it may have created an asset.
         is_import: whether the server was to fetch the bytes itself.
     """
 
@@ -108,7 +108,7 @@ class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
 
 
 def leftover_from(record: Record, now: float, *, is_useless: bool) -> Orphan | UnconfirmedRequest:
-    """Return what an abandoned upload may leave on the server.
+    """Return the possible leftover of an abandoned upload.
 
     Args:
         record: of the upload.
@@ -135,16 +135,16 @@ def leftover_from(record: Record, now: float, *, is_useless: bool) -> Orphan | U
 
 
 class ResumeAction(StrEnum):
-    """What a later run does with a record."""
+    """The action of a later run for a record."""
 
     RESTART = "restart"
-    """Start again, and delete what is left on the server."""
+    """Start again, and delete the leftover."""
     RESUME = "resume"
-    """Look at its asset, and continue."""
+    """Check its asset, and continue."""
     REJECT = "reject"
     """Raise an error: its asset has another playback policy or encryption."""
     SOURCE_CHANGED = "source_changed"
-    """Look at its asset: unless that failed, it has other bytes under the same key."""
+    """Check its asset: unless it failed, it has other bytes under the same key."""
 
 
 def access_fingerprint(new_asset: NewAsset) -> str:
@@ -163,7 +163,7 @@ def url_fingerprint(url: str) -> str:
 
 
 def plan_resume(record: Record, identity: SourceIdentity, access: str) -> ResumeAction:
-    """Decide what a later run does with a record.
+    """Return the action of a later run for a record.
 
     A complete upload is found by its key even if its source has no known identity, such as a
     stream, or was moved to another disk; but never with another length or modification time.

@@ -1,4 +1,4 @@
-"""`Asset` and what it consists of.
+"""`Asset` and its parts.
 
 Only the ID is required: the server has sent assets without a name, and one gap must not make a
 list of a thousand assets undecodable. Absent and null fields are None.

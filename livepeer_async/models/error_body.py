@@ -24,10 +24,10 @@ class Violation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
     Attributes:
         instance_path: JSON pointer to the value, "" for the whole body. Required: it and the
-            keyword tell a violation from other JSON.
+            keyword distinguish a violation from other JSON.
         keyword: the JSON Schema keyword that failed, such as `required`.
-        schema_path: place of the keyword in the schema.
-        params: what the keyword expects, such as `{"missingProperty": "name"}`.
+        schema_path: path of the keyword in the schema.
+        params: parameters of the keyword, such as `{"missingProperty": "name"}`.
         message: the violation in words.
 
     Source: ajv 8, ErrorObject.

@@ -26,7 +26,7 @@ class NewIpfs(Struct, frozen=True, kw_only=True, rename="camel"):
     """Request to export an asset to IPFS.
 
     Attributes:
-        spec: what to export beside the file. UNSET and None leave it to the server.
+        spec: options of the export. UNSET and None leave them to the server.
 
     Source: schema `new-asset-payload`, `storage.ipfs`.
     """

@@ -6,7 +6,7 @@ from livepeer_async.redaction import redact, redacted
 
 
 class IpfsSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What is exported to IPFS beside the file; in requests and responses.
+    """Options of an export to IPFS, in requests and responses.
 
     A field that is None isn't sent. Null for the whole spec has a meaning of its own; see
     `NewIpfs.spec`.
@@ -42,7 +42,7 @@ class AssetIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     """Copy of an asset on IPFS.
 
     Attributes:
-        spec: what was requested. `storage.ipfs: true` in a request becomes an empty spec, false
+        spec: the requested options. `storage.ipfs: true` in a request becomes an empty spec, false
             becomes None.
         cid: content ID of the video file; None until the export is complete.
         url: URL with the scheme `ipfs`.
@@ -66,7 +66,7 @@ class StorageTasks(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
     Attributes:
         pending: ID of the running task.
-        last: ID of the last successful task, which wrote what is stored.
+        last: ID of the last successful task, which wrote the stored files.
         failed: ID of the last failed task.
 
     Source: schema `storage-status`, `tasks`.

@@ -10,7 +10,7 @@ from livepeer_async.redaction import redact, redact_url, redacted
 
 
 class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What an `upload` task found in the content.
+    """Properties of the content, as an `upload` task found them.
 
     The schema calls it an asset, but it has no ID.
 
@@ -38,7 +38,7 @@ class UploadOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     Attributes:
         video_file_path: URL of the video in an object store; write-only in the schema.
         metadata_file_path: URL of the metadata in an object store; write-only in the schema.
-        asset_spec: what was found in the content.
+        asset_spec: properties of the content.
 
     Source: schema `task`, `output.upload`.
     """
@@ -146,7 +146,7 @@ class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
         requester_id: user who requested the task, as a hash.
         params: parameters.
         status: phase and progress; see also `phase`.
-        output: what the task made.
+        output: the task's output.
         user_id: owner.
 
     Source: schema `task`; `user_id` as sent by Livepeer Studio of September 2025.

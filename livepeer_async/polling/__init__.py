@@ -1,1 +1,1 @@
-"""Waiting for assets: one poller serves all waits of a client."""
+"""Polling of assets; one poller serves all waits of a client."""

@@ -16,26 +16,26 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 
 # The server's own limit.
 MAX_PAGE_SIZE = 1000
-# Without a sync point, a few assets are looked for in a small part of a large account.
+# Without a sync point, pages are small if few assets are watched, because an account may be large.
 MIN_PAGE_SIZE = 100
 ROWS_PER_ASSET = 4
-# A change may become visible later than its date, and the servers' clocks differ.
+# A change may become visible later than its timestamp, and the servers' clocks differ.
 MARGIN_MS = 2000
 # The changes since an older sync point may fill more pages than the newest assets.
 MAX_SYNC_POINT_AGE = 300.0
 MAX_PAGES = 10
-# Deleted assets vanish from lists, so an asset that no list contains must be polled after this.
+# Lists omit deleted assets, so an asset that no list contains is polled after this many seconds.
 MAX_SILENCE = 300.0
-# More missed assets are looked for among the newest first.
+# If more assets are missed, the next scan lists the newest assets before any is polled singly.
 MAX_MISSED = 10
 
 
 class SyncPoint(Struct, frozen=True):
-    """A point in time: changes after `at`, by our clock, are dated `since` or later by the server.
+    """A point in time: the server dates changes after `at`, by the local clock, `since` or later.
 
     Attributes:
         since: milliseconds since 1970, by the server's clock.
-        at: seconds, by our monotonic clock.
+        at: seconds, by the local monotonic clock.
     """
 
     since: int
@@ -65,11 +65,11 @@ class ChangeScan(Struct):
 
     @property
     def since(self) -> int | None:
-        """The earliest change to list, in milliseconds since 1970; None for the newest assets."""
+        """The earliest change to list, in milliseconds since 1970; `None` for the newest assets."""
         return self.sync_point.since if self.sync_point else None
 
     def consume_page(
-        self, page: Page[Asset], watches: Collection[WatchedAsset], at: float
+        self, page: Page[Asset], watched_assets: Collection[WatchedAsset], at: float
     ) -> list[WatchedAsset]:
         """Update the watched assets on a page; return those that changed.
 
@@ -77,34 +77,34 @@ class ChangeScan(Struct):
         of this one's first page, and finds it.
         """
         rows = {row.id: row for row in page.items}
-        found = [watch for watch in watches if watch.asset_id in rows]
-        changed = [watch for watch in found if watch.update(rows[watch.asset_id], None, at)]
+        found = [watched for watched in watched_assets if watched.asset_id in rows]
+        changed = [watched for watched in found if watched.update(rows[watched.asset_id], None, at)]
         if not self.pages:
             dates = [row.status.updated_at for row in page.items if row.status]
             self.newest = max((date for date in dates if date is not None), default=None)
         self.pages += 1
         self.cursor = page.cursor
-        is_incomplete = any(watch.known_until < self.at for watch in watches)
+        is_incomplete = any(watched.known_until < self.at for watched in watched_assets)
         is_useful = bool(found) or self.sync_point is not None
         self.is_over = not (page.cursor and is_incomplete and is_useful and self.pages < MAX_PAGES)
         return changed
 
-    def finish(self, watches: Collection[WatchedAsset]) -> SyncPoint | None:
+    def finish(self, watched_assets: Collection[WatchedAsset]) -> SyncPoint | None:
         """Mark the watched assets that the scan missed; return the sync point of the next scan."""
         before = self.sync_point
         if before is not None and self.cursor and self.pages >= MAX_PAGES:
             return None
         missed: list[WatchedAsset] = []
-        for watch in watches:
-            if before is not None and watch.known_until >= before.at:
-                watch.known_until = max(watch.known_until, self.at)
-            is_silent = self.at - watch.last_confirmed > MAX_SILENCE
-            if (watch.known_until < self.at or is_silent) and not watch.needs_single_poll:
-                missed.append(watch)
+        for watched in watched_assets:
+            if before is not None and watched.known_until >= before.at:
+                watched.known_until = max(watched.known_until, self.at)
+            is_silent = self.at - watched.last_confirmed > MAX_SILENCE
+            if (watched.known_until < self.at or is_silent) and not watched.needs_single_poll:
+                missed.append(watched)
         if before is not None and len(missed) > MAX_MISSED:
             return None
-        for watch in missed:
-            watch.needs_single_poll = True
+        for watched in missed:
+            watched.needs_single_poll = True
         if self.newest is not None:
             return SyncPoint(self.newest - MARGIN_MS, self.at)
         return before and SyncPoint(before.since, self.at)

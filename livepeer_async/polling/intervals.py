@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# The server updates progress at the quarters or every 10 s; after the first moments, polling more
-# often than every few seconds learns nothing.
+# The server updates progress at each quarter or every 10 s; after the first moments, polling more
+# often than every few seconds finds nothing new.
 MIN_DELAY = 0.3
 MAX_DELAY = 30.0
 # Delay as a fraction of the age.
@@ -16,7 +16,7 @@ GROWTH = 0.2
 LIST_GROWTH = 0.25
 
 # A list of changes covers all assets. With 5 s between two lists, half of the changes are noticed
-# within 2.5 s. Even if waits start all the time, a minute has fewer than a hundred lists.
+# within 2.5 s. Even with waits that start all the time, there are fewer than 100 lists a minute.
 MIN_LIST_DELAY = 0.7
 BUSY_LIST_DELAY = 5.0
 MAX_LIST_DELAY = 30.0

@@ -29,7 +29,7 @@ def has_left_uploading(asset: Asset) -> bool:
     return asset.phase not in {AssetPhase.UPLOADING, None}
 
 
-def failure_of(asset: Asset) -> AssetError | None:
+def make_failure(asset: Asset) -> AssetError | None:
     """Return the error for an asset that can't become ready, or else `None`.
 
     An unknown phase isn't a failure: it may still lead to ready.
@@ -50,4 +50,4 @@ def failure_of(asset: Asset) -> AssetError | None:
 
 def deleted_error(asset_id: str) -> AssetDeleted:
     """Return the error for an asset that was deleted during a wait."""
-    return AssetDeleted(f"asset {asset_id} was deleted while it was waited for", asset_id=asset_id)
+    return AssetDeleted(f"asset {asset_id} was deleted during the wait", asset_id=asset_id)

@@ -41,7 +41,7 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 
 T = TypeVar("T")
 
-# More assets can't be polled singly every second; one list covers all.
+# More assets than this can't each be polled every second; one list covers all.
 MAX_SINGLE_POLLS = 2
 # A list that fails this often in a row contains a row that the server can't return or that can't be
 # decoded; the other assets can still be polled singly.
@@ -57,27 +57,27 @@ class Subscription:
     """The assets that one task waits for.
 
     Attributes:
-        watches: the assets, in order; none twice.
+        watched_assets: the assets, in order; none twice.
         updated: those with an update that the task hasn't seen.
         scope: scope of the task while it waits; cancelled by an update.
         deadline: time when the first wait times out.
     """
 
-    __slots__ = ("_is_reached", "deadline", "scope", "updated", "watches")
+    __slots__ = ("_is_reached", "deadline", "scope", "updated", "watched_assets")
 
     def __init__(
-        self, watches: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
+        self, watched_assets: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
     ) -> None:
-        self.watches = dict.fromkeys(watches)
+        self.watched_assets = dict.fromkeys(watched_assets)
         self.updated: dict[WatchedAsset, None] = {}
         self.scope = anyio.CancelScope()
-        self.deadline = min((watch.deadline for watch in self.watches), default=inf)
+        self.deadline = min((watched.deadline for watched in self.watched_assets), default=inf)
         self._is_reached = is_reached
 
-    def has_ended(self, watch: WatchedAsset) -> bool:
+    def has_ended(self, watched: WatchedAsset) -> bool:
         """Whether the wait for an asset is over: it has the wanted phase, or has failed."""
-        is_reached = watch.asset is not None and self._is_reached(watch.asset)
-        return is_reached or watch.failure is not None
+        is_reached = watched.asset is not None and self._is_reached(watched.asset)
+        return is_reached or watched.failure is not None
 
 
 class AssetPoller:
@@ -109,23 +109,23 @@ class AssetPoller:
         self.last_error: LivepeerError | None = None
 
     def add(self, subscription: Subscription) -> None:
-        """Start to poll the assets of a subscription."""
-        for watch in subscription.watches:
-            self._subscriptions[watch] = subscription
+        """Start polling the assets of a subscription."""
+        for watched in subscription.watched_assets:
+            self._subscriptions[watched] = subscription
         self._subscribed_at = self._clock.now()
         self._list_due = min(self._list_due, self._listed_at + MIN_LIST_DELAY)
 
-    def remove(self, subscription: Subscription, *watches: WatchedAsset) -> None:
-        """Stop to poll assets of a subscription."""
-        for watch in watches:
-            self._subscriptions.pop(watch, None)
-            subscription.watches.pop(watch, None)
-            subscription.updated.pop(watch, None)
+    def remove(self, subscription: Subscription, *watched_assets: WatchedAsset) -> None:
+        """Stop polling assets of a subscription."""
+        for watched in watched_assets:
+            self._subscriptions.pop(watched, None)
+            subscription.watched_assets.pop(watched, None)
+            subscription.updated.pop(watched, None)
 
     def fail_all(self, error: LivepeerError) -> None:
         """End all waits with copies of an error."""
-        for watch in list(self._subscriptions):
-            self._fail(watch, _copy(error))
+        for watched in list(self._subscriptions):
+            self._fail(watched, _copy(error))
 
     async def throttle(self) -> None:
         """Wait until the rate limit allows another request, and count it."""
@@ -134,38 +134,40 @@ class AssetPoller:
         self._sent.append(self._clock.now())
 
     def next_poll(self, now: float) -> tuple[float, WatchedAsset | None]:
-        """Return the time of the next poll and its asset, or `None` for a list."""
+        """Return the time of the next poll and its asset; the asset is `None` for a list."""
         earliest = self._next_request_time()
         if now < self._no_lists_until or len(self._subscriptions) <= MAX_SINGLE_POLLS:
-            watch = min(self._subscriptions, key=lambda watch: watch.due)
-            return max(earliest, watch.due), watch
+            watched = min(self._subscriptions, key=lambda watched: watched.due)
+            return max(earliest, watched.due), watched
         list_due = max(earliest, self._list_due)
         if list_due > max(earliest, now):
-            missed = next((watch for watch in self._subscriptions if watch.needs_single_poll), None)
+            missed = next(
+                (watched for watched in self._subscriptions if watched.needs_single_poll), None
+            )
             if missed is not None:
                 return earliest, missed
         return list_due, None
 
-    async def poll(self, watch: WatchedAsset | None) -> None:
+    async def poll(self, watched: WatchedAsset | None) -> None:
         """Send one request: for an asset, or for a page of the changes."""
         now = self._clock.now()
-        await (self._poll_list(now) if watch is None else self._poll_asset(watch, now))
+        await (self._poll_list(now) if watched is None else self._poll_asset(watched, now))
 
     def _next_request_time(self) -> float:
         return max(next_request_time(self._sent, self._max_per_second), self._paused_until)
 
-    async def _poll_asset(self, watch: WatchedAsset, now: float) -> None:
-        call = poll_asset(self._session.account, watch.asset_id, watch.etag)
+    async def _poll_asset(self, watched: WatchedAsset, now: float) -> None:
+        call = poll_asset(self._session.account, watched.asset_id, watched.etag)
         try:
             result = await self._send(call, now)
         except LivepeerError as error:
-            if watch in self._subscriptions:
-                self._handle_asset_error(watch, error, now)
+            if watched in self._subscriptions:
+                self._handle_asset_error(watched, error, now)
             return
-        has_changed = watch.update(result.asset, result.etag, now)
-        self._schedule(watch, now)
+        has_changed = watched.update(result.asset, result.etag, now)
+        self._schedule(watched, now)
         if has_changed:
-            self._notify(watch)
+            self._notify(watched)
 
     async def _poll_list(self, now: float) -> None:
         if self._scan is None or now - self._listed_at > MAX_LIST_DELAY:
@@ -181,30 +183,30 @@ class AssetPoller:
             self._handle_list_error(error)
             return
         self._list_failures = self._list_pauses = 0
-        for watch in scan.consume_page(page, self._subscriptions, now):
-            self._notify(watch)
+        for watched in scan.consume_page(page, self._subscriptions, now):
+            self._notify(watched)
         if scan.is_over:
             self._finish_scan(scan, now)
 
     def _finish_scan(self, scan: ChangeScan, now: float) -> None:
         self._scan, self._sync_point = None, scan.finish(self._subscriptions)
-        for watch in self._subscriptions:
-            self._schedule(watch, now)
+        for watched in self._subscriptions:
+            self._schedule(watched, now)
         age, quiet = now - self._subscribed_at, now - max(self._subscribed_at, self._changed_at)
         self._list_due = now + next_list_delay(age=age, quiet=quiet, jitter=self._clock.random())
 
-    def _handle_asset_error(self, watch: WatchedAsset, error: LivepeerError, now: float) -> None:
+    def _handle_asset_error(self, watched: WatchedAsset, error: LivepeerError, now: float) -> None:
         """End a wait, or retry; pause all polls unless the error concerns this asset alone."""
         if not is_transient(error):
-            self._fail(watch, error)
+            self._fail(watched, error)
             return
-        watch.failures += 1
-        self._schedule(watch, now)
-        if watch.failures > self._session.retry.attempts:
-            self._fail(watch, error)
+        watched.failures += 1
+        self._schedule(watched, now)
+        if watched.failures > self._session.retry.attempts:
+            self._fail(watched, error)
         # The server may be unable to return one asset, which says nothing about the others.
-        is_specific = self._last_failed is watch and isinstance(error, ServerError | DecodeError)
-        self._last_failed = watch
+        is_specific = self._last_failed is watched and isinstance(error, ServerError | DecodeError)
+        self._last_failed = watched
         if not is_specific or len(self._subscriptions) == 1:
             self._pause_after(error)
 
@@ -222,7 +224,7 @@ class AssetPoller:
             return
         self._list_failures = 0
         self._list_pauses += 1
-        pause = backoff(self._list_pauses, first=FIRST_LIST_PAUSE, longest=MAX_LIST_PAUSE)
+        pause = backoff(self._list_pauses, first_delay=FIRST_LIST_PAUSE, max_delay=MAX_LIST_PAUSE)
         self._no_lists_until = self._clock.now() + pause
 
     async def _send(self, call: Call[T], now: float) -> T:
@@ -232,23 +234,23 @@ class AssetPoller:
         self._failures, self.last_error = 0, None
         return result
 
-    def _schedule(self, watch: WatchedAsset, now: float) -> None:
-        watch.due = now + watch.delay(now, self._clock.random())
+    def _schedule(self, watched: WatchedAsset, now: float) -> None:
+        watched.due = now + watched.delay(now, self._clock.random())
 
-    def _notify(self, watch: WatchedAsset) -> None:
+    def _notify(self, watched: WatchedAsset) -> None:
         """Wake the task that waits for an asset, unless it was cancelled during the poll."""
-        subscription = self._subscriptions.get(watch)
+        subscription = self._subscriptions.get(watched)
         if subscription is None:
             return
         self._changed_at = self._clock.now()
-        if subscription.has_ended(watch):
-            del self._subscriptions[watch]
-        subscription.updated[watch] = None
+        if subscription.has_ended(watched):
+            del self._subscriptions[watched]
+        subscription.updated[watched] = None
         subscription.scope.cancel()
 
-    def _fail(self, watch: WatchedAsset, error: LivepeerError) -> None:
-        watch.fail(error)
-        self._notify(watch)
+    def _fail(self, watched: WatchedAsset, error: LivepeerError) -> None:
+        watched.fail(error)
+        self._notify(watched)
 
     def _pause_after(self, error: LivepeerError) -> None:
         """Pause all polls; end all waits after too many failures in a row."""

@@ -23,7 +23,7 @@ MAX_REQUESTS_PER_SECOND = 2
 
 
 class WaitResult(Struct, frozen=True):
-    """The end of one wait: `asset` is the ready asset, or else `error` is set."""
+    """The result of one wait: `asset` is the ready asset, or else `error` is set."""
 
     asset_id: str
     asset: Asset | None
@@ -49,14 +49,14 @@ class Waiter:
         self._clock = clock or Clock()
         self._poller = AssetPoller(session, clock=self._clock, max_per_second=max_per_second)
         self._waiting: set[Subscription] = set()
-        # Held by the task that polls for all.
+        # Held by the leader, the task that polls for all.
         self._lock = anyio.Lock()
-        # The scope of its sleep; a client may be created outside an event loop.
+        # Scope of the leader's sleep; not created here, because there may be no event loop yet.
         self._sleeping: anyio.CancelScope | None = None
 
     async def wait_until(
         self,
-        watch: WatchedAsset,
+        watched: WatchedAsset,
         is_reached: Callable[[Asset], bool],
         *,
         timeout: float,
@@ -65,7 +65,7 @@ class Waiter:
         """Wait until a condition on an asset is true.
 
         Args:
-            watch: the asset; a result of an earlier wait is used first.
+            watched: the asset; a result of an earlier wait is used first.
             is_reached: the condition.
             timeout: seconds.
             on_change: called with the asset after each change.
@@ -73,22 +73,22 @@ class Waiter:
         Raises:
             AssetFailed: the server failed to process the asset.
             AssetDeleted: the asset was deleted.
-            AssetTimeout: the timeout is over.
-            LivepeerError: the server can't be polled, despite the retry policy.
+            AssetTimeout: the timeout expired.
+            LivepeerError: the server couldn't be polled within the retry policy.
         """
-        watch.restart(self._clock.now(), timeout, self._clock.random())
-        if watch.asset is not None and is_reached(watch.asset):
-            return watch.asset
-        subscription = self._subscribe([watch], is_reached)
+        watched.restart(self._clock.now(), timeout, self._clock.random())
+        if watched.asset is not None and is_reached(watched.asset):
+            return watched.asset
+        subscription = self._subscribe([watched], is_reached)
         try:
-            has_ended = await self._next_end(subscription, on_change) is not None
+            has_ended = await self._next_ended(subscription, on_change) is not None
         finally:
-            self._poller.remove(subscription, watch)
-        if watch.failure is not None:
-            raise watch.failure
-        if has_ended and watch.asset is not None:
-            return watch.asset
-        raise watch.timeout_error(self._clock.now()) from self._poller.last_error
+            self._poller.remove(subscription, watched)
+        if watched.failure is not None:
+            raise watched.failure
+        if has_ended and watched.asset is not None:
+            return watched.asset
+        raise watched.timeout_error(self._clock.now()) from self._poller.last_error
 
     async def wait_each(
         self,
@@ -97,17 +97,17 @@ class Waiter:
         timeout: float,
         on_change: Callable[[Asset], None] | None = None,
     ) -> AsyncIterator[WaitResult]:
-        """Wait until each asset is ready or has failed; yield results in the order of the ends."""
+        """Wait until each asset is ready or has failed; yield results in completion order."""
         now = self._clock.now()
-        watches = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
-        for watch in watches:
-            watch.restart(now, timeout, self._clock.random())
-        subscription = self._subscribe(watches, is_ready)
+        watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
+        for watched in watched_assets:
+            watched.restart(now, timeout, self._clock.random())
+        subscription = self._subscribe(watched_assets, is_ready)
         try:
-            while subscription.watches:
+            while subscription.watched_assets:
                 yield await self._next_result(subscription, on_change)
         finally:
-            self._poller.remove(subscription, *subscription.watches)
+            self._poller.remove(subscription, *subscription.watched_assets)
 
     async def throttle(self) -> None:
         """Wait until the waits' rate limit allows another request, and count it."""
@@ -115,30 +115,30 @@ class Waiter:
 
     def close(self) -> None:
         """End all waits with a `ConfigurationError`, because the client is closed."""
-        error = ConfigurationError("the client was closed while assets were waited for")
+        error = ConfigurationError("the client was closed during a wait for assets")
         self._poller.fail_all(error)
 
     async def _next_result(
         self, subscription: Subscription, on_change: Callable[[Asset], None] | None
     ) -> WaitResult:
-        watch = await self._next_end(subscription, on_change)
-        error = watch.failure if watch else None
-        if watch is None:
-            watch = next(iter(subscription.watches))
-            error = watch.timeout_error(self._clock.now())
+        watched = await self._next_ended(subscription, on_change)
+        error = watched.failure if watched else None
+        if watched is None:
+            watched = next(iter(subscription.watched_assets))
+            error = watched.timeout_error(self._clock.now())
             error.__cause__ = self._poller.last_error
-        self._poller.remove(subscription, watch)
-        return WaitResult(watch.asset_id, None if error else watch.asset, error)
+        self._poller.remove(subscription, watched)
+        return WaitResult(watched.asset_id, None if error else watched.asset, error)
 
-    async def _next_end(
+    async def _next_ended(
         self, subscription: Subscription, on_change: Callable[[Asset], None] | None
     ) -> WatchedAsset | None:
         """Wait until the wait for one asset ends; return `None` on timeout."""
-        while (watch := await self._next_update(subscription)) is not None:
-            if on_change is not None and watch.asset is not None:
-                on_change(watch.asset)
-            if subscription.has_ended(watch):
-                return watch
+        while (watched := await self._next_update(subscription)) is not None:
+            if on_change is not None and watched.asset is not None:
+                on_change(watched.asset)
+            if subscription.has_ended(watched):
+                return watched
         return None
 
     async def _next_update(self, subscription: Subscription) -> WatchedAsset | None:
@@ -149,16 +149,16 @@ class Waiter:
                 # Ends the wait even if a request hangs.
                 seconds = subscription.deadline - self._clock.now()
                 with anyio.move_on_after(seconds) as subscription.scope:
-                    await self._lead(subscription)
+                    await self._poll_for_all(subscription)
         finally:
             self._waiting.remove(subscription)
         if not subscription.updated:
             return None
-        watch = next(iter(subscription.updated))
-        del subscription.updated[watch]
-        return watch
+        watched = next(iter(subscription.updated))
+        del subscription.updated[watched]
+        return watched
 
-    async def _lead(self, subscription: Subscription) -> None:
+    async def _poll_for_all(self, subscription: Subscription) -> None:
         """Poll for all subscriptions until this one has an update; one task does at a time."""
         async with self._lock:
             while not subscription.updated and self._clock.now() < subscription.deadline:
@@ -170,18 +170,18 @@ class Waiter:
         for other in self._waiting:
             if other.deadline <= now:
                 other.scope.cancel()
-        due, watch = self._poller.next_poll(now)
+        due, watched = self._poller.next_poll(now)
         if due <= now:
-            await self._poller.poll(watch)
+            await self._poller.poll(watched)
             return
-        wake_at = min(due, *(it.deadline for it in self._waiting))
+        wake_at = min(due, *(waiting.deadline for waiting in self._waiting))
         with anyio.CancelScope() as self._sleeping:
             await self._clock.sleep(wake_at - now)
 
     def _subscribe(
-        self, watches: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
+        self, watched_assets: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
     ) -> Subscription:
-        subscription = Subscription(watches, is_reached)
+        subscription = Subscription(watched_assets, is_reached)
         self._poller.add(subscription)
         # A poll of the new assets may be due before the leader would wake up.
         if self._sleeping is not None:

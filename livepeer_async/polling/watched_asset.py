@@ -1,4 +1,4 @@
-"""The state of one asset that is waited for. Pure."""
+"""The state of a watched asset. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from msgspec import Struct
 from livepeer_async.errors import AssetTimeout, LivepeerError, NotFound
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import next_poll_delay
-from livepeer_async.polling.phases import deleted_error, failure_of
+from livepeer_async.polling.phases import deleted_error, make_failure
 
 
 class WatchedAsset(Struct, eq=False):
-    """What is known about an asset that is waited for.
+    """A watched asset: its latest known state, and when to poll it.
 
     Attributes:
         asset_id: the asset's ID.
@@ -27,7 +27,7 @@ class WatchedAsset(Struct, eq=False):
         last_confirmed: time when the server last returned the asset.
         needs_single_poll: whether a list that should have contained the asset didn't.
         started: time when the wait started.
-        timeout: seconds that the wait may take.
+        timeout: time limit of the wait, in seconds.
     """
 
     asset_id: str
@@ -44,7 +44,7 @@ class WatchedAsset(Struct, eq=False):
     timeout: float = 0.0
 
     def restart(self, now: float, timeout: float, jitter: float) -> None:
-        """Start a wait; an asset that an earlier wait has polled isn't due at once."""
+        """Start a wait; the first poll is due now, unless an earlier wait polled the asset."""
         self.started, self.timeout = now, timeout
         self.failure, self.failures = None, 0
         self.needs_single_poll, self.last_confirmed = False, now
@@ -66,7 +66,7 @@ class WatchedAsset(Struct, eq=False):
             self.etag = etag
         has_changed = asset != self.asset
         self.asset = asset
-        self.failure = failure_of(asset) if asset else None
+        self.failure = make_failure(asset) if asset else None
         return has_changed or self.failure is not None
 
     def fail(self, error: LivepeerError) -> None:

@@ -25,7 +25,7 @@ asyncio.run(main())
 ```
 
 The server runs in a thread of its own; several sandboxes can run at once. Leaving the block closes
-all connections, deletes what was stored, and raises the first error inside the server.
+all connections, deletes the stored files, and raises the first error inside the server.
 
 # From the shell
 
@@ -44,13 +44,13 @@ All are arguments of `Sandbox`, where each is described:
 - Server: `api_key`, `host`, `port`, `directory`, `hashes`, `max_pending_tasks`.
 - Faults: `faults`, and the `seed` of their probabilities.
 
-# What a test can check
+# Checks for tests
 
 - `sandbox.requests`: each request with status, received bytes, connection and injected fault.
 - `sandbox.violations`: the rules below that a client broke.
 - `sandbox.assets`, `sandbox.stored(playback_id)`, `sandbox.stored_sha256(playback_id)`.
 
-A violation is recorded, and the request is answered as the real server would answer it:
+A violation is recorded, and the response is that of the real server:
 
 - Tus-Resumable, Upload-Offset or the Content-Type of a PATCH is missing or wrong.
 - A creation has both or neither of Upload-Length and Upload-Defer-Length.

@@ -62,7 +62,7 @@ async def _handle_api_error(request: Request, error: Exception) -> Response:
 
 
 async def _handle_not_found(request: Request, error: Exception) -> Response:
-    """Answer 404 for an unknown route and for an unknown method, as Express does."""
+    """Respond with 404 to an unknown route and for an unknown method, as Express does."""
     del error
     return make_error_response(request, ApiError(404, "not found"))
 

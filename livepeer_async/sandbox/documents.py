@@ -53,9 +53,9 @@ class Task(Struct, kw_only=True):
     """A task.
 
     Attributes:
-        kind: Its type: `upload`, `import` or `export`.
-        steps: Shared with the asset that the task makes.
-        scheduled_at: When it is queued, which may be a moment later than now.
+        kind: its type: `upload`, `import` or `export`.
+        steps: shared with the asset that the task makes.
+        scheduled_at: when it is queued, which may be a moment later than now.
     """
 
     id: str
@@ -77,12 +77,12 @@ class Asset(Struct, kw_only=True):
     """An asset, its task and its source.
 
     Attributes:
-        fields: The client's fields, with the API's names, as the server normalised them.
-        steps: Shared with the task.
-        modified_at: When a client last changed the asset.
-        is_complete: Whether its upload has ended.
-        path: The file of the source.
-        source: The source, once it was measured.
+        fields: the client's fields, with the API's names, as the server normalised them.
+        steps: shared with the task.
+        modified_at: when a client last changed the asset.
+        is_complete: whether its upload has ended.
+        path: the file of the source.
+        source: the source, once it was measured.
     """
 
     id: str

@@ -15,11 +15,11 @@ class Exchange:
     """A request on its way through the server.
 
     Attributes:
-        entry: The request's entry in the log.
-        connection: The connection it came on.
-        path: The path as sent, still percent-encoded.
-        query: The query as sent.
-        is_response_dropped: Whether a fault discards the response.
+        entry: the request's entry in the log.
+        connection: the connection it came on.
+        path: the path as sent, still percent-encoded.
+        query: the query as sent.
+        is_response_dropped: whether a fault discards the response.
     """
 
     def __init__(

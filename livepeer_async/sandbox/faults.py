@@ -1,4 +1,4 @@
-"""Faults as values: when one fires, and what it does.
+"""Faults as values: a condition and an action.
 
     Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=100_000, how="rst"))
     Fault(On(method="PATCH", probability=0.05), LoseAnswer())
@@ -23,13 +23,13 @@ class On(Struct, frozen=True, kw_only=True):
     """The requests for which a fault fires; conditions that are None always hold.
 
     Attributes:
-        method: The method, after X-HTTP-Method-Override.
-        path: A regular expression, searched in the path as sent (without the query).
-        asset: A regular expression, searched in the name of the asset.
-        nth: Only this one of the matching requests, counted from 1.
-        every: Each matching request whose count is a multiple of this.
-        probability: The chance of each matching request, from the sandbox's seeded generator.
-        times: The most often that the fault fires.
+        method: the method, after X-HTTP-Method-Override.
+        path: a regular expression, searched in the path as sent (without the query).
+        asset: a regular expression, searched in the name of the asset.
+        nth: only this one of the matching requests, counted from 1.
+        every: each matching request whose count is a multiple of this.
+        probability: the chance of each matching request, from the sandbox's seeded generator.
+        times: how often the fault fires at most.
     """
 
     method: str | None = None
@@ -45,8 +45,8 @@ class CutConnection(Struct, frozen=True):
     """Break the connection inside the request body.
 
     Attributes:
-        after_bytes: Bytes of the body that the server still processes; with 0 it does not see the
-            request at all. A shorter body is processed, but not answered.
+        after_bytes: bytes of the body that the server still processes; with 0 it does not see the
+            request at all. A shorter body is processed, but gets no response.
         how: `fin` closes in order and reads on for two seconds, as a proxy does; `rst` resets.
     """
 
@@ -64,8 +64,8 @@ class CutAnswer(Struct, frozen=True):
     """Process the request, send the beginning of the response, then break the connection.
 
     Attributes:
-        after_bytes: Bytes of the response to send, status line and headers included.
-        seconds: Pause before the connection breaks.
+        after_bytes: bytes of the response to send, status line and headers included.
+        seconds: pause before the connection breaks.
     """
 
     after_bytes: int = 20
@@ -74,10 +74,10 @@ class CutAnswer(Struct, frozen=True):
 
 
 class HangUp(Struct, frozen=True):
-    """Answer with `keep-alive`, then break the connection.
+    """Respond with `keep-alive`, then break the connection.
 
     Attributes:
-        seconds: Pause after the response. Without one, the next request finds the connection
+        seconds: pause after the response. Without one, the next request finds the connection
             closed; with one, the connection may close during the next request.
     """
 
@@ -86,13 +86,13 @@ class HangUp(Struct, frozen=True):
 
 
 class Garbage(Struct, frozen=True):
-    """Answer with bytes that are not HTTP, without processing the request, then close."""
+    """Respond with bytes that are not HTTP, without processing the request, then close."""
 
     raw: bytes = b"\x16\x03\x01\x00\x02\x02\x28 this is not HTTP\r\n\r\n"
 
 
 class Answer(Struct, frozen=True):
-    """Answer with another response.
+    """Send another response.
 
     Attributes:
         when: `before` the body is read, when it is `read` and discarded, or `after` the request
@@ -113,10 +113,10 @@ class Redirect(Struct, frozen=True):
 
 
 class Stall(Struct, frozen=True):
-    """Pause for some seconds, then go on.
+    """Pause for some seconds, then continue.
 
     Attributes:
-        after_bytes: Bytes of the body to read before the pause. If the body is shorter, the pause
+        after_bytes: bytes of the body to read before the pause. If the body is shorter, the pause
             precedes the response.
     """
 
@@ -154,8 +154,8 @@ class FailProcessing(Struct, frozen=True):
     """Make processing fail.
 
     Attributes:
-        message: The `errorMessage` to show.
-        retriable: The task returns to the queue once and then succeeds.
+        message: the `errorMessage` to show.
+        retriable: the task returns to the queue once and then succeeds.
     """
 
     message: str = "Video is not supported: no video track"
@@ -178,10 +178,10 @@ class Fault:
     """A condition, an action, and two counters.
 
     Attributes:
-        on: When the fault fires.
-        do: What it does.
-        seen: How many requests matched `method`, `path` and `asset`.
-        fired: For how many of them the fault fired.
+        on: when the fault fires.
+        do: the action.
+        seen: how many requests matched `method`, `path` and `asset`.
+        fired: for how many of them the fault fired.
     """
 
     def __init__(self, on: On, do: Action) -> None:

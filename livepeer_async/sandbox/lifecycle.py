@@ -54,11 +54,11 @@ def plan_processing(
     """Return the steps from the end of the upload to the last progress report.
 
     Args:
-        start: When the task is queued.
-        waiting: Seconds in the queue.
-        processing: Seconds from the first progress report to the final step.
-        failure: A retriable one returns the task to the queue half-way.
-        retried: The status of a failed asset whose task runs again; the asset keeps it.
+        start: when the task is queued.
+        waiting: seconds in the queue.
+        processing: seconds from the first progress report to the final step.
+        failure: a retriable one returns the task to the queue half-way.
+        retried: the status of a failed asset whose task runs again; the asset keeps it.
     """
     asset = retried or Status("waiting", start)
     steps = [Step(start, asset, Status("waiting", start, retries=0))]

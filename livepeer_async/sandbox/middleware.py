@@ -84,7 +84,7 @@ class AuthMiddleware:
         self._accounts = accounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it here."""
+        """Pass a request on, or respond to it here."""
         request = Request(scope)
         send = _add_headers(request, send)
         if request.method == "OPTIONS":
@@ -117,7 +117,7 @@ def require_user(request: Request) -> User:
 
 
 def _make_preflight_response(request: Request) -> Response:
-    """Answer OPTIONS: the server's CORS layer does, so tus's own OPTIONS is never reached."""
+    """Respond to OPTIONS: the server's CORS layer does, so tus's own OPTIONS is never reached."""
     headers = {
         "vary": "Authorization, Origin, Access-Control-Request-Headers",
         "access-control-allow-methods": CORS_METHODS,

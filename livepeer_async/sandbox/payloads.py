@@ -34,7 +34,7 @@ def parse_json(text: str) -> Any:
     """Parse JSON.
 
     Raises:
-        ValueError: The text is not JSON; the message is Node's.
+        ValueError: the text is not JSON; the message is Node's.
     """
     try:
         return msgspec.json.decode(text)
@@ -46,7 +46,7 @@ def normalise(payload: Any) -> JsonObject:
     """Return the fields of a checked payload as the server stores them.
 
     Raises:
-        ApiError: The payload is refused for a reason that no schema can express.
+        ApiError: the payload is refused for a reason that no schema can express.
     """
     if not isinstance(payload, dict):
         return {"source": {"type": "directUpload"}}
@@ -89,7 +89,7 @@ def _make_source(given: JsonObject) -> JsonObject:
 
 
 def _check_constraints(given: JsonObject) -> None:
-    """Refuse what the schema allows but the server does not."""
+    """Refuse values that the schema allows but the server does not."""
     if given.get("profiles") == []:
         raise ApiError(400, "assets must have at least one profile")
     _check_policy(given.get("playbackPolicy"))

@@ -30,16 +30,16 @@ class SeenRequest(Struct, kw_only=True):
     """One request as the server saw it; updated while the request runs.
 
     Attributes:
-        at: When its head was read, in seconds of the sandbox's clock.
-        method: The method on the wire.
-        path: Path and query as sent, the upload token replaced by `…`.
-        headers: The headers that tests look at, names in lower case; never Authorization.
-        is_authorized: Whether it has an Authorization header.
-        connection: A number that requests on one connection share.
-        received: Bytes of the body that the server has read.
-        status: Status of the response; None until it is sent.
-        fault: Class name of the fault that was injected.
-        is_over: Whether the server has finished with it.
+        at: when its head was read, in seconds of the sandbox's clock.
+        method: the method on the wire.
+        path: path and query as sent, the upload token replaced by `…`.
+        headers: the headers that tests look at, names in lower case; never Authorization.
+        is_authorized: whether it has an Authorization header.
+        connection: a number that requests on one connection share.
+        received: bytes of the body that the server has read.
+        status: status of the response; None until it is sent.
+        fault: class name of the fault that was injected.
+        is_over: whether the server has finished with it.
     """
 
     at: float
@@ -63,9 +63,9 @@ class Violation(Struct, frozen=True):
     """A protocol rule that a client broke.
 
     Attributes:
-        rule: What is wrong.
-        request: Method and path of the request.
-        at: When the request came, in seconds of the sandbox's clock.
+        rule: a description of the broken rule.
+        request: method and path of the request.
+        at: when the request came, in seconds of the sandbox's clock.
     """
 
     rule: str

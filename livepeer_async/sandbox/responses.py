@@ -18,8 +18,8 @@ class ApiError(Exception):
     """An error response of the API: `{"errors": [...]}`.
 
     Attributes:
-        status: The HTTP status.
-        messages: The entries of `errors`: sentences, or findings of ajv as JSON strings.
+        status: the HTTP status.
+        messages: the entries of `errors`: sentences, or findings of ajv as JSON strings.
     """
 
     def __init__(self, status: int, *messages: str) -> None:
@@ -35,7 +35,7 @@ def make_json_response(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Encode a document, or answer 304 if the client knows its ETag."""
+    """Encode a document, or respond with 304 if the client knows its ETag."""
     body = msgspec.json.encode(document)
     tag = make_etag(body)
     headers = {**(headers or {}), "etag": tag}

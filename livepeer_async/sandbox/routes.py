@@ -190,7 +190,7 @@ class AssetRoutes:
 
 
 def _read_id(request: Request) -> str:
-    """Return the last part of the path; refuse what Express can't decode."""
+    """Return the last part of the path; refuse a part that Express can't decode."""
     raw = get_exchange(request).path.rpartition("/")[2]
     if re.search(r"%(?![0-9a-fA-F]{2})", raw):
         raise ApiError(400, f"Failed to decode param '{raw}'")

@@ -33,9 +33,9 @@ class SeenAsset(Struct, frozen=True):
     """An asset on the server.
 
     Attributes:
-        phase: The current phase, such as `uploading` or `ready`.
-        is_deleted: Whether a client has deleted it.
-        size: The size that the API reports, in bytes; None before processing has ended.
+        phase: the current phase, such as `uploading` or `ready`.
+        is_deleted: whether a client has deleted it.
+        size: the size that the API reports, in bytes; None before processing has ended.
     """
 
     id: str
@@ -56,28 +56,28 @@ class Sandbox:
     A sandbox can be entered once. Leaving it raises the first error inside the server.
 
     Args:
-        storage: `file` stores every byte received; `s3` is the storage of production, with all
-            that can corrupt or block an upload.
-        faults: The faults to inject; `sandbox.faults` may be changed while the server runs.
-        seed: Seed of the generator behind probabilities.
-        api_key: The valid API key; a new one by default.
-        host: Address to listen on.
-        port: Port to listen on, 0 for a free one.
-        waiting_seconds: How long a task is queued after its upload.
-        processing_seconds: How long the task then runs.
-        hashes: Whether ready assets have hashes. The pipelines of the real server differ in this.
-        max_pending_tasks: Queued and running tasks at which new uploads are refused with 429.
-        part_size: (`s3`) Bytes of a part; smaller values make tests faster.
-        min_piece: (`s3`) Bytes below which the rest of a PATCH that does not end the file is
+        storage: `file` stores every byte received; `s3` is the storage of production, with the
+            faults that can corrupt or block an upload.
+        faults: the faults to inject; `sandbox.faults` may be changed while the server runs.
+        seed: seed of the generator behind probabilities.
+        api_key: the valid API key; a new one by default.
+        host: address to listen on.
+        port: port to listen on, 0 for a free one.
+        waiting_seconds: how long a task is queued after its upload.
+        processing_seconds: how long the task then runs.
+        hashes: whether ready assets have hashes. The pipelines of the real server differ in this.
+        max_pending_tasks: queued and running tasks at which new uploads are refused with 429.
+        part_size: (`s3`) bytes of a part; smaller values make tests faster.
+        min_piece: (`s3`) bytes below which the rest of a PATCH that does not end the file is
             invisible to HEAD.
-        visibility_seconds: (`s3`) How long the last part of an interrupted PATCH stays invisible.
-        race: (`s3`) Probability that the short end of a PATCH of several parts is lost.
-        storage_rate: (`s3`) Bytes per second that the storage takes, over all uploads. The server
+        visibility_seconds: (`s3`) how long the last part of an interrupted PATCH stays invisible.
+        race: (`s3`) probability that the short end of a PATCH of several parts is lost.
+        storage_rate: (`s3`) bytes per second that the storage takes, over all uploads. The server
             reads bodies at full speed and responds once they are stored; an abandoned body is
             stored to its end.
-        request_seconds: How long a request may take to arrive before it is answered with 408.
-        directory: Directory of the stored sources; a temporary one by default, deleted at the end.
-        clock: Clock of all phases and dates, in seconds since 1970. With a clock of its own, a test
+        request_seconds: how long a request may take to arrive before the response is 408.
+        directory: directory of the stored sources; a temporary one by default, deleted at the end.
+        clock: clock of all phases and dates, in seconds since 1970. With a clock of its own, a test
             skips processing without waiting.
     """
 
@@ -137,10 +137,10 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the server, close all connections and delete what was stored.
+        """Stop the server, close all connections and delete the stored files.
 
         Raises:
-            Exception: The first error inside the server.
+            Exception: the first error inside the server.
         """
         # Shielded: a cancelled test must not leave a listening thread and its files behind.
         with anyio.CancelScope(shield=True):

@@ -61,7 +61,7 @@ class ServerThread:
         """Start, and return once the server accepts connections.
 
         Raises:
-            RuntimeError: The server could not start.
+            RuntimeError: the server could not start.
         """
         self._thread.start()
         self._server.startup_ended.wait()

@@ -33,7 +33,7 @@ from livepeer_async.sandbox.storage_s3 import S3Settings, S3Storage, S3Upload
 Storage = FileStorage | S3Storage
 Upload = FileUpload | S3Upload
 
-# The server queues the task after it has answered the last PATCH (measured: 10 to 15 ms).
+# The server queues the task after it has responded to the last PATCH (measured: 10 to 15 ms).
 QUEUE_DELAY_SECONDS = 0.012
 
 EMPTY_SOURCE = FailProcessing("failed to probe or open file, the source is empty")
@@ -55,7 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class ServerState:
-    """Everything the server knows.
+    """The mutable state of the server.
 
     It is changed in the server's event loop only; other threads read it.
     """
@@ -88,13 +88,13 @@ class ServerState:
         self._task_group = task_group
 
     def start(self, work: Callable[..., Coroutine[Any, Any, Any]], *args: object) -> None:
-        """Start such work; its errors are raised when the sandbox is left."""
+        """Start work in that task group; its errors are raised when the sandbox is left."""
         self._task_group.start_soon(self._run, work, *args)
 
     async def _run(self, work: Callable[..., Coroutine[Any, Any, Any]], *args: object) -> None:
         try:
             await work(*args)
-        except Exception as error:  # noqa: BLE001 - the server goes on, as a real one would
+        except Exception as error:  # noqa: BLE001 - the server continues, as a real one would
             self.errors.append(error)
 
     def add_asset(self, user: User, kind: str, fields: JsonObject, params: JsonObject) -> Asset:
@@ -224,7 +224,7 @@ class ServerState:
     async def _finish_processing(
         self, asset: Asset, failure: FailProcessing | None, size_error: int, due: float
     ) -> None:
-        """Measure what arrived, and end processing when it is due, or later if that takes longer.
+        """Measure the stored source, and end processing when it is due and measured.
 
         A source that is empty, or was deleted meanwhile, can't be processed.
         """

@@ -61,9 +61,9 @@ class FileUpload:
     """One upload.
 
     Attributes:
-        length: The upload's length; None while it is deferred.
-        metadata: The value of Upload-Metadata, as sent.
-        path: The file, which exists from the creation on.
+        length: the upload's length; None while it is deferred.
+        metadata: the value of Upload-Metadata, as sent.
+        path: the file, which exists from the creation on.
     """
 
     def __init__(self, path: Path, *, length: int | None, metadata: str | None) -> None:

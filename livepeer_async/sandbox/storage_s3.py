@@ -14,7 +14,7 @@ and the offset check see parts only. The store's faults follow from that, and ar
   (the store compares an offset that another piece changes concurrently). The multipart upload is
   then completed without it.
 - Parts that show late. A part becomes visible once S3 has stored it. A client that returns sooner
-  is told the old offset, and the part that it sends again gets the next number.
+  gets the old offset, and the part that it sends again gets the next number.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class S3Settings(Struct, frozen=True):
     """How bodies become parts.
 
     Attributes:
-        part_size: Bytes of a part of a file of up to 10,000 such parts.
-        min_piece: Bytes below which a piece is an incomplete part unless it ends the file.
-        visibility_seconds: How long the last part of a PATCH without a response stays invisible.
-        race: Probability that the short last piece of a PATCH of several pieces is lost.
-        rate: Bytes per second that S3 stores, over all uploads; None for no limit.
+        part_size: bytes of a part of a file of up to 10,000 such parts.
+        min_piece: bytes below which a piece is an incomplete part unless it ends the file.
+        visibility_seconds: how long the last part of a PATCH without a response stays invisible.
+        race: probability that the short last piece of a PATCH of several pieces is lost.
+        rate: bytes per second that S3 stores, over all uploads; None for no limit.
     """
 
     part_size: int

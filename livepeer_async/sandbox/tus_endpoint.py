@@ -136,7 +136,7 @@ class TusEndpoint:
         return Response(status_code=204, headers=BASE_HEADERS)
 
     async def _options(self, request: Request) -> Response:  # noqa: ARG002 - one signature for all
-        """Answer tus's own OPTIONS, which only a method override can reach."""
+        """Respond to tus's own OPTIONS, which only a method override can reach."""
         headers = {
             **BASE_HEADERS,
             "access-control-allow-methods": "POST, HEAD, PATCH, OPTIONS, DELETE",
@@ -232,7 +232,7 @@ def _set_deferred_length(request: Request, upload: Upload, offset: int) -> None:
 
 
 async def _respond_not_found(request: Request) -> Response:
-    """Answer an unknown method, and GET: the server does not serve stored uploads."""
+    """Respond to an unknown method, and to GET: the server does not serve stored uploads."""
     del request
     return Response(FILE_NOT_FOUND, status_code=404)
 

@@ -28,8 +28,8 @@ class TusError(Exception):
     """An error response of the tus server.
 
     Attributes:
-        status: The HTTP status.
-        text: The body: plain text that ends in a newline.
+        status: the HTTP status.
+        text: the body: plain text that ends in a newline.
     """
 
     def __init__(self, status: int, text: str) -> None:

@@ -1,7 +1,7 @@
 """Adaptive concurrency: how many uploads may run, which one starts next, how long pauses are.
 
 Additive increase, multiplicative decrease (AIMD): the slots double at first and then grow by one,
-and a step is kept only if it raises the throughput enough. Congestion (429, 503, time-outs, stalls)
+and a step is kept only if it raises the throughput enough. Congestion (429, 503, timeouts, stalls)
 halves them. A network that one upload can fill thus keeps few slots, one that limits each
 connection gets many. A short file takes a part of a slot, because it mostly waits for round trips.
 Pure.
@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 INITIAL_SLOTS = 2
 # Each slot holds 1.5 MiB and a connection or two.
 MAX_SLOTS = 32
-# A step is kept if the throughput grows by this part of what the new slots could add.
+# A step is kept if the throughput grows by this fraction of the gain that the new slots allow.
 MIN_GAIN = 0.4
 # Measurements after a rejected step until the next one; doubled with each rejection.
 MIN_COOLDOWN = 4
@@ -34,7 +34,7 @@ MIN_SHARED_SLOTS = 2
 # of its time waiting for responses.
 FULL_SLOT_SIZE = MIB
 MIN_SHARE = 1 / 16
-# Longest pause for a full queue in seconds: with a hundred tasks, one ends every few seconds.
+# Maximum pause for a full queue in seconds: with a hundred tasks, one ends every few seconds.
 MAX_QUEUE_PAUSE = 5.0
 # Bytes per second. Below, a chunk of 8 MiB comes near the 300 s after which Studio ends a request.
 MIN_UPLOAD_RATE = 64 * 1024
@@ -68,7 +68,7 @@ class Sample(Struct, frozen=True, kw_only=True):
     Attributes:
         rate: bytes per second that the sockets accepted.
         is_full: whether all slots were in use.
-        congestion_events: number of responses 429 and 503, time-outs and stalls.
+        congestion_events: number of responses 429 and 503, timeouts and stalls.
     """
 
     rate: float
@@ -95,7 +95,7 @@ def max_slots_at_rate(max_rate: float) -> int:
     return max(1, int(max_rate // MIN_UPLOAD_RATE))
 
 
-def load_of(running: Collection[int | None]) -> float:
+def compute_load(running: Collection[int | None]) -> float:
     """Return how many slots the running uploads take.
 
     Args:
@@ -151,8 +151,10 @@ def pause_delay(
         is_queue_full: whether the account's queue is full, which ends with the next finished task,
             rather than the server overloaded.
     """
-    longest = min(policy.max_delay, MAX_QUEUE_PAUSE) if is_queue_full else policy.max_delay
-    delay = backoff(pauses, first=2 * policy.first_delay, longest=longest, jitter=0.5 + jitter / 2)
+    maximum = min(policy.max_delay, MAX_QUEUE_PAUSE) if is_queue_full else policy.max_delay
+    delay = backoff(
+        pauses, first_delay=2 * policy.first_delay, max_delay=maximum, jitter=0.5 + jitter / 2
+    )
     return max(delay, min(retry_after or 0.0, policy.max_retry_after))
 
 

@@ -109,7 +109,7 @@ class _JobRunner(Generic[Job, Result]):
         except anyio.get_cancelled_exc_class() as error:
             if anyio.current_effective_deadline() == -inf:
                 raise
-            # Something that the iterable awaits was cancelled, and not the block.
+            # Something that the iterable awaits was cancelled, not the block.
             self._error = RuntimeError("the iterable of sources was cancelled")
             self._error.__cause__ = error
         self._has_all = True

@@ -65,7 +65,7 @@ class SlotQueue:
             self.notify()
 
     def sample(self) -> None:
-        """Let the throttle measure; to be called often."""
+        """Sample the throughput; call this often."""
         self.throttle.sample(self.lengths)
 
     async def wait_for_change(self) -> None:
@@ -102,7 +102,7 @@ class Participant:
         self.reacquiring = 0
 
     def start(self, length: int | None) -> Slot:
-        """Give an upload a slot without waiting, and go to the end of the queue.
+        """Assign a slot to an upload without waiting, and move to the end of the queue.
 
         Args:
             length: bytes; `None` if unknown.

@@ -23,7 +23,7 @@ from livepeer_async.scheduling.adaptive import (
     Sample,
     Slots,
     adapt,
-    load_of,
+    compute_load,
     max_slots_at_rate,
     pause_delay,
 )
@@ -35,11 +35,11 @@ WARM_UP = 1.0
 # Seconds after which a probe without a response is replaced. It may be a chunk, which takes a
 # minute on a slow connection, and everything else waits for it.
 PROBE_TIMEOUT = 10.0
-# Seconds without a byte or a response after which one more upload would only wait, too.
+# Seconds without a byte or a response after which another upload would only wait as well.
 IDLE_LIMIT = 10.0
 # Seconds by which a sleep may end late without lowering the rate.
 MAX_WAKEUP_DELAY = 1.0
-# Longest single sleep, in seconds: pauses and the rate may change meanwhile.
+# Maximum length of one sleep, in seconds: pauses and the rate may change meanwhile.
 SLEEP_STEP = 0.25
 
 
@@ -71,7 +71,7 @@ class Throttle:
         self._clock = clock or Clock()
         self._max_slots = sys.maxsize if max_slots is None else max(1, max_slots)
         self._sent = 0
-        # When the bytes that were sent are paid for at the maximum rate.
+        # Until then, the bytes that were sent use up the maximum rate.
         self._due_at = -inf
         self._max_rate: float | None = None
         # Fair: callers consume the rate in the order in which they came.
@@ -117,11 +117,11 @@ class Throttle:
                 f"max_rate is {value!r} bytes per second; wanted at least {MIN_UPLOAD_RATE}, or a "
                 "chunk would take longer than the server waits; or None, for no limit"
             )
-        # Bytes that were sent already are paid for at the new rate.
+        # Bytes that were already sent count at the new rate.
         now, before = self._clock.now(), self._max_rate
-        is_owed = value is not None and before is not None and self._due_at > now
+        has_backlog = value is not None and before is not None and self._due_at > now
         ratio = (before or 1.0) / (value or 1.0)
-        self._due_at = now + (self._due_at - now) * ratio if is_owed else -inf
+        self._due_at = now + (self._due_at - now) * ratio if has_backlog else -inf
         self._max_rate = value
 
     @property
@@ -136,7 +136,7 @@ class Throttle:
             return False
         if self._concurrency is not None:
             return len(running) < self.slots
-        return len(running) < min(MAX_SLOTS, self._max_slots) and load_of(running) < self.slots
+        return len(running) < min(MAX_SLOTS, self._max_slots) and compute_load(running) < self.slots
 
     async def consume(self, count: int) -> None:
         """Wait until `count` bytes may be sent."""
@@ -185,7 +185,7 @@ class Throttle:
         return False
 
     def release_probe(self) -> None:
-        """Let another caller probe, because the probe got no response."""
+        """Allow another caller to probe, because the probe got no response."""
         self._probed_at = None
 
     def request_started(self) -> None:
@@ -231,18 +231,18 @@ class Throttle:
             self._pauses, self._probed_at = 0, None
 
     def record_stall(self) -> None:
-        """Count a congestion event: a stall or a time-out."""
+        """Count a congestion event: a stall or a timeout."""
         self._congestion_events += 1
         self._congested_at = self._clock.now()
 
     def sample(self, running: Collection[int | None]) -> None:
-        """Measure the throughput and adapt the slots once a period; to be called often.
+        """Measure the throughput and adapt the slots once a period; call this often.
 
         Args:
             running: lengths of the running uploads.
         """
         now = self._clock.now()
-        is_full = load_of(running) >= self.slots
+        is_full = compute_load(running) >= self.slots
         # Nothing is measured between two calls of `upload_many`.
         is_first, self._sampled_at = now - self._sampled_at > WARM_UP, now
         if is_first or not is_full or self._pauses:
@@ -250,7 +250,7 @@ class Throttle:
         if self._measured_from is None and now - self._period_start >= WARM_UP:
             self._measured_from = (now, self._sent)
         if now - self._reduced_at < PERIOD or now - self._congested_at > PERIOD:
-            # Part of the last event, or too old to say anything of the present.
+            # Part of the last event, or too old to say anything about the present.
             self._congestion_events = 0
         if now - self._period_start >= PERIOD or self._congestion_events:
             self._adapt(now, is_full=is_full)

@@ -23,8 +23,8 @@ from livepeer_async.sources.source import Source
 # blocks of 1 MiB 16 uploads take 62 MiB, with these 47.
 BLOCK = 768 * 1024
 BUFFERS = 2
-# Blocks are sent in slices, because the stall time-out applies to each slice: a whole block takes
-# longer than the time-out below 35 KB/s.
+# Blocks are sent in slices, because the stall timeout applies to each slice: a whole block takes
+# longer than the timeout below 35 KB/s.
 MIN_SLICE = 16 * 1024
 FIRST_SLICE = 128 * 1024
 # A slice is copied twice on its way into the socket, so its size counts three times in memory.

@@ -37,7 +37,7 @@ _UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,18})", re.IGNORECASE)
 
 
 class FileVersion(Struct, frozen=True, kw_only=True):
-    """What the server said about the version of a file.
+    """The version of a file, as the server describes it.
 
     Attributes:
         length: bytes.
@@ -120,7 +120,7 @@ def range_headers(state: DownloadState) -> dict[str, str]:
 
 
 def interpret_response(response: Response, state: DownloadState, *, is_delimited: bool) -> Outcome:
-    """Return what to do with a response to a request with `range_headers`.
+    """Decide how to continue after a response to a request with `range_headers`.
 
     Args:
         response: the head of the response.
@@ -202,8 +202,8 @@ def _check_body(response: Response, state: DownloadState, *, is_delimited: bool)
         )
     if not is_delimited:
         raise SourceNotReadable(
-            "the response has neither Content-Length nor chunks, so its end can't be told from a "
-            f"broken connection ({response.place})",
+            "the response has neither Content-Length nor chunked coding, so its end can't be "
+            f"distinguished from a broken connection ({response.place})",
             source=state.source,
         )
 

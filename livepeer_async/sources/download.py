@@ -94,7 +94,7 @@ class Downloader:
         try:
             length = await body.start()
             if length == 0:
-                raise SourceEmpty(f"{body.name} is empty; a video has bytes", source=body.name)
+                raise SourceEmpty(f"{body.name} is empty; wanted a video", source=body.name)
             yield Download(name=body.name, length=length, blocks=body)
         finally:
             await body.aclose()
@@ -219,11 +219,11 @@ class _ResumableBody:
 
     def _end(self) -> bytes | RetryLater:
         if self._skip:
-            raise self._changed("it is shorter than what was read of it")
+            raise self._changed("it is shorter than the bytes already read")
         length, position = self._length, self._state.position
         if length not in {None, position}:
-            place = f"byte {position} of {length}"
-            return RetryLater(reason=f"the response ended at {place} (GET {self._state.source})")
+            end = f"byte {position} of {length}"
+            return RetryLater(reason=f"the response ended at {end} (GET {self._state.source})")
         self._is_complete = True
         return b""
 
@@ -241,8 +241,8 @@ class _ResumableBody:
             retry_after=later.retry_after,
         )
         if event is None:
-            place = f"{self._state.source} from byte {self._state.position} on"
-            raise self._unreadable(f"can't read {place}: {later.reason}") from cause
+            rest = f"{self._state.source} from byte {self._state.position} on"
+            raise self._unreadable(f"can't read {rest}: {later.reason}") from cause
         _log.warning("%s", event)
         await self._clock.sleep(event.delay)
 

@@ -1,7 +1,7 @@
-"""Adapter for binary file objects of the caller, sync or async.
+"""Adapter for the caller's binary file objects, sync or async.
 
-It tries what the object supports: objects that seek and read correctly may lack `seekable` and
-`tell`, or have a wrong `size`.
+It tries each method instead of asking the object: objects that seek and read correctly may lack
+`seekable` and `tell`, or have a wrong `size`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from typing import Any, cast
 import anyio.to_thread
 
 from livepeer_async.errors import SourceError, SourceNotReadable
-from livepeer_async.sources.source import Bytes, as_bytes, attribute, check_length, source_name
+from livepeer_async.sources.source import (
+    Bytes,
+    as_bytes,
+    attribute,
+    check_source_length,
+    source_name,
+)
 
 # Bytes of one read from an object that isn't seekable.
 READ_SIZE = 1024 * 1024
@@ -146,11 +152,11 @@ class FileObject:
         length = 0
         while block := await self._read(READ_SIZE):
             length += len(block)
-            check_length(self.name, length, max_length)
+            check_source_length(self.name, length, max_length)
         return length
 
     async def _is_at_start(self, error: Exception, *, is_moved: bool) -> bool:
-        """Whether an object that can't be rewound may be read from where it is."""
+        """Whether an object that can't be rewound may be read from its current position."""
         # Starlette's UploadFile has no `tell`; the file inside it has.
         position = await _position(self.file, attribute(self.file, "file"))
         if position is not None:
@@ -162,9 +168,9 @@ class FileObject:
         if attribute(self.file, "closed") is True:
             return SourceNotReadable(f"{self.name} is closed", source=self.name)
         position = await _position(self.file, attribute(self.file, "file"))
-        place = "" if position is None else f"; it is at byte {position}"
+        found = "" if position is None else f"; it is at byte {position}"
         return SourceNotReadable(
-            f"{self.name} can't be rewound to its first byte: {reason}{place}; wanted a file "
+            f"{self.name} can't be rewound to its first byte: {reason}{found}; wanted a file "
             "object that can seek, or one from which nothing was read yet",
             source=self.name,
         )

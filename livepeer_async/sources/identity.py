@@ -1,4 +1,4 @@
-"""What identifies the bytes of a source."""
+"""Identity of the bytes of a source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class SourceIdentity(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What identifies the bytes of a source in a later run.
+    """Identity of the bytes of a source, which a later run compares.
 
     Attributes:
         length: bytes; 0 if the server fetches them itself.

@@ -1,6 +1,6 @@
 """Opens a source: a path, bytes, a stream or a file object.
 
-A stream of unknown length is spooled, in memory up to one part and in a temporary file beyond it,
+A stream of unknown length is spooled, in memory up to 8 MiB and in a temporary file beyond that,
 because the server needs the length before the first byte.
 """
 
@@ -24,7 +24,7 @@ from livepeer_async.sources.source import (
     Source,
     SourceLike,
     StreamSource,
-    check_length,
+    check_source_length,
     prefetch,
     source_name,
     view_of,
@@ -165,7 +165,7 @@ async def _spool(
         block = bytearray(count)
         await stream.read_into(length, memoryview(block))
         length += count
-        check_length(name, length, max_length)
+        check_source_length(name, length, max_length)
         stream.release(length)
         try:
             # Shielded: closing it during a write in a thread leaves the new file on disk open.
@@ -182,11 +182,11 @@ async def _spool(
 
 def _check(source: Source, length: int | None, max_length: int | None) -> None:
     if source.length == 0:
-        raise SourceEmpty(f"{source.name} is empty; a video has bytes", source=source.name)
-    check_length(source.name, source.length, max_length)
+        raise SourceEmpty(f"{source.name} is empty; wanted a video", source=source.name)
+    check_source_length(source.name, source.length, max_length)
     if length is not None and length != source.length:
         raise ConfigurationError(
-            f"length is {length}, but {source.name} has {source.length} bytes; leave it out"
+            f"length is {length}, but {source.name} has {source.length} bytes; omit length"
         )
 
 

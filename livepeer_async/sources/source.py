@@ -1,6 +1,6 @@
 """Sources of bytes that are read by position: the interface, bytes in memory, and streams.
 
-`opening` creates a source from what the caller passes, `files` has the file sources, and `blocks`
+`opening` creates a source from the caller's argument, `files` has the file sources, and `blocks`
 reads ahead of the sender.
 """
 
@@ -89,7 +89,7 @@ class Source:
         """
 
     async def identity(self) -> SourceIdentity:
-        """Return what identifies the bytes, as far as it is known."""
+        """Return the identity of the bytes, as far as it is known."""
         return SourceIdentity(length=self.length)
 
     def release(self, position: int) -> None:
@@ -119,7 +119,7 @@ class BytesSource(Source):
 
 
 class StreamSource(Source):
-    """An async iterable of bytes; it buffers what wasn't released yet.
+    """An async iterable of bytes; bytes that weren't released yet are buffered.
 
     Args:
         blocks: the bytes; `prefetch` makes them survive the cancellation of a reader.
@@ -272,7 +272,7 @@ async def prefetch(blocks: AsyncIterable[Any], *, name: str) -> AsyncGenerator[P
         tasks.cancel_scope.cancel()
 
 
-def check_length(name: str, length: int, max_length: int | None) -> None:
+def check_source_length(name: str, length: int, max_length: int | None) -> None:
     """Reject a length that the server would only reject after the whole upload.
 
     Raises:
@@ -280,7 +280,7 @@ def check_length(name: str, length: int, max_length: int | None) -> None:
     """
     if max_length is not None and length > max_length:
         raise SourceTooLarge(
-            f"{name} has {length} bytes; the server takes at most {max_length}",
+            f"{name} has {length} bytes; the server accepts at most {max_length}",
             source=name,
             length=length,
             limit=max_length,

@@ -31,9 +31,9 @@ from livepeer_async.redaction import redact_url
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus import requests
-from livepeer_async.tus.driver import MAX_RESPONSE_SIZE, Callbacks, Driver
+from livepeer_async.tus.driver import MAX_TUS_RESPONSE_SIZE, Callbacks, Driver
 from livepeer_async.tus.exchange import check_complete, is_unknown, send_with_retries
-from livepeer_async.tus.limits import ServerLimits, for_stream
+from livepeer_async.tus.limits import ServerLimits, limits_for_stream
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
 
@@ -148,7 +148,7 @@ class TusClient:
                     length=None if defer_length else opened.length,
                     endpoint=endpoint,
                     upload_url=upload_url,
-                    limits=for_stream(limits) if opened.is_stream else limits,
+                    limits=limits_for_stream(limits) if opened.is_stream else limits,
                     metadata=metadata,
                     other_hosts=self._other_hosts,
                 )
@@ -200,7 +200,9 @@ class TusClient:
         if not is_deferred or url is None or length is None:
             return
         try:
-            await check_complete(self._send, url, length, retry=self._retry, may_forget=may_forget)
+            await check_complete(
+                self._send, url, length, retry=self._retry, accepts_unknown=may_forget
+            )
         except (ProtocolError, UploadGone) as error:
             error.advice = SPOOL_ADVICE
             raise
@@ -219,7 +221,7 @@ class TusClient:
         return ServerLimits(max_length=features.max_size, with_creation=with_creation)
 
     async def _features_of(self, endpoint: str) -> requests.ServerFeatures:
-        """Ask the server once; without a usable response the creation shows what it supports."""
+        """Ask the server once; without a usable response, none are assumed."""
         try:
             response = await self._send(requests.options(endpoint))
         except (NetworkError, DecodeError):
@@ -234,7 +236,7 @@ class TusClient:
         request: Request,
         *,
         blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = MAX_RESPONSE_SIZE,
+        largest: int = MAX_TUS_RESPONSE_SIZE,
     ) -> Response:
         headers = merge_headers(self._headers, request.headers)
         return await self._transport.send(

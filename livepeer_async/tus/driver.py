@@ -32,7 +32,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
-from livepeer_async.sources.source import Source, StreamSource, check_length
+from livepeer_async.sources.source import Source, StreamSource, check_source_length
 from livepeer_async.tus.deprecated import Renamed, warn_deprecated
 from livepeer_async.tus.events import ChunkTooLarge, Event, Interrupted, OffsetKnown, Refused
 from livepeer_async.tus.exchange import plan_retry
@@ -42,7 +42,7 @@ from livepeer_async.tus.states import Command, State, Step
 _log = logging.getLogger("livepeer_async")
 
 # Responses to tus requests are at most a sentence.
-MAX_RESPONSE_SIZE = 64 * 1024
+MAX_TUS_RESPONSE_SIZE = 64 * 1024
 # Consecutive chunks that were sent in full and got no response in time; each was smaller than the
 # one before, or had twice its time.
 MAX_TIMEOUTS = 3
@@ -56,7 +56,7 @@ class Send(Protocol):
         request: Request,
         *,
         blocks: AsyncIterable[bytes | memoryview] | None = None,
-        largest: int = MAX_RESPONSE_SIZE,
+        largest: int = MAX_TUS_RESPONSE_SIZE,
     ) -> Awaitable[Response]:
         """Send a request with `blocks` as its body; raise NetworkError without a response."""
         ...
@@ -146,18 +146,18 @@ class Driver:
         self._check_gone()
 
     async def find_offset(self) -> None:
-        """Ask for the offset until it is known, without sending bytes; raises as `run`."""
+        """Ask for the offset until it is known, without sending bytes; errors as for `run`."""
         while self.upload.state is State.OFFSET_UNKNOWN:
             await self._advance()
         self._check_gone()
 
     async def finalize(self) -> None:
         """Send an empty PATCH for a complete upload, once; the response doesn't matter."""
-        await self._exchange(self.upload.finalize())
+        await self._run_step(self.upload.finalize())
 
     async def terminate(self) -> bool:
         """Ask the server once to delete the upload; return whether it did."""
-        await self._exchange(self.upload.terminate())
+        await self._run_step(self.upload.terminate())
         return self.upload.state is State.TERMINATED
 
     def _check_gone(self) -> None:
@@ -167,8 +167,8 @@ class Driver:
     async def _advance(self) -> None:
         known_url = self.upload.upload_url
         step = await self._next_step()
-        event = await self._exchange(step)
-        # A creation that leaves the offset unknown has an upload URL, too.
+        event = await self._run_step(step)
+        # A creation that leaves the offset unknown has an upload URL as well.
         if self.upload.upload_url is not None and self.upload.upload_url != known_url:
             await self._report_created(self.upload.upload_url)
         if self.upload.state is State.COMPLETE:
@@ -200,7 +200,7 @@ class Driver:
             return upload.next_step()
         if isinstance(source, StreamSource) and source.is_open_ended:
             if upload.length is None:
-                return await self._next_of_stream(source)
+                return await self._next_stream_step(source)
             # An earlier process declared the length, and the stream must have it.
             source.length, source.is_open_ended = upload.length, False
         if upload.length is None:
@@ -212,15 +212,15 @@ class Driver:
             )
         return upload.next_step()
 
-    async def _next_of_stream(self, source: StreamSource) -> Step:
-        """Send what the stream has; at its end, declare the length."""
+    async def _next_stream_step(self, source: StreamSource) -> Step:
+        """Send the bytes at hand; at the end of the stream, declare the length."""
         upload = self.upload
         available = await source.available(upload.offset, upload.plan())
-        check_length(source.name, upload.offset + available, upload.limits.max_length)
+        check_source_length(source.name, upload.offset + available, upload.limits.max_length)
         if source.is_open_ended:
             return upload.next_step(available=available)
         if not source.length:
-            raise SourceEmpty(f"{source.name} is empty; a video has bytes", source=source.name)
+            raise SourceEmpty(f"{source.name} is empty; wanted a video", source=source.name)
         upload.declare_length(source.length)
         return upload.next_step()
 
@@ -231,7 +231,7 @@ class Driver:
             size = min(BLOCK, offset - self._released)
             if await source.available(self._released, size) < size:
                 raise SourceChanged(
-                    f"{source.name} ended before byte {offset}, up to which the server has it",
+                    f"{source.name} ended before byte {offset}, the offset of the upload",
                     source=source.name,
                 )
             self._released += size
@@ -247,7 +247,7 @@ class Driver:
         if source.end < length:
             await self._release(length)
 
-    async def _exchange(self, step: Step) -> Event:
+    async def _run_step(self, step: Step) -> Event:
         self._blocks, is_sent = None, False
         try:
             await self._clock.sleep(max(step.wait, self._delay))
@@ -281,7 +281,7 @@ class Driver:
     async def _send_request(self, request: Request) -> Response:
         span = request.span
         if not span.size:
-            return await self._send(request, largest=MAX_RESPONSE_SIZE)
+            return await self._send(request, largest=MAX_TUS_RESPONSE_SIZE)
         self.has_sent = True
         reading = read_ahead(
             self._source,
@@ -292,7 +292,7 @@ class Driver:
         )
         async with reading as blocks:
             self._blocks = blocks
-            response = await self._send(request, blocks=blocks, largest=MAX_RESPONSE_SIZE)
+            response = await self._send(request, blocks=blocks, largest=MAX_TUS_RESPONSE_SIZE)
             self._slice_size = blocks.slice_size
             return response
 

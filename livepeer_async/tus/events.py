@@ -1,6 +1,6 @@
-"""Events: what a server's response means.
+"""Events: the meaning of a server's response.
 
-`requests` reads a response into an event; `protocol` changes its state by it.
+`requests` reads a response into an event, from which `protocol` derives the next state.
 """
 
 from __future__ import annotations

@@ -33,13 +33,13 @@ _log = logging.getLogger("livepeer_async")
 # the last PATCH.
 MAX_COMPLETION_CHECKS = 3
 
-Send = Callable[[Request], Awaitable[Response]]
+SendRequest = Callable[[Request], Awaitable[Response]]
 
 
 def plan_retry(
     retry: RetryPolicy, event: Interrupted | ChunkTooLarge, *, attempt: int, jitter: float
 ) -> RetryEvent | None:
-    """Return when to retry after the failure number `attempt`; `None` to give up."""
+    """Return the event for the next retry, or `None` to give up."""
     retry_after = event.retry_after if isinstance(event, Interrupted) else None
     delay = next_delay(retry, failures=attempt, jitter=jitter, retry_after=retry_after)
     if delay is None:
@@ -48,7 +48,7 @@ def plan_retry(
 
 
 async def send_with_retries(
-    send: Send, request: Request, read: Callable[[Response], Event], *, retry: RetryPolicy
+    send: SendRequest, request: Request, read: Callable[[Response], Event], *, retry: RetryPolicy
 ) -> Event:
     """Send an idempotent request until its response isn't transient; return the event of `read`.
 
@@ -80,7 +80,7 @@ async def send_with_retries(
 
 
 async def check_complete(
-    send: Send, upload_url: str, length: int, *, retry: RetryPolicy, may_forget: bool
+    send: SendRequest, upload_url: str, length: int, *, retry: RetryPolicy, accepts_unknown: bool
 ) -> None:
     """Ask HEAD whether an upload of deferred length is complete.
 
@@ -110,15 +110,15 @@ async def check_complete(
         return Interrupted(reason=reason)
 
     event = await send_with_retries(send, requests.offset_request(upload_url), read, retry=retry)
-    if isinstance(event, Gone) and not may_forget:
+    if isinstance(event, Gone) and not accepts_unknown:
         raise UploadGone(
             f"the server has acknowledged {length} bytes, but no longer knows the upload: "
             f"{event.reason}"
         )
 
 
-async def is_unknown(send: Send, upload_url: str) -> bool:
-    """Ask HEAD once whether the server doesn't know an upload; False without a clear answer."""
+async def is_unknown(send: SendRequest, upload_url: str) -> bool:
+    """Ask HEAD once whether the server doesn't know an upload; False without a usable response."""
     try:
         response = await send(requests.offset_request(upload_url))
     except (NetworkError, DecodeError):

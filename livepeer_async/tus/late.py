@@ -17,16 +17,16 @@ from msgspec import Struct
 from livepeer_async.http.messages import Span
 
 # A chunk whose response was cut off after some seconds may need several times as long.
-FACTOR = 4.0
+WAIT_PER_STORAGE_SECOND = 4.0
 # The parts of a chunk that were sent before the cut may still be stored, as slowly as the last one.
-FACTOR_OF_PREVIOUS = 2.0
-# Longest wait in seconds, unless the response itself was awaited for longer.
+WAIT_PER_PREVIOUS_SECOND = 2.0
+# Maximum wait in seconds, unless the response itself was awaited for longer.
 MAX_WAIT = 300.0
 # A chunk that needs no longer has arrived by the time the offset has settled, after two HEADs.
 QUICK_SECONDS = 2.0
 SETTLING_HEADS = 2
 FIRST_POLL = 1.0
-LONGEST_POLL = 15.0
+MAX_POLL = 15.0
 POLL_GROWTH = 1.5
 
 
@@ -52,15 +52,15 @@ class Timing(Struct, frozen=True, kw_only=True):
     def storage_seconds(self) -> float:
         """Seconds that the server took, without those of the network.
 
-        The kernel accepts the end of a body long before a slow link has carried it, but hardly more
-        than the link carried meanwhile.
+        The kernel accepts the end of a body long before a slow link has sent it, but hardly more
+        than the link sent meanwhile.
         """
         waited = self.waited or 0.0
         return max(0.0, waited - max(0.0, (self.seconds or 0.0) - waited))
 
     def may_be_stored(self, settle: float) -> bool:
         """Whether the server took long enough to have stored the chunk."""
-        return FACTOR * self.storage_seconds > _quick(settle)
+        return WAIT_PER_STORAGE_SECOND * self.storage_seconds > _quick(settle)
 
 
 class LateChunk:
@@ -80,16 +80,16 @@ class LateChunk:
         """Whether it may still arrive."""
         return self._left > 0
 
-    def accepted(self, timing: Timing) -> None:
+    def record_accepted(self, timing: Timing) -> None:
         """Record an acknowledged chunk."""
         self._storage_seconds = timing.storage_seconds
         self._left, self._has_sent = 0.0, True
 
-    def abandoned(self, span: Span, timing: Timing, settle: float) -> None:
+    def record_abandoned(self, span: Span, timing: Timing, settle: float) -> None:
         """Record a chunk without a response, and decide how long it may be late."""
-        wait = FACTOR_OF_PREVIOUS * self._storage_seconds
+        wait = WAIT_PER_PREVIOUS_SECOND * self._storage_seconds
         if timing.waited is not None:
-            wait = max(wait, FACTOR * timing.storage_seconds)
+            wait = max(wait, WAIT_PER_STORAGE_SECOND * timing.storage_seconds)
         wait = min(wait, MAX_WAIT) if wait > _quick(settle) else 0.0
         if timing.is_timeout and timing.waited is not None:
             wait = timing.waited
@@ -103,7 +103,11 @@ class LateChunk:
         long as this one.
         """
         if not self._has_sent:
-            self._granted, self._left, self._poll = 0.0, FACTOR * settle, FIRST_POLL
+            self._granted, self._left, self._poll = (
+                0.0,
+                WAIT_PER_STORAGE_SECOND * settle,
+                FIRST_POLL,
+            )
             self._span = Span(0, sys.maxsize)
 
     def next_wait(self, settle: float) -> float:
@@ -112,7 +116,7 @@ class LateChunk:
             return settle
         wait = min(self._poll, self._left)
         self._left -= wait
-        self._poll = min(POLL_GROWTH * self._poll, LONGEST_POLL)
+        self._poll = min(POLL_GROWTH * self._poll, MAX_POLL)
         return max(settle, wait)
 
     def may_arrive(self, offset: int) -> bool:

@@ -36,11 +36,11 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
         align: each chunk but the last is a multiple of this many bytes.
         tail_alone: whether the rest (length modulo `align`) needs a PATCH of its own.
         first_chunk: bytes of the first chunk, before a rate is known.
-        max_chunk: most bytes of a chunk; `None` for no limit.
-        max_chunk_seconds: longest time that a chunk should take; the planned time is half of it.
+        max_chunk: maximum bytes of a chunk; `None` for no limit.
+        max_chunk_seconds: maximum time for a chunk; the planned time is half of it.
         settle: seconds between two equal responses to HEAD that are required after an interruption,
             and before the first of them; 0 accepts the first response.
-        max_length: most bytes of an upload; `None` for no limit.
+        max_length: maximum bytes of an upload; `None` for no limit.
         with_creation: uploads of up to this many bytes are sent with the creation request.
         override_patch: send POST with `X-HTTP-Method-Override` instead of PATCH, for networks that
             block it.
@@ -74,8 +74,8 @@ def livepeer_limits(
 
     Args:
         length: bytes of the upload; beyond 78 GiB, parts grow with it.
-        chunk_size: most bytes of a chunk; rounded down to whole parts.
-        max_length: most bytes of an upload; `None` for no limit.
+        chunk_size: maximum bytes of a chunk; rounded down to whole parts.
+        max_length: maximum bytes of an upload; `None` for no limit.
         override_patch: send POST instead of PATCH, for networks that block it.
 
     Raises:
@@ -115,12 +115,12 @@ def with_chunk_size(limits: ServerLimits, chunk_size: int) -> ServerLimits:
     return bounded
 
 
-def for_stream(limits: ServerLimits) -> ServerLimits:
+def limits_for_stream(limits: ServerLimits) -> ServerLimits:
     """Limit the chunks of a stream, which are kept in memory until they are acknowledged."""
     return with_chunk_size(limits, max(limits.align, STREAM_CHUNK))
 
 
-def check_length(limits: ServerLimits, length: int | None) -> None:
+def check_upload_length(limits: ServerLimits, length: int | None) -> None:
     """Check the length of an upload; `None` if it isn't known yet.
 
     Raises:

@@ -12,7 +12,7 @@ class OffsetTracker:
 
     Args:
         is_new: whether this process creates the upload.
-        max_offset: the most bytes that the server can hold.
+        max_offset: maximum bytes that the server can hold.
 
     Attributes:
         last_head: the offset in the last response to HEAD, until the offset has settled.
@@ -24,7 +24,7 @@ class OffsetTracker:
         self._max_offset = max_offset
         self._acknowledged = 0
 
-    def sent(self, limits: ServerLimits, request: Request) -> None:
+    def record_sent(self, limits: ServerLimits, request: Request) -> None:
         """Record a request that the server may have processed."""
         if isinstance(request.content, Span):
             # After a settled offset the server can hold this chunk and no more: more would be a
@@ -32,14 +32,16 @@ class OffsetTracker:
             stop = request.content.stop
             self._max_offset = stop if limits.settle else max(self._max_offset, stop)
 
-    def acknowledged(self, span: Span, offset: int) -> bool:
+    def check_acknowledged(self, span: Span, offset: int) -> bool:
         """Record the offset in the response to a chunk; return whether it lies in the chunk."""
         is_within = span.start < offset <= span.stop
         if is_within:
             self._acknowledged = max(self._acknowledged, offset)
         return is_within
 
-    def settled(self, limits: ServerLimits, event: OffsetKnown, length: int | None) -> str | None:
+    def check_settled(
+        self, limits: ServerLimits, event: OffsetKnown, length: int | None
+    ) -> str | None:
         """Record a settled response to HEAD; return why it can't be right, or `None`."""
         self.last_head = None
         if length is None and event.length is not None and self._is_new:

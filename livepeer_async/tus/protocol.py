@@ -8,7 +8,7 @@
         └───────────────────────────────────────────────────────────────────────► GONE
     any state with an upload URL ──Terminated──► TERMINATED
 
-`states.TRANSITIONS` is the table; this module adds what depends on the offset in a response. A
+`states.TRANSITIONS` is the table; this module adds the rules for the offset in a response. A
 resumed upload starts in OFFSET_UNKNOWN. After an interruption the only legal step is to ask for the
 offset; if the server needs aligned chunks, it is asked again after the next chunk. One request is
 in flight at a time. An illegal call raises `IllegalMove` and changes nothing.
@@ -37,7 +37,12 @@ from livepeer_async.tus.events import (
     Terminated,
 )
 from livepeer_async.tus.late import LateChunk, Timing
-from livepeer_async.tus.limits import ServerLimits, check_length, plan_creation, with_chunk_size
+from livepeer_async.tus.limits import (
+    ServerLimits,
+    check_upload_length,
+    plan_creation,
+    with_chunk_size,
+)
 from livepeer_async.tus.metadata import MetadataValue, encode_metadata
 from livepeer_async.tus.offsets import OffsetTracker
 from livepeer_async.tus.sizing import ChunkSizer
@@ -56,7 +61,7 @@ class TusUpload:
         limits: the server's limits.
         metadata: for `Upload-Metadata`.
         other_hosts: hosts besides the endpoint's that `Location` may name.
-        max_offset: the most bytes that `upload_url` can hold.
+        max_offset: maximum bytes that `upload_url` can hold.
 
     Attributes:
         state: the state.
@@ -95,7 +100,7 @@ class TusUpload:
         self.limits = limits or ServerLimits()
         if bool(endpoint) == bool(upload_url):
             raise ConfigurationError("wanted either the endpoint or the URL of an existing upload")
-        check_length(self.limits, length)
+        check_upload_length(self.limits, length)
         encode_metadata(metadata or {})
         self.length = length
         self.upload_url = upload_url
@@ -113,7 +118,7 @@ class TusUpload:
             is_new=upload_url is None, max_offset=0 if endpoint else max_offset
         )
         # A resumed, aligned upload first sends one small chunk and checks it: see `_acknowledge`.
-        self.chunks = ChunkSizer(is_probing=self.limits.align > 1 and endpoint is None)
+        self.chunks = ChunkSizer(is_cautious=self.limits.align > 1 and endpoint is None)
         self.late = LateChunk()
 
     @property
@@ -243,7 +248,7 @@ class TusUpload:
 
     def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Step:
         self._in_flight = step = Step(command, request, wait)
-        self.chunks.sent(request.span)
+        self.chunks.record_started(request.span)
         return step
 
     def _check_legal(self, command: Command) -> None:
@@ -288,12 +293,12 @@ class TusUpload:
             return event
         is_untouched = isinstance(event, Interrupted) and event.untouched
         if not is_untouched:
-            self._offsets.sent(self.limits, step.request)
+            self._offsets.record_sent(self.limits, step.request)
         result = self._update(step, event, timing)
         if isinstance(result, Interrupted | ChunkTooLarge):
             self.failures += 1
             is_aligned = self.limits.align > 1
-            self.chunks.is_probing = is_aligned and self.state is State.OFFSET_UNKNOWN
+            self.chunks.is_cautious = is_aligned and self.state is State.OFFSET_UNKNOWN
         if isinstance(event, Interrupted) and not is_untouched:
             self._interrupted(step, event, timing)
         return result
@@ -302,17 +307,17 @@ class TusUpload:
         """Record a request that the server may have processed without acknowledging it."""
         span = step.request.span
         if span.size:
-            self.chunks.interrupted(span, timing)
-            self.late.abandoned(span, timing, self.limits.settle)
+            self.chunks.record_interrupted(span, timing)
+            self.late.record_abandoned(span, timing, self.limits.settle)
         if step.command is not Command.CREATE:
             return
         if self.limits.creates_once:
             self._lose(f"the creation may have happened: {event.reason}")
             return
-        # The bytes in the request may be what breaks the creation each time.
+        # The bytes in the request may be the reason that the creation fails.
         self.limits = replace(self.limits, with_creation=0)
         if span.size:
-            self.chunks.resumed(self.limits, span.start)
+            self.chunks.record_resumed(self.limits, span.start)
 
     def _update(self, step: Step, event: Event, timing: Timing) -> Event:
         span = step.request.span
@@ -324,8 +329,8 @@ class TusUpload:
                 return self._resume(event)
             case ChunkAccepted():
                 self._is_declared |= "Upload-Length" in step.request.headers
-                self.chunks.accepted(span, event.offset, timing.seconds)
-                self.late.accepted(timing)
+                self.chunks.record_accepted(span, event.offset, timing.seconds)
+                self.late.record_accepted(timing)
                 return self._acknowledge(event.offset, span, event)
             case ChunkTooLarge():
                 return self._shrink(event, span)
@@ -339,13 +344,13 @@ class TusUpload:
 
     def _acknowledge(self, offset: int, sent: Span, event: Event) -> Event:
         """Accept an acknowledged offset if it is the expected one, else ask for it."""
-        is_within = self._offsets.acknowledged(sent, offset)
+        is_within = self._offsets.check_acknowledged(sent, offset)
         if offset == sent.stop or (is_within and not self.limits.settle):
             self._set_offset(offset)
-            if self.chunks.is_probing and self.limits.align > 1 and not self.is_over:
+            if self.chunks.is_cautious and self.limits.align > 1 and not self.is_over:
                 # A piece that the server kept aside before the interruption would show by now.
                 self.state, self._offsets.last_head = State.OFFSET_UNKNOWN, offset
-            self.chunks.is_probing &= not sent.size
+            self.chunks.is_cautious &= not sent.size
             return event
         self.state, self._offsets.last_head = State.OFFSET_UNKNOWN, None
         sent_bytes = f"bytes {sent.start} to {sent.stop}"
@@ -365,12 +370,12 @@ class TusUpload:
             self.late.offset_moved(self.limits.settle)
             moved = f"Upload-Offset moved from {last} to {event.offset} by itself"
             return Interrupted(reason=moved)
-        if reason := self._offsets.settled(self.limits, event, self.length):
+        if reason := self._offsets.check_settled(self.limits, event, self.length):
             self._lose(reason)
             return Gone(reason)
         self._is_declared = event.length is not None
         self.length = self.length if event.length is None else event.length
-        self.chunks.resumed(self.limits, event.offset)
+        self.chunks.record_resumed(self.limits, event.offset)
         self._set_offset(event.offset)
         return event
 

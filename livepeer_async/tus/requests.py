@@ -51,12 +51,12 @@ _UNTOUCHED = frozenset({HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class ServerFeatures(Struct, frozen=True):
-    """What a server lists in its response to OPTIONS.
+    """Features that a server lists in its response to OPTIONS.
 
     Attributes:
         versions: of tus, the preferred one first.
         extensions: names as in the specification, such as "creation-with-upload".
-        max_size: most bytes of an upload; `None` if the server names none.
+        max_size: maximum bytes of an upload; `None` if the server names none.
     """
 
     versions: tuple[str, ...] = ()

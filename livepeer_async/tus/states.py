@@ -1,6 +1,6 @@
 """The state table of a tus upload: the legal commands, and the state after each response.
 
-`protocol` adds what depends on the offset in a response.
+`protocol` adds the rules for the offset in a response.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests assets and uploads, and deletes those that are no longer needed.
 
-Two equal requests create two assets. After a lost response the client therefore looks for what the
-first request created, and logs it, before it sends another.
+Two equal requests create two assets. After a lost response the client therefore looks for the asset
+of the first request, and logs it, before it sends another.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from livepeer_async.uploads.leftovers import find_created
 
 Terminate = Callable[[], Awaitable[object]]
 T = TypeVar("T", UploadTicket, ImportTicket)
-# Returns a ticket for one of the assets found, if one of them is what was requested.
-Adopt = Callable[[list[Asset]], Awaitable[T | None]]
+# Returns a ticket for one of the assets found, if one matches the request.
+ChooseAsset = Callable[[list[Asset]], Awaitable[T | None]]
 
 _log = logging.getLogger("livepeer_async")
 
@@ -54,7 +54,7 @@ CANCELLED_TIMEOUT = 1.5
 TERMINATE_TIMEOUT = 1.0
 # A cancelled caller waits at most 2 s: for the ticket in flight, then for its asset's deletion.
 TICKET_TIMEOUT = 1.1
-GIVE_BACK_TIMEOUT = 0.7
+TICKET_DISCARD_TIMEOUT = 0.7
 # Recent imports to remember: more than any client requests in the seconds by which the server's
 # clock may differ. Older ones are recognised by their time.
 MAX_RECENT_IMPORTS = 1000
@@ -101,7 +101,7 @@ class AssetRequests:
 
             async def adopt(found: list[Asset]) -> ImportTicket | None:
                 matching = [asset for asset in found if _matches(asset, wanted)]
-                # Reads the whole journal, so only if there is something to adopt.
+                # Reads the whole journal, so only if an asset matches.
                 reserved = await lease.reserved_assets() if matching else set[str]()
                 reserved.update(self._recent_imports)
                 free = (asset for asset in matching if asset.id not in reserved)
@@ -115,7 +115,7 @@ class AssetRequests:
             return ticket.asset
 
     async def _find_unconfirmed(
-        self, lease: Lease, adopt: Adopt[ImportTicket]
+        self, lease: Lease, adopt: ChooseAsset[ImportTicket]
     ) -> ImportTicket | None:
         """Find the asset of an import that an earlier run requested without a response."""
         record = lease.record
@@ -132,7 +132,7 @@ class AssetRequests:
         return ticket
 
     async def _request(
-        self, call: Call[T], name: str, lease: Lease, *, adopt: Adopt[T] | None = None
+        self, call: Call[T], name: str, lease: Lease, *, adopt: ChooseAsset[T] | None = None
     ) -> T:
         lost = 0
         while True:
@@ -176,7 +176,7 @@ class AssetRequests:
         except BaseException:
             # Cancelled, or the journal failed.
             if tickets:
-                await self.discard(tickets[0].asset.id, lease, grace=GIVE_BACK_TIMEOUT)
+                await self.discard(tickets[0].asset.id, lease, grace=TICKET_DISCARD_TIMEOUT)
             raise
         return tickets[0]
 
@@ -226,7 +226,7 @@ class AssetRequests:
         return has_left_uploading(asset) and asset.phase not in GONE
 
     async def discard_previous(self, lease: Lease) -> None:
-        """Discard what an earlier run has started and can't be finished."""
+        """Discard the upload of an earlier run that can't be resumed."""
         if lease.record is None:
             return
         if lease.record.asset_id is None:
@@ -286,7 +286,7 @@ class AssetRequests:
         # Both at once: the asset is deleted even if the upload host doesn't respond.
         async with plain_task_group() as tasks:
             if terminate is not None:
-                tasks.start_soon(_run_briefly, terminate)
+                tasks.start_soon(_terminate_briefly, terminate)
             try:
                 await self._deleter.send(requests.delete_asset(self._session.account, asset_id))
                 await lease.record_deletion(asset_id)
@@ -296,7 +296,7 @@ class AssetRequests:
             raise failure
 
 
-async def _run_briefly(terminate: Terminate) -> None:
+async def _terminate_briefly(terminate: Terminate) -> None:
     """Terminate an upload, if the server responds in time."""
     with anyio.move_on_after(TERMINATE_TIMEOUT), suppress(LivepeerError):
         await terminate()
@@ -317,5 +317,5 @@ def _may_have_created(error: AmbiguousRequest | ApiError | NetworkError) -> bool
     if isinstance(error, ApiError):
         # Unlike `is_transient`: a 429 refuses before anything is created.
         return is_transient(error) and not isinstance(error, TooManyRequests)
-    # A bare NetworkError means that the server has seen nothing.
+    # A bare NetworkError means that the server has received nothing.
     return isinstance(error, AmbiguousRequest)

@@ -1,6 +1,6 @@
 """Leftovers: assets that failed uploads have left on the server, found by the journal.
 
-An asset whose ID is in the journal is certainly ours. One that only fits a request with a lost
+An asset whose ID is in the journal is certainly ours. One that only matches a request with a lost
 response by name and time may belong to another process, so it is never deleted automatically.
 """
 
@@ -30,7 +30,7 @@ class Leftover(Struct, frozen=True, kw_only=True):
 
     Attributes:
         asset: the asset.
-        is_ours: whether the journal has its ID; otherwise only its name and time fit.
+        is_ours: whether the journal has its ID; otherwise only its name and time match.
         key: the key of the upload; "" without one.
     """
 

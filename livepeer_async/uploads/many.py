@@ -25,7 +25,7 @@ from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.options import UploadJob, UploadResult
 
 
-def run_many(
+def run_uploads(
     sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
     run_one: Callable[[UploadJob, Slot], Awaitable[UploadResult]],
     *,
@@ -44,12 +44,12 @@ def run_many(
     given: Any = sources
     if isinstance(given, str | bytes) or not isinstance(given, AsyncIterable | Iterable):
         raise ConfigurationError(
-            f"upload_many takes an iterable of sources; a {type(given).__name__} is one source"
+            f"sources is a {type(given).__name__}, which is one source; wanted an iterable of them"
         )
-    return run_jobs(_jobs(sources), run_one, length_of=length_of, slot_queue=slot_queue)
+    return run_jobs(_jobs(sources), run_one, length_of=measure_length, slot_queue=slot_queue)
 
 
-async def length_of(job: UploadJob) -> int | None:
+async def measure_length(job: UploadJob) -> int | None:
     """Return the length of a source if it is cheap to get, for scheduling alone."""
     source: Any = job.source
     try:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.polling.phases import failure_of
+from livepeer_async.polling.phases import make_failure
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -63,7 +63,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         Raises:
             AssetError: the asset can't become ready.
         """
-        failure = failure_of(asset)
+        failure = make_failure(asset)
         if failure is not None and not self.may_reprocess(failure):
             raise failure
 
@@ -73,7 +73,7 @@ class UploadJob(Struct, frozen=True):
     """One source for `upload_many`, with the asset to create.
 
     Attributes:
-        source: as for `AsyncLivepeer.upload`, like all others.
+        source: as for `AsyncLivepeer.upload`, like the other attributes.
         new_asset: fields or name of the asset.
         length: bytes of a stream.
         key: name of the upload in the journal.
@@ -103,13 +103,13 @@ def check_job(job: UploadJob) -> None:
 
 @redacted(source=show_source)
 class UploadResult(Struct, frozen=True, kw_only=True):
-    """How one upload ended: with an asset, or with an `error`.
+    """The result of one upload: an asset, or an `error`.
 
     Attributes:
         source: the source as it was passed.
         asset: the latest state of the asset. With an error: the asset that it concerns, if any.
         error: why the upload failed; None if it succeeded.
-        verified: what was compared; None without verification.
+        verified: the comparison that was made; None without verification.
         sha256: SHA-256 of the bytes read, in hex; None unless `verify` is `hash`.
         length: bytes of the source.
         seconds: duration of the upload.

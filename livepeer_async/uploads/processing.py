@@ -53,7 +53,7 @@ class Processing:
 
     async def wait_until_ready(
         self,
-        watch: WatchedAsset,
+        watched: WatchedAsset,
         options: UploadOptions,
         *,
         on_change: Callable[[Asset], None],
@@ -62,7 +62,7 @@ class Processing:
         """Wait until an asset is ready.
 
         Args:
-            watch: the asset.
+            watched: the asset.
             options: how long to wait, reprocessing included, and how often to reprocess.
             on_change: called with each change of the asset.
             on_retry: called before reprocessing.
@@ -76,7 +76,7 @@ class Processing:
             remaining = deadline - time.monotonic()
             try:
                 return await self._waiter.wait_until(
-                    watch, is_ready, timeout=remaining, on_change=on_change
+                    watched, is_ready, timeout=remaining, on_change=on_change
                 )
             except AssetFailed as error:
                 failures += 1
@@ -86,15 +86,15 @@ class Processing:
                 on_retry(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await anyio.sleep(retry_event.delay)
-                    await self._reprocess(watch.asset_id)
+                    await self._reprocess(watched.asset_id)
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
-            watch = WatchedAsset(watch.asset_id)
+            watched = WatchedAsset(watched.asset_id)
 
     def _next_retry(self, error: AssetFailed, failures: int, attempts: int) -> RetryEvent:
         retry, growth = self._session.retry, DELAY_GROWTH
         first = retry.first_delay * growth
-        delay = backoff(failures, first=first, longest=retry.max_delay, growth=growth)
+        delay = backoff(failures, first_delay=first, max_delay=retry.max_delay, growth=growth)
         reason = f"the server failed: {error.error_message}"
         return RetryEvent(reason=reason, attempt=failures, attempts=attempts, delay=delay)
 

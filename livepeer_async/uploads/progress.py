@@ -14,7 +14,7 @@ from livepeer_async.http.retry import RetryEvent
 
 
 class Stage(StrEnum):
-    """What an upload waits for: first its bytes, then Livepeer."""
+    """The stage of an upload: sending its bytes, processing at Livepeer, or ready."""
 
     UPLOADING = "uploading"
     PROCESSING = "processing"
@@ -27,7 +27,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     Attributes:
         sent: bytes accepted by the socket; decreases if bytes have to be sent again.
         length: bytes of the source.
-        stage: what the upload waits for.
+        stage: the stage of the upload.
         processed: progress of the server's processing in 0..1, if the server reports it.
         asset_id: ID of the asset; a restart creates another one.
         retry: the failure after which the upload waits for its next attempt; None while it

@@ -34,7 +34,7 @@ from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.tus.driver import Callbacks, Driver, Send
-from livepeer_async.tus.limits import ServerLimits, for_stream, plan_creation
+from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.requests import predict_upload_urls
@@ -46,7 +46,7 @@ _log = logging.getLogger("livepeer_async")
 
 # Studio left `uploading` 10 to 45 ms after its last 204: a poll before that is wasted.
 FIRST_POLL_DELAY = 0.05
-# An asset that stays longer has lost the end of the upload. An empty PATCH makes the server look
+# An asset that stays longer has missed the end of the upload. An empty PATCH makes the server check
 # again.
 FINALIZE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
@@ -95,9 +95,9 @@ class Transfers:
         Raises:
             LivepeerError: the transfer failed.
         """
-        return await self._resume(upload) or await self._start(upload)
+        return await self._resume(upload) or await self._transfer_with_new_request(upload)
 
-    def terminator(self, upload: Upload) -> Callable[[], Awaitable[bool]] | None:
+    def make_terminator(self, upload: Upload) -> Callable[[], Awaitable[bool]] | None:
         """Return a function that terminates the tus upload; None if it can't be terminated."""
         tus = upload.tus
         if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
@@ -128,7 +128,7 @@ class Transfers:
         tus = TusUpload(upload_url=record.upload_url, length=source.length, limits=limits)
         return await self._send_upload(upload, asset, tus)
 
-    async def _start(self, upload: Upload) -> WatchedAsset:
+    async def _transfer_with_new_request(self, upload: Upload) -> WatchedAsset:
         """Transfer the bytes with a new ticket, and with another one if the upload is lost."""
         source, timeouts = upload.source, 0
         while True:
@@ -142,13 +142,13 @@ class Transfers:
             tus = TusUpload(
                 endpoint=ticket.tus_endpoint,
                 length=source.length,
-                limits=for_stream(limits) if source.is_stream else limits,
+                limits=limits_for_stream(limits) if source.is_stream else limits,
                 metadata=_metadata(source.name),
             )
             urls = predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id)
-            watch = await self._send_upload(upload, ticket.asset, tus, urls=urls)
-            if watch is not None:
-                return watch
+            watched = await self._send_upload(upload, ticket.asset, tus, urls=urls)
+            if watched is not None:
+                return watched
             timeouts = tus.chunks.timeouts
 
     async def _send_upload(
@@ -160,17 +160,17 @@ class Transfers:
             upload: the upload.
             asset: the asset that gets the bytes.
             tus: the tus upload.
-            urls: upload URLs to look at if the response to the creation is lost.
+            urls: upload URLs to check if the response to the creation is lost.
         """
         is_uploaded = False
         upload.attach(asset, tus)
         try:
-            upload.begun.set()
+            upload.asset_created.set()
             upload.update_asset(asset)
             driver = await self._send_bytes(upload, tus, urls)
             is_uploaded = True
             upload.mark_uploaded()
-            watch = await self._leave_uploading(upload, driver)
+            watched = await self._leave_uploading(upload, driver)
             await upload.source.check()
         except (TusError, SourceError) as error:
             reached = (upload.tus or tus).offset
@@ -181,12 +181,12 @@ class Transfers:
         except BaseException as error:
             # The server has all bytes, and only its API or the asset failed: keep the asset.
             is_kept = is_uploaded and isinstance(error, LivepeerError)
-            # Cancelled, or the caller's own code failed: keep only what can be resumed.
+            # Cancelled, or the caller's own code failed: keep only a resumable upload.
             if not is_kept and not _is_resumable(upload):
                 await self._discard(upload)
             raise
         else:
-            return watch
+            return watched
         await upload.sleep(retry_event.delay)
         return None
 
@@ -215,8 +215,8 @@ class Transfers:
         An upload created without bytes is resumed: it is empty, and nothing is in flight. One
         created with bytes counts only if the server has all of them. Otherwise the abandoned
         request may still store the rest, invisibly and for minutes, and a chunk beside it would be
-        a second writer. The rest is at most one part, and is waited for as long as the server has
-        proved to be slow, unless it stops responding.
+        a second writer. The wait for the rest, at most one part, is as long as the server has been
+        slow, and ends early if it stops responding.
         """
         late, settle = lost.upload.late, lost.upload.limits.settle
         while True:
@@ -312,15 +312,15 @@ class Transfers:
 
     async def _discard(self, upload: Upload) -> None:
         """Terminate an upload that can't be resumed, and delete its asset."""
-        terminate, upload.tus = self.terminator(upload), None
+        terminate, upload.tus = self.make_terminator(upload), None
         await self._asset_requests.discard(upload.asset.id, upload.lease, terminate)
 
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
         """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
-        watch = WatchedAsset(upload.asset.id)
+        watched = WatchedAsset(upload.asset.id)
         await anyio.sleep(FIRST_POLL_DELAY)
         wait = partial(
-            self._waiter.wait_until, watch, has_left_uploading, on_change=upload.update_asset
+            self._waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset
         )
         try:
             await wait(timeout=FINALIZE_AFTER)
@@ -338,11 +338,11 @@ class Transfers:
                     f"the server has all {upload.length} bytes, but asset {upload.asset.id} is "
                     f"still uploading after {LEAVE_TIMEOUT:.0f} s"
                 ) from error
-        return watch
+        return watched
 
 
 def _is_resumable(upload: Upload) -> bool:
-    """Whether an upload that ends without an error with its URL can be resumed."""
+    """Whether an upload can be resumed although no error has its URL."""
     is_url_known = upload.has_handle or upload.is_stopped or upload.lease.is_resumable
     return upload.upload_url is not None and upload.source.is_replayable and is_url_known
 
@@ -356,11 +356,11 @@ def _skip_transfer(upload: Upload, asset: Asset) -> WatchedAsset:
     upload.attach(asset, None)
     upload.mark_uploaded()
     upload.options.check_failure(asset)
-    upload.begun.set()
+    upload.asset_created.set()
     upload.update_asset(asset)
-    watch = WatchedAsset(asset.id)
-    watch.asset = asset
-    return watch
+    watched = WatchedAsset(asset.id)
+    watched.asset = asset
+    return watched
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

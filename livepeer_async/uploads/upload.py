@@ -57,7 +57,7 @@ class Upload:
         self.tus: TusUpload | None = None
         # Only `abort` and `stop` cancel it.
         self.scope = anyio.CancelScope()
-        self.begun = anyio.Event()
+        self.asset_created = anyio.Event()
 
         self.name = source.name
         self.length = source.length
@@ -130,7 +130,7 @@ class Upload:
         await self._ended.wait()
 
     def stop(self) -> None:
-        """Stop after the current request, such as a chunk, and keep what can be resumed.
+        """Stop after the current request, such as a chunk, and keep the upload for resuming.
 
         Its block then raises `UploadStopped`. The upload of a stream can't be resumed and is
         deleted.
@@ -222,7 +222,7 @@ class Upload:
             await self._slot.acquire()
 
     def release_slot(self) -> None:
-        """Let another upload start; no bytes are left to send."""
+        """Release the slot, because no bytes are left to send."""
         if self._slot is not None:
             self._slot.release()
 

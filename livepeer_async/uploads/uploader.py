@@ -33,7 +33,7 @@ from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.many import length_of, run_many
+from livepeer_async.uploads.many import measure_length, run_uploads
 from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
@@ -105,10 +105,10 @@ class Uploader:
             LivepeerError: the upload failed.
         """
         check_job(job)
-        length = await length_of(job)
+        length = await measure_length(job)
         with self._slot_queue.register(waits_for_slot=False) as participant:
             slot = participant.start(length)
-            async with self._start(job, options, slot=slot, has_handle=has_handle) as upload:
+            async with self._open_and_run(job, options, slot=slot, has_handle=has_handle) as upload:
                 yield upload
 
     async def run(
@@ -133,7 +133,7 @@ class Uploader:
         upload: Upload | None = None
         failure: LivepeerError | None = None
         try:
-            async with self._start(job, options, slot=slot, url=url) as upload:
+            async with self._open_and_run(job, options, slot=slot, url=url) as upload:
                 if on_begun is not None:
                     on_begun(upload)
         except LivepeerError as error:
@@ -150,7 +150,7 @@ class Uploader:
         slot: Slot | None = None,
         on_begun: Callable[[Upload], None] | None = None,
     ) -> UploadResult:
-        """Download a URL and upload its bytes at the same time; arguments as `run`.
+        """Download a URL and upload its bytes at the same time; arguments as for `run`.
 
         Raises:
             LivepeerError: the URL can't be read.
@@ -169,7 +169,7 @@ class Uploader:
         key: str | None = None,
         slot: Slot | None = None,
     ) -> UploadResult:
-        """Let the server fetch a URL; arguments and result as `run`."""
+        """Have the server fetch a URL; arguments and result as for `run`."""
         started = time.monotonic()
         upload: Upload | None = None
         failure: LivepeerError | None = None
@@ -199,13 +199,13 @@ class Uploader:
         *,
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
-        """Run an upload for each source; arguments as `AsyncLivepeer.upload_many`."""
+        """Run an upload for each source; arguments as for `AsyncLivepeer.upload_many`."""
 
         async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
             report = partial(on_progress, job.source) if on_progress else None
             return await self.run(job, replace(options, on_progress=report), slot=slot)
 
-        return run_many(sources, run_one, slot_queue=self._slot_queue)
+        return run_uploads(sources, run_one, slot_queue=self._slot_queue)
 
     def run_jobs(
         self,
@@ -218,7 +218,7 @@ class Uploader:
         return run_jobs(jobs, run_one, length_of=length_of, slot_queue=self._slot_queue)
 
     @asynccontextmanager
-    async def _start(
+    async def _open_and_run(
         self,
         job: UploadJob,
         options: UploadOptions,
@@ -244,12 +244,12 @@ class Uploader:
             )
             async with self._closable(upload.name), plain_task_group() as tasks:
                 tasks.start_soon(self._run, upload)
-                await upload.begun.wait()
+                await upload.asset_created.wait()
                 yield upload
 
     @asynccontextmanager
     async def _closable(self, name: str) -> AsyncGenerator[None, None]:
-        """Let `aclose` cancel the block and wait for its end.
+        """Register the block, which `aclose` cancels and waits for.
 
         Raises:
             ConfigurationError: `aclose` cancelled the block.
@@ -295,9 +295,9 @@ class Uploader:
         await self._transfer_and_verify(upload)
 
     async def _transfer_and_verify(self, upload: Upload) -> None:
-        watch = await self._transfers.transfer(upload)
+        watched = await self._transfers.transfer(upload)
         sha256 = await self._record_uploaded(upload)
-        verified = await self._await_ready(upload, watch, sha256) if upload.options.wait else None
+        verified = await self._await_ready(upload, watched, sha256) if upload.options.wait else None
         upload.finish(verified, sha256)
 
     async def _finish_import(self, upload: Upload, asset: Asset) -> None:
@@ -325,11 +325,11 @@ class Uploader:
         return sha256
 
     async def _await_ready(
-        self, upload: Upload, watch: WatchedAsset, sha256: str | None
+        self, upload: Upload, watched: WatchedAsset, sha256: str | None
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watch, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watched, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
         )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.
@@ -343,7 +343,7 @@ class Uploader:
     async def _delete_aborted(self, upload: Upload) -> None:
         """Delete an aborted upload, unless an earlier run had finished it."""
         if not upload.lease.is_finished:
-            terminate = self._transfers.terminator(upload)
+            terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
 
 

@@ -1,6 +1,6 @@
 """Imports videos: the server fetches them from a URL.
 
-No byte passes through this machine, so the asset can't be compared with what was read.
+No byte passes through this machine, so the asset can't be compared with its source.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from livepeer_async.errors import AssetFailed
 from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
 from livepeer_async.models import Asset, NewAssetFromUrl
-from livepeer_async.polling.phases import NOT_FETCHED, failure_of
+from livepeer_async.polling.phases import NOT_FETCHED, make_failure
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.upload import Upload
 
@@ -62,5 +62,5 @@ class UrlImporter:
 
 def _is_unfetched(asset: Asset) -> bool:
     """Whether the server couldn't fetch the URL."""
-    failure = failure_of(asset)
+    failure = make_failure(asset)
     return isinstance(failure, AssetFailed) and NOT_FETCHED in failure.error_message.lower()

@@ -14,7 +14,7 @@ from livepeer_async.models import Asset
 
 
 class Verified(StrEnum):
-    """What was compared to verify the stored bytes."""
+    """The comparison that verified the stored bytes."""
 
     SIZE = "size"
     HASH = "hash"
@@ -24,7 +24,7 @@ class Verified(StrEnum):
 def verify_asset(
     asset: Asset, *, length: int, sha256: str | None = None, is_encrypted: bool = False
 ) -> Verified:
-    """Compare a ready asset with what was read.
+    """Compare a ready asset with the bytes read.
 
     Args:
         asset: the ready asset.

@@ -97,7 +97,7 @@ async def test_final_status_is_not_retried(status):
 async def test_request_that_may_have_created_an_asset_is_not_retried(lost):
     error, _, count = await send(REQUEST_UPLOAD, lost)
     assert isinstance(error, errors.AmbiguousRequest)
-    assert "may have been carried out" in str(error)
+    assert "may have taken effect" in str(error)
     assert error.__cause__ is lost
     assert count == 1
 

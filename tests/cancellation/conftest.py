@@ -11,7 +11,7 @@ from support.sandbox import PART
 @pytest.fixture
 def long_clean_up(monkeypatch):
     """Allow the clean-up after a cancellation the time that a busy machine needs."""
-    monkeypatch.setattr(asset_requests, "GIVE_BACK_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(asset_requests, "TICKET_DISCARD_TIMEOUT", TIMEOUT)
     monkeypatch.setattr(asset_requests, "CANCELLED_TIMEOUT", TIMEOUT)
     for module in (files, opening):
         monkeypatch.setattr(module, "OPEN_TIMEOUT", TIMEOUT)

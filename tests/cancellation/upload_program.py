@@ -42,7 +42,7 @@ if __name__ == "__main__":
     # SIGINT is ignored if the tests run in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # On a busy machine the clean-up of a cancelled upload may take long.
-    for name in ("TICKET_TIMEOUT", "GIVE_BACK_TIMEOUT", "CANCELLED_TIMEOUT"):
+    for name in ("TICKET_TIMEOUT", "TICKET_DISCARD_TIMEOUT", "CANCELLED_TIMEOUT"):
         setattr(asset_requests, name, 20.0)
     report = {"asset_id": None, "upload_url": None}
     try:

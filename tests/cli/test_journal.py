@@ -147,7 +147,7 @@ def test_unusable_journal_has_no_traceback(sandbox, clip, tmp_path, run_here):
     (tmp_path / "notes.txt").write_text("name,path\n" * 100)
     done = run_here("upload", clip, "--journal", tmp_path / "notes.txt", sandbox=sandbox)
     assert done.returncode == 1
-    assert "is no journal: the file is no SQLite database" in done.stderr.decode()
+    assert "isn't a journal: the file isn't an SQLite database" in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
     assert sandbox.assets == []
 

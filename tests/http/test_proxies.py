@@ -81,7 +81,7 @@ def test_blank_proxy_is_no_proxy(value, clean_env):
 
 
 @pytest.mark.parametrize(
-    ("value", "place", "auth"),
+    ("value", "address", "auth"),
     [
         ("proxy.example", "proxy.example:80", None),
         ("proxy.example:8080", "proxy.example:8080", None),
@@ -95,10 +95,10 @@ def test_blank_proxy_is_no_proxy(value, clean_env):
         ("http://user:p%23:s%c3%a9@proxy.example", "proxy.example:80", ("user", "p#:sé")),
     ],
 )
-def test_valid_proxy_is_parsed_as_by_httpx(value, place, auth, clean_env):
+def test_valid_proxy_is_parsed_as_by_httpx(value, address, auth, clean_env):
     clean_env.setenv("ALL_PROXY", value)
     proxy = read_proxies().find("https://host.example")
-    assert (proxy.place, proxy.auth) == (place, auth)
+    assert (proxy.address, proxy.auth) == (address, auth)
     value = value.strip()
     reference = httpx.Proxy(value if "://" in value else f"http://{value}")
     assert (httpx.URL(proxy.url).copy_with(raw_path=b"/"), proxy.auth) == (

@@ -94,7 +94,7 @@ def test_next_retry_returns_an_event_until_attempts_are_used_up():
     [(1, 2.0, 1.0, 1.0), (2, 2.0, 1.0, 2.0), (2, 8.0, 0.5, 4.0), (5_000, 2.0, 1.0, 60.0)],
 )
 def test_backoff_grows_to_the_longest_delay(failures, growth, jitter, delay):
-    assert backoff(failures, first=1.0, longest=60.0, growth=growth, jitter=jitter) == delay
+    assert backoff(failures, first_delay=1.0, max_delay=60.0, growth=growth, jitter=jitter) == delay
 
 
 def test_progress_resets_the_restart_count():

@@ -33,15 +33,15 @@ ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
 REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
 UNCONFIRMED = UnconfirmedRequest(key="talk", name="talk.mp4", since=1.5, until=601.5)
 
-# A process that claims a key, prints "claimed" and is killed.
-CLAIMING = """
+# A process that acquires a key, prints "acquired" and is killed.
+HOLDING = """
 import asyncio, sys
 from livepeer_async.journal.journal import Journal
 
 async def main():
     journal = Journal(sys.argv[1], account="a")
     async with journal.acquire("talk"):
-        print("claimed", flush=True)
+        print("acquired", flush=True)
         await asyncio.sleep(60)
 
 asyncio.run(main())
@@ -61,16 +61,16 @@ async def journal(path):
 
 
 @pytest.fixture
-def claiming(path):
-    process = subprocess.Popen([sys.executable, "-c", CLAIMING, path], stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"claimed\n"
+def holder(path):
+    process = subprocess.Popen([sys.executable, "-c", HOLDING, path], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"acquired\n"
     with process:
         yield process
         process.kill()
 
 
 async def read_record(path, key="talk"):
-    """Claim a key and return its record, as another process would."""
+    """Acquire a key and return its record, as another process would."""
     other = Journal(path, account="a")
     try:
         async with other.acquire(key) as record:
@@ -134,7 +134,7 @@ async def test_running_upload_cannot_be_forgotten(journal):
             await journal.forget("talk")
 
 
-async def test_key_is_claimed_once_in_a_process(journal):
+async def test_key_is_acquired_once_in_a_process(journal):
     async with journal.acquire("talk"):
         with pytest.raises(UploadInUse, match="'talk' is in use by this process"):
             async with journal.acquire("talk"):
@@ -145,7 +145,7 @@ async def test_key_is_claimed_once_in_a_process(journal):
         pass
 
 
-async def test_key_is_claimed_once_in_a_file(journal, path):
+async def test_key_is_acquired_once_in_a_file(journal, path):
     async with journal.acquire("talk"):
         with pytest.raises(UploadInUse, match=f"in use by process {os.getpid()}") as caught:
             await read_record(path)
@@ -153,23 +153,23 @@ async def test_key_is_claimed_once_in_a_file(journal, path):
     assert await read_record(path) is None
 
 
-async def test_key_is_claimed_once_among_processes(journal, claiming):
-    with pytest.raises(UploadInUse, match=rf"in use by process {claiming.pid}"):
+async def test_key_is_acquired_once_among_processes(journal, holder):
+    with pytest.raises(UploadInUse, match=rf"in use by process {holder.pid}"):
         async with journal.acquire("talk"):
             pytest.fail("two writers")
 
 
-async def test_claim_ends_with_its_killed_process(journal, path, claiming):
-    claiming.kill()
-    claiming.wait()
+async def test_lease_ends_with_its_killed_process(journal, path, holder):
+    holder.kill()
+    holder.wait()
     async with journal.acquire("talk"):
         pass
     await journal.aclose()
     assert sorted(os.listdir(path.parent)) == [path.name]
 
 
-async def test_claim_of_a_stopped_process_is_valid(journal, claiming):
-    claiming.send_signal(19)
+async def test_lease_of_a_stopped_process_is_valid(journal, holder):
+    holder.send_signal(19)
     with pytest.raises(UploadInUse):
         async with journal.acquire("talk"):
             pytest.fail("it may continue at any time")
@@ -221,7 +221,7 @@ async def test_foreign_database_is_rejected_unchanged(path):
 
 async def test_other_file_is_rejected_unchanged(path):
     path.write_bytes(b"name,path\n" * 100)
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="isn't a journal"):
         await Journal(path, account="a").open()
     assert path.read_bytes() == b"name,path\n" * 100
 

@@ -24,17 +24,17 @@ def page(*rows, cursor=None):
     return Page(rows, cursor)
 
 
-def watches(*names, known_until=None):
+def watched_assets(*names, known_until=None):
     created = [WatchedAsset(name) for name in names]
-    for watch in created:
-        watch.restart(0.0, 1000.0, 0.5)
+    for watched in created:
+        watched.restart(0.0, 1000.0, 0.5)
         if known_until is not None:
-            watch.update(row(watch.asset_id, 1), None, known_until)
+            watched.update(row(watched.asset_id, 1), None, known_until)
     return created
 
 
-def missed(watches):
-    return [watch.asset_id for watch in watches if watch.needs_single_poll]
+def missed(watched_assets):
+    return [watched.asset_id for watched in watched_assets if watched.needs_single_poll]
 
 
 def test_first_scan_reads_the_newest_and_later_ones_changes():
@@ -58,14 +58,14 @@ def test_old_sync_point_is_dropped():
 
 
 def test_unwatched_rows_are_ignored():
-    scan, waiting = begin_scan(None, 2, 10.0), watches("a", "b")
+    scan, waiting = begin_scan(None, 2, 10.0), watched_assets("a", "b")
     changed = scan.consume_page(page(row("x", 9000), row("a", 8000), cursor="skip2"), waiting, 10.0)
-    assert [watch.asset_id for watch in changed] == ["a"]
+    assert [watched.asset_id for watched in changed] == ["a"]
     assert not scan.is_over
 
 
 def test_sync_point_precedes_the_newest_row_of_the_first_page():
-    scan, waiting = begin_scan(None, 2, 10.0), watches("a", "b")
+    scan, waiting = begin_scan(None, 2, 10.0), watched_assets("a", "b")
     scan.consume_page(page(row("x", 9000), row("a", 8000), cursor="skip2"), waiting, 10.0)
     scan.consume_page(page(row("b", 9500)), waiting, 11.0)
     assert scan.is_over
@@ -75,9 +75,9 @@ def test_sync_point_precedes_the_newest_row_of_the_first_page():
 
 def test_scan_ends_when_all_are_found_or_a_page_has_none():
     found = begin_scan(None, 1, 10.0)
-    found.consume_page(page(row("a", 1), cursor="skip1"), watches("a"), 10.0)
+    found.consume_page(page(row("a", 1), cursor="skip1"), watched_assets("a"), 10.0)
     assert found.is_over
-    lost, waiting = begin_scan(None, 1, 10.0), watches("a")
+    lost, waiting = begin_scan(None, 1, 10.0), watched_assets("a")
     lost.consume_page(page(row("x", 1), cursor="skip1"), waiting, 10.0)
     assert lost.is_over
     lost.finish(waiting)
@@ -85,16 +85,16 @@ def test_scan_ends_when_all_are_found_or_a_page_has_none():
 
 
 def test_asset_absent_from_the_changes_is_unchanged():
-    waiting = watches("a", "b", known_until=10.0)
+    waiting = watched_assets("a", "b", known_until=10.0)
     scan = begin_scan(SyncPoint(5000, 10.0), 2, 15.0)
     scan.consume_page(page(Asset(id="x"), row("x")), waiting, 15.0)
     assert scan.finish(waiting) == SyncPoint(5000, 15.0)
-    assert {watch.known_until for watch in waiting} == {15.0}
+    assert {watched.known_until for watched in waiting} == {15.0}
     assert missed(waiting) == []
 
 
 def test_few_missed_assets_are_polled_singly():
-    waiting = watches("a", known_until=9.0) + watches("b")
+    waiting = watched_assets("a", known_until=9.0) + watched_assets("b")
     scan = begin_scan(SyncPoint(5000, 10.0), 2, 15.0)
     scan.consume_page(page(), waiting, 15.0)
     assert scan.finish(waiting) is not None
@@ -102,7 +102,7 @@ def test_few_missed_assets_are_polled_singly():
 
 
 def test_many_missed_assets_cause_a_scan_of_the_newest():
-    waiting = watches(*[f"a{n}" for n in range(MAX_MISSED + 1)])
+    waiting = watched_assets(*[f"a{n}" for n in range(MAX_MISSED + 1)])
     scan = begin_scan(SyncPoint(5000, 10.0), 2, 15.0)
     scan.consume_page(page(), waiting, 15.0)
     assert scan.finish(waiting) is None
@@ -114,7 +114,7 @@ def test_many_missed_assets_cause_a_scan_of_the_newest():
 
 
 def test_asset_in_no_list_is_polled():
-    waiting = watches("a", known_until=10.0)
+    waiting = watched_assets("a", known_until=10.0)
     waiting[0].known_until = 350.0
     scan = begin_scan(SyncPoint(5000, 340.0), 1, 11.0 + MAX_SILENCE + 50)
     scan.consume_page(page(), waiting, scan.at)
@@ -123,7 +123,7 @@ def test_asset_in_no_list_is_polled():
 
 
 def test_endless_changes_end_the_scan():
-    waiting = watches("a", known_until=10.0)
+    waiting = watched_assets("a", known_until=10.0)
     scan = begin_scan(SyncPoint(5000, 10.0), 1, 15.0)
     for number in range(MAX_PAGES):
         assert not scan.is_over

@@ -17,9 +17,9 @@ from livepeer_async.polling.intervals import (
 from livepeer_async.polling.phases import (
     RETRYABLE_FAILURES,
     deleted_error,
-    failure_of,
     has_left_uploading,
     is_ready,
+    make_failure,
 )
 
 
@@ -118,19 +118,19 @@ def test_phase_is_ready_failed_or_pending(phase):
     found = Asset(id="a1") if phase is None else asset(str(phase))
     assert is_ready(found) == (phase == "ready")
     assert has_left_uploading(found) == (phase not in {"uploading", None})
-    assert (failure_of(found) is not None) == (phase in {"failed", "deleting", "deleted"})
+    assert (make_failure(found) is not None) == (phase in {"failed", "deleting", "deleted"})
 
 
 @pytest.mark.parametrize("phase", ["deleting", "deleted"])
 def test_deleted_asset_is_a_failure(phase):
-    error = failure_of(asset(phase))
+    error = make_failure(asset(phase))
     assert isinstance(error, AssetDeleted)
     assert (str(error), error.asset_id) == (str(deleted_error("a1")), "a1")
 
 
 @pytest.mark.parametrize("message", [*RETRYABLE_FAILURES, "Task: Execution TIMEOUT after 3 h"])
 def test_internal_failure_is_retryable(message):
-    error = failure_of(asset("failed", error_message=message))
+    error = make_failure(asset("failed", error_message=message))
     assert isinstance(error, AssetFailed)
     assert error.is_retryable
     assert str(error) == f"asset a1 failed: {message}; assets.retry may help"
@@ -152,10 +152,10 @@ def test_internal_failure_is_retryable(message):
     ],
 )
 def test_failure_quotes_the_server_without_secrets(message, shown):
-    error = failure_of(asset("failed", error_message=message))
+    error = make_failure(asset("failed", error_message=message))
     assert (str(error), error.error_message) == (f"asset a1 failed: {shown}", shown)
     assert not error.is_retryable
 
 
 def test_error_message_of_a_running_task_is_no_failure():
-    assert failure_of(asset("processing", error_message="file download failed")) is None
+    assert make_failure(asset("processing", error_message="file download failed")) is None

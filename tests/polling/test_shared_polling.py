@@ -353,9 +353,9 @@ async def test_wait_cancelled_during_its_poll_does_not_block(harness):
 
 async def test_known_phase_needs_no_poll(harness):
     [name] = harness.add_assets(0.0)
-    watch = WatchedAsset(name)
+    watched = WatchedAsset(name)
     for _ in range(2):
-        await harness.waiter.wait_until(watch, is_ready, timeout=10)
+        await harness.waiter.wait_until(watched, is_ready, timeout=10)
     assert len(harness.log.requests) == 1
 
 

@@ -1,4 +1,4 @@
-"""Journals locked by another program: waits can be cancelled, and no claim is left."""
+"""Journals locked by another program: waits can be cancelled, and no lease is left."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ async def waiting_task(function):
 
 @asynccontextmanager
 async def holding(journal):
-    """Hold a claim in an asyncio task."""
+    """Hold a lease in an asyncio task."""
     is_claimed = anyio.Event()
 
     async def hold():
@@ -79,8 +79,8 @@ async def cancel(task):
         await task
 
 
-async def claim(path, key="talk"):
-    """Claim a key as another process would."""
+async def acquire(path, key="talk"):
+    """Acquire a key as another process would."""
     other = Journal(path, account="a")
     try:
         async with other.acquire(key):
@@ -94,7 +94,7 @@ async def test_cancelled_scope_ends_the_wait_for_a_claim(opened, journal):
         async with opened.acquire("talk"):
             pytest.fail("it is locked")
     assert scope.cancelled_caught
-    await claim(journal)
+    await acquire(journal)
 
 
 async def test_cancelled_task_ends_the_wait_for_a_claim(opened, journal):
@@ -105,24 +105,24 @@ async def test_cancelled_task_ends_the_wait_for_a_claim(opened, journal):
     with locked(journal):
         async with waiting_task(wait) as task:
             await cancel(task)
-    await claim(journal)
+    await acquire(journal)
 
 
-async def test_claim_ends_with_its_task(opened, journal, slow_end):
+async def test_lease_ends_with_its_task(opened, journal, slow_end):
     async with holding(opened) as task:
         await cancel(task)
-    await claim(journal)
+    await acquire(journal)
 
 
-async def test_unreleased_claim_ends_with_the_next_transaction(opened, journal):
+async def test_unreleased_lease_ends_with_the_next_transaction(opened, journal):
     async with holding(opened) as task:
         with locked(journal):
             await cancel(task)
     assert await opened.records() == []
-    await claim(journal)
+    await acquire(journal)
 
 
-async def test_unreleased_claim_can_be_claimed_again(opened, journal):
+async def test_unreleased_lease_can_be_acquired_again(opened, journal):
     with ExitStack() as meanwhile, anyio.CancelScope() as scope:
         async with opened.acquire("talk"):
             meanwhile.enter_context(locked(journal))
@@ -131,8 +131,8 @@ async def test_unreleased_claim_can_be_claimed_again(opened, journal):
     async with opened.acquire("talk"):
         assert await opened.records() == []
         with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
-            await claim(journal)
-    await claim(journal)
+            await acquire(journal)
+    await acquire(journal)
 
 
 async def test_concurrent_waits_time_out_together(opened, journal, monkeypatch):
@@ -170,11 +170,11 @@ async def test_success_restores_the_full_busy_timeout(opened, journal, monkeypat
             await anyio.sleep(3 * database.LOCKED_SECONDS)
 
 
-async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal):
+async def test_locked_journal_can_be_closed_and_ends_its_leases(opened, journal):
     async with opened.acquire("talk"):
         with locked(journal):
             await opened.aclose()
-    await claim(journal)
+    await acquire(journal)
     assert os.listdir(journal.parent) == [journal.name]
 
 

@@ -1,4 +1,4 @@
-"""Claims whose owner lock file is missing, unreadable or of another process."""
+"""Leases whose owner lock file is missing, unreadable or of another process."""
 
 import os
 import sqlite3
@@ -17,14 +17,14 @@ from support.disk_limits import unprivileged
 
 pytestmark = pytest.mark.anyio
 
-# A process that holds a claim until it is killed.
-CLAIMING = """
+# A process that holds a lease until it is killed.
+HOLDING = """
 import anyio, sys
 from livepeer_async.journal.journal import Journal
 
 async def main():
     async with Journal(sys.argv[1], account="a").acquire("talk"):
-        print("claimed", flush=True)
+        print("acquired", flush=True)
         await anyio.sleep_forever()
 
 anyio.run(main)
@@ -32,10 +32,10 @@ anyio.run(main)
 
 
 @pytest.fixture
-def claiming(journal):
-    arguments = [sys.executable, "-c", CLAIMING, journal]
+def holder(journal):
+    arguments = [sys.executable, "-c", HOLDING, journal]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"claimed\n"
+        assert process.stdout.readline() == b"acquired\n"
         yield process
         process.kill()
 
@@ -52,33 +52,33 @@ def owner_file(journal):
     return Path(OwnerLock.path_of(str(journal), owner))
 
 
-async def test_process_with_a_deleted_lock_file_keeps_its_claims(opened, journal, claiming):
+async def test_process_with_a_deleted_lock_file_keeps_its_leases(opened, journal, holder):
     owner_file(journal).unlink()
-    with pytest.raises(UploadInUse, match=f"in use by process {claiming.pid}"):
+    with pytest.raises(UploadInUse, match=f"in use by process {holder.pid}"):
         async with opened.acquire("talk"):
             pytest.fail("two writers")
 
 
-async def test_claims_without_a_lock_file_end_with_the_process(opened, journal, claiming):
+async def test_leases_without_a_lock_file_end_with_the_process(opened, journal, holder):
     owner_file(journal).unlink()
-    claiming.kill()
-    claiming.wait()
+    holder.kill()
+    holder.wait()
     async with opened.acquire("talk"):
         pass
     await opened.aclose()
     assert os.listdir(journal.parent) == [journal.name]
 
 
-async def test_unreadable_lock_file_is_in_the_message(journal, claiming):
-    claiming.kill()
-    claiming.wait()
+async def test_unreadable_lock_file_is_in_the_message(journal, holder):
+    holder.kill()
+    holder.wait()
     file = owner_file(journal)
     for path in journal.parent.iterdir():
         os.chmod(path, 0o666)
     os.chmod(file, 0)
     os.chmod(journal.parent, 0o777)
     opened = Journal(journal, account="a")
-    pattern = f"process {claiming.pid} still runs, because the file {file} can't be opened.*delete"
+    pattern = f"process {holder.pid} still runs, because the file {file} can't be opened.*delete"
     for folder in journal.parents:
         # pytest's folders are accessible to their owner only.
         if stat.S_IMODE(folder.stat().st_mode) & 0o005 != 0o005:
@@ -119,9 +119,9 @@ def test_lock_file_beside_any_path_is_found(tmp_path, name):
     assert not OwnerLock.is_held(journal, lock.owner, os.getpid())
 
 
-async def test_invalid_lock_file_is_in_the_message(opened, journal, claiming):
-    claiming.kill()
-    claiming.wait()
+async def test_invalid_lock_file_is_in_the_message(opened, journal, holder):
+    holder.kill()
+    holder.wait()
     owner_file(journal).write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match=r"owner-\w+ can't be opened"):
         async with opened.acquire("talk"):

@@ -14,7 +14,7 @@ from livepeer_async.scheduling.adaptive import (
     Sample,
     Slots,
     adapt,
-    load_of,
+    compute_load,
     max_slots_at_rate,
     next_to_start,
     pause_delay,
@@ -193,7 +193,7 @@ LOADS = {
 @pytest.mark.parametrize("name", LOADS)
 def test_short_file_takes_a_part_of_a_slot(name):
     running, load = LOADS[name]
-    assert load_of(running) == load
+    assert compute_load(running) == load
 
 
 @pytest.mark.parametrize(("pauses", "seconds"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (30, 5.0)])

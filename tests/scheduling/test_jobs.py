@@ -10,7 +10,7 @@ from livepeer_async.scheduling import jobs
 from livepeer_async.scheduling.adaptive import LARGE_FILE
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.uploads.many import UploadJob, run_many
+from livepeer_async.uploads.many import UploadJob, run_uploads
 from livepeer_async.uploads.options import UploadResult
 from support.clock import until
 
@@ -61,14 +61,16 @@ class Work:
 
 
 async def run(jobs, work=None, **options):
-    async with run_many(jobs, work or Work(), slot_queue=SlotQueue(Throttle(**options))) as results:
+    async with run_uploads(
+        jobs, work or Work(), slot_queue=SlotQueue(Throttle(**options))
+    ) as results:
         return [result.source async for result in results]
 
 
 async def test_results_arrive_in_completion_order():
     work, ended = Work(), []
     work.sending.is_open = False
-    async with run_many(
+    async with run_uploads(
         [1, 2, UploadJob(3)], work, slot_queue=SlotQueue(Throttle(concurrency=3))
     ) as results:
         for source in (2, 3, 1):
@@ -80,7 +82,9 @@ async def test_results_arrive_in_completion_order():
 async def test_concurrency_is_respected():
     work = Work()
     work.sending.is_open = False
-    async with run_many(range(20), work, slot_queue=SlotQueue(Throttle(concurrency=4))) as results:
+    async with run_uploads(
+        range(20), work, slot_queue=SlotQueue(Throttle(concurrency=4))
+    ) as results:
         await until(lambda: work.running == 4)
         await anyio.wait_all_tasks_blocked()
         work.sending.open()
@@ -91,7 +95,9 @@ async def test_concurrency_is_respected():
 async def test_processing_holds_no_slot():
     work = Work()
     work.processing.is_open = False
-    async with run_many(range(40), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
+    async with run_uploads(
+        range(40), work, slot_queue=SlotQueue(Throttle(concurrency=2))
+    ) as results:
         await until(lambda: work.started == 40)
         work.processing.open()
         assert len([result async for result in results]) == 40
@@ -101,7 +107,9 @@ async def test_processing_holds_no_slot():
 async def test_unconsumed_results_are_bounded(monkeypatch):
     monkeypatch.setattr(jobs, "MAX_UNCONSUMED", 5)
     work = Work()
-    async with run_many(range(100), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
+    async with run_uploads(
+        range(100), work, slot_queue=SlotQueue(Throttle(concurrency=2))
+    ) as results:
         await until(lambda: work.started >= 5)
         await anyio.wait_all_tasks_blocked()
         assert 5 <= work.started <= 7
@@ -112,7 +120,7 @@ async def test_concurrency_can_be_changed_while_jobs_run():
     work, throttle = Work(), Throttle(concurrency=1)
     work.sending.is_open = False
     work.sending.allow(0)
-    async with run_many(range(30), work, slot_queue=SlotQueue(throttle)) as results:
+    async with run_uploads(range(30), work, slot_queue=SlotQueue(throttle)) as results:
         await anext(results)
         assert work.max_count == 1
         throttle.concurrency = 6
@@ -137,7 +145,7 @@ async def test_large_files_start_early_and_leave_room():
     names = ["small1", "small2", *(f"large{n}" for n in range(1, 5)), "small3", "small4", "small5"]
     lengths = [LARGE_FILE if name.startswith("large") else 1 for name in names]
     jobs = [UploadJob(name, length=length) for name, length in zip(names, lengths, strict=True)]
-    async with run_many(jobs, work, slot_queue=SlotQueue(Throttle(concurrency=4))) as results:
+    async with run_uploads(jobs, work, slot_queue=SlotQueue(Throttle(concurrency=4))) as results:
         async for result in results:
             ended.append(result.source)
             if len(ended) == 5:
@@ -159,7 +167,9 @@ async def test_endless_iterable_is_read_as_slots_become_free():
     work.sending.is_open = False
     for job in range(1, 6):
         work.sending.allow(job)
-    async with run_many(endless(), work, slot_queue=SlotQueue(Throttle(concurrency=2))) as results:
+    async with run_uploads(
+        endless(), work, slot_queue=SlotQueue(Throttle(concurrency=2))
+    ) as results:
         assert sorted([(await anext(results)).source for _ in range(5)]) == [1, 2, 3, 4, 5]
         await until(lambda: work.running == 2)
         await anyio.wait_all_tasks_blocked()
@@ -199,7 +209,9 @@ async def test_error_of_the_iterable_loses_no_result():
 
     work, ended = Work(), []
     work.sending.is_open = False
-    async with run_many(broken(), work, slot_queue=SlotQueue(Throttle(concurrency=6))) as results:
+    async with run_uploads(
+        broken(), work, slot_queue=SlotQueue(Throttle(concurrency=6))
+    ) as results:
         await until(lambda: work.running == 6)
         await anyio.wait_all_tasks_blocked()
         work.sending.open()
@@ -218,7 +230,7 @@ async def test_iterable_that_cancels_itself_is_an_error():
 
     ended = []
     with pytest.raises(RuntimeError, match="iterable of sources was cancelled"):
-        async with run_many(broken(), Work(), slot_queue=SlotQueue(Throttle())) as results:
+        async with run_uploads(broken(), Work(), slot_queue=SlotQueue(Throttle())) as results:
             while True:
                 ended.append((await anext(results)).source)
     assert ended == [1]
@@ -228,5 +240,5 @@ async def test_error_in_the_block_is_raised_unchanged():
     work = Work()
     work.sending.is_open = False
     with pytest.raises(ZeroDivisionError):
-        async with run_many([1], work, slot_queue=SlotQueue(Throttle())):
+        async with run_uploads([1], work, slot_queue=SlotQueue(Throttle())):
             raise ZeroDivisionError

@@ -6,7 +6,7 @@ from livepeer_async import UploadJob
 from livepeer_async.sandbox import Fault, On, Slow, Stall, WrongSize
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.uploads.many import run_many
+from livepeer_async.uploads.many import run_uploads
 from livepeer_async.uploads.options import UploadResult
 from support.clock import until
 from support.constants import TIMEOUT, VERY_LONG
@@ -52,8 +52,8 @@ async def test_two_calls_share_the_slots_evenly(slot_queue):
     work, ended = Work(), []
     first, second = [[UploadJob(f"{call}{n}", length=1) for n in range(6)] for call in "ab"]
     async with (
-        run_many(first, work, slot_queue=slot_queue) as one,
-        run_many(second, work, slot_queue=slot_queue) as other,
+        run_uploads(first, work, slot_queue=slot_queue) as one,
+        run_uploads(second, work, slot_queue=slot_queue) as other,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(collect, one, ended)
@@ -77,8 +77,8 @@ async def test_ended_call_releases_its_slots_and_leaves_the_queue(slot_queue):
         yield "other1"
         yield "other2"
 
-    async with run_many(others(), work, slot_queue=slot_queue) as results:
-        async with run_many(["left1", "left2", "left3"], work, slot_queue=slot_queue):
+    async with run_uploads(others(), work, slot_queue=slot_queue) as results:
+        async with run_uploads(["left1", "left2", "left3"], work, slot_queue=slot_queue):
             await until(lambda: work.started == ["left1", "left2"])
             both_run.set()
             await anyio.wait_all_tasks_blocked()
@@ -205,8 +205,8 @@ async def test_reacquiring_upload_is_not_starved_by_new_jobs(slot_queue, is_same
     reacquiring, ended = [], 0
     jobs, others = (endless(), []) if is_same_call else ([UploadJob(b"one", length=1)], endless())
     async with (
-        run_many(jobs, work, slot_queue=slot_queue) as results,
-        run_many(others, short_work, slot_queue=slot_queue) as other_results,
+        run_uploads(jobs, work, slot_queue=slot_queue) as results,
+        run_uploads(others, short_work, slot_queue=slot_queue) as other_results,
     ):
         with anyio.fail_after(TIMEOUT):
             while not acquired.is_set():
@@ -231,8 +231,8 @@ async def test_reacquiring_calls_do_not_spin(slot_queue):
     jobs = [[UploadJob(name, length=1)] for name in ("a", "b")]
     ended = []
     async with (
-        run_many(jobs[0], work, slot_queue=slot_queue) as one,
-        run_many(jobs[1], work, slot_queue=slot_queue) as other,
+        run_uploads(jobs[0], work, slot_queue=slot_queue) as one,
+        run_uploads(jobs[1], work, slot_queue=slot_queue) as other,
     ):
         await until(lambda: released == 2)
         with slot_queue.register(waits_for_slot=False) as full:

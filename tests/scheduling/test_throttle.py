@@ -259,7 +259,7 @@ async def test_one_event_halves_the_slots_once(make, clock):
     await climb(throttle, clock, periods=4)
     slots = throttle.slots
     for _ in range(6):
-        # Responses to earlier requests, and time-outs.
+        # Responses to earlier requests, and timeouts.
         throttle.record_overload(None)
         throttle.record_stall()
         throttle.sample([None] * 99)

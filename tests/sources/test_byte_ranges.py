@@ -229,7 +229,7 @@ def test_identity_coding_is_accepted():
 @pytest.mark.parametrize("status", [200, 206])
 def test_body_without_detectable_end_is_rejected(status):
     received = response(status, content_range="bytes 7-99/100", etag=TAG)
-    with pytest.raises(errors.SourceNotReadable, match="can't be told"):
+    with pytest.raises(errors.SourceNotReadable, match="can't be distinguished"):
         interpret_response(received, at(7, TAGGED), is_delimited=False)
 
 

@@ -67,7 +67,7 @@ async def test_gzip_is_rejected():
 
 
 async def test_body_that_ends_with_its_connection_is_rejected():
-    with pytest.raises(errors.SourceNotReadable, match="can't be told"):
+    with pytest.raises(errors.SourceNotReadable, match="can't be distinguished"):
         await fetch(b"HTTP/1.1 200 OK\r\n\r\nabc")
 
 

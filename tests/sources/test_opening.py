@@ -280,7 +280,7 @@ async def test_blocks_of_larger_items_count_bytes():
 
 
 async def test_wrong_length_is_rejected():
-    with pytest.raises(errors.ConfigurationError, match="leave it out"):
+    with pytest.raises(errors.ConfigurationError, match="omit length"):
         async with open_source(b"0123456789", length=5):
             pass
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from livepeer_async.errors import IllegalMove
 from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, State, TusUpload
-from livepeer_async.tus.late import FACTOR, LONGEST_POLL, MAX_WAIT, LateChunk, Timing
+from livepeer_async.tus.late import MAX_POLL, MAX_WAIT, WAIT_PER_STORAGE_SECOND, LateChunk, Timing
 from tus.prepared import ALIGNED, LENGTH, URL, settle_offset, upload_in
 
 CHUNK = Span(0, 8)
@@ -14,8 +14,8 @@ CHUNK = Span(0, 8)
 
 def abandoned(*, stored=0.0, settle=1.0, **timing):
     late = LateChunk()
-    late.accepted(Timing(seconds=stored + 0.1, waited=stored))
-    late.abandoned(CHUNK, Timing(**timing), settle)
+    late.record_accepted(Timing(seconds=stored + 0.1, waited=stored))
+    late.record_abandoned(CHUNK, Timing(**timing), settle)
     return late
 
 
@@ -24,7 +24,7 @@ def total_wait(late):
     seconds = 0.0
     while late.is_pending:
         wait = late.next_wait(0.0)
-        assert 0 < wait <= LONGEST_POLL
+        assert 0 < wait <= MAX_POLL
         seconds += wait
     return seconds
 
@@ -54,7 +54,7 @@ def test_wait_grows_with_the_servers_latency(abandon, wanted):
 
 def test_acknowledged_chunk_is_not_late():
     late = abandoned(seconds=60.0, waited=60.0)
-    late.accepted(Timing(seconds=1.0, waited=0.5))
+    late.record_accepted(Timing(seconds=1.0, waited=0.5))
     assert not late.is_pending
 
 
@@ -110,7 +110,7 @@ def test_arriving_chunk_of_an_earlier_process_is_awaited():
         headers = {"upload-offset": str(offset), "upload-length": str(LENGTH)}
         upload.receive(Response(status=200, headers=headers))
     assert (upload.state, upload.offset) == (State.TRANSFERRING, 16)
-    assert waited > FACTOR * ALIGNED.settle
+    assert waited > WAIT_PER_STORAGE_SECOND * ALIGNED.settle
 
 
 def test_each_timeout_without_progress_doubles_the_limit():

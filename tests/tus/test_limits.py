@@ -18,7 +18,7 @@ from livepeer_async.tus.limits import (
     LIVEPEER_PART,
     MIB,
     as_limits_for,
-    check_length,
+    check_upload_length,
 )
 
 GIB = 1024 * MIB
@@ -197,7 +197,7 @@ def test_chunk_takes_half_of_the_longest_time(previous, rate, size):
 
 @pytest.mark.parametrize("length", [None, 1, 10])
 def test_valid_length_passes(length):
-    check_length(ServerLimits(max_length=10), length)
+    check_upload_length(ServerLimits(max_length=10), length)
 
 
 def test_limits_may_depend_on_the_length():

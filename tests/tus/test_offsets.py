@@ -189,7 +189,7 @@ def test_offset_above_max_offset_loses_the_upload(offset, state):
 def test_accepted_offset_is_within_bounds(offset, acknowledged, max_offset):
     for limits in (ServerLimits(align=8, tail_alone=True), ServerLimits()):
         tracker = OffsetTracker(is_new=False, max_offset=max_offset)
-        tracker.acknowledged(Span(0, acknowledged), acknowledged)
-        if tracker.settled(limits, OffsetKnown(offset, 42), 42) is None:
+        tracker.check_acknowledged(Span(0, acknowledged), acknowledged)
+        if tracker.check_settled(limits, OffsetKnown(offset, 42), 42) is None:
             assert offset <= min(max_offset, 42)
             assert offset >= acknowledged or limits.align == 1

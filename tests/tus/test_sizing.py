@@ -4,7 +4,7 @@ from livepeer_async.http.messages import Response, Span
 from livepeer_async.tus import Command, ServerLimits, State
 from livepeer_async.tus.late import Timing
 from livepeer_async.tus.limits import MIB
-from livepeer_async.tus.sizing import PROBE, SUCCESSES, ChunkSizer
+from livepeer_async.tus.sizing import FIRST_CHUNK_AFTER_FAILURE, SUCCESSES_BEFORE_GROWTH, ChunkSizer
 from tus.prepared import CREATED, settle_offset, upload_in
 
 LONG = 1024 * MIB
@@ -13,23 +13,23 @@ LIVEPEER = ServerLimits(align=8 * MIB, tail_alone=True, first_chunk=8 * MIB, set
 
 
 def accepted(sizer, size, *, seconds=0.01):
-    sizer.sent(Span(0, size))
-    sizer.accepted(Span(0, size), size, seconds)
-    sizer.is_probing = False
+    sizer.record_started(Span(0, size))
+    sizer.record_accepted(Span(0, size), size, seconds)
+    sizer.is_cautious = False
 
 
 def test_probe_follows_a_chunk_without_progress():
-    sizer = ChunkSizer(is_probing=False)
-    sizer.interrupted(Span(0, 8 * MIB), Timing())
-    sizer.resumed(PLAIN, 0)
-    assert sizer.plan(PLAIN, LONG) == PROBE
+    sizer = ChunkSizer(is_cautious=False)
+    sizer.record_interrupted(Span(0, 8 * MIB), Timing())
+    sizer.record_resumed(PLAIN, 0)
+    assert sizer.plan(PLAIN, LONG) == FIRST_CHUNK_AFTER_FAILURE
 
 
 def test_chunk_without_progress_is_not_repeated_at_its_size():
-    sizer = ChunkSizer(is_probing=False)
+    sizer = ChunkSizer(is_cautious=False)
     accepted(sizer, 8 * MIB)
-    sizer.interrupted(Span(0, 8 * MIB), Timing())
-    sizer.resumed(PLAIN, 0)
+    sizer.record_interrupted(Span(0, 8 * MIB), Timing())
+    sizer.record_resumed(PLAIN, 0)
     sizes = []
     for _ in range(8):
         sizes.append(sizer.plan(PLAIN, LONG))
@@ -38,46 +38,49 @@ def test_chunk_without_progress_is_not_repeated_at_its_size():
 
 
 def test_size_doubles_after_several_successes():
-    sizer = ChunkSizer(is_probing=False)
-    sizer.interrupted(Span(0, 8 * MIB), Timing())
-    sizer.resumed(PLAIN, 0)
-    for _ in range(SUCCESSES):
+    sizer = ChunkSizer(is_cautious=False)
+    sizer.record_interrupted(Span(0, 8 * MIB), Timing())
+    sizer.record_resumed(PLAIN, 0)
+    for _ in range(SUCCESSES_BEFORE_GROWTH):
         assert sizer.plan(PLAIN, LONG) <= 4 * MIB
         accepted(sizer, 4 * MIB)
     assert sizer.plan(PLAIN, LONG) == 8 * MIB
 
 
 def test_chunk_stored_in_part_keeps_its_size():
-    sizer = ChunkSizer(is_probing=False)
+    sizer = ChunkSizer(is_cautious=False)
     accepted(sizer, 8 * MIB)
-    sizer.interrupted(Span(0, 8 * MIB), Timing())
-    sizer.resumed(PLAIN, 1)
+    sizer.record_interrupted(Span(0, 8 * MIB), Timing())
+    sizer.record_resumed(PLAIN, 1)
     assert sizer.plan(PLAIN, LONG) == 32 * MIB
 
 
 def test_aligned_chunks_shrink_to_the_alignment():
-    sizer = ChunkSizer(is_probing=False)
+    sizer = ChunkSizer(is_cautious=False)
     for failed, wanted in ((64, 32), (32, 16), (8, 8)):
-        sizer.interrupted(Span(0, failed * MIB), Timing())
-        sizer.resumed(LIVEPEER, 0)
+        sizer.record_interrupted(Span(0, failed * MIB), Timing())
+        sizer.record_resumed(LIVEPEER, 0)
         accepted(sizer, 64 * MIB)
         assert sizer.plan(LIVEPEER, LONG) == wanted * MIB
 
 
 def test_missing_response_lowers_the_rate():
-    sizer = ChunkSizer(is_probing=False)
+    sizer = ChunkSizer(is_cautious=False)
     accepted(sizer, 8 * MIB)
-    sizer.interrupted(Span(0, 8 * MIB), Timing(seconds=300.0, waited=300.0, is_timeout=True))
-    sizer.resumed(PLAIN, 1)
+    sizer.record_interrupted(Span(0, 8 * MIB), Timing(seconds=300.0, waited=300.0, is_timeout=True))
+    sizer.record_resumed(PLAIN, 1)
     assert sizer.plan(PLAIN, LONG) == int(8 * MIB / 300 * 15)
 
 
 def test_smallest_chunks_do_not_shrink():
-    sizer = ChunkSizer(is_probing=False)
-    sizer.interrupted(Span(0, 10), Timing())
-    sizer.resumed(PLAIN, 0)
-    accepted(sizer, PROBE)
-    assert sizer.plan(ServerLimits(max_chunk=4 * PROBE), LONG) == PROBE
+    sizer = ChunkSizer(is_cautious=False)
+    sizer.record_interrupted(Span(0, 10), Timing())
+    sizer.record_resumed(PLAIN, 0)
+    accepted(sizer, FIRST_CHUNK_AFTER_FAILURE)
+    assert (
+        sizer.plan(ServerLimits(max_chunk=4 * FIRST_CHUNK_AFTER_FAILURE), LONG)
+        == FIRST_CHUNK_AFTER_FAILURE
+    )
 
 
 def test_lost_creation_with_bytes_is_repeated_without():
@@ -95,7 +98,7 @@ def test_probe_follows_a_lost_creation_with_bytes():
     upload.interrupt("no response", seconds=300.0, waited=300.0, is_timeout=True)
     upload.next_step()
     upload.receive(CREATED)
-    assert upload.next_step().request.content == Span(0, PROBE)
+    assert upload.next_step().request.content == Span(0, FIRST_CHUNK_AFTER_FAILURE)
 
 
 def test_unsent_creation_is_repeated_with_its_bytes():
@@ -110,6 +113,6 @@ def test_probe_finds_a_lost_refusal():
     upload.next_step()
     upload.interrupt("reset by the server")
     settle_offset(upload, 0, LONG)
-    assert upload.next_step().request.content == Span(0, PROBE)
+    assert upload.next_step().request.content == Span(0, FIRST_CHUNK_AFTER_FAILURE)
     event = upload.receive(Response(status=403, body=b"quota exceeded"))
     assert (event.status, "quota exceeded" in event.reason) == (403, True)

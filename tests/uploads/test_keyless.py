@@ -70,7 +70,7 @@ def start(journal):
 
 
 def read_keys(journal):
-    """Read the keys of all records and claims from the database."""
+    """Read the keys of all records and leases from the database."""
     with closing(sqlite3.connect(journal)) as connection:
         query = "SELECT key FROM records UNION SELECT key FROM claims"
         return [row[0] for row in connection.execute(query)]
@@ -189,7 +189,7 @@ async def test_keyless_upload_takes_three_transactions(journal, monkeypatch):
 
 
 async def test_replaced_keyless_upload_is_no_leftover(journal):
-    """Its bytes arrived and were wrong, so it restarts under the same claim."""
+    """Its bytes arrived and were wrong, so it restarts under the same lease."""
     ours, others = Journal(journal, account="a"), Journal(journal, account="a")
     source = BytesSource(memoryview(VIDEO), "x")
     async with acquire_lease(ours, None, source, access="") as lease:

@@ -373,7 +373,7 @@ async def fill(journal):
 
 async def test_leftovers_need_a_journal():
     async with sandbox_and_client() as (_, livepeer):
-        with pytest.raises(ValueError, match="only a client with a journal"):
+        with pytest.raises(ValueError, match="needs a journal"):
             await livepeer.leftovers()
 
 

@@ -79,7 +79,7 @@ async def cancel_once(function, *, condition, method="scope"):
 
 @pytest.mark.parametrize("method", ["scope", "task"])
 async def test_cancellation_with_a_ticket_in_flight_leaves_no_asset(method, monkeypatch):
-    for name in ("TICKET_TIMEOUT", "GIVE_BACK_TIMEOUT"):
+    for name in ("TICKET_TIMEOUT", "TICKET_DISCARD_TIMEOUT"):
         monkeypatch.setattr(asset_requests, name, TIMEOUT)
     slow = Fault(On(path="request-upload"), Stall(0.3))
     async with sandbox_and_client(slow) as (sandbox, livepeer):

@@ -1,1 +1,1 @@
-"""What the command line draws, and the words for it."""
+"""Terminal output: progress, messages, tables and reports."""

@@ -39,7 +39,7 @@ from livepeer_async.cli.output.progress import BatchProgress, FileProgress, Tran
 from livepeer_async.ingest.events import RowState
 
 REFRESH_SECONDS = 1 / 8
-# Lines of the terminal that stay free for what is above the bars.
+# Lines of the terminal that stay free for the output above the bars.
 RESERVED_LINES = 4
 STATUS_LINES = 2
 # Files that the server processes are shown up to this many lines.
@@ -182,7 +182,7 @@ class Bars:
 
 
 class Layout:
-    """Columns for a width in cells; theirs are fixed, so that nothing jumps."""
+    """Columns for a width in cells; their own widths are fixed, which keeps them from jumping."""
 
     def __init__(self, width: int) -> None:
         is_narrow = width < TIME_FROM
@@ -235,7 +235,7 @@ def _fixed(width: int, justify: JustifyMethod = "left") -> Column:
 
 
 def describe_file(file: FileProgress, now: float) -> str:
-    """Describe the state of a file; what a narrow column cuts off comes last."""
+    """Describe the state of a file, the part that a narrow column may cut off last."""
     retry = file.retry
     if retry is not None:
         seconds = file.seconds_to_retry(now)

@@ -27,7 +27,7 @@ from livepeer_async.cli.output.formatting import (
 # Lines in a pipe or a file aren't wrapped.
 UNLIMITED_WIDTH = 10_000
 GAP = 2
-# A shorter name can't be told from its neighbours.
+# A shorter name can't be distinguished from its neighbours.
 MIN_NAME_WIDTH = 14
 NUMERIC = frozenset({"size", "time"})
 
@@ -60,7 +60,7 @@ def print_json(document: Any) -> None:
 
 
 def discard_output() -> None:
-    """Discard what is still buffered for standard output, after its reader has gone."""
+    """Discard buffered standard output, after its reader has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -19,7 +19,7 @@ from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
 from livepeer_async.redaction import show_source
 
-BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, as https://livepeer.studio/api"
+BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, such as https://livepeer.studio/api"
 
 
 class ExitStatus(IntEnum):
@@ -33,7 +33,7 @@ class ExitStatus(IntEnum):
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """What an error belongs to, which decides what can be done about it.
+    """The context of an error, which determines the advice.
 
     Attributes:
         is_upload: whether a file is being uploaded, which can be uploaded again.
@@ -61,7 +61,7 @@ def format_error(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
 
 
 def describe(error: LivepeerError) -> str:
-    """Return what an error has found, without its advice for programs."""
+    """Return the finding of an error, without its advice for programs."""
     return str(error.args[0]) if error.args else type(error).__name__
 
 
@@ -151,7 +151,7 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
 
 
 def _is_key_taken(error: LivepeerError) -> bool:
-    """Whether the key belongs to an asset that was made earlier of something else."""
+    """Whether the key belongs to an asset that was made earlier from another source."""
     is_changed = isinstance(error, errors.SourceChanged) and error.asset_id is not None
     return is_changed or isinstance(error, errors.KeyTaken)
 

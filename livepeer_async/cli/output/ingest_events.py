@@ -48,7 +48,7 @@ class IngestEvents:
     Args:
         status: the status to update.
         write: writes a document for each row that ends.
-        has_report: whether the documents go to a report of the user's.
+        has_report: whether the user asked for a report.
         clock: returns monotonic seconds.
 
     Attributes:
@@ -177,7 +177,7 @@ class IngestEvents:
         elif active is not None:
             batch.abandon(active.file)
 
-    def _print_at(self, place: str, message: str) -> None:
-        """Print a message with its place; one about a file in a folder begins with the path."""
-        is_placed = message.startswith(repr(place))
-        self.display.print(message if is_placed else f"{place}: {message}")
+    def _print_at(self, location: str, message: str) -> None:
+        """Print a message with its location; one about a file in a folder begins with the path."""
+        is_located = message.startswith(repr(location))
+        self.display.print(message if is_located else f"{location}: {message}")

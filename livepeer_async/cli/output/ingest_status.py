@@ -1,4 +1,4 @@
-"""The status of an ingestion: counts of rows by state, failures by kind, and what rows wait for."""
+"""The status of an ingestion: counts of rows, failures by kind, and the current obstacle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIN_QUIET_SECONDS = 10.0
 
 
 class Outage(Struct, frozen=True):
-    """The server doesn't answer, and no row starts; `next_probe` is a monotonic time."""
+    """The server doesn't respond, and no row starts; `next_probe` is a monotonic time."""
 
     reason: str
     next_probe: float
@@ -35,7 +35,7 @@ class IngestStatus:
             default journal, `None` without one.
         deferred: rows that failed for now and will be retried after the others.
         leftovers: assets that uploads may have left on the server, known at the end.
-        is_stopping: whether running rows are only brought to the end of their chunks.
+        is_stopping: whether running rows only finish their chunks.
         is_paused: returns whether the server has asked for less load.
         idle_seconds: returns the seconds for which requests have been in flight without a byte or
             a response.
@@ -94,10 +94,10 @@ class IngestStatus:
 
 
 class FailureKind(Struct):
-    """Failures of one kind: their number, and the first of them with its place in the manifest."""
+    """Failures of one kind: their number, and the first one with its location."""
 
     number: int
-    place: str
+    location: str
     message: str
     error: LivepeerError
 

@@ -31,7 +31,7 @@ def print_counts(status: IngestStatus, seconds: float) -> None:
     output().print(table)
 
 
-def print_check(checked: Checked, bad: int, place: str) -> None:
+def print_check(checked: Checked, bad: int, manifest: str) -> None:
     """Print the result of checking a manifest."""
     line = pluralize(checked.rows, "good row")
     if checked.urls:
@@ -39,7 +39,7 @@ def print_check(checked: Checked, bad: int, place: str) -> None:
     line += f", {format_size(checked.length)}; {pluralize(bad, 'bad row')}"
     if checked.skipped:
         line += f"; {pluralize(checked.skipped, 'other file')} skipped"
-    output().print(Text(f"{place}: {line}"))
+    output().print(Text(f"{manifest}: {line}"))
 
 
 def print_failure_kinds(status: IngestStatus) -> None:
@@ -59,8 +59,10 @@ def print_failure_kinds(status: IngestStatus) -> None:
         retry = f"failed; run the same command to retry{restart}"
         print_error(f"{pluralize(number, 'row')} {retry if will_retry else attention}:")
         for name, kind in sorted(kinds, key=lambda it: it[1].number, reverse=True):
-            first = f"; the first is {kind.place}: {kind.message}"
-            print_note(f"  {kind.number:,} {name}{first if kind.number > 1 else f', {kind.place}'}")
+            first = f"; the first is {kind.location}: {kind.message}"
+            print_note(
+                f"  {kind.number:,} {name}{first if kind.number > 1 else f', {kind.location}'}"
+            )
 
 
 def print_next_steps(status: IngestStatus, manifest: str) -> None:

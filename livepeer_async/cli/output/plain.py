@@ -1,7 +1,7 @@
 """Progress as plain lines on standard error, for pipes and logs.
 
-Each change of a file's stage gets a line, and the total one now and then. Rows of an ingestion get
-lines only when something goes wrong, and its lines begin with the time of day.
+Each change of a file's stage gets a line, and the total gets one periodically. Rows of an ingestion
+get lines only when something goes wrong, and its lines begin with the time of day.
 """
 
 from __future__ import annotations

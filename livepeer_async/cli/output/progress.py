@@ -14,10 +14,10 @@ from livepeer_async.ingest.events import RowState
 from livepeer_async.uploads.options import UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 
-# The engine reports each block that the socket accepts, and no block is longer: a longer step is
-# what an earlier run has sent.
+# An upload reports each block that the socket accepts, and no block is longer: a longer step counts
+# the bytes of an earlier run.
 MAX_BLOCK = 1024 * 1024
-# Without a byte for so many seconds the last speed says nothing about the next.
+# After this many seconds without a byte, the last speed says nothing about the next.
 STALL_SECONDS = 10.0
 SUCCESSFUL = (RowState.READY, RowState.UPLOADED)
 
@@ -28,7 +28,7 @@ class FileProgress:
     Attributes:
         argument: its name on the command line or in the manifest.
         name: the asset's name, which may have control characters.
-        stage: the engine's stage; `None` before its first report.
+        stage: the upload's stage; `None` before its first report.
         outcome: how it ended; `None` while it runs.
         sent: bytes that the socket has accepted, or that were read if `stage` is `None`.
         transferred: bytes that the socket has accepted in this run, repeated ones included.
@@ -52,7 +52,7 @@ class FileProgress:
         self._retry_at = 0.0
 
     def update(self, progress: Progress, now: float) -> None:
-        """Apply a progress report of the engine."""
+        """Apply a progress report."""
         step = progress.sent - (self.sent if self.stage else 0)
         if progress.stage is Stage.UPLOADING and 0 < step <= MAX_BLOCK:
             self.transferred += step
@@ -98,7 +98,7 @@ class FileProgress:
 
     @property
     def is_sent(self) -> bool:
-        """Whether all bytes were sent, so that the server's response is awaited."""
+        """Whether all bytes were sent, and only the server's response is missing."""
         return bool(self.length) and self.sent >= (self.length or 0)
 
     @property
@@ -256,7 +256,7 @@ class TransferTasks(TaskProgress):
             task.fields["moved_at"] = now
         if is_stalled or now - task.fields.get("moved_at", now) >= STALL_SECONDS:
             self.reset(task_id)
-        # update() forgets the speed when the total changes, and takes each change for a transfer.
+        # update() forgets the speed when the total changes, and counts each change as a transfer.
         task.total, task.completed, task.finished_time = total, sent - max(0, step), None
         self.update(task_id, completed=sent, transferred=transferred, **fields)
         return task

@@ -22,7 +22,7 @@ if sys.platform != "win32":
 # The names and paths of videos may be confidential.
 MODE = 0o600
 _MAX_LINE = 8 * 1024 * 1024
-# Without O_NONBLOCK, opening a pipe that has no reader would wait. Windows has O_BINARY alone.
+# Without O_NONBLOCK, opening a pipe that has no reader would wait. Windows has only O_BINARY.
 _OPTIONAL_FLAGS = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 _FLAGS = sum((getattr(os, name, 0) for name in _OPTIONAL_FLAGS), os.O_WRONLY | os.O_CREAT)
 
@@ -34,7 +34,7 @@ class ReportFile:
         descriptor: open for writing.
         name: the file's name in messages.
         on_error: called with the name and the first write error.
-        is_shared: whether the file isn't opened for these lines alone: standard output.
+        is_shared: whether others write to the file too, as to standard output.
 
     Attributes:
         has_begun: whether lines of this run have replaced the earlier ones.
@@ -111,7 +111,7 @@ class ReportFile:
 
 
 def standard_output(on_error: Callable[[str, OSError], None]) -> ReportFile:
-    """Return standard output as a place for lines."""
+    """Return standard output as a report file."""
     descriptor = sys.stdout.fileno()
     return ReportFile(descriptor, "standard output", on_error=on_error, is_shared=True)
 
@@ -123,7 +123,7 @@ def open_report(path: str, *, on_error: Callable[[str, OSError], None]) -> Gener
     A file that was created and not written to is removed.
 
     Raises:
-        ConfigurationError: the file can't be written to, is no report, or is in use.
+        ConfigurationError: the file can't be written to, isn't a report, or is in use.
     """
     file = Path(path)
     is_new = not file.exists()
@@ -172,10 +172,10 @@ def _check_replaceable(file: Path) -> None:
         if file.is_file():
             with file.open("rb") as content:
                 first = content.readline(_MAX_LINE)
-    # A row of a manifest has no place.
+    # A row of a manifest has no `place`.
     if first and not _is_report_line(first):
         raise ConfigurationError(
-            f"the report {file} would overwrite a file that is no report; name another one with "
+            f"the report {file} would overwrite a file that isn't a report; name another one with "
             "--report, or remove it"
         )
 

@@ -122,7 +122,7 @@ def test_failure_is_printed_with_its_place(ingest):
 def test_failures_are_counted_by_kind(ingest):
     ingest.apply(checked(100), *(failed(number) for number in range(100)))
     ((name, kind),) = ingest.status.stats.failures.items()
-    assert (name, kind.number, kind.place) == (("SourceEmpty", False), 100, "videos.csv:2")
+    assert (name, kind.number, kind.location) == (("SourceEmpty", False), 100, "videos.csv:2")
 
 
 def test_row_that_turns_bad_is_failed_not_unfinished(ingest):

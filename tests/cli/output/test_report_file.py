@@ -187,7 +187,7 @@ def test_bad_row_document_has_the_same_fields():
 def test_other_files_are_not_overwritten(tmp_path, opened, content):
     path = tmp_path / "report.jsonl"
     path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="no report"), opened():
+    with pytest.raises(ConfigurationError, match="isn't a report"), opened():
         pass
     assert path.read_bytes() == content
 

@@ -1,6 +1,6 @@
-"""Claims: each makes one open journal the only writer of an upload, across processes.
+"""The table of leases, each of which makes one open journal the only writer of an upload.
 
-A claim ends with its process, never by the clock: a laptop that wakes from sleep would be a second
+A lease ends with its process, never by the clock: a laptop that wakes from sleep would be a second
 writer. Each open journal holds a lock on a file beside it, which the operating system releases
 however the process ends. Everything here blocks.
 """
@@ -22,15 +22,15 @@ from livepeer_async.redaction import show_source
 T = TypeVar("T")
 
 
-class Claims:
-    """The claims of one open journal.
+class LeaseTable:
+    """The leases of one open journal, in the table `claims` of its file.
 
     Args:
         database: the journal's file.
 
     Attributes:
         held: the keys in use.
-        written: the keys whose claims may be in the file; the next transaction deletes those that
+        written: the keys whose leases may be in the file; the next transaction deletes those that
             aren't held.
     """
 
@@ -41,7 +41,7 @@ class Claims:
         self.written: set[str] = set()
 
     def transact(self, work: Callable[[sqlite3.Connection], T], busy_timeout: BusyTimeout) -> T:
-        """Call a function in a transaction that also deletes released claims."""
+        """Call a function in a transaction that also deletes released leases."""
         released: set[str] = set()
 
         def release_and_work(connection: sqlite3.Connection) -> T:
@@ -59,11 +59,11 @@ class Claims:
             raise
 
     def write(self, connection: sqlite3.Connection, key: str) -> None:
-        """Write the claim of a key.
+        """Write the lease on a key.
 
         Raises:
             UploadInUse: another open journal holds it.
-            JournalError: whether that still runs can't be told.
+            JournalError: the lock of that journal can't be checked.
         """
         if self._lock is None:
             self._remove_stale_owners(connection)
@@ -77,21 +77,21 @@ class Claims:
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, owner))
 
     def is_in_use(self, connection: sqlite3.Connection, key: str) -> bool:
-        """Whether this journal or another open one holds the claim of a key.
+        """Whether this journal or another open one holds the lease on a key.
 
         Raises:
-            JournalError: whether the other one still runs can't be told.
+            JournalError: the lock of the other one can't be checked.
         """
         return key in self.held or self._pid_of_other(connection, key) is not None
 
     def close(self, busy_timeout: BusyTimeout) -> None:
-        """Delete all claims, close the file and release the lock."""
+        """Delete all leases, close the file and release the lock."""
         lock, is_deleted = self._lock, False
         if lock is not None:
             with suppress(JournalError, WaitCancelled):
                 self._database.transact(lambda c: _delete_owner(c, lock.owner), busy_timeout)
                 is_deleted = True
-        # Waits for a running transaction, which may write a first claim.
+        # Waits for a running transaction, which may write a first lease.
         self._database.close()
         if self._lock is not None:
             self._lock.release(keeps_file=not is_deleted)
@@ -105,7 +105,7 @@ class Claims:
         return UploadInUse(message, path=self._database.path, key=shown)
 
     def _pid_of_other(self, connection: sqlite3.Connection, key: str) -> int | None:
-        """Return the process of another open journal that holds the claim of a key, if any."""
+        """Return the process of another open journal that holds the lease on a key, if any."""
         query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
         found = connection.execute(query, (key,)).fetchone()
         is_own = found and self._lock is not None and found[0] == self._lock.owner
@@ -118,9 +118,9 @@ class Claims:
         path = self._database.path
         pids: dict[str, int] = dict(connection.execute("SELECT owner, pid FROM owners").fetchall())
         # A process that was killed while it created its file has no row. No file is being created
-        # now, because that happens within a transaction, too.
+        # now, because that happens within a transaction as well.
         for owner in pids.keys() | OwnerLock.found_beside(path):
-            # A file that can't be opened is reported when a key of that owner is claimed.
+            # A file that can't be opened is reported when a key of that owner is acquired.
             with suppress(JournalError):
                 if not OwnerLock.is_held(path, owner, pids.get(owner)):
                     _delete_owner(connection, owner)
