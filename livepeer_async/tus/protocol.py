@@ -64,10 +64,9 @@ class TusUpload:
         max_offset: maximum bytes that `upload_url` can hold.
 
     Attributes:
-        state: the state.
         offset: bytes that the server is known to hold.
         upload_url: `None` until the upload is created.
-        failures: interruptions since the offset last rose above its highest value.
+        failures: interruptions since the last new highest offset.
         failure_reason: why the state is GONE; else "".
         chunks: sizes the chunks, and counts their timeouts.
         late: whether an abandoned chunk may still arrive.
@@ -104,19 +103,17 @@ class TusUpload:
         encode_metadata(metadata or {})
         self.length = length
         self.upload_url = upload_url
-        self.offset = 0
+        self.offset, self.failures = 0, 0
         self.state = State.OFFSET_UNKNOWN if upload_url else State.UNCREATED
         self.failure_reason = ""
-        self.failures = 0
         self._endpoint = endpoint or ""
         self._metadata = dict(metadata or {})
         self._other_hosts = other_hosts
         self._in_flight: Step | None = None
         self._is_declared = length is not None
         self._highest_offset = -1
-        self._offsets = OffsetTracker(
-            is_new=upload_url is None, max_offset=0 if endpoint else max_offset
-        )
+        max_offset = 0 if endpoint else max_offset
+        self._offsets = OffsetTracker(is_new=upload_url is None, max_offset=max_offset)
         # A resumed, aligned upload first sends one small chunk and checks it: see `_acknowledge`.
         self.chunks = ChunkSizer(is_cautious=self.limits.align > 1 and endpoint is None)
         self.late = LateChunk()
@@ -241,9 +238,8 @@ class TusUpload:
     def _chunk(self, size: int) -> Request:
         span = Span(self.offset, self.offset + size)
         declare = None if self._is_declared else self.length
-        request = requests.chunk(
-            self._url, span, declare=declare, override=self.limits.override_patch
-        )
+        override = self.limits.override_patch
+        request = requests.chunk(self._url, span, declare=declare, override=override)
         return replace(request, timeout_factor=self.chunks.timeout_factor)
 
     def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Step:
