@@ -48,9 +48,10 @@ states neither, or decrypts the bytes. A difference raises `IntegrityError`; wit
 
 After a lost connection, a lost response or a server error, an upload waits, asks for its offset
 until it is stable, and continues there. `RetryPolicy` limits the attempts since the last byte of
-progress, not the total; by default, 10 attempts last about three minutes without any response. Each
-retry is logged as a warning by the logger `livepeer_async` and set as `progress.retry`. An upload
-that the server has lost restarts with a new asset, and the old one is deleted.
+progress, not the total; by default, 10 attempts last about two minutes if connections are refused,
+and five if they time out. Each retry is logged as a warning by the logger `livepeer_async` and set
+as `progress.retry`. An upload that the server has lost restarts with a new asset, and the old one
+is deleted.
 
 A request for an upload isn't idempotent. If its response is lost, the client looks for the asset,
 logs what it found, and requests another upload.
@@ -65,8 +66,8 @@ power loss:
   SHA-256 is compared as well.
 - Another playback policy or encryption than that of a finished upload raises `KeyTaken`: change the
   asset with `assets.update`, use another key, or call `await livepeer.journal.forget(key)`.
-- An unfinished upload resumes if size, mtime and inode of the file are the same. Otherwise, and for
-  streams, it restarts and its asset is deleted.
+- An unfinished upload resumes if size, mtime and inode of the file, or the bytes in memory, are the
+  same. Otherwise, and for streams, it restarts and its asset is deleted.
 - Processes may share a journal. Each key has one owner, and the others get `UploadInUse`.
   Ownership ends with the upload or its process, never by the clock: a machine that slept must not
   become a second writer. After a fork, open a client in each process.

@@ -44,7 +44,7 @@ A message says what was found, what was wanted and where. Facts are attributes; 
 to do and follows the message after a semicolon. No message or repr contains an API key, a token,
 an upload URL or the query of a URL. All errors can be pickled and copied.
 
-What to do:
+# What to do
 
 - `is_transient(error)` is true: repeat the call later. With a journal, the same upload resumes.
   Network errors and statuses have already been retried, as `RetryPolicy` says.

@@ -26,7 +26,7 @@ async def main():
 asyncio.run(main())
 ```
 
-From the shell:
+# From the shell
 
     livepeer-async ingest shows/ --report report.jsonl
     livepeer-async ingest shows.csv --check       # check the manifest; needs no key and no network

@@ -1,13 +1,21 @@
 """Models: immutable msgspec Structs of the Livepeer Studio API.
 
-Requests:
+Fields have the API's names in snake_case. Times are milliseconds since 1970 and sizes are bytes,
+unless the attribute says otherwise. Reprs show no keys, and URLs without userinfo and query.
+
+# Requests
 
     NewAsset            an asset whose content you upload
     NewAssetFromUrl     an asset whose content the server fetches
     AssetPatch          an update of an asset
     PlaybackPolicy, CreatorId, Encryption, NewStorage, TranscodeProfile    their fields
 
-Responses:
+In a request, UNSET (of msgspec) isn't sent and None is sent as null:
+
+    NewAsset("talk.mp4", playback_policy=PlaybackPolicy(type=PolicyType.JWT))
+    AssetPatch(name="A talk")                    # changes the name only
+
+# Responses
 
     Asset               .id, .playback_id, .phase, .size, .hash, .status
     UploadTicket        the URLs for an upload, and its Asset
@@ -16,21 +24,15 @@ Responses:
     PlaybackInfo        URLs for players: .meta.source
     ErrorBody           the body of an error, and its Violations
 
-The other Structs are fields of these. Fields have the API's names in snake_case.
+The other Structs are fields of these.
 
-In a request, UNSET (of msgspec) isn't sent and None is sent as null:
+Responses decode tolerantly:
 
-    NewAsset("talk.mp4", playback_policy=PlaybackPolicy(type=PolicyType.JWT))
-    AssetPatch(name="A talk")                    # changes the name only
-
-Responses decode tolerantly. Unknown fields are ignored, absent and null fields are None, and an
-unknown value of an enumeration stays a string. An enumeration's member equals its string, so
-`asset.phase == AssetPhase.READY` works for both. A policy of unknown type is never public. Sizes,
-times and counts are `int`, even if the server writes `1234567.0`; to decode JSON yourself, use
-`msgspec.json.Decoder(Asset, strict=False)`, which accepts that.
-
-Times are milliseconds since 1970 and sizes are bytes, unless the attribute says otherwise. Reprs
-show no keys, and URLs without userinfo and query.
+- Unknown fields are ignored; absent and null fields are None.
+- An unknown value of an enumeration stays a string. A member equals its string, so
+  `asset.phase == AssetPhase.READY` works for both. A policy of unknown type is never public.
+- Sizes, times and counts are `int`, even if the server writes `1234567.0`. To decode JSON yourself,
+  use `msgspec.json.Decoder(Asset, strict=False)`, which accepts that.
 
 Source: "schema" in a docstring is one of the Livepeer Studio OpenAPI document.
 """
