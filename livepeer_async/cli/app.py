@@ -42,10 +42,10 @@ DEPRECATED_OPTIONS = {"--again": "--force", "--timeout": "--ready-timeout"}
 
 
 class CommandGroup(TyperGroup):
-    """All commands; reports an invalid value without the prefix of the validator."""
+    """All commands; removes the validator's prefix from messages about invalid values."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that the arguments name."""
+        """Run the selected command."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -57,7 +57,7 @@ class RenamedOptionsCommand(TyperCommand):
     """A command that accepts deprecated option names, with a warning."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Replace deprecated names, and parse the arguments."""
+        """Replace deprecated names, then parse the arguments."""
         replaced: list[str] = []
         for index, argument in enumerate(args):
             if argument == "--":
@@ -84,7 +84,7 @@ app.command(
     help=INGEST_HELP,
     epilog=EXIT_STATUS_HELP,
     cls=RenamedOptionsCommand,
-    # A glob without quotes gets an error of its own.
+    # The command reports an unquoted glob, which the shell has expanded.
     context_settings={"allow_extra_args": True},
 )(ingest)
 app.add_typer(assets.app, name="assets")
@@ -125,7 +125,7 @@ def sandbox(
     ] = 0,
     storage: SandboxStorage = "file",
 ) -> None:
-    """Serve a sandbox until Ctrl-C, which ends it with exit status 0."""
+    """Serve a sandbox until Ctrl-C; the exit status is then 0."""
     require_sandbox("sandbox")
     from livepeer_async.cli.sandbox import serve_sandbox  # noqa: PLC0415 - it needs an extra
 
@@ -136,7 +136,7 @@ def sandbox(
     )
 
 
-def _print_version(is_requested: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _print_version(is_requested: bool) -> None:  # noqa: FBT001 - typer passes it by position
     if is_requested:
         typer.echo(f"livepeer-async {__version__}")
         raise typer.Exit
@@ -152,4 +152,4 @@ def common(
         ),
     ] = False,
 ) -> None:
-    """Handle the options in front of a command."""
+    """Handle the options before the command."""

@@ -1,4 +1,4 @@
-"""`livepeer-async assets`: shows assets, waits for one, deletes some."""
+"""`livepeer-async assets`: shows, waits for and deletes assets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MAX_PAGE_SIZE = 100
 UNKNOWN = "-"
 
 app = typer.Typer(
-    help="Show assets, wait for one, delete some.", no_args_is_help=True, rich_markup_mode=None
+    help="Show, wait for and delete assets.", no_args_is_help=True, rich_markup_mode=None
 )
 AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
@@ -113,7 +113,7 @@ async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStat
     async with open_client() as livepeer:
         page_size = min(limit + 1, MAX_PAGE_SIZE)
         found = livepeer.assets.list(phase=phase, order=NEWEST_FIRST, page_size=page_size)
-        # The generator must be closed, because it isn't exhausted.
+        # The generator may not be exhausted, so it must be closed.
         async with aclosing(cast("Any", found)):
             while len(assets) <= limit and (asset := await anext(found, None)):
                 assets.append(asset)

@@ -1,8 +1,8 @@
 """`livepeer-async demo`: uploads videos to the embedded sandbox and verifies the result.
 
-The sandbox cuts a connection on the way. Afterwards the checksums of the file, the bytes read, the
-asset and the stored object are compared; a mismatch sets the exit status. Every printed figure is
-measured.
+The sandbox cuts one connection during the uploads. Afterwards the checksums of the file, the bytes
+read, the asset and the stored object are compared; a mismatch sets the exit status. Every printed
+figure is measured.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from livepeer_async.sandbox import CutConnection, Fault, On, Sandbox, SeenReques
 from livepeer_async.uploads.options import UploadResult
 
 MIB = 1024 * 1024
-# The clip alone, then videos of two, three and five parts of the storage.
+# 0 stands for the clip itself; the others have two, three and five parts in the storage.
 SIZES_MIB = (0, 9, 20, 34)
 # The second PATCH of the longest video contains several parts; it is cut within one of them.
 CUT_PATCH = 2
 CUT_AFTER_BYTES = 5_000_000
-# Long enough to be seen on a bar.
+# Long enough to be visible on a progress bar.
 PROCESSING_SECONDS = 1.2
 
 
 class Cut(Struct, frozen=True):
-    """A connection that was cut during a PATCH, as the sandbox has recorded it.
+    """A connection that was cut during a PATCH, as recorded by the sandbox.
 
     Attributes:
         offset: bytes that the server had read.
-        is_acknowledged: whether the client has asked for the offset since.
+        is_acknowledged: whether a later HEAD has returned the offset to the client.
         resumed_at: offset of the next PATCH; `None` if there is none.
     """
 
@@ -73,13 +73,13 @@ class ChecksumComparison(Struct, frozen=True):
 
     @property
     def all_equal(self) -> bool:
-        """Whether all contents are known and equal."""
+        """Whether all copies are known and equal."""
         first, *others = self.contents.values()
         is_known = None not in (first.size, first.sha256)
         return is_known and all(content == first for content in others)
 
     def differences(self) -> list[str]:
-        """Describe all contents if they differ."""
+        """Describe each copy, if they differ."""
         if self.all_equal:
             return []
         return [
@@ -89,7 +89,7 @@ class ChecksumComparison(Struct, frozen=True):
 
 
 async def run_demo(*, storage: Storage, files: int, keep: bool) -> ExitStatus:
-    """Create videos, upload them over a connection that breaks, and compare the content."""
+    """Create videos, upload them while one connection is cut, and compare the copies."""
     with _workspace(keep=keep) as folder:
         videos = await anyio.to_thread.run_sync(_create_videos, folder, files)
         batch = UploadBatch(videos, {"verify": "hash", "concurrency": files})
@@ -131,7 +131,7 @@ def _workspace(*, keep: bool) -> Generator[Path]:
 
 
 def _create_videos(folder: Path, number: int) -> list[str]:
-    """Create videos; one of the longest size is always among them."""
+    """Create videos, at least one of them of the largest size."""
     sizes = SIZES_MIB[-number:] if number < len(SIZES_MIB) else SIZES_MIB
     videos: list[str] = []
     for index in range(number):
@@ -178,7 +178,7 @@ def _upload_offset(patch: SeenRequest) -> int:
 
 
 def _is_recovered(cut: Cut | None, faulty: FileProgress) -> bool:
-    """Whether the upload succeeded after the cut, resumed or restarted."""
+    """Whether the upload succeeded after the cut, by resuming or restarting."""
     result = faulty.result
     if cut is None or not cut.is_acknowledged or result is None or result.error is not None:
         return False
@@ -196,7 +196,7 @@ def _describe_cut(cut: Cut, faulty: FileProgress) -> str:
 async def _compare_all(
     progress: BatchProgress, livepeer: AsyncLivepeer, sandbox: Sandbox
 ) -> dict[FileProgress, ChecksumComparison]:
-    """Compare the content of each successful upload."""
+    """Compare the copies of each successful upload."""
     comparisons: dict[FileProgress, ChecksumComparison] = {}
     for file in progress.files:
         if file.result and file.result.asset and file.result.error is None:
@@ -254,7 +254,7 @@ def _conclude(
     *,
     seconds: float,
 ) -> ExitStatus:
-    """Print the conclusion, and return the exit status for it."""
+    """Print the conclusion and return the exit status."""
     identical = sum(comparison.all_equal for comparison in comparisons.values())
     number = len(progress.files)
     cut = find_cut(sandbox.requests)

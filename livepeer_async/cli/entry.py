@@ -1,6 +1,6 @@
 """Entry point: sets up standard streams and logging, then runs the typer app.
 
-Imports nothing from an extra, so that a missing extra ends in one message.
+Imports nothing from an extra: a missing one is reported with a message instead of a traceback.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> NoReturn:
 
         app(prog_name="livepeer-async")
     except KeyboardInterrupt:
-        # Before or after a command, which has a message of its own.
+        # Before or after a command; commands print their own message.
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     sys.exit(0)
@@ -52,10 +52,10 @@ class _LossyFile(io.FileIO):
 
     def write(self, content: object, /) -> int:
         try:
-            # None: the file is non-blocking, and full.
+            # None if the file is non-blocking and full.
             written: int | None = super().write(content)  # type: ignore[arg-type]
         except BrokenPipeError:
-            raise  # the reader has gone, which ends a command
+            raise  # the reader is gone, which ends the command
         except OSError:
             written = None
         return len(memoryview(content)) if written is None else written  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ class _LossyFile(io.FileIO):
 
 def _lossy_stream(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
-        return stream  # of a program that runs commands in its own process
+        return stream  # replaced by a program that runs commands in its own process
     raw = _LossyFile(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=True)
 

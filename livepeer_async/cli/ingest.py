@@ -28,13 +28,13 @@ immediately.
 
 \b
 MANIFEST is one of
-  videos.jsonl        JSON lines, an object each (.jsonl, .ndjson)
+  videos.jsonl        JSON lines, one object per line (.jsonl, .ndjson)
   videos.csv          a table with a header (.csv, .tsv; separated by
                       commas, semicolons or tabs)
   shows/              all videos in a folder and its subfolders
   'shows/**/*.mp4'    all files that match a glob
 A row has a path (relative to the manifest's folder), a url, or a
-source that is either. It may have a key (its name in the journal; by
+source, which is either. It may have a key (its name in the journal; by
 default the absolute path, or the URL), name, playbackPolicy, creatorId
 and the API's other fields for a new asset.
 
@@ -88,11 +88,11 @@ RelayOption = Annotated[
     typer.Option("--relay", help="Fetch URLs and upload them; by default the server fetches them."),
 ]
 OutsideOption = Annotated[
-    bool, typer.Option("--allow-outside", help="Accept files outside of the manifest's folder.")
+    bool, typer.Option("--allow-outside", help="Accept files outside the manifest's folder.")
 ]
 ReportOption = Annotated[
     str | None,
-    typer.Option("--report", metavar="FILE", help="Write a line of JSON when a row ends."),
+    typer.Option("--report", metavar="FILE", help="Write a line of JSON for each row that ends."),
 ]
 RateOption = Annotated[
     float | None,
@@ -154,7 +154,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
         "ready_timeout": ready_timeout,
     }
     command = IngestRun(manifest, client, ingest_options, report=report, json=json)
-    # An ingestion waits for the server itself.
+    # An ingestion checks the connection itself, and waits for the server.
     opening = open_client(client, check_connection=False)
     run_command(
         partial(command.run, opening, check=check, allow_outside=allow_outside),

@@ -159,7 +159,7 @@ class IngestRun:
                 self._events.apply(event)
 
     def _interrupt(self) -> None:
-        """Stop at the first signal; cancel at the second, or if no row runs."""
+        """Stop at the first signal; cancel at the second, or if no row is running."""
         is_first, self._is_interrupted = not self._is_interrupted, True
         if not is_first or self._ingestion is None or not self.status.batch.files:
             if self._scope is not None:
@@ -215,7 +215,7 @@ class IngestRun:
 
     @property
     def _is_refused(self) -> bool:
-        """Whether a bad row has kept all others from starting."""
+        """Whether nothing was started because of a bad row."""
         return self._options["strict"] and self.status.stats.bad > 0
 
     @property
@@ -224,8 +224,8 @@ class IngestRun:
 
     def _print_report_error(self, name: str, error: OSError) -> None:
         self._events.display.print(
-            f"{name} can't be written: {error.strerror or error}; the uploads continue, and the "
-            "rows that end meanwhile are missing there"
+            f"{name} can't be written: {error.strerror or error}; the uploads continue, but rows "
+            "that end in the meantime are missing from it"
         )
 
     def _check_report(self) -> None:

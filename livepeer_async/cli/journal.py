@@ -57,10 +57,10 @@ def list_orphans(
     journal: options.JournalPath = None,
     json: options.Json = False,
 ) -> None:
-    """List assets that failed uploads have left on the server.
+    """List assets that failed uploads left on the server.
 
-    An asset is certainly yours if the journal has its ID. Others match a request whose response was
-    lost by name and time; they may belong to someone else, and are never deleted here.
+    An asset is certainly yours if the journal has its ID. Others only match the name and time of a
+    request whose response was lost; they may belong to another user, and are never deleted here.
     """
     run_command(partial(_list_orphans, journal, delete=delete, json=json))
 
@@ -143,7 +143,7 @@ async def _list_orphans(path: str | None, *, delete: bool, json: bool) -> ExitSt
         print_note("use --delete to delete those that are certainly yours")
     if len(owned) < len(leftovers):
         print_note(
-            "the others match by name and time alone, and may belong to someone else: check each, "
+            "the others only match by name and time, and may belong to another user: check each, "
             "then use livepeer-async assets delete ID"
         )
     return exit_status_for(errors.values())
@@ -162,7 +162,7 @@ async def _forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
 
 
 async def _forget_record(journal: Journal, key: str) -> bool:
-    """Forget a record by its key, by the path of its file, or by its key as it is shown."""
+    """Forget a record by its key, by the path of its file, or by its displayed key."""
     path = source_key(key) or key
     if await journal.forget(key) or await journal.forget(path):
         return True

@@ -101,7 +101,7 @@ def build_client_options(
     journal: str | None,
     no_journal: bool,
 ) -> ClientOptions:
-    """Check the options that choose the server and the journal, and build one value of them."""
+    """Check and combine the options that select the server and the journal."""
     if no_journal and journal:
         raise typer.BadParameter("--no-journal can't be combined with --journal")
     if storage is not None and not sandbox:

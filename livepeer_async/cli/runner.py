@@ -1,4 +1,4 @@
-"""Runs a command in an event loop and maps every outcome to an exit status.
+"""Runs a command in an event loop and maps its outcome to an exit status.
 
 Errors of the package and of the operating system, Ctrl-C and a closed pipe end without a
 traceback.
@@ -63,7 +63,7 @@ def _describe_os_error(error: OSError) -> str:
 
 
 def _treat_as_interrupts(*names: str) -> None:
-    """Clean up also when the process is terminated or its terminal is closed."""
+    """Handle signals like Ctrl-C, so that commands clean up."""
     for name in names:
         number = getattr(signal, name, None)
         # An ignored signal stays ignored, as under nohup.
@@ -72,7 +72,7 @@ def _treat_as_interrupts(*names: str) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    # The event loop turns SIGINT into a cancellation, unless a shell has it ignored.
+    # The event loop turns SIGINT into a cancellation, unless the shell has set it to be ignored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.default_int_handler(number, frame)
     signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Makes videos of any length from the clip in the package.
+"""Creates videos of any length from the clip in the package.
 
 A `free` box is appended, which players skip: the video plays like the clip.
 

@@ -44,7 +44,7 @@ async def open_client(
     Raises:
         ConfigurationError: the key or the base URL can't work.
         NetworkError: the server can't be reached.
-        NotAuthenticated: the server doesn't know the key.
+        NotAuthenticated: the server rejects the key.
         NotFound: there is no Livepeer API below the base URL.
     """
     async with AsyncExitStack() as stack:
@@ -81,7 +81,7 @@ async def _open_with_default_journal(
         return await stack.enter_async_context(make(journal=path))
     except (JournalError, OSError, RuntimeError) as error:
         if exists:
-            # Without it, everything that it records would be uploaded a second time.
+            # Without an existing journal, everything that it records would be uploaded again.
             raise
         print_note(f"running without a journal ({error}); use --journal FILE to put it elsewhere")
         return await stack.enter_async_context(client)
@@ -108,7 +108,7 @@ def _api_key() -> str:
 
 
 async def _check_connection(api_key: str, base_url: str | None, retry: RetryPolicy) -> None:
-    """Check that the API responds and accepts the key, before many files fail one by one."""
+    """Check that the API responds and accepts the key, before each file fails on its own."""
     retry = RetryPolicy(attempts=min(retry.attempts, MAX_FIRST_ATTEMPTS))
     timeout = Timeouts(connect=FIRST_CONNECT_TIMEOUT)
     async with _make_client(api_key, base_url, retry=retry, timeout=timeout) as client:

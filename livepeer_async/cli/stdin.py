@@ -75,8 +75,8 @@ def _read_blocks(
     blocks: asyncio.Queue[bytes | OSError],
     room: threading.Semaphore,
 ) -> None:
-    """Put blocks into the queue until the input ends, and an empty one at the end."""
-    # The loop may be closed while a read waits.
+    """Put blocks into the queue until the input ends, then an empty block."""
+    # The loop may be closed during a read.
     with suppress(RuntimeError):
         while True:
             room.acquire()

@@ -90,4 +90,4 @@ def _check_files(files: list[str], *, name: str | None) -> None:
     if files.count(STANDARD_INPUT) > 1:
         raise typer.BadParameter("standard input can be read once: use - once")
     if STANDARD_INPUT in files and sys.stdin.isatty():
-        raise typer.BadParameter("standard input is a terminal: pipe a video into it, or name FILE")
+        raise typer.BadParameter("standard input is a terminal: pipe a video into it, or use FILE")

@@ -1,4 +1,4 @@
-"""The uploads of one `livepeer-async upload` command, and how they are reported."""
+"""The uploads of one `livepeer-async upload` command, and the report of their results."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class UploadBatch:
                 await client.journal.forget_uploaded(job.key)
 
     def _fail_remaining(self, error: LivepeerError) -> None:
-        """Report an error that stops the command as the error of each unfinished file."""
+        """Report an error that ends the command for each unfinished file."""
         for file in self.progress.files:
             if file.outcome is None:
                 file.set_result(UploadResult(source=file.argument, error=error))

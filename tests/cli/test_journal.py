@@ -137,7 +137,7 @@ def test_orphans_of_unknown_origin_are_not_deleted(open_sandbox, clip, journal, 
         command = ["journal", "orphans", "--journal", journal, "--delete"]
         done = run_here(*command, sandbox=sandbox)
         assert "perhaps" in done.stdout.decode()
-        assert "may belong to someone else" in done.stderr.decode()
+        assert "may belong to another user" in done.stderr.decode()
         line = json.loads(run_here(*command, "--json", sandbox=sandbox).stdout)
         assert (line["asset_id"], line["is_ours"]) == (sandbox.assets[0].id, False)
         assert [asset.is_deleted for asset in sandbox.assets] == [False, False]

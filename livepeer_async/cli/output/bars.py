@@ -1,7 +1,7 @@
 """Progress bars for a terminal: one for each running file and one for the total.
 
-The bars are drawn by rich, several times a second. Columns that don't fit the terminal are left
-out, the least useful one first.
+Rich draws the bars several times a second. Columns that don't fit the terminal are omitted, the
+least useful one first.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ REFRESH_SECONDS = 1 / 8
 # Lines of the terminal that stay free for the output above the bars.
 RESERVED_LINES = 4
 STATUS_LINES = 2
-# Files that the server processes are shown up to this many lines.
+# Files in processing are only shown while fewer lines than this are in use.
 MAX_IDLE_FILES = 8
-# A terminal echoes `^C` behind the last line; a line that it breaks would shift the next frame.
+# A terminal echoes `^C` after the last line; if that wrapped the line, the next frame would shift.
 ECHO_WIDTH = 4
 # Columns for the remaining time, the speed and the size are shown from these widths on.
 TIME_FROM, SPEED_FROM, SIZE_FROM = 56, 84, 94
@@ -114,17 +114,17 @@ class Bars:
         return Group(table, *lines)
 
     def _select_files(self) -> list[FileProgress]:
-        """Choose the files to show: those that upload first, then a few that are processed."""
+        """Choose the files to show: those being uploaded, then a few in processing."""
         files = self._batch.files
-        room = max(1, self._console.height - RESERVED_LINES)
+        max_lines = max(1, self._console.height - RESERVED_LINES)
         if self._status is not None:
-            room = max(1, room - STATUS_LINES)
-        elif len(files) <= min(MAX_IDLE_FILES, room):
+            max_lines = max(1, max_lines - STATUS_LINES)
+        elif len(files) <= min(MAX_IDLE_FILES, max_lines):
             return files
         uploading = [file for file in files if file.is_uploading or file.status == "reading"]
         processing = [file for file in files if file.is_processing]
-        shown = [*uploading, *processing[: max(0, MAX_IDLE_FILES - len(uploading))]][:room]
-        # A file keeps its place among the others when its stage changes.
+        shown = [*uploading, *processing[: max(0, MAX_IDLE_FILES - len(uploading))]][:max_lines]
+        # The order doesn't change with the stages.
         return sorted(shown, key=files.index)
 
     def _track_file(self, file: FileProgress, layout: Layout) -> Task:
@@ -132,13 +132,13 @@ class Bars:
             self._ids[file] = self._tasks.add_task("")
         return self._tasks.sync(
             self._ids[file],
-            # A source of unknown length gets a moving bar while it is read.
+            # While a source of unknown length is read, its bar pulses.
             total=file.length or (None if file.status == "reading" else 1),
             sent=file.sent if file.length else 0,
             transferred=file.transferred,
             is_stalled=file.retry is not None or not file.is_uploading,
             is_measured=bool(file.length),
-            # Names in one folder often begin alike.
+            # Names in one folder often share a prefix.
             description=shorten(file.name, layout.name_width, tail=layout.name_width * 3 // 5),
             status=describe_file(file, self._clock()),
             style=_STYLES.get(file.status, ""),
@@ -149,7 +149,7 @@ class Bars:
         is_measured = batch.is_measured
         return self._tasks.sync(
             self._total,
-            # Without lengths the total counts files.
+            # If lengths are unknown, the total counts files.
             total=batch.length if is_measured else batch.number,
             sent=batch.sent if is_measured else batch.succeeded,
             transferred=batch.transferred,
@@ -210,7 +210,7 @@ class _SizeColumn(DownloadColumn):
 
 
 class _SpeedColumn(TransferSpeedColumn):
-    """The speed in the binary units of the sizes; empty while there is none."""
+    """The speed in binary units; empty while it is unknown."""
 
     def render(self, task: Task) -> Text:
         speed = None if task.finished else task.speed
@@ -252,8 +252,7 @@ def describe_file(file: FileProgress, now: float) -> str:
 def draw_bars(batch: BatchProgress, status: IngestStatus | None) -> Generator[Bars]:
     """Show bars while the block runs; the caller calls `tick` several times a second.
 
-    The last frame of an upload stays on the screen. That of an ingestion is removed, because its
-    summary follows.
+    The last frame stays on the screen, unless it is an ingestion's, which is followed by a summary.
     """
     console = messages()
     bars = Bars(batch, console, status)

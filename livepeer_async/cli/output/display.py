@@ -26,7 +26,7 @@ async def show_progress(
 
     Args:
         batch: the uploads.
-        json: whether JSON goes to standard output meanwhile; on one terminal it would break bars.
+        json: whether JSON is written to standard output; on the same terminal, there are no bars.
         status: the status of an ingestion.
     """
     console = messages()

@@ -36,7 +36,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     """The context of an error, which determines the advice.
 
     Attributes:
-        is_upload: whether a file is being uploaded, which can be uploaded again.
+        is_upload: whether the error is that of a file, which can be uploaded again.
         row: the row of a manifest.
         journal_option: the option that names the journal in suggested commands: "" for the default
             journal, `None` without one.
@@ -54,7 +54,7 @@ def format_error(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
     """Describe an error in one sentence: what was found, and what to do."""
     advice = advise(error, scope)
     message = f"{describe(error)}; {advice}" if advice else describe(error)
-    # A message about a source names it.
+    # The message of a SourceError names the source.
     if scope.row is None or scope.row.manifest is None or isinstance(error, errors.SourceError):
         return message
     return f"{show_source(scope.row.source)}: {message}"
@@ -82,7 +82,7 @@ def advise(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
 
 
 def will_retry(error: LivepeerError) -> bool:
-    """Whether the same command retries a row with this error, and may succeed."""
+    """Whether the same command may succeed when it retries a row with this error."""
     if isinstance(error, errors.AssetFailed):
         return error.is_retryable
     return (
@@ -92,7 +92,7 @@ def will_retry(error: LivepeerError) -> bool:
 
 
 def exit_status_for(failures: Iterable[LivepeerError | None]) -> ExitStatus:
-    """Return the exit status for all errors; a missing authorization outranks the others."""
+    """Return the exit status for all errors; an authorization error outranks the others."""
     statuses = {_exit_status(error) for error in failures if error is not None}
     for status in (ExitStatus.NOT_AUTHORIZED, ExitStatus.USAGE, ExitStatus.FAILED):
         if status in statuses:
@@ -112,14 +112,14 @@ def _is_resumable(error: LivepeerError) -> bool:
 
 
 def _advise_upload(error: LivepeerError, journal_option: str | None) -> str | None:
-    """Return the advice for a file of the command line, if it has one of its own."""
+    """Return the advice for a file of the command line; `None` to use the general advice."""
     if journal_option is not None and _is_resumable(error):
         return "run the same command to resume"
     return "upload the file again" if isinstance(error, errors.AssetDeleted) else None
 
 
 def _advise_retried_row(error: LivepeerError, row: Row, journal_option: str | None) -> str | None:
-    """Return the advice for a row that the same command retries, if it has one of its own."""
+    """Return the advice for a row that the same command retries; `None` for the general one."""
     if isinstance(error, errors.SourceNotReadable) and row.is_url:
         return "check that the URL can be fetched from here and hasn't expired"
     if isinstance(error, errors.SourceNotReadable | errors.AssetTimeout):
@@ -134,7 +134,7 @@ def _advise_retried_row(error: LivepeerError, row: Row, journal_option: str | No
 
 
 def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | None) -> str | None:
-    """Return the advice for a row that needs attention, if it has one of its own."""
+    """Return the advice for a row that needs attention; `None` for the general one."""
     key = shlex.quote(show_source(row.key))
     forget = f"livepeer-async journal forget {key}{journal_option or ''}"
     if isinstance(error, errors.InvalidRequest | errors.BadRequest):
@@ -157,12 +157,12 @@ def _is_key_taken(error: LivepeerError) -> bool:
 
 
 def _is_collection(error: errors.NotFound) -> bool:
-    """Whether the path names no asset and no task: if it isn't found, the base URL is wrong."""
+    """Whether the path is that of a collection; if it isn't found, the base URL is wrong."""
     return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url"}
 
 
 _DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
-# Class, condition, advice: the first entry that matches counts.
+# Class, condition, advice; the first match applies.
 _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], ...] = (
     (errors.NotAuthenticated, None, "check LIVEPEER_API_KEY"),
     (errors.Forbidden, None, "set LIVEPEER_API_KEY to a key that may do this"),
@@ -170,7 +170,7 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
     (
         errors.NotFound,
         None,
-        "check the ID, and that LIVEPEER_API_KEY belongs to the account that has it",
+        "check the ID, and that LIVEPEER_API_KEY belongs to the account that owns it",
     ),
     (errors.TooManyRequests, None, "try again once some of the account's tasks have ended"),
     (errors.ServerError, None, "the server failed: try again later"),

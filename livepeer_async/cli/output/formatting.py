@@ -18,7 +18,7 @@ from rich.filesize import pick_unit_and_suffix
 # A message may quote a path of 4,096 bytes; it must not fill the screen.
 MAX_MESSAGE_WIDTH = 600
 MAX_NAME_WIDTH = 60
-# Combining marks take no cell, so a width alone doesn't bound a text.
+# Combining marks take no cell, so a maximum width doesn't limit the length of a text.
 _CHARACTERS_PER_CELL = 4
 _UNITS = ["B", "KiB", "MiB", "GiB", "TiB"]
 _MINUTE = 60
@@ -26,7 +26,7 @@ _HOUR = 3600
 
 
 def clean(text: str) -> str:
-    """Remove characters that move the cursor, change colours or turn the writing direction.
+    """Remove characters that move the cursor, change colours or reverse the writing direction.
 
     Whitespace becomes a space, other unprintable characters become `�`. Invisible formatting, such
     as the joiners inside emoji, is dropped because terminals disagree on its width.
@@ -39,8 +39,8 @@ def shorten(text: str, width: int, *, tail: int | None = None) -> str:
 
     Args:
         text: the text.
-        width: cells.
-        tail: cells kept of its end; a third by default.
+        width: the maximum width in cells.
+        tail: cells to keep from its end; a third by default.
     """
     line = clean(text)
     if cell_len(line) <= width and len(line) <= _CHARACTERS_PER_CELL * width:
@@ -84,12 +84,12 @@ def format_timestamp(seconds: float | None) -> str:
 
 
 def format_percent(fraction: float) -> str:
-    """Format a fraction; 100 % only if it is complete."""
+    """Format a fraction as a percentage, rounded down: 100 % only if it is complete."""
     return f"{int(fraction * 100)} %"
 
 
 def pluralize(number: int, noun: str) -> str:
-    """Put a number before a noun that forms its plural with an s."""
+    """Return a number and a noun, with an s unless the number is 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

@@ -1,6 +1,6 @@
 """Applies the events of an ingestion to its status, its display and its report.
 
-Running rows are kept one by one, finished ones only as sums.
+Running rows are tracked individually, finished ones only as totals.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.sources.source import source_name
 from livepeer_async.uploads.progress import Progress
 
-# A manifest of the wrong kind has nothing but bad rows.
+# In a file that isn't a manifest, every row is bad.
 MAX_BAD_ROWS_PRINTED = 50
 
 
@@ -103,7 +103,7 @@ class IngestEvents:
             self.display.log(f"{row.location}: {describe_retry(file.retry)}")
 
     def abort(self) -> None:
-        """Record all running rows as unfinished, when no more events will come."""
+        """Record all running rows as unfinished; no more events follow."""
         now = self._clock()
         for active in [*self._running.values(), *self._deferred.values()]:
             ended = RowEnded(
@@ -129,14 +129,14 @@ class IngestEvents:
         batch.expect(checked.rows, length=checked.length, is_measured=not checked.urls)
         more = stats.bad - MAX_BAD_ROWS_PRINTED
         if more > 0:
-            where = "the report lists them all" if self._has_report else "--report lists them all"
-            self.display.print(f"and {pluralize(more, 'more bad row')}: {where}")
+            hint = "the report lists them all" if self._has_report else "--report lists them all"
+            self.display.print(f"and {pluralize(more, 'more bad row')}: {hint}")
 
     def _start_row(self, row: Row) -> None:
         name = row.new_asset.name if row.new_asset else source_name(row.source)
         file = FileProgress(row.location, name, row.length)
         before = self._deferred.pop(row.key, None)
-        # Retries of a deferred row were logged before.
+        # The first retry of a row is logged, before or after it is deferred.
         file.has_retried = before is not None
         started = before.started if before else self._clock()
         self._running[row.key] = _ActiveRow(row, file, started)
@@ -154,7 +154,7 @@ class IngestEvents:
 
     def _start_outage(self, halted: Halted) -> None:
         reason = describe(halted.error)
-        # An outage of hours has hundreds of probes; the display shows when the next one is.
+        # An outage of hours has hundreds of probes; only the display shows the time of the next.
         if self._status.outage is None:
             self.display.print(f"halted: {reason}; rows continue when the server responds")
         self._status.outage = Outage(reason, self._clock() + halted.delay)

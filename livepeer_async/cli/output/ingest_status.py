@@ -13,7 +13,7 @@ from livepeer_async.cli.output.progress import BatchProgress
 from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
 
-# Shorter silence is normal: a server may take as long to store a part.
+# Shorter silence is normal: a server may take this long to store a part.
 MIN_QUIET_SECONDS = 10.0
 
 
@@ -28,8 +28,8 @@ class IngestStatus:
     """The status of an ingestion.
 
     Attributes:
-        batch: the rows that run, and sums.
-        stats: the rows that ended.
+        batch: the running rows, and totals.
+        stats: counts of the rows that ended.
         outage: the current outage of the server, if any.
         journal_option: the option that names the journal in suggested commands: "" for the
             default journal, `None` without one.
@@ -107,10 +107,10 @@ class IngestStats:
 
     Attributes:
         checked: the result of checking the manifest; `None` until then.
-        bad: rows that can't be used, so far.
-        earlier: rows that an earlier run had finished.
-        in_use: rows that another run is uploading.
-        failures: by class of the error, and by whether the same command retries it.
+        bad: the number of rows that can't be used, so far.
+        earlier: the number of rows that an earlier run finished.
+        in_use: the number of rows that another run is uploading.
+        failures: by class of the error, and whether the same command retries it.
     """
 
     def __init__(self) -> None:

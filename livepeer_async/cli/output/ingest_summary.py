@@ -21,7 +21,7 @@ _STYLES = {"ready": "green", "failed": "red", "bad rows": "red"}
 
 
 def print_counts(status: IngestStatus, seconds: float) -> None:
-    """Print how many rows ended in which state, and the bytes sent."""
+    """Print the number of rows in each state, and the bytes sent."""
     table = Table.grid(padding=(0, GAP, 0, 0))
     for justify in ("left", "right", "left"):
         table.add_column(justify=justify, no_wrap=True)
@@ -91,7 +91,7 @@ def print_empty(manifest: str) -> None:
 
 
 def describe_interruption(status: IngestStatus) -> str:
-    """Describe what an interruption has left, and how to continue."""
+    """Describe what is unfinished after an interruption, and how to continue."""
     stats = status.stats
     if stats.checked is None or not stats.has_rows:
         return "interrupted before anything was uploaded"
@@ -104,7 +104,7 @@ def describe_interruption(status: IngestStatus) -> str:
 
 
 def print_report_state(report: ReportFile, *, has_run: bool) -> None:
-    """Print where the report is, or how many lines it lacks."""
+    """Print the path of the report, or the number of missing lines."""
     if not report.missing:
         rows = "row that ended" if has_run else "bad row"
         print_note(f"{report.name} has a line for each {rows}")

@@ -24,7 +24,7 @@ from livepeer_async.cli.output.progress import BatchProgress, FileProgress, Tran
 from livepeer_async.http.retry import RetryEvent
 from livepeer_async.uploads.progress import Stage
 
-# Seconds between two lines for the total, and between two equal ones.
+# Seconds between two lines for the total, and between two lines if nothing changes.
 PERIOD = 10.0
 MAX_PERIOD = 60.0
 
@@ -57,7 +57,7 @@ class PlainLines:
         is_resent = file.is_uploading and file.sent < self._sent.get(file, 0)
         self._sent[file] = file.sent
         if file.stage is Stage.READY and file.outcome is None:
-            return  # its content is still to be verified
+            return  # the content is still to be verified
         if self._statuses.get(file) != file.status:
             self._statuses[file] = file.status
             self.print(f"{name}: {_describe_change(file)}")
@@ -77,7 +77,7 @@ class PlainLines:
         self.print(message)
 
     def tick(self) -> None:
-        """Print the total if it is time to; call once a second."""
+        """Print the total if it is due; called once a second."""
         now, batch, status = self._clock(), self._batch, self._status
         if status is not None:
             self._report_silence(status)
@@ -125,7 +125,7 @@ class PlainLines:
 
 
 def describe_retry(retry: RetryEvent) -> str:
-    """Describe a retry in a line of a log."""
+    """Describe a retry in one line."""
     delay = format_countdown(retry.delay)
     return f"{retry.reason}; retry {retry.attempt} of {retry.attempts} in {delay}"
 

@@ -29,11 +29,11 @@ class FileProgress:
         argument: its name on the command line or in the manifest.
         name: the asset's name, which may have control characters.
         stage: the upload's stage; `None` before its first report.
-        outcome: how it ended; `None` while it runs.
+        outcome: the state in which it ended; `None` before.
         sent: bytes that the socket has accepted, or that were read if `stage` is `None`.
         transferred: bytes that the socket has accepted in this run, repeated ones included.
-        processed: 0 to 1 of the server's processing; `None` if the server doesn't say.
-        retry: the pending retry; `None` while bytes move.
+        processed: progress of the server's processing, 0 to 1; `None` if unknown.
+        retry: the pending retry; `None` while bytes are sent.
     """
 
     def __init__(self, argument: str, name: str, length: int | None) -> None:
@@ -119,7 +119,7 @@ class FileProgress:
 
 
 class BatchProgress:
-    """All uploads of a command: those that run, sums of the finished ones, and those to come.
+    """All uploads of a command: running ones, totals of finished ones, and expected ones.
 
     Attributes:
         started: when the first upload began.
@@ -138,7 +138,7 @@ class BatchProgress:
 
     @property
     def files(self) -> list[FileProgress]:
-        """The files that are tracked one by one."""
+        """The files that are tracked individually."""
         return list(self._files)
 
     @property
@@ -207,7 +207,7 @@ class BatchProgress:
         self._expected_length -= file.sent
 
     def retire(self, file: FileProgress) -> None:
-        """Replace a finished file by sums; it may have finished without being added."""
+        """Add a finished file to the totals; it may have finished without being added."""
         if file in self._files:
             self._remove(file)
         else:
@@ -246,7 +246,7 @@ class TransferTasks(TaskProgress):
             total: bytes to send; `None` if unknown.
             sent: bytes sent, those of earlier runs included.
             transferred: bytes sent in this run.
-            is_stalled: whether no byte can move now.
+            is_stalled: whether no byte can be sent now.
             **fields: as for `update`.
         """
         task = self._tasks[task_id]

@@ -1,4 +1,4 @@
-"""Results: JSON documents for programs, tables and messages for people."""
+"""Results of uploads and rows, as JSON documents, tables and messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROW_FIELDS = (
 
 
 def result_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
-    """Describe how an upload ended."""
+    """Return the document of an upload that ended."""
     result = file.result or UploadResult(source=file.argument)
     asset, error = result.asset, result.error
     return {
@@ -49,7 +49,7 @@ def result_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
 
 
 def interruption_document(file: FileProgress) -> dict[str, Any]:
-    """Describe an upload that Ctrl-C interrupted, in the fields of `result_document`."""
+    """Return the document of an interrupted upload, with the fields of `result_document`."""
     message = f"interrupted while {file.status}"
     if file.is_processing:
         message += f"; it may become ready: livepeer-async assets wait {file.asset_id}"
@@ -64,7 +64,7 @@ def interruption_document(file: FileProgress) -> dict[str, Any]:
 
 
 def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
-    """Describe how a row ended, with the message for its error."""
+    """Return the document of a row that ended, with the message for its error."""
     return _row_document(
         key=escape_surrogates(show_source(ended.row.key)),
         place=escape_surrogates(ended.row.location),
@@ -81,7 +81,7 @@ def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
 
 
 def bad_row_document(bad: BadRow) -> dict[str, Any]:
-    """Describe why a row can't be used, in the fields of `row_document`."""
+    """Return the document of a row that can't be used, with the fields of `row_document`."""
     return _row_document(
         key=escape_surrogates(show_source(bad.key)) if bad.key is not None else None,
         place=escape_surrogates(bad.location),
@@ -93,7 +93,7 @@ def bad_row_document(bad: BadRow) -> dict[str, Any]:
 
 
 def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
-    """Print a table of the uploads that succeeded, as the options of `upload_many` need it."""
+    """Print a table of successful uploads; the columns depend on the options of `upload_many`."""
     headers = ["name", "asset ID", "playback ID", "size"]
     if not options["wait"]:
         headers.append("phase")
@@ -126,14 +126,14 @@ def print_failures(batch: BatchProgress, scope: Scope) -> None:
     for file in batch.files:
         error = file.result.error if file.result else None
         if error is not None:
-            # A message about a source names it.
+            # The message of a SourceError names the source.
             is_named = isinstance(error, SourceError)
             name = "" if is_named else f"{shorten(file.name, MAX_NAME_WIDTH)}: "
             print_error(f"{name}{format_error(error, scope)}")
 
 
 def print_summary(batch: BatchProgress, seconds: float) -> None:
-    """Print what was done, in one line on standard error."""
+    """Print a summary to standard error."""
     size, elapsed = format_size(batch.sent), format_elapsed(seconds)
     print_note(f"{batch.summarize()}, {size} in {elapsed}")
     earlier = sum(file.was_uploaded_before for file in batch.files)

@@ -1,6 +1,6 @@
 """Report file: JSON lines that stay whole when the disk fills up or the process is killed.
 
-Each line is written at once. A write error is reported once, and the missing lines are counted.
+Lines aren't buffered. Only the first write error is reported; the missing lines are counted.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ReportFile:
         """Write a line.
 
         Raises:
-            BrokenPipeError: the reader of standard output has gone.
+            BrokenPipeError: the reader of standard output is gone.
         """
         if not self.has_begun:
             self.begin()
@@ -83,7 +83,7 @@ class ReportFile:
         except OSError as error:
             if isinstance(error, BrokenPipeError) and self._is_shared:
                 raise
-            # Later lines are still tried: the disk may get room again.
+            # Later lines may succeed, once the disk has space again.
             self.missing += 1
             self._truncate()
             self._report_error(error)
