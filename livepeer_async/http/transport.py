@@ -112,7 +112,7 @@ class Transport:
             SourceError: the blocks can't be read.
         """
         self._check_open()
-        request_id, limits = _request_id(request), self._limits()
+        request_id, limits = _request_id(request), self._httpx_timeouts()
         is_chunk = isinstance(request.content, Span)
         async with self._chunks.acquire(request) if is_chunk else nullcontext() as accept:
             # Limits a response whose head never ends; httpx only limits each read.
@@ -147,7 +147,7 @@ class Transport:
             NetworkError: no response arrived. Reading the body raises it too.
         """
         self._check_open()
-        request_id, limits = _request_id(request), self._limits()
+        request_id, limits = _request_id(request), self._httpx_timeouts()
         call_library = partial(self._call_library, request, request_id, limits)
         async with self._acquire_client(request) as client:
             received = None
@@ -213,7 +213,7 @@ class Transport:
             extensions={"timeout": limits, "trace": self._prepare_connection},
         )
 
-    def _limits(self) -> dict[str, float]:
+    def _httpx_timeouts(self) -> dict[str, float]:
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
         return limits | {"read": self._timeouts.stall, "write": self._timeouts.stall}
 

@@ -88,8 +88,8 @@ class SpanReader:
         self.error: SourceError | None = None
         self.began_at: float | None = None
         self.accepted_at: float | None = None
-        self._full = Channel[memoryview]()
-        self._empty = Channel[memoryview]()
+        self._filled_buffers = Channel[memoryview]()
+        self._free_buffers = Channel[memoryview]()
         self._block = memoryview(b"")
         self._position = 0
         self._pending = 0
@@ -114,11 +114,11 @@ class SpanReader:
 
     async def _next_block(self) -> None:
         if len(self._block):
-            self._empty.send_nowait(memoryview(self._block.obj))
+            self._free_buffers.send_nowait(memoryview(self._block.obj))
         self._pending = self._position = 0
         self._block = memoryview(b"")
         try:
-            self._block = await self._full.receive()
+            self._block = await self._filled_buffers.receive()
         except anyio.EndOfStream:
             if self.error is not None:
                 raise self.error from None
@@ -128,14 +128,14 @@ class SpanReader:
     async def fill(self, source: Source, span: Span, digest: Digest | None) -> None:
         """Read the span into the buffers as they become empty, until its end or an error."""
         for _ in range(BUFFERS):
-            self._empty.send_nowait(memoryview(bytearray(min(BLOCK, span.size))))
+            self._free_buffers.send_nowait(memoryview(bytearray(min(BLOCK, span.size))))
         position = span.start
         try:
             if span.size > BLOCK or span.stop < source.length:
                 # A source of a single block is only checked after the read.
                 await source.check()
             while position < span.stop:
-                buffer = await self._empty.receive()
+                buffer = await self._free_buffers.receive()
                 count = await source.read_into(position, buffer[: span.stop - position])
                 if not count:
                     raise _too_short(source, position)
@@ -145,11 +145,11 @@ class SpanReader:
                 block = buffer[:count]
                 if digest is not None:
                     await digest.add(position, block)
-                self._full.send_nowait(block)
+                self._filled_buffers.send_nowait(block)
                 position += count
         except SourceError as error:
             self.error = error
-        self._full.close()
+        self._filled_buffers.close()
 
 
 @asynccontextmanager

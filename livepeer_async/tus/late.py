@@ -69,8 +69,8 @@ class LateChunk:
     def __init__(self) -> None:
         self._storage_seconds = 0.0
         # Seconds to wait after each progress, and those that are left.
-        self._granted = 0.0
-        self._left = 0.0
+        self._wait_per_progress = 0.0
+        self._remaining_wait = 0.0
         self._poll = FIRST_POLL
         self._span = Span(0, 0)
         self._has_sent = False
@@ -78,12 +78,12 @@ class LateChunk:
     @property
     def is_pending(self) -> bool:
         """Whether it may still arrive."""
-        return self._left > 0
+        return self._remaining_wait > 0
 
     def record_accepted(self, timing: Timing) -> None:
         """Record an acknowledged chunk."""
         self._storage_seconds = timing.storage_seconds
-        self._left, self._has_sent = 0.0, True
+        self._remaining_wait, self._has_sent = 0.0, True
 
     def record_abandoned(self, span: Span, timing: Timing, settle: float) -> None:
         """Record a chunk without a response, and decide how long it may be late."""
@@ -93,7 +93,7 @@ class LateChunk:
         wait = min(wait, MAX_WAIT) if wait > _quick(settle) else 0.0
         if timing.is_timeout and timing.waited is not None:
             wait = timing.waited
-        self._granted = self._left = wait
+        self._wait_per_progress = self._remaining_wait = wait
         self._poll, self._has_sent, self._span = FIRST_POLL, True, span
 
     def offset_moved(self, settle: float) -> None:
@@ -103,7 +103,7 @@ class LateChunk:
         long as this one.
         """
         if not self._has_sent:
-            self._granted, self._left, self._poll = (
+            self._wait_per_progress, self._remaining_wait, self._poll = (
                 0.0,
                 WAIT_PER_STORAGE_SECOND * settle,
                 FIRST_POLL,
@@ -114,18 +114,21 @@ class LateChunk:
         """Return the seconds to wait before HEAD; at least `settle`."""
         if not self.is_pending:
             return settle
-        wait = min(self._poll, self._left)
-        self._left -= wait
+        wait = min(self._poll, self._remaining_wait)
+        self._remaining_wait -= wait
         self._poll = min(POLL_GROWTH * self._poll, MAX_POLL)
         return max(settle, wait)
 
     def may_arrive(self, offset: int) -> bool:
         """Whether more of the chunk may arrive, now that the server holds `offset` bytes."""
         if offset >= self._span.stop:
-            self._left = 0.0
-        elif offset > self._span.start and self._granted:
+            self._remaining_wait = 0.0
+        elif offset > self._span.start and self._wait_per_progress:
             # It arrives part by part.
-            self._span, self._left = Span(offset, self._span.stop), self._granted
+            self._span, self._remaining_wait = (
+                Span(offset, self._span.stop),
+                self._wait_per_progress,
+            )
         return self.is_pending
 
 

@@ -126,7 +126,7 @@ class TusUpload:
     def plan(self, *, available: int | None = None) -> int:
         """Return the size of the next chunk, of which `available` bytes can be sent now."""
         remaining = None if self.length is None else self.length - self.offset
-        return self.chunks.plan(self.limits, remaining, available=available)
+        return self.chunks.plan_size(self.limits, remaining, available=available)
 
     def declare_length(self, length: int) -> None:
         """Set a deferred length, which the next chunk declares.
@@ -154,11 +154,11 @@ class TusUpload:
         command = NEXT_COMMANDS.get(self.state, Command.SEND_CHUNK)
         self._check_legal(command)
         if command is Command.CREATE:
-            return self._begin(command, self._creation())
+            return self._begin_step(command, self._creation())
         if command is Command.ASK_OFFSET:
             wait = self.late.next_wait(self.limits.settle)
-            return self._begin(command, requests.offset_request(self._url), wait=wait)
-        return self._begin(command, self._chunk(self.plan(available=available)))
+            return self._begin_step(command, requests.offset_request(self._url), wait=wait)
+        return self._begin_step(command, self._chunk(self.plan(available=available)))
 
     def finalize(self) -> Step:
         """Return an empty PATCH; @tus/s3-store 1.0.0 may hold all bytes without noticing it.
@@ -167,7 +167,7 @@ class TusUpload:
             IllegalMove: it isn't complete, or a request is in flight.
         """
         self._check_legal(Command.FINALIZE)
-        return self._begin(Command.FINALIZE, self._chunk(0))
+        return self._begin_step(Command.FINALIZE, self._chunk(0))
 
     def terminate(self) -> Step:
         """Return the request to delete the upload.
@@ -176,7 +176,7 @@ class TusUpload:
             IllegalMove: there is no upload URL, or a request is in flight.
         """
         self._check_legal(Command.TERMINATE)
-        return self._begin(Command.TERMINATE, requests.termination(self._url))
+        return self._begin_step(Command.TERMINATE, requests.termination(self._url))
 
     def receive(
         self, response: Response, *, seconds: float | None = None, waited: float = 0.0
@@ -242,7 +242,7 @@ class TusUpload:
         request = requests.chunk(self._url, span, declare=declare, override=override)
         return replace(request, timeout_factor=self.chunks.timeout_factor)
 
-    def _begin(self, command: Command, request: Request, *, wait: float = 0.0) -> Step:
+    def _begin_step(self, command: Command, request: Request, *, wait: float = 0.0) -> Step:
         self._in_flight = step = Step(command, request, wait)
         self.chunks.record_started(request.span)
         return step
@@ -276,7 +276,7 @@ class TusUpload:
             return requests.read_creation(response, self._endpoint, other_hosts=self._other_hosts)
         except ProtocolError as error:
             if self.limits.creates_once:
-                self._lose(str(error))
+                self._set_gone(str(error))
             raise
 
     def _apply(self, step: Step, event: Event, timing: Timing) -> Event:
@@ -308,7 +308,7 @@ class TusUpload:
         if step.command is not Command.CREATE:
             return
         if self.limits.creates_once:
-            self._lose(f"the creation may have happened: {event.reason}")
+            self._set_gone(f"the creation may have happened: {event.reason}")
             return
         # The bytes in the request may be the reason that the creation fails.
         self.limits = replace(self.limits, with_creation=0)
@@ -367,7 +367,7 @@ class TusUpload:
             moved = f"Upload-Offset moved from {last} to {event.offset} by itself"
             return Interrupted(reason=moved)
         if reason := self._offsets.check_settled(self.limits, event, self.length):
-            self._lose(reason)
+            self._set_gone(reason)
             return Gone(reason)
         self._is_declared = event.length is not None
         self.length = self.length if event.length is None else event.length
@@ -375,7 +375,7 @@ class TusUpload:
         self._set_offset(event.offset)
         return event
 
-    def _lose(self, reason: str) -> None:
+    def _set_gone(self, reason: str) -> None:
         self.state, self.failure_reason = State.GONE, reason
 
     def _set_offset(self, offset: int) -> None:

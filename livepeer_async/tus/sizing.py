@@ -49,7 +49,7 @@ class ChunkSizer:
         """Factor on the time limit for the next response; doubles with each timeout."""
         return float(2 ** min(self.timeouts, MAX_TIMEOUT_DOUBLINGS))
 
-    def plan(
+    def plan_size(
         self, limits: ServerLimits, remaining: int | None, *, available: int | None = None
     ) -> int:
         """Return the size of the next chunk, of which `available` bytes can be sent now.

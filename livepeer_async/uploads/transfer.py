@@ -199,7 +199,7 @@ class Transfers:
             # Without a URL only the response to the creation is lost; the request may have arrived.
             if tus.upload_url is not None:
                 raise
-            found = await self._find_created(upload, driver, urls)
+            found = await self._find_created_tus(upload, driver, urls)
             if found is None:
                 raise
             driver = found
@@ -207,7 +207,7 @@ class Transfers:
                 await driver.run()
         return driver
 
-    async def _find_created(
+    async def _find_created_tus(
         self, upload: Upload, lost: Driver, urls: tuple[str, ...]
     ) -> Driver | None:
         """Find the upload whose creation got no response; None for a new ticket.
@@ -222,13 +222,13 @@ class Transfers:
         while True:
             await self._sleep(upload, late.next_wait(settle))
             try:
-                found = await self._look_for_created(upload, lost, urls)
+                found = await self._poll_created_tus(upload, lost, urls)
             except RetriesExhausted:
                 return None
             if found is not None or not late.is_pending:
                 return found
 
-    async def _look_for_created(
+    async def _poll_created_tus(
         self, upload: Upload, lost: Driver, urls: tuple[str, ...]
     ) -> Driver | None:
         """Look once for the upload whose creation got no response.

@@ -35,7 +35,7 @@ class Upload:
 
     def __init__(
         self,
-        passed: SourceLike,
+        original_source: SourceLike,
         source: Source,
         new_asset: NewAsset,
         lease: Lease,
@@ -64,7 +64,7 @@ class Upload:
         self.attempts = 0
         self.is_stopped = False
         self.is_aborted = False
-        self._passed = passed
+        self._passed = original_source
         self._slot = slot
         self._started = time.monotonic()
         self._has_request = False

@@ -22,7 +22,7 @@ def test_probe_follows_a_chunk_without_progress():
     sizer = ChunkSizer(is_cautious=False)
     sizer.record_interrupted(Span(0, 8 * MIB), Timing())
     sizer.record_resumed(PLAIN, 0)
-    assert sizer.plan(PLAIN, LONG) == FIRST_CHUNK_AFTER_FAILURE
+    assert sizer.plan_size(PLAIN, LONG) == FIRST_CHUNK_AFTER_FAILURE
 
 
 def test_chunk_without_progress_is_not_repeated_at_its_size():
@@ -32,7 +32,7 @@ def test_chunk_without_progress_is_not_repeated_at_its_size():
     sizer.record_resumed(PLAIN, 0)
     sizes = []
     for _ in range(8):
-        sizes.append(sizer.plan(PLAIN, LONG))
+        sizes.append(sizer.plan_size(PLAIN, LONG))
         accepted(sizer, sizes[-1])
     assert max(sizes) == 4 * MIB
 
@@ -42,9 +42,9 @@ def test_size_doubles_after_several_successes():
     sizer.record_interrupted(Span(0, 8 * MIB), Timing())
     sizer.record_resumed(PLAIN, 0)
     for _ in range(SUCCESSES_BEFORE_GROWTH):
-        assert sizer.plan(PLAIN, LONG) <= 4 * MIB
+        assert sizer.plan_size(PLAIN, LONG) <= 4 * MIB
         accepted(sizer, 4 * MIB)
-    assert sizer.plan(PLAIN, LONG) == 8 * MIB
+    assert sizer.plan_size(PLAIN, LONG) == 8 * MIB
 
 
 def test_chunk_stored_in_part_keeps_its_size():
@@ -52,7 +52,7 @@ def test_chunk_stored_in_part_keeps_its_size():
     accepted(sizer, 8 * MIB)
     sizer.record_interrupted(Span(0, 8 * MIB), Timing())
     sizer.record_resumed(PLAIN, 1)
-    assert sizer.plan(PLAIN, LONG) == 32 * MIB
+    assert sizer.plan_size(PLAIN, LONG) == 32 * MIB
 
 
 def test_aligned_chunks_shrink_to_the_alignment():
@@ -61,7 +61,7 @@ def test_aligned_chunks_shrink_to_the_alignment():
         sizer.record_interrupted(Span(0, failed * MIB), Timing())
         sizer.record_resumed(LIVEPEER, 0)
         accepted(sizer, 64 * MIB)
-        assert sizer.plan(LIVEPEER, LONG) == wanted * MIB
+        assert sizer.plan_size(LIVEPEER, LONG) == wanted * MIB
 
 
 def test_missing_response_lowers_the_rate():
@@ -69,7 +69,7 @@ def test_missing_response_lowers_the_rate():
     accepted(sizer, 8 * MIB)
     sizer.record_interrupted(Span(0, 8 * MIB), Timing(seconds=300.0, waited=300.0, is_timeout=True))
     sizer.record_resumed(PLAIN, 1)
-    assert sizer.plan(PLAIN, LONG) == int(8 * MIB / 300 * 15)
+    assert sizer.plan_size(PLAIN, LONG) == int(8 * MIB / 300 * 15)
 
 
 def test_smallest_chunks_do_not_shrink():
@@ -78,7 +78,7 @@ def test_smallest_chunks_do_not_shrink():
     sizer.record_resumed(PLAIN, 0)
     accepted(sizer, FIRST_CHUNK_AFTER_FAILURE)
     assert (
-        sizer.plan(ServerLimits(max_chunk=4 * FIRST_CHUNK_AFTER_FAILURE), LONG)
+        sizer.plan_size(ServerLimits(max_chunk=4 * FIRST_CHUNK_AFTER_FAILURE), LONG)
         == FIRST_CHUNK_AFTER_FAILURE
     )
 
