@@ -37,6 +37,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── AssetDeleted          it was deleted during the wait
     │   └── AssetTimeout          not ready within the time limit (also a TimeoutError)
     ├── IntegrityError            size or hash differ from the bytes read; .wanted, .found
+    ├── TooManyOpenFiles          no file descriptor is free (`ulimit -n`); .limit
     └── JournalError              the journal can't be opened, read or written; .path
         └── UploadInUse           another process or task owns the upload of this key; .key
 
@@ -79,12 +80,13 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later.
 
     True for network errors and timeouts, for API errors with a status of `is_transient_status`, for
-    undecodable responses (most come from a proxy), for exhausted retries and for an upload that is
-    in use. False for `AmbiguousRequest`: repeated, it may create a second asset.
+    undecodable responses (most come from a proxy), for exhausted retries, for an upload that is in
+    use, and without free file descriptors. False for `AmbiguousRequest`: repeated, it may create a
+    second asset.
     """
     if isinstance(error, ApiError):
         return is_transient_status(error.status)
-    return isinstance(error, NetworkError | DecodeError | RetriesExhausted | UploadInUse)
+    return isinstance(error, _TRANSIENT)
 
 
 def is_transient_status(status: int) -> bool:
@@ -382,6 +384,14 @@ class IntegrityError(LivepeerError):
         self.found = found
 
 
+class TooManyOpenFiles(LivepeerError):
+    """No file descriptor was free for a while; `limit` is that of the process, if known."""
+
+    def __init__(self, message: str, *, limit: int | None = None, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.limit = limit
+
+
 class JournalError(LivepeerError):
     """The journal at `path` can't be used, and is unchanged; the message says why."""
 
@@ -398,3 +408,6 @@ class UploadInUse(JournalError):
     def __init__(self, message: str, *, path: str, key: str) -> None:
         super().__init__(message, path=path)
         self.key = key
+
+
+_TRANSIENT = NetworkError | DecodeError | RetriesExhausted | UploadInUse | TooManyOpenFiles

@@ -22,10 +22,17 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 
-from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut
+from livepeer_async.errors import (
+    ConfigurationError,
+    DecodeError,
+    LivepeerError,
+    TimedOut,
+    TooManyOpenFiles,
+)
 from livepeer_async.http.certificates import load_tls
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
 from livepeer_async.http.error_mapping import ErrorMapper, module_of
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
@@ -38,7 +45,9 @@ from livepeer_async.http.streams import (
     ResponseBody,
     StreamedResponse,
     check_size,
+    incomplete,
     is_delimited,
+    to_response,
 )
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.version import __version__
@@ -62,10 +71,18 @@ class Transport:
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
         timeouts: the timeouts.
+        descriptors: waits for free file descriptors.
     """
 
-    def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        *,
+        http_client: Any = None,
+        timeouts: Timeouts,
+        descriptors: Descriptors | None = None,
+    ) -> None:
         self._timeouts = timeouts
+        self._descriptors = descriptors or Descriptors()
         self._chunks = ChunkLimiter(timeouts)
         # The proxies of a user's client are unknown.
         proxies = Proxies() if http_client else read_proxies()
@@ -130,7 +147,7 @@ class Transport:
                 build = partial(self._build, request, request_id, body, limits)
                 exchange = partial(self._send_and_read, request, request_id, build, largest)
                 return await self._call_library(request, request_id, limits, exchange)
-            raise _incomplete(request, request_id)
+            raise incomplete(request, request_id)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[StreamedResponse, None]:
@@ -161,12 +178,12 @@ class Transport:
 
                 received = await call_library(receive_head)
             if received is None:
-                raise _incomplete(request, request_id)
+                raise incomplete(request, request_id)
             # A hook of a user's client may have read the body already.
             raw = received.aiter_bytes() if received.is_stream_consumed else received.aiter_raw()
             try:
                 yield StreamedResponse(
-                    head=_to_response(received, request, request_id, b""),
+                    head=to_response(received, request, request_id, b""),
                     body=ResponseBody(raw, call_library),
                     is_delimited=is_delimited(received.http_version, received.headers),
                 )
@@ -225,6 +242,7 @@ class Transport:
     async def _prepare_connection(self, event: str, details: dict[str, Any]) -> None:
         """Set up each new connection that httpcore's `trace` extension reports."""
         if event.endswith("connect_tcp.complete"):
+            self._descriptors.record_success("connection")
             sock = details["return_value"].get_extra_info("socket")
             if sock is not None:
                 tune_socket(sock, dead_after=self._timeouts.stall)
@@ -248,7 +266,7 @@ class Transport:
                 body = b""
             finally:
                 await _close(received)
-        return _to_response(received, request, request_id, body)
+        return to_response(received, request, request_id, body)
 
     async def _receive_head(self, client: Any, built: Any) -> Any:
         """Send a request; return the library's response, with an unread body."""
@@ -265,22 +283,36 @@ class Transport:
         limits: dict[str, float],
         call: Callable[[], Awaitable[T]],
     ) -> T:
-        """Await a call of the library; map its exceptions and redact its log records."""
-        try:
-            with redact_logs(request, *self._errors.proxy_secrets):
-                return await call()
-        except self._errors.exceptions as error:
-            mapped, cause = self._errors.map(error, request, request_id, limits)
-        except RuntimeError as error:
-            if not self._client.is_closed:
-                raise
-            raise ConfigurationError(f"the client was closed during {request.place}") from error
-        try:
-            # Raised outside the handler, which would make the library's exception its context.
-            raise mapped from cause
-        finally:
-            # Breaks the cycle between this frame and the errors' tracebacks.
-            del mapped, cause
+        """Await a call of the library; map its exceptions and redact its log records.
+
+        It is called again while there is no file descriptor for its connection.
+        """
+        while True:
+            try:
+                with redact_logs(request, *self._errors.proxy_secrets):
+                    return await call()
+            except self._errors.exceptions as error:
+                mapped, cause = self._errors.map(error, request, request_id, limits)
+            except RuntimeError as error:
+                if not self._client.is_closed:
+                    raise
+                raise ConfigurationError(f"the client was closed during {request.place}") from error
+            try:
+                if not await self._wait_for_descriptor(mapped):
+                    # Raised outside the handler, which would make the library's exception its
+                    # context.
+                    raise mapped from cause
+            finally:
+                # Breaks the cycle between this frame and the errors' tracebacks.
+                del mapped, cause
+
+    async def _wait_for_descriptor(self, error: LivepeerError) -> bool:
+        """Whether a failed request is sent again, once a file descriptor may be free."""
+        if not isinstance(error, TooManyOpenFiles):
+            return False
+        if self._pool is not None:
+            await self._pool.close_idle()
+        return await self._descriptors.wait("connection", error)
 
     async def _read_body(
         self, received: Any, request: Request, request_id: str, largest: int
@@ -300,7 +332,7 @@ class Transport:
                 body += decoder.decode(block, largest + 1 - len(body)) if decoder else block
                 check_size(body, largest, request)
                 if time.monotonic() > deadline:
-                    raise _incomplete(request, request_id)
+                    raise incomplete(request, request_id)
             if decoder:
                 decoder.finish()
             return bytes(body)
@@ -365,22 +397,6 @@ async def _close(received: Any, raw: Any = None) -> None:
             await raw.aclose()
 
 
-def _to_response(received: Any, request: Request, request_id: str, body: bytes) -> Response:
-    return Response(
-        status=received.status_code,
-        headers={name.lower(): value for name, value in received.headers.items()},
-        body=body,
-        place=request.place,
-        request_id=request_id,
-        secrets=request.secrets,
-    )
-
-
 def _request_id(request: Request) -> str:
     names = (name for name in request.headers if name.lower() == "x-request-id")
     return request.headers.get(next(names, "")) or uuid.uuid4().hex
-
-
-def _incomplete(request: Request, request_id: str) -> TimedOut:
-    message = f"the response isn't complete within the time limit ({request.place})"
-    return TimedOut(message, request_id=request_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -365,8 +366,9 @@ def _skip_transfer(upload: Upload, asset: Asset) -> WatchedAsset:
 
 def _metadata(name: str) -> dict[str, MetadataValue]:
     filename = name.encode()[:MAX_FILENAME_LENGTH].decode("utf-8", "ignore")
-    kind = mimetypes.guess_type(filename)[0]
     metadata: dict[str, MetadataValue] = {"filename": filename}
-    if kind:
-        metadata["filetype"] = kind
+    # Its first call reads files, for which there may be no descriptor. Livepeer ignores the type.
+    with suppress(OSError):
+        if kind := mimetypes.guess_type(filename)[0]:
+            metadata["filetype"] = kind
     return metadata

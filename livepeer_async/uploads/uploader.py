@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from livepeer_async.api.requests import as_new_asset
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.http.descriptors import Descriptors, prepare
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprint, url_fingerprint
@@ -58,6 +59,7 @@ class Uploader:
         downloader: opens URLs for relays.
         journal: records uploads; None for no records.
         slot_queue: the slots.
+        descriptors: waits for free file descriptors.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Uploader:
         *,
         journal: Journal | None,
         slot_queue: SlotQueue,
+        descriptors: Descriptors,
     ) -> None:
         self._transfers = transfers
         self._processing = processing
@@ -77,6 +80,8 @@ class Uploader:
         self._downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
+        self._descriptors = descriptors
+        prepare()
         self._sources = SourcesInUse()
         self._running: dict[anyio.CancelScope, anyio.Event] = {}
 
@@ -236,7 +241,13 @@ class Uploader:
         access = access_fingerprint(new_asset)
         async with (
             self._sources.reserve(source),
-            open_source(source, length=job.length, max_length=max_length) as opened,
+            open_source(
+                source,
+                length=job.length,
+                max_length=max_length,
+                descriptors=self._descriptors,
+                after_wait=slot.reacquire if slot else None,
+            ) as opened,
             acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
         ):
             upload = Upload(
