@@ -25,7 +25,7 @@ from livepeer_async.polling.waiter import Waiter
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.scheduling.throttled_transport import ThrottledTransport
+from livepeer_async.scheduling.throttled_transport import CheckingTransport, ThrottledTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
@@ -97,6 +97,8 @@ class AsyncLivepeer:
         self.throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry)
+        checking = CheckingTransport(self._transport, self.throttle)
+        self._checker = Session(account, checking, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets = Assets(self._session, self._waiter)
@@ -321,7 +323,7 @@ class AsyncLivepeer:
             ApiError: the server rejects the key, or fails.
             DecodeError: the response isn't from Livepeer's API.
         """
-        send = self._session.send if retry else self._session.send_once
+        send = self._checker.send if retry else self._checker.send_once
         await send(requests.check_key(self._session.account))
 
     async def check_permission(self, path: str) -> None:
@@ -334,7 +336,7 @@ class AsyncLivepeer:
             Forbidden: the key has restricted access, and may not.
             LivepeerError: as for `ping`.
         """
-        await self._session.send_once(requests.check_permission(self._session.account, path))
+        await self._checker.send_once(requests.check_permission(self._session.account, path))
 
     async def request(
         self,

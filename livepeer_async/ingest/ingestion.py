@@ -87,7 +87,10 @@ class Ingestion:
             livepeer, options, notify=self._channel.send_nowait, on_error=self._handle_error
         )
         self._circuit_breaker = CircuitBreaker(
-            self._check_server, self._report_outage, timeout=outage_timeout
+            self._check_server,
+            self._report_outage,
+            timeout=outage_timeout,
+            throttle=livepeer.throttle,
         )
         self._refused_paths: set[str] = set()
         self._has_pinged = False
@@ -160,6 +163,7 @@ class Ingestion:
     async def _run_rows(self) -> None:
         async with plain_task_group() as tasks:
             tasks.start_soon(self._circuit_breaker.run)
+            tasks.start_soon(self._circuit_breaker.watch)
             running = self._livepeer.uploads.run_jobs(
                 self._next_jobs(), self._worker.run, length_of=_length_of
             )
