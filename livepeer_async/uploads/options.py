@@ -10,7 +10,6 @@ from msgspec import Struct
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.polling.phases import make_failure
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -56,16 +55,6 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         """Whether the server may be asked to process an asset again after this error."""
         is_enabled = self.wait and self.reprocess > 0
         return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
-
-    def check_failure(self, asset: Asset) -> None:
-        """Raise the error of a failed or deleted asset, unless reprocessing may help.
-
-        Raises:
-            AssetError: the asset can't become ready.
-        """
-        failure = make_failure(asset)
-        if failure is not None and not self.may_reprocess(failure):
-            raise failure
 
 
 @redacted(source=show_source, key=show_source)

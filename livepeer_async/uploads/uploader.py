@@ -305,9 +305,8 @@ class Uploader:
         upload.release_slot()
         verified: Verified | None = None
         if upload.options.wait:
-            upload.options.check_failure(asset)
             try:
-                verified = await self._await_ready(upload, WatchedAsset(asset.id), None)
+                verified = await self._await_ready(upload, WatchedAsset(asset.id, asset), None)
             except AssetFailed:
                 await upload.lease.mark_failed()
                 raise

@@ -6,7 +6,7 @@ import pytest
 from livepeer_async.api import calls, requests
 from livepeer_async.errors import ApiError, ConfigurationError, ServerError, TooManyRequests
 from livepeer_async.http.messages import Response
-from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl
+from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl, Task
 from support.samples import read_text
 
 ACCOUNT = calls.check_account("https://studio.example/api/", " key-1 \n")
@@ -156,6 +156,14 @@ def test_filter_survives_being_decoded_twice():
     assert "order=createdAt-true" in call.request.url
     assert "cursor=skip5" in call.request.url
     assert "100%2525" in call.request.url
+
+
+@pytest.mark.parametrize(("body", "found"), [(b"[]", None), (b'[{"id":"t1"}]', Task(id="t1"))])
+def test_newest_task_of_an_asset_is_found(body, found):
+    call = requests.find_task(ACCOUNT, "a1")
+    assert "outputAssetId" in call.request.url
+    assert "limit=1&" in call.request.url
+    assert call.decode(Response(status=200, body=body)) == found
 
 
 def test_deleting_a_deleted_asset_succeeds():
