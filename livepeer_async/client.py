@@ -174,6 +174,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        ignore_mtime: bool = False,
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -193,6 +194,11 @@ class AsyncLivepeer:
             key: name of the upload in the journal; by default the absolute path of a file. A later
                 call with the key resumes the upload, or returns the asset that it created. Without
                 a journal it has no effect.
+            ignore_mtime: whether a file that the journal knows is the same if its length is, even
+                if its modification time or inode differ, as after `touch`, on another file system
+                or in a restored backup. Without it, such a file is the same if its SHA-256 is,
+                which the journal knows from an upload with `verify="hash"`; else the upload of a
+                finished one raises `SourceChanged`, and an unfinished one restarts.
 
         Raises:
             SourceError: the source can't be read, is empty or too large, or has changed.
@@ -213,6 +219,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
         )
         job = UploadJob(source, new_asset, length, key)
         async with self.uploads.open(job, options) as upload:
@@ -231,6 +238,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        ignore_mtime: bool = False,
     ) -> AbstractAsyncContextManager[Upload]:
         """Start an upload that runs beside the block; arguments and errors as for `upload`.
 
@@ -243,6 +251,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
         )
         job = UploadJob(source, new_asset, length, key)
         return self.uploads.open(job, options, has_handle=True)
@@ -258,6 +267,7 @@ class AsyncLivepeer:
         on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
+        ignore_mtime: bool = False,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -277,13 +287,18 @@ class AsyncLivepeer:
             on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
+            ignore_mtime: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
         if max_rate is not None:
             self.throttle.max_rate = max_rate
         options = UploadOptions(
-            wait=wait, verify=verify, on_mismatch=on_mismatch, ready_timeout=ready_timeout
+            wait=wait,
+            verify=verify,
+            on_mismatch=on_mismatch,
+            ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 

@@ -135,6 +135,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
     sandbox: options.UseSandbox = False,
     storage: options.SandboxStorage = None,
+    ignore_mtime: options.IgnoreMtime = False,
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
@@ -152,6 +153,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
         "wait": not no_wait,
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
+        "ignore_mtime": ignore_mtime,
     }
     command = IngestRun(manifest, client, ingest_options, report=report, json=json)
     # An ingestion checks the connection itself, and waits for the server.

@@ -323,6 +323,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     on_progress: Callable[[Row, Progress], None] | None = None,
     ready_timeout: float = READY_TIMEOUT,
     reprocess: int = REPROCESS,
+    ignore_mtime: bool = False,
     outage_timeout: float = OUTAGE_TIMEOUT,
 ) -> AsyncGenerator[Ingestion, None]:
     """Upload all videos of a manifest; yields an async iterator over the events.
@@ -344,6 +345,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         on_progress: called with a row and its progress; must not block.
         ready_timeout: seconds to wait for `ready`.
         reprocess: how often the server is asked to process a failed asset again, if that may help.
+        ignore_mtime: as for `AsyncLivepeer.upload`.
         outage_timeout: seconds without a response of the server after which the run ends.
 
     Raises:
@@ -359,6 +361,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         on_mismatch=on_mismatch,
         ready_timeout=ready_timeout,
         reprocess=reprocess,
+        ignore_mtime=ignore_mtime,
     )
     if concurrency is not None:
         livepeer.throttle.concurrency = concurrency

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import redact_url, redacted, show_source
-from livepeer_async.sources.identity import SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity, is_touched
 
 # Seconds for which a request may still take effect after it was abandoned.
 MAX_SERVER_DELAY = 60.0
@@ -68,6 +68,11 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified: str | None = None
     sha256: str | None = None
     is_keyless: bool = False
+
+    @property
+    def known_sha256(self) -> str | None:
+        """The SHA-256 of the bytes, if an earlier run knew it."""
+        return self.sha256 or self.identity.sha256
 
 
 @redacted(key=show_source, name=show_source)
@@ -145,6 +150,8 @@ class ResumeAction(StrEnum):
     """Raise an error: its asset has another playback policy or encryption."""
     SOURCE_CHANGED = "source_changed"
     """Check its asset: unless it failed, it has other bytes under the same key."""
+    COMPARE_SHA256 = "compare_sha256"
+    """Resume if the source has the recorded SHA-256; else its bytes have changed."""
 
 
 def access_fingerprint(new_asset: NewAsset) -> str:
@@ -162,16 +169,20 @@ def url_fingerprint(url: str) -> str:
     return hashlib.sha256(redact_url(url).encode()).hexdigest()[:16]
 
 
-def plan_resume(record: Record, identity: SourceIdentity, access: str) -> ResumeAction:
+def plan_resume(
+    record: Record, identity: SourceIdentity, access: str, *, ignore_mtime: bool = False
+) -> ResumeAction:
     """Return the action of a later run for a record.
 
     A complete upload is found by its key even if its source has no known identity, such as a
-    stream, or was moved to another disk; but never with another length or modification time.
+    stream, or was moved to another disk; but never with another length. If the modification time
+    differs, a recorded SHA-256 decides.
 
     Args:
         record: of an earlier run.
         identity: of the source now.
         access: of the requested asset.
+        ignore_mtime: whether a source of the same length is the same, whenever it was modified.
     """
     if record.asset_id is None:
         return ResumeAction.RESTART
@@ -179,7 +190,19 @@ def plan_resume(record: Record, identity: SourceIdentity, access: str) -> Resume
     if record.access != access:
         return ResumeAction.REJECT if is_uploaded else ResumeAction.RESTART
     if is_uploaded:
-        is_same = replace(before, inode=identity.inode) == identity
-        return ResumeAction.RESUME if is_same else ResumeAction.SOURCE_CHANGED
-    is_same = before == identity and identity.is_known
-    return ResumeAction.RESUME if is_same else ResumeAction.RESTART
+        return _plan_for_uploaded(record, identity, ignore_mtime=ignore_mtime)
+    is_same = before == identity or (ignore_mtime and is_touched(before, identity))
+    return ResumeAction.RESUME if is_same and identity.is_known else ResumeAction.RESTART
+
+
+def _plan_for_uploaded(
+    record: Record, identity: SourceIdentity, *, ignore_mtime: bool
+) -> ResumeAction:
+    before = record.identity
+    may_be_same = is_touched(before, identity)
+    if replace(before, inode=identity.inode) == identity or (ignore_mtime and may_be_same):
+        return ResumeAction.RESUME
+    # A stream can't be read for its SHA-256 first.
+    if may_be_same and identity.is_known and record.known_sha256 is not None:
+        return ResumeAction.COMPARE_SHA256
+    return ResumeAction.SOURCE_CHANGED

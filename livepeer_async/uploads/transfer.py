@@ -33,6 +33,7 @@ from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.sources.blocks import Digest
 from livepeer_async.tus.driver import Callbacks, Driver, Send
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
@@ -116,7 +117,7 @@ class Transfers:
             return None
         if action is ResumeAction.REJECT:
             raise lease.access_changed_error()
-        is_changed = action is ResumeAction.SOURCE_CHANGED
+        is_changed = await _is_changed(upload, action)
         if is_changed and asset.phase != AssetPhase.FAILED:
             raise lease.source_changed_error(source)
         if not is_changed and (record.state in FULLY_UPLOADED or has_left_uploading(asset)):
@@ -339,6 +340,14 @@ class Transfers:
                     f"still uploading after {LEAVE_TIMEOUT:.0f} s"
                 ) from error
         return watched
+
+
+async def _is_changed(upload: Upload, action: ResumeAction) -> bool:
+    """Whether the source has changed since an earlier run; a recorded SHA-256 decides."""
+    if action is ResumeAction.COMPARE_SHA256:
+        sha256 = await (upload.digest or Digest()).finish(upload.source)
+        return not upload.lease.has_sha256(sha256)
+    return action is ResumeAction.SOURCE_CHANGED
 
 
 def _is_resumable(upload: Upload) -> bool:

@@ -237,7 +237,14 @@ class Uploader:
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
-            acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
+            acquire_lease(
+                self._journal,
+                key,
+                opened,
+                access=access,
+                url=url,
+                ignore_mtime=options.ignore_mtime,
+            ) as lease,
         ):
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
@@ -322,6 +329,8 @@ class Uploader:
         await upload.lease.mark_uploaded()
         sha256 = await upload.digest.finish(upload.source) if upload.digest else None
         upload.lease.check_sha256(upload.source, sha256)
+        await upload.lease.record_sha256(sha256)
+        await upload.lease.record_identity()
         return sha256
 
     async def _await_ready(
