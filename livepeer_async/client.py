@@ -30,7 +30,14 @@ from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.leftovers import Leftover, find_leftovers
+from livepeer_async.uploads.leftovers import (
+    Leftover,
+    LeftoverReport,
+    delete_certain,
+    dismiss,
+    find_leftovers,
+    find_unreported,
+)
 from livepeer_async.uploads.options import (
     OnMismatch,
     UploadJob,
@@ -105,8 +112,8 @@ class AsyncLivepeer:
         self.tasks = Tasks(self._session)
         self.playback = Playback(self._session)
         # Deletions aren't throttled: a pause may last longer than a clean-up may take.
-        deleter = Session(account, self._transport, retry=retry)
-        asset_requests = AssetRequests(self._session, deleter, restarts=retry.restarts)
+        self._deleter = Session(account, self._transport, retry=retry)
+        asset_requests = AssetRequests(self._session, self._deleter, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
             asset_requests,
@@ -313,6 +320,23 @@ class AsyncLivepeer:
             raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
         return await find_leftovers(self._session, self.journal)
 
+    async def clean_up(self) -> LeftoverReport:
+        """Delete leftovers that certainly are useless, as uploads do at their end.
+
+        Returns other possible leftovers, each in the result of one call only.
+        """
+        if self.journal is None:
+            return LeftoverReport()
+        await delete_certain(self._session, self._deleter, self.journal)
+        return await find_unreported(self._session, self.journal)
+
+    async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
+        """Forget leftovers, by default all that are uncertain, and return how many entries.
+
+        Their assets stay on the server.
+        """
+        return await dismiss(self.journal, leftovers) if self.journal is not None else 0
+
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.
 
@@ -327,11 +351,8 @@ class AsyncLivepeer:
     async def ping(self, *, retry: bool = False) -> None:
         """Check that the server responds, and that the API key may look at assets.
 
-        Uploads need no more than this and the right to request an upload, so a key with restricted
-        access passes.
-
         Args:
-            retry: whether to retry a failed check as the retry policy says.
+            retry: whether to retry as the retry policy says.
 
         Raises:
             NetworkError: the server doesn't respond.
@@ -344,12 +365,8 @@ class AsyncLivepeer:
     async def check_permission(self, path: str) -> None:
         """Check that the API key may POST to a path, without creating anything.
 
-        Args:
-            path: the path below the base URL, such as `/asset/request-upload`.
-
         Raises:
-            Forbidden: the key has restricted access, and may not.
-            LivepeerError: as for `ping`.
+            Forbidden: the key may not POST to this path, such as `/asset/request-upload`.
         """
         await self._checker.send_once(requests.check_permission(self._session.account, path))
 

@@ -20,10 +20,8 @@ import anyio
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import Channel, Notifier, plain_task_group
 from livepeer_async.errors import (
-    BadRequest,
     ConfigurationError,
     Forbidden,
-    InvalidRequest,
     LivepeerError,
     UploadInUse,
     UploadStopped,
@@ -43,6 +41,7 @@ from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
+from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
 
@@ -67,6 +66,8 @@ class Ingestion:
 
     Attributes:
         is_stopped: whether `stop` was called.
+        leftovers: assets that uploads may have left on the server and that no earlier run has
+            reported, known at the end.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Ingestion:
         self._notifier = Notifier()
         self._failure: LivepeerError | None = None
         self.is_stopped = False
+        self.leftovers = LeftoverReport()
 
     def __aiter__(self) -> Self:
         return self
@@ -139,7 +141,7 @@ class Ingestion:
             with self._manifest.snapshot():
                 if await self._check():
                     await self._run_rows()
-                    await self._delete_leftovers()
+                    await self._clean_up()
         except LivepeerError as error:
             self._failure = error
         for job in self._jobs:
@@ -172,17 +174,12 @@ class Ingestion:
                     await self._finish_attempt(job, result)
             tasks.cancel_scope.cancel()
 
-    async def _delete_leftovers(self) -> None:
+    async def _clean_up(self) -> None:
         """Delete assets that killed runs and lost responses left, and that are known useless."""
-        journal = self._livepeer.journal
-        if journal is None or self.is_stopped:
+        if self._livepeer.journal is None or self.is_stopped:
             return
         with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
-            for orphan in await journal.orphans():
-                # An asset that can't be deleted must not keep the others.
-                with suppress(BadRequest, Forbidden, InvalidRequest):
-                    if orphan.is_useless:
-                        await self._livepeer.delete_leftover(orphan.asset_id)
+            self.leftovers = await self._livepeer.clean_up()
 
     async def _next_jobs(self) -> AsyncGenerator[RowJob, None]:
         """Yield the rows of the manifest, then the deferred ones as they are due."""

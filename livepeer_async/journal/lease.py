@@ -48,6 +48,7 @@ class Lease:
         ignore_mtime: as for `plan_resume`.
 
     Attributes:
+        has_handle: as in `Record`.
         identity: of the source now.
         record: the upload's record in the journal.
     """
@@ -69,6 +70,7 @@ class Lease:
         self._access = access
         self._is_keyless = is_keyless
         self._ignore_mtime = ignore_mtime
+        self.has_handle = False
         self.record = record
 
     @property
@@ -176,6 +178,7 @@ class Lease:
             requested_at=time.time(),
             access=self._access,
             is_keyless=self._is_keyless,
+            has_handle=self.has_handle,
         )
         await self._write(record)
 
@@ -196,6 +199,11 @@ class Lease:
         if self.record is not None and not self._is_keyless:
             record = replace(self.record, state=RecordState.UPLOAD_CREATED, upload_url=upload_url)
             await self._write(record)
+
+    async def keep_for_caller(self) -> None:
+        """Record that the caller gets the upload URL with an error, and may resume with it."""
+        if self.record is not None and self._is_keyless and not self.record.has_handle:
+            await self._write(replace(self.record, has_handle=True))
 
     async def mark_uploaded(self) -> None:
         """Record that the server has all bytes, and remove the upload URL."""
@@ -282,6 +290,7 @@ async def acquire_lease(
     access: str,
     url: str | None = None,
     ignore_mtime: bool = False,
+    has_handle: bool = False,
 ) -> AsyncGenerator[Lease, None]:
     """Hold the lease on a key until the block ends.
 
@@ -292,6 +301,7 @@ async def acquire_lease(
         access: playback policy and encryption, as `access_fingerprint` returns them.
         url: fingerprint of the URL that the bytes come from; then it is their only identity.
         ignore_mtime: as for `plan_resume`.
+        has_handle: as in `Record`.
 
     Raises:
         UploadInUse: another upload, here or in another process, holds the lease.
@@ -303,10 +313,16 @@ async def acquire_lease(
         return
     if key is None:
         async with journal.acquire_keyless() as generated:
-            yield Lease(journal, generated, identity, access=access, is_keyless=True)
+            lease = Lease(journal, generated, identity, access=access, is_keyless=True)
+            lease.has_handle = has_handle
+            yield lease
         return
     if url is None:
         identity = await source.identity()
     key = as_text(key)
     async with journal.acquire(key) as record:
-        yield Lease(journal, key, identity, access=access, record=record, ignore_mtime=ignore_mtime)
+        lease = Lease(
+            journal, key, identity, access=access, record=record, ignore_mtime=ignore_mtime
+        )
+        lease.has_handle = has_handle
+        yield lease

@@ -54,6 +54,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
         sha256: of the bytes that were read, in hex, if it was computed.
         is_keyless: whether the caller gave no key. The key is then a generated one, and the record
             is deleted once all bytes are uploaded.
+        has_handle: whether the caller may have kept the upload URL, to resume with it.
     """
 
     key: str
@@ -68,6 +69,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified: str | None = None
     sha256: str | None = None
     is_keyless: bool = False
+    # True in the records of older versions, which don't say.
+    has_handle: bool = True
 
     @property
     def known_sha256(self) -> str | None:
@@ -84,6 +87,8 @@ class Orphan(Struct, frozen=True, kw_only=True):
         name: of the asset.
         since: when it was abandoned, in seconds since 1970.
         is_useless: whether it is useless in any case; else only while it has no bytes.
+        has_handle: as in `Record`.
+        is_reported: whether the user was told that it couldn't be deleted.
     """
 
     asset_id: str
@@ -91,6 +96,13 @@ class Orphan(Struct, frozen=True, kw_only=True):
     name: str
     since: float
     is_useless: bool = True
+    has_handle: bool = True
+    is_reported: bool = False
+
+    @property
+    def is_deletable(self) -> bool:
+        """Whether it may be deleted without a question, unless it has all bytes."""
+        return self.is_useless or not self.has_handle
 
 
 @redacted(key=show_source, name=show_source)
@@ -103,6 +115,7 @@ class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
         since: when it was sent, in seconds since 1970 by the local clock.
         until: the latest time at which it may have created an asset.
         is_import: whether the server was to fetch the bytes itself.
+        is_reported: whether the user was told of it.
     """
 
     key: str
@@ -110,6 +123,7 @@ class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
     since: float
     until: float
     is_import: bool = False
+    is_reported: bool = False
 
 
 def leftover_from(record: Record, now: float, *, is_useless: bool) -> Orphan | UnconfirmedRequest:
@@ -128,6 +142,7 @@ def leftover_from(record: Record, now: float, *, is_useless: bool) -> Orphan | U
             name=record.name,
             since=now,
             is_useless=is_useless,
+            has_handle=record.has_handle,
         )
     since = record.requested_at
     return UnconfirmedRequest(

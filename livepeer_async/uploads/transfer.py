@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -19,6 +20,7 @@ from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AssetFailed,
     AssetTimeout,
+    JournalError,
     LivepeerError,
     RetriesExhausted,
     SourceChanged,
@@ -302,6 +304,8 @@ class Transfers:
             error.asset_id = upload.asset.id
             has_url = error.upload_url is not None and not isinstance(error, UploadGone)
             if has_url and upload.source.is_replayable:
+                with suppress(JournalError):
+                    await upload.lease.keep_for_caller()
                 return False
             if has_url:
                 error.upload_url = None
