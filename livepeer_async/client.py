@@ -25,7 +25,7 @@ from livepeer_async.polling.waiter import Waiter
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.scheduling.throttled_transport import CheckingTransport, ThrottledTransport
+from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
@@ -104,16 +104,15 @@ class AsyncLivepeer:
         self.throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry)
-        checking = CheckingTransport(self._transport, self.throttle)
-        self._checker = Session(account, checking, retry=retry)
+        # For checks, and for deletions: a pause may last longer than a clean-up may take.
+        unpaused = UnpausedTransport(self._transport, self.throttle)
+        self._unpaused = Session(account, unpaused, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets = Assets(self._session, self._waiter)
         self.tasks = Tasks(self._session)
         self.playback = Playback(self._session)
-        # Deletions aren't throttled: a pause may last longer than a clean-up may take.
-        self._deleter = Session(account, self._transport, retry=retry)
-        asset_requests = AssetRequests(self._session, self._deleter, restarts=retry.restarts)
+        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
             asset_requests,
@@ -327,7 +326,7 @@ class AsyncLivepeer:
         """
         if self.journal is None:
             return LeftoverReport()
-        await delete_certain(self._session, self._deleter, self.journal)
+        await delete_certain(self._session, self._unpaused, self.journal)
         return await find_unreported(self._session, self.journal)
 
     async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
@@ -359,7 +358,7 @@ class AsyncLivepeer:
             ApiError: the server rejects the key, or fails.
             DecodeError: the response isn't from Livepeer's API.
         """
-        send = self._checker.send if retry else self._checker.send_once
+        send = self._unpaused.send if retry else self._unpaused.send_once
         await send(requests.check_key(self._session.account))
 
     async def check_permission(self, path: str) -> None:
@@ -368,7 +367,7 @@ class AsyncLivepeer:
         Raises:
             Forbidden: the key may not POST to this path, such as `/asset/request-upload`.
         """
-        await self._checker.send_once(requests.check_permission(self._session.account, path))
+        await self._unpaused.send_once(requests.check_permission(self._session.account, path))
 
     async def request(
         self,

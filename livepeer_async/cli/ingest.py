@@ -158,10 +158,8 @@ def ingest(  # noqa: PLR0913 - the options of the command
     command = IngestRun(manifest, client, ingest_options, report=report, json=json)
     # An ingestion checks the connection itself, and waits for the server.
     opening = open_client(client, check_connection=False)
-    run_command(
-        partial(command.run, opening, check=check, allow_outside=allow_outside),
-        on_interrupt=command.describe_interruption,
-    )
+    run = partial(command.run, opening, check=check, allow_outside=allow_outside)
+    run_command(run, on_interrupt=command.describe_interruption)
 
 
 def _check_arguments(manifest: str, others: list[str], report: str | None) -> None:

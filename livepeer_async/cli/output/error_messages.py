@@ -163,7 +163,8 @@ def _is_key_taken(error: LivepeerError) -> bool:
 
 def _is_collection(error: errors.NotFound) -> bool:
     """Whether the path is that of a collection; if it isn't found, the base URL is wrong."""
-    return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url"}
+    # The check of the server looks at an asset that doesn't exist, which isn't a NotFound.
+    return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url", UNKNOWN_ID}
 
 
 FORCE = "--force to upload it as another asset"
