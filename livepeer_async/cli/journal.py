@@ -209,6 +209,10 @@ async def _delete_orphans(command: OrphanCommand, leftovers: Sequence[Leftover])
     chosen = [it.asset.id for it in leftovers if it.is_ours or command.is_named]
     errors = await _delete_leftovers(command.client, chosen)
     deleted = set(chosen) - errors.keys()
+    # The user has decided which assets the lost responses were about.
+    settled = [it for it in leftovers if it.asset.id in deleted and not it.is_ours]
+    if settled:
+        await command.client.dismiss_leftovers(settled)
     command.show(leftovers, deleted)
     if not leftovers and not command.is_named and not command.json:
         print_note("no assets are left over")

@@ -158,7 +158,7 @@ def test_uncertain_orphan_is_ended_by_the_user(open_sandbox, clip, journal, run_
         assert done.returncode == 0
         assert [it.is_deleted for it in sandbox.assets] == [option == "--delete", False]
         again = run_here(*command, sandbox=sandbox)
-        assert again.stderr.decode().startswith("no assets are left over\n")
+        assert again.stderr.decode() == "no assets are left over\n"
         refused = run_here(*command, "--delete", used.id, sandbox=sandbox)
         assert refused.returncode == 1
         assert f"{used.id} isn't left over" in refused.stderr.decode()
