@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -182,3 +183,18 @@ def test_touched_file_is_resumed_if_times_are_ignored(state):
     assert plan_resume(record(state), touched, "", ignore_mtime=True) is ResumeAction.RESUME
     longer = plan_resume(record(state), replace(touched, length=8), "", ignore_mtime=True)
     assert longer is not ResumeAction.RESUME
+
+
+@pytest.mark.parametrize(
+    ("is_useless", "has_handle", "expected"),
+    [(True, True, True), (False, True, False), (False, False, True)],
+)
+def test_orphan_that_can_be_resumed_is_not_deletable(is_useless, has_handle, expected):
+    abandoned = record(RecordState.ASSET_CREATED, has_handle=has_handle)
+    assert leftover_from(abandoned, 2.0, is_useless=is_useless).is_deletable is expected
+
+
+def test_records_of_older_versions_may_have_been_kept():
+    older = msgspec.json.encode(record(RecordState.ASSET_CREATED))
+    assert b"has_handle" not in older
+    assert msgspec.json.decode(older, type=Record).has_handle
