@@ -11,7 +11,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -41,6 +41,9 @@ from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
 from livepeer_async.uploads.verify import Verified, verify_asset
+
+# Seconds for deleting leftovers after an upload; a later one deletes the rest.
+CLEANUP_TIMEOUT = 10.0
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -106,10 +109,17 @@ class Uploader:
         """
         check_job(job)
         length = await measure_length(job)
-        with self._slot_queue.register(waits_for_slot=False) as participant:
-            slot = participant.start(length)
-            async with self._open_and_run(job, options, slot=slot, has_handle=has_handle) as upload:
-                yield upload
+        try:
+            with self._slot_queue.register(waits_for_slot=False) as participant:
+                slot = participant.start(length)
+                async with self._open_and_run(
+                    job, options, slot=slot, has_handle=has_handle
+                ) as upload:
+                    yield upload
+        except LivepeerError:
+            await self._clean_up()
+            raise
+        await self._clean_up()
 
     async def run(
         self,
@@ -205,7 +215,22 @@ class Uploader:
             report = partial(on_progress, job.source) if on_progress else None
             return await self.run(job, replace(options, on_progress=report), slot=slot)
 
-        return run_uploads(sources, run_one, slot_queue=self._slot_queue)
+        return self._cleaning_up(run_uploads(sources, run_one, slot_queue=self._slot_queue))
+
+    @asynccontextmanager
+    async def _cleaning_up(
+        self, running: AbstractAsyncContextManager[AsyncIterator[UploadResult]]
+    ) -> AsyncGenerator[AsyncIterator[UploadResult], None]:
+        async with running as results:
+            yield results
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        """Delete certain leftovers after the last of the running uploads."""
+        journal = self._journal
+        if journal is not None and journal.has_new_orphans and not self._running:
+            with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+                await self._asset_requests.delete_leftovers(journal)
 
     def run_jobs(
         self,
@@ -237,7 +262,15 @@ class Uploader:
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
-            acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
+            acquire_lease(
+                self._journal,
+                key,
+                opened,
+                access=access,
+                url=url,
+                ignore_mtime=options.ignore_mtime,
+                has_handle=has_handle,
+            ) as lease,
         ):
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
@@ -321,6 +354,8 @@ class Uploader:
         await upload.lease.mark_uploaded()
         sha256 = await upload.digest.finish(upload.source) if upload.digest else None
         upload.lease.check_sha256(upload.source, sha256)
+        await upload.lease.record_sha256(sha256)
+        await upload.lease.record_identity()
         return sha256
 
     async def _await_ready(

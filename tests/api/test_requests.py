@@ -232,3 +232,28 @@ def test_string_is_the_name_of_a_new_asset():
     assert requests.as_new_asset("a") == NewAsset("a")
     with pytest.raises(ConfigurationError, match="new_asset is a int; wanted a NewAsset"):
         requests.as_new_asset(7)
+
+
+@pytest.mark.parametrize("sample", ["error_404_asset_not_found", "asset_ready"])
+def test_check_of_the_key_expects_no_asset(sample):
+    status = 404 if sample.startswith("error") else 200
+    response = Response(status=status, body=read_text(f"{sample}.json").encode())
+    requests.check_key(ACCOUNT).decode(response)
+
+
+@pytest.mark.parametrize(
+    "sample", ["error_401_unknown_key", "error_403_cors_key_without_origin", "error_404_not_found"]
+)
+def test_check_of_the_key_raises_what_refuses_it(sample):
+    response = Response(status=int(sample[6:9]), body=read_text(f"{sample}.json").encode())
+    with pytest.raises(ApiError):
+        requests.check_key(ACCOUNT).decode(response)
+
+
+def test_permission_is_denied_before_the_body_is_read():
+    call = requests.check_permission(ACCOUNT, "/asset/request-upload")
+    assert (call.request.method, call.request.content) == ("POST", b"{}")
+    body = read_text("error_422_missing_name.json").encode()
+    call.decode(Response(status=422, body=body))
+    with pytest.raises(ApiError):
+        call.decode(Response(status=403, body=body))
