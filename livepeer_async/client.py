@@ -35,7 +35,7 @@ from livepeer_async.uploads.options import (
     OnMismatch,
     UploadJob,
     UploadOptions,
-    UploadResult,
+    UploadOutcome,
     Verify,
 )
 from livepeer_async.uploads.processing import Processing
@@ -256,7 +256,7 @@ class AsyncLivepeer:
         on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
         A failed upload has its error in `result.error` and doesn't affect the others. `sources`

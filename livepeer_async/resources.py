@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
 from livepeer_async.api import requests
 from livepeer_async.api.pagination import paginate
@@ -19,10 +19,11 @@ from livepeer_async.models import (
     Task,
     UploadTicket,
 )
+from livepeer_async.models.values import AssetPhaseValue
 from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.waiter import Waiter, WaitResult
+from livepeer_async.polling.waiter import Waiter, WaitOutcome
 from livepeer_async.polling.watched_asset import WatchedAsset
 
 
@@ -76,11 +77,11 @@ class Assets:
     def list(
         self,
         *,
-        phase: str | None = None,
+        phase: AssetPhaseValue | None = None,
         order: str = requests.STABLE_ORDER,
         filters: Mapping[str, requests.FilterValue] | None = None,
         page_size: int = requests.PAGE_SIZE,
-    ) -> AsyncIterator[Asset]:
+    ) -> AsyncGenerator[Asset, None]:
         """Iterate over all assets, each once; pages are requested as needed.
 
         Args:
@@ -167,7 +168,7 @@ class Assets:
         *,
         timeout: float = READY_TIMEOUT,
         on_change: Callable[[Asset], None] | None = None,
-    ) -> AsyncIterator[WaitResult]:
+    ) -> AsyncGenerator[WaitOutcome, None]:
         """Wait until each asset is ready or has failed; yield results in completion order.
 
         Args:
@@ -219,7 +220,7 @@ class Tasks:
         order: str = requests.STABLE_ORDER,
         filters: Mapping[str, requests.FilterValue] | None = None,
         page_size: int = requests.PAGE_SIZE,
-    ) -> AsyncIterator[Task]:
+    ) -> AsyncGenerator[Task, None]:
         """Iterate over all tasks, each once; pages are requested as needed.
 
         Args:

@@ -159,7 +159,7 @@ class Lease:
                 self.record,
                 state=RecordState.ASSET_CREATED,
                 asset_id=asset.id,
-                playback_id=asset.playback_id,
+                playback_id=asset.playback_id or None,
             )
             await self._write(self.record)
 
@@ -191,7 +191,7 @@ class Lease:
         record = replace(
             self.record,
             state=RecordState.READY,
-            playback_id=asset.playback_id,
+            playback_id=asset.playback_id or None,
             verified=verified,
             sha256=sha256,
             upload_url=None,

@@ -13,7 +13,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import anyio
 from msgspec import UNSET
@@ -34,7 +34,13 @@ from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.many import measure_length, run_uploads
-from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
+from livepeer_async.uploads.options import (
+    UploadJob,
+    UploadOptions,
+    UploadOutcome,
+    UploadResult,
+    check_job,
+)
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.transfer import Transfers
@@ -198,12 +204,13 @@ class Uploader:
         options: UploadOptions,
         *,
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Run an upload for each source; arguments as for `AsyncLivepeer.upload_many`."""
 
-        async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
+        async def run_one(job: UploadJob, slot: Slot) -> UploadOutcome:
             report = partial(on_progress, job.source) if on_progress else None
-            return await self.run(job, replace(options, on_progress=report), slot=slot)
+            result = await self.run(job, replace(options, on_progress=report), slot=slot)
+            return cast("UploadOutcome", result)
 
         return run_uploads(sources, run_one, slot_queue=self._slot_queue)
 
