@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import Any
 
 from livepeer_async.api import requests
+from livepeer_async.api.arguments import NewAssetLike, as_import, as_new_asset, as_patch
 from livepeer_async.api.pagination import paginate
-from livepeer_async.api.requests import as_new_asset
 from livepeer_async.api.session import Session
 from livepeer_async.errors import AmbiguousRequest
 from livepeer_async.models import (
     Asset,
     AssetPatch,
     ImportTicket,
-    NewAsset,
     NewAssetFromUrl,
     PlaybackInfo,
     Task,
@@ -34,7 +34,7 @@ class Assets:
         self._session = session
         self._waiter = waiter
 
-    async def request_upload(self, new_asset: NewAsset | str) -> UploadTicket:
+    async def request_upload(self, new_asset: NewAssetLike) -> UploadTicket:
         """Request an upload without sending a file.
 
         The ticket's `tus_endpoint` is meant for another tus client, such as one in a browser. To
@@ -50,18 +50,19 @@ class Assets:
         )
 
     async def upload_from_url(
-        self, url: str, new_asset: NewAsset | NewAssetFromUrl | str
+        self, url: str, new_asset: NewAssetLike | NewAssetFromUrl | None = None
     ) -> ImportTicket:
-        """Have the server fetch a video from a URL (http, https, ipfs or ar).
+        """Have the server fetch a video from a URL.
+
+        Args:
+            url: URL with the scheme http, https, ipfs or ar.
+            new_asset: fields of the asset, or its name; by default the last part of the URL's path.
 
         Raises:
             InvalidRequest: the server rejected a field.
             AmbiguousRequest: the response was lost; the asset may exist.
         """
-        if isinstance(new_asset, NewAssetFromUrl):
-            body = new_asset
-        else:
-            body = NewAssetFromUrl.from_new_asset(as_new_asset(new_asset), url=url)
+        body = as_import(url, new_asset)
         return await self._session.send(requests.upload_from_url(self._session.account, body))
 
     async def get(self, asset_id: str, *, details: bool = False) -> Asset:
@@ -102,14 +103,14 @@ class Assets:
             ),
         )
 
-    async def update(self, asset_id: str, patch: AssetPatch) -> Asset:
+    async def update(self, asset_id: str, patch: AssetPatch | Mapping[str, Any]) -> Asset:
         """Update a ready asset; fields that are UNSET in the patch don't change.
 
         Raises:
             InvalidRequest: the asset isn't ready, or the change isn't allowed.
         """
         return await self._session.send(
-            requests.update_asset(self._session.account, asset_id, patch)
+            requests.update_asset(self._session.account, asset_id, as_patch(patch))
         )
 
     async def delete(self, asset_id: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
@@ -252,6 +252,7 @@ async def acquire_lease(
     source: Source,
     *,
     access: str,
+    older_access: Collection[str] = (),
     url: str | None = None,
 ) -> AsyncGenerator[Lease, None]:
     """Hold the lease on a key until the block ends.
@@ -261,6 +262,7 @@ async def acquire_lease(
         key: of the upload; `None` for one that no later run resumes.
         source: its bytes.
         access: playback policy and encryption, as `access_fingerprint` returns them.
+        older_access: the same in older records.
         url: fingerprint of the URL that the bytes come from; then it is their only identity.
 
     Raises:
@@ -278,5 +280,7 @@ async def acquire_lease(
     if url is None:
         identity = await source.identity()
     key = as_text(key)
-    async with journal.acquire(key) as record:
+    async with journal.acquire(key) as found:
+        is_older = found is not None and found.access in older_access
+        record = replace(found, access=access) if found and is_older else found
         yield Lease(journal, key, identity, access=access, record=record)

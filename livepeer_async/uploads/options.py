@@ -7,8 +7,9 @@ from typing import Any, Generic, Literal, cast
 
 from msgspec import Struct
 
+from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
-from livepeer_async.models import Asset, NewAsset
+from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.redaction import redacted, show_source
@@ -70,7 +71,7 @@ class UploadJob(Struct, frozen=True):
     """
 
     source: SourceLike
-    new_asset: NewAsset | str | None = None
+    new_asset: NewAssetLike | None = None
     length: int | None = None
     key: str | None = None
 

@@ -19,12 +19,12 @@ import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from livepeer_async.api.requests import as_new_asset
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprint, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.scheduling.jobs import run_jobs
@@ -149,7 +149,7 @@ class Uploader:
     async def relay(
         self,
         url: str,
-        new_asset: NewAsset | str | None,
+        new_asset: NewAssetLike | None,
         options: UploadOptions,
         *,
         key: str | None = None,
@@ -181,10 +181,11 @@ class Uploader:
         failure: LivepeerError | None = None
         # A length of 0, which no upload has, marks the record of an import.
         source = Source(new_asset.name, 0)
-        access, identity = access_fingerprint(new_asset), url_fingerprint(url)
+        access, *older = access_fingerprints(new_asset)
+        identity = url_fingerprint(url)
         try:
             async with acquire_lease(
-                self._journal, key, source, access=access, url=identity
+                self._journal, key, source, access=access, older_access=older, url=identity
             ) as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
                 asset = await self._url_importer.request(upload, url)
@@ -236,15 +237,17 @@ class Uploader:
     ) -> AsyncGenerator[Upload, None]:
         check_job(job)
         source, key = job.source, job.key
-        new_asset = as_new_asset(source_name(source) if job.new_asset is None else job.new_asset)
+        new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
         max_length = self._transfers.limits_for(job.length or 1).max_length
-        access = access_fingerprint(new_asset)
+        access, *older = access_fingerprints(new_asset)
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
-            acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
+            acquire_lease(
+                self._journal, key, opened, access=access, older_access=older, url=url
+            ) as lease,
         ):
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle

@@ -224,11 +224,3 @@ def test_newest_assets_have_the_server_time(date, expected):
 def test_base_url_may_be_non_ascii():
     account = calls.check_account("https://bücher.example/api", "key")
     assert account.base_url == "https://bücher.example/api"
-
-
-def test_string_is_the_name_of_a_new_asset():
-    wanted = NewAsset("a", creator_id="user-7")
-    assert requests.as_new_asset(wanted) is wanted
-    assert requests.as_new_asset("a") == NewAsset("a")
-    with pytest.raises(ConfigurationError, match="new_asset is a int; wanted a NewAsset"):
-        requests.as_new_asset(7)
