@@ -130,14 +130,17 @@ class Assets:
         progress.
 
         Raises:
+            NotFound: the asset doesn't exist.
             BadRequest: the asset hasn't failed, or is already being processed again.
             AmbiguousRequest: the response was lost, and the asset isn't being processed again.
         """
+        failed = await self.get(asset_id)
         try:
             await self._session.send(requests.retry_asset(self._session.account, asset_id))
         except AmbiguousRequest:
             if await has_failed(self._session, await self.get(asset_id)):
                 raise
+        self._waiter.note_retry(failed)
 
     async def wait(
         self,

@@ -15,7 +15,7 @@ from msgspec import Struct
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.models import Asset
+from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller, Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
@@ -85,6 +85,7 @@ class Waiter:
         self._clock = clock or Clock()
         self._poller = AssetPoller(session, clock=self._clock, max_per_second=max_per_second)
         self._waiting: set[Subscription] = set()
+        self._retried: dict[str, AssetStatus] = {}
         # Held by the leader, the task that polls for all.
         self._lock = anyio.Lock()
         # Scope of the leader's sleep; not created here, because there may be no event loop yet.
@@ -113,6 +114,7 @@ class Waiter:
             LivepeerError: the server couldn't be polled within the retry policy.
         """
         watched.restart(self._clock.now(), timeout, self._clock.random())
+        watched.retried = self._retried.pop(watched.asset_id, watched.retried)
         subscription = Subscription([watched], is_reached)
         if watched.asset is not None and subscription.is_reached(watched):
             return watched.asset
@@ -139,6 +141,7 @@ class Waiter:
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
             watched.restart(now, timeout, self._clock.random())
+            watched.retried = self._retried.pop(watched.asset_id, None)
         subscription = Subscription(watched_assets, is_ready)
         self._subscribe(subscription)
         try:
@@ -146,6 +149,14 @@ class Waiter:
                 yield await self._next_result(subscription, on_change)
         finally:
             self._poller.remove(subscription, *subscription.watched_assets)
+
+    def note_retry(self, failed: Asset) -> None:
+        """Record that a failed asset is processed again, for the next wait for it.
+
+        An API key may have no access to tasks, which show it.
+        """
+        if failed.status is not None:
+            self._retried[failed.id] = failed.status
 
     async def throttle(self) -> None:
         """Wait until the waits' rate limit allows another request, and count it."""

@@ -7,7 +7,7 @@ from math import inf, isfinite
 from msgspec import Struct
 
 from livepeer_async.errors import AssetFailed, AssetTimeout, LivepeerError, NotFound
-from livepeer_async.models import Asset, AssetPhase, Task
+from livepeer_async.models import Asset, AssetPhase, AssetStatus, Task
 from livepeer_async.polling.intervals import next_poll_delay
 from livepeer_async.polling.phases import deleted_error, is_newer, is_reprocessed, make_failure
 
@@ -39,6 +39,7 @@ class WatchedAsset(Struct, eq=False):
             the asset alone tells whether it has failed.
         task_failures: failed looks at the task.
         fails_at: time from which the asset counts as failed if it stays as it is.
+        retried: the status with which it failed before this client had it processed again.
     """
 
     asset_id: str
@@ -57,6 +58,7 @@ class WatchedAsset(Struct, eq=False):
     task_due: float | None = None
     task_failures: int = 0
     fails_at: float = inf
+    retried: AssetStatus | None = None
 
     def restart(self, now: float, timeout: float, jitter: float) -> None:
         """Start a wait; the first poll is due now, unless an earlier wait polled the asset."""
@@ -106,6 +108,13 @@ class WatchedAsset(Struct, eq=False):
             # The task ends a moment before its asset changes.
             self.task_due, self.fails_at = None, min(self.fails_at, at + MAX_ASSET_DELAY)
             self.due, self.needs_single_poll = at, True
+        else:
+            self.confirm_failure()
+
+    def skip_task(self) -> None:
+        """Judge a failed asset whose task can't be read, such as with a restricted API key."""
+        if self.retried is not None and self.asset and self.asset.status == self.retried:
+            self.is_reprocessed, self.task_due = True, inf
         else:
             self.confirm_failure()
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import anyio
 
+from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.requests import retry_asset
 from livepeer_async.api.session import Session
 from livepeer_async.errors import (
@@ -84,7 +85,8 @@ class Processing:
                 on_retry(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await anyio.sleep(retry_event.delay)
-                    await self._reprocess(watched.asset_id)
+                    if not await self._reprocess(watched):
+                        raise
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
             watched = WatchedAsset(watched.asset_id)
@@ -96,10 +98,20 @@ class Processing:
         reason = f"the server failed: {error.error_message}"
         return RetryEvent(reason=reason, attempt=failures, attempts=attempts, delay=delay)
 
-    async def _reprocess(self, asset_id: str) -> None:
-        """Have the server run the task of a failed asset again."""
+    async def _reprocess(self, watched: WatchedAsset) -> bool:
+        """Have the server run the task of a failed asset again.
+
+        Returns:
+            Whether it was run; a restricted key may be refused.
+        """
         await self._waiter.throttle()
-        # The request may have had its effect, or another client may have sent one: the next wait
-        # looks at the task.
-        with suppress(AmbiguousRequest, BadRequest, ServerError):
-            await self._session.send(retry_asset(self._session.account, asset_id))
+        try:
+            # The request may have had its effect, or another client may have sent one: the next
+            # wait looks at the task.
+            with suppress(AmbiguousRequest, BadRequest, ServerError):
+                await self._session.send(retry_asset(self._session.account, watched.asset_id))
+        except REFUSALS:
+            return False
+        if watched.asset is not None:
+            self._waiter.note_retry(watched.asset)
+        return True
