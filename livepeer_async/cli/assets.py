@@ -123,7 +123,8 @@ async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStat
             print_json(msgspec.to_builtins(asset))
     elif shown:
         headers = ["name", "asset ID", "playback ID", "size", "phase", "created"]
-        print_table(headers, [_table_row(asset) for asset in shown])
+        order = ["phase", "size", "playback ID", "created"]
+        print_table(headers, [_table_row(asset) for asset in shown], order=order)
     else:
         print_note(f"no assets in phase {phase}" if phase else "no assets")
     if len(assets) > limit:
