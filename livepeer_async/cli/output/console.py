@@ -131,15 +131,16 @@ def _choose_columns(widths: Mapping[str, int], order: Sequence[str], width: int)
     chosen = {header for header in others if header in REQUIRED}
     room = width - min(widths[name], GOOD_NAME_WIDTH)
     room -= sum(GAP + widths[header] for header in chosen)
-    wanted = [header for header in order if header in others and header not in chosen]
-    while wanted:
-        header = wanted.pop(0)
-        if wanted and header == PLAYBACK_ID and LINK in chosen:
-            # The link contains the ID, so other columns are more useful.
-            wanted.append(header)
-        elif GAP + widths[header] <= room:
+    for header in order:
+        if header == PLAYBACK_ID and LINK in chosen:
+            continue
+        if header in others and header not in chosen and GAP + widths[header] <= room:
             chosen.add(header)
             room -= GAP + widths[header]
+    # The link contains the playback ID, which is only repeated beside whole names.
+    room -= min(widths[name], MAX_NAME_WIDTH) - min(widths[name], GOOD_NAME_WIDTH)
+    if PLAYBACK_ID in others and GAP + widths[PLAYBACK_ID] <= room:
+        chosen.add(PLAYBACK_ID)
     return [name, *(header for header in others if header in chosen)]
 
 
