@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.models.asset_fields import make_player_url
 
 
 class RowState(StrEnum):
@@ -115,6 +116,12 @@ class RowEnded(Struct, frozen=True, kw_only=True):
     verified: str | None = None
     error: LivepeerError | None = None
     is_earlier: bool = False
+
+    @property
+    def player_url(self) -> str | None:
+        """A page that plays the asset once it is ready; see `Asset.player_url`."""
+        policy = self.row.new_asset.playback_policy if self.row.new_asset else None
+        return make_player_url(self.playback_id, policy or None)
 
 
 Event = BadRow | Checked | RowStarted | RowDeferred | Halted | Resumed | RowEnded
