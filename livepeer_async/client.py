@@ -22,6 +22,7 @@ from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
+from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
@@ -174,6 +175,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        probe: Probe | bool = False,
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -193,9 +195,12 @@ class AsyncLivepeer:
             key: name of the upload in the journal; by default the absolute path of a file. A later
                 call with the key resumes the upload, or returns the asset that it created. Without
                 a journal it has no effect.
+            probe: whether to check first, with PyAV, that Livepeer's pipeline takes the file; a
+                `Probe` switches rules off. Streams and what can't be judged are uploaded.
 
         Raises:
             SourceError: the source can't be read, is empty or too large, or has changed.
+            SourceUnsupported: `probe` found that the pipeline would refuse it.
             ApiError: Livepeer refused a request.
             NetworkError: an API call got no response within the retry policy.
             AmbiguousRequest: too many responses to requests for an upload were lost.
@@ -213,6 +218,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            probe=as_probe(probe),
         )
         job = UploadJob(source, new_asset, length, key)
         async with self.uploads.open(job, options) as upload:
@@ -231,6 +237,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[Upload]:
         """Start an upload that runs beside the block; arguments and errors as for `upload`.
 
@@ -243,6 +250,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            probe=as_probe(probe),
         )
         job = UploadJob(source, new_asset, length, key)
         return self.uploads.open(job, options, has_handle=True)
@@ -258,6 +266,7 @@ class AsyncLivepeer:
         on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
+        probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -277,13 +286,18 @@ class AsyncLivepeer:
             on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
+            probe: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
         if max_rate is not None:
             self.throttle.max_rate = max_rate
         options = UploadOptions(
-            wait=wait, verify=verify, on_mismatch=on_mismatch, ready_timeout=ready_timeout
+            wait=wait,
+            verify=verify,
+            on_mismatch=on_mismatch,
+            ready_timeout=ready_timeout,
+            probe=as_probe(probe),
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 

@@ -11,6 +11,7 @@ from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import make_failure
+from livepeer_async.probing.probe import Probe
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -31,6 +32,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         on_progress: called in the event loop with each change; must not block.
         ready_timeout: seconds to wait for `ready`.
         reprocess: how often a failed asset is processed again by the server, if that may help.
+        probe: the rules that a file is checked for before its upload; None checks nothing.
     """
 
     wait: bool = True
@@ -39,6 +41,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     on_progress: Callable[[Progress], None] | None = None
     ready_timeout: float = READY_TIMEOUT
     reprocess: int = 0
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):
