@@ -7,6 +7,7 @@ from livepeer_async.journal.records import (
     RecordState,
     ResumeAction,
     access_fingerprint,
+    is_accepted,
     leftover_from,
     plan_resume,
     url_fingerprint,
@@ -163,3 +164,12 @@ def test_url_fingerprint_ignores_the_signature():
         "https://bucket.example/a.mp4?X-Amz-Signature=52bc"
     )
     assert url_fingerprint(SIGNED) != url_fingerprint("https://bucket.example/b.mp4")
+
+
+@pytest.mark.parametrize("state", RecordState)
+def test_only_uploads_that_did_not_fail_are_accepted(state):
+    assert is_accepted(record(state)) is (state in {RecordState.UPLOADED, RecordState.READY})
+
+
+def test_upload_without_a_record_is_not_accepted():
+    assert not is_accepted(None)

@@ -1,6 +1,7 @@
 """The number of samples that an MP4 file declares."""
 
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -117,7 +118,5 @@ def test_too_deep_boxes_can_t_be_counted():
 
 @given(st.lists(st.sampled_from([b"moov", b"trak", b"stsz", b"stts", b"\0\0\0\x10", b"\0\0\0\0"])))
 def test_any_bytes_end_the_walk(words):
-    try:
+    with suppress(UncountableError):
         assert count(*words) >= 0
-    except UncountableError:
-        pass

@@ -69,8 +69,9 @@ def print_next_steps(status: IngestStatus, manifest: str) -> None:
     """Print what to do about rows that aren't ready."""
     stats = status.stats
     if stats.unsupported:
+        it = "it" if stats.unsupported == 1 else "them"
         print_note(
-            f"{pluralize(stats.unsupported, 'file')} can't be processed by Livepeer: convert them, "
+            f"{pluralize(stats.unsupported, 'file')} can't be processed by Livepeer: convert {it}, "
             "or switch rules off with --probe-ignore"
         )
     bad = stats.bad - stats.unsupported
