@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, suppress
 from os.path import realpath
 from pathlib import Path
 from shlex import quote
@@ -116,8 +116,15 @@ class IngestRun:
         return describe_interruption(self.status)
 
     async def _check(self, manifest: Manifest) -> ExitStatus:
-        async for event in check_manifest(manifest):
-            self._events.apply(event)
+        status, probe = self.status, self._options["probe"]
+        checking = check_manifest(manifest, probe=probe, on_probed=status.count_probed)
+        async with AsyncExitStack() as stack:
+            if probe is not None:
+                showing = show_progress(status.batch, json=self._json, status=status)
+                self._events.display = await stack.enter_async_context(showing)
+            async for event in checking:
+                self._events.apply(event)
+        self._events.display = PlainLines(status.batch)
         self._sync_report()
         self._print_reports(has_run=False)
         stats = self.status.stats

@@ -107,7 +107,7 @@ def bad_row_document(bad: BadRow) -> dict[str, Any]:
         place=escape_surrogates(bad.location),
         state=BAD,
         attempts=0,
-        error=_error_document(bad, bad.message),
+        error=_error_document(bad.error or bad, bad.message),
         is_earlier=False,
     )
 
