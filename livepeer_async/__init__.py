@@ -6,7 +6,7 @@ import asyncio
 from livepeer_async import AsyncLivepeer
 
 
-async def main():
+async def main() -> None:
     async with AsyncLivepeer() as livepeer:
         asset = await livepeer.upload("talk.mp4")
         print(asset.playback_id, asset.phase)
@@ -36,6 +36,14 @@ in part and can't seek is refused. A source that changes during the upload raise
 `new_asset` is a name or a `NewAsset`: playback policy, creator ID, encryption, storage, profiles:
 
     NewAsset("Talk", playback_policy=PlaybackPolicy(type="jwt"), creator_id="user-7")
+
+# Unsupported files
+
+Livepeer's pipeline refuses some files after their upload: those without video and audio, those with
+the video codecs mjpeg, png and prores, VP9 in MP4, pixel formats other than yuv420p and yuvj420p,
+and a frame rate of 0. With `probe=True`, uploads look first, with PyAV (`pip install av`), and
+raise `SourceUnsupported` before any request, with the ffmpeg `command` that converts the file. A
+`Probe` switches rules off. What can't be told is uploaded: streams, damaged files, slow disks.
 
 # Verification
 
@@ -162,6 +170,7 @@ from livepeer_async.errors import (
     SourceNotReadable,
     SourceNotReplayable,
     SourceTooLarge,
+    SourceUnsupported,
     TimedOut,
     TooManyRequests,
     TusError,
@@ -250,8 +259,9 @@ from livepeer_async.models import (
     Violation,
 )
 from livepeer_async.polling.waiter import WaitResult
+from livepeer_async.probing.probe import Probe
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
-from livepeer_async.uploads.leftovers import Leftover
+from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.upload import Upload
@@ -314,6 +324,7 @@ __all__ = [
     "JournalError",
     "KeyTaken",
     "Leftover",
+    "LeftoverReport",
     "LivepeerError",
     "NetworkError",
     "NewAsset",
@@ -333,6 +344,7 @@ __all__ = [
     "PlaybackSourceType",
     "PlaybackType",
     "PolicyType",
+    "Probe",
     "Progress",
     "ProtocolError",
     "Response",
@@ -348,6 +360,7 @@ __all__ = [
     "SourceNotReplayable",
     "SourceTooLarge",
     "SourceType",
+    "SourceUnsupported",
     "Stage",
     "StoragePhase",
     "StorageStatus",

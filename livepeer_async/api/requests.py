@@ -38,6 +38,10 @@ PAGE_SIZE = 100
 # Oldest first: new rows are added at the end and shift no page. By default the server orders by the
 # time of the last change; a row that moves is then listed twice, and its neighbour is skipped.
 STABLE_ORDER = "createdAt-false"
+# No asset has this ID.
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+# Source: SERVER.md, 42. A path that the server doesn't know has another message.
+_ASSET_NOT_FOUND = b"asset not found"
 _NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 
 
@@ -102,6 +106,35 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollRe
     return Call(request, decode)
 
 
+def check_key(account: Account) -> Call[None]:
+    """Look at an asset that doesn't exist: checks the server and the key.
+
+    A restricted key may look at assets, but not list them.
+    """
+    request = _request(account, "GET", f"/asset/{UNKNOWN_ID}")
+
+    def decode(response: Response) -> None:
+        if response.status == HTTPStatus.NOT_FOUND and _ASSET_NOT_FOUND in response.body.lower():
+            return
+        _decoder(account, Asset)(response)
+
+    return Call(request, decode)
+
+
+def check_permission(account: Account, path: str) -> Call[None]:
+    """Send a request without a body, which creates nothing: checks whether the key may send it.
+
+    The server checks the key first and then the body, and responds with 422.
+    """
+    request = _request(account, "POST", path, json={})
+
+    def decode(response: Response) -> None:
+        if response.status not in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
+            _check_status(account, response)
+
+    return Call(request, decode)
+
+
 def list_assets(account: Account, **query: Any) -> Call[Page[Asset]]:
     """Get a page of assets; `query` has the arguments of `_list`."""
     return _list(account, "/asset", Asset, **query)
@@ -130,6 +163,13 @@ def find_newest(account: Account, name: str, phase: str | None) -> Call[NewestAs
 def list_tasks(account: Account, **query: Any) -> Call[Page[Task]]:
     """Get a page of tasks; `query` has the arguments of `_list`."""
     return _list(account, "/task", Task, **query)
+
+
+def find_task(account: Account, asset_id: str) -> Call[Task | None]:
+    """Get the newest task that makes an asset; `None` if there is none."""
+    query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
+    call = list_tasks(account, **query)
+    return Call(call.request, lambda response: next(iter(call.decode(response).items), None))
 
 
 def update_asset(account: Account, asset_id: str, patch: AssetPatch) -> Call[Asset]:
@@ -254,16 +294,3 @@ def _id(value: Any) -> str:
             f"the ID is {str(value)[:60]!r}; wanted the ID that the server returned"
         )
     return quote(value, safe="")
-
-
-def as_new_asset(value: object) -> NewAsset:
-    """Return a `NewAsset`; a plain string is its name.
-
-    Raises:
-        ConfigurationError: the value is neither.
-    """
-    if isinstance(value, NewAsset):
-        return value
-    if isinstance(value, str):
-        return NewAsset(value)
-    raise ConfigurationError(f"new_asset is a {type(value).__name__}; wanted a NewAsset or a name")

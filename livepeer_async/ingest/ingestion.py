@@ -16,15 +16,15 @@ from math import inf
 from typing import Self
 
 import anyio
+from msgspec.structs import replace
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import Channel, Notifier, plain_task_group
 from livepeer_async.errors import (
-    BadRequest,
     ConfigurationError,
     Forbidden,
-    InvalidRequest,
     LivepeerError,
+    SourceUnsupported,
     UploadInUse,
     UploadStopped,
 )
@@ -40,9 +40,12 @@ from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, R
 from livepeer_async.ingest.manifest import Manifest, open_manifest
 from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make_earlier_event
 from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.ingest.unsupported import unsupported_row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
+from livepeer_async.probing.probe import Probe, as_probe
+from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
 
@@ -58,11 +61,17 @@ CLEANUP_TIMEOUT = 60.0
 REPROCESS = 2
 
 
+# A row may be refused for its fields, or because the key may not create assets at all.
+CREATION_PATHS = ("/asset/request-upload", "/asset/upload/url")
+
+
 class Ingestion:
     """A running ingestion: an async iterator over its events.
 
     Attributes:
         is_stopped: whether `stop` was called.
+        leftovers: assets that uploads may have left on the server and that no earlier run has
+            reported, known at the end.
     """
 
     def __init__(
@@ -78,13 +87,21 @@ class Ingestion:
         self._manifest = manifest
         self._wait = options.upload.wait
         self._strict = strict
+        # With `strict`, all files are probed before the first row starts.
+        self._check_probe = options.probe if strict else None
+        if strict:
+            options = replace(options, probe=None)
         self._channel = Channel[Event]()
         self._worker = RowWorker(
             livepeer, options, notify=self._channel.send_nowait, on_error=self._handle_error
         )
         self._circuit_breaker = CircuitBreaker(
-            livepeer.ping, self._report_outage, timeout=outage_timeout
+            self._check_server,
+            self._report_outage,
+            timeout=outage_timeout,
+            throttle=livepeer.throttle,
         )
+        self._refused_paths: set[str] = set()
         self._has_pinged = False
         self._is_aborting = False
         self._bad_locations: set[str] = set()
@@ -93,6 +110,7 @@ class Ingestion:
         self._notifier = Notifier()
         self._failure: LivepeerError | None = None
         self.is_stopped = False
+        self.leftovers = LeftoverReport()
 
     def __aiter__(self) -> Self:
         return self
@@ -131,7 +149,7 @@ class Ingestion:
             with self._manifest.snapshot():
                 if await self._check():
                     await self._run_rows()
-                    await self._delete_leftovers()
+                    await self._clean_up()
         except LivepeerError as error:
             self._failure = error
         for job in self._jobs:
@@ -141,7 +159,9 @@ class Ingestion:
 
     async def _check(self) -> bool:
         """Report all bad rows; return whether the good ones are run."""
-        checking = check_manifest(self._manifest, find_finished=self._find_finished)
+        checking = check_manifest(
+            self._manifest, find_finished=self._find_finished, probe=self._check_probe or False
+        )
         async with aclosing(checking):
             async for event in checking:
                 if self.is_stopped:
@@ -155,6 +175,7 @@ class Ingestion:
     async def _run_rows(self) -> None:
         async with plain_task_group() as tasks:
             tasks.start_soon(self._circuit_breaker.run)
+            tasks.start_soon(self._circuit_breaker.watch)
             running = self._livepeer.uploads.run_jobs(
                 self._next_jobs(), self._worker.run, length_of=_length_of
             )
@@ -163,17 +184,12 @@ class Ingestion:
                     await self._finish_attempt(job, result)
             tasks.cancel_scope.cancel()
 
-    async def _delete_leftovers(self) -> None:
+    async def _clean_up(self) -> None:
         """Delete assets that killed runs and lost responses left, and that are known useless."""
-        journal = self._livepeer.journal
-        if journal is None or self.is_stopped:
+        if self._livepeer.journal is None or self.is_stopped:
             return
         with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
-            for orphan in await journal.orphans():
-                # An asset that can't be deleted must not keep the others.
-                with suppress(BadRequest, Forbidden, InvalidRequest):
-                    if orphan.is_useless:
-                        await self._livepeer.delete_leftover(orphan.asset_id)
+            self.leftovers = await self._livepeer.clean_up()
 
     async def _next_jobs(self) -> AsyncGenerator[RowJob, None]:
         """Yield the rows of the manifest, then the deferred ones as they are due."""
@@ -227,8 +243,21 @@ class Ingestion:
         """Start no row that would fail with the same error; the event of this one is sent later."""
         action = classify_error(error)
         self._is_aborting = self._is_aborting or action.abort_run
+        if isinstance(error, Forbidden):
+            self._refused_paths.update(path for path in CREATION_PATHS if error.url.endswith(path))
         if action.probe_server:
             self._circuit_breaker.trip()
+
+    async def _check_server(self) -> None:
+        """Check that the server responds, and that the key may send what it has refused.
+
+        Raises:
+            Forbidden: the key may not create assets, so each row would fail.
+            LivepeerError: the server doesn't respond, or rejects the key.
+        """
+        await self._livepeer.ping()
+        while self._refused_paths:
+            await self._livepeer.check_permission(self._refused_paths.pop())
 
     async def _finish_attempt(self, job: RowJob, result: UploadResult | None) -> None:
         """Defer a row or report its end.
@@ -249,6 +278,8 @@ class Ingestion:
         self._notifier.notify()
         if job.has_started:
             await self._channel.send(job.ended(self._state_of(result), result))
+        elif isinstance(error, SourceUnsupported):
+            await self._channel.send(unsupported_row(job.row, error))
 
     def _may_defer(self, job: RowJob, result: UploadResult | None, error: LivepeerError) -> bool:
         has_room = len(self._deferred) < MAX_DEFERRED and not self.is_stopped
@@ -301,7 +332,9 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     on_progress: Callable[[Row, Progress], None] | None = None,
     ready_timeout: float = READY_TIMEOUT,
     reprocess: int = REPROCESS,
+    ignore_mtime: bool = False,
     outage_timeout: float = OUTAGE_TIMEOUT,
+    probe: Probe | bool = False,
 ) -> AsyncGenerator[Ingestion, None]:
     """Upload all videos of a manifest; yields an async iterator over the events.
 
@@ -322,7 +355,10 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         on_progress: called with a row and its progress; must not block.
         ready_timeout: seconds to wait for `ready`.
         reprocess: how often the server is asked to process a failed asset again, if that may help.
+        ignore_mtime: as for `AsyncLivepeer.upload`.
         outage_timeout: seconds without a response of the server after which the run ends.
+        probe: whether a file that Livepeer's pipeline would refuse is a bad row; as for
+            `AsyncLivepeer.upload`. It is looked at when its row comes up; with `strict`, before.
 
     Raises:
         ConfigurationError: the manifest or an option is invalid.
@@ -337,12 +373,14 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         on_mismatch=on_mismatch,
         ready_timeout=ready_timeout,
         reprocess=reprocess,
+        ignore_mtime=ignore_mtime,
     )
     if concurrency is not None:
         livepeer.throttle.concurrency = concurrency
     if max_rate is not None:
         livepeer.throttle.max_rate = max_rate
-    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress)
+    rules = as_probe(probe)
+    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress, probe=rules)
     ingestion = Ingestion(livepeer, manifest, options, strict=strict, outage_timeout=outage_timeout)
     with closing(ingestion):
         async with plain_task_group() as tasks:

@@ -9,6 +9,7 @@ import warnings
 
 from msgspec import Struct
 
+from livepeer_async.errors import SourceUnsupported
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import redacted, show_source
 
@@ -34,6 +35,7 @@ class Row(Struct, frozen=True, kw_only=True):
         line: the first line of the row in the manifest, from 1; `None` if `manifest` is.
         length: bytes, once the file was checked.
         modified_ns: the file's modification time in nanoseconds since 1970.
+        sheet_row: the row in a spreadsheet, if it differs from `line`.
     """
 
     source: str
@@ -44,6 +46,7 @@ class Row(Struct, frozen=True, kw_only=True):
     line: int | None = None
     length: int | None = None
     modified_ns: int | None = None
+    sheet_row: int | None = None
 
     @property
     def location(self) -> str:
@@ -64,11 +67,15 @@ class BadRow(Struct, frozen=True):
         location: `FILE:LINE`, or a path.
         message: what was found and what was wanted, without secrets.
         key: the key of a row whose file is missing; `None` for any other reason.
+        error: why `probe` refuses the file; `None` for any other reason.
+        length: bytes of a file that `probe` refuses.
     """
 
     location: str
     message: str
     key: str | None = None
+    error: SourceUnsupported | None = None
+    length: int | None = None
 
     @property
     def place(self) -> str:
@@ -85,6 +92,15 @@ class BadRow(Struct, frozen=True):
 
 class RowError(Exception):
     """A row can't be used; internal to this package. Its message becomes `BadRow.message`."""
+
+
+def add_sheet_row(message: str, line: int | None, sheet_row: int | None) -> str:
+    """Add the number that a spreadsheet shows for a row, if it isn't that of the line.
+
+    It differs after a cell of several lines, and after the line `sep=;`, which Excel hides.
+    """
+    is_same = sheet_row is None or sheet_row == line
+    return message if is_same else f"{message} (row {sheet_row} in a spreadsheet)"
 
 
 def is_video(name: str) -> bool:

@@ -70,7 +70,6 @@ class BusyTimeout:
                     raise
             self._cancelled.wait(PAUSE_SECONDS)
 
-
     def retry_while_short(self, attempt: Callable[[], T]) -> T:
         """Call a function at least once, and again while no file descriptor is free.
 

@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import anyio
 import anyio.to_thread
 from msgspec import Struct
 
+from livepeer_async.sandbox.accounts import Access
 from livepeer_async.sandbox.app import make_app
 from livepeer_async.sandbox.faults import Fault, FaultSelector
 from livepeer_async.sandbox.request_log import SeenRequest, Violation
@@ -179,6 +180,17 @@ class Sandbox:
         """Add another user and return the API key."""
         return self._server.accounts.add(is_suspended=is_suspended).api_key
 
+    def add_key(self, *allowed: str, is_cors: bool = False) -> str:
+        """Add another API key of the same user, with restricted access, and return it.
+
+        Args:
+            allowed: the requests that it may send, such as `POST /asset/request-upload` and
+                `GET /asset/:id`. All others are refused with 403.
+            is_cors: whether it is a key for browsers, which are refused with another message.
+        """
+        accounts = self._server.accounts
+        return accounts.add_key(accounts.find(self._api_key), Access(allowed, is_cors))
+
     @property
     def requests(self) -> list[SeenRequest]:
         """The last 20,000 requests, oldest first."""
@@ -210,8 +222,11 @@ class Sandbox:
             for asset in list(self._server.assets.values())
         ]
 
-    def stored(self, playback_id: str) -> Path | None:
-        """Return the file stored for an asset, None if there is none."""
+    def stored(self, playback_id: str) -> Path | Any:
+        """Return the file stored for an asset, None if there is none.
+
+        The type is `Any` in place of None, for tests like `stored(...).read_bytes() == video`.
+        """
         return self._server.find_file(playback_id)
 
     def stored_sha256(self, playback_id: str) -> str | None:

@@ -22,7 +22,7 @@ from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.http.descriptors import Descriptors, is_scarce
 from livepeer_async.sources.file_object import FileObject, unreadable
-from livepeer_async.sources.identity import SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity, describe_changes
 from livepeer_async.sources.source import Bytes, Source, attribute, source_name
 
 # Seconds for which a disk that doesn't respond may delay a cancellation.
@@ -88,7 +88,7 @@ class PathSource(Source):
         file, status = _open_regular(self._path)
         if _version(status) != _version(self._status):
             file.close()
-            raise self._changed(status)
+            raise _changed_error(self._path, self._status, status)
         return file
 
     def _close(self) -> None:
@@ -110,18 +110,11 @@ class PathSource(Source):
                 f"{self._path} can't be found any more: {error.strerror}", source=self._path
             ) from error
         if _version(status) != _version(self._status):
-            raise self._changed(status)
+            raise _changed_error(self._path, self._status, status)
 
     async def identity(self) -> SourceIdentity:
         """Return size, mtime and inode."""
         return _as_identity(self._status)
-
-    def _changed(self, status: os.stat_result) -> SourceChanged:
-        return SourceChanged(
-            f"{self._path} changed while it was read: it had {self.length} bytes, "
-            f"it has {status.st_size}",
-            source=self._path,
-        )
 
 
 class FileSource(Source):
@@ -159,7 +152,7 @@ class FileSource(Source):
         """
         status = _status_of(self._file.file)
         if (status and _version(status)) != (self._status and _version(self._status)):
-            raise SourceChanged(f"{self.name} changed while it was read", source=self.name)
+            raise _changed_error(self.name, self._status, status)
         if 0 < self._position < self.length:
             return
         difference = 0
@@ -258,6 +251,15 @@ def _check_regular(path: str, status: os.stat_result) -> None:
 
 def _version(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def _changed_error(
+    name: str, before: os.stat_result | None, now: os.stat_result | None
+) -> SourceChanged:
+    changes = ""
+    if before is not None and now is not None:
+        changes = describe_changes(_as_identity(before), _as_identity(now)) or "another device"
+    return SourceChanged(f"{name} changed while it was read ({changes})", source=name)
 
 
 def _as_identity(status: os.stat_result) -> SourceIdentity:

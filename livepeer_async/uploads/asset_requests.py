@@ -19,7 +19,7 @@ import anyio
 from msgspec import UNSET
 
 from livepeer_async.api import requests
-from livepeer_async.api.calls import Call
+from livepeer_async.api.calls import REFUSALS, Call
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import (
@@ -35,11 +35,13 @@ from livepeer_async.errors import (
     TooManyRequests,
     is_transient,
 )
+from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
+from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.phases import GONE, has_left_uploading
-from livepeer_async.uploads.leftovers import find_created
+from livepeer_async.uploads.leftovers import delete_certain, find_created
 
 Terminate = Callable[[], Awaitable[object]]
 T = TypeVar("T", UploadTicket, ImportTicket)
@@ -124,7 +126,15 @@ class AssetRequests:
             return None
         until = min(time.time(), record.requested_at + MAX_CREATION_DELAY)
         span = {"since": record.requested_at, "until": until}
-        created = await find_created(self._session, record.name, **span, is_import=True)
+        try:
+            created = await find_created(self._session, record.name, **span, is_import=True)
+        except REFUSALS as error:
+            raise AmbiguousRequest(
+                f"an earlier request to import {record.name!r} got no response, and the API key "
+                "may not list assets to find what it created",
+                advice="look for the asset at https://livepeer.studio, or remove the key from the "
+                "journal to import it again",
+            ) from error
         ticket = await adopt(created)
         if ticket is None:
             await lease.abandon()
@@ -193,6 +203,15 @@ class AssetRequests:
         try:
             found = await find_created(self._session, name, **span, is_import=is_import)
         except LivepeerError as list_error:
+            if isinstance(list_error, REFUSALS) and not is_import:
+                # The asset would not be used: without an upload, it has no bytes.
+                _log.warning(
+                    "the response to a request for an upload of %r was lost (%s); it may have "
+                    "created an asset, but the API key may not list assets",
+                    name,
+                    error,
+                )
+                return []
             # The record of an import stays: the next run looks for the asset first.
             if not is_import:
                 await lease.abandon()
@@ -217,6 +236,10 @@ class AssetRequests:
             await lease.abandon(is_useless=False)
             return None
         return asset
+
+    async def has_failed(self, asset: Asset) -> bool:
+        """Whether an asset has failed and isn't being processed again."""
+        return await has_failed(self._session, asset)
 
     async def is_uploaded(self, asset_id: str) -> bool:
         """Whether the server has all bytes of an asset; false if it doesn't respond."""
@@ -251,20 +274,22 @@ class AssetRequests:
             terminate: terminates its upload; None if there is none.
             grace: seconds that it may take after a cancellation, `CANCELLED_TIMEOUT` by default.
         """
-        is_deleted = False
+        is_deleted, reason = False, "there was no time"
 
         async def delete() -> None:
-            nonlocal is_deleted
-            with suppress(LivepeerError):
+            nonlocal is_deleted, reason
+            try:
                 await self._delete(asset_id, lease, terminate)
                 is_deleted = True
+            except LivepeerError as error:
+                reason = str(error)
 
         grace = CANCELLED_TIMEOUT if grace is None else grace
         try:
             await run_shielded(delete, timeout=DISCARD_TIMEOUT, grace=grace)
         finally:
             if not is_deleted:
-                _log.warning("asset %s is useless and couldn't be deleted", asset_id)
+                _log.warning("asset %s is useless and couldn't be deleted: %s", asset_id, reason)
 
     async def delete(self, asset_id: str, lease: Lease, terminate: Terminate | None = None) -> None:
         """Delete an asset and terminate its upload, as an abort does.
@@ -295,6 +320,14 @@ class AssetRequests:
                 failure = error
         if failure is not None:
             raise failure
+
+    async def delete_leftovers(self, journal: Journal) -> int:
+        """Delete the leftovers in the journal that certainly are ours and useless.
+
+        Returns:
+            How many assets were deleted.
+        """
+        return await delete_certain(self._session, self._deleter, journal)
 
 
 async def _terminate_briefly(terminate: Terminate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -11,23 +12,24 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from livepeer_async.api.requests import as_new_asset
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.http.descriptors import Descriptors, prepare
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprint, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, is_accepted, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.download import Downloader
@@ -35,13 +37,22 @@ from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.many import measure_length, run_uploads
-from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
+from livepeer_async.uploads.options import (
+    UploadJob,
+    UploadOptions,
+    UploadOutcome,
+    UploadResult,
+    check_job,
+)
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
 from livepeer_async.uploads.verify import Verified, verify_asset
+
+# Seconds for deleting leftovers after an upload; a later one deletes the rest.
+CLEANUP_TIMEOUT = 10.0
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -111,10 +122,17 @@ class Uploader:
         """
         check_job(job)
         length = await measure_length(job)
-        with self._slot_queue.register(waits_for_slot=False) as participant:
-            slot = participant.start(length)
-            async with self._open_and_run(job, options, slot=slot, has_handle=has_handle) as upload:
-                yield upload
+        try:
+            with self._slot_queue.register(waits_for_slot=False) as participant:
+                slot = participant.start(length)
+                async with self._open_and_run(
+                    job, options, slot=slot, has_handle=has_handle
+                ) as upload:
+                    yield upload
+        except LivepeerError:
+            await self._clean_up()
+            raise
+        await self._clean_up()
 
     async def run(
         self,
@@ -148,7 +166,7 @@ class Uploader:
     async def relay(
         self,
         url: str,
-        new_asset: NewAsset | str | None,
+        new_asset: NewAssetLike | None,
         options: UploadOptions,
         *,
         key: str | None = None,
@@ -180,8 +198,9 @@ class Uploader:
         failure: LivepeerError | None = None
         # A length of 0, which no upload has, marks the record of an import.
         source = Source(new_asset.name, 0)
-        access, identity = access_fingerprint(new_asset), url_fingerprint(url)
+        identity = url_fingerprint(url)
         try:
+            access = access_fingerprints(new_asset)
             async with acquire_lease(
                 self._journal, key, source, access=access, url=identity
             ) as lease:
@@ -194,7 +213,7 @@ class Uploader:
 
     async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, for another upload or import under the same key."""
-        async with acquire_lease(self._journal, key, Source("", 0), access="") as lease:
+        async with acquire_lease(self._journal, key, Source("", 0), access=[""]) as lease:
             await self._asset_requests.discard_previous(lease)
 
     def run_many(
@@ -203,14 +222,30 @@ class Uploader:
         options: UploadOptions,
         *,
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Run an upload for each source; arguments as for `AsyncLivepeer.upload_many`."""
 
-        async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
+        async def run_one(job: UploadJob, slot: Slot) -> UploadOutcome:
             report = partial(on_progress, job.source) if on_progress else None
-            return await self.run(job, replace(options, on_progress=report), slot=slot)
+            result = await self.run(job, replace(options, on_progress=report), slot=slot)
+            return cast("UploadOutcome", result)
 
-        return run_uploads(sources, run_one, slot_queue=self._slot_queue)
+        return self._cleaning_up(run_uploads(sources, run_one, slot_queue=self._slot_queue))
+
+    @asynccontextmanager
+    async def _cleaning_up(
+        self, running: AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]
+    ) -> AsyncGenerator[AsyncIterator[UploadOutcome], None]:
+        async with running as results:
+            yield results
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        """Delete certain leftovers after the last of the running uploads."""
+        journal = self._journal
+        if journal is not None and journal.has_new_orphans and not self._running:
+            with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+                await self._asset_requests.delete_leftovers(journal)
 
     def run_jobs(
         self,
@@ -234,22 +269,24 @@ class Uploader:
     ) -> AsyncGenerator[Upload, None]:
         check_job(job)
         source, key = job.source, job.key
-        new_asset = as_new_asset(source_name(source) if job.new_asset is None else job.new_asset)
+        new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
-        max_length = self._transfers.limits_for(job.length or 1).max_length
-        access = access_fingerprint(new_asset)
         async with (
             self._sources.reserve(source),
-            open_source(
-                source,
-                length=job.length,
-                max_length=max_length,
-                descriptors=self._descriptors,
-                after_wait=slot.reacquire if slot else None,
-            ) as opened,
-            acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
+            self._open_source(job, slot) as opened,
+            acquire_lease(
+                self._journal,
+                key,
+                opened,
+                access=access_fingerprints(new_asset),
+                url=url,
+                ignore_mtime=options.ignore_mtime,
+                has_handle=has_handle,
+            ) as lease,
         ):
+            if options.probe is not None and not is_accepted(lease.record):
+                await _probe(options.probe, source, opened)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
@@ -257,6 +294,17 @@ class Uploader:
                 tasks.start_soon(self._run, upload)
                 await upload.asset_created.wait()
                 yield upload
+
+    def _open_source(
+        self, job: UploadJob, slot: Slot | None
+    ) -> AbstractAsyncContextManager[Source]:
+        return open_source(
+            job.source,
+            length=job.length,
+            max_length=self._transfers.limits_for(job.length or 1).max_length,
+            descriptors=self._descriptors,
+            after_wait=slot.reacquire if slot else None,
+        )
 
     @asynccontextmanager
     async def _closable(self, name: str) -> AsyncGenerator[None, None]:
@@ -316,9 +364,8 @@ class Uploader:
         upload.release_slot()
         verified: Verified | None = None
         if upload.options.wait:
-            upload.options.check_failure(asset)
             try:
-                verified = await self._await_ready(upload, WatchedAsset(asset.id), None)
+                verified = await self._await_ready(upload, WatchedAsset(asset.id, asset), None)
             except AssetFailed:
                 await upload.lease.mark_failed()
                 raise
@@ -333,6 +380,8 @@ class Uploader:
         await upload.lease.mark_uploaded()
         sha256 = await upload.digest.finish(upload.source) if upload.digest else None
         upload.lease.check_sha256(upload.source, sha256)
+        await upload.lease.record_sha256(sha256)
+        await upload.lease.record_identity()
         return sha256
 
     async def _await_ready(
@@ -356,6 +405,18 @@ class Uploader:
         if not upload.lease.is_finished:
             terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
+
+
+async def _probe(probe: Probe, source: SourceLike, opened: Source) -> None:
+    """Check a source before its upload, unless it is a stream, which can be read only once.
+
+    Raises:
+        SourceUnsupported: the pipeline would refuse it.
+    """
+    if isinstance(source, str | os.PathLike):
+        await probe_path(probe, os.fspath(source))
+    elif not opened.is_stream:
+        await probe_open(probe, opened.name, opened.length, opened.read_into)
 
 
 def _result_of(
