@@ -20,7 +20,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from livepeer_async.api.requests import as_new_asset
-from livepeer_async.concurrency import plain_task_group
+from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
@@ -78,11 +78,11 @@ class Uploader:
         self._journal = journal
         self._slot_queue = slot_queue
         self._sources = SourcesInUse()
-        self._running: dict[anyio.CancelScope, anyio.Event] = {}
+        self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
     async def aclose(self) -> None:
-        """Cancel all running uploads and wait for their end."""
-        running = dict(self._running)
+        """Cancel all uploads that run in this event loop and wait for their end."""
+        running = dict(self._running.get())
         for scope in running:
             scope.cancel()
         for ended in running.values():
@@ -254,13 +254,13 @@ class Uploader:
         Raises:
             ConfigurationError: `aclose` cancelled the block.
         """
-        scope = anyio.CancelScope()
-        ended = self._running[scope] = anyio.Event()
+        scope, running = anyio.CancelScope(), self._running.get()
+        ended = running[scope] = anyio.Event()
         try:
             with scope:
                 yield
         finally:
-            del self._running[scope]
+            del running[scope]
             ended.set()
         if scope.cancelled_caught:
             raise ConfigurationError(f"the client was closed during the upload of {name}")
