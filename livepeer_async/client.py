@@ -25,7 +25,7 @@ from livepeer_async.polling.waiter import Waiter
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.scheduling.throttled_transport import ThrottledTransport
+from livepeer_async.scheduling.throttled_transport import CheckingTransport, ThrottledTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
@@ -103,6 +103,8 @@ class AsyncLivepeer:
         self.throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry)
+        checking = CheckingTransport(self._transport, self.throttle)
+        self._checker = Session(account, checking, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets = Assets(self._session, self._waiter)
@@ -315,15 +317,34 @@ class AsyncLivepeer:
         if self.journal is not None:
             await self.journal.drop_orphan(asset_id)
 
-    async def ping(self) -> None:
-        """Check once that the server responds and accepts the API key.
+    async def ping(self, *, retry: bool = False) -> None:
+        """Check that the server responds, and that the API key may look at assets.
+
+        Uploads need no more than this and the right to request an upload, so a key with restricted
+        access passes.
+
+        Args:
+            retry: whether to retry a failed check as the retry policy says.
 
         Raises:
             NetworkError: the server doesn't respond.
             ApiError: the server rejects the key, or fails.
             DecodeError: the response isn't from Livepeer's API.
         """
-        await self._session.send_once(requests.list_assets(self._session.account, limit=1))
+        send = self._checker.send if retry else self._checker.send_once
+        await send(requests.check_key(self._session.account))
+
+    async def check_permission(self, path: str) -> None:
+        """Check that the API key may POST to a path, without creating anything.
+
+        Args:
+            path: the path below the base URL, such as `/asset/request-upload`.
+
+        Raises:
+            Forbidden: the key has restricted access, and may not.
+            LivepeerError: as for `ping`.
+        """
+        await self._checker.send_once(requests.check_permission(self._session.account, path))
 
     async def request(
         self,

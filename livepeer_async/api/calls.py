@@ -11,11 +11,22 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from livepeer_async.errors import ApiError, ConfigurationError, is_transient
+from livepeer_async.errors import (
+    ApiError,
+    ConfigurationError,
+    Forbidden,
+    NotAuthenticated,
+    NotFound,
+    is_transient,
+)
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.redaction import redact_url, redacted
 
 T = TypeVar("T")
+
+# Responses to a call that an API key with restricted access may not send. The server responds with
+# 403; a proxy in front of it with 401 or 404 too.
+REFUSALS = (Forbidden, NotAuthenticated, NotFound)
 
 
 @redacted("base_url", base_url=redact_url)

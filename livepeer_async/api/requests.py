@@ -38,6 +38,10 @@ PAGE_SIZE = 100
 # Oldest first: new rows are added at the end and shift no page. By default the server orders by the
 # time of the last change; a row that moves is then listed twice, and its neighbour is skipped.
 STABLE_ORDER = "createdAt-false"
+# No asset has this ID.
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+# Source: SERVER.md, 42. A path that the server doesn't know has another message.
+_ASSET_NOT_FOUND = b"asset not found"
 _NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 
 
@@ -98,6 +102,35 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollRe
         if response.status == HTTPStatus.NOT_MODIFIED:
             return PollResult(None, etag)
         return PollResult(_decoder(account, Asset)(response), response.headers.get("etag"))
+
+    return Call(request, decode)
+
+
+def check_key(account: Account) -> Call[None]:
+    """Look at an asset that doesn't exist: checks the server and the key.
+
+    A restricted key may look at assets, but not list them.
+    """
+    request = _request(account, "GET", f"/asset/{UNKNOWN_ID}")
+
+    def decode(response: Response) -> None:
+        if response.status == HTTPStatus.NOT_FOUND and _ASSET_NOT_FOUND in response.body.lower():
+            return
+        _decoder(account, Asset)(response)
+
+    return Call(request, decode)
+
+
+def check_permission(account: Account, path: str) -> Call[None]:
+    """Send a request without a body, which creates nothing: checks whether the key may send it.
+
+    The server checks the key first and then the body, and responds with 422.
+    """
+    request = _request(account, "POST", path, json={})
+
+    def decode(response: Response) -> None:
+        if response.status not in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
+            _check_status(account, response)
 
     return Call(request, decode)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from livepeer_async.api.account import BASE_URL
 from livepeer_async.api.calls import check_account
@@ -18,6 +18,7 @@ from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import (
     ApiError,
     ConfigurationError,
+    Forbidden,
     JournalError,
     NotAuthenticated,
     NotFound,
@@ -33,18 +34,20 @@ DEFAULTS = ClientOptions()
 
 @asynccontextmanager
 async def open_client(
-    options: ClientOptions = DEFAULTS, *, check_connection: bool = True
+    options: ClientOptions = DEFAULTS, *, check_connection: bool = True, is_upload: bool = False
 ) -> AsyncGenerator[AsyncLivepeer]:
     """Open a client for the account in the environment, or for an embedded sandbox.
 
     Args:
         options: options of the client.
         check_connection: whether to check first that the server responds and accepts the key.
+        is_upload: whether the command uploads, for which the key must be allowed to look at assets.
 
     Raises:
         ConfigurationError: the key or the base URL can't work.
         NetworkError: the server can't be reached.
         NotAuthenticated: the server rejects the key.
+        Forbidden: the key can't be used for uploads.
         NotFound: there is no Livepeer API below the base URL.
     """
     async with AsyncExitStack() as stack:
@@ -58,7 +61,7 @@ async def open_client(
             api_key, base_url = sandbox.api_key, sandbox.base_url
             print_note(f"embedded sandbox (storage: {options.sandbox}), deleted at the end")
         if check_connection:
-            await _check_connection(api_key, base_url, options.retry)
+            await _check_connection(api_key, base_url, options.retry, is_upload=is_upload)
         make = partial(
             _make_client, api_key, base_url, retry=options.retry, timeout=options.timeouts
         )
@@ -107,18 +110,19 @@ def _api_key() -> str:
     return api_key
 
 
-async def _check_connection(api_key: str, base_url: str | None, retry: RetryPolicy) -> None:
+async def _check_connection(
+    api_key: str, base_url: str | None, retry: RetryPolicy, *, is_upload: bool
+) -> None:
     """Check that the API responds and accepts the key, before each file fails on its own."""
     retry = RetryPolicy(attempts=min(retry.attempts, MAX_FIRST_ATTEMPTS))
     timeout = Timeouts(connect=FIRST_CONNECT_TIMEOUT)
     async with _make_client(api_key, base_url, retry=retry, timeout=timeout) as client:
-        assets = cast("Any", client.assets.list(page_size=1))
         try:
-            async with aclosing(assets):
-                await anext(assets, None)
+            await client.ping(retry=True)
         except ApiError as error:
             # Other errors needn't affect the command's own requests.
-            if isinstance(error, NotAuthenticated | NotFound):
+            is_refused = isinstance(error, Forbidden) and is_upload
+            if is_refused or isinstance(error, NotAuthenticated | NotFound):
                 raise
 
 

@@ -79,7 +79,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     }
     batch = UploadBatch(files, upload_options, name=name, json=json)
     run_command(
-        partial(batch.run, open_client(client), force=force),
+        partial(batch.run, open_client(client, is_upload=True), force=force),
         on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
     )
 

@@ -86,17 +86,19 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
 
     Found                                           Result
     ----------------------------------------------  ------------------------------------------------
-    byte order mark, UTF-16, CRLF, blank lines      read
-    ";" or tabs in a CSV file                       read
+    byte order mark, UTF-16, CRLF, CR, blank lines  read
+    ";" or tabs in a CSV file; a first line sep=;   read
+    blank rows, columns without name and cells      skipped
+    missing cells at the end of a row               absent fields
     bytes that aren't UTF-8                         row is bad
     line or row over 1 MiB                          row is bad
     cell over 131,072 characters                    row is bad
     JSON line that isn't an object                  row is bad
-    too many or too few cells                       row is bad
+    cell outside the named columns                  row is bad
     quote that is never closed                      row is bad and hides the next rows; the message
                                                     names their lines
     unknown field, wrong type                       row is bad; the message names similar fields
-    unknown, empty or repeated column               header is bad, so no row is read
+    unknown or repeated column                      header is bad, so no row is read
     none or several of path, url and source         row is bad
     URL that isn't http or https, or has no host    row is bad
     key of an earlier row                           row is bad

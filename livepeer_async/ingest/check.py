@@ -15,7 +15,7 @@ import anyio.to_thread
 from livepeer_async.ingest.events import Checked
 from livepeer_async.ingest.files import with_file_status
 from livepeer_async.ingest.manifest import Manifest
-from livepeer_async.ingest.rows import BadRow, Row, RowError
+from livepeer_async.ingest.rows import BadRow, Row, RowError, add_sheet_row
 from livepeer_async.redaction import show_source
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
 
@@ -52,7 +52,8 @@ def check_rows(
             yield row if row.is_url else _check_file(row, max_length)
         except RowError as error:
             is_missing = isinstance(error.__cause__, FileNotFoundError)
-            yield BadRow(row.location, str(error), row.key if is_missing else None)
+            message = add_sheet_row(str(error), row.line, row.sheet_row)
+            yield BadRow(row.location, message, row.key if is_missing else None)
 
 
 async def check_manifest(
@@ -99,7 +100,8 @@ async def read_batches(manifest: Manifest) -> AsyncGenerator[list[Row | BadRow],
 
 def _repeated_key(row: Row, first_line: int) -> str:
     where = f"in line {first_line}" if first_line else "by an earlier row"
-    return f"the key {show_source(row.key)!r} is already used {where}; wanted a different key"
+    message = f"the key {show_source(row.key)!r} is already used {where}; wanted a different key"
+    return add_sheet_row(message, row.line, row.sheet_row)
 
 
 def _check_file(row: Row, max_length: int) -> Row:

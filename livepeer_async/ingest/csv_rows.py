@@ -1,12 +1,14 @@
-"""Rows of a CSV file with a header.
+"""Rows of a CSV file with a header, as spreadsheets write it.
 
 Pure. A cell of a text field is used as it is; other cells are parsed as JSON (`true`,
-`{"type": "jwt"}`). An empty cell is an absent field. Quoted cells may contain line breaks.
+`{"type": "jwt"}`). A blank cell is an absent field, and so is a missing one at the end of a row.
+Quoted cells may contain line breaks. A first line such as `sep=;` names the delimiter.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -19,10 +21,12 @@ from livepeer_async.ingest.fields import (
     shorten_name,
     unknown_name,
 )
-from livepeer_async.ingest.lines import MAX_LINE, Fields, Line, check_line
+from livepeer_async.ingest.lines import END_MARK, MAX_LINE, Fields, Line, check_line
 from livepeer_async.ingest.rows import RowError, is_video
 
 DELIMITERS = ",;\t"
+# What a line of blank cells may consist of, besides invisible characters.
+_EMPTY_CELLS = str.maketrans("", "", f'{DELIMITERS}"')
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
@@ -33,8 +37,15 @@ _CSV_ERRORS = {
     "field larger than field limit": "a cell is longer than {limit} characters",
 }
 
-CsvRecord = tuple[int, list[str] | RowError]
-"""The first line of a record and its cells, or why it can't be used."""
+# Excel's line for the delimiter, perhaps quoted, or padded with delimiters when it was saved again.
+_DELIMITER_LINE = re.compile(r"""\s*"?\s*sep=(\\t|[^\w" \r])?"?[,;\s]*""", re.IGNORECASE)
+# Not whitespace for `str.strip`: byte order mark, zero-width spaces, DOS's mark for the end.
+_INVISIBLE = str.maketrans("", "", f"\ufeff\u200b\u2060{END_MARK}")
+# A spreadsheet whose language has a decimal comma.
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+
+CsvRecord = tuple[int, list[str] | RowError, int]
+"""The first line of a record, its cells or why it can't be used, and its row in a spreadsheet."""
 
 
 def read_csv(lines: Iterator[Line]) -> Iterator[Fields]:
@@ -42,26 +53,33 @@ def read_csv(lines: Iterator[Line]) -> Iterator[Fields]:
 
     A header that can't be used ends the file, because no row could be read.
     """
-    # Blank lines before the header count as lines.
-    first = next((line for line in lines if line[1] is None or line[1].strip()), None)
-    if first is None:
-        return
-    delimiter = detect_delimiter(first[1] or "")
-    records = iter(CsvReader(chain([first], lines), delimiter))
-    number, header = next(records)
-    try:
-        columns = read_header(_checked(header))
-    except RowError as error:
-        yield number, error
-        return
-    for number, cells in records:
+    columns: list[str] | None = None
+    for number, cells, row in _read_records(lines):
         try:
+            if columns is None:
+                columns = read_header(_checked(cells))
+                continue
             fields = read_cells(columns, _checked(cells))
         except RowError as error:
-            yield number, error
+            yield number, error, row
+            if columns is None:
+                return
         else:
             if fields is not None:
-                yield number, fields
+                yield number, fields, row
+
+
+def _read_records(lines: Iterator[Line]) -> Iterator[CsvRecord]:
+    """Yield the header and all records after it."""
+    wanted, row, first = None, 0, next(lines, None)
+    # Excel hides this line; blank rows before the header count as rows.
+    if first is not None and (named := _DELIMITER_LINE.fullmatch(first[1] or "")) is not None:
+        wanted, first = named[1], next(lines, None)
+    while first is not None and _is_blank_line(first[1]):
+        row, first = row + 1, next(lines, None)
+    if first is not None:
+        delimiter = detect_delimiter(first[1] or "", wanted)
+        yield from CsvReader(chain([first], lines), delimiter, row=row)
 
 
 class CsvReader:
@@ -70,11 +88,13 @@ class CsvReader:
     Args:
         lines: the lines of the file.
         delimiter: the character between cells.
+        row: rows before the first one.
     """
 
-    def __init__(self, lines: Iterator[Line], delimiter: str) -> None:
+    def __init__(self, lines: Iterator[Line], delimiter: str, *, row: int = 0) -> None:
         self._lines = lines
         self._delimiter = delimiter
+        self._row = row
         self._start_record()
 
     def __iter__(self) -> Iterator[CsvRecord]:
@@ -87,8 +107,9 @@ class CsvReader:
                 cells = RowError(self._explain(error))
             if cells is None:
                 return
+            self._row += 1
             if cells or self._fault:
-                yield self._first, self._fault or cells
+                yield self._first, self._fault or cells, self._row
 
     def _start_record(self) -> None:
         self._first = self._last = self._length = 0
@@ -123,26 +144,33 @@ class CsvReader:
         return f"lines {self._first} to {self._last}: {reason}" if has_many_lines else reason
 
 
-def detect_delimiter(header: str) -> str:
-    """Return the most frequent delimiter; names of columns contain none."""
+def detect_delimiter(header: str, wanted: str | None = None) -> str:
+    """Return the delimiter of a header; names of columns contain none.
+
+    Args:
+        header: the line of the header.
+        wanted: the delimiter that the file names; it is used unless only others are in the header.
+    """
+    if wanted is not None:
+        wanted = wanted.replace("\\t", "\t")
+        if wanted in header or not any(delimiter in header for delimiter in DELIMITERS):
+            return wanted
     return max(DELIMITERS, key=header.count)
 
 
 def read_header(cells: Sequence[str]) -> list[str]:
-    """Return the names of the columns.
+    """Return the names of the columns, "" for columns without a name.
 
     Raises:
-        RowError: a name is unknown, empty or repeated, or no column names a source.
+        RowError: a name is unknown or repeated, or no column names a source.
     """
-    names = [cell.strip() for cell in cells]
     columns: list[str] = []
-    for index, name in enumerate(names):
-        if not name:
-            raise RowError(f"column {index + 1} has no name, so no row can be read")
-        column = _COLUMNS.get(_normalize(name))
+    for cell in cells:
+        name = _trim(cell)
+        column = _COLUMNS.get(_normalize(name)) if name else ""
         if column is None:
             raise RowError(f"{_unknown_column(name)} (no row can be read)")
-        if column in columns:
+        if column and column in columns:
             raise RowError(f"the column {name} appears twice, so no row can be read")
         columns.append(column)
     if not set(SOURCES) & set(columns):
@@ -154,19 +182,18 @@ def read_cells(columns: Sequence[str], cells: Sequence[str]) -> dict[str, object
     """Return the fields of a row, or `None` if all cells are blank.
 
     Raises:
-        RowError: there are too many or too few cells, or one isn't JSON although its field isn't
-            text.
+        RowError: a cell has no named column, or isn't JSON although its field isn't text.
     """
-    if not "".join(cells).strip():
-        return None
-    if len(cells) != len(columns):
-        noun = "cell" if len(cells) == 1 else "cells"
-        raise RowError(f"the row has {len(cells)} {noun}; the header has {len(columns)}")
-    return {
-        column: _read_cell(column, cell)
-        for column, cell in zip(columns, cells, strict=True)
-        if cell
-    }
+    fields: dict[str, object] = {}
+    for index, cell in enumerate(cells):
+        if _is_blank(cell):
+            continue
+        if index >= len(columns):
+            raise RowError(f"the row has {len(cells)} cells; the header has {len(columns)}")
+        if not columns[index]:
+            raise RowError(f"cell {index + 1} isn't blank, but column {index + 1} has no name")
+        fields[columns[index]] = _read_cell(columns[index], cell)
+    return fields or None
 
 
 def _checked(cells: list[str] | RowError) -> list[str]:
@@ -178,20 +205,36 @@ def _checked(cells: list[str] | RowError) -> list[str]:
 def _read_cell(column: str, cell: str) -> object:
     if column in _TEXT_FIELDS or (column == "creatorId" and not cell.lstrip().startswith("{")):
         return cell
-    word = cell.strip().lower()
-    if word in _BOOLEANS:
-        return _BOOLEANS[word]
+    word = _trim(cell)
+    if word.lower() in _BOOLEANS:
+        return _BOOLEANS[word.lower()]
+    if _DECIMAL_COMMA.fullmatch(word):
+        word = word.replace(",", ".")
     try:
-        return msgspec.json.decode(cell)
+        return msgspec.json.decode(word)
     # The cell may contain a key, so the message doesn't show it.
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         example = _EXAMPLES.get(column, "true")
         raise RowError(f"{column} isn't JSON; wanted a value such as {example}") from error
 
 
+def _is_blank_line(text: str | None) -> bool:
+    return text is not None and _is_blank(text.translate(_EMPTY_CELLS))
+
+
+def _is_blank(cell: str) -> bool:
+    return not cell or not _trim(cell)
+
+
+def _trim(cell: str) -> str:
+    """Return a cell without what can't be seen at its ends."""
+    return cell.translate(_INVISIBLE).strip()
+
+
 def _normalize(name: str) -> str:
     """Return a name without the differences between spreadsheets: `Creator ID`, `creator_id`."""
-    return name.strip().replace(" ", "").replace("_", "").lower()
+    # `split` also removes non-breaking spaces.
+    return "".join(name.split()).replace("_", "").lower()
 
 
 def _unknown_column(name: str) -> str:

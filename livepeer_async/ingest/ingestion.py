@@ -58,6 +58,10 @@ CLEANUP_TIMEOUT = 60.0
 REPROCESS = 2
 
 
+# A row may be refused for its fields, or because the key may not create assets at all.
+CREATION_PATHS = ("/asset/request-upload", "/asset/upload/url")
+
+
 class Ingestion:
     """A running ingestion: an async iterator over its events.
 
@@ -83,8 +87,12 @@ class Ingestion:
             livepeer, options, notify=self._channel.send_nowait, on_error=self._handle_error
         )
         self._circuit_breaker = CircuitBreaker(
-            livepeer.ping, self._report_outage, timeout=outage_timeout
+            self._check_server,
+            self._report_outage,
+            timeout=outage_timeout,
+            throttle=livepeer.throttle,
         )
+        self._refused_paths: set[str] = set()
         self._has_pinged = False
         self._is_aborting = False
         self._bad_locations: set[str] = set()
@@ -155,6 +163,7 @@ class Ingestion:
     async def _run_rows(self) -> None:
         async with plain_task_group() as tasks:
             tasks.start_soon(self._circuit_breaker.run)
+            tasks.start_soon(self._circuit_breaker.watch)
             running = self._livepeer.uploads.run_jobs(
                 self._next_jobs(), self._worker.run, length_of=_length_of
             )
@@ -227,8 +236,21 @@ class Ingestion:
         """Start no row that would fail with the same error; the event of this one is sent later."""
         action = classify_error(error)
         self._is_aborting = self._is_aborting or action.abort_run
+        if isinstance(error, Forbidden):
+            self._refused_paths.update(path for path in CREATION_PATHS if error.url.endswith(path))
         if action.probe_server:
             self._circuit_breaker.trip()
+
+    async def _check_server(self) -> None:
+        """Check that the server responds, and that the key may send what it has refused.
+
+        Raises:
+            Forbidden: the key may not create assets, so each row would fail.
+            LivepeerError: the server doesn't respond, or rejects the key.
+        """
+        await self._livepeer.ping()
+        while self._refused_paths:
+            await self._livepeer.check_permission(self._refused_paths.pop())
 
     async def _finish_attempt(self, job: RowJob, result: UploadResult | None) -> None:
         """Defer a row or report its end.

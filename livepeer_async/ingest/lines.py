@@ -27,8 +27,11 @@ _FIRST_SURROGATE = 0xDC00
 Line = tuple[int, str | None]
 """A line number, from 1, and the text of the line; `None` if the line is too long."""
 
-Fields = tuple[int, dict[str, Any] | RowError]
-"""The first line of a row and its fields, or why the row can't be used."""
+Fields = tuple[int, dict[str, Any] | RowError, int]
+"""The first line of a row, its fields or why it can't be used, and its row in a spreadsheet."""
+
+# Ctrl-Z: programs for DOS mark the end of a text with it.
+END_MARK = "\x1a"
 
 
 def _escape_invalid_byte(error: UnicodeError) -> tuple[str, int]:
@@ -68,10 +71,14 @@ def read_lines(file: TextIO, *, max_length: int = MAX_LINE) -> Iterator[Line]:
         if not text:
             return
         is_too_long = len(text) > max_length and not text.endswith("\n")
+        if not text.strip(END_MARK):
+            return
         rest = text
         while rest and not rest.endswith("\n"):
             rest = file.readline(max_length + 1)
-        yield number, None if is_too_long else text.removesuffix("\n")
+        is_last = not rest.endswith("\n")
+        line = text.removesuffix("\n")
+        yield number, None if is_too_long else line.rstrip(END_MARK) if is_last else line
 
 
 def check_line(text: str | None) -> str:
@@ -99,10 +106,10 @@ def read_json_lines(lines: Iterator[Line]) -> Iterator[Fields]:
         try:
             fields = parse_object(check_line(text))
         except RowError as error:
-            yield number, error
+            yield number, error, number
         else:
             if fields is not None:
-                yield number, fields
+                yield number, fields, number
 
 
 def parse_object(text: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from io import TextIOWrapper
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
-import msgspec
+from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.csv_rows import read_csv
@@ -30,7 +30,7 @@ from livepeer_async.ingest.lines import (
     read_json_lines,
     read_lines,
 )
-from livepeer_async.ingest.rows import BadRow, Row, RowError
+from livepeer_async.ingest.rows import BadRow, Row, RowError, add_sheet_row
 from livepeer_async.sources.source import source_key, source_name
 
 JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json-lines")
@@ -119,13 +119,14 @@ class Manifest:
         path = self.location
         resolver = PathResolver(os.path.dirname(path), allow_outside=self._allow_outside)
         read_fields = read_csv if path.lower().endswith(TABLE_SUFFIXES) else read_json_lines
-        for line, fields in read_fields(self._read_lines()):
+        for line, fields, sheet_row in read_fields(self._read_lines()):
             try:
                 if isinstance(fields, RowError):
                     raise fields
-                yield self._build_row(fields, line, resolver)
+                row = self._build_row(fields, line, resolver)
+                yield row if sheet_row == line else replace(row, sheet_row=sheet_row)
             except RowError as error:
-                yield BadRow(f"{path}:{line}", str(error))
+                yield BadRow(f"{path}:{line}", add_sheet_row(str(error), line, sheet_row))
 
     def _build_row(self, fields: dict[str, Any], line: int, resolver: PathResolver) -> Row:
         row = read_row(fields, name_file=source_name, manifest=self.location, line=line)
@@ -133,14 +134,14 @@ class Manifest:
             return row
         source = resolver.resolve(row.source)
         key = row.key if "key" in fields else source_key(source) or source
-        return msgspec.structs.replace(row, source=source, key=key)
+        return replace(row, source=source, key=key)
 
     def _read_lines(self) -> Iterator[Line]:
         snapshot = self._snapshot
         opened = _open_file(self.location) if snapshot is None else nullcontext(snapshot)
         with _read_errors(self.location), opened as file:
             encoding = _read_encoding(file, self.location)
-            text = TextIOWrapper(file, encoding, errors=DECODING_ERRORS, newline="\n")
+            text = TextIOWrapper(file, encoding, errors=DECODING_ERRORS)
             try:
                 yield from read_lines(text)
             finally:

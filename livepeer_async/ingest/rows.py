@@ -34,6 +34,7 @@ class Row(Struct, frozen=True, kw_only=True):
         line: the first line of the row in the manifest, from 1; `None` if `manifest` is.
         length: bytes, once the file was checked.
         modified_ns: the file's modification time in nanoseconds since 1970.
+        sheet_row: the row in a spreadsheet, if it differs from `line`.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Row(Struct, frozen=True, kw_only=True):
     line: int | None = None
     length: int | None = None
     modified_ns: int | None = None
+    sheet_row: int | None = None
 
     @property
     def location(self) -> str:
@@ -85,6 +87,15 @@ class BadRow(Struct, frozen=True):
 
 class RowError(Exception):
     """A row can't be used; internal to this package. Its message becomes `BadRow.message`."""
+
+
+def add_sheet_row(message: str, line: int | None, sheet_row: int | None) -> str:
+    """Add the number that a spreadsheet shows for a row, if it isn't that of the line.
+
+    It differs after a cell of several lines, and after the line `sep=;`, which Excel hides.
+    """
+    is_same = sheet_row is None or sheet_row == line
+    return message if is_same else f"{message} (row {sheet_row} in a spreadsheet)"
 
 
 def is_video(name: str) -> bool:

@@ -197,6 +197,10 @@ class AssetPoller:
 
     def _handle_asset_error(self, watched: WatchedAsset, error: LivepeerError, now: float) -> None:
         """End a wait, or retry; pause all polls unless the error concerns this asset alone."""
+        if isinstance(error, NotAuthenticated):
+            # Each of the other assets would only fail with its own poll.
+            self.fail_all(error)
+            return
         if not is_transient(error):
             self._fail(watched, error)
             return
@@ -212,9 +216,10 @@ class AssetPoller:
 
     def _handle_list_error(self, error: LivepeerError) -> None:
         """End all waits, poll singly for a while, or pause all polls."""
+        # Of a restricted key, or of an invalid one: then the next single poll is refused too.
         is_refused = isinstance(error, ApiError) and not is_transient(error)
-        if isinstance(error, NotAuthenticated) or not (is_transient(error) or is_refused):
-            # An invalid key or a closed client affects single polls too.
+        if not (is_transient(error) or is_refused):
+            # A closed client affects single polls too.
             self.fail_all(error)
             return
         is_busy = isinstance(error, ApiError) and error.status == HTTPStatus.SERVICE_UNAVAILABLE

@@ -27,11 +27,29 @@ class User(Struct, frozen=True):
     is_suspended: bool = False
 
 
+class Access(Struct, frozen=True):
+    """What a restricted API key may do.
+
+    Attributes:
+        allowed: methods and paths below /api, such as `GET /asset/:id`.
+        is_cors: whether the key is for browsers, which are refused with a message of their own.
+    """
+
+    allowed: tuple[str, ...]
+    is_cors: bool
+
+    def permits(self, method: str, path: str) -> bool:
+        """Whether the key may send a request; `:id` in a rule is any one part of the path."""
+        parts = [method, *path.removeprefix("/api/").split("/")]
+        return any(_matches(rule.replace(" /", "/", 1).split("/"), parts) for rule in self.allowed)
+
+
 class Accounts:
     """All users by their API key."""
 
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
+        self._accesses: dict[str, Access] = {}
 
     def add(self, api_key: str | None = None, *, is_suspended: bool = False) -> User:
         """Add a user with this API key, a new one by default."""
@@ -44,6 +62,29 @@ class Accounts:
         )
         self._users[user.api_key] = user
         return user
+
+    def add_key(self, user: User, access: Access) -> str:
+        """Add a restricted API key of a user, and return it."""
+        key = str(uuid.uuid4())
+        self._users[key], self._accesses[key] = user, access
+        return key
+
+    def find(self, api_key: str) -> User:
+        """Return the user of an API key."""
+        return self._users[api_key]
+
+    def check_access(self, header: str | None, method: str, path: str) -> None:
+        """Check what a key may do, before its request is looked at.
+
+        Raises:
+            ApiError: 403, the key is restricted to other requests.
+        """
+        access = self._accesses.get((header or "").partition(" ")[2])
+        if access is None or access.permits(method, path):
+            return
+        if access.is_cors:
+            raise ApiError(403, "access forbidden for CORS-enabled API key with restricted access")
+        raise ApiError(403, "credential has insufficent privileges")
 
     def authenticate(self, header: str | None) -> User | None:
         """Return the user of an Authorization header, None if it has no credentials.
@@ -105,6 +146,11 @@ class UploadTokens:
 
     def _sign(self, signed: str) -> str:
         return _encode(hmac.digest(self._secret, signed.encode(), hashlib.sha256))
+
+
+def _matches(rule: list[str], parts: list[str]) -> bool:
+    pairs = zip(rule, parts, strict=False)
+    return len(rule) == len(parts) and all(it in (part, ":id") for it, part in pairs)
 
 
 def _token_error(reason: str) -> ApiError:

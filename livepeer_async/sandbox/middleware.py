@@ -98,7 +98,9 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     def _authenticate(self, request: Request) -> User | None:
-        user = self._accounts.authenticate(request.headers.get("authorization"))
+        header = request.headers.get("authorization")
+        user = self._accounts.authenticate(header)
+        self._accounts.check_access(header, request.method, request.url.path)
         if user is not None and "projectId" in parse_qs(request.url.query):
             raise ApiError(400, "projectId as query param not supported")
         return user

@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
+from livepeer_async.sandbox.accounts import Access
 from livepeer_async.sandbox.app import make_app
 from livepeer_async.sandbox.faults import Fault, FaultSelector
 from livepeer_async.sandbox.request_log import SeenRequest, Violation
@@ -178,6 +179,17 @@ class Sandbox:
     def add_user(self, *, is_suspended: bool = False) -> str:
         """Add another user and return the API key."""
         return self._server.accounts.add(is_suspended=is_suspended).api_key
+
+    def add_key(self, *allowed: str, is_cors: bool = False) -> str:
+        """Add another API key of the same user, with restricted access, and return it.
+
+        Args:
+            allowed: the requests that it may send, such as `POST /asset/request-upload` and
+                `GET /asset/:id`. All others are refused with 403.
+            is_cors: whether it is a key for browsers, which are refused with another message.
+        """
+        accounts = self._server.accounts
+        return accounts.add_key(accounts.find(self._api_key), Access(allowed, is_cors))
 
     @property
     def requests(self) -> list[SeenRequest]:

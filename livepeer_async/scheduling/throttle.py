@@ -70,6 +70,9 @@ class Throttle:
         retry: determines the length of pauses.
         clock: time and randomness.
 
+    Attributes:
+        activity: a number that increases while bytes are sent and the server responds.
+
     Raises:
         ConfigurationError: an argument is out of range.
     """
@@ -103,6 +106,8 @@ class Throttle:
         self._paused_until = 0.0
         self._probed_at: float | None = None
         self._active_at = 0.0
+        self._failing_since: float | None = None
+        self.activity = 0
 
     def __repr__(self) -> str:
         adapts = "adapting, " if self._concurrency is None else ""
@@ -158,6 +163,7 @@ class Throttle:
         if self._max_rate is not None:
             await self._wait_for_rate(count)
         self._sent += count
+        self.activity += 1
         self._active_at = self._clock.now()
 
     async def _wait_for_rate(self, count: int) -> None:
@@ -221,6 +227,25 @@ class Throttle:
         """Seconds without a byte or a response while requests are in flight."""
         in_flight = self._loops.get().in_flight
         return self._clock.now() - self._active_at if in_flight else 0.0
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds for which all requests have failed, or are waiting without a byte or a response.
+
+        Failures are broken connections and 5xx responses.
+        """
+        since = self._failing_since
+        return max(self.idle_seconds, 0.0 if since is None else self._clock.now() - since)
+
+    def record_failure(self) -> None:
+        """Record that a request failed because of the server or the network."""
+        if self._failing_since is None:
+            self._failing_since = self._clock.now()
+
+    def record_response(self) -> None:
+        """Record that the server processed a request, which says nothing about its load."""
+        self._failing_since = None
+        self.activity += 1
 
     def record_overload(self, retry_after: float | None, *, is_queue_full: bool = False) -> None:
         """Pause all requests, because the server asked for less load.

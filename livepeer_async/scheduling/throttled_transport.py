@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from http import HTTPStatus
 
-from livepeer_async.errors import TimedOut
+from livepeer_async.errors import NetworkError, TimedOut
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.throttle import Throttle
@@ -40,16 +40,42 @@ class ThrottledTransport:
         except BaseException as error:
             if isinstance(error, TimedOut):
                 throttle.record_stall()
+            if isinstance(error, NetworkError):
+                throttle.record_failure()
             if is_probe:
                 throttle.release_probe()
             raise
         finally:
             throttle.request_finished()
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            throttle.record_failure()
+        else:
+            throttle.record_response()
         if response.is_overload:
             is_queue_full = response.status == HTTPStatus.TOO_MANY_REQUESTS
             throttle.record_overload(response.retry_after, is_queue_full=is_queue_full)
         else:
             throttle.record_success()
+        return response
+
+
+class CheckingTransport:
+    """Sends requests that only check the server, even while the throttle pauses all others.
+
+    Args:
+        transport: sends the requests.
+        throttle: learns from each response that the server responds.
+    """
+
+    def __init__(self, transport: Transport, throttle: Throttle) -> None:
+        self._transport = transport
+        self._throttle = throttle
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and read its response; raises the errors of `Transport.send`."""
+        response = await self._transport.send(request)
+        if response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._throttle.record_response()
         return response
 
 

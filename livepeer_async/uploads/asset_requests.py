@@ -19,7 +19,7 @@ import anyio
 from msgspec import UNSET
 
 from livepeer_async.api import requests
-from livepeer_async.api.calls import Call
+from livepeer_async.api.calls import REFUSALS, Call
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import LoopLocal, plain_task_group, run_shielded
 from livepeer_async.errors import (
@@ -124,7 +124,15 @@ class AssetRequests:
             return None
         until = min(time.time(), record.requested_at + MAX_CREATION_DELAY)
         span = {"since": record.requested_at, "until": until}
-        created = await find_created(self._session, record.name, **span, is_import=True)
+        try:
+            created = await find_created(self._session, record.name, **span, is_import=True)
+        except REFUSALS as error:
+            raise AmbiguousRequest(
+                f"an earlier request to import {record.name!r} got no response, and the API key "
+                "may not list assets to find what it created",
+                advice="look for the asset at https://livepeer.studio, or remove the key from the "
+                "journal to import it again",
+            ) from error
         ticket = await adopt(created)
         if ticket is None:
             await lease.abandon()
@@ -193,6 +201,15 @@ class AssetRequests:
         try:
             found = await find_created(self._session, name, **span, is_import=is_import)
         except LivepeerError as list_error:
+            if isinstance(list_error, REFUSALS) and not is_import:
+                # The asset would not be used: without an upload, it has no bytes.
+                _log.warning(
+                    "the response to a request for an upload of %r was lost (%s); it may have "
+                    "created an asset, but the API key may not list assets",
+                    name,
+                    error,
+                )
+                return []
             # The record of an import stays: the next run looks for the asset first.
             if not is_import:
                 await lease.abandon()
@@ -251,20 +268,22 @@ class AssetRequests:
             terminate: terminates its upload; None if there is none.
             grace: seconds that it may take after a cancellation, `CANCELLED_TIMEOUT` by default.
         """
-        is_deleted = False
+        is_deleted, reason = False, "there was no time"
 
         async def delete() -> None:
-            nonlocal is_deleted
-            with suppress(LivepeerError):
+            nonlocal is_deleted, reason
+            try:
                 await self._delete(asset_id, lease, terminate)
                 is_deleted = True
+            except LivepeerError as error:
+                reason = str(error)
 
         grace = CANCELLED_TIMEOUT if grace is None else grace
         try:
             await run_shielded(delete, timeout=DISCARD_TIMEOUT, grace=grace)
         finally:
             if not is_deleted:
-                _log.warning("asset %s is useless and couldn't be deleted", asset_id)
+                _log.warning("asset %s is useless and couldn't be deleted: %s", asset_id, reason)
 
     async def delete(self, asset_id: str, lease: Lease, terminate: Terminate | None = None) -> None:
         """Delete an asset and terminate its upload, as an abort does.

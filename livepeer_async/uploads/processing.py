@@ -13,6 +13,7 @@ from contextlib import suppress
 import anyio
 
 from livepeer_async.api import requests
+from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.session import Session
 from livepeer_async.errors import (
     AmbiguousRequest,
@@ -86,7 +87,8 @@ class Processing:
                 on_retry(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await anyio.sleep(retry_event.delay)
-                    await self._reprocess(watched.asset_id)
+                    if not await self._reprocess(watched):
+                        raise
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
             watched = WatchedAsset(watched.asset_id)
@@ -98,25 +100,48 @@ class Processing:
         reason = f"the server failed: {error.error_message}"
         return RetryEvent(reason=reason, attempt=failures, attempts=attempts, delay=delay)
 
-    async def _reprocess(self, asset_id: str) -> None:
-        """Have the server run the task of a failed asset again, and wait for its end."""
-        account = self._session.account
+    async def _reprocess(self, watched: WatchedAsset) -> bool:
+        """Have the server run the task of a failed asset again, and wait for its end.
+
+        Returns:
+            Whether it was run; a restricted key may be refused.
+        """
+        account, asset_id = self._session.account, watched.asset_id
         await self._waiter.throttle()
-        # The request may have had its effect, or another client may have sent one: see the task.
-        with suppress(AmbiguousRequest, BadRequest, ServerError):
-            await self._session.send(requests.retry_asset(account, asset_id))
-        query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
-        await self._waiter.throttle()
-        page = await self._session.send(requests.list_tasks(account, **query))
-        for task in page.items:
-            with suppress(NotFound):
-                await self._wait_for_task(task)
+        try:
+            # The request may have had its effect, or another client has sent one: see the task.
+            with suppress(AmbiguousRequest, BadRequest, ServerError):
+                await self._session.send(requests.retry_asset(account, asset_id))
+        except REFUSALS:
+            return False
+        try:
+            await self._wait_for_latest_task(asset_id)
+        except REFUSALS:
+            await self._wait_for_change(watched.asset)
         for poll in range(POLLS_AFTER_TASK):
             await self._waiter.throttle()
             asset = await self._session.send(requests.get_asset(account, asset_id))
             if asset.phase != AssetPhase.FAILED:
-                return
+                break
             await anyio.sleep(poll / POLLS_AFTER_TASK)
+        return True
+
+    async def _wait_for_latest_task(self, asset_id: str) -> None:
+        query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
+        await self._waiter.throttle()
+        page = await self._session.send(requests.list_tasks(self._session.account, **query))
+        for task in page.items:
+            with suppress(NotFound):
+                await self._wait_for_task(task)
+
+    async def _wait_for_change(self, failed: Asset | None) -> None:
+        """Wait until a failed asset changes, because a restricted key can't look at its task."""
+        started, asset = time.monotonic(), failed
+        while asset is not None and failed is not None and asset.status == failed.status:
+            age = time.monotonic() - started
+            await anyio.sleep(next_poll_delay(age=age, progress=None, jitter=0.5))
+            await self._waiter.throttle()
+            asset = await self._session.send(requests.get_asset(self._session.account, asset.id))
 
     async def _wait_for_task(self, task: Task) -> None:
         call = requests.get_task(self._session.account, task.id)

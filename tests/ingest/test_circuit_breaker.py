@@ -1,11 +1,14 @@
 """The circuit breaker, with virtual time."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from livepeer_async.errors import ConnectFailed, NotAuthenticated
+from livepeer_async.errors import ConnectFailed, NotAuthenticated, TimedOut
+from livepeer_async.ingest import circuit_breaker
 from livepeer_async.ingest.circuit_breaker import MAX_DELAY, CircuitBreaker
 from livepeer_async.ingest.events import Halted, Resumed
+from livepeer_async.scheduling.throttle import Throttle
 from support.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -20,11 +23,14 @@ class Server:
     def __init__(self, *errors):
         self.errors = list(errors)
         self.clock = VirtualClock()
+        self.throttle = Throttle(clock=self.clock.as_clock())
+        self.ping_times = []
         self.pings = 0
         self.events = []
 
     async def ping(self):
         self.pings += 1
+        self.ping_times.append(self.clock.now)
         if self.errors:
             raise self.errors.pop(0)
 
@@ -33,7 +39,22 @@ class Server:
 
     def circuit_breaker(self, timeout=3600.0):
         clock = self.clock.as_clock(random=lambda: 1.0)
-        return CircuitBreaker(self.ping, self.notify, timeout=timeout, clock=clock)
+        return CircuitBreaker(
+            self.ping, self.notify, timeout=timeout, throttle=self.throttle, clock=clock
+        )
+
+    async def watch_until(self, seconds):
+        """Watch for some virtual seconds."""
+        circuit_breaker = self.circuit_breaker()
+
+        async def stop():
+            while self.clock.now < seconds:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for task in (circuit_breaker.run, circuit_breaker.watch, stop):
+                tasks.start_soon(task)
 
 
 async def trip_and_wait(circuit_breaker):
@@ -99,4 +120,63 @@ async def test_trip_after_stop_is_ignored():
     circuit_breaker.stop()
     circuit_breaker.trip()
     await circuit_breaker.wait()
+    assert not server.pings
+
+
+async def test_failing_requests_halt_within_30_seconds():
+    server = Server(*[DOWN] * 2)
+    server.throttle.record_failure()
+    await server.watch_until(30)
+    assert isinstance(server.events[0], Halted)
+    assert server.ping_times[0] <= 10
+
+
+async def test_silent_requests_halt_within_30_seconds(monkeypatch):
+    monkeypatch.setattr(circuit_breaker, "FIRST_PING_TIMEOUT", 0.01)
+    server = Server()
+    server.throttle.request_started()
+    server.ping = anyio.sleep_forever
+    breaker = server.circuit_breaker()
+    async with anyio.create_task_group() as tasks:
+
+        async def notify(event):
+            server.events.append(event)
+            tasks.cancel_scope.cancel()
+
+        server.notify = notify
+        breaker = server.circuit_breaker()
+        tasks.start_soon(breaker.run)
+        tasks.start_soon(breaker.watch)
+    (halted,) = server.events
+    assert isinstance(halted.error, TimedOut)
+    # The time-out of the ping follows.
+    assert server.clock.now >= circuit_breaker.FIRST_PATIENCE
+
+
+async def test_slow_ping_beside_other_requests_is_no_outage(monkeypatch):
+    monkeypatch.setattr(circuit_breaker, "FIRST_PING_TIMEOUT", 0.01)
+    server = Server()
+
+    async def ping():
+        await server.throttle.consume(1)
+        await anyio.sleep_forever()
+
+    server.ping = ping
+    await trip_and_wait(server.circuit_breaker())
+    assert not server.events
+
+
+async def test_slow_storage_is_pinged_ever_less_often():
+    server = Server()
+    server.throttle.request_started()
+    await server.watch_until(300)
+    assert not server.events
+    assert 3 <= server.pings <= 8
+
+
+async def test_responding_server_is_not_pinged():
+    server = Server()
+    server.throttle.record_failure()
+    server.throttle.record_response()
+    await server.watch_until(100)
     assert not server.pings

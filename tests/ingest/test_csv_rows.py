@@ -11,6 +11,7 @@ from livepeer_async.ingest.csv_rows import (
     CsvReader,
     detect_delimiter,
     read_cells,
+    read_csv,
     read_header,
 )
 from livepeer_async.ingest.lines import DECODING_ERRORS, MAX_LINE, read_lines
@@ -25,7 +26,7 @@ def lines_of(content):
 def records(content, delimiter=","):
     return [
         (line, str(cells) if isinstance(cells, RowError) else cells)
-        for line, cells in CsvReader(lines_of(content), delimiter)
+        for line, cells, _ in CsvReader(lines_of(content), delimiter)
     ]
 
 
@@ -107,6 +108,79 @@ def test_text_after_a_quoted_cell_is_an_error():
     assert records(b'"a"b,c\nd\n') == [(1, "',' expected after '\"'"), (2, ["d"])]
 
 
+def rows_of(content):
+    read = read_csv(lines_of(content))
+    return [(line, str(it) if isinstance(it, RowError) else it, row) for line, it, row in read]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "named",
+    [b"sep=;", b"SEP=;", b'"sep=;"', b"sep=;;;", b'"sep=;",,', b"Sep=; ", b"sep="],
+)
+def test_line_for_the_delimiter_is_no_row(named, end):
+    content = end.join([named, b"path;name", b"a.mp4;A, B", b""])
+    assert rows_of(content) == [(3, {"path": "a.mp4", "name": "A, B"}, 2)]
+
+
+@pytest.mark.parametrize(
+    ("named", "delimiter"),
+    [
+        ("sep=,", ","),
+        ("sep=\t", "\t"),
+        ("sep=\\t", "\t"),
+        ("sep=|", "|"),
+        ("sep=;", ","),
+        ("sep= ", ","),
+    ],
+)
+def test_named_delimiter_is_used_unless_the_header_has_another(named, delimiter):
+    content = f"{named}\npath{delimiter}key\na{delimiter}b\n"
+    assert rows_of(content.encode()) == [(3, {"path": "a", "key": "b"}, 2)]
+
+
+def test_named_delimiter_of_a_single_column_is_used():
+    assert rows_of(b"sep=;\npath\na.mp4\n") == [(3, {"path": "a.mp4"}, 2)]
+
+
+@pytest.mark.parametrize("blank", ["", ";;", " ; ;", '"";"";""', "\xa0;\xa0;", "\x1a", "\ufeff;;"])
+def test_blank_rows_are_skipped_and_counted(blank):
+    content = f"{blank}\npath;name;\n{blank}\na.mp4;A;\n{blank}\n;;\n"
+    assert rows_of(content.encode()) == [(4, {"path": "a.mp4", "name": "A"}, 4)]
+
+
+@pytest.mark.parametrize("content", [b"", b"sep=;", b"sep=;\n", b";;\n", b"\x1a", b"\n\n"])
+def test_table_without_a_header_has_no_rows(content):
+    assert rows_of(content) == []
+
+
+def test_cells_of_unnamed_columns_may_be_blank():
+    content = b"path,,name,,\na.mp4,,A\nb.mp4, ,B,,\nc.mp4,,C,,,,\nd.mp4\ne.mp4,,E,x\n"
+    *good, bad = rows_of(content)
+    named = [{"path": "a.mp4", "name": "A"}, {"path": "b.mp4", "name": "B"}]
+    assert [fields for _, fields, _ in good] == [
+        *named,
+        {"path": "c.mp4", "name": "C"},
+        {"path": "d.mp4"},
+    ]
+    assert bad == (6, "cell 4 isn't blank, but column 4 has no name", 6)
+
+
+def test_rows_after_a_cell_of_two_lines_have_two_numbers():
+    content = b'path,name\na.mp4,"A\nB"\nb.mp4,"{\n'
+    assert [(line, row) for line, _, row in rows_of(content)] == [(2, 2), (4, 3)]
+
+
+def test_end_mark_after_the_last_row_is_ignored():
+    assert rows_of(b"path\na.mp4\x1a") == [(2, {"path": "a.mp4"}, 2)]
+
+
+def test_bad_header_of_a_named_delimiter_has_its_row():
+    ((line, message, row),) = rows_of(b"sep=;\nkey;name\na;b\n")
+    assert (line, row) == (2, 1)
+    assert "none of the columns" in message
+
+
 @pytest.mark.parametrize(
     ("header", "delimiter"),
     [
@@ -140,7 +214,6 @@ def test_header_ignores_case_spaces_and_underscores():
     [
         (["path", "playbackPolcy"], "unknown column 'playbackPolcy'; did you mean playbackPolicy"),
         (["path", "ky"], "did you mean key"),
-        (["path", ""], "column 2 has no name"),
         (["path", "path"], "the column path appears twice"),
         (["path", "staticMp4", "static_mp4"], "static_mp4 appears twice"),
         (["key"], "none of the columns path, url and source"),
@@ -164,7 +237,7 @@ CELLS = {
     "creatorId": ("0x12", "0x12"),
     "playbackPolicy": ('{"type": "jwt"}', {"type": "jwt"}),
     "profiles": ('[{"bitrate": 1}]', [{"bitrate": 1}]),
-    "targetSegmentSizeSecs": ("2.5", 2.5),
+    "targetSegmentSizeSecs": ("2,5", 2.5),
 }
 
 
@@ -182,6 +255,11 @@ def test_empty_cell_is_an_absent_field():
     assert read_cells(["path", "key", "c2pa"], ["a", "", ""]) == {"path": "a"}
 
 
+@pytest.mark.parametrize("name", ["Path ", "\xa0PATH", "\ufeffpath", "pa_th"])
+def test_header_ignores_what_cannot_be_seen(name):
+    assert read_header([name, ""]) == ["path", ""]
+
+
 @pytest.mark.parametrize("cells", [[""], [" "], ["", "", "", ""]])
 def test_blank_row_is_skipped(cells):
     assert read_cells(["path", "key"], cells) is None
@@ -190,7 +268,6 @@ def test_blank_row_is_skipped(cells):
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (["a"], "the row has 1 cell; the header has 2"),
         (["a", "{}", "x"], "the row has 3 cells; the header has 2"),
         (["a", "s3cret"], r'encryption isn\'t JSON; wanted a value such as {"encryptedKey"'),
         (["a", "[" * 100_000], "encryption isn't JSON"),

@@ -89,6 +89,12 @@ def test_invalid_utf_16_only_affects_its_line(broken):
         check_line(two)
 
 
+@pytest.mark.parametrize("mark", ["\x1a", "\x1a\x1a"])
+def test_end_mark_of_dos_is_ignored(mark):
+    assert lines_of(f"one\ntwo{mark}".encode()) == [(1, "one"), (2, "two")]
+    assert lines_of(f"one\n{mark}".encode()) == [(1, "one")]
+
+
 def test_invalid_byte_is_reported_with_its_position():
     ((_, text),) = lines_of("café".encode("latin-1"))
     with pytest.raises(RowError, match="the line isn't UTF-8: byte 0xe9 at character 4; save"):
@@ -124,6 +130,6 @@ def test_line_that_is_not_an_object_is_an_error(line, message):
 
 def test_json_lines_are_numbered():
     lines = iter([(1, '{"a": 1}'), (2, ""), (3, None), (4, "x"), (5, "{}")])
-    rows = [(n, str(it) if isinstance(it, RowError) else it) for n, it in read_json_lines(lines)]
+    rows = [(n, str(it) if isinstance(it, RowError) else it) for n, it, _ in read_json_lines(lines)]
     assert [number for number, _ in rows] == [1, 3, 4, 5]
     assert (rows[0][1], rows[1][1], rows[3][1]) == ({"a": 1}, "the line is longer than 1 MiB", {})

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.ingest import BadRow, Row, open_manifest
+from livepeer_async.ingest import BadRow, Row, check_rows, open_manifest
 from livepeer_async.models import NewAsset, PlaybackPolicy
 from support.constants import MIB
 
@@ -100,7 +100,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_encodings_and_line_ends_are_equivalent(folder, encoding, ending):
     objects = ending.join(['{"path": "a.mp4", "name": "é🎬"}', "", '{"path": "v/b.mp4"}', ""])
     table = ending.join(["path,name", "a.mp4,é🎬", "", "v/b.mp4,"])
@@ -108,6 +108,26 @@ def test_encodings_and_line_ends_are_equivalent(folder, encoding, ending):
         rows = read(path, text.encode(encoding))
         assert sources(rows, folder) == ["a.mp4", "v/b.mp4"]
         assert rows[0].new_asset == NewAsset("é🎬")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_message_has_the_row_of_the_spreadsheet(folder, encoding, ending):
+    path = folder / "m.csv"
+    lines = ["sep=;", "Path ;Name;", 'a.mp4;"One', 'two";', ";;", "no.mp4;B", "v/b.mp4;{;x", ""]
+    rows = list(check_rows(read(path, ending.join(lines).encode(encoding))))
+    assert rows[0].new_asset == NewAsset("One\ntwo")
+    (missing, first), (nameless, second) = bad(rows, path)
+    assert (missing, nameless) == (6, 7)
+    assert first.endswith("No such file or directory (row 4 in a spreadsheet)")
+    assert second.endswith("column 3 has no name (row 5 in a spreadsheet)")
+
+
+def test_repeated_key_has_the_row_of_the_spreadsheet(folder):
+    path = folder / "m.csv"
+    rows = read(path, b"sep=,\npath,key\na.mp4,a\nv/b.mp4,a\n")
+    ((line, message),) = bad(check_rows(rows), path)
+    assert (line, message[-24:]) == (4, "(row 3 in a spreadsheet)")
 
 
 def test_bad_lines_do_not_end_json_lines(folder):
@@ -125,11 +145,10 @@ def test_bad_lines_do_not_end_json_lines(folder):
 
 def test_bad_rows_do_not_end_a_table(folder):
     path = folder / "m.csv"
-    content = b'path,c2pa\na.mp4,yes\na.mp4\n"\n\xe9",\nv/b.mp4,true\nx,"'
+    content = b'path,c2pa\na.mp4,yes\nv/b.mp4\n"\n\xe9",\nv/b.mp4,true\nx,"'
     rows = read(path, content)
     assert [(number, message[:22]) for number, message in bad(rows, path)] == [
         (2, "c2pa isn't JSON; wante"),
-        (3, "the row has 1 cell; th"),
         (4, "line 5: the line isn't"),
         (7, "a quoted cell is never"),
     ]

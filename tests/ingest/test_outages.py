@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from ingest.running import events_of, run, states_of, write_videos
-from livepeer_async import NotAuthenticated
+from livepeer_async import NotAuthenticated, RetryPolicy
 from livepeer_async.errors import DecodeError, NotFound, UploadInUse
 from livepeer_async.ingest import (
     Checked,
@@ -16,12 +16,14 @@ from livepeer_async.ingest import (
     RowEnded,
     RowStarted,
     RowState,
+    circuit_breaker,
     decisions,
     ingest,
     ingestion,
 )
-from livepeer_async.sandbox import Answer, CutConnection, Fault, On
+from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, On
 from livepeer_async.scheduling.adaptive import MIN_SHARE
+from support.constants import TIMEOUT
 from support.sandbox import client_for, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -137,7 +139,8 @@ async def test_row_with_an_asset_is_not_retried_without_journal(folder, monkeypa
     """Without a journal, a retry would create a second asset."""
     monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.05)
     write_videos(folder, 1)
-    cut = Fault(On(method="GET", path="/asset/.", times=30), CutConnection())
+    # Not the checks of the server, which look at an asset that doesn't exist.
+    cut = Fault(On(method="GET", path="/asset/(?!0{8})", times=30), CutConnection())
     async with sandbox_and_client(cut) as (sandbox, livepeer):
         events = await run(livepeer, folder)
         (ended,) = events_of(RowEnded, events)
@@ -170,3 +173,29 @@ async def test_outage_timeout_ends_the_run(folder):
     async with sandbox_and_client(Fault(On(), Answer(500))) as (_, livepeer):
         with pytest.raises(Exception, match="500"):
             await run(livepeer, folder, outage_timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    "outage", [CutConnection(), Answer(502), Answer(503), CutAnswer(after_bytes=0, seconds=2)]
+)
+async def test_outage_halts_while_uploads_still_retry(folder, tmp_path, monkeypatch, outage):
+    for name in ("FIRST_PATIENCE", "FIRST_PING_TIMEOUT", "WATCH_INTERVAL"):
+        monkeypatch.setattr(circuit_breaker, name, 0.3)
+    write_videos(folder, 3)
+    patient = RetryPolicy(attempts=1000, first_delay=0.01, max_delay=0.1)
+    events = []
+    async with (
+        sandbox_and_client() as (sandbox, _),
+        client_for(sandbox, tmp_path / "journal", retry=patient) as livepeer,
+    ):
+        with anyio.fail_after(TIMEOUT):
+            async with ingest(livepeer, folder) as running:
+                async for event in running:
+                    events.append(event)
+                    if isinstance(event, RowStarted) and not sandbox.faults:
+                        sandbox.add_fault(Fault(On(method="GET"), outage))
+                    if isinstance(event, Halted):
+                        sandbox.faults[:] = [Fault(On(times=0), outage)]
+    assert events_of(Halted, events)
+    assert not events_of(RowDeferred, events)
+    assert set(states_of(events).values()) == {"ready"}

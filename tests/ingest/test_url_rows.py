@@ -58,7 +58,7 @@ async def test_lost_response_and_outage_make_one_asset(urls, tmp_path, has_journ
             async with ingest(livepeer, manifest) as events:
                 async for event in events:
                     if isinstance(event, RowStarted) and not lost.fired:
-                        cut = Fault(On(method="GET", path="/asset$"), CutConnection())
+                        cut = Fault(On(method="GET", path="/asset"), CutConnection())
                         sandbox.faults.extend([lost, cut])
                     if isinstance(event, Halted):
                         sandbox.faults.clear()

@@ -323,12 +323,13 @@ async def test_assets_beyond_the_newest_are_polled_singly(harness):
 
 
 @pytest.mark.parametrize("count", [1, 5])
-async def test_rejected_key_ends_all_waits_at_once(harness, count):
+async def test_rejected_key_ends_all_waits(harness, count):
     ids = harness.add_assets(*[500.0] * count)
     harness.sandbox.add_fault(Fault(On(path="/api/asset"), Answer(status=401)))
     await harness.wait_many(ids)
     assert {type(error) for _, error in harness.ended.values()} == {errors.NotAuthenticated}
-    assert len(harness.log.requests) == 1
+    # Only a look at one asset tells a rejected key from one that may not list assets.
+    assert len(harness.log.requests) == 1 + (count > 1)
 
 
 async def test_wait_cancelled_during_its_poll_does_not_block(harness):

@@ -21,6 +21,8 @@ from livepeer_async.redaction import show_source
 
 BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, such as https://livepeer.studio/api"
 
+NEEDED_ACCESS = "an upload needs POST /asset/request-upload and GET /asset/ID"
+
 
 class ExitStatus(IntEnum):
     """The exit status of a command."""
@@ -165,7 +167,11 @@ _DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
 # Class, condition, advice; the first match applies.
 _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], ...] = (
     (errors.NotAuthenticated, None, "check LIVEPEER_API_KEY"),
-    (errors.Forbidden, None, "set LIVEPEER_API_KEY to a key that may do this"),
+    (
+        errors.Forbidden,
+        None,
+        f"set LIVEPEER_API_KEY to a key that may do this; {NEEDED_ACCESS}",
+    ),
     (errors.NotFound, _is_collection, BASE_URL_ADVICE),
     (
         errors.NotFound,
