@@ -78,14 +78,14 @@ _MIN_SERVER_ERROR = 500
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later.
 
-    True for network errors and timeouts, for API errors with a status of `is_transient_status`, for
-    undecodable responses (most come from a proxy), for exhausted retries, for an upload that is in
-    use, and without free file descriptors. False for `AmbiguousRequest`: repeated, it may create a
-    second asset.
+    True for network errors, API errors with a status of `is_transient_status`, undecodable
+    responses (most come from a proxy), exhausted retries, an upload in use, and a lack of file
+    descriptors. False for `AmbiguousRequest`: repeated, it may create a second asset.
     """
     if isinstance(error, ApiError):
         return is_transient_status(error.status)
-    return isinstance(error, _TRANSIENT)
+    kinds = NetworkError | DecodeError | RetriesExhausted | UploadInUse | TooManyOpenFiles
+    return isinstance(error, kinds)
 
 
 def is_transient_status(status: int) -> bool:
@@ -136,10 +136,9 @@ class ConfigurationError(LivepeerError, ValueError):
 
 
 class KeyTaken(ConfigurationError):
-    """The journal has another asset under the key, `asset_id`, which may be in use.
+    """The journal has `asset_id` under the key, with other access rights or from another URL.
 
-    It has another playback policy or encryption, or was made from another URL. Use
-    `assets.update`, another key, or `livepeer.journal.forget(key)`.
+    Use `assets.update`, another key, or `livepeer.journal.forget(key)`.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -388,9 +387,7 @@ class IntegrityError(LivepeerError):
 class TooManyOpenFiles(LivepeerError):
     """No file descriptor was free for a while; `limit` is that of the process, if known."""
 
-    def __init__(self, message: str, *, limit: int | None = None, advice: str = "") -> None:
-        super().__init__(message, advice=advice)
-        self.limit = limit
+    limit: int | None = None
 
 
 class JournalError(LivepeerError):
@@ -409,6 +406,3 @@ class UploadInUse(JournalError):
     def __init__(self, message: str, *, path: str, key: str) -> None:
         super().__init__(message, path=path)
         self.key = key
-
-
-_TRANSIENT = NetworkError | DecodeError | RetriesExhausted | UploadInUse | TooManyOpenFiles

@@ -97,7 +97,9 @@ def shortage_error(error: BaseException, finding: str) -> TooManyOpenFiles:
     limit = open_file_limit()
     shown = "" if limit is None else f" (limit {limit})"
     advice = "raise the limit, for example with `ulimit -n 4096`"
-    return TooManyOpenFiles(f"too many open files{shown}: {finding}", limit=limit, advice=advice)
+    shortage = TooManyOpenFiles(f"too many open files{shown}: {finding}", advice=advice)
+    shortage.limit = limit
+    return shortage
 
 
 def prepare() -> None:
