@@ -50,8 +50,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 
 - `is_transient(error)` is true: repeat the call later. With a journal, the same upload resumes.
   Network errors and statuses have already been retried, as `RetryPolicy` says.
-- `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
-  call may create a second asset.
+- `AmbiguousRequest`: look at `asset_ids` first, because a second call may create a second asset.
 - `SourceError`: fix the source. An unreadable, empty, too large or unsupported file is rejected
   before any request. `SourceChanged`: upload again once the file is whole, or use another key.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
@@ -64,6 +63,8 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from livepeer_async.redaction import limit_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +109,7 @@ class LivepeerError(Exception):
     upload_url: str | None = None
 
     def __init__(self, message: str, *, request_id: str | None = None, advice: str = "") -> None:
-        super().__init__(message)
+        super().__init__(limit_text(message))
         self.request_id = request_id
         if advice:
             self.advice = advice
@@ -171,8 +172,7 @@ class SourceTooLarge(SourceError):
 
     def __init__(self, message: str, *, source: str, length: int, limit: int) -> None:
         super().__init__(message, source=source)
-        self.length = length
-        self.limit = limit
+        self.length, self.limit = length, limit
 
 
 class SourceUnsupported(SourceError):
@@ -261,12 +261,8 @@ class ApiError(LivepeerError):
     ) -> None:
         said = "; ".join(errors) or "no explanation"
         super().__init__(f"{status} from {method} {url}: {said}", request_id=request_id)
-        self.status = status
-        self.errors = errors
-        self.method = method
-        self.url = url
-        self.violations = violations
-        self.retry_after = retry_after
+        self.status, self.errors, self.violations = status, errors, violations
+        self.method, self.url, self.retry_after = method, url, retry_after
 
 
 class BadRequest(ApiError):
@@ -358,8 +354,7 @@ class AssetFailed(AssetError):
         self, message: str, *, asset_id: str, error_message: str, is_retryable: bool
     ) -> None:
         super().__init__(message, asset_id=asset_id)
-        self.error_message = error_message
-        self.is_retryable = is_retryable
+        self.error_message, self.is_retryable = error_message, is_retryable
         self.advice = "assets.retry may help" if is_retryable else ""
 
 
@@ -379,9 +374,7 @@ class IntegrityError(LivepeerError):
 
     def __init__(self, message: str, *, asset_id: str, wanted: int | str, found: int | str) -> None:
         super().__init__(message)
-        self.asset_id = asset_id
-        self.wanted = wanted
-        self.found = found
+        self.asset_id, self.wanted, self.found = asset_id, wanted, found
 
 
 class TooManyOpenFiles(LivepeerError):
