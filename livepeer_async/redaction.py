@@ -211,8 +211,11 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def limit_text(text: str, max_length: int = MAX_LENGTH) -> str:
-    """Cut the end of a text that is too long for a message."""
-    return text if len(text) <= max_length else f"{text[:max_length]}… ({len(text):,} characters)"
+    """Cut the middle of a text that is too long for a message; its end often has the reason."""
+    if len(text) <= max_length:
+        return text
+    tail = max_length // 8
+    return f"{text[: max_length - tail]}… ({len(text):,} characters) …{text[-tail:]}"
 
 
 def abbreviate(value: object) -> object:

@@ -95,6 +95,7 @@ TRANSIENT = {
     errors.NetworkError,
     errors.RetriesExhausted,
     errors.TimedOut,
+    errors.TooManyOpenFiles,
     errors.UploadInUse,
 }
 

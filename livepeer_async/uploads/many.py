@@ -38,7 +38,7 @@ def run_uploads(
     run_one: Callable[[UploadJob, Slot], Awaitable[UploadOutcome]],
     *,
     slot_queue: SlotQueue,
-    has_journal: bool,
+    has_journal: bool = False,
 ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
     """Run uploads concurrently, as `run_jobs` does; a file that is named again is skipped.
 
@@ -93,7 +93,8 @@ class NamedFiles:
         if path is None:
             return False
         status = await _find_status(path)
-        self._lengths[id(job)] = status.st_size if status else 0
+        size = status.st_size if status else 0
+        self._lengths[id(job)] = size if job.length is None else job.length
         version = status and (status.st_size, status.st_mtime_ns, status.st_ino)
         fields = "" if job.new_asset is None else _encode(job.new_asset)
         # Without a journal, one file can become several assets with different fields.

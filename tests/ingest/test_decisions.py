@@ -52,6 +52,7 @@ ACTIONS = {
     errors.AssetTimeout: FAIL,
     errors.IntegrityError: FAIL,
     errors.JournalError: ABORT,
+    errors.TooManyOpenFiles: ABORT,
     errors.UploadInUse: RETRY,
 }
 STATUSES = {errors.TooManyRequests: 429, errors.ServerError: 502}
