@@ -129,6 +129,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     strict: StrictOption = False,
     relay: RelayOption = False,
     allow_outside: OutsideOption = False,
+    name_template: options.NameTemplate = None,
     report: ReportOption = None,
     no_report: NoReportOption = False,
     journal: options.JournalPath = None,
@@ -169,7 +170,13 @@ def ingest(  # noqa: PLR0913 - the options of the command
     # An ingestion checks the connection itself, and waits for the server.
     opening = open_client(client, check_connection=False)
     run_command(
-        partial(command.run, opening, check=check, allow_outside=allow_outside),
+        partial(
+            command.run,
+            opening,
+            check=check,
+            allow_outside=allow_outside,
+            name_template=name_template,
+        ),
         on_interrupt=command.describe_interruption,
     )
 

@@ -25,6 +25,7 @@ from livepeer_async.cli.output.ingest_summary import (
     print_counts,
     print_empty,
     print_failure_kinds,
+    print_name,
     print_next_steps,
     print_ready,
     print_report_state,
@@ -95,9 +96,12 @@ class IngestRun:
         *,
         check: bool,
         allow_outside: bool,
+        name_template: str | None = None,
     ) -> ExitStatus:
         """Open the manifest and the report, check or ingest, and print the summary."""
-        manifest = open_manifest(self._path, allow_outside=allow_outside)
+        manifest = open_manifest(
+            self._path, allow_outside=allow_outside, name_template=name_template
+        )
         self._check_report()
         with self._stack:
             if self._json:
@@ -106,7 +110,7 @@ class IngestRun:
                 writing = open_report(self._report_path, on_error=self._print_report_error)
                 self._report = self._stack.enter_context(writing)
             if check:
-                return await self._check(manifest)
+                return await self._check(manifest, with_names=name_template is not None)
             return await self._run(opening, manifest)
 
     def describe_interruption(self) -> str:
@@ -115,8 +119,9 @@ class IngestRun:
             return "interrupted; the embedded sandbox is deleted"
         return describe_interruption(self.status)
 
-    async def _check(self, manifest: Manifest) -> ExitStatus:
-        async for event in check_manifest(manifest):
+    async def _check(self, manifest: Manifest, *, with_names: bool) -> ExitStatus:
+        on_row = print_name if with_names and not self._json else None
+        async for event in check_manifest(manifest, on_row=on_row):
             self._events.apply(event)
         self._sync_report()
         self._print_reports(has_run=False)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os.path
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
 from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
+from livepeer_async.cli.output.names import label_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import (
     interruption_document,
@@ -22,9 +25,31 @@ from livepeer_async.cli.output.report import (
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
+from livepeer_async.ingest.naming import NameTemplate, encodable, file_fields
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress
+
+
+def name_files(paths: Sequence[str], template: NameTemplate | None) -> dict[str, str]:
+    """Return the name of the asset for each path.
+
+    It is the file's name, with more of the path if files in several folders have one name.
+    """
+    files = [path for path in dict.fromkeys(paths) if path != STANDARD_INPUT]
+    keys = {path: source_key(path) or path for path in files}
+    labels = label_names({key: source_name(key) for key in keys.values()})
+    names = {path: encodable(labels[key]) for path, key in keys.items()}
+    if template is None:
+        return names
+    folders = {path: Path(key).parent for path, key in keys.items()}
+    common = os.path.commonpath(folders.values()) if folders else ""
+    for number, path in enumerate(files, 1):
+        below = encodable(os.path.relpath(keys[path], common))
+        parent = encodable(folders[path].name)
+        fields = file_fields(source_name(path), below, parent, number)
+        names[path] = template.format(fields)
+    return names
 
 
 class UploadBatch:
@@ -35,6 +60,7 @@ class UploadBatch:
         upload_options: options of `AsyncLivepeer.upload_many`.
         name: the asset's name; by default the file's.
         json: whether to write JSON instead of a table.
+        template: of the assets' names.
     """
 
     def __init__(
@@ -44,8 +70,10 @@ class UploadBatch:
         *,
         name: str | None = None,
         json: bool = False,
+        template: NameTemplate | None = None,
     ) -> None:
         self._options = upload_options
+        self._names = {} if name else name_files(arguments, template)
         self._name = name
         self._json = json
         self._jobs: list[UploadJob] = []
@@ -146,7 +174,7 @@ class UploadBatch:
         else:
             source = FilePath(argument)
             length = source.length()
-        name = self._name
+        name = self._name or self._names.get(argument)
         self._jobs.append(UploadJob(source, name, key=self._key_for(source)))
         self._files[source] = FileProgress(argument, name or source_name(source), length)
 

@@ -61,6 +61,7 @@ async def check_manifest(
     *,
     max_length: int = LIVEPEER_MAX_LENGTH,
     find_finished: Callable[[list[str]], Awaitable[Container[str]]] | None = None,
+    on_row: Callable[[Row], None] | None = None,
 ) -> AsyncGenerator[BadRow | Checked, None]:
     """Check a manifest and its files; yield each bad row, and one `Checked` at the end.
 
@@ -69,6 +70,7 @@ async def check_manifest(
         max_length: bytes of the longest file that the server accepts.
         find_finished: returns those of some keys that an earlier run finished; their files may be
             missing.
+        on_row: called with each good row.
 
     Raises:
         ConfigurationError: the manifest can't be read.
@@ -81,6 +83,8 @@ async def check_manifest(
         for row in batch:
             if isinstance(row, Row):
                 good += 1
+                if on_row is not None:
+                    on_row(row)
                 urls += row.is_url
                 length += row.length or 0
             elif row.key is not None and row.key in finished:
