@@ -144,6 +144,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
     sandbox: options.UseSandbox = False,
     storage: options.SandboxStorage = None,
+    ignore_mtime: options.IgnoreMtime = False,
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
@@ -163,6 +164,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
         "wait": not no_wait,
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
+        "ignore_mtime": ignore_mtime,
     }
     command = IngestRun(
         manifest, client, ingest_options, report=report, use_report=not no_report, json=json

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os.path
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, suppress
+from shlex import quote
 from typing import Any
 
+import anyio
+
+from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
 from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
-from livepeer_async.cli.output.names import label_names
+from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import (
     interruption_document,
@@ -25,31 +27,12 @@ from livepeer_async.cli.output.report import (
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
-from livepeer_async.ingest.naming import NameTemplate, encodable, file_fields
+from livepeer_async.ingest.naming import NameTemplate
 from livepeer_async.sources.source import source_key, source_name
+from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress
-
-
-def name_files(paths: Sequence[str], template: NameTemplate | None) -> dict[str, str]:
-    """Return the name of the asset for each path.
-
-    It is the file's name, with more of the path if files in several folders have one name.
-    """
-    files = [path for path in dict.fromkeys(paths) if path != STANDARD_INPUT]
-    keys = {path: source_key(path) or path for path in files}
-    labels = label_names({key: source_name(key) for key in keys.values()})
-    names = {path: encodable(labels[key]) for path, key in keys.items()}
-    if template is None:
-        return names
-    folders = {path: Path(key).parent for path, key in keys.items()}
-    common = os.path.commonpath(folders.values()) if folders else ""
-    for number, path in enumerate(files, 1):
-        below = encodable(os.path.relpath(keys[path], common))
-        parent = encodable(folders[path].name)
-        fields = file_fields(source_name(path), below, parent, number)
-        names[path] = template.format(fields)
-    return names
+from livepeer_async.uploads.uploader import CLEANUP_TIMEOUT
 
 
 class UploadBatch:
@@ -61,6 +44,7 @@ class UploadBatch:
         name: the asset's name; by default the file's.
         json: whether to write JSON instead of a table.
         template: of the assets' names.
+        journal: the file of the journal, if it isn't the default one.
     """
 
     def __init__(
@@ -71,11 +55,13 @@ class UploadBatch:
         name: str | None = None,
         json: bool = False,
         template: NameTemplate | None = None,
+        journal: str | None = None,
     ) -> None:
         self._options = upload_options
         self._names = {} if name else name_files(arguments, template)
         self._name = name
         self._json = json
+        self._journal_option = f" --journal {quote(journal)}" if journal else ""
         self._jobs: list[UploadJob] = []
         self._files: dict[object, FileProgress] = {}
         for argument in arguments:
@@ -96,6 +82,7 @@ class UploadBatch:
                 if force:
                     await self._forget_finished(client)
                 await self.upload(client, display)
+                leftovers = await self._clean_up(client)
         except LivepeerError as error:
             self._fail_remaining(error)
             self._print_results()
@@ -103,6 +90,7 @@ class UploadBatch:
         self._print_results()
         print_failures(self.progress, self._scope)
         print_summary(self.progress, time.monotonic() - self.progress.started)
+        print_leftovers(leftovers, self._journal_option)
         results = [file.result for file in self.progress.files]
         return exit_status_for(result.error for result in results if result)
 
@@ -152,6 +140,12 @@ class UploadBatch:
             advice = "run the same command to resume" if has_journal else listing
             message += f"; {pluralize(uploading, 'upload')} unfinished: {advice}"
         return message
+
+    async def _clean_up(self, client: AsyncLivepeer) -> LeftoverReport:
+        """Delete certain leftovers; return those that no earlier command has reported."""
+        with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+            return await client.clean_up()
+        return LeftoverReport()
 
     async def _forget_finished(self, client: AsyncLivepeer) -> None:
         for job in self._jobs:

@@ -7,6 +7,7 @@ they happen. A `BadRow` after `Checked` is a row whose file disappeared in the m
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -106,8 +107,9 @@ class RowEnded(Struct, frozen=True, kw_only=True):
 
     row: Row
     state: RowState
-    asset_id: str | None = None
-    playback_id: str | None = None
+    # `Any` stands for None: a type checker can't tell that a row in the state READY has both.
+    asset_id: str | Any = None
+    playback_id: str | Any = None
     length: int | None = None
     seconds: float = 0.0
     attempts: int = 0

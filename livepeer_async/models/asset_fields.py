@@ -10,6 +10,12 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from livepeer_async.models.enums import PolicyType
+from livepeer_async.models.values import (
+    CreatorTypeValue,
+    EncoderValue,
+    H264ProfileValue,
+    PolicyTypeValue,
+)
 from livepeer_async.redaction import mask, mask_values, redacted
 
 _PLAYER = "https://lvpr.tv/?v="
@@ -32,7 +38,7 @@ class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     Source: schema `playback-policy`.
     """
 
-    type: str | None = None
+    type: PolicyTypeValue | None = None
     webhook_id: str | None = None
     webhook_context: dict[str, object] | None = None
     refresh_interval: float | None = None
@@ -99,8 +105,8 @@ class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     fps_den: int | None = None
     quality: int | None = None
     gop: str | float | None = None
-    profile: str | None = None
-    encoder: str | None = None
+    profile: H264ProfileValue | None = None
+    encoder: EncoderValue | None = None
 
 
 # No omit_defaults: the server refuses a creator ID without a type.
@@ -117,4 +123,4 @@ class CreatorId(Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     value: str
-    type: str = "unverified"
+    type: CreatorTypeValue = "unverified"
