@@ -139,6 +139,8 @@ def ingest(  # noqa: PLR0913 - the options of the command
     retries: RetriesOption = options.INGEST_RETRIES,
     no_wait: options.NoWait = False,
     verify: options.Verify = "size",
+    probe: options.UseProbe = False,
+    probe_ignore: options.ProbeIgnore = None,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
     stall: options.Stall = options.TIMEOUTS.stall,
     chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
@@ -165,6 +167,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
         "ignore_mtime": ignore_mtime,
+        "probe": options.build_probe(probe=probe, ignore=probe_ignore),
     }
     command = IngestRun(
         manifest, client, ingest_options, report=report, use_report=not no_report, json=json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, suppress
 from os.path import realpath
 from pathlib import Path
 from shlex import quote
@@ -46,6 +46,7 @@ from livepeer_async.ingest import (
     Checked,
     Ingestion,
     Manifest,
+    Row,
     check_manifest,
     ingest,
     open_manifest,
@@ -120,9 +121,23 @@ class IngestRun:
         return describe_interruption(self.status)
 
     async def _check(self, manifest: Manifest, *, with_names: bool) -> ExitStatus:
-        on_row = print_name if with_names and not self._json else None
-        async for event in check_manifest(manifest, on_row=on_row):
-            self._events.apply(event)
+        status, probe = self.status, self._options["probe"]
+        good: list[Row] = []
+        checking = check_manifest(
+            manifest,
+            probe=probe,
+            on_probed=status.count_probed,
+            on_row=good.append if with_names and not self._json else None,
+        )
+        async with AsyncExitStack() as stack:
+            if probe is not None:
+                showing = show_progress(status.batch, json=self._json, status=status)
+                self._events.display = await stack.enter_async_context(showing)
+            async for event in checking:
+                self._events.apply(event)
+        self._events.display = PlainLines(status.batch)
+        for row in good:
+            print_name(row)
         self._sync_report()
         self._print_reports(has_run=False)
         stats = self.status.stats

@@ -14,8 +14,9 @@ from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
+from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize
 from livepeer_async.cli.output.leftovers import print_leftovers
+from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import (
     interruption_document,
@@ -117,10 +118,10 @@ class UploadBatch:
         if is_lost:
             return "interrupted; the embedded sandbox is deleted"
         self._print_results()
+        names = shorten_names([file.name for file in progress.files], MAX_NAME_WIDTH)
         for file in unfinished:
             if file.asset_id is not None:
-                name = shorten(file.name, MAX_NAME_WIDTH)
-                print_note(f"{name}: {file.status}, asset {file.asset_id}")
+                print_note(f"{names[file.name]}: {file.status}, asset {file.asset_id}")
         return self._summarize_interruption(unfinished)
 
     def _print_results(self) -> None:

@@ -1,7 +1,8 @@
 """Events of an ingestion.
 
 Pure. First come a `BadRow` for each entry that can't be used and one `Checked`, then the others as
-they happen. A `BadRow` after `Checked` is a row whose file disappeared in the meantime.
+they happen. A `BadRow` after `Checked` is a row whose file disappeared in the meantime, or that
+`probe` refuses.
 """
 
 from __future__ import annotations

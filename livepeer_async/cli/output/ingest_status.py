@@ -37,6 +37,7 @@ class IngestStatus:
         journal_option: the option that names the journal in suggested commands: "" for the
             default journal, `None` without one.
         deferred: rows that failed for now and will be retried after the others.
+        probed: files that a check has probed.
         leftovers: possible leftovers that no earlier run has reported, known at the end.
         is_stopping: whether running rows only finish their chunks.
         is_paused: returns whether the server has asked for less load.
@@ -50,6 +51,7 @@ class IngestStatus:
         self.outage: Outage | None = None
         self.journal_option: str | None = None
         self.deferred = 0
+        self.probed = 0
         self.leftovers = LeftoverReport()
         self.is_stopping = False
         self.is_paused: Callable[[], bool] = lambda: False
@@ -61,12 +63,17 @@ class IngestStatus:
         seconds = self.idle_seconds()
         return seconds if seconds >= MIN_QUIET_SECONDS else 0.0
 
+    def count_probed(self) -> None:
+        """Count a file that a check has probed."""
+        self.probed += 1
+
     def counts(self) -> list[str]:
         """Describe how many rows are in which state, the most important first."""
         batch, stats = self.batch, self.stats
         bad = [pluralize(stats.bad, "bad row")] if stats.bad else []
         if stats.checked is None:
-            return ["checking the manifest", *bad]
+            probed = [f"{pluralize(self.probed, 'file')} probed"] if self.probed else []
+            return ["checking the manifest", *probed, *bad]
         active = [file for file in batch.files if file.retry is None]
         numbers = {
             "uploading": sum(file.is_uploading for file in active),
@@ -111,6 +118,7 @@ class IngestStats:
     Attributes:
         checked: the result of checking the manifest; `None` until then.
         bad: the number of rows that can't be used, so far.
+        unsupported: the number of them whose file Livepeer can't process.
         earlier: the number of rows that an earlier run finished.
         in_use: the number of rows that another run is uploading.
         finished: the first rows that were finished in this run.
@@ -120,6 +128,7 @@ class IngestStats:
     def __init__(self) -> None:
         self.checked: Checked | None = None
         self.bad = 0
+        self.unsupported = 0
         self.earlier = 0
         self.in_use = 0
         self.failures: dict[tuple[str, bool], FailureKind] = {}

@@ -105,9 +105,16 @@ def print_failure_kinds(status: IngestStatus) -> None:
 def print_next_steps(status: IngestStatus, manifest: str) -> None:
     """Print what to do about rows that aren't ready."""
     stats = status.stats
-    if stats.bad:
+    if stats.unsupported:
+        it = "it" if stats.unsupported == 1 else "them"
+        print_note(
+            f"{pluralize(stats.unsupported, 'file')} can't be processed by Livepeer: convert {it}, "
+            "or switch rules off with --probe-ignore"
+        )
+    bad = stats.bad - stats.unsupported
+    if bad:
         what = "fix the manifest" if _is_list(manifest) else "fix the files"
-        print_note(f"{pluralize(stats.bad, 'bad row')}: {what} and run the same command again")
+        print_note(f"{pluralize(bad, 'bad row')}: {what} and run the same command again")
     if stats.in_use:
         are = "is" if stats.in_use == 1 else "are"
         print_note(f"{pluralize(stats.in_use, 'row')} {are} in use by another run")
