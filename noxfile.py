@@ -55,6 +55,7 @@ PURE_TESTS: Final = (
     "polling/test_watched_asset.py",
     "scheduling/test_adaptive.py",
     "sources/test_byte_ranges.py",
+    "sources/test_identity.py",
     "test_errors.py",
     "test_redaction.py",
     "tus",

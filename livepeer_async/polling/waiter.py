@@ -114,7 +114,7 @@ class Waiter:
             LivepeerError: the server couldn't be polled within the retry policy.
         """
         watched.restart(self._clock.now(), timeout, self._clock.random())
-        watched.retried = self._retried.pop(watched.asset_id, watched.retried)
+        watched.retried_status = self._retried.pop(watched.asset_id, watched.retried_status)
         subscription = Subscription([watched], is_reached)
         if watched.asset is not None and subscription.is_reached(watched):
             return watched.asset
@@ -141,7 +141,7 @@ class Waiter:
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
             watched.restart(now, timeout, self._clock.random())
-            watched.retried = self._retried.pop(watched.asset_id, None)
+            watched.retried_status = self._retried.pop(watched.asset_id, None)
         subscription = Subscription(watched_assets, is_ready)
         self._subscribe(subscription)
         try:

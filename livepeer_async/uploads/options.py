@@ -31,6 +31,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         on_mismatch: `raise`, or `reupload` to try once more with a new asset.
         on_progress: called in the event loop with each change; must not block.
         ready_timeout: seconds to wait for `ready`.
+        ignore_mtime: whether a file that was uploaded before is the same if only its modification
+            time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
     """
 
@@ -40,6 +42,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     on_progress: Callable[[Progress], None] | None = None
     ready_timeout: float = READY_TIMEOUT
     reprocess: int = 0
+    ignore_mtime: bool = False
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):

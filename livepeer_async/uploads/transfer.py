@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -19,6 +20,7 @@ from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AssetFailed,
     AssetTimeout,
+    JournalError,
     LivepeerError,
     RetriesExhausted,
     SourceChanged,
@@ -33,6 +35,7 @@ from livepeer_async.models import Asset
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.sources.blocks import Digest
 from livepeer_async.tus.driver import Callbacks, Driver, Send
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
@@ -116,7 +119,7 @@ class Transfers:
             return None
         if action is ResumeAction.REJECT:
             raise lease.access_changed_error()
-        is_changed = action is ResumeAction.SOURCE_CHANGED
+        is_changed = await _is_changed(upload, action)
         if is_changed and not await self._asset_requests.has_failed(asset):
             raise lease.source_changed_error(source)
         if not is_changed and (record.state in FULLY_UPLOADED or has_left_uploading(asset)):
@@ -301,6 +304,8 @@ class Transfers:
             error.asset_id = upload.asset.id
             has_url = error.upload_url is not None and not isinstance(error, UploadGone)
             if has_url and upload.source.is_replayable:
+                with suppress(JournalError):
+                    await upload.lease.keep_for_caller()
                 return False
             if has_url:
                 error.upload_url = None
@@ -357,6 +362,14 @@ class Transfers:
                     f"still uploading after {LEAVE_TIMEOUT:.0f} s"
                 ) from error
         return watched
+
+
+async def _is_changed(upload: Upload, action: ResumeAction) -> bool:
+    """Whether the source has changed since an earlier run; a recorded SHA-256 decides."""
+    if action is ResumeAction.COMPARE_SHA256:
+        sha256 = await (upload.digest or Digest()).finish(upload.source)
+        return not upload.lease.has_sha256(sha256)
+    return action is ResumeAction.SOURCE_CHANGED
 
 
 def _is_resumable(upload: Upload) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar, cast
 
@@ -47,6 +47,9 @@ from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
 from livepeer_async.uploads.verify import Verified, verify_asset
+
+# Seconds for deleting leftovers after an upload; a later one deletes the rest.
+CLEANUP_TIMEOUT = 10.0
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -112,10 +115,17 @@ class Uploader:
         """
         check_job(job)
         length = await measure_length(job)
-        with self._slot_queue.register(waits_for_slot=False) as participant:
-            slot = participant.start(length)
-            async with self._open_and_run(job, options, slot=slot, has_handle=has_handle) as upload:
-                yield upload
+        try:
+            with self._slot_queue.register(waits_for_slot=False) as participant:
+                slot = participant.start(length)
+                async with self._open_and_run(
+                    job, options, slot=slot, has_handle=has_handle
+                ) as upload:
+                    yield upload
+        except LivepeerError:
+            await self._clean_up()
+            raise
+        await self._clean_up()
 
     async def run(
         self,
@@ -181,11 +191,10 @@ class Uploader:
         failure: LivepeerError | None = None
         # A length of 0, which no upload has, marks the record of an import.
         source = Source(new_asset.name, 0)
-        access, *older = access_fingerprints(new_asset)
-        identity = url_fingerprint(url)
+        access, identity = access_fingerprints(new_asset), url_fingerprint(url)
         try:
             async with acquire_lease(
-                self._journal, key, source, access=access, older_access=older, url=identity
+                self._journal, key, source, access=access, url=identity
             ) as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
                 asset = await self._url_importer.request(upload, url)
@@ -196,7 +205,7 @@ class Uploader:
 
     async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, for another upload or import under the same key."""
-        async with acquire_lease(self._journal, key, Source("", 0), access="") as lease:
+        async with acquire_lease(self._journal, key, Source("", 0), access=()) as lease:
             await self._asset_requests.discard_previous(lease)
 
     def run_many(
@@ -213,7 +222,22 @@ class Uploader:
             result = await self.run(job, replace(options, on_progress=report), slot=slot)
             return cast("UploadOutcome", result)
 
-        return run_uploads(sources, run_one, slot_queue=self._slot_queue)
+        return self._cleaning_up(run_uploads(sources, run_one, slot_queue=self._slot_queue))
+
+    @asynccontextmanager
+    async def _cleaning_up(
+        self, running: AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]
+    ) -> AsyncGenerator[AsyncIterator[UploadOutcome], None]:
+        async with running as results:
+            yield results
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        """Delete certain leftovers after the last of the running uploads."""
+        journal = self._journal
+        if journal is not None and journal.has_new_orphans and not self._running:
+            with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+                await self._asset_requests.delete_leftovers(journal)
 
     def run_jobs(
         self,
@@ -241,12 +265,18 @@ class Uploader:
         if key is None and self._journal is not None:
             key = source_key(source)
         max_length = self._transfers.limits_for(job.length or 1).max_length
-        access, *older = access_fingerprints(new_asset)
+        access = access_fingerprints(new_asset)
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
             acquire_lease(
-                self._journal, key, opened, access=access, older_access=older, url=url
+                self._journal,
+                key,
+                opened,
+                access=access,
+                url=url,
+                ignore_mtime=options.ignore_mtime,
+                has_handle=has_handle,
             ) as lease,
         ):
             upload = Upload(
@@ -331,6 +361,8 @@ class Uploader:
         await upload.lease.mark_uploaded()
         sha256 = await upload.digest.finish(upload.source) if upload.digest else None
         upload.lease.check_sha256(upload.source, sha256)
+        await upload.lease.record_sha256(sha256)
+        await upload.lease.record_identity()
         return sha256
 
     async def _await_ready(

@@ -224,3 +224,28 @@ def test_newest_assets_have_the_server_time(date, expected):
 def test_base_url_may_be_non_ascii():
     account = calls.check_account("https://bücher.example/api", "key")
     assert account.base_url == "https://bücher.example/api"
+
+
+@pytest.mark.parametrize("sample", ["error_404_asset_not_found", "asset_ready"])
+def test_check_of_the_key_expects_no_asset(sample):
+    status = 404 if sample.startswith("error") else 200
+    response = Response(status=status, body=read_text(f"{sample}.json").encode())
+    requests.check_key(ACCOUNT).decode(response)
+
+
+@pytest.mark.parametrize(
+    "sample", ["error_401_unknown_key", "error_403_cors_key_without_origin", "error_404_not_found"]
+)
+def test_check_of_the_key_raises_what_refuses_it(sample):
+    response = Response(status=int(sample[6:9]), body=read_text(f"{sample}.json").encode())
+    with pytest.raises(ApiError):
+        requests.check_key(ACCOUNT).decode(response)
+
+
+def test_permission_is_denied_before_the_body_is_read():
+    call = requests.check_permission(ACCOUNT, "/asset/request-upload")
+    assert (call.request.method, call.request.content) == ("POST", b"{}")
+    body = read_text("error_422_missing_name.json").encode()
+    call.decode(Response(status=422, body=body))
+    with pytest.raises(ApiError):
+        call.decode(Response(status=403, body=body))
