@@ -102,7 +102,7 @@ class AsyncLivepeer:
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         connections = connection_limit(http_client)
         max_slots = connections and connections - SPARE_CONNECTIONS
-        self.throttle = Throttle(retry=retry, max_slots=max_slots)
+        self.throttle: Throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
@@ -110,9 +110,9 @@ class AsyncLivepeer:
         self._unpaused = Session(account, unpaused, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        self.assets = Assets(self._session, self._waiter)
-        self.tasks = Tasks(self._session)
-        self.playback = Playback(self._session)
+        self.assets: Assets = Assets(self._session, self._waiter)
+        self.tasks: Tasks = Tasks(self._session)
+        self.playback: Playback = Playback(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
@@ -122,7 +122,7 @@ class AsyncLivepeer:
             retry=retry,
             limits_for=limits_for,
         )
-        self.uploads = Uploader(
+        self.uploads: Uploader = Uploader(
             transfers,
             Processing(self._session, self._waiter),
             asset_requests,

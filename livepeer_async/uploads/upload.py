@@ -52,19 +52,19 @@ class Upload:
         self.options = options
         # Whether the caller has this object, and with it the upload URL.
         self.has_handle = has_handle
-        self.digest = Digest() if options.verify == "hash" else None
-        self.restarts = RestartCounter()
+        self.digest: Digest | None = Digest() if options.verify == "hash" else None
+        self.restarts: RestartCounter = RestartCounter()
         # None if an earlier run has sent all bytes, or nothing is left to resume.
         self.tus: TusUpload | None = None
         # Only `abort` and `stop` cancel it.
-        self.scope = anyio.CancelScope()
-        self.asset_created = anyio.Event()
+        self.scope: anyio.CancelScope = anyio.CancelScope()
+        self.asset_created: anyio.Event = anyio.Event()
 
-        self.name = source.name
-        self.length = source.length
-        self.attempts = 0
-        self.is_stopped = False
-        self.is_aborted = False
+        self.name: str = source.name
+        self.length: int = source.length
+        self.attempts: int = 0
+        self.is_stopped: bool = False
+        self.is_aborted: bool = False
         self._passed = original_source
         self._slot = slot
         self._started = time.monotonic()
