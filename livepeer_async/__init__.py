@@ -38,6 +38,14 @@ encryption, storage, profiles. In a mapping, names may be camelCase, and a wrong
 
     NewAsset("Talk", playback_policy=PlaybackPolicy(type="jwt"), creator_id="user-7")
 
+# Unsupported files
+
+Livepeer's pipeline refuses some files after their upload: those without video and audio, those with
+the video codecs mjpeg, png and prores, VP9 in MP4, pixel formats other than yuv420p and yuvj420p,
+and a frame rate of 0. With `probe=True`, uploads look first, with PyAV (`pip install av`), and
+raise `SourceUnsupported` before any request, with the ffmpeg `command` that converts the file. A
+`Probe` switches rules off. What can't be told is uploaded: streams, damaged files, slow disks.
+
 # Verification
 
 `verify="size"` compares the size of the ready asset with the bytes read; `verify="hash"` also its
@@ -163,6 +171,7 @@ from livepeer_async.errors import (
     SourceNotReadable,
     SourceNotReplayable,
     SourceTooLarge,
+    SourceUnsupported,
     TimedOut,
     TooManyRequests,
     TusError,
@@ -251,6 +260,7 @@ from livepeer_async.models import (
     Violation,
 )
 from livepeer_async.polling.waiter import WaitResult
+from livepeer_async.probing.probe import Probe
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
@@ -335,6 +345,7 @@ __all__ = [
     "PlaybackSourceType",
     "PlaybackType",
     "PolicyType",
+    "Probe",
     "Progress",
     "ProtocolError",
     "Response",
@@ -350,6 +361,7 @@ __all__ = [
     "SourceNotReplayable",
     "SourceTooLarge",
     "SourceType",
+    "SourceUnsupported",
     "Stage",
     "StoragePhase",
     "StorageStatus",

@@ -23,6 +23,7 @@ from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
+from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
@@ -182,6 +183,7 @@ class AsyncLivepeer:
         length: int | None = None,
         key: str | None = None,
         ignore_mtime: bool = False,
+        probe: Probe | bool = False,
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -206,9 +208,12 @@ class AsyncLivepeer:
                 or in a restored backup. Without it, such a file is the same if its SHA-256 is,
                 which the journal knows from an upload with `verify="hash"`; else the upload of a
                 finished one raises `SourceChanged`, and an unfinished one restarts.
+            probe: whether to check first, with PyAV, that Livepeer's pipeline takes the file; a
+                `Probe` switches rules off. Streams and what can't be judged are uploaded.
 
         Raises:
             SourceError: the source can't be read, is empty or too large, or has changed.
+            SourceUnsupported: `probe` found that the pipeline would refuse it.
             ApiError: Livepeer refused a request.
             NetworkError: an API call got no response within the retry policy.
             AmbiguousRequest: too many responses to requests for an upload were lost.
@@ -227,6 +232,7 @@ class AsyncLivepeer:
             on_progress=on_progress,
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
+            probe=as_probe(probe),
         )
         job = UploadJob(source, new_asset, length, key)
         async with self.uploads.open(job, options) as upload:
@@ -246,6 +252,7 @@ class AsyncLivepeer:
         length: int | None = None,
         key: str | None = None,
         ignore_mtime: bool = False,
+        probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[Upload]:
         """Start an upload that runs beside the block; arguments and errors as for `upload`.
 
@@ -259,6 +266,7 @@ class AsyncLivepeer:
             on_progress=on_progress,
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
+            probe=as_probe(probe),
         )
         job = UploadJob(source, new_asset, length, key)
         return self.uploads.open(job, options, has_handle=True)
@@ -275,6 +283,7 @@ class AsyncLivepeer:
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
         ignore_mtime: bool = False,
+        probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -295,6 +304,7 @@ class AsyncLivepeer:
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
             ignore_mtime: as for `upload`.
+            probe: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
@@ -306,6 +316,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
+            probe=as_probe(probe),
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 

@@ -44,6 +44,8 @@ def upload(  # noqa: PLR0913 - the options of the command
     storage: options.SandboxStorage = None,
     no_wait: options.NoWait = False,
     verify: options.Verify = "size",
+    probe: options.UseProbe = False,
+    probe_ignore: options.ProbeIgnore = None,
     concurrency: options.Concurrency = None,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
     stall: options.Stall = options.TIMEOUTS.stall,
@@ -76,6 +78,7 @@ def upload(  # noqa: PLR0913 - the options of the command
         "wait": not no_wait,
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
+        "probe": options.build_probe(probe=probe, ignore=probe_ignore),
         "concurrency": concurrency,
         "ignore_mtime": ignore_mtime,
     }

@@ -108,6 +108,8 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     missing file                                    row is bad, unless an earlier run finished it;
                                                     --check and check_manifest use no journal
     empty file, file over 30 GiB, directory         row is bad
+    file that Livepeer's pipeline refuses           with probe, row is bad when it comes up; with
+                                                    strict, --check or check_manifest, at first
     file or folder that can't be read               row is bad
     glob that matches nothing                       one bad row
     file deleted after the check                    row fails; in a folder, the file is skipped

@@ -9,6 +9,7 @@ import warnings
 
 from msgspec import Struct
 
+from livepeer_async.errors import SourceUnsupported
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import redacted, show_source
 
@@ -66,11 +67,15 @@ class BadRow(Struct, frozen=True):
         location: `FILE:LINE`, or a path.
         message: what was found and what was wanted, without secrets.
         key: the key of a row whose file is missing; `None` for any other reason.
+        error: why `probe` refuses the file; `None` for any other reason.
+        length: bytes of a file that `probe` refuses.
     """
 
     location: str
     message: str
     key: str | None = None
+    error: SourceUnsupported | None = None
+    length: int | None = None
 
     @property
     def place(self) -> str:

@@ -298,7 +298,8 @@ async def acquire_lease(
         journal: the journal; `None` writes nothing.
         key: of the upload; `None` for one that no later run resumes.
         source: its bytes.
-        access: playback policy and encryption, as `access_fingerprints` returns them.
+        access: playback policy and encryption, as `access_fingerprints` returns them: today's
+            fingerprint, then those that older records have instead.
         url: fingerprint of the URL that the bytes come from; then it is their only identity.
         ignore_mtime: as for `plan_resume`.
         has_handle: as in `Record`.
@@ -308,13 +309,13 @@ async def acquire_lease(
         JournalError: the journal can't be used.
     """
     identity = SourceIdentity(length=source.length, url=url)
-    wanted = access[0] if access else ""
+    current, *older = access
     if journal is None:
-        yield Lease(None, "", identity, access=wanted)
+        yield Lease(None, "", identity, access=current)
         return
     if key is None:
         async with journal.acquire_keyless() as generated:
-            lease = Lease(journal, generated, identity, access=wanted, is_keyless=True)
+            lease = Lease(journal, generated, identity, access=current, is_keyless=True)
             lease.has_handle = has_handle
             yield lease
         return
@@ -322,10 +323,10 @@ async def acquire_lease(
         identity = await source.identity()
     key = as_text(key)
     async with journal.acquire(key) as found:
-        is_equal = found is not None and found.access in access
-        record = replace(found, access=wanted) if found and is_equal else found
+        is_older = found is not None and found.access in older
+        record = replace(found, access=current) if found and is_older else found
         lease = Lease(
-            journal, key, identity, access=wanted, record=record, ignore_mtime=ignore_mtime
+            journal, key, identity, access=current, record=record, ignore_mtime=ignore_mtime
         )
         lease.has_handle = has_handle
         yield lease

@@ -12,6 +12,7 @@ from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
+from livepeer_async.probing.probe import Probe
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -34,6 +35,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         ignore_mtime: whether a file that was uploaded before is the same if only its modification
             time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
+        probe: the rules that a file is checked for before its upload; None checks nothing.
     """
 
     wait: bool = True
@@ -43,6 +45,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     ready_timeout: float = READY_TIMEOUT
     reprocess: int = 0
     ignore_mtime: bool = False
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):

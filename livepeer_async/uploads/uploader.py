@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -24,9 +25,10 @@ from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprints, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, is_accepted, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.download import Downloader
@@ -191,8 +193,9 @@ class Uploader:
         failure: LivepeerError | None = None
         # A length of 0, which no upload has, marks the record of an import.
         source = Source(new_asset.name, 0)
-        access, identity = access_fingerprints(new_asset), url_fingerprint(url)
+        identity = url_fingerprint(url)
         try:
+            access = access_fingerprints(new_asset)
             async with acquire_lease(
                 self._journal, key, source, access=access, url=identity
             ) as lease:
@@ -205,7 +208,7 @@ class Uploader:
 
     async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, for another upload or import under the same key."""
-        async with acquire_lease(self._journal, key, Source("", 0), access=()) as lease:
+        async with acquire_lease(self._journal, key, Source("", 0), access=[""]) as lease:
             await self._asset_requests.discard_previous(lease)
 
     def run_many(
@@ -265,7 +268,6 @@ class Uploader:
         if key is None and self._journal is not None:
             key = source_key(source)
         max_length = self._transfers.limits_for(job.length or 1).max_length
-        access = access_fingerprints(new_asset)
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
@@ -273,12 +275,14 @@ class Uploader:
                 self._journal,
                 key,
                 opened,
-                access=access,
+                access=access_fingerprints(new_asset),
                 url=url,
                 ignore_mtime=options.ignore_mtime,
                 has_handle=has_handle,
             ) as lease,
         ):
+            if options.probe is not None and not is_accepted(lease.record):
+                await _probe(options.probe, source, opened)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
@@ -386,6 +390,18 @@ class Uploader:
         if not upload.lease.is_finished:
             terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
+
+
+async def _probe(probe: Probe, source: SourceLike, opened: Source) -> None:
+    """Check a source before its upload, unless it is a stream, which can be read only once.
+
+    Raises:
+        SourceUnsupported: the pipeline would refuse it.
+    """
+    if isinstance(source, str | os.PathLike):
+        await probe_path(probe, os.fspath(source))
+    elif not opened.is_stream:
+        await probe_open(probe, opened.name, opened.length, opened.read_into)
 
 
 def _result_of(

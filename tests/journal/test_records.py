@@ -10,6 +10,7 @@ from livepeer_async.journal.records import (
     ResumeAction,
     access_fingerprint,
     access_fingerprints,
+    is_accepted,
     leftover_from,
     plan_resume,
     url_fingerprint,
@@ -215,3 +216,12 @@ def test_records_of_older_versions_may_have_been_kept():
     older = msgspec.json.encode(record(RecordState.ASSET_CREATED))
     assert b"has_handle" not in older
     assert msgspec.json.decode(older, type=Record).has_handle
+
+
+@pytest.mark.parametrize("state", RecordState)
+def test_only_uploads_that_did_not_fail_are_accepted(state):
+    assert is_accepted(record(state)) is (state in {RecordState.UPLOADED, RecordState.READY})
+
+
+def test_upload_without_a_record_is_not_accepted():
+    assert not is_accepted(None)

@@ -200,6 +200,10 @@ class BatchProgress:
         self._remove(file)
         self._change_expected(file, 1)
 
+    def reject(self, *, length: int | None) -> None:
+        """Remove an expected file that turned out to be bad; `length` is that of its file."""
+        self._change_expected(FileProgress("", "", length), -1)
+
     def abandon(self, file: FileProgress) -> None:
         """Remove an unfinished file that won't be added again; its sent bytes stay in the total."""
         self.defer(file)
