@@ -96,7 +96,8 @@ class AsyncLivepeer:
         max_slots = connections and connections - SPARE_CONNECTIONS
         self.throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry)
+        recovery = self._transport.recovery
+        self._session = Session(account, throttled, retry=retry, recovery=recovery)
         checking = CheckingTransport(self._transport, self.throttle)
         self._checker = Session(account, checking, retry=retry)
         self._waiter = Waiter(self._session)
@@ -112,6 +113,7 @@ class AsyncLivepeer:
             asset_requests,
             throttled.send,
             wait_while_paused=self.throttle.wait_while_paused,
+            recovery=recovery,
             retry=retry,
             limits_for=limits_for,
         )
@@ -119,7 +121,7 @@ class AsyncLivepeer:
             transfers,
             Processing(self._session, self._waiter),
             asset_requests,
-            Downloader(self._transport, retry=retry),
+            Downloader(self._transport, retry=retry, recovery=recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
         )

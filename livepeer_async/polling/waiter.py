@@ -14,6 +14,7 @@ from msgspec import Struct
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.http.observers import replace_observers
 from livepeer_async.models import Asset
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller, Subscription
@@ -172,11 +173,12 @@ class Waiter:
                 other.scope.cancel()
         due, watched = self._poller.next_poll(now)
         if due <= now:
-            await self._poller.poll(watched)
+            with replace_observers(self._poller.report):
+                await self._poller.poll(watched)
             return
         wake_at = min(due, *(waiting.deadline for waiting in self._waiting))
         with anyio.CancelScope() as self._sleeping:
-            await self._clock.sleep(wake_at - now)
+            await self._poller.sleep(wake_at - now)
 
     def _subscribe(
         self, watched_assets: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]

@@ -7,8 +7,11 @@ from http import HTTPStatus
 
 from livepeer_async.errors import NetworkError, TimedOut
 from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.observers import Watch
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.throttle import Throttle
+
+PAUSED = "paused: the server is busy or its queue is full,"
 
 
 class ThrottledTransport:
@@ -32,7 +35,8 @@ class ThrottledTransport:
     ) -> Response:
         """Wait for the throttle, then send; arguments and errors are those of `Transport.send`."""
         throttle = self._throttle
-        is_probe = await throttle.wait_or_probe()
+        with Watch(PAUSED):
+            is_probe = await throttle.wait_or_probe()
         body = None if blocks is None else _ThrottledBody(blocks, throttle)
         throttle.request_started()
         try:

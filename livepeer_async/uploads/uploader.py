@@ -11,7 +11,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from livepeer_async.api.requests import as_new_asset
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprint, url_fingerprint
@@ -36,7 +37,7 @@ from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.many import measure_length, run_uploads
 from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.progress import Progress, ProgressReporter
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
@@ -155,7 +156,11 @@ class Uploader:
         Raises:
             LivepeerError: the URL can't be read.
         """
-        async with self._downloader.open(url) as download:
+        # Until the response begins, there is no upload.
+        opening = ProgressReporter(0, options.on_progress)
+        async with AsyncExitStack() as stack:
+            with observe_requests(opening.observe):
+                download = await stack.enter_async_context(self._downloader.open(url))
             job = UploadJob(download.blocks, new_asset, download.length, key)
             identity = url_fingerprint(url)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
@@ -181,8 +186,9 @@ class Uploader:
                 self._journal, key, source, access=access, url=identity
             ) as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
-                asset = await self._url_importer.request(upload, url)
-                await self._finish_import(upload, asset)
+                with observe_requests(upload.observe):
+                    asset = await self._url_importer.request(upload, url)
+                    await self._finish_import(upload, asset)
         except LivepeerError as error:
             failure = error
         return _result_of(upload, url, failure, started)
@@ -267,12 +273,13 @@ class Uploader:
 
     async def _run(self, upload: Upload) -> None:
         try:
-            with upload.scope:
-                await self._deliver(upload)
-            if upload.is_aborted:
-                await self._delete_aborted(upload)
-            elif upload.scope.cancelled_caught:
-                raise upload.stopped_error()
+            with observe_requests(upload.observe):
+                with upload.scope:
+                    await self._deliver(upload)
+                if upload.is_aborted:
+                    await self._delete_aborted(upload)
+                elif upload.scope.cancelled_caught:
+                    raise upload.stopped_error()
         except AssetFailed:
             await upload.lease.mark_failed()
             raise
@@ -329,7 +336,7 @@ class Uploader:
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watched, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watched, upload.options, on_change=upload.update_asset
         )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.
