@@ -6,7 +6,7 @@ import asyncio
 from livepeer_async import AsyncLivepeer
 
 
-async def main():
+async def main() -> None:
     async with AsyncLivepeer() as livepeer:
         asset = await livepeer.upload("talk.mp4")
         print(asset.playback_id, asset.phase)
@@ -251,7 +251,7 @@ from livepeer_async.models import (
 )
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
-from livepeer_async.uploads.leftovers import Leftover
+from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.upload import Upload
@@ -314,6 +314,7 @@ __all__ = [
     "JournalError",
     "KeyTaken",
     "Leftover",
+    "LeftoverReport",
     "LivepeerError",
     "NetworkError",
     "NewAsset",

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from livepeer_async.api import requests
 from livepeer_async.api.account import as_account
+from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
 from livepeer_async.http.client_pool import connection_limit
@@ -19,23 +20,30 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.journal.journal import Journal
-from livepeer_async.models import Asset, NewAsset
+from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.scheduling.throttled_transport import CheckingTransport, ThrottledTransport
+from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.leftovers import Leftover, find_leftovers
+from livepeer_async.uploads.leftovers import (
+    Leftover,
+    LeftoverReport,
+    delete_certain,
+    dismiss,
+    find_leftovers,
+    find_unreported,
+)
 from livepeer_async.uploads.options import (
     OnMismatch,
     UploadJob,
     UploadOptions,
-    UploadResult,
+    UploadOutcome,
     Verify,
 )
 from livepeer_async.uploads.processing import Processing
@@ -96,24 +104,20 @@ class AsyncLivepeer:
         max_slots = connections and connections - SPARE_CONNECTIONS
         self.throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
-        recovery = self._transport.recovery
-        self._session = Session(account, throttled, retry=retry, recovery=recovery)
-        checking = CheckingTransport(self._transport, self.throttle)
-        self._checker = Session(account, checking, retry=retry)
+        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
+        # For checks, and for deletions: a pause may last longer than a clean-up may take.
+        unpaused = UnpausedTransport(self._transport, self.throttle)
+        self._unpaused = Session(account, unpaused, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets = Assets(self._session, self._waiter)
         self.tasks = Tasks(self._session)
         self.playback = Playback(self._session)
-        # Deletions aren't throttled: a pause may last longer than a clean-up may take.
-        deleter = Session(account, self._transport, retry=retry)
-        asset_requests = AssetRequests(self._session, deleter, restarts=retry.restarts)
+        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
             asset_requests,
-            throttled.send,
-            wait_while_paused=self.throttle.wait_while_paused,
-            recovery=recovery,
+            throttled,
             retry=retry,
             limits_for=limits_for,
         )
@@ -121,7 +125,7 @@ class AsyncLivepeer:
             transfers,
             Processing(self._session, self._waiter),
             asset_requests,
-            Downloader(self._transport, retry=retry, recovery=recovery),
+            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
         )
@@ -167,7 +171,7 @@ class AsyncLivepeer:
     async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
         source: SourceLike,
-        new_asset: NewAsset | str | None = None,
+        new_asset: NewAssetLike | None = None,
         *,
         wait: bool = True,
         verify: Verify = "size",
@@ -176,6 +180,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        ignore_mtime: bool = False,
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -195,6 +200,11 @@ class AsyncLivepeer:
             key: name of the upload in the journal; by default the absolute path of a file. A later
                 call with the key resumes the upload, or returns the asset that it created. Without
                 a journal it has no effect.
+            ignore_mtime: whether a file that the journal knows is the same if its length is, even
+                if its modification time or inode differ, as after `touch`, on another file system
+                or in a restored backup. Without it, such a file is the same if its SHA-256 is,
+                which the journal knows from an upload with `verify="hash"`; else the upload of a
+                finished one raises `SourceChanged`, and an unfinished one restarts.
 
         Raises:
             SourceError: the source can't be read, is empty or too large, or has changed.
@@ -215,6 +225,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
         )
         job = UploadJob(source, new_asset, length, key)
         async with self.uploads.open(job, options) as upload:
@@ -224,7 +235,7 @@ class AsyncLivepeer:
     def begin_upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
         source: SourceLike,
-        new_asset: NewAsset | str | None = None,
+        new_asset: NewAssetLike | None = None,
         *,
         wait: bool = True,
         verify: Verify = "size",
@@ -233,6 +244,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        ignore_mtime: bool = False,
     ) -> AbstractAsyncContextManager[Upload]:
         """Start an upload that runs beside the block; arguments and errors as for `upload`.
 
@@ -245,6 +257,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
         )
         job = UploadJob(source, new_asset, length, key)
         return self.uploads.open(job, options, has_handle=True)
@@ -260,7 +273,8 @@ class AsyncLivepeer:
         on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+        ignore_mtime: bool = False,
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
         A failed upload has its error in `result.error` and doesn't affect the others. `sources`
@@ -279,13 +293,18 @@ class AsyncLivepeer:
             on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
+            ignore_mtime: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
         if max_rate is not None:
             self.throttle.max_rate = max_rate
         options = UploadOptions(
-            wait=wait, verify=verify, on_mismatch=on_mismatch, ready_timeout=ready_timeout
+            wait=wait,
+            verify=verify,
+            on_mismatch=on_mismatch,
+            ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 
@@ -299,6 +318,23 @@ class AsyncLivepeer:
         if self.journal is None:
             raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
         return await find_leftovers(self._session, self.journal)
+
+    async def clean_up(self) -> LeftoverReport:
+        """Delete leftovers that certainly are useless, as uploads do at their end.
+
+        Returns other possible leftovers, each in the result of one call only.
+        """
+        if self.journal is None:
+            return LeftoverReport()
+        await delete_certain(self._session, self._unpaused, self.journal)
+        return await find_unreported(self._session, self.journal)
+
+    async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
+        """Forget leftovers, by default all that are uncertain, and return how many entries.
+
+        Their assets stay on the server.
+        """
+        return await dismiss(self.journal, leftovers) if self.journal is not None else 0
 
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.
@@ -314,31 +350,24 @@ class AsyncLivepeer:
     async def ping(self, *, retry: bool = False) -> None:
         """Check that the server responds, and that the API key may look at assets.
 
-        Uploads need no more than this and the right to request an upload, so a key with restricted
-        access passes.
-
         Args:
-            retry: whether to retry a failed check as the retry policy says.
+            retry: whether to retry as the retry policy says.
 
         Raises:
             NetworkError: the server doesn't respond.
             ApiError: the server rejects the key, or fails.
             DecodeError: the response isn't from Livepeer's API.
         """
-        send = self._checker.send if retry else self._checker.send_once
+        send = self._unpaused.send if retry else self._unpaused.send_once
         await send(requests.check_key(self._session.account))
 
     async def check_permission(self, path: str) -> None:
         """Check that the API key may POST to a path, without creating anything.
 
-        Args:
-            path: the path below the base URL, such as `/asset/request-upload`.
-
         Raises:
-            Forbidden: the key has restricted access, and may not.
-            LivepeerError: as for `ping`.
+            Forbidden: the key may not POST to this path, such as `/asset/request-upload`.
         """
-        await self._checker.send_once(requests.check_permission(self._session.account, path))
+        await self._unpaused.send_once(requests.check_permission(self._session.account, path))
 
     async def request(
         self,

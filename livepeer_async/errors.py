@@ -69,7 +69,6 @@ if TYPE_CHECKING:
 
     from livepeer_async.models import Violation
 
-
 # The request was too slow, conflicted with another, met a lock, or came too early or too often.
 _TRANSIENT_STATUSES = frozenset({408, 409, 423, 425, 429})
 _MIN_SERVER_ERROR = 500
@@ -185,11 +184,12 @@ class SourceChanged(SourceError):
 
     Attributes:
         asset_id: the asset of the earlier run, if that upload was complete; it isn't deleted.
+        is_touched: whether the length is the same, and only the modification time differs.
     """
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
         super().__init__(message, source=source)
-        self.asset_id = asset_id
+        self.asset_id, self.is_touched = asset_id, False
         if asset_id is not None:
             self.advice = "use another key, or remove this one from the journal"
 

@@ -48,6 +48,10 @@ Observer = Callable[[RequestEvent], None]
 _OBSERVERS: ContextVar[tuple[Observer, ...]] = ContextVar("_OBSERVERS", default=())
 
 
+def ignore_event(event: RequestEvent) -> None:
+    """Do nothing with an event."""
+
+
 @contextmanager
 def observe_requests(observer: Observer) -> Generator[None, None, None]:
     """Call a function with the events of all requests that are sent within the block.

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from livepeer_async.errors import NetworkError, TimedOut
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch
+from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.throttle import Throttle
 
@@ -25,6 +26,16 @@ class ThrottledTransport:
     def __init__(self, transport: Transport, throttle: Throttle) -> None:
         self._transport = transport
         self._throttle = throttle
+
+    @property
+    def recovery(self) -> Recovery:
+        """Knows which servers respond again after an outage."""
+        return self._transport.recovery
+
+    async def wait_while_paused(self) -> None:
+        """Wait while all requests are paused."""
+        with Watch(PAUSED):
+            await self._throttle.wait_while_paused()
 
     async def send(
         self,
@@ -63,8 +74,8 @@ class ThrottledTransport:
         return response
 
 
-class CheckingTransport:
-    """Sends requests that only check the server, even while the throttle pauses all others.
+class UnpausedTransport:
+    """Sends requests even while the throttle pauses all others: checks and deletions.
 
     Args:
         transport: sends the requests.

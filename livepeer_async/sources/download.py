@@ -23,7 +23,13 @@ from livepeer_async.errors import (
     SourceNotReadable,
 )
 from livepeer_async.http.messages import Request, file_name_from_url, origin_of
-from livepeer_async.http.observers import report_event, report_recovery
+from livepeer_async.http.observers import (
+    Observer,
+    ignore_event,
+    observe_requests,
+    report_event,
+    report_recovery,
+)
 from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.retry import RetryPolicy, next_retry
 from livepeer_async.http.transport import Transport
@@ -83,7 +89,9 @@ class Downloader:
         self._recovery = recovery
 
     @asynccontextmanager
-    async def open(self, url: str) -> AsyncGenerator[Download, None]:
+    async def open(
+        self, url: str, *, observer: Observer = ignore_event
+    ) -> AsyncGenerator[Download, None]:
         """Request a file and open the response; its blocks raise the same errors.
 
         At most `MAX_REDIRECTS` redirects are followed, none from https to http. Neither the API key
@@ -91,6 +99,7 @@ class Downloader:
 
         Args:
             url: an http or https URL; userinfo in it is sent to its host.
+            observer: called with the events of the requests until the first response.
 
         Raises:
             SourceNotReadable: the server refuses the request, the response is compressed or has no
@@ -103,7 +112,8 @@ class Downloader:
             url, self._transport, self._retry, self._clock, recovery=self._recovery
         )
         try:
-            length = await body.start()
+            with observe_requests(observer):
+                length = await body.start()
             if length == 0:
                 raise SourceEmpty(f"{body.name} is empty; wanted a video", source=body.name)
             yield Download(name=body.name, length=length, blocks=body)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Generic, Literal, cast
 
 from msgspec import Struct
 
+from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
-from livepeer_async.models import Asset, NewAsset
+from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.polling.phases import make_failure
+from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.uploads.progress import Progress
@@ -30,6 +31,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         on_mismatch: `raise`, or `reupload` to try once more with a new asset.
         on_progress: called in the event loop with each change; must not block.
         ready_timeout: seconds to wait for `ready`.
+        ignore_mtime: whether a file that was uploaded before is the same if only its modification
+            time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
     """
 
@@ -39,6 +42,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     on_progress: Callable[[Progress], None] | None = None
     ready_timeout: float = READY_TIMEOUT
     reprocess: int = 0
+    ignore_mtime: bool = False
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):
@@ -57,16 +61,6 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         is_enabled = self.wait and self.reprocess > 0
         return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
 
-    def check_failure(self, asset: Asset) -> None:
-        """Raise the error of a failed or deleted asset, unless reprocessing may help.
-
-        Raises:
-            AssetError: the asset can't become ready.
-        """
-        failure = make_failure(asset)
-        if failure is not None and not self.may_reprocess(failure):
-            raise failure
-
 
 @redacted(source=show_source, key=show_source)
 class UploadJob(Struct, frozen=True):
@@ -80,7 +74,7 @@ class UploadJob(Struct, frozen=True):
     """
 
     source: SourceLike
-    new_asset: NewAsset | str | None = None
+    new_asset: NewAssetLike | None = None
     length: int | None = None
     key: str | None = None
 
@@ -102,12 +96,14 @@ def check_job(job: UploadJob) -> None:
 
 
 @redacted(source=show_source)
-class UploadResult(Struct, frozen=True, kw_only=True):
+class UploadResult(Struct, Generic[AssetT_co, ErrorT_co], frozen=True, kw_only=True):
     """The result of one upload: an asset, or an `error`.
+
+    Type checkers know that `asset` is an `Asset` if `error is None`.
 
     Attributes:
         source: the source as it was passed.
-        asset: the latest state of the asset. With an error: the asset that it concerns, if any.
+        asset: the latest state of the asset. With an error: the asset that it concerns, or None.
         error: why the upload failed; None if it succeeded.
         verified: the comparison that was made; None without verification.
         sha256: SHA-256 of the bytes read, in hex; None unless `verify` is `hash`.
@@ -118,10 +114,23 @@ class UploadResult(Struct, frozen=True, kw_only=True):
     """
 
     source: SourceLike
-    asset: Asset | None = None
-    error: LivepeerError | None = None
+    asset: AssetT_co = cast("Any", None)
+    error: ErrorT_co = cast("Any", None)
     verified: Verified | None = None
     sha256: str | None = None
     length: int | None = None
     seconds: float = 0.0
     attempts: int = 0
+
+    def unwrap(self) -> Asset:
+        """Return the asset of a successful upload.
+
+        Raises:
+            LivepeerError: the upload failed; this is `error`.
+        """
+        return unwrap(self.asset, self.error)
+
+
+UploadSuccess = UploadResult[Asset, None]
+# What type checkers know of a result: either an asset or an error.
+UploadOutcome = UploadSuccess | UploadResult[Asset | Any, LivepeerError]

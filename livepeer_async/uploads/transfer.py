@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -19,6 +20,7 @@ from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AssetFailed,
     AssetTimeout,
+    JournalError,
     LivepeerError,
     RetriesExhausted,
     SourceChanged,
@@ -29,15 +31,15 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import origin_of
 from livepeer_async.http.observers import Watch, report_event
-from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
-from livepeer_async.models import Asset, AssetPhase
+from livepeer_async.models import Asset
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.scheduling.throttled_transport import PAUSED
-from livepeer_async.tus.driver import Callbacks, Driver, Send
+from livepeer_async.scheduling.throttled_transport import ThrottledTransport
+from livepeer_async.sources.blocks import Digest
+from livepeer_async.tus.driver import Callbacks, Driver
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
@@ -66,9 +68,7 @@ class Transfers:
     Args:
         waiter: waits for assets.
         asset_requests: requests and deletes assets.
-        send: sends tus requests, without the API key.
-        wait_while_paused: waits while the client is paused.
-        recovery: ends the delay before a retry when the server recovers.
+        transport: sends tus requests, without the API key.
         retry: the retry policy.
         limits_for: returns the server's limits for an upload of a given length.
 
@@ -80,19 +80,15 @@ class Transfers:
         self,
         waiter: Waiter,
         asset_requests: AssetRequests,
-        send: Send,
+        transport: ThrottledTransport,
         *,
-        wait_while_paused: Callable[[], Awaitable[None]],
-        recovery: Recovery,
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self.limits_for = limits_for
         self._waiter = waiter
         self._asset_requests = asset_requests
-        self._send = send
-        self._wait_while_paused = wait_while_paused
-        self._recovery = recovery
+        self._transport = transport
         self._retry = retry
         self._clock = Clock()
 
@@ -109,7 +105,7 @@ class Transfers:
         tus = upload.tus
         if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
             return None
-        return Driver(tus, upload.source, self._send, retry=self._retry).terminate
+        return Driver(tus, upload.source, self._transport.send, retry=self._retry).terminate
 
     async def _resume(self, upload: Upload) -> WatchedAsset | None:
         """Resume the upload of an earlier run; None if there is nothing to resume."""
@@ -123,11 +119,11 @@ class Transfers:
             return None
         if action is ResumeAction.REJECT:
             raise lease.access_changed_error()
-        is_changed = action is ResumeAction.SOURCE_CHANGED
-        if is_changed and asset.phase != AssetPhase.FAILED:
+        is_changed = await _is_changed(upload, action)
+        if is_changed and not await self._asset_requests.has_failed(asset):
             raise lease.source_changed_error(source)
         if not is_changed and (record.state in FULLY_UPLOADED or has_left_uploading(asset)):
-            return _skip_transfer(upload, asset)
+            return await self._skip_transfer(upload, asset)
         if is_changed or record.upload_url is None:
             await self._asset_requests.discard_previous(lease)
             return None
@@ -267,7 +263,7 @@ class Transfers:
         return Driver(
             tus,
             upload.source,
-            self._send,
+            self._transport.send,
             retry=retry or self._retry,
             callbacks=Callbacks(
                 on_transfer=upload.update_transfer,
@@ -281,14 +277,13 @@ class Transfers:
     async def _sleep(self, upload: Upload, seconds: float) -> None:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
         await upload.sleep(seconds)
-        with Watch(PAUSED):
-            await self._wait_while_paused()
+        await self._transport.wait_while_paused()
         upload.request_started()
 
     async def _wait_to_retry(self, upload: Upload, seconds: float) -> None:
         """Wait before a retry, at most until the upload host recovers; `stop` takes effect here."""
         await upload.sleep()
-        await self._recovery.wait(upload.origin, seconds)
+        await self._transport.recovery.wait(upload.origin, seconds)
 
     def _report_restart(
         self, error: TusError | SourceError, upload: Upload, reached: int
@@ -315,6 +310,8 @@ class Transfers:
             error.asset_id = upload.asset.id
             has_url = error.upload_url is not None and not isinstance(error, UploadGone)
             if has_url and upload.source.is_replayable:
+                with suppress(JournalError):
+                    await upload.lease.keep_for_caller()
                 return False
             if has_url:
                 error.upload_url = None
@@ -329,15 +326,33 @@ class Transfers:
         terminate, upload.tus = self.make_terminator(upload), None
         await self._asset_requests.discard(upload.asset.id, upload.lease, terminate)
 
-    async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
-        """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
-        watched = WatchedAsset(upload.asset.id)
-        await anyio.sleep(FIRST_POLL_DELAY)
-        with Watch("the server hasn't completed the upload"):
-            await self._wait_until_left(upload, watched, driver)
+    async def _skip_transfer(self, upload: Upload, asset: Asset) -> WatchedAsset:
+        """Use the asset of an earlier run that has sent all bytes.
+
+        Raises:
+            AssetFailed: the server couldn't process it, and isn't processing it again.
+        """
+        upload.attach(asset, None)
+        upload.mark_uploaded()
+        watched = WatchedAsset(asset.id, asset)
+        try:
+            await self._waiter.wait_until(watched, has_left_uploading, timeout=LEAVE_TIMEOUT)
+        except AssetFailed as error:
+            if not upload.options.may_reprocess(error):
+                raise
+        upload.asset_created.set()
+        upload.update_asset(watched.asset or asset)
         return watched
 
-    async def _wait_until_left(self, upload: Upload, watched: WatchedAsset, driver: Driver) -> None:
+    async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
+        """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
+        watched = WatchedAsset(upload.asset.id, upload.asset)
+        with Watch("the server hasn't completed the upload"):
+            await self._await_leaving(upload, watched, driver)
+        return watched
+
+    async def _await_leaving(self, upload: Upload, watched: WatchedAsset, driver: Driver) -> None:
+        await anyio.sleep(FIRST_POLL_DELAY)
         wait = partial(
             self._waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset
         )
@@ -359,26 +374,18 @@ class Transfers:
                 ) from error
 
 
+async def _is_changed(upload: Upload, action: ResumeAction) -> bool:
+    """Whether the source has changed since an earlier run; a recorded SHA-256 decides."""
+    if action is ResumeAction.COMPARE_SHA256:
+        sha256 = await (upload.digest or Digest()).finish(upload.source)
+        return not upload.lease.has_sha256(sha256)
+    return action is ResumeAction.SOURCE_CHANGED
+
+
 def _is_resumable(upload: Upload) -> bool:
     """Whether an upload can be resumed although no error has its URL."""
     is_url_known = upload.has_handle or upload.is_stopped or upload.lease.is_resumable
     return upload.upload_url is not None and upload.source.is_replayable and is_url_known
-
-
-def _skip_transfer(upload: Upload, asset: Asset) -> WatchedAsset:
-    """Use the asset of an earlier run that has sent all bytes.
-
-    Raises:
-        AssetFailed: the server couldn't process it.
-    """
-    upload.attach(asset, None)
-    upload.mark_uploaded()
-    upload.options.check_failure(asset)
-    upload.asset_created.set()
-    upload.update_asset(asset)
-    watched = WatchedAsset(asset.id)
-    watched.asset = asset
-    return watched
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

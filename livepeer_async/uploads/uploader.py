@@ -11,21 +11,21 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from livepeer_async.api.requests import as_new_asset
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprint, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.scheduling.jobs import run_jobs
@@ -35,13 +35,22 @@ from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.many import measure_length, run_uploads
-from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
+from livepeer_async.uploads.options import (
+    UploadJob,
+    UploadOptions,
+    UploadOutcome,
+    UploadResult,
+    check_job,
+)
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress, ProgressReporter
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
 from livepeer_async.uploads.verify import Verified, verify_asset
+
+# Seconds for deleting leftovers after an upload; a later one deletes the rest.
+CLEANUP_TIMEOUT = 10.0
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -107,10 +116,17 @@ class Uploader:
         """
         check_job(job)
         length = await measure_length(job)
-        with self._slot_queue.register(waits_for_slot=False) as participant:
-            slot = participant.start(length)
-            async with self._open_and_run(job, options, slot=slot, has_handle=has_handle) as upload:
-                yield upload
+        try:
+            with self._slot_queue.register(waits_for_slot=False) as participant:
+                slot = participant.start(length)
+                async with self._open_and_run(
+                    job, options, slot=slot, has_handle=has_handle
+                ) as upload:
+                    yield upload
+        except LivepeerError:
+            await self._clean_up()
+            raise
+        await self._clean_up()
 
     async def run(
         self,
@@ -144,7 +160,7 @@ class Uploader:
     async def relay(
         self,
         url: str,
-        new_asset: NewAsset | str | None,
+        new_asset: NewAssetLike | None,
         options: UploadOptions,
         *,
         key: str | None = None,
@@ -156,11 +172,8 @@ class Uploader:
         Raises:
             LivepeerError: the URL can't be read.
         """
-        # Until the response begins, there is no upload.
         opening = ProgressReporter(0, options.on_progress)
-        async with AsyncExitStack() as stack:
-            with observe_requests(opening.observe):
-                download = await stack.enter_async_context(self._downloader.open(url))
+        async with self._downloader.open(url, observer=opening.observe) as download:
             job = UploadJob(download.blocks, new_asset, download.length, key)
             identity = url_fingerprint(url)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
@@ -180,22 +193,21 @@ class Uploader:
         failure: LivepeerError | None = None
         # A length of 0, which no upload has, marks the record of an import.
         source = Source(new_asset.name, 0)
-        access, identity = access_fingerprint(new_asset), url_fingerprint(url)
+        identity = url_fingerprint(url)
         try:
-            async with acquire_lease(
-                self._journal, key, source, access=access, url=identity
-            ) as lease:
+            access = access_fingerprints(new_asset)
+            leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
+            async with leasing as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
                 with observe_requests(upload.observe):
-                    asset = await self._url_importer.request(upload, url)
-                    await self._finish_import(upload, asset)
+                    await self._finish_import(upload, await self._url_importer.request(upload, url))
         except LivepeerError as error:
             failure = error
         return _result_of(upload, url, failure, started)
 
     async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, for another upload or import under the same key."""
-        async with acquire_lease(self._journal, key, Source("", 0), access="") as lease:
+        async with acquire_lease(self._journal, key, Source("", 0), access=[""]) as lease:
             await self._asset_requests.discard_previous(lease)
 
     def run_many(
@@ -204,14 +216,30 @@ class Uploader:
         options: UploadOptions,
         *,
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Run an upload for each source; arguments as for `AsyncLivepeer.upload_many`."""
 
-        async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
+        async def run_one(job: UploadJob, slot: Slot) -> UploadOutcome:
             report = partial(on_progress, job.source) if on_progress else None
-            return await self.run(job, replace(options, on_progress=report), slot=slot)
+            result = await self.run(job, replace(options, on_progress=report), slot=slot)
+            return cast("UploadOutcome", result)
 
-        return run_uploads(sources, run_one, slot_queue=self._slot_queue)
+        return self._cleaning_up(run_uploads(sources, run_one, slot_queue=self._slot_queue))
+
+    @asynccontextmanager
+    async def _cleaning_up(
+        self, running: AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]
+    ) -> AsyncGenerator[AsyncIterator[UploadOutcome], None]:
+        async with running as results:
+            yield results
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        """Delete certain leftovers after the last of the running uploads."""
+        journal = self._journal
+        if journal is not None and journal.has_new_orphans and not self._running:
+            with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+                await self._asset_requests.delete_leftovers(journal)
 
     def run_jobs(
         self,
@@ -235,15 +263,22 @@ class Uploader:
     ) -> AsyncGenerator[Upload, None]:
         check_job(job)
         source, key = job.source, job.key
-        new_asset = as_new_asset(source_name(source) if job.new_asset is None else job.new_asset)
+        new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
         max_length = self._transfers.limits_for(job.length or 1).max_length
-        access = access_fingerprint(new_asset)
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
-            acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
+            acquire_lease(
+                self._journal,
+                key,
+                opened,
+                access=access_fingerprints(new_asset),
+                url=url,
+                ignore_mtime=options.ignore_mtime,
+                has_handle=has_handle,
+            ) as lease,
         ):
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
@@ -273,13 +308,12 @@ class Uploader:
 
     async def _run(self, upload: Upload) -> None:
         try:
-            with observe_requests(upload.observe):
-                with upload.scope:
-                    await self._deliver(upload)
-                if upload.is_aborted:
-                    await self._delete_aborted(upload)
-                elif upload.scope.cancelled_caught:
-                    raise upload.stopped_error()
+            with observe_requests(upload.observe), upload.scope:
+                await self._deliver(upload)
+            if upload.is_aborted:
+                await self._delete_aborted(upload)
+            elif upload.scope.cancelled_caught:
+                raise upload.stopped_error()
         except AssetFailed:
             await upload.lease.mark_failed()
             raise
@@ -312,9 +346,8 @@ class Uploader:
         upload.release_slot()
         verified: Verified | None = None
         if upload.options.wait:
-            upload.options.check_failure(asset)
             try:
-                verified = await self._await_ready(upload, WatchedAsset(asset.id), None)
+                verified = await self._await_ready(upload, WatchedAsset(asset.id, asset), None)
             except AssetFailed:
                 await upload.lease.mark_failed()
                 raise
@@ -329,6 +362,8 @@ class Uploader:
         await upload.lease.mark_uploaded()
         sha256 = await upload.digest.finish(upload.source) if upload.digest else None
         upload.lease.check_sha256(upload.source, sha256)
+        await upload.lease.record_sha256(sha256)
+        await upload.lease.record_identity()
         return sha256
 
     async def _await_ready(

@@ -48,11 +48,11 @@ class IngestEvents:
     Args:
         status: the status to update.
         write: writes a document for each row that ends.
-        has_report: whether the user asked for a report.
         clock: returns monotonic seconds.
 
     Attributes:
         display: where messages go.
+        has_report: whether there is a report.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class IngestEvents:
         self.display: Display = PlainLines(status.batch)
         self._status = status
         self._write = write
-        self._has_report = has_report
+        self.has_report = has_report
         self._clock = clock
         self._running: dict[str, _ActiveRow] = {}
         self._deferred: dict[str, _ActiveRow] = {}
@@ -129,7 +129,7 @@ class IngestEvents:
         batch.expect(checked.rows, length=checked.length, is_measured=not checked.urls)
         more = stats.bad - MAX_BAD_ROWS_PRINTED
         if more > 0:
-            hint = "the report lists them all" if self._has_report else "--report lists them all"
+            hint = "the report lists them all" if self.has_report else "--report lists them all"
             self.display.print(f"and {pluralize(more, 'more bad row')}: {hint}")
 
     def _start_row(self, row: Row) -> None:

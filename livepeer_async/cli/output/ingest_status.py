@@ -9,12 +9,15 @@ from msgspec import Struct
 
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, will_retry
 from livepeer_async.cli.output.formatting import format_countdown, pluralize
-from livepeer_async.cli.output.progress import BatchProgress
+from livepeer_async.cli.output.progress import SUCCESSFUL, BatchProgress
 from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
+from livepeer_async.uploads.leftovers import LeftoverReport
 
 # Shorter silence is normal: a server may take this long to store a part.
 MIN_QUIET_SECONDS = 10.0
+# Rows whose assets are printed after an interruption; the report has all.
+MAX_FINISHED = 20
 
 
 class Outage(Struct, frozen=True):
@@ -34,7 +37,7 @@ class IngestStatus:
         journal_option: the option that names the journal in suggested commands: "" for the
             default journal, `None` without one.
         deferred: rows that failed for now and will be retried after the others.
-        leftovers: assets that uploads may have left on the server, known at the end.
+        leftovers: possible leftovers that no earlier run has reported, known at the end.
         is_stopping: whether running rows only finish their chunks.
         is_paused: returns whether the server has asked for less load.
         idle_seconds: returns the seconds for which requests have been in flight without a byte or
@@ -47,7 +50,7 @@ class IngestStatus:
         self.outage: Outage | None = None
         self.journal_option: str | None = None
         self.deferred = 0
-        self.leftovers = 0
+        self.leftovers = LeftoverReport()
         self.is_stopping = False
         self.is_paused: Callable[[], bool] = lambda: False
         self.idle_seconds: Callable[[], float] = lambda: 0.0
@@ -110,6 +113,7 @@ class IngestStats:
         bad: the number of rows that can't be used, so far.
         earlier: the number of rows that an earlier run finished.
         in_use: the number of rows that another run is uploading.
+        finished: the first rows that were finished in this run.
         failures: by class of the error, and whether the same command retries it.
     """
 
@@ -119,6 +123,7 @@ class IngestStats:
         self.earlier = 0
         self.in_use = 0
         self.failures: dict[tuple[str, bool], FailureKind] = {}
+        self.finished: list[RowEnded] = []
         self._ended = Counter[RowState]()
 
     def count(self, state: RowState) -> int:
@@ -135,6 +140,8 @@ class IngestStats:
         self._ended[ended.state] += 1
         self.earlier += ended.is_earlier
         error = ended.error
+        if ended.state in SUCCESSFUL and not ended.is_earlier and len(self.finished) < MAX_FINISHED:
+            self.finished.append(ended)
         if isinstance(error, UploadInUse):
             self.in_use += 1
         elif error is not None:
