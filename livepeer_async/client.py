@@ -111,7 +111,7 @@ class AsyncLivepeer:
         max_slots = connections and connections - SPARE_CONNECTIONS
         self.throttle: Throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry)
+        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
         self._unpaused = Session(account, unpaused, retry=retry)
@@ -124,8 +124,7 @@ class AsyncLivepeer:
         transfers = Transfers(
             self._waiter,
             asset_requests,
-            throttled.send,
-            wait_while_paused=self.throttle.wait_while_paused,
+            throttled,
             retry=retry,
             limits_for=limits_for,
         )
@@ -133,7 +132,7 @@ class AsyncLivepeer:
             transfers,
             Processing(self._session, self._waiter),
             asset_requests,
-            Downloader(self._transport, retry=retry),
+            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
         )

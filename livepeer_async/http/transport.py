@@ -30,8 +30,10 @@ from livepeer_async.http.early_responses import detect_early_response, wrap_stre
 from livepeer_async.http.error_mapping import ErrorMapper
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.messages import Request, Response, Span, merge_headers
+from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
 from livepeer_async.http.proxies import Proxies, read_proxies
+from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.sockets import tune_socket
 from livepeer_async.http.streams import (
     GzipDecoder,
@@ -56,6 +58,7 @@ KEEPALIVE_SECONDS = 4.0
 MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 # httpx accepts any port; the socket then raises an error that isn't httpx's.
 MAX_PORT = 65_535
+NO_RESPONSE = "no response"
 
 
 class Transport:
@@ -66,10 +69,14 @@ class Transport:
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
         timeouts: the timeouts.
+
+    Attributes:
+        recovery: knows which servers respond again after an outage.
     """
 
     def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
+        self.recovery = Recovery()
         self._user_client = None if http_client is None else UserClient(http_client)
         self._module: ModuleType = self._user_client.module if self._user_client else httpx
         # The proxies of a user's client are unknown.
@@ -135,9 +142,22 @@ class Transport:
             DecodeError: the response is larger than `largest`.
             SourceError: the blocks can't be read.
         """
+        with Watch("other chunks are being stored", request) as watch:
+            with self.recovery.record(request.origin) as record:
+                response = await self._send(request, blocks, largest, watch)
+                record(response.status)
+            return response
+
+    async def _send(
+        self,
+        request: Request,
+        blocks: AsyncIterable[bytes | memoryview] | None,
+        largest: int,
+        watch: Watch,
+    ) -> Response:
         connections = self._find_connections(request)
         request_id, limits = _request_id(request), self._httpx_timeouts()
-        is_chunk = isinstance(request.content, Span)
+        is_chunk, size = isinstance(request.content, Span), request.span.size
         async with connections.chunks.acquire(request) if is_chunk else nullcontext() as accept:
             # Limits a response whose head never ends; httpx only limits each read.
             with anyio.CancelScope() as scope:
@@ -147,10 +167,13 @@ class Transport:
                         # httpcore reads the limit when it starts to wait for the response.
                         limits["read"] = accept()
                     self._limit_response(scope, limits)
+                    watch.restart(describe_unconfirmed(size) if size else NO_RESPONSE)
 
                 if blocks is None:
                     on_accepted()
-                body = b"" if blocks is None else RequestBody(blocks, on_accepted)
+                else:
+                    watch.restart("no connection")
+                body = b"" if blocks is None else RequestBody(blocks, on_accepted, watch)
                 build = partial(self._build, request, request_id, body, limits)
                 exchange = partial(
                     self._send_and_read, connections, request, request_id, build, largest
@@ -183,17 +206,25 @@ class Transport:
 
                 async def receive_head() -> Any:
                     built = self._build(request, request_id, b"", limits)
-                    return await self._receive_head(client, built)
+                    with Watch(NO_RESPONSE, request):
+                        return await self._receive_head(client, built)
 
-                received = await call_library(receive_head)
+                with self.recovery.record(request.origin) as record:
+                    received = await call_library(receive_head)
+                    record(received.status_code)
             if received is None:
                 raise _incomplete(request, request_id)
             # A hook of a user's client may have read the body already.
             raw = received.aiter_bytes() if received.is_stream_consumed else received.aiter_raw()
+
+            async def read(call: Callable[[], Awaitable[bytes]]) -> bytes:
+                with Watch("no data", request):
+                    return await call_library(call)
+
             try:
                 yield StreamedResponse(
                     head=_to_response(received, request, request_id, b""),
-                    body=ResponseBody(raw, call_library),
+                    body=ResponseBody(raw, read),
                     is_delimited=is_delimited(received.http_version, received.headers),
                 )
             finally:

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprints, is_accepted, url_fingerprint
@@ -44,7 +45,7 @@ from livepeer_async.uploads.options import (
     check_job,
 )
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.progress import Progress, ProgressReporter
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
@@ -173,7 +174,8 @@ class Uploader:
         Raises:
             LivepeerError: the URL can't be read.
         """
-        async with self._downloader.open(url) as download:
+        opening = ProgressReporter(0, options.on_progress)
+        async with self._downloader.open(url, observer=opening.observe) as download:
             job = UploadJob(download.blocks, new_asset, download.length, key)
             identity = url_fingerprint(url)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
@@ -196,12 +198,11 @@ class Uploader:
         identity = url_fingerprint(url)
         try:
             access = access_fingerprints(new_asset)
-            async with acquire_lease(
-                self._journal, key, source, access=access, url=identity
-            ) as lease:
+            leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
+            async with leasing as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
-                asset = await self._url_importer.request(upload, url)
-                await self._finish_import(upload, asset)
+                with observe_requests(upload.observe):
+                    await self._finish_import(upload, await self._url_importer.request(upload, url))
         except LivepeerError as error:
             failure = error
         return _result_of(upload, url, failure, started)
@@ -311,7 +312,7 @@ class Uploader:
 
     async def _run(self, upload: Upload) -> None:
         try:
-            with upload.scope:
+            with observe_requests(upload.observe), upload.scope:
                 await self._deliver(upload)
             if upload.is_aborted:
                 await self._delete_aborted(upload)
@@ -374,7 +375,7 @@ class Uploader:
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watched, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watched, upload.options, on_change=upload.update_asset
         )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.
