@@ -14,11 +14,11 @@ from livepeer_async.api.account import as_account
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
-from livepeer_async.http.client_pool import connection_limit
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
+from livepeer_async.http.user_client import connection_limit
 from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -60,10 +60,15 @@ SPARE_CONNECTIONS = 2
 class AsyncLivepeer:
     """Client of Livepeer Studio, and an async context manager that closes it.
 
+    A client may be used in several event loops, one after the other or at once in threads. Each has
+    its own connections, which are closed at the end of the loop; the journal, the options and the
+    settings of `throttle` are shared.
+
     Args:
         api_key: an API key of the account; by default the environment's `LIVEPEER_API_KEY`.
         base_url: URL of the API; by default `LIVEPEER_BASE_URL`, or else Livepeer's own.
-        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed. Its
+            connections belong to one event loop.
         timeout: time limits of the network; a number is the stall timeout in seconds.
         retry: the retry policy.
         journal: file that records uploads, to resume them in later processes. It is created if it
@@ -77,7 +82,8 @@ class AsyncLivepeer:
         tasks: calls for tasks: `get` and `list`.
         playback: the call for playback information: `get`.
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
-        throttle: `concurrency` and `max_rate` of all uploads; both may be changed while they run.
+        throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
+            changed while they run.
         journal: the records of uploads; None without a journal.
 
     Raises:
@@ -103,36 +109,36 @@ class AsyncLivepeer:
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         connections = connection_limit(http_client)
         max_slots = connections and connections - SPARE_CONNECTIONS
-        self.throttle = Throttle(retry=retry, max_slots=max_slots)
+        self.throttle: Throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry)
+        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
         self._unpaused = Session(account, unpaused, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        self.assets = Assets(self._session, self._waiter)
-        self.tasks = Tasks(self._session)
-        self.playback = Playback(self._session)
+        self.assets: Assets = Assets(self._session, self._waiter)
+        self.tasks: Tasks = Tasks(self._session)
+        self.playback: Playback = Playback(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
             asset_requests,
-            throttled.send,
-            wait_while_paused=self.throttle.wait_while_paused,
+            throttled,
             retry=retry,
             limits_for=limits_for,
         )
-        self.uploads = Uploader(
+        self.uploads: Uploader = Uploader(
             transfers,
             Processing(self._session, self._waiter),
             asset_requests,
-            Downloader(self._transport, retry=retry),
+            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
         )
 
     async def __aenter__(self) -> Self:
+        self._transport.open()
         if self.journal is not None:
             await self.journal.open()
         return self
@@ -146,9 +152,10 @@ class AsyncLivepeer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and the journal; the client can't be used afterwards.
+        """Close the connections of this event loop, and the journal unless another loop uses it.
 
-        Running uploads are cancelled first and, like waits, raise `ConfigurationError`.
+        Running uploads are cancelled first and, like waits, raise `ConfigurationError`, as do later
+        calls in this loop. Entering the client's block opens it again.
         """
         await self.uploads.aclose()
         self._waiter.close()

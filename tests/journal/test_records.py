@@ -1,13 +1,15 @@
 import msgspec
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from livepeer_async import NewAsset, PlaybackPolicy
+from livepeer_async import Encryption, NewAsset, PlaybackPolicy, PolicyType
 from livepeer_async.journal.records import (
     Record,
     RecordState,
     ResumeAction,
     access_fingerprint,
+    access_fingerprints,
     is_accepted,
     leftover_from,
     plan_resume,
@@ -121,6 +123,21 @@ def test_access_fingerprint_ignores_other_fields():
     assert (
         access_fingerprint(NewAsset("a", creator_id="b")) == access_fingerprint(NewAsset("c")) == ""
     )
+
+
+def test_equal_requests_have_equal_access_fingerprints():
+    key = Encryption(encrypted_key="k")
+    plain = [UNSET, None, PlaybackPolicy(type="public"), PlaybackPolicy(type=PolicyType.PUBLIC)]
+    jwt = [PlaybackPolicy(type="jwt"), PlaybackPolicy(type="jwt", allowed_origins=())]
+    for policies in (plain, jwt):
+        for encryption in (UNSET, key):
+            made = {
+                access_fingerprint(NewAsset("a", playback_policy=policy, encryption=encryption))
+                for policy in policies
+            }
+            assert len(made) == 1
+    assert access_fingerprints(None) == access_fingerprints(NewAsset("a"))
+    assert access_fingerprint(NewAsset("a", playback_policy=jwt[0])) != ""
 
 
 def test_abandoned_upload_may_leave_its_asset():
