@@ -65,14 +65,14 @@ def upload(  # noqa: PLR0913 - the options of the command
     A journal records each file by its path: if a run ends early, the same command resumes it, and
     files that are ready aren't uploaded again.
 
-    With --json, each file gets a line when it ends: source, asset_id, playback_id, phase, size,
-    verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
-    After Ctrl-C each unfinished file gets a line with the phase "interrupted".
+    With --json, each file gets a line when it ends: source, asset_id, playback_id, playbackUrl (a
+    page that plays it), phase, size, verified, sha256, seconds, attempts, error {type, message}.
+    Progress goes to standard error. After Ctrl-C each unfinished file gets a line with the phase
+    "interrupted".
     """
     if force and no_journal:
         raise typer.BadParameter("--force can't be combined with --no-journal")
-    _check_files(files, name=name)
-    template = _read_template(name_template, name=name)
+    template = _check_names(files, name, name_template)
     retry = RetryPolicy(attempts=retries)
     timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
@@ -95,7 +95,9 @@ def upload(  # noqa: PLR0913 - the options of the command
     )
 
 
-def _read_template(text: str | None, *, name: str | None) -> NameTemplate | None:
+def _check_names(files: list[str], name: str | None, text: str | None) -> NameTemplate | None:
+    """Check the files and their names; return the template, if there is one."""
+    _check_files(files, name=name)
     if text is None:
         return None
     if name is not None:
