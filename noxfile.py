@@ -57,6 +57,7 @@ PURE_TESTS: Final = (
     "probing/test_sample_tables.py",
     "scheduling/test_adaptive.py",
     "sources/test_byte_ranges.py",
+    "sources/test_identity.py",
     "test_errors.py",
     "test_redaction.py",
     "tus",

@@ -39,10 +39,9 @@ in part and can't seek is refused. A source that changes during the upload raise
 
 # Unsupported files
 
-Livepeer's pipeline refuses some files after their upload: those without video and audio, those with
-the video codecs mjpeg, png and prores, VP9 in MP4, pixel formats other than yuv420p and yuvj420p,
-and a frame rate of 0. With `probe=True`, uploads look first, with PyAV (`pip install av`), and
-raise `SourceUnsupported` before any request, with the ffmpeg `command` that converts the file. A
+Livepeer refuses some files, but after their upload: no video and no audio, mjpeg, png and prores,
+VP9 in MP4, pixel formats but yuv420p and yuvj420p, a frame rate of 0. With `probe=True`, PyAV (`pip
+install av`) looks first, and `SourceUnsupported` has the ffmpeg `command` that converts the file. A
 `Probe` switches rules off. What can't be told is uploaded: streams, damaged files, slow disks.
 
 # Verification
@@ -261,7 +260,7 @@ from livepeer_async.models import (
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.probing.probe import Probe
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
-from livepeer_async.uploads.leftovers import Leftover
+from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.upload import Upload
@@ -324,6 +323,7 @@ __all__ = [
     "JournalError",
     "KeyTaken",
     "Leftover",
+    "LeftoverReport",
     "LivepeerError",
     "NetworkError",
     "NewAsset",

@@ -26,12 +26,19 @@ from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.scheduling.throttled_transport import CheckingTransport, ThrottledTransport
+from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.leftovers import Leftover, find_leftovers
+from livepeer_async.uploads.leftovers import (
+    Leftover,
+    LeftoverReport,
+    delete_certain,
+    dismiss,
+    find_leftovers,
+    find_unreported,
+)
 from livepeer_async.uploads.options import (
     OnMismatch,
     UploadJob,
@@ -66,15 +73,13 @@ class AsyncLivepeer:
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
             `request_upload` and `upload_from_url`.
-        tasks: calls for tasks: `get` and `list`.
-        playback: the call for playback information: `get`.
+        tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
         throttle: `concurrency` and `max_rate` of all uploads; both may be changed while they run.
         journal: the records of uploads; None without a journal.
 
     Raises:
-        ConfigurationError: there is no API key, an argument is invalid, or the environment names
-            proxies or certificates that can't be used.
+        ConfigurationError: an argument, or the environment's key, proxies or certificates fail.
         JournalError: the journal can't be used; raised on entering the client's block.
     """
 
@@ -98,16 +103,15 @@ class AsyncLivepeer:
         self.throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry)
-        checking = CheckingTransport(self._transport, self.throttle)
-        self._checker = Session(account, checking, retry=retry)
+        # For checks, and for deletions: a pause may last longer than a clean-up may take.
+        unpaused = UnpausedTransport(self._transport, self.throttle)
+        self._unpaused = Session(account, unpaused, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets = Assets(self._session, self._waiter)
         self.tasks = Tasks(self._session)
         self.playback = Playback(self._session)
-        # Deletions aren't throttled: a pause may last longer than a clean-up may take.
-        deleter = Session(account, self._transport, retry=retry)
-        asset_requests = AssetRequests(self._session, deleter, restarts=retry.restarts)
+        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
             asset_requests,
@@ -175,6 +179,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        ignore_mtime: bool = False,
         probe: Probe | bool = False,
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
@@ -195,12 +200,14 @@ class AsyncLivepeer:
             key: name of the upload in the journal; by default the absolute path of a file. A later
                 call with the key resumes the upload, or returns the asset that it created. Without
                 a journal it has no effect.
-            probe: whether to check first, with PyAV, that Livepeer's pipeline takes the file; a
-                `Probe` switches rules off. Streams and what can't be judged are uploaded.
+            ignore_mtime: whether a file that the journal knows is the same if its length is, even
+                if its modification time or inode differ, as after `touch` or in a restored backup.
+                Without it, the SHA-256 decides, if the journal knows it from `verify="hash"`; else
+                a finished upload raises `SourceChanged`, and an unfinished one restarts.
+            probe: whether to refuse what the pipeline can't process; a `Probe` switches rules off.
 
         Raises:
-            SourceError: the source can't be read, is empty or too large, or has changed.
-            SourceUnsupported: `probe` found that the pipeline would refuse it.
+            SourceError: the source can't be read, is empty, too large, unsupported or changed.
             ApiError: Livepeer refused a request.
             NetworkError: an API call got no response within the retry policy.
             AmbiguousRequest: too many responses to requests for an upload were lost.
@@ -218,10 +225,10 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
         )
-        job = UploadJob(source, new_asset, length, key)
-        async with self.uploads.open(job, options) as upload:
+        async with self.uploads.open(UploadJob(source, new_asset, length, key), options) as upload:
             pass
         return upload.asset
 
@@ -237,6 +244,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
+        ignore_mtime: bool = False,
         probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[Upload]:
         """Start an upload that runs beside the block; arguments and errors as for `upload`.
@@ -250,6 +258,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             on_progress=on_progress,
             ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
         )
         job = UploadJob(source, new_asset, length, key)
@@ -266,6 +275,7 @@ class AsyncLivepeer:
         on_mismatch: OnMismatch = "raise",
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
+        ignore_mtime: bool = False,
         probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
         """Upload many sources concurrently; iterate over the results in completion order.
@@ -286,6 +296,7 @@ class AsyncLivepeer:
             on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
+            ignore_mtime: as for `upload`.
             probe: as for `upload`.
         """
         if concurrency is not None:
@@ -297,6 +308,7 @@ class AsyncLivepeer:
             verify=verify,
             on_mismatch=on_mismatch,
             ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
@@ -312,6 +324,23 @@ class AsyncLivepeer:
             raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
         return await find_leftovers(self._session, self.journal)
 
+    async def clean_up(self) -> LeftoverReport:
+        """Delete leftovers that certainly are useless, as uploads do at their end.
+
+        Returns other possible leftovers, each in the result of one call only.
+        """
+        if self.journal is None:
+            return LeftoverReport()
+        await delete_certain(self._session, self._unpaused, self.journal)
+        return await find_unreported(self._session, self.journal)
+
+    async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
+        """Forget leftovers, by default all that are uncertain, and return how many entries.
+
+        Their assets stay on the server.
+        """
+        return await dismiss(self.journal, leftovers) if self.journal is not None else 0
+
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.
 
@@ -326,31 +355,23 @@ class AsyncLivepeer:
     async def ping(self, *, retry: bool = False) -> None:
         """Check that the server responds, and that the API key may look at assets.
 
-        Uploads need no more than this and the right to request an upload, so a key with restricted
-        access passes.
-
-        Args:
-            retry: whether to retry a failed check as the retry policy says.
+        With `retry`, the retry policy applies.
 
         Raises:
             NetworkError: the server doesn't respond.
             ApiError: the server rejects the key, or fails.
             DecodeError: the response isn't from Livepeer's API.
         """
-        send = self._checker.send if retry else self._checker.send_once
+        send = self._unpaused.send if retry else self._unpaused.send_once
         await send(requests.check_key(self._session.account))
 
     async def check_permission(self, path: str) -> None:
         """Check that the API key may POST to a path, without creating anything.
 
-        Args:
-            path: the path below the base URL, such as `/asset/request-upload`.
-
         Raises:
-            Forbidden: the key has restricted access, and may not.
-            LivepeerError: as for `ping`.
+            Forbidden: the key may not POST to this path, such as `/asset/request-upload`.
         """
-        await self._checker.send_once(requests.check_permission(self._session.account, path))
+        await self._unpaused.send_once(requests.check_permission(self._session.account, path))
 
     async def request(
         self,
@@ -368,13 +389,10 @@ class AsyncLivepeer:
             path: the path below the base URL, such as `/stream`.
             params: the query.
             json: the body; anything that msgspec can encode.
-            headers: headers to add, or to replace those of the client. `Host` and the headers that
-                describe the body can't be replaced.
+            headers: headers to add or replace, except `Host` and those that describe the body.
 
         Raises:
-            NetworkError: no response arrived.
-            AmbiguousRequest: no response arrived to a request other than GET, which may have taken
-                effect.
+            NetworkError: no response arrived; other methods than GET raise `AmbiguousRequest`.
         """
         call = requests.raw(
             self._session.account, method, path, params=params, json=json, headers=headers

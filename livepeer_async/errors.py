@@ -49,8 +49,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 
 - `is_transient(error)` is true: repeat the call later. With a journal, the same upload resumes.
   Network errors and statuses have already been retried, as `RetryPolicy` says.
-- `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
-  call may create a second asset.
+- `AmbiguousRequest`: look at `asset_ids` first, because a second call may create a second asset.
 - `SourceError`: fix the source. An unreadable, empty, too large or unsupported file is rejected
   before any request. `SourceChanged`: upload again once the file is whole, or use another key.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
@@ -68,7 +67,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livepeer_async.models import Violation
-
 
 # The request was too slow, conflicted with another, met a lock, or came too early or too often.
 _TRANSIENT_STATUSES = frozenset({408, 409, 423, 425, 429})
@@ -193,11 +191,14 @@ class SourceUnsupported(SourceError):
 
 
 class SourceChanged(SourceError):
-    """The source was changed during the upload, or since that of `asset_id`, which stays."""
+    """The source was changed during the upload, or since that of `asset_id`, which stays.
+
+    `is_touched`: whether the length is the same, and only the modification time differs.
+    """
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
         super().__init__(message, source=source)
-        self.asset_id = asset_id
+        self.asset_id, self.is_touched = asset_id, False
         if asset_id is not None:
             self.advice = "use another key, or remove this one from the journal"
 

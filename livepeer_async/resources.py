@@ -8,6 +8,7 @@ from livepeer_async.api import requests
 from livepeer_async.api.pagination import paginate
 from livepeer_async.api.requests import as_new_asset
 from livepeer_async.api.session import Session
+from livepeer_async.errors import AmbiguousRequest
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -18,6 +19,7 @@ from livepeer_async.models import (
     Task,
     UploadTicket,
 )
+from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter, WaitResult
@@ -121,13 +123,19 @@ class Assets:
     async def retry(self, asset_id: str) -> None:
         """Have the server process a failed asset again, without a second upload.
 
-        The asset stays `failed`, with its old message, until the new run ends. The asset's task
-        shows the progress.
+        The server leaves the asset `failed`, with its old message, until the new run ends. `wait`
+        and `wait_many`, of this client or any other, wait for that; the asset's task shows the
+        progress.
 
         Raises:
-            BadRequest: the asset hasn't failed.
+            BadRequest: the asset hasn't failed, or is already being processed again.
+            AmbiguousRequest: the response was lost, and the asset isn't being processed again.
         """
-        await self._session.send(requests.retry_asset(self._session.account, asset_id))
+        try:
+            await self._session.send(requests.retry_asset(self._session.account, asset_id))
+        except AmbiguousRequest:
+            if await has_failed(self._session, await self.get(asset_id)):
+                raise
 
     async def wait(
         self,
@@ -145,7 +153,7 @@ class Assets:
 
         Raises:
             NotFound: the asset doesn't exist.
-            AssetFailed: the server failed to process the asset.
+            AssetFailed: the server failed to process the asset, and isn't doing so again.
             AssetDeleted: the asset was deleted during the wait.
             AssetTimeout: the timeout expired; the asset may still become ready.
         """

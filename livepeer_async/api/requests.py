@@ -165,6 +165,13 @@ def list_tasks(account: Account, **query: Any) -> Call[Page[Task]]:
     return _list(account, "/task", Task, **query)
 
 
+def find_task(account: Account, asset_id: str) -> Call[Task | None]:
+    """Get the newest task that makes an asset; `None` if there is none."""
+    query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
+    call = list_tasks(account, **query)
+    return Call(call.request, lambda response: next(iter(call.decode(response).items), None))
+
+
 def update_asset(account: Account, asset_id: str, patch: AssetPatch) -> Call[Asset]:
     """Update a ready asset."""
     request = _request(account, "PATCH", f"/asset/{_id(asset_id)}", json=patch)

@@ -137,6 +137,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
     sandbox: options.UseSandbox = False,
     storage: options.SandboxStorage = None,
+    ignore_mtime: options.IgnoreMtime = False,
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
@@ -154,15 +155,14 @@ def ingest(  # noqa: PLR0913 - the options of the command
         "wait": not no_wait,
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
+        "ignore_mtime": ignore_mtime,
         "probe": options.build_probe(probe=probe, ignore=probe_ignore),
     }
     command = IngestRun(manifest, client, ingest_options, report=report, json=json)
     # An ingestion checks the connection itself, and waits for the server.
     opening = open_client(client, check_connection=False)
-    run_command(
-        partial(command.run, opening, check=check, allow_outside=allow_outside),
-        on_interrupt=command.describe_interruption,
-    )
+    run = partial(command.run, opening, check=check, allow_outside=allow_outside)
+    run_command(run, on_interrupt=command.describe_interruption)
 
 
 def _check_arguments(manifest: str, others: list[str], report: str | None) -> None:

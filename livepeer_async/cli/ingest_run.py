@@ -151,10 +151,8 @@ class IngestRun:
             status.idle_seconds = lambda: client.throttle.idle_seconds
             try:
                 await self._apply_events(client, manifest)
-                if client.journal is not None:
-                    orphans = await client.journal.orphans()
-                    unconfirmed = await client.journal.unconfirmed_requests()
-                    status.leftovers = len(orphans) + len(unconfirmed)
+                if self._ingestion is not None:
+                    status.leftovers = self._ingestion.leftovers
             finally:
                 self._events.abort()
                 self._events.display = PlainLines(status.batch)

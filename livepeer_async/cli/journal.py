@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from shlex import quote
 from typing import Annotated
 
 import anyio
 import typer
+from msgspec import Struct
 
 from livepeer_async.cli import options
 from livepeer_async.cli.output.console import (
@@ -20,6 +22,7 @@ from livepeer_async.cli.output.console import (
 )
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import format_timestamp, pluralize
+from livepeer_async.cli.output.leftovers import COMMAND, print_leftover_table
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
@@ -50,19 +53,34 @@ def list_records(*, journal: options.JournalPath = None, json: options.Json = Fa
 
 @app.command("orphans")
 def list_orphans(
+    asset_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Only these; with --delete, uncertain ones too."),
+    ] = None,
     *,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete the assets that are certainly yours.")
+        bool, typer.Option("--delete", help="Delete the assets that the journal has the IDs of.")
+    ] = False,
+    dismiss: Annotated[
+        bool, typer.Option("--dismiss", help="Keep the assets, and forget that they are left over.")
     ] = False,
     journal: options.JournalPath = None,
     json: options.Json = False,
 ) -> None:
     """List assets that failed uploads left on the server.
 
-    An asset is certainly yours if the journal has its ID. Others only match the name and time of a
-    request whose response was lost; they may belong to another user, and are never deleted here.
+    An asset that the journal knows by its ID is certainly yours, and later uploads delete it if
+    they can. Others are known by the name and time of a request whose response was lost. They may
+    belong to another user, and are only deleted if their IDs are given.
+
+    The exit status is 1 if --delete leaves something that was to be deleted.
     """
-    run_command(partial(_list_orphans, journal, delete=delete, json=json))
+    if delete and dismiss:
+        raise typer.BadParameter("--delete can't be combined with --dismiss")
+    if asset_ids and not (delete or dismiss):
+        raise typer.BadParameter("IDs need --delete or --dismiss")
+    action = _delete_orphans if delete else _dismiss_orphans if dismiss else _print_orphans
+    run_command(partial(_run_on_orphans, journal, action, asset_ids or [], json=json))
 
 
 @app.command("forget")
@@ -122,31 +140,105 @@ async def _list_records(path: str | None, *, json: bool) -> ExitStatus:
     return ExitStatus.OK
 
 
-async def _list_orphans(path: str | None, *, delete: bool, json: bool) -> ExitStatus:
+async def _run_on_orphans(
+    path: str | None, action: OrphanAction, asset_ids: Sequence[str], *, json: bool
+) -> ExitStatus:
+    option = f" --journal {quote(path)}" if path else ""
     async with _open_journal(path, check_connection=True) as (client, _):
         leftovers = await client.leftovers()
-        owned = [leftover.asset.id for leftover in leftovers if leftover.is_ours]
-        errors = await _delete_leftovers(client, owned) if delete else {}
-    deleted = set(owned) - errors.keys() if delete else set[str]()
-    if json:
-        for leftover in leftovers:
+        known = {leftover.asset.id for leftover in leftovers}
+        unknown = [asset_id for asset_id in dict.fromkeys(asset_ids) if asset_id not in known]
+        for asset_id in unknown:
+            print_error(f"{asset_id} isn't left over; see {COMMAND}{option}")
+        chosen = [it for it in leftovers if not asset_ids or it.asset.id in asset_ids]
+        command = OrphanCommand(client=client, is_named=bool(asset_ids), option=option, json=json)
+        status = await action(command, chosen)
+    return ExitStatus.FAILED if unknown and status is ExitStatus.OK else status
+
+
+class OrphanCommand(Struct, frozen=True, kw_only=True):
+    """A command for leftovers.
+
+    Attributes:
+        client: the client.
+        is_named: whether the user has named the assets.
+        option: the option that names the journal in suggested commands.
+        json: whether to write JSON.
+    """
+
+    client: AsyncLivepeer
+    is_named: bool
+    option: str
+    json: bool
+
+    def show(self, leftovers: Sequence[Leftover], deleted: Collection[str] = ()) -> None:
+        """Print leftovers as a table or as JSON."""
+        for leftover in leftovers if self.json else ():
             print_json(_leftover_document(leftover, deleted))
-        return exit_status_for(errors.values())
-    if leftovers:
-        headers = ["name", "asset ID", "phase", "created", "certainly yours"]
-        print_table(headers, [_leftover_row(leftover) for leftover in leftovers])
-    else:
+        if leftovers and not self.json:
+            print_leftover_table(leftovers)
+
+
+OrphanAction = Callable[[OrphanCommand, Sequence[Leftover]], Awaitable[ExitStatus]]
+
+
+async def _print_orphans(command: OrphanCommand, leftovers: Sequence[Leftover]) -> ExitStatus:
+    command.show(leftovers)
+    if not leftovers and not command.json:
         print_note("no assets are left over")
-    if delete and owned:
-        print_note(f"deleted {pluralize(len(deleted), 'asset')}")
-    elif owned:
-        print_note("use --delete to delete those that are certainly yours")
-    if len(owned) < len(leftovers):
+    if any(leftover.is_ours for leftover in leftovers):
         print_note(
-            "the others only match by name and time, and may belong to another user: check each, "
-            "then use livepeer-async assets delete ID"
+            "those known by their IDs are certainly yours: to delete, use "
+            f"{COMMAND}{command.option} --delete"
         )
-    return exit_status_for(errors.values())
+    _advise_unsure([it for it in leftovers if not it.is_ours], command.option)
+    journal = command.client.journal
+    names = {leftover.asset.name for leftover in leftovers}
+    waiting = await journal.unconfirmed_requests() if journal is not None else []
+    waiting = [request for request in waiting if request.name not in names]
+    if waiting:
+        print_note(
+            f"{pluralize(len(waiting), 'request')} got no response, and nothing that it created is "
+            "found yet, or with this API key: to dismiss, use "
+            f"{COMMAND}{command.option} --dismiss"
+        )
+    return ExitStatus.OK
+
+
+async def _delete_orphans(command: OrphanCommand, leftovers: Sequence[Leftover]) -> ExitStatus:
+    chosen = [it.asset.id for it in leftovers if it.is_ours or command.is_named]
+    errors = await _delete_leftovers(command.client, chosen)
+    deleted = set(chosen) - errors.keys()
+    # The user has decided which assets the lost responses were about.
+    settled = [it for it in leftovers if it.asset.id in deleted and not it.is_ours]
+    if settled:
+        await command.client.dismiss_leftovers(settled)
+    command.show(leftovers, deleted)
+    if not leftovers and not command.is_named and not command.json:
+        print_note("no assets are left over")
+    elif chosen:
+        print_note(f"deleted {pluralize(len(deleted), 'asset')}")
+    elif leftovers:
+        print_note("deleted nothing: the journal has the ID of none of them")
+    unsure = [it for it in leftovers if it.asset.id not in chosen]
+    _advise_unsure(unsure, command.option)
+    status = exit_status_for(errors.values())
+    return ExitStatus.FAILED if unsure and status is ExitStatus.OK else status
+
+
+async def _dismiss_orphans(command: OrphanCommand, leftovers: Sequence[Leftover]) -> ExitStatus:
+    """Forget the named leftovers, or all requests whose responses were lost."""
+    count = await command.client.dismiss_leftovers(leftovers if command.is_named else None)
+    print_note(f"dismissed {pluralize(count, 'possible leftover')}; nothing was deleted")
+    return ExitStatus.OK
+
+
+def _advise_unsure(unsure: Sequence[Leftover], option: str) -> None:
+    if unsure:
+        print_note(
+            "those known by name and time may belong to another user: to delete one, use "
+            f"{COMMAND}{option} --delete ID; to keep them, use {COMMAND}{option} --dismiss"
+        )
 
 
 async def _forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
@@ -185,18 +277,7 @@ async def _delete_leftovers(
     return errors
 
 
-def _leftover_row(leftover: Leftover) -> list[str]:
-    asset = leftover.asset
-    return [
-        show_source(asset.name or leftover.key),
-        asset.id,
-        asset.phase or UNKNOWN,
-        format_timestamp(asset.created_at / 1000 if asset.created_at else None),
-        "yes" if leftover.is_ours else "perhaps",
-    ]
-
-
-def _leftover_document(leftover: Leftover, deleted: set[str]) -> dict[str, object]:
+def _leftover_document(leftover: Leftover, deleted: Collection[str]) -> dict[str, object]:
     asset = leftover.asset
     return {
         "asset_id": asset.id,

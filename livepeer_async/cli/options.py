@@ -77,6 +77,14 @@ ReadyTimeout = Annotated[
     float,
     typer.Option("--ready-timeout", min=0.001, help="Seconds to wait until an asset is ready."),
 ]
+IgnoreMtime = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-mtime",
+        help="Take a file of the journal for unchanged if its size is, even if it was touched, "
+        "copied or restored from a backup.",
+    ),
+]
 Stall = Annotated[
     float,
     typer.Option(

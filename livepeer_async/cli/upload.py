@@ -54,6 +54,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     journal: options.JournalPath = None,
     no_journal: options.NoJournal = False,
     force: ForceOption = False,
+    ignore_mtime: options.IgnoreMtime = False,
     json: options.Json = False,
 ) -> None:
     """Upload videos and wait until they are ready.
@@ -79,8 +80,9 @@ def upload(  # noqa: PLR0913 - the options of the command
         "ready_timeout": ready_timeout,
         "probe": options.build_probe(probe=probe, ignore=probe_ignore),
         "concurrency": concurrency,
+        "ignore_mtime": ignore_mtime,
     }
-    batch = UploadBatch(files, upload_options, name=name, json=json)
+    batch = UploadBatch(files, upload_options, name=name, json=json, journal=journal)
     run_command(
         partial(batch.run, open_client(client, is_upload=True), force=force),
         on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from shlex import quote
 from typing import Any
+
+import anyio
 
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
 from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
+from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import (
     interruption_document,
@@ -23,8 +27,10 @@ from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
 from livepeer_async.sources.source import source_key, source_name
+from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.uploader import CLEANUP_TIMEOUT
 
 
 class UploadBatch:
@@ -35,6 +41,7 @@ class UploadBatch:
         upload_options: options of `AsyncLivepeer.upload_many`.
         name: the asset's name; by default the file's.
         json: whether to write JSON instead of a table.
+        journal: the file of the journal, if it isn't the default one.
     """
 
     def __init__(
@@ -44,10 +51,12 @@ class UploadBatch:
         *,
         name: str | None = None,
         json: bool = False,
+        journal: str | None = None,
     ) -> None:
         self._options = upload_options
         self._name = name
         self._json = json
+        self._journal_option = f" --journal {quote(journal)}" if journal else ""
         self._jobs: list[UploadJob] = []
         self._files: dict[object, FileProgress] = {}
         for argument in arguments:
@@ -68,6 +77,7 @@ class UploadBatch:
                 if force:
                     await self._forget_finished(client)
                 await self.upload(client, display)
+                leftovers = await self._clean_up(client)
         except LivepeerError as error:
             self._fail_remaining(error)
             raise
@@ -75,6 +85,7 @@ class UploadBatch:
             print_results(self.progress, self._options)
         print_failures(self.progress, self._scope)
         print_summary(self.progress, time.monotonic() - self.progress.started)
+        print_leftovers(leftovers, self._journal_option)
         results = [file.result for file in self.progress.files]
         return exit_status_for(result.error for result in results if result)
 
@@ -119,6 +130,12 @@ class UploadBatch:
             advice = "run the same command to resume" if has_journal else listing
             message += f"; {pluralize(uploading, 'upload')} unfinished: {advice}"
         return message
+
+    async def _clean_up(self, client: AsyncLivepeer) -> LeftoverReport:
+        """Delete certain leftovers; return those that no earlier command has reported."""
+        with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+            return await client.clean_up()
+        return LeftoverReport()
 
     async def _forget_finished(self, client: AsyncLivepeer) -> None:
         for job in self._jobs:

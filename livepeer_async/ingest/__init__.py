@@ -119,6 +119,8 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     file changed after its row was finished         row fails with SourceChanged, and its asset
                                                     stays; "livepeer-async journal forget KEY"
                                                     permits a new upload
+    file touched or restored after that             as a changed one, unless its SHA-256 is the
+                                                    recorded one, or with ignore_mtime
     manifest edited or deleted during the run       the run uses the old content
     key whose asset has another URL                 row fails, and the asset stays
     row in use by another process                   retried after the others, then UNFINISHED
@@ -171,8 +173,9 @@ goes to `ingest(on_progress=...)`, which is called with a row and its `Progress`
   least 5 seconds later, and has three attempts in a run. `livepeer_async.ingest.decisions` has the
   rules. Without a journal, a row that has an asset isn't retried, because a second asset would be
   created.
-- After such a failure, the server is pinged before another row starts. While it doesn't respond,
-  nothing starts, and it is pinged with delays of up to a minute. After `outage_timeout`, by default
+- After such a failure, and when no request has succeeded for 8 seconds, the server is pinged before
+  another row starts. While it doesn't respond, nothing starts, and it is pinged with delays of up
+  to a minute. After `outage_timeout`, by default
   a day, the run ends with the last error. Attempts that an outage ended don't count.
 - A failed asset is processed again up to `reprocess` times if its failure may be transient, without
   a second upload.
@@ -180,7 +183,8 @@ goes to `ingest(on_progress=...)`, which is called with a row and its `Progress`
 - With `relay=True`, a broken download is resumed if the origin sends a strong ETag or an old enough
   Last-Modified; else it is read again and compared. A compressed response, or one without a length
   or another certain end, fails the row.
-- A wrong API key, or a journal that can't be used, ends the run.
+- A wrong API key, one that may not create assets or look at them, or a journal that can't be used,
+  ends the run. A key that may not list assets is enough.
 
 # Journal
 

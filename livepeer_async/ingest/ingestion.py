@@ -21,10 +21,8 @@ from msgspec.structs import replace
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import Channel, Notifier, plain_task_group
 from livepeer_async.errors import (
-    BadRequest,
     ConfigurationError,
     Forbidden,
-    InvalidRequest,
     LivepeerError,
     SourceUnsupported,
     UploadInUse,
@@ -47,6 +45,7 @@ from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.probing.probe import Probe, as_probe
+from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
 
@@ -71,6 +70,8 @@ class Ingestion:
 
     Attributes:
         is_stopped: whether `stop` was called.
+        leftovers: assets that uploads may have left on the server and that no earlier run has
+            reported, known at the end.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Ingestion:
         self._notifier = Notifier()
         self._failure: LivepeerError | None = None
         self.is_stopped = False
+        self.leftovers = LeftoverReport()
 
     def __aiter__(self) -> Self:
         return self
@@ -147,7 +149,7 @@ class Ingestion:
             with self._manifest.snapshot():
                 if await self._check():
                     await self._run_rows()
-                    await self._delete_leftovers()
+                    await self._clean_up()
         except LivepeerError as error:
             self._failure = error
         for job in self._jobs:
@@ -182,17 +184,12 @@ class Ingestion:
                     await self._finish_attempt(job, result)
             tasks.cancel_scope.cancel()
 
-    async def _delete_leftovers(self) -> None:
+    async def _clean_up(self) -> None:
         """Delete assets that killed runs and lost responses left, and that are known useless."""
-        journal = self._livepeer.journal
-        if journal is None or self.is_stopped:
+        if self._livepeer.journal is None or self.is_stopped:
             return
         with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
-            for orphan in await journal.orphans():
-                # An asset that can't be deleted must not keep the others.
-                with suppress(BadRequest, Forbidden, InvalidRequest):
-                    if orphan.is_useless:
-                        await self._livepeer.delete_leftover(orphan.asset_id)
+            self.leftovers = await self._livepeer.clean_up()
 
     async def _next_jobs(self) -> AsyncGenerator[RowJob, None]:
         """Yield the rows of the manifest, then the deferred ones as they are due."""
@@ -335,6 +332,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     on_progress: Callable[[Row, Progress], None] | None = None,
     ready_timeout: float = READY_TIMEOUT,
     reprocess: int = REPROCESS,
+    ignore_mtime: bool = False,
     outage_timeout: float = OUTAGE_TIMEOUT,
     probe: Probe | bool = False,
 ) -> AsyncGenerator[Ingestion, None]:
@@ -357,6 +355,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         on_progress: called with a row and its progress; must not block.
         ready_timeout: seconds to wait for `ready`.
         reprocess: how often the server is asked to process a failed asset again, if that may help.
+        ignore_mtime: as for `AsyncLivepeer.upload`.
         outage_timeout: seconds without a response of the server after which the run ends.
         probe: whether a file that Livepeer's pipeline would refuse is a bad row; as for
             `AsyncLivepeer.upload`. It is looked at when its row comes up; with `strict`, before.
@@ -374,6 +373,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         on_mismatch=on_mismatch,
         ready_timeout=ready_timeout,
         reprocess=reprocess,
+        ignore_mtime=ignore_mtime,
     )
     if concurrency is not None:
         livepeer.throttle.concurrency = concurrency

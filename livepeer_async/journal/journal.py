@@ -21,6 +21,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import msgspec
+from msgspec.structs import replace
 
 from livepeer_async.concurrency import plain_task_group, run_shielded
 from livepeer_async.errors import ConfigurationError, JournalError
@@ -58,6 +59,10 @@ class Journal:
     Args:
         path: the file; created if missing, readable by its owner only.
         account: a fingerprint of the account that the journal belongs to.
+
+    Attributes:
+        has_new_orphans: whether there may be orphans that weren't looked at yet, of this journal or
+            of killed processes.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, account: str) -> None:
@@ -66,6 +71,7 @@ class Journal:
         self._leases = LeaseTable(self._file)
         self._limiter = anyio.CapacityLimiter(1)
         self._is_closed = False
+        self.has_new_orphans = True
         self._waiting: set[BusyTimeout] = set()
 
     def __repr__(self) -> str:
@@ -174,6 +180,7 @@ class Journal:
             is_useless: as in `Orphan`.
         """
         leftover = leftover_from(record, time.time(), is_useless=is_useless)
+        self.has_new_orphans = True
         await self._run(lambda connection: _replace(connection, record.key, leftover))
 
     async def forget(self, key: str) -> bool:
@@ -232,6 +239,15 @@ class Journal:
         """Delete an unconfirmed request, because its result is known now."""
         row = (msgspec.json.encode(unconfirmed),)
         await self._run(lambda c: c.execute("DELETE FROM doubts WHERE doubt = ?", row))
+
+    async def mark_reported(self, leftover: Orphan | UnconfirmedRequest) -> None:
+        """Record that the user was told of a possible leftover."""
+        told = msgspec.json.encode(replace(leftover, is_reported=True))
+        before = msgspec.json.encode(leftover)
+        is_orphan = isinstance(leftover, Orphan)
+        table, column = ("orphans", "orphan") if is_orphan else ("doubts", "doubt")
+        query = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - constants
+        await self._run(lambda c: c.execute(query, (told, before)))
 
     async def unconfirmed_requests(self) -> list[UnconfirmedRequest]:
         """Return the requests that may have created an asset."""

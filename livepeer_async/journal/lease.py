@@ -29,7 +29,7 @@ from livepeer_async.journal.records import (
 )
 from livepeer_async.models import Asset
 from livepeer_async.redaction import show_source
-from livepeer_async.sources.identity import SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity, describe_changes, is_touched
 from livepeer_async.sources.source import Source
 
 _log = logging.getLogger("livepeer_async")
@@ -45,8 +45,10 @@ class Lease:
         access: playback policy and encryption, as `access_fingerprint` returns them.
         record: of an earlier run.
         is_keyless: whether the key is a generated one, of an upload without a key.
+        ignore_mtime: as for `plan_resume`.
 
     Attributes:
+        has_handle: as in `Record`.
         identity: of the source now.
         record: the upload's record in the journal.
     """
@@ -60,12 +62,15 @@ class Lease:
         access: str = "",
         record: Record | None = None,
         is_keyless: bool = False,
+        ignore_mtime: bool = False,
     ) -> None:
         self._journal = journal
         self._key = key
         self.identity = identity
         self._access = access
         self._is_keyless = is_keyless
+        self._ignore_mtime = ignore_mtime
+        self.has_handle = False
         self.record = record
 
     @property
@@ -93,7 +98,26 @@ class Lease:
         """Return the action for the record of an earlier run."""
         if self.record is None:
             return ResumeAction.RESTART
-        return plan_resume(self.record, self.identity, self._access)
+        return plan_resume(
+            self.record, self.identity, self._access, ignore_mtime=self._ignore_mtime
+        )
+
+    def has_sha256(self, sha256: str) -> bool:
+        """Whether the recorded bytes have this SHA-256."""
+        return self.record is not None and self.record.known_sha256 == sha256
+
+    async def record_identity(self) -> None:
+        """Record the identity that the source has now, because its bytes are the same."""
+        is_known = self.record is not None and not self._is_keyless
+        if self.record is not None and is_known and self.record.identity != self.identity:
+            sha256 = self.record.known_sha256
+            await self._write(replace(self.record, identity=self.identity, sha256=sha256))
+
+    async def record_sha256(self, sha256: str | None) -> None:
+        """Record the SHA-256 of the bytes, for a later run whose source was touched."""
+        is_new = self.record is not None and self.record.sha256 != sha256
+        if self.record is not None and sha256 and is_new and not self._is_keyless:
+            await self._write(replace(self.record, sha256=sha256))
 
     def check_sha256(self, source: Source, sha256: str | None) -> None:
         """Compare a digest with that of an earlier run, if both are known.
@@ -123,14 +147,20 @@ class Lease:
 
     def source_changed_error(self, source: Source) -> SourceChanged:
         """Return the error for a source that has changed since it was uploaded under the key."""
-        before = self.record.identity.length if self.record else 0
-        return SourceChanged(
+        before = self.record.identity if self.record else self.identity
+        changes = describe_changes(before, replace(self.identity, inode=before.inode))
+        sha256 = self.record and self.record.known_sha256
+        error = SourceChanged(
             f"{source.name} has changed since it was uploaded under the key "
-            f"{show_source(self._key)!r} as asset {self._asset_id} ({before} bytes then, "
-            f"{source.length} now)",
+            f"{show_source(self._key)!r} as asset {self._asset_id} ({changes or 'other bytes'})",
             source=source.name,
             asset_id=self._asset_id,
         )
+        # A recorded SHA-256 has decided.
+        error.is_touched = is_touched(before, self.identity) and not sha256
+        if error.is_touched:
+            error.advice = f"pass ignore_mtime=True if the content is the same, {error.advice}"
+        return error
 
     @property
     def _asset_id(self) -> str:
@@ -148,6 +178,7 @@ class Lease:
             requested_at=time.time(),
             access=self._access,
             is_keyless=self._is_keyless,
+            has_handle=self.has_handle,
         )
         await self._write(record)
 
@@ -168,6 +199,11 @@ class Lease:
         if self.record is not None and not self._is_keyless:
             record = replace(self.record, state=RecordState.UPLOAD_CREATED, upload_url=upload_url)
             await self._write(record)
+
+    async def keep_for_caller(self) -> None:
+        """Record that the caller gets the upload URL with an error, and may resume with it."""
+        if self.record is not None and self._is_keyless and not self.record.has_handle:
+            await self._write(replace(self.record, has_handle=True))
 
     async def mark_uploaded(self) -> None:
         """Record that the server has all bytes, and remove the upload URL."""
@@ -193,7 +229,7 @@ class Lease:
             state=RecordState.READY,
             playback_id=asset.playback_id,
             verified=verified,
-            sha256=sha256,
+            sha256=sha256 or self.record.sha256,
             upload_url=None,
         )
         await self._write_or_log(record, "is ready")
@@ -253,6 +289,8 @@ async def acquire_lease(
     *,
     access: str,
     url: str | None = None,
+    ignore_mtime: bool = False,
+    has_handle: bool = False,
 ) -> AsyncGenerator[Lease, None]:
     """Hold the lease on a key until the block ends.
 
@@ -262,6 +300,8 @@ async def acquire_lease(
         source: its bytes.
         access: playback policy and encryption, as `access_fingerprint` returns them.
         url: fingerprint of the URL that the bytes come from; then it is their only identity.
+        ignore_mtime: as for `plan_resume`.
+        has_handle: as in `Record`.
 
     Raises:
         UploadInUse: another upload, here or in another process, holds the lease.
@@ -273,10 +313,16 @@ async def acquire_lease(
         return
     if key is None:
         async with journal.acquire_keyless() as generated:
-            yield Lease(journal, generated, identity, access=access, is_keyless=True)
+            lease = Lease(journal, generated, identity, access=access, is_keyless=True)
+            lease.has_handle = has_handle
+            yield lease
         return
     if url is None:
         identity = await source.identity()
     key = as_text(key)
     async with journal.acquire(key) as record:
-        yield Lease(journal, key, identity, access=access, record=record)
+        lease = Lease(
+            journal, key, identity, access=access, record=record, ignore_mtime=ignore_mtime
+        )
+        lease.has_handle = has_handle
+        yield lease

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import redact_url, redacted, show_source
-from livepeer_async.sources.identity import SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity, is_touched
 
 # Seconds for which a request may still take effect after it was abandoned.
 MAX_SERVER_DELAY = 60.0
@@ -54,6 +54,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
         sha256: of the bytes that were read, in hex, if it was computed.
         is_keyless: whether the caller gave no key. The key is then a generated one, and the record
             is deleted once all bytes are uploaded.
+        has_handle: whether the caller may have kept the upload URL, to resume with it.
     """
 
     key: str
@@ -68,6 +69,13 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified: str | None = None
     sha256: str | None = None
     is_keyless: bool = False
+    # True in the records of older versions, which don't say.
+    has_handle: bool = True
+
+    @property
+    def known_sha256(self) -> str | None:
+        """The SHA-256 of the bytes, if an earlier run knew it."""
+        return self.sha256 or self.identity.sha256
 
 
 @redacted(key=show_source, name=show_source)
@@ -79,6 +87,8 @@ class Orphan(Struct, frozen=True, kw_only=True):
         name: of the asset.
         since: when it was abandoned, in seconds since 1970.
         is_useless: whether it is useless in any case; else only while it has no bytes.
+        has_handle: as in `Record`.
+        is_reported: whether the user was told that it couldn't be deleted.
     """
 
     asset_id: str
@@ -86,6 +96,13 @@ class Orphan(Struct, frozen=True, kw_only=True):
     name: str
     since: float
     is_useless: bool = True
+    has_handle: bool = True
+    is_reported: bool = False
+
+    @property
+    def is_deletable(self) -> bool:
+        """Whether it may be deleted without a question, unless it has all bytes."""
+        return self.is_useless or not self.has_handle
 
 
 @redacted(key=show_source, name=show_source)
@@ -98,6 +115,7 @@ class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
         since: when it was sent, in seconds since 1970 by the local clock.
         until: the latest time at which it may have created an asset.
         is_import: whether the server was to fetch the bytes itself.
+        is_reported: whether the user was told of it.
     """
 
     key: str
@@ -105,6 +123,7 @@ class UnconfirmedRequest(Struct, frozen=True, kw_only=True):
     since: float
     until: float
     is_import: bool = False
+    is_reported: bool = False
 
 
 def leftover_from(record: Record, now: float, *, is_useless: bool) -> Orphan | UnconfirmedRequest:
@@ -123,6 +142,7 @@ def leftover_from(record: Record, now: float, *, is_useless: bool) -> Orphan | U
             name=record.name,
             since=now,
             is_useless=is_useless,
+            has_handle=record.has_handle,
         )
     since = record.requested_at
     return UnconfirmedRequest(
@@ -145,6 +165,8 @@ class ResumeAction(StrEnum):
     """Raise an error: its asset has another playback policy or encryption."""
     SOURCE_CHANGED = "source_changed"
     """Check its asset: unless it failed, it has other bytes under the same key."""
+    COMPARE_SHA256 = "compare_sha256"
+    """Resume if the source has the recorded SHA-256; else its bytes have changed."""
 
 
 def access_fingerprint(new_asset: NewAsset) -> str:
@@ -167,16 +189,20 @@ def is_accepted(record: Record | None) -> bool:
     return record is not None and record.state in FULLY_UPLOADED - {RecordState.FAILED}
 
 
-def plan_resume(record: Record, identity: SourceIdentity, access: str) -> ResumeAction:
+def plan_resume(
+    record: Record, identity: SourceIdentity, access: str, *, ignore_mtime: bool = False
+) -> ResumeAction:
     """Return the action of a later run for a record.
 
     A complete upload is found by its key even if its source has no known identity, such as a
-    stream, or was moved to another disk; but never with another length or modification time.
+    stream, or was moved to another disk; but never with another length. If the modification time
+    differs, a recorded SHA-256 decides.
 
     Args:
         record: of an earlier run.
         identity: of the source now.
         access: of the requested asset.
+        ignore_mtime: whether a source of the same length is the same, whenever it was modified.
     """
     if record.asset_id is None:
         return ResumeAction.RESTART
@@ -184,7 +210,19 @@ def plan_resume(record: Record, identity: SourceIdentity, access: str) -> Resume
     if record.access != access:
         return ResumeAction.REJECT if is_uploaded else ResumeAction.RESTART
     if is_uploaded:
-        is_same = replace(before, inode=identity.inode) == identity
-        return ResumeAction.RESUME if is_same else ResumeAction.SOURCE_CHANGED
-    is_same = before == identity and identity.is_known
-    return ResumeAction.RESUME if is_same else ResumeAction.RESTART
+        return _plan_for_uploaded(record, identity, ignore_mtime=ignore_mtime)
+    is_same = before == identity or (ignore_mtime and is_touched(before, identity))
+    return ResumeAction.RESUME if is_same and identity.is_known else ResumeAction.RESTART
+
+
+def _plan_for_uploaded(
+    record: Record, identity: SourceIdentity, *, ignore_mtime: bool
+) -> ResumeAction:
+    before = record.identity
+    may_be_same = is_touched(before, identity)
+    if replace(before, inode=identity.inode) == identity or (ignore_mtime and may_be_same):
+        return ResumeAction.RESUME
+    # A stream can't be read for its SHA-256 first.
+    if may_be_same and identity.is_known and record.known_sha256 is not None:
+        return ResumeAction.COMPARE_SHA256
+    return ResumeAction.SOURCE_CHANGED

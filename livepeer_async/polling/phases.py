@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from livepeer_async.errors import AssetDeleted, AssetError, AssetFailed
-from livepeer_async.models import Asset, AssetPhase
+from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
 from livepeer_async.redaction import redact
 
 # Phases of an asset that is deleted or being deleted.
 GONE = frozenset({AssetPhase.DELETING, AssetPhase.DELETED})
+# Phases of a task that does no more work.
+ENDED = frozenset({TaskPhase.COMPLETED, TaskPhase.FAILED, TaskPhase.CANCELLED})
 # The task runner's message when a URL can't be downloaded.
 NOT_FETCHED = "file download failed"
 # Its messages for failures that may not happen again.
@@ -46,6 +48,31 @@ def make_failure(asset: Asset) -> AssetError | None:
     if asset.phase in GONE:
         return deleted_error(asset.id)
     return None
+
+
+def is_newer(task: Task, asset: Asset) -> bool:
+    """Whether the task of a failed asset has changed since the asset failed.
+
+    A failure has the same date in both. A task that has no date, or whose asset has none, counts as
+    newer until it ends.
+    """
+    task_date = task.status.updated_at if task.status else None
+    asset_date = asset.status.updated_at if asset.status else None
+    if task_date is None or asset_date is None:
+        return task.phase not in ENDED
+    return task_date > asset_date
+
+
+def is_reprocessed(asset: Asset, task: Task | None) -> bool:
+    """Whether a failed asset is being processed again.
+
+    After a retry, the asset stays `failed` until its task ends.
+
+    Args:
+        asset: the failed asset.
+        task: its newest task.
+    """
+    return task is not None and task.phase not in ENDED and is_newer(task, asset)
 
 
 def deleted_error(asset_id: str) -> AssetDeleted:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import anyio
 
 from livepeer_async.api.calls import Call
-from livepeer_async.api.requests import list_changes, poll_asset
+from livepeer_async.api.requests import find_task, list_changes, poll_asset
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
@@ -76,8 +76,13 @@ class Subscription:
 
     def has_ended(self, watched: WatchedAsset) -> bool:
         """Whether the wait for an asset is over: it has the wanted phase, or has failed."""
-        is_reached = watched.asset is not None and self._is_reached(watched.asset)
-        return is_reached or watched.failure is not None
+        return self.is_reached(watched) or watched.failure is not None
+
+    def is_reached(self, watched: WatchedAsset) -> bool:
+        """Whether an asset has the wanted phase."""
+        if watched.asset is None or watched.may_be_reprocessed:
+            return False
+        return self._is_reached(watched.asset)
 
 
 class AssetPoller:
@@ -134,24 +139,27 @@ class AssetPoller:
         self._sent.append(self._clock.now())
 
     def next_poll(self, now: float) -> tuple[float, WatchedAsset | None]:
-        """Return the time of the next poll and its asset; the asset is `None` for a list."""
+        """Return the time of the next request and its asset; the asset is `None` for a list."""
         earliest = self._next_request_time()
         if now < self._no_lists_until or len(self._subscriptions) <= MAX_SINGLE_POLLS:
-            watched = min(self._subscriptions, key=lambda watched: watched.due)
-            return max(earliest, watched.due), watched
+            watched = min(self._subscriptions, key=lambda watched: watched.next_due)
+            return max(earliest, watched.next_due), watched
         list_due = max(earliest, self._list_due)
         if list_due > max(earliest, now):
-            missed = next(
-                (watched for watched in self._subscriptions if watched.needs_single_poll), None
-            )
-            if missed is not None:
-                return earliest, missed
+            for watched in self._subscriptions:
+                if watched.needs_request(now):
+                    return earliest, watched
         return list_due, None
 
     async def poll(self, watched: WatchedAsset | None) -> None:
-        """Send one request: for an asset, or for a page of the changes."""
+        """Send one request: for an asset, for its task, or for a page of the changes."""
         now = self._clock.now()
-        await (self._poll_list(now) if watched is None else self._poll_asset(watched, now))
+        if watched is None:
+            await self._poll_list(now)
+        elif watched.is_task_due(now):
+            await self._poll_task(watched, now)
+        else:
+            await self._poll_asset(watched, now)
 
     def _next_request_time(self) -> float:
         return max(next_request_time(self._sent, self._max_per_second), self._paused_until)
@@ -167,6 +175,25 @@ class AssetPoller:
         has_changed = watched.update(result.asset, result.etag, now)
         self._schedule(watched, now)
         if has_changed:
+            self._notify(watched)
+
+    async def _poll_task(self, watched: WatchedAsset, now: float) -> None:
+        """Look whether a failed asset is processed again."""
+        try:
+            task = await self._send(find_task(self._session.account, watched.asset_id), now)
+        except LivepeerError as error:
+            if watched not in self._subscriptions:
+                return
+            watched.task_failures += 1
+            if is_transient(error) and watched.task_failures <= self._session.retry.attempts:
+                watched.task_due = now + watched.delay(now, self._clock.random())
+                self._pause_after(error)
+                return
+            watched.skip_task()
+        else:
+            watched.update_task(task, now, self._clock.random())
+        subscription = self._subscriptions.get(watched)
+        if subscription is not None and subscription.has_ended(watched):
             self._notify(watched)
 
     async def _poll_list(self, now: float) -> None:

@@ -77,9 +77,10 @@ class Waiter:
             LivepeerError: the server couldn't be polled within the retry policy.
         """
         watched.restart(self._clock.now(), timeout, self._clock.random())
-        if watched.asset is not None and is_reached(watched.asset):
+        subscription = Subscription([watched], is_reached)
+        if watched.asset is not None and subscription.is_reached(watched):
             return watched.asset
-        subscription = self._subscribe([watched], is_reached)
+        self._subscribe(subscription)
         try:
             has_ended = await self._next_ended(subscription, on_change) is not None
         finally:
@@ -102,7 +103,8 @@ class Waiter:
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
             watched.restart(now, timeout, self._clock.random())
-        subscription = self._subscribe(watched_assets, is_ready)
+        subscription = Subscription(watched_assets, is_ready)
+        self._subscribe(subscription)
         try:
             while subscription.watched_assets:
                 yield await self._next_result(subscription, on_change)
@@ -178,12 +180,8 @@ class Waiter:
         with anyio.CancelScope() as self._sleeping:
             await self._clock.sleep(wake_at - now)
 
-    def _subscribe(
-        self, watched_assets: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
-    ) -> Subscription:
-        subscription = Subscription(watched_assets, is_reached)
+    def _subscribe(self, subscription: Subscription) -> None:
         self._poller.add(subscription)
         # A poll of the new assets may be due before the leader would wake up.
         if self._sleeping is not None:
             self._sleeping.cancel()
-        return subscription

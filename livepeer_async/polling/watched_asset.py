@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isfinite
 
 from msgspec import Struct
 
-from livepeer_async.errors import AssetTimeout, LivepeerError, NotFound
-from livepeer_async.models import Asset
+from livepeer_async.errors import AssetFailed, AssetTimeout, LivepeerError, NotFound
+from livepeer_async.models import Asset, AssetPhase, AssetStatus, Task
 from livepeer_async.polling.intervals import next_poll_delay
-from livepeer_async.polling.phases import deleted_error, make_failure
+from livepeer_async.polling.phases import deleted_error, is_newer, is_reprocessed, make_failure
+
+# Seconds between two looks at the task of an asset that is processed again. The asset itself shows
+# how it ends; the task only shows that it may have ended without a change of the asset.
+MIN_TASK_DELAY = 30.0
+# Seconds after the end of a task within which its asset changes.
+MAX_ASSET_DELAY = 2.0
 
 
 class WatchedAsset(Struct, eq=False):
@@ -28,6 +34,12 @@ class WatchedAsset(Struct, eq=False):
         needs_single_poll: whether a list that should have contained the asset didn't.
         started: time when the wait started.
         timeout: time limit of the wait, in seconds.
+        is_reprocessed: whether a retry processes the failed asset again.
+        task_due: time of the next look at the task of an asset that was found failed; `None` if
+            the asset alone tells whether it has failed.
+        task_failures: failed looks at the task.
+        retried_status: status of the failed asset before this client had it processed again.
+        fails_at: time from which the asset counts as failed if it stays as it is.
     """
 
     asset_id: str
@@ -42,6 +54,11 @@ class WatchedAsset(Struct, eq=False):
     needs_single_poll: bool = False
     started: float = 0.0
     timeout: float = 0.0
+    is_reprocessed: bool = False
+    task_due: float | None = None
+    task_failures: int = 0
+    retried_status: AssetStatus | None = None
+    fails_at: float = inf
 
     def restart(self, now: float, timeout: float, jitter: float) -> None:
         """Start a wait; the first poll is due now, unless an earlier wait polled the asset."""
@@ -52,6 +69,9 @@ class WatchedAsset(Struct, eq=False):
 
     def update(self, asset: Asset | None, etag: str | None, at: float) -> bool:
         """Record the result of a poll; return whether it is a change or a failure.
+
+        An asset that was already failed when it was first polled may be processed again; its task
+        decides.
 
         Args:
             asset: the asset; `None` if it is unchanged.
@@ -64,10 +84,54 @@ class WatchedAsset(Struct, eq=False):
             asset = self.asset
         else:
             self.etag = etag
-        has_changed = asset != self.asset
-        self.asset = asset
-        self.failure = make_failure(asset) if asset else None
-        return has_changed or self.failure is not None
+        before, self.asset = self.asset, asset
+        if before is not None and asset is not None and before.status != asset.status:
+            # The failure, if it is one, is new.
+            self.fails_at, self.is_reprocessed = -inf, False
+        self.failure = self._find_failure(at)
+        return asset != before or self.failure is not None
+
+    def update_task(self, task: Task | None, at: float, jitter: float) -> None:
+        """Record the newest task of the failed asset.
+
+        Args:
+            task: the task; `None` if there is none.
+            at: time of the request.
+            jitter: a random number in 0..1.
+        """
+        asset = self.asset
+        self.task_failures = 0
+        self.is_reprocessed = asset is not None and is_reprocessed(asset, task)
+        if self.is_reprocessed:
+            self.task_due = at + max(self.delay(at, jitter), MIN_TASK_DELAY)
+        elif task is not None and asset is not None and is_newer(task, asset):
+            # The task ends a moment before its asset changes.
+            self.task_due, self.fails_at = None, min(self.fails_at, at + MAX_ASSET_DELAY)
+            self.due, self.needs_single_poll = at, True
+        else:
+            self.confirm_failure()
+
+    def confirm_failure(self) -> None:
+        """Record that the asset, which was found failed, isn't processed again."""
+        self.fails_at = -inf
+        self.failure = self._find_failure(inf)
+
+    def skip_task(self) -> None:
+        """Record that the task can't be read, such as with a restricted API key."""
+        if self.asset is None or self.asset.status != self.retried_status:
+            self.confirm_failure()
+        else:
+            # This client has retried the task, and the asset shows its end.
+            self.is_reprocessed, self.task_due, self.fails_at = True, None, self.deadline
+
+    def _find_failure(self, at: float) -> LivepeerError | None:
+        failure = make_failure(self.asset) if self.asset else None
+        if not isinstance(failure, AssetFailed) or at >= self.fails_at:
+            self.task_due = None
+            return failure
+        if self.task_due is None and self.fails_at == inf:
+            self.task_due = at
+        return None
 
     def fail(self, error: LivepeerError) -> None:
         """Record an error that ends the wait."""
@@ -75,6 +139,26 @@ class WatchedAsset(Struct, eq=False):
         if self.is_polled and isinstance(error, NotFound):
             self.failure = deleted_error(self.asset_id)
             self.failure.__cause__ = error
+
+    @property
+    def may_be_reprocessed(self) -> bool:
+        """Whether it isn't known yet if the failed asset is processed again."""
+        is_failed = self.asset is not None and self.asset.phase == AssetPhase.FAILED
+        return is_failed and self.failure is None and not self.is_reprocessed
+
+    def is_task_due(self, now: float) -> bool:
+        """Whether the next request is for the task rather than the asset."""
+        return self.task_due is not None and self.task_due <= now
+
+    def needs_request(self, now: float) -> bool:
+        """Whether lists of changes aren't enough to know the asset's state."""
+        is_settling = isfinite(self.fails_at) and self.due <= now
+        return self.needs_single_poll or self.is_task_due(now) or is_settling
+
+    @property
+    def next_due(self) -> float:
+        """Time of the next request for the asset or its task."""
+        return self.due if self.task_due is None else min(self.due, self.task_due)
 
     @property
     def deadline(self) -> float:
@@ -89,9 +173,9 @@ class WatchedAsset(Struct, eq=False):
     def timeout_error(self, now: float) -> AssetTimeout:
         """Return the error for a wait that timed out."""
         phase = self.asset.phase if self.asset else "unknown"
+        state = "it is being processed again" if self.is_reprocessed else f"its phase is {phase!r}"
         return AssetTimeout(
-            f"asset {self.asset_id} isn't ready after {now - self.started:.0f} s: "
-            f"its phase is {phase!r}",
+            f"asset {self.asset_id} isn't ready after {now - self.started:.0f} s: {state}",
             asset_id=self.asset_id,
         )
 

@@ -59,8 +59,8 @@ class ThrottledTransport:
         return response
 
 
-class CheckingTransport:
-    """Sends requests that only check the server, even while the throttle pauses all others.
+class UnpausedTransport:
+    """Sends requests even while the throttle pauses all others: checks and deletions.
 
     Args:
         transport: sends the requests.

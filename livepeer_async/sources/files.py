@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.sources.file_object import FileObject, unreadable
-from livepeer_async.sources.identity import SourceIdentity
+from livepeer_async.sources.identity import SourceIdentity, describe_changes
 from livepeer_async.sources.source import Bytes, Source, attribute, source_name
 
 # Seconds for which a disk that doesn't respond may delay a cancellation.
@@ -67,11 +67,7 @@ class PathSource(Source):
                 f"{self._path} can't be found any more: {error.strerror}", source=self._path
             ) from error
         if _version(status) != _version(self._status):
-            raise SourceChanged(
-                f"{self._path} changed while it was read: it had {self.length} bytes, "
-                f"it has {status.st_size}",
-                source=self._path,
-            )
+            raise _changed_error(self._path, self._status, status)
 
     async def identity(self) -> SourceIdentity:
         """Return size, mtime and inode."""
@@ -113,7 +109,7 @@ class FileSource(Source):
         """
         status = _status_of(self._file.file)
         if (status and _version(status)) != (self._status and _version(self._status)):
-            raise SourceChanged(f"{self.name} changed while it was read", source=self.name)
+            raise _changed_error(self.name, self._status, status)
         if 0 < self._position < self.length:
             return
         difference = 0
@@ -189,6 +185,15 @@ def _check_regular(path: str, status: os.stat_result) -> None:
 
 def _version(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def _changed_error(
+    name: str, before: os.stat_result | None, now: os.stat_result | None
+) -> SourceChanged:
+    changes = ""
+    if before is not None and now is not None:
+        changes = describe_changes(_as_identity(before), _as_identity(now)) or "another device"
+    return SourceChanged(f"{name} changed while it was read ({changes})", source=name)
 
 
 def _as_identity(status: os.stat_result) -> SourceIdentity:

@@ -34,11 +34,13 @@ from livepeer_async.errors import (
     TooManyRequests,
     is_transient,
 )
+from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
+from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.phases import GONE, has_left_uploading
-from livepeer_async.uploads.leftovers import find_created
+from livepeer_async.uploads.leftovers import delete_certain, find_created
 
 Terminate = Callable[[], Awaitable[object]]
 T = TypeVar("T", UploadTicket, ImportTicket)
@@ -234,6 +236,10 @@ class AssetRequests:
             return None
         return asset
 
+    async def has_failed(self, asset: Asset) -> bool:
+        """Whether an asset has failed and isn't being processed again."""
+        return await has_failed(self._session, asset)
+
     async def is_uploaded(self, asset_id: str) -> bool:
         """Whether the server has all bytes of an asset; false if it doesn't respond."""
         try:
@@ -313,6 +319,14 @@ class AssetRequests:
                 failure = error
         if failure is not None:
             raise failure
+
+    async def delete_leftovers(self, journal: Journal) -> int:
+        """Delete the leftovers in the journal that certainly are ours and useless.
+
+        Returns:
+            How many assets were deleted.
+        """
+        return await delete_certain(self._session, self._deleter, journal)
 
 
 async def _terminate_briefly(terminate: Terminate) -> None:

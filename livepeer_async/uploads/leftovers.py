@@ -1,19 +1,22 @@
 """Leftovers: assets that failed uploads have left on the server, found by the journal.
 
 An asset whose ID is in the journal is certainly ours. One that only matches a request with a lost
-response by name and time may belong to another process, so it is never deleted automatically.
+response by name and time may belong to another process. It is never deleted automatically, and
+reported once.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 from msgspec import Struct
 
 from livepeer_async.api import requests
+from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.session import Session
-from livepeer_async.errors import NotFound
+from livepeer_async.errors import BadRequest, InvalidRequest, NotFound
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, UnconfirmedRequest
 from livepeer_async.models import Asset, AssetPhase
@@ -37,6 +40,18 @@ class Leftover(Struct, frozen=True, kw_only=True):
     asset: Asset
     is_ours: bool
     key: str
+
+
+class LeftoverReport(Struct, frozen=True, kw_only=True):
+    """Possible leftovers that were not reported before.
+
+    Attributes:
+        found: the assets.
+        unsearchable: lost responses whose assets a restricted key can't look for.
+    """
+
+    found: tuple[Leftover, ...] = ()
+    unsearchable: int = 0
 
 
 async def find_created(
@@ -67,23 +82,96 @@ async def find_created(
 async def find_leftovers(session: Session, journal: Journal) -> list[Leftover]:
     """Find the leftovers in the journal, and drop its entries for assets that are gone.
 
+    A restricted key that may not list assets finds those that the journal has the IDs of.
+
     Raises:
         LivepeerError: the server or the journal can't be read.
     """
-    found = [
-        leftover
-        for orphan in await journal.orphans()
-        for leftover in await _check_orphan(session, journal, orphan)
-    ]
+    found: list[Leftover] = []
+    for orphan in await journal.orphans():
+        with suppress(*REFUSALS):
+            found += await _check_orphan(session, journal, orphan)
     records = [*await journal.records(), *await journal.keyless_records()]
     known = {record.asset_id for record in records}
     known |= {leftover.asset.id for leftover in found}
     for unconfirmed in await journal.unconfirmed_requests():
-        for leftover in await _check_unconfirmed(session, journal, unconfirmed):
-            if leftover.asset.id not in known:
-                known.add(leftover.asset.id)
-                found.append(leftover)
+        with suppress(*REFUSALS):
+            for leftover in await _check_unconfirmed(session, journal, unconfirmed):
+                if leftover.asset.id not in known:
+                    known.add(leftover.asset.id)
+                    found.append(leftover)
     return found
+
+
+async def delete_certain(session: Session, deleter: Session, journal: Journal) -> int:
+    """Delete the leftovers that certainly are ours and were never used; return their number.
+
+    An upload whose URL the caller may have kept is left alone.
+
+    Args:
+        session: sends API calls.
+        deleter: sends deletions, even while other calls are paused.
+        journal: has the leftovers.
+    """
+    deleted = 0
+    for orphan in await journal.orphans():
+        # An asset that can't be deleted must not keep the others.
+        with suppress(BadRequest, InvalidRequest, *REFUSALS):
+            if not orphan.is_deletable:
+                continue
+            if not orphan.is_useless and not await _check_orphan(session, journal, orphan):
+                continue
+            try:
+                await deleter.send(requests.delete_asset(session.account, orphan.asset_id))
+            except NotFound:
+                # Gone, unless a restricted key is refused in this way.
+                await _check_orphan(session, journal, orphan)
+                continue
+            deleted += 1
+            await journal.drop_orphan(orphan.asset_id)
+    journal.has_new_orphans = False
+    return deleted
+
+
+async def find_unreported(session: Session, journal: Journal) -> LeftoverReport:
+    """Find the leftovers that no earlier call has returned, and record that this one has."""
+    found: list[Leftover] = []
+    unsearchable = 0
+    for orphan in await journal.orphans():
+        with suppress(*REFUSALS):
+            leftovers = await _check_orphan(session, journal, orphan)
+            if leftovers and not orphan.is_reported:
+                found += leftovers
+                await journal.mark_reported(orphan)
+    for unconfirmed in await journal.unconfirmed_requests():
+        try:
+            leftovers = await _check_unconfirmed(session, journal, unconfirmed)
+        except REFUSALS:
+            leftovers = []
+            unsearchable += not unconfirmed.is_reported
+            await journal.mark_reported(unconfirmed)
+        if leftovers and not unconfirmed.is_reported:
+            found += leftovers
+            await journal.mark_reported(unconfirmed)
+    return LeftoverReport(found=tuple(found), unsearchable=unsearchable)
+
+
+async def dismiss(journal: Journal, leftovers: Iterable[Leftover] | None) -> int:
+    """Forget leftovers, whose assets stay on the server; return how many entries that were.
+
+    Args:
+        journal: has the leftovers.
+        leftovers: what to forget; `None` for all requests whose responses were lost.
+    """
+    ids = {it.asset.id for it in leftovers or () if it.is_ours}
+    names = {it.asset.name for it in leftovers or () if not it.is_ours}
+    for asset_id in ids:
+        await journal.drop_orphan(asset_id)
+    unconfirmed_requests = await journal.unconfirmed_requests()
+    lost = [it for it in unconfirmed_requests if leftovers is None or it.name in names]
+    for unconfirmed in lost:
+        await journal.drop_unconfirmed(unconfirmed)
+    return len(ids) + len(lost)
 
 
 async def _check_orphan(session: Session, journal: Journal, orphan: Orphan) -> list[Leftover]:

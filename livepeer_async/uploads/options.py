@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Literal
 
@@ -10,10 +11,9 @@ from msgspec import Struct
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.polling.phases import make_failure
-from livepeer_async.probing.probe import Probe
+from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.redaction import redacted, show_source
-from livepeer_async.sources.source import SourceLike
+from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
 
@@ -31,6 +31,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         on_mismatch: `raise`, or `reupload` to try once more with a new asset.
         on_progress: called in the event loop with each change; must not block.
         ready_timeout: seconds to wait for `ready`.
+        ignore_mtime: whether a file that was uploaded before is the same if only its modification
+            time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
         probe: the rules that a file is checked for before its upload; None checks nothing.
     """
@@ -41,6 +43,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     on_progress: Callable[[Progress], None] | None = None
     ready_timeout: float = READY_TIMEOUT
     reprocess: int = 0
+    ignore_mtime: bool = False
     probe: Probe | None = None
 
     def __post_init__(self) -> None:
@@ -55,20 +58,23 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
 
+    async def probe_source(self, source: SourceLike, opened: Source) -> None:
+        """Check a source before its upload, unless it is a stream, which can be read only once.
+
+        Raises:
+            SourceUnsupported: the pipeline would refuse it.
+        """
+        if self.probe is None or opened.is_stream:
+            return
+        if isinstance(source, str | os.PathLike):
+            await probe_path(self.probe, os.fspath(source))
+        else:
+            await probe_open(self.probe, opened.name, opened.length, opened.read_into)
+
     def may_reprocess(self, error: LivepeerError) -> bool:
         """Whether the server may be asked to process an asset again after this error."""
         is_enabled = self.wait and self.reprocess > 0
         return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
-
-    def check_failure(self, asset: Asset) -> None:
-        """Raise the error of a failed or deleted asset, unless reprocessing may help.
-
-        Raises:
-            AssetError: the asset can't become ready.
-        """
-        failure = make_failure(asset)
-        if failure is not None and not self.may_reprocess(failure):
-            raise failure
 
 
 @redacted(source=show_source, key=show_source)

@@ -1,7 +1,6 @@
 """Waits until an asset is ready, and has a failed one processed again if that may help.
 
-Reprocessing needs no second upload. Meanwhile the asset stays `failed` with its old error message,
-and only its task shows the progress.
+Reprocessing needs no second upload.
 """
 
 from __future__ import annotations
@@ -12,22 +11,18 @@ from contextlib import suppress
 
 import anyio
 
-from livepeer_async.api import requests
 from livepeer_async.api.calls import REFUSALS
+from livepeer_async.api.requests import retry_asset
 from livepeer_async.api.session import Session
 from livepeer_async.errors import (
     AmbiguousRequest,
-    ApiError,
     AssetFailed,
+    AssetTimeout,
     BadRequest,
-    DecodeError,
-    NetworkError,
-    NotFound,
     ServerError,
 )
 from livepeer_async.http.retry import RetryEvent, backoff
-from livepeer_async.models import Asset, AssetPhase, Task, TaskPhase
-from livepeer_async.polling.intervals import next_poll_delay
+from livepeer_async.models import Asset
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
@@ -35,9 +30,6 @@ from livepeer_async.uploads.options import UploadOptions
 
 # By default, an asset is reprocessed 4 s after its first failure, and 32 s after its second.
 DELAY_GROWTH = 8
-# The task ends a moment before its asset changes.
-POLLS_AFTER_TASK = 5
-_ENDED = frozenset({TaskPhase.COMPLETED, TaskPhase.FAILED, "cancelled"})
 
 
 class Processing:
@@ -73,13 +65,19 @@ class Processing:
             LivepeerError: the server can't be polled for longer than the retry policy allows.
         """
         deadline, failures = time.monotonic() + options.ready_timeout, 0
+        failure: AssetFailed | None = None
         while True:
             remaining = deadline - time.monotonic()
             try:
                 return await self._waiter.wait_until(
                     watched, is_ready, timeout=remaining, on_change=on_change
                 )
+            except AssetTimeout as error:
+                if failure is None:
+                    raise
+                raise failure from error
             except AssetFailed as error:
+                failure = error
                 failures += 1
                 if not error.is_retryable or failures > options.reprocess:
                     raise
@@ -87,11 +85,12 @@ class Processing:
                 on_retry(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await anyio.sleep(retry_event.delay)
-                    if not await self._reprocess(watched):
+                    if not await self._reprocess(watched.asset_id):
                         raise
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
-            watched = WatchedAsset(watched.asset_id)
+            retried = watched.asset.status if watched.asset else None
+            watched = WatchedAsset(watched.asset_id, retried_status=retried)
 
     def _next_retry(self, error: AssetFailed, failures: int, attempts: int) -> RetryEvent:
         retry, growth = self._session.retry, DELAY_GROWTH
@@ -100,60 +99,18 @@ class Processing:
         reason = f"the server failed: {error.error_message}"
         return RetryEvent(reason=reason, attempt=failures, attempts=attempts, delay=delay)
 
-    async def _reprocess(self, watched: WatchedAsset) -> bool:
-        """Have the server run the task of a failed asset again, and wait for its end.
+    async def _reprocess(self, asset_id: str) -> bool:
+        """Have the server run the task of a failed asset again.
 
         Returns:
             Whether it was run; a restricted key may be refused.
         """
-        account, asset_id = self._session.account, watched.asset_id
         await self._waiter.throttle()
         try:
-            # The request may have had its effect, or another client has sent one: see the task.
+            # The request may have had its effect, or another client may have sent one: the next
+            # wait looks at the task.
             with suppress(AmbiguousRequest, BadRequest, ServerError):
-                await self._session.send(requests.retry_asset(account, asset_id))
+                await self._session.send(retry_asset(self._session.account, asset_id))
         except REFUSALS:
             return False
-        try:
-            await self._wait_for_latest_task(asset_id)
-        except REFUSALS:
-            await self._wait_for_change(watched.asset)
-        for poll in range(POLLS_AFTER_TASK):
-            await self._waiter.throttle()
-            asset = await self._session.send(requests.get_asset(account, asset_id))
-            if asset.phase != AssetPhase.FAILED:
-                break
-            await anyio.sleep(poll / POLLS_AFTER_TASK)
         return True
-
-    async def _wait_for_latest_task(self, asset_id: str) -> None:
-        query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
-        await self._waiter.throttle()
-        page = await self._session.send(requests.list_tasks(self._session.account, **query))
-        for task in page.items:
-            with suppress(NotFound):
-                await self._wait_for_task(task)
-
-    async def _wait_for_change(self, failed: Asset | None) -> None:
-        """Wait until a failed asset changes, because a restricted key can't look at its task."""
-        started, asset = time.monotonic(), failed
-        while asset is not None and failed is not None and asset.status == failed.status:
-            age = time.monotonic() - started
-            await anyio.sleep(next_poll_delay(age=age, progress=None, jitter=0.5))
-            await self._waiter.throttle()
-            asset = await self._session.send(requests.get_asset(self._session.account, asset.id))
-
-    async def _wait_for_task(self, task: Task) -> None:
-        call = requests.get_task(self._session.account, task.id)
-        started, failures = time.monotonic(), 0
-        while task.phase not in _ENDED:
-            age = time.monotonic() - started
-            progress = task.status.progress if task.status else None
-            await anyio.sleep(next_poll_delay(age=age, progress=progress, jitter=0.5))
-            await self._waiter.throttle()
-            try:
-                task = await self._session.send_once(call)
-                failures = 0
-            except (ApiError, NetworkError, DecodeError) as error:
-                failures += 1
-                await self._session.back_off(error, failures)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -19,6 +20,7 @@ from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AssetFailed,
     AssetTimeout,
+    JournalError,
     LivepeerError,
     RetriesExhausted,
     SourceChanged,
@@ -29,10 +31,11 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
-from livepeer_async.models import Asset, AssetPhase
+from livepeer_async.models import Asset
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.sources.blocks import Digest
 from livepeer_async.tus.driver import Callbacks, Driver, Send
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
@@ -116,11 +119,11 @@ class Transfers:
             return None
         if action is ResumeAction.REJECT:
             raise lease.access_changed_error()
-        is_changed = action is ResumeAction.SOURCE_CHANGED
-        if is_changed and asset.phase != AssetPhase.FAILED:
+        is_changed = await _is_changed(upload, action)
+        if is_changed and not await self._asset_requests.has_failed(asset):
             raise lease.source_changed_error(source)
         if not is_changed and (record.state in FULLY_UPLOADED or has_left_uploading(asset)):
-            return _skip_transfer(upload, asset)
+            return await self._skip_transfer(upload, asset)
         if is_changed or record.upload_url is None:
             await self._asset_requests.discard_previous(lease)
             return None
@@ -301,6 +304,8 @@ class Transfers:
             error.asset_id = upload.asset.id
             has_url = error.upload_url is not None and not isinstance(error, UploadGone)
             if has_url and upload.source.is_replayable:
+                with suppress(JournalError):
+                    await upload.lease.keep_for_caller()
                 return False
             if has_url:
                 error.upload_url = None
@@ -315,9 +320,27 @@ class Transfers:
         terminate, upload.tus = self.make_terminator(upload), None
         await self._asset_requests.discard(upload.asset.id, upload.lease, terminate)
 
+    async def _skip_transfer(self, upload: Upload, asset: Asset) -> WatchedAsset:
+        """Use the asset of an earlier run that has sent all bytes.
+
+        Raises:
+            AssetFailed: the server couldn't process it, and isn't processing it again.
+        """
+        upload.attach(asset, None)
+        upload.mark_uploaded()
+        watched = WatchedAsset(asset.id, asset)
+        try:
+            await self._waiter.wait_until(watched, has_left_uploading, timeout=LEAVE_TIMEOUT)
+        except AssetFailed as error:
+            if not upload.options.may_reprocess(error):
+                raise
+        upload.asset_created.set()
+        upload.update_asset(watched.asset or asset)
+        return watched
+
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
         """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
-        watched = WatchedAsset(upload.asset.id)
+        watched = WatchedAsset(upload.asset.id, upload.asset)
         await anyio.sleep(FIRST_POLL_DELAY)
         wait = partial(
             self._waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset
@@ -341,26 +364,18 @@ class Transfers:
         return watched
 
 
+async def _is_changed(upload: Upload, action: ResumeAction) -> bool:
+    """Whether the source has changed since an earlier run; a recorded SHA-256 decides."""
+    if action is ResumeAction.COMPARE_SHA256:
+        sha256 = await (upload.digest or Digest()).finish(upload.source)
+        return not upload.lease.has_sha256(sha256)
+    return action is ResumeAction.SOURCE_CHANGED
+
+
 def _is_resumable(upload: Upload) -> bool:
     """Whether an upload can be resumed although no error has its URL."""
     is_url_known = upload.has_handle or upload.is_stopped or upload.lease.is_resumable
     return upload.upload_url is not None and upload.source.is_replayable and is_url_known
-
-
-def _skip_transfer(upload: Upload, asset: Asset) -> WatchedAsset:
-    """Use the asset of an earlier run that has sent all bytes.
-
-    Raises:
-        AssetFailed: the server couldn't process it.
-    """
-    upload.attach(asset, None)
-    upload.mark_uploaded()
-    upload.options.check_failure(asset)
-    upload.asset_created.set()
-    upload.update_asset(asset)
-    watched = WatchedAsset(asset.id)
-    watched.asset = asset
-    return watched
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

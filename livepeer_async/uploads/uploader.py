@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -12,7 +11,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -28,7 +27,6 @@ from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprint, is_accepted, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.download import Downloader
@@ -43,6 +41,9 @@ from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
 from livepeer_async.uploads.verify import Verified, verify_asset
+
+# Seconds for deleting leftovers after an upload; a later one deletes the rest.
+CLEANUP_TIMEOUT = 10.0
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -108,10 +109,17 @@ class Uploader:
         """
         check_job(job)
         length = await measure_length(job)
-        with self._slot_queue.register(waits_for_slot=False) as participant:
-            slot = participant.start(length)
-            async with self._open_and_run(job, options, slot=slot, has_handle=has_handle) as upload:
-                yield upload
+        try:
+            with self._slot_queue.register(waits_for_slot=False) as participant:
+                slot = participant.start(length)
+                async with self._open_and_run(
+                    job, options, slot=slot, has_handle=has_handle
+                ) as upload:
+                    yield upload
+        except LivepeerError:
+            await self._clean_up()
+            raise
+        await self._clean_up()
 
     async def run(
         self,
@@ -207,7 +215,22 @@ class Uploader:
             report = partial(on_progress, job.source) if on_progress else None
             return await self.run(job, replace(options, on_progress=report), slot=slot)
 
-        return run_uploads(sources, run_one, slot_queue=self._slot_queue)
+        return self._cleaning_up(run_uploads(sources, run_one, slot_queue=self._slot_queue))
+
+    @asynccontextmanager
+    async def _cleaning_up(
+        self, running: AbstractAsyncContextManager[AsyncIterator[UploadResult]]
+    ) -> AsyncGenerator[AsyncIterator[UploadResult], None]:
+        async with running as results:
+            yield results
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        """Delete certain leftovers after the last of the running uploads."""
+        journal = self._journal
+        if journal is not None and journal.has_new_orphans and not self._running:
+            with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
+                await self._asset_requests.delete_leftovers(journal)
 
     def run_jobs(
         self,
@@ -239,10 +262,18 @@ class Uploader:
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
-            acquire_lease(self._journal, key, opened, access=access, url=url) as lease,
+            acquire_lease(
+                self._journal,
+                key,
+                opened,
+                access=access,
+                url=url,
+                ignore_mtime=options.ignore_mtime,
+                has_handle=has_handle,
+            ) as lease,
         ):
-            if options.probe is not None and not is_accepted(lease.record):
-                await _probe(options.probe, source, opened)
+            if not is_accepted(lease.record):
+                await options.probe_source(source, opened)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
@@ -309,9 +340,8 @@ class Uploader:
         upload.release_slot()
         verified: Verified | None = None
         if upload.options.wait:
-            upload.options.check_failure(asset)
             try:
-                verified = await self._await_ready(upload, WatchedAsset(asset.id), None)
+                verified = await self._await_ready(upload, WatchedAsset(asset.id, asset), None)
             except AssetFailed:
                 await upload.lease.mark_failed()
                 raise
@@ -326,6 +356,8 @@ class Uploader:
         await upload.lease.mark_uploaded()
         sha256 = await upload.digest.finish(upload.source) if upload.digest else None
         upload.lease.check_sha256(upload.source, sha256)
+        await upload.lease.record_sha256(sha256)
+        await upload.lease.record_identity()
         return sha256
 
     async def _await_ready(
@@ -349,18 +381,6 @@ class Uploader:
         if not upload.lease.is_finished:
             terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
-
-
-async def _probe(probe: Probe, source: SourceLike, opened: Source) -> None:
-    """Check a source before its upload, unless it is a stream, which can be read only once.
-
-    Raises:
-        SourceUnsupported: the pipeline would refuse it.
-    """
-    if isinstance(source, str | os.PathLike):
-        await probe_path(probe, os.fspath(source))
-    elif not opened.is_stream:
-        await probe_open(probe, opened.name, opened.length, opened.read_into)
 
 
 def _result_of(

@@ -53,7 +53,9 @@ class UrlImporter:
         asset = await self._asset_requests.find_asset(record.asset_id, lease)
         if asset is not None and record.identity.url != lease.identity.url:
             raise lease.wrong_url_error()
-        if asset is not None and not is_relayed and _is_unfetched(asset):
+        if asset is None or is_relayed or not _is_unfetched(asset):
+            return asset
+        if await self._asset_requests.has_failed(asset):
             # The server would fetch the old URL, whose signature may have expired.
             await self._asset_requests.discard_previous(lease)
             return None

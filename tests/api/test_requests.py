@@ -6,7 +6,7 @@ import pytest
 from livepeer_async.api import calls, requests
 from livepeer_async.errors import ApiError, ConfigurationError, ServerError, TooManyRequests
 from livepeer_async.http.messages import Response
-from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl
+from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl, Task
 from support.samples import read_text
 
 ACCOUNT = calls.check_account("https://studio.example/api/", " key-1 \n")
@@ -158,6 +158,14 @@ def test_filter_survives_being_decoded_twice():
     assert "100%2525" in call.request.url
 
 
+@pytest.mark.parametrize(("body", "found"), [(b"[]", None), (b'[{"id":"t1"}]', Task(id="t1"))])
+def test_newest_task_of_an_asset_is_found(body, found):
+    call = requests.find_task(ACCOUNT, "a1")
+    assert "outputAssetId" in call.request.url
+    assert "limit=1&" in call.request.url
+    assert call.decode(Response(status=200, body=body)) == found
+
+
 def test_deleting_a_deleted_asset_succeeds():
     call = requests.delete_asset(ACCOUNT, "a1")
     call.decode(Response(status=204))
@@ -224,3 +232,28 @@ def test_string_is_the_name_of_a_new_asset():
     assert requests.as_new_asset("a") == NewAsset("a")
     with pytest.raises(ConfigurationError, match="new_asset is a int; wanted a NewAsset"):
         requests.as_new_asset(7)
+
+
+@pytest.mark.parametrize("sample", ["error_404_asset_not_found", "asset_ready"])
+def test_check_of_the_key_expects_no_asset(sample):
+    status = 404 if sample.startswith("error") else 200
+    response = Response(status=status, body=read_text(f"{sample}.json").encode())
+    requests.check_key(ACCOUNT).decode(response)
+
+
+@pytest.mark.parametrize(
+    "sample", ["error_401_unknown_key", "error_403_cors_key_without_origin", "error_404_not_found"]
+)
+def test_check_of_the_key_raises_what_refuses_it(sample):
+    response = Response(status=int(sample[6:9]), body=read_text(f"{sample}.json").encode())
+    with pytest.raises(ApiError):
+        requests.check_key(ACCOUNT).decode(response)
+
+
+def test_permission_is_denied_before_the_body_is_read():
+    call = requests.check_permission(ACCOUNT, "/asset/request-upload")
+    assert (call.request.method, call.request.content) == ("POST", b"{}")
+    body = read_text("error_422_missing_name.json").encode()
+    call.decode(Response(status=422, body=body))
+    with pytest.raises(ApiError):
+        call.decode(Response(status=403, body=body))

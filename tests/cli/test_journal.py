@@ -136,11 +136,65 @@ def test_orphans_of_unknown_origin_are_not_deleted(open_sandbox, clip, journal, 
         assert run_here("upload", clip, "--journal", journal, sandbox=sandbox).returncode == 0
         command = ["journal", "orphans", "--journal", journal, "--delete"]
         done = run_here(*command, sandbox=sandbox)
-        assert "perhaps" in done.stdout.decode()
+        assert done.returncode == 1
+        assert "name and time" in done.stdout.decode()
+        assert "deleted nothing: the journal has the ID of none of them" in done.stderr.decode()
         assert "may belong to another user" in done.stderr.decode()
         line = json.loads(run_here(*command, "--json", sandbox=sandbox).stdout)
         assert (line["asset_id"], line["is_ours"]) == (sandbox.assets[0].id, False)
         assert [asset.is_deleted for asset in sandbox.assets] == [False, False]
+
+
+@pytest.mark.parametrize("way", ["--delete", "--dismiss", "--dismiss ID"])
+def test_uncertain_orphan_is_ended_by_the_user(open_sandbox, clip, journal, run_here, way):
+    lost = Fault(On(path="request-upload", nth=1), LoseAnswer())
+    with open_sandbox(faults=[lost]) as sandbox:
+        run_here("upload", clip, "--journal", journal, sandbox=sandbox)
+        left, used = sandbox.assets
+        option, *named = way.split()
+        named = [left.id] if named or option == "--delete" else []
+        command = ["journal", "orphans", "--journal", journal]
+        done = run_here(*command, option, *named, sandbox=sandbox)
+        assert done.returncode == 0
+        assert [it.is_deleted for it in sandbox.assets] == [option == "--delete", False]
+        again = run_here(*command, sandbox=sandbox)
+        assert again.stderr.decode() == "no assets are left over\n"
+        refused = run_here(*command, "--delete", used.id, sandbox=sandbox)
+        assert refused.returncode == 1
+        assert f"{used.id} isn't left over" in refused.stderr.decode()
+        assert not sandbox.assets[1].is_deleted
+
+
+@pytest.mark.parametrize("options", [["--delete", "--dismiss"], ["an-id"]])
+def test_orphans_rejects_contradictions(sandbox, options, run_here):
+    assert run_here("journal", "orphans", *options, sandbox=sandbox).returncode == 2
+
+
+def test_key_without_lists_says_that_it_cannot_look(open_sandbox, clip, journal, run_here):
+    lost = Fault(On(path="request-upload", nth=1), LoseAnswer())
+    with open_sandbox(faults=[lost]) as sandbox:
+        key = sandbox.add_key("POST /asset/request-upload", "GET /asset/:id")
+        command = ["upload", clip, "--journal", journal]
+        runs = [run_here(*command, sandbox=sandbox, LIVEPEER_API_KEY=key) for _ in range(2)]
+        assert [done.returncode for done in runs] == [0, 0]
+        said = "1 request for uploads got no response and may have left assets without bytes"
+        assert said in runs[0].stderr.decode()
+        assert said not in runs[1].stderr.decode()
+        command = ["journal", "orphans", "--journal", journal]
+        listed = run_here(*command, sandbox=sandbox, LIVEPEER_API_KEY=key)
+        assert (listed.returncode, "--dismiss" in listed.stderr.decode()) == (0, True)
+        run_here(*command, "--dismiss", sandbox=sandbox, LIVEPEER_API_KEY=key)
+        again = run_here(*command, sandbox=sandbox, LIVEPEER_API_KEY=key)
+        assert again.stderr.decode() == "no assets are left over\n"
+
+
+@pytest.mark.parametrize("allowed", ["POST /asset/request-upload", "GET /asset/:id"])
+def test_key_that_may_not_upload_fails_before_any_byte(sandbox, clip, allowed, run_here):
+    key = sandbox.add_key(allowed)
+    done = run_here("upload", clip, sandbox=sandbox, LIVEPEER_API_KEY=key)
+    assert done.returncode == 3
+    assert "it needs POST /asset/request-upload and GET /asset/ID" in done.stderr.decode()
+    assert not sandbox.assets
 
 
 def test_unusable_journal_has_no_traceback(sandbox, clip, tmp_path, run_here):

@@ -100,7 +100,7 @@ async def test_only_useless_leftovers_are_deleted(sandbox_and_journal, folder, t
         ended = events_of(RowEnded, await run(livepeer, folder / "v0*"))
     assert {str(it.state) for it in ended} == {"ready"}
     assert deleted(sandbox) == {"useless", "useless, ready"}
-    assert {it.name for it in await livepeer.journal.orphans()} == {"forgotten", "forgotten, ready"}
+    assert {it.name for it in await livepeer.journal.orphans()} == {"forgotten"}
     assert {it.asset.name for it in await livepeer.leftovers()} == {"forgotten", "unconfirmed"}
 
 

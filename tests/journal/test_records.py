@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -173,3 +174,37 @@ def test_only_uploads_that_did_not_fail_are_accepted(state):
 
 def test_upload_without_a_record_is_not_accepted():
     assert not is_accepted(None)
+
+
+@pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY, RecordState.FAILED])
+def test_recorded_sha256_decides_for_a_touched_file(state):
+    touched = replace(FILE, modified_ns=6, inode=4)
+    compare = ResumeAction.COMPARE_SHA256
+    assert plan_resume(record(state, sha256="ab"), touched, "") is compare
+    assert plan_resume(record(state, BYTES), FILE, "") is compare
+    changed = ResumeAction.SOURCE_CHANGED
+    assert plan_resume(record(state, sha256="ab"), replace(touched, length=8), "") is changed
+    assert plan_resume(record(state, sha256="ab"), STREAM, "") is changed
+
+
+@pytest.mark.parametrize("state", RecordState)
+def test_touched_file_is_resumed_if_times_are_ignored(state):
+    touched = replace(FILE, modified_ns=6, inode=4)
+    assert plan_resume(record(state), touched, "", ignore_mtime=True) is ResumeAction.RESUME
+    longer = plan_resume(record(state), replace(touched, length=8), "", ignore_mtime=True)
+    assert longer is not ResumeAction.RESUME
+
+
+@pytest.mark.parametrize(
+    ("is_useless", "has_handle", "expected"),
+    [(True, True, True), (False, True, False), (False, False, True)],
+)
+def test_orphan_that_can_be_resumed_is_not_deletable(is_useless, has_handle, expected):
+    abandoned = record(RecordState.ASSET_CREATED, has_handle=has_handle)
+    assert leftover_from(abandoned, 2.0, is_useless=is_useless).is_deletable is expected
+
+
+def test_records_of_older_versions_may_have_been_kept():
+    older = msgspec.json.encode(record(RecordState.ASSET_CREATED))
+    assert b"has_handle" not in older
+    assert msgspec.json.decode(older, type=Record).has_handle

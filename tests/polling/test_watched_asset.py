@@ -1,8 +1,8 @@
 import pytest
 
 from livepeer_async.errors import AssetDeleted, AssetFailed, AssetTimeout, Forbidden, NotFound
-from livepeer_async.models import Asset, AssetStatus
-from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.models import Asset, AssetStatus, Task, TaskStatus
+from livepeer_async.polling.watched_asset import MAX_ASSET_DELAY, WatchedAsset
 
 
 def asset(phase, **more):
@@ -56,8 +56,74 @@ def test_unchanged_result_without_an_asset_is_no_change(watched):
     assert watched.failure is None
 
 
-def test_unchanged_failure_ends_a_second_wait(watched):
+def failed(updated_at=2000):
+    return asset("failed", updated_at=updated_at, error_message="boom")
+
+
+def task(phase, updated_at=None):
+    return Task(id="t1", status=TaskStatus(phase=phase, updated_at=updated_at))
+
+
+def test_failure_during_the_wait_needs_no_look_at_the_task(watched):
+    watched.update(asset("processing", updated_at=1000), None, 100.0)
+    assert watched.update(failed(), None, 101.0)
+    assert isinstance(watched.failure, AssetFailed)
+    assert watched.task_due is None
+
+
+def test_asset_that_is_failed_at_first_waits_for_its_task(watched):
+    watched.update(failed(), None, 100.0)
+    assert watched.failure is None
+    assert watched.may_be_reprocessed
+    assert watched.needs_request(100.0)
+    assert watched.next_due == 100.0
+    watched.update(None, None, 101.0)
+    assert watched.task_due == 100.0
+
+
+@pytest.mark.parametrize(
+    "found", [None, task("failed", 2000), task("completed"), task("running", 1999), Task(id="t1")]
+)
+def test_task_as_old_as_the_failure_confirms_it(watched, found):
+    watched.update(failed(), None, 100.0)
+    watched.update_task(found, 101.0, 0.5)
+    is_active = found is not None and found.phase is None
+    assert isinstance(watched.failure, AssetFailed) is not is_active
+    assert watched.is_reprocessed is is_active
+
+
+@pytest.mark.parametrize("found", [task("waiting", 2001), task("running", 2001), task("running")])
+def test_newer_task_means_that_the_asset_is_reprocessed(watched, found):
+    watched.update(failed(), None, 100.0)
+    watched.update_task(found, 101.0, 0.5)
+    assert watched.failure is None
+    assert not watched.may_be_reprocessed
+    assert watched.task_due > 101.0
+    assert "processed again" in str(watched.timeout_error(120.0))
+    assert watched.update(failed(3000), None, 110.0)
+    assert isinstance(watched.failure, AssetFailed)
+
+
+def test_asset_may_change_a_moment_after_its_task(watched):
+    watched.update(failed(), None, 100.0)
+    watched.update_task(task("completed", 2001), 101.0, 0.5)
+    assert watched.needs_request(101.0)
+    assert not watched.update(None, None, 101.5)
+    assert watched.failure is None
+    assert watched.needs_request(102.0)
+    assert watched.update(None, None, 101.0 + MAX_ASSET_DELAY)
+    assert isinstance(watched.failure, AssetFailed)
+
+
+def test_task_of_an_unknown_asset_changes_nothing(watched):
+    watched.update_task(task("running"), 100.0, 0.5)
+    assert watched.failure is None
+    assert not watched.is_reprocessed
+
+
+def test_confirmed_failure_ends_a_second_wait(watched):
     assert watched.update(asset("failed"), None, 100.0)
+    watched.confirm_failure()
     watched.restart(101.0, 50.0, 0.5)
     assert watched.failure is None
     assert watched.update(None, None, 101.0)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from livepeer_async import RetriesExhausted, SourceEmpty
 from livepeer_async.journal.records import Record, RecordState
-from livepeer_async.sandbox import ChangeBody, Fault, On
+from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On
 from livepeer_async.sources.identity import SourceIdentity
 from support.sandbox import make_bytes, sandbox_and_client
 
@@ -26,7 +27,7 @@ def livepeer(both):
     return both[1]
 
 
-async def abandon(livepeer, asset_id, *, is_useless):
+async def abandon(livepeer, asset_id, *, is_useless, has_handle=True):
     """Record an asset as abandoned."""
     record = Record(
         key="k",
@@ -35,6 +36,7 @@ async def abandon(livepeer, asset_id, *, is_useless):
         identity=SourceIdentity(length=9),
         requested_at=1.0,
         asset_id=asset_id,
+        has_handle=has_handle,
     )
     await livepeer.journal.abandon(record, is_useless=is_useless)
 
@@ -72,3 +74,66 @@ async def test_asset_that_is_being_deleted_is_no_leftover(sandbox, livepeer, pha
     body = f'{{"id": "{ticket.asset.id}", "status": {{"phase": "{phase}"}}}}'.encode()
     sandbox.add_fault(Fault(On(method="GET"), ChangeBody(body)))
     assert await livepeer.leftovers() == []
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_certain_leftover_is_deleted_after_an_upload(sandbox, livepeer, many):
+    ticket = await livepeer.assets.request_upload("a.mp4")
+    await abandon(livepeer, ticket.asset.id, is_useless=True)
+    if many:
+        async with livepeer.upload_many([make_bytes(100)]) as results:
+            assert [result.error async for result in results] == [None]
+    else:
+        await livepeer.upload(make_bytes(100))
+    assert [asset.is_deleted for asset in sandbox.assets] == [True, False]
+    assert await livepeer.journal.orphans() == []
+
+
+async def test_failed_upload_deletes_certain_leftovers_too(sandbox, livepeer):
+    ticket = await livepeer.assets.request_upload("a.mp4")
+    await abandon(livepeer, ticket.asset.id, is_useless=True)
+    with pytest.raises(SourceEmpty):
+        await livepeer.upload(b"")
+    assert sandbox.assets[0].is_deleted
+
+
+@pytest.mark.parametrize("has_handle", [False, True])
+@pytest.mark.parametrize("is_complete", [False, True])
+async def test_unfinished_orphan_is_deleted_if_nothing_can_resume_it(
+    sandbox, livepeer, has_handle, is_complete
+):
+    if is_complete:
+        asset = await livepeer.upload(make_bytes(100), "a.mp4")
+    else:
+        asset = (await livepeer.assets.request_upload("a.mp4")).asset
+    await abandon(livepeer, asset.id, is_useless=False, has_handle=has_handle)
+    report = await livepeer.clean_up()
+    assert sandbox.assets[0].is_deleted is not (has_handle or is_complete)
+    assert len(report.found) == (has_handle and not is_complete)
+    # Each is reported once.
+    assert (await livepeer.clean_up()).found == ()
+
+
+async def test_upload_whose_url_the_caller_has_is_kept(sandbox, livepeer):
+    """The error's `upload_url` can be resumed from, also after another upload."""
+    broken = sandbox.add_fault(Fault(On(method="PATCH"), CutConnection(10)))
+    offset = sandbox.add_fault(Fault(On(method="HEAD"), Answer(503)))
+    with pytest.raises(RetriesExhausted) as caught:
+        await livepeer.upload(make_bytes(300_000))
+    assert caught.value.upload_url
+    sandbox.faults.remove(broken)
+    sandbox.faults.remove(offset)
+    await livepeer.upload(make_bytes(100))
+    await livepeer.clean_up()
+    assert not any(asset.is_deleted for asset in sandbox.assets)
+
+
+async def test_refused_deletion_keeps_and_reports_the_leftover(sandbox, livepeer):
+    sandbox.add_fault(Fault(On(method="DELETE", times=2), Answer(404)))
+    ticket = await livepeer.assets.request_upload("a.mp4")
+    await abandon(livepeer, ticket.asset.id, is_useless=True)
+    (leftover,) = (await livepeer.clean_up()).found
+    assert leftover.is_ours
+    assert (await livepeer.clean_up()).found == ()
+    await livepeer.clean_up()
+    assert sandbox.assets[0].is_deleted

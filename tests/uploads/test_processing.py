@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from livepeer_async import AssetFailed
-from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, LoseAnswer, On
+from livepeer_async.sandbox import ChangeBody, FailProcessing, Fault, LoseAnswer, On
 from livepeer_async.uploads.options import UploadJob, UploadOptions
 from support.constants import TIMEOUT
 from support.sandbox import client_for, is_stored, make_bytes, sandbox_and_client
@@ -107,15 +107,16 @@ async def test_failure_of_an_earlier_run_is_reprocessed(tmp_path):
 async def test_endless_reprocessing_ends_with_ready_timeout():
     task = b'{"id": "1", "status": {"phase": "running"}}'
     listed = Fault(On(method="GET", path="/task$"), ChangeBody(b"[%b]" % task))
-    endless = Fault(On(method="GET", path="/task/"), Answer(200, task))
+    faults = (fails(TRANSIENT), listed)
     with anyio.fail_after(TIMEOUT):
-        async with sandbox_and_client(fails(TRANSIENT), listed, endless) as (_, livepeer):
-            result = await upload(livepeer, reprocess=1, ready_timeout=2.5)
+        async with sandbox_and_client(*faults, processing_seconds=1.0) as (_, livepeer):
+            result = await upload(livepeer, reprocess=1, ready_timeout=1.6)
     assert isinstance(result.error, AssetFailed)
 
 
 async def test_only_the_task_of_the_failed_asset_is_polled():
-    async with sandbox_and_client(fails(TRANSIENT)) as (sandbox, livepeer):
+    options = {"processing_seconds": 1.0}
+    async with sandbox_and_client(fails(TRANSIENT), **options) as (sandbox, livepeer):
         result = await upload(livepeer, reprocess=1)
         assert result.error is None
         (listed,) = (r for r in sandbox.requests if "/task?" in r.path)

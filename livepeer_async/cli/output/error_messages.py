@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from livepeer_async import errors
+from livepeer_async.api.requests import UNKNOWN_ID
 from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
@@ -21,7 +22,7 @@ from livepeer_async.redaction import show_source
 
 BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, such as https://livepeer.studio/api"
 
-NEEDED_ACCESS = "an upload needs POST /asset/request-upload and GET /asset/ID"
+NEEDED_ACCESS = "it needs POST /asset/request-upload and GET /asset/ID"
 
 
 class ExitStatus(IntEnum):
@@ -142,7 +143,9 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
     if isinstance(error, errors.InvalidRequest | errors.BadRequest):
         return "fix the row" if row.manifest is not None else ""
     if _is_key_taken(error):
-        return f"use {forget} to upload it again"
+        is_touched = isinstance(error, errors.SourceChanged) and error.is_touched
+        accept = "--ignore-mtime if its content is the same, or " if is_touched else ""
+        return f"use {accept}{forget} to upload it again"
     if isinstance(error, errors.AssetFailed):
         check = f"check that the {'URL returns' if row.is_url else 'file plays as'} a video"
         is_stuck = row.is_url and journal_option is not None
@@ -160,18 +163,21 @@ def _is_key_taken(error: LivepeerError) -> bool:
 
 def _is_collection(error: errors.NotFound) -> bool:
     """Whether the path is that of a collection; if it isn't found, the base URL is wrong."""
-    return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url"}
+    # The check of the server looks at an asset that doesn't exist, which isn't a NotFound.
+    return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url", UNKNOWN_ID}
 
 
+FORCE = "--force to upload it as another asset"
 _DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
 # Class, condition, advice; the first match applies.
 _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], ...] = (
     (errors.NotAuthenticated, None, "check LIVEPEER_API_KEY"),
     (
         errors.Forbidden,
-        None,
-        f"set LIVEPEER_API_KEY to a key that may do this; {NEEDED_ACCESS}",
+        lambda error: error.url.endswith(("/request-upload", UNKNOWN_ID)),
+        f"set LIVEPEER_API_KEY to a key that may upload: {NEEDED_ACCESS}",
     ),
+    (errors.Forbidden, None, "set LIVEPEER_API_KEY to a key that may do this"),
     (errors.NotFound, _is_collection, BASE_URL_ADVICE),
     (
         errors.NotFound,
@@ -185,7 +191,12 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
     (errors.ConnectFailed, None, "check the network and LIVEPEER_BASE_URL"),
     (errors.NetworkError, None, "check the network and try again"),
     (errors.DecodeError, None, BASE_URL_ADVICE),
-    (LivepeerError, _is_key_taken, "use --force to upload it as another asset"),
+    (
+        errors.SourceChanged,
+        lambda error: error.is_touched,
+        f"use --ignore-mtime if its content is the same, or {FORCE}",
+    ),
+    (LivepeerError, _is_key_taken, f"use {FORCE}"),
     (errors.SourceChanged, None, "run the same command once it is complete"),
     (
         errors.SourceNotReadable,

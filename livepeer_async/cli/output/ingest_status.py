@@ -12,6 +12,7 @@ from livepeer_async.cli.output.formatting import format_countdown, pluralize
 from livepeer_async.cli.output.progress import BatchProgress
 from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
+from livepeer_async.uploads.leftovers import LeftoverReport
 
 # Shorter silence is normal: a server may take this long to store a part.
 MIN_QUIET_SECONDS = 10.0
@@ -35,7 +36,7 @@ class IngestStatus:
             default journal, `None` without one.
         deferred: rows that failed for now and will be retried after the others.
         probed: files that a check has probed.
-        leftovers: assets that uploads may have left on the server, known at the end.
+        leftovers: possible leftovers that no earlier run has reported, known at the end.
         is_stopping: whether running rows only finish their chunks.
         is_paused: returns whether the server has asked for less load.
         idle_seconds: returns the seconds for which requests have been in flight without a byte or
@@ -49,7 +50,7 @@ class IngestStatus:
         self.journal_option: str | None = None
         self.deferred = 0
         self.probed = 0
-        self.leftovers = 0
+        self.leftovers = LeftoverReport()
         self.is_stopping = False
         self.is_paused: Callable[[], bool] = lambda: False
         self.idle_seconds: Callable[[], float] = lambda: 0.0

@@ -13,6 +13,7 @@ from rich.text import Text
 from livepeer_async.cli.output.console import GAP, output, print_error, print_note
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus
+from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.report_file import ReportFile
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
@@ -81,11 +82,7 @@ def print_next_steps(status: IngestStatus, manifest: str) -> None:
     if stats.in_use:
         are = "is" if stats.in_use == 1 else "are"
         print_note(f"{pluralize(stats.in_use, 'row')} {are} in use by another run")
-    if status.leftovers:
-        print_note(
-            f"up to {pluralize(status.leftovers, 'asset')} without bytes may be left over: "
-            f"livepeer-async journal orphans{status.journal_option or ''}"
-        )
+    print_leftovers(status.leftovers, status.journal_option or "")
     arrived = stats.count(RowState.UPLOADED)
     if arrived:
         rows = pluralize(arrived, "row")

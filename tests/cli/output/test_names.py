@@ -42,7 +42,7 @@ def test_different_names_fit_and_stay_different(names, width):
             "👩‍👩‍👧 our holiday, day two of it.mp4",
             "👩👩…on…t.mp4",
         ),
-        ("שלום עולם ארוך פרק א סוף הסרט.mp4", "שלום עולם ארוך פרק ב סוף הסרט.mp4", "שלום…א …ט.mp4"),
+        ("שלום עולם ארוך פרק א סוף הסרט.mp4", "שלום עולם ארוך פרק ב סוף הסרט.mp4", "שלום…א …ט.mp4"),  # noqa: RUF001
         ("e\u0301" * 20 + "1" + "x" * 40, "e\u0301" * 20 + "2" + "x" * 40, None),
         ("a\x01.mp4", "a\x02.mp4", "a�.mp4 #1"),
     ],
