@@ -138,13 +138,16 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy and pyright, both strict (30 s)."""
+    """Check types with mypy and pyright, both strict, also in the README and the manuals (40 s)."""
     install(session, *group("types"), "nox", *requirements())
     if not has_node():
         install(session, "pyright[nodejs]")
-    session.run("mypy", "--cache-dir", os.devnull)
+    blocks = str(Path(session.create_tmp()) / "blocks")
+    session.run("python", "tests/support/documentation.py", blocks)
+    session.run("mypy", "--cache-dir", os.devnull, *PROJECT["tool"]["mypy"]["files"], blocks)
     # The variable stops pyright from requesting the newest version from the package index.
-    session.run("pyright", env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
+    paths = (*PROJECT["tool"]["pyright"]["include"], blocks)
+    session.run("pyright", *paths, env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
 
 
 @nox.session

@@ -6,7 +6,7 @@ import asyncio
 from livepeer_async import AsyncLivepeer
 
 
-async def main():
+async def main() -> None:
     async with AsyncLivepeer() as livepeer:
         asset = await livepeer.upload("talk.mp4")
         print(asset.playback_id, asset.phase)

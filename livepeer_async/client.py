@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from livepeer_async.api import requests
 from livepeer_async.api.account import as_account
+from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
 from livepeer_async.http.client_pool import connection_limit
@@ -19,7 +20,7 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.journal.journal import Journal
-from livepeer_async.models import Asset, NewAsset
+from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.probing.probe import Probe, as_probe
@@ -43,7 +44,7 @@ from livepeer_async.uploads.options import (
     OnMismatch,
     UploadJob,
     UploadOptions,
-    UploadResult,
+    UploadOutcome,
     Verify,
 )
 from livepeer_async.uploads.processing import Processing
@@ -170,7 +171,7 @@ class AsyncLivepeer:
     async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
         source: SourceLike,
-        new_asset: NewAsset | str | None = None,
+        new_asset: NewAssetLike | None = None,
         *,
         wait: bool = True,
         verify: Verify = "size",
@@ -235,7 +236,7 @@ class AsyncLivepeer:
     def begin_upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
         source: SourceLike,
-        new_asset: NewAsset | str | None = None,
+        new_asset: NewAssetLike | None = None,
         *,
         wait: bool = True,
         verify: Verify = "size",
@@ -277,7 +278,7 @@ class AsyncLivepeer:
         ready_timeout: float = READY_TIMEOUT,
         ignore_mtime: bool = False,
         probe: Probe | bool = False,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
         A failed upload has its error in `result.error` and doesn't affect the others. `sources`
@@ -353,9 +354,7 @@ class AsyncLivepeer:
             await self.journal.drop_orphan(asset_id)
 
     async def ping(self, *, retry: bool = False) -> None:
-        """Check that the server responds, and that the API key may look at assets.
-
-        With `retry`, the retry policy applies.
+        """Check, with retries if `retry`, that the server responds and the key may look at assets.
 
         Raises:
             NetworkError: the server doesn't respond.

@@ -181,7 +181,7 @@ class SourceUnsupported(SourceError):
     """
 
     def __init__(
-        self, source: str, *, rules: tuple[str, ...], found: str, wanted: str, command: str
+        self, *, source: str, rules: tuple[str, ...], found: str, wanted: str, command: str
     ) -> None:
         message = f"{source!r} has {found}, which Livepeer refuses; wanted {wanted}"
         super().__init__(message, source=source)

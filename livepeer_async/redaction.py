@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from msgspec import UNSET
 
-T = TypeVar("T")
+Class = TypeVar("Class", bound=type)
 
 REDACTED = "***"
 # Characters of an upload ID that are shown: enough to find the upload in the server's log.
@@ -139,7 +139,7 @@ def mask_values(mapping: Mapping[str, object]) -> dict[str, str]:
     return dict.fromkeys(mapping, REDACTED)
 
 
-def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[type[T]], type[T]]:
+def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[Class], Class]:
     """Class decorator that adds a repr without secrets, for Python and for rich.
 
     Args:
@@ -152,7 +152,7 @@ def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[type[T]
         is_shown = name not in masks or value is None or value is UNSET
         return value if is_shown else masks[name](value)
 
-    def decorate(cls: type[T]) -> type[T]:
+    def decorate(cls: Class) -> Class:
         shown: tuple[str, ...] = names or getattr(cls, "__struct_fields__", ())
 
         def rich_repr(self: object) -> list[tuple[str, object]]:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import Any
 
 from livepeer_async.api import requests
+from livepeer_async.api.arguments import NewAssetLike, as_import, as_new_asset, as_patch
 from livepeer_async.api.pagination import paginate
-from livepeer_async.api.requests import as_new_asset
 from livepeer_async.api.session import Session
 from livepeer_async.errors import AmbiguousRequest
 from livepeer_async.models import (
     Asset,
     AssetPatch,
     ImportTicket,
-    NewAsset,
     NewAssetFromUrl,
     PlaybackInfo,
     Task,
     UploadTicket,
 )
+from livepeer_async.models.values import AssetPhaseValue
 from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.waiter import Waiter, WaitResult
+from livepeer_async.polling.waiter import Waiter, WaitOutcome
 from livepeer_async.polling.watched_asset import WatchedAsset
 
 
@@ -33,7 +34,7 @@ class Assets:
         self._session = session
         self._waiter = waiter
 
-    async def request_upload(self, new_asset: NewAsset | str) -> UploadTicket:
+    async def request_upload(self, new_asset: NewAssetLike) -> UploadTicket:
         """Request an upload without sending a file.
 
         The ticket's `tus_endpoint` is meant for another tus client, such as one in a browser. To
@@ -49,18 +50,19 @@ class Assets:
         )
 
     async def upload_from_url(
-        self, url: str, new_asset: NewAsset | NewAssetFromUrl | str
+        self, url: str, new_asset: NewAssetLike | NewAssetFromUrl | None = None
     ) -> ImportTicket:
-        """Have the server fetch a video from a URL (http, https, ipfs or ar).
+        """Have the server fetch a video from a URL.
+
+        Args:
+            url: URL with the scheme http, https, ipfs or ar.
+            new_asset: fields of the asset, or its name; by default the last part of the URL's path.
 
         Raises:
             InvalidRequest: the server rejected a field.
             AmbiguousRequest: the response was lost; the asset may exist.
         """
-        if isinstance(new_asset, NewAssetFromUrl):
-            body = new_asset
-        else:
-            body = NewAssetFromUrl.from_new_asset(as_new_asset(new_asset), url=url)
+        body = as_import(url, new_asset)
         return await self._session.send(requests.upload_from_url(self._session.account, body))
 
     async def get(self, asset_id: str, *, details: bool = False) -> Asset:
@@ -76,11 +78,11 @@ class Assets:
     def list(
         self,
         *,
-        phase: str | None = None,
+        phase: AssetPhaseValue | None = None,
         order: str = requests.STABLE_ORDER,
         filters: Mapping[str, requests.FilterValue] | None = None,
         page_size: int = requests.PAGE_SIZE,
-    ) -> AsyncIterator[Asset]:
+    ) -> AsyncGenerator[Asset, None]:
         """Iterate over all assets, each once; pages are requested as needed.
 
         Args:
@@ -101,14 +103,14 @@ class Assets:
             ),
         )
 
-    async def update(self, asset_id: str, patch: AssetPatch) -> Asset:
+    async def update(self, asset_id: str, patch: AssetPatch | Mapping[str, Any]) -> Asset:
         """Update a ready asset; fields that are UNSET in the patch don't change.
 
         Raises:
             InvalidRequest: the asset isn't ready, or the change isn't allowed.
         """
         return await self._session.send(
-            requests.update_asset(self._session.account, asset_id, patch)
+            requests.update_asset(self._session.account, asset_id, as_patch(patch))
         )
 
     async def delete(self, asset_id: str) -> None:
@@ -128,14 +130,17 @@ class Assets:
         progress.
 
         Raises:
+            NotFound: the asset doesn't exist.
             BadRequest: the asset hasn't failed, or is already being processed again.
             AmbiguousRequest: the response was lost, and the asset isn't being processed again.
         """
+        failed = await self.get(asset_id)
         try:
             await self._session.send(requests.retry_asset(self._session.account, asset_id))
         except AmbiguousRequest:
             if await has_failed(self._session, await self.get(asset_id)):
                 raise
+        self._waiter.note_retry(failed)
 
     async def wait(
         self,
@@ -167,7 +172,7 @@ class Assets:
         *,
         timeout: float = READY_TIMEOUT,
         on_change: Callable[[Asset], None] | None = None,
-    ) -> AsyncIterator[WaitResult]:
+    ) -> AsyncGenerator[WaitOutcome, None]:
         """Wait until each asset is ready or has failed; yield results in completion order.
 
         Args:
@@ -219,7 +224,7 @@ class Tasks:
         order: str = requests.STABLE_ORDER,
         filters: Mapping[str, requests.FilterValue] | None = None,
         page_size: int = requests.PAGE_SIZE,
-    ) -> AsyncIterator[Task]:
+    ) -> AsyncGenerator[Task, None]:
         """Iterate over all tasks, each once; pages are requested as needed.
 
         Args:

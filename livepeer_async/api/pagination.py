@@ -6,7 +6,7 @@ so the next page repeats rows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, TypeVar
 
 from livepeer_async.api.calls import Call, Page
@@ -30,7 +30,7 @@ Row = TypeVar("Row", bound=HasId)
 
 async def paginate(
     session: Session, page_call: Callable[[str | None], Call[Page[Row]]]
-) -> AsyncIterator[Row]:
+) -> AsyncGenerator[Row, None]:
     """Yield every row once.
 
     Args:

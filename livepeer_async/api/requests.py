@@ -294,16 +294,3 @@ def _id(value: Any) -> str:
             f"the ID is {str(value)[:60]!r}; wanted the ID that the server returned"
         )
     return quote(value, safe="")
-
-
-def as_new_asset(value: object) -> NewAsset:
-    """Return a `NewAsset`; a plain string is its name.
-
-    Raises:
-        ConfigurationError: the value is neither.
-    """
-    if isinstance(value, NewAsset):
-        return value
-    if isinstance(value, str):
-        return NewAsset(value)
-    raise ConfigurationError(f"new_asset is a {type(value).__name__}; wanted a NewAsset or a name")

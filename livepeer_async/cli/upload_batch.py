@@ -80,9 +80,9 @@ class UploadBatch:
                 leftovers = await self._clean_up(client)
         except LivepeerError as error:
             self._fail_remaining(error)
+            self._print_results()
             raise
-        if not self._json:
-            print_results(self.progress, self._options)
+        self._print_results()
         print_failures(self.progress, self._scope)
         print_summary(self.progress, time.monotonic() - self.progress.started)
         print_leftovers(leftovers, self._journal_option)
@@ -111,11 +111,16 @@ class UploadBatch:
                 print_json(interruption_document(file))
         if is_lost:
             return "interrupted; the embedded sandbox is deleted"
+        self._print_results()
         for file in unfinished:
             if file.asset_id is not None:
                 name = shorten(file.name, MAX_NAME_WIDTH)
                 print_note(f"{name}: {file.status}, asset {file.asset_id}")
         return self._summarize_interruption(unfinished)
+
+    def _print_results(self) -> None:
+        if not self._json:
+            print_results(self.progress, self._options)
 
     def _summarize_interruption(self, unfinished: Sequence[FileProgress]) -> str:
         message = f"interrupted: {self.progress.summarize()}"

@@ -12,7 +12,7 @@ from livepeer_async import AsyncLivepeer, RetryPolicy
 from livepeer_async.ingest import BadRow, RowEnded, ingest
 
 
-async def main():
+async def main() -> None:
     unattended = RetryPolicy(attempts=20, busy_timeout=24 * 3600)
     async with AsyncLivepeer(journal="shows.journal", retry=unattended) as livepeer:
         async with ingest(livepeer, "shows") as events:

@@ -14,12 +14,11 @@ from itertools import chain
 
 import msgspec
 
+from livepeer_async.api.arguments import shorten_name, unknown_name
 from livepeer_async.ingest.fields import (
     COLUMNS,
     SOURCES,
     distinct_names,
-    shorten_name,
-    unknown_name,
 )
 from livepeer_async.ingest.lines import END_MARK, MAX_LINE, Fields, Line, check_line
 from livepeer_async.ingest.rows import RowError, is_video

@@ -7,6 +7,7 @@ the record of an earlier run.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from livepeer_async.errors import (
     AmbiguousRequest,
@@ -23,7 +24,7 @@ from livepeer_async.journal.records import (
     Record,
     RecordState,
     ResumeAction,
-    access_fingerprint,
+    access_fingerprints,
     plan_resume,
     url_fingerprint,
 )
@@ -106,7 +107,9 @@ def is_finished(row: Row, record: Record, *, wait: bool) -> bool:
     """
     if record.state not in finished_states(wait=wait):
         return False
-    access = access_fingerprint(row.new_asset) if row.new_asset else ""
+    access, *older = access_fingerprints(row.new_asset)
+    if record.access in older:
+        record = replace(record, access=access)
     if row.is_url:
         return record.access == access and record.identity.url == url_fingerprint(row.source)
     if row.length is None:

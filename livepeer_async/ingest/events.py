@@ -8,11 +8,13 @@ they happen. A `BadRow` after `Checked` is a row whose file disappeared in the m
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
 from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.models.asset_fields import make_player_url
 
 
 class RowState(StrEnum):
@@ -106,14 +108,21 @@ class RowEnded(Struct, frozen=True, kw_only=True):
 
     row: Row
     state: RowState
-    asset_id: str | None = None
-    playback_id: str | None = None
+    # `Any` stands for None: a type checker can't tell that a row in the state READY has both.
+    asset_id: str | Any = None
+    playback_id: str | Any = None
     length: int | None = None
     seconds: float = 0.0
     attempts: int = 0
     verified: str | None = None
     error: LivepeerError | None = None
     is_earlier: bool = False
+
+    @property
+    def player_url(self) -> str | None:
+        """A page that plays the asset once it is ready; see `Asset.player_url`."""
+        policy = self.row.new_asset.playback_policy if self.row.new_asset else None
+        return make_player_url(self.playback_id, policy or None)
 
 
 Event = BadRow | Checked | RowStarted | RowDeferred | Halted | Resumed | RowEnded

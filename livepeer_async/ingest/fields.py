@@ -1,28 +1,30 @@
 """Fields of a row: validates names and values, and builds the `Row`.
 
 Pure. The names are the same in JSON and CSV: `path`, `url` or `source`, `key`, and the fields of
-`NewAsset` in camelCase or snake_case. Paths are not resolved here.
+`NewAsset` in camelCase or snake_case, at every depth. Paths are not resolved here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from typing import cast
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
 
+from livepeer_async.api.arguments import (
+    MAX_NAME,
+    FieldError,
+    explain,
+    read_fields,
+    unknown_name,
+)
 from livepeer_async.http.messages import file_name_from_url
 from livepeer_async.ingest.rows import Row, RowError
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import show_source
 
 SOURCES = ("path", "url", "source")
-# Characters of a name in a message; a name may be 1 MB long.
-MAX_NAME = 60
 
 _CAMEL = dict(zip(NewAsset.__struct_fields__, NewAsset.__struct_encode_fields__, strict=True))
 _NAMES = frozenset(_CAMEL.values())
@@ -76,32 +78,15 @@ def read_new_asset(fields: Mapping[str, object]) -> NewAsset:
     Raises:
         RowError: a value has the wrong type, or a nested field is unknown.
     """
-    try:
-        new_asset = msgspec.convert(fields, NewAsset)
-    except msgspec.ValidationError as error:
-        raise RowError(_explain(error)) from error
-    # The models ignore unknown fields, which is right for responses; in a row, a misspelled
-    # field could make an asset public.
     is_flat = not any(isinstance(value, dict | list) for value in fields.values())
-    if is_flat and fields.keys() <= _NAMES:
-        return new_asset
-    for path, name, names in _unknown_fields(fields, new_asset, ""):
-        raise RowError(unknown_name("field", name, names, path=path))
-    return new_asset
-
-
-def unknown_name(what: str, name: str, names: Iterable[str], *, path: str = "") -> str:
-    """Return a message about an unknown name, with similar names."""
-    shown = shorten_name(name)
-    near = get_close_matches(shown, names, n=2, cutoff=0.6)
-    hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(names)}"
-    return f"unknown {what} {path + shown!r}{hint}"
-
-
-def shorten_name(name: str) -> str:
-    """Return an unknown name for a message; without a header, it may be a signed URL."""
-    shown = show_source(name)
-    return shown if len(shown) <= MAX_NAME else f"{shown[:MAX_NAME]}…"
+    try:
+        if is_flat and fields.keys() <= _NAMES:
+            return msgspec.convert(fields, NewAsset)
+        return read_fields(fields, NewAsset)
+    except msgspec.ValidationError as error:
+        raise RowError(explain(error)) from error
+    except FieldError as error:
+        raise RowError(str(error)) from error
 
 
 def distinct_names() -> list[str]:
@@ -172,28 +157,3 @@ def _has_host(url: str) -> bool:
         return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def _explain(error: msgspec.ValidationError) -> str:
-    """Rewrite `Expected X, got Y - at $.field` to begin with the field."""
-    reason, _, path = str(error).partition(" - at ")
-    field = path.strip("`").removeprefix("$.") or "the row"
-    return f"{field}: {reason[:1].lower()}{reason[1:].replace('`', '')}"
-
-
-def _unknown_fields(
-    raw: object, decoded: object, path: str
-) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """Yield each field that a Struct ignored: its path, its name, and the known names there."""
-    if isinstance(decoded, Struct) and isinstance(raw, dict):
-        names = decoded.__struct_encode_fields__
-        for name, value in cast("dict[str, object]", raw).items():
-            if name not in names:
-                yield path, name, names
-            elif isinstance(value, dict | list):
-                inner = getattr(decoded, decoded.__struct_fields__[names.index(name)])
-                yield from _unknown_fields(cast("object", value), inner, f"{path}{name}.")
-    elif isinstance(decoded, list) and isinstance(raw, list):
-        pairs = zip(cast("list[object]", raw), cast("list[object]", decoded), strict=True)
-        for index, (item, inner) in enumerate(pairs):
-            yield from _unknown_fields(item, inner, f"{path.rstrip('.')}[{index}].")

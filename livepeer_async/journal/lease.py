@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
@@ -190,7 +190,7 @@ class Lease:
                 self.record,
                 state=RecordState.ASSET_CREATED,
                 asset_id=asset.id,
-                playback_id=asset.playback_id,
+                playback_id=asset.playback_id or None,
             )
             await self._write(self.record)
 
@@ -227,7 +227,7 @@ class Lease:
         record = replace(
             self.record,
             state=RecordState.READY,
-            playback_id=asset.playback_id,
+            playback_id=asset.playback_id or None,
             verified=verified,
             sha256=sha256 or self.record.sha256,
             upload_url=None,
@@ -287,7 +287,7 @@ async def acquire_lease(
     key: str | None,
     source: Source,
     *,
-    access: str,
+    access: Sequence[str],
     url: str | None = None,
     ignore_mtime: bool = False,
     has_handle: bool = False,
@@ -298,7 +298,8 @@ async def acquire_lease(
         journal: the journal; `None` writes nothing.
         key: of the upload; `None` for one that no later run resumes.
         source: its bytes.
-        access: playback policy and encryption, as `access_fingerprint` returns them.
+        access: playback policy and encryption, as `access_fingerprints` returns them: today's
+            fingerprint, then those that older records have instead.
         url: fingerprint of the URL that the bytes come from; then it is their only identity.
         ignore_mtime: as for `plan_resume`.
         has_handle: as in `Record`.
@@ -308,21 +309,24 @@ async def acquire_lease(
         JournalError: the journal can't be used.
     """
     identity = SourceIdentity(length=source.length, url=url)
+    current, *older = access
     if journal is None:
-        yield Lease(None, "", identity, access=access)
+        yield Lease(None, "", identity, access=current)
         return
     if key is None:
         async with journal.acquire_keyless() as generated:
-            lease = Lease(journal, generated, identity, access=access, is_keyless=True)
+            lease = Lease(journal, generated, identity, access=current, is_keyless=True)
             lease.has_handle = has_handle
             yield lease
         return
     if url is None:
         identity = await source.identity()
     key = as_text(key)
-    async with journal.acquire(key) as record:
+    async with journal.acquire(key) as found:
+        is_older = found is not None and found.access in older
+        record = replace(found, access=current) if found and is_older else found
         lease = Lease(
-            journal, key, identity, access=access, record=record, ignore_mtime=ignore_mtime
+            journal, key, identity, access=current, record=record, ignore_mtime=ignore_mtime
         )
         lease.has_handle = has_handle
         yield lease

@@ -6,10 +6,10 @@ import hashlib
 from enum import StrEnum
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from livepeer_async.models import NewAsset
+from livepeer_async.models import Encryption, NewAsset, PlaybackPolicy, PolicyType
 from livepeer_async.redaction import redact_url, redacted, show_source
 from livepeer_async.sources.identity import SourceIdentity, is_touched
 
@@ -17,6 +17,8 @@ from livepeer_async.sources.identity import SourceIdentity, is_touched
 MAX_SERVER_DELAY = 60.0
 # Seconds within which a request takes effect, if its process was killed.
 MAX_CREATION_DELAY = 600.0
+
+PUBLIC = PlaybackPolicy(type=PolicyType.PUBLIC)
 
 
 class RecordState(StrEnum):
@@ -171,10 +173,35 @@ class ResumeAction(StrEnum):
 
 def access_fingerprint(new_asset: NewAsset) -> str:
     """Return a digest of playback policy and encryption, which may contain keys."""
-    fields = {
-        "playback_policy": new_asset.playback_policy,
-        "encryption": new_asset.encryption,
-    }
+    return access_fingerprints(new_asset)[0]
+
+
+def access_fingerprints(new_asset: NewAsset | None) -> tuple[str, ...]:
+    """Return the digest of playback policy and encryption, and those of equal requests.
+
+    The server treats null, an absent policy and a bare `public` alike, and an empty list like an
+    absent one. Older records have digests that differ.
+    """
+    if new_asset is None:
+        new_asset = NewAsset("")
+    policy, encryption = new_asset.playback_policy, new_asset.encryption or UNSET
+    plain = _without_empty_fields(policy) if policy else None
+    equal: list[PlaybackPolicy | UnsetType | None] = [plain, policy]
+    if plain is None or plain == PUBLIC:
+        equal = [UNSET, None, PUBLIC, policy]
+    return tuple(dict.fromkeys(_digest(policy, encryption) for policy in equal))
+
+
+def _without_empty_fields(policy: PlaybackPolicy) -> PlaybackPolicy:
+    return replace(
+        policy,
+        allowed_origins=policy.allowed_origins or None,
+        webhook_context=policy.webhook_context or None,
+    )
+
+
+def _digest(policy: PlaybackPolicy | UnsetType | None, encryption: Encryption | UnsetType) -> str:
+    fields = {"playback_policy": policy, "encryption": encryption}
     given = {name: value for name, value in fields.items() if value is not UNSET}
     return hashlib.sha256(msgspec.json.encode(given)).hexdigest()[:16] if given else ""
 

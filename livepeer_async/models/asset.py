@@ -1,21 +1,38 @@
 """`Asset` and its parts.
 
 Only the ID is required: the server has sent assets without a name, and one gap must not make a
-list of a thousand assets undecodable. Absent and null fields are None.
+list of a thousand assets undecodable. Absent and null fields are None;
+an absent playback ID is empty.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from livepeer_async.models.asset_fields import (
     CreatorId,
     Encryption,
     PlaybackPolicy,
     TranscodeProfile,
+    make_player_url,
 )
 from livepeer_async.models.storage import AssetStorage
+from livepeer_async.models.values import (
+    AssetPhaseValue,
+    AssetTypeValue,
+    SourceTypeValue,
+    TrackTypeValue,
+)
 from livepeer_async.redaction import redact, redact_url, redacted
+
+# Each asset has a playback ID from the beginning, but a null must not make a list undecodable.
+if TYPE_CHECKING:
+    PlaybackId = str
+else:
+    PlaybackId = str | None
 
 
 class Track(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -38,7 +55,7 @@ class Track(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     Source: schema `asset`, `videoSpec.tracks`.
     """
 
-    type: str | None = None
+    type: TrackTypeValue | None = None
     codec: str | None = None
     start_time: float | None = None
     duration: float | None = None
@@ -83,7 +100,7 @@ class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     Source: schema `asset`, `status`.
     """
 
-    phase: str
+    phase: AssetPhaseValue
     updated_at: int | None = None
     progress: float | None = None
     error_message: str | None = None
@@ -109,7 +126,7 @@ class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     Source: schema `asset`, `source`.
     """
 
-    type: str | None = None
+    type: SourceTypeValue | None = None
     url: str | None = None
     gateway_url: str | None = None
     session_id: str | None = None
@@ -140,11 +157,13 @@ class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     Attributes:
         id: the only required field.
         type: one of `AssetType`.
-        playback_id: ID for players and `GET /playback/{id}`.
+        playback_id: ID for players and `playback.get`. The server gives one to each asset; should
+            it be absent, it is "".
         user_id: owner; deprecated by the API.
         static_mp4: whether MP4 files were requested. Write-only in the schema, and in no recorded
             response.
-        playback_url: HLS URL. It may appear during the phase `processing`.
+        playback_url: HLS URL. It may appear during the phase `processing`. A page that plays the
+            asset is `player_url`.
         download_url: in the phase `ready` only.
         playback_policy: access control. The server treats null as public.
         source: source of the content.
@@ -167,8 +186,8 @@ class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     """
 
     id: str
-    type: str | None = None
-    playback_id: str | None = None
+    type: AssetTypeValue | None = None
+    playback_id: PlaybackId = ""
     user_id: str | None = None
     static_mp4: bool | None = None
     playback_url: str | None = None
@@ -189,7 +208,20 @@ class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     deleted: bool | None = None
     deleted_at: int | None = None
 
+    def __post_init__(self) -> None:
+        if not self.playback_id:
+            force_setattr(self, "playback_id", "")
+
     @property
-    def phase(self) -> str | None:
+    def phase(self) -> AssetPhaseValue | None:
         """`status.phase`, one of `AssetPhase`; None without a status."""
         return self.status.phase if self.status else None
+
+    @property
+    def player_url(self) -> str | None:
+        """A page that plays the asset once it is ready: `https://lvpr.tv/?v=PLAYBACK_ID`.
+
+        `None` without a playback ID, and if the playback policy isn't public. The API's own
+        `playback_url` is an HLS URL for players.
+        """
+        return make_player_url(self.playback_id, self.playback_policy)

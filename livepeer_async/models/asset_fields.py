@@ -5,10 +5,20 @@ A field that is None isn't sent: the API accepts null for none of them.
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from msgspec import Struct
 
 from livepeer_async.models.enums import PolicyType
+from livepeer_async.models.values import (
+    CreatorTypeValue,
+    EncoderValue,
+    H264ProfileValue,
+    PolicyTypeValue,
+)
 from livepeer_async.redaction import mask, mask_values, redacted
+
+_PLAYER = "https://lvpr.tv/?v="
 
 
 @redacted(webhook_context=mask_values)
@@ -28,7 +38,7 @@ class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     Source: schema `playback-policy`.
     """
 
-    type: str | None = None
+    type: PolicyTypeValue | None = None
     webhook_id: str | None = None
     webhook_context: dict[str, object] | None = None
     refresh_interval: float | None = None
@@ -38,6 +48,20 @@ class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     def is_public(self) -> bool:
         """Whether anyone may play the asset; False for an unknown or missing type."""
         return self.type == PolicyType.PUBLIC
+
+
+def make_player_url(playback_id: str | None, policy: PlaybackPolicy | None = None) -> str | None:
+    """Return the page of Livepeer's player for a playback ID.
+
+    Args:
+        playback_id: of an asset.
+        policy: of the same asset; the page can only play a public one.
+
+    Returns:
+        Its URL; `None` without a playback ID, and for an asset that isn't public.
+    """
+    is_public = policy is None or policy.is_public
+    return f"{_PLAYER}{quote(playback_id, safe='')}" if playback_id and is_public else None
 
 
 @redacted(encrypted_key=mask)
@@ -81,8 +105,8 @@ class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     fps_den: int | None = None
     quality: int | None = None
     gop: str | float | None = None
-    profile: str | None = None
-    encoder: str | None = None
+    profile: H264ProfileValue | None = None
+    encoder: EncoderValue | None = None
 
 
 # No omit_defaults: the server refuses a creator ID without a type.
@@ -99,4 +123,4 @@ class CreatorId(Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     value: str
-    type: str = "unverified"
+    type: CreatorTypeValue = "unverified"

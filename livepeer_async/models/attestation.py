@@ -7,6 +7,7 @@ that they are present before you verify the signature.
 from msgspec import Struct
 
 from livepeer_async.models.storage import StorageStatus
+from livepeer_async.models.values import SignatureTypeValue
 
 
 class AttestationDomain(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -101,5 +102,5 @@ class Attestation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     message: AttestationMessage | None = None
     signature: str | None = None
     created_at: int | None = None
-    signature_type: str | None = None
+    signature_type: SignatureTypeValue | None = None
     storage: AttestationStorage | None = None

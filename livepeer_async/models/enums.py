@@ -1,7 +1,7 @@
 """Known values of the API's enumerations.
 
-Fields are plain `str`, and unknown values decode too. A member equals its string:
-`asset.status.phase == AssetPhase.READY`.
+Fields hold plain strings, and unknown values decode too. A member equals its string:
+`asset.phase == AssetPhase.READY`. `values` has the types of the fields.
 
 Source: the `enum` of the field that each docstring names.
 """

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from livepeer_async.models.asset_fields import PlaybackPolicy
 from livepeer_async.models.attestation import Attestation
+from livepeer_async.models.values import PlaybackSourceTypeValue, PlaybackTypeValue
 
 
 class PlaybackSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -23,7 +24,7 @@ class PlaybackSource(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
     url: str
     hrn: str | None = None
-    type: str | None = None
+    type: PlaybackSourceTypeValue | None = None
     size: int | None = None
     width: int | None = None
     height: int | None = None
@@ -43,7 +44,7 @@ class DvrPlayback(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     """
 
     hrn: str | None = None
-    type: str | None = None
+    type: PlaybackSourceTypeValue | None = None
     url: str | None = None
     error: str | None = None
 
@@ -80,4 +81,4 @@ class PlaybackInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     """
 
     meta: PlaybackMeta
-    type: str | None = None
+    type: PlaybackTypeValue | None = None

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from livepeer_async.models.values import NftMetadataTemplateValue, StoragePhaseValue
 from livepeer_async.redaction import redact, redacted
 
 
@@ -18,7 +19,7 @@ class IpfsSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     Source: schema `asset`, `storage.ipfs.spec`.
     """
 
-    nft_metadata_template: str | None = None
+    nft_metadata_template: NftMetadataTemplateValue | None = None
     nft_metadata: dict[str, object] | None = None
 
 
@@ -90,7 +91,7 @@ class StorageStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     Source: schema `storage-status`.
     """
 
-    phase: str | None = None
+    phase: StoragePhaseValue | None = None
     progress: float | None = None
     error_message: str | None = None
     tasks: StorageTasks | None = None

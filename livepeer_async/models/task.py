@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from livepeer_async.models.asset import AssetHash, VideoSpec
 from livepeer_async.models.task_params import TaskParams
+from livepeer_async.models.values import AssetTypeValue, TaskPhaseValue, TaskTypeValue
 from livepeer_async.redaction import redact, redact_url, redacted
 
 
@@ -25,7 +26,7 @@ class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     """
 
     name: str | None = None
-    type: str | None = None
+    type: AssetTypeValue | None = None
     size: int | None = None
     hash: tuple[AssetHash, ...] | None = None
     video_spec: VideoSpec | None = None
@@ -124,7 +125,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     Source: schema `task`, `status`.
     """
 
-    phase: str
+    phase: TaskPhaseValue
     updated_at: int | None = None
     progress: float | None = None
     error_message: str | None = None
@@ -153,7 +154,7 @@ class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
     """
 
     id: str
-    type: str | None = None
+    type: TaskTypeValue | None = None
     created_at: int | None = None
     scheduled_at: int | None = None
     input_asset_id: str | None = None
@@ -166,6 +167,6 @@ class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
     user_id: str | None = None
 
     @property
-    def phase(self) -> str | None:
+    def phase(self) -> TaskPhaseValue | None:
         """`status.phase`, one of `TaskPhase`; None without a status."""
         return self.status.phase if self.status else None

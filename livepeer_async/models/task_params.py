@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from livepeer_async.models.asset_fields import CreatorId, Encryption, TranscodeProfile
+from livepeer_async.models.values import NftMetadataTemplateValue, PipelineStrategyValue
 from livepeer_async.redaction import mask, mask_values, redact_url, redacted
 
 
@@ -57,7 +58,7 @@ class IpfsExport(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     Source: schema `ipfs-export-params`, which includes `storage.ipfs.spec`.
     """
 
-    nft_metadata_template: str | None = None
+    nft_metadata_template: NftMetadataTemplateValue | None = None
     nft_metadata: dict[str, object] | None = None
     pinata: PinataCredentials | None = None
 
@@ -203,7 +204,7 @@ class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
     url: str | None = None
     clip_strategy: ClipStrategy | None = None
-    catalyst_pipeline_strategy: str | None = None
+    catalyst_pipeline_strategy: PipelineStrategyValue | None = None
     session_id: str | None = None
     input_id: str | None = None
 

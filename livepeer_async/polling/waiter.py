@@ -6,7 +6,8 @@ ends, another takes over.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 import anyio
 from msgspec import Struct
@@ -14,7 +15,7 @@ from msgspec import Struct
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.models import Asset
+from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller, Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
@@ -22,12 +23,47 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 MAX_REQUESTS_PER_SECOND = 2
 
 
-class WaitResult(Struct, frozen=True):
-    """The result of one wait: `asset` is the ready asset, or else `error` is set."""
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # The types of a result that may have failed. `Any` stands for the None of a failed one, which
+    # type checkers can't rule out in `result.error or result.asset.playback_id`.
+    AssetT_co = TypeVar("AssetT_co", covariant=True, default=Asset | Any)
+    ErrorT_co = TypeVar("ErrorT_co", covariant=True, default=LivepeerError | None)
+else:
+    from typing import TypeVar
+
+    AssetT_co, ErrorT_co = TypeVar("AssetT_co"), TypeVar("ErrorT_co")
+
+
+class WaitResult(Struct, Generic[AssetT_co, ErrorT_co], frozen=True):
+    """The result of one wait: `asset` is the ready asset, or else None and `error` is set.
+
+    Type checkers know that `asset` is an `Asset` if `error is None`.
+    """
 
     asset_id: str
-    asset: Asset | None
-    error: LivepeerError | None
+    asset: AssetT_co
+    error: ErrorT_co
+
+    def unwrap(self) -> Asset:
+        """Return the ready asset.
+
+        Raises:
+            LivepeerError: the wait failed; this is `error`.
+        """
+        return unwrap(self.asset, self.error)
+
+
+# What type checkers know of a result: either an asset or an error.
+WaitOutcome = WaitResult[Asset, None] | WaitResult[Any, LivepeerError]
+
+
+def unwrap(asset: object, error: object) -> Asset:
+    """Return the asset of a result, or raise its error."""
+    if isinstance(error, LivepeerError):
+        raise error
+    return cast("Asset", asset)
 
 
 class Waiter:
@@ -49,6 +85,7 @@ class Waiter:
         self._clock = clock or Clock()
         self._poller = AssetPoller(session, clock=self._clock, max_per_second=max_per_second)
         self._waiting: set[Subscription] = set()
+        self._retried: dict[str, AssetStatus] = {}
         # Held by the leader, the task that polls for all.
         self._lock = anyio.Lock()
         # Scope of the leader's sleep; not created here, because there may be no event loop yet.
@@ -73,10 +110,11 @@ class Waiter:
         Raises:
             AssetFailed: the server failed to process the asset.
             AssetDeleted: the asset was deleted.
-            AssetTimeout: the timeout expired.
+            AssetT_coimeout: the timeout expired.
             LivepeerError: the server couldn't be polled within the retry policy.
         """
         watched.restart(self._clock.now(), timeout, self._clock.random())
+        watched.retried = self._retried.pop(watched.asset_id, watched.retried)
         subscription = Subscription([watched], is_reached)
         if watched.asset is not None and subscription.is_reached(watched):
             return watched.asset
@@ -97,12 +135,13 @@ class Waiter:
         *,
         timeout: float,
         on_change: Callable[[Asset], None] | None = None,
-    ) -> AsyncIterator[WaitResult]:
+    ) -> AsyncGenerator[WaitOutcome, None]:
         """Wait until each asset is ready or has failed; yield results in completion order."""
         now = self._clock.now()
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
             watched.restart(now, timeout, self._clock.random())
+            watched.retried = self._retried.pop(watched.asset_id, None)
         subscription = Subscription(watched_assets, is_ready)
         self._subscribe(subscription)
         try:
@@ -110,6 +149,14 @@ class Waiter:
                 yield await self._next_result(subscription, on_change)
         finally:
             self._poller.remove(subscription, *subscription.watched_assets)
+
+    def note_retry(self, failed: Asset) -> None:
+        """Record that a failed asset is processed again, for the next wait for it.
+
+        An API key may have no access to tasks, which show it.
+        """
+        if failed.status is not None:
+            self._retried[failed.id] = failed.status
 
     async def throttle(self) -> None:
         """Wait until the waits' rate limit allows another request, and count it."""
@@ -122,7 +169,7 @@ class Waiter:
 
     async def _next_result(
         self, subscription: Subscription, on_change: Callable[[Asset], None] | None
-    ) -> WaitResult:
+    ) -> WaitOutcome:
         watched = await self._next_ended(subscription, on_change)
         error = watched.failure if watched else None
         if watched is None:
@@ -130,7 +177,9 @@ class Waiter:
             error = watched.timeout_error(self._clock.now())
             error.__cause__ = self._poller.last_error
         self._poller.remove(subscription, watched)
-        return WaitResult(watched.asset_id, None if error else watched.asset, error)
+        if error is None and watched.asset is not None:
+            return WaitResult(watched.asset_id, watched.asset, None)
+        return WaitResult(watched.asset_id, None, cast("LivepeerError", error))
 
     async def _next_ended(
         self, subscription: Subscription, on_change: Callable[[Asset], None] | None

@@ -38,8 +38,8 @@ class WatchedAsset(Struct, eq=False):
         task_due: time of the next look at the task of an asset that was found failed; `None` if
             the asset alone tells whether it has failed.
         task_failures: failed looks at the task.
-        retried_status: status of the failed asset before this client had it processed again.
         fails_at: time from which the asset counts as failed if it stays as it is.
+        retried: the status with which it failed before this client had it processed again.
     """
 
     asset_id: str
@@ -57,8 +57,8 @@ class WatchedAsset(Struct, eq=False):
     is_reprocessed: bool = False
     task_due: float | None = None
     task_failures: int = 0
-    retried_status: AssetStatus | None = None
     fails_at: float = inf
+    retried: AssetStatus | None = None
 
     def restart(self, now: float, timeout: float, jitter: float) -> None:
         """Start a wait; the first poll is due now, unless an earlier wait polled the asset."""
@@ -111,18 +111,17 @@ class WatchedAsset(Struct, eq=False):
         else:
             self.confirm_failure()
 
+    def skip_task(self) -> None:
+        """Judge a failed asset whose task can't be read, such as with a restricted API key."""
+        if self.retried is not None and self.asset and self.asset.status == self.retried:
+            self.is_reprocessed, self.task_due = True, inf
+        else:
+            self.confirm_failure()
+
     def confirm_failure(self) -> None:
         """Record that the asset, which was found failed, isn't processed again."""
         self.fails_at = -inf
         self.failure = self._find_failure(inf)
-
-    def skip_task(self) -> None:
-        """Record that the task can't be read, such as with a restricted API key."""
-        if self.asset is None or self.asset.status != self.retried_status:
-            self.confirm_failure()
-        else:
-            # This client has retried the task, and the asset shows its end.
-            self.is_reprocessed, self.task_due, self.fails_at = True, None, self.deadline
 
     def _find_failure(self, at: float) -> LivepeerError | None:
         failure = make_failure(self.asset) if self.asset else None

@@ -13,7 +13,7 @@ from livepeer_async import AsyncLivepeer
 from livepeer_async.sandbox import Sandbox
 
 
-async def main():
+async def main() -> None:
     async with Sandbox() as sandbox:
         async with AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
             asset = await livepeer.upload(b"a video", "clip.mp4")
@@ -76,7 +76,7 @@ FAULTS = [
 ]
 
 
-async def main():
+async def main() -> None:
     async with Sandbox(storage="s3", faults=FAULTS) as sandbox:
         async with AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url) as livepeer:
             await livepeer.upload(bytes(9_000_000), "clip.mp4")

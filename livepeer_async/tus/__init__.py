@@ -8,7 +8,7 @@ import asyncio
 from livepeer_async.tus import TusClient
 
 
-async def main(endpoint, source):
+async def main(endpoint: str, source: str) -> None:
     async with TusClient(headers={"Authorization": "Bearer ..."}) as tus:
         upload_url = await tus.upload(source, endpoint, metadata={"filename": "talk.mp4"})
         print(upload_url)
@@ -47,23 +47,24 @@ import time
 import urllib.error
 import urllib.request
 
-from livepeer_async.tus import Refused, Response, TusUpload
+from livepeer_async.tus import Refused, Request, Response, State, TusUpload
 
 
-def send(request, content):
+def send(request: Request, content: bytes) -> Response:
     # `request.span` is the range of the content to send.
     body = content[request.span.start : request.span.stop] if request.method != "HEAD" else None
-    sent = urllib.request.Request(request.url, body, request.headers, method=request.method)
+    sent = urllib.request.Request(request.url, body, dict(request.headers), method=request.method)
     try:
         response = urllib.request.urlopen(sent, timeout=60)
+        status = response.status
     except urllib.error.HTTPError as error:
-        response = error
+        response, status = error, error.code
     with response:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(status=response.status, headers=headers, body=response.read())
+        return Response(status=status, headers=headers, body=response.read())
 
 
-def upload(endpoint, content):
+def upload(endpoint: str, content: bytes) -> tuple[State, str | None]:
     core = TusUpload(endpoint=endpoint, length=len(content))
     while not core.is_over:
         step = core.next_step()
@@ -72,8 +73,10 @@ def upload(endpoint, content):
             event = core.receive(send(step.request, content))
         except OSError as error:
             event = core.interrupt(str(error))
-        if isinstance(event, Refused) or core.failures > 5:
+        if isinstance(event, Refused):
             raise RuntimeError(event.reason)
+        if core.failures > 5:
+            raise RuntimeError("the server fails again and again")
     return core.state, core.upload_url
 ```
 

@@ -22,15 +22,15 @@ from livepeer_async.errors import ConfigurationError
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.source import SourceLike
-from livepeer_async.uploads.options import UploadJob, UploadResult
+from livepeer_async.uploads.options import UploadJob, UploadOutcome
 
 
 def run_uploads(
     sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
-    run_one: Callable[[UploadJob, Slot], Awaitable[UploadResult]],
+    run_one: Callable[[UploadJob, Slot], Awaitable[UploadOutcome]],
     *,
     slot_queue: SlotQueue,
-) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
     """Run uploads concurrently, as `run_jobs` does.
 
     Args:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Generic, Literal, cast
 
 from msgspec import Struct
 
+from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
-from livepeer_async.models import Asset, NewAsset
+from livepeer_async.journal.records import Record, is_accepted
+from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.source import Source, SourceLike
@@ -58,13 +61,17 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
 
-    async def probe_source(self, source: SourceLike, opened: Source) -> None:
+    async def probe_source(
+        self, source: SourceLike, opened: Source, *, record: Record | None
+    ) -> None:
         """Check a source before its upload, unless it is a stream, which can be read only once.
+
+        What an earlier run has uploaded, as `record` says, isn't checked.
 
         Raises:
             SourceUnsupported: the pipeline would refuse it.
         """
-        if self.probe is None or opened.is_stream:
+        if self.probe is None or opened.is_stream or is_accepted(record):
             return
         if isinstance(source, str | os.PathLike):
             await probe_path(self.probe, os.fspath(source))
@@ -89,7 +96,7 @@ class UploadJob(Struct, frozen=True):
     """
 
     source: SourceLike
-    new_asset: NewAsset | str | None = None
+    new_asset: NewAssetLike | None = None
     length: int | None = None
     key: str | None = None
 
@@ -111,12 +118,14 @@ def check_job(job: UploadJob) -> None:
 
 
 @redacted(source=show_source)
-class UploadResult(Struct, frozen=True, kw_only=True):
+class UploadResult(Struct, Generic[AssetT_co, ErrorT_co], frozen=True, kw_only=True):
     """The result of one upload: an asset, or an `error`.
+
+    Type checkers know that `asset` is an `Asset` if `error is None`.
 
     Attributes:
         source: the source as it was passed.
-        asset: the latest state of the asset. With an error: the asset that it concerns, if any.
+        asset: the latest state of the asset. With an error: the asset that it concerns, or None.
         error: why the upload failed; None if it succeeded.
         verified: the comparison that was made; None without verification.
         sha256: SHA-256 of the bytes read, in hex; None unless `verify` is `hash`.
@@ -127,10 +136,23 @@ class UploadResult(Struct, frozen=True, kw_only=True):
     """
 
     source: SourceLike
-    asset: Asset | None = None
-    error: LivepeerError | None = None
+    asset: AssetT_co = cast("Any", None)
+    error: ErrorT_co = cast("Any", None)
     verified: Verified | None = None
     sha256: str | None = None
     length: int | None = None
     seconds: float = 0.0
     attempts: int = 0
+
+    def unwrap(self) -> Asset:
+        """Return the asset of a successful upload.
+
+        Raises:
+            LivepeerError: the upload failed; this is `error`.
+        """
+        return unwrap(self.asset, self.error)
+
+
+UploadSuccess = UploadResult[Asset, None]
+# What type checkers know of a result: either an asset or an error.
+UploadOutcome = UploadSuccess | UploadResult[Asset | Any, LivepeerError]

@@ -85,12 +85,11 @@ class Processing:
                 on_retry(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await anyio.sleep(retry_event.delay)
-                    if not await self._reprocess(watched.asset_id):
+                    if not await self._reprocess(watched):
                         raise
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
-            retried = watched.asset.status if watched.asset else None
-            watched = WatchedAsset(watched.asset_id, retried_status=retried)
+            watched = WatchedAsset(watched.asset_id)
 
     def _next_retry(self, error: AssetFailed, failures: int, attempts: int) -> RetryEvent:
         retry, growth = self._session.retry, DELAY_GROWTH
@@ -99,7 +98,7 @@ class Processing:
         reason = f"the server failed: {error.error_message}"
         return RetryEvent(reason=reason, attempt=failures, attempts=attempts, delay=delay)
 
-    async def _reprocess(self, asset_id: str) -> bool:
+    async def _reprocess(self, watched: WatchedAsset) -> bool:
         """Have the server run the task of a failed asset again.
 
         Returns:
@@ -110,7 +109,9 @@ class Processing:
             # The request may have had its effect, or another client may have sent one: the next
             # wait looks at the task.
             with suppress(AmbiguousRequest, BadRequest, ServerError):
-                await self._session.send(retry_asset(self._session.account, asset_id))
+                await self._session.send(retry_asset(self._session.account, watched.asset_id))
         except REFUSALS:
             return False
+        if watched.asset is not None:
+            self._waiter.note_retry(watched.asset)
         return True

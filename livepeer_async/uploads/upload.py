@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from typing import cast
 
 import anyio
 
@@ -17,7 +18,7 @@ from livepeer_async.scheduling.slots import Slot
 from livepeer_async.sources.blocks import Digest
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus.protocol import TusUpload
-from livepeer_async.uploads.options import UploadOptions, UploadResult
+from livepeer_async.uploads.options import UploadOptions, UploadResult, UploadSuccess
 from livepeer_async.uploads.progress import Progress, ProgressReporter, Stage
 from livepeer_async.uploads.verify import Verified
 
@@ -70,7 +71,7 @@ class Upload:
         self._has_request = False
         self._ended = anyio.Event()
         self._asset: Asset | None = None
-        self._result: UploadResult | None = None
+        self._result: UploadSuccess | None = None
         self._progress = ProgressReporter(source.length, options.on_progress)
 
     @property
@@ -85,7 +86,7 @@ class Upload:
         return self._asset
 
     @property
-    def result(self) -> UploadResult:
+    def result(self) -> UploadSuccess:
         """The result of a successful upload.
 
         Raises:
@@ -141,7 +142,8 @@ class Upload:
 
     def finish(self, verified: Verified | None = None, sha256: str | None = None) -> None:
         """Record the success of the upload."""
-        self._result = self._make_result(verified=verified, sha256=sha256)
+        result = self._make_result(verified=verified, sha256=sha256)
+        self._result = cast("UploadSuccess", result)
 
     def failed_result(self, error: LivepeerError | None) -> UploadResult:
         """Return a result with the error that ended the upload."""

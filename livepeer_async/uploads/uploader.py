@@ -13,18 +13,18 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from livepeer_async.api.requests import as_new_asset
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprint, is_accepted, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.scheduling.jobs import run_jobs
@@ -34,7 +34,13 @@ from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.many import measure_length, run_uploads
-from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult, check_job
+from livepeer_async.uploads.options import (
+    UploadJob,
+    UploadOptions,
+    UploadOutcome,
+    UploadResult,
+    check_job,
+)
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.transfer import Transfers
@@ -153,7 +159,7 @@ class Uploader:
     async def relay(
         self,
         url: str,
-        new_asset: NewAsset | str | None,
+        new_asset: NewAssetLike | None,
         options: UploadOptions,
         *,
         key: str | None = None,
@@ -185,8 +191,9 @@ class Uploader:
         failure: LivepeerError | None = None
         # A length of 0, which no upload has, marks the record of an import.
         source = Source(new_asset.name, 0)
-        access, identity = access_fingerprint(new_asset), url_fingerprint(url)
+        identity = url_fingerprint(url)
         try:
+            access = access_fingerprints(new_asset)
             async with acquire_lease(
                 self._journal, key, source, access=access, url=identity
             ) as lease:
@@ -199,7 +206,7 @@ class Uploader:
 
     async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, for another upload or import under the same key."""
-        async with acquire_lease(self._journal, key, Source("", 0), access="") as lease:
+        async with acquire_lease(self._journal, key, Source("", 0), access=[""]) as lease:
             await self._asset_requests.discard_previous(lease)
 
     def run_many(
@@ -208,19 +215,20 @@ class Uploader:
         options: UploadOptions,
         *,
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadResult]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Run an upload for each source; arguments as for `AsyncLivepeer.upload_many`."""
 
-        async def run_one(job: UploadJob, slot: Slot) -> UploadResult:
+        async def run_one(job: UploadJob, slot: Slot) -> UploadOutcome:
             report = partial(on_progress, job.source) if on_progress else None
-            return await self.run(job, replace(options, on_progress=report), slot=slot)
+            result = await self.run(job, replace(options, on_progress=report), slot=slot)
+            return cast("UploadOutcome", result)
 
         return self._cleaning_up(run_uploads(sources, run_one, slot_queue=self._slot_queue))
 
     @asynccontextmanager
     async def _cleaning_up(
-        self, running: AbstractAsyncContextManager[AsyncIterator[UploadResult]]
-    ) -> AsyncGenerator[AsyncIterator[UploadResult], None]:
+        self, running: AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]
+    ) -> AsyncGenerator[AsyncIterator[UploadOutcome], None]:
         async with running as results:
             yield results
         await self._clean_up()
@@ -254,11 +262,10 @@ class Uploader:
     ) -> AsyncGenerator[Upload, None]:
         check_job(job)
         source, key = job.source, job.key
-        new_asset = as_new_asset(source_name(source) if job.new_asset is None else job.new_asset)
+        new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
         max_length = self._transfers.limits_for(job.length or 1).max_length
-        access = access_fingerprint(new_asset)
         async with (
             self._sources.reserve(source),
             open_source(source, length=job.length, max_length=max_length) as opened,
@@ -266,14 +273,13 @@ class Uploader:
                 self._journal,
                 key,
                 opened,
-                access=access,
+                access=access_fingerprints(new_asset),
                 url=url,
                 ignore_mtime=options.ignore_mtime,
                 has_handle=has_handle,
             ) as lease,
         ):
-            if not is_accepted(lease.record):
-                await options.probe_source(source, opened)
+            await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )

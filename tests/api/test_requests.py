@@ -226,14 +226,6 @@ def test_base_url_may_be_non_ascii():
     assert account.base_url == "https://bücher.example/api"
 
 
-def test_string_is_the_name_of_a_new_asset():
-    wanted = NewAsset("a", creator_id="user-7")
-    assert requests.as_new_asset(wanted) is wanted
-    assert requests.as_new_asset("a") == NewAsset("a")
-    with pytest.raises(ConfigurationError, match="new_asset is a int; wanted a NewAsset"):
-        requests.as_new_asset(7)
-
-
 @pytest.mark.parametrize("sample", ["error_404_asset_not_found", "asset_ready"])
 def test_check_of_the_key_expects_no_asset(sample):
     status = 404 if sample.startswith("error") else 200

@@ -13,8 +13,8 @@ from support.command_line import documents, lines_of, read_report, run, table_of
 from support.constants import MIB, VERY_LONG
 
 FIELDS = [
-    *("key", "place", "state", "asset_id", "playback_id", "bytes", "seconds", "attempts"),
-    *("verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
+    *("attempts", "verified", "error", "is_earlier"),
 ]
 
 
@@ -27,7 +27,54 @@ def test_folder_becomes_ready_assets_and_a_table(sandbox, folder, run_here):
     assert ready.rstrip() == "ready        4"
     assert sent.startswith("sent   9.4 MiB  in ")
     assert sent.endswith("/s")
-    assert done.stderr == b""
+
+
+def test_report_is_written_by_default_and_named(sandbox, folder, tmp_path, run_here):
+    command = ["ingest", folder, "--journal", tmp_path / "j"]
+    done = run_here(*command, sandbox=sandbox)
+    (report,) = tmp_path.glob("shows-*.report.jsonl")
+    first, last = lines_of(done.stderr)
+    assert untimed(first) == f"report: {report}"
+    assert last == f"{report} has a line for each row that ended"
+    assets = {row["asset_id"]: row["playbackUrl"] for row in read_report(report)}
+    assert assets == {it.id: f"https://lvpr.tv/?v={it.playback_id}" for it in sandbox.assets}
+    assert run_here(*command, sandbox=sandbox).returncode == 0
+    assert {row["asset_id"] for row in read_report(report)} == set(assets)
+    assert [row["is_earlier"] for row in read_report(report)] == [True] * 4
+
+
+@pytest.mark.parametrize("options", [["--no-report"], ["--json"], ["--check"]])
+def test_no_report_is_written(sandbox, folder, tmp_path, options, run_here):
+    done = run_here("ingest", folder, "--journal", tmp_path / "j", *options, sandbox=sandbox)
+    assert (done.returncode, list(tmp_path.glob("*.report.jsonl"))) == (0, [])
+    assert b"report" not in done.stderr
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_other_file_is_not_overwritten_by_the_report(
+    sandbox, folder, tmp_path, is_folder, run_here
+):
+    command = ["ingest", folder, "--journal", tmp_path / "j"]
+    run_here(*command, sandbox=sandbox)
+    (report,) = tmp_path.glob("shows-*.report.jsonl")
+    if is_folder:
+        report.unlink()
+        report.mkdir()
+    else:
+        report.write_text("mine\n")
+    done = run_here(*command, sandbox=sandbox)
+    (note,) = lines_of(done.stderr)
+    assert done.returncode == 0
+    assert note.startswith(f"running without a report: the report {report} ")
+    assert is_folder or report.read_text() == "mine\n"
+
+
+def test_unusable_folder_of_the_report_is_a_note(sandbox, folder, run_here):
+    state = str(folder / "a.mp4")
+    done = run_here("ingest", folder, "--no-journal", sandbox=sandbox, XDG_STATE_HOME=state)
+    (note,) = lines_of(done.stderr)
+    assert done.returncode == 0
+    assert note.startswith(f"running without a report: {state}/livepeer-async: ")
 
 
 def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
@@ -45,6 +92,7 @@ def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
         "state": "ready",
         "asset_id": first.id,
         "playback_id": first.playback_id,
+        "playbackUrl": f"https://lvpr.tv/?v={first.playback_id}",
         "bytes": len(read_clip()),
         "seconds": 0,
         "attempts": 1,
@@ -215,6 +263,7 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
         (["{folder}", "--report", "{folder}/two"], "Is a directory"),
         (["{folder}", "--report", "-"], "use --json for standard output"),
         (["{table}", "--report", "{table}"], "would overwrite the manifest"),
+        (["{table}", "--report", "x", "--no-report"], "--no-report can't be combined"),
         (["{table}", "--report", "{folder}/j", "--journal", "{folder}/j"], "overwrite the journal"),
         (
             ["{table}", "--no-journal", "--journal", "x"],

@@ -25,8 +25,10 @@ def test_pipe_gets_a_line_for_each_failure(open_sandbox, folder):
         done = run("ingest", folder, sandbox=sandbox, FORCE_COLOR="1")
     printed = lines_of(done.stderr)
     assert b"\x1b" not in done.stdout + done.stderr
-    assert untimed(printed[0]).startswith(f"{folder}/b.mp4: asset ")
-    assert printed[1:] == [
+    report = untimed(printed[0]).removeprefix("report: ")
+    assert untimed(printed[1]).startswith(f"{folder}/b.mp4: asset ")
+    assert printed[2:] == [
+        f"{report} has a line for each row that ended",
         "Error: 1 row failed and needs your attention:",
         f"  1 AssetFailed, {folder}/b.mp4",
     ]

@@ -28,6 +28,7 @@ def test_file_becomes_a_ready_asset_and_a_table(sandbox, clip):
     header, line = lines_of(done.stdout)
     assert header.split()[0] == "name"
     assert line.split()[:3] == ["clip.mp4", asset.id, asset.playback_id]
+    assert line.split()[-1] == f"https://lvpr.tv/?v={asset.playback_id}"
     assert sandbox.stored_sha256(asset.playback_id) == SHA256
 
 
@@ -53,6 +54,7 @@ def test_json_is_a_line_for_each_file(sandbox, clip, tmp_path):
         "source": str(clip),
         "asset_id": asset.id,
         "playback_id": asset.playback_id,
+        "playbackUrl": f"https://lvpr.tv/?v={asset.playback_id}",
         "phase": "ready",
         "size": clip.stat().st_size,
         "verified": "hash",

@@ -14,6 +14,7 @@ Node = Mapping[str, Any]
 
 _KIND_OF_TYPE: Mapping[type[mi.Type], str] = {
     mi.StrType: "string",
+    mi.LiteralType: "string",
     mi.IntType: "integer",
     mi.FloatType: "number",
     mi.BoolType: "boolean",
@@ -75,8 +76,9 @@ class SchemaComparison:
         for kind in wanted:
             if kind not in taken and not (kind == "number" and "integer" in taken):
                 yield f"{label}: the schema allows {kind}, the Struct takes {sorted(taken)}"
-        # A default of None means "absent". Any other None is sent, so the schema must allow it.
-        allowed = wanted | {"null"} if field.default is None else wanted
+        # A default of None or "" means "absent". Any other None is sent, so the schema must allow
+        # it.
+        allowed = wanted | {"null"} if field.default in (None, "") else wanted
         for kind in taken - allowed:
             is_whole_number = kind == "integer" and "number" in wanted
             if not is_whole_number and self._is_unexpected(label):

@@ -159,6 +159,16 @@ async def test_key_without_access_to_tasks_gets_the_failure():
             await livepeer.assets.wait(asset_id)
 
 
+async def test_key_without_access_to_tasks_waits_after_its_own_retry():
+    refused = Fault(On(method="GET", path="/task$", times=9), Answer(403, b'{"errors":["no"]}'))
+    faults = (fails(FIRST), fails(SECOND), refused)
+    async with sandbox_and_client(*faults, processing_seconds=SECONDS) as (_, livepeer):
+        asset_id = await failed_asset(livepeer)
+        await livepeer.assets.retry(asset_id)
+        with pytest.raises(AssetFailed, match=SECOND):
+            await livepeer.assets.wait(asset_id)
+
+
 async def test_failing_look_at_the_task_is_repeated():
     broken = Fault(On(method="GET", path="/task$", times=2), Answer(502, b"bad gateway"))
     options = {"processing_seconds": SECONDS}

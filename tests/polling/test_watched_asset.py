@@ -121,6 +121,24 @@ def test_task_of_an_unknown_asset_changes_nothing(watched):
     assert not watched.is_reprocessed
 
 
+def test_own_retry_counts_if_the_task_is_secret(watched):
+    watched.retried = failed().status
+    watched.update(failed(), None, 100.0)
+    watched.skip_task()
+    assert watched.failure is None
+    assert watched.is_reprocessed
+    assert not watched.is_task_due(10**9)
+    watched.update(failed(2001), None, 101.0)
+    assert isinstance(watched.failure, AssetFailed)
+
+
+def test_failure_counts_if_the_task_is_secret(watched):
+    watched.retried = failed(1999).status
+    watched.update(failed(), None, 100.0)
+    watched.skip_task()
+    assert isinstance(watched.failure, AssetFailed)
+
+
 def test_confirmed_failure_ends_a_second_wait(watched):
     assert watched.update(asset("failed"), None, 100.0)
     watched.confirm_failure()

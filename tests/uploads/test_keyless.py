@@ -194,7 +194,7 @@ async def test_replaced_keyless_upload_is_no_leftover(journal):
     """Its bytes arrived and were wrong, so it restarts under the same lease."""
     ours, others = Journal(journal, account="a"), Journal(journal, account="a")
     source = BytesSource(memoryview(VIDEO), "x")
-    async with acquire_lease(ours, None, source, access="") as lease:
+    async with acquire_lease(ours, None, source, access=[""]) as lease:
         for asset_id in ("1", "2"):
             await lease.record_request("x")
             await lease.record_asset(Asset(id=asset_id))

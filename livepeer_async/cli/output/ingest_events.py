@@ -48,11 +48,11 @@ class IngestEvents:
     Args:
         status: the status to update.
         write: writes a document for each row that ends.
-        has_report: whether the user asked for a report.
         clock: returns monotonic seconds.
 
     Attributes:
         display: where messages go.
+        has_report: whether there is a report.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class IngestEvents:
         self.display: Display = PlainLines(status.batch)
         self._status = status
         self._write = write
-        self._has_report = has_report
+        self.has_report = has_report
         self._clock = clock
         self._running: dict[str, _ActiveRow] = {}
         self._deferred: dict[str, _ActiveRow] = {}
@@ -138,7 +138,7 @@ class IngestEvents:
             self._print_hidden(f"and {pluralize(more, 'more bad row')}")
 
     def _print_hidden(self, what: str) -> None:
-        hint = "the report lists them all" if self._has_report else "--report lists them all"
+        hint = "the report lists them all" if self.has_report else "--report lists them all"
         self.display.print(f"{what}: {hint}")
 
     def _start_row(self, row: Row) -> None:

@@ -9,13 +9,15 @@ from msgspec import Struct
 
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, will_retry
 from livepeer_async.cli.output.formatting import format_countdown, pluralize
-from livepeer_async.cli.output.progress import BatchProgress
+from livepeer_async.cli.output.progress import SUCCESSFUL, BatchProgress
 from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
 from livepeer_async.uploads.leftovers import LeftoverReport
 
 # Shorter silence is normal: a server may take this long to store a part.
 MIN_QUIET_SECONDS = 10.0
+# Rows whose assets are printed after an interruption; the report has all.
+MAX_FINISHED = 20
 
 
 class Outage(Struct, frozen=True):
@@ -119,6 +121,7 @@ class IngestStats:
         unsupported: the number of them whose file Livepeer can't process.
         earlier: the number of rows that an earlier run finished.
         in_use: the number of rows that another run is uploading.
+        finished: the first rows that were finished in this run.
         failures: by class of the error, and whether the same command retries it.
     """
 
@@ -129,6 +132,7 @@ class IngestStats:
         self.earlier = 0
         self.in_use = 0
         self.failures: dict[tuple[str, bool], FailureKind] = {}
+        self.finished: list[RowEnded] = []
         self._ended = Counter[RowState]()
 
     def count(self, state: RowState) -> int:
@@ -145,6 +149,8 @@ class IngestStats:
         self._ended[ended.state] += 1
         self.earlier += ended.is_earlier
         error = ended.error
+        if ended.state in SUCCESSFUL and not ended.is_earlier and len(self.finished) < MAX_FINISHED:
+            self.finished.append(ended)
         if isinstance(error, UploadInUse):
             self.in_use += 1
         elif error is not None:

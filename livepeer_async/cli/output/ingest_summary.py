@@ -10,13 +10,22 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from livepeer_async.cli.output.console import GAP, output, print_error, print_note
+from livepeer_async.cli.output.console import (
+    GAP,
+    LINK,
+    PLAYBACK_ID,
+    output,
+    print_error,
+    print_note,
+    print_table,
+)
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.report_file import ReportFile
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
+from livepeer_async.sources.source import source_name
 
 _STYLES = {"ready": "green", "failed": "red", "bad rows": "red"}
 
@@ -30,6 +39,26 @@ def print_counts(status: IngestStatus, seconds: float) -> None:
         style = _STYLES.get(name, "") if number != "0" else ""
         table.add_row(name, Text(number, style=style), Text(remark, style="dim"))
     output().print(table)
+
+
+def print_ready(status: IngestStatus, *, has_report: bool) -> None:
+    """Print the assets of the first rows that this run has finished."""
+    stats = status.stats
+    if not stats.finished:
+        return
+    headers = ["name", "asset ID", PLAYBACK_ID, LINK]
+    rows = [
+        [
+            ended.row.new_asset.name if ended.row.new_asset else source_name(ended.row.source),
+            *(text or "" for text in (ended.asset_id, ended.playback_id, ended.player_url)),
+        ]
+        for ended in stats.finished
+    ]
+    print_table(headers, rows, order=[LINK, PLAYBACK_ID])
+    more = status.batch.succeeded - stats.earlier - len(rows)
+    if more > 0:
+        where = ": the report lists them all" if has_report else ""
+        print_note(f"and {pluralize(more, 'more row')}{where}")
 
 
 def print_check(checked: Checked, bad: int, manifest: str) -> None:
@@ -103,7 +132,9 @@ def describe_interruption(status: IngestStatus) -> str:
     unfinished = stats.count(RowState.UNFINISHED)
     if unfinished:
         message += f"; {pluralize(unfinished, 'row')} unfinished"
-        message += ": run the same command to resume" if status.journal_option is not None else ""
+        resume = "run the same command to resume"
+        restart = "without a journal, the same command uploads all rows again"
+        message += f": {resume if status.journal_option is not None else restart}"
     return message
 
 
