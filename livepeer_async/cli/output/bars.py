@@ -105,7 +105,9 @@ class Bars:
         layout = Layout(width)
         self._tasks.columns = layout.columns
         rows = [self._track_file(file, layout) for file in self._select_files()]
-        table = self._tasks.make_tasks_table([*rows, self._track_total()])
+        # Until the manifest is checked, the total is unknown.
+        is_known = self._status is None or self._status.stats.checked is not None
+        table = self._tasks.make_tasks_table([*rows, *([self._track_total()] if is_known else [])])
         table.width = width
         self._forget_finished()
         lines = self._status_lines(layout)
