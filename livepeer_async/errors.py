@@ -49,8 +49,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 
 - `is_transient(error)` is true: repeat the call later. With a journal, the same upload resumes.
   Network errors and statuses have already been retried, as `RetryPolicy` says.
-- `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
-  call may create a second asset.
+- `AmbiguousRequest`: look at `asset_ids` first, because a second call may create a second asset.
 - `SourceError`: fix the source. An unreadable, empty, too large or unsupported file is rejected
   before any request. `SourceChanged`: upload again once the file is whole, or use another key.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
@@ -177,12 +176,12 @@ class SourceTooLarge(SourceError):
 class SourceUnsupported(SourceError):
     """Livepeer's pipeline refuses `found` and accepts `wanted`; see `AsyncLivepeer.upload(probe=)`.
 
-        `rules` are the names of the broken rules, `rule` is the first, and `command` is the ffmpeg
+    `rules` are the names of the broken rules, `rule` is the first, and `command` is the ffmpeg
     command that converts the file, or "" if none does. Nothing was sent.
     """
 
     def __init__(
-        self, source: str, *, rules: tuple[str, ...], found: str, wanted: str, command: str
+        self, *, source: str, rules: tuple[str, ...], found: str, wanted: str, command: str
     ) -> None:
         message = f"{source!r} has {found}, which Livepeer refuses; wanted {wanted}"
         super().__init__(message, source=source)

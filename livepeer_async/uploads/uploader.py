@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -26,10 +25,9 @@ from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityErro
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprints, is_accepted, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.download import Downloader
@@ -282,8 +280,7 @@ class Uploader:
                 has_handle=has_handle,
             ) as lease,
         ):
-            if options.probe is not None and not is_accepted(lease.record):
-                await _probe(options.probe, source, opened)
+            await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
@@ -391,18 +388,6 @@ class Uploader:
         if not upload.lease.is_finished:
             terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
-
-
-async def _probe(probe: Probe, source: SourceLike, opened: Source) -> None:
-    """Check a source before its upload, unless it is a stream, which can be read only once.
-
-    Raises:
-        SourceUnsupported: the pipeline would refuse it.
-    """
-    if isinstance(source, str | os.PathLike):
-        await probe_path(probe, os.fspath(source))
-    elif not opened.is_stream:
-        await probe_open(probe, opened.name, opened.length, opened.read_into)
 
 
 def _result_of(
