@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 
 from msgspec import Struct
 
-from livepeer_async.errors import DecodeError
+from livepeer_async.errors import ConnectionBroken, DecodeError
 from livepeer_async.http.early_responses import start_body
 from livepeer_async.http.messages import Request, Response
 
@@ -62,21 +62,32 @@ class RequestBody:
     """The blocks of a request body.
 
     Args:
+        request: the request.
         blocks: the bytes to send.
         on_accepted: called once the socket has accepted the last block.
     """
 
     def __init__(
-        self, blocks: AsyncIterable[bytes | memoryview], on_accepted: Callable[[], None]
+        self,
+        request: Request,
+        blocks: AsyncIterable[bytes | memoryview],
+        on_accepted: Callable[[], None],
     ) -> None:
+        self._request = request
         self._blocks = aiter(blocks)
         self._on_accepted = on_accepted
+        self._has_begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        if self._has_begun:
+            # httpcore repeats a request whose HTTP/2 connection the server closes.
+            reason = "the server closed the connection before it had the whole body"
+            raise ConnectionBroken(f"{reason} ({self._request.place})")
         return self
 
     async def __anext__(self) -> bytes | memoryview:
         start_body()
+        self._has_begun = True
         try:
             return await anext(self._blocks)
         except StopAsyncIteration:
