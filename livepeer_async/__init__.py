@@ -40,10 +40,9 @@ encryption, storage, profiles. In a mapping, names may be camelCase, and a wrong
 
 # Unsupported files
 
-Livepeer's pipeline refuses some files after their upload: those without video and audio, those with
-the video codecs mjpeg, png and prores, VP9 in MP4, pixel formats other than yuv420p and yuvj420p,
-and a frame rate of 0. With `probe=True`, uploads look first, with PyAV (`pip install av`), and
-raise `SourceUnsupported` before any request, with the ffmpeg `command` that converts the file. A
+Livepeer refuses some files, but after their upload: no video and no audio, mjpeg, png and prores,
+VP9 in MP4, pixel formats but yuv420p and yuvj420p, a frame rate of 0. With `probe=True`, PyAV (`pip
+install av`) looks first, and `SourceUnsupported` has the ffmpeg `command` that converts the file. A
 `Probe` switches rules off. What can't be told is uploaded: streams, damaged files, slow disks.
 
 # Verification

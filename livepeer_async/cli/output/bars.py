@@ -121,7 +121,10 @@ class Bars:
         names = self._names.shorten(list(labels.values()), layout.name_width)
         shown = self._select_files()
         rows = [self._track_file(file, names[labels[file]], layout) for file in shown]
-        table = self._tasks.make_tasks_table([*rows, self._track_total(layout)])
+        # Until the manifest is checked, the total is unknown.
+        is_known = self._status is None or self._status.stats.checked is not None
+        total = [self._track_total(layout)] if is_known else []
+        table = self._tasks.make_tasks_table([*rows, *total])
         table.width = width
         self._forget_finished()
         return Group(table, *self._status_lines(layout, shown))
