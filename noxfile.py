@@ -53,6 +53,8 @@ PURE_TESTS: Final = (
     "polling/test_change_scan.py",
     "polling/test_intervals.py",
     "polling/test_watched_asset.py",
+    "probing/test_rules.py",
+    "probing/test_sample_tables.py",
     "scheduling/test_adaptive.py",
     "sources/test_byte_ranges.py",
     "sources/test_identity.py",

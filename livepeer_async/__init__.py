@@ -33,9 +33,17 @@ which is streamed with `length=` and otherwise spooled to a temporary file; or a
 such as Starlette's `UploadFile`. A file object is uploaded from its first byte; one that was read
 in part and can't seek is refused. A source that changes during the upload raises `SourceChanged`.
 
-`new_asset` is a name or a `NewAsset`: playback policy, creator ID, encryption, storage, profiles:
+`new_asset` is a name, or a `NewAsset` or mapping of its fields: playback policy, creator ID,
+encryption, storage, profiles. In a mapping, names may be camelCase, and a wrong field is an error:
 
     NewAsset("Talk", playback_policy=PlaybackPolicy(type="jwt"), creator_id="user-7")
+
+# Unsupported files
+
+Livepeer refuses some files, but after their upload: no video and no audio, mjpeg, png and prores,
+VP9 in MP4, pixel formats but yuv420p and yuvj420p, a frame rate of 0. With `probe=True`, PyAV (`pip
+install av`) looks first, and `SourceUnsupported` has the ffmpeg `command` that converts the file. A
+`Probe` switches rules off. What can't be told is uploaded: streams, damaged files, slow disks.
 
 # Verification
 

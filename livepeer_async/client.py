@@ -14,15 +14,16 @@ from livepeer_async.api.account import as_account
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
-from livepeer_async.http.client_pool import connection_limit
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
+from livepeer_async.http.user_client import connection_limit
 from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
+from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
@@ -59,10 +60,15 @@ SPARE_CONNECTIONS = 2
 class AsyncLivepeer:
     """Client of Livepeer Studio, and an async context manager that closes it.
 
+    A client may be used in several event loops, one after the other or at once in threads. Each has
+    its own connections, which are closed at the end of the loop; the journal, the options and the
+    settings of `throttle` are shared.
+
     Args:
         api_key: an API key of the account; by default the environment's `LIVEPEER_API_KEY`.
         base_url: URL of the API; by default `LIVEPEER_BASE_URL`, or else Livepeer's own.
-        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed. Its
+            connections belong to one event loop.
         timeout: time limits of the network; a number is the stall timeout in seconds.
         retry: the retry policy.
         journal: file that records uploads, to resume them in later processes. It is created if it
@@ -73,15 +79,14 @@ class AsyncLivepeer:
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
             `request_upload` and `upload_from_url`.
-        tasks: calls for tasks: `get` and `list`.
-        playback: the call for playback information: `get`.
+        tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
-        throttle: `concurrency` and `max_rate` of all uploads; both may be changed while they run.
+        throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
+            changed while they run.
         journal: the records of uploads; None without a journal.
 
     Raises:
-        ConfigurationError: there is no API key, an argument is invalid, or the environment names
-            proxies or certificates that can't be used.
+        ConfigurationError: an argument, or the environment's key, proxies or certificates fail.
         JournalError: the journal can't be used; raised on entering the client's block.
     """
 
@@ -102,36 +107,36 @@ class AsyncLivepeer:
         self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
         connections = connection_limit(http_client)
         max_slots = connections and connections - SPARE_CONNECTIONS
-        self.throttle = Throttle(retry=retry, max_slots=max_slots)
+        self.throttle: Throttle = Throttle(retry=retry, max_slots=max_slots)
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry)
+        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
         self._unpaused = Session(account, unpaused, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        self.assets = Assets(self._session, self._waiter)
-        self.tasks = Tasks(self._session)
-        self.playback = Playback(self._session)
+        self.assets: Assets = Assets(self._session, self._waiter)
+        self.tasks: Tasks = Tasks(self._session)
+        self.playback: Playback = Playback(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
             asset_requests,
-            throttled.send,
-            wait_while_paused=self.throttle.wait_while_paused,
+            throttled,
             retry=retry,
             limits_for=limits_for,
         )
-        self.uploads = Uploader(
+        self.uploads: Uploader = Uploader(
             transfers,
             Processing(self._session, self._waiter),
             asset_requests,
-            Downloader(self._transport, retry=retry),
+            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
         )
 
     async def __aenter__(self) -> Self:
+        self._transport.open()
         if self.journal is not None:
             await self.journal.open()
         return self
@@ -145,9 +150,10 @@ class AsyncLivepeer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and the journal; the client can't be used afterwards.
+        """Close the connections of this event loop, and the journal unless another loop uses it.
 
-        Running uploads are cancelled first and, like waits, raise `ConfigurationError`.
+        Running uploads are cancelled first and, like waits, raise `ConfigurationError`, as do later
+        calls in this loop. Entering the client's block opens it again.
         """
         await self.uploads.aclose()
         self._waiter.close()
@@ -182,6 +188,7 @@ class AsyncLivepeer:
         length: int | None = None,
         key: str | None = None,
         ignore_mtime: bool = False,
+        probe: Probe | bool = False,
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -202,13 +209,13 @@ class AsyncLivepeer:
                 call with the key resumes the upload, or returns the asset that it created. Without
                 a journal it has no effect.
             ignore_mtime: whether a file that the journal knows is the same if its length is, even
-                if its modification time or inode differ, as after `touch`, on another file system
-                or in a restored backup. Without it, such a file is the same if its SHA-256 is,
-                which the journal knows from an upload with `verify="hash"`; else the upload of a
-                finished one raises `SourceChanged`, and an unfinished one restarts.
+                if its modification time or inode differ, as after `touch` or in a restored backup.
+                Without it, the SHA-256 decides, if the journal knows it from `verify="hash"`; else
+                a finished upload raises `SourceChanged`, and an unfinished one restarts.
+            probe: whether to refuse what the pipeline can't process; a `Probe` switches rules off.
 
         Raises:
-            SourceError: the source can't be read, is empty or too large, or has changed.
+            SourceError: the source can't be read, is empty, too large, unsupported or changed.
             ApiError: Livepeer refused a request.
             NetworkError: an API call got no response within the retry policy.
             AmbiguousRequest: too many responses to requests for an upload were lost.
@@ -227,9 +234,9 @@ class AsyncLivepeer:
             on_progress=on_progress,
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
+            probe=as_probe(probe),
         )
-        job = UploadJob(source, new_asset, length, key)
-        async with self.uploads.open(job, options) as upload:
+        async with self.uploads.open(UploadJob(source, new_asset, length, key), options) as upload:
             pass
         return upload.asset
 
@@ -246,6 +253,7 @@ class AsyncLivepeer:
         length: int | None = None,
         key: str | None = None,
         ignore_mtime: bool = False,
+        probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[Upload]:
         """Start an upload that runs beside the block; arguments and errors as for `upload`.
 
@@ -259,6 +267,7 @@ class AsyncLivepeer:
             on_progress=on_progress,
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
+            probe=as_probe(probe),
         )
         job = UploadJob(source, new_asset, length, key)
         return self.uploads.open(job, options, has_handle=True)
@@ -275,6 +284,7 @@ class AsyncLivepeer:
         on_progress: Callable[[SourceLike, Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
         ignore_mtime: bool = False,
+        probe: Probe | bool = False,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -295,6 +305,7 @@ class AsyncLivepeer:
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
             ignore_mtime: as for `upload`.
+            probe: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
@@ -306,6 +317,7 @@ class AsyncLivepeer:
             on_mismatch=on_mismatch,
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
+            probe=as_probe(probe),
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 
@@ -349,10 +361,7 @@ class AsyncLivepeer:
             await self.journal.drop_orphan(asset_id)
 
     async def ping(self, *, retry: bool = False) -> None:
-        """Check that the server responds, and that the API key may look at assets.
-
-        Args:
-            retry: whether to retry as the retry policy says.
+        """Check, with retries if `retry`, that the server responds and the key may look at assets.
 
         Raises:
             NetworkError: the server doesn't respond.
@@ -386,13 +395,10 @@ class AsyncLivepeer:
             path: the path below the base URL, such as `/stream`.
             params: the query.
             json: the body; anything that msgspec can encode.
-            headers: headers to add, or to replace those of the client. `Host` and the headers that
-                describe the body can't be replaced.
+            headers: headers to add or replace, except `Host` and those that describe the body.
 
         Raises:
-            NetworkError: no response arrived.
-            AmbiguousRequest: no response arrived to a request other than GET, which may have taken
-                effect.
+            NetworkError: no response arrived; other methods than GET raise `AmbiguousRequest`.
         """
         call = requests.raw(
             self._session.account, method, path, params=params, json=json, headers=headers

@@ -9,6 +9,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── SourceNotReadable     missing, no permission, not binary; .is_directory
     │   ├── SourceEmpty           no bytes
     │   ├── SourceTooLarge        longer than the server accepts; .length, .limit
+    │   ├── SourceUnsupported     refused by the pipeline (`probe`); .rules, .command
     │   ├── SourceChanged         modified or replaced during the upload; .asset_id
     │   └── SourceNotReplayable   a stream can't repeat bytes that were dropped
     ├── NetworkError              no usable response
@@ -48,16 +49,14 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 
 - `is_transient(error)` is true: repeat the call later. With a journal, the same upload resumes.
   Network errors and statuses have already been retried, as `RetryPolicy` says.
-- `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
-  call may create a second asset.
-- `SourceError`: fix the source. An unreadable, empty or too large file is rejected before any
-  request. `SourceChanged`: upload again once the file is whole, or use another key.
+- `AmbiguousRequest`: look at `asset_ids` first, because a second call may create a second asset.
+- `SourceError`: fix the source. An unreadable, empty, too large or unsupported file is rejected
+  before any request. `SourceChanged`: upload again once the file is whole, or use another key.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
 - `IntegrityError`: delete the asset and upload again, or pass `on_mismatch="reupload"`.
-- `UploadStopped`, and any `TusError` with an `upload_url`: resume from there.
-- `JournalError`: nothing is lost. The file is locked, damaged or read-only, the disk is full, or a
-  newer version or another account has written it.
-- Any other: change the call, the source, the key or the account.
+- `UploadStopped`, any `TusError` with an `upload_url`: resume from there.
+- `JournalError`: nothing is lost. The file is locked, damaged, read-only or of a newer version or
+  another account, or the disk is full. Any other: change the call, the key or the account.
 """
 
 from __future__ import annotations
@@ -166,12 +165,7 @@ class SourceEmpty(SourceError):
 
 
 class SourceTooLarge(SourceError):
-    """The source is longer than the server accepts.
-
-    Attributes:
-        length: bytes of the source.
-        limit: bytes that the server accepts.
-    """
+    """The source has `length` bytes, and the server accepts at most `limit`."""
 
     def __init__(self, message: str, *, source: str, length: int, limit: int) -> None:
         super().__init__(message, source=source)
@@ -179,12 +173,27 @@ class SourceTooLarge(SourceError):
         self.limit = limit
 
 
-class SourceChanged(SourceError):
-    """The source was modified or replaced during the upload, or since an earlier run.
+class SourceUnsupported(SourceError):
+    """Livepeer's pipeline refuses `found` and accepts `wanted`; see `AsyncLivepeer.upload(probe=)`.
 
-    Attributes:
-        asset_id: the asset of the earlier run, if that upload was complete; it isn't deleted.
-        is_touched: whether the length is the same, and only the modification time differs.
+    `rules` are the names of the broken rules, `rule` is the first, and `command` is the ffmpeg
+    command that converts the file, or "" if none does. Nothing was sent.
+    """
+
+    def __init__(
+        self, *, source: str, rules: tuple[str, ...], found: str, wanted: str, command: str
+    ) -> None:
+        message = f"{source!r} has {found}, which Livepeer refuses; wanted {wanted}"
+        super().__init__(message, source=source)
+        self.rules, self.rule = rules, rules[0]
+        self.found, self.wanted, self.command = found, wanted, command
+        self.advice = f"convert it: {command}" if command else "check that it is a whole video"
+
+
+class SourceChanged(SourceError):
+    """The source was changed during the upload, or since that of `asset_id`, which stays.
+
+    `is_touched`: whether the length is the same, and only the modification time differs.
     """
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
@@ -217,9 +226,8 @@ class TimedOut(NetworkError):
 class AmbiguousRequest(LivepeerError):
     """A non-idempotent request was sent and its response was lost.
 
-    Attributes:
-        asset_ids: assets that the request may have created, if the client could list them.
-            Another request for the same name, at the same time, may have created them instead.
+    `asset_ids` are assets that it may have created, if the client could list them. Another request
+    for the same name, at the same time, may have created them instead.
     """
 
     asset_ids: tuple[str, ...] = ()
@@ -342,12 +350,7 @@ class AssetError(LivepeerError):
 
 
 class AssetFailed(AssetError):
-    """The server couldn't process the asset.
-
-    Attributes:
-        error_message: the server's message.
-        is_retryable: whether `assets.retry` may help, without another upload.
-    """
+    """The server couldn't process it: `error_message`. `is_retryable`: `assets.retry` may help."""
 
     def __init__(
         self, message: str, *, asset_id: str, error_message: str, is_retryable: bool
@@ -367,12 +370,9 @@ class AssetTimeout(AssetError, TimeoutError):
 
 
 class IntegrityError(LivepeerError):
-    """The stored bytes differ from the bytes that were read.
+    """The stored bytes of asset `asset_id` differ from the bytes that were read.
 
-    Attributes:
-        asset_id: the asset with the wrong bytes.
-        wanted: length in bytes, or SHA-256 in hex, of the bytes read.
-        found: the same for the stored bytes.
+    `wanted` is the length in bytes, or the SHA-256 in hex, of the bytes read, `found` of the other.
     """
 
     def __init__(self, message: str, *, asset_id: str, wanted: int | str, found: int | str) -> None:

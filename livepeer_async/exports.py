@@ -32,6 +32,7 @@ from livepeer_async.errors import (
     SourceNotReadable,
     SourceNotReplayable,
     SourceTooLarge,
+    SourceUnsupported,
     TimedOut,
     TooManyRequests,
     TusError,
@@ -120,6 +121,7 @@ from livepeer_async.models import (
     Violation,
 )
 from livepeer_async.polling.waiter import WaitResult
+from livepeer_async.probing.probe import Probe
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
@@ -204,6 +206,7 @@ __all__ = [
     "PlaybackSourceType",
     "PlaybackType",
     "PolicyType",
+    "Probe",
     "Progress",
     "ProtocolError",
     "Response",
@@ -219,6 +222,7 @@ __all__ = [
     "SourceNotReplayable",
     "SourceTooLarge",
     "SourceType",
+    "SourceUnsupported",
     "Stage",
     "StoragePhase",
     "StorageStatus",

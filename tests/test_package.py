@@ -11,7 +11,7 @@ import pytest
 import livepeer_async
 
 BLOCKED = "import sys; [sys.modules.__setitem__(name, None) for name in {!r}]; {}"
-EXTRAS = ["rich", "starlette", "typer", "uvicorn"]
+EXTRAS = ["av", "rich", "starlette", "typer", "uvicorn"]
 
 
 def run(code):

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, cast
 
-import msgspec
 import typer
 
 from livepeer_async.cli import options
@@ -30,6 +29,7 @@ from livepeer_async.cli.output.formatting import (
     pluralize,
     shorten,
 )
+from livepeer_async.cli.output.report import asset_document
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.errors import LivepeerError
@@ -120,10 +120,11 @@ async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStat
     shown = assets[:limit]
     if json:
         for asset in shown:
-            print_json(msgspec.to_builtins(asset))
+            print_json(asset_document(asset))
     elif shown:
         headers = ["name", "asset ID", "playback ID", "size", "phase", "created"]
-        print_table(headers, [_table_row(asset) for asset in shown])
+        order = ["phase", "size", "playback ID", "created"]
+        print_table(headers, [_table_row(asset) for asset in shown], order=order)
     else:
         print_note(f"no assets in phase {phase}" if phase else "no assets")
     if len(assets) > limit:
@@ -149,7 +150,7 @@ async def _delete_assets(asset_ids: Sequence[str]) -> ExitStatus:
 
 def _print_asset(asset: Asset, *, json: bool) -> None:
     if json:
-        print_json(msgspec.to_builtins(asset))
+        print_json(asset_document(asset))
         return
     size = f"{format_size(asset.size)} ({asset.size:,} bytes)" if asset.size else UNKNOWN
     fields = [
@@ -160,8 +161,10 @@ def _print_asset(asset: Asset, *, json: bool) -> None:
         ("created", _format_created(asset)),
     ]
     fields += [(entry.algorithm or "hash", entry.hash or UNKNOWN) for entry in asset.hash or ()]
+    if asset.player_url:
+        fields.append(("link", asset.player_url))
     if asset.playback_url:
-        fields.append(("playback URL", asset.playback_url))
+        fields.append(("HLS URL", asset.playback_url))
     if asset.status and asset.status.error_message:
         fields.append(("error", redact(asset.status.error_message)))
     print_fields(asset.name or "(no name)", fields)

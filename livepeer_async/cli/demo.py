@@ -239,7 +239,8 @@ def _print_results(
         size, elapsed = format_size(result.length or 0), format_elapsed(result.seconds)
         rows.append([file.name, asset.id, asset.playback_id or "", size, elapsed, content])
     if rows:
-        print_table(["name", "asset ID", "playback ID", "size", "time", "content"], rows)
+        headers = ["name", "asset ID", "playback ID", "size", "time", "content"]
+        print_table(headers, rows, order=["content", "size", "playback ID", "time"])
     print_failures(progress, Scope(is_upload=True))
     for file, comparison in comparisons.items():
         for difference in comparison.differences():

@@ -51,9 +51,10 @@ Hidden files in folders, files that aren't videos, and links to
 folders are skipped. A manifest without rows ends with exit status 1.
 
 The report, and standard output with --json, has a line for each row: key, place, state (ready,
-arrived, failed, unfinished, bad), asset_id, playback_id, bytes, seconds, attempts, verified,
-error {type, message}, is_earlier. Each run replaces the report; with --check it has only the
-bad rows. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
+arrived, failed, unfinished, bad), asset_id, playback_id, playbackUrl (a page that plays it),
+bytes, seconds, attempts, verified, error {type, message}, is_earlier. Each run replaces the
+report; with --check it has only the bad rows. --check and --json write a report only if --report
+names it. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
 status is 1.
 """
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
@@ -92,8 +93,14 @@ OutsideOption = Annotated[
 ]
 ReportOption = Annotated[
     str | None,
-    typer.Option("--report", metavar="FILE", help="Write a line of JSON for each row that ends."),
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a line of JSON for each row that ends; by default to a file beside the "
+        "journal, which is named at the start and at the end.",
+    ),
 ]
+NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write no report.")]
 RateOption = Annotated[
     float | None,
     typer.Option(
@@ -122,7 +129,9 @@ def ingest(  # noqa: PLR0913 - the options of the command
     strict: StrictOption = False,
     relay: RelayOption = False,
     allow_outside: OutsideOption = False,
+    name_template: options.NameTemplate = None,
     report: ReportOption = None,
+    no_report: NoReportOption = False,
     journal: options.JournalPath = None,
     no_journal: options.NoJournal = False,
     concurrency: options.Concurrency = None,
@@ -130,6 +139,8 @@ def ingest(  # noqa: PLR0913 - the options of the command
     retries: RetriesOption = options.INGEST_RETRIES,
     no_wait: options.NoWait = False,
     verify: options.Verify = "size",
+    probe: options.UseProbe = False,
+    probe_ignore: options.ProbeIgnore = None,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
     stall: options.Stall = options.TIMEOUTS.stall,
     chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
@@ -140,6 +151,8 @@ def ingest(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Run the command; `HELP` describes it."""
     _check_arguments(manifest, context.args, report)
+    if report and no_report:
+        raise typer.BadParameter("--no-report can't be combined with --report")
     retry = RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
     timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
@@ -154,12 +167,23 @@ def ingest(  # noqa: PLR0913 - the options of the command
         "verify": None if verify == "none" else verify,
         "ready_timeout": ready_timeout,
         "ignore_mtime": ignore_mtime,
+        "probe": options.build_probe(probe=probe, ignore=probe_ignore),
     }
-    command = IngestRun(manifest, client, ingest_options, report=report, json=json)
+    command = IngestRun(
+        manifest, client, ingest_options, report=report, use_report=not no_report, json=json
+    )
     # An ingestion checks the connection itself, and waits for the server.
     opening = open_client(client, check_connection=False)
-    run = partial(command.run, opening, check=check, allow_outside=allow_outside)
-    run_command(run, on_interrupt=command.describe_interruption)
+    run_command(
+        partial(
+            command.run,
+            opening,
+            check=check,
+            allow_outside=allow_outside,
+            name_template=name_template,
+        ),
+        on_interrupt=command.describe_interruption,
+    )
 
 
 def _check_arguments(manifest: str, others: list[str], report: str | None) -> None:

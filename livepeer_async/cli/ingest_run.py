@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, suppress
 from os.path import realpath
 from pathlib import Path
 from shlex import quote
@@ -25,16 +25,32 @@ from livepeer_async.cli.output.ingest_summary import (
     print_counts,
     print_empty,
     print_failure_kinds,
+    print_name,
     print_next_steps,
+    print_ready,
     print_report_state,
 )
 from livepeer_async.cli.output.plain import PlainLines
-from livepeer_async.cli.output.report_file import ReportFile, open_report, standard_output
+from livepeer_async.cli.output.report_file import (
+    ReportFile,
+    default_report_name,
+    open_report,
+    standard_output,
+)
 from livepeer_async.cli.runner import handle_signals
+from livepeer_async.cli.session import state_folder
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.ingest import Ingestion, Manifest, check_manifest, ingest, open_manifest
+from livepeer_async.ingest import (
+    Checked,
+    Ingestion,
+    Manifest,
+    Row,
+    check_manifest,
+    ingest,
+    open_manifest,
+)
 
 
 class IngestRun:
@@ -44,7 +60,8 @@ class IngestRun:
         manifest: the manifest's path.
         client: options of the client.
         options: options of `ingest`.
-        report: the file of the report.
+        report: the file of the report; `None` for the default one.
+        use_report: whether to write a report.
         json: whether the report goes to standard output, instead of a table.
     """
 
@@ -55,16 +72,19 @@ class IngestRun:
         options: Mapping[str, Any],
         *,
         report: str | None,
+        use_report: bool = True,
         json: bool,
     ) -> None:
         self._path = manifest
         self._client = client
         self._options = options
         self._report_path = report
+        self._use_default_report = use_report and report is None and not json
         self._json = json
         self.status = IngestStatus()
         has_report = report is not None or json
         self._events = IngestEvents(self.status, write=self._write, has_report=has_report)
+        self._stack = ExitStack()
         self._report: ReportFile | None = None
         self._output: ReportFile | None = None
         self._ingestion: Ingestion | None = None
@@ -77,18 +97,21 @@ class IngestRun:
         *,
         check: bool,
         allow_outside: bool,
+        name_template: str | None = None,
     ) -> ExitStatus:
         """Open the manifest and the report, check or ingest, and print the summary."""
-        manifest = open_manifest(self._path, allow_outside=allow_outside)
+        manifest = open_manifest(
+            self._path, allow_outside=allow_outside, name_template=name_template
+        )
         self._check_report()
-        with ExitStack() as stack:
+        with self._stack:
             if self._json:
                 self._output = standard_output(self._print_report_error)
             if self._report_path is not None:
                 writing = open_report(self._report_path, on_error=self._print_report_error)
-                self._report = stack.enter_context(writing)
+                self._report = self._stack.enter_context(writing)
             if check:
-                return await self._check(manifest)
+                return await self._check(manifest, with_names=name_template is not None)
             return await self._run(opening, manifest)
 
     def describe_interruption(self) -> str:
@@ -97,9 +120,24 @@ class IngestRun:
             return "interrupted; the embedded sandbox is deleted"
         return describe_interruption(self.status)
 
-    async def _check(self, manifest: Manifest) -> ExitStatus:
-        async for event in check_manifest(manifest):
-            self._events.apply(event)
+    async def _check(self, manifest: Manifest, *, with_names: bool) -> ExitStatus:
+        status, probe = self.status, self._options["probe"]
+        good: list[Row] = []
+        checking = check_manifest(
+            manifest,
+            probe=probe,
+            on_probed=status.count_probed,
+            on_row=good.append if with_names and not self._json else None,
+        )
+        async with AsyncExitStack() as stack:
+            if probe is not None:
+                showing = show_progress(status.batch, json=self._json, status=status)
+                self._events.display = await stack.enter_async_context(showing)
+            async for event in checking:
+                self._events.apply(event)
+        self._events.display = PlainLines(status.batch)
+        for row in good:
+            print_name(row)
         self._sync_report()
         self._print_reports(has_run=False)
         stats = self.status.stats
@@ -133,9 +171,14 @@ class IngestRun:
     async def _ingest(
         self, opening: AbstractAsyncContextManager[AsyncLivepeer], manifest: Manifest
     ) -> None:
+        async with opening as client:
+            if self._use_default_report:
+                self._open_default_report(client)
+            await self._ingest_rows(client, manifest)
+
+    async def _ingest_rows(self, client: AsyncLivepeer, manifest: Manifest) -> None:
         status = self.status
-        showing = show_progress(status.batch, json=self._json, status=status)
-        async with opening as client, showing as display:
+        async with show_progress(status.batch, json=self._json, status=status) as display:
             self._events.display = display
             if client.journal is not None:
                 journal = self._client.journal
@@ -155,6 +198,32 @@ class IngestRun:
         async with ingesting as self._ingestion:
             async for event in self._ingestion:
                 self._events.apply(event)
+                if isinstance(event, Checked) and event.rows and not self._is_refused:
+                    self._name_default_report()
+
+    def _open_default_report(self, client: AsyncLivepeer) -> None:
+        """Open the default report; the run continues without one if that fails."""
+        is_sandbox = self._client.sandbox is not None
+        account = "sandbox" if is_sandbox else client.account_fingerprint
+        try:
+            folder = state_folder()
+            if client.journal is not None and self._client.journal is not None:
+                folder = Path(self._client.journal).absolute().parent
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+            path = folder / default_report_name(realpath(self._path), account)
+            writing = open_report(str(path), on_error=self._print_report_error)
+            self._report = self._stack.enter_context(writing)
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}; name a file with --report"
+            print_note(f"running without a report: {reason}")
+        except (ConfigurationError, RuntimeError) as error:
+            print_note(f"running without a report: {error}")
+        else:
+            self._events.has_report = True
+
+    def _name_default_report(self) -> None:
+        if self._use_default_report and self._report is not None:
+            self._events.display.print(f"report: {self._report.name}")
 
     def _interrupt(self) -> None:
         """Stop at the first signal; cancel at the second, or if no row is running."""
@@ -173,26 +242,35 @@ class IngestRun:
         """Print a summary of the rows; an error that ended the run is printed after it."""
         status = self.status
         stats = status.stats
-        if stats.has_rows or stats.is_empty:
+        if stats.has_rows or (stats.is_empty and not self._use_default_report):
             self._sync_report()
         if stats.checked is None or not (stats.has_rows or stats.is_empty):
             return
-        seconds = time.monotonic() - status.batch.started
-        if stats.is_empty:
-            print_empty(self._path)
-        elif self._is_refused and not self._json:
-            print_check(stats.checked, stats.bad, self._path)
-        elif self._json:
-            print_note(PlainLines(status.batch, status).summarize())
-        else:
-            print_counts(status, seconds)
+        self._print_rows(stats.checked)
+        if self._use_default_report and stats.has_rows:
+            self._print_reports(has_run=not self._is_refused)
         print_failure_kinds(status)
         if self._is_refused:
             print_note("nothing was started, because of --strict")
         # The embedded sandbox is deleted: the next run can't continue.
         if self._client.sandbox is None:
             print_next_steps(status, self._path)
-        self._print_reports(has_run=not self._is_refused)
+        if not self._use_default_report:
+            self._print_reports(has_run=not self._is_refused)
+
+    def _print_rows(self, checked: Checked) -> None:
+        """Print how many rows are in which state, and after an interruption what is ready."""
+        status = self.status
+        if status.stats.is_empty:
+            print_empty(self._path)
+        elif self._json:
+            print_note(PlainLines(status.batch, status).summarize())
+        elif self._is_refused:
+            print_check(checked, status.stats.bad, self._path)
+        else:
+            print_counts(status, time.monotonic() - status.batch.started)
+            if self._is_interrupted and self._client.sandbox is None:
+                print_ready(status, has_report=self._report is not None)
 
     def _print_reports(self, *, has_run: bool) -> None:
         for report in (self._output, self._report):

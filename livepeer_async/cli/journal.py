@@ -23,6 +23,7 @@ from livepeer_async.cli.output.console import (
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import format_timestamp, pluralize
 from livepeer_async.cli.output.leftovers import COMMAND, print_leftover_table
+from livepeer_async.cli.output.names import label_names
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
@@ -125,9 +126,10 @@ async def _list_records(path: str | None, *, json: bool) -> ExitStatus:
         print_note("the journal is empty")
     elif not json:
         headers = ["name", "asset ID", "playback ID", "state", "requested", "key"]
+        names = label_names({show_source(it.key): it.name for it in records})
         rows = [
             [
-                record.name,
+                names[show_source(record.key)],
                 record.asset_id or UNKNOWN,
                 record.playback_id or UNKNOWN,
                 record.state,
@@ -136,7 +138,9 @@ async def _list_records(path: str | None, *, json: bool) -> ExitStatus:
             ]
             for record in records
         ]
-        print_table(headers, rows)
+        shown = print_table(headers, rows, order=["state", "key", "playback ID", "requested"])
+        if "key" not in shown:
+            print_note("the keys don't fit: use --json or a wider terminal to see them")
     return ExitStatus.OK
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 from msgspec import Struct
 
-from livepeer_async.cli.extras import require_sandbox
+from livepeer_async.cli.extras import require, require_sandbox
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.probing.probe import Probe
+from livepeer_async.probing.rules import RULE_NAMES, RuleName
 
 Storage = Literal["file", "s3"]
 
@@ -66,6 +68,15 @@ UseSandbox = Annotated[
 SandboxStorage = Annotated[
     Storage | None, typer.Option("--storage", help="Storage of the sandbox, with --sandbox.")
 ]
+NameTemplate = Annotated[
+    str | None,
+    typer.Option(
+        "--name-template",
+        metavar="TEXT",
+        help="Names of the assets, such as '{parent} - {stem}'; fields are {name}, {stem}, {path}, "
+        "{parent} and {row}, in a manifest also {key} and {creatorId}.",
+    ),
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")]
 Verify = Annotated[
     Literal["size", "hash", "none"],
@@ -98,6 +109,34 @@ ChunkResponse = Annotated[
         "has the bytes.",
     ),
 ]
+
+UseProbe = Annotated[
+    bool,
+    typer.Option("--probe", help="Refuse files that Livepeer can't process, before their upload."),
+]
+ProbeIgnore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--probe-ignore",
+        metavar="RULE",
+        help=f"Switch off a rule of --probe: {', '.join(RULE_NAMES)}. May be repeated.",
+    ),
+]
+
+
+def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
+    """Check and combine the options of a probe; `None` if files aren't probed."""
+    if not probe:
+        if ignore:
+            raise typer.BadParameter("--probe-ignore needs --probe")
+        return None
+    require("--probe", "av", extras="cli,probe")
+    unknown = set(ignore or ()) - set(RULE_NAMES)
+    if unknown:
+        raise typer.BadParameter(
+            f"--probe-ignore is {min(unknown)!r}; wanted one of {', '.join(RULE_NAMES)}"
+        )
+    return Probe(ignore=cast("list[RuleName]", ignore or []))
 
 
 def build_client_options(

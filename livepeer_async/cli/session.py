@@ -92,12 +92,17 @@ async def _open_with_default_journal(
 
 def journal_path(fingerprint: str) -> Path:
     """Return the path of the default journal for an account."""
+    return state_folder() / f"{fingerprint}.journal"
+
+
+def state_folder() -> Path:
+    """Return the folder of the default journals and reports."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     else:
         # Source: XDG Base Directory Specification, $XDG_STATE_HOME.
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base, "livepeer-async", f"{fingerprint}.journal")
+    return Path(base, "livepeer-async")
 
 
 def _api_key() -> str:

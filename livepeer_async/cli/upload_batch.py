@@ -10,11 +10,13 @@ from typing import Any
 
 import anyio
 
+from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
+from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize
 from livepeer_async.cli.output.leftovers import print_leftovers
+from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import (
     interruption_document,
@@ -26,6 +28,7 @@ from livepeer_async.cli.output.report import (
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
+from livepeer_async.ingest.naming import NameTemplate
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
@@ -41,6 +44,7 @@ class UploadBatch:
         upload_options: options of `AsyncLivepeer.upload_many`.
         name: the asset's name; by default the file's.
         json: whether to write JSON instead of a table.
+        template: of the assets' names.
         journal: the file of the journal, if it isn't the default one.
     """
 
@@ -51,9 +55,11 @@ class UploadBatch:
         *,
         name: str | None = None,
         json: bool = False,
+        template: NameTemplate | None = None,
         journal: str | None = None,
     ) -> None:
         self._options = upload_options
+        self._names = {} if name else name_files(arguments, template)
         self._name = name
         self._json = json
         self._journal_option = f" --journal {quote(journal)}" if journal else ""
@@ -80,9 +86,9 @@ class UploadBatch:
                 leftovers = await self._clean_up(client)
         except LivepeerError as error:
             self._fail_remaining(error)
+            self._print_results()
             raise
-        if not self._json:
-            print_results(self.progress, self._options)
+        self._print_results()
         print_failures(self.progress, self._scope)
         print_summary(self.progress, time.monotonic() - self.progress.started)
         print_leftovers(leftovers, self._journal_option)
@@ -111,11 +117,16 @@ class UploadBatch:
                 print_json(interruption_document(file))
         if is_lost:
             return "interrupted; the embedded sandbox is deleted"
+        self._print_results()
+        names = shorten_names([file.name for file in progress.files], MAX_NAME_WIDTH)
         for file in unfinished:
             if file.asset_id is not None:
-                name = shorten(file.name, MAX_NAME_WIDTH)
-                print_note(f"{name}: {file.status}, asset {file.asset_id}")
+                print_note(f"{names[file.name]}: {file.status}, asset {file.asset_id}")
         return self._summarize_interruption(unfinished)
+
+    def _print_results(self) -> None:
+        if not self._json:
+            print_results(self.progress, self._options)
 
     def _summarize_interruption(self, unfinished: Sequence[FileProgress]) -> str:
         message = f"interrupted: {self.progress.summarize()}"
@@ -158,7 +169,7 @@ class UploadBatch:
         else:
             source = FilePath(argument)
             length = source.length()
-        name = self._name
+        name = self._name or self._names.get(argument)
         self._jobs.append(UploadJob(source, name, key=self._key_for(source)))
         self._files[source] = FileProgress(argument, name or source_name(source), length)
 

@@ -16,11 +16,15 @@ from livepeer_async.ingest.events import Checked
 from livepeer_async.ingest.files import with_file_status
 from livepeer_async.ingest.manifest import Manifest
 from livepeer_async.ingest.rows import BadRow, Row, RowError, add_sheet_row
+from livepeer_async.ingest.unsupported import probe_rows
+from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.redaction import show_source
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
 
 # Rows that a worker thread checks at a time; 1,000 take about 15 ms.
 CHECK_BATCH = 1000
+# The same, if their files are probed, which takes milliseconds for each.
+PROBE_BATCH = 64
 # Rows that are read ahead of those that run.
 RUN_BATCH = 256
 _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
@@ -61,6 +65,9 @@ async def check_manifest(
     *,
     max_length: int = LIVEPEER_MAX_LENGTH,
     find_finished: Callable[[list[str]], Awaitable[Container[str]]] | None = None,
+    probe: Probe | bool = False,
+    on_probed: Callable[[], None] | None = None,
+    on_row: Callable[[Row], None] | None = None,
 ) -> AsyncGenerator[BadRow | Checked, None]:
     """Check a manifest and its files; yield each bad row, and one `Checked` at the end.
 
@@ -68,19 +75,30 @@ async def check_manifest(
         manifest: the manifest.
         max_length: bytes of the longest file that the server accepts.
         find_finished: returns those of some keys that an earlier run finished; their files may be
-            missing.
+            missing, and aren't probed.
+        probe: whether the files are probed too, as for `AsyncLivepeer.upload`.
+        on_probed: called after each file that was probed.
+        on_row: called with each good row.
 
     Raises:
-        ConfigurationError: the manifest can't be read.
+        ConfigurationError: the manifest can't be read, or the files can't be probed.
     """
     good = bad = length = urls = 0
+    rules = as_probe(probe)
     rows = iter(check_rows(manifest, max_length=max_length))
-    while batch := await anyio.to_thread.run_sync(_next_batch, rows, CHECK_BATCH):
+    size = CHECK_BATCH if rules is None else PROBE_BATCH
+    while batch := await anyio.to_thread.run_sync(_next_batch, rows, size):
+        if rules is not None:
+            keys = [row.key for row in batch if isinstance(row, Row)]
+            finished = await find_finished(keys) if find_finished else ()
+            await probe_rows(rules, batch, finished=finished, on_probed=on_probed)
         missing = [row.key for row in batch if isinstance(row, BadRow) and row.key is not None]
         finished = await find_finished(missing) if missing and find_finished else ()
         for row in batch:
             if isinstance(row, Row):
                 good += 1
+                if on_row is not None:
+                    on_row(row)
                 urls += row.is_url
                 length += row.length or 0
             elif row.key is not None and row.key in finished:

@@ -1,7 +1,8 @@
 """Events of an ingestion.
 
 Pure. First come a `BadRow` for each entry that can't be used and one `Checked`, then the others as
-they happen. A `BadRow` after `Checked` is a row whose file disappeared in the meantime.
+they happen. A `BadRow` after `Checked` is a row whose file disappeared in the meantime, or that
+`probe` refuses.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.models.asset_fields import make_player_url
 
 
 class RowState(StrEnum):
@@ -115,6 +117,12 @@ class RowEnded(Struct, frozen=True, kw_only=True):
     verified: str | None = None
     error: LivepeerError | None = None
     is_earlier: bool = False
+
+    @property
+    def player_url(self) -> str | None:
+        """A page that plays the asset once it is ready; see `Asset.player_url`."""
+        policy = self.row.new_asset.playback_policy if self.row.new_asset else None
+        return make_player_url(self.playback_id, policy or None)
 
 
 Event = BadRow | Checked | RowStarted | RowDeferred | Halted | Resumed | RowEnded

@@ -16,6 +16,7 @@ from math import inf
 from typing import Self
 
 import anyio
+from msgspec.structs import replace
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import Channel, Notifier, plain_task_group
@@ -23,6 +24,7 @@ from livepeer_async.errors import (
     ConfigurationError,
     Forbidden,
     LivepeerError,
+    SourceUnsupported,
     UploadInUse,
     UploadStopped,
 )
@@ -38,9 +40,11 @@ from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, R
 from livepeer_async.ingest.manifest import Manifest, open_manifest
 from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make_earlier_event
 from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.ingest.unsupported import unsupported_row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
+from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
@@ -83,6 +87,10 @@ class Ingestion:
         self._manifest = manifest
         self._wait = options.upload.wait
         self._strict = strict
+        # With `strict`, all files are probed before the first row starts.
+        self._check_probe = options.probe if strict else None
+        if strict:
+            options = replace(options, probe=None)
         self._channel = Channel[Event]()
         self._worker = RowWorker(
             livepeer, options, notify=self._channel.send_nowait, on_error=self._handle_error
@@ -151,7 +159,9 @@ class Ingestion:
 
     async def _check(self) -> bool:
         """Report all bad rows; return whether the good ones are run."""
-        checking = check_manifest(self._manifest, find_finished=self._find_finished)
+        checking = check_manifest(
+            self._manifest, find_finished=self._find_finished, probe=self._check_probe or False
+        )
         async with aclosing(checking):
             async for event in checking:
                 if self.is_stopped:
@@ -268,6 +278,8 @@ class Ingestion:
         self._notifier.notify()
         if job.has_started:
             await self._channel.send(job.ended(self._state_of(result), result))
+        elif isinstance(error, SourceUnsupported):
+            await self._channel.send(unsupported_row(job.row, error))
 
     def _may_defer(self, job: RowJob, result: UploadResult | None, error: LivepeerError) -> bool:
         has_room = len(self._deferred) < MAX_DEFERRED and not self.is_stopped
@@ -322,6 +334,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     reprocess: int = REPROCESS,
     ignore_mtime: bool = False,
     outage_timeout: float = OUTAGE_TIMEOUT,
+    probe: Probe | bool = False,
 ) -> AsyncGenerator[Ingestion, None]:
     """Upload all videos of a manifest; yields an async iterator over the events.
 
@@ -344,6 +357,8 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         reprocess: how often the server is asked to process a failed asset again, if that may help.
         ignore_mtime: as for `AsyncLivepeer.upload`.
         outage_timeout: seconds without a response of the server after which the run ends.
+        probe: whether a file that Livepeer's pipeline would refuse is a bad row; as for
+            `AsyncLivepeer.upload`. It is looked at when its row comes up; with `strict`, before.
 
     Raises:
         ConfigurationError: the manifest or an option is invalid.
@@ -364,7 +379,8 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         livepeer.throttle.concurrency = concurrency
     if max_rate is not None:
         livepeer.throttle.max_rate = max_rate
-    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress)
+    rules = as_probe(probe)
+    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress, probe=rules)
     ingestion = Ingestion(livepeer, manifest, options, strict=strict, outage_timeout=outage_timeout)
     with closing(ingestion):
         async with plain_task_group() as tasks:

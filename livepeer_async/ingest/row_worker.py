@@ -13,9 +13,11 @@ from msgspec import Struct
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import AssetFailed, LivepeerError, UploadStopped
 from livepeer_async.ingest.events import Event, RowEnded, RowStarted, RowState
-from livepeer_async.ingest.rows import Row
-from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState
+from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.ingest.unsupported import probe_row
+from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState, is_accepted
 from livepeer_async.models import NewAsset
+from livepeer_async.probing.probe import Probe
 from livepeer_async.scheduling.slots import Slot
 from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult
 from livepeer_async.uploads.progress import Progress
@@ -29,11 +31,13 @@ class RowOptions(Struct, frozen=True, kw_only=True):
         relay: stream URLs through this machine instead of having the server fetch them.
         upload: the options of each upload; key, slot and progress are set for each row.
         on_progress: called with a row and its progress.
+        probe: the rules that a file is checked for before its row starts; None checks nothing.
     """
 
     relay: bool
     upload: UploadOptions
     on_progress: Callable[[Row, Progress], None] | None = None
+    probe: Probe | None = None
 
 
 class RowJob:
@@ -142,8 +146,11 @@ class RowWorker:
 
         Returns:
             The job, and the result with the error of a failure; `None` if the attempt was stopped
-            before its upload had begun.
+            before its upload had begun. A row that `probe` refuses hasn't started.
         """
+        error = None if self._is_stopped else await self._probe(job)
+        if error is not None:
+            return job, UploadResult(source=job.row.source, error=error)
         if self._is_stopped:
             return job, None
         job.start()
@@ -163,6 +170,20 @@ class RowWorker:
             self._on_error(result.error)
         return job, result
 
+    async def _probe(self, job: RowJob) -> LivepeerError | None:
+        """Check the file of a row before its first attempt; return why it would be refused."""
+        probe = self._options.probe
+        if probe is None or job.has_started or is_accepted(job.record):
+            return None
+        self._active.add(job)
+        bad: BadRow | None = None
+        try:
+            with job.scope:
+                bad = await probe_row(probe, job.row)
+        finally:
+            self._active.discard(job)
+        return bad.error if bad is not None else None
+
     async def _run_attempt(self, job: RowJob, slot: Slot) -> UploadResult:
         row, relay, uploads = job.row, self._options.relay, self._livepeer.uploads
         on_progress = self._options.on_progress
@@ -170,7 +191,7 @@ class RowWorker:
         options = msgspec.structs.replace(self._options.upload, on_progress=report)
         on_begun = partial(self._set_upload, job)
         if not row.is_url:
-            upload_job = UploadJob(row.source, row.new_asset, key=row.key)
+            upload_job = UploadJob(row.source, row.new_asset or row.default_name, key=row.key)
             return await uploads.run(upload_job, options, slot=slot, on_begun=on_begun)
         has_failed = _has_failed_import(job.record)
         is_uploaded = job.record is not None and job.record.state in FULLY_UPLOADED

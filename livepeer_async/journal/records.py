@@ -211,6 +211,11 @@ def url_fingerprint(url: str) -> str:
     return hashlib.sha256(redact_url(url).encode()).hexdigest()[:16]
 
 
+def is_accepted(record: Record | None) -> bool:
+    """Whether the server has all bytes, and hasn't failed to process them."""
+    return record is not None and record.state in FULLY_UPLOADED - {RecordState.FAILED}
+
+
 def plan_resume(
     record: Record, identity: SourceIdentity, access: str, *, ignore_mtime: bool = False
 ) -> ResumeAction:

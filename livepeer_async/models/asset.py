@@ -17,6 +17,7 @@ from livepeer_async.models.asset_fields import (
     Encryption,
     PlaybackPolicy,
     TranscodeProfile,
+    make_player_url,
 )
 from livepeer_async.models.storage import AssetStorage
 from livepeer_async.models.values import (
@@ -161,7 +162,8 @@ class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
         user_id: owner; deprecated by the API.
         static_mp4: whether MP4 files were requested. Write-only in the schema, and in no recorded
             response.
-        playback_url: HLS URL. It may appear during the phase `processing`.
+        playback_url: HLS URL. It may appear during the phase `processing`. A page that plays the
+            asset is `player_url`.
         download_url: in the phase `ready` only.
         playback_policy: access control. The server treats null as public.
         source: source of the content.
@@ -214,3 +216,12 @@ class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     def phase(self) -> AssetPhaseValue | None:
         """`status.phase`, one of `AssetPhase`; None without a status."""
         return self.status.phase if self.status else None
+
+    @property
+    def player_url(self) -> str | None:
+        """A page that plays the asset once it is ready: `https://lvpr.tv/?v=PLAYBACK_ID`.
+
+        `None` without a playback ID, and if the playback policy isn't public. The API's own
+        `playback_url` is an HLS URL for players.
+        """
+        return make_player_url(self.playback_id, self.playback_policy)

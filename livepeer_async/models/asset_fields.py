@@ -5,6 +5,8 @@ A field that is None isn't sent: the API accepts null for none of them.
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from msgspec import Struct
 
 from livepeer_async.models.enums import PolicyType
@@ -15,6 +17,8 @@ from livepeer_async.models.values import (
     PolicyTypeValue,
 )
 from livepeer_async.redaction import mask, mask_values, redacted
+
+_PLAYER = "https://lvpr.tv/?v="
 
 
 @redacted(webhook_context=mask_values)
@@ -44,6 +48,20 @@ class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     def is_public(self) -> bool:
         """Whether anyone may play the asset; False for an unknown or missing type."""
         return self.type == PolicyType.PUBLIC
+
+
+def make_player_url(playback_id: str | None, policy: PlaybackPolicy | None = None) -> str | None:
+    """Return the page of Livepeer's player for a playback ID.
+
+    Args:
+        playback_id: of an asset.
+        policy: of the same asset; the page can only play a public one.
+
+    Returns:
+        Its URL; `None` without a playback ID, and for an asset that isn't public.
+    """
+    is_public = policy is None or policy.is_public
+    return f"{_PLAYER}{quote(playback_id, safe='')}" if playback_id and is_public else None
 
 
 @redacted(encrypted_key=mask)

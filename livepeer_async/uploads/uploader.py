@@ -20,8 +20,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
-from livepeer_async.concurrency import plain_task_group
+from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprints, url_fingerprint
@@ -42,7 +43,7 @@ from livepeer_async.uploads.options import (
     check_job,
 )
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.progress import Progress, ProgressReporter
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
@@ -87,11 +88,11 @@ class Uploader:
         self._journal = journal
         self._slot_queue = slot_queue
         self._sources = SourcesInUse()
-        self._running: dict[anyio.CancelScope, anyio.Event] = {}
+        self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
     async def aclose(self) -> None:
-        """Cancel all running uploads and wait for their end."""
-        running = dict(self._running)
+        """Cancel all uploads that run in this event loop and wait for their end."""
+        running = dict(self._running.get())
         for scope in running:
             scope.cancel()
         for ended in running.values():
@@ -171,7 +172,8 @@ class Uploader:
         Raises:
             LivepeerError: the URL can't be read.
         """
-        async with self._downloader.open(url) as download:
+        opening = ProgressReporter(0, options.on_progress)
+        async with self._downloader.open(url, observer=opening.observe) as download:
             job = UploadJob(download.blocks, new_asset, download.length, key)
             identity = url_fingerprint(url)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
@@ -194,12 +196,11 @@ class Uploader:
         identity = url_fingerprint(url)
         try:
             access = access_fingerprints(new_asset)
-            async with acquire_lease(
-                self._journal, key, source, access=access, url=identity
-            ) as lease:
+            leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
+            async with leasing as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
-                asset = await self._url_importer.request(upload, url)
-                await self._finish_import(upload, asset)
+                with observe_requests(upload.observe):
+                    await self._finish_import(upload, await self._url_importer.request(upload, url))
         except LivepeerError as error:
             failure = error
         return _result_of(upload, url, failure, started)
@@ -236,7 +237,7 @@ class Uploader:
     async def _clean_up(self) -> None:
         """Delete certain leftovers after the last of the running uploads."""
         journal = self._journal
-        if journal is not None and journal.has_new_orphans and not self._running:
+        if journal is not None and journal.has_new_orphans and not self._running.get():
             with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
                 await self._asset_requests.delete_leftovers(journal)
 
@@ -279,6 +280,7 @@ class Uploader:
                 has_handle=has_handle,
             ) as lease,
         ):
+            await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
@@ -294,20 +296,20 @@ class Uploader:
         Raises:
             ConfigurationError: `aclose` cancelled the block.
         """
-        scope = anyio.CancelScope()
-        ended = self._running[scope] = anyio.Event()
+        scope, running = anyio.CancelScope(), self._running.get()
+        ended = running[scope] = anyio.Event()
         try:
             with scope:
                 yield
         finally:
-            del self._running[scope]
+            del running[scope]
             ended.set()
         if scope.cancelled_caught:
             raise ConfigurationError(f"the client was closed during the upload of {name}")
 
     async def _run(self, upload: Upload) -> None:
         try:
-            with upload.scope:
+            with observe_requests(upload.observe), upload.scope:
                 await self._deliver(upload)
             if upload.is_aborted:
                 await self._delete_aborted(upload)
@@ -370,7 +372,7 @@ class Uploader:
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watched, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watched, upload.options, on_change=upload.update_asset
         )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.

@@ -19,7 +19,8 @@ def test_get_shows_an_asset(sandbox, uploaded):
     assert (done.returncode, done.stderr) == (0, b"")
     printed = done.stdout.decode()
     assert printed.startswith("first\n")
-    for fact in (uploaded[0], "ready", "139.6 KiB (142,994 bytes)", "sha256"):
+    link = f"https://lvpr.tv/?v={sandbox.assets[0].playback_id}\n"
+    for fact in (uploaded[0], "ready", "139.6 KiB (142,994 bytes)", "sha256", link):
         assert fact in printed
 
 
@@ -28,6 +29,8 @@ def test_get_with_json_prints_the_api_document(sandbox, uploaded, run_here):
     document = json.loads(done.stdout)
     assert (document["id"], document["status"]["phase"]) == (uploaded[0], "ready")
     assert {"playbackId", "createdAt", "size"} <= set(document)
+    assert document["playbackUrl"].endswith(".m3u8")
+    assert document["playerUrl"] == f"https://lvpr.tv/?v={document['playbackId']}"
 
 
 def test_unknown_id_is_a_failure(sandbox, run_here):

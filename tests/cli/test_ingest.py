@@ -13,21 +13,70 @@ from support.command_line import documents, lines_of, read_report, run, table_of
 from support.constants import MIB, VERY_LONG
 
 FIELDS = [
-    *("key", "place", "state", "asset_id", "playback_id", "bytes", "seconds", "attempts"),
-    *("verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
+    *("attempts", "verified", "error", "is_earlier"),
 ]
 
 
 def test_folder_becomes_ready_assets_and_a_table(sandbox, folder, run_here):
     done = run_here("ingest", folder, sandbox=sandbox)
     assert done.returncode == 0
-    assert {asset.name for asset in sandbox.assets} == {"a.mp4", "b.mp4", "c.mp4", "long.mp4"}
+    assert {asset.name for asset in sandbox.assets} == {
+        *("a.mp4", "b.mp4", "two/c.mp4", "two/long.mp4"),
+    }
     assert {asset.phase for asset in sandbox.assets} == {"ready"}
     ready, sent = lines_of(done.stdout)
     assert ready.rstrip() == "ready        4"
     assert sent.startswith("sent   9.4 MiB  in ")
     assert sent.endswith("/s")
-    assert done.stderr == b""
+
+
+def test_report_is_written_by_default_and_named(sandbox, folder, tmp_path, run_here):
+    command = ["ingest", folder, "--journal", tmp_path / "j"]
+    done = run_here(*command, sandbox=sandbox)
+    (report,) = tmp_path.glob("shows-*.report.jsonl")
+    first, last = lines_of(done.stderr)
+    assert untimed(first) == f"report: {report}"
+    assert last == f"{report} has a line for each row that ended"
+    assets = {row["asset_id"]: row["playbackUrl"] for row in read_report(report)}
+    assert assets == {it.id: f"https://lvpr.tv/?v={it.playback_id}" for it in sandbox.assets}
+    assert run_here(*command, sandbox=sandbox).returncode == 0
+    assert {row["asset_id"] for row in read_report(report)} == set(assets)
+    assert [row["is_earlier"] for row in read_report(report)] == [True] * 4
+
+
+@pytest.mark.parametrize("options", [["--no-report"], ["--json"], ["--check"]])
+def test_no_report_is_written(sandbox, folder, tmp_path, options, run_here):
+    done = run_here("ingest", folder, "--journal", tmp_path / "j", *options, sandbox=sandbox)
+    assert (done.returncode, list(tmp_path.glob("*.report.jsonl"))) == (0, [])
+    assert b"report" not in done.stderr
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_other_file_is_not_overwritten_by_the_report(
+    sandbox, folder, tmp_path, is_folder, run_here
+):
+    command = ["ingest", folder, "--journal", tmp_path / "j"]
+    run_here(*command, sandbox=sandbox)
+    (report,) = tmp_path.glob("shows-*.report.jsonl")
+    if is_folder:
+        report.unlink()
+        report.mkdir()
+    else:
+        report.write_text("mine\n")
+    done = run_here(*command, sandbox=sandbox)
+    (note,) = lines_of(done.stderr)
+    assert done.returncode == 0
+    assert note.startswith(f"running without a report: the report {report} ")
+    assert is_folder or report.read_text() == "mine\n"
+
+
+def test_unusable_folder_of_the_report_is_a_note(sandbox, folder, run_here):
+    state = str(folder / "a.mp4")
+    done = run_here("ingest", folder, "--no-journal", sandbox=sandbox, XDG_STATE_HOME=state)
+    (note,) = lines_of(done.stderr)
+    assert done.returncode == 0
+    assert note.startswith(f"running without a report: {state}/livepeer-async: ")
 
 
 def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
@@ -45,6 +94,7 @@ def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
         "state": "ready",
         "asset_id": first.id,
         "playback_id": first.playback_id,
+        "playbackUrl": f"https://lvpr.tv/?v={first.playback_id}",
         "bytes": len(read_clip()),
         "seconds": 0,
         "attempts": 1,
@@ -54,6 +104,26 @@ def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
     }
     assert rows["3"]["error"]["type"] == "BadRow"
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
+
+
+def test_names_follow_a_template_and_do_not_change_keys(sandbox, folder, tmp_path, run_here):
+    command = ["ingest", folder, "--journal", tmp_path / "j"]
+    done = run_here(*command, "--name-template", "{parent}: {stem} {row:02}", sandbox=sandbox)
+    assert done.returncode == 0, done.stderr
+    names = {"shows: a 01", "shows: b 02", "two: c 03", "two: long 04"}
+    assert {asset.name for asset in sandbox.assets} == names
+    sandbox.clear_log()
+    again = run_here(*command, sandbox=sandbox)
+    assert table_of(again)["ready"] == "4  4 of them by an earlier run"
+    assert (len(sandbox.assets), sandbox.requests) == (4, [])
+
+
+def test_check_prints_the_names_of_a_template(folder, run_here):
+    done = run_here("ingest", folder, "--check", "--name-template", "{parent} - {stem}")
+    *names, summary = lines_of(done.stdout)
+    assert names[0] == f"{folder}/a.mp4  shows - a"
+    assert names[-1] == f"{folder}/two/long.mp4  two - long"
+    assert summary.startswith(f"{folder}: 4 good rows")
 
 
 def test_bad_rows_are_printed_before_anything_starts(sandbox, table, run_here):
@@ -215,6 +285,7 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
         (["{folder}", "--report", "{folder}/two"], "Is a directory"),
         (["{folder}", "--report", "-"], "use --json for standard output"),
         (["{table}", "--report", "{table}"], "would overwrite the manifest"),
+        (["{table}", "--report", "x", "--no-report"], "--no-report can't be combined"),
         (["{table}", "--report", "{folder}/j", "--journal", "{folder}/j"], "overwrite the journal"),
         (
             ["{table}", "--no-journal", "--journal", "x"],
@@ -223,6 +294,7 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
         (["{table}", "--max-rate", "fast"], "'fast' isn't a rate; wanted bytes per second"),
         (["{table}", "--max-rate", "10k"], "10k is too slow; wanted at least 64k bytes per second"),
         (["{table}", "--storage", "s3"], "--storage needs --sandbox"),
+        (["{table}", "--name-template", "{{title}}"], "unknown field {title}; wanted one or more"),
         (["{folder}/a.mp4"], "a.mp4 is a video, not a manifest: use livepeer-async upload "),
         (["{folder}/a.mp4", "{folder}/b.mp4"], "put a glob in quotes"),
     ],

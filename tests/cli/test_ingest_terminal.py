@@ -12,7 +12,7 @@ def test_terminal_shows_bars_counts_and_failures(open_sandbox, folder):
         terminal = Terminal("ingest", folder, sandbox=sandbox, columns=120)
         assert terminal.finish() == 1
     printed = plain(terminal.screen)
-    assert "long.mp4               ━" in printed
+    assert "two/long.mp4           ━" in printed
     assert "3 of 4 ready, 1 failed" in printed
     # A long line is wrapped anywhere.
     assert "b.mp4:asset" in "".join(printed.split())
@@ -25,8 +25,10 @@ def test_pipe_gets_a_line_for_each_failure(open_sandbox, folder):
         done = run("ingest", folder, sandbox=sandbox, FORCE_COLOR="1")
     printed = lines_of(done.stderr)
     assert b"\x1b" not in done.stdout + done.stderr
-    assert untimed(printed[0]).startswith(f"{folder}/b.mp4: asset ")
-    assert printed[1:] == [
+    report = untimed(printed[0]).removeprefix("report: ")
+    assert untimed(printed[1]).startswith(f"{folder}/b.mp4: asset ")
+    assert printed[2:] == [
+        f"{report} has a line for each row that ended",
         "Error: 1 row failed and needs your attention:",
         f"  1 AssetFailed, {folder}/b.mp4",
     ]

@@ -1,13 +1,16 @@
 import msgspec
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from livepeer_async import NewAsset, PlaybackPolicy
+from livepeer_async import Encryption, NewAsset, PlaybackPolicy, PolicyType
 from livepeer_async.journal.records import (
     Record,
     RecordState,
     ResumeAction,
     access_fingerprint,
+    access_fingerprints,
+    is_accepted,
     leftover_from,
     plan_resume,
     url_fingerprint,
@@ -122,6 +125,21 @@ def test_access_fingerprint_ignores_other_fields():
     )
 
 
+def test_equal_requests_have_equal_access_fingerprints():
+    key = Encryption(encrypted_key="k")
+    plain = [UNSET, None, PlaybackPolicy(type="public"), PlaybackPolicy(type=PolicyType.PUBLIC)]
+    jwt = [PlaybackPolicy(type="jwt"), PlaybackPolicy(type="jwt", allowed_origins=())]
+    for policies in (plain, jwt):
+        for encryption in (UNSET, key):
+            made = {
+                access_fingerprint(NewAsset("a", playback_policy=policy, encryption=encryption))
+                for policy in policies
+            }
+            assert len(made) == 1
+    assert access_fingerprints(None) == access_fingerprints(NewAsset("a"))
+    assert access_fingerprint(NewAsset("a", playback_policy=jwt[0])) != ""
+
+
 def test_abandoned_upload_may_leave_its_asset():
     orphan = leftover_from(record(RecordState.UPLOAD_CREATED), 7.0, is_useless=False)
     assert (orphan.asset_id, orphan.since, orphan.is_useless) == ("asset-1", 7.0, False)
@@ -164,6 +182,15 @@ def test_url_fingerprint_ignores_the_signature():
         "https://bucket.example/a.mp4?X-Amz-Signature=52bc"
     )
     assert url_fingerprint(SIGNED) != url_fingerprint("https://bucket.example/b.mp4")
+
+
+@pytest.mark.parametrize("state", RecordState)
+def test_only_uploads_that_did_not_fail_are_accepted(state):
+    assert is_accepted(record(state)) is (state in {RecordState.UPLOADED, RecordState.READY})
+
+
+def test_upload_without_a_record_is_not_accepted():
+    assert not is_accepted(None)
 
 
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY, RecordState.FAILED])

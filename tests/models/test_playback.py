@@ -1,6 +1,8 @@
 import json
 
-from livepeer_async.models import DvrPlayback, PlaybackInfo, PlaybackType, SignatureType
+import pytest
+
+from livepeer_async.models import Asset, DvrPlayback, PlaybackInfo, PlaybackType, SignatureType
 from support.samples import decode
 
 LIVE = {
@@ -57,3 +59,17 @@ def test_incomplete_attestation_decodes():
 
 def test_playback_without_policy_has_none():
     assert decode('{"meta": {"source": []}}', PlaybackInfo).meta.playback_policy is None
+
+
+def test_public_asset_has_a_player():
+    player = "https://lvpr.tv/?v=a%2Fb"
+    assert decode('{"id": "1", "playbackId": "a/b"}', Asset).player_url == player
+    public = '{"id": "1", "playbackId": "a/b", "playbackPolicy": {"type": "public"}}'
+    assert decode(public, Asset).player_url == player
+
+
+@pytest.mark.parametrize("policy", [{"type": "jwt"}, {"type": "webhook"}, {"type": "new"}, {}])
+def test_private_asset_has_no_player(policy):
+    text = json.dumps({"id": "1", "playbackId": "p1", "playbackPolicy": policy})
+    assert decode(text, Asset).player_url is None
+    assert decode('{"id": "1"}', Asset).player_url is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -23,12 +23,17 @@ from livepeer_async.cli.output.formatting import (
     json_line,
     shorten,
 )
+from livepeer_async.cli.output.names import shorten_names
 
 # Lines in a pipe or a file aren't wrapped.
 UNLIMITED_WIDTH = 10_000
 GAP = 2
-# A shorter name can't be distinguished from its neighbours.
-MIN_NAME_WIDTH = 14
+# Columns are omitted rather than names cut below the first width; below the second, a name has a
+# line of its own.
+GOOD_NAME_WIDTH = 22
+MIN_NAME_WIDTH = 8
+PLAYBACK_ID, LINK = "playback ID", "link"
+REQUIRED = frozenset({"asset ID"})
 NUMERIC = frozenset({"size", "time"})
 
 
@@ -64,26 +69,48 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as a table, or as a list of fields if the table doesn't fit the console.
+def print_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    order: Sequence[str] | None = None,
+) -> list[str]:
+    """Print each row on one line, with the columns that the console has room for.
 
-    Identifiers are never cut: only the first column, the name, is shortened.
+    Only the name, the first column, is shortened; names that differ stay different. The asset ID is
+    always shown, below the name if it doesn't fit beside it.
+
+    Args:
+        headers: names of the columns.
+        rows: the cells.
+        order: the optional columns, the most useful first; by default all, from left to right.
+
+    Returns:
+        The headers of the columns that were shown.
     """
     console = output()
     rows = [[clean(cell) for cell in row] for row in rows]
-    columns = list(zip(headers, *rows, strict=True))
-    widths = [max(map(cell_len, column)) for column in columns]
-    name_width = min(MAX_NAME_WIDTH, console.width - sum(widths[1:]) - GAP * len(widths[1:]))
-    if name_width < min(widths[0], MIN_NAME_WIDTH):
-        for row in rows:
-            print_fields(row[0], list(zip(headers[1:], row[1:], strict=True)))
-        return
+    widths = {
+        header: max(map(cell_len, column))
+        for header, *column in zip(headers, headers, *rows, strict=True)
+    }
+    shown = _choose_columns(widths, order or headers, console.width)
+    room = console.width - sum(GAP + widths[header] for header in shown[1:])
+    is_split = room < min(widths[headers[0]], MIN_NAME_WIDTH)
+    name_width = min(MAX_NAME_WIDTH, console.width if is_split else room)
+    names = shorten_names([row[0] for row in rows], name_width)
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    for header in headers:
+    for header in shown:
         table.add_column(header, no_wrap=True, justify="right" if header in NUMERIC else "left")
-    for row in rows:
-        table.add_row(shorten(row[0], name_width), *row[1:])
-    console.print(table)
+    for name, *others in rows:
+        cells = dict(zip(headers, [names[name], *others], strict=True))
+        if is_split:
+            below = [f"{' ' * GAP}{cells[header]}" for header in shown[1:]]
+            console.print(Text("\n".join([cells[headers[0]], *below])), soft_wrap=True)
+        table.add_row(*(_make_cell(header, cells) for header in shown))
+    if not is_split:
+        console.print(table)
+    return shown
 
 
 def print_fields(name: str, fields: Sequence[tuple[str, str]]) -> None:
@@ -96,6 +123,31 @@ def print_fields(name: str, fields: Sequence[tuple[str, str]]) -> None:
         line = Text(" " * GAP).append(label.ljust(0 if is_wide else label_width), style="dim")
         line.append(f"\n{' ' * 2 * GAP}" if is_wide else "").append(clean(field))
         console.print(line, soft_wrap=True)
+
+
+def _choose_columns(widths: Mapping[str, int], order: Sequence[str], width: int) -> list[str]:
+    """Return the columns that fit beside a readable name, from left to right."""
+    name, *others = widths
+    chosen = {header for header in others if header in REQUIRED}
+    room = width - min(widths[name], GOOD_NAME_WIDTH)
+    room -= sum(GAP + widths[header] for header in chosen)
+    for header in order:
+        if header == PLAYBACK_ID and LINK in chosen:
+            continue
+        if header in others and header not in chosen and GAP + widths[header] <= room:
+            chosen.add(header)
+            room -= GAP + widths[header]
+    # The link contains the playback ID, which is only repeated beside whole names.
+    room -= min(widths[name], MAX_NAME_WIDTH) - min(widths[name], GOOD_NAME_WIDTH)
+    if PLAYBACK_ID in others and GAP + widths[PLAYBACK_ID] <= room:
+        chosen.add(PLAYBACK_ID)
+    return [name, *(header for header in others if header in chosen)]
+
+
+def _make_cell(header: str, cells: Mapping[str, str]) -> Text:
+    """Return the text of a cell; a terminal that supports links opens one from a playback ID."""
+    link = cells.get(LINK) if header == PLAYBACK_ID else None
+    return Text(cells[header], style=f"link {link}" if link else "")
 
 
 def _console(*, is_error: bool) -> Console:

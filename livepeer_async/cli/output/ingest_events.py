@@ -48,11 +48,11 @@ class IngestEvents:
     Args:
         status: the status to update.
         write: writes a document for each row that ends.
-        has_report: whether the user asked for a report.
         clock: returns monotonic seconds.
 
     Attributes:
         display: where messages go.
+        has_report: whether there is a report.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class IngestEvents:
         self.display: Display = PlainLines(status.batch)
         self._status = status
         self._write = write
-        self._has_report = has_report
+        self.has_report = has_report
         self._clock = clock
         self._running: dict[str, _ActiveRow] = {}
         self._deferred: dict[str, _ActiveRow] = {}
@@ -118,9 +118,15 @@ class IngestEvents:
     def _reject(self, bad: BadRow) -> None:
         stats = self._status.stats
         stats.bad += 1
+        stats.unsupported += bad.error is not None
         self._write(bad_row_document(bad))
         if stats.bad <= MAX_BAD_ROWS_PRINTED:
             self._print_at(bad.location, bad.message)
+        if stats.checked is None:
+            return
+        self._status.batch.reject(length=bad.length)
+        if stats.bad == MAX_BAD_ROWS_PRINTED + 1:
+            self._print_hidden("more bad rows aren't printed")
 
     def _start_batch(self, checked: Checked) -> None:
         stats, batch = self._status.stats, self._status.batch
@@ -129,11 +135,14 @@ class IngestEvents:
         batch.expect(checked.rows, length=checked.length, is_measured=not checked.urls)
         more = stats.bad - MAX_BAD_ROWS_PRINTED
         if more > 0:
-            hint = "the report lists them all" if self._has_report else "--report lists them all"
-            self.display.print(f"and {pluralize(more, 'more bad row')}: {hint}")
+            self._print_hidden(f"and {pluralize(more, 'more bad row')}")
+
+    def _print_hidden(self, what: str) -> None:
+        hint = "the report lists them all" if self.has_report else "--report lists them all"
+        self.display.print(f"{what}: {hint}")
 
     def _start_row(self, row: Row) -> None:
-        name = row.new_asset.name if row.new_asset else source_name(row.source)
+        name = row.asset_name or source_name(row.source)
         file = FileProgress(row.location, name, row.length)
         before = self._deferred.pop(row.key, None)
         # The first retry of a row is logged, before or after it is deferred.

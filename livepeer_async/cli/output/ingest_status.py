@@ -9,13 +9,15 @@ from msgspec import Struct
 
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, will_retry
 from livepeer_async.cli.output.formatting import format_countdown, pluralize
-from livepeer_async.cli.output.progress import BatchProgress
+from livepeer_async.cli.output.progress import SUCCESSFUL, BatchProgress
 from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
 from livepeer_async.uploads.leftovers import LeftoverReport
 
 # Shorter silence is normal: a server may take this long to store a part.
 MIN_QUIET_SECONDS = 10.0
+# Rows whose assets are printed after an interruption; the report has all.
+MAX_FINISHED = 20
 
 
 class Outage(Struct, frozen=True):
@@ -35,6 +37,7 @@ class IngestStatus:
         journal_option: the option that names the journal in suggested commands: "" for the
             default journal, `None` without one.
         deferred: rows that failed for now and will be retried after the others.
+        probed: files that a check has probed.
         leftovers: possible leftovers that no earlier run has reported, known at the end.
         is_stopping: whether running rows only finish their chunks.
         is_paused: returns whether the server has asked for less load.
@@ -48,6 +51,7 @@ class IngestStatus:
         self.outage: Outage | None = None
         self.journal_option: str | None = None
         self.deferred = 0
+        self.probed = 0
         self.leftovers = LeftoverReport()
         self.is_stopping = False
         self.is_paused: Callable[[], bool] = lambda: False
@@ -59,12 +63,17 @@ class IngestStatus:
         seconds = self.idle_seconds()
         return seconds if seconds >= MIN_QUIET_SECONDS else 0.0
 
+    def count_probed(self) -> None:
+        """Count a file that a check has probed."""
+        self.probed += 1
+
     def counts(self) -> list[str]:
         """Describe how many rows are in which state, the most important first."""
         batch, stats = self.batch, self.stats
         bad = [pluralize(stats.bad, "bad row")] if stats.bad else []
         if stats.checked is None:
-            return ["checking the manifest", *bad]
+            probed = [f"{pluralize(self.probed, 'file')} probed"] if self.probed else []
+            return ["checking the manifest", *probed, *bad]
         active = [file for file in batch.files if file.retry is None]
         numbers = {
             "uploading": sum(file.is_uploading for file in active),
@@ -109,17 +118,21 @@ class IngestStats:
     Attributes:
         checked: the result of checking the manifest; `None` until then.
         bad: the number of rows that can't be used, so far.
+        unsupported: the number of them whose file Livepeer can't process.
         earlier: the number of rows that an earlier run finished.
         in_use: the number of rows that another run is uploading.
+        finished: the first rows that were finished in this run.
         failures: by class of the error, and whether the same command retries it.
     """
 
     def __init__(self) -> None:
         self.checked: Checked | None = None
         self.bad = 0
+        self.unsupported = 0
         self.earlier = 0
         self.in_use = 0
         self.failures: dict[tuple[str, bool], FailureKind] = {}
+        self.finished: list[RowEnded] = []
         self._ended = Counter[RowState]()
 
     def count(self, state: RowState) -> int:
@@ -136,6 +149,8 @@ class IngestStats:
         self._ended[ended.state] += 1
         self.earlier += ended.is_earlier
         error = ended.error
+        if ended.state in SUCCESSFUL and not ended.is_earlier and len(self.finished) < MAX_FINISHED:
+            self.finished.append(ended)
         if isinstance(error, UploadInUse):
             self.in_use += 1
         elif error is not None:

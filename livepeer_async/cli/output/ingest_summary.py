@@ -10,13 +10,23 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from livepeer_async.cli.output.console import GAP, output, print_error, print_note
-from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
+from livepeer_async.cli.output.console import (
+    GAP,
+    LINK,
+    PLAYBACK_ID,
+    output,
+    print_error,
+    print_note,
+    print_table,
+)
+from livepeer_async.cli.output.formatting import clean, format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.report_file import ReportFile
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
+from livepeer_async.ingest.rows import Row
+from livepeer_async.sources.source import source_name
 
 _STYLES = {"ready": "green", "failed": "red", "bad rows": "red"}
 
@@ -32,6 +42,26 @@ def print_counts(status: IngestStatus, seconds: float) -> None:
     output().print(table)
 
 
+def print_ready(status: IngestStatus, *, has_report: bool) -> None:
+    """Print the assets of the first rows that this run has finished."""
+    stats = status.stats
+    if not stats.finished:
+        return
+    headers = ["name", "asset ID", PLAYBACK_ID, LINK]
+    rows = [
+        [
+            ended.row.asset_name or source_name(ended.row.source),
+            *(text or "" for text in (ended.asset_id, ended.playback_id, ended.player_url)),
+        ]
+        for ended in stats.finished
+    ]
+    print_table(headers, rows, order=[LINK, PLAYBACK_ID])
+    more = status.batch.succeeded - stats.earlier - len(rows)
+    if more > 0:
+        where = ": the report lists them all" if has_report else ""
+        print_note(f"and {pluralize(more, 'more row')}{where}")
+
+
 def print_check(checked: Checked, bad: int, manifest: str) -> None:
     """Print the result of checking a manifest."""
     line = pluralize(checked.rows, "good row")
@@ -41,6 +71,12 @@ def print_check(checked: Checked, bad: int, manifest: str) -> None:
     if checked.skipped:
         line += f"; {pluralize(checked.skipped, 'other file')} skipped"
     output().print(Text(f"{manifest}: {line}"))
+
+
+def print_name(row: Row) -> None:
+    """Print the location of a row and the name of its asset."""
+    name = row.asset_name or source_name(row.source)
+    output().print(Text(clean(f"{row.location}  {name}")), soft_wrap=True)
 
 
 def print_failure_kinds(status: IngestStatus) -> None:
@@ -69,9 +105,16 @@ def print_failure_kinds(status: IngestStatus) -> None:
 def print_next_steps(status: IngestStatus, manifest: str) -> None:
     """Print what to do about rows that aren't ready."""
     stats = status.stats
-    if stats.bad:
+    if stats.unsupported:
+        it = "it" if stats.unsupported == 1 else "them"
+        print_note(
+            f"{pluralize(stats.unsupported, 'file')} can't be processed by Livepeer: convert {it}, "
+            "or switch rules off with --probe-ignore"
+        )
+    bad = stats.bad - stats.unsupported
+    if bad:
         what = "fix the manifest" if _is_list(manifest) else "fix the files"
-        print_note(f"{pluralize(stats.bad, 'bad row')}: {what} and run the same command again")
+        print_note(f"{pluralize(bad, 'bad row')}: {what} and run the same command again")
     if stats.in_use:
         are = "is" if stats.in_use == 1 else "are"
         print_note(f"{pluralize(stats.in_use, 'row')} {are} in use by another run")
@@ -96,7 +139,9 @@ def describe_interruption(status: IngestStatus) -> str:
     unfinished = stats.count(RowState.UNFINISHED)
     if unfinished:
         message += f"; {pluralize(unfinished, 'row')} unfinished"
-        message += ": run the same command to resume" if status.journal_option is not None else ""
+        resume = "run the same command to resume"
+        restart = "without a journal, the same command uploads all rows again"
+        message += f": {resume if status.journal_option is not None else restart}"
     return message
 
 

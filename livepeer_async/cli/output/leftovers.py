@@ -43,7 +43,8 @@ def print_leftovers(report: LeftoverReport, journal_option: str) -> None:
 def print_leftover_table(leftovers: Iterable[Leftover]) -> None:
     """Print a table of leftovers; "known by" says how certain they are."""
     headers = ["name", "asset ID", "phase", "created", "known by"]
-    print_table(headers, [_table_row(leftover) for leftover in leftovers])
+    rows = [_table_row(leftover) for leftover in leftovers]
+    print_table(headers, rows, order=["known by", "phase", "created"])
 
 
 def _table_row(leftover: Leftover) -> list[str]:

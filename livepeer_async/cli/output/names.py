@@ -6,10 +6,12 @@ If cutting their middle makes two of them equal, the parts that differ are kept 
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, pairwise
+from pathlib import Path
 
 from rich.cells import cell_len
 
@@ -18,8 +20,10 @@ from livepeer_async.cli.output.formatting import clean, shorten
 ELLIPSIS = "…"
 # A combining mark takes no cell, so a width doesn't limit their number.
 _MAX_MARKS = 3
+# Names that were shown before the current ones.
+_MAX_RECENT = 256
 _DIGITS = re.compile(r"\d+")
-# Characters shown of a part that differs, unless it is a number, which is shown whole.
+# Characters that are shown of a part that differs, unless it is a number, which is shown whole.
 _PART = 2
 
 
@@ -47,6 +51,41 @@ def shorten_names(names: Iterable[str], width: int) -> dict[str, str]:
             rest = shorten(name, width - len(mark), tail=tail) if width > len(mark) + 1 else ""
             shown[name] = f"{rest}{mark}"[-width:]
     return shown
+
+
+class RecentNames:
+    """Short names that don't look like those shown a moment ago."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._width = 0
+        self._short: dict[str, str] = {}
+
+    def shorten(self, names: Sequence[str], width: int) -> dict[str, str]:
+        """Return short forms of names, among others; they change only if names are added."""
+        if width != self._width or any(name not in self._short for name in names):
+            earlier = [name for name in self._names if name not in names]
+            self._names = [*earlier[-_MAX_RECENT:], *names]
+            self._width, self._short = width, shorten_names(self._names, width)
+        return self._short
+
+
+def label_names(names: Mapping[str, str]) -> dict[str, str]:
+    """Return a label for each path: its name, or more of the path if another one has that name.
+
+    Args:
+        names: a name for each path; absolute paths with one name are told apart by what follows
+            their common folder, and others are shown whole.
+    """
+    labels = dict(names)
+    numbers = Counter(names.values())
+    for name in (name for name, number in numbers.items() if number > 1):
+        paths = [path for path, other in names.items() if other == name]
+        absolute = [path for path in paths if Path(path).is_absolute()]
+        common = os.path.commonpath(map(os.path.dirname, absolute)) if absolute else ""
+        for path in paths:
+            labels[path] = os.path.relpath(path, common) if path in absolute else path
+    return labels
 
 
 def _equal_groups(shown: dict[str, str]) -> list[list[str]]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from livepeer_async.cli.output.console import print_error, print_note, print_table
+import msgspec
+
+from livepeer_async.cli.output.console import (
+    LINK,
+    PLAYBACK_ID,
+    print_error,
+    print_note,
+    print_table,
+)
 from livepeer_async.cli.output.error_messages import Scope, format_error
 from livepeer_async.cli.output.formatting import (
     MAX_NAME_WIDTH,
@@ -13,20 +21,21 @@ from livepeer_async.cli.output.formatting import (
     format_elapsed,
     format_size,
     pluralize,
-    shorten,
 )
-from livepeer_async.cli.output.progress import BatchProgress, FileProgress
+from livepeer_async.cli.output.names import shorten_names
+from livepeer_async.cli.output.progress import BatchProgress, FileProgress, label_files
 from livepeer_async.errors import LivepeerError, SourceError
 from livepeer_async.ingest.events import RowEnded
 from livepeer_async.ingest.rows import BadRow
+from livepeer_async.models import Asset
 from livepeer_async.redaction import show_source
 from livepeer_async.uploads.options import UploadResult
 
 SHOWN_DIGITS = 8
 BAD = "bad"
 ROW_FIELDS = (
-    *("key", "place", "state", "asset_id", "playback_id", "bytes", "seconds", "attempts"),
-    *("verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
+    *("attempts", "verified", "error", "is_earlier"),
 )
 
 
@@ -38,6 +47,7 @@ def result_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
         "source": file.argument,
         "asset_id": asset.id if asset else None,
         "playback_id": asset.playback_id if asset else None,
+        "playbackUrl": asset.player_url if asset else None,
         "phase": asset.phase if asset else None,
         "size": result.length,
         "verified": str(result.verified) if result.verified else None,
@@ -63,6 +73,15 @@ def interruption_document(file: FileProgress) -> dict[str, Any]:
     }
 
 
+def asset_document(asset: Asset) -> dict[str, Any]:
+    """Return the API's document of an asset, with the page that plays it.
+
+    The API's `playbackUrl` is an HLS URL, so the page is `playerUrl` here.
+    """
+    document: dict[str, Any] = msgspec.to_builtins(asset)
+    return document | ({"playerUrl": asset.player_url} if asset.player_url else {})
+
+
 def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
     """Return the document of a row that ended, with the message for its error."""
     return _row_document(
@@ -71,6 +90,7 @@ def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
         state=str(ended.state),
         asset_id=ended.asset_id,
         playback_id=ended.playback_id,
+        playbackUrl=ended.player_url,
         bytes=ended.length,
         seconds=round(ended.seconds, 3),
         attempts=ended.attempts,
@@ -87,19 +107,19 @@ def bad_row_document(bad: BadRow) -> dict[str, Any]:
         place=escape_surrogates(bad.location),
         state=BAD,
         attempts=0,
-        error=_error_document(bad, bad.message),
+        error=_error_document(bad.error or bad, bad.message),
         is_earlier=False,
     )
 
 
 def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
     """Print a table of successful uploads; the columns depend on the options of `upload_many`."""
-    headers = ["name", "asset ID", "playback ID", "size"]
+    extra: list[str] = []
     if not options["wait"]:
-        headers.append("phase")
+        extra = ["phase"]
     elif options["verify"]:
-        headers += ["verified", "SHA-256"] if options["verify"] == "hash" else ["verified"]
-    headers.append("time")
+        extra = ["SHA-256", "verified"] if options["verify"] == "hash" else ["verified"]
+    headers = ["name", "asset ID", "playback ID", "size", *extra[::-1], "time", LINK]
     rows: list[list[str]] = []
     for file in batch.files:
         result = file.result
@@ -115,20 +135,28 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
             "verified": str(result.verified or "no"),
             "SHA-256": f"{sha256[:SHOWN_DIGITS]}…" if sha256 else "",
             "time": format_elapsed(result.seconds),
+            LINK: (asset.player_url if asset else None) or "",
         }
         rows.append([cells[header] for header in headers])
-    if rows:
-        print_table(headers, rows)
+    if not rows:
+        return
+    shown = print_table(headers, rows, order=[LINK, PLAYBACK_ID, *extra, "size", "time"])
+    links = [row[-1] for row in rows if row[-1]]
+    if links and LINK not in shown:
+        more = "" if len(rows) == 1 else "; --json and wider terminals show it for each file"
+        example = f"play {'it' if len(rows) == 1 else 'the first'}: {links[0]}"
+        print_note(f"{example}{more}")
 
 
 def print_failures(batch: BatchProgress, scope: Scope) -> None:
     """Print a message for each upload that failed."""
-    for file in batch.files:
+    labels = label_files(batch.files)
+    names = shorten_names(labels.values(), MAX_NAME_WIDTH)
+    for file, label in labels.items():
         error = file.result.error if file.result else None
         if error is not None:
             # The message of a SourceError names the source.
-            is_named = isinstance(error, SourceError)
-            name = "" if is_named else f"{shorten(file.name, MAX_NAME_WIDTH)}: "
+            name = "" if isinstance(error, SourceError) else f"{names[label]}: "
             print_error(f"{name}{format_error(error, scope)}")
 
 

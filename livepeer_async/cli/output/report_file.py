@@ -5,8 +5,10 @@ Lines aren't buffered. Only the first write error is reported; the missing lines
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Generator
@@ -21,6 +23,8 @@ if sys.platform != "win32":
 
 # The names and paths of videos may be confidential.
 MODE = 0o600
+# Characters of a file name.
+_MAX_STEM = 40
 _MAX_LINE = 8 * 1024 * 1024
 # Without O_NONBLOCK, opening a pipe that has no reader would wait. Windows has only O_BINARY.
 _OPTIONAL_FLAGS = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
@@ -108,6 +112,13 @@ class ReportFile:
         if not self._has_failed:
             self._has_failed = True
             self._on_error(self.name, error)
+
+
+def default_report_name(manifest: str, account: str) -> str:
+    """Return a file name for the report of a manifest; each account has one of its own."""
+    digest = hashlib.sha256(f"{manifest}\0{account}".encode(errors="replace")).hexdigest()
+    stem = re.sub(r"[^\w.-]+", "-", Path(manifest).stem).strip("-.")[:_MAX_STEM]
+    return f"{stem or 'ingest'}-{digest[:8]}.report.jsonl"
 
 
 def standard_output(on_error: Callable[[str, OSError], None]) -> ReportFile:
