@@ -14,11 +14,11 @@ from livepeer_async.api.account import as_account
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
-from livepeer_async.http.client_pool import connection_limit
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
+from livepeer_async.http.user_client import connection_limit
 from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -60,10 +60,15 @@ SPARE_CONNECTIONS = 2
 class AsyncLivepeer:
     """Client of Livepeer Studio, and an async context manager that closes it.
 
+    A client may be used in several event loops, one after the other or at once in threads. Each has
+    its own connections, which are closed at the end of the loop; the journal, the options and the
+    settings of `throttle` are shared.
+
     Args:
         api_key: an API key of the account; by default the environment's `LIVEPEER_API_KEY`.
         base_url: URL of the API; by default `LIVEPEER_BASE_URL`, or else Livepeer's own.
-        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed. Its
+            connections belong to one event loop.
         timeout: time limits of the network; a number is the stall timeout in seconds.
         retry: the retry policy.
         journal: file that records uploads, to resume them in later processes. It is created if it
@@ -76,7 +81,8 @@ class AsyncLivepeer:
             `request_upload` and `upload_from_url`.
         tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
-        throttle: `concurrency` and `max_rate` of all uploads; both may be changed while they run.
+        throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
+            changed while they run.
         journal: the records of uploads; None without a journal.
 
     Raises:
@@ -131,6 +137,7 @@ class AsyncLivepeer:
         )
 
     async def __aenter__(self) -> Self:
+        self._transport.open()
         if self.journal is not None:
             await self.journal.open()
         return self
@@ -144,9 +151,10 @@ class AsyncLivepeer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and the journal; the client can't be used afterwards.
+        """Close the connections of this event loop, and the journal unless another loop uses it.
 
-        Running uploads are cancelled first and, like waits, raise `ConfigurationError`.
+        Running uploads are cancelled first and, like waits, raise `ConfigurationError`, as do later
+        calls in this loop. Entering the client's block opens it again.
         """
         await self.uploads.aclose()
         self._waiter.close()
@@ -286,12 +294,9 @@ class AsyncLivepeer:
         after the last result. Other arguments as for `upload`.
 
         Args:
-            sources: sources, or `UploadJob`s. An iterable that isn't async runs in the event loop
-                and must not block.
-            concurrency: sets `throttle.concurrency`, the number of concurrent uploads of the
-                client; by default it adapts to the throughput.
-            max_rate: sets `throttle.max_rate`, in bytes per second over all uploads of the client;
-                unlimited by default.
+            sources: sources, or `UploadJob`s; an iterable that isn't async must not block.
+            concurrency: sets `throttle.concurrency`; by default it adapts to the throughput.
+            max_rate: sets `throttle.max_rate`, in bytes per second; by default it is unlimited.
             wait: whether to wait for `ready`.
             verify: as for `upload`.
             on_mismatch: as for `upload`.
@@ -326,20 +331,14 @@ class AsyncLivepeer:
         return await find_leftovers(self._session, self.journal)
 
     async def clean_up(self) -> LeftoverReport:
-        """Delete leftovers that certainly are useless, as uploads do at their end.
-
-        Returns other possible leftovers, each in the result of one call only.
-        """
+        """Delete leftovers that certainly are useless; return the others, each only once."""
         if self.journal is None:
             return LeftoverReport()
         await delete_certain(self._session, self._unpaused, self.journal)
         return await find_unreported(self._session, self.journal)
 
     async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
-        """Forget leftovers, by default all that are uncertain, and return how many entries.
-
-        Their assets stay on the server.
-        """
+        """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
         return await dismiss(self.journal, leftovers) if self.journal is not None else 0
 
     async def delete_leftover(self, asset_id: str) -> None:

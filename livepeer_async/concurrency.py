@@ -1,12 +1,17 @@
-"""Concurrency on top of anyio: task groups, shielded clean-up, a channel and a clock."""
+"""Concurrency on top of anyio: task groups, shielded clean-up, a channel and a clock.
+
+`LoopLocal` and `Reservations` are for objects that serve several event loops.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Hashable
+from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
@@ -14,6 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @asynccontextmanager
@@ -139,3 +145,139 @@ class Channel(Generic[T]):
     def _add(self, value: T, received: anyio.Event | None) -> None:
         self._waiting.append((value, received))
         self._notifier.notify()
+
+
+class LoopLocal(Generic[T]):
+    """A value for each event loop, created when the loop first needs it.
+
+    One client may be used in several event loops: one after the other, as in tasks that each call
+    `asyncio.run`, or at once in several threads. Code outside event loops has a value of its own.
+
+    Args:
+        create: creates a value, in its loop.
+        aclose: closes the value of a loop that shuts down its async generators, as `asyncio.run`
+            does.
+        drop: closes the value of a loop that was closed without that; must not await. It is called
+            by the next loop that needs a value, perhaps in another thread.
+    """
+
+    def __init__(
+        self,
+        create: Callable[[], T],
+        *,
+        aclose: Callable[[T], Awaitable[None]] | None = None,
+        drop: Callable[[T], None] | None = None,
+    ) -> None:
+        self._create = create
+        self._aclose = aclose
+        self._drop = drop
+        self._values: dict[asyncio.AbstractEventLoop | None, T] = {}
+        # Suspended until their loops end.
+        self._watchers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+        self._lock = threading.Lock()
+
+    def get(self) -> T:
+        """Return the value of the running loop."""
+        try:
+            return self._values[running_loop()]
+        except KeyError:
+            self.drop_closed()
+            return self._add(running_loop())
+
+    def find(self) -> T | None:
+        """Return the value of the running loop; `None` if it has none yet."""
+        return self._values.get(running_loop())
+
+    def forget(self) -> None:
+        """Forget the value of the running loop, without closing it."""
+        self._values.pop(running_loop(), None)
+
+    def drop_closed(self) -> None:
+        """Drop the values of closed loops."""
+        with self._lock:
+            for watched in [loop for loop in self._watchers if loop.is_closed()]:
+                del self._watchers[watched]
+            closed = [loop for loop in self._values if loop is not None and loop.is_closed()]
+            dropped = [self._values.pop(loop) for loop in closed]
+        if self._drop is not None:
+            for value in dropped:
+                self._drop(value)
+
+    def _add(self, loop: asyncio.AbstractEventLoop | None) -> T:
+        value = self._create()
+        with self._lock:
+            self._values[loop] = value
+        if self._aclose is not None and loop is not None and loop not in self._watchers:
+            watcher = self._watch(loop)
+            with self._lock:
+                self._watchers[loop] = watcher
+            # Runs to the `yield`, which registers the generator with the loop (PEP 525).
+            with suppress(StopIteration):
+                watcher.__anext__().send(None)
+        return value
+
+    async def _watch(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        """Close the value of a loop once the loop shuts down its async generators."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watchers.pop(loop, None)
+                value = self._values.pop(loop, None)
+            if value is not None and self._aclose is not None:
+                await self._aclose(value)
+
+
+class _Reservation(NamedTuple):
+    """A key in use; `identity` tells two reservations of one loop apart."""
+
+    loop: asyncio.AbstractEventLoop | None
+    identity: object
+
+    @property
+    def is_valid(self) -> bool:
+        return self.loop is None or not self.loop.is_closed()
+
+
+class Reservations(Generic[Key]):
+    """The keys that are in use, in any event loop and thread.
+
+    A reservation ends with its block, or with its event loop: the tasks of a closed one can't run.
+    """
+
+    def __init__(self) -> None:
+        self._reservations: dict[Key, _Reservation] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: Key) -> bool:
+        found = self._reservations.get(key)
+        return found is not None and found.is_valid
+
+    @contextmanager
+    def reserve(self, key: Key) -> Generator[bool, None, None]:
+        """Reserve a key until the block ends; yield False if it is in use already."""
+        reservation = _Reservation(running_loop(), object())
+        with self._lock:
+            is_free = key not in self
+            if is_free:
+                self._reservations[key] = reservation
+        try:
+            yield is_free
+        finally:
+            with self._lock:
+                if self._reservations.get(key) is reservation:
+                    del self._reservations[key]
+
+    def has_other_loops(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Whether another loop than this one has a reservation."""
+        with self._lock:
+            found = list(self._reservations.values())
+        return any(it.is_valid and it.loop is not loop for it in found)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the running event loop; `None` outside."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -8,13 +8,17 @@ the pool (encode/httpcore#1093).
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import anyio
+
+from livepeer_async.http.chunk_limiter import ChunkLimiter
+from livepeer_async.http.messages import Request
+from livepeer_async.http.sockets import asyncio_transport_of, close_abandoned
 
 
 class _IdleClient(NamedTuple):
@@ -42,6 +46,7 @@ class ClientPool:
         # Longest idle first.
         self._idle: list[_IdleClient] = []
         self._in_use: list[Any] = []
+        self._transports: WeakSet[Any] = WeakSet()
         self.is_closed = False
 
     @asynccontextmanager
@@ -60,7 +65,8 @@ class ClientPool:
             await _close(client)
             raise
         finally:
-            self._in_use.remove(client)
+            if client in self._in_use:  # unless the pool was abandoned
+                self._in_use.remove(client)
         await self._release(origin, client)
 
     async def aclose(self) -> None:
@@ -71,6 +77,20 @@ class ClientPool:
             await _close(self._idle.pop().client)
         for client in list(self._in_use):
             await _close(client)
+
+    def track(self, stream: Any) -> None:
+        """Record a new connection, an httpcore network stream, for `abandon`."""
+        transport = asyncio_transport_of(stream)
+        if transport is not None:
+            self._transports.add(transport)
+
+    def abandon(self) -> None:
+        """Close all sockets without awaiting, because the event loop is closed."""
+        self.is_closed = True
+        self._idle.clear()
+        self._in_use.clear()
+        for transport in list(self._transports):
+            close_abandoned(transport)
 
     def _pop_idle(self, origin: str) -> Any:
         for index in reversed(range(len(self._idle))):
@@ -90,12 +110,32 @@ class ClientPool:
             await _close(self._idle.pop(0).client)
 
 
-def connection_limit(client: Any) -> int | None:
-    """Return the connection limit of a user's own client, or `None` if it is unknown."""
-    # Neither httpx nor httpx2 has a public attribute for it.
-    pool = getattr(getattr(client, "_transport", None), "_pool", None)
-    limit = getattr(pool, "_max_connections", None)
-    return limit if isinstance(limit, int) and limit < sys.maxsize else None
+class Connections:
+    """What a transport has in one event loop.
+
+    Args:
+        client: the user's client, or a pool of own ones.
+        chunks: limits the chunks in flight.
+    """
+
+    def __init__(self, client: Any, chunks: ChunkLimiter) -> None:
+        self.client = client
+        self.chunks = chunks
+        self.pool = client if isinstance(client, ClientPool) else None
+
+    def acquire(self, request: Request) -> AbstractAsyncContextManager[Any]:
+        """Return a context that lends a client for one request."""
+        return nullcontext(self.client) if self.pool is None else self.pool.acquire(request.origin)
+
+    async def aclose(self) -> None:
+        """Close all connections, except those of a user's client."""
+        if self.pool is not None:
+            await self.pool.aclose()
+
+    def abandon(self) -> None:
+        """Close the connections of a closed event loop."""
+        if self.pool is not None:
+            self.pool.abandon()
 
 
 async def _close(client: Any) -> None:

@@ -6,11 +6,9 @@ request and of its proxy are removed from messages; a cause that shows one is dr
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 from livepeer_async.errors import (
     ConfigurationError,
@@ -89,21 +87,6 @@ class ErrorMapper:
         if isinstance(error, module.TimeoutException):
             return partial(TimedOut, reason)
         return partial(ConnectionBroken, f"{reason} ({place})")
-
-
-def module_of(client: Any) -> ModuleType:
-    """Return the library that a client comes from: httpx or its fork.
-
-    Raises:
-        ConfigurationError: the client comes from neither.
-    """
-    for kind in type(client).__mro__:
-        module = sys.modules[kind.__module__.partition(".")[0]]
-        if hasattr(module, "AsyncClient") and hasattr(module, "RequestError"):
-            return module
-    raise ConfigurationError(
-        f"http_client is a {type(client).__name__}; wanted an httpx.AsyncClient or httpx2's"
-    )
 
 
 def shows_secret(error: BaseException, redact_text: Callable[[str], str]) -> bool:

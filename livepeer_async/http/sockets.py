@@ -1,10 +1,12 @@
-"""TCP options of the connections."""
+"""TCP options of the connections, and the sockets of closed event loops."""
 
 from __future__ import annotations
 
 import socket
 import struct
 import sys
+from contextlib import suppress
+from typing import Any
 
 # Bytes that the kernel buffers beyond those in flight. Buffered bytes count as sent in the progress
 # and in the throughput that adapts the concurrency.
@@ -45,3 +47,23 @@ def tune_socket(sock: socket.socket, *, dead_after: float) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def asyncio_transport_of(stream: Any) -> Any:
+    """Return the asyncio transport of an httpcore network stream; `None` for other streams."""
+    # Neither httpcore nor anyio has a public attribute for it.
+    return getattr(getattr(stream, "_stream", None), "_transport", None)
+
+
+def close_abandoned(transport: Any) -> None:
+    """Close the socket of an asyncio transport whose event loop is closed.
+
+    The transport's public methods need the loop, and its finalizer warns. uvloop has closed its
+    sockets together with the loop.
+    """
+    close = getattr(transport, "_call_connection_lost", None)
+    if close is None or getattr(transport, "_sock", None) is None:
+        return
+    # A task that still waits for the connection can't be woken. The socket is closed nevertheless.
+    with suppress(RuntimeError):
+        close(None)

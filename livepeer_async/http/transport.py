@@ -13,7 +13,7 @@ import time
 import uuid
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from http import HTTPStatus
 from types import ModuleType, TracebackType
@@ -22,15 +22,16 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 
+from livepeer_async.concurrency import LoopLocal
 from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut
-from livepeer_async.http.certificates import load_tls
 from livepeer_async.http.chunk_limiter import ChunkLimiter
-from livepeer_async.http.client_pool import ClientPool
+from livepeer_async.http.client_pool import ClientPool, Connections
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
-from livepeer_async.http.error_mapping import ErrorMapper, module_of
+from livepeer_async.http.error_mapping import ErrorMapper
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.messages import Request, Response, Span, merge_headers
-from livepeer_async.http.proxies import Proxies, Proxy, proxy_error, read_proxies
+from livepeer_async.http.own_clients import client_factory
+from livepeer_async.http.proxies import Proxies, read_proxies
 from livepeer_async.http.sockets import tune_socket
 from livepeer_async.http.streams import (
     GzipDecoder,
@@ -41,6 +42,7 @@ from livepeer_async.http.streams import (
     is_delimited,
 )
 from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error
 from livepeer_async.version import __version__
 
 T = TypeVar("T")
@@ -57,7 +59,9 @@ MAX_PORT = 65_535
 
 
 class Transport:
-    """Sends requests through its own pool of clients, or through the user's client.
+    """Sends requests through its own pools of clients, or through the user's client.
+
+    Each event loop has its own connections, which are closed at its end.
 
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
@@ -66,16 +70,27 @@ class Transport:
 
     def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._chunks = ChunkLimiter(timeouts)
+        self._user_client = None if http_client is None else UserClient(http_client)
+        self._module: ModuleType = self._user_client.module if self._user_client else httpx
         # The proxies of a user's client are unknown.
-        proxies = Proxies() if http_client else read_proxies()
-        self._pool = None if http_client else _create_pool(proxies)
-        self._client: Any = http_client or self._pool
-        self._module: ModuleType = module_of(http_client) if http_client else httpx
+        proxies = Proxies() if self._user_client else read_proxies()
         self._errors = ErrorMapper(self._module, proxies)
+
+        create_client = None
+        if self._user_client is None:
+            create_client = client_factory(httpx, proxies, keepalive=KEEPALIVE_SECONDS)
+
+        def connect() -> Connections:
+            client = http_client
+            if create_client is not None:
+                client = ClientPool(create_client, keepalive=KEEPALIVE_SECONDS)
+            return Connections(client, ChunkLimiter(timeouts))
+
+        self._connections = LoopLocal(connect, aclose=Connections.aclose, drop=Connections.abandon)
         install_log_filter()
 
     async def __aenter__(self) -> Self:
+        self.open()
         return self
 
     async def __aexit__(
@@ -86,10 +101,19 @@ class Transport:
     ) -> None:
         await self.aclose()
 
+    def open(self) -> None:
+        """Allow requests in the running event loop again after `aclose`."""
+        connections = self._connections.find()
+        if connections is not None and connections.client.is_closed:
+            self._connections.forget()
+
     async def aclose(self) -> None:
-        """Close all connections, except those of a user's client."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        """Close the connections of the running event loop, and of closed ones.
+
+        Those of a user's client stay open.
+        """
+        self._connections.drop_closed()
+        await self._connections.get().aclose()
 
     async def send(
         self,
@@ -111,10 +135,10 @@ class Transport:
             DecodeError: the response is larger than `largest`.
             SourceError: the blocks can't be read.
         """
-        self._check_open()
+        connections = self._find_connections(request)
         request_id, limits = _request_id(request), self._httpx_timeouts()
         is_chunk = isinstance(request.content, Span)
-        async with self._chunks.acquire(request) if is_chunk else nullcontext() as accept:
+        async with connections.chunks.acquire(request) if is_chunk else nullcontext() as accept:
             # Limits a response whose head never ends; httpx only limits each read.
             with anyio.CancelScope() as scope:
 
@@ -128,7 +152,9 @@ class Transport:
                     on_accepted()
                 body = b"" if blocks is None else RequestBody(blocks, on_accepted)
                 build = partial(self._build, request, request_id, body, limits)
-                exchange = partial(self._send_and_read, request, request_id, build, largest)
+                exchange = partial(
+                    self._send_and_read, connections, request, request_id, build, largest
+                )
                 return await self._call_library(request, request_id, limits, exchange)
             raise _incomplete(request, request_id)
 
@@ -146,10 +172,10 @@ class Transport:
             ConfigurationError: the client is closed, or the URL is invalid.
             NetworkError: no response arrived. Reading the body raises it too.
         """
-        self._check_open()
+        connections = self._find_connections(request)
         request_id, limits = _request_id(request), self._httpx_timeouts()
         call_library = partial(self._call_library, request, request_id, limits)
-        async with self._acquire_client(request) as client:
+        async with connections.acquire(request) as client:
             received = None
             # This scope ends before the yield, because another task may close the response.
             with anyio.CancelScope() as scope:
@@ -174,15 +200,18 @@ class Transport:
                 with redact_logs(request, *self._errors.proxy_secrets):
                     await _close(received, raw)
 
-    def _acquire_client(self, request: Request) -> AbstractAsyncContextManager[Any]:
-        """Return a context that lends a client for one request."""
-        if self._pool is None:
-            return nullcontext(self._client)
-        return self._pool.acquire(request.origin)
+    def _find_connections(self, request: Request) -> Connections:
+        """Return the connections of the running event loop.
 
-    def _check_open(self) -> None:
-        if self._client.is_closed:
+        Raises:
+            ConfigurationError: they are closed, or the user's client has those of another loop.
+        """
+        connections = self._connections.get()
+        if connections.client.is_closed:
             raise ConfigurationError("the client is closed; send within its `async with` block")
+        if self._user_client is not None and not self._user_client.is_usable_here():
+            raise loop_error(request.place)
+        return connections
 
     def _build(
         self,
@@ -228,15 +257,23 @@ class Transport:
             sock = details["return_value"].get_extra_info("socket")
             if sock is not None:
                 tune_socket(sock, dead_after=self._timeouts.stall)
+            pool = self._connections.get().pool
+            if pool is not None:
+                pool.track(details["return_value"])
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             wrap_stream(details["return_value"])
 
     async def _send_and_read(
-        self, request: Request, request_id: str, build: Callable[[], Any], largest: int
+        self,
+        connections: Connections,
+        request: Request,
+        request_id: str,
+        build: Callable[[], Any],
+        largest: int,
     ) -> Response:
         size = request.span.size
         early = detect_early_response(size) if size else nullcontext()
-        async with self._acquire_client(request) as client, early:
+        async with connections.acquire(request) as client, early:
             received = await self._receive_head(client, build())
             try:
                 body = await self._read_body(received, request, request_id, largest)
@@ -272,9 +309,12 @@ class Transport:
         except self._errors.exceptions as error:
             mapped, cause = self._errors.map(error, request, request_id, limits)
         except RuntimeError as error:
-            if not self._client.is_closed:
-                raise
-            raise ConfigurationError(f"the client was closed during {request.place}") from error
+            if self._connections.get().client.is_closed:
+                message = f"the client was closed during {request.place}"
+                raise ConfigurationError(message) from error
+            if self._user_client is not None and is_loop_error(error):
+                raise loop_error(request.place) from error
+            raise
         try:
             # Raised outside the handler, which would make the library's exception its context.
             raise mapped from cause
@@ -309,51 +349,6 @@ class Transport:
         finally:
             # A stored error keeps this frame alive, and would keep the bytes.
             body.clear()
-
-
-def _create_pool(proxies: Proxies) -> ClientPool:
-    """Create a pool whose clients share the certificates, which take time to load.
-
-    Raises:
-        ConfigurationError: the environment has an invalid proxy or certificate.
-    """
-    context = load_tls(httpx.create_ssl_context)
-    created = {proxy: _create_proxy(proxy) for proxy in proxies.by_scheme.values()}
-
-    def create_client(origin: str) -> httpx.AsyncClient:
-        proxy = proxies.find(origin)
-        return httpx.AsyncClient(
-            verify=context,
-            proxy=created[proxy] if proxy else None,
-            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
-            follow_redirects=False,
-            trust_env=False,
-        )
-
-    return ClientPool(create_client, keepalive=KEEPALIVE_SECONDS)
-
-
-def _create_proxy(proxy: Proxy) -> httpx.Proxy:
-    """Create the library's proxy.
-
-    Raises:
-        ConfigurationError: the library can't use it.
-    """
-    context = None
-    if proxy.scheme == "https":
-        # httpcore would create the same context for each connection.
-        context = load_tls(partial(httpx.create_ssl_context, trust_env=False))
-        context.load_default_certs()
-    try:
-        created = httpx.Proxy(proxy.url, auth=proxy.auth, ssl_context=context)
-        httpx.AsyncHTTPTransport(proxy=created, verify=False)
-    except ImportError as error:
-        raise proxy_error(proxy.variable, "SOCKS needs the package httpx[socks]") from error
-    except (ValueError, httpx.InvalidURL):
-        pass  # raised below, without its cause, which quotes the URL
-    else:
-        return created
-    raise proxy_error(proxy.variable, "httpx can't parse it")
 
 
 async def _close(received: Any, raw: Any = None) -> None:

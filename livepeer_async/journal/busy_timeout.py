@@ -44,7 +44,7 @@ class BusyTimeout:
         if self._cancelled.is_set():
             raise WaitCancelled
 
-    def acquire(self, lock: threading.Lock) -> None:
+    def acquire(self, lock: threading.RLock) -> None:
         """Wait for a lock; its holder has a busy timeout of its own, which ends earlier."""
         self.check()
         while not lock.acquire(timeout=SQLITE_TIMEOUT):

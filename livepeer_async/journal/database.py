@@ -56,8 +56,9 @@ class JournalDatabase:
         # Links are resolved, as SQLite does: the owner files must be beside SQLite's own files.
         self.path = str(Path(path).resolve())
         self._account = account
-        # `Task.cancel` leaves the thread of a call running, beside that of the next call.
-        self._lock = threading.Lock()
+        # `Task.cancel` leaves the thread of a call running, beside that of the next call. Other
+        # event loops have threads of their own.
+        self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_by = 0
         self._was_locked = False
@@ -90,7 +91,7 @@ class JournalDatabase:
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
-        with self._lock:
+        with self.lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -101,11 +102,11 @@ class JournalDatabase:
 
     @contextmanager
     def _locked(self, busy_timeout: BusyTimeout) -> Generator[None, None, None]:
-        busy_timeout.acquire(self._lock)
+        busy_timeout.acquire(self.lock)
         try:
             yield
         finally:
-            self._lock.release()
+            self.lock.release()
 
     def _begin(self, busy_timeout: BusyTimeout) -> sqlite3.Connection:
         """Begin a transaction that may write; open the file if necessary."""

@@ -23,7 +23,7 @@ import anyio.to_thread
 import msgspec
 from msgspec.structs import replace
 
-from livepeer_async.concurrency import plain_task_group, run_shielded
+from livepeer_async.concurrency import LoopLocal, plain_task_group, run_shielded, running_loop
 from livepeer_async.errors import ConfigurationError, JournalError
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
@@ -53,8 +53,25 @@ _NOUNS: dict[type, str] = {
 }
 
 
+class _LoopState:
+    """What a journal has in one event loop.
+
+    Attributes:
+        limiter: lets one thread of the loop use the file at a time.
+        waiting: the calls in threads.
+        is_closed: whether `aclose` was called.
+    """
+
+    def __init__(self) -> None:
+        self.limiter = anyio.CapacityLimiter(1)
+        self.waiting: set[BusyTimeout] = set()
+        self.is_closed = False
+
+
 class Journal:
     """A journal on disk; opened by the first call that needs it.
+
+    All event loops share the file, which is closed at the end of the last one that holds a lease.
 
     Args:
         path: the file; created if missing, readable by its owner only.
@@ -69,10 +86,8 @@ class Journal:
         self._file = JournalDatabase(path, account)
         self.path = self._file.path
         self._leases = LeaseTable(self._file)
-        self._limiter = anyio.CapacityLimiter(1)
-        self._is_closed = False
+        self._loops = LoopLocal(_LoopState, aclose=self._close_at_end)
         self.has_new_orphans = True
-        self._waiting: set[BusyTimeout] = set()
 
     def __repr__(self) -> str:
         return f"<Journal {self.path!r}>"
@@ -84,21 +99,29 @@ class Journal:
             JournalError: it isn't a journal, belongs to a newer version or another account, or
                 can't be written.
         """
-        self._is_closed = False
+        self._loops.get().is_closed = False
         await self._run(lambda _: None)
 
     async def aclose(self) -> None:
-        """Close the file and release all leases; afterwards only `open` can be called."""
-        self._is_closed = True
-        for busy_timeout in self._waiting:
+        """Release all leases of this event loop, in which only `open` can be called afterwards.
+
+        The file is closed, unless another event loop holds a lease.
+        """
+        loop_state = self._loops.get()
+        loop_state.is_closed = True
+        for busy_timeout in loop_state.waiting:
             busy_timeout.cancel()
         if not self._file.is_forked:
             # A limiter of its own: in a queue, a cancelled call would never start.
             limiter = anyio.CapacityLimiter(1)
-            close = partial(
-                self._in_thread, self._leases.close, BusyTimeout(RELEASE_TIMEOUT), limiter
-            )
+            work = partial(self._leases.close, loop=running_loop())
+            close = partial(self._in_thread, work, BusyTimeout(RELEASE_TIMEOUT), limiter, set())
             await run_shielded(close, grace=RELEASE_TIMEOUT)
+
+    async def _close_at_end(self, loop_state: _LoopState) -> None:
+        """Close the file at the end of an event loop, which can't start tasks any more."""
+        if not (loop_state.is_closed or self._file.is_forked):
+            self._leases.close(BusyTimeout(RELEASE_TIMEOUT), loop=running_loop())
 
     @asynccontextmanager
     async def acquire(self, key: str) -> AsyncGenerator[Record | None, None]:
@@ -110,8 +133,6 @@ class Journal:
             ConfigurationError: the journal is closed.
         """
         key = as_text(key)
-        if key in self._leases.held:
-            raise self._leases.in_use_error(key, "this process")
         async with self._hold(key):
             self._leases.written.add(key)
             try:
@@ -130,18 +151,23 @@ class Journal:
 
     @asynccontextmanager
     async def _hold(self, key: str) -> AsyncGenerator[None, None]:
-        """Keep the lease on a key from being deleted until the block ends."""
-        self._leases.held.add(key)
-        timeout = inf
+        """Keep the lease on a key from being deleted until the block ends.
+
+        Raises:
+            UploadInUse: another upload of this process holds it.
+        """
+        timeout, is_free = inf, False
         try:
-            yield
+            with self._leases.held.reserve(key) as is_free:
+                if not is_free:
+                    raise self._leases.in_use_error(key, "this process")
+                yield
         except anyio.get_cancelled_exc_class():
             # `Task.cancel` doesn't repeat, so it wouldn't interrupt a long release.
             timeout = RELEASE_TIMEOUT
             raise
         finally:
-            self._leases.held.discard(key)
-            if key in self._leases.written:
+            if is_free and key in self._leases.written:
                 # Shielded: an unreleased lease blocks other processes while this one runs.
                 await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
 
@@ -267,12 +293,13 @@ class Journal:
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function in a transaction in a worker thread, because the disk may be slow."""
-        if self._is_closed:
+        loop_state = self._loops.get()
+        if loop_state.is_closed:
             raise self._closed()
-        busy_timeout = self._file.busy_timeout()
+        transact, busy_timeout = partial(self._leases.transact, work), self._file.busy_timeout()
         try:
             return await self._in_thread(
-                partial(self._leases.transact, work), busy_timeout, self._limiter
+                transact, busy_timeout, loop_state.limiter, loop_state.waiting
             )
         except WaitCancelled:
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -283,6 +310,7 @@ class Journal:
         work: Callable[[BusyTimeout], T],
         busy_timeout: BusyTimeout,
         limiter: anyio.CapacityLimiter,
+        waiting: set[BusyTimeout],
     ) -> T:
         """Run a thread to its end; a cancellation ends its wait for locks."""
         results: list[T] = []
@@ -293,7 +321,7 @@ class Journal:
             finally:
                 busy_timeout.cancel()
 
-        self._waiting.add(busy_timeout)
+        waiting.add(busy_timeout)
         try:
             async with plain_task_group() as tasks:
                 # A task of its own, because the wait for a thread is shielded.
@@ -301,7 +329,7 @@ class Journal:
                 results.append(await anyio.to_thread.run_sync(work, busy_timeout, limiter=limiter))
                 tasks.cancel_scope.cancel()
         finally:
-            self._waiting.discard(busy_timeout)
+            waiting.discard(busy_timeout)
         return results[0]
 
     def _acquire(self, key: str, connection: sqlite3.Connection) -> Record | None:

@@ -7,12 +7,14 @@ however the process ends. Everything here blocks.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from livepeer_async.concurrency import Reservations
 from livepeer_async.errors import JournalError, UploadInUse
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
@@ -29,7 +31,7 @@ class LeaseTable:
         database: the journal's file.
 
     Attributes:
-        held: the keys in use.
+        held: the keys in use, in all event loops.
         written: the keys whose leases may be in the file; the next transaction deletes those that
             aren't held.
     """
@@ -37,7 +39,7 @@ class LeaseTable:
     def __init__(self, database: JournalDatabase) -> None:
         self._database = database
         self._lock: OwnerLock | None = None
-        self.held: set[str] = set()
+        self.held = Reservations[str]()
         self.written: set[str] = set()
 
     def transact(self, work: Callable[[sqlite3.Connection], T], busy_timeout: BusyTimeout) -> T:
@@ -45,7 +47,8 @@ class LeaseTable:
         released: set[str] = set()
 
         def release_and_work(connection: sqlite3.Connection) -> T:
-            released.update(self.written - self.held)
+            # A copy: other threads may add keys meanwhile.
+            released.update(key for key in list(self.written) if key not in self.held)
             self.written.difference_update(released)
             if self._lock is not None:
                 rows = [(key, self._lock.owner) for key in released]
@@ -84,19 +87,26 @@ class LeaseTable:
         """
         return key in self.held or self._pid_of_other(connection, key) is not None
 
-    def close(self, busy_timeout: BusyTimeout) -> None:
-        """Delete all leases, close the file and release the lock."""
-        lock, is_deleted = self._lock, False
-        if lock is not None:
-            with suppress(JournalError, WaitCancelled):
-                self._database.transact(lambda c: _delete_owner(c, lock.owner), busy_timeout)
-                is_deleted = True
-        # Waits for a running transaction, which may write a first lease.
-        self._database.close()
-        if self._lock is not None:
-            self._lock.release(keeps_file=not is_deleted)
-            self._lock = None
-        self.written.clear()
+    def close(self, busy_timeout: BusyTimeout, *, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Delete all leases, close the file and release the lock.
+
+        It stays open while another event loop than `loop` holds a key.
+        """
+        # Waits for a running transaction, which may write a first lease; the next one opens the
+        # file again.
+        with self._database.lock:
+            if self.held.has_other_loops(loop):
+                return
+            lock, is_deleted = self._lock, False
+            if lock is not None:
+                with suppress(JournalError, WaitCancelled):
+                    self._database.transact(lambda c: _delete_owner(c, lock.owner), busy_timeout)
+                    is_deleted = True
+            self._database.close()
+            if lock is not None:
+                lock.release(keeps_file=not is_deleted)
+                self._lock = None
+            self.written.clear()
 
     def in_use_error(self, key: str, process: str) -> UploadInUse:
         """Return the error for a key that a process is using."""

@@ -13,7 +13,7 @@ import anyio
 from msgspec import Struct
 
 from livepeer_async.api.session import Session
-from livepeer_async.concurrency import Clock
+from livepeer_async.concurrency import Clock, LoopLocal
 from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.polling.phases import is_ready
@@ -66,8 +66,30 @@ def unwrap(asset: object, error: object) -> Asset:
     return cast("Asset", asset)
 
 
+class _Polling:
+    """The waits in one event loop.
+
+    Args:
+        poller: polls for them.
+
+    Attributes:
+        poller: as passed.
+        waiting: the subscriptions whose tasks wait.
+        lock: held by the leader, the task that polls for all.
+        sleeping: scope of the leader's sleep.
+    """
+
+    def __init__(self, poller: AssetPoller) -> None:
+        self.poller = poller
+        self.waiting: set[Subscription] = set()
+        self.lock = anyio.Lock()
+        self.sleeping: anyio.CancelScope | None = None
+
+
 class Waiter:
     """Waits for assets of one account; a client has one.
+
+    Each event loop polls for its own waits.
 
     Args:
         session: sends the calls.
@@ -82,14 +104,18 @@ class Waiter:
         clock: Clock | None = None,
         max_per_second: int = MAX_REQUESTS_PER_SECOND,
     ) -> None:
-        self._clock = clock or Clock()
-        self._poller = AssetPoller(session, clock=self._clock, max_per_second=max_per_second)
-        self._waiting: set[Subscription] = set()
+        self._clock = clock = clock or Clock()
         self._retried: dict[str, AssetStatus] = {}
-        # Held by the leader, the task that polls for all.
-        self._lock = anyio.Lock()
-        # Scope of the leader's sleep; not created here, because there may be no event loop yet.
-        self._sleeping: anyio.CancelScope | None = None
+
+        def create() -> _Polling:
+            poller = AssetPoller(session, clock=clock, max_per_second=max_per_second)
+            return _Polling(poller)
+
+        self._loops = LoopLocal(create)
+
+    @property
+    def _poller(self) -> AssetPoller:
+        return self._loops.get().poller
 
     async def wait_until(
         self,
@@ -194,7 +220,8 @@ class Waiter:
 
     async def _next_update(self, subscription: Subscription) -> WatchedAsset | None:
         """Wait until one asset has an update; return `None` on timeout."""
-        self._waiting.add(subscription)
+        waiting = self._loops.get().waiting
+        waiting.add(subscription)
         try:
             while not subscription.updated and self._clock.now() < subscription.deadline:
                 # Ends the wait even if a request hangs.
@@ -202,7 +229,7 @@ class Waiter:
                 with anyio.move_on_after(seconds) as subscription.scope:
                     await self._poll_for_all(subscription)
         finally:
-            self._waiting.remove(subscription)
+            waiting.remove(subscription)
         if not subscription.updated:
             return None
         watched = next(iter(subscription.updated))
@@ -211,26 +238,28 @@ class Waiter:
 
     async def _poll_for_all(self, subscription: Subscription) -> None:
         """Poll for all subscriptions until this one has an update; one task does at a time."""
-        async with self._lock:
+        polling = self._loops.get()
+        async with polling.lock:
             while not subscription.updated and self._clock.now() < subscription.deadline:
-                await self._step()
+                await self._step(polling)
 
-    async def _step(self) -> None:
+    async def _step(self, polling: _Polling) -> None:
         """Poll if a poll is due, or else sleep until there is something to do."""
         now = self._clock.now()
-        for other in self._waiting:
+        for other in polling.waiting:
             if other.deadline <= now:
                 other.scope.cancel()
-        due, watched = self._poller.next_poll(now)
+        due, watched = polling.poller.next_poll(now)
         if due <= now:
-            await self._poller.poll(watched)
+            await polling.poller.poll(watched)
             return
-        wake_at = min(due, *(waiting.deadline for waiting in self._waiting))
-        with anyio.CancelScope() as self._sleeping:
+        wake_at = min(due, *(waiting.deadline for waiting in polling.waiting))
+        with anyio.CancelScope() as polling.sleeping:
             await self._clock.sleep(wake_at - now)
 
     def _subscribe(self, subscription: Subscription) -> None:
         self._poller.add(subscription)
         # A poll of the new assets may be due before the leader would wake up.
-        if self._sleeping is not None:
-            self._sleeping.cancel()
+        sleeping = self._loops.get().sleeping
+        if sleeping is not None:
+            sleeping.cancel()

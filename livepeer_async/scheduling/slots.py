@@ -10,15 +10,30 @@ from contextlib import contextmanager
 
 import anyio
 
-from livepeer_async.concurrency import Notifier
+from livepeer_async.concurrency import LoopLocal, Notifier
 from livepeer_async.scheduling.throttle import Throttle
 
 # Seconds between two checks of the throttle, whose limits may have changed.
 POLL_SECONDS = 0.25
 
 
+class _LoopState:
+    """What a queue has in one event loop.
+
+    Attributes:
+        participants: the calls that were registered.
+        queue: those that wait, in order; one that started an upload queues up again at the end.
+        notifier: wakes the tasks in `wait_for_change`.
+    """
+
+    def __init__(self) -> None:
+        self.participants: list[Participant] = []
+        self.queue: dict[Participant, None] = {}
+        self.notifier = Notifier()
+
+
 class SlotQueue:
-    """The queue of a client's calls that want to start uploads.
+    """The queue of a client's calls that want to start uploads, one in each event loop.
 
     Args:
         throttle: determines how many uploads may run.
@@ -26,15 +41,12 @@ class SlotQueue:
 
     def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
-        self._participants: list[Participant] = []
-        # In order; a participant that started an upload queues up again at the end.
-        self._queue: dict[Participant, None] = {}
-        self._notifier = Notifier()
+        self._loops = LoopLocal(_LoopState)
 
     @property
     def lengths(self) -> tuple[int | None, ...]:
         """The length of each upload that holds a slot, in bytes; `None` if unknown."""
-        return tuple(slot.length for call in self._participants for slot in call.held)
+        return tuple(slot.length for call in self._loops.get().participants for slot in call.held)
 
     @contextmanager
     def register(self, *, waits_for_slot: bool = True) -> Generator[Participant]:
@@ -45,24 +57,27 @@ class SlotQueue:
                 upload starts at once and reduces the slots of the others.
         """
         participant = Participant(self, waits_for_slot=waits_for_slot)
-        self._participants.append(participant)
+        loop_state = self._loops.get()
+        loop_state.participants.append(participant)
         try:
             yield participant
         finally:
-            self._participants.remove(participant)
-            self._queue.pop(participant, None)
-            self.notify()
+            loop_state.participants.remove(participant)
+            loop_state.queue.pop(participant, None)
+            loop_state.notifier.notify()
 
     def may_start(self, participant: Participant) -> bool:
         """Queue a participant; whether it is the first and there is room for one more upload."""
-        self._queue.setdefault(participant)
-        return next(iter(self._queue)) is participant and self._has_room()
+        queue = self._loops.get().queue
+        queue.setdefault(participant)
+        return next(iter(queue)) is participant and self._has_room()
 
     def leave_queue(self, participant: Participant) -> None:
         """Remove a participant from the queue, because it has nothing to start."""
-        if participant in self._queue:
-            del self._queue[participant]
-            self.notify()
+        loop_state = self._loops.get()
+        if participant in loop_state.queue:
+            del loop_state.queue[participant]
+            loop_state.notifier.notify()
 
     def sample(self) -> None:
         """Sample the throughput; call this often."""
@@ -71,15 +86,15 @@ class SlotQueue:
     async def wait_for_change(self) -> None:
         """Wait until an upload starts or ends, or it is time to check the throttle again."""
         with anyio.move_on_after(POLL_SECONDS):
-            await self._notifier.wait()
+            await self._loops.get().notifier.wait()
 
     def notify(self) -> None:
         """Wake all tasks in `wait_for_change`."""
-        self._notifier.notify()
+        self._loops.get().notifier.notify()
 
     def _has_room(self) -> bool:
         if self.throttle.concurrency is None and not any(
-            call.waits_for_slot and call.held for call in self._participants
+            call.waits_for_slot and call.held for call in self._loops.get().participants
         ):
             # Single uploads leave at least one slot to the calls that wait.
             return self.throttle.has_room(())

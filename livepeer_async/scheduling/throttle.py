@@ -7,6 +7,7 @@ that the server asks for. `adaptive` makes the decisions.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Collection
 from math import inf
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import anyio
 from msgspec.structs import replace
 
-from livepeer_async.concurrency import Clock
+from livepeer_async.concurrency import Clock, LoopLocal
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.scheduling.adaptive import (
@@ -43,8 +44,23 @@ MAX_WAKEUP_DELAY = 1.0
 SLEEP_STEP = 0.25
 
 
+class _LoopState:
+    """What a throttle has in one event loop.
+
+    Attributes:
+        rate_lock: fair; callers consume the rate in the order in which they came.
+        in_flight: number of requests.
+    """
+
+    def __init__(self) -> None:
+        self.rate_lock = anyio.Lock(fast_acquire=True)
+        self.in_flight = 0
+
+
 class Throttle:
     """The limits that all uploads of a client share; they may be changed while uploads run.
+
+    Event loops in several threads share the rate and the pauses; the concurrency counts in each.
 
     Args:
         concurrency: maximum number of concurrent uploads of `upload_many`; `None` adapts it to the
@@ -77,8 +93,8 @@ class Throttle:
         # Until then, the bytes that were sent use up the maximum rate.
         self._due_at = -inf
         self._max_rate: float | None = None
-        # Fair: callers consume the rate in the order in which they came.
-        self._rate_lock = anyio.Lock(fast_acquire=True)
+        self._due_lock = threading.Lock()
+        self._loops = LoopLocal(_LoopState)
         self.concurrency = concurrency
         self.max_rate = max_rate
         self._slots = Slots()
@@ -89,7 +105,6 @@ class Throttle:
         self._pauses = 0
         self._paused_until = 0.0
         self._probed_at: float | None = None
-        self._in_flight = 0
         self._active_at = 0.0
         self._failing_since: float | None = None
         self.activity = 0
@@ -152,16 +167,18 @@ class Throttle:
         self._active_at = self._clock.now()
 
     async def _wait_for_rate(self, count: int) -> None:
-        has_waited = self._rate_lock.locked()
-        async with self._rate_lock:
+        rate_lock = self._loops.get().rate_lock
+        has_waited = rate_lock.locked()
+        async with rate_lock:
             while self._max_rate is not None and (wait := self._due_at - self._clock.now()) > 0:
                 has_waited = True
                 await self._clock.sleep(min(wait, SLEEP_STEP))
             if self._max_rate is not None:
                 # A caller that waited may have woken late, which must not lower the rate.
                 allowance = MAX_WAKEUP_DELAY if has_waited else 0.0
-                start = max(self._due_at, self._clock.now() - allowance)
-                self._due_at = start + count / self._max_rate
+                with self._due_lock:
+                    start = max(self._due_at, self._clock.now() - allowance)
+                    self._due_at = start + count / self._max_rate
 
     @property
     def is_paused(self) -> bool:
@@ -196,18 +213,20 @@ class Throttle:
 
     def request_started(self) -> None:
         """Count a request as in flight."""
-        if not self._in_flight:
+        loop_state = self._loops.get()
+        if not loop_state.in_flight:
             self._active_at = self._clock.now()
-        self._in_flight += 1
+        loop_state.in_flight += 1
 
     def request_finished(self) -> None:
         """Count a request as finished, with or without a response."""
-        self._in_flight -= 1
+        self._loops.get().in_flight -= 1
 
     @property
     def idle_seconds(self) -> float:
         """Seconds without a byte or a response while requests are in flight."""
-        return self._clock.now() - self._active_at if self._in_flight else 0.0
+        in_flight = self._loops.get().in_flight
+        return self._clock.now() - self._active_at if in_flight else 0.0
 
     @property
     def silent_seconds(self) -> float:

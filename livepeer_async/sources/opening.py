@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import aiofiles.tempfile
 
-from livepeer_async.concurrency import run_shielded
+from livepeer_async.concurrency import Reservations, run_shielded
 from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
 from livepeer_async.sources.file_object import READ_SIZE, FileObject, is_file_object
 from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, enter_file, open_path
@@ -38,7 +38,7 @@ class SourcesInUse:
     """The file objects and iterators that the uploads of a client are reading."""
 
     def __init__(self) -> None:
-        self._ids: set[int] = set()
+        self._ids = Reservations[int]()
 
     @asynccontextmanager
     async def reserve(self, source: SourceLike) -> AsyncGenerator[None, None]:
@@ -50,15 +50,12 @@ class SourcesInUse:
         if not _has_position(source):
             yield
             return
-        if id(source) in self._ids:
-            raise ConfigurationError(
-                f"{source_name(source)} is being uploaded already; use its path, or open it twice"
-            )
-        self._ids.add(id(source))
-        try:
+        with self._ids.reserve(id(source)) as is_free:
+            if not is_free:
+                name = source_name(source)
+                message = f"{name} is being uploaded already; use its path, or open it twice"
+                raise ConfigurationError(message)
             yield
-        finally:
-            self._ids.discard(id(source))
 
 
 @asynccontextmanager

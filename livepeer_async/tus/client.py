@@ -52,6 +52,8 @@ SPOOL_ADVICE = "leave defer_length out: the stream is then spooled"
 class TusClient:
     """A client for any tus 1.0 server; an async context manager.
 
+    It may be used in several event loops; each has its own connections.
+
     Args:
         headers: sent with each request, such as `Authorization`. Headers of the protocol and of the
             body are ignored.
@@ -82,6 +84,7 @@ class TusClient:
         self._sources = SourcesInUse()
 
     async def __aenter__(self) -> Self:
+        self._transport.open()
         return self
 
     async def __aexit__(

@@ -21,7 +21,7 @@ from msgspec import UNSET
 from livepeer_async.api import requests
 from livepeer_async.api.calls import REFUSALS, Call
 from livepeer_async.api.session import Session
-from livepeer_async.concurrency import plain_task_group, run_shielded
+from livepeer_async.concurrency import LoopLocal, plain_task_group, run_shielded
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
@@ -75,7 +75,7 @@ class AssetRequests:
         self._session = session
         self._deleter = deleter
         self._restarts = restarts
-        self._import_locks: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
+        self._import_locks = LoopLocal(WeakValueDictionary[tuple[str, str], anyio.Lock])
         self._recent_imports: deque[str] = deque(maxlen=MAX_RECENT_IMPORTS)
 
     async def request_upload(self, new_asset: NewAsset, lease: Lease) -> UploadTicket:
@@ -98,7 +98,8 @@ class AssetRequests:
             AmbiguousRequest: too many responses were lost; `asset_ids` may have been created.
         """
         # Of two equal imports, one could adopt the asset of the other, whose ticket is in flight.
-        lock = self._import_locks.setdefault((wanted.name, wanted.url), anyio.Lock())
+        locks = self._import_locks.get()
+        lock = locks.setdefault((wanted.name, wanted.url), anyio.Lock())
         async with lock:
 
             async def adopt(found: list[Asset]) -> ImportTicket | None:

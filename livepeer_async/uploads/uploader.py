@@ -20,7 +20,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
-from livepeer_async.concurrency import plain_task_group
+from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
@@ -87,11 +87,11 @@ class Uploader:
         self._journal = journal
         self._slot_queue = slot_queue
         self._sources = SourcesInUse()
-        self._running: dict[anyio.CancelScope, anyio.Event] = {}
+        self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
     async def aclose(self) -> None:
-        """Cancel all running uploads and wait for their end."""
-        running = dict(self._running)
+        """Cancel all uploads that run in this event loop and wait for their end."""
+        running = dict(self._running.get())
         for scope in running:
             scope.cancel()
         for ended in running.values():
@@ -236,7 +236,7 @@ class Uploader:
     async def _clean_up(self) -> None:
         """Delete certain leftovers after the last of the running uploads."""
         journal = self._journal
-        if journal is not None and journal.has_new_orphans and not self._running:
+        if journal is not None and journal.has_new_orphans and not self._running.get():
             with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
                 await self._asset_requests.delete_leftovers(journal)
 
@@ -295,13 +295,13 @@ class Uploader:
         Raises:
             ConfigurationError: `aclose` cancelled the block.
         """
-        scope = anyio.CancelScope()
-        ended = self._running[scope] = anyio.Event()
+        scope, running = anyio.CancelScope(), self._running.get()
+        ended = running[scope] = anyio.Event()
         try:
             with scope:
                 yield
         finally:
-            del self._running[scope]
+            del running[scope]
             ended.set()
         if scope.cancelled_caught:
             raise ConfigurationError(f"the client was closed during the upload of {name}")

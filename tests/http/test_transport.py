@@ -128,11 +128,6 @@ async def test_source_error_is_raised_unchanged():
         await exchange(hang, request, broken())
 
 
-def test_client_of_an_unknown_class_is_rejected():
-    with pytest.raises(errors.ConfigurationError, match="wanted an httpx"):
-        Transport(http_client=object(), timeouts=SHORT_TIMEOUTS)
-
-
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_defaults_of_a_given_client_are_not_applied(library):
     client = library.AsyncClient(

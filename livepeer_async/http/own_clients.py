@@ -1,0 +1,65 @@
+"""Creates the HTTP clients of the transport's own pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from livepeer_async.http.certificates import load_tls
+from livepeer_async.http.proxies import Proxies, Proxy, proxy_error
+
+
+def client_factory(
+    httpx: ModuleType, proxies: Proxies, *, keepalive: float
+) -> Callable[[str], Any]:
+    """Return a function that creates a client for an origin.
+
+    All clients, in all event loops, share the certificates, which take time to load.
+
+    Args:
+        httpx: the library.
+        proxies: the environment's proxies.
+        keepalive: seconds after which an idle connection is closed.
+
+    Raises:
+        ConfigurationError: the environment has an invalid proxy or certificate.
+    """
+    context = load_tls(httpx.create_ssl_context)
+    created = {proxy: _create_proxy(httpx, proxy) for proxy in proxies.by_scheme.values()}
+
+    def create_client(origin: str) -> Any:
+        proxy = proxies.find(origin)
+        return httpx.AsyncClient(
+            verify=context,
+            proxy=created[proxy] if proxy else None,
+            limits=httpx.Limits(keepalive_expiry=keepalive),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    return create_client
+
+
+def _create_proxy(httpx: ModuleType, proxy: Proxy) -> Any:
+    """Create the library's proxy.
+
+    Raises:
+        ConfigurationError: the library can't use it.
+    """
+    context = None
+    if proxy.scheme == "https":
+        # httpcore would create the same context for each connection.
+        context = load_tls(partial(httpx.create_ssl_context, trust_env=False))
+        context.load_default_certs()
+    try:
+        created = httpx.Proxy(proxy.url, auth=proxy.auth, ssl_context=context)
+        httpx.AsyncHTTPTransport(proxy=created, verify=False)
+    except ImportError as error:
+        raise proxy_error(proxy.variable, "SOCKS needs the package httpx[socks]") from error
+    except (ValueError, httpx.InvalidURL):
+        pass  # raised below, without its cause, which quotes the URL
+    else:
+        return created
+    raise proxy_error(proxy.variable, "httpx can't parse it")
