@@ -33,7 +33,8 @@ which is streamed with `length=` and otherwise spooled to a temporary file; or a
 such as Starlette's `UploadFile`. A file object is uploaded from its first byte; one that was read
 in part and can't seek is refused. A source that changes during the upload raises `SourceChanged`.
 
-`new_asset` is a name or a `NewAsset`: playback policy, creator ID, encryption, storage, profiles:
+`new_asset` is a name, or a `NewAsset` or mapping of its fields: playback policy, creator ID,
+encryption, storage, profiles. In a mapping, names may be camelCase, and a wrong field is an error:
 
     NewAsset("Talk", playback_policy=PlaybackPolicy(type="jwt"), creator_id="user-7")
 

@@ -14,6 +14,7 @@ from livepeer_async.api.account import as_account
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
@@ -104,36 +105,41 @@ class AsyncLivepeer:
         retry = retry or RetryPolicy()
         account = as_account(api_key, base_url)
         limits_for = as_limits_for(upload_limits)
-        self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
+        self._descriptors = Descriptors()
+        self._transport = Transport(
+            http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
+        )
         connections = connection_limit(http_client)
         max_slots = connections and connections - SPARE_CONNECTIONS
-        self.throttle = Throttle(retry=retry, max_slots=max_slots)
+        self.throttle: Throttle = Throttle(
+            retry=retry, max_slots=max_slots, descriptors=self._descriptors
+        )
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry)
+        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
         self._unpaused = Session(account, unpaused, retry=retry)
         self._waiter = Waiter(self._session)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        self.assets = Assets(self._session, self._waiter)
-        self.tasks = Tasks(self._session)
-        self.playback = Playback(self._session)
+        self.assets: Assets = Assets(self._session, self._waiter)
+        self.tasks: Tasks = Tasks(self._session)
+        self.playback: Playback = Playback(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter,
             asset_requests,
-            throttled.send,
-            wait_while_paused=self.throttle.wait_while_paused,
+            throttled,
             retry=retry,
             limits_for=limits_for,
         )
-        self.uploads = Uploader(
+        self.uploads: Uploader = Uploader(
             transfers,
             Processing(self._session, self._waiter),
             asset_requests,
-            Downloader(self._transport, retry=retry),
+            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
+            descriptors=self._descriptors,
         )
 
     async def __aenter__(self) -> Self:

@@ -129,6 +129,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     strict: StrictOption = False,
     relay: RelayOption = False,
     allow_outside: OutsideOption = False,
+    name_template: options.NameTemplate = None,
     report: ReportOption = None,
     no_report: NoReportOption = False,
     journal: options.JournalPath = None,
@@ -165,8 +166,16 @@ def ingest(  # noqa: PLR0913 - the options of the command
     )
     # An ingestion checks the connection itself, and waits for the server.
     opening = open_client(client, check_connection=False)
-    run = partial(command.run, opening, check=check, allow_outside=allow_outside)
-    run_command(run, on_interrupt=command.describe_interruption)
+    run_command(
+        partial(
+            command.run,
+            opening,
+            check=check,
+            allow_outside=allow_outside,
+            name_template=name_template,
+        ),
+        on_interrupt=command.describe_interruption,
+    )
 
 
 def _check_arguments(

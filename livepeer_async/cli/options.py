@@ -68,6 +68,15 @@ UseSandbox = Annotated[
 SandboxStorage = Annotated[
     Storage | None, typer.Option("--storage", help="Storage of the sandbox, with --sandbox.")
 ]
+NameTemplate = Annotated[
+    str | None,
+    typer.Option(
+        "--name-template",
+        metavar="TEXT",
+        help="Names of the assets, such as '{parent} - {stem}'; fields are {name}, {stem}, {path}, "
+        "{parent} and {row}, in a manifest also {key} and {creatorId}.",
+    ),
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")]
 Verify = Annotated[
     Literal["size", "hash", "none"],

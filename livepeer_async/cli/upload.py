@@ -13,8 +13,10 @@ from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.stdin import STANDARD_INPUT
 from livepeer_async.cli.upload_batch import UploadBatch
+from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.ingest.naming import FILE_FIELDS, NameTemplate
 from livepeer_async.polling.intervals import READY_TIMEOUT
 
 FilesArgument = Annotated[
@@ -40,6 +42,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     files: FilesArgument,
     *,
     name: NameOption = None,
+    name_template: options.NameTemplate = None,
     sandbox: options.UseSandbox = False,
     storage: options.SandboxStorage = None,
     no_wait: options.NoWait = False,
@@ -69,6 +72,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     if force and no_journal:
         raise typer.BadParameter("--force can't be combined with --no-journal")
     _check_files(files, name=name)
+    template = _read_template(name_template, name=name)
     retry = RetryPolicy(attempts=retries)
     timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
@@ -79,11 +83,24 @@ def upload(  # noqa: PLR0913 - the options of the command
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
     upload_options["concurrency"] = concurrency
-    batch = UploadBatch(files, upload_options, name=name, json=json, journal=journal)
+    batch = UploadBatch(
+        files, upload_options, name=name, json=json, template=template, journal=journal
+    )
     run_command(
         partial(batch.run, open_client(client, is_upload=True), force=force),
         on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
     )
+
+
+def _read_template(text: str | None, *, name: str | None) -> NameTemplate | None:
+    if text is None:
+        return None
+    if name is not None:
+        raise typer.BadParameter("--name-template can't be combined with --name")
+    try:
+        return NameTemplate(text, FILE_FIELDS)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _check_files(files: list[str], *, name: str | None) -> None:

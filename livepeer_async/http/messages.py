@@ -81,7 +81,7 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def origin(self) -> str:
         """Scheme, host and port, as written in the URL."""
-        return "/".join(self.url.split("/", 3)[:3])
+        return origin_of(self.url)
 
     @property
     def place(self) -> str:
@@ -171,6 +171,11 @@ class Response(Struct, frozen=True, kw_only=True):
             return float(value[:9])
         retry_at, now = _parse_date(value), self.date
         return None if retry_at is None or now is None else max(0.0, retry_at - now)
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port, as written in a URL."""
+    return "/".join(url.split("/", 3)[:3])
 
 
 def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
-from livepeer_async.errors import DecodeError
+from livepeer_async.errors import DecodeError, TimedOut
 from livepeer_async.http.early_responses import start_body
 from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.observers import Watch
 
 # zlib's window size that selects the gzip format.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -64,12 +66,17 @@ class RequestBody:
     Args:
         blocks: the bytes to send.
         on_accepted: called once the socket has accepted the last block.
+        watch: watches that the socket accepts each block.
     """
 
     def __init__(
-        self, blocks: AsyncIterable[bytes | memoryview], on_accepted: Callable[[], None]
+        self,
+        blocks: AsyncIterable[bytes | memoryview],
+        on_accepted: Callable[[], None],
+        watch: Watch,
     ) -> None:
         self._blocks = aiter(blocks)
+        self._watch = watch
         self._on_accepted = on_accepted
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
@@ -77,11 +84,15 @@ class RequestBody:
 
     async def __anext__(self) -> bytes | memoryview:
         start_body()
+        # A slow source isn't the server's silence.
+        self._watch.restart(None)
         try:
-            return await anext(self._blocks)
+            block = await anext(self._blocks)
         except StopAsyncIteration:
             self._on_accepted()
             raise
+        self._watch.restart("no data accepted")
+        return block
 
 
 def is_delimited(http_version: str, headers: Mapping[str, str]) -> bool:
@@ -132,3 +143,21 @@ class GzipDecoder:
         """
         if self._has_started and not self._decompressor.eof:
             raise zlib.error("its end is missing")
+
+
+def to_response(received: Any, request: Request, request_id: str, body: bytes) -> Response:
+    """Return a response of the HTTP library, with the body that was read."""
+    return Response(
+        status=received.status_code,
+        headers={name.lower(): value for name, value in received.headers.items()},
+        body=body,
+        place=request.place,
+        request_id=request_id,
+        secrets=request.secrets,
+    )
+
+
+def incomplete(request: Request, request_id: str) -> TimedOut:
+    """Return the error for a response that takes too long."""
+    message = f"the response isn't complete within the time limit ({request.place})"
+    return TimedOut(message, request_id=request_id)

@@ -23,15 +23,18 @@ import anyio
 import httpx
 
 from livepeer_async.concurrency import LoopLocal
-from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut
+from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
 from livepeer_async.http.error_mapping import ErrorMapper
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.messages import Request, Response, Span, merge_headers
+from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
 from livepeer_async.http.proxies import Proxies, read_proxies
+from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.sockets import tune_socket
 from livepeer_async.http.streams import (
     GzipDecoder,
@@ -39,7 +42,9 @@ from livepeer_async.http.streams import (
     ResponseBody,
     StreamedResponse,
     check_size,
+    incomplete,
     is_delimited,
+    to_response,
 )
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error
@@ -56,6 +61,7 @@ KEEPALIVE_SECONDS = 4.0
 MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 # httpx accepts any port; the socket then raises an error that isn't httpx's.
 MAX_PORT = 65_535
+NO_RESPONSE = "no response"
 
 
 class Transport:
@@ -66,10 +72,22 @@ class Transport:
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
         timeouts: the timeouts.
+        descriptors: waits for free file descriptors.
+
+    Attributes:
+        recovery: knows which servers respond again after an outage.
     """
 
-    def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        *,
+        http_client: Any = None,
+        timeouts: Timeouts,
+        descriptors: Descriptors | None = None,
+    ) -> None:
         self._timeouts = timeouts
+        self.recovery = Recovery()
+        self._descriptors = descriptors or Descriptors()
         self._user_client = None if http_client is None else UserClient(http_client)
         self._module: ModuleType = self._user_client.module if self._user_client else httpx
         # The proxies of a user's client are unknown.
@@ -135,9 +153,22 @@ class Transport:
             DecodeError: the response is larger than `largest`.
             SourceError: the blocks can't be read.
         """
+        with Watch("other chunks are being stored", request) as watch:
+            with self.recovery.record(request.origin) as record:
+                response = await self._send(request, blocks, largest, watch)
+                record(response.status)
+            return response
+
+    async def _send(
+        self,
+        request: Request,
+        blocks: AsyncIterable[bytes | memoryview] | None,
+        largest: int,
+        watch: Watch,
+    ) -> Response:
         connections = self._find_connections(request)
         request_id, limits = _request_id(request), self._httpx_timeouts()
-        is_chunk = isinstance(request.content, Span)
+        is_chunk, size = isinstance(request.content, Span), request.span.size
         async with connections.chunks.acquire(request) if is_chunk else nullcontext() as accept:
             # Limits a response whose head never ends; httpx only limits each read.
             with anyio.CancelScope() as scope:
@@ -147,16 +178,19 @@ class Transport:
                         # httpcore reads the limit when it starts to wait for the response.
                         limits["read"] = accept()
                     self._limit_response(scope, limits)
+                    watch.restart(describe_unconfirmed(size) if size else NO_RESPONSE)
 
                 if blocks is None:
                     on_accepted()
-                body = b"" if blocks is None else RequestBody(blocks, on_accepted)
+                else:
+                    watch.restart("no connection")
+                body = b"" if blocks is None else RequestBody(blocks, on_accepted, watch)
                 build = partial(self._build, request, request_id, body, limits)
                 exchange = partial(
                     self._send_and_read, connections, request, request_id, build, largest
                 )
                 return await self._call_library(request, request_id, limits, exchange)
-            raise _incomplete(request, request_id)
+            raise incomplete(request, request_id)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[StreamedResponse, None]:
@@ -183,17 +217,25 @@ class Transport:
 
                 async def receive_head() -> Any:
                     built = self._build(request, request_id, b"", limits)
-                    return await self._receive_head(client, built)
+                    with Watch(NO_RESPONSE, request):
+                        return await self._receive_head(client, built)
 
-                received = await call_library(receive_head)
+                with self.recovery.record(request.origin) as record:
+                    received = await call_library(receive_head)
+                    record(received.status_code)
             if received is None:
-                raise _incomplete(request, request_id)
+                raise incomplete(request, request_id)
             # A hook of a user's client may have read the body already.
             raw = received.aiter_bytes() if received.is_stream_consumed else received.aiter_raw()
+
+            async def read(call: Callable[[], Awaitable[bytes]]) -> bytes:
+                with Watch("no data", request):
+                    return await call_library(call)
+
             try:
                 yield StreamedResponse(
-                    head=_to_response(received, request, request_id, b""),
-                    body=ResponseBody(raw, call_library),
+                    head=to_response(received, request, request_id, b""),
+                    body=ResponseBody(raw, read),
                     is_delimited=is_delimited(received.http_version, received.headers),
                 )
             finally:
@@ -254,6 +296,7 @@ class Transport:
     async def _prepare_connection(self, event: str, details: dict[str, Any]) -> None:
         """Set up each new connection that httpcore's `trace` extension reports."""
         if event.endswith("connect_tcp.complete"):
+            self._descriptors.record_success("connection")
             sock = details["return_value"].get_extra_info("socket")
             if sock is not None:
                 tune_socket(sock, dead_after=self._timeouts.stall)
@@ -285,7 +328,7 @@ class Transport:
                 body = b""
             finally:
                 await _close(received)
-        return _to_response(received, request, request_id, body)
+        return to_response(received, request, request_id, body)
 
     async def _receive_head(self, client: Any, built: Any) -> Any:
         """Send a request; return the library's response, with an unread body."""
@@ -296,6 +339,27 @@ class Transport:
             return error.response
 
     async def _call_library(
+        self,
+        request: Request,
+        request_id: str,
+        limits: dict[str, float],
+        call: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Await a call of the library, again while there is no descriptor for its connection."""
+        while True:
+            try:
+                return await self._call_once(request, request_id, limits, call)
+            except TooManyOpenFiles as error:
+                # The error of a source has no request.
+                if error.request_id is None or not await self._descriptors.wait(
+                    "connection", error
+                ):
+                    raise
+            pool = self._connections.get().pool
+            if pool is not None:
+                await pool.close_idle()
+
+    async def _call_once(
         self,
         request: Request,
         request_id: str,
@@ -340,7 +404,7 @@ class Transport:
                 body += decoder.decode(block, largest + 1 - len(body)) if decoder else block
                 check_size(body, largest, request)
                 if time.monotonic() > deadline:
-                    raise _incomplete(request, request_id)
+                    raise incomplete(request, request_id)
             if decoder:
                 decoder.finish()
             return bytes(body)
@@ -360,22 +424,6 @@ async def _close(received: Any, raw: Any = None) -> None:
             await raw.aclose()
 
 
-def _to_response(received: Any, request: Request, request_id: str, body: bytes) -> Response:
-    return Response(
-        status=received.status_code,
-        headers={name.lower(): value for name, value in received.headers.items()},
-        body=body,
-        place=request.place,
-        request_id=request_id,
-        secrets=request.secrets,
-    )
-
-
 def _request_id(request: Request) -> str:
     names = (name for name in request.headers if name.lower() == "x-request-id")
     return request.headers.get(next(names, "")) or uuid.uuid4().hex
-
-
-def _incomplete(request: Request, request_id: str) -> TimedOut:
-    message = f"the response isn't complete within the time limit ({request.place})"
-    return TimedOut(message, request_id=request_id)

@@ -22,6 +22,8 @@ from msgspec.structs import replace
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.http.descriptors import Descriptors, prepare
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprints, url_fingerprint
@@ -42,7 +44,7 @@ from livepeer_async.uploads.options import (
     check_job,
 )
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.progress import Progress, ProgressReporter
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
@@ -67,6 +69,7 @@ class Uploader:
         downloader: opens URLs for relays.
         journal: records uploads; None for no records.
         slot_queue: the slots.
+        descriptors: waits for free file descriptors.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Uploader:
         *,
         journal: Journal | None,
         slot_queue: SlotQueue,
+        descriptors: Descriptors,
     ) -> None:
         self._transfers = transfers
         self._processing = processing
@@ -86,6 +90,8 @@ class Uploader:
         self._downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
+        self._descriptors = descriptors
+        prepare()
         self._sources = SourcesInUse()
         self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
@@ -171,7 +177,8 @@ class Uploader:
         Raises:
             LivepeerError: the URL can't be read.
         """
-        async with self._downloader.open(url) as download:
+        opening = ProgressReporter(0, options.on_progress)
+        async with self._downloader.open(url, observer=opening.observe) as download:
             job = UploadJob(download.blocks, new_asset, download.length, key)
             identity = url_fingerprint(url)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
@@ -194,12 +201,11 @@ class Uploader:
         identity = url_fingerprint(url)
         try:
             access = access_fingerprints(new_asset)
-            async with acquire_lease(
-                self._journal, key, source, access=access, url=identity
-            ) as lease:
+            leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
+            async with leasing as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
-                asset = await self._url_importer.request(upload, url)
-                await self._finish_import(upload, asset)
+                with observe_requests(upload.observe):
+                    await self._finish_import(upload, await self._url_importer.request(upload, url))
         except LivepeerError as error:
             failure = error
         return _result_of(upload, url, failure, started)
@@ -265,10 +271,9 @@ class Uploader:
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
-        max_length = self._transfers.limits_for(job.length or 1).max_length
         async with (
             self._sources.reserve(source),
-            open_source(source, length=job.length, max_length=max_length) as opened,
+            self._open_source(job, slot) as opened,
             acquire_lease(
                 self._journal,
                 key,
@@ -287,6 +292,17 @@ class Uploader:
                 tasks.start_soon(self._run, upload)
                 await upload.asset_created.wait()
                 yield upload
+
+    def _open_source(
+        self, job: UploadJob, slot: Slot | None
+    ) -> AbstractAsyncContextManager[Source]:
+        return open_source(
+            job.source,
+            length=job.length,
+            max_length=self._transfers.limits_for(job.length or 1).max_length,
+            descriptors=self._descriptors,
+            after_wait=slot.reacquire if slot else None,
+        )
 
     @asynccontextmanager
     async def _closable(self, name: str) -> AsyncGenerator[None, None]:
@@ -308,7 +324,7 @@ class Uploader:
 
     async def _run(self, upload: Upload) -> None:
         try:
-            with upload.scope:
+            with observe_requests(upload.observe), upload.scope:
                 await self._deliver(upload)
             if upload.is_aborted:
                 await self._delete_aborted(upload)
@@ -371,7 +387,7 @@ class Uploader:
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watched, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watched, upload.options, on_change=upload.update_asset
         )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.
