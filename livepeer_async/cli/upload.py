@@ -78,14 +78,11 @@ def upload(  # noqa: PLR0913 - the options of the command
     client = options.build_client_options(
         retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
-    upload_options = {
-        "wait": not no_wait,
-        "verify": None if verify == "none" else verify,
-        "ready_timeout": ready_timeout,
-        "probe": options.build_probe(probe=probe, ignore=probe_ignore),
-        "concurrency": concurrency,
-        "ignore_mtime": ignore_mtime,
-    }
+    rules = options.build_probe(probe=probe, ignore=probe_ignore)
+    upload_options = options.build_upload_options(
+        verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
+    )
+    upload_options["concurrency"] = concurrency
     batch = UploadBatch(
         files, upload_options, name=name, json=json, template=template, journal=journal
     )
