@@ -33,16 +33,16 @@ which is streamed with `length=` and otherwise spooled to a temporary file; or a
 such as Starlette's `UploadFile`. A file object is uploaded from its first byte; one that was read
 in part and can't seek is refused. A source that changes during the upload raises `SourceChanged`.
 
-`new_asset` is a name or a `NewAsset`: playback policy, creator ID, encryption, storage, profiles:
+`new_asset` is a name, or a `NewAsset` or mapping of its fields: playback policy, creator ID,
+encryption, storage, profiles. In a mapping, names may be camelCase, and a wrong field is an error:
 
     NewAsset("Talk", playback_policy=PlaybackPolicy(type="jwt"), creator_id="user-7")
 
 # Unsupported files
 
-Livepeer's pipeline refuses some files after their upload: those without video and audio, those with
-the video codecs mjpeg, png and prores, VP9 in MP4, pixel formats other than yuv420p and yuvj420p,
-and a frame rate of 0. With `probe=True`, uploads look first, with PyAV (`pip install av`), and
-raise `SourceUnsupported` before any request, with the ffmpeg `command` that converts the file. A
+Livepeer refuses some files, but after their upload: no video and no audio, mjpeg, png and prores,
+VP9 in MP4, pixel formats but yuv420p and yuvj420p, a frame rate of 0. With `probe=True`, PyAV (`pip
+install av`) looks first, and `SourceUnsupported` has the ffmpeg `command` that converts the file. A
 `Probe` switches rules off. What can't be told is uploaded: streams, damaged files, slow disks.
 
 # Verification
@@ -137,266 +137,26 @@ with a new minor version; other modules may change at any time. The lowest versi
 dependencies are tested (`nox -s lowest`).
 """
 
-from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import (
-    AmbiguousRequest,
-    ApiError,
-    AssetDeleted,
-    AssetError,
-    AssetFailed,
-    AssetTimeout,
-    BadRequest,
-    ConfigurationError,
-    ConnectFailed,
-    ConnectionBroken,
-    DecodeError,
-    Forbidden,
-    IllegalMove,
-    IntegrityError,
-    InvalidRequest,
-    JournalError,
-    KeyTaken,
-    LivepeerError,
-    NetworkError,
-    NotAuthenticated,
-    NotFound,
-    ProtocolError,
-    RetriesExhausted,
-    ServerError,
-    SourceChanged,
-    SourceEmpty,
-    SourceError,
-    SourceNotReadable,
-    SourceNotReplayable,
-    SourceTooLarge,
-    SourceUnsupported,
-    TimedOut,
-    TooManyOpenFiles,
-    TooManyRequests,
-    TusError,
-    UploadGone,
-    UploadInUse,
-    UploadRefused,
-    UploadStopped,
-)
-from livepeer_async.http.messages import Response
-from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.models import (
-    Asset,
-    AssetHash,
-    AssetIpfs,
-    AssetPatch,
-    AssetPhase,
-    AssetSource,
-    AssetSpec,
-    AssetStatus,
-    AssetStorage,
-    AssetType,
-    Attestation,
-    AttestationDomain,
-    AttestationIpfs,
-    AttestationMessage,
-    AttestationRole,
-    AttestationStorage,
-    ClipParams,
-    ClipStrategy,
-    CreatorId,
-    CreatorType,
-    CustomExport,
-    DvrPlayback,
-    Encoder,
-    Encryption,
-    ErrorBody,
-    ExportDataOutput,
-    ExportDataParams,
-    ExportOutput,
-    ExportParams,
-    H264Profile,
-    ImportTicket,
-    IpfsDataOutput,
-    IpfsExport,
-    IpfsExportOutput,
-    IpfsFileInfo,
-    IpfsSpec,
-    NewAsset,
-    NewAssetFromUrl,
-    NewIpfs,
-    NewStorage,
-    NftMetadataTemplate,
-    OutputPath,
-    PinataCredentials,
-    PipelineStrategy,
-    PlaybackInfo,
-    PlaybackMeta,
-    PlaybackPolicy,
-    PlaybackSource,
-    PlaybackSourceType,
-    PlaybackType,
-    PolicyType,
-    SignatureType,
-    SourceType,
-    StoragePhase,
-    StorageStatus,
-    StorageTasks,
-    Task,
-    TaskOutput,
-    TaskParams,
-    TaskPhase,
-    TaskRef,
-    TaskStatus,
-    TaskType,
-    Track,
-    TrackType,
-    TranscodeFileParams,
-    TranscodeLocation,
-    TranscodeOutputs,
-    TranscodeProfile,
-    UploadOutput,
-    UploadParams,
-    UploadTicket,
-    VideoSpec,
-    Violation,
-)
-from livepeer_async.polling.waiter import WaitResult
-from livepeer_async.probing.probe import Probe
-from livepeer_async.tus.limits import ServerLimits, livepeer_limits
-from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
-from livepeer_async.uploads.options import UploadJob, UploadResult
-from livepeer_async.uploads.progress import Progress, Stage
-from livepeer_async.uploads.upload import Upload
-from livepeer_async.uploads.verify import Verified
-from livepeer_async.version import __version__
+from livepeer_async.version import __version__ as __version__
 
-__all__ = [
-    "AmbiguousRequest",
-    "ApiError",
-    "Asset",
-    "AssetDeleted",
-    "AssetError",
-    "AssetFailed",
-    "AssetHash",
-    "AssetIpfs",
-    "AssetPatch",
-    "AssetPhase",
-    "AssetSource",
-    "AssetSpec",
-    "AssetStatus",
-    "AssetStorage",
-    "AssetTimeout",
-    "AssetType",
-    "AsyncLivepeer",
-    "Attestation",
-    "AttestationDomain",
-    "AttestationIpfs",
-    "AttestationMessage",
-    "AttestationRole",
-    "AttestationStorage",
-    "BadRequest",
-    "ClipParams",
-    "ClipStrategy",
-    "ConfigurationError",
-    "ConnectFailed",
-    "ConnectionBroken",
-    "CreatorId",
-    "CreatorType",
-    "CustomExport",
-    "DecodeError",
-    "DvrPlayback",
-    "Encoder",
-    "Encryption",
-    "ErrorBody",
-    "ExportDataOutput",
-    "ExportDataParams",
-    "ExportOutput",
-    "ExportParams",
-    "Forbidden",
-    "H264Profile",
-    "IllegalMove",
-    "ImportTicket",
-    "IntegrityError",
-    "InvalidRequest",
-    "IpfsDataOutput",
-    "IpfsExport",
-    "IpfsExportOutput",
-    "IpfsFileInfo",
-    "IpfsSpec",
-    "JournalError",
-    "KeyTaken",
-    "Leftover",
-    "LeftoverReport",
-    "LivepeerError",
-    "NetworkError",
-    "NewAsset",
-    "NewAssetFromUrl",
-    "NewIpfs",
-    "NewStorage",
-    "NftMetadataTemplate",
-    "NotAuthenticated",
-    "NotFound",
-    "OutputPath",
-    "PinataCredentials",
-    "PipelineStrategy",
-    "PlaybackInfo",
-    "PlaybackMeta",
-    "PlaybackPolicy",
-    "PlaybackSource",
-    "PlaybackSourceType",
-    "PlaybackType",
-    "PolicyType",
-    "Probe",
-    "Progress",
-    "ProtocolError",
-    "Response",
-    "RetriesExhausted",
-    "RetryPolicy",
-    "ServerError",
-    "ServerLimits",
-    "SignatureType",
-    "SourceChanged",
-    "SourceEmpty",
-    "SourceError",
-    "SourceNotReadable",
-    "SourceNotReplayable",
-    "SourceTooLarge",
-    "SourceType",
-    "SourceUnsupported",
-    "Stage",
-    "StoragePhase",
-    "StorageStatus",
-    "StorageTasks",
-    "Task",
-    "TaskOutput",
-    "TaskParams",
-    "TaskPhase",
-    "TaskRef",
-    "TaskStatus",
-    "TaskType",
-    "TimedOut",
-    "Timeouts",
-    "TooManyOpenFiles",
-    "TooManyRequests",
-    "Track",
-    "TrackType",
-    "TranscodeFileParams",
-    "TranscodeLocation",
-    "TranscodeOutputs",
-    "TranscodeProfile",
-    "TusError",
-    "Upload",
-    "UploadGone",
-    "UploadInUse",
-    "UploadJob",
-    "UploadOutput",
-    "UploadParams",
-    "UploadRefused",
-    "UploadResult",
-    "UploadStopped",
-    "UploadTicket",
-    "Verified",
-    "VideoSpec",
-    "Violation",
-    "WaitResult",
-    "__version__",
-    "livepeer_limits",
-]
+# A constant of this name is true for type checkers; `typing` takes time to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from livepeer_async.exports import *  # noqa: F403 - they are in its __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a module, or the public names, when first used; the command line starts sooner."""
+        from importlib import import_module, util  # noqa: PLC0415 - not needed before
+
+        if util.find_spec(f"{__name__}.{name}"):
+            return import_module(f"{__name__}.{name}")
+        exports = import_module(f"{__name__}.exports")
+        names = {public: getattr(exports, public) for public in exports.__all__}
+        globals().update(names, __all__=exports.__all__)
+        if name in globals():
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -178,12 +178,12 @@ class SourceTooLarge(SourceError):
 class SourceUnsupported(SourceError):
     """Livepeer's pipeline refuses `found` and accepts `wanted`; see `AsyncLivepeer.upload(probe=)`.
 
-        `rules` are the names of the broken rules, `rule` is the first, and `command` is the ffmpeg
+    `rules` are the names of the broken rules, `rule` is the first, and `command` is the ffmpeg
     command that converts the file, or "" if none does. Nothing was sent.
     """
 
     def __init__(
-        self, source: str, *, rules: tuple[str, ...], found: str, wanted: str, command: str
+        self, *, source: str, rules: tuple[str, ...], found: str, wanted: str, command: str
     ) -> None:
         message = f"{source!r} has {found}, which Livepeer refuses; wanted {wanted}"
         super().__init__(message, source=source)

@@ -57,6 +57,7 @@ class Assets:
         Args:
             url: URL with the scheme http, https, ipfs or ar.
             new_asset: fields of the asset, or its name; by default the last part of the URL's path.
+                The URL of a `NewAssetFromUrl` counts.
 
         Raises:
             InvalidRequest: the server rejected a field.

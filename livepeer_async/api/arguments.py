@@ -52,7 +52,7 @@ def as_new_asset(value: object, *, default_name: str | None = None) -> NewAsset:
 def as_import(url: str, value: object) -> NewAssetFromUrl:
     """Return a `NewAssetFromUrl`; arguments and errors as for `as_new_asset`.
 
-    By default, the name is the last part of the URL's path.
+    By default, the name is the last part of the URL's path. A `url` in the value counts.
     """
     if not isinstance(cast("object", url), str):
         raise ConfigurationError(f"url is a {type(url).__name__}; wanted a str")
@@ -60,10 +60,7 @@ def as_import(url: str, value: object) -> NewAssetFromUrl:
     if value is None or isinstance(value, NewAsset | str):
         return NewAssetFromUrl.from_new_asset(as_new_asset(value, default_name=name), url=url)
     defaults = {"name": name, "url": url}
-    new_asset = _as_struct(value, NewAssetFromUrl, defaults, wanted="a NewAsset, NewAssetFromUrl")
-    if new_asset.url != url:
-        raise ConfigurationError("url and new_asset.url are different; wanted one URL")
-    return new_asset
+    return _as_struct(value, NewAssetFromUrl, defaults, wanted="a NewAsset, NewAssetFromUrl")
 
 
 def as_patch(value: object) -> AssetPatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from math import inf
 from typing import Protocol, TypeVar
 
 from livepeer_async.api.calls import Account, Call, is_safe_to_repeat
@@ -16,7 +17,9 @@ from livepeer_async.errors import (
     NetworkError,
     TooManyRequests,
 )
-from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.messages import Request, Response, origin_of
+from livepeer_async.http.observers import report_event, report_recovery
+from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.retry import RetryPolicy, next_retry
 
 T = TypeVar("T")
@@ -43,13 +46,21 @@ class Session:
         transport: sends the requests.
         retry: the retry policy.
         clock: time and jitter.
+        recovery: ends the delay before a retry when the server recovers.
     """
 
     def __init__(
-        self, account: Account, transport: Sender, *, retry: RetryPolicy, clock: Clock | None = None
+        self,
+        account: Account,
+        transport: Sender,
+        *,
+        retry: RetryPolicy,
+        clock: Clock | None = None,
+        recovery: Recovery | None = None,
     ) -> None:
         self.account = account
         self.retry = retry
+        self._recovery = recovery
         self._transport = transport
         self._clock = clock or Clock()
 
@@ -66,17 +77,13 @@ class Session:
             AmbiguousRequest: no response arrived to a call that isn't safe to repeat.
             DecodeError: the response can't be decoded.
         """
-        failures, busy_since = 0, None
+        failures, busy_since = 0, inf
         while True:
             try:
-                return await self.send_once(call)
+                result = await self.send_once(call)
             except NetworkError as error:
                 if not call.is_repeatable and not isinstance(error, ConnectFailed):
-                    raise AmbiguousRequest(
-                        f"{call.request.place} may have taken effect, but its response was "
-                        f"lost: {error}",
-                        request_id=error.request_id,
-                    ) from error
+                    raise _ambiguous(call, error) from error
                 failures += 1
                 await self.back_off(error, failures)
             except ApiError as error:
@@ -84,10 +91,17 @@ class Session:
                     raise
                 failures += 1
                 if isinstance(error, TooManyRequests):
-                    busy_since = self._clock.now() if busy_since is None else busy_since
-                    if self._clock.now() - busy_since < self.retry.busy_timeout:
-                        failures = min(failures, self.retry.attempts, MAX_BUSY_FAILURES)
+                    busy_since = min(busy_since, self._clock.now())
+                    failures = self._limit_busy_failures(failures, busy_since)
                 await self.back_off(error, failures)
+            else:
+                report_recovery(failures)
+                return result
+
+    def _limit_busy_failures(self, failures: int, busy_since: float) -> int:
+        if self._clock.now() - busy_since < self.retry.busy_timeout:
+            return min(failures, self.retry.attempts, MAX_BUSY_FAILURES)
+        return failures
 
     async def back_off(self, error: LivepeerError, failures: int) -> None:
         """Wait before the next attempt, for as long as the policy and the server require.
@@ -113,4 +127,19 @@ class Session:
                 # Breaks the cycle between this frame and the error's traceback.
                 del error
         _log.warning("%s", event)
-        await self._clock.sleep(event.delay)
+        report_event(event)
+        await self.wait_to_retry(event.delay)
+
+    async def wait_to_retry(self, seconds: float) -> bool:
+        """Wait before a retry; return early, and true, if an outage of the server ends."""
+        if self._recovery is None:
+            await self._clock.sleep(seconds)
+            return False
+        return await self._recovery.wait(origin_of(self.account.base_url), seconds)
+
+
+def _ambiguous(call: Call[T], error: NetworkError) -> AmbiguousRequest:
+    return AmbiguousRequest(
+        f"{call.request.place} may have taken effect, but its response was lost: {error}",
+        request_id=error.request_id,
+    )

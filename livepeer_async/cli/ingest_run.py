@@ -25,6 +25,7 @@ from livepeer_async.cli.output.ingest_summary import (
     print_counts,
     print_empty,
     print_failure_kinds,
+    print_name,
     print_next_steps,
     print_ready,
     print_report_state,
@@ -45,6 +46,7 @@ from livepeer_async.ingest import (
     Checked,
     Ingestion,
     Manifest,
+    Row,
     check_manifest,
     ingest,
     open_manifest,
@@ -95,9 +97,12 @@ class IngestRun:
         *,
         check: bool,
         allow_outside: bool,
+        name_template: str | None = None,
     ) -> ExitStatus:
         """Open the manifest and the report, check or ingest, and print the summary."""
-        manifest = open_manifest(self._path, allow_outside=allow_outside)
+        manifest = open_manifest(
+            self._path, allow_outside=allow_outside, name_template=name_template
+        )
         self._check_report()
         with self._stack:
             if self._json:
@@ -106,7 +111,7 @@ class IngestRun:
                 writing = open_report(self._report_path, on_error=self._print_report_error)
                 self._report = self._stack.enter_context(writing)
             if check:
-                return await self._check(manifest)
+                return await self._check(manifest, with_names=name_template is not None)
             return await self._run(opening, manifest)
 
     def describe_interruption(self) -> str:
@@ -115,9 +120,15 @@ class IngestRun:
             return "interrupted; the embedded sandbox is deleted"
         return describe_interruption(self.status)
 
-    async def _check(self, manifest: Manifest) -> ExitStatus:
+    async def _check(self, manifest: Manifest, *, with_names: bool) -> ExitStatus:
         status, probe = self.status, self._options["probe"]
-        checking = check_manifest(manifest, probe=probe, on_probed=status.count_probed)
+        good: list[Row] = []
+        checking = check_manifest(
+            manifest,
+            probe=probe,
+            on_probed=status.count_probed,
+            on_row=good.append if with_names and not self._json else None,
+        )
         async with AsyncExitStack() as stack:
             if probe is not None:
                 showing = show_progress(status.batch, json=self._json, status=status)
@@ -125,6 +136,8 @@ class IngestRun:
             async for event in checking:
                 self._events.apply(event)
         self._events.display = PlainLines(status.batch)
+        for row in good:
+            print_name(row)
         self._sync_report()
         self._print_reports(has_run=False)
         stats = self.status.stats

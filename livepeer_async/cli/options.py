@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from msgspec import Struct
@@ -68,6 +68,15 @@ UseSandbox = Annotated[
 SandboxStorage = Annotated[
     Storage | None, typer.Option("--storage", help="Storage of the sandbox, with --sandbox.")
 ]
+NameTemplate = Annotated[
+    str | None,
+    typer.Option(
+        "--name-template",
+        metavar="TEXT",
+        help="Names of the assets, such as '{parent} - {stem}'; fields are {name}, {stem}, {path}, "
+        "{parent} and {row}, in a manifest also {key} and {creatorId}.",
+    ),
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Don't wait until the assets are ready.")]
 Verify = Annotated[
     Literal["size", "hash", "none"],
@@ -113,6 +122,19 @@ ProbeIgnore = Annotated[
         help=f"Switch off a rule of --probe: {', '.join(RULE_NAMES)}. May be repeated.",
     ),
 ]
+
+
+def build_upload_options(
+    verify: str, probe: Probe | None, *, no_wait: bool, ready_timeout: float, ignore_mtime: bool
+) -> dict[str, Any]:
+    """Return the options of each upload under the names that the client gives them."""
+    return {
+        "wait": not no_wait,
+        "verify": None if verify == "none" else verify,
+        "ready_timeout": ready_timeout,
+        "ignore_mtime": ignore_mtime,
+        "probe": probe,
+    }
 
 
 def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:

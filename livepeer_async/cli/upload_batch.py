@@ -10,11 +10,13 @@ from typing import Any
 
 import anyio
 
+from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
+from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize
 from livepeer_async.cli.output.leftovers import print_leftovers
+from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import (
     interruption_document,
@@ -26,6 +28,7 @@ from livepeer_async.cli.output.report import (
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError, TooManyOpenFiles
+from livepeer_async.ingest.naming import NameTemplate
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
@@ -41,6 +44,7 @@ class UploadBatch:
         upload_options: options of `AsyncLivepeer.upload_many`.
         name: the asset's name; by default the file's.
         json: whether to write JSON instead of a table.
+        template: of the assets' names.
         journal: the file of the journal, if it isn't the default one.
     """
 
@@ -51,9 +55,11 @@ class UploadBatch:
         *,
         name: str | None = None,
         json: bool = False,
+        template: NameTemplate | None = None,
         journal: str | None = None,
     ) -> None:
         self._options = upload_options
+        self._names = {} if name else name_files(arguments, template)
         self._name = name
         self._json = json
         self._journal_option = f" --journal {quote(journal)}" if journal else ""
@@ -118,10 +124,10 @@ class UploadBatch:
         if is_lost:
             return "interrupted; the embedded sandbox is deleted"
         self._print_results()
+        names = shorten_names([file.name for file in progress.files], MAX_NAME_WIDTH)
         for file in unfinished:
             if file.asset_id is not None:
-                name = shorten(file.name, MAX_NAME_WIDTH)
-                print_note(f"{name}: {file.status}, asset {file.asset_id}")
+                print_note(f"{names[file.name]}: {file.status}, asset {file.asset_id}")
         return self._summarize_interruption(unfinished)
 
     def _print_results(self) -> None:
@@ -169,7 +175,8 @@ class UploadBatch:
         else:
             source = FilePath(argument)
             length = source.length()
-        name, key = self._name, source_key(source)
+        name = self._name or self._names.get(argument)
+        key = source_key(source)
         if key is not None and key in self._named:
             self._named[key] += 1
             return

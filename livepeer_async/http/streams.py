@@ -11,9 +11,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from livepeer_async.errors import DecodeError, TimedOut
+from livepeer_async.errors import ConnectionBroken, DecodeError, TimedOut
 from livepeer_async.http.early_responses import start_body
 from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.observers import Watch
 
 # zlib's window size that selects the gzip format.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -63,26 +64,44 @@ class RequestBody:
     """The blocks of a request body.
 
     Args:
+        request: the request.
         blocks: the bytes to send.
         on_accepted: called once the socket has accepted the last block.
+        watch: watches that the socket accepts each block.
     """
 
     def __init__(
-        self, blocks: AsyncIterable[bytes | memoryview], on_accepted: Callable[[], None]
+        self,
+        request: Request,
+        blocks: AsyncIterable[bytes | memoryview],
+        on_accepted: Callable[[], None],
+        watch: Watch,
     ) -> None:
+        self._request = request
         self._blocks = aiter(blocks)
+        self._watch = watch
         self._on_accepted = on_accepted
+        self._has_begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        if self._has_begun:
+            # httpcore repeats a request whose HTTP/2 connection the server closes.
+            reason = "the server closed the connection before it had the whole body"
+            raise ConnectionBroken(f"{reason} ({self._request.place})")
         return self
 
     async def __anext__(self) -> bytes | memoryview:
         start_body()
+        self._has_begun = True
+        # A slow source isn't the server's silence.
+        self._watch.restart(None)
         try:
-            return await anext(self._blocks)
+            block = await anext(self._blocks)
         except StopAsyncIteration:
             self._on_accepted()
             raise
+        self._watch.restart("no data accepted")
+        return block
 
 
 def is_delimited(http_version: str, headers: Mapping[str, str]) -> bool:

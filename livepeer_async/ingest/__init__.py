@@ -55,6 +55,13 @@ their suffix. Hidden files and folders are skipped.
 A glob such as `shows/**/*.mp4` means the matching files; `**` matches any number of folders. A glob
 without a suffix, such as `shows/*`, matches videos only.
 
+`open_manifest(path, name_template="{parent} - {stem}")` and `--name-template` name all assets:
+`{name}` is the row's name or the file's, `{stem}` the file's without its suffix, `{path}` the path
+relative to the manifest's folder, `{parent}` the name of the file's folder, and `{row}` the
+position in the manifest (`{row:03}` has three digits); `{key}` and `{creatorId}` are those of the
+row. An unknown field is an error, and a row without a field that is used is bad. `--check` prints
+the names. A name isn't a key: another name uploads nothing again.
+
 `open_manifest(path, allow_outside=True)` permits paths and links that lead out of the manifest's
 folder.
 
@@ -72,7 +79,8 @@ Optional, in camelCase or snake_case:
 - `key`: the name of the upload in the journal, unique in the manifest. Defaults to the file's
   absolute path, or the URL. Give rows with signed URLs a key, because the next signature makes
   another URL; under the same key, only the query and the userinfo of the URL may change.
-- `name`: defaults to the name of the file.
+- `name`: defaults to the file's path relative to the manifest's folder, such as `2024/opening.mp4`,
+  which tells files of one name apart; or to the name of the file that a URL names.
 - `staticMp4`, `playbackPolicy`, `creatorId`, `storage`, `encryption`, `c2pa`, `profiles` and
   `targetSegmentSizeSecs`: the other fields of `livepeer_async.models.NewAsset`.
 
@@ -147,11 +155,14 @@ For the command `livepeer-async ingest`:
 
 # Report
 
-`livepeer-async ingest --report FILE` writes a line of JSON for each row that has ended or is bad,
-those of earlier runs included. It has `key`, `place` (`FILE:LINE`, or a path), `state` (ready,
-arrived, failed, unfinished, bad), `asset_id`, `playback_id`, `bytes`, `seconds`, `attempts`,
-`verified`, `error` (`type` and `message`) and `is_earlier`. Each run replaces the report. With
-`--check`, or if `--strict` lets nothing start, it has the bad rows only.
+`livepeer-async ingest` writes a line of JSON for each row that has ended or is bad, those of
+earlier runs included: to `--report FILE`, or by default to a file beside the journal, which is
+named at the start and at the end. It has `key`, `place` (`FILE:LINE`, or a path), `state` (ready,
+arrived, failed, unfinished, bad), `asset_id`, `playback_id`, `playbackUrl` (a page that plays it;
+null for assets that aren't public), `bytes`, `seconds`, `attempts`, `verified`, `error` (`type` and
+`message`) and `is_earlier`. Each run replaces the report, and never a file that isn't one. With
+`--check`, or if `--strict` lets nothing start, it has the bad rows only. `--check` and `--json`
+write no default report; `--no-report` turns it off.
 
 # Events
 

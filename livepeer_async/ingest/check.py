@@ -87,6 +87,7 @@ async def check_manifest(
     find_finished: Callable[[list[str]], Awaitable[Container[str]]] | None = None,
     probe: Probe | bool = False,
     on_probed: Callable[[], None] | None = None,
+    on_row: Callable[[Row], None] | None = None,
 ) -> AsyncGenerator[BadRow | RepeatedRow | Checked, None]:
     """Check a manifest and its files; yield each bad or repeated row, and `Checked` at the end.
 
@@ -97,6 +98,7 @@ async def check_manifest(
             missing, and aren't probed.
         probe: whether the files are probed too, as for `AsyncLivepeer.upload`.
         on_probed: called after each file that was probed.
+        on_row: called with each good row.
 
     Raises:
         ConfigurationError: the manifest can't be read, or the files can't be probed.
@@ -115,6 +117,8 @@ async def check_manifest(
         for row in batch:
             if isinstance(row, Row):
                 good += 1
+                if on_row is not None:
+                    on_row(row)
                 urls += row.is_url
                 length += row.length or 0
             elif isinstance(row, RepeatedRow):

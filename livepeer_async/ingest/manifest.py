@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from io import TextIOWrapper
+from itertools import count
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
@@ -31,8 +32,9 @@ from livepeer_async.ingest.lines import (
     read_json_lines,
     read_lines,
 )
+from livepeer_async.ingest.naming import NameTemplate, RowNaming
 from livepeer_async.ingest.rows import BadRow, Row, RowError, add_sheet_row
-from livepeer_async.sources.source import source_key, source_name
+from livepeer_async.sources.source import source_key
 
 JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json-lines")
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -51,9 +53,12 @@ class Manifest:
             hidden, not videos by their name, or not regular files.
     """
 
-    def __init__(self, location: str, *, allow_outside: bool) -> None:
+    def __init__(
+        self, location: str, *, allow_outside: bool, name_template: NameTemplate | None = None
+    ) -> None:
         self.location = location
         self.skipped = 0
+        self._naming = RowNaming(_folder_of(location), name_template)
         self._allow_outside = allow_outside
         self._snapshot: BinaryIO | None = None
 
@@ -65,10 +70,10 @@ class Manifest:
         """
         self.skipped = 0
         if os.path.isdir(self.location):
-            return self._find_files(self.location)
-        if _is_file(self.location):
-            return self._read_file()
-        return self._expand_glob()
+            rows = self._find_files(self.location)
+        else:
+            rows = self._read_file() if _is_file(self.location) else self._expand_glob()
+        return map(self._naming.name_row, rows, count(1))
 
     @contextmanager
     def snapshot(self) -> Generator[None]:
@@ -131,7 +136,8 @@ class Manifest:
                 yield BadRow(f"{path}:{line}", add_sheet_row(str(error), line, sheet_row))
 
     def _build_row(self, fields: dict[str, Any], line: int, resolver: PathResolver) -> Row:
-        row = read_row(fields, name_file=source_name, manifest=self.location, line=line)
+        name_file = self._naming.default_name
+        row = read_row(fields, name_file=name_file, manifest=self.location, line=line)
         if row.is_url:
             return row
         source = resolver.resolve(row.source)
@@ -150,17 +156,25 @@ class Manifest:
                 text.detach()
 
 
-def open_manifest(path_or_glob: str | os.PathLike[str], *, allow_outside: bool = False) -> Manifest:
+def open_manifest(
+    path_or_glob: str | os.PathLike[str],
+    *,
+    allow_outside: bool = False,
+    name_template: str | None = None,
+) -> Manifest:
     """Open a manifest; its rows are read when it is iterated.
 
     Args:
         path_or_glob: a file of JSON lines or CSV, a folder, or a glob.
         allow_outside: whether paths and links may lead out of the manifest's folder.
+        name_template: names of the assets, such as `{parent} - {stem}`.
 
     Raises:
-        ConfigurationError: it is none of these, can't be read, or isn't UTF-8 or UTF-16.
+        ConfigurationError: it is none of these, can't be read, or isn't UTF-8 or UTF-16; or the
+            template has an unknown field.
     """
     location = os.fspath(path_or_glob)
+    template = NameTemplate(name_template) if name_template is not None else None
     if "\0" in location or not location:
         raise ConfigurationError(f"{location!r} isn't a path or a glob; {WANTED}")
     if not os.path.isdir(location):
@@ -170,7 +184,15 @@ def open_manifest(path_or_glob: str | os.PathLike[str], *, allow_outside: bool =
         elif os.path.lexists(location) or not has_magic(location):
             found = "isn't a manifest" if os.path.lexists(location) else "doesn't exist"
             raise ConfigurationError(f"{location} {found}; {WANTED}")
-    return Manifest(location, allow_outside=allow_outside)
+    return Manifest(location, allow_outside=allow_outside, name_template=template)
+
+
+def _folder_of(location: str) -> str:
+    """Return the folder to which the names of assets are relative."""
+    if os.path.isdir(location):
+        return location
+    is_glob = has_magic(location) and not _is_file(location)
+    return split_glob(location)[0] if is_glob else os.path.dirname(location)
 
 
 def _is_file(location: str) -> bool:

@@ -191,7 +191,7 @@ class RowWorker:
         options = msgspec.structs.replace(self._options.upload, on_progress=report)
         on_begun = partial(self._set_upload, job)
         if not row.is_url:
-            upload_job = UploadJob(row.source, row.new_asset, key=row.key)
+            upload_job = UploadJob(row.source, row.new_asset or row.default_name, key=row.key)
             return await uploads.run(upload_job, options, slot=slot, on_begun=on_begun)
         has_failed = _has_failed_import(job.record)
         is_uploaded = job.record is not None and job.record.state in FULLY_UPLOADED

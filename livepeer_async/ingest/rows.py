@@ -30,10 +30,12 @@ class Row(Struct, frozen=True, kw_only=True):
         is_url: whether the source is an http or https URL.
         key: the name of the upload in the journal; defaults to the file's absolute path, or the
             URL.
-        new_asset: `None` for an asset with the file's name; always set for a URL.
+        new_asset: `None` for an asset with a default name; always set for a URL.
         manifest: the path of the manifest, `None` for a file that was found in a folder.
         line: the first line of the row in the manifest, from 1; `None` if `manifest` is.
         length: bytes, once the file was checked.
+        default_name: of the asset without `new_asset`, the file's path relative to the manifest's
+            folder; `None` for a file in that folder, whose name it is.
         modified_ns: the file's modification time in nanoseconds since 1970.
         sheet_row: the row in a spreadsheet, if it differs from `line`.
     """
@@ -46,7 +48,13 @@ class Row(Struct, frozen=True, kw_only=True):
     line: int | None = None
     length: int | None = None
     modified_ns: int | None = None
+    default_name: str | None = None
     sheet_row: int | None = None
+
+    @property
+    def asset_name(self) -> str | None:
+        """The name of the asset; `None` for the file's name."""
+        return self.new_asset.name if self.new_asset else self.default_name
 
     @property
     def location(self) -> str:

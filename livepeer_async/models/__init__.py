@@ -15,6 +15,8 @@ In a request, UNSET (of msgspec) isn't sent and None is sent as null:
     NewAsset("talk.mp4", playback_policy=PlaybackPolicy(type=PolicyType.JWT))
     AssetPatch(name="A talk")                    # changes the name only
 
+Calls also take a mapping for a request or a field of it, with the API's names or these.
+
 # Responses
 
     Asset               .id, .playback_id, .phase, .size, .hash, .status
@@ -28,7 +30,8 @@ The other Structs are fields of these.
 
 Responses decode tolerantly:
 
-- Unknown fields are ignored; absent and null fields are None.
+- Unknown fields are ignored; absent and null fields are None. The server gives
+  each asset a playback ID; an absent one is "".
 - An unknown value of an enumeration stays a string. A member equals its string, so
   `asset.phase == AssetPhase.READY` works for both. A policy of unknown type is never public.
 - Sizes, times and counts are `int`, even if the server writes `1234567.0`. To decode JSON yourself,

@@ -28,7 +28,8 @@ from livepeer_async.errors import (
     ServerError,
     is_transient,
 )
-from livepeer_async.http.retry import backoff, next_retry
+from livepeer_async.http.observers import RequestEvent, current_observers
+from livepeer_async.http.retry import RetryEvent, backoff, next_retry
 from livepeer_async.models import Asset
 from livepeer_async.polling.change_scan import ChangeScan, SyncPoint, begin_scan
 from livepeer_async.polling.intervals import (
@@ -61,9 +62,10 @@ class Subscription:
         updated: those with an update that the task hasn't seen.
         scope: scope of the task while it waits; cancelled by an update.
         deadline: time when the first wait times out.
+        observers: those of the task that waits; another task may poll for it.
     """
 
-    __slots__ = ("_is_reached", "deadline", "scope", "updated", "watched_assets")
+    __slots__ = ("_is_reached", "deadline", "observers", "scope", "updated", "watched_assets")
 
     def __init__(
         self, watched_assets: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
@@ -72,6 +74,7 @@ class Subscription:
         self.updated: dict[WatchedAsset, None] = {}
         self.scope = anyio.CancelScope()
         self.deadline = min((watched.deadline for watched in self.watched_assets), default=inf)
+        self.observers = current_observers()
         self._is_reached = is_reached
 
     def has_ended(self, watched: WatchedAsset) -> bool:
@@ -132,11 +135,27 @@ class AssetPoller:
         for watched in list(self._subscriptions):
             self._fail(watched, _copy(error))
 
+    def report(self, event: RequestEvent, *, about: WatchedAsset | None = None) -> None:
+        """Call the observers of all waits, or of the wait for one asset."""
+        subscriptions = list(self._subscriptions.values())
+        if about is not None:
+            subscriptions = [self._subscriptions[about]] if about in self._subscriptions else []
+        observers = (it for subscription in subscriptions for it in subscription.observers)
+        for observer in dict.fromkeys(observers):
+            observer(event)
+
     async def throttle(self) -> None:
         """Wait until the rate limit allows another request, and count it."""
         while (seconds := self._next_request_time() - self._clock.now()) > 0:
             await self._clock.sleep(seconds)
         self._sent.append(self._clock.now())
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until the next poll; a pause ends early when the server recovers."""
+        if self._paused_until <= self._clock.now():
+            await self._clock.sleep(seconds)
+        elif await self._session.wait_to_retry(seconds):
+            self._paused_until = -inf
 
     def next_poll(self, now: float) -> tuple[float, WatchedAsset | None]:
         """Return the time of the next request and its asset; the asset is `None` for a list."""
@@ -172,6 +191,8 @@ class AssetPoller:
             if watched in self._subscriptions:
                 self._handle_asset_error(watched, error, now)
             return
+        if watched.failures:
+            self.report(None, about=watched)
         has_changed = watched.update(result.asset, result.etag, now)
         self._schedule(watched, now)
         if has_changed:
@@ -240,6 +261,18 @@ class AssetPoller:
         self._last_failed = watched
         if not is_specific or len(self._subscriptions) == 1:
             self._pause_after(error)
+        else:
+            self._report_failure(watched, error, now)
+
+    def _report_failure(self, watched: WatchedAsset, error: LivepeerError, now: float) -> None:
+        """Report a failure that concerns one asset alone."""
+        event = RetryEvent(
+            reason=str(error),
+            attempt=watched.failures,
+            attempts=self._session.retry.attempts,
+            delay=watched.due - now,
+        )
+        self.report(event, about=watched)
 
     def _handle_list_error(self, error: LivepeerError) -> None:
         """End all waits, poll singly for a while, or pause all polls."""
@@ -263,7 +296,9 @@ class AssetPoller:
         """Send a call once; a response ends a series of failures."""
         self._sent.append(now)
         result = await self._session.send_once(call)
-        self._failures, self.last_error = 0, None
+        if self._failures:
+            self._failures, self.last_error = 0, None
+            self.report(None)
         return result
 
     def _schedule(self, watched: WatchedAsset, now: float) -> None:
@@ -299,6 +334,7 @@ class AssetPoller:
             self.fail_all(error)
             return
         _log.warning("%s", event)
+        self.report(event)
         self.last_error = error
         self._paused_until = self._clock.now() + event.delay
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock, LoopLocal
 from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.http.observers import replace_observers
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller, Subscription
@@ -253,11 +254,12 @@ class Waiter:
                 other.scope.cancel()
         due, watched = polling.poller.next_poll(now)
         if due <= now:
-            await polling.poller.poll(watched)
+            with replace_observers(polling.poller.report):
+                await polling.poller.poll(watched)
             return
         wake_at = min(due, *(waiting.deadline for waiting in polling.waiting))
         with anyio.CancelScope() as polling.sleeping:
-            await self._clock.sleep(wake_at - now)
+            await polling.poller.sleep(wake_at - now)
 
     def _subscribe(self, subscription: Subscription) -> None:
         self._poller.add(subscription)

@@ -7,8 +7,12 @@ from http import HTTPStatus
 
 from livepeer_async.errors import NetworkError, TimedOut
 from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.observers import Watch
+from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.throttle import Throttle
+
+PAUSED = "paused: the server is busy or its queue is full,"
 
 
 class ThrottledTransport:
@@ -23,6 +27,16 @@ class ThrottledTransport:
         self._transport = transport
         self._throttle = throttle
 
+    @property
+    def recovery(self) -> Recovery:
+        """Knows which servers respond again after an outage."""
+        return self._transport.recovery
+
+    async def wait_while_paused(self) -> None:
+        """Wait while all requests are paused."""
+        with Watch(PAUSED):
+            await self._throttle.wait_while_paused()
+
     async def send(
         self,
         request: Request,
@@ -32,7 +46,8 @@ class ThrottledTransport:
     ) -> Response:
         """Wait for the throttle, then send; arguments and errors are those of `Transport.send`."""
         throttle = self._throttle
-        is_probe = await throttle.wait_or_probe()
+        with Watch(PAUSED):
+            is_probe = await throttle.wait_or_probe()
         body = None if blocks is None else _ThrottledBody(blocks, throttle)
         throttle.request_started()
         try:

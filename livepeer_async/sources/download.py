@@ -22,7 +22,15 @@ from livepeer_async.errors import (
     SourceEmpty,
     SourceNotReadable,
 )
-from livepeer_async.http.messages import Request, file_name_from_url
+from livepeer_async.http.messages import Request, file_name_from_url, origin_of
+from livepeer_async.http.observers import (
+    Observer,
+    ignore_event,
+    observe_requests,
+    report_event,
+    report_recovery,
+)
+from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.retry import RetryPolicy, next_retry
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import redact_url
@@ -64,17 +72,26 @@ class Downloader:
         transport: sends the requests.
         retry: when to retry; failures are counted since the last new byte.
         clock: time and randomness.
+        recovery: ends the delay before a retry when the server recovers.
     """
 
     def __init__(
-        self, transport: Transport, *, retry: RetryPolicy, clock: Clock | None = None
+        self,
+        transport: Transport,
+        *,
+        retry: RetryPolicy,
+        clock: Clock | None = None,
+        recovery: Recovery | None = None,
     ) -> None:
         self._transport = transport
         self._retry = retry
         self._clock = clock or Clock()
+        self._recovery = recovery
 
     @asynccontextmanager
-    async def open(self, url: str) -> AsyncGenerator[Download, None]:
+    async def open(
+        self, url: str, *, observer: Observer = ignore_event
+    ) -> AsyncGenerator[Download, None]:
         """Request a file and open the response; its blocks raise the same errors.
 
         At most `MAX_REDIRECTS` redirects are followed, none from https to http. Neither the API key
@@ -82,6 +99,7 @@ class Downloader:
 
         Args:
             url: an http or https URL; userinfo in it is sent to its host.
+            observer: called with the events of the requests until the first response.
 
         Raises:
             SourceNotReadable: the server refuses the request, the response is compressed or has no
@@ -90,9 +108,12 @@ class Downloader:
             SourceChanged: the file has changed since its first byte was read.
             ConfigurationError: the URL can't be requested, or the client is closed.
         """
-        body = _ResumableBody(url, self._transport, self._retry, self._clock)
+        body = _ResumableBody(
+            url, self._transport, self._retry, self._clock, recovery=self._recovery
+        )
         try:
-            length = await body.start()
+            with observe_requests(observer):
+                length = await body.start()
             if length == 0:
                 raise SourceEmpty(f"{body.name} is empty; wanted a video", source=body.name)
             yield Download(name=body.name, length=length, blocks=body)
@@ -106,7 +127,16 @@ class _ResumableBody:
     Not a generator, which a cancelled `anext` would end: this continues with the next response.
     """
 
-    def __init__(self, url: str, transport: Transport, retry: RetryPolicy, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: Transport,
+        retry: RetryPolicy,
+        clock: Clock,
+        *,
+        recovery: Recovery | None,
+    ) -> None:
+        self._recovery = recovery
         self.name = file_name_from_url(url) or UNNAMED
         self._url = url
         self._transport = transport
@@ -138,6 +168,7 @@ class _ResumableBody:
         """Wait for the first usable response and return the length that it announces."""
         while self._state.version is None:
             await self._advance()
+        report_recovery(self._failures)
         return self._state.version.length
 
     async def aclose(self) -> None:
@@ -202,6 +233,7 @@ class _ResumableBody:
             raise self._changed(f"it has more than the {self._stop} bytes that were announced")
         if block:
             self._state = replace(self._state, position=position)
+            report_recovery(self._failures)
             self._failures = 0
             if not self._has_validator:
                 self._yielded.update(block)
@@ -244,7 +276,11 @@ class _ResumableBody:
             rest = f"{self._state.source} from byte {self._state.position} on"
             raise self._unreadable(f"can't read {rest}: {later.reason}") from cause
         _log.warning("%s", event)
-        await self._clock.sleep(event.delay)
+        report_event(event)
+        if self._recovery is None:
+            await self._clock.sleep(event.delay)
+        else:
+            await self._recovery.wait(origin_of(self._url), event.delay)
 
     async def _drop_response(self) -> None:
         self._body = None

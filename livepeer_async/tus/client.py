@@ -115,6 +115,7 @@ class TusClient:
         length: int | None = None,
         defer_length: bool = False,
         on_sent: Callable[[int], None] | None = None,
+        on_transfer: Callable[[int, int], None] | None = None,
         on_created: Callable[[str], Awaitable[None] | None] | None = None,
     ) -> str:
         """Upload a source, or resume an upload, and return the upload URL.
@@ -129,7 +130,9 @@ class TusClient:
                 object that can't seek. The server needs the extension creation-defer-length. At
                 the end HEAD must report the length; an upload unknown by then (404, 410) counts
                 as complete only if the server lists the extension.
-            on_sent: called with the bytes that the socket has accepted so far.
+            on_sent: called with the bytes that the server has acknowledged so far.
+            on_transfer: called with these bytes, and with those in flight: accepted by the socket,
+                and not acknowledged.
             on_created: called with the upload URL of a new upload, and awaited if it returns an
                 awaitable, before a request is sent there. With that URL the upload can be resumed
                 after a cancellation or a crash. It is a bearer secret.
@@ -161,7 +164,9 @@ class TusClient:
                 listed = self._features.get(
                     creation_url.value or "", requests.ServerFeatures()
                 ).extensions
-                callbacks = Callbacks(on_sent=on_sent, on_created=on_created)
+                callbacks = Callbacks(
+                    on_sent=on_sent, on_transfer=on_transfer, on_created=on_created
+                )
                 await self._transfer(
                     upload, opened, may_forget=DEFER_LENGTH in listed, callbacks=callbacks
                 )

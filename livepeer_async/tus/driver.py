@@ -30,6 +30,7 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.observers import Watch, report_event
 from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
@@ -47,6 +48,7 @@ MAX_TUS_RESPONSE_SIZE = 64 * 1024
 # Consecutive chunks that were sent in full and got no response in time; each was smaller than the
 # one before, or had twice its time.
 MAX_TIMEOUTS = 3
+MAY_BE_STORED = "the server may still be storing an interrupted chunk"
 
 
 class Send(Protocol):
@@ -67,15 +69,21 @@ class Callbacks(Struct, frozen=True):
     """Functions that a driver calls.
 
     Attributes:
-        on_sent: with the bytes that the socket has accepted, including the acknowledged ones.
+        on_sent: with the bytes that the server has acknowledged.
+        on_transfer: with these bytes, and with those in flight: accepted by the socket, and not
+            acknowledged.
         on_retry: with each failure that is retried; it is logged as well.
         on_created: with the upload URL, before another request is sent; an awaitable result is
             awaited.
+        wait_to_retry: awaited with the delay before a retry, which it may end early; by default
+            the clock's `sleep`.
     """
 
     on_sent: Callable[[int], None] | None = None
+    on_transfer: Callable[[int, int], None] | None = None
     on_retry: Callable[[RetryEvent], None] | None = None
     on_created: Callable[[str], Awaitable[None] | None] | None = None
+    wait_to_retry: Callable[[float], Awaitable[None]] | None = None
 
 
 class Driver:
@@ -120,6 +128,9 @@ class Driver:
         self._clock = clock
         self._delay = 0.0
         self._failures = Counter[Command]()
+        # Bytes that the server has acknowledged; None while a resumed upload hasn't said so.
+        self._acknowledged = None if upload.upload_url else 0
+        self._is_retrying = False
         self._released = 0
         self._slice_size = FIRST_SLICE
         self._blocks: SpanReader | None = None
@@ -174,10 +185,11 @@ class Driver:
             await self._report_created(self.upload.upload_url)
         if self.upload.state is State.COMPLETE:
             await self._read_to_end()
-        if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
-            self._report_sent(self.upload.offset)
+        self._report_acknowledged()
         if isinstance(event, Refused):
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
+        if not isinstance(event, Interrupted | ChunkTooLarge):
+            self._end_retry()
         if not self.upload.failures:
             self._failures.clear()
         elif isinstance(event, OffsetKnown):
@@ -191,9 +203,30 @@ class Driver:
         if inspect.isawaitable(result):
             await result
 
-    def _report_sent(self, sent: int) -> None:
-        if self._callbacks.on_sent:
-            self._callbacks.on_sent(sent)
+    def _report_acknowledged(self) -> None:
+        """Report the offset if it is known; after a failure, nothing is in flight."""
+        if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
+            is_new, self._acknowledged = (
+                self._acknowledged != self.upload.offset,
+                self.upload.offset,
+            )
+            if is_new and self._callbacks.on_sent:
+                self._callbacks.on_sent(self.upload.offset)
+        self._report_in_flight(0)
+
+    def _report_in_flight(self, count: int) -> None:
+        if self._acknowledged is not None and self._callbacks.on_transfer:
+            self._callbacks.on_transfer(self._acknowledged, count)
+
+    def _end_retry(self) -> None:
+        """Report that the last failure is over."""
+        if self._is_retrying:
+            self._is_retrying = False
+            report_event(None)
+
+    def _on_slice_accepted(self, count: int) -> None:
+        self._end_retry()
+        self._report_in_flight(count)
 
     async def _next_step(self) -> Step:
         source, upload = self._source, self.upload
@@ -251,8 +284,8 @@ class Driver:
     async def _run_step(self, step: Step) -> Event:
         self._blocks, is_sent = None, False
         try:
-            await self._clock.sleep(max(step.wait, self._delay))
-            self._delay, is_sent = 0.0, True
+            await self._sleep_before(step)
+            is_sent = True
             response = await self._send_request(step.request)
         except (NetworkError, DecodeError) as error:
             # DecodeError: a response too long for a tus server, such as the page of a proxy.
@@ -270,6 +303,16 @@ class Driver:
             raise
         seconds, waited = self._time_chunk()
         return self.upload.receive(response, seconds=seconds, waited=waited or 0.0)
+
+    async def _sleep_before(self, step: Step) -> None:
+        """Wait for the delay after a failure, which may end early, and as long as the step asks."""
+        wait_to_retry, delay = self._callbacks.wait_to_retry, self._delay
+        if wait_to_retry is not None and delay > step.wait:
+            await wait_to_retry(delay - step.wait)
+            delay = 0.0
+        with Watch(MAY_BE_STORED if step.wait > delay else None):
+            await self._clock.sleep(max(step.wait, delay))
+        self._delay = 0.0
 
     def _time_chunk(self) -> tuple[float | None, float | None]:
         """Return the seconds since the chunk's first byte was sent, and since its last one was."""
@@ -289,7 +332,7 @@ class Driver:
             span,
             slice_size=self._slice_size,
             digest=self._digest,
-            on_sent=lambda sent: self._report_sent(span.start + sent),
+            on_sent=self._on_slice_accepted,
         )
         async with reading as blocks:
             self._blocks = blocks
@@ -312,8 +355,9 @@ class Driver:
                 attempts=attempt,
                 request_id=event.request_id if isinstance(event, Interrupted) else None,
             )
-        self._delay = retry_event.delay
+        self._delay, self._is_retrying = retry_event.delay, True
         _log.warning("upload at byte %d: %s", self.upload.offset, retry_event)
+        report_event(retry_event)
         if self._callbacks.on_retry:
             self._callbacks.on_retry(retry_event)
 

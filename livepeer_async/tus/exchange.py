@@ -15,6 +15,7 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.http.messages import Request, Response
+from livepeer_async.http.observers import report_event, report_recovery
 from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
 from livepeer_async.redaction import redact_upload_url
 from livepeer_async.tus import requests
@@ -66,6 +67,7 @@ async def send_with_retries(
         if isinstance(event, Refused):
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
         if not isinstance(event, Interrupted):
+            report_recovery(failures)
             return event
         failures += 1
         retry_event = plan_retry(retry, event, attempt=failures, jitter=clock.random())
@@ -76,6 +78,7 @@ async def send_with_retries(
                 request_id=event.request_id,
             ) from cause
         _log.warning("%s", retry_event)
+        report_event(retry_event)
         await clock.sleep(retry_event.delay)
 
 

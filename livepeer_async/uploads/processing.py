@@ -21,6 +21,7 @@ from livepeer_async.errors import (
     BadRequest,
     ServerError,
 )
+from livepeer_async.http.observers import report_event
 from livepeer_async.http.retry import RetryEvent, backoff
 from livepeer_async.models import Asset
 from livepeer_async.polling.phases import is_ready
@@ -50,7 +51,6 @@ class Processing:
         options: UploadOptions,
         *,
         on_change: Callable[[Asset], None],
-        on_retry: Callable[[RetryEvent], None],
     ) -> Asset:
         """Wait until an asset is ready.
 
@@ -58,7 +58,6 @@ class Processing:
             watched: the asset.
             options: how long to wait, reprocessing included, and how often to reprocess.
             on_change: called with each change of the asset.
-            on_retry: called before reprocessing.
 
         Raises:
             AssetError: it doesn't become ready.
@@ -82,13 +81,14 @@ class Processing:
                 if not error.is_retryable or failures > options.reprocess:
                     raise
                 retry_event = self._next_retry(error, failures, options.reprocess)
-                on_retry(retry_event)
+                report_event(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await anyio.sleep(retry_event.delay)
                     if not await self._reprocess(watched):
                         raise
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
+            report_event(None)
             watched = WatchedAsset(watched.asset_id)
 
     def _next_retry(self, error: AssetFailed, failures: int, attempts: int) -> RetryEvent:

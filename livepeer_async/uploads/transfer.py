@@ -29,6 +29,8 @@ from livepeer_async.errors import (
     UploadGone,
     UploadRefused,
 )
+from livepeer_async.http.messages import origin_of
+from livepeer_async.http.observers import Watch, report_event
 from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
 from livepeer_async.models import Asset
@@ -36,8 +38,9 @@ from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import Hidden
+from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.blocks import Digest
-from livepeer_async.tus.driver import Callbacks, Driver, Send
+from livepeer_async.tus.driver import Callbacks, Driver
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
 from livepeer_async.tus.protocol import TusUpload
@@ -68,8 +71,7 @@ class Transfers:
     Args:
         waiter: waits for assets.
         asset_requests: requests and deletes assets.
-        send: sends tus requests, without the API key.
-        wait_while_paused: waits while the client is paused.
+        transport: sends tus requests, without the API key.
         retry: the retry policy.
         limits_for: returns the server's limits for an upload of a given length.
 
@@ -81,17 +83,15 @@ class Transfers:
         self,
         waiter: Waiter,
         asset_requests: AssetRequests,
-        send: Send,
+        transport: ThrottledTransport,
         *,
-        wait_while_paused: Callable[[], Awaitable[None]],
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
     ) -> None:
         self.limits_for = limits_for
         self._waiter = waiter
         self._asset_requests = asset_requests
-        self._send = send
-        self._wait_while_paused = wait_while_paused
+        self._transport = transport
         self._retry = retry
         self._clock = Clock()
 
@@ -108,7 +108,7 @@ class Transfers:
         tus = upload.tus
         if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
             return None
-        return Driver(tus, upload.source, self._send, retry=self._retry).terminate
+        return Driver(tus, upload.source, self._transport.send, retry=self._retry).terminate
 
     async def _resume(self, upload: Upload) -> WatchedAsset | None:
         """Resume the upload of an earlier run; None if there is nothing to resume."""
@@ -132,6 +132,7 @@ class Transfers:
             return None
         limits = self.limits_for(source.length)
         tus = TusUpload(upload_url=record.upload_url, length=source.length, limits=limits)
+        upload.origin = origin_of(record.upload_url)
         return await self._send_upload(upload, asset, tus)
 
     async def _transfer_with_new_request(self, upload: Upload) -> WatchedAsset:
@@ -152,6 +153,7 @@ class Transfers:
                 metadata=_metadata(source.name),
             )
             urls = Hidden(predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id))
+            upload.origin = origin_of(ticket.tus_endpoint)
             watched = await self._send_upload(upload, ticket.asset, tus, urls=urls)
             if watched is not None:
                 return watched
@@ -177,7 +179,6 @@ class Transfers:
         upload.attach(asset, tus)
         try:
             upload.asset_created.set()
-            upload.update_asset(asset)
             driver = await self._send_bytes(upload, tus, urls)
             is_uploaded = True
             upload.mark_uploaded()
@@ -198,7 +199,7 @@ class Transfers:
             raise
         else:
             return watched
-        await upload.sleep(retry_event.delay)
+        await self._wait_to_retry(upload, retry_event.delay)
         return None
 
     async def _send_bytes(self, upload: Upload, tus: TusUpload, urls: HiddenUrls) -> Driver:
@@ -272,12 +273,12 @@ class Transfers:
         return Driver(
             tus,
             upload.source,
-            self._send,
+            self._transport.send,
             retry=retry or self._retry,
             callbacks=Callbacks(
-                on_sent=upload.update_sent,
-                on_retry=upload.report_retry,
+                on_transfer=upload.update_transfer,
                 on_created=upload.lease.record_upload_url,
+                wait_to_retry=partial(self._wait_to_retry, upload),
             ),
             digest=upload.digest,
             clock=Clock(sleep=partial(self._sleep, upload)),
@@ -286,8 +287,13 @@ class Transfers:
     async def _sleep(self, upload: Upload, seconds: float) -> None:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
         await upload.sleep(seconds)
-        await self._wait_while_paused()
+        await self._transport.wait_while_paused()
         upload.request_started()
+
+    async def _wait_to_retry(self, upload: Upload, seconds: float) -> None:
+        """Wait before a retry, at most until the upload host recovers; `stop` takes effect here."""
+        await upload.sleep()
+        await self._transport.recovery.wait(upload.origin, seconds)
 
     def _report_restart(
         self, error: TusError | SourceError, upload: Upload, reached: int
@@ -305,7 +311,7 @@ class Transfers:
             reason=str(error), attempt=restarts.count, attempts=self._retry.restarts, delay=delay
         )
         _log.warning("asset %s is discarded: %s", upload.asset.id, retry_event)
-        upload.report_retry(retry_event)
+        report_event(retry_event)
         return retry_event
 
     async def _give_up(self, error: TusError | SourceError, upload: Upload) -> bool:
@@ -351,6 +357,11 @@ class Transfers:
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
         """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
         watched = WatchedAsset(upload.asset.id, upload.asset)
+        with Watch("the server hasn't completed the upload"):
+            await self._await_leaving(upload, watched, driver)
+        return watched
+
+    async def _await_leaving(self, upload: Upload, watched: WatchedAsset, driver: Driver) -> None:
         await anyio.sleep(FIRST_POLL_DELAY)
         wait = partial(
             self._waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset
@@ -371,7 +382,6 @@ class Transfers:
                     f"the server has all {upload.length} bytes, but asset {upload.asset.id} is "
                     f"still uploading after {LEAVE_TIMEOUT:.0f} s"
                 ) from error
-        return watched
 
 
 async def _is_changed(upload: Upload, action: ResumeAction) -> bool:

@@ -9,7 +9,8 @@ from typing import cast
 import anyio
 
 from livepeer_async.errors import ConfigurationError, LivepeerError, UploadStopped
-from livepeer_async.http.retry import RestartCounter, RetryEvent
+from livepeer_async.http.observers import RequestEvent
+from livepeer_async.http.retry import RestartCounter
 from livepeer_async.journal.lease import Lease
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.phases import has_left_uploading, is_ready
@@ -52,19 +53,21 @@ class Upload:
         self.options = options
         # Whether the caller has this object, and with it the upload URL.
         self.has_handle = has_handle
-        self.digest = Digest() if options.verify == "hash" else None
-        self.restarts = RestartCounter()
+        self.digest: Digest | None = Digest() if options.verify == "hash" else None
+        self.restarts: RestartCounter = RestartCounter()
         # None if an earlier run has sent all bytes, or nothing is left to resume.
         self.tus: TusUpload | None = None
+        # The upload host.
+        self.origin = ""
         # Only `abort` and `stop` cancel it.
-        self.scope = anyio.CancelScope()
-        self.asset_created = anyio.Event()
+        self.scope: anyio.CancelScope = anyio.CancelScope()
+        self.asset_created: anyio.Event = anyio.Event()
 
-        self.name = source.name
-        self.length = source.length
-        self.attempts = 0
-        self.is_stopped = False
-        self.is_aborted = False
+        self.name: str = source.name
+        self.length: int = source.length
+        self.attempts: int = 0
+        self.is_stopped: bool = False
+        self.is_aborted: bool = False
         self._passed = original_source
         self._slot = slot
         self._started = time.monotonic()
@@ -189,6 +192,8 @@ class Upload:
         self.attempts += tus is not None
         self.tus = tus
         self._asset = asset
+        if tus is not None:
+            self._progress.begin(asset.id, is_resumed=tus.upload_url is not None)
 
     def update_asset(self, asset: Asset) -> None:
         """Record a new state of the asset."""
@@ -197,21 +202,16 @@ class Upload:
         # The server fetches the bytes of an import, whose length is 0, itself.
         if self.length and not has_left_uploading(asset):
             stage = Stage.UPLOADING
-        self._progress.report(
-            sent=None if stage is Stage.UPLOADING else self.length,
-            stage=stage,
-            processed=asset.status.progress if asset.status else None,
-            asset_id=asset.id,
-        )
+        processed = asset.status.progress if asset.status else None
+        self._progress.update_stage(stage, processed=processed, asset_id=asset.id)
 
-    def update_sent(self, count: int) -> None:
-        """Record how many bytes the socket has accepted."""
-        sent = min(count, self.length)
-        self._progress.report(sent=sent, stage=Stage.UPLOADING, asset_id=self.asset.id)
+    def update_transfer(self, sent: int, in_flight: int) -> None:
+        """Record how many bytes are acknowledged, and how many are in flight."""
+        self._progress.update_transfer(sent, in_flight)
 
-    def report_retry(self, retry_event: RetryEvent) -> None:
-        """Record that the upload waits for its next attempt."""
-        self._progress.report(asset_id=self.asset.id, retry=retry_event)
+    def observe(self, event: RequestEvent) -> None:
+        """Record an event of a request of this upload."""
+        self._progress.observe(event)
 
     def mark_uploaded(self) -> None:
         """Record that the server has all bytes, and release the slot."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -24,12 +23,12 @@ from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
 from livepeer_async.http.descriptors import Descriptors, prepare
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprints, is_accepted, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.redaction import clear_variables
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
@@ -46,7 +45,7 @@ from livepeer_async.uploads.options import (
     check_job,
 )
 from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.progress import Progress, ProgressReporter
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
@@ -181,10 +180,12 @@ class Uploader:
         Raises:
             LivepeerError: the URL can't be read.
         """
-        identity, opening = url_fingerprint(url), self._downloader.open(url)
+        opening = ProgressReporter(0, options.on_progress)
+        identity = url_fingerprint(url)
+        downloading = self._downloader.open(url, observer=opening.observe)
         # Tracebacks may show local variables.
         del url
-        async with opening as download:
+        async with downloading as download:
             job = UploadJob(download.blocks, new_asset, download.length, key)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
 
@@ -206,12 +207,11 @@ class Uploader:
         identity = url_fingerprint(url)
         try:
             access = access_fingerprints(new_asset)
-            async with acquire_lease(
-                self._journal, key, source, access=access, url=identity
-            ) as lease:
+            leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
+            async with leasing as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
-                asset = await self._url_importer.request(upload, url)
-                await self._finish_import(upload, asset)
+                with observe_requests(upload.observe):
+                    await self._finish_import(upload, await self._url_importer.request(upload, url))
         except LivepeerError as error:
             clear_variables(error)
             failure = error
@@ -297,8 +297,7 @@ class Uploader:
                 has_handle=has_handle,
             ) as lease,
         ):
-            if options.probe is not None and not is_accepted(lease.record):
-                await _probe(options.probe, source, opened)
+            await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
@@ -338,7 +337,7 @@ class Uploader:
 
     async def _run(self, upload: Upload) -> None:
         try:
-            with upload.scope:
+            with observe_requests(upload.observe), upload.scope:
                 await self._deliver(upload)
             if upload.is_aborted:
                 await self._delete_aborted(upload)
@@ -401,7 +400,7 @@ class Uploader:
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
         asset = await self._processing.wait_until_ready(
-            watched, upload.options, on_change=upload.update_asset, on_retry=upload.report_retry
+            watched, upload.options, on_change=upload.update_asset
         )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.
@@ -417,18 +416,6 @@ class Uploader:
         if not upload.lease.is_finished:
             terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
-
-
-async def _probe(probe: Probe, source: SourceLike, opened: Source) -> None:
-    """Check a source before its upload, unless it is a stream, which can be read only once.
-
-    Raises:
-        SourceUnsupported: the pipeline would refuse it.
-    """
-    if isinstance(source, str | os.PathLike):
-        await probe_path(probe, os.fspath(source))
-    elif not opened.is_stream:
-        await probe_open(probe, opened.name, opened.length, opened.read_into)
 
 
 def _result_of(

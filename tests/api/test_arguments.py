@@ -136,10 +136,9 @@ def test_import_takes_what_an_upload_takes(value, wanted):
     assert as_import(URL, value) == wanted
 
 
-@pytest.mark.parametrize("value", [NewAssetFromUrl("a", url="https://b.example"), {"url": "b"}])
-def test_import_of_two_urls_is_rejected(value):
-    with pytest.raises(ConfigurationError, match="different"):
-        as_import(URL, value)
+@pytest.mark.parametrize("value", [NewAssetFromUrl("a", url="b"), {"name": "a", "url": "b"}])
+def test_url_of_the_fields_counts(value):
+    assert as_import(URL, value) == NewAssetFromUrl("a", url="b")
 
 
 def test_import_of_no_text_is_rejected():

@@ -21,7 +21,9 @@ FIELDS = [
 def test_folder_becomes_ready_assets_and_a_table(sandbox, folder, run_here):
     done = run_here("ingest", folder, sandbox=sandbox)
     assert done.returncode == 0
-    assert {asset.name for asset in sandbox.assets} == {"a.mp4", "b.mp4", "c.mp4", "long.mp4"}
+    assert {asset.name for asset in sandbox.assets} == {
+        *("a.mp4", "b.mp4", "two/c.mp4", "two/long.mp4"),
+    }
     assert {asset.phase for asset in sandbox.assets} == {"ready"}
     ready, sent = lines_of(done.stdout)
     assert ready.rstrip() == "ready        4"
@@ -102,6 +104,26 @@ def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
     }
     assert rows["3"]["error"]["type"] == "BadRow"
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
+
+
+def test_names_follow_a_template_and_do_not_change_keys(sandbox, folder, tmp_path, run_here):
+    command = ["ingest", folder, "--journal", tmp_path / "j"]
+    done = run_here(*command, "--name-template", "{parent}: {stem} {row:02}", sandbox=sandbox)
+    assert done.returncode == 0, done.stderr
+    names = {"shows: a 01", "shows: b 02", "two: c 03", "two: long 04"}
+    assert {asset.name for asset in sandbox.assets} == names
+    sandbox.clear_log()
+    again = run_here(*command, sandbox=sandbox)
+    assert table_of(again)["ready"] == "4  4 of them by an earlier run"
+    assert (len(sandbox.assets), sandbox.requests) == (4, [])
+
+
+def test_check_prints_the_names_of_a_template(folder, run_here):
+    done = run_here("ingest", folder, "--check", "--name-template", "{parent} - {stem}")
+    *names, summary = lines_of(done.stdout)
+    assert names[0] == f"{folder}/a.mp4  shows - a"
+    assert names[-1] == f"{folder}/two/long.mp4  two - long"
+    assert summary.startswith(f"{folder}: 4 good rows")
 
 
 def test_bad_rows_are_printed_before_anything_starts(sandbox, table, run_here):
@@ -272,6 +294,7 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
         (["{table}", "--max-rate", "fast"], "'fast' isn't a rate; wanted bytes per second"),
         (["{table}", "--max-rate", "10k"], "10k is too slow; wanted at least 64k bytes per second"),
         (["{table}", "--storage", "s3"], "--storage needs --sandbox"),
+        (["{table}", "--name-template", "{{title}}"], "unknown field {title}; wanted one or more"),
         (["{folder}/a.mp4"], "a.mp4 is a video, not a manifest: use livepeer-async upload "),
         (["{folder}/a.mp4", "{folder}/b.mp4"], "put a glob in quotes"),
     ],

@@ -12,7 +12,7 @@ def test_terminal_shows_bars_counts_and_failures(open_sandbox, folder):
         terminal = Terminal("ingest", folder, sandbox=sandbox, columns=120)
         assert terminal.finish() == 1
     printed = plain(terminal.screen)
-    assert "long.mp4               ━" in printed
+    assert "two/long.mp4           ━" in printed
     assert "3 of 4 ready, 1 failed" in printed
     # A long line is wrapped anywhere.
     assert "b.mp4:asset" in "".join(printed.split())

@@ -42,6 +42,48 @@ def test_pipe_gets_lines_without_control_sequences(sandbox, clip):
     assert b"\r" not in done.stdout + done.stderr
 
 
+@pytest.fixture
+def namesakes(clip, tmp_path):
+    """Clips of one name in two folders."""
+    paths = [tmp_path / folder / "clip.mp4" for folder in ("2023", "2024")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(clip.read_bytes())
+    return paths
+
+
+def test_files_of_one_name_are_told_apart(sandbox, namesakes, run_here):
+    done = run_here("upload", *namesakes, sandbox=sandbox)
+    names = ["2023/clip.mp4", "2024/clip.mp4"]
+    assert [line.split()[0] for line in lines_of(done.stdout)] == ["name", *names]
+    assert sorted(asset.name for asset in sandbox.assets) == names
+
+
+def test_names_follow_a_template(sandbox, clip, namesakes, run_here):
+    template = "{row:02} {parent} {path} {stem} {name}"
+    files = [*namesakes, clip]
+    done = run_here("upload", *files, "--name-template", template, "--no-wait", sandbox=sandbox)
+    assert done.returncode == 0, done.stderr
+    assert sorted(asset.name for asset in sandbox.assets) == [
+        "01 2023 2023/clip.mp4 clip clip.mp4",
+        "02 2024 2024/clip.mp4 clip clip.mp4",
+        f"03 {clip.parent.name} clip.mp4 clip clip.mp4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--name-template", "{key}"], "has the unknown field {key}; wanted one or more of {name}"),
+        (["--name-template", "{row}", "--name", "a"], "can't be combined with --name"),
+    ],
+)
+def test_invalid_template_starts_nothing(sandbox, clip, options, message, run_here):
+    done = run_here("upload", clip, *options, sandbox=sandbox)
+    assert (done.returncode, sandbox.assets) == (2, [])
+    assert message in done.stderr.decode()
+
+
 def test_json_is_a_line_for_each_file(sandbox, clip, tmp_path):
     missing = tmp_path / "missing.mp4"
     done = run("upload", clip, missing, "--json", "--verify", "hash", sandbox=sandbox)

@@ -1,13 +1,15 @@
 import msgspec
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from livepeer_async import NewAsset, PlaybackPolicy
+from livepeer_async import Encryption, NewAsset, PlaybackPolicy, PolicyType
 from livepeer_async.journal.records import (
     Record,
     RecordState,
     ResumeAction,
     access_fingerprint,
+    access_fingerprints,
     is_accepted,
     leftover_from,
     plan_resume,
@@ -123,6 +125,21 @@ def test_access_fingerprint_ignores_other_fields():
     )
 
 
+def test_equal_requests_have_equal_access_fingerprints():
+    key = Encryption(encrypted_key="k")
+    plain = [UNSET, None, PlaybackPolicy(type="public"), PlaybackPolicy(type=PolicyType.PUBLIC)]
+    jwt = [PlaybackPolicy(type="jwt"), PlaybackPolicy(type="jwt", allowed_origins=())]
+    for policies in (plain, jwt):
+        for encryption in (UNSET, key):
+            made = {
+                access_fingerprint(NewAsset("a", playback_policy=policy, encryption=encryption))
+                for policy in policies
+            }
+            assert len(made) == 1
+    assert access_fingerprints(None) == access_fingerprints(NewAsset("a"))
+    assert access_fingerprint(NewAsset("a", playback_policy=jwt[0])) != ""
+
+
 def test_abandoned_upload_may_leave_its_asset():
     orphan = leftover_from(record(RecordState.UPLOAD_CREATED), 7.0, is_useless=False)
     assert (orphan.asset_id, orphan.since, orphan.is_useless) == ("asset-1", 7.0, False)
@@ -167,6 +184,15 @@ def test_url_fingerprint_ignores_the_signature():
     assert url_fingerprint(SIGNED) != url_fingerprint("https://bucket.example/b.mp4")
 
 
+@pytest.mark.parametrize("state", RecordState)
+def test_only_uploads_that_did_not_fail_are_accepted(state):
+    assert is_accepted(record(state)) is (state in {RecordState.UPLOADED, RecordState.READY})
+
+
+def test_upload_without_a_record_is_not_accepted():
+    assert not is_accepted(None)
+
+
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY, RecordState.FAILED])
 def test_recorded_sha256_decides_for_a_touched_file(state):
     touched = replace(FILE, modified_ns=6, inode=4)
@@ -199,12 +225,3 @@ def test_records_of_older_versions_may_have_been_kept():
     older = msgspec.json.encode(record(RecordState.ASSET_CREATED))
     assert b"has_handle" not in older
     assert msgspec.json.decode(older, type=Record).has_handle
-
-
-@pytest.mark.parametrize("state", RecordState)
-def test_only_uploads_that_did_not_fail_are_accepted(state):
-    assert is_accepted(record(state)) is (state in {RecordState.UPLOADED, RecordState.READY})
-
-
-def test_upload_without_a_record_is_not_accepted():
-    assert not is_accepted(None)

@@ -114,14 +114,16 @@ def _local_variables(error):
                 continue  # the caller's own
             place = f"{module}:{line} {code.co_qualname}"
             for name, value in frame.f_locals.items():
-                text = f"{_safe_repr(value)} {pretty_repr(value, max_width=10_000)}"
-                yield f"{place} {name}", text
+                yield (
+                    f"{place} {name}",
+                    f"{_safe_repr(value)} {pretty_repr(value, max_width=10_000)}",
+                )
 
 
 def _safe_repr(value):
     try:
         return repr(value)
-    except Exception as error:  # noqa: BLE001 - of any object
+    except Exception as error:  # noqa: BLE001 - it may raise anything
         return repr(error)
 
 

@@ -2,12 +2,13 @@ import copy
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from livepeer_async import models
+from livepeer_async.models import values
 from models.schema_comparison import SchemaComparison
 
 SCHEMA = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
@@ -102,6 +103,13 @@ def test_enum_has_every_value_of_the_schema(path):
     for step in path.split("/"):
         node = node[int(step)] if isinstance(node, list) else node[step]
     assert set(node["enum"]) <= set(ENUMS[path])
+
+
+@pytest.mark.parametrize("enum", sorted({enum.__name__ for enum in ENUMS.values()}))
+def test_type_of_the_field_has_every_member(enum):
+    literal, other = get_args(getattr(values, f"{enum}Value"))
+    assert list(get_args(literal)) == list(getattr(models, enum))
+    assert other is str
 
 
 def changed_schema(*path: str | int, **changes: Any) -> Any:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 VIDEO = make_bytes(5000)
 FIRST = "internal error processing file"
 SECOND = "file format unsupported, must be a valid MP4"
-SECONDS = 0.4
+SECONDS = 0.8
 
 
 def fails(message):

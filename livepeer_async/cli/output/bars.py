@@ -7,9 +7,11 @@ least useful one first.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console, Group, JustifyMethod
 from rich.live import Live
 from rich.progress import (
@@ -26,16 +28,22 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from livepeer_async.cli.output.console import messages
+from livepeer_async.cli.output.console import messages, print_message
 from livepeer_async.cli.output.formatting import (
-    MAX_MESSAGE_WIDTH,
     format_countdown,
     format_percent,
     format_size,
+    pluralize,
     shorten,
 )
 from livepeer_async.cli.output.ingest_status import IngestStatus
-from livepeer_async.cli.output.progress import BatchProgress, FileProgress, TransferTasks
+from livepeer_async.cli.output.names import RecentNames
+from livepeer_async.cli.output.progress import (
+    BatchProgress,
+    FileProgress,
+    TransferTasks,
+    label_files,
+)
 from livepeer_async.ingest.events import RowState
 
 REFRESH_SECONDS = 1 / 8
@@ -49,6 +57,10 @@ ECHO_WIDTH = 4
 # Columns for the remaining time, the speed and the size are shown from these widths on.
 TIME_FROM, SPEED_FROM, SIZE_FROM = 56, 84, 94
 TOTAL = "total"
+# Cells that stay of the beginning of a shortened message.
+_MIN_HEAD = 30
+# Cells of a reason that are worth showing beside the time of a retry.
+_MIN_REASON = 10
 _STYLES = {
     str(RowState.READY): "green",
     str(RowState.UPLOADED): "green",
@@ -75,6 +87,7 @@ class Bars:
         self._tasks = TransferTasks(console=console, get_time=clock, expand=True)
         self._total = self._tasks.add_task(TOTAL)
         self._ids: dict[FileProgress, TaskID] = {}
+        self._names = RecentNames()
         self.live = Live(
             self.render(),
             console=console,
@@ -94,7 +107,7 @@ class Bars:
 
     def print(self, message: str) -> None:
         """Print a message above the bars."""
-        self._console.print(Text(shorten(message, MAX_MESSAGE_WIDTH)))
+        print_message(self._console, message)
 
     def log(self, message: str) -> None:
         """Do nothing: the bars show it."""
@@ -104,14 +117,17 @@ class Bars:
         width = max(1, self._console.width - ECHO_WIDTH)
         layout = Layout(width)
         self._tasks.columns = layout.columns
-        rows = [self._track_file(file, layout) for file in self._select_files()]
-        table = self._tasks.make_tasks_table([*rows, self._track_total()])
+        labels = label_files(self._batch.files)
+        names = self._names.shorten(list(labels.values()), layout.name_width)
+        shown = self._select_files()
+        rows = [self._track_file(file, names[labels[file]], layout) for file in shown]
+        # Until the manifest is checked, the total is unknown.
+        is_known = self._status is None or self._status.stats.checked is not None
+        total = [self._track_total(layout)] if is_known else []
+        table = self._tasks.make_tasks_table([*rows, *total])
         table.width = width
         self._forget_finished()
-        lines = self._status_lines(layout)
-        for line in lines:
-            line.truncate(width, overflow="ellipsis")
-        return Group(table, *lines)
+        return Group(table, *self._status_lines(layout, shown))
 
     def _select_files(self) -> list[FileProgress]:
         """Choose the files to show: those being uploaded, then a few in processing."""
@@ -127,7 +143,7 @@ class Bars:
         # The order doesn't change with the stages.
         return sorted(shown, key=files.index)
 
-    def _track_file(self, file: FileProgress, layout: Layout) -> Task:
+    def _track_file(self, file: FileProgress, name: str, layout: Layout) -> Task:
         if file not in self._ids:
             self._ids[file] = self._tasks.add_task("")
         return self._tasks.sync(
@@ -138,13 +154,12 @@ class Bars:
             transferred=file.transferred,
             is_stalled=file.retry is not None or not file.is_uploading,
             is_measured=bool(file.length),
-            # Names in one folder often share a prefix.
-            description=shorten(file.name, layout.name_width, tail=layout.name_width * 3 // 5),
-            status=describe_file(file, self._clock()),
+            description=name,
+            status=layout.choose_status(describe_file(file, self._clock())),
             style=_STYLES.get(file.status, ""),
         )
 
-    def _track_total(self) -> Task:
+    def _track_total(self, layout: Layout) -> Task:
         batch = self._batch
         is_measured = batch.is_measured
         return self._tasks.sync(
@@ -155,24 +170,46 @@ class Bars:
             transferred=batch.transferred,
             is_stalled=batch.is_stalled,
             is_measured=is_measured,
-            status="" if self._status else batch.summarize(),
+            status=self._describe_total(layout),
             style="bold",
         )
+
+    def _describe_total(self, layout: Layout) -> str:
+        """Return the counts of uploads, unless they are below the bars."""
+        summary = self._batch.summarize()
+        return summary if self._status is None and layout.has_room(summary) else ""
 
     def _forget_finished(self) -> None:
         for file in self._ids.keys() - set(self._batch.files):
             self._tasks.remove_task(self._ids.pop(file))
 
-    def _status_lines(self, layout: Layout) -> list[Text]:
-        if self._status is None:
-            return []
-        first, *others = self._status.counts()
-        if not layout.has_size:
-            others = [self._describe_bytes(), *others]
-        counts = Text(", ".join(filter(None, [first, *others])))
-        counts.highlight_regex(r"[\d,]+ (failed|bad rows?)", "red")
-        obstacle = self._status.obstacle(self._clock())
-        return [counts, Text(obstacle, style="yellow")] if obstacle else [counts]
+    def _status_lines(self, layout: Layout, shown: Sequence[FileProgress]) -> list[Text]:
+        """Return the lines below the bars: counts, and what keeps uploads waiting."""
+        status, counts, obstacle = self._status, self._batch.summarize(), ""
+        if status is not None:
+            sent = "" if layout.has_size else self._describe_bytes()
+            counts = join_counts(status.counts(), sent, layout.width)
+            obstacle = status.obstacle(self._clock())
+        elif layout.has_room(counts):
+            counts = ""  # in the line of the total
+        # The beginning says what happens next, and the end why.
+        obstacle = obstacle or self._describe_retries(layout, shown)
+        tail = max(0, min(layout.width // 3, layout.width - _MIN_HEAD))
+        lines = [Text(counts), Text(shorten(obstacle, layout.width, tail=tail), style="yellow")]
+        lines[0].truncate(layout.width, overflow="ellipsis")
+        lines[0].highlight_regex(r"[\d,]+ (failed|bad rows?)", "red")
+        return [line for line in lines if line]
+
+    def _describe_retries(self, layout: Layout, shown: Sequence[FileProgress]) -> str:
+        """Return the most frequent reason that the rows have no room for; "" if there is none."""
+        reasons = Counter(
+            file.retry.reason
+            for file in shown
+            if file.retry and not layout.has_room(describe_file(file, self._clock())[0])
+        )
+        for reason, number in reasons.most_common(1):
+            return reason if number == 1 else f"{pluralize(number, 'upload')}: {reason}"
+        return ""
 
     def _describe_bytes(self) -> str:
         batch = self._batch
@@ -186,9 +223,10 @@ class Layout:
 
     def __init__(self, width: int) -> None:
         is_narrow = width < TIME_FROM
+        self.width = width
         self.has_size = width >= SIZE_FROM
-        self.name_width = 10 if is_narrow else 22 if self.has_size else 16
-        status_width = 15 if is_narrow else 22 + max(0, width - SIZE_FROM) // 2
+        self.name_width = 12 if is_narrow else 22 if self.has_size else 16
+        self._status_width = 15 if is_narrow else 22 + max(0, width - SIZE_FROM) // 2
         name = TextColumn("{task.description}", markup=False, table_column=_fixed(self.name_width))
         bar = BarColumn(bar_width=None, complete_style="cyan", finished_style="green")
         percent = TaskProgressColumn("{task.percentage:>3.0f}%", table_column=_fixed(4))
@@ -199,7 +237,17 @@ class Layout:
             columns.append(_SpeedColumn(table_column=_fixed(11, "right")))
         if not is_narrow:
             columns.append(_TimeColumn(compact=True, table_column=_fixed(7, "right")))
-        self.columns = (*columns, _StatusColumn(table_column=_fixed(status_width)))
+        self.columns = (*columns, _StatusColumn(table_column=_fixed(self._status_width)))
+
+    def has_room(self, status: str) -> bool:
+        """Whether a status fits its column."""
+        return cell_len(status) <= self._status_width
+
+    def choose_status(self, statuses: Sequence[str]) -> str:
+        """Return the first status that fits its column; the longest may be cut in a wide one."""
+        if len(statuses) > 1 and cell_len(statuses[1]) + _MIN_REASON <= self._status_width:
+            return statuses[0]
+        return next(filter(self.has_room, statuses), statuses[-1])
 
 
 class _SizeColumn(DownloadColumn):
@@ -234,18 +282,31 @@ def _fixed(width: int, justify: JustifyMethod = "left") -> Column:
     return Column(width=width, no_wrap=True, justify=justify)
 
 
-def describe_file(file: FileProgress, now: float) -> str:
-    """Describe the state of a file, the part that a narrow column may cut off last."""
+def join_counts(counts: Sequence[str], sent: str, width: int) -> str:
+    """Join counts, and the bytes sent, to a line; what doesn't fit is omitted as a whole."""
+    first, *others = counts
+    # Bad rows come last, and are more important than the states of running rows.
+    parts = [first, sent, *others] if sent else [first, *others]
+    omitted = [sent, *others[:-1][::-1], *others[-1:]]
+    for part in filter(None, omitted):
+        if cell_len(", ".join(parts)) > width:
+            parts.remove(part)
+    return ", ".join(parts)
+
+
+def describe_file(file: FileProgress, now: float) -> list[str]:
+    """Describe the state of a file, in full and in shorter forms."""
     retry = file.retry
     if retry is not None:
         seconds = file.seconds_to_retry(now)
         when = f"retry in {format_countdown(seconds)}" if seconds else "retrying"
-        return f"{when} ({retry.attempt} of {retry.attempts}): {retry.reason}"
+        attempt = f"{when} ({retry.attempt} of {retry.attempts})"
+        return [f"{attempt}: {retry.reason}", attempt, when]
     if file.is_uploading and file.is_sent:
-        return "sent, waiting"
+        return ["sent, waiting"]
     if file.is_processing and file.processed is not None:
-        return f"{file.status} {format_percent(file.processed)}"
-    return file.status
+        return [f"{file.status} {format_percent(file.processed)}"]
+    return [file.status]
 
 
 @contextmanager

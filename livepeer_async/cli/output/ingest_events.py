@@ -145,7 +145,7 @@ class IngestEvents:
         self.display.print(f"{what}: {hint}")
 
     def _start_row(self, row: Row) -> None:
-        name = row.new_asset.name if row.new_asset else source_name(row.source)
+        name = row.asset_name or source_name(row.source)
         file = FileProgress(row.location, name, row.length)
         before = self._deferred.pop(row.key, None)
         # The first retry of a row is logged, before or after it is deferred.

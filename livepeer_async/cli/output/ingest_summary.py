@@ -19,12 +19,13 @@ from livepeer_async.cli.output.console import (
     print_note,
     print_table,
 )
-from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
+from livepeer_async.cli.output.formatting import clean, format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.report_file import ReportFile
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
+from livepeer_async.ingest.rows import Row
 from livepeer_async.sources.source import source_name
 
 _STYLES = {"ready": "green", "failed": "red", "bad rows": "red"}
@@ -49,7 +50,7 @@ def print_ready(status: IngestStatus, *, has_report: bool) -> None:
     headers = ["name", "asset ID", PLAYBACK_ID, LINK]
     rows = [
         [
-            ended.row.new_asset.name if ended.row.new_asset else source_name(ended.row.source),
+            ended.row.asset_name or source_name(ended.row.source),
             *(text or "" for text in (ended.asset_id, ended.playback_id, ended.player_url)),
         ]
         for ended in stats.finished
@@ -72,6 +73,12 @@ def print_check(checked: Checked, bad: int, manifest: str) -> None:
     if checked.skipped:
         line += f"; {pluralize(checked.skipped, 'other file')} skipped"
     output().print(Text(f"{manifest}: {line}"))
+
+
+def print_name(row: Row) -> None:
+    """Print the location of a row and the name of its asset."""
+    name = row.asset_name or source_name(row.source)
+    output().print(Text(clean(f"{row.location}  {name}")), soft_wrap=True)
 
 
 def print_failure_kinds(status: IngestStatus) -> None:

@@ -20,6 +20,8 @@ from livepeer_async.cli.output.formatting import clean, shorten
 ELLIPSIS = "…"
 # A combining mark takes no cell, so a width doesn't limit their number.
 _MAX_MARKS = 3
+# Names that were shown before the current ones.
+_MAX_RECENT = 256
 _DIGITS = re.compile(r"\d+")
 # Characters that are shown of a part that differs, unless it is a number, which is shown whole.
 _PART = 2
@@ -49,6 +51,23 @@ def shorten_names(names: Iterable[str], width: int) -> dict[str, str]:
             rest = shorten(name, width - len(mark), tail=tail) if width > len(mark) + 1 else ""
             shown[name] = f"{rest}{mark}"[-width:]
     return shown
+
+
+class RecentNames:
+    """Short names that don't look like those shown a moment ago."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._width = 0
+        self._short: dict[str, str] = {}
+
+    def shorten(self, names: Sequence[str], width: int) -> dict[str, str]:
+        """Return short forms of names, among others; they change only if names are added."""
+        if width != self._width or any(name not in self._short for name in names):
+            earlier = [name for name in self._names if name not in names]
+            self._names = [*earlier[-_MAX_RECENT:], *names]
+            self._width, self._short = width, shorten_names(self._names, width)
+        return self._short
 
 
 def label_names(names: Mapping[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from livepeer_async.cli.output.formatting import (
     shorten,
 )
 from livepeer_async.cli.output.ingest_status import IngestStatus
+from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress, TransferTasks
 from livepeer_async.http.retry import RetryEvent
 from livepeer_async.uploads.progress import Stage
@@ -47,13 +48,14 @@ class PlainLines:
         self._printed_at = clock()
         self._printed_state: tuple[object, ...] = ()
         self._quiet_seconds = 0.0
+        self._names = shorten_names([file.name for file in batch.files], MAX_NAME_WIDTH)
         self._statuses: dict[FileProgress, str] = {}
         self._sent: dict[FileProgress, int] = {}
         self._retries: dict[FileProgress, RetryEvent | None] = {}
 
     def update(self, file: FileProgress) -> None:
         """Print what has changed for a file."""
-        name = shorten(file.name, MAX_NAME_WIDTH)
+        name = self._names.get(file.name) or shorten(file.name, MAX_NAME_WIDTH)
         is_resent = file.is_uploading and file.sent < self._sent.get(file, 0)
         self._sent[file] = file.sent
         if file.stage is Stage.READY and file.outcome is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.progress import Progress as TaskProgress
@@ -228,6 +228,15 @@ class BatchProgress:
     def _change_expected(self, file: FileProgress, number: int) -> None:
         self._expected = max(0, self._expected + number)
         self._expected_length = max(0, self._expected_length + number * (file.length or 0))
+
+
+def label_files(files: Sequence[FileProgress]) -> dict[FileProgress, str]:
+    """Return the name of each file, with its argument or location if another one has that name."""
+    numbers = Counter(file.name for file in files)
+    return {
+        file: file.name if numbers[file.name] == 1 else f"{file.name} ({file.argument})"
+        for file in files
+    }
 
 
 class TransferTasks(TaskProgress):

@@ -21,9 +21,9 @@ from livepeer_async.cli.output.formatting import (
     format_elapsed,
     format_size,
     pluralize,
-    shorten,
 )
-from livepeer_async.cli.output.progress import BatchProgress, FileProgress
+from livepeer_async.cli.output.names import shorten_names
+from livepeer_async.cli.output.progress import BatchProgress, FileProgress, label_files
 from livepeer_async.errors import LivepeerError, SourceError
 from livepeer_async.ingest.events import RowEnded
 from livepeer_async.ingest.rows import BadRow
@@ -150,12 +150,13 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
 
 def print_failures(batch: BatchProgress, scope: Scope) -> None:
     """Print a message for each upload that failed."""
-    for file in batch.files:
+    labels = label_files(batch.files)
+    names = shorten_names(labels.values(), MAX_NAME_WIDTH)
+    for file, label in labels.items():
         error = file.result.error if file.result else None
         if error is not None:
             # The message of a SourceError names the source.
-            is_named = isinstance(error, SourceError)
-            name = "" if is_named else f"{shorten(file.name, MAX_NAME_WIDTH)}: "
+            name = "" if isinstance(error, SourceError) else f"{names[label]}: "
             print_error(f"{name}{format_error(error, scope)}")
 
 

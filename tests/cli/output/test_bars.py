@@ -4,7 +4,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from livepeer_async.cli.output.bars import MAX_IDLE_FILES, Bars
+from livepeer_async.cli.output.bars import MAX_IDLE_FILES, Bars, join_counts
 from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.http.retry import RetryEvent
@@ -71,12 +71,13 @@ def send(screen, file, steps, *, seconds=1.0):
 
 
 def test_retry_replaces_the_stage():
-    row, total = draw_retry(200, REFUSED)
+    row, total, _ = draw_retry(200, REFUSED)
     assert "  retry in 30 s (3 of 8): no connection to https://origin.example" in f"{row} "
     assert "/s" not in row + total
     assert ":" not in total
-    row, _ = draw_retry(120, "503 from PATCH https://origin.example/files/1: busy", delay=0)
-    assert "  retrying (3 of 8): 503 from " in row
+    row, _, below = draw_retry(120, "503 from PATCH https://origin.example/files/1: busy", delay=0)
+    assert "  retrying (3 of 8): 503 from" in row
+    assert below == "503 from PATCH https://origin.example/files/1: busy"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
@@ -84,6 +85,54 @@ def test_retry_fits_any_width(width):
     lines = draw_retry(width, REFUSED)
     assert " retry in 30 s" in lines[0]
     assert max(map(cell_len, lines)) <= width - 4
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_reason_that_a_row_has_no_room_for_is_below_the_bars(width):
+    *_, below = draw_retry(width, REFUSED)
+    assert below.startswith("no connection to ")
+    assert below.endswith("[request 1]" if width == 50 else "refused [request 1]")
+
+
+def test_summary_that_the_total_has_no_room_for_is_below_the_bars():
+    files = [running(f"{number}.mp4") for number in range(400)]
+    for file in files[:30]:
+        file.finish(RowState.FAILED)
+    *_, total, below = Screen(BatchProgress(files), width=50).draw()
+    assert total.endswith("%")
+    assert below == "0 of 400 ready, 30 failed"
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+@pytest.mark.parametrize("is_ingestion", [True, False])
+def test_forty_uploads_fit_the_height_and_stay_distinct(width, is_ingestion):
+    files = [running(f"season-one-episode-{it:02}-of-the-road.mp4", length=200) for it in range(40)]
+    status = ingesting(40, files, length=8000) if is_ingestion else None
+    lines = Screen(status.batch if status else BatchProgress(files), status, width=width).draw()
+    bars = [line for line in lines if "\u2501" in line][:-1]
+    assert len(lines) <= 24 - 2
+    assert len({line.split()[0] for line in bars}) == len(bars) >= 18
+    assert max(map(cell_len, lines)) <= width - 4
+
+
+def test_files_of_one_name_show_their_location():
+    files = [FileProgress(f"rows.csv:{line}", "Trailer", 100) for line in (2, 3)]
+    lines = Screen(BatchProgress(files), width=120).draw()
+    assert [line[:22].strip() for line in lines[:2]] == [
+        "Trailer (rows.csv:2)",
+        "Trailer (rows.csv:3)",
+    ]
+
+
+def test_counts_that_do_not_fit_are_omitted_as_a_whole():
+    counts = ["0 of 12 ready", "9 uploading", "3 processing", "2 bad rows"]
+    assert join_counts(counts, "35.7 MiB of 81.1 MiB", 46) == (
+        "0 of 12 ready, 9 uploading, 2 bad rows"
+    )
+    assert join_counts(counts, "1.0 MiB", 80) == (
+        "0 of 12 ready, 1.0 MiB, 9 uploading, 3 processing, 2 bad rows"
+    )
+    assert join_counts(counts, "1.0 MiB", 20) == "0 of 12 ready"
 
 
 def test_unchecked_manifest_has_no_counts():
