@@ -33,6 +33,7 @@ from livepeer_async.cli.output.formatting import (
     format_countdown,
     format_percent,
     format_size,
+    omit_request_id,
     pluralize,
     shorten,
 )
@@ -160,7 +161,7 @@ class Bars:
             total=file.length or (None if file.status == "reading" else 1),
             sent=file.sent if file.length else 0,
             in_flight=file.in_flight if file.length else 0,
-            rate=file.rate if file.is_uploading and file.retry is None else None,
+            rate=file.rate if file.is_uploading and not file.is_held_up else None,
             is_measured=bool(file.length),
             description=name,
             status=layout.choose_status(describe_file(file, self._clock())),
@@ -325,7 +326,7 @@ def describe_file(file: FileProgress, now: float) -> list[str]:
         seconds = file.seconds_to_retry(now)
         when = f"retry in {format_countdown(seconds)}" if seconds else "retrying"
         attempt = f"{when} ({retry.attempt} of {retry.attempts})"
-        return [f"{attempt}: {retry.reason}", attempt, when]
+        return [f"{attempt}: {omit_request_id(retry.reason)}", attempt, when]
     if file.is_uploading and file.is_sent:
         return ["sent, waiting"]
     if file.is_processing and file.processed is not None:
@@ -338,7 +339,7 @@ def describe_hold_up(file: FileProgress) -> str:
     if file.waiting is not None:
         place = f" ({file.waiting.place})" if file.waiting.place else ""
         return f"{file.waiting.reason}{place}"
-    return file.retry.reason if file.retry else ""
+    return omit_request_id(file.retry.reason) if file.retry else ""
 
 
 @contextmanager

@@ -26,14 +26,12 @@ class TransferBar:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the bar over the whole width."""
         width = options.max_width
-        solid, light, rest = ("#", "-", " ") if options.ascii_only else ("━", "╌", " ")
+        solid, light, rest = "#=-" if options.ascii_only else "━╍─"
         # Rounded down: the bar is full only if the upload is.
         done = int(width * min(1.0, self._acknowledged))
         sent = int(width * min(1.0, self._acknowledged + self._in_flight))
         yield Segment(solid * done, Style.parse("green" if done == width else "cyan"))
         yield Segment(light * (sent - done), Style.parse("cyan"))
-        if console.color_system and not console.no_color:
-            rest = "-" if options.ascii_only else "━"
         yield Segment(rest * (width - sent), Style.parse("bright_black"))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
