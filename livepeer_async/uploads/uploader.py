@@ -66,7 +66,7 @@ class Uploader:
         transfers: transfers bytes.
         processing: waits for the server's processing.
         asset_requests: requests and deletes assets.
-        downloader: opens URLs for relays.
+        downloader: opens URLs for relays; also an attribute, for other downloads.
         journal: records uploads; None for no records.
         slot_queue: the slots.
         descriptors: waits for free file descriptors.
@@ -87,7 +87,7 @@ class Uploader:
         self._processing = processing
         self._asset_requests = asset_requests
         self._url_importer = UrlImporter(asset_requests)
-        self._downloader = downloader
+        self.downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
         self._descriptors = descriptors
@@ -178,7 +178,7 @@ class Uploader:
             LivepeerError: the URL can't be read.
         """
         opening = ProgressReporter(0, options.on_progress)
-        async with self._downloader.open(url, observer=opening.observe) as download:
+        async with self.downloader.open(url, observer=opening.observe) as download:
             job = UploadJob(download.blocks, new_asset, download.length, key)
             identity = url_fingerprint(url)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
