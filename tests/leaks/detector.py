@@ -123,7 +123,7 @@ def _local_variables(error):
 def _safe_repr(value):
     try:
         return repr(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it may raise anything
         return repr(error)
 
 
