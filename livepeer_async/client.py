@@ -14,6 +14,7 @@ from livepeer_async.api.account import as_account
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
@@ -104,10 +105,15 @@ class AsyncLivepeer:
         retry = retry or RetryPolicy()
         account = as_account(api_key, base_url)
         limits_for = as_limits_for(upload_limits)
-        self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
+        self._descriptors = Descriptors()
+        self._transport = Transport(
+            http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
+        )
         connections = connection_limit(http_client)
         max_slots = connections and connections - SPARE_CONNECTIONS
-        self.throttle: Throttle = Throttle(retry=retry, max_slots=max_slots)
+        self.throttle: Throttle = Throttle(
+            retry=retry, max_slots=max_slots, descriptors=self._descriptors
+        )
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
@@ -133,6 +139,7 @@ class AsyncLivepeer:
             Downloader(self._transport, retry=retry, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
+            descriptors=self._descriptors,
         )
 
     async def __aenter__(self) -> Self:
@@ -293,12 +300,9 @@ class AsyncLivepeer:
         after the last result. Other arguments as for `upload`.
 
         Args:
-            sources: sources, or `UploadJob`s. An iterable that isn't async runs in the event loop
-                and must not block.
-            concurrency: sets `throttle.concurrency`, the number of concurrent uploads of the
-                client; by default it adapts to the throughput.
-            max_rate: sets `throttle.max_rate`, in bytes per second over all uploads of the client;
-                unlimited by default.
+            sources: sources, or `UploadJob`s; an iterable that isn't async must not block.
+            concurrency: sets `throttle.concurrency`; by default it adapts to the throughput.
+            max_rate: sets `throttle.max_rate`, in bytes per second; by default it is unlimited.
             wait: whether to wait for `ready`.
             verify: as for `upload`.
             on_mismatch: as for `upload`.
@@ -333,20 +337,14 @@ class AsyncLivepeer:
         return await find_leftovers(self._session, self.journal)
 
     async def clean_up(self) -> LeftoverReport:
-        """Delete leftovers that certainly are useless, as uploads do at their end.
-
-        Returns other possible leftovers, each in the result of one call only.
-        """
+        """Delete leftovers that certainly are useless; return the others, each only once."""
         if self.journal is None:
             return LeftoverReport()
         await delete_certain(self._session, self._unpaused, self.journal)
         return await find_unreported(self._session, self.journal)
 
     async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
-        """Forget leftovers, by default all that are uncertain, and return how many entries.
-
-        Their assets stay on the server.
-        """
+        """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
         return await dismiss(self.journal, leftovers) if self.journal is not None else 0
 
     async def delete_leftover(self, asset_id: str) -> None:

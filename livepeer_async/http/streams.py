@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
-from livepeer_async.errors import DecodeError
+from livepeer_async.errors import ConnectionBroken, DecodeError, TimedOut
 from livepeer_async.http.early_responses import start_body
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch
@@ -63,6 +64,7 @@ class RequestBody:
     """The blocks of a request body.
 
     Args:
+        request: the request.
         blocks: the bytes to send.
         on_accepted: called once the socket has accepted the last block.
         watch: watches that the socket accepts each block.
@@ -70,19 +72,27 @@ class RequestBody:
 
     def __init__(
         self,
+        request: Request,
         blocks: AsyncIterable[bytes | memoryview],
         on_accepted: Callable[[], None],
         watch: Watch,
     ) -> None:
+        self._request = request
         self._blocks = aiter(blocks)
         self._watch = watch
         self._on_accepted = on_accepted
+        self._has_begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        if self._has_begun:
+            # httpcore repeats a request whose HTTP/2 connection the server closes.
+            reason = "the server closed the connection before it had the whole body"
+            raise ConnectionBroken(f"{reason} ({self._request.place})")
         return self
 
     async def __anext__(self) -> bytes | memoryview:
         start_body()
+        self._has_begun = True
         # A slow source isn't the server's silence.
         self._watch.restart(None)
         try:
@@ -142,3 +152,21 @@ class GzipDecoder:
         """
         if self._has_started and not self._decompressor.eof:
             raise zlib.error("its end is missing")
+
+
+def to_response(received: Any, request: Request, request_id: str, body: bytes) -> Response:
+    """Return a response of the HTTP library, with the body that was read."""
+    return Response(
+        status=received.status_code,
+        headers={name.lower(): value for name, value in received.headers.items()},
+        body=body,
+        place=request.place,
+        request_id=request_id,
+        secrets=request.secrets,
+    )
+
+
+def incomplete(request: Request, request_id: str) -> TimedOut:
+    """Return the error for a response that takes too long."""
+    message = f"the response isn't complete within the time limit ({request.place})"
+    return TimedOut(message, request_id=request_id)

@@ -13,7 +13,7 @@ import time
 import uuid
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from http import HTTPStatus
 from types import ModuleType, TracebackType
@@ -23,13 +23,15 @@ import anyio
 import httpx
 
 from livepeer_async.concurrency import LoopLocal
-from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut
+from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
 from livepeer_async.http.error_mapping import ErrorMapper
+from livepeer_async.http.http2 import Http2Stream
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
-from livepeer_async.http.messages import Request, Response, Span, merge_headers
+from livepeer_async.http.messages import Request, Response, Span, find_invalid_part, merge_headers
 from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
 from livepeer_async.http.proxies import Proxies, read_proxies
@@ -41,10 +43,12 @@ from livepeer_async.http.streams import (
     ResponseBody,
     StreamedResponse,
     check_size,
+    incomplete,
     is_delimited,
+    to_response,
 )
 from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error
+from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error, speaks_http2
 from livepeer_async.version import __version__
 
 T = TypeVar("T")
@@ -69,15 +73,24 @@ class Transport:
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
         timeouts: the timeouts.
+        descriptors: waits for free file descriptors.
 
     Attributes:
         recovery: knows which servers respond again after an outage.
     """
 
-    def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        *,
+        http_client: Any = None,
+        timeouts: Timeouts,
+        descriptors: Descriptors | None = None,
+    ) -> None:
         self._timeouts = timeouts
         self.recovery = Recovery()
+        self._descriptors = descriptors or Descriptors()
         self._user_client = None if http_client is None else UserClient(http_client)
+        self._speaks_http2 = speaks_http2(http_client)
         self._module: ModuleType = self._user_client.module if self._user_client else httpx
         # The proxies of a user's client are unknown.
         proxies = Proxies() if self._user_client else read_proxies()
@@ -169,17 +182,18 @@ class Transport:
                     self._limit_response(scope, limits)
                     watch.restart(describe_unconfirmed(size) if size else NO_RESPONSE)
 
+                body: Any = b""
                 if blocks is None:
                     on_accepted()
                 else:
                     watch.restart("no connection")
-                body = b"" if blocks is None else RequestBody(blocks, on_accepted, watch)
+                    body = RequestBody(request, blocks, on_accepted, watch)
                 build = partial(self._build, request, request_id, body, limits)
                 exchange = partial(
                     self._send_and_read, connections, request, request_id, build, largest
                 )
                 return await self._call_library(request, request_id, limits, exchange)
-            raise _incomplete(request, request_id)
+            raise incomplete(request, request_id)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[StreamedResponse, None]:
@@ -198,7 +212,7 @@ class Transport:
         connections = self._find_connections(request)
         request_id, limits = _request_id(request), self._httpx_timeouts()
         call_library = partial(self._call_library, request, request_id, limits)
-        async with connections.acquire(request) as client:
+        async with connections.acquire(request) as client, self._guard(client) as http2:
             received = None
             # This scope ends before the yield, because another task may close the response.
             with anyio.CancelScope() as scope:
@@ -207,13 +221,13 @@ class Transport:
                 async def receive_head() -> Any:
                     built = self._build(request, request_id, b"", limits)
                     with Watch(NO_RESPONSE, request):
-                        return await self._receive_head(client, built)
+                        return await self._receive_head(client, built, http2)
 
                 with self.recovery.record(request.origin) as record:
                     received = await call_library(receive_head)
                     record(received.status_code)
             if received is None:
-                raise _incomplete(request, request_id)
+                raise incomplete(request, request_id)
             # A hook of a user's client may have read the body already.
             raw = received.aiter_bytes() if received.is_stream_consumed else received.aiter_raw()
 
@@ -223,7 +237,7 @@ class Transport:
 
             try:
                 yield StreamedResponse(
-                    head=_to_response(received, request, request_id, b""),
+                    head=to_response(received, request, request_id, b""),
                     body=ResponseBody(raw, read),
                     is_delimited=is_delimited(received.http_version, received.headers),
                 )
@@ -261,6 +275,9 @@ class Transport:
         url = self._module.URL(request.url)
         if url.port is not None and url.port > MAX_PORT:
             raise self._module.InvalidURL(f"the port is {url.port}; wanted at most {MAX_PORT}")
+        if self._speaks_http2 and find_invalid_part(request):
+            # h2 would send line breaks, which a gateway to HTTP/1.1 takes for the next header.
+            raise self._module.LocalProtocolError("")
         content: Any = request.content
         if not isinstance(request.content, bytes):
             headers["Content-Length"] = str(request.content.size)
@@ -285,6 +302,7 @@ class Transport:
     async def _prepare_connection(self, event: str, details: dict[str, Any]) -> None:
         """Set up each new connection that httpcore's `trace` extension reports."""
         if event.endswith("connect_tcp.complete"):
+            self._descriptors.record_success("connection")
             sock = details["return_value"].get_extra_info("socket")
             if sock is not None:
                 tune_socket(sock, dead_after=self._timeouts.stall)
@@ -304,8 +322,12 @@ class Transport:
     ) -> Response:
         size = request.span.size
         early = detect_early_response(size) if size else nullcontext()
-        async with connections.acquire(request) as client, early:
-            received = await self._receive_head(client, build())
+        async with (
+            connections.acquire(request) as client,
+            early,
+            self._guard(client) as http2,
+        ):
+            received = await self._receive_head(client, build(), http2)
             try:
                 body = await self._read_body(received, request, request_id, largest)
             except (DecodeError, TimedOut, self._module.RequestError):
@@ -316,17 +338,63 @@ class Transport:
                 body = b""
             finally:
                 await _close(received)
-        return _to_response(received, request, request_id, body)
+        return to_response(received, request, request_id, body)
 
-    async def _receive_head(self, client: Any, built: Any) -> Any:
+    def _guard(self, client: Any) -> AbstractAsyncContextManager[Http2Stream | None]:
+        """Return a context that resets the request's stream if the client speaks HTTP/2."""
+        return Http2Stream(client) if self._speaks_http2 else nullcontext()
+
+    async def _receive_head(self, client: Any, built: Any, http2: Http2Stream | None) -> Any:
         """Send a request; return the library's response, with an unread body."""
+        if http2 is not None:
+            return await self._receive_http2_head(client, built, http2)
         try:
             return await client.send(built, stream=True, auth=None, follow_redirects=False)
         except self._module.HTTPStatusError as error:
             # A hook of a user's client has called `raise_for_status`.
             return error.response
 
+    async def _receive_http2_head(self, client: Any, built: Any, http2: Http2Stream) -> Any:
+        """As `_receive_head`; return an early response too."""
+
+        async def trace(event: str, details: dict[str, Any]) -> None:
+            await http2.trace(event, details)
+            await self._prepare_connection(event, details)
+
+        built.extensions["trace"] = trace
+        try:
+            with http2.sending:
+                return await self._receive_head(client, built, None)
+            raise self._module.RemoteProtocolError(http2.failure_reason)
+        except self._errors.exceptions:
+            early = http2.early_response()
+            if early is None:
+                raise
+            head = {"headers": early.headers, "request": built}
+            return self._module.Response(early.status, content=early.body, **head)
+
     async def _call_library(
+        self,
+        request: Request,
+        request_id: str,
+        limits: dict[str, float],
+        call: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Await a call of the library, again while there is no descriptor for its connection."""
+        while True:
+            try:
+                return await self._call_once(request, request_id, limits, call)
+            except TooManyOpenFiles as error:
+                # The error of a source has no request.
+                if error.request_id is None or not await self._descriptors.wait(
+                    "connection", error
+                ):
+                    raise
+            pool = self._connections.get().pool
+            if pool is not None:
+                await pool.close_idle()
+
+    async def _call_once(
         self,
         request: Request,
         request_id: str,
@@ -371,7 +439,7 @@ class Transport:
                 body += decoder.decode(block, largest + 1 - len(body)) if decoder else block
                 check_size(body, largest, request)
                 if time.monotonic() > deadline:
-                    raise _incomplete(request, request_id)
+                    raise incomplete(request, request_id)
             if decoder:
                 decoder.finish()
             return bytes(body)
@@ -391,22 +459,6 @@ async def _close(received: Any, raw: Any = None) -> None:
             await raw.aclose()
 
 
-def _to_response(received: Any, request: Request, request_id: str, body: bytes) -> Response:
-    return Response(
-        status=received.status_code,
-        headers={name.lower(): value for name, value in received.headers.items()},
-        body=body,
-        place=request.place,
-        request_id=request_id,
-        secrets=request.secrets,
-    )
-
-
 def _request_id(request: Request) -> str:
     names = (name for name in request.headers if name.lower() == "x-request-id")
     return request.headers.get(next(names, "")) or uuid.uuid4().hex
-
-
-def _incomplete(request: Request, request_id: str) -> TimedOut:
-    message = f"the response isn't complete within the time limit ({request.place})"
-    return TimedOut(message, request_id=request_id)

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.http.descriptors import Descriptors, prepare
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
@@ -68,6 +69,7 @@ class Uploader:
         downloader: opens URLs for relays.
         journal: records uploads; None for no records.
         slot_queue: the slots.
+        descriptors: waits for free file descriptors.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Uploader:
         *,
         journal: Journal | None,
         slot_queue: SlotQueue,
+        descriptors: Descriptors,
     ) -> None:
         self._transfers = transfers
         self._processing = processing
@@ -87,6 +90,8 @@ class Uploader:
         self._downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
+        self._descriptors = descriptors
+        prepare()
         self._sources = SourcesInUse()
         self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
@@ -266,10 +271,9 @@ class Uploader:
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
-        max_length = self._transfers.limits_for(job.length or 1).max_length
         async with (
             self._sources.reserve(source),
-            open_source(source, length=job.length, max_length=max_length) as opened,
+            self._open_source(job, slot) as opened,
             acquire_lease(
                 self._journal,
                 key,
@@ -288,6 +292,17 @@ class Uploader:
                 tasks.start_soon(self._run, upload)
                 await upload.asset_created.wait()
                 yield upload
+
+    def _open_source(
+        self, job: UploadJob, slot: Slot | None
+    ) -> AbstractAsyncContextManager[Source]:
+        return open_source(
+            job.source,
+            length=job.length,
+            max_length=self._transfers.limits_for(job.length or 1).max_length,
+            descriptors=self._descriptors,
+            after_wait=slot.reacquire if slot else None,
+        )
 
     @asynccontextmanager
     async def _closable(self, name: str) -> AsyncGenerator[None, None]:

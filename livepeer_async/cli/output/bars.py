@@ -28,9 +28,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from livepeer_async.cli.output.console import messages
+from livepeer_async.cli.output.console import messages, print_message
 from livepeer_async.cli.output.formatting import (
-    MAX_MESSAGE_WIDTH,
     format_countdown,
     format_percent,
     format_size,
@@ -108,7 +107,7 @@ class Bars:
 
     def print(self, message: str) -> None:
         """Print a message above the bars."""
-        self._console.print(Text(shorten(message, MAX_MESSAGE_WIDTH)))
+        print_message(self._console, message)
 
     def log(self, message: str) -> None:
         """Do nothing: the bars show it."""
