@@ -194,7 +194,7 @@ def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
         if ignore:
             raise typer.BadParameter("--probe-ignore needs --probe")
         return None
-    require("--probe", "av", extras="cli,probe")
+    require("--probe", "av")
     unknown = set(ignore or ()) - set(RULE_NAMES)
     if unknown:
         raise typer.BadParameter(

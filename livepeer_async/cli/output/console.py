@@ -6,7 +6,6 @@ text is never parsed as markup or as an emoji name.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -70,11 +69,6 @@ def print_json(document: Any) -> None:
     """Write a document as one line of JSON to standard output, and flush it."""
     sys.stdout.write(f"{json_line(document)}\n")
     sys.stdout.flush()
-
-
-def discard_output() -> None:
-    """Discard buffered standard output, after its reader has closed the pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(

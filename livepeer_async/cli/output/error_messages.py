@@ -35,6 +35,7 @@ class ExitStatus(IntEnum):
     USAGE = 2
     NOT_AUTHORIZED = 3
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 class Scope(Struct, frozen=True, kw_only=True):
