@@ -67,7 +67,7 @@ class Uploader:
         transfers: transfers bytes.
         processing: waits for the server's processing.
         asset_requests: requests and deletes assets.
-        downloader: opens URLs for relays.
+        downloader: opens URLs for relays; also an attribute, for other downloads.
         journal: records uploads; None for no records.
         slot_queue: the slots.
         descriptors: waits for free file descriptors.
@@ -88,7 +88,7 @@ class Uploader:
         self._processing = processing
         self._asset_requests = asset_requests
         self._url_importer = UrlImporter(asset_requests)
-        self._downloader = downloader
+        self.downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
         self._descriptors = descriptors
@@ -182,7 +182,7 @@ class Uploader:
         """
         opening = ProgressReporter(0, options.on_progress)
         identity = url_fingerprint(url)
-        downloading = self._downloader.open(url, observer=opening.observe)
+        downloading = self.downloader.open(url, observer=opening.observe)
         # Tracebacks may show local variables.
         del url
         async with downloading as download:
