@@ -6,6 +6,7 @@ request and of its proxy are removed from messages; a cause that shows one is dr
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -17,7 +18,8 @@ from livepeer_async.errors import (
     LivepeerError,
     TimedOut,
 )
-from livepeer_async.http.messages import Request
+from livepeer_async.http.http2 import describe_event
+from livepeer_async.http.messages import Request, find_invalid_part
 from livepeer_async.http.proxies import Proxies
 from livepeer_async.redaction import redact
 
@@ -30,7 +32,6 @@ class ErrorMapper:
         proxies: the proxies in use; empty if they are unknown.
 
     Attributes:
-        exceptions: the exception classes that it maps.
         proxy_secrets: credentials of the proxies, which messages may quote too.
     """
 
@@ -38,7 +39,14 @@ class ErrorMapper:
         self._module = module
         self._proxies = proxies
         self.proxy_secrets = proxies.secrets
-        self.exceptions = (module.InvalidURL, module.RequestError, UnicodeError)
+
+    @property
+    def exceptions(self) -> tuple[type[Exception], ...]:
+        """The exception classes that it maps."""
+        module = self._module
+        # httpx lets some exceptions of h2 through, which it imports when a client needs HTTP/2.
+        h2 = getattr(sys.modules.get("h2.exceptions"), "H2Error", UnicodeError)
+        return (module.InvalidURL, module.RequestError, UnicodeError, h2)
 
     def map(
         self, error: Exception, request: Request, request_id: str, limits: dict[str, float]
@@ -56,17 +64,20 @@ class ErrorMapper:
             # The exception quotes parts of the URL, perhaps of a password.
             reason = "the URL is invalid" if "@" in request.url else redact(str(error))
             return ConfigurationError(f"{request.place}: {reason}"), None
-        if isinstance(error, module.LocalProtocolError | UnicodeError):
+        # A local error without an invalid header is about the connection's state, such as that of
+        # an HTTP/2 stream that the server has reset.
+        fault = find_invalid_part(request)
+        if fault is None and isinstance(error, UnicodeError):
+            fault = "its URL can't be encoded"
+        if fault is not None and isinstance(error, module.LocalProtocolError | UnicodeError):
             # The exception quotes the header's value.
-            message = (
-                f"{request.place} can't be sent: a header contains a line break or characters "
-                "outside ASCII"
-            )
+            message = f"{request.place} can't be sent: {fault}"
             return ConfigurationError(message, request_id=request_id), None
         proxy = self._proxies.find(request.url)
         redact_text = partial(_redact, secrets=(*request.secrets, *self.proxy_secrets))
         cause = None if shows_secret(error, redact_text) else error
-        reason = redact_text(str(error)).rstrip(".") or type(error).__name__
+        reason = describe_http2(error) or redact_text(str(error)).rstrip(".")
+        reason = reason or type(error).__name__
         through = f" through the proxy {proxy.address} of {proxy.variable}" if proxy else ""
         if isinstance(error, module.ReadTimeout | module.WriteTimeout):
             kind = "read" if isinstance(error, module.ReadTimeout) else "write"
@@ -87,6 +98,18 @@ class ErrorMapper:
         if isinstance(error, module.TimeoutException):
             return partial(TimedOut, reason)
         return partial(ConnectionBroken, f"{reason} ({place})")
+
+
+def describe_http2(error: BaseException) -> str | None:
+    """Describe an error of an HTTP/2 stream or connection; `None` for other errors.
+
+    httpx quotes the repr of h2's event, or the number of the stream.
+    """
+    links = _chain(error)
+    for event in (*links, *(argument for link in links for argument in link.args)):
+        if getattr(event, "error_code", None) is not None:
+            return describe_event(event)
+    return None
 
 
 def shows_secret(error: BaseException, redact_text: Callable[[str], str]) -> bool:

@@ -6,6 +6,7 @@ URLs and tus endpoints are bearer secrets, so reprs show no query, header or bod
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC
@@ -40,6 +41,10 @@ _OVERLOAD = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILA
 # Headers that only the HTTP library sets. A second length, or a framing that the body doesn't have,
 # makes a server read the rest of the body as the next request.
 _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
+
+# Source: RFC 9110, 5.6.2 and 5.5.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"[\t -~]*")
 
 
 class Span(Struct, frozen=True):
@@ -120,6 +125,7 @@ class Response(Struct, frozen=True, kw_only=True):
 
     Attributes:
         headers: names in lower case.
+        set_cookies: the values of its `Set-Cookie` lines, which may be secrets.
         place: method and URL of the request, without secrets.
         request_id: `X-Request-ID` of the request.
         secrets: secrets of the request, which the body may echo.
@@ -128,6 +134,7 @@ class Response(Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str] = {}
     body: bytes = b""
+    set_cookies: tuple[str, ...] = ()
     place: str = ""
     request_id: str | None = None
     secrets: tuple[str, ...] = ()
@@ -202,6 +209,26 @@ def filter_headers(
     dropped = _FRAMING | reserved
     kept = {name: value for name, value in (headers or {}).items() if name.lower() not in dropped}
     return merge_headers(kept)
+
+
+def find_invalid_part(request: Request) -> str | None:
+    """Return why the method or a header of a request can't be sent; `None` if they can.
+
+    Source: RFC 9110, 5.1, 5.5 and 9.1; RFC 9113, 8.2.2 (TE).
+    """
+    if not _TOKEN.fullmatch(request.method):
+        return "its method isn't a token, such as GET"
+    for name, value in request.headers.items():
+        if not _TOKEN.fullmatch(name):
+            return "the name of a header isn't a token, such as X-Name"
+        if not _FIELD_VALUE.fullmatch(value) or value.strip(" \t") != value:
+            return (
+                f"the header {name} contains a line break, a control character, a character "
+                "outside ASCII, or a space at an end"
+            )
+        if name.lower() == "te" and value.lower() != "trailers":
+            return f"HTTP/2 doesn't allow the header {name}, unless it is 'trailers'"
+    return None
 
 
 def file_name_from_url(url: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 
 from msgspec import Struct
 
-from livepeer_async.errors import DecodeError
+from livepeer_async.errors import ConnectionBroken, DecodeError
 from livepeer_async.http.early_responses import start_body
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch
@@ -63,6 +63,7 @@ class RequestBody:
     """The blocks of a request body.
 
     Args:
+        request: the request.
         blocks: the bytes to send.
         on_accepted: called once the socket has accepted the last block.
         watch: watches that the socket accepts each block.
@@ -70,19 +71,27 @@ class RequestBody:
 
     def __init__(
         self,
+        request: Request,
         blocks: AsyncIterable[bytes | memoryview],
         on_accepted: Callable[[], None],
         watch: Watch,
     ) -> None:
+        self._request = request
         self._blocks = aiter(blocks)
         self._watch = watch
         self._on_accepted = on_accepted
+        self._has_begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        if self._has_begun:
+            # httpcore repeats a request whose HTTP/2 connection the server closes.
+            reason = "the server closed the connection before it had the whole body"
+            raise ConnectionBroken(f"{reason} ({self._request.place})")
         return self
 
     async def __anext__(self) -> bytes | memoryview:
         start_body()
+        self._has_begun = True
         # A slow source isn't the server's silence.
         self._watch.restart(None)
         try:

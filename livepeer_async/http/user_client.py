@@ -68,21 +68,29 @@ def is_loop_error(error: RuntimeError) -> bool:
 
 def connection_limit(client: Any) -> int | None:
     """Return the connection limit of a client, or `None` if it is unknown."""
-    pool = _pool_of(getattr(client, "_transport", None))
+    # Without mounts, which have the limits of the client.
+    pool = getattr(getattr(client, "_transport", None), "_pool", None)
     limit = getattr(pool, "_max_connections", None)
     return limit if isinstance(limit, int) and limit < sys.maxsize else None
 
 
 def has_connections(client: Any) -> bool:
     """Whether a client has connections; False if it is unknown, as of a mock."""
+    return any(pool.connections for pool in pools_of(client))
+
+
+def speaks_http2(client: Any) -> bool:
+    """Whether a client may use HTTP/2."""
+    return any(getattr(pool, "_http2", False) for pool in pools_of(client))
+
+
+def pools_of(client: Any) -> list[Any]:
+    """Return httpcore's connection pools of a client."""
+    # Neither httpx nor httpx2 has a public attribute for them.
     mounts = getattr(client, "_mounts", {}).values()
-    pools = map(_pool_of, (getattr(client, "_transport", None), *mounts))
-    return any(getattr(pool, "connections", ()) for pool in pools)
-
-
-def _pool_of(transport: Any) -> Any:
-    # Neither httpx nor httpx2 has a public attribute for it.
-    return getattr(transport, "_pool", None)
+    transports = (getattr(client, "_transport", None), *mounts)
+    pools = (getattr(transport, "_pool", None) for transport in transports)
+    return [pool for pool in pools if hasattr(pool, "connections")]
 
 
 def _module_of(client: Any) -> ModuleType:
