@@ -14,6 +14,7 @@ from livepeer_async.api.account import as_account
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.errors import ConfigurationError, NotFound
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
@@ -79,16 +80,14 @@ class AsyncLivepeer:
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
             `request_upload` and `upload_from_url`.
-        tasks: calls for tasks: `get` and `list`.
-        playback: the call for playback information: `get`.
+        tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
         journal: the records of uploads; None without a journal.
 
     Raises:
-        ConfigurationError: there is no API key, an argument is invalid, or the environment names
-            proxies or certificates that can't be used.
+        ConfigurationError: an argument, or the environment's key, proxies or certificates fail.
         JournalError: the journal can't be used; raised on entering the client's block.
     """
 
@@ -106,10 +105,15 @@ class AsyncLivepeer:
         retry = retry or RetryPolicy()
         account = as_account(api_key, base_url)
         limits_for = as_limits_for(upload_limits)
-        self._transport = Transport(http_client=http_client, timeouts=as_timeouts(timeout))
+        self._descriptors = Descriptors()
+        self._transport = Transport(
+            http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
+        )
         connections = connection_limit(http_client)
         max_slots = connections and connections - SPARE_CONNECTIONS
-        self.throttle: Throttle = Throttle(retry=retry, max_slots=max_slots)
+        self.throttle: Throttle = Throttle(
+            retry=retry, max_slots=max_slots, descriptors=self._descriptors
+        )
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
@@ -135,6 +139,7 @@ class AsyncLivepeer:
             Downloader(self._transport, retry=retry, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
+            descriptors=self._descriptors,
         )
 
     async def __aenter__(self) -> Self:
@@ -211,16 +216,13 @@ class AsyncLivepeer:
                 call with the key resumes the upload, or returns the asset that it created. Without
                 a journal it has no effect.
             ignore_mtime: whether a file that the journal knows is the same if its length is, even
-                if its modification time or inode differ, as after `touch`, on another file system
-                or in a restored backup. Without it, such a file is the same if its SHA-256 is,
-                which the journal knows from an upload with `verify="hash"`; else the upload of a
-                finished one raises `SourceChanged`, and an unfinished one restarts.
-            probe: whether to check first, with PyAV, that Livepeer's pipeline takes the file; a
-                `Probe` switches rules off. Streams and what can't be judged are uploaded.
+                if its modification time or inode differ, as after `touch` or in a restored backup.
+                Without it, the SHA-256 decides, if the journal knows it from `verify="hash"`; else
+                a finished upload raises `SourceChanged`, and an unfinished one restarts.
+            probe: whether to refuse what the pipeline can't process; a `Probe` switches rules off.
 
         Raises:
-            SourceError: the source can't be read, is empty or too large, or has changed.
-            SourceUnsupported: `probe` found that the pipeline would refuse it.
+            SourceError: the source can't be read, is empty, too large, unsupported or changed.
             ApiError: Livepeer refused a request.
             NetworkError: an API call got no response within the retry policy.
             AmbiguousRequest: too many responses to requests for an upload were lost.
@@ -241,8 +243,7 @@ class AsyncLivepeer:
             ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
         )
-        job = UploadJob(source, new_asset, length, key)
-        async with self.uploads.open(job, options) as upload:
+        async with self.uploads.open(UploadJob(source, new_asset, length, key), options) as upload:
             pass
         return upload.asset
 
@@ -299,12 +300,9 @@ class AsyncLivepeer:
         after the last result. Other arguments as for `upload`.
 
         Args:
-            sources: sources, or `UploadJob`s. An iterable that isn't async runs in the event loop
-                and must not block.
-            concurrency: sets `throttle.concurrency`, the number of concurrent uploads of the
-                client; by default it adapts to the throughput.
-            max_rate: sets `throttle.max_rate`, in bytes per second over all uploads of the client;
-                unlimited by default.
+            sources: sources, or `UploadJob`s; an iterable that isn't async must not block.
+            concurrency: sets `throttle.concurrency`; by default it adapts to the throughput.
+            max_rate: sets `throttle.max_rate`, in bytes per second; by default it is unlimited.
             wait: whether to wait for `ready`.
             verify: as for `upload`.
             on_mismatch: as for `upload`.
@@ -339,20 +337,14 @@ class AsyncLivepeer:
         return await find_leftovers(self._session, self.journal)
 
     async def clean_up(self) -> LeftoverReport:
-        """Delete leftovers that certainly are useless, as uploads do at their end.
-
-        Returns other possible leftovers, each in the result of one call only.
-        """
+        """Delete leftovers that certainly are useless; return the others, each only once."""
         if self.journal is None:
             return LeftoverReport()
         await delete_certain(self._session, self._unpaused, self.journal)
         return await find_unreported(self._session, self.journal)
 
     async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
-        """Forget leftovers, by default all that are uncertain, and return how many entries.
-
-        Their assets stay on the server.
-        """
+        """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
         return await dismiss(self.journal, leftovers) if self.journal is not None else 0
 
     async def delete_leftover(self, asset_id: str) -> None:
@@ -367,10 +359,7 @@ class AsyncLivepeer:
             await self.journal.drop_orphan(asset_id)
 
     async def ping(self, *, retry: bool = False) -> None:
-        """Check that the server responds, and that the API key may look at assets.
-
-        Args:
-            retry: whether to retry as the retry policy says.
+        """Check, with retries if `retry`, that the server responds and the key may look at assets.
 
         Raises:
             NetworkError: the server doesn't respond.
@@ -404,13 +393,10 @@ class AsyncLivepeer:
             path: the path below the base URL, such as `/stream`.
             params: the query.
             json: the body; anything that msgspec can encode.
-            headers: headers to add, or to replace those of the client. `Host` and the headers that
-                describe the body can't be replaced.
+            headers: headers to add or replace, except `Host` and those that describe the body.
 
         Raises:
-            NetworkError: no response arrived.
-            AmbiguousRequest: no response arrived to a request other than GET, which may have taken
-                effect.
+            NetworkError: no response arrived; other methods than GET raise `AmbiguousRequest`.
         """
         call = requests.raw(
             self._session.account, method, path, params=params, json=json, headers=headers

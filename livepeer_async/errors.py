@@ -38,6 +38,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── AssetDeleted          it was deleted during the wait
     │   └── AssetTimeout          not ready within the time limit (also a TimeoutError)
     ├── IntegrityError            size or hash differ from the bytes read; .wanted, .found
+    ├── TooManyOpenFiles          no file descriptor is free (`ulimit -n`); .limit
     └── JournalError              the journal can't be opened, read or written; .path
         └── UploadInUse           another process or task owns the upload of this key; .key
 
@@ -49,8 +50,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 
 - `is_transient(error)` is true: repeat the call later. With a journal, the same upload resumes.
   Network errors and statuses have already been retried, as `RetryPolicy` says.
-- `AmbiguousRequest`: look at the assets in `asset_ids` before you repeat the call, because a second
-  call may create a second asset.
+- `AmbiguousRequest`: look at `asset_ids` first, because a second call may create a second asset.
 - `SourceError`: fix the source. An unreadable, empty, too large or unsupported file is rejected
   before any request. `SourceChanged`: upload again once the file is whole, or use another key.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
@@ -77,13 +77,14 @@ _MIN_SERVER_ERROR = 500
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later.
 
-    True for network errors and timeouts, for API errors with a status of `is_transient_status`, for
-    undecodable responses (most come from a proxy), for exhausted retries and for an upload that is
-    in use. False for `AmbiguousRequest`: repeated, it may create a second asset.
+    True for network errors, API errors with a status of `is_transient_status`, undecodable
+    responses (most come from a proxy), exhausted retries, an upload in use, and a lack of file
+    descriptors. False for `AmbiguousRequest`: repeated, it may create a second asset.
     """
     if isinstance(error, ApiError):
         return is_transient_status(error.status)
-    return isinstance(error, NetworkError | DecodeError | RetriesExhausted | UploadInUse)
+    kinds = NetworkError | DecodeError | RetriesExhausted | UploadInUse | TooManyOpenFiles
+    return isinstance(error, kinds)
 
 
 def is_transient_status(status: int) -> bool:
@@ -134,10 +135,9 @@ class ConfigurationError(LivepeerError, ValueError):
 
 
 class KeyTaken(ConfigurationError):
-    """The journal has another asset under the key, `asset_id`, which may be in use.
+    """The journal has `asset_id` under the key, with other access rights or from another URL.
 
-    It has another playback policy or encryption, or was made from another URL. Use
-    `assets.update`, another key, or `livepeer.journal.forget(key)`.
+    Use `assets.update`, another key, or `livepeer.journal.forget(key)`.
     """
 
     def __init__(self, message: str, *, asset_id: str, advice: str) -> None:
@@ -177,12 +177,12 @@ class SourceTooLarge(SourceError):
 class SourceUnsupported(SourceError):
     """Livepeer's pipeline refuses `found` and accepts `wanted`; see `AsyncLivepeer.upload(probe=)`.
 
-        `rules` are the names of the broken rules, `rule` is the first, and `command` is the ffmpeg
+    `rules` are the names of the broken rules, `rule` is the first, and `command` is the ffmpeg
     command that converts the file, or "" if none does. Nothing was sent.
     """
 
     def __init__(
-        self, source: str, *, rules: tuple[str, ...], found: str, wanted: str, command: str
+        self, *, source: str, rules: tuple[str, ...], found: str, wanted: str, command: str
     ) -> None:
         message = f"{source!r} has {found}, which Livepeer refuses; wanted {wanted}"
         super().__init__(message, source=source)
@@ -381,6 +381,12 @@ class IntegrityError(LivepeerError):
         self.asset_id = asset_id
         self.wanted = wanted
         self.found = found
+
+
+class TooManyOpenFiles(LivepeerError):
+    """No file descriptor was free for a while; `limit` is that of the process, if known."""
+
+    limit: int | None = None
 
 
 class JournalError(LivepeerError):

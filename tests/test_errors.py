@@ -15,6 +15,13 @@ FACTS = {
     errors.KeyTaken: {"asset_id": "a1", "advice": "give another key"},
     errors.SourceChanged: {"source": "talk.mp4", "asset_id": "a1"},
     errors.SourceTooLarge: {"source": "talk.mp4", "length": 2, "limit": 1},
+    errors.SourceUnsupported: {
+        "source": "talk.mov",
+        "rules": ("video-codec", "pixel-format"),
+        "found": "video codec prores and pixel format yuv422p10le",
+        "wanted": "a codec such as h264 and pixel format yuv420p or yuvj420p",
+        "command": "ffmpeg -i talk.mov talk.mp4",
+    },
     errors.DecodeError: {"path": "$.asset", "request_id": "r1"},
     errors.UploadRefused: {"status": 403, "request_id": "r1"},
     errors.RetriesExhausted: {"attempts": 11, "request_id": "r1"},
@@ -43,6 +50,14 @@ def test_error_has_its_attributes(kind):
         error = kind(**facts, retry_after=7.0, request_id="r1")
         assert str(error) == "429 from GET https://host.example/a: no [request r1]"
         facts |= {"violations": (), "retry_after": 7.0, "request_id": "r1"}
+    elif kind is errors.SourceUnsupported:
+        facts = FACTS[kind]
+        error = kind(**facts)
+        assert str(error) == (
+            "'talk.mov' has video codec prores and pixel format yuv422p10le, which Livepeer "
+            "refuses; wanted a codec such as h264 and pixel format yuv420p or yuvj420p; convert "
+            "it: ffmpeg -i talk.mov talk.mp4"
+        )
     else:
         facts = next(FACTS[base] for base in kind.__mro__ if base in FACTS)
         error = kind("what was found", **facts)

@@ -150,27 +150,19 @@ def ingest(  # noqa: PLR0913 - the options of the command
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
-    _check_arguments(manifest, context.args, report)
-    if report and no_report:
-        raise typer.BadParameter("--no-report can't be combined with --report")
+    _check_arguments(manifest, context.args, report, no_report=no_report)
     retry = RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
     timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
         retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
-    ingest_options = {
-        "strict": strict,
-        "relay": relay,
-        "concurrency": concurrency,
-        "max_rate": max_rate,
-        "wait": not no_wait,
-        "verify": None if verify == "none" else verify,
-        "ready_timeout": ready_timeout,
-        "ignore_mtime": ignore_mtime,
-        "probe": options.build_probe(probe=probe, ignore=probe_ignore),
-    }
+    rules = options.build_probe(probe=probe, ignore=probe_ignore)
+    upload = options.build_upload_options(
+        verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
+    )
+    rows = {"strict": strict, "relay": relay, "concurrency": concurrency, "max_rate": max_rate}
     command = IngestRun(
-        manifest, client, ingest_options, report=report, use_report=not no_report, json=json
+        manifest, client, rows | upload, report=report, use_report=not no_report, json=json
     )
     # An ingestion checks the connection itself, and waits for the server.
     opening = open_client(client, check_connection=False)
@@ -186,7 +178,11 @@ def ingest(  # noqa: PLR0913 - the options of the command
     )
 
 
-def _check_arguments(manifest: str, others: list[str], report: str | None) -> None:
+def _check_arguments(
+    manifest: str, others: list[str], report: str | None, *, no_report: bool
+) -> None:
+    if report and no_report:
+        raise typer.BadParameter("--no-report can't be combined with --report")
     if others:
         raise typer.BadParameter(
             f"wanted one MANIFEST, found {others[0]!r} too: put a glob in quotes, such "

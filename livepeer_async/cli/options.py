@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from msgspec import Struct
@@ -122,6 +122,19 @@ ProbeIgnore = Annotated[
         help=f"Switch off a rule of --probe: {', '.join(RULE_NAMES)}. May be repeated.",
     ),
 ]
+
+
+def build_upload_options(
+    verify: str, probe: Probe | None, *, no_wait: bool, ready_timeout: float, ignore_mtime: bool
+) -> dict[str, Any]:
+    """Return the options of each upload under the names that the client gives them."""
+    return {
+        "wait": not no_wait,
+        "verify": None if verify == "none" else verify,
+        "ready_timeout": ready_timeout,
+        "ignore_mtime": ignore_mtime,
+        "probe": probe,
+    }
 
 
 def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:

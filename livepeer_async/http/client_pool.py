@@ -72,11 +72,15 @@ class ClientPool:
     async def aclose(self) -> None:
         """Close all clients, including those in use."""
         self.is_closed = True
+        await self.close_idle()
+        for client in list(self._in_use):
+            await _close(client)
+
+    async def close_idle(self) -> None:
+        """Close the clients that no request is using."""
         # One at a time: if a close is interrupted, a second call closes the rest.
         while self._idle:
             await _close(self._idle.pop().client)
-        for client in list(self._in_use):
-            await _close(client)
 
     def track(self, stream: Any) -> None:
         """Record a new connection, an httpcore network stream, for `abandon`."""

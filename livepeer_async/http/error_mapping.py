@@ -18,6 +18,7 @@ from livepeer_async.errors import (
     LivepeerError,
     TimedOut,
 )
+from livepeer_async.http.descriptors import chain, is_shortage, shortage_error
 from livepeer_async.http.http2 import describe_event
 from livepeer_async.http.messages import Request, find_invalid_part
 from livepeer_async.http.proxies import Proxies
@@ -90,6 +91,8 @@ class ErrorMapper:
         module, place = self._module, f"{request.place}{through}"
         # A proxy that fails to connect hasn't forwarded anything.
         if isinstance(error, module.ConnectError | module.ConnectTimeout | module.ProxyError):
+            if is_shortage(error):
+                return partial(_shortage, error, f"no connection to {request.shown_url}{through}")
             return partial(
                 ConnectFailed, f"no connection to {request.shown_url}{through}: {reason}"
             )
@@ -105,7 +108,7 @@ def describe_http2(error: BaseException) -> str | None:
 
     httpx quotes the repr of h2's event, or the number of the stream.
     """
-    links = _chain(error)
+    links = chain(error)
     for event in (*links, *(argument for link in links for argument in link.args)):
         if getattr(event, "error_code", None) is not None:
             return describe_event(event)
@@ -116,22 +119,15 @@ def shows_secret(error: BaseException, redact_text: Callable[[str], str]) -> boo
     """Whether an exception, or one in its chain, has a text that `redact_text` changes."""
     return any(
         redact_text(text) != text
-        for link in _chain(error)
+        for link in chain(error)
         for text in (str(link), repr(link), *getattr(link, "__notes__", ()))
     )
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """Return an exception, its causes and contexts, and the members of groups."""
-    found: dict[int, BaseException] = {}
-    pending: list[BaseException | None] = [error]
-    while pending:
-        link = pending.pop()
-        if link is not None and id(link) not in found:
-            found[id(link)] = link
-            members: tuple[BaseException, ...] = getattr(link, "exceptions", ())
-            pending += [link.__cause__, link.__context__, *members]
-    return list(found.values())
+def _shortage(error: BaseException, finding: str, *, request_id: str) -> LivepeerError:
+    shortage = shortage_error(error, finding)
+    shortage.request_id = request_id
+    return shortage
 
 
 def _redact(text: str, *, secrets: tuple[str, ...]) -> str:

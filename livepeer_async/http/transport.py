@@ -20,18 +20,20 @@ import anyio
 import httpx
 
 from livepeer_async.concurrency import LoopLocal
-from livepeer_async.errors import ConfigurationError, DecodeError, NetworkError
+from livepeer_async.errors import ConfigurationError, DecodeError, NetworkError, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
 from livepeer_async.http.error_mapping import ErrorMapper
 from livepeer_async.http.http2 import Http2Stream
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
-from livepeer_async.http.messages import Request, Response, Span, find_invalid_part, merge_headers
+from livepeer_async.http.messages import Request, Response, Span, find_invalid_part
 from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
 from livepeer_async.http.proxies import Proxies, read_proxies
 from livepeer_async.http.recovery import Recovery
+from livepeer_async.http.request_building import build_request
 from livepeer_async.http.response_reading import (
     close_response,
     incomplete_error,
@@ -48,19 +50,14 @@ from livepeer_async.http.streams import (
 )
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error, speaks_http2
-from livepeer_async.version import __version__
 
 T = TypeVar("T")
-
-USER_AGENT = f"livepeer-async/{__version__}"
 
 # Studio closes a connection after 5 s without a request, even if the next one is on its way.
 KEEPALIVE_SECONDS = 4.0
 # A list of 1,000 assets, the server's maximum, takes about 2 MiB. At this size, a list of minimal
 # assets decodes to 200 MiB of values.
 MAX_RESPONSE_SIZE = 16 * 1024 * 1024
-# httpx accepts any port; the socket then raises an error that isn't httpx's.
-MAX_PORT = 65_535
 NO_RESPONSE = "no response"
 
 
@@ -72,14 +69,22 @@ class Transport:
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
         timeouts: the timeouts.
+        descriptors: waits for free file descriptors.
 
     Attributes:
         recovery: knows which servers respond again after an outage.
     """
 
-    def __init__(self, *, http_client: Any = None, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        *,
+        http_client: Any = None,
+        timeouts: Timeouts,
+        descriptors: Descriptors | None = None,
+    ) -> None:
         self._timeouts = timeouts
         self.recovery = Recovery()
+        self._descriptors = descriptors or Descriptors()
         self._user_client = None if http_client is None else UserClient(http_client)
         self._speaks_http2 = speaks_http2(http_client)
         self._module: ModuleType = self._user_client.module if self._user_client else httpx
@@ -173,11 +178,12 @@ class Transport:
                     self._limit_response(scope, limits)
                     watch.restart(describe_unconfirmed(size) if size else NO_RESPONSE)
 
+                body: Any = b""
                 if blocks is None:
                     on_accepted()
                 else:
                     watch.restart("no connection")
-                body = b"" if blocks is None else RequestBody(request, blocks, on_accepted, watch)
+                    body = RequestBody(request, blocks, on_accepted, watch)
                 build = partial(self._build, request, request_id, body, limits)
                 exchange = partial(
                     self._send_and_read, connections, request, request_id, build, largest
@@ -252,33 +258,14 @@ class Transport:
         self,
         request: Request,
         request_id: str,
-        blocks: AsyncIterable[bytes | memoryview] | bytes,
+        body: AsyncIterable[bytes | memoryview] | bytes,
         limits: dict[str, float],
     ) -> Any:
-        """Build the library's request, without the defaults of a user's client.
-
-        Its credentials must not reach the upload host, and its query parameters would replace the
-        token.
-        """
-        defaults = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT}
-        headers = merge_headers(defaults, request.headers, {"X-Request-ID": request_id})
-        url = self._module.URL(request.url)
-        if url.port is not None and url.port > MAX_PORT:
-            raise self._module.InvalidURL(f"the port is {url.port}; wanted at most {MAX_PORT}")
+        extensions = {"timeout": limits, "trace": self._prepare_connection}
         if self._speaks_http2 and find_invalid_part(request):
             # h2 would send line breaks, which a gateway to HTTP/1.1 takes for the next header.
             raise self._module.LocalProtocolError("")
-        content: Any = request.content
-        if not isinstance(request.content, bytes):
-            headers["Content-Length"] = str(request.content.size)
-            content = blocks
-        return self._module.Request(
-            request.method,
-            url,
-            headers=headers,
-            content=content,
-            extensions={"timeout": limits, "trace": self._prepare_connection},
-        )
+        return build_request(self._module, request, request_id, body, extensions)
 
     def _httpx_timeouts(self) -> dict[str, float]:
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
@@ -292,6 +279,7 @@ class Transport:
     async def _prepare_connection(self, event: str, details: dict[str, Any]) -> None:
         """Set up each new connection that httpcore's `trace` extension reports."""
         if event.endswith("connect_tcp.complete"):
+            self._descriptors.record_success("connection")
             sock = details["return_value"].get_extra_info("socket")
             if sock is not None:
                 tune_socket(sock, dead_after=self._timeouts.stall)
@@ -338,33 +326,36 @@ class Transport:
     async def _receive_head(self, client: Any, built: Any, http2: Http2Stream | None) -> Any:
         """Send a request; return the library's response, with an unread body."""
         if http2 is not None:
-            return await self._receive_http2_head(client, built, http2)
+            send = partial(self._receive_head, client, built, None)
+            return await http2.send(send, built, self._module, self._errors.exceptions)
         try:
             return await client.send(built, stream=True, auth=None, follow_redirects=False)
         except self._module.HTTPStatusError as error:
             # A hook of a user's client has called `raise_for_status`.
             return error.response
 
-    async def _receive_http2_head(self, client: Any, built: Any, http2: Http2Stream) -> Any:
-        """As `_receive_head`; return an early response too."""
-
-        async def trace(event: str, details: dict[str, Any]) -> None:
-            await http2.trace(event, details)
-            await self._prepare_connection(event, details)
-
-        built.extensions["trace"] = trace
-        try:
-            with http2.sending:
-                return await self._receive_head(client, built, None)
-            raise self._module.RemoteProtocolError(http2.failure_reason)
-        except self._errors.exceptions:
-            early = http2.early_response()
-            if early is None:
-                raise
-            head = {"headers": early.headers, "request": built}
-            return self._module.Response(early.status, content=early.body, **head)
-
     async def _call_library(
+        self,
+        request: Request,
+        request_id: str,
+        limits: dict[str, float],
+        call: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Await a call of the library, again while there is no descriptor for its connection."""
+        while True:
+            try:
+                return await self._call_once(request, request_id, limits, call)
+            except TooManyOpenFiles as error:
+                # The error of a source has no request.
+                if error.request_id is None or not await self._descriptors.wait(
+                    "connection", error
+                ):
+                    raise
+            pool = self._connections.get().pool
+            if pool is not None:
+                await pool.close_idle()
+
+    async def _call_once(
         self,
         request: Request,
         request_id: str,

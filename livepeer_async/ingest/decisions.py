@@ -15,6 +15,7 @@ from livepeer_async.errors import (
     JournalError,
     LivepeerError,
     NotAuthenticated,
+    TooManyOpenFiles,
     UploadGone,
     UploadInUse,
     is_transient,
@@ -55,6 +56,8 @@ _ACTIONS: tuple[tuple[type[LivepeerError], ErrorAction], ...] = (
     # Another process owns this row and may still finish or die.
     (UploadInUse, ErrorAction(retry_row=True)),
     (JournalError, ErrorAction(abort_run=True)),
+    # It has lasted for a while, and concerns every row.
+    (TooManyOpenFiles, ErrorAction(abort_run=True)),
     (NotAuthenticated, ErrorAction(abort_run=True)),
     # It may concern this row only, such as its object store, or the whole account.
     (Forbidden, ErrorAction(probe_server=True)),

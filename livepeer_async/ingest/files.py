@@ -11,9 +11,11 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import islice
 
 import msgspec
 
+from livepeer_async.http.descriptors import is_shortage, open_in_thread
 from livepeer_async.ingest.rows import BadRow, Row, RowError, is_video
 from livepeer_async.sources.source import source_key
 
@@ -85,8 +87,7 @@ def find_files(
     errors: list[OSError] = []
     entered: set[tuple[int, int]] = set()
     top = folder or os.curdir
-    walk = os.walk(top, onerror=errors.append, followlinks=allow_outside)
-    for path, folders, files in walk:
+    for path, folders, files in _walk(top, errors, follow_links=allow_outside):
         yield from _pop_errors(errors)
         if allow_outside and not _enter(path, entered):
             folders.clear()
@@ -167,6 +168,36 @@ def _names_suffix(parts: Sequence[str]) -> bool:
     """Whether a glob says how names end, as `*.vob` does."""
     _, dot, suffix = parts[-1].lstrip(".").rpartition(".")
     return bool(dot) and not has_magic(suffix)
+
+
+def _walk(
+    top: str, errors: list[OSError], *, follow_links: bool
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk a tree like `os.walk`, but wait for a file descriptor when none is free."""
+    pending = [top]
+    while pending:
+        path = pending.pop()
+        for _, folders, files in _list_folder(path, errors):
+            yield path, folders, files
+            below = [os.path.join(path, name) for name in reversed(folders)]
+            pending += [it for it in below if follow_links or not os.path.islink(it)]
+
+
+def _list_folder(path: str, errors: list[OSError]) -> list[tuple[str, list[str], list[str]]]:
+    """List a folder as `os.walk` does; nothing if it can't be read."""
+    found: list[OSError] = []
+
+    def attempt() -> list[tuple[str, list[str], list[str]]]:
+        found.clear()
+        listed = list(islice(os.walk(path, onerror=found.append), 1))
+        if found and is_shortage(found[0]):
+            raise found[0]
+        return listed
+
+    try:
+        return open_in_thread(attempt, f"the folder {path!r} can't be read")
+    finally:
+        errors += found
 
 
 def _pop_errors(errors: list[OSError]) -> Iterator[BadRow]:

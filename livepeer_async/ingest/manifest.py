@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.http.descriptors import open_in_thread
 from livepeer_async.ingest.csv_rows import read_csv
 from livepeer_async.ingest.fields import read_row
 from livepeer_async.ingest.files import PathResolver, find_files, has_magic, split_glob
@@ -86,7 +87,8 @@ class Manifest:
             return
         with ExitStack() as stack:
             try:
-                copy = stack.enter_context(TemporaryFile())
+                finding = f"{self.location} can't be copied to a temporary file"
+                copy = stack.enter_context(open_in_thread(TemporaryFile, finding))
                 with _open_file(self.location) as file:
                     shutil.copyfileobj(file, copy)
             except OSError as error:
@@ -201,7 +203,7 @@ def _open_file(path: str) -> BinaryIO:
     if os.path.exists(path) and not os.path.isfile(path):
         raise ConfigurationError(f"{path} isn't a regular file; {WANTED}")
     with _read_errors(path):
-        return open(path, "rb")
+        return open_in_thread(lambda: open(path, "rb"), f"{path} can't be read")
 
 
 def _read_encoding(file: BinaryIO, path: str) -> str:

@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from livepeer_async.http.descriptors import is_shortage
+
 T = TypeVar("T")
 
 # SQLite's own wait, after which cancellation is checked: a cancelled call must return in a second.
 SQLITE_TIMEOUT = 0.05
 # Between attempts, because SQLite refuses some requests at once, such as the switch to WAL.
 PAUSE_SECONDS = 0.01
+# Between attempts without a free file descriptor, of which each attempt may need several.
+SHORTAGE_PAUSE_SECONDS = 0.1
 
 
 class WaitCancelled(Exception):
@@ -65,6 +69,22 @@ class BusyTimeout:
                 if not is_busy(error) or time.monotonic() > self._deadline:
                     raise
             self._cancelled.wait(PAUSE_SECONDS)
+
+    def retry_while_short(self, attempt: Callable[[], T]) -> T:
+        """Call a function at least once, and again while no file descriptor is free.
+
+        Raises:
+            WaitCancelled: the wait was cancelled.
+            Exception: the time is up, or it is another error.
+        """
+        while True:
+            self.check()
+            try:
+                return attempt()
+            except (sqlite3.Error, OSError) as error:
+                if time.monotonic() > self._deadline or not is_shortage(error):
+                    raise
+            self._cancelled.wait(SHORTAGE_PAUSE_SECONDS)
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from livepeer_async.errors import JournalError
+from livepeer_async.http.descriptors import is_shortage, shortage_error
 from livepeer_async.journal.busy_timeout import SQLITE_TIMEOUT, BusyTimeout, is_busy
 
 T = TypeVar("T")
@@ -77,17 +78,24 @@ class JournalDatabase:
     ) -> T:
         """Call a function in a transaction.
 
+        The function is called again if no file descriptor was free.
+
         Raises:
             JournalError: the file can't be opened, read or written; it is unchanged.
+            TooManyOpenFiles: no file descriptor was free; the file is unchanged.
             WaitCancelled: the wait was cancelled; the file is unchanged.
         """
         if self.is_forked:
             raise self.error("was opened before a fork; open a client in each process")
         busy_timeout = busy_timeout or self.busy_timeout()
-        with self._locked(busy_timeout), self._translated():
+
+        def attempt() -> T:
             connection = self._begin(busy_timeout)
             with _transaction(connection):
                 return work(connection)
+
+        with self._locked(busy_timeout), self._translated():
+            return busy_timeout.retry_while_short(attempt)
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
@@ -193,12 +201,15 @@ class JournalDatabase:
     def _translated(self) -> Generator[None, None, None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
+            if is_shortage(error):
+                finding = f"the journal {self.path} can't be opened"
+                raise shortage_error(error, finding) from error
+            if isinstance(error, OSError):
+                raise self.error(f"can't be opened: {error.strerror}") from error
             raise self.error(_explain(error)) from error
         except msgspec.DecodeError as error:
             raise self.error(f"holds a record that can't be read: {error}") from error
-        except OSError as error:
-            raise self.error(f"can't be opened: {error.strerror}") from error
 
 
 def _make_private(file: Path) -> None:

@@ -24,7 +24,7 @@ import msgspec
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import LoopLocal, plain_task_group, run_shielded, running_loop
-from livepeer_async.errors import ConfigurationError, JournalError
+from livepeer_async.errors import ConfigurationError, JournalError, TooManyOpenFiles
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.lease_table import LeaseTable
@@ -137,7 +137,7 @@ class Journal:
             self._leases.written.add(key)
             try:
                 record = await self._run(partial(self._acquire, key))
-            except (JournalError, ConfigurationError):
+            except (JournalError, TooManyOpenFiles, ConfigurationError):
                 self._leases.written.discard(key)
                 raise
             yield record
@@ -352,7 +352,7 @@ class Journal:
 
     async def _release(self) -> None:
         """Delete the leases that aren't held; if this fails, the next transaction does."""
-        with suppress(JournalError, ConfigurationError):
+        with suppress(JournalError, TooManyOpenFiles, ConfigurationError):
             await self._run(lambda _: None)
 
     def _closed(self) -> ConfigurationError:

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import JournalError, KeyTaken, SourceChanged
+from livepeer_async.errors import JournalError, KeyTaken, SourceChanged, TooManyOpenFiles
 from livepeer_async.journal.journal import Journal, as_text
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
@@ -272,7 +272,7 @@ class Lease:
     async def _write_or_log(self, record: Record, outcome: str) -> None:
         try:
             await self._write(record)
-        except JournalError as error:
+        except (JournalError, TooManyOpenFiles) as error:
             _log.warning("asset %s %s, but %s", record.asset_id, outcome, error)
 
     async def _write(self, record: Record) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from livepeer_async.concurrency import Reservations
-from livepeer_async.errors import JournalError, UploadInUse
+from livepeer_async.errors import JournalError, TooManyOpenFiles, UploadInUse
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.owner_lock import OwnerLock
@@ -99,7 +99,7 @@ class LeaseTable:
                 return
             lock, is_deleted = self._lock, False
             if lock is not None:
-                with suppress(JournalError, WaitCancelled):
+                with suppress(JournalError, TooManyOpenFiles, WaitCancelled):
                     self._database.transact(lambda c: _delete_owner(c, lock.owner), busy_timeout)
                     is_deleted = True
             self._database.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from livepeer_async.errors import JournalError
+from livepeer_async.http.descriptors import is_shortage
 from livepeer_async.journal.busy_timeout import is_busy
 
 
@@ -34,8 +35,12 @@ class OwnerLock:
         self._journal = journal
         path = self.path_of(journal, self.owner)
         Path(path).touch(0o600, exist_ok=False)
-        self._lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._lock.execute("BEGIN EXCLUSIVE")
+        try:
+            self._lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._lock.execute("BEGIN EXCLUSIVE")
+        except BaseException:
+            Path(path).unlink(missing_ok=True)
+            raise
 
     def release(self, *, keeps_file: bool) -> None:
         """Release the lock.
@@ -94,6 +99,8 @@ class OwnerLock:
                 return True
             if not os.access(path, os.F_OK):
                 return pid is not None and _is_running(pid)
+            if is_shortage(error):
+                raise
             raise JournalError(
                 f"the journal {journal} can't tell whether process {pid} still runs, because the "
                 f"file {path} can't be opened ({error}): if no such process of that file's user "

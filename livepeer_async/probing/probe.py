@@ -160,7 +160,7 @@ def _find_conversion(path: str, facts: MediaFacts, problems: tuple[Problem, ...]
 
 def _unsupported(source: str, problems: tuple[Problem, ...], command: str) -> SourceUnsupported:
     return SourceUnsupported(
-        source,
+        source=source,
         rules=tuple(problem.rule for problem in problems),
         found=" and ".join(problem.found for problem in problems),
         wanted=" and ".join(problem.wanted for problem in problems),

@@ -151,6 +151,11 @@ class Slot:
             self._participant.held.remove(self)
             self._participant.slot_queue.notify()
 
+    async def reacquire(self) -> None:
+        """Give the slot to another upload if there are too many, and wait for a slot again."""
+        self.release()
+        await self.acquire()
+
     async def acquire(self) -> None:
         """Wait until the slot is held again, because there are bytes to send after all."""
         participant, slot_queue = self._participant, self._participant.slot_queue

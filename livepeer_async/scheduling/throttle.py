@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from livepeer_async.concurrency import Clock, LoopLocal
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.scheduling.adaptive import (
     MAX_SLOTS,
@@ -67,6 +68,7 @@ class Throttle:
             throughput.
         max_rate: maximum bytes per second of all uploads; `None` for no limit.
         max_slots: number of uploads that there are connections for; `None` for no limit.
+        descriptors: limit how many uploads may run.
         retry: determines the length of pauses.
         clock: time and randomness.
 
@@ -83,11 +85,13 @@ class Throttle:
         concurrency: int | None = None,
         max_rate: float | None = None,
         max_slots: int | None = None,
+        descriptors: Descriptors | None = None,
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._retry = retry or RetryPolicy()
         self._clock = clock or Clock()
+        self._descriptors = descriptors or Descriptors()
         self._max_slots = sys.maxsize if max_slots is None else max(1, max_slots)
         self._sent = 0
         # Until then, the bytes that were sent use up the maximum rate.
@@ -152,7 +156,10 @@ class Throttle:
 
     def has_room(self, running: Collection[int | None]) -> bool:
         """Whether one more upload may start, given the lengths of the running ones."""
-        if self.idle_seconds >= IDLE_LIMIT:
+        max_uploads = self._descriptors.max_uploads(len(running))
+        if self.idle_seconds >= IDLE_LIMIT or (
+            max_uploads is not None and len(running) >= max_uploads
+        ):
             return False
         if self._concurrency is not None:
             return len(running) < self.slots

@@ -5,18 +5,22 @@ from __future__ import annotations
 import inspect
 import os
 import stat
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
+from io import FileIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-import aiofiles
 import aiofiles.os
 import anyio
+import anyio.to_thread
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import SourceChanged, SourceNotReadable
+from livepeer_async.http.descriptors import Descriptors, is_scarce
 from livepeer_async.sources.file_object import FileObject, unreadable
 from livepeer_async.sources.identity import SourceIdentity, describe_changes
 from livepeer_async.sources.source import Bytes, Source, attribute, source_name
@@ -26,33 +30,72 @@ OPEN_TIMEOUT = 1.5
 
 
 class PathSource(Source):
-    """A file on disk, identified by size, mtime and inode."""
+    """A file on disk, identified by size, mtime and inode.
 
-    def __init__(self, path: str, file: Any, status: os.stat_result) -> None:
+    It is closed once its last byte was read, and opened again if it is needed once more. While
+    descriptors are scarce, it is opened for each read only.
+    """
+
+    def __init__(
+        self, path: str, file: FileIO, status: os.stat_result, descriptors: Descriptors
+    ) -> None:
         super().__init__(source_name(path), status.st_size)
         self._path = path
-        self._file = file
         self._status = status
-        self._position: int | None = 0
+        self._descriptors = descriptors
+        # `None` while a thread reads it. The thread of a call whose task was cancelled goes on.
+        self._file: FileIO | None = file
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     async def read_into(self, position: int, buffer: memoryview) -> int:
-        """Read in a worker thread; seek only if the last read ended elsewhere.
+        """Read in a worker thread.
 
         Raises:
             SourceNotReadable: the disk or the file system failed.
+            SourceChanged: the file had to be opened again, and is another one now.
+            TooManyOpenFiles: it had to be opened again, and no descriptor was free.
         """
-        current, self._position = self._position, None
-        count = 0
+        read = partial(anyio.to_thread.run_sync, self._read, position, buffer)
         try:
-            # Shielded: the thread of a cancelled read would still move the file's position.
-            with anyio.CancelScope(shield=True):
-                if position != current:
-                    await self._file.seek(position)
-                count = int(await self._file.readinto(buffer))
+            return await self._descriptors.open_file(read, f"{self._path!r} can't be opened")
         except OSError as error:
             raise unreadable(self._path, error) from error
-        self._position = position + count
-        return count
+
+    async def aclose(self) -> None:
+        """Close the file; a read that still runs in a thread closes it at its end."""
+        self._is_closed = True
+        if self._file is not None or self._lock.locked():
+            # Shielded: a cancelled call may end before its thread starts.
+            close = partial(anyio.to_thread.run_sync, self._close)
+            await run_shielded(close, grace=OPEN_TIMEOUT)
+
+    def _read(self, position: int, buffer: memoryview) -> int:
+        with self._lock:
+            file, self._file = self._file or self._reopen(), None
+            try:
+                file.seek(position)
+                count = int(file.readinto(buffer))
+                if position + count < self.length and not is_scarce(file.fileno()):
+                    self._file = file
+            finally:
+                if self._file is None or self._is_closed:
+                    self._file = None
+                    file.close()
+            return count
+
+    def _reopen(self) -> FileIO:
+        file, status = _open_regular(self._path)
+        if _version(status) != _version(self._status):
+            file.close()
+            raise _changed_error(self._path, self._status, status)
+        return file
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     async def check(self) -> None:
         """Compare the file at the path with the one that was opened.
@@ -130,31 +173,54 @@ class FileSource(Source):
         return replace(_as_identity(self._status), length=self.length)
 
 
-async def open_path(path: str, stack: AsyncExitStack) -> PathSource:
+async def open_path(
+    path: str,
+    stack: AsyncExitStack,
+    descriptors: Descriptors,
+    *,
+    after_wait: Callable[[], Awaitable[None]] | None = None,
+) -> PathSource:
     """Open a file; the stack closes it.
+
+    Args:
+        path: of the file.
+        stack: closes the file.
+        descriptors: waits for a free descriptor.
+        after_wait: called after each of these waits.
 
     Raises:
         SourceNotReadable: it doesn't exist, isn't a regular file, or may not be read.
+        TooManyOpenFiles: no descriptor was free.
     """
-    statuses: list[os.stat_result] = []
+    sources: list[PathSource] = []
 
-    def open_regular(name: str, flags: int) -> int:
-        # Checked first, because opening a pipe waits for its writer. All in one call of a thread:
-        # for a short file, each call costs as much as its read.
-        _check_regular(path, os.stat(name))  # noqa: PTH116 - `Path` takes "" for a folder
-        descriptor = os.open(name, flags)
-        statuses.append(os.fstat(descriptor))
-        return descriptor
+    async def open_and_push() -> None:
+        # All in one call of a thread: for a short file, each call costs as much as its read.
+        file, status = await anyio.to_thread.run_sync(_open_regular, path)
+        sources.append(PathSource(path, file, status, descriptors))
+        stack.push_async_callback(sources[0].aclose)
 
-    async def open_file() -> Any:
-        # Unbuffered: blocks are large, and a buffer would only add a copy.
-        return await aiofiles.open(path, "rb", buffering=0, opener=open_regular)
+    async def attempt() -> None:
+        # Shielded: a file that a thread opens after a cancellation would stay open.
+        await run_shielded(open_and_push, grace=OPEN_TIMEOUT)
 
     try:
-        file = await enter_file(open_file, stack)
+        await descriptors.open_file(attempt, f"{path!r} can't be opened", after_wait=after_wait)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
-    return PathSource(path, file, statuses[0])
+    return sources[0]
+
+
+def _open_regular(path: str) -> tuple[FileIO, os.stat_result]:
+    # Checked first, because opening a pipe waits for its writer.
+    _check_regular(path, os.stat(path))  # noqa: PTH116 - `Path` takes "" for a folder
+    # Unbuffered: blocks are large, and a buffer would only add a copy.
+    file = FileIO(path)
+    try:
+        return file, os.fstat(file.fileno())
+    except BaseException:
+        file.close()
+        raise
 
 
 async def enter_file(open_file: Callable[[], Awaitable[Any]], stack: AsyncExitStack) -> Any:

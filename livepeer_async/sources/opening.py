@@ -7,7 +7,7 @@ because the server needs the length before the first byte.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
@@ -16,6 +16,7 @@ import aiofiles.tempfile
 
 from livepeer_async.concurrency import Reservations, run_shielded
 from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
+from livepeer_async.http.descriptors import Descriptors, is_shortage
 from livepeer_async.sources.file_object import READ_SIZE, FileObject, is_file_object
 from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, enter_file, open_path
 from livepeer_async.sources.source import (
@@ -60,7 +61,12 @@ class SourcesInUse:
 
 @asynccontextmanager
 async def open_source(
-    source: SourceLike, *, length: int | None = None, max_length: int | None = None
+    source: SourceLike,
+    *,
+    length: int | None = None,
+    max_length: int | None = None,
+    descriptors: Descriptors | None = None,
+    after_wait: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Source, None]:
     """Open a source; files that this opens are closed again.
 
@@ -68,13 +74,21 @@ async def open_source(
         source: a path, bytes-like, an async iterable of bytes, or a binary file object.
         length: bytes, if known for a stream; else it is spooled first.
         max_length: maximum number of bytes that the server accepts.
+        descriptors: waits for free file descriptors.
+        after_wait: called after each of these waits.
 
     Raises:
         SourceError: it can't be read, is empty or is too large.
         ConfigurationError: its type can't be uploaded.
+        TooManyOpenFiles: no file descriptor was free.
     """
+    descriptors = descriptors or Descriptors()
     async with AsyncExitStack() as stack:
-        opened = await _open(source, length, max_length, stack)
+        if isinstance(source, str | os.PathLike):
+            path = os.fspath(source)
+            opened: Source = await open_path(path, stack, descriptors, after_wait=after_wait)
+        else:
+            opened = await _open(source, length, max_length, stack, descriptors)
         _check(opened, length, max_length)
         yield opened
 
@@ -106,10 +120,12 @@ async def open_unspooled(
 
 
 async def _open(
-    source: SourceLike, length: int | None, max_length: int | None, stack: AsyncExitStack
+    source: SourceLike,
+    length: int | None,
+    max_length: int | None,
+    stack: AsyncExitStack,
+    descriptors: Descriptors,
 ) -> Source:
-    if isinstance(source, str | os.PathLike):
-        return await open_path(os.fspath(source), stack)
     view = view_of(source, UNNAMED)
     if view is not None:
         stack.callback(_release, view)
@@ -118,7 +134,7 @@ async def _open(
     found = await _open_object(source, max_length)
     if isinstance(found, FileSource) or length is not None:
         return await _open_stream(found, name, length, stack)
-    return await _spool(found, name, max_length, stack)
+    return await _spool(found, name, max_length, stack, descriptors)
 
 
 async def _open_object(
@@ -152,7 +168,11 @@ async def _open_stream(
 
 
 async def _spool(
-    blocks: AsyncIterable[Any], name: str, max_length: int | None, stack: AsyncExitStack
+    blocks: AsyncIterable[Any],
+    name: str,
+    max_length: int | None,
+    stack: AsyncExitStack,
+    descriptors: Descriptors,
 ) -> FileSource:
     open_spool = partial(aiofiles.tempfile.SpooledTemporaryFile, max_size=MAX_SPOOL_IN_MEMORY)
     spool = await enter_file(open_spool, stack)
@@ -166,7 +186,7 @@ async def _spool(
         stream.release(length)
         try:
             # Shielded: closing it during a write in a thread leaves the new file on disk open.
-            await run_shielded(partial(spool.write, block), grace=OPEN_TIMEOUT)
+            await run_shielded(partial(_write, spool, block, descriptors), grace=OPEN_TIMEOUT)
         except OSError as error:
             raise SourceNotReadable(
                 f"{name} can't be kept in a temporary file: {error.strerror}", source=name
@@ -175,6 +195,16 @@ async def _spool(
     # The temporary file is deleted with this upload, and the stream is exhausted.
     source.is_replayable = False
     return source
+
+
+async def _write(spool: Any, block: bytearray, descriptors: Descriptors) -> None:
+    try:
+        await spool.write(block)
+    except OSError as error:
+        if not is_shortage(error):
+            raise
+        # The block is in memory, and only the temporary file couldn't be opened.
+        await descriptors.open_file(spool.rollover, "a temporary file can't be opened")
 
 
 def _check(source: Source, length: int | None, max_length: int | None) -> None:

@@ -31,6 +31,7 @@ from livepeer_async.errors import (
     LivepeerError,
     NetworkError,
     NotFound,
+    TooManyOpenFiles,
     TooManyRequests,
     is_transient,
 )
@@ -151,15 +152,15 @@ class AssetRequests:
             await lease.record_request(name)
             try:
                 return await self._request_once(call, lease)
-            except (AmbiguousRequest, ApiError, NetworkError) as error:
+            except (AmbiguousRequest, ApiError, NetworkError, TooManyOpenFiles) as error:
                 if not _may_have_created(error):
-                    with suppress(JournalError):
+                    with suppress(JournalError, TooManyOpenFiles):
                         await lease.forget()
                     raise
                 created = await self._reconcile(name, lease, since, error)
                 try:
                     ticket = await adopt(created) if adopt is not None else None
-                except JournalError as journal_error:
+                except (JournalError, TooManyOpenFiles) as journal_error:
                     raise error from journal_error
                 if ticket is not None:
                     await lease.record_asset(ticket.asset)
@@ -306,7 +307,7 @@ class AssetRequests:
 
     async def _delete(self, asset_id: str, lease: Lease, terminate: Terminate | None) -> None:
         # The asset is deleted even if the journal can't be written.
-        with suppress(JournalError):
+        with suppress(JournalError, TooManyOpenFiles):
             await lease.abandon()
         failure: LivepeerError | None = None
         # Both at once: the asset is deleted even if the upload host doesn't respond.
@@ -346,7 +347,7 @@ def _matches(asset: Asset, wanted: NewAssetFromUrl) -> bool:
     return has == wants and (asset.source.encryption is None) == (wanted.encryption is UNSET)
 
 
-def _may_have_created(error: AmbiguousRequest | ApiError | NetworkError) -> bool:
+def _may_have_created(error: LivepeerError) -> bool:
     """Whether a failed request may have created an asset."""
     if isinstance(error, ApiError):
         # Unlike `is_transient`: a 429 refuses before anything is created.

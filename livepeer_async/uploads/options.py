@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Generic, Literal, cast
 
@@ -9,12 +10,13 @@ from msgspec import Struct
 
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
+from livepeer_async.journal.records import Record, is_accepted
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
-from livepeer_async.probing.probe import Probe
+from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.redaction import redacted, show_source
-from livepeer_async.sources.source import SourceLike
+from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
 
@@ -58,6 +60,23 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
+
+    async def probe_source(
+        self, source: SourceLike, opened: Source, *, record: Record | None
+    ) -> None:
+        """Check a source before its upload, unless it is a stream, which can be read only once.
+
+        What an earlier run has uploaded, as `record` says, isn't checked.
+
+        Raises:
+            SourceUnsupported: the pipeline would refuse it.
+        """
+        if self.probe is None or opened.is_stream or is_accepted(record):
+            return
+        if isinstance(source, str | os.PathLike):
+            await probe_path(self.probe, os.fspath(source))
+        else:
+            await probe_open(self.probe, opened.name, opened.length, opened.read_into)
 
     def may_reprocess(self, error: LivepeerError) -> bool:
         """Whether the server may be asked to process an asset again after this error."""

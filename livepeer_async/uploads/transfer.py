@@ -390,8 +390,9 @@ def _is_resumable(upload: Upload) -> bool:
 
 def _metadata(name: str) -> dict[str, MetadataValue]:
     filename = name.encode()[:MAX_FILENAME_LENGTH].decode("utf-8", "ignore")
-    kind = mimetypes.guess_type(filename)[0]
     metadata: dict[str, MetadataValue] = {"filename": filename}
-    if kind:
-        metadata["filetype"] = kind
+    # Its first call reads files, for which there may be no descriptor. Livepeer ignores the type.
+    with suppress(OSError):
+        if kind := mimetypes.guess_type(filename)[0]:
+            metadata["filetype"] = kind
     return metadata

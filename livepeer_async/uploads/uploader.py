@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -23,13 +22,13 @@ from msgspec.structs import replace
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.http.descriptors import Descriptors, prepare
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprints, is_accepted, url_fingerprint
+from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.download import Downloader
@@ -70,6 +69,7 @@ class Uploader:
         downloader: opens URLs for relays.
         journal: records uploads; None for no records.
         slot_queue: the slots.
+        descriptors: waits for free file descriptors.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Uploader:
         *,
         journal: Journal | None,
         slot_queue: SlotQueue,
+        descriptors: Descriptors,
     ) -> None:
         self._transfers = transfers
         self._processing = processing
@@ -89,6 +90,8 @@ class Uploader:
         self._downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
+        self._descriptors = descriptors
+        prepare()
         self._sources = SourcesInUse()
         self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
@@ -268,10 +271,9 @@ class Uploader:
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
-        max_length = self._transfers.limits_for(job.length or 1).max_length
         async with (
             self._sources.reserve(source),
-            open_source(source, length=job.length, max_length=max_length) as opened,
+            self._open_source(job, slot) as opened,
             acquire_lease(
                 self._journal,
                 key,
@@ -282,8 +284,7 @@ class Uploader:
                 has_handle=has_handle,
             ) as lease,
         ):
-            if options.probe is not None and not is_accepted(lease.record):
-                await _probe(options.probe, source, opened)
+            await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
@@ -291,6 +292,17 @@ class Uploader:
                 tasks.start_soon(self._run, upload)
                 await upload.asset_created.wait()
                 yield upload
+
+    def _open_source(
+        self, job: UploadJob, slot: Slot | None
+    ) -> AbstractAsyncContextManager[Source]:
+        return open_source(
+            job.source,
+            length=job.length,
+            max_length=self._transfers.limits_for(job.length or 1).max_length,
+            descriptors=self._descriptors,
+            after_wait=slot.reacquire if slot else None,
+        )
 
     @asynccontextmanager
     async def _closable(self, name: str) -> AsyncGenerator[None, None]:
@@ -391,18 +403,6 @@ class Uploader:
         if not upload.lease.is_finished:
             terminate = self._transfers.make_terminator(upload)
             await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
-
-
-async def _probe(probe: Probe, source: SourceLike, opened: Source) -> None:
-    """Check a source before its upload, unless it is a stream, which can be read only once.
-
-    Raises:
-        SourceUnsupported: the pipeline would refuse it.
-    """
-    if isinstance(source, str | os.PathLike):
-        await probe_path(probe, os.fspath(source))
-    elif not opened.is_stream:
-        await probe_open(probe, opened.name, opened.length, opened.read_into)
 
 
 def _result_of(

@@ -46,6 +46,41 @@ def test_ctrl_c_reports_unfinished_uploads(slow_sandbox, video, start):
     assert slow_sandbox.assets[0].id in listed.stdout.decode()
 
 
+@pytest.mark.parametrize("command", ["upload", "ingest"])
+def test_ctrl_c_prints_what_is_ready(slow_sandbox, video, clip, command, start):
+    report = video.parent / "report.jsonl"
+    is_ingestion = command == "ingest"
+    ingestion = [video.parent, "--report", report, "--no-journal"]
+    files = ingestion if is_ingestion else [video, clip]
+    process = start(command, *files, "--concurrency", "2", sandbox=slow_sandbox)
+
+    def find_ready():
+        return [asset for asset in slow_sandbox.assets if asset.phase == "ready"]
+
+    wait_until(lambda: find_ready() and is_sending(slow_sandbox))
+    if is_ingestion:
+        wait_until(lambda: "ready" in report.read_text())
+    else:
+        wait_for_line(process, b"clip.mp4: ready after ")
+    process.send_signal(signal.SIGINT)
+    if is_ingestion:
+        wait_for_line(process, b" interrupted: finishing chunks ")
+        process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    (asset,) = find_ready()
+    line = output.decode().splitlines()[-1]
+    assert line.split()[:3] == ["clip.mp4", asset.id, asset.playback_id]
+    assert line.split()[-1] == f"https://lvpr.tv/?v={asset.playback_id}"
+    last = errors.decode().splitlines()[-1]
+    assert last.startswith("interrupted: 1 of 2 ready; 1 ")
+    assert not is_ingestion or last.endswith("the same command uploads all rows again")
+
+
+def wait_for_line(process, text):
+    while text not in process.stderr.readline():
+        assert process.poll() is None
+
+
 def test_ctrl_c_with_json_writes_unfinished_files(slow_sandbox, video, clip, start):
     process = start("upload", video, clip, "--json", "--concurrency", "1", sandbox=slow_sandbox)
     wait_until(lambda: is_sending(slow_sandbox))

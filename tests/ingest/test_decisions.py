@@ -26,6 +26,7 @@ ACTIONS = {
     errors.SourceNotReadable: FAIL,
     errors.SourceEmpty: FAIL,
     errors.SourceTooLarge: FAIL,
+    errors.SourceUnsupported: FAIL,
     errors.SourceChanged: FAIL,
     errors.SourceNotReplayable: FAIL,
     errors.ConnectFailed: RETRY_AND_PROBE,

@@ -184,6 +184,15 @@ def test_url_fingerprint_ignores_the_signature():
     assert url_fingerprint(SIGNED) != url_fingerprint("https://bucket.example/b.mp4")
 
 
+@pytest.mark.parametrize("state", RecordState)
+def test_only_uploads_that_did_not_fail_are_accepted(state):
+    assert is_accepted(record(state)) is (state in {RecordState.UPLOADED, RecordState.READY})
+
+
+def test_upload_without_a_record_is_not_accepted():
+    assert not is_accepted(None)
+
+
 @pytest.mark.parametrize("state", [RecordState.UPLOADED, RecordState.READY, RecordState.FAILED])
 def test_recorded_sha256_decides_for_a_touched_file(state):
     touched = replace(FILE, modified_ns=6, inode=4)
@@ -216,12 +225,3 @@ def test_records_of_older_versions_may_have_been_kept():
     older = msgspec.json.encode(record(RecordState.ASSET_CREATED))
     assert b"has_handle" not in older
     assert msgspec.json.decode(older, type=Record).has_handle
-
-
-@pytest.mark.parametrize("state", RecordState)
-def test_only_uploads_that_did_not_fail_are_accepted(state):
-    assert is_accepted(record(state)) is (state in {RecordState.UPLOADED, RecordState.READY})
-
-
-def test_upload_without_a_record_is_not_accepted():
-    assert not is_accepted(None)

@@ -62,6 +62,8 @@ class LeakDetector:
         # What rich prints, without colours, for which it would read whole files.
         shown = Traceback.extract(type(error), error, error.__traceback__)
         self.add("traceback of rich", repr(shown))
+        for frame, variables in _local_variables(error):
+            self.add(f"local variables of {frame}", variables)
 
 
 class LogRecorder(logging.Handler):
@@ -101,6 +103,28 @@ def _chain(error):
             pending += [shown.__cause__, shown.__context__]
             pending += shown.exceptions if isinstance(shown, BaseExceptionGroup) else ()
     return found
+
+
+def _local_variables(error):
+    """Return what debuggers and error trackers show of each frame: its local variables."""
+    for shown in _chain(error):
+        for frame, line in traceback.walk_tb(shown.__traceback__):
+            module, code = frame.f_globals.get("__name__", "?"), frame.f_code
+            if module.startswith(("leaks.", "support.", "asyncio.")):
+                continue  # the caller's own
+            place = f"{module}:{line} {code.co_qualname}"
+            for name, value in frame.f_locals.items():
+                yield (
+                    f"{place} {name}",
+                    f"{_safe_repr(value)} {pretty_repr(value, max_width=10_000)}",
+                )
+
+
+def _safe_repr(value):
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - it may raise anything
+        return repr(error)
 
 
 def _excerpt(text, secret):

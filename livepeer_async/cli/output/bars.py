@@ -28,9 +28,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from livepeer_async.cli.output.console import messages
+from livepeer_async.cli.output.console import messages, print_message
 from livepeer_async.cli.output.formatting import (
-    MAX_MESSAGE_WIDTH,
     format_countdown,
     format_percent,
     format_size,
@@ -108,7 +107,7 @@ class Bars:
 
     def print(self, message: str) -> None:
         """Print a message above the bars."""
-        self._console.print(Text(shorten(message, MAX_MESSAGE_WIDTH)))
+        print_message(self._console, message)
 
     def log(self, message: str) -> None:
         """Do nothing: the bars show it."""
@@ -122,7 +121,10 @@ class Bars:
         names = self._names.shorten(list(labels.values()), layout.name_width)
         shown = self._select_files()
         rows = [self._track_file(file, names[labels[file]], layout) for file in shown]
-        table = self._tasks.make_tasks_table([*rows, self._track_total(layout)])
+        # Until the manifest is checked, the total is unknown.
+        is_known = self._status is None or self._status.stats.checked is not None
+        total = [self._track_total(layout)] if is_known else []
+        table = self._tasks.make_tasks_table([*rows, *total])
         table.width = width
         self._forget_finished()
         return Group(table, *self._status_lines(layout, shown))

@@ -22,6 +22,7 @@ from livepeer_async.cli.output.formatting import (
     clean,
     json_line,
     shorten,
+    wrap_words,
 )
 from livepeer_async.cli.output.names import shorten_names
 
@@ -49,13 +50,20 @@ def messages() -> Console:
 
 def print_note(message: str) -> None:
     """Print a message to standard error."""
-    messages().print(Text(shorten(message, MAX_MESSAGE_WIDTH)))
+    print_message(messages(), message)
 
 
 def print_error(message: str) -> None:
     """Print an error to standard error."""
-    line = Text("Error: ", style="bold red")
-    messages().print(line.append(shorten(message, MAX_MESSAGE_WIDTH), style="not bold default"))
+    print_message(messages(), message, prefix="Error: ")
+
+
+def print_message(console: Console, message: str, *, prefix: str = "") -> None:
+    """Print a message; a path, a link or an ID is never broken, and can be copied."""
+    line = wrap_words(f"{prefix}{shorten(message, MAX_MESSAGE_WIDTH)}", console.width)
+    text = Text(line)
+    text.stylize("bold red", 0, len(prefix))
+    console.print(text, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:

@@ -49,6 +49,17 @@ def shorten(text: str, width: int, *, tail: int | None = None) -> str:
     return f"{_truncate(line, width - 1 - tail)}…{_truncate(line[::-1], tail)[::-1]}"
 
 
+def wrap_words(text: str, width: int) -> str:
+    """Break a text between words into lines of at most `width` cells; long words stay whole."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 def format_size(size: float) -> str:
     """Format a number of bytes in binary units."""
     # Rounded to one decimal, 1,023.95 would read as 1024.0.

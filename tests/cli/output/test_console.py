@@ -63,6 +63,16 @@ def test_useful_columns_come_first(printed, monkeypatch):
     assert "size" not in printed([row(name) for name in names], 80)[0]
 
 
+def test_links_and_paths_in_messages_stay_whole(monkeypatch, capsys):
+    terminal = Console(width=30, force_terminal=False, markup=False, emoji=False)
+    monkeypatch.setattr(console, "messages", lambda: terminal)
+    path = f"/home/me/{'folder/' * 6}shows.report.jsonl"
+    console.print_note(f"the report of this run is {path} and has a line for each row")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines][1] == path
+    assert max(len(line) for line in lines if path not in line) <= 30
+
+
 def test_id_has_a_line_of_its_own_below_50_columns(printed):
     lines = printed([row(name) for name in EPISODES[:2]], 40)
     assert [line.strip() for line in lines[1::2]] == [ASSET, ASSET]

@@ -17,6 +17,7 @@ from livepeer_async.cli.output.formatting import (
     json_line,
     pluralize,
     shorten,
+    wrap_words,
 )
 
 MARKS = st.characters(categories=("Mn",))
@@ -42,6 +43,14 @@ def test_short_name_is_unchanged():
 
 def test_long_name_keeps_both_ends():
     assert shorten("a" * 5000 + ".mp4", 14) == "aaaaaaaaa….mp4"
+
+
+@given(ODD, st.integers(1, 80))
+def test_wrapped_text_fits_unless_a_word_is_longer(text, width):
+    line = clean(text)
+    lines = wrap_words(line, width).split("\n")
+    assert " ".join(lines) == line
+    assert all(cell_len(it) <= width or " " not in it for it in lines)
 
 
 def test_escape_sequences_are_disabled():

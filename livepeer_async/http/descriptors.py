@@ -1,0 +1,272 @@
+"""File descriptors: detects when none is free, and limits how many uploads share them.
+
+A process may hold `ulimit -n` descriptors (EMFILE), and the system a number of its own (ENFILE).
+Every file, connection and SQLite database needs one, so a shortage shows up anywhere, in disguise
+too: SQLite can't open a file, and a host name can't be resolved. It ends when other work does.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import mimetypes
+import os
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from livepeer_async.concurrency import Clock
+from livepeer_async.errors import TooManyOpenFiles
+from livepeer_async.http.retry import backoff
+
+if sys.platform != "win32":
+    import resource
+
+T = TypeVar("T")
+Opened = Literal["file", "connection"]
+
+_log = logging.getLogger(__name__)
+
+# Seconds without a single success after which a shortage is an error.
+SHORTAGE_TIMEOUT = 30.0
+# Seconds between two attempts.
+MIN_DELAY = 0.05
+MAX_DELAY = 2.0
+THREAD_DELAY = 0.1
+# A file or a download, and a connection.
+PER_UPLOAD = 2
+# For API calls, the journal's temporary files and folders that are listed.
+RESERVED = 8
+# What SQLite opens at once: a database, its WAL and its shared memory.
+_SQLITE_FILES = 3
+# Seconds after which one more upload is tried beside those that found descriptors.
+GROWTH_PERIOD = 10.0
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
+_FOLDERS = ("/proc/self/fd", "/dev/fd")
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error, or one in its chain, says that no descriptor was free."""
+    return any(_is_link_shortage(link) for link in chain(error))
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its causes and contexts, and the members of groups."""
+    found: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        link = pending.pop()
+        if link is not None and id(link) not in found:
+            found.add(id(link))
+            yield link
+            members: tuple[BaseException, ...] = getattr(link, "exceptions", ())
+            pending += [link.__cause__, link.__context__, *members]
+
+
+def open_file_limit() -> int | None:
+    """Return how many descriptors this process may hold; `None` if unknown or unlimited."""
+    if sys.platform == "win32":
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def is_scarce(descriptor: int) -> bool:
+    """Whether half of the descriptors were in use when this one, the lowest free, was opened."""
+    limit = open_file_limit()
+    return limit is not None and descriptor >= limit // 2
+
+
+def shortage_error(error: BaseException, finding: str) -> TooManyOpenFiles:
+    """Return the typed error for a shortage.
+
+    Args:
+        error: the shortage.
+        finding: what couldn't be opened, such as `'a.mp4' can't be read`.
+    """
+    codes = {getattr(link, "errno", None) for link in chain(error)}
+    if errno.ENFILE in codes and errno.EMFILE not in codes:
+        advice = "close other programs, or raise the system's limit of open files"
+        return TooManyOpenFiles(f"too many open files in the system: {finding}", advice=advice)
+    limit = open_file_limit()
+    shown = "" if limit is None else f" (limit {limit})"
+    advice = "raise the limit, for example with `ulimit -n 4096`"
+    shortage = TooManyOpenFiles(f"too many open files{shown}: {finding}", advice=advice)
+    shortage.limit = limit
+    return shortage
+
+
+def prepare() -> None:
+    """Read now what the standard library would otherwise read during uploads.
+
+    Without a descriptor, `mimetypes` raises the error of its file, and `tempfile` finds no usable
+    folder.
+    """
+    with suppress(OSError):
+        mimetypes.init()
+    with suppress(OSError):
+        tempfile.gettempdir()
+
+
+def open_in_thread(attempt: Callable[[], T], finding: str) -> T:
+    """Call a function that opens a file, again while no descriptor is free; blocks.
+
+    Args:
+        attempt: the function.
+        finding: what can't be opened, for the error.
+
+    Raises:
+        TooManyOpenFiles: no descriptor was free for `SHORTAGE_TIMEOUT` seconds.
+    """
+    deadline = time.monotonic() + SHORTAGE_TIMEOUT
+    while True:
+        try:
+            return attempt()
+        except OSError as error:
+            if not is_shortage(error):
+                raise
+            if time.monotonic() >= deadline:
+                raise shortage_error(error, finding) from error
+        time.sleep(THREAD_DELAY)
+
+
+class Descriptors:
+    """The descriptors of one client: waits for free ones, and limits concurrent uploads.
+
+    Args:
+        clock: time and jitter.
+
+    Attributes:
+        on_shortage: called with a message when a shortage begins; logs a warning by default.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.on_shortage: Callable[[str], None] = _log.warning
+        self._clock = clock or Clock()
+        # When opening began to fail, by what is opened.
+        self._since: dict[Opened, float] = {}
+        self._failures = 0
+        self._is_new = False
+        self._cap: int | None = None
+        self._cap_at = 0.0
+        self._room: int | None = None
+
+    def record_success(self, kind: Opened) -> None:
+        """Record that something was opened, which ends its shortage."""
+        if self._since.pop(kind, None) is not None:
+            self._failures = 0
+
+    async def wait(self, kind: Opened, shortage: TooManyOpenFiles) -> bool:
+        """Wait before the next attempt to open something.
+
+        Returns:
+            Whether to try again: nothing of this kind was opened for `SHORTAGE_TIMEOUT` seconds
+            otherwise.
+        """
+        now = self._clock.now()
+        if not self._since:
+            self.on_shortage(f"{shortage.args[0]}; continuing with fewer uploads at once")
+        if now - self._since.setdefault(kind, now) >= SHORTAGE_TIMEOUT:
+            return False
+        self._is_new = True
+        self._failures += 1
+        delay = backoff(self._failures, first_delay=MIN_DELAY, max_delay=MAX_DELAY)
+        await self._clock.sleep(delay * (0.5 + self._clock.random() / 2))
+        return True
+
+    async def open_file(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        finding: str,
+        *,
+        after_wait: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Call a function that opens a file, again while no descriptor is free.
+
+        Args:
+            attempt: the function.
+            finding: what can't be opened, for the error.
+            after_wait: called after each wait, to wait for something else.
+
+        Raises:
+            TooManyOpenFiles: no file was opened for `SHORTAGE_TIMEOUT` seconds.
+        """
+        while True:
+            try:
+                opened = await attempt()
+            except OSError as error:
+                if not is_shortage(error):
+                    raise
+                shortage = shortage_error(error, finding)
+                if not await self.wait("file", shortage):
+                    raise shortage from error
+            else:
+                self.record_success("file")
+                return opened
+            if after_wait is not None:
+                await after_wait()
+
+    def max_uploads(self, running: int) -> int | None:
+        """Return how many uploads may run at once; `None` if descriptors don't limit them.
+
+        A shortage halves the number of running uploads. Later, one more is tried from time to time.
+
+        Args:
+            running: uploads that run now.
+        """
+        now = self._clock.now()
+        if self._is_new:
+            self._is_new, self._cap, self._cap_at = False, max(1, running // 2), now
+        elif self._cap is not None and now - self._cap_at >= GROWTH_PERIOD and not self._since:
+            self._cap, self._cap_at = self._cap + 1, now
+        if not running:
+            self._room = _measure_room()
+        return min((it for it in (self._cap, self._room) if it is not None), default=None)
+
+
+def _measure_room() -> int | None:
+    """Return how many uploads the free descriptors allow; `None` if that is unknown."""
+    limit = open_file_limit()
+    if limit is None:
+        return None
+    for folder in _FOLDERS:
+        try:
+            # The listing's own descriptor is one of them.
+            free = limit - sum(1 for _ in Path(folder).iterdir()) + 1
+        except OSError as error:
+            if is_shortage(error):
+                return 1
+        else:
+            return max(1, (free - RESERVED) // PER_UPLOAD)
+    return None
+
+
+def _is_link_shortage(link: BaseException) -> bool:
+    if isinstance(link, TooManyOpenFiles):
+        return True
+    if isinstance(link, socket.gaierror):
+        # The resolver couldn't open its configuration, or a socket.
+        return not _is_free(1)
+    if isinstance(link, sqlite3.Error):
+        name = getattr(link, "sqlite_errorname", "") or ""
+        return name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and not _is_free(_SQLITE_FILES)
+    return isinstance(link, OSError) and link.errno in _SHORTAGES
+
+
+def _is_free(count: int) -> bool:
+    """Whether so many descriptors are free at once."""
+    opened: list[int] = []
+    try:
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))
+    except OSError as error:
+        return error.errno not in _SHORTAGES
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return True
