@@ -106,8 +106,8 @@ resumes there; pass `TusClient(limits=livepeer_limits(length))`.
 - Files of 64 MiB and above take at most half of the slots while small ones wait; if none of them
   runs, one starts before small ones. A single slot is first in, first out.
 - Calls of `upload_many` and `ingest` share the slots fairly. A single `upload` starts at once and
-  takes one of them; if the number adapts, at least one is left. With a bounded `http_client`,
-  uploads stay below its connections.
+  takes one of them; if the number adapts, at least one is left. Uploads stay below the connections
+  of a bounded `http_client`, and wait for file descriptors (`ulimit -n`), of which each needs two.
 - `max_rate=` limits the bytes per second of all uploads of the client. Both limits can be changed
   at any time as `livepeer.throttle.concurrency` and `livepeer.throttle.max_rate`.
 - A 429 or 503 pauses all requests of the client until one of them, as a probe, succeeds.
@@ -120,8 +120,7 @@ call `on_change=` with an asset after each change. `assets.upload_from_url` lets
 video, and `assets.request_upload` returns a ticket for another tus client, such as a browser's.
 `livepeer.request` sends to any other endpoint.
 
-For many small files, `pip install sniffio` saves a seventh of the time: httpcore 1.0.9 tries to
-import it for each of its locks.
+For many small files, `pip install sniffio` saves a seventh of the time with httpcore 1.0.9.
 
 # Options
 
@@ -138,264 +137,26 @@ with a new minor version; other modules may change at any time. The lowest versi
 dependencies are tested (`nox -s lowest`).
 """
 
-from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import (
-    AmbiguousRequest,
-    ApiError,
-    AssetDeleted,
-    AssetError,
-    AssetFailed,
-    AssetTimeout,
-    BadRequest,
-    ConfigurationError,
-    ConnectFailed,
-    ConnectionBroken,
-    DecodeError,
-    Forbidden,
-    IllegalMove,
-    IntegrityError,
-    InvalidRequest,
-    JournalError,
-    KeyTaken,
-    LivepeerError,
-    NetworkError,
-    NotAuthenticated,
-    NotFound,
-    ProtocolError,
-    RetriesExhausted,
-    ServerError,
-    SourceChanged,
-    SourceEmpty,
-    SourceError,
-    SourceNotReadable,
-    SourceNotReplayable,
-    SourceTooLarge,
-    SourceUnsupported,
-    TimedOut,
-    TooManyRequests,
-    TusError,
-    UploadGone,
-    UploadInUse,
-    UploadRefused,
-    UploadStopped,
-)
-from livepeer_async.http.messages import Response
-from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.models import (
-    Asset,
-    AssetHash,
-    AssetIpfs,
-    AssetPatch,
-    AssetPhase,
-    AssetSource,
-    AssetSpec,
-    AssetStatus,
-    AssetStorage,
-    AssetType,
-    Attestation,
-    AttestationDomain,
-    AttestationIpfs,
-    AttestationMessage,
-    AttestationRole,
-    AttestationStorage,
-    ClipParams,
-    ClipStrategy,
-    CreatorId,
-    CreatorType,
-    CustomExport,
-    DvrPlayback,
-    Encoder,
-    Encryption,
-    ErrorBody,
-    ExportDataOutput,
-    ExportDataParams,
-    ExportOutput,
-    ExportParams,
-    H264Profile,
-    ImportTicket,
-    IpfsDataOutput,
-    IpfsExport,
-    IpfsExportOutput,
-    IpfsFileInfo,
-    IpfsSpec,
-    NewAsset,
-    NewAssetFromUrl,
-    NewIpfs,
-    NewStorage,
-    NftMetadataTemplate,
-    OutputPath,
-    PinataCredentials,
-    PipelineStrategy,
-    PlaybackInfo,
-    PlaybackMeta,
-    PlaybackPolicy,
-    PlaybackSource,
-    PlaybackSourceType,
-    PlaybackType,
-    PolicyType,
-    SignatureType,
-    SourceType,
-    StoragePhase,
-    StorageStatus,
-    StorageTasks,
-    Task,
-    TaskOutput,
-    TaskParams,
-    TaskPhase,
-    TaskRef,
-    TaskStatus,
-    TaskType,
-    Track,
-    TrackType,
-    TranscodeFileParams,
-    TranscodeLocation,
-    TranscodeOutputs,
-    TranscodeProfile,
-    UploadOutput,
-    UploadParams,
-    UploadTicket,
-    VideoSpec,
-    Violation,
-)
-from livepeer_async.polling.waiter import WaitResult
-from livepeer_async.probing.probe import Probe
-from livepeer_async.tus.limits import ServerLimits, livepeer_limits
-from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
-from livepeer_async.uploads.options import UploadJob, UploadResult
-from livepeer_async.uploads.progress import Progress, Stage
-from livepeer_async.uploads.upload import Upload
-from livepeer_async.uploads.verify import Verified
-from livepeer_async.version import __version__
+from livepeer_async.version import __version__ as __version__
 
-__all__ = [
-    "AmbiguousRequest",
-    "ApiError",
-    "Asset",
-    "AssetDeleted",
-    "AssetError",
-    "AssetFailed",
-    "AssetHash",
-    "AssetIpfs",
-    "AssetPatch",
-    "AssetPhase",
-    "AssetSource",
-    "AssetSpec",
-    "AssetStatus",
-    "AssetStorage",
-    "AssetTimeout",
-    "AssetType",
-    "AsyncLivepeer",
-    "Attestation",
-    "AttestationDomain",
-    "AttestationIpfs",
-    "AttestationMessage",
-    "AttestationRole",
-    "AttestationStorage",
-    "BadRequest",
-    "ClipParams",
-    "ClipStrategy",
-    "ConfigurationError",
-    "ConnectFailed",
-    "ConnectionBroken",
-    "CreatorId",
-    "CreatorType",
-    "CustomExport",
-    "DecodeError",
-    "DvrPlayback",
-    "Encoder",
-    "Encryption",
-    "ErrorBody",
-    "ExportDataOutput",
-    "ExportDataParams",
-    "ExportOutput",
-    "ExportParams",
-    "Forbidden",
-    "H264Profile",
-    "IllegalMove",
-    "ImportTicket",
-    "IntegrityError",
-    "InvalidRequest",
-    "IpfsDataOutput",
-    "IpfsExport",
-    "IpfsExportOutput",
-    "IpfsFileInfo",
-    "IpfsSpec",
-    "JournalError",
-    "KeyTaken",
-    "Leftover",
-    "LeftoverReport",
-    "LivepeerError",
-    "NetworkError",
-    "NewAsset",
-    "NewAssetFromUrl",
-    "NewIpfs",
-    "NewStorage",
-    "NftMetadataTemplate",
-    "NotAuthenticated",
-    "NotFound",
-    "OutputPath",
-    "PinataCredentials",
-    "PipelineStrategy",
-    "PlaybackInfo",
-    "PlaybackMeta",
-    "PlaybackPolicy",
-    "PlaybackSource",
-    "PlaybackSourceType",
-    "PlaybackType",
-    "PolicyType",
-    "Probe",
-    "Progress",
-    "ProtocolError",
-    "Response",
-    "RetriesExhausted",
-    "RetryPolicy",
-    "ServerError",
-    "ServerLimits",
-    "SignatureType",
-    "SourceChanged",
-    "SourceEmpty",
-    "SourceError",
-    "SourceNotReadable",
-    "SourceNotReplayable",
-    "SourceTooLarge",
-    "SourceType",
-    "SourceUnsupported",
-    "Stage",
-    "StoragePhase",
-    "StorageStatus",
-    "StorageTasks",
-    "Task",
-    "TaskOutput",
-    "TaskParams",
-    "TaskPhase",
-    "TaskRef",
-    "TaskStatus",
-    "TaskType",
-    "TimedOut",
-    "Timeouts",
-    "TooManyRequests",
-    "Track",
-    "TrackType",
-    "TranscodeFileParams",
-    "TranscodeLocation",
-    "TranscodeOutputs",
-    "TranscodeProfile",
-    "TusError",
-    "Upload",
-    "UploadGone",
-    "UploadInUse",
-    "UploadJob",
-    "UploadOutput",
-    "UploadParams",
-    "UploadRefused",
-    "UploadResult",
-    "UploadStopped",
-    "UploadTicket",
-    "Verified",
-    "VideoSpec",
-    "Violation",
-    "WaitResult",
-    "__version__",
-    "livepeer_limits",
-]
+# A constant of this name is true for type checkers; `typing` takes time to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from livepeer_async.exports import *  # noqa: F403 - they are in its __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a module, or the public names, when first used; the command line starts sooner."""
+        from importlib import import_module, util  # noqa: PLC0415 - not needed before
+
+        if util.find_spec(f"{__name__}.{name}"):
+            return import_module(f"{__name__}.{name}")
+        exports = import_module(f"{__name__}.exports")
+        names = {public: getattr(exports, public) for public in exports.__all__}
+        globals().update(names, __all__=exports.__all__)
+        if name in globals():
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -65,27 +65,24 @@ def upload(  # noqa: PLR0913 - the options of the command
     A journal records each file by its path: if a run ends early, the same command resumes it, and
     files that are ready aren't uploaded again.
 
-    With --json, each file gets a line when it ends: source, asset_id, playback_id, phase, size,
-    verified, sha256, seconds, attempts, error {type, message}. Progress goes to standard error.
-    After Ctrl-C each unfinished file gets a line with the phase "interrupted".
+    With --json, each file gets a line when it ends: source, asset_id, playback_id, playbackUrl (a
+    page that plays it), phase, size, verified, sha256, seconds, attempts, error {type, message}.
+    Progress goes to standard error. After Ctrl-C each unfinished file gets a line with the phase
+    "interrupted".
     """
     if force and no_journal:
         raise typer.BadParameter("--force can't be combined with --no-journal")
-    _check_files(files, name=name)
-    template = _read_template(name_template, name=name)
+    template = _check_names(files, name, name_template)
     retry = RetryPolicy(attempts=retries)
     timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
         retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
-    upload_options = {
-        "wait": not no_wait,
-        "verify": None if verify == "none" else verify,
-        "ready_timeout": ready_timeout,
-        "probe": options.build_probe(probe=probe, ignore=probe_ignore),
-        "concurrency": concurrency,
-        "ignore_mtime": ignore_mtime,
-    }
+    rules = options.build_probe(probe=probe, ignore=probe_ignore)
+    upload_options = options.build_upload_options(
+        verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
+    )
+    upload_options["concurrency"] = concurrency
     batch = UploadBatch(
         files, upload_options, name=name, json=json, template=template, journal=journal
     )
@@ -95,7 +92,9 @@ def upload(  # noqa: PLR0913 - the options of the command
     )
 
 
-def _read_template(text: str | None, *, name: str | None) -> NameTemplate | None:
+def _check_names(files: list[str], name: str | None, text: str | None) -> NameTemplate | None:
+    """Check the files and their names; return the template, if there is one."""
+    _check_files(files, name=name)
     if text is None:
         return None
     if name is not None:

@@ -188,8 +188,7 @@ def _output_names(path: str, suffix: str) -> Iterator[str]:
     stem = root if has_suffix else path
     yield f"{stem}{suffix}"
     yield f"{stem}-converted{suffix}"
-    for number in count(2):
-        yield f"{stem}-converted-{number}{suffix}"
+    yield from (f"{stem}-converted-{number}{suffix}" for number in count(2))
 
 
 def _as_file(path: str) -> str:
