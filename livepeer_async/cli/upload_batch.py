@@ -14,7 +14,7 @@ from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize
+from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
 from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
