@@ -152,10 +152,18 @@ def _make_cell(header: str, cells: Mapping[str, str]) -> Text:
     return Text(cells[header], style=f"link {link}" if link else "")
 
 
+class _Console(Console):
+    """A console that raises `BrokenPipeError`; rich's own would exit with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled."""
+        raise  # noqa: PLE0704 - rich calls this in an `except` block
+
+
 def _console(*, is_error: bool) -> Console:
     stream = sys.stderr if is_error else sys.stdout
     is_terminal = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=is_terminal,
         width=None if is_terminal else UNLIMITED_WIDTH,
