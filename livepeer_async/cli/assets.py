@@ -38,7 +38,7 @@ from livepeer_async.cli.output.report import asset_document
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.errors import LivepeerError
-from livepeer_async.models import Asset
+from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.intervals import READY_TIMEOUT
 
 NEWEST_FIRST = "createdAt-true"
@@ -66,7 +66,7 @@ def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
 def list_assets(
     *,
     phase: Annotated[
-        str | None, typer.Option(help="Only assets in this phase: uploading, ready, failed...")
+        AssetPhase | None, typer.Option(case_sensitive=False, help="Only assets in this phase.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of assets, newest first.")] = 50,
     json: options.Json = False,

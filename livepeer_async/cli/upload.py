@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Annotated
 
@@ -11,8 +10,8 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
-from livepeer_async.cli.stdin import STANDARD_INPUT
 from livepeer_async.cli.upload_batch import UploadBatch
+from livepeer_async.cli.upload_files import check_files
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
@@ -94,7 +93,7 @@ def upload(  # noqa: PLR0913 - the options of the command
 
 def _check_names(files: list[str], name: str | None, text: str | None) -> NameTemplate | None:
     """Check the files and their names; return the template, if there is one."""
-    _check_files(files, name=name)
+    check_files(files, name=name)
     if text is None:
         return None
     if name is not None:
@@ -103,12 +102,3 @@ def _check_names(files: list[str], name: str | None, text: str | None) -> NameTe
         return NameTemplate(text, FILE_FIELDS)
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _check_files(files: list[str], *, name: str | None) -> None:
-    if name is not None and len(files) > 1:
-        raise typer.BadParameter("--name needs a single FILE")
-    if files.count(STANDARD_INPUT) > 1:
-        raise typer.BadParameter("standard input can be read once: use - once")
-    if STANDARD_INPUT in files and sys.stdin.isatty():
-        raise typer.BadParameter("standard input is a terminal: pipe a video into it, or use FILE")
