@@ -25,6 +25,7 @@ from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.probing.probe import Probe, as_probe
+from livepeer_async.redaction import hides_variables
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
@@ -103,7 +104,11 @@ class AsyncLivepeer:
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
     ) -> None:
         retry = retry or RetryPolicy()
-        account = as_account(api_key, base_url)
+        try:
+            account = as_account(api_key, base_url)
+        finally:
+            # Tracebacks may show local variables.
+            del api_key, base_url
         limits_for = as_limits_for(upload_limits)
         self._descriptors = Descriptors()
         self._transport = Transport(
@@ -182,6 +187,7 @@ class AsyncLivepeer:
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._session.account!r}>"
 
+    @hides_variables
     async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
         source: SourceLike,
@@ -243,7 +249,9 @@ class AsyncLivepeer:
             ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
         )
-        async with self.uploads.open(UploadJob(source, new_asset, length, key), options) as upload:
+        job = UploadJob(source, new_asset, length, key)
+        del key
+        async with self.uploads.open(job, options) as upload:
             pass
         return upload.asset
 
@@ -295,9 +303,11 @@ class AsyncLivepeer:
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
-        A failed upload has its error in `result.error` and doesn't affect the others. `sources`
-        may be endless or async; a few are read ahead. If iterating them fails, that error is raised
-        after the last result. Other arguments as for `upload`.
+        A failed upload has its error in `result.error` and doesn't affect the others. A file that
+        is named twice is one upload with one result: the journal's key decides, the absolute path
+        or `UploadJob.key`; links are names of their own. `sources` may be endless or async; a few
+        are read ahead. If iterating them fails, that error is raised after the last result. Other
+        arguments as for `upload`.
 
         Args:
             sources: sources, or `UploadJob`s; an iterable that isn't async must not block.
@@ -377,6 +387,7 @@ class AsyncLivepeer:
         """
         await self._unpaused.send_once(requests.check_permission(self._session.account, path))
 
+    @hides_variables
     async def request(
         self,
         method: str,

@@ -134,7 +134,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
         manifest, client, rows | upload, report=report, use_report=not no_report, json=json
     )
     # An ingestion checks the connection itself, and waits for the server.
-    opening = open_client(client, check_connection=False)
+    opening = open_client(client, check_connection=False, is_upload=True)
     run_command(
         partial(
             command.run,

@@ -20,7 +20,12 @@ from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, json_line, pluralize
+from livepeer_async.cli.output.formatting import (
+    MAX_NAME_WIDTH,
+    json_line,
+    pluralize,
+    shorten,
+)
 from livepeer_async.cli.output.ingest_summary import print_report_state
 from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.names import shorten_names
@@ -36,7 +41,7 @@ from livepeer_async.cli.output.report import (
 from livepeer_async.cli.output.report_file import ReportFile, check_report_path, open_report
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import LivepeerError
+from livepeer_async.errors import LivepeerError, TooManyOpenFiles
 from livepeer_async.ingest.naming import NameTemplate
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.leftovers import LeftoverReport
@@ -78,6 +83,8 @@ class UploadBatch:
         self._journal_option = f" --journal {quote(journal)}" if journal else ""
         self._jobs: list[UploadJob] = []
         self._files: dict[object, FileProgress] = {}
+        # How often each file is named, by the journal's key.
+        self._named: dict[str, int] = {}
         for argument in arguments:
             self._add(argument)
         self.progress = BatchProgress(self._files.values())
@@ -109,6 +116,7 @@ class UploadBatch:
         self, opening: AbstractAsyncContextManager[AsyncLivepeer], *, force: bool
     ) -> ExitStatus:
         showing = show_progress(self.progress, json=self._json)
+        self._print_repeated()
         try:
             async with opening as client, showing as display:
                 if client.journal is not None:
@@ -141,6 +149,9 @@ class UploadBatch:
                 file.set_result(result)
                 display.update(file)
                 self._write(file, self._scope)
+                if isinstance(result.error, TooManyOpenFiles):
+                    # The others would wait for as long, and fail as well.
+                    raise result.error
 
     def report_interruption(self, *, is_lost: bool) -> str:
         """Report each unfinished file and return a summary; if `is_lost`, none can be resumed."""
@@ -242,15 +253,22 @@ class UploadBatch:
             length = source.length()
         name = self._name or self._names.get(argument)
         new_asset = {**self._fields, "name": name or source_name(source)} if self._fields else name
-        self._jobs.append(UploadJob(source, new_asset, key=self._key_for(source)))
+        key = source_key(source)
+        if key is not None and key in self._named:
+            self._named[key] += 1
+            return
+        if key is not None:
+            self._named[key] = 1
+        self._jobs.append(UploadJob(source, new_asset, key=key))
         self._files[source] = FileProgress(argument, name or source_name(source), length)
 
-    def _key_for(self, source: object) -> str | None:
-        """Return the journal key; a file that is named twice becomes two assets."""
-        key = source_key(source)
-        repeats = sum(source_key(job.source) == key for job in self._jobs)
-        # No path contains a NUL.
-        return f"{key}\0{repeats + 1}" if key and repeats else key
+    def _print_repeated(self) -> None:
+        """Tell which files are named several times; by their paths, they are one upload."""
+        for job in self._jobs:
+            number = self._named.get(job.key or "", 1)
+            if number > 1:
+                name = shorten(self._files[job.source].argument, MAX_NAME_WIDTH)
+                print_note(f"{name} is named {number} times, and uploaded once")
 
     def _update_read(self, source: object, count: int) -> None:
         file = self._files[source]

@@ -29,6 +29,7 @@ from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.redaction import clear_variables
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.download import Downloader
@@ -128,7 +129,8 @@ class Uploader:
                     job, options, slot=slot, has_handle=has_handle
                 ) as upload:
                     yield upload
-        except LivepeerError:
+        except LivepeerError as error:
+            clear_variables(error)
             await self._clean_up()
             raise
         await self._clean_up()
@@ -159,6 +161,7 @@ class Uploader:
                 if on_begun is not None:
                     on_begun(upload)
         except LivepeerError as error:
+            clear_variables(error)
             failure = error
         return _result_of(upload, job.source, failure, started)
 
@@ -178,9 +181,12 @@ class Uploader:
             LivepeerError: the URL can't be read.
         """
         opening = ProgressReporter(0, options.on_progress)
-        async with self.downloader.open(url, observer=opening.observe) as download:
+        identity = url_fingerprint(url)
+        downloading = self.downloader.open(url, observer=opening.observe)
+        # Tracebacks may show local variables.
+        del url
+        async with downloading as download:
             job = UploadJob(download.blocks, new_asset, download.length, key)
-            identity = url_fingerprint(url)
             return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
 
     async def import_url(
@@ -207,6 +213,7 @@ class Uploader:
                 with observe_requests(upload.observe):
                     await self._finish_import(upload, await self._url_importer.request(upload, url))
         except LivepeerError as error:
+            clear_variables(error)
             failure = error
         return _result_of(upload, url, failure, started)
 
@@ -229,7 +236,13 @@ class Uploader:
             result = await self.run(job, replace(options, on_progress=report), slot=slot)
             return cast("UploadOutcome", result)
 
-        return self._cleaning_up(run_uploads(sources, run_one, slot_queue=self._slot_queue))
+        uploads = run_uploads(
+            sources,
+            run_one,
+            slot_queue=self._slot_queue,
+            has_journal=self._journal is not None,
+        )
+        return self._cleaning_up(uploads)
 
     @asynccontextmanager
     async def _cleaning_up(
