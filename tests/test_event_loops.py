@@ -293,7 +293,7 @@ def test_given_client_without_connections_works_in_each_loop(library, serve):
         for options in ({"transport": mock}, {"limits": limits}):
             livepeer = client_for(sandbox, http_client=library.AsyncClient(**options))
             for _ in range(LOOPS):
-                asyncio.run(livepeer.ping())
+                asyncio.run(livepeer.request("GET", "/asset"))
 
 
 def test_rate_is_shared_by_loops_in_threads(serve):

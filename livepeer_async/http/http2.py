@@ -8,10 +8,10 @@ stream was reset nor that a response has arrived.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, Self
 
 import anyio
@@ -50,7 +50,7 @@ class Http2Stream:
         self._events: list[Any] = []
         self._is_sending = False
         # Cancelled if the server ends the stream before the whole body is sent.
-        self.sending = anyio.CancelScope()
+        self._sending = anyio.CancelScope()
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,7 +72,40 @@ class Http2Stream:
             with suppress(Exception):
                 await self._connection.aclose()
 
-    async def trace(self, event: str, details: dict[str, Any]) -> None:
+    async def send(
+        self,
+        send: Callable[[], Awaitable[Any]],
+        built: Any,
+        module: ModuleType,
+        exceptions: tuple[type[Exception], ...],
+    ) -> Any:
+        """Send a request and return its response, or one that arrived before the end of the body.
+
+        Args:
+            send: sends it.
+            built: the library's request.
+            module: the library.
+            exceptions: its exceptions.
+        """
+        prepare_connection = built.extensions["trace"]
+
+        async def trace(event: str, details: dict[str, Any]) -> None:
+            self._trace(event, details)
+            await prepare_connection(event, details)
+
+        built.extensions["trace"] = trace
+        try:
+            with self._sending:
+                return await send()
+            raise module.RemoteProtocolError(self._failure_reason)
+        except exceptions:
+            early = self._early_response()
+            if early is None:
+                raise
+            head = {"headers": early.headers, "request": built}
+            return module.Response(early.status, content=early.body, **head)
+
+    def _trace(self, event: str, details: dict[str, Any]) -> None:
         """Find the stream when httpcore's `trace` extension reports its first frame."""
         if event == "http2.send_request_body.complete":
             self._is_sending = False
@@ -86,12 +119,12 @@ class Http2Stream:
             self._is_sending = True
 
     @property
-    def failure_reason(self) -> str:
+    def _failure_reason(self) -> str:
         """Why the server ended the stream."""
         resets = [event for event in self._events if hasattr(event, "error_code")]
         return describe_event(resets[-1]) if resets else "the server ended the HTTP/2 stream"
 
-    def early_response(self) -> EarlyResponse | None:
+    def _early_response(self) -> EarlyResponse | None:
         """Return the error response that has arrived, although the request failed.
 
         A 400 counts only with its whole body, which tells whether it is final.
@@ -106,12 +139,16 @@ class Http2Stream:
             return None
         blocks = [it.data for it in self._events if type(it).__name__ == "DataReceived"]
         headers = [(name, value) for name, value in head.headers if not name.startswith(b":")]
+        if b"content-encoding" in dict(headers):
+            # The body may be incomplete, and can't be decoded then.
+            headers = [(name, value) for name, value in headers if name != b"content-encoding"]
+            blocks = []
         return EarlyResponse(status, headers, b"".join(blocks))
 
     def _receive(self) -> None:
         is_reset = type(self._events[-1]).__name__ == "StreamReset"
-        if self._is_sending and (is_reset or self.early_response() is not None):
-            self.sending.cancel()
+        if self._is_sending and (is_reset or self._early_response() is not None):
+            self._sending.cancel()
 
     @property
     def _is_open(self) -> bool:

@@ -125,6 +125,7 @@ class Response(Struct, frozen=True, kw_only=True):
 
     Attributes:
         headers: names in lower case.
+        set_cookies: the values of its `Set-Cookie` lines, which may be secrets.
         place: method and URL of the request, without secrets.
         request_id: `X-Request-ID` of the request.
         secrets: secrets of the request, which the body may echo.
@@ -133,6 +134,7 @@ class Response(Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str] = {}
     body: bytes = b""
+    set_cookies: tuple[str, ...] = ()
     place: str = ""
     request_id: str | None = None
     secrets: tuple[str, ...] = ()

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
 
 from msgspec import Struct
 
-from livepeer_async.errors import ConnectionBroken, DecodeError, TimedOut
+from livepeer_async.errors import ConnectionBroken, DecodeError
 from livepeer_async.http.early_responses import start_body
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch
@@ -152,21 +151,3 @@ class GzipDecoder:
         """
         if self._has_started and not self._decompressor.eof:
             raise zlib.error("its end is missing")
-
-
-def to_response(received: Any, request: Request, request_id: str, body: bytes) -> Response:
-    """Return a response of the HTTP library, with the body that was read."""
-    return Response(
-        status=received.status_code,
-        headers={name.lower(): value for name, value in received.headers.items()},
-        body=body,
-        place=request.place,
-        request_id=request_id,
-        secrets=request.secrets,
-    )
-
-
-def incomplete(request: Request, request_id: str) -> TimedOut:
-    """Return the error for a response that takes too long."""
-    message = f"the response isn't complete within the time limit ({request.place})"
-    return TimedOut(message, request_id=request_id)

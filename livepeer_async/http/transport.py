@@ -9,9 +9,6 @@ looked up in the module that defines the client's class.
 
 from __future__ import annotations
 
-import time
-import uuid
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
@@ -23,7 +20,7 @@ import anyio
 import httpx
 
 from livepeer_async.concurrency import LoopLocal
-from livepeer_async.errors import ConfigurationError, DecodeError, TimedOut, TooManyOpenFiles
+from livepeer_async.errors import ConfigurationError, DecodeError, NetworkError, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
 from livepeer_async.http.descriptors import Descriptors, is_shortage
@@ -31,38 +28,37 @@ from livepeer_async.http.early_responses import detect_early_response, wrap_stre
 from livepeer_async.http.error_mapping import ErrorMapper, connection_shortage
 from livepeer_async.http.http2 import Http2Stream
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
-from livepeer_async.http.messages import Request, Response, Span, find_invalid_part, merge_headers
+from livepeer_async.http.messages import Request, Response, Span, find_invalid_part
 from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
 from livepeer_async.http.proxies import Proxies, read_proxies
 from livepeer_async.http.recovery import Recovery
+from livepeer_async.http.request_building import build_request
+from livepeer_async.http.response_reading import (
+    close_response,
+    incomplete_error,
+    read_body,
+    request_id_of,
+    to_response,
+)
 from livepeer_async.http.sockets import tune_socket
 from livepeer_async.http.streams import (
-    GzipDecoder,
     RequestBody,
     ResponseBody,
     StreamedResponse,
-    check_size,
-    incomplete,
     is_delimited,
-    to_response,
 )
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error, speaks_http2
 from livepeer_async.redaction import clear_variables
-from livepeer_async.version import __version__
 
 T = TypeVar("T")
-
-USER_AGENT = f"livepeer-async/{__version__}"
 
 # Studio closes a connection after 5 s without a request, even if the next one is on its way.
 KEEPALIVE_SECONDS = 4.0
 # A list of 1,000 assets, the server's maximum, takes about 2 MiB. At this size, a list of minimal
 # assets decodes to 200 MiB of values.
 MAX_RESPONSE_SIZE = 16 * 1024 * 1024
-# httpx accepts any port; the socket then raises an error that isn't httpx's.
-MAX_PORT = 65_535
 NO_RESPONSE = "no response"
 
 
@@ -176,7 +172,7 @@ class Transport:
         watch: Watch,
     ) -> Response:
         connections = self._find_connections(request)
-        request_id, limits = _request_id(request), self._httpx_timeouts()
+        request_id, limits = request_id_of(request), self._httpx_timeouts()
         is_chunk, size = isinstance(request.content, Span), request.span.size
         async with connections.chunks.acquire(request) if is_chunk else nullcontext() as accept:
             # Limits a response whose head never ends; httpx only limits each read.
@@ -200,7 +196,7 @@ class Transport:
                     self._send_and_read, connections, request, request_id, build, largest
                 )
                 return await self._call_library(request, request_id, limits, exchange)
-            raise incomplete(request, request_id)
+            raise incomplete_error(request, request_id)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[StreamedResponse, None]:
@@ -217,7 +213,7 @@ class Transport:
             NetworkError: no response arrived. Reading the body raises it too.
         """
         connections = self._find_connections(request)
-        request_id, limits = _request_id(request), self._httpx_timeouts()
+        request_id, limits = request_id_of(request), self._httpx_timeouts()
         call_library = partial(self._call_library, request, request_id, limits)
         async with connections.acquire(request) as client, self._guard(client) as http2:
             received = None
@@ -234,7 +230,7 @@ class Transport:
                     received = await call_library(receive_head)
                     record(received.status_code)
             if received is None:
-                raise incomplete(request, request_id)
+                raise incomplete_error(request, request_id)
             # A hook of a user's client may have read the body already.
             raw = received.aiter_bytes() if received.is_stream_consumed else received.aiter_raw()
 
@@ -250,7 +246,7 @@ class Transport:
                 )
             finally:
                 with redact_logs(request, *self._errors.proxy_secrets):
-                    await _close(received, raw)
+                    await close_response(received, raw)
 
     def _find_connections(self, request: Request) -> Connections:
         """Return the connections of the running event loop.
@@ -269,33 +265,14 @@ class Transport:
         self,
         request: Request,
         request_id: str,
-        blocks: AsyncIterable[bytes | memoryview] | bytes,
+        body: AsyncIterable[bytes | memoryview] | bytes,
         limits: dict[str, float],
     ) -> Any:
-        """Build the library's request, without the defaults of a user's client.
-
-        Its credentials must not reach the upload host, and its query parameters would replace the
-        token.
-        """
-        defaults = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT}
-        headers = merge_headers(defaults, request.headers, {"X-Request-ID": request_id})
-        url = self._module.URL(request.url)
-        if url.port is not None and url.port > MAX_PORT:
-            raise self._module.InvalidURL(f"the port is {url.port}; wanted at most {MAX_PORT}")
+        extensions = {"timeout": limits, "trace": self._prepare_connection}
         if self._speaks_http2 and find_invalid_part(request):
             # h2 would send line breaks, which a gateway to HTTP/1.1 takes for the next header.
             raise self._module.LocalProtocolError("")
-        content: Any = request.content
-        if not isinstance(request.content, bytes):
-            headers["Content-Length"] = str(request.content.size)
-            content = blocks
-        return self._module.Request(
-            request.method,
-            url,
-            headers=headers,
-            content=content,
-            extensions={"timeout": limits, "trace": self._prepare_connection},
-        )
+        return build_request(self._module, request, request_id, body, extensions)
 
     def _httpx_timeouts(self) -> dict[str, float]:
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
@@ -336,15 +313,17 @@ class Transport:
         ):
             received = await self._receive_head(client, build(), http2)
             try:
-                body = await self._read_body(received, request, request_id, largest)
-            except (DecodeError, TimedOut, self._module.RequestError):
+                body = await read_body(
+                    received, request, request_id, largest=largest, seconds=self._timeouts.answer
+                )
+            except (DecodeError, NetworkError, self._module.RequestError):
                 if not size or received.status_code <= HTTPStatus.BAD_REQUEST:
                     raise
                 # A server that rejects a chunk may reset the connection before the body of its
                 # response has arrived. The status is sufficient, except for 400.
                 body = b""
             finally:
-                await _close(received)
+                await close_response(received)
         return to_response(received, request, request_id, body)
 
     def _guard(self, client: Any) -> AbstractAsyncContextManager[Http2Stream | None]:
@@ -354,31 +333,13 @@ class Transport:
     async def _receive_head(self, client: Any, built: Any, http2: Http2Stream | None) -> Any:
         """Send a request; return the library's response, with an unread body."""
         if http2 is not None:
-            return await self._receive_http2_head(client, built, http2)
+            send = partial(self._receive_head, client, built, None)
+            return await http2.send(send, built, self._module, self._errors.exceptions)
         try:
             return await client.send(built, stream=True, auth=None, follow_redirects=False)
         except self._module.HTTPStatusError as error:
             # A hook of a user's client has called `raise_for_status`.
             return error.response
-
-    async def _receive_http2_head(self, client: Any, built: Any, http2: Http2Stream) -> Any:
-        """As `_receive_head`; return an early response too."""
-
-        async def trace(event: str, details: dict[str, Any]) -> None:
-            await http2.trace(event, details)
-            await self._prepare_connection(event, details)
-
-        built.extensions["trace"] = trace
-        try:
-            with http2.sending:
-                return await self._receive_head(client, built, None)
-            raise self._module.RemoteProtocolError(http2.failure_reason)
-        except self._errors.exceptions:
-            early = http2.early_response()
-            if early is None:
-                raise
-            head = {"headers": early.headers, "request": built}
-            return self._module.Response(early.status, content=early.body, **head)
 
     async def _call_library(
         self,
@@ -431,45 +392,3 @@ class Transport:
         finally:
             # Breaks the cycle between this frame and the errors' tracebacks.
             del mapped, cause
-
-    async def _read_body(
-        self, received: Any, request: Request, request_id: str, largest: int
-    ) -> bytes:
-        if received.is_stream_consumed:
-            # By a hook of a user's client, or by a transport without a network.
-            check_size(received.content, largest, request)
-            return bytes(received.content)
-        if received.is_closed:
-            return b""  # by a hook that raised
-        deadline = time.monotonic() + self._timeouts.answer
-        coding = received.headers.get("content-encoding", "").strip().lower()
-        decoder = GzipDecoder() if coding in {"gzip", "x-gzip"} else None
-        body = bytearray()
-        try:
-            async for block in received.aiter_raw():
-                body += decoder.decode(block, largest + 1 - len(body)) if decoder else block
-                check_size(body, largest, request)
-                if time.monotonic() > deadline:
-                    raise incomplete(request, request_id)
-            if decoder:
-                decoder.finish()
-            return bytes(body)
-        except zlib.error as error:
-            raise self._module.DecodingError(f"its gzip is broken: {error}") from error
-        finally:
-            # A stored error keeps this frame alive, and would keep the bytes.
-            body.clear()
-
-
-async def _close(received: Any, raw: Any = None) -> None:
-    # Shielded, because a connection that isn't returned is lost for the pool.
-    with anyio.CancelScope(shield=True):
-        await received.aclose()
-        if raw is not None:
-            # Otherwise the library's generator stays suspended.
-            await raw.aclose()
-
-
-def _request_id(request: Request) -> str:
-    names = (name for name in request.headers if name.lower() == "x-request-id")
-    return request.headers.get(next(names, "")) or uuid.uuid4().hex

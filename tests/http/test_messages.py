@@ -11,6 +11,7 @@ from livepeer_async.http.messages import (
     Span,
     file_name_from_url,
     filter_headers,
+    find_invalid_part,
     merge_headers,
 )
 from support.strategies import CHARACTERS, any_text
@@ -32,6 +33,27 @@ NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
 )
 def test_file_name_is_read_from_url(url, name):
     assert file_name_from_url(url) == name
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value", "found"),
+    [
+        ("GET", "X-Mine", "plain value", None),
+        ("GET", "X-Mine", "", None),
+        ("GET", "TE", "trailers", None),
+        ("GE T", "X-Mine", "a", "method"),
+        ("GET", "X Mine", "a", "name of a header"),
+        ("GET", "X-Mine", "a\r\nX: b", "header X-Mine"),
+        ("GET", "X-Mine", "\xe4", "header X-Mine"),
+        ("GET", "X-Mine", " a", "header X-Mine"),
+        ("GET", "X-Mine", "a\t", "header X-Mine"),
+        ("GET", "te", "gzip", "header te"),
+    ],
+)
+def test_part_that_cannot_be_sent_is_found(method, name, value, found):
+    request = Request(method=method, url="http://h.example/", headers={name: value})
+    reason = find_invalid_part(request)
+    assert reason is None if found is None else found in reason
 
 
 def test_user_without_password_is_a_secret():

@@ -100,7 +100,7 @@ class _Connection:
         elif method == "HEAD":
             self.respond(stream_id, method, 200, offset=len(server.stored))
         else:
-            self.respond(stream_id, method, 200)
+            self.respond(stream_id, method, 200, body=b"beginning", ends=method != "GET")
 
     def receive_body(self, event):
         server = self.server

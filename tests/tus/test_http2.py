@@ -4,6 +4,8 @@ import anyio
 import pytest
 
 from livepeer_async import RetryPolicy, Timeouts, errors
+from livepeer_async.http.messages import Request
+from livepeer_async.http.transport import Transport
 from livepeer_async.tus import ServerLimits, TusClient
 from support.clock import until
 from support.constants import KIB, LONG_TIMEOUTS
@@ -140,3 +142,13 @@ async def test_cancelled_chunks_do_not_use_up_the_streams(library):
                 tasks.cancel_scope.cancel()
             await until(lambda number=number: len(server.resets) == number)
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_response_that_is_not_read_is_reset(library):
+    server = Http2Server(len(VIDEO))
+    async with serve_http2(server) as url, http2_client(library) as client:
+        transport = Transport(http_client=client, timeouts=LONG_TIMEOUTS)
+        async with transport.stream(Request(method="GET", url=url)) as response:
+            assert response.head.status == 200
+        await until(lambda: server.resets == [CODES.CANCEL])

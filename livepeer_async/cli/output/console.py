@@ -6,9 +6,10 @@ text is never parsed as markup or as an emoji name.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from enum import Enum, auto
 from typing import Any
 
 from rich.cells import cell_len
@@ -38,6 +39,18 @@ REQUIRED = frozenset({"asset ID"})
 NUMERIC = frozenset({"size", "time"})
 
 
+class Verbosity(Enum):
+    """How much a command prints on standard error."""
+
+    QUIET = auto()
+    NORMAL = auto()
+    VERBOSE = auto()
+
+
+# Set by the options of the command, for its tasks.
+VERBOSITY: ContextVar[Verbosity] = ContextVar("VERBOSITY", default=Verbosity.NORMAL)
+
+
 def output() -> Console:
     """Return the console for results."""
     return _console(is_error=False)
@@ -49,8 +62,15 @@ def messages() -> Console:
 
 
 def print_note(message: str) -> None:
-    """Print a message to standard error."""
-    print_message(messages(), message)
+    """Print a message to standard error, unless the command is quiet."""
+    if VERBOSITY.get() is not Verbosity.QUIET:
+        print_message(messages(), message)
+
+
+def can_draw(console: Console) -> bool:
+    """Whether to draw bars: they need a terminal, on which nothing else is logged."""
+    is_normal = VERBOSITY.get() is Verbosity.NORMAL
+    return is_normal and console.is_terminal and not console.is_dumb_terminal
 
 
 def print_error(message: str) -> None:
@@ -70,11 +90,6 @@ def print_json(document: Any) -> None:
     """Write a document as one line of JSON to standard output, and flush it."""
     sys.stdout.write(f"{json_line(document)}\n")
     sys.stdout.flush()
-
-
-def discard_output() -> None:
-    """Discard buffered standard output, after its reader has closed the pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(
@@ -158,10 +173,18 @@ def _make_cell(header: str, cells: Mapping[str, str]) -> Text:
     return Text(cells[header], style=f"link {link}" if link else "")
 
 
+class _Console(Console):
+    """A console that raises `BrokenPipeError`; rich's own would exit with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled."""
+        raise  # noqa: PLE0704 - rich calls this in an `except` block
+
+
 def _console(*, is_error: bool) -> Console:
     stream = sys.stderr if is_error else sys.stdout
     is_terminal = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=is_terminal,
         width=None if is_terminal else UNLIMITED_WIDTH,
