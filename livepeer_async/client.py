@@ -385,12 +385,13 @@ class AsyncLivepeer:
 
         Args:
             method: the HTTP method; only `GET` is retried after a failure.
-            path: the path below the base URL, such as `/stream`.
+            path: the path below the base URL, such as `/stream`, or a URL of the same origin.
             params: the query.
             json: the body; anything that msgspec can encode.
             headers: headers to add or replace, except `Host` and those that describe the body.
 
         Raises:
+            ConfigurationError: `path` is a URL of another origin, or leaves the base URL.
             NetworkError: no response arrived; other methods than GET raise `AmbiguousRequest`.
         """
         call = requests.raw(

@@ -53,8 +53,7 @@ _log = logging.getLogger("livepeer_async")
 
 # Studio left `uploading` 10 to 45 ms after its last 204: a poll before that is wasted.
 FIRST_POLL_DELAY = 0.05
-# An asset that stays longer has missed the end of the upload. An empty PATCH makes the server check
-# again.
+# The server has then missed the end of the upload. An empty PATCH makes it check again.
 FINALIZE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
 # Attempts to get the offset of an upload whose creation was lost: a new ticket is soon better.
@@ -108,7 +107,9 @@ class Transfers:
         tus = upload.tus
         if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
             return None
-        return Driver(tus, upload.source, self._transport.send, retry=self._retry).terminate
+        driver = Driver(tus, upload.source, self._transport.send, retry=self._retry)
+        driver.cookies = upload.cookies
+        return driver.terminate
 
     async def _resume(self, upload: Upload) -> WatchedAsset | None:
         """Resume the upload of an earlier run; None if there is nothing to resume."""
@@ -265,7 +266,7 @@ class Transfers:
         return lost if sent and await self._asset_requests.is_uploaded(upload.asset.id) else None
 
     def _driver(self, upload: Upload, tus: TusUpload, retry: RetryPolicy | None = None) -> Driver:
-        return Driver(
+        driver = Driver(
             tus,
             upload.source,
             self._transport.send,
@@ -278,6 +279,8 @@ class Transfers:
             digest=upload.digest,
             clock=Clock(sleep=partial(self._sleep, upload)),
         )
+        driver.cookies = upload.cookies
+        return driver
 
     async def _sleep(self, upload: Upload, seconds: float) -> None:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
