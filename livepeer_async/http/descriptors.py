@@ -7,6 +7,8 @@ too: SQLite can't open a file, and a host name can't be resolved. It ends when o
 
 from __future__ import annotations
 
+import codecs
+import concurrent.futures
 import errno
 import logging
 import mimetypes
@@ -93,15 +95,19 @@ def shortage_error(error: BaseException, finding: str) -> TooManyOpenFiles:
 
 
 def prepare() -> None:
-    """Read now what the standard library would otherwise read during uploads.
+    """Load now what the standard library would otherwise load during uploads.
 
-    Without a descriptor, `mimetypes` raises the error of its file, and `tempfile` finds no usable
-    folder.
+    Without a descriptor, an import fails, `mimetypes` raises the error of its file, `tempfile`
+    finds no usable folder, and an encoding counts as unknown from then on.
     """
-    with suppress(OSError):
-        mimetypes.init()
-    with suppress(OSError):
-        tempfile.gettempdir()
+    for load in (
+        lambda: concurrent.futures.ThreadPoolExecutor,
+        lambda: codecs.lookup("idna"),
+        mimetypes.init,
+        tempfile.gettempdir,
+    ):
+        with suppress(OSError, ImportError, LookupError):
+            load()
 
 
 def open_in_thread(attempt: Callable[[], T], finding: str) -> T:

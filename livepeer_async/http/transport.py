@@ -195,7 +195,8 @@ class Transport:
                 exchange = partial(
                     self._send_and_read, connections, request, request_id, build, largest
                 )
-                return await self._call_library(request, request_id, limits, exchange)
+                with body.keep_cause() if body else nullcontext():
+                    return await self._call_library(request, request_id, limits, exchange)
             raise incomplete_error(request, request_id)
 
     @asynccontextmanager

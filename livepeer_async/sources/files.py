@@ -43,7 +43,7 @@ class PathSource(Source):
         self._path = path
         self._status = status
         self._descriptors = descriptors
-        # `None` while it is closed, or a thread reads it. The thread of a call whose task was cancelled goes on.
+        # `None` while it is closed, or a thread reads it, also after the task was cancelled.
         self._file = file
         self._lock = threading.Lock()
         self._is_closed = False
