@@ -20,6 +20,7 @@ from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.streams import discard_output
 from livepeer_async.cli.upload import upload
+from livepeer_async.cli.verbosity import add_verbosity_options, reset_verbosity
 from livepeer_async.version import __version__
 
 HELP = """Upload videos to Livepeer Studio and verify that they arrived.
@@ -49,8 +50,13 @@ DEPRECATED_OPTIONS = {"--again": "--force", "--timeout": "--ready-timeout"}
 class CommandGroup(TyperGroup):
     """All commands; ends quietly if the reader of the output closes its pipe."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        add_verbosity_options(self)
+
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the arguments before the command; `--help` and `--version` print and exit."""
+        reset_verbosity()
         with _pipe_may_close():
             return super().make_context(*args, **options)
 

@@ -161,5 +161,4 @@ def _check_arguments(
         raise typer.BadParameter(
             f"{manifest} is a video, not a manifest: use livepeer-async upload {quote(manifest)}"
         )
-    if report == "-":
-        raise typer.BadParameter("--report needs a file: use --json for standard output")
+    options.check_report(report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from os.path import realpath
 from pathlib import Path
 from shlex import quote
@@ -33,6 +33,7 @@ from livepeer_async.cli.output.ingest_summary import (
 from livepeer_async.cli.output.plain import PlainLines
 from livepeer_async.cli.output.report_file import (
     ReportFile,
+    check_report_path,
     default_report_name,
     open_report,
     standard_output,
@@ -103,7 +104,8 @@ class IngestRun:
         manifest = open_manifest(
             self._path, allow_outside=allow_outside, name_template=name_template
         )
-        self._check_report()
+        others = (("manifest", self._path), ("journal", self._client.journal))
+        check_report_path(self._report_path, others)
         with self._stack:
             if self._json:
                 self._output = standard_output(self._print_report_error)
@@ -303,19 +305,3 @@ class IngestRun:
             f"{name} can't be written: {error.strerror or error}; the uploads continue, but rows "
             "that end in the meantime are missing from it"
         )
-
-    def _check_report(self) -> None:
-        """Refuse a report that would overwrite the manifest or the journal."""
-        report = self._report_path
-        others = (("manifest", self._path), ("journal", self._client.journal))
-        for what, path in others:
-            if report is not None and path is not None and _is_same_file(report, path):
-                raise ConfigurationError(
-                    f"the report would overwrite the {what} {path}: name another file with --report"
-                )
-
-
-def _is_same_file(one: str, other: str) -> bool:
-    with suppress(OSError, ValueError):
-        return Path(one).samefile(other)
-    return realpath(one) == realpath(other)

@@ -32,6 +32,14 @@ RetriesOption = Annotated[
         "first upload there are at most 2.",
     ),
 ]
+ReportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a line of JSON for each file, as ingest does for each row.",
+    ),
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Re-upload files that an earlier run already finished.")
 ]
@@ -49,6 +57,10 @@ def upload(  # noqa: PLR0913 - the options of the command
     probe: options.UseProbe = False,
     probe_ignore: options.ProbeIgnore = None,
     concurrency: options.Concurrency = None,
+    max_rate: options.MaxRate = None,
+    playback_policy: options.PlaybackPolicy = None,
+    creator_id: options.CreatorId = None,
+    report: ReportOption = None,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
     stall: options.Stall = options.TIMEOUTS.stall,
     chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
@@ -68,9 +80,12 @@ def upload(  # noqa: PLR0913 - the options of the command
     page that plays it), phase, size, verified, sha256, seconds, attempts, error {type, message}.
     Progress goes to standard error. After Ctrl-C each unfinished file gets a line with the phase
     "interrupted".
+
+    The lines of --report have the fields that `livepeer-async ingest --help` lists.
     """
     if force and no_journal:
         raise typer.BadParameter("--force can't be combined with --no-journal")
+    options.check_report(report)
     template = _check_names(files, name, name_template)
     retry = RetryPolicy(attempts=retries)
     timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
@@ -81,12 +96,19 @@ def upload(  # noqa: PLR0913 - the options of the command
     upload_options = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
-    upload_options["concurrency"] = concurrency
+    upload_options |= {"concurrency": concurrency, "max_rate": max_rate}
+    fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
-        files, upload_options, name=name, json=json, template=template, journal=journal
+        *(files, upload_options),
+        name=name,
+        fields=fields,
+        json=json,
+        template=template,
+        journal=journal,
     )
+    opening = open_client(client, is_upload=True)
     run_command(
-        partial(batch.run, open_client(client, is_upload=True), force=force),
+        partial(batch.run, opening, force=force, report=report),
         on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
     )
 
