@@ -134,10 +134,12 @@ class Descriptors:
 
     Attributes:
         on_shortage: called with a message when a shortage begins; logs a warning by default.
+        close_idle: closes what isn't needed at the moment, such as idle connections.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.on_shortage: Callable[[str], None] = _log.warning
+        self.close_idle: Callable[[], Awaitable[None]] | None = None
         self._clock = clock or Clock()
         # When opening began to fail, by what is opened.
         self._since: dict[Opened, float] = {}
@@ -162,11 +164,14 @@ class Descriptors:
         """
         now = self._clock.now()
         if not self._since:
-            self.on_shortage(f"{shortage}; trying again with fewer uploads at once")
+            found, advice = shortage.args[0], shortage.advice
+            self.on_shortage(f"{found}; trying again with fewer uploads at once; {advice}")
         if now - self._since.setdefault(kind, now) >= SHORTAGE_TIMEOUT:
             return False
         self._is_new = True
         self._failures += 1
+        if self.close_idle is not None:
+            await self.close_idle()
         delay = backoff(self._failures, first_delay=MIN_DELAY, max_delay=MAX_DELAY)
         await self._clock.sleep(delay * (0.5 + self._clock.random() / 2))
         return True

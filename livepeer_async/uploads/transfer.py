@@ -53,8 +53,7 @@ _log = logging.getLogger("livepeer_async")
 
 # Studio left `uploading` 10 to 45 ms after its last 204: a poll before that is wasted.
 FIRST_POLL_DELAY = 0.05
-# An asset that stays longer has missed the end of the upload. An empty PATCH makes the server check
-# again.
+# The server has then missed the end of the upload. An empty PATCH makes it check again.
 FINALIZE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
 # Attempts to get the offset of an upload whose creation was lost: a new ticket is soon better.
