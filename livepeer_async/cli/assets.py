@@ -13,6 +13,7 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.asset_changes import open_asset, retry_assets, update_asset
 from livepeer_async.cli.asset_download import download_asset
+from livepeer_async.cli.asset_import import import_assets
 from livepeer_async.cli.output.asset_details import (
     UNKNOWN,
     format_created,
@@ -110,6 +111,7 @@ def delete_assets(
     run_command(partial(_delete_assets, asset_ids))
 
 
+app.command("import")(import_assets)
 app.command("update")(update_asset)
 app.command("retry")(retry_assets)
 app.command("download")(download_asset)

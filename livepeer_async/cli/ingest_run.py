@@ -39,7 +39,7 @@ from livepeer_async.cli.output.report_file import (
     standard_output,
 )
 from livepeer_async.cli.runner import handle_signals
-from livepeer_async.cli.session import state_folder
+from livepeer_async.cli.session import open_client, state_folder
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
@@ -93,17 +93,10 @@ class IngestRun:
         self._is_interrupted = False
 
     async def run(
-        self,
-        opening: AbstractAsyncContextManager[AsyncLivepeer],
-        *,
-        check: bool,
-        allow_outside: bool,
-        name_template: str | None = None,
+        self, *, check: bool, allow_outside: bool, template: str | None = None
     ) -> ExitStatus:
         """Open the manifest and the report, check or ingest, and print the summary."""
-        manifest = open_manifest(
-            self._path, allow_outside=allow_outside, name_template=name_template
-        )
+        manifest = open_manifest(self._path, allow_outside=allow_outside, name_template=template)
         others = (("manifest", self._path), ("journal", self._client.journal))
         check_report_path(self._report_path, others)
         with self._stack:
@@ -113,7 +106,9 @@ class IngestRun:
                 writing = open_report(self._report_path, on_error=self._print_report_error)
                 self._report = self._stack.enter_context(writing)
             if check:
-                return await self._check(manifest, with_names=name_template is not None)
+                return await self._check(manifest, with_names=template is not None)
+            # An ingestion checks the connection itself, and waits for the server.
+            opening = open_client(self._client, check_connection=False, is_upload=True)
             return await self._run(opening, manifest)
 
     def describe_interruption(self) -> str:

@@ -83,38 +83,32 @@ def upload(  # noqa: PLR0913 - the options of the command
 
     The lines of --report have the fields that `livepeer-async ingest --help` lists.
     """
-    if force and no_journal:
-        raise typer.BadParameter("--force can't be combined with --no-journal")
     options.check_report(report)
-    template = _check_names(files, name, name_template)
+    template = _check_arguments(files, name, name_template, is_unrecorded=force and no_journal)
     retry = RetryPolicy(attempts=retries)
-    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    limits = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
-        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
+        retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
-    upload_options = options.build_upload_options(
+    more = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
-    upload_options |= {"concurrency": concurrency, "max_rate": max_rate}
+    more |= {"concurrency": concurrency, "max_rate": max_rate}
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
-        *(files, upload_options),
-        name=name,
-        fields=fields,
-        json=json,
-        template=template,
-        journal=journal,
+        files, more, name=name, fields=fields, json=json, template=template, journal=journal
     )
-    opening = open_client(client, is_upload=True)
-    run_command(
-        partial(batch.run, opening, force=force, report=report),
-        on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
-    )
+    run = partial(batch.run, open_client(client, is_upload=True), force=force, report=report)
+    run_command(run, on_interrupt=partial(batch.report_interruption, is_lost=sandbox))
 
 
-def _check_names(files: list[str], name: str | None, text: str | None) -> NameTemplate | None:
+def _check_arguments(
+    files: list[str], name: str | None, text: str | None, *, is_unrecorded: bool
+) -> NameTemplate | None:
     """Check the files and their names; return the template, if there is one."""
+    if is_unrecorded:
+        raise typer.BadParameter("--force can't be combined with --no-journal")
     check_files(files, name=name)
     if text is None:
         return None

@@ -47,15 +47,21 @@ def check_files(files: Sequence[str], *, name: str | None) -> None:
         raise typer.BadParameter("standard input is a terminal: pipe a video into it, or use FILE")
 
 
+def read_scheme(url: str) -> str:
+    """Return the scheme of a URL in lower case; "" for anything else."""
+    match = _SCHEME.match(url)
+    return match[1].lower() if match else ""
+
+
 def _find_mistake(file: str) -> str | None:
     """Return the message for an argument that isn't a video; `None` for one that may be."""
     if not file:
         return "a FILE is empty: wanted a path; check the variables of the command"
-    scheme = _SCHEME.match(file)
     if os.path.lexists(file):
         return _explain_file(file)
-    if scheme is not None:
-        return _explain_url(file, scheme[1].lower())
+    scheme = read_scheme(file)
+    if scheme:
+        return _explain_url(file, scheme)
     return _explain_glob(file) if has_magic(file) else _explain_file(file)
 
 
