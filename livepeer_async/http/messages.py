@@ -93,7 +93,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, as written in the URL."""
+        """Scheme, host and port, as written in the URL, without userinfo."""
         return origin_of(self.url)
 
     @property
@@ -241,8 +241,9 @@ class Response(Struct, frozen=True, kw_only=True):
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port, as written in a URL."""
-    return "/".join(url.split("/", 3)[:3])
+    """Return scheme, host and port, as written in a URL, without userinfo."""
+    scheme, _, rest = url.partition("//")
+    return f"{scheme}//{rest.split('/', 1)[0].rpartition('@')[2]}"
 
 
 def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:

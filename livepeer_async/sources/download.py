@@ -33,7 +33,7 @@ from livepeer_async.http.observers import (
 from livepeer_async.http.recovery import Recovery
 from livepeer_async.http.retry import RetryPolicy, next_retry
 from livepeer_async.http.transport import Transport
-from livepeer_async.redaction import redact_url
+from livepeer_async.redaction import hides_variables, redact_url
 from livepeer_async.sources.byte_ranges import (
     DownloadState,
     Finished,
@@ -111,6 +111,8 @@ class Downloader:
         body = _ResumableBody(
             url, self._transport, self._retry, self._clock, recovery=self._recovery
         )
+        # Tracebacks may show local variables.
+        del url
         try:
             with observe_requests(observer):
                 length = await body.start()
@@ -195,6 +197,7 @@ class _ResumableBody:
             return b""
         return outcome
 
+    @hides_variables
     async def _request(self) -> bytes | RetryLater:
         url = self._url
         secrets: tuple[str, ...] = ()

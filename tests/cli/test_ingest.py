@@ -154,7 +154,8 @@ def test_check_needs_no_key_and_no_server(table, folder, tmp_path, run_here):
 
 
 def test_check_prints_fifty_bad_rows(tmp_path, run_here):
-    (tmp_path / "many.jsonl").write_text('{"path": "missing.mp4"}\n' * 60)
+    rows = "".join(f'{{"path": "missing-{number}.mp4"}}\n' for number in range(60))
+    (tmp_path / "many.jsonl").write_text(rows)
     done = run_here("ingest", tmp_path / "many.jsonl", "--check")
     printed = lines_of(done.stderr)
     assert (done.returncode, len(printed)) == (1, 51)

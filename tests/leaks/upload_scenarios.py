@@ -19,6 +19,7 @@ from leaks.context import (
 )
 from leaks.scenario import scenario
 from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy, RetryPolicy, UploadJob, errors
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.ingest import ingest
 from livepeer_async.sandbox import (
     Answer,
@@ -35,8 +36,10 @@ from livepeer_async.sandbox import (
 from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
 from livepeer_async.uploads.options import UploadOptions
-from support.clock import until
+from support.clock import VirtualClock, until
 from support.constants import UNREACHABLE_API
+from support.descriptors import shortage
+from support.media import make_media
 
 ENDLESS = 1000.0
 NOT_HTTP = f"HTTP/1.1 abc {ECHO_ALL}\r\n\r\n"
@@ -290,3 +293,18 @@ async def timeout_of_user(context):
     context.fault(Stall(ENDLESS), method="PATCH")
     with anyio.fail_after(0.2):
         await context.livepeer.upload(context.path, SECRET_ASSET)
+
+
+@scenario(errors.SourceUnsupported)
+async def unsupported_source(context):
+    context.path.write_bytes(make_media("mov", "mjpeg", "yuvj420p"))
+    await context.livepeer.upload(context.path, SECRET_ASSET, probe=True)
+
+
+@scenario(errors.TooManyOpenFiles)
+async def no_descriptor(context):
+    async def fail():
+        raise shortage()
+
+    descriptors = Descriptors(VirtualClock().as_clock())
+    await descriptors.open_file(fail, f"{context.path} can't be opened")
