@@ -1,4 +1,4 @@
-"""Time `import livepeer_async` beyond its four dependencies.
+"""Time `from livepeer_async import AsyncLivepeer` beyond its four dependencies.
 
     python benchmarks/startup.py
 
@@ -25,7 +25,7 @@ def main():
     alone, whole = [], []
     for _ in range(ROUNDS):
         alone.append(milliseconds(DEPENDENCIES))
-        whole.append(milliseconds(f"{DEPENDENCIES}; import livepeer_async"))
+        whole.append(milliseconds(f"{DEPENDENCIES}; from livepeer_async import AsyncLivepeer"))
     first, second = statistics.median(alone), statistics.median(whole)
     print(f"dependencies alone {first:6.1f} ms")
     print(f"with the package   {second:6.1f} ms   beyond {second - first:6.1f} ms")

@@ -106,8 +106,8 @@ resumes there; pass `TusClient(limits=livepeer_limits(length))`.
 - Files of 64 MiB and above take at most half of the slots while small ones wait; if none of them
   runs, one starts before small ones. A single slot is first in, first out.
 - Calls of `upload_many` and `ingest` share the slots fairly. A single `upload` starts at once and
-  takes one of them; if the number adapts, at least one is left. With a bounded `http_client`,
-  uploads stay below its connections.
+  takes one of them; if the number adapts, at least one is left. Uploads stay below the connections
+  of a bounded `http_client`, and wait for file descriptors (`ulimit -n`), of which each needs two.
 - `max_rate=` limits the bytes per second of all uploads of the client. Both limits can be changed
   at any time as `livepeer.throttle.concurrency` and `livepeer.throttle.max_rate`.
 - A 429 or 503 pauses all requests of the client until one of them, as a probe, succeeds.
@@ -120,8 +120,7 @@ call `on_change=` with an asset after each change. `assets.upload_from_url` lets
 video, and `assets.request_upload` returns a ticket for another tus client, such as a browser's.
 `livepeer.request` sends to any other endpoint.
 
-For many small files, `pip install sniffio` saves a seventh of the time: httpcore 1.0.9 tries to
-import it for each of its locks.
+For many small files, `pip install sniffio` saves a seventh of the time with httpcore 1.0.9.
 
 # Options
 

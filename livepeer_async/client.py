@@ -19,12 +19,13 @@ from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
-from livepeer_async.http.user_client import connection_limit
+from livepeer_async.http.user_client import max_uploads
 from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.probing.probe import Probe, as_probe
+from livepeer_async.redaction import hides_variables
 from livepeer_async.resources import Assets, Playback, Tasks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
@@ -36,10 +37,9 @@ from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.leftovers import (
     Leftover,
     LeftoverReport,
-    delete_certain,
+    clean_up,
     dismiss,
     find_leftovers,
-    find_unreported,
 )
 from livepeer_async.uploads.options import (
     OnMismatch,
@@ -53,9 +53,6 @@ from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.uploader import Uploader
-
-# Connections of a bounded pool that are reserved for API calls.
-SPARE_CONNECTIONS = 2
 
 
 class AsyncLivepeer:
@@ -91,6 +88,7 @@ class AsyncLivepeer:
         JournalError: the journal can't be used; raised on entering the client's block.
     """
 
+    @hides_variables
     def __init__(
         self,
         api_key: str | None = None,
@@ -104,15 +102,12 @@ class AsyncLivepeer:
     ) -> None:
         retry = retry or RetryPolicy()
         account = as_account(api_key, base_url)
-        limits_for = as_limits_for(upload_limits)
         self._descriptors = Descriptors()
         self._transport = Transport(
             http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
         )
-        connections = connection_limit(http_client)
-        max_slots = connections and connections - SPARE_CONNECTIONS
         self.throttle: Throttle = Throttle(
-            retry=retry, max_slots=max_slots, descriptors=self._descriptors
+            retry=retry, max_slots=max_uploads(http_client), descriptors=self._descriptors
         )
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
@@ -125,12 +120,9 @@ class AsyncLivepeer:
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
+        limits_for = as_limits_for(upload_limits)
         transfers = Transfers(
-            self._waiter,
-            asset_requests,
-            throttled,
-            retry=retry,
-            limits_for=limits_for,
+            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for
         )
         self.uploads: Uploader = Uploader(
             transfers,
@@ -182,6 +174,7 @@ class AsyncLivepeer:
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._session.account!r}>"
 
+    @hides_variables
     async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
         source: SourceLike,
@@ -243,7 +236,9 @@ class AsyncLivepeer:
             ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
         )
-        async with self.uploads.open(UploadJob(source, new_asset, length, key), options) as upload:
+        job = UploadJob(source, new_asset, length, key)
+        del key
+        async with self.uploads.open(job, options) as upload:
             pass
         return upload.asset
 
@@ -295,9 +290,11 @@ class AsyncLivepeer:
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
-        A failed upload has its error in `result.error` and doesn't affect the others. `sources`
-        may be endless or async; a few are read ahead. If iterating them fails, that error is raised
-        after the last result. Other arguments as for `upload`.
+        A failed upload has its error in `result.error` and doesn't affect the others. A file that
+        is named twice is one upload with one result: the journal's key decides, the absolute path
+        or `UploadJob.key`; links are names of their own. `sources` may be endless or async; a few
+        are read ahead. If iterating them fails, that error is raised after the last result. Other
+        arguments as for `upload`.
 
         Args:
             sources: sources, or `UploadJob`s; an iterable that isn't async must not block.
@@ -338,14 +335,11 @@ class AsyncLivepeer:
 
     async def clean_up(self) -> LeftoverReport:
         """Delete leftovers that certainly are useless; return the others, each only once."""
-        if self.journal is None:
-            return LeftoverReport()
-        await delete_certain(self._session, self._unpaused, self.journal)
-        return await find_unreported(self._session, self.journal)
+        return await clean_up(self._session, self._unpaused, self.journal)
 
     async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
         """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
-        return await dismiss(self.journal, leftovers) if self.journal is not None else 0
+        return await dismiss(self.journal, leftovers)
 
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.
@@ -377,6 +371,7 @@ class AsyncLivepeer:
         """
         await self._unpaused.send_once(requests.check_permission(self._session.account, path))
 
+    @hides_variables
     async def request(
         self,
         method: str,

@@ -29,12 +29,19 @@ async def plain_task_group() -> AsyncGenerator[TaskGroup, None]:
     Callers want to catch an error by its class. An exception group raised by the caller's own code
     is left as it is.
     """
+    error: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
             yield tasks
     except BaseExceptionGroup as group:
         error = group.exceptions[0]
-        raise error from error.__cause__
+    if error is not None:
+        try:
+            # Outside of the handler, which would replace the error's context by the group.
+            raise error
+        finally:
+            # Breaks the cycle between this frame and the error's traceback.
+            del error
 
 
 async def run_shielded(

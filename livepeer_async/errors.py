@@ -64,6 +64,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from livepeer_async.redaction import limit_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -107,7 +109,7 @@ class LivepeerError(Exception):
     upload_url: str | None = None
 
     def __init__(self, message: str, *, request_id: str | None = None, advice: str = "") -> None:
-        super().__init__(message)
+        super().__init__(limit_text(message))
         self.request_id = request_id
         if advice:
             self.advice = advice
@@ -170,8 +172,7 @@ class SourceTooLarge(SourceError):
 
     def __init__(self, message: str, *, source: str, length: int, limit: int) -> None:
         super().__init__(message, source=source)
-        self.length = length
-        self.limit = limit
+        self.length, self.limit = length, limit
 
 
 class SourceUnsupported(SourceError):
@@ -260,12 +261,8 @@ class ApiError(LivepeerError):
     ) -> None:
         said = "; ".join(errors) or "no explanation"
         super().__init__(f"{status} from {method} {url}: {said}", request_id=request_id)
-        self.status = status
-        self.errors = errors
-        self.method = method
-        self.url = url
-        self.violations = violations
-        self.retry_after = retry_after
+        self.status, self.errors, self.violations = status, errors, violations
+        self.method, self.url, self.retry_after = method, url, retry_after
 
 
 class BadRequest(ApiError):
@@ -357,8 +354,7 @@ class AssetFailed(AssetError):
         self, message: str, *, asset_id: str, error_message: str, is_retryable: bool
     ) -> None:
         super().__init__(message, asset_id=asset_id)
-        self.error_message = error_message
-        self.is_retryable = is_retryable
+        self.error_message, self.is_retryable = error_message, is_retryable
         self.advice = "assets.retry may help" if is_retryable else ""
 
 
@@ -378,9 +374,7 @@ class IntegrityError(LivepeerError):
 
     def __init__(self, message: str, *, asset_id: str, wanted: int | str, found: int | str) -> None:
         super().__init__(message)
-        self.asset_id = asset_id
-        self.wanted = wanted
-        self.found = found
+        self.asset_id, self.wanted, self.found = asset_id, wanted, found
 
 
 class TooManyOpenFiles(LivepeerError):

@@ -6,15 +6,21 @@ several times over. `redact` decodes all of these before it compares. Pure.
 
 from __future__ import annotations
 
+import inspect
 import re
+import traceback
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from contextlib import suppress
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 from urllib.parse import unquote
 
 from msgspec import UNSET
 
 Class = TypeVar("Class", bound=type)
+T = TypeVar("T")
+P = ParamSpec("P")
 
 REDACTED = "***"
 # Characters of an upload ID that are shown: enough to find the upload in the server's log.
@@ -24,6 +30,9 @@ MIN_SECRET_LENGTH = 8
 # Longer text is cut off. The search takes quadratic time: a minute for 100,000 hostile
 # characters, 0.14 s for 4,096. Until known secrets are replaced, escapes may make it longer.
 MAX_LENGTH = 4096
+# Of text and bytes, and of other fields, in a repr.
+MAX_SHOWN = 400
+MAX_FIELD = 2000
 _MAX_ESCAPED_LENGTH = 6 * MAX_LENGTH
 
 # A URL or a relative reference with unambiguous parts; the groups are the shown parts. A secret key
@@ -69,6 +78,10 @@ _FOLDER = re.compile(r"[A-Za-z][a-z]{0,10}(?:[A-Z_-][a-z]{2,10}){0,2}|v[0-9]{1,2
 _SEPARATORS = re.compile(r"[;,=+.]")
 # Between a name and a value, not after the scheme of a URL.
 _COLON = re.compile(r":(?!//)")
+# Packages whose local variables may be secrets: this one, and those that send requests.
+_CLEARED_PACKAGES = frozenset(
+    {__name__.partition(".")[0], "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
+)
 _BRACKETS = "\"'{}[]"
 
 
@@ -129,6 +142,100 @@ def quote_header(value: str, *secrets: str | None, max_length: int = 80) -> str:
     return repr(text if len(text) <= max_length else text[:max_length] + "…")
 
 
+class Hidden(Generic[T]):
+    """A value with another repr: a secret among the local variables, or a long text.
+
+    Args:
+        value: the value.
+        shown: its repr.
+    """
+
+    def __init__(self, value: T, shown: str = REDACTED) -> None:
+        self.value = value
+        self._shown = shown
+
+    def __repr__(self) -> str:
+        return self._shown
+
+
+def hides_variables(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator that clears local variables in the tracebacks of a function, or a coroutine's."""
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await function(*args, **kwargs)
+            except Exception as error:
+                clear_variables(error)
+                raise
+            finally:
+                del args, kwargs
+
+        return cast("Callable[P, T]", call_async)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            clear_variables(error)
+            raise
+        finally:
+            del args, kwargs
+
+    return call
+
+
+def clear_variables(error: BaseException) -> None:
+    """Clear the local variables of ended functions in tracebacks, except the caller's own."""
+    for link in chain(error):
+        for frame, _ in traceback.walk_tb(link.__traceback__):
+            if frame.f_globals.get("__name__", "").partition(".")[0] in _CLEARED_PACKAGES:
+                # Not of a function that is still running.
+                with suppress(RuntimeError):
+                    frame.clear()
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its causes and contexts, and the members of groups."""
+    found: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        link = pending.pop()
+        if link is not None and id(link) not in found:
+            found.add(id(link))
+            yield link
+            members: tuple[BaseException, ...] = getattr(link, "exceptions", ())
+            pending += [link.__cause__, link.__context__, *members]
+
+
+def limit_text(text: str, max_length: int = MAX_LENGTH) -> str:
+    """Cut the middle of a text that is too long for a message; its end often has the reason."""
+    if len(text) <= max_length:
+        return text
+    tail = max_length // 8
+    return f"{text[: max_length - tail]}… ({len(text):,} characters) …{text[-tail:]}"
+
+
+def abbreviate(value: object) -> object:
+    """Return a value, or a short description of long text or bytes, as its repr."""
+    size = len(value) if isinstance(value, str) else _size_of_buffer(value)
+    if size is None or size <= MAX_SHOWN:
+        return value
+    if isinstance(value, str):
+        return Hidden(value, f"{value[:MAX_SHOWN]!r}… ({size:,} characters)")
+    return Hidden(value, f"<{type(value).__name__}, {size:,} bytes>")
+
+
+def _size_of_buffer(value: Any) -> int | None:
+    try:
+        with memoryview(value) as view:
+            return view.nbytes
+    except (BufferError, TypeError, ValueError):
+        return None
+
+
 def mask(_secret: object) -> str:
     """Replace a value as a whole."""
     return REDACTED
@@ -140,7 +247,7 @@ def mask_values(mapping: Mapping[str, object]) -> dict[str, str]:
 
 
 def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[Class], Class]:
-    """Class decorator that adds a repr without secrets, for Python and for rich.
+    """Class decorator that adds a repr of limited length without secrets, for Python and rich.
 
     Args:
         names: attributes to show; by default all fields of a Struct.
@@ -150,7 +257,7 @@ def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[Class],
 
     def show(name: str, value: object) -> object:
         is_shown = name not in masks or value is None or value is UNSET
-        return value if is_shown else masks[name](value)
+        return abbreviate(value if is_shown else masks[name](value))
 
     def decorate(cls: Class) -> Class:
         shown: tuple[str, ...] = names or getattr(cls, "__struct_fields__", ())
@@ -159,7 +266,9 @@ def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[Class],
             return [(name, show(name, getattr(self, name))) for name in shown]
 
         def plain_repr(self: object) -> str:
-            fields = ", ".join(f"{name}={value!r}" for name, value in rich_repr(self))
+            fields = ", ".join(
+                f"{name}={limit_text(repr(value), MAX_FIELD)}" for name, value in rich_repr(self)
+            )
             return f"{type(self).__name__}({fields})"
 
         for method, function in (("__rich_repr__", rich_repr), ("__repr__", plain_repr)):

@@ -110,6 +110,7 @@ TRANSIENT = {
     errors.NetworkError,
     errors.RetriesExhausted,
     errors.TimedOut,
+    errors.TooManyOpenFiles,
     errors.UploadInUse,
 }
 

@@ -6,10 +6,12 @@ import os
 
 from livepeer_async.api.calls import Account, check_account
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.redaction import hides_variables
 
 BASE_URL = "https://livepeer.studio/api"
 
 
+@hides_variables
 def as_account(api_key: str | None, base_url: str | None) -> Account:
     """Return the account; LIVEPEER_API_KEY and LIVEPEER_BASE_URL replace missing arguments.
 

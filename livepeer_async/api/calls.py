@@ -20,7 +20,7 @@ from livepeer_async.errors import (
     is_transient,
 )
 from livepeer_async.http.messages import Request, Response
-from livepeer_async.redaction import redact_url, redacted
+from livepeer_async.redaction import hides_variables, redact_url, redacted
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ class Page(Struct, Generic[T], frozen=True):
     cursor: str | None
 
 
+@hides_variables
 def check_account(base_url: str, api_key: str) -> Account:
     """Validate an account's settings.
 

@@ -28,7 +28,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Response
 from livepeer_async.models import ErrorBody, Violation
 from livepeer_async.models.json_repair import decode_leniently
-from livepeer_async.redaction import excerpt, redact
+from livepeer_async.redaction import excerpt, hides_variables, redact
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, strict=False)
 
 
+@hides_variables
 def decode_body(response: Response, kind: type[T], api_key: str | None = None) -> T:
     """Decode the JSON body of a successful response.
 

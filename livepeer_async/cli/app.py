@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from livepeer_async.cli.ingest import ingest
 from livepeer_async.cli.options import Storage
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.runner import run_command
+from livepeer_async.cli.streams import discard_output
 from livepeer_async.cli.upload import upload
 from livepeer_async.version import __version__
 
@@ -42,15 +45,30 @@ DEPRECATED_OPTIONS = {"--again": "--force", "--timeout": "--ready-timeout"}
 
 
 class CommandGroup(TyperGroup):
-    """All commands; removes the validator's prefix from messages about invalid values."""
+    """All commands; ends quietly if the reader of the output closes its pipe."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Parse the arguments before the command; `--help` and `--version` print and exit."""
+        with _pipe_may_close():
+            return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the selected command."""
+        """Run the selected command, without the validator's prefix in its messages."""
         try:
-            return super().invoke(ctx)
+            with _pipe_may_close():
+                return super().invoke(ctx)
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
             raise
+
+
+@contextmanager
+def _pipe_may_close() -> Generator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        discard_output()
+        raise typer.Exit(ExitStatus.PIPE_CLOSED) from None
 
 
 class RenamedOptionsCommand(TyperCommand):

@@ -1,4 +1,4 @@
-"""`livepeer-async assets`: shows, waits for and deletes assets."""
+"""`livepeer-async assets`: shows, changes, downloads and deletes assets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from typing import Annotated, Any, cast
 import typer
 
 from livepeer_async.cli import options
+from livepeer_async.cli.asset_changes import open_asset, retry_assets, update_asset
+from livepeer_async.cli.asset_download import download_asset
+from livepeer_async.cli.output.asset_details import (
+    UNKNOWN,
+    format_created,
+    format_phase,
+    print_asset,
+)
 from livepeer_async.cli.output.console import (
     messages,
     output,
     print_error,
-    print_fields,
     print_json,
     print_note,
     print_table,
@@ -23,9 +30,7 @@ from livepeer_async.cli.output.console import (
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import (
     MAX_NAME_WIDTH,
-    format_percent,
     format_size,
-    format_timestamp,
     pluralize,
     shorten,
 )
@@ -35,14 +40,12 @@ from livepeer_async.cli.session import open_client
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.redaction import redact
 
 NEWEST_FIRST = "createdAt-true"
 MAX_PAGE_SIZE = 100
-UNKNOWN = "-"
 
 app = typer.Typer(
-    help="Show, wait for and delete assets.", no_args_is_help=True, rich_markup_mode=None
+    help="Show, change, download and delete assets.", no_args_is_help=True, rich_markup_mode=None
 )
 AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
@@ -53,7 +56,7 @@ def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
 
     async def command() -> ExitStatus:
         async with open_client() as livepeer:
-            _print_asset(await livepeer.assets.get(asset_id), json=json)
+            print_asset(await livepeer.assets.get(asset_id), json=json)
         return ExitStatus.OK
 
     run_command(command)
@@ -83,7 +86,7 @@ def wait_for_asset(
 
     async def command() -> ExitStatus:
         async with open_client() as livepeer:
-            _print_asset(await livepeer.assets.wait(asset_id, timeout=timeout), json=json)
+            print_asset(await livepeer.assets.wait(asset_id, timeout=timeout), json=json)
         return ExitStatus.OK
 
     run_command(command)
@@ -105,6 +108,12 @@ def delete_assets(
             typer.echo("nothing was deleted", err=True)
             raise typer.Exit(ExitStatus.FAILED)
     run_command(partial(_delete_assets, asset_ids))
+
+
+app.command("update")(update_asset)
+app.command("retry")(retry_assets)
+app.command("download")(download_asset)
+app.command("open")(open_asset)
 
 
 async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStatus:
@@ -148,44 +157,12 @@ async def _delete_assets(asset_ids: Sequence[str]) -> ExitStatus:
     return exit_status_for(errors)
 
 
-def _print_asset(asset: Asset, *, json: bool) -> None:
-    if json:
-        print_json(asset_document(asset))
-        return
-    size = f"{format_size(asset.size)} ({asset.size:,} bytes)" if asset.size else UNKNOWN
-    fields = [
-        ("asset ID", asset.id),
-        ("playback ID", asset.playback_id or UNKNOWN),
-        ("phase", _format_phase(asset)),
-        ("size", size),
-        ("created", _format_created(asset)),
-    ]
-    fields += [(entry.algorithm or "hash", entry.hash or UNKNOWN) for entry in asset.hash or ()]
-    if asset.player_url:
-        fields.append(("link", asset.player_url))
-    if asset.playback_url:
-        fields.append(("HLS URL", asset.playback_url))
-    if asset.status and asset.status.error_message:
-        fields.append(("error", redact(asset.status.error_message)))
-    print_fields(asset.name or "(no name)", fields)
-
-
 def _table_row(asset: Asset) -> list[str]:
     return [
         asset.name or "(no name)",
         asset.id,
         asset.playback_id or UNKNOWN,
         format_size(asset.size) if asset.size else UNKNOWN,
-        _format_phase(asset),
-        _format_created(asset),
+        format_phase(asset),
+        format_created(asset),
     ]
-
-
-def _format_phase(asset: Asset) -> str:
-    progress = asset.status.progress if asset.status else None
-    percent = f" {format_percent(progress)}" if progress is not None else ""
-    return f"{asset.phase or UNKNOWN}{percent}"
-
-
-def _format_created(asset: Asset) -> str:
-    return format_timestamp(asset.created_at / 1000 if asset.created_at is not None else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -18,7 +17,6 @@ from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.rows import is_video
 from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 
 HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.
 
@@ -57,25 +55,6 @@ report; with --check it has only the bad rows. --check and --json write a report
 names it. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
 status is 1.
 """
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-
-
-def parse_rate(text: str) -> float:
-    """Parse bytes per second, such as 10M, 10MiB or 512k; units are powers of 1024, as in curl."""
-    match = _RATE.fullmatch(text.strip())
-    if match is None:
-        raise typer.BadParameter(
-            f"{text!r} isn't a rate; wanted bytes per second, such as 10M or 512k"
-        )
-    rate = float(match[1]) * _UNITS[match[2].lower()]
-    if rate < MIN_UPLOAD_RATE:
-        raise typer.BadParameter(
-            f"{text} is too slow; wanted at least {MIN_UPLOAD_RATE // 1024}k bytes per second, or "
-            "the server times out before the end of a chunk"
-        )
-    return rate
-
 
 ManifestArgument = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="A file, a folder, or a glob in quotes.")
@@ -101,16 +80,6 @@ ReportOption = Annotated[
     ),
 ]
 NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write no report.")]
-RateOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-rate",
-        parser=parse_rate,
-        metavar="RATE",
-        help="Bytes per second of all uploads, such as 10M or 512k (M is 1,048,576); by default "
-        "unlimited.",
-    ),
-]
 RetriesOption = Annotated[
     int,
     typer.Option(
@@ -135,7 +104,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     journal: options.JournalPath = None,
     no_journal: options.NoJournal = False,
     concurrency: options.Concurrency = None,
-    max_rate: RateOption = None,
+    max_rate: options.MaxRate = None,
     retries: RetriesOption = options.INGEST_RETRIES,
     no_wait: options.NoWait = False,
     verify: options.Verify = "size",
@@ -165,7 +134,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
         manifest, client, rows | upload, report=report, use_report=not no_report, json=json
     )
     # An ingestion checks the connection itself, and waits for the server.
-    opening = open_client(client, check_connection=False)
+    opening = open_client(client, check_connection=False, is_upload=True)
     run_command(
         partial(
             command.run,

@@ -21,7 +21,12 @@ from livepeer_async.cli.output.console import (
     print_table,
 )
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
-from livepeer_async.cli.output.formatting import format_timestamp, pluralize
+from livepeer_async.cli.output.formatting import (
+    clean,
+    format_timestamp,
+    json_line,
+    pluralize,
+)
 from livepeer_async.cli.output.leftovers import COMMAND, print_leftover_table
 from livepeer_async.cli.output.names import label_names
 from livepeer_async.cli.runner import run_command
@@ -29,6 +34,7 @@ from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import JournalError, LivepeerError
 from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.records import Record
 from livepeer_async.redaction import show_source
 from livepeer_async.sources.source import source_key
 from livepeer_async.uploads.leftovers import Leftover
@@ -84,10 +90,11 @@ def list_orphans(
     run_command(partial(_run_on_orphans, journal, action, asset_ids or [], json=json))
 
 
-@app.command("forget")
+@app.command("forget", context_settings={"ignore_unknown_options": True})
 def forget_records(
     keys: Annotated[
-        list[str], typer.Argument(metavar="KEY", help="Keys of uploads, or paths of their files.")
+        list[str],
+        typer.Argument(metavar="KEY", help="Keys of uploads, paths of their files, or asset IDs."),
     ],
     *,
     journal: options.JournalPath = None,
@@ -258,14 +265,27 @@ async def _forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
 
 
 async def _forget_record(journal: Journal, key: str) -> bool:
-    """Forget a record by its key, by the path of its file, or by its displayed key."""
+    """Forget a record by its key, by the path of its file, or by what `journal list` shows."""
     path = source_key(key) or key
     if await journal.forget(key) or await journal.forget(path):
         return True
-    shown = [record.key for record in await journal.records() if show_source(record.key) == key]
+    shown = [record.key for record in await journal.records() if key in _shown_forms(record)]
     if len(shown) > 1:
-        print_error(f"{len(shown)} records are shown as {key!r}: use the whole URL")
+        print_error(
+            f"{len(shown)} records are shown as {key!r}: use the asset ID, or the whole URL"
+        )
     return len(shown) == 1 and await journal.forget(shown[0])
+
+
+def _shown_forms(record: Record) -> set[str]:
+    """Return what `journal list` shows of a record, apart from its name.
+
+    No command line can contain the NUL of the keys that older versions wrote for a file that was
+    named twice.
+    """
+    key = show_source(record.key)
+    ids = {it for it in (record.asset_id, record.playback_id) if it is not None}
+    return ids | {key, clean(key), json_line(key)[1:-1]}
 
 
 async def _delete_leftovers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, cast
 
 import typer
@@ -10,8 +11,12 @@ from msgspec import Struct
 from livepeer_async.cli.extras import require, require_sandbox
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.ingest.csv_rows import read_cell
+from livepeer_async.ingest.fields import read_new_asset
+from livepeer_async.ingest.rows import RowError
 from livepeer_async.probing.probe import Probe
 from livepeer_async.probing.rules import RULE_NAMES, RuleName
+from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 
 Storage = Literal["file", "s3"]
 
@@ -22,6 +27,10 @@ RETRIES = 8
 INGEST_RETRIES = 20
 # A full queue isn't a failure if it moves within a day.
 INGEST_BUSY_TIMEOUT = 24 * 3600.0
+
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 class ClientOptions(Struct, frozen=True, kw_only=True):
@@ -40,6 +49,22 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = TIMEOUTS
     journal: str | None = None
     use_journal: bool = False
+
+
+def parse_rate(text: str) -> float:
+    """Parse bytes per second, such as 10M, 10MiB or 512k; units are powers of 1024, as in curl."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} isn't a rate; wanted bytes per second, such as 10M or 512k"
+        )
+    rate = float(match[1]) * _UNITS[match[2].lower()]
+    if rate < MIN_UPLOAD_RATE:
+        raise typer.BadParameter(
+            f"{text} is too slow; wanted at least {MIN_UPLOAD_RATE // 1024}k bytes per second, or "
+            "the server times out before the end of a chunk"
+        )
+    return rate
 
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, one document per line.")]
@@ -110,6 +135,32 @@ ChunkResponse = Annotated[
     ),
 ]
 
+MaxRate = Annotated[
+    float | None,
+    typer.Option(
+        "--max-rate",
+        parser=parse_rate,
+        metavar="RATE",
+        help="Bytes per second of all uploads, such as 10M or 512k (M is 1,048,576); by default "
+        "unlimited.",
+    ),
+]
+PlaybackPolicy = Annotated[
+    str | None,
+    typer.Option(
+        "--playback-policy",
+        metavar="JSON",
+        help='Access control, as in a manifest: \'{"type": "jwt"}\'; null is public.',
+    ),
+]
+CreatorId = Annotated[
+    str | None,
+    typer.Option(
+        "--creator-id",
+        metavar="ID",
+        help="Your own ID of the creator, as in a manifest: text, or JSON with a value and a type.",
+    ),
+]
 UseProbe = Annotated[
     bool,
     typer.Option("--probe", help="Refuse files that Livepeer can't process, before their upload."),
@@ -143,13 +194,34 @@ def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
         if ignore:
             raise typer.BadParameter("--probe-ignore needs --probe")
         return None
-    require("--probe", "av", extras="cli,probe")
+    require("--probe", "av")
     unknown = set(ignore or ()) - set(RULE_NAMES)
     if unknown:
         raise typer.BadParameter(
             f"--probe-ignore is {min(unknown)!r}; wanted one of {', '.join(RULE_NAMES)}"
         )
     return Probe(ignore=cast("list[RuleName]", ignore or []))
+
+
+def read_asset_fields(*, playback_policy: str | None, creator_id: str | None) -> dict[str, object]:
+    """Return fields of a new asset as JSON values by the API's names, in the format of a CSV cell.
+
+    Raises:
+        typer.BadParameter: a value can't be used.
+    """
+    given = {"playbackPolicy": playback_policy, "creatorId": creator_id}
+    fields: dict[str, object] = {}
+    for name, text in given.items():
+        if text is None:
+            continue
+        if not text.strip():
+            raise typer.BadParameter(f"{name} is empty")
+        try:
+            fields[name] = read_cell(name, text)
+            read_new_asset({"name": "", name: fields[name]})
+        except RowError as error:
+            raise typer.BadParameter(str(error)) from error
+    return fields
 
 
 def build_client_options(

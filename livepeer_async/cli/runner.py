@@ -6,6 +6,7 @@ traceback.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -16,7 +17,8 @@ from typing import NoReturn
 import anyio
 import typer
 
-from livepeer_async.cli.output.console import discard_output, print_error, print_note
+from livepeer_async.cli.interrupts import exit_on_interrupt, raise_on_interrupt
+from livepeer_async.cli.output.console import print_error, print_note
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.errors import LivepeerError
 
@@ -40,18 +42,28 @@ def run_command(
     status = ExitStatus.FAILED
     try:
         try:
-            status = anyio.run(command)
+            # The imports of the backend aren't interrupted.
+            status = anyio.run(command, backend_options={"loop_factory": _new_event_loop})
         except KeyboardInterrupt:
+            exit_on_interrupt()
             status = interrupt_status
             print_note(on_interrupt())
         except LivepeerError as error:
             status = exit_status_for([error])
             print_error(format_error(error))
     except BrokenPipeError:
-        discard_output()
+        raise  # the group of commands handles it
     except OSError as error:
         print_error(_describe_os_error(error))
+    exit_on_interrupt()
     raise typer.Exit(status)
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Create an event loop and let Ctrl-C raise, from here on until the command ends."""
+    loop = asyncio.new_event_loop()
+    raise_on_interrupt()
+    return loop
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from livepeer_async.api.account import BASE_URL
 from livepeer_async.api.calls import check_account
 from livepeer_async.cli.options import ClientOptions
 from livepeer_async.cli.output.console import print_note
+from livepeer_async.cli.output.request_status import show_requests
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import (
     ApiError,
@@ -41,7 +42,8 @@ async def open_client(
     Args:
         options: options of the client.
         check_connection: whether to check first that the server responds and accepts the key.
-        is_upload: whether the command uploads, for which the key must be allowed to look at assets.
+        is_upload: whether the command uploads: it shows the requests of its uploads itself, and the
+            key must be allowed to look at assets.
 
     Raises:
         ConfigurationError: the key or the base URL can't work.
@@ -60,8 +62,11 @@ async def open_client(
             sandbox = await stack.enter_async_context(Sandbox(storage=options.sandbox))
             api_key, base_url = sandbox.api_key, sandbox.base_url
             print_note(f"embedded sandbox (storage: {options.sandbox}), deleted at the end")
-        if check_connection:
-            await _check_connection(api_key, base_url, options.retry, is_upload=is_upload)
+        with ExitStack() as checking:
+            # Uploads show their requests themselves.
+            (checking if is_upload else stack).enter_context(show_requests())
+            if check_connection:
+                await _check_connection(api_key, base_url, options.retry, is_upload=is_upload)
         make = partial(
             _make_client, api_key, base_url, retry=options.retry, timeout=options.timeouts
         )

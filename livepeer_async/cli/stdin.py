@@ -1,6 +1,6 @@
 """FILE arguments as sources: paths, and standard input for "-".
 
-Each argument becomes an object of its own, which distinguishes two arguments for one file.
+Each argument becomes an object of its own.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize
+from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
 from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
@@ -27,7 +27,7 @@ from livepeer_async.cli.output.report import (
 )
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import LivepeerError
+from livepeer_async.errors import LivepeerError, TooManyOpenFiles
 from livepeer_async.ingest.naming import NameTemplate
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.leftovers import LeftoverReport
@@ -65,6 +65,8 @@ class UploadBatch:
         self._journal_option = f" --journal {quote(journal)}" if journal else ""
         self._jobs: list[UploadJob] = []
         self._files: dict[object, FileProgress] = {}
+        # How often each file is named, by the journal's key.
+        self._named: dict[str, int] = {}
         for argument in arguments:
             self._add(argument)
         self.progress = BatchProgress(self._files.values())
@@ -76,6 +78,7 @@ class UploadBatch:
     ) -> ExitStatus:
         """Open the client, upload all files and report the results."""
         showing = show_progress(self.progress, json=self._json)
+        self._print_repeated()
         try:
             async with opening as client, showing as display:
                 if client.journal is not None:
@@ -107,6 +110,9 @@ class UploadBatch:
                 display.update(file)
                 if self._json:
                     print_json(result_document(file, self._scope))
+                if isinstance(result.error, TooManyOpenFiles):
+                    # The others would wait for as long, and fail as well.
+                    raise result.error
 
     def report_interruption(self, *, is_lost: bool) -> str:
         """Report each unfinished file and return a summary; if `is_lost`, none can be resumed."""
@@ -170,15 +176,22 @@ class UploadBatch:
             source = FilePath(argument)
             length = source.length()
         name = self._name or self._names.get(argument)
-        self._jobs.append(UploadJob(source, name, key=self._key_for(source)))
+        key = source_key(source)
+        if key is not None and key in self._named:
+            self._named[key] += 1
+            return
+        if key is not None:
+            self._named[key] = 1
+        self._jobs.append(UploadJob(source, name, key=key))
         self._files[source] = FileProgress(argument, name or source_name(source), length)
 
-    def _key_for(self, source: object) -> str | None:
-        """Return the journal key; a file that is named twice becomes two assets."""
-        key = source_key(source)
-        repeats = sum(source_key(job.source) == key for job in self._jobs)
-        # No path contains a NUL.
-        return f"{key}\0{repeats + 1}" if key and repeats else key
+    def _print_repeated(self) -> None:
+        """Tell which files are named several times; by their paths, they are one upload."""
+        for job in self._jobs:
+            number = self._named.get(job.key or "", 1)
+            if number > 1:
+                name = shorten(self._files[job.source].argument, MAX_NAME_WIDTH)
+                print_note(f"{name} is named {number} times, and uploaded once")
 
     def _update_read(self, source: object, count: int) -> None:
         file = self._files[source]

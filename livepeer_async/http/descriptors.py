@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -24,6 +24,7 @@ from typing import Literal, TypeVar
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import TooManyOpenFiles
 from livepeer_async.http.retry import backoff
+from livepeer_async.redaction import chain
 
 if sys.platform != "win32":
     import resource
@@ -48,25 +49,15 @@ _SQLITE_FILES = 3
 # Seconds after which one more upload is tried beside those that found descriptors.
 GROWTH_PERIOD = 10.0
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
+# With room for so many uploads, descriptors aren't what limits them.
+MANY_UPLOADS = 32
+_RAISE_LIMIT = "raise the limit, for example with `ulimit -n 4096`"
 _FOLDERS = ("/proc/self/fd", "/dev/fd")
 
 
 def is_shortage(error: BaseException) -> bool:
     """Whether an error, or one in its chain, says that no descriptor was free."""
     return any(_is_link_shortage(link) for link in chain(error))
-
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, its causes and contexts, and the members of groups."""
-    found: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        link = pending.pop()
-        if link is not None and id(link) not in found:
-            found.add(id(link))
-            yield link
-            members: tuple[BaseException, ...] = getattr(link, "exceptions", ())
-            pending += [link.__cause__, link.__context__, *members]
 
 
 def open_file_limit() -> int | None:
@@ -96,8 +87,7 @@ def shortage_error(error: BaseException, finding: str) -> TooManyOpenFiles:
         return TooManyOpenFiles(f"too many open files in the system: {finding}", advice=advice)
     limit = open_file_limit()
     shown = "" if limit is None else f" (limit {limit})"
-    advice = "raise the limit, for example with `ulimit -n 4096`"
-    shortage = TooManyOpenFiles(f"too many open files{shown}: {finding}", advice=advice)
+    shortage = TooManyOpenFiles(f"too many open files{shown}: {finding}", advice=_RAISE_LIMIT)
     shortage.limit = limit
     return shortage
 
@@ -156,6 +146,7 @@ class Descriptors:
         self._cap: int | None = None
         self._cap_at = 0.0
         self._room: int | None = None
+        self._reported_limit: int | None = None
 
     def record_success(self, kind: Opened) -> None:
         """Record that something was opened, which ends its shortage."""
@@ -171,7 +162,7 @@ class Descriptors:
         """
         now = self._clock.now()
         if not self._since:
-            self.on_shortage(f"{shortage.args[0]}; continuing with fewer uploads at once")
+            self.on_shortage(f"{shortage}; trying again with fewer uploads at once")
         if now - self._since.setdefault(kind, now) >= SHORTAGE_TIMEOUT:
             return False
         self._is_new = True
@@ -226,11 +217,23 @@ class Descriptors:
         elif self._cap is not None and now - self._cap_at >= GROWTH_PERIOD and not self._since:
             self._cap, self._cap_at = self._cap + 1, now
         if not running:
-            self._room = _measure_room()
+            self._measure_room()
         return min((it for it in (self._cap, self._room) if it is not None), default=None)
 
+    def _measure_room(self) -> None:
+        """Find out how many uploads the free descriptors allow, and tell about a low limit once."""
+        self._room = _find_room()
+        limit = open_file_limit()
+        if self._room is None or self._room >= MANY_UPLOADS or limit == self._reported_limit:
+            return
+        self._reported_limit = limit
+        uploads = f"{self._room} upload{'s' if self._room > 1 else ''}"
+        self.on_shortage(
+            f"too many open files (limit {limit}) for more than {uploads} at once; {_RAISE_LIMIT}"
+        )
 
-def _measure_room() -> int | None:
+
+def _find_room() -> int | None:
     """Return how many uploads the free descriptors allow; `None` if that is unknown."""
     limit = open_file_limit()
     if limit is None:

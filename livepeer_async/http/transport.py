@@ -50,6 +50,7 @@ from livepeer_async.http.streams import (
 )
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error, speaks_http2
+from livepeer_async.redaction import clear_variables
 
 T = TypeVar("T")
 
@@ -368,6 +369,8 @@ class Transport:
                 return await call()
         except self._errors.exceptions as error:
             mapped, cause = self._errors.map(error, request, request_id, limits)
+            # Those of the library hold headers and the URL.
+            clear_variables(error)
         except RuntimeError as error:
             if self._connections.get().client.is_closed:
                 message = f"the client was closed during {request.place}"

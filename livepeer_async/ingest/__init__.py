@@ -109,7 +109,9 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     unknown or repeated column                      header is bad, so no row is read
     none or several of path, url and source         row is bad
     URL that isn't http or https, or has no host    row is bad
-    key of an earlier row                           row is bad
+    row that repeats an earlier one: the same key,  one upload, with a RepeatedRow event; paths are
+    path or URL, and fields                         compared as absolute ones, links by their names
+    key of an earlier, different row                row is bad; two assets of one file need two keys
     path or link out of the manifest's folder       row is bad, unless allow_outside
     circular links                                  row is bad; in a folder, each folder is entered
                                                     once
@@ -166,6 +168,7 @@ write no default report; `--no-report` turns it off.
 
 The first events are the `BadRow`s and one `Checked`; the others come as they happen.
 
+- `RepeatedRow`: a row repeats an earlier one; both are one upload.
 - `BadRow`: a row can't be used; `location` is `FILE:LINE`, or a path.
 - `Checked`: the whole manifest was checked.
 - `RowStarted`: a row starts.
@@ -237,7 +240,7 @@ from livepeer_async.ingest.events import (
 )
 from livepeer_async.ingest.ingestion import Ingestion, ingest
 from livepeer_async.ingest.manifest import Manifest, open_manifest
-from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.ingest.rows import BadRow, RepeatedRow, Row
 
 __all__ = [
     "BadRow",
@@ -246,6 +249,7 @@ __all__ = [
     "Halted",
     "Ingestion",
     "Manifest",
+    "RepeatedRow",
     "Resumed",
     "Row",
     "RowDeferred",

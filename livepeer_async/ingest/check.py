@@ -9,17 +9,28 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterable, Iterator
 from itertools import islice
+from typing import TypeVar
 
 import anyio.to_thread
+import msgspec
 
 from livepeer_async.ingest.events import Checked
 from livepeer_async.ingest.files import with_file_status
 from livepeer_async.ingest.manifest import Manifest
-from livepeer_async.ingest.rows import BadRow, Row, RowError, add_sheet_row
+from livepeer_async.ingest.rows import (
+    BadRow,
+    CheckedRow,
+    RepeatedRow,
+    Row,
+    RowError,
+    add_sheet_row,
+)
 from livepeer_async.ingest.unsupported import probe_rows
 from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.redaction import show_source
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
+
+AnyRow = TypeVar("AnyRow", bound=CheckedRow)
 
 # Rows that a worker thread checks at a time; 1,000 take about 15 ms.
 CHECK_BATCH = 1000
@@ -27,13 +38,16 @@ CHECK_BATCH = 1000
 PROBE_BATCH = 64
 # Rows that are read ahead of those that run.
 RUN_BATCH = 256
+_HASH_LIMIT = 2**60
 _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def check_rows(
     rows: Iterable[Row | BadRow], *, max_length: int = LIVEPEER_MAX_LENGTH
-) -> Iterator[Row | BadRow]:
+) -> Iterator[CheckedRow]:
     """Check rows for repeated keys and unusable files; add the lengths of the files.
+
+    A key may be repeated with the same source and the same fields, which is one upload.
 
     Args:
         rows: the rows of a manifest; bad rows are passed through.
@@ -41,17 +55,23 @@ def check_rows(
     """
     # Hashes instead of keys: 120 bytes a row, and 220 with keys of 100 characters. Two of 100,000
     # keys have the same 64-bit hash in one of 4e9 manifests.
-    first_lines: dict[int, int] = {}
+    first_rows: dict[int, int] = {}
     for row in rows:
         if isinstance(row, BadRow):
             yield row
             continue
         # A row that is bad for another reason still occupies its key.
         digest = hash(row.key)
-        if digest in first_lines:
-            yield BadRow(row.location, _repeated_key(row, first_lines[digest]))
+        content = _hash_content(row)
+        if digest in first_rows:
+            first_line, first_content = divmod(first_rows[digest], _HASH_LIMIT)
+            if content == first_content:
+                yield RepeatedRow(row.location, first_line or None)
+            else:
+                yield BadRow(row.location, _repeated_key(row, first_line))
             continue
-        first_lines[digest] = row.line or 0
+        # As one number, which takes less memory than a tuple.
+        first_rows[digest] = (row.line or 0) * _HASH_LIMIT + content
         try:
             yield row if row.is_url else _check_file(row, max_length)
         except RowError as error:
@@ -68,8 +88,8 @@ async def check_manifest(
     probe: Probe | bool = False,
     on_probed: Callable[[], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
-) -> AsyncGenerator[BadRow | Checked, None]:
-    """Check a manifest and its files; yield each bad row, and one `Checked` at the end.
+) -> AsyncGenerator[BadRow | RepeatedRow | Checked, None]:
+    """Check a manifest and its files; yield each bad or repeated row, and `Checked` at the end.
 
     Args:
         manifest: the manifest.
@@ -83,7 +103,7 @@ async def check_manifest(
     Raises:
         ConfigurationError: the manifest can't be read, or the files can't be probed.
     """
-    good = bad = length = urls = 0
+    good = bad = repeated = length = urls = 0
     rules = as_probe(probe)
     rows = iter(check_rows(manifest, max_length=max_length))
     size = CHECK_BATCH if rules is None else PROBE_BATCH
@@ -101,12 +121,17 @@ async def check_manifest(
                     on_row(row)
                 urls += row.is_url
                 length += row.length or 0
+            elif isinstance(row, RepeatedRow):
+                repeated += 1
+                yield row
             elif row.key is not None and row.key in finished:
                 good += 1
             else:
                 bad += 1
                 yield row
-    yield Checked(rows=good, bad=bad, length=length, urls=urls, skipped=manifest.skipped)
+    yield Checked(
+        rows=good, bad=bad, length=length, urls=urls, skipped=manifest.skipped, repeated=repeated
+    )
 
 
 async def read_batches(manifest: Manifest) -> AsyncGenerator[list[Row | BadRow], None]:
@@ -114,6 +139,15 @@ async def read_batches(manifest: Manifest) -> AsyncGenerator[list[Row | BadRow],
     rows = map(_measure, manifest)
     while batch := await anyio.to_thread.run_sync(_next_batch, rows, RUN_BATCH):
         yield batch
+
+
+def _hash_content(row: Row) -> int:
+    """Return a hash of a row's source and fields: equal rows are one upload."""
+    # Most keys are the absolute path.
+    source = "" if row.is_url or row.key == row.source else os.path.abspath(row.source)  # noqa: PTH100
+    url = row.source if row.is_url else ""
+    fields = msgspec.json.encode(row.new_asset) if row.new_asset else b""
+    return hash((url, source if source != row.key else "", fields)) % _HASH_LIMIT
 
 
 def _repeated_key(row: Row, first_line: int) -> str:
@@ -144,7 +178,7 @@ def _check_file(row: Row, max_length: int) -> Row:
     return with_file_status(row, status)
 
 
-def _next_batch(rows: Iterator[Row | BadRow], size: int) -> list[Row | BadRow]:
+def _next_batch(rows: Iterator[AnyRow], size: int) -> list[AnyRow]:
     return list(islice(rows, size))
 
 

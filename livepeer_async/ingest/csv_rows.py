@@ -191,17 +191,16 @@ def read_cells(columns: Sequence[str], cells: Sequence[str]) -> dict[str, object
             raise RowError(f"the row has {len(cells)} cells; the header has {len(columns)}")
         if not columns[index]:
             raise RowError(f"cell {index + 1} isn't blank, but column {index + 1} has no name")
-        fields[columns[index]] = _read_cell(columns[index], cell)
+        fields[columns[index]] = read_cell(columns[index], cell)
     return fields or None
 
 
-def _checked(cells: list[str] | RowError) -> list[str]:
-    if isinstance(cells, RowError):
-        raise cells
-    return cells
+def read_cell(column: str, cell: str) -> object:
+    """Return the JSON value of a field that is written as text.
 
-
-def _read_cell(column: str, cell: str) -> object:
+    Raises:
+        RowError: it isn't JSON although its field isn't text.
+    """
     if column in _TEXT_FIELDS or (column == "creatorId" and not cell.lstrip().startswith("{")):
         return cell
     word = _trim(cell)
@@ -215,6 +214,12 @@ def _read_cell(column: str, cell: str) -> object:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         example = _EXAMPLES.get(column, "true")
         raise RowError(f"{column} isn't JSON; wanted a value such as {example}") from error
+
+
+def _checked(cells: list[str] | RowError) -> list[str]:
+    if isinstance(cells, RowError):
+        raise cells
+    return cells
 
 
 def _is_blank_line(text: str | None) -> bool:

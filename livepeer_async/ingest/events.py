@@ -13,8 +13,9 @@ from typing import Any
 from msgspec import Struct
 
 from livepeer_async.errors import LivepeerError
-from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.ingest.rows import BadRow, RepeatedRow, Row
 from livepeer_async.models.asset_fields import make_player_url
+from livepeer_async.redaction import redacted
 
 
 class RowState(StrEnum):
@@ -41,6 +42,7 @@ class Checked(Struct, frozen=True, kw_only=True):
         length: bytes of all files; the length of URLs is unknown.
         urls: good rows with a URL.
         skipped: files in folders that aren't videos.
+        repeated: rows that repeat an earlier one, as `RepeatedRow` says.
     """
 
     rows: int
@@ -48,14 +50,17 @@ class Checked(Struct, frozen=True, kw_only=True):
     length: int
     urls: int
     skipped: int
+    repeated: int = 0
 
 
+@redacted()
 class RowStarted(Struct, frozen=True):
     """A row starts, for the first time or after it was deferred."""
 
     row: Row
 
 
+@redacted()
 class RowDeferred(Struct, frozen=True):
     """An attempt failed; the row is retried after the other rows.
 
@@ -68,6 +73,7 @@ class RowDeferred(Struct, frozen=True):
     error: LivepeerError
 
 
+@redacted()
 class Halted(Struct, frozen=True):
     """The server doesn't respond; no row starts until it does.
 
@@ -90,6 +96,7 @@ class Resumed(Struct, frozen=True):
     seconds: float
 
 
+@redacted()
 class RowEnded(Struct, frozen=True, kw_only=True):
     """A row ended.
 
@@ -125,4 +132,4 @@ class RowEnded(Struct, frozen=True, kw_only=True):
         return make_player_url(self.playback_id, policy or None)
 
 
-Event = BadRow | Checked | RowStarted | RowDeferred | Halted | Resumed | RowEnded
+Event = BadRow | RepeatedRow | Checked | RowStarted | RowDeferred | Halted | Resumed | RowEnded

@@ -121,12 +121,9 @@ class Ingestion:
         Raises:
             LivepeerError: the error that ended the run, such as a wrong API key.
         """
-        try:
+        with suppress(anyio.EndOfStream):
             return await self._channel.receive()
-        except anyio.EndOfStream:
-            if self._failure is not None:
-                raise self._failure from self._failure.__cause__
-            raise StopAsyncIteration from None
+        raise self._failure or StopAsyncIteration
 
     def stop(self) -> None:
         """Start no more rows, finish the chunks in flight, and end the events.

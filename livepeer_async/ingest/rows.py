@@ -68,6 +68,7 @@ class Row(Struct, frozen=True, kw_only=True):
         return self.location
 
 
+@redacted()
 class BadRow(Struct, frozen=True):
     """An entry of a manifest that can't be ingested.
 
@@ -98,6 +99,18 @@ class BadRow(Struct, frozen=True):
         return self.message
 
 
+class RepeatedRow(Struct, frozen=True):
+    """An entry of a manifest that repeats an earlier one; both are one upload.
+
+    Attributes:
+        location: `FILE:LINE`, or a path.
+        first_line: the line of the earlier entry; `None` if it has none.
+    """
+
+    location: str
+    first_line: int | None = None
+
+
 class RowError(Exception):
     """A row can't be used; internal to this package. Its message becomes `BadRow.message`."""
 
@@ -109,6 +122,9 @@ def add_sheet_row(message: str, line: int | None, sheet_row: int | None) -> str:
     """
     is_same = sheet_row is None or sheet_row == line
     return message if is_same else f"{message} (row {sheet_row} in a spreadsheet)"
+
+
+CheckedRow = Row | BadRow | RepeatedRow
 
 
 def is_video(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator
 
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import SourceUnsupported
-from livepeer_async.ingest.rows import BadRow, Row, add_sheet_row
+from livepeer_async.ingest.rows import BadRow, CheckedRow, Row, add_sheet_row
 from livepeer_async.probing.probe import MAX_CONCURRENT, Probe, probe_path
 
 
@@ -29,7 +29,7 @@ def unsupported_row(row: Row, error: SourceUnsupported) -> BadRow:
 
 async def probe_rows(
     probe: Probe,
-    rows: list[Row | BadRow],
+    rows: list[CheckedRow],
     *,
     finished: Container[str],
     on_probed: Callable[[], None] | None,
@@ -43,7 +43,7 @@ async def probe_rows(
         on_probed: called after each file.
     """
 
-    async def check(remaining: Iterator[tuple[int, Row | BadRow]]) -> None:
+    async def check(remaining: Iterator[tuple[int, CheckedRow]]) -> None:
         for index, row in remaining:
             if isinstance(row, Row) and not row.is_url and row.key not in finished:
                 rows[index] = await probe_row(probe, row) or row

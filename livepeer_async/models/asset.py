@@ -137,6 +137,7 @@ class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     encryption: Encryption | None = None
 
 
+@redacted()
 class AssetHash(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A digest of the stored source.
 
@@ -151,6 +152,7 @@ class AssetHash(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     algorithm: str | None = None
 
 
+@redacted()
 class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An asset: a video or audio file at Livepeer.
 

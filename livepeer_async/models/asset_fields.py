@@ -78,6 +78,7 @@ class Encryption(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     encrypted_key: str | None = None
 
 
+@redacted()
 class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One rendition.
 
@@ -110,6 +111,7 @@ class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 # No omit_defaults: the server refuses a creator ID without a type.
+@redacted()
 class CreatorId(Struct, frozen=True, kw_only=True, rename="camel"):
     """Creator of an asset.
 

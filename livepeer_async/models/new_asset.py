@@ -49,6 +49,7 @@ class NewStorage(Struct, frozen=True, kw_only=True, rename="camel"):
 
 # msgspec makes fields positional or keyword-only for a whole class, so the one positional field
 # needs a class of its own.
+@redacted()
 class _Named(Struct, frozen=True, rename="camel"):
     name: str
 
@@ -64,6 +65,7 @@ class _AssetRequest(_Named, frozen=True, kw_only=True, rename="camel"):
     target_segment_size_secs: float | UnsetType = UNSET
 
 
+@redacted()
 class NewAsset(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
     """Request for an asset whose content will be uploaded, such as `NewAsset("talk.mp4")`.
 
@@ -151,6 +153,7 @@ class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     task: TaskRef | None = None
 
 
+@redacted()
 class AssetPatch(Struct, frozen=True, kw_only=True, rename="camel"):
     """Update of an asset, which must be in the phase `ready`. UNSET changes nothing.
 

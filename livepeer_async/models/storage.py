@@ -6,6 +6,7 @@ from livepeer_async.models.values import NftMetadataTemplateValue, StoragePhaseV
 from livepeer_async.redaction import redact, redacted
 
 
+@redacted()
 class IpfsSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Options of an export to IPFS, in requests and responses.
 

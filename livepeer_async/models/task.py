@@ -133,6 +133,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     step: str | None = None
 
 
+@redacted()
 class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A task: work of the server, such as processing an upload.
 

@@ -20,6 +20,7 @@ from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller, Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.redaction import redacted
 
 MAX_REQUESTS_PER_SECOND = 2
 
@@ -37,6 +38,7 @@ else:
     AssetT_co, ErrorT_co = TypeVar("AssetT_co"), TypeVar("ErrorT_co")
 
 
+@redacted()
 class WaitResult(Struct, Generic[AssetT_co, ErrorT_co], frozen=True):
     """The result of one wait: `asset` is the ready asset, or else None and `error` is set.
 

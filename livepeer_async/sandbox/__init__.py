@@ -2,7 +2,7 @@
 
 The sandbox is an HTTP server on a loopback address. Its routes, messages, phases and storage behave
 as those of the real server were recorded to behave, known bugs included. It shares no code with
-the client, and needs the extra `sandbox`: `pip install "livepeer-async[sandbox]"`.
+the client, and needs the packages of the extra `sandbox`: `pip install starlette uvicorn`.
 
 # In a test
 
@@ -125,9 +125,7 @@ except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]
     if missing not in ("starlette", "uvicorn"):
         raise
-    raise ImportError(
-        f'the sandbox needs {missing}: pip install "livepeer-async[sandbox]"'
-    ) from error
+    raise ImportError(f"the sandbox needs {missing}: pip install starlette uvicorn") from error
 
 __all__ = [
     "Action",

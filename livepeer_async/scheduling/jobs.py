@@ -7,7 +7,7 @@ byte is acknowledged, not while the server processes it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from math import inf
 from typing import Generic, Self, TypeVar
 
@@ -83,12 +83,10 @@ class _JobRunner(Generic[Job, Result]):
         return self
 
     async def __anext__(self) -> Result:
-        try:
+        with suppress(anyio.EndOfStream):
             return await self._results.receive()
-        except anyio.EndOfStream:
-            if self._error is not None:
-                raise self._error from self._error.__cause__
-            raise StopAsyncIteration from None
+        # Outside of a handler, which would replace the context of the caller's exception.
+        raise self._error or StopAsyncIteration
 
     def close(self) -> None:
         """End the iterator."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import anyio.to_thread
@@ -117,13 +117,14 @@ class SpanReader:
             self._free_buffers.send_nowait(memoryview(self._block.obj))
         self._pending = self._position = 0
         self._block = memoryview(b"")
-        try:
+        with suppress(anyio.EndOfStream):
             self._block = await self._filled_buffers.receive()
-        except anyio.EndOfStream:
-            if self.error is not None:
-                raise self.error from None
-            self.accepted_at = time.monotonic()
-            raise StopAsyncIteration from None
+            return
+        # Outside of a handler, which would replace the error's context.
+        if self.error is not None:
+            raise self.error
+        self.accepted_at = time.monotonic()
+        raise StopAsyncIteration
 
     async def fill(self, source: Source, span: Span, digest: Digest | None) -> None:
         """Read the span into the buffers as they become empty, until its end or an error."""

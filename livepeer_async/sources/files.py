@@ -56,7 +56,7 @@ class PathSource(Source):
             SourceChanged: the file had to be opened again, and is another one now.
             TooManyOpenFiles: it had to be opened again, and no descriptor was free.
         """
-        read = partial(anyio.to_thread.run_sync, self._read, position, buffer)
+        read = partial(anyio.to_thread.run_sync, partial(self._read, position, buffer))
         try:
             return await self._descriptors.open_file(read, f"{self._path!r} can't be opened")
         except OSError as error:

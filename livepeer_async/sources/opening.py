@@ -25,6 +25,7 @@ from livepeer_async.sources.source import (
     Source,
     SourceLike,
     StreamSource,
+    check_length,
     check_source_length,
     prefetch,
     source_name,
@@ -83,6 +84,7 @@ async def open_source(
         TooManyOpenFiles: no file descriptor was free.
     """
     descriptors = descriptors or Descriptors()
+    check_length(length, source)
     async with AsyncExitStack() as stack:
         if isinstance(source, str | os.PathLike):
             path = os.fspath(source)
@@ -109,6 +111,7 @@ async def open_unspooled(
         ConfigurationError: it has another type.
     """
     name = source_name(source)
+    check_length(length, source)
     if isinstance(source, str | os.PathLike) or view_of(source, name) is not None:
         raise ConfigurationError(f"the length of a {type(source).__name__} can't be deferred")
     async with AsyncExitStack() as stack:

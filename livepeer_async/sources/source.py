@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -18,12 +18,15 @@ import anyio.to_thread
 
 from livepeer_async.concurrency import Channel, plain_task_group
 from livepeer_async.errors import (
+    ConfigurationError,
     SourceChanged,
+    SourceEmpty,
     SourceError,
     SourceNotReadable,
     SourceNotReplayable,
     SourceTooLarge,
 )
+from livepeer_async.redaction import abbreviate
 from livepeer_async.sources.identity import SourceIdentity
 
 UNNAMED = "untitled"
@@ -96,7 +99,7 @@ class Source:
         """Allow the source to drop the bytes before `position`."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}, {self.length} bytes>"
+        return f"<{type(self).__name__} {abbreviate(self.name)!r}, {self.length} bytes>"
 
 
 class BytesSource(Source):
@@ -240,12 +243,10 @@ class Prefetcher:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
+        with suppress(anyio.EndOfStream):
             return await self._channel.receive()
-        except anyio.EndOfStream:
-            if self._error is not None:
-                raise self._error from None
-            raise StopAsyncIteration from None
+        # Outside of a handler, which would replace the context of the caller's exception.
+        raise self._error or StopAsyncIteration
 
     async def read(self, blocks: AsyncIterable[Any], name: str) -> None:
         """Read the stream, one block ahead of the iterator."""
@@ -270,6 +271,22 @@ async def prefetch(blocks: AsyncIterable[Any], *, name: str) -> AsyncGenerator[P
         tasks.start_soon(prefetcher.read, blocks, name)
         yield prefetcher
         tasks.cancel_scope.cancel()
+
+
+def check_length(length: object, source: object) -> None:
+    """Check the length that a caller passes for a source.
+
+    Raises:
+        SourceEmpty: it is 0.
+        ConfigurationError: it isn't a number of bytes.
+    """
+    if length is None:
+        return
+    if type(length) is not int or length < 0:
+        raise ConfigurationError(f"length is {abbreviate(length)!r}; wanted a number of bytes")
+    if not length:
+        name = source_name(source)
+        raise SourceEmpty(f"{name} is empty: length is 0; wanted a video", source=name)
 
 
 def check_source_length(name: str, length: int, max_length: int | None) -> None:

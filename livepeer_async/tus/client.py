@@ -27,7 +27,7 @@ from livepeer_async.http.messages import Request, Response, filter_headers, merg
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
-from livepeer_async.redaction import redact_url
+from livepeer_async.redaction import Hidden, hides_variables, redact_url
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus import requests
@@ -98,6 +98,7 @@ class TusClient:
     ) -> None:
         await self._transport.aclose()
 
+    @hides_variables
     async def discover(self, endpoint: str) -> requests.ServerFeatures:
         """Ask the server for its versions, extensions and maximum size (OPTIONS).
 
@@ -106,6 +107,7 @@ class TusClient:
         """
         return requests.read_options(await self._send(requests.options(endpoint)))
 
+    @hides_variables
     async def upload(  # noqa: PLR0913 - options with defaults
         self,
         source: SourceLike,
@@ -145,23 +147,26 @@ class TusClient:
             TusError: the upload failed.
             LivepeerError: each error has the `upload_url` if the upload can be resumed.
         """
-        limits = self._limits or ServerLimits()
-        if endpoint:
-            limits = await self._limits_at(endpoint, defer_length=defer_length)
+        # Tracebacks may show local variables.
+        creation_url, known_url = Hidden(endpoint), Hidden(upload_url)
+        del endpoint, upload_url
+        limits = await self._limits_at(creation_url.value, defer_length=defer_length)
         open_it = open_unspooled if defer_length else open_source
         opening = open_it(source, length=length, max_length=limits.max_length)
         upload: TusUpload | None = None
-        with _errors_with_url(lambda: upload.upload_url if upload else upload_url):
+        with _errors_with_url(lambda: upload.upload_url if upload else known_url.value):
             async with self._sources.reserve(source), opening as opened:
                 upload = TusUpload(
                     length=None if defer_length else opened.length,
-                    endpoint=endpoint,
-                    upload_url=upload_url,
+                    endpoint=creation_url.value,
+                    upload_url=known_url.value,
                     limits=limits_for_stream(limits) if opened.is_stream else limits,
                     metadata=metadata,
                     other_hosts=self._other_hosts,
                 )
-                listed = self._features.get(endpoint or "", requests.ServerFeatures()).extensions
+                listed = self._features.get(
+                    creation_url.value or "", requests.ServerFeatures()
+                ).extensions
                 callbacks = Callbacks(
                     on_sent=on_sent, on_transfer=on_transfer, on_created=on_created
                 )
@@ -170,6 +175,7 @@ class TusClient:
                 )
                 return upload.upload_url or ""
 
+    @hides_variables
     async def terminate(self, upload_url: str) -> None:
         """Delete an upload on the server. An unknown upload counts as deleted.
 
@@ -181,14 +187,16 @@ class TusClient:
 
         Source: tus 1.0, Termination.
         """
-        request, send = requests.termination(upload_url), Cookies().wrap(self._send)
-        with _errors_with_url(lambda: upload_url):
+        known_url = Hidden(upload_url)
+        del upload_url
+        request, send = requests.termination(known_url.value), Cookies().wrap(self._send)
+        with _errors_with_url(lambda: known_url.value):
             try:
                 await send_with_retries(send, request, requests.read_termination, retry=self._retry)
             except RetriesExhausted:
                 # @tus/s3-store 1.0.0 responds with 500 if the upload is already deleted, which an
                 # earlier attempt without a response may have done.
-                if not await is_unknown(send, upload_url):
+                if not await is_unknown(send, known_url.value):
                     raise
 
     async def _transfer(
@@ -218,10 +226,12 @@ class TusClient:
             error.advice = SPOOL_ADVICE
             raise
 
-    async def _limits_at(self, endpoint: str, *, defer_length: bool) -> ServerLimits:
+    async def _limits_at(self, endpoint: str | None, *, defer_length: bool) -> ServerLimits:
         """Return the client's limits, or those that the server lists."""
-        if self._limits is not None and not defer_length:
+        if self._limits is not None and not (endpoint and defer_length):
             return self._limits
+        if not endpoint:
+            return ServerLimits()
         features = self._features.get(endpoint) or await self._features_of(endpoint)
         if defer_length:
             _check_deferral(features, endpoint)
@@ -249,12 +259,14 @@ class TusClient:
         blocks: AsyncIterable[bytes | memoryview] | None = None,
         largest: int = MAX_TUS_RESPONSE_SIZE,
     ) -> Response:
+        request = replace(request, headers=self._merge_headers(request))
+        return await self._transport.send(request, blocks=blocks, largest=largest)
+
+    def _merge_headers(self, request: Request) -> dict[str, str]:
         headers = merge_headers(self._headers, request.headers)
         if self._cookie and "Cookie" in request.headers:
             headers["Cookie"] = f"{self._cookie}; {request.headers['Cookie']}"
-        return await self._transport.send(
-            replace(request, headers=headers), blocks=blocks, largest=largest
-        )
+        return headers
 
 
 def _check_deferral(features: requests.ServerFeatures, endpoint: str) -> None:

@@ -32,6 +32,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch, report_event
 from livepeer_async.http.retry import RetryEvent, RetryPolicy
+from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
 from livepeer_async.sources.source import Source, StreamSource, check_source_length
 from livepeer_async.tus.cookies import Cookies
@@ -179,11 +180,11 @@ class Driver:
             raise UploadGone(f"the upload is lost: {self.upload.failure_reason}")
 
     async def _advance(self) -> None:
-        known_url = self.upload.upload_url
+        known_url = Hidden(self.upload.upload_url)
         step = await self._next_step()
         event = await self._run_step(step)
         # A creation that leaves the offset unknown has an upload URL as well.
-        if self.upload.upload_url is not None and self.upload.upload_url != known_url:
+        if self.upload.upload_url is not None and self.upload.upload_url != known_url.value:
             await self._report_created(self.upload.upload_url)
         if self.upload.state is State.COMPLETE:
             await self._read_to_end()

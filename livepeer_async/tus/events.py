@@ -35,6 +35,7 @@ class Terminated(Struct, frozen=True):
     """The server deleted the upload, or doesn't know it."""
 
 
+@redacted()
 class Interrupted(Struct, frozen=True, kw_only=True):
     """A transient failure: no response, an unusable one, or 408, 409, 423, 425, 429 or 5xx.
 
@@ -53,18 +54,21 @@ class Interrupted(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
+@redacted()
 class ChunkTooLarge(Struct, frozen=True):
     """413: the server, or a proxy in front of it, accepts only smaller chunks."""
 
     reason: str
 
 
+@redacted()
 class Gone(Struct, frozen=True):
     """404 or 410: the server doesn't know the upload; or its offset can't be right."""
 
     reason: str
 
 
+@redacted()
 class Refused(Struct, frozen=True, kw_only=True):
     """Any other error status: the same request would be refused again."""
 

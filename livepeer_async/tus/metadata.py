@@ -53,10 +53,10 @@ def decode_metadata(line: str) -> dict[str, bytes | None]:
         key, _, value = pair.partition(" ")
         try:
             metadata[key] = base64.b64decode(value, validate=True) if value else None
-        except ValueError:
+        except ValueError as error:
             raise ProtocolError(
                 f"Upload-Metadata contains {quote_header(pair)}; wanted base64"
-            ) from None
+            ) from error
     return metadata
 
 

@@ -16,7 +16,14 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import ProtocolError
 from livepeer_async.http.messages import Request, Response, Span
-from livepeer_async.redaction import excerpt, quote_header, redact, redact_upload_url, redact_url
+from livepeer_async.redaction import (
+    excerpt,
+    hides_variables,
+    quote_header,
+    redact,
+    redact_upload_url,
+    redact_url,
+)
 from livepeer_async.tus.events import (
     ChunkAccepted,
     ChunkTooLarge,
@@ -128,6 +135,7 @@ def options(endpoint: str) -> Request:
     return Request(method="OPTIONS", url=endpoint)
 
 
+@hides_variables
 def read_creation(
     response: Response, endpoint: str, *, other_hosts: frozenset[str] = frozenset()
 ) -> Created | Interrupted | Refused:

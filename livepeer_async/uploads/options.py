@@ -16,7 +16,7 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, probe_open, probe_path
 from livepeer_async.redaction import redacted, show_source
-from livepeer_async.sources.source import Source, SourceLike
+from livepeer_async.sources.source import Source, SourceLike, check_length
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
 
@@ -108,13 +108,11 @@ def check_job(job: UploadJob) -> None:
         ConfigurationError: one of them is invalid.
     """
     key: object = job.key
-    length = job.length
     if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"the key is {key!r}; wanted a non-empty str, or None")
-    if length is not None and type(length) is not int:
-        raise ConfigurationError(f"length is {length!r}; wanted a number of bytes")
-    if length is not None and length < 1:
-        raise ConfigurationError(f"length is {length}; wanted at least 1 byte")
+    if isinstance(key, str) and "\0" in key:
+        raise ConfigurationError(f"the key {key[:80]!r} contains a NUL character; wanted none")
+    check_length(job.length, job.source)
 
 
 @redacted(source=show_source)

@@ -37,6 +37,7 @@ from livepeer_async.models import Asset
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.redaction import Hidden
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.blocks import Digest
 from livepeer_async.tus.driver import Callbacks, Driver
@@ -60,6 +61,8 @@ LEAVE_TIMEOUT = 60.0
 SEARCH_ATTEMPTS = 3
 # The asset has the full name. In Upload-Metadata, which Livepeer ignores, the beginning is enough.
 MAX_FILENAME_LENGTH = 255
+HiddenUrls = Hidden[tuple[str, ...]]
+NO_URLS = HiddenUrls(())
 
 
 class Transfers:
@@ -151,7 +154,7 @@ class Transfers:
                 limits=limits_for_stream(limits) if source.is_stream else limits,
                 metadata=_metadata(source.name),
             )
-            urls = predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id)
+            urls = Hidden(predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id))
             upload.origin = origin_of(ticket.tus_endpoint)
             watched = await self._send_upload(upload, ticket.asset, tus, urls=urls)
             if watched is not None:
@@ -159,7 +162,12 @@ class Transfers:
             timeouts = tus.chunks.timeouts
 
     async def _send_upload(
-        self, upload: Upload, asset: Asset, tus: TusUpload, *, urls: tuple[str, ...] = ()
+        self,
+        upload: Upload,
+        asset: Asset,
+        tus: TusUpload,
+        *,
+        urls: HiddenUrls = NO_URLS,
     ) -> WatchedAsset | None:
         """Transfer the bytes to one tus upload; None if it is lost and another may be started.
 
@@ -196,7 +204,7 @@ class Transfers:
         await self._wait_to_retry(upload, retry_event.delay)
         return None
 
-    async def _send_bytes(self, upload: Upload, tus: TusUpload, urls: tuple[str, ...]) -> Driver:
+    async def _send_bytes(self, upload: Upload, tus: TusUpload, urls: HiddenUrls) -> Driver:
         """Send until the server responds that it has all bytes."""
         driver = self._driver(upload, tus)
         try:
@@ -214,7 +222,7 @@ class Transfers:
         return driver
 
     async def _find_created_tus(
-        self, upload: Upload, lost: Driver, urls: tuple[str, ...]
+        self, upload: Upload, lost: Driver, urls: HiddenUrls
     ) -> Driver | None:
         """Find the upload whose creation got no response; None for a new ticket.
 
@@ -235,7 +243,7 @@ class Transfers:
                 return found
 
     async def _poll_created_tus(
-        self, upload: Upload, lost: Driver, urls: tuple[str, ...]
+        self, upload: Upload, lost: Driver, urls: HiddenUrls
     ) -> Driver | None:
         """Look once for the upload whose creation got no response.
 
@@ -247,8 +255,10 @@ class Transfers:
         sent = plan_creation(limits, lost.upload.length)
         if sent and await self._asset_requests.is_uploaded(upload.asset.id):
             return lost
-        for url in urls:
-            tus = TusUpload(upload_url=url, length=upload.length, limits=limits, max_offset=sent)
+        for url in map(Hidden, urls.value):
+            tus = TusUpload(
+                upload_url=url.value, length=upload.length, limits=limits, max_offset=sent
+            )
             try:
                 await self._driver(upload, tus, retry).find_offset()
             except (UploadGone, UploadRefused):
@@ -256,7 +266,7 @@ class Transfers:
             if sent and tus.state is not State.COMPLETE:
                 break
             upload.tus = tus
-            await upload.lease.record_upload_url(url)
+            await upload.lease.record_upload_url(url.value)
             return self._driver(upload, tus)
         # The bytes may have been stored meanwhile.
         return lost if sent and await self._asset_requests.is_uploaded(upload.asset.id) else None

@@ -86,7 +86,10 @@ def run_here(monkeypatch, capfd):
             monkeypatch.setenv(name, value)
         log = logging.getLogger("livepeer_async")
         handlers, propagates = list(log.handlers), log.propagate
-        taken = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        taken = {
+            number: signal.getsignal(number)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
         try:
             with pytest.raises(SystemExit) as ended:
                 main()

@@ -38,14 +38,14 @@ def test_help_does_not_import_the_sandbox():
 def test_missing_cli_extra_is_explained(missing, run_here):
     done = run_here("upload", "x.mp4", "--sandbox", missing=[missing])
     assert done.returncode == 2
-    assert 'pip install "livepeer-async[cli]"' in error_line(done)
+    assert f"install {missing}" in error_line(done)
 
 
 @pytest.mark.parametrize("arguments", [["demo"], ["sandbox"], ["upload", "x.mp4", "--sandbox"]])
 def test_missing_sandbox_extra_is_explained(arguments, run_here):
     done = run_here(*arguments, missing=["starlette"])
     assert done.returncode == 2
-    assert 'pip install "livepeer-async[cli,sandbox]"' in error_line(done)
+    assert "install starlette" in error_line(done)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from livepeer_async.cli.ingest import parse_rate
+from livepeer_async.cli.options import parse_rate
 from livepeer_async.cli.sample_video import read_clip
 from livepeer_async.sandbox import FailProcessing, Fault, On
 from support.command_line import documents, lines_of, read_report, run, table_of, untimed

@@ -1,10 +1,13 @@
 """The check of rows before they run."""
 
+import json
 import os
 
 import pytest
+from msgspec import structs
 
-from livepeer_async.ingest import BadRow, Row, check_rows, open_manifest
+from livepeer_async import NewAsset
+from livepeer_async.ingest import BadRow, RepeatedRow, Row, check_rows, open_manifest
 
 
 @pytest.fixture
@@ -81,9 +84,8 @@ def test_repeated_key_names_its_first_line(folder):
     a, b = folder / "a.mp4", folder / "b.mp4"
     rows = [row(a, "k", 2), row(b, "l", 3), row(b, "k", 4), row(a, "k", 9)]
     good = list(check_rows(rows))
-    assert [type(found) for found in good] == [Row, Row, BadRow, BadRow]
     message = "the key 'k' is already used in line 2; wanted a different key"
-    assert good[2:] == [BadRow("m.csv:4", message), BadRow("m.csv:9", message)]
+    assert good[2:] == [BadRow("m.csv:4", message), RepeatedRow("m.csv:9", 2)]
 
 
 def test_key_of_a_bad_row_counts_as_used(folder):
@@ -93,7 +95,8 @@ def test_key_of_a_bad_row_counts_as_used(folder):
 
 def test_repeated_url_is_shown_without_its_query():
     url = "https://h/x.mp4?sig=s3cret"
-    _, bad = check_rows([row(url, line=1), row(url, line=2)])
+    other = structs.replace(row(url, line=2), new_asset=NewAsset("another"))
+    _, bad = check_rows([row(url, line=1), other])
     assert (
         bad.message == "the key 'https://h/x.mp4' is already used in line 1; wanted a different key"
     )
@@ -101,13 +104,30 @@ def test_repeated_url_is_shown_without_its_query():
 
 def test_repeated_key_of_found_files(folder):
     rows = [*open_manifest(folder / "[ab].mp4"), *open_manifest(folder / "b*")]
-    *good, bad = check_rows(rows)
+    *good, repeated = check_rows(rows)
     assert len(good) == 2
-    assert bad == BadRow(
-        str(folder / "b.mp4"),
-        f"the key {str(folder / 'b.mp4')!r} is already used by an earlier row; "
-        "wanted a different key",
-    )
+    assert repeated == RepeatedRow(str(folder / "b.mp4"))
+
+
+def test_row_is_repeated_only_if_all_of_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    lines = [
+        {"path": "a.mp4"},
+        {"path": "./a.mp4"},
+        {"path": str(tmp_path / "a.mp4")},
+        {"path": "in/../a.mp4"},
+        {"path": "a.mp4", "key": "second"},
+        {"path": "a.mp4", "key": "second"},
+        {"path": "a.mp4", "name": "other"},
+        {"path": "a.mp4", "key": "third", "name": "other"},
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = list(check_rows(open_manifest("rows.jsonl")))
+    repeated = [Row, *[RepeatedRow] * 3, Row, RepeatedRow, BadRow, Row]
+    assert [type(row) for row in found] == repeated
+    assert [row.first_line for row in found if isinstance(row, RepeatedRow)] == [1, 1, 1, 5]
 
 
 def test_undecodable_key_is_accepted(tmp_path):

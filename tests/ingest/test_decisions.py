@@ -53,6 +53,7 @@ ACTIONS = {
     errors.AssetTimeout: FAIL,
     errors.IntegrityError: FAIL,
     errors.JournalError: ABORT,
+    errors.TooManyOpenFiles: ABORT,
     errors.UploadInUse: RETRY,
 }
 STATUSES = {errors.TooManyRequests: 429, errors.ServerError: 502}

@@ -154,7 +154,7 @@ async def test_every_bad_row_is_reported_and_good_ones_run(tmp_path):
     (folder / "loop.mp4").symlink_to("loop.mp4")
     lines = [
         b'{"path": "a.mp4", "key": "k"}',
-        b'{"path": "a.mp4", "key": "k"}',
+        b'{"path": "a.mp4", "key": "k", "name": "other"}',
         b'{"path": "../outside.mp4"}',
         b'{"path": "loop.mp4"}',
         b'{"paht": "a.mp4"}',

@@ -110,7 +110,7 @@ def _local_variables(error):
     for shown in _chain(error):
         for frame, line in traceback.walk_tb(shown.__traceback__):
             module, code = frame.f_globals.get("__name__", "?"), frame.f_code
-            if module.startswith(("leaks.", "support.", "asyncio.")):
+            if module.startswith(("leaks.", "support.", "tests.", "asyncio.")):
                 continue  # the caller's own
             place = f"{module}:{line} {code.co_qualname}"
             for name, value in frame.f_locals.items():

@@ -6,11 +6,12 @@ Each scenario runs with marked secrets (`context`). They must not occur in
   traceback;
 - `repr`, `str`, `format` and rich's output of clients and of everything that they return;
 - errors: message, arguments, attributes and tracebacks, plain and rich, of the whole chain
-  (`__cause__`, `__context__`, even if suppressed) and of all members of exception groups.
+  (`__cause__`, `__context__`, even if suppressed) and of all members of exception groups;
+- local variables in these tracebacks, except those of the caller's own functions.
 
 Some attributes hold secrets on purpose and aren't searched: `upload_url` of errors and uploads, the
-fields of a ticket, the `request` of an httpx exception, and local variables in a traceback that
-captures them. A playback ID is public, but an upload URL that ends with it isn't.
+fields of a ticket, and the `request` of an httpx exception. A playback ID is public, but an upload
+URL that ends with it isn't.
 """
 
 import asyncio

@@ -52,13 +52,20 @@ def run(*arguments, sandbox=None, stdin=None, command=COMMAND, **variables):
     )
 
 
-def start(*arguments, sandbox=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **variables):
+def start(
+    *arguments,
+    sandbox=None,
+    stdin=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    **variables,
+):
     """Start a command with pipes."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdin=stdin,
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         env=environment(sandbox, **variables),
     )
 

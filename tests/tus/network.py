@@ -70,10 +70,11 @@ class Network:
             self.scope.cancel()
         await anyio.lowlevel.checkpoint()
 
-    def driver(self, upload, source, *, retry=RETRY, sleep=None, on_sent=None):
+    def driver(self, upload, source, *, retry=RETRY, sleep=None, **callbacks):
         clock = Clock(lambda: self.now, sleep or self.sleep, lambda: 1.0)
-        callbacks = Callbacks(on_sent=on_sent)
-        return Driver(upload, source, self.send, retry=retry, callbacks=callbacks, clock=clock)
+        return Driver(
+            upload, source, self.send, retry=retry, callbacks=Callbacks(**callbacks), clock=clock
+        )
 
     def stored(self, upload):
         return self.store.stored(upload.upload_url.removeprefix(HOST))

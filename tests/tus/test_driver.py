@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from livepeer_async.errors import UploadRefused
+from livepeer_async.errors import RetriesExhausted, UploadRefused
 from livepeer_async.http.messages import Response
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.tus import Driver, ServerLimits, State
 from tus.network import CONTENT, LIMITS, LIVEPEER, RETRY, Network, run, source_of, upload_of
@@ -87,13 +88,62 @@ def test_reported_bytes_stay_within_and_end_at_the_length(faults, length, chunk)
     assert min(reported) >= 0
 
 
-async def test_reported_bytes_rise_within_a_chunk():
-    reported, content = [], bytes(300_000)
+async def test_bytes_in_flight_are_reported_apart_from_acknowledged_ones():
+    sent, transfer, content = [], [], bytes(300_000)
     limits = ServerLimits(first_chunk=len(content))
-    await run(Network(), upload_of(content, limits), source_of(content), on_sent=reported.append)
-    assert reported == sorted(reported)
-    assert reported[0] == 0
-    assert len(reported) > 3
+
+    def on_transfer(acknowledged, in_flight):
+        transfer.append((acknowledged, in_flight))
+
+    reports = {"on_sent": sent.append, "on_transfer": on_transfer}
+    await run(Network(), upload_of(content, limits), source_of(content), **reports)
+    assert sent == [300_000]
+    *unacknowledged, last = transfer
+    assert {acknowledged for acknowledged, _ in unacknowledged} == {0}
+    in_flight = [count for _, count in unacknowledged]
+    assert in_flight == sorted(in_flight)
+    assert len(in_flight) >= 3
+    assert last == (300_000, 0)
+
+
+async def test_acknowledged_bytes_do_not_fall_when_a_chunk_breaks():
+    transfer, content = [], bytes(range(200))
+    limits = ServerLimits(first_chunk=50, max_chunk=50)
+    network = Network(faults=[None, None, Cut(20), None, LoseAnswer()])
+
+    def on_transfer(acknowledged, in_flight):
+        transfer.append((acknowledged, in_flight))
+
+    await run(network, upload_of(content, limits), source_of(content), on_transfer=on_transfer)
+    acknowledged = [it for it, _ in transfer]
+    assert acknowledged == sorted(acknowledged)
+    assert acknowledged[-1] == 200
+    assert max(sum(it) for it in transfer) == 200
+
+
+async def test_resumed_upload_reports_nothing_before_its_offset():
+    network = Network(faults=[None, None, Cut(20)])
+    upload, content = upload_of(bytes(range(200)), ServerLimits(first_chunk=50)), bytes(range(200))
+    with pytest.raises(RetriesExhausted):
+        await run(network, upload, source_of(content), retry=RetryPolicy(attempts=0))
+    network.faults, transfer = [Answer(500), Answer(502)], []
+
+    def on_transfer(acknowledged, in_flight):
+        transfer.append((acknowledged, in_flight))
+
+    resumed = upload_of(content, upload_url=upload.upload_url)
+    await run(network, resumed, source_of(content), on_transfer=on_transfer)
+    assert transfer[0] == (70, 0)
+
+
+async def test_failures_are_reported_to_the_observers_of_the_task():
+    events, network = [], Network(faults=[None, Answer(500)])
+    with observe_requests(events.append):
+        await run(network)
+    retry, recovered = events
+    assert (retry.attempt, retry.delay > 0) == (1, True)
+    assert retry.reason.startswith("500 from PATCH")
+    assert recovered is None
 
 
 async def test_complete_upload_is_reported_as_sent():

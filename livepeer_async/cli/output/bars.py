@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, Group, JustifyMethod
@@ -22,17 +23,17 @@ from rich.progress import (
     TaskID,
     TaskProgressColumn,
     TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 from rich.table import Column
 from rich.text import Text
 
 from livepeer_async.cli.output.console import messages, print_message
 from livepeer_async.cli.output.formatting import (
+    format_clock,
     format_countdown,
     format_percent,
     format_size,
+    omit_request_id,
     pluralize,
     shorten,
 )
@@ -41,9 +42,12 @@ from livepeer_async.cli.output.names import RecentNames
 from livepeer_async.cli.output.progress import (
     BatchProgress,
     FileProgress,
+    TotalRate,
     TransferTasks,
     label_files,
+    seconds_left,
 )
+from livepeer_async.cli.output.transfer_bar import TransferBar
 from livepeer_async.ingest.events import RowState
 
 REFRESH_SECONDS = 1 / 8
@@ -86,6 +90,7 @@ class Bars:
         self._clock = clock
         self._tasks = TransferTasks(console=console, get_time=clock, expand=True)
         self._total = self._tasks.add_task(TOTAL)
+        self._rate = TotalRate(clock)
         self._ids: dict[FileProgress, TaskID] = {}
         self._names = RecentNames()
         self.live = Live(
@@ -137,8 +142,12 @@ class Bars:
             max_lines = max(1, max_lines - STATUS_LINES)
         elif len(files) <= min(MAX_IDLE_FILES, max_lines):
             return files
-        uploading = [file for file in files if file.is_uploading or file.status == "reading"]
-        processing = [file for file in files if file.is_processing]
+        uploading = [
+            file
+            for file in files
+            if file.is_uploading or file.is_held_up or file.status == "reading"
+        ]
+        processing = [file for file in files if file.is_processing and not file.is_held_up]
         shown = [*uploading, *processing[: max(0, MAX_IDLE_FILES - len(uploading))]][:max_lines]
         # The order doesn't change with the stages.
         return sorted(shown, key=files.index)
@@ -151,8 +160,8 @@ class Bars:
             # While a source of unknown length is read, its bar pulses.
             total=file.length or (None if file.status == "reading" else 1),
             sent=file.sent if file.length else 0,
-            transferred=file.transferred,
-            is_stalled=file.retry is not None or not file.is_uploading,
+            in_flight=file.in_flight if file.length else 0,
+            rate=file.rate if file.is_uploading and not file.is_held_up else None,
             is_measured=bool(file.length),
             description=name,
             status=layout.choose_status(describe_file(file, self._clock())),
@@ -167,8 +176,8 @@ class Bars:
             # If lengths are unknown, the total counts files.
             total=batch.length if is_measured else batch.number,
             sent=batch.sent if is_measured else batch.succeeded,
-            transferred=batch.transferred,
-            is_stalled=batch.is_stalled,
+            in_flight=batch.in_flight if is_measured else 0,
+            rate=self._rate.measure(batch),
             is_measured=is_measured,
             status=self._describe_total(layout),
             style="bold",
@@ -193,19 +202,19 @@ class Bars:
         elif layout.has_room(counts):
             counts = ""  # in the line of the total
         # The beginning says what happens next, and the end why.
-        obstacle = obstacle or self._describe_retries(layout, shown)
+        obstacle = obstacle or self._describe_hold_ups(layout, shown)
         tail = max(0, min(layout.width // 3, layout.width - _MIN_HEAD))
         lines = [Text(counts), Text(shorten(obstacle, layout.width, tail=tail), style="yellow")]
         lines[0].truncate(layout.width, overflow="ellipsis")
         lines[0].highlight_regex(r"[\d,]+ (failed|bad rows?)", "red")
         return [line for line in lines if line]
 
-    def _describe_retries(self, layout: Layout, shown: Sequence[FileProgress]) -> str:
+    def _describe_hold_ups(self, layout: Layout, shown: Sequence[FileProgress]) -> str:
         """Return the most frequent reason that the rows have no room for; "" if there is none."""
         reasons = Counter(
-            file.retry.reason
+            describe_hold_up(file)
             for file in shown
-            if file.retry and not layout.has_room(describe_file(file, self._clock())[0])
+            if file.is_held_up and not layout.has_room(describe_file(file, self._clock())[0])
         )
         for reason, number in reasons.most_common(1):
             return reason if number == 1 else f"{pluralize(number, 'upload')}: {reason}"
@@ -228,7 +237,7 @@ class Layout:
         self.name_width = 12 if is_narrow else 22 if self.has_size else 16
         self._status_width = 15 if is_narrow else 22 + max(0, width - SIZE_FROM) // 2
         name = TextColumn("{task.description}", markup=False, table_column=_fixed(self.name_width))
-        bar = BarColumn(bar_width=None, complete_style="cyan", finished_style="green")
+        bar = _TransferColumn(bar_width=None, complete_style="cyan", finished_style="green")
         percent = TaskProgressColumn("{task.percentage:>3.0f}%", table_column=_fixed(4))
         columns: list[ProgressColumn] = [name, bar, percent]
         if self.has_size:
@@ -236,7 +245,7 @@ class Layout:
         if width >= SPEED_FROM:
             columns.append(_SpeedColumn(table_column=_fixed(11, "right")))
         if not is_narrow:
-            columns.append(_TimeColumn(compact=True, table_column=_fixed(7, "right")))
+            columns.append(_TimeColumn(table_column=_fixed(7, "right")))
         self.columns = (*columns, _StatusColumn(table_column=_fixed(self._status_width)))
 
     def has_room(self, status: str) -> bool:
@@ -257,20 +266,31 @@ class _SizeColumn(DownloadColumn):
         return super().render(task) if task.fields["is_measured"] else Text("")
 
 
-class _SpeedColumn(TransferSpeedColumn):
+class _TransferColumn(BarColumn):
+    """The bar of a task with a known total, or a pulsing one."""
+
+    def render(self, task: Task) -> Any:
+        if not task.total:
+            return super().render(task)
+        return TransferBar(task.completed / task.total, task.fields["in_flight"] / task.total)
+
+
+class _SpeedColumn(ProgressColumn):
     """The speed in binary units; empty while it is unknown."""
 
     def render(self, task: Task) -> Text:
-        speed = None if task.finished else task.speed
-        return Text(f"{format_size(speed)}/s" if speed else "", style="cyan")
+        rate = task.fields["rate"]
+        is_shown = rate and not task.finished
+        return Text(f"{format_size(rate)}/s" if is_shown else "", style="cyan")
 
 
-class _TimeColumn(TimeRemainingColumn):
+class _TimeColumn(ProgressColumn):
     """The remaining time; empty while it is unknown."""
 
     def render(self, task: Task) -> Text:
-        is_known = task.fields["is_measured"] and task.time_remaining
-        return super().render(task) if is_known else Text("")
+        left = seconds_left(task.completed, task.total or 0, task.fields["rate"])
+        is_known = task.fields["is_measured"] and left
+        return Text(format_clock(left) if is_known and left else "", style="cyan")
 
 
 class _StatusColumn(ProgressColumn):
@@ -296,17 +316,30 @@ def join_counts(counts: Sequence[str], sent: str, width: int) -> str:
 
 def describe_file(file: FileProgress, now: float) -> list[str]:
     """Describe the state of a file, in full and in shorter forms."""
-    retry = file.retry
+    retry, waiting = file.retry, file.waiting
+    if waiting is not None:
+        elapsed = format_countdown(file.seconds_waiting(now))
+        wait = f"{waiting.reason} for {elapsed}"
+        attempt = f"attempt {retry.attempt + 1} of {retry.attempts + 1}: " if retry else ""
+        return [f"{attempt}{wait}", wait, f"waiting {elapsed}"]
     if retry is not None:
         seconds = file.seconds_to_retry(now)
         when = f"retry in {format_countdown(seconds)}" if seconds else "retrying"
         attempt = f"{when} ({retry.attempt} of {retry.attempts})"
-        return [f"{attempt}: {retry.reason}", attempt, when]
+        return [f"{attempt}: {omit_request_id(retry.reason)}", attempt, when]
     if file.is_uploading and file.is_sent:
         return ["sent, waiting"]
     if file.is_processing and file.processed is not None:
         return [f"{file.status} {format_percent(file.processed)}"]
     return [file.status]
+
+
+def describe_hold_up(file: FileProgress) -> str:
+    """Describe why a file makes no progress."""
+    if file.waiting is not None:
+        place = f" ({file.waiting.place})" if file.waiting.place else ""
+        return f"{file.waiting.reason}{place}"
+    return omit_request_id(file.retry.reason) if file.retry else ""
 
 
 @contextmanager

@@ -6,7 +6,6 @@ text is never parsed as markup or as an emoji name.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -70,11 +69,6 @@ def print_json(document: Any) -> None:
     """Write a document as one line of JSON to standard output, and flush it."""
     sys.stdout.write(f"{json_line(document)}\n")
     sys.stdout.flush()
-
-
-def discard_output() -> None:
-    """Discard buffered standard output, after its reader has closed the pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(
@@ -158,10 +152,18 @@ def _make_cell(header: str, cells: Mapping[str, str]) -> Text:
     return Text(cells[header], style=f"link {link}" if link else "")
 
 
+class _Console(Console):
+    """A console that raises `BrokenPipeError`; rich's own would exit with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled."""
+        raise  # noqa: PLE0704 - rich calls this in an `except` block
+
+
 def _console(*, is_error: bool) -> Console:
     stream = sys.stderr if is_error else sys.stdout
     is_terminal = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=is_terminal,
         width=None if is_terminal else UNLIMITED_WIDTH,

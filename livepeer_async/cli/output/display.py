@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 import anyio
 
@@ -14,6 +15,7 @@ from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.plain import PlainLines
 from livepeer_async.cli.output.progress import BatchProgress
 from livepeer_async.concurrency import plain_task_group
+from livepeer_async.http import descriptors
 
 Display = Bars | PlainLines
 
@@ -34,11 +36,32 @@ async def show_progress(
     is_drawn = can_draw and not (json and sys.stdout.isatty())
     period = REFRESH_SECONDS if is_drawn else 1.0
     showing = draw_bars(batch, status) if is_drawn else nullcontext(PlainLines(batch, status))
-    with showing as display:
+    with showing as display, _show_warnings(display):
         async with plain_task_group() as tasks:
             tasks.start_soon(_tick, display, period)
             yield display
             tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _show_warnings(display: Display) -> Generator[None]:
+    """Print warnings about file descriptors, which no progress of an upload shows."""
+    handler = _DisplayHandler(display)
+    log = logging.getLogger(descriptors.__name__)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _DisplayHandler(logging.Handler):
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.print(record.getMessage())
 
 
 async def _tick(display: Display, period: float) -> None:

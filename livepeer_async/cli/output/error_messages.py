@@ -22,6 +22,8 @@ from livepeer_async.redaction import show_source
 
 BASE_URL_ADVICE = "check LIVEPEER_BASE_URL; it ends in /api, such as https://livepeer.studio/api"
 
+CHECK_URL = "check that the URL can be fetched from here and hasn't expired"
+
 NEEDED_ACCESS = "it needs POST /asset/request-upload and GET /asset/ID"
 
 
@@ -33,6 +35,7 @@ class ExitStatus(IntEnum):
     USAGE = 2
     NOT_AUTHORIZED = 3
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -124,7 +127,7 @@ def _advise_upload(error: LivepeerError, journal_option: str | None) -> str | No
 def _advise_retried_row(error: LivepeerError, row: Row, journal_option: str | None) -> str | None:
     """Return the advice for a row that the same command retries; `None` for the general one."""
     if isinstance(error, errors.SourceNotReadable) and row.is_url:
-        return "check that the URL can be fetched from here and hasn't expired"
+        return CHECK_URL
     if isinstance(error, errors.SourceNotReadable | errors.AssetTimeout):
         return None
     if isinstance(error, errors.UploadInUse):
@@ -203,6 +206,7 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
         lambda error: error.is_directory,
         "name the files in it, or use livepeer-async ingest",
     ),
+    (errors.SourceNotReadable, lambda error: "://" in (error.source or ""), CHECK_URL),
     (errors.SourceNotReadable, None, "check the path and its permissions"),
     (errors.SourceEmpty, None, "check that it was copied or recorded completely"),
     (errors.SourceTooLarge, None, "split the video or encode it smaller"),

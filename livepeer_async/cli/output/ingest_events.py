@@ -28,7 +28,7 @@ from livepeer_async.ingest.events import (
     RowStarted,
     RowState,
 )
-from livepeer_async.ingest.rows import BadRow, Row
+from livepeer_async.ingest.rows import BadRow, RepeatedRow, Row
 from livepeer_async.sources.source import source_name
 from livepeer_async.uploads.progress import Progress
 
@@ -70,12 +70,15 @@ class IngestEvents:
         self._clock = clock
         self._running: dict[str, _ActiveRow] = {}
         self._deferred: dict[str, _ActiveRow] = {}
+        self._first_repeated: RepeatedRow | None = None
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:  # noqa: C901 - a case for each event
         """Apply an event."""
         match event:
             case BadRow():
                 self._reject(event)
+            case RepeatedRow():
+                self._first_repeated = self._first_repeated or event
             case Checked():
                 self._start_batch(event)
             case RowStarted():
@@ -85,9 +88,7 @@ class IngestEvents:
             case Halted():
                 self._start_outage(event)
             case Resumed():
-                self._status.outage = None
-                elapsed = format_elapsed(event.seconds)
-                self.display.print(f"the server responds again after {elapsed}")
+                self._end_outage(event)
             case RowEnded():
                 self._finish_row(event)
         self._status.deferred = len(self._deferred)
@@ -133,6 +134,8 @@ class IngestEvents:
         stats.checked = checked
         batch.started = self._clock()
         batch.expect(checked.rows, length=checked.length, is_measured=not checked.urls)
+        if self._first_repeated is not None:
+            self.display.print(_describe_repeated(self._first_repeated, checked.repeated))
         more = stats.bad - MAX_BAD_ROWS_PRINTED
         if more > 0:
             self._print_hidden(f"and {pluralize(more, 'more bad row')}")
@@ -168,6 +171,11 @@ class IngestEvents:
             self.display.print(f"halted: {reason}; rows continue when the server responds")
         self._status.outage = Outage(reason, self._clock() + halted.delay)
 
+    def _end_outage(self, resumed: Resumed) -> None:
+        self._status.outage = None
+        elapsed = format_elapsed(resumed.seconds)
+        self.display.print(f"the server responds again after {elapsed}")
+
     def _finish_row(self, ended: RowEnded) -> None:
         row, batch = ended.row, self._status.batch
         message = ""
@@ -190,3 +198,12 @@ class IngestEvents:
         """Print a message with its location; one about a file in a folder begins with the path."""
         is_located = message.startswith(repr(location))
         self.display.print(message if is_located else f"{location}: {message}")
+
+
+def _describe_repeated(first: RepeatedRow, number: int) -> str:
+    line = f"line {first.first_line}" if first.first_line else "an earlier row"
+    if number == 1:
+        return f"{first.location}: repeats {line}; it is uploaded once"
+    return (
+        f"{number:,} rows repeat earlier ones, the first is {first.location}; each is uploaded once"
+    )

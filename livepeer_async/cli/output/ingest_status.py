@@ -79,7 +79,7 @@ class IngestStatus:
             "uploading": sum(file.is_uploading for file in active),
             "processing": sum(file.is_processing for file in active),
             "waiting for a retry": len(batch.files) - len(active),
-            "starting": sum(file.stage is None for file in active),
+            "starting": sum(file.is_starting for file in active),
             "deferred": self.deferred,
             "by an earlier run": stats.earlier,
         }

@@ -68,6 +68,8 @@ def print_check(checked: Checked, bad: int, manifest: str) -> None:
     if checked.urls:
         line += f" ({pluralize(checked.urls, 'URL')})"
     line += f", {format_size(checked.length)}; {pluralize(bad, 'bad row')}"
+    if checked.repeated:
+        line += f"; {pluralize(checked.repeated, 'repeated row')}"
     if checked.skipped:
         line += f"; {pluralize(checked.skipped, 'other file')} skipped"
     output().print(Text(f"{manifest}: {line}"))

@@ -21,7 +21,12 @@ from livepeer_async.cli.output.formatting import (
 )
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.names import shorten_names
-from livepeer_async.cli.output.progress import BatchProgress, FileProgress, TransferTasks
+from livepeer_async.cli.output.progress import (
+    BatchProgress,
+    FileProgress,
+    TotalRate,
+    seconds_left,
+)
 from livepeer_async.http.retry import RetryEvent
 from livepeer_async.uploads.progress import Stage
 
@@ -43,8 +48,7 @@ class PlainLines:
         self._batch = batch
         self._status = status
         self._clock = clock
-        self._meter = TransferTasks(auto_refresh=False, get_time=clock)
-        self._total = self._meter.add_task("")
+        self._rate = TotalRate(clock)
         self._printed_at = clock()
         self._printed_state: tuple[object, ...] = ()
         self._quiet_seconds = 0.0
@@ -52,23 +56,36 @@ class PlainLines:
         self._statuses: dict[FileProgress, str] = {}
         self._sent: dict[FileProgress, int] = {}
         self._retries: dict[FileProgress, RetryEvent | None] = {}
+        # Seconds of the last wait that was printed, doubled for the next one.
+        self._waits: dict[FileProgress, float] = {}
 
     def update(self, file: FileProgress) -> None:
         """Print what has changed for a file."""
         name = self._names.get(file.name) or shorten(file.name, MAX_NAME_WIDTH)
-        is_resent = file.is_uploading and file.sent < self._sent.get(file, 0)
+        before = self._retries.get(file)
+        is_lost = file.sent < self._sent.get(file, 0)
+        is_continued = file.is_uploading and (is_lost or (before is not None and not file.retry))
         self._sent[file] = file.sent
         if file.stage is Stage.READY and file.outcome is None:
             return  # the content is still to be verified
         if self._statuses.get(file) != file.status:
             self._statuses[file] = file.status
             self.print(f"{name}: {_describe_change(file)}")
-        elif is_resent:
+        elif is_continued:
             offset = f"from {format_size(file.sent)}" if file.sent else "from the beginning"
             self.print(f"{name}: continuing {offset}")
-        if file.retry is not None and file.retry is not self._retries.get(file):
+        if file.retry is not None and file.retry is not before:
             self.print(f"{name}: {describe_retry(file.retry)}")
         self._retries[file] = file.retry
+        self._print_wait(file, name)
+
+    def _print_wait(self, file: FileProgress, name: str) -> None:
+        waiting = file.waiting
+        if waiting is None:
+            self._waits.pop(file, None)
+        elif waiting.seconds >= self._waits.get(file, 0.0):
+            self._waits[file] = 2 * waiting.seconds
+            self.print(f"{name}: {waiting}")
 
     def print(self, message: str) -> None:
         """Print a line."""
@@ -94,21 +111,17 @@ class PlainLines:
         """Describe the state of all uploads in one line."""
         batch, status = self._batch, self._status
         sent, length = batch.sent, batch.length
-        total = self._meter.sync(
-            self._total,
-            total=length,
-            sent=sent,
-            transferred=batch.transferred,
-            is_stalled=batch.is_stalled,
-        )
+        rate = self._rate.measure(batch)
+        left = seconds_left(sent, length, rate)
         summary = ", ".join(status.counts()) if status else batch.summarize()
         if length or status is None:
             summary += f"; {format_size(sent)} of {format_size(length)} sent"
         if length:
             summary += f" ({format_percent(sent / length)})"
-        if sent < length and total.speed and total.time_remaining:
-            remaining = format_clock(total.time_remaining)
-            summary += f", {format_size(total.speed)}/s, {remaining} left"
+        if batch.in_flight:
+            summary += f", {format_size(batch.in_flight)} in flight"
+        if rate and left:
+            summary += f", {format_size(rate)}/s, {format_clock(left)} left"
         obstacle = status.obstacle(self._clock()) if status else ""
         return f"{summary}; {obstacle}" if obstacle else summary
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.progress import Progress as TaskProgress
 from rich.progress import Task, TaskID
 
+from livepeer_async.http.observers import WaitEvent
 from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import RowState
 from livepeer_async.uploads.options import UploadResult
-from livepeer_async.uploads.progress import Progress, Stage
+from livepeer_async.uploads.progress import Progress, RateMeter, Stage
 
-# An upload reports each block that the socket accepts, and no block is longer: a longer step counts
-# the bytes of an earlier run.
-MAX_BLOCK = 1024 * 1024
-# After this many seconds without a byte, the last speed says nothing about the next.
-STALL_SECONDS = 10.0
 SUCCESSFUL = (RowState.READY, RowState.UPLOADED)
 
 
@@ -30,10 +26,13 @@ class FileProgress:
         name: the asset's name, which may have control characters.
         stage: the upload's stage; `None` before its first report.
         outcome: the state in which it ended; `None` before.
-        sent: bytes that the socket has accepted, or that were read if `stage` is `None`.
-        transferred: bytes that the socket has accepted in this run, repeated ones included.
+        sent: bytes that the server has acknowledged, or that were read if `stage` is `None`.
+        in_flight: bytes that were sent, and that the server hasn't acknowledged.
+        transferred: bytes that were sent in this run, repeated ones included.
+        rate: bytes sent per second; `None` if unknown.
         processed: progress of the server's processing, 0 to 1; `None` if unknown.
-        retry: the pending retry; `None` while bytes are sent.
+        retry: the pending retry; `None` once a request succeeds.
+        waiting: what it waits for without progress; `None` otherwise.
     """
 
     def __init__(self, argument: str, name: str, length: int | None) -> None:
@@ -42,33 +41,37 @@ class FileProgress:
         self.length = length
         self.stage: Stage | None = None
         self.outcome: RowState | None = None
-        self.sent = 0
-        self.transferred = 0
+        self.sent = self.in_flight = self.transferred = 0
+        self.rate: float | None = None
         self.processed: float | None = None
         self.asset_id: str | None = None
         self.retry: RetryEvent | None = None
+        self.waiting: WaitEvent | None = None
         self.has_retried = False
         self.result: UploadResult | None = None
-        self._retry_at = 0.0
+        self._retry_at = self._waiting_since = 0.0
 
     def update(self, progress: Progress, now: float) -> None:
         """Apply a progress report."""
-        step = progress.sent - (self.sent if self.stage else 0)
-        if progress.stage is Stage.UPLOADING and 0 < step <= MAX_BLOCK:
-            self.transferred += step
-        self.stage = progress.stage
-        self.sent, self.length = progress.sent, progress.length
+        self.transferred += max(0, progress.in_flight - self.in_flight)
+        self.stage, self.rate = progress.stage, progress.rate
+        self.sent, self.in_flight = progress.sent, progress.in_flight
+        # A URL has no length before it is opened.
+        self.length = progress.length or self.length
         self.processed = progress.processed
         self.asset_id = progress.asset_id or self.asset_id
-        self.retry = progress.retry
-        if progress.retry is not None:
+        if progress.retry is not None and progress.retry is not self.retry:
             self.has_retried = True
             self._retry_at = now + progress.retry.delay
+        if progress.waiting is not None:
+            self._waiting_since = now - progress.waiting.seconds
+        self.retry, self.waiting = progress.retry, progress.waiting
 
     def finish(self, outcome: RowState, *, length: int | None = None) -> None:
         """Record the outcome, and the length if it is known."""
         self.outcome = outcome
-        self.retry = None
+        self.retry = self.waiting = self.rate = None
+        self.in_flight = 0
         self.length = length or self.length
         if outcome in SUCCESSFUL:
             self.sent = self.length or 0
@@ -99,7 +102,18 @@ class FileProgress:
     @property
     def is_sent(self) -> bool:
         """Whether all bytes were sent, and only the server's response is missing."""
-        return bool(self.length) and self.sent >= (self.length or 0)
+        return bool(self.length) and self.sent + self.in_flight >= (self.length or 0)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its bytes aren't sent yet."""
+        is_early = self.stage in {None, Stage.STARTING, Stage.RESUMING}
+        return self.outcome is None and is_early
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it waits for a retry, or without progress."""
+        return self.retry is not None or self.waiting is not None
 
     @property
     def is_counted(self) -> bool:
@@ -116,6 +130,10 @@ class FileProgress:
     def seconds_to_retry(self, now: float) -> float:
         """Return the seconds until the pending retry; 0 while it runs."""
         return max(0.0, self._retry_at - now)
+
+    def seconds_waiting(self, now: float) -> float:
+        """Return the seconds since its last progress, if it waits."""
+        return now - self._waiting_since
 
 
 class BatchProgress:
@@ -150,6 +168,11 @@ class BatchProgress:
     def sent(self) -> int:
         """Bytes sent, without those of failed uploads."""
         return self._finished_length + sum(file.sent for file in self._files if file.is_counted)
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes that were sent, and that the server hasn't acknowledged."""
+        return sum(file.in_flight for file in self._files if file.is_counted)
 
     @property
     def length(self) -> int:
@@ -239,37 +262,45 @@ def label_files(files: Sequence[FileProgress]) -> dict[FileProgress, str]:
     }
 
 
-class TransferTasks(TaskProgress):
-    """Rich's progress tasks, with speeds that count only the bytes sent in this run."""
+class TotalRate:
+    """Measures the rate of all uploads of a command.
 
-    def sync(
-        self,
-        task_id: TaskID,
-        *,
-        total: float | None,
-        sent: int,
-        transferred: int,
-        is_stalled: bool = False,
-        **fields: Any,
-    ) -> Task:
+    Args:
+        now: returns seconds on a monotonic clock.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._meter = RateMeter(now)
+        self._counted = 0
+
+    def measure(self, batch: BatchProgress) -> float | None:
+        """Count the bytes sent since the last call, and return the rate; `None` if unknown."""
+        moved, self._counted = batch.transferred - self._counted, batch.transferred
+        if moved > 0:
+            self._meter.add(moved)
+        if batch.is_stalled:
+            self._meter.reset()
+        return self._meter.rate
+
+
+class TransferTasks(TaskProgress):
+    """Rich's progress tasks; their rates and remaining times are ours."""
+
+    def sync(self, task_id: TaskID, *, total: float | None, sent: int, **fields: Any) -> Task:
         """Update a task and return it.
 
         Args:
             task_id: the task.
             total: bytes to send; `None` if unknown.
-            sent: bytes sent, those of earlier runs included.
-            transferred: bytes sent in this run.
-            is_stalled: whether no byte can be sent now.
-            **fields: as for `update`.
+            sent: bytes that the server has acknowledged.
+            **fields: fields of the task.
         """
         task = self._tasks[task_id]
-        step = transferred - task.fields.get("transferred", 0)
-        now = self.get_time()
-        if step > 0:
-            task.fields["moved_at"] = now
-        if is_stalled or now - task.fields.get("moved_at", now) >= STALL_SECONDS:
-            self.reset(task_id)
-        # update() forgets the speed when the total changes, and counts each change as a transfer.
-        task.total, task.completed, task.finished_time = total, sent - max(0, step), None
-        self.update(task_id, completed=sent, transferred=transferred, **fields)
+        task.total, task.finished_time = total, None
+        self.update(task_id, completed=sent, **fields)
         return task
+
+
+def seconds_left(sent: float, length: float, rate: float | None) -> float | None:
+    """Return the remaining time; `None` if it is unknown or nothing is left."""
+    return (length - sent) / rate if rate and sent < length else None

@@ -34,6 +34,7 @@ def half_sent():
     """A batch of two files, of which one runs."""
     batch, file = expecting(2), new_file()
     batch.add(file)
+    file.update(Progress(sent=0, in_flight=40, length=100), 0)
     file.update(Progress(sent=40, length=100), 0)
     return batch, file
 
@@ -43,6 +44,7 @@ def test_file_status_follows_its_progress():
     assert file.status == "waiting"
     file.sent = 30
     assert (file.status, file.is_counted, file.length) == ("reading", False, None)
+    file.update(Progress(sent=0, in_flight=10, length=30), 1)
     file.update(Progress(sent=10, length=30), 1)
     assert (file.status, file.sent, file.transferred, file.length) == ("uploading", 10, 10, 30)
     file.update(Progress(sent=30, length=30, stage=Stage.PROCESSING, processed=0.5), 2)
@@ -132,8 +134,8 @@ def test_files_of_an_earlier_run_transfer_nothing():
 def test_bytes_of_an_earlier_run_are_not_transferred():
     batch, file = expecting(1, length=100 * MIB), new_file(length=100 * MIB)
     batch.add(file)
-    for sent in (0, 64 * MIB, 65 * MIB):
-        file.update(Progress(sent=sent, length=100 * MIB), 0)
+    for sent, in_flight in ((64 * MIB, 0), (64 * MIB, MIB), (65 * MIB, 0)):
+        file.update(Progress(sent=sent, in_flight=in_flight, length=100 * MIB), 0)
     assert (batch.sent, batch.transferred) == (65 * MIB, MIB)
 
 

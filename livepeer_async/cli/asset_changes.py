@@ -1,0 +1,152 @@
+"""`livepeer-async assets update`, `retry` and `open`."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from livepeer_async.cli import options
+from livepeer_async.cli.output.asset_details import print_asset
+from livepeer_async.cli.output.console import output, print_error, print_json, print_note
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, shorten
+from livepeer_async.cli.runner import run_command
+from livepeer_async.cli.session import open_client
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.errors import LivepeerError
+from livepeer_async.models import AssetPhase
+from livepeer_async.polling.intervals import READY_TIMEOUT
+
+AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
+
+
+def update_asset(
+    asset_id: AssetId,
+    *,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    playback_policy: options.PlaybackPolicy = None,
+    creator_id: options.CreatorId = None,
+    ipfs: Annotated[bool, typer.Option("--ipfs", help="Start an export to IPFS.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Change a ready asset, and show it.
+
+    What isn't named stays as it is. A public asset can't become private, nor a private one public.
+    """
+    patch = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
+    if name is not None:
+        patch["name"] = name
+    if ipfs:
+        patch["storage"] = {"ipfs": True}
+    if not patch:
+        raise typer.BadParameter(
+            "nothing to change; wanted --name, --playback-policy, --creator-id or --ipfs"
+        )
+
+    async def command() -> ExitStatus:
+        async with open_client() as livepeer:
+            print_asset(await livepeer.assets.update(asset_id, patch), json=json)
+        return ExitStatus.OK
+
+    run_command(command)
+
+
+def retry_assets(
+    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of failed assets.")],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until they are ready.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait, with --wait.")
+    ] = READY_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """Process failed assets again, without a second upload.
+
+    The server calls them failed until the new run has ended. `livepeer-async assets wait ID` waits
+    for that, as --wait does.
+
+    With --json, each asset gets a line: the API's document once it is ready, with --wait; otherwise
+    its asset_id and whether it is_retried.
+    """
+    run_command(
+        partial(_retry_assets, asset_ids, wait=wait, timeout=timeout, json=json),
+        on_interrupt=lambda: "interrupted; what was begun goes on: livepeer-async assets list",
+    )
+
+
+def open_asset(asset_id: AssetId) -> None:
+    """Open the page that plays an asset, and print its link."""
+    run_command(partial(_open_asset, asset_id))
+
+
+async def _retry_assets(
+    asset_ids: Sequence[str], *, wait: bool, timeout: float, json: bool
+) -> ExitStatus:
+    """Retry assets; a failure doesn't stop the others."""
+    errors: list[LivepeerError] = []
+    retried: list[str] = []
+    async with open_client() as livepeer:
+        for asset_id in dict.fromkeys(asset_ids):
+            try:
+                await livepeer.assets.retry(asset_id)
+            except LivepeerError as error:
+                errors.append(error)
+                _print_failure(asset_id, error)
+            else:
+                retried.append(asset_id)
+                _print_retried(asset_id, json=json and not wait)
+        if wait:
+            errors += await _wait(livepeer, retried, timeout=timeout, json=json)
+        elif retried and not json:
+            ids = retried[0] if len(retried) == 1 else "ID"
+            print_note(f"to wait until it is ready: livepeer-async assets wait {ids}")
+    return exit_status_for(errors)
+
+
+async def _wait(
+    livepeer: AsyncLivepeer, asset_ids: Sequence[str], *, timeout: float, json: bool
+) -> list[LivepeerError]:
+    errors: list[LivepeerError] = []
+    async for result in livepeer.assets.wait_many(asset_ids, timeout=timeout):
+        if result.error is None:
+            print_asset(result.asset, json=json)
+        else:
+            errors.append(result.error)
+            _print_failure(result.asset_id, result.error)
+    return errors
+
+
+def _print_retried(asset_id: str, *, json: bool) -> None:
+    if json:
+        print_json({"asset_id": asset_id, "is_retried": True})
+    else:
+        print_note(f"{shorten(asset_id, MAX_NAME_WIDTH)}: the server processes it again")
+
+
+def _print_failure(asset_id: str, error: LivepeerError) -> None:
+    print_error(f"{shorten(asset_id, MAX_NAME_WIDTH)}: {format_error(error)}")
+
+
+async def _open_asset(asset_id: str) -> ExitStatus:
+    async with open_client() as livepeer:
+        asset = await livepeer.assets.get(asset_id)
+    link = asset.player_url
+    if link is None:
+        why = "has no playback ID" if not asset.playback_id else "isn't public"
+        print_error(f"asset {asset.id} {why}; the page plays public assets only")
+        return ExitStatus.FAILED
+    output().print(link, soft_wrap=True)
+    if asset.phase != AssetPhase.READY:
+        print_note(
+            f"it is {asset.phase or 'in an unknown phase'} and may not play yet: "
+            f"livepeer-async assets wait {asset.id}"
+        )
+    # In this thread: a text browser takes over the terminal until it ends.
+    if not webbrowser.open(link):
+        print_error("no web browser could be opened; open the link yourself")
+        return ExitStatus.FAILED
+    return ExitStatus.OK

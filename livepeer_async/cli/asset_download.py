@@ -1,0 +1,207 @@
+"""`livepeer-async assets download`: saves the video of an asset as a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+
+from livepeer_async.cli import options
+from livepeer_async.cli.file_writer import (
+    Write,
+    check_target,
+    safe_file_name,
+    write_file,
+    write_to_stdout,
+)
+from livepeer_async.cli.output.console import output, print_error, print_json, print_note
+from livepeer_async.cli.output.download_progress import DownloadProgress, show_download
+from livepeer_async.cli.output.error_messages import ExitStatus
+from livepeer_async.cli.output.formatting import format_elapsed, format_size
+from livepeer_async.cli.runner import run_command
+from livepeer_async.cli.session import open_client
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.http.observers import observe_requests
+from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.models import Asset, AssetPhase, PlaybackSource, PlaybackSourceType
+from livepeer_async.redaction import redact
+
+STANDARD_OUTPUT = "-"
+
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="The file, or a folder; - is standard output. By default a file in the working "
+        "directory with the asset's name.",
+    ),
+]
+Mp4Option = Annotated[
+    bool,
+    typer.Option("--mp4", help="The largest MP4 rendition, instead of the video as uploaded."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+RetriesOption = Annotated[
+    int, typer.Option(min=0, help="Retries of a broken connection since the last byte.")
+]
+
+
+def download_asset(
+    asset_id: Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")],
+    *,
+    output_file: OutputOption = None,
+    mp4: Mp4Option = False,
+    force: ForceOption = False,
+    retries: RetriesOption = options.RETRIES,
+    json: options.Json = False,
+) -> None:
+    """Download the video of a ready asset to a file.
+
+    The file appears once it is complete. After a broken connection the download continues, if the
+    server can continue it; otherwise it starts again.
+
+    With --json, the last line has asset_id, file, bytes and seconds.
+    """
+    is_stdout = output_file == STANDARD_OUTPUT
+    if is_stdout and json:
+        raise typer.BadParameter("--json can't be combined with -o -")
+    if is_stdout and force:
+        raise typer.BadParameter("--force can't be combined with -o -")
+    if is_stdout and sys.stdout.isatty():
+        raise typer.BadParameter("standard output is a terminal: pipe it, or name a file with -o")
+    command = _Download(asset_id, output_file, use_mp4=mp4, force=force, json=json)
+    client = options.ClientOptions(retry=RetryPolicy(attempts=retries))
+    run_command(
+        partial(command.run, client),
+        on_interrupt=lambda: "interrupted; nothing was saved: run the same command to start again",
+    )
+
+
+class Video(Struct, frozen=True):
+    """A file of an asset.
+
+    Attributes:
+        url: its URL, which may hold a signature.
+        length: bytes, if known.
+    """
+
+    url: str
+    length: int | None
+
+
+class _Download:
+    """One run of the command."""
+
+    def __init__(
+        self, asset_id: str, output_file: str | None, *, use_mp4: bool, force: bool, json: bool
+    ) -> None:
+        self._asset_id = asset_id
+        self._output_file = output_file
+        self._use_mp4 = use_mp4
+        self._force = force
+        self._json = json
+
+    async def run(self, client_options: options.ClientOptions) -> ExitStatus:
+        """Find the video and save it."""
+        async with open_client(client_options) as livepeer:
+            asset = await livepeer.assets.get(self._asset_id)
+            video = await self._find_video(livepeer, asset)
+            if video is None:
+                return ExitStatus.FAILED
+            # Checked before the first byte, and again before the file gets its name.
+            target = None if self._output_file == STANDARD_OUTPUT else self._target_of(asset)
+            started = time.monotonic()
+            length = await self._save(livepeer, asset, video, target)
+        self._print_result(target, length, time.monotonic() - started)
+        return ExitStatus.OK
+
+    async def _find_video(self, livepeer: AsyncLivepeer, asset: Asset) -> Video | None:
+        """Return the video; `None` after an error message if there is none."""
+        if asset.phase != AssetPhase.READY:
+            print_error(_describe_unready(asset))
+            return None
+        if asset.download_url and not self._use_mp4:
+            return Video(asset.download_url, asset.size or None)
+        sources: tuple[PlaybackSource, ...] = ()
+        if asset.playback_id:
+            sources = (await livepeer.playback.get(asset.playback_id)).meta.source
+        best = choose_mp4(sources)
+        if best is None:
+            print_error(
+                f"asset {asset.id} has no MP4 rendition yet; it may appear within two minutes "
+                "after the asset is ready, and only if the asset was created with staticMp4"
+                if self._use_mp4
+                else f"asset {asset.id} has no download URL and no MP4 rendition"
+            )
+            return None
+        return Video(best.url, best.size or None)
+
+    def _target_of(self, asset: Asset) -> Path:
+        name = safe_file_name(asset.name, asset.id)
+        target = Path(name if self._output_file is None else self._output_file)
+        if self._output_file is not None and target.is_dir():
+            target /= name
+        return check_target(target, force=self._force)
+
+    async def _save(
+        self, livepeer: AsyncLivepeer, asset: Asset, video: Video, target: Path | None
+    ) -> int:
+        writing = nullcontext(write_to_stdout) if target is None else None
+        progress = DownloadProgress(target.name if target else asset.name or asset.id)
+        progress.length = video.length
+        async with show_download(progress) as observer:
+            with observe_requests(observer):
+                opening = livepeer.uploads.downloader.open(video.url)
+                async with (
+                    opening as download,
+                    writing or write_file(target or Path(), force=self._force) as write,
+                ):
+                    progress.length = download.length
+                    await _copy(download.blocks, write, progress)
+        return progress.received
+
+    def _print_result(self, target: Path | None, length: int, seconds: float) -> None:
+        if self._json:
+            document = {"asset_id": self._asset_id, "file": str(target), "bytes": length}
+            print_json(document | {"seconds": round(seconds, 3)})
+            return
+        summary = f"{format_size(length)} ({length:,} bytes) in {format_elapsed(seconds)}"
+        if target is None:
+            print_note(f"wrote {summary}")
+        else:
+            output().print(f"saved {target}", soft_wrap=True)
+            print_note(summary)
+
+
+def choose_mp4(sources: tuple[PlaybackSource, ...]) -> PlaybackSource | None:
+    """Return the MP4 file with the most pixels, then the highest bitrate."""
+    files = [source for source in sources if source.type == PlaybackSourceType.MP4]
+    return max(
+        files,
+        key=lambda it: ((it.width or 0) * (it.height or 0), it.bitrate or 0, it.size or 0),
+        default=None,
+    )
+
+
+async def _copy(blocks: AsyncIterator[bytes], write: Write, progress: DownloadProgress) -> None:
+    async for block in blocks:
+        await write(block)
+        progress.received += len(block)
+
+
+def _describe_unready(asset: Asset) -> str:
+    found = f"asset {asset.id} is {asset.phase or 'in an unknown phase'}"
+    if asset.phase == AssetPhase.FAILED:
+        reason = asset.status.error_message if asset.status else None
+        why = f" ({redact(reason)})" if reason else ""
+        return f"{found}{why}; to process it again: livepeer-async assets retry {asset.id}"
+    return f"{found}, not ready; wait for it: livepeer-async assets wait {asset.id}"
