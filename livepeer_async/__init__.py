@@ -57,9 +57,19 @@ states neither, or decrypts the bytes. A difference raises `IntegrityError`; wit
 After a lost connection, a lost response or a server error, an upload waits, asks for its offset
 until it is stable, and continues there. `RetryPolicy` limits the attempts since the last byte of
 progress, not the total; by default, 10 attempts last about two minutes if connections are refused,
-and five if they time out. Each retry is logged as a warning by the logger `livepeer_async` and set
-as `progress.retry`. An upload that the server has lost restarts with a new asset, and the old one
-is deleted.
+and five if they time out. An upload that the server has lost restarts with a new asset, and the
+old one is deleted. After an outage, the first request to a host that succeeds ends the delays of
+all others.
+
+`Progress` has the bytes that the server has acknowledged (`sent`), those `in_flight`, the
+`fraction` and the `rate`. `retry` is the failure of any request of the upload until one succeeds:
+of the API, of a chunk, or of the URL that is relayed. `waiting` says what makes no progress for 5 s
+or more, such as a request without a response. The logger `livepeer_async` warns of each retry.
+`with observe_requests(function):` reports the same events for the calls of its block:
+
+    with observe_requests(print):
+        async for asset in livepeer.assets.list():
+            print(asset.name)
 
 A request for an upload isn't idempotent. If its response is lost, the client looks for the asset,
 logs what it found, and requests another upload.

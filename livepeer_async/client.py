@@ -385,8 +385,7 @@ class AsyncLivepeer:
 
         Args:
             method: the HTTP method; only `GET` is retried after a failure.
-            path: the path below the base URL, such as `/stream`, or a URL of the same origin, such
-                as `ticket.url`. The API key is never sent elsewhere.
+            path: the path below the base URL, such as `/stream`, or a URL of the same origin.
             params: the query.
             json: the body; anything that msgspec can encode.
             headers: headers to add or replace, except `Host` and those that describe the body.

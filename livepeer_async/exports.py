@@ -43,7 +43,8 @@ from livepeer_async.errors import (
     UploadStopped,
 )
 from livepeer_async.http.messages import Response
-from livepeer_async.http.retry import RetryPolicy
+from livepeer_async.http.observers import WaitEvent, observe_requests
+from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.models import (
     Asset,
@@ -212,6 +213,7 @@ __all__ = [
     "ProtocolError",
     "Response",
     "RetriesExhausted",
+    "RetryEvent",
     "RetryPolicy",
     "ServerError",
     "ServerLimits",
@@ -259,7 +261,9 @@ __all__ = [
     "Verified",
     "VideoSpec",
     "Violation",
+    "WaitEvent",
     "WaitResult",
     "__version__",
     "livepeer_limits",
+    "observe_requests",
 ]

@@ -122,7 +122,7 @@ def _describe(client: Any) -> str:
     return name
 
 
-def _type_of(value: Any) -> str:
+def _type_of(value: object) -> str:
     return _name_of(type(value))
 
 

@@ -184,6 +184,12 @@ class Upload:
         self._request_finished()
         await anyio.sleep(seconds)
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the upload can be resumed although no error has its URL."""
+        is_url_known = self.has_handle or self.is_stopped or self.lease.is_resumable
+        return self.upload_url is not None and self.source.is_replayable and is_url_known
+
     def request_started(self) -> None:
         """Record that a tus request begins, which `stop` doesn't interrupt."""
         self._has_request = True

@@ -209,9 +209,8 @@ class Uploader:
             async with leasing as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
                 with observe_requests(upload.observe):
-                    await self._delivery.finish_import(
-                        upload, await self._url_importer.request(upload, url)
-                    )
+                    asset = await self._url_importer.request(upload, url)
+                    await self._delivery.finish_import(upload, asset)
         except LivepeerError as error:
             clear_variables(error)
             failure = error
