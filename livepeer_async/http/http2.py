@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 import anyio
 
+from livepeer_async.http.sockets import asyncio_transport_of
 from livepeer_async.http.user_client import pools_of
 
 # Source: RFC 9113, 7.
@@ -48,6 +49,7 @@ class Http2Stream:
         self._request: Any = None
         self._stream_id = 0
         self._events: list[Any] = []
+        self._writer: _Writer | None = None
         self._is_sending = False
         # Cancelled if the server ends the stream before the whole body is sent.
         self._sending = anyio.CancelScope()
@@ -65,7 +67,11 @@ class Http2Stream:
             return
         # Shielded, because a cancelled request must be reset too.
         with anyio.CancelScope(shield=True):
+            has_lost_frames = self._writer is not None and self._writer.has_lost_frames
             with anyio.move_on_after(RESET_TIMEOUT), suppress(Exception):
+                if has_lost_frames:
+                    await self._connection.aclose()
+                    return
                 self._state.reset_stream(self._stream_id, CANCEL)
                 await self._connection._write_outgoing_data(self._request)  # noqa: SLF001 - as above
                 return
@@ -114,6 +120,8 @@ class Http2Stream:
         self._request, self._stream_id = details["request"], details["stream_id"]
         self._connection = self._find_connection()
         events: dict[int, list[Any]] = getattr(self._connection, "_events", {})
+        if self._connection is not None:
+            self._writer = _Writer.of(self._connection._network_stream)  # noqa: SLF001 - as above
         if self._stream_id in events:
             self._events = events[self._stream_id] = _Events(self._receive)
             self._is_sending = True
@@ -170,6 +178,41 @@ class Http2Stream:
                         connection = getattr(connection, "_connection", None)
                     return connection
         return None
+
+
+class _Writer:
+    """The `write` of an httpcore network stream, which notices frames that are lost.
+
+    h2 counts a frame as sent when httpcore takes it. A write that is cancelled before the socket
+    has it leaves the peers with different flow-control windows and header tables.
+
+    Attributes:
+        has_lost_frames: whether such a write was cancelled.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._write = stream.write
+        self.has_lost_frames = False
+
+    @classmethod
+    def of(cls, stream: Any) -> _Writer:
+        """Return the writer of a stream, which replaces its `write`."""
+        writer = getattr(stream.write, "__self__", None)
+        if not isinstance(writer, cls):
+            writer = cls(stream)
+            stream.write = writer.write
+        return writer
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        try:
+            await self._write(buffer, timeout)
+        except BaseException:
+            transport = asyncio_transport_of(self._stream)
+            # A write that waits for the socket has bytes in the transport's buffer.
+            if transport is None or not transport.get_write_buffer_size():
+                self.has_lost_frames = True
+            raise
 
 
 class _Events(list[Any]):

@@ -52,7 +52,8 @@ def tune_socket(sock: socket.socket, *, dead_after: float) -> None:
 def asyncio_transport_of(stream: Any) -> Any:
     """Return the asyncio transport of an httpcore network stream; `None` for other streams."""
     # Neither httpcore nor anyio has a public attribute for it.
-    return getattr(getattr(stream, "_stream", None), "_transport", None)
+    inner = getattr(stream, "_stream", None)
+    return getattr(getattr(inner, "transport_stream", inner), "_transport", None)
 
 
 def close_abandoned(transport: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,14 +23,13 @@ from livepeer_async.errors import (
     RetriesExhausted,
     UploadGone,
 )
-from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import Hidden, hides_variables, redact_url
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
-from livepeer_async.sources.source import Source, SourceLike, check_length
+from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.tus import requests
 from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.driver import MAX_TUS_RESPONSE_SIZE, Callbacks, Driver
@@ -81,12 +79,7 @@ class TusClient:
         self._headers = filter_headers(headers, reserved=RESERVED)
         own_cookies = (it for name, it in self._headers.items() if name.lower() == "cookie")
         self._cookie = next(own_cookies, "")
-        self._descriptors = Descriptors()
-        self._transport = Transport(
-            http_client=http_client,
-            timeouts=timeouts or Timeouts(),
-            descriptors=self._descriptors,
-        )
+        self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
         self._retry = retry or RetryPolicy()
         self._limits = limits
         self._features: dict[str, requests.ServerFeatures] = {}
@@ -157,11 +150,8 @@ class TusClient:
         # Tracebacks may show local variables.
         creation_url, known_url = Hidden(endpoint), Hidden(upload_url)
         del endpoint, upload_url
-        check_length(length, source)
         limits = await self._limits_at(creation_url.value, defer_length=defer_length)
-        open_it = open_unspooled
-        if not defer_length:
-            open_it = partial(open_source, descriptors=self._descriptors)
+        open_it = open_unspooled if defer_length else open_source
         opening = open_it(source, length=length, max_length=limits.max_length)
         upload: TusUpload | None = None
         with _errors_with_url(lambda: upload.upload_url if upload else known_url.value):
@@ -269,11 +259,14 @@ class TusClient:
         blocks: AsyncIterable[bytes | memoryview] | None = None,
         largest: int = MAX_TUS_RESPONSE_SIZE,
     ) -> Response:
+        request = replace(request, headers=self._merge_headers(request))
+        return await self._transport.send(request, blocks=blocks, largest=largest)
+
+    def _merge_headers(self, request: Request) -> dict[str, str]:
         headers = merge_headers(self._headers, request.headers)
         if self._cookie and "Cookie" in request.headers:
             headers["Cookie"] = f"{self._cookie}; {request.headers['Cookie']}"
-        request = replace(request, headers=headers)
-        return await self._transport.send(request, blocks=blocks, largest=largest)
+        return headers
 
 
 def _check_deferral(features: requests.ServerFeatures, endpoint: str) -> None:

@@ -22,6 +22,8 @@ class Http2Server:
         stored: The bytes that arrived.
         statuses: (method, status) of each response.
         resets: The error codes of the streams that the client has reset.
+        connections: The number of connections accepted.
+        ended: The number of PATCHes that the client reset, or whose connection it closed.
         faults: For PATCHes in order: a function of the connection and the stream ID, called after
             `after` bytes of the body; or None for none.
         grants: Whether the client may send more than the first window.
@@ -33,6 +35,7 @@ class Http2Server:
         self.statuses = []
         self.resets = []
         self.connections = 0
+        self.ended = 0
         self.faults = list(faults)
         self.after = after
         self.grants = grants
@@ -40,9 +43,11 @@ class Http2Server:
 
     async def handle(self, reader, writer):
         self.connections += 1
+        connection = _Connection(self, reader, writer)
         try:
-            await _Connection(self, reader, writer).run()
+            await connection.run()
         finally:
+            self.ended += len(connection.patches)
             writer.transport.abort()
 
 
@@ -83,6 +88,7 @@ class _Connection:
                 del self.patches[event.stream_id]
                 self.respond(event.stream_id, "PATCH", 204, offset=len(server.stored))
             case h2.events.StreamReset():
+                server.ended += event.stream_id in self.patches
                 self.patches.pop(event.stream_id, None)
                 server.resets.append(event.error_code)
                 if self.held_back:
