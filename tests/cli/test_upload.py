@@ -171,11 +171,16 @@ def test_unreadable_file_fails(sandbox, clip):
     assert "Permission denied" in done.stderr.decode()
 
 
-def test_same_file_twice_becomes_two_assets(sandbox, clip, run_here):
-    done = run_here("upload", clip, clip, sandbox=sandbox)
-    assert done.returncode == 0
-    assert len({asset.id for asset in sandbox.assets}) == 2
-    assert len(lines_of(done.stdout)) == 3
+def test_file_named_twice_is_uploaded_and_reported_once(sandbox, clip, run_here, monkeypatch):
+    monkeypatch.chdir(clip.parent)
+    os.symlink("clip.mp4", "link.mp4")
+    names = ["clip.mp4", "./clip.mp4", clip, "../" + clip.parent.name + "/clip.mp4"]
+    for wanted, more in ((1, []), (2, ["link.mp4"])):
+        done = run_here("upload", *names, *more, "--no-journal", "--json", sandbox=sandbox)
+        assert done.returncode == 0
+        assert len(lines_of(done.stdout)) == wanted
+        assert "clip.mp4 is named 4 times, and uploaded once" in lines_of(done.stderr)
+    assert len(sandbox.assets) == 3
 
 
 def test_standard_input_is_uploaded_under_its_name(sandbox):

@@ -19,6 +19,7 @@ from leaks.context import (
 )
 from leaks.scenario import scenario
 from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy, RetryPolicy, UploadJob, errors
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.ingest import ingest
 from livepeer_async.sandbox import (
     Answer,
@@ -32,11 +33,13 @@ from livepeer_async.sandbox import (
     Stall,
     WrongSize,
 )
+from livepeer_async.sources.opening import open_source
 from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
 from livepeer_async.uploads.options import UploadOptions
-from support.clock import until
+from support.clock import VirtualClock, until
 from support.constants import UNREACHABLE_API
+from support.descriptors import no_free_descriptors
 
 ENDLESS = 1000.0
 NOT_HTTP = f"HTTP/1.1 abc {ECHO_ALL}\r\n\r\n"
@@ -290,3 +293,11 @@ async def timeout_of_user(context):
     context.fault(Stall(ENDLESS), method="PATCH")
     with anyio.fail_after(0.2):
         await context.livepeer.upload(context.path, SECRET_ASSET)
+
+
+@scenario(errors.TooManyOpenFiles)
+async def no_free_descriptor(context):
+    waiting = Descriptors(VirtualClock().as_clock())
+    with no_free_descriptors():
+        async with open_source(context.path, descriptors=waiting):
+            pass
