@@ -129,9 +129,11 @@ def test_failed_sources_do_not_stop_others(sandbox, clip, tmp_path, run_here):
 @pytest.mark.parametrize("variables", [{}, {"LIVEPEER_BASE_URL": UNREACHABLE_API}])
 def test_json_has_each_file_if_nothing_starts(variables, sandbox, clip, run_here):
     account = {"LIVEPEER_API_KEY": "wrong", **variables}
-    done = run_here("upload", clip, clip, "--json", "--retries", "0", sandbox=sandbox, **account)
+    copy = clip.with_name("copy.mp4")
+    copy.write_bytes(read_clip())
+    done = run_here("upload", clip, copy, "--json", "--retries", "0", sandbox=sandbox, **account)
     first, second = map(json.loads, lines_of(done.stdout))
-    assert first == second
+    assert first | {"source": str(copy)} == second
     assert first["source"] == str(clip)
     assert first["error"]["type"] == ("ConnectFailed" if variables else "NotAuthenticated")
     (line,) = lines_of(done.stderr)

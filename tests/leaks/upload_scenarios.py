@@ -40,6 +40,7 @@ from livepeer_async.uploads.options import UploadOptions
 from support.clock import VirtualClock, until
 from support.constants import UNREACHABLE_API
 from support.descriptors import no_free_descriptors
+from support.media import make_media
 
 ENDLESS = 1000.0
 NOT_HTTP = f"HTTP/1.1 abc {ECHO_ALL}\r\n\r\n"
@@ -301,3 +302,9 @@ async def no_free_descriptor(context):
     with no_free_descriptors():
         async with open_source(context.path, descriptors=waiting):
             pass
+
+
+@scenario(errors.SourceUnsupported)
+async def unsupported_file(context):
+    context.path.write_bytes(make_media("mov", "mjpeg", "yuvj420p"))
+    await context.livepeer.upload(context.path, probe=True)
