@@ -1,13 +1,22 @@
+import traceback
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, UnsetType
 from rich.pretty import pretty_repr
 
+from livepeer_async.api.calls import check_account
 from livepeer_async.redaction import (
+    Hidden,
+    abbreviate,
+    chain,
+    clear_variables,
     excerpt,
     find_credentials,
     find_upload_secrets,
+    hides_variables,
+    limit_text,
     mask,
     mask_values,
     quote_header,
@@ -19,6 +28,7 @@ from livepeer_async.redaction import (
     split_upload_url,
 )
 
+API = "https://livepeer.example/api"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzM2NyZXQifQ.c2lnbmF0dXJl-_"
 
 
@@ -371,3 +381,82 @@ def test_repr_shows_that_a_secret_is_absent(key):
 
 def test_repr_shows_only_named_attributes():
     assert repr(Server("h", 80, "s3cret")) == "Server(port=80, host='H')"
+
+
+def variables_of(error):
+    return {
+        name: repr(value)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        for name, value in frame.f_locals.items()
+        if frame.f_globals["__name__"].startswith("livepeer_async")
+    }
+
+
+def test_hidden_value_has_no_repr():
+    hidden = Hidden("s3cret")
+    assert (repr(hidden), hidden.value) == ("***", "s3cret")
+
+
+def test_arguments_are_hidden_in_tracebacks():
+    for base_url, api_key in (("nonsense", "s3cret"), (API, "s3cret key")):
+        with pytest.raises(ValueError, match="wanted") as raised:
+            check_account(base_url, api_key)
+        assert "s3cret" not in str(variables_of(raised.value))
+    assert check_account(API, "s3cret").api_key == "s3cret"
+
+
+def test_arguments_of_coroutines_are_hidden_in_tracebacks():
+    @hides_variables
+    async def call(token, *, fails):
+        if fails:
+            raise LookupError
+        return token
+
+    with pytest.raises(StopIteration) as returned:
+        call("s3cret", fails=False).send(None)
+    assert returned.value.value == "s3cret"
+    with pytest.raises(LookupError) as raised:
+        call("s3cret", fails=True).send(None)
+    assert "s3cret" not in str(variables_of(raised.value))
+
+
+def test_variables_are_cleared_once_a_function_has_ended():
+    def run_and_clear():
+        mine = "shown"
+        try:
+            check_account("nonsense", "s3cret")
+        except ValueError as error:
+            clear_variables(error)
+            assert mine
+            raise
+
+    with pytest.raises(ValueError, match="base URL") as raised:
+        run_and_clear()
+    frames = [frame.f_locals for frame, _ in traceback.walk_tb(raised.value.__traceback__)]
+    assert any("mine" in variables for variables in frames)
+
+
+def test_chain_names_each_error_once():
+    first, second, third = ValueError(1), ValueError(2), ValueError(3)
+    group = ExceptionGroup("several", [first, second])
+    group.__cause__, first.__context__, second.__context__ = third, third, group
+    assert len(list(chain(group))) == 4
+
+
+@pytest.mark.parametrize("value", ["x" * 400, b"x" * 400, 5, None, [1], memoryview(b"abc")])
+def test_short_value_is_unchanged(value):
+    assert abbreviate(value) is value
+
+
+def test_long_values_are_described():
+    assert repr(abbreviate(b"x" * 401)) == "<bytes, 401 bytes>"
+    assert repr(abbreviate(memoryview(bytes(1000)))) == "<memoryview, 1,000 bytes>"
+    assert repr(abbreviate("x" * 401)) == f"'{'x' * 400}'… (401 characters)"
+    closed = memoryview(b"x")
+    closed.release()
+    assert abbreviate(closed) is closed
+
+
+def test_text_is_cut_in_its_middle():
+    assert limit_text("short", 8) == "short"
+    assert limit_text("0123456789abcdef", 8) == "0123456… (16 characters) …f"

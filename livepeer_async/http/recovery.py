@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial
 from http import HTTPStatus
 from math import inf
 
@@ -48,7 +47,8 @@ class Recovery:
     def record(self, origin: str) -> Generator[Callable[[int], None], None, None]:
         """Record the outcome of a request: a `NetworkError`, or the status passed to the yield."""
         try:
-            yield partial(self._record_status, origin)
+            # Not a `partial`, whose repr shows the origin.
+            yield lambda status: self._record_status(origin, status)
         except NetworkError:
             self.record_failure(origin)
             raise

@@ -183,9 +183,13 @@ class Uploader:
         downloading = self.downloader.open(url, observer=opening.observe)
         # Tracebacks may show local variables.
         del url
-        async with downloading as download:
-            job = UploadJob(download.blocks, new_asset, download.length, key)
-            return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
+        try:
+            async with downloading as download:
+                job = UploadJob(download.blocks, new_asset, download.length, key)
+                return await self.run(job, options, slot=slot, on_begun=on_begun, url=identity)
+        except LivepeerError as error:
+            clear_variables(error)
+            raise
 
     async def import_url(
         self,

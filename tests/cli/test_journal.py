@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -310,3 +311,39 @@ def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here)
     done = run_here(*command, sandbox=sandbox)
     assert done.returncode == 1
     assert "2 records are shown as 'https://h/two.mp4'" in done.stderr.decode()
+
+
+# As older versions wrote them for a file that was named twice, and keys that look like options.
+ODD_KEYS = ["/videos/a.mp4\0002", "--talk", "line\nbreak"]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+@pytest.mark.parametrize("form", ["table", "json", "asset ID"])
+def test_forget_takes_what_list_prints(key, form, sandbox, journal, portal, run_here):
+    record = Record(
+        key=key,
+        state=RecordState.READY,
+        name="a.mp4",
+        asset_id="asset-1",
+        identity=SourceIdentity(length=1),
+        requested_at=0.0,
+    )
+
+    async def write_record():
+        options = {"base_url": sandbox.base_url, "journal": journal}
+        async with AsyncLivepeer(sandbox.api_key, **options) as livepeer:
+            await livepeer.journal.write(record)
+
+    portal.call(write_record)
+    command = ["journal", "list", "--journal", journal]
+    if form == "table":
+        last = run_here(*command, sandbox=sandbox, COLUMNS="200").stdout.decode().splitlines()[-1]
+        printed = re.split("  +", last.strip())[-1]
+    else:
+        (line,) = run_here(*command, "--json", sandbox=sandbox).stdout.decode().splitlines()
+        printed = re.search('"key": "([^"]*)"', line)[1] if form == "json" else "asset-1"
+    assert "\0" not in printed
+    forget = ["journal", "forget", printed, "--journal", journal]
+    done = run_here(*forget, sandbox=sandbox)
+    assert done.returncode == 0, done.stderr
+    assert run_here(*command, "--json", sandbox=sandbox).stdout == b""

@@ -129,12 +129,12 @@ def test_failed_sources_do_not_stop_others(sandbox, clip, tmp_path, run_here):
 @pytest.mark.parametrize("variables", [{}, {"LIVEPEER_BASE_URL": UNREACHABLE_API}])
 def test_json_has_each_file_if_nothing_starts(variables, sandbox, clip, run_here):
     account = {"LIVEPEER_API_KEY": "wrong", **variables}
-    other = clip.with_name("other.mp4")
-    other.write_bytes(clip.read_bytes())
-    done = run_here("upload", clip, other, "--json", "--retries", "0", sandbox=sandbox, **account)
+    copy = clip.with_name("copy.mp4")
+    copy.write_bytes(read_clip())
+    done = run_here("upload", clip, copy, "--json", "--retries", "0", sandbox=sandbox, **account)
     first, second = map(json.loads, lines_of(done.stdout))
-    assert first["error"] == second["error"]
-    assert (first["source"], second["source"]) == (str(clip), str(other))
+    assert first | {"source": str(copy)} == second
+    assert first["source"] == str(clip)
     assert first["error"]["type"] == ("ConnectFailed" if variables else "NotAuthenticated")
     (line,) = lines_of(done.stderr)
     assert line == f"Error: {first['error']['message']}"
@@ -173,11 +173,16 @@ def test_unreadable_file_fails(sandbox, clip):
     assert "Permission denied" in done.stderr.decode()
 
 
-def test_same_file_twice_becomes_one_asset(sandbox, clip, run_here):
-    done = run_here("upload", clip, clip, sandbox=sandbox)
-    assert done.returncode == 0
-    assert len(sandbox.assets) == 1
-    assert f"{clip.name} is named 2 times, and uploaded once" in done.stderr.decode()
+def test_file_named_twice_is_uploaded_and_reported_once(sandbox, clip, run_here, monkeypatch):
+    monkeypatch.chdir(clip.parent)
+    os.symlink("clip.mp4", "link.mp4")
+    names = ["clip.mp4", "./clip.mp4", clip, "../" + clip.parent.name + "/clip.mp4"]
+    for wanted, more in ((1, []), (2, ["link.mp4"])):
+        done = run_here("upload", *names, *more, "--no-journal", "--json", sandbox=sandbox)
+        assert done.returncode == 0
+        assert len(lines_of(done.stdout)) == wanted
+        assert "clip.mp4 is named 4 times, and uploaded once" in lines_of(done.stderr)
+    assert len(sandbox.assets) == 3
 
 
 def test_standard_input_is_uploaded_under_its_name(sandbox):

@@ -33,12 +33,13 @@ from livepeer_async.sandbox import (
     Stall,
     WrongSize,
 )
+from livepeer_async.sources.opening import open_source
 from livepeer_async.sources.source import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
 from livepeer_async.uploads.options import UploadOptions
 from support.clock import VirtualClock, until
 from support.constants import UNREACHABLE_API
-from support.descriptors import shortage
+from support.descriptors import no_free_descriptors
 from support.media import make_media
 
 ENDLESS = 1000.0
@@ -295,16 +296,15 @@ async def timeout_of_user(context):
         await context.livepeer.upload(context.path, SECRET_ASSET)
 
 
-@scenario(errors.SourceUnsupported)
-async def unsupported_source(context):
-    context.path.write_bytes(make_media("mov", "mjpeg", "yuvj420p"))
-    await context.livepeer.upload(context.path, SECRET_ASSET, probe=True)
-
-
 @scenario(errors.TooManyOpenFiles)
-async def no_descriptor(context):
-    async def fail():
-        raise shortage()
+async def no_free_descriptor(context):
+    waiting = Descriptors(VirtualClock().as_clock())
+    with no_free_descriptors():
+        async with open_source(context.path, descriptors=waiting):
+            pass
 
-    descriptors = Descriptors(VirtualClock().as_clock())
-    await descriptors.open_file(fail, f"{context.path} can't be opened")
+
+@scenario(errors.SourceUnsupported)
+async def unsupported_file(context):
+    context.path.write_bytes(make_media("mov", "mjpeg", "yuvj420p"))
+    await context.livepeer.upload(context.path, probe=True)
