@@ -19,7 +19,7 @@ from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
-from livepeer_async.http.user_client import connection_limit
+from livepeer_async.http.user_client import max_uploads
 from livepeer_async.journal.journal import Journal
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -37,10 +37,9 @@ from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.leftovers import (
     Leftover,
     LeftoverReport,
-    delete_certain,
+    clean_up,
     dismiss,
     find_leftovers,
-    find_unreported,
 )
 from livepeer_async.uploads.options import (
     OnMismatch,
@@ -54,9 +53,6 @@ from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.uploader import Uploader
-
-# Connections of a bounded pool that are reserved for API calls.
-SPARE_CONNECTIONS = 2
 
 
 class AsyncLivepeer:
@@ -92,6 +88,7 @@ class AsyncLivepeer:
         JournalError: the journal can't be used; raised on entering the client's block.
     """
 
+    @hides_variables
     def __init__(
         self,
         api_key: str | None = None,
@@ -104,20 +101,13 @@ class AsyncLivepeer:
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
     ) -> None:
         retry = retry or RetryPolicy()
-        try:
-            account = as_account(api_key, base_url)
-        finally:
-            # Tracebacks may show local variables.
-            del api_key, base_url
-        limits_for = as_limits_for(upload_limits)
+        account = as_account(api_key, base_url)
         self._descriptors = Descriptors()
         self._transport = Transport(
             http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
         )
-        connections = connection_limit(http_client)
-        max_slots = connections and connections - SPARE_CONNECTIONS
         self.throttle: Throttle = Throttle(
-            retry=retry, max_slots=max_slots, descriptors=self._descriptors
+            retry=retry, max_slots=max_uploads(http_client), descriptors=self._descriptors
         )
         throttled = ThrottledTransport(self._transport, self.throttle)
         self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
@@ -130,12 +120,9 @@ class AsyncLivepeer:
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
+        limits_for = as_limits_for(upload_limits)
         transfers = Transfers(
-            self._waiter,
-            asset_requests,
-            throttled,
-            retry=retry,
-            limits_for=limits_for,
+            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for
         )
         self.uploads: Uploader = Uploader(
             transfers,
@@ -348,14 +335,11 @@ class AsyncLivepeer:
 
     async def clean_up(self) -> LeftoverReport:
         """Delete leftovers that certainly are useless; return the others, each only once."""
-        if self.journal is None:
-            return LeftoverReport()
-        await delete_certain(self._session, self._unpaused, self.journal)
-        return await find_unreported(self._session, self.journal)
+        return await clean_up(self._session, self._unpaused, self.journal)
 
     async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
         """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
-        return await dismiss(self.journal, leftovers) if self.journal is not None else 0
+        return await dismiss(self.journal, leftovers)
 
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.
@@ -401,12 +385,13 @@ class AsyncLivepeer:
 
         Args:
             method: the HTTP method; only `GET` is retried after a failure.
-            path: the path below the base URL, such as `/stream`.
+            path: the path below the base URL, such as `/stream`, or a URL of the same origin.
             params: the query.
             json: the body; anything that msgspec can encode.
             headers: headers to add or replace, except `Host` and those that describe the body.
 
         Raises:
+            ConfigurationError: `path` is a URL of another origin, or leaves the base URL.
             NetworkError: no response arrived; other methods than GET raise `AmbiguousRequest`.
         """
         call = requests.raw(

@@ -187,16 +187,13 @@ class SourceUnsupported(SourceError):
     ) -> None:
         message = f"{source!r} has {found}, which Livepeer refuses; wanted {wanted}"
         super().__init__(message, source=source)
-        self.rules, self.rule = rules, rules[0]
-        self.found, self.wanted, self.command = found, wanted, command
+        self.rules, self.rule, self.command = rules, rules[0], command
+        self.found, self.wanted = found, wanted
         self.advice = f"convert it: {command}" if command else "check that it is a whole video"
 
 
 class SourceChanged(SourceError):
-    """The source was changed during the upload, or since that of `asset_id`, which stays.
-
-    `is_touched`: whether the length is the same, and only the modification time differs.
-    """
+    """The source, or only its times (`is_touched`), changed since an upload; `asset_id` stays."""
 
     def __init__(self, message: str, *, source: str, asset_id: str | None = None) -> None:
         super().__init__(message, source=source)

@@ -79,9 +79,7 @@ _SEPARATORS = re.compile(r"[;,=+.]")
 # Between a name and a value, not after the scheme of a URL.
 _COLON = re.compile(r":(?!//)")
 # Packages whose local variables may be secrets: this one, and those that send requests.
-_CLEARED_PACKAGES = frozenset(
-    {__name__.partition(".")[0], "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
-)
+_CLEARED_PACKAGES = ("livepeer_async", "httpx", "httpcore", "h11", "h2", "anyio")
 _BRACKETS = "\"'{}[]"
 
 
@@ -191,7 +189,7 @@ def clear_variables(error: BaseException) -> None:
     """Clear the local variables of ended functions in tracebacks, except the caller's own."""
     for link in chain(error):
         for frame, _ in traceback.walk_tb(link.__traceback__):
-            if frame.f_globals.get("__name__", "").partition(".")[0] in _CLEARED_PACKAGES:
+            if frame.f_globals.get("__name__", "").startswith(_CLEARED_PACKAGES):
                 # Not of a function that is still running.
                 with suppress(RuntimeError):
                     frame.clear()
@@ -206,8 +204,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         if link is not None and id(link) not in found:
             found.add(id(link))
             yield link
-            members: tuple[BaseException, ...] = getattr(link, "exceptions", ())
-            pending += [link.__cause__, link.__context__, *members]
+            pending += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
 
 
 def limit_text(text: str, max_length: int = MAX_LENGTH) -> str:

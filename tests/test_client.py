@@ -2,6 +2,7 @@
 
 import re
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -160,6 +161,50 @@ async def test_request_sends_to_any_endpoint():
         )
         assert response.status == 200
         assert (await livepeer.request("GET", "/nothing/here")).status == 404
+
+
+async def test_request_accepts_a_url_of_the_api():
+    async with sandbox_and_client() as (sandbox, livepeer):
+        ticket = await livepeer.assets.request_upload("x")
+        response = await livepeer.request("GET", f"{sandbox.base_url}/asset/{ticket.asset.id}")
+        assert response.json()["id"] == ticket.asset.id
+        assert ticket.asset.id in response.text
+        assert (await livepeer.request("PUT", ticket.url)).status < 500
+        with pytest.raises(errors.ConfigurationError, match="would send the API key"):
+            await livepeer.request("PUT", "https://other.example/upload?token=s3cret")
+
+
+async def test_name_with_half_of_a_character_does_not_hide_the_list():
+    assets = (
+        b'[{"id": "a", "name": "talk \\ud83d", "status": {"phase": "ready"}, "playbackId": "p"},'
+        b'{"id": "b", "name": "intro", "status": {"phase": "ready"}, "playbackId": "q"}]'
+    )
+    fault = Fault(On(method="GET", path="/api/asset", times=1), Answer(200, assets))
+    async with sandbox_and_client(fault) as (_, livepeer):
+        names = [asset.name async for asset in livepeer.assets.list()]
+    assert names == ["talk \ufffd", "intro"]
+
+
+async def test_cookies_of_the_upload_host_are_not_sent_to_the_api():
+    heads = []
+
+    async def record(request):
+        heads.append((request.url.path, request.headers.get("cookie")))
+
+    busy = Answer(503, b"", headers={"Set-Cookie": "lb=s3cret-server; Path=/"})
+    fault = Fault(On(method="PATCH", nth=1), busy)
+    hooks = {"request": [record]}
+    async with (
+        httpx.AsyncClient(event_hooks=hooks) as http_client,
+        sandbox_and_client(fault, client={"http_client": http_client}) as (_, livepeer),
+    ):
+        await livepeer.upload(make_bytes(4 * PART), "first")
+        first, heads[:] = list(heads), []
+        await livepeer.upload(make_bytes(4 * PART), "second")
+    with_cookie = [path for path, cookie in first if cookie]
+    assert with_cookie
+    assert all("/upload/tus/" in path for path in with_cookie)
+    assert {cookie for _, cookie in heads} == {None}
 
 
 async def test_full_task_queue_is_retried():

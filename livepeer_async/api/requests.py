@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from livepeer_async.api.calls import Account, Call, Page
 from livepeer_async.api.responses import decode_body, error_from_response
+from livepeer_async.api.urls import resolve_url
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.models import (
@@ -68,8 +69,13 @@ def raw(
     json: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Call[Response]:
-    """Build a request for any path of the API; it decodes to the response itself."""
-    request = _request(account, method.upper(), path, params=params, json=json, headers=headers)
+    """Build a request for any path of the API; it decodes to the response itself.
+
+    Raises:
+        ConfigurationError: `path` is a URL of another origin, or leaves the base URL.
+    """
+    url = resolve_url(account.base_url, path)
+    request = _request(account, method.upper(), url, params=params, json=json, headers=headers)
     return Call(request, lambda response: response, is_repeatable=method.upper() == "GET")
 
 
@@ -101,7 +107,7 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollRe
     def decode(response: Response) -> PollResult:
         if response.status == HTTPStatus.NOT_MODIFIED:
             return PollResult(None, etag)
-        return PollResult(_decoder(account, Asset)(response), response.headers.get("etag"))
+        return PollResult(_decoder(account, Asset)(response), response.single("etag"))
 
     return Call(request, decode)
 
@@ -255,9 +261,9 @@ def _request(
     json: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Request:
-    url = f"{account.base_url}/{path.lstrip('/')}"
+    url = f"{account.base_url}{path}" if path.startswith("/") else path
     if params:
-        url += ("&" if "?" in path else "?") + urlencode(params, quote_via=quote)
+        url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
     defaults = {"Authorization": f"Bearer {account.api_key}", "Accept": "application/json"}
     kind = {} if json is None else {"Content-Type": "application/json"}
     return Request(

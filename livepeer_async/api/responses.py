@@ -27,6 +27,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import Response
 from livepeer_async.models import ErrorBody, Violation
+from livepeer_async.models.json_repair import decode_leniently
 from livepeer_async.redaction import excerpt, hides_variables, redact
 
 T = TypeVar("T")
@@ -62,7 +63,8 @@ def decode_body(response: Response, kind: type[T], api_key: str | None = None) -
         DecodeError: the body isn't JSON, or not of this type. `path` is the position in it.
     """
     try:
-        decoded: T = _decoder(cast("Hashable", kind)).decode(response.body)
+        decoder: msgspec.json.Decoder[T] = _decoder(cast("Hashable", kind))
+        decoded = decode_leniently(decoder.decode, response.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         # Only the message is kept: the exception's attributes hold a part of the body, which may
         # contain a token.
@@ -108,7 +110,7 @@ def _read_errors(
     """Return the error messages and schema violations of a body, without the API key."""
     secrets = (api_key, *response.secrets)
     try:
-        body = _decoder(ErrorBody).decode(response.body)
+        body = decode_leniently(_decoder(ErrorBody).decode, response.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         body = ErrorBody()
     if not body.errors:

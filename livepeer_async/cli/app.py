@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.streams import discard_output
 from livepeer_async.cli.upload import upload
+from livepeer_async.cli.verbosity import add_verbosity_options, reset_verbosity
 from livepeer_async.version import __version__
 
 HELP = """Upload videos to Livepeer Studio and verify that they arrived.
@@ -40,6 +42,7 @@ Exit status:
        an extra that isn't installed
   3    not authorised: the API key is wrong or lacks permission
   130  interrupted with Ctrl-C
+  141  the reader of the output has closed its pipe
 """
 DEPRECATED_OPTIONS = {"--again": "--force", "--timeout": "--ready-timeout"}
 
@@ -47,8 +50,13 @@ DEPRECATED_OPTIONS = {"--again": "--force", "--timeout": "--ready-timeout"}
 class CommandGroup(TyperGroup):
     """All commands; ends quietly if the reader of the output closes its pipe."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        add_verbosity_options(self)
+
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the arguments before the command; `--help` and `--version` print and exit."""
+        reset_verbosity()
         with _pipe_may_close():
             return super().make_context(*args, **options)
 
@@ -71,11 +79,26 @@ def _pipe_may_close() -> Generator[None]:
         raise typer.Exit(ExitStatus.PIPE_CLOSED) from None
 
 
-class RenamedOptionsCommand(TyperCommand):
-    """A command that accepts deprecated option names, with a warning."""
+class FilesCommand(TyperCommand):
+    """A command with file arguments; explains a name that looks like an option.
+
+    It also accepts deprecated option names, with a warning.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Replace deprecated names, then parse the arguments."""
+        try:
+            return self._parse_args(ctx, args)
+        except Exception as error:
+            name: str | None = getattr(error, "option_name", None)
+            file = next((it for it in args if name and it.startswith(name)), None)
+            if file is not None and os.path.lexists(file):
+                raise typer.BadParameter(
+                    f"{file} looks like an option: use ./{file} for the file"
+                ) from error
+            raise
+
+    def _parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         replaced: list[str] = []
         for index, argument in enumerate(args):
             if argument == "--":
@@ -95,13 +118,14 @@ app = typer.Typer(
     no_args_is_help=True,
     # Plain text: an error is one line at any width.
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command(epilog=EXIT_STATUS_HELP, cls=RenamedOptionsCommand)(upload)
+app.command(epilog=EXIT_STATUS_HELP, cls=FilesCommand)(upload)
 app.command(
     help=INGEST_HELP,
     epilog=EXIT_STATUS_HELP,
-    cls=RenamedOptionsCommand,
+    cls=FilesCommand,
     # The command reports an unquoted glob, which the shell has expanded.
     context_settings={"allow_extra_args": True},
 )(ingest)
@@ -166,7 +190,11 @@ def common(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+            "--version",
+            "-V",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
         ),
     ] = False,
 ) -> None:

@@ -13,6 +13,7 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.asset_changes import open_asset, retry_assets, update_asset
 from livepeer_async.cli.asset_download import download_asset
+from livepeer_async.cli.asset_import import import_assets
 from livepeer_async.cli.output.asset_details import (
     UNKNOWN,
     format_created,
@@ -38,7 +39,7 @@ from livepeer_async.cli.output.report import asset_document
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.errors import LivepeerError
-from livepeer_async.models import Asset
+from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.intervals import READY_TIMEOUT
 
 NEWEST_FIRST = "createdAt-true"
@@ -66,7 +67,7 @@ def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
 def list_assets(
     *,
     phase: Annotated[
-        str | None, typer.Option(help="Only assets in this phase: uploading, ready, failed...")
+        AssetPhase | None, typer.Option(case_sensitive=False, help="Only assets in this phase.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of assets, newest first.")] = 50,
     json: options.Json = False,
@@ -110,6 +111,7 @@ def delete_assets(
     run_command(partial(_delete_assets, asset_ids))
 
 
+app.command("import")(import_assets)
 app.command("update")(update_asset)
 app.command("retry")(retry_assets)
 app.command("download")(download_asset)

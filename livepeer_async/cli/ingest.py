@@ -12,7 +12,6 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.ingest_run import IngestRun
 from livepeer_async.cli.runner import run_command
-from livepeer_async.cli.session import open_client
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.rows import is_video
@@ -121,9 +120,9 @@ def ingest(  # noqa: PLR0913 - the options of the command
     """Run the command; `HELP` describes it."""
     _check_arguments(manifest, context.args, report, no_report=no_report)
     retry = RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
-    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    limits = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
-        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
+        retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
     upload = options.build_upload_options(
@@ -133,18 +132,8 @@ def ingest(  # noqa: PLR0913 - the options of the command
     command = IngestRun(
         manifest, client, rows | upload, report=report, use_report=not no_report, json=json
     )
-    # An ingestion checks the connection itself, and waits for the server.
-    opening = open_client(client, check_connection=False, is_upload=True)
-    run_command(
-        partial(
-            command.run,
-            opening,
-            check=check,
-            allow_outside=allow_outside,
-            name_template=name_template,
-        ),
-        on_interrupt=command.describe_interruption,
-    )
+    run = partial(command.run, check=check, allow_outside=allow_outside, template=name_template)
+    run_command(run, on_interrupt=command.describe_interruption)
 
 
 def _check_arguments(
@@ -161,5 +150,4 @@ def _check_arguments(
         raise typer.BadParameter(
             f"{manifest} is a video, not a manifest: use livepeer-async upload {quote(manifest)}"
         )
-    if report == "-":
-        raise typer.BadParameter("--report needs a file: use --json for standard output")
+    options.check_report(report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from os.path import realpath
 from pathlib import Path
 from shlex import quote
@@ -33,12 +33,13 @@ from livepeer_async.cli.output.ingest_summary import (
 from livepeer_async.cli.output.plain import PlainLines
 from livepeer_async.cli.output.report_file import (
     ReportFile,
+    check_report_path,
     default_report_name,
     open_report,
     standard_output,
 )
 from livepeer_async.cli.runner import handle_signals
-from livepeer_async.cli.session import state_folder
+from livepeer_async.cli.session import open_client, state_folder
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
@@ -92,18 +93,12 @@ class IngestRun:
         self._is_interrupted = False
 
     async def run(
-        self,
-        opening: AbstractAsyncContextManager[AsyncLivepeer],
-        *,
-        check: bool,
-        allow_outside: bool,
-        name_template: str | None = None,
+        self, *, check: bool, allow_outside: bool, template: str | None = None
     ) -> ExitStatus:
         """Open the manifest and the report, check or ingest, and print the summary."""
-        manifest = open_manifest(
-            self._path, allow_outside=allow_outside, name_template=name_template
-        )
-        self._check_report()
+        manifest = open_manifest(self._path, allow_outside=allow_outside, name_template=template)
+        others = (("manifest", self._path), ("journal", self._client.journal))
+        check_report_path(self._report_path, others)
         with self._stack:
             if self._json:
                 self._output = standard_output(self._print_report_error)
@@ -111,7 +106,9 @@ class IngestRun:
                 writing = open_report(self._report_path, on_error=self._print_report_error)
                 self._report = self._stack.enter_context(writing)
             if check:
-                return await self._check(manifest, with_names=name_template is not None)
+                return await self._check(manifest, with_names=template is not None)
+            # An ingestion checks the connection itself, and waits for the server.
+            opening = open_client(self._client, check_connection=False, is_upload=True)
             return await self._run(opening, manifest)
 
     def describe_interruption(self) -> str:
@@ -303,19 +300,3 @@ class IngestRun:
             f"{name} can't be written: {error.strerror or error}; the uploads continue, but rows "
             "that end in the meantime are missing from it"
         )
-
-    def _check_report(self) -> None:
-        """Refuse a report that would overwrite the manifest or the journal."""
-        report = self._report_path
-        others = (("manifest", self._path), ("journal", self._client.journal))
-        for what, path in others:
-            if report is not None and path is not None and _is_same_file(report, path):
-                raise ConfigurationError(
-                    f"the report would overwrite the {what} {path}: name another file with --report"
-                )
-
-
-def _is_same_file(one: str, other: str) -> bool:
-    with suppress(OSError, ValueError):
-        return Path(one).samefile(other)
-    return realpath(one) == realpath(other)

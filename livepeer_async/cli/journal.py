@@ -12,31 +12,23 @@ import anyio
 import typer
 from msgspec import Struct
 
-from livepeer_async.cli import options
+from livepeer_async.cli import journal_records, options
 from livepeer_async.cli.output.console import (
-    output,
     print_error,
     print_json,
     print_note,
-    print_table,
 )
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import (
-    clean,
-    format_timestamp,
-    json_line,
     pluralize,
 )
 from livepeer_async.cli.output.leftovers import COMMAND, print_leftover_table
-from livepeer_async.cli.output.names import label_names
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import JournalError, LivepeerError
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.records import Record
 from livepeer_async.redaction import show_source
-from livepeer_async.sources.source import source_key
 from livepeer_async.uploads.leftovers import Leftover
 
 UNKNOWN = "-"
@@ -50,12 +42,12 @@ app = typer.Typer(
 
 @app.command("list")
 def list_records(*, journal: options.JournalPath = None, json: options.Json = False) -> None:
-    """List the recorded uploads.
+    """List the recorded uploads, of all default journals if no API key is set.
 
     States: requested (no response yet), ticketed (an asset without bytes), created (bytes are
     being sent), arrived (the server has all bytes), ready, failed (it couldn't process them).
     """
-    run_command(partial(_list_records, journal, json=json))
+    run_command(partial(journal_records.list_records, journal, json=json))
 
 
 @app.command("orphans")
@@ -100,7 +92,7 @@ def forget_records(
     journal: options.JournalPath = None,
 ) -> None:
     """Forget uploads: the next run starts them again. Nothing is deleted on the server."""
-    run_command(partial(_forget_records, keys, journal))
+    run_command(partial(journal_records.forget_records, keys, journal))
 
 
 @asynccontextmanager
@@ -113,42 +105,6 @@ async def _open_journal(
     client_options = options.ClientOptions(journal=path, use_journal=True)
     async with open_client(client_options, check_connection=check_connection) as client:
         yield client, client.journal
-
-
-async def _list_records(path: str | None, *, json: bool) -> ExitStatus:
-    async with _open_journal(path) as (_, journal):
-        records = await journal.records() if journal else []
-    for record in records if json else ():
-        print_json(
-            {
-                "key": show_source(record.key),
-                "state": str(record.state),
-                "name": record.name,
-                "asset_id": record.asset_id,
-                "playback_id": record.playback_id,
-                "size": record.identity.length,
-            }
-        )
-    if not records:
-        print_note("the journal is empty")
-    elif not json:
-        headers = ["name", "asset ID", "playback ID", "state", "requested", "key"]
-        names = label_names({show_source(it.key): it.name for it in records})
-        rows = [
-            [
-                names[show_source(record.key)],
-                record.asset_id or UNKNOWN,
-                record.playback_id or UNKNOWN,
-                record.state,
-                format_timestamp(record.requested_at),
-                show_source(record.key),
-            ]
-            for record in records
-        ]
-        shown = print_table(headers, rows, order=["state", "key", "playback ID", "requested"])
-        if "key" not in shown:
-            print_note("the keys don't fit: use --json or a wider terminal to see them")
-    return ExitStatus.OK
 
 
 async def _run_on_orphans(
@@ -250,42 +206,6 @@ def _advise_unsure(unsure: Sequence[Leftover], option: str) -> None:
             "those known by name and time may belong to another user: to delete one, use "
             f"{COMMAND}{option} --delete ID; to keep them, use {COMMAND}{option} --dismiss"
         )
-
-
-async def _forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
-    status = ExitStatus.OK
-    async with _open_journal(path) as (_, journal):
-        for key in dict.fromkeys(keys):
-            if journal is not None and await _forget_record(journal, key):
-                output().print(f"forgot {key}")
-            else:
-                print_error(f"the journal has no {key!r}; see livepeer-async journal list")
-                status = ExitStatus.FAILED
-    return status
-
-
-async def _forget_record(journal: Journal, key: str) -> bool:
-    """Forget a record by its key, by the path of its file, or by what `journal list` shows."""
-    path = source_key(key) or key
-    if await journal.forget(key) or await journal.forget(path):
-        return True
-    shown = [record.key for record in await journal.records() if key in _shown_forms(record)]
-    if len(shown) > 1:
-        print_error(
-            f"{len(shown)} records are shown as {key!r}: use the asset ID, or the whole URL"
-        )
-    return len(shown) == 1 and await journal.forget(shown[0])
-
-
-def _shown_forms(record: Record) -> set[str]:
-    """Return what `journal list` shows of a record, apart from its name.
-
-    No command line can contain the NUL of the keys that older versions wrote for a file that was
-    named twice.
-    """
-    key = show_source(record.key)
-    ids = {it for it in (record.asset_id, record.playback_id) if it is not None}
-    return ids | {key, clean(key), json_line(key)[1:-1]}
 
 
 async def _delete_leftovers(

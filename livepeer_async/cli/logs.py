@@ -24,3 +24,14 @@ def configure_logging() -> None:
     log.propagate = False
     # A second Ctrl-C leaves tasks unfinished, and the event loop would log their tracebacks.
     logging.getLogger("asyncio").addHandler(logging.NullHandler())
+
+
+def log_requests(handler: logging.Handler) -> None:
+    """Log requests and retries; the filters of the HTTP libraries' loggers remove secrets."""
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    for name, level in (("livepeer_async", logging.DEBUG), ("httpx", logging.INFO)):
+        log = logging.getLogger(name)
+        # Warnings about proxies have a handler already, which formats them as such.
+        log.handlers = [handler]
+        log.setLevel(level)
+        log.propagate = False

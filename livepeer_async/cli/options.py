@@ -203,6 +203,12 @@ def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
     return Probe(ignore=cast("list[RuleName]", ignore or []))
 
 
+def check_report(report: str | None) -> None:
+    """Check the file of a report."""
+    if report == "-":
+        raise typer.BadParameter("--report needs a file: use --json for standard output")
+
+
 def read_asset_fields(*, playback_policy: str | None, creator_id: str | None) -> dict[str, object]:
     """Return fields of a new asset as JSON values by the API's names, in the format of a CSV cell.
 

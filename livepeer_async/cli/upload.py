@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Annotated
 
@@ -11,8 +10,8 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
-from livepeer_async.cli.stdin import STANDARD_INPUT
 from livepeer_async.cli.upload_batch import UploadBatch
+from livepeer_async.cli.upload_files import check_files
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
@@ -33,6 +32,14 @@ RetriesOption = Annotated[
         "first upload there are at most 2.",
     ),
 ]
+ReportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a line of JSON for each file, as ingest does for each row.",
+    ),
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Re-upload files that an earlier run already finished.")
 ]
@@ -50,6 +57,10 @@ def upload(  # noqa: PLR0913 - the options of the command
     probe: options.UseProbe = False,
     probe_ignore: options.ProbeIgnore = None,
     concurrency: options.Concurrency = None,
+    max_rate: options.MaxRate = None,
+    playback_policy: options.PlaybackPolicy = None,
+    creator_id: options.CreatorId = None,
+    report: ReportOption = None,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
     stall: options.Stall = options.TIMEOUTS.stall,
     chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
@@ -69,32 +80,36 @@ def upload(  # noqa: PLR0913 - the options of the command
     page that plays it), phase, size, verified, sha256, seconds, attempts, error {type, message}.
     Progress goes to standard error. After Ctrl-C each unfinished file gets a line with the phase
     "interrupted".
+
+    The lines of --report have the fields that `livepeer-async ingest --help` lists.
     """
-    if force and no_journal:
-        raise typer.BadParameter("--force can't be combined with --no-journal")
-    template = _check_names(files, name, name_template)
+    options.check_report(report)
+    template = _check_arguments(files, name, name_template, is_unrecorded=force and no_journal)
     retry = RetryPolicy(attempts=retries)
-    timeouts = Timeouts(stall=stall, chunk_response=chunk_response)
+    limits = Timeouts(stall=stall, chunk_response=chunk_response)
     client = options.build_client_options(
-        retry, timeouts, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
+        retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
-    upload_options = options.build_upload_options(
+    more = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
-    upload_options["concurrency"] = concurrency
+    more |= {"concurrency": concurrency, "max_rate": max_rate}
+    fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
-        files, upload_options, name=name, json=json, template=template, journal=journal
+        files, more, name=name, fields=fields, json=json, template=template, journal=journal
     )
-    run_command(
-        partial(batch.run, open_client(client, is_upload=True), force=force),
-        on_interrupt=lambda: batch.report_interruption(is_lost=sandbox),
-    )
+    run = partial(batch.run, open_client(client, is_upload=True), force=force, report=report)
+    run_command(run, on_interrupt=partial(batch.report_interruption, is_lost=sandbox))
 
 
-def _check_names(files: list[str], name: str | None, text: str | None) -> NameTemplate | None:
+def _check_arguments(
+    files: list[str], name: str | None, text: str | None, *, is_unrecorded: bool
+) -> NameTemplate | None:
     """Check the files and their names; return the template, if there is one."""
-    _check_files(files, name=name)
+    if is_unrecorded:
+        raise typer.BadParameter("--force can't be combined with --no-journal")
+    check_files(files, name=name)
     if text is None:
         return None
     if name is not None:
@@ -103,12 +118,3 @@ def _check_names(files: list[str], name: str | None, text: str | None) -> NameTe
         return NameTemplate(text, FILE_FIELDS)
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _check_files(files: list[str], *, name: str | None) -> None:
-    if name is not None and len(files) > 1:
-        raise typer.BadParameter("--name needs a single FILE")
-    if files.count(STANDARD_INPUT) > 1:
-        raise typer.BadParameter("standard input can be read once: use - once")
-    if STANDARD_INPUT in files and sys.stdin.isatty():
-        raise typer.BadParameter("standard input is a terminal: pipe a video into it, or use FILE")

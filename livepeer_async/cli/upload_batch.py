@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from shlex import quote
 from typing import Any
 
@@ -14,7 +20,13 @@ from livepeer_async.cli.file_names import name_files
 from livepeer_async.cli.output.console import print_json, print_note
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
-from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, pluralize, shorten
+from livepeer_async.cli.output.formatting import (
+    MAX_NAME_WIDTH,
+    json_line,
+    pluralize,
+    shorten,
+)
+from livepeer_async.cli.output.ingest_summary import print_report_state
 from livepeer_async.cli.output.leftovers import print_leftovers
 from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
@@ -24,7 +36,9 @@ from livepeer_async.cli.output.report import (
     print_results,
     print_summary,
     result_document,
+    upload_row_document,
 )
+from livepeer_async.cli.output.report_file import ReportFile, check_report_path, open_report
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError, TooManyOpenFiles
@@ -43,6 +57,7 @@ class UploadBatch:
         arguments: paths, and "-" for standard input.
         upload_options: options of `AsyncLivepeer.upload_many`.
         name: the asset's name; by default the file's.
+        fields: other fields of the assets, by the API's names.
         json: whether to write JSON instead of a table.
         template: of the assets' names.
         journal: the file of the journal, if it isn't the default one.
@@ -54,6 +69,7 @@ class UploadBatch:
         upload_options: Mapping[str, Any],
         *,
         name: str | None = None,
+        fields: Mapping[str, object] | None = None,
         json: bool = False,
         template: NameTemplate | None = None,
         journal: str | None = None,
@@ -61,7 +77,9 @@ class UploadBatch:
         self._options = upload_options
         self._names = {} if name else name_files(arguments, template)
         self._name = name
+        self._fields = dict(fields or {})
         self._json = json
+        self._journal = journal
         self._journal_option = f" --journal {quote(journal)}" if journal else ""
         self._jobs: list[UploadJob] = []
         self._files: dict[object, FileProgress] = {}
@@ -71,12 +89,32 @@ class UploadBatch:
             self._add(argument)
         self.progress = BatchProgress(self._files.values())
         self._display: Display | None = None
+        self._report: ReportFile | None = None
         self._scope = Scope(is_upload=True)
 
     async def run(
+        self,
+        opening: AbstractAsyncContextManager[AsyncLivepeer],
+        *,
+        force: bool,
+        report: str | None = None,
+    ) -> ExitStatus:
+        """Open the client, upload all files and report the results.
+
+        Args:
+            opening: opens the client.
+            force: whether to upload again what an earlier run has finished.
+            report: the file of the report.
+        """
+        with self._open_report(report):
+            try:
+                return await self._run(opening, force=force)
+            finally:
+                self._finish_report()
+
+    async def _run(
         self, opening: AbstractAsyncContextManager[AsyncLivepeer], *, force: bool
     ) -> ExitStatus:
-        """Open the client, upload all files and report the results."""
         showing = show_progress(self.progress, json=self._json)
         self._print_repeated()
         try:
@@ -96,7 +134,9 @@ class UploadBatch:
         print_summary(self.progress, time.monotonic() - self.progress.started)
         print_leftovers(leftovers, self._journal_option)
         results = [file.result for file in self.progress.files]
-        return exit_status_for(result.error for result in results if result)
+        status = exit_status_for(result.error for result in results if result)
+        is_incomplete = self._report is not None and self._report.missing > 0
+        return ExitStatus.FAILED if is_incomplete and status is ExitStatus.OK else status
 
     async def upload(self, client: AsyncLivepeer, display: Display) -> None:
         """Upload all files; with --json write a line for each that ends."""
@@ -108,8 +148,7 @@ class UploadBatch:
                 file = self._files[result.source]
                 file.set_result(result)
                 display.update(file)
-                if self._json:
-                    print_json(result_document(file, self._scope))
+                self._write(file, self._scope)
                 if isinstance(result.error, TooManyOpenFiles):
                     # The others would wait for as long, and fail as well.
                     raise result.error
@@ -164,8 +203,45 @@ class UploadBatch:
         for file in self.progress.files:
             if file.outcome is None:
                 file.set_result(UploadResult(source=file.argument, error=error))
-                if self._json:
-                    print_json(result_document(file, Scope(is_upload=True)))
+                self._write(file, Scope(is_upload=True))
+
+    def _write(self, file: FileProgress, scope: Scope) -> None:
+        """Write the lines of a file that ended."""
+        # The report first: a closed pipe on standard output ends the command.
+        if self._report is not None:
+            self._report.write(json_line(upload_row_document(file, scope)))
+        if self._json:
+            print_json(result_document(file, scope))
+
+    def _open_report(self, path: str | None) -> AbstractContextManager[None]:
+        if path is None:
+            return nullcontext()
+        others = [("video", file.argument) for file in self.progress.files]
+        check_report_path(path, [*others, ("journal", self._journal)])
+        return self._keep_report(path)
+
+    @contextmanager
+    def _keep_report(self, path: str) -> Generator[None]:
+        with open_report(path, on_error=self._print_report_error) as self._report:
+            yield
+
+    def _finish_report(self) -> None:
+        """Write the lines of unfinished files, and save the report."""
+        if self._report is None:
+            return
+        for file in self.progress.files:
+            if file.outcome is None:
+                self._report.write(json_line(upload_row_document(file, self._scope)))
+        self._report.sync()
+        if self._report.missing:
+            print_report_state(self._report, has_run=True)
+
+    def _print_report_error(self, name: str, error: OSError) -> None:
+        message = f"{name} can't be written: {error.strerror or error}; the uploads continue"
+        if self._display is None:
+            print_note(message)
+        else:
+            self._display.print(message)
 
     def _add(self, argument: str) -> None:
         source: FilePath | StandardInput
@@ -176,13 +252,14 @@ class UploadBatch:
             source = FilePath(argument)
             length = source.length()
         name = self._name or self._names.get(argument)
+        new_asset = {**self._fields, "name": name or source_name(source)} if self._fields else name
         key = source_key(source)
         if key is not None and key in self._named:
             self._named[key] += 1
             return
         if key is not None:
             self._named[key] = 1
-        self._jobs.append(UploadJob(source, name, key=key))
+        self._jobs.append(UploadJob(source, new_asset, key=key))
         self._files[source] = FileProgress(argument, name or source_name(source), length)
 
     def _print_repeated(self) -> None:

@@ -7,6 +7,8 @@ too: SQLite can't open a file, and a host name can't be resolved. It ends when o
 
 from __future__ import annotations
 
+import codecs
+import concurrent.futures
 import errno
 import logging
 import mimetypes
@@ -93,15 +95,19 @@ def shortage_error(error: BaseException, finding: str) -> TooManyOpenFiles:
 
 
 def prepare() -> None:
-    """Read now what the standard library would otherwise read during uploads.
+    """Load now what the standard library would otherwise load during uploads.
 
-    Without a descriptor, `mimetypes` raises the error of its file, and `tempfile` finds no usable
-    folder.
+    Without a descriptor, an import fails, `mimetypes` raises the error of its file, `tempfile`
+    finds no usable folder, and an encoding counts as unknown from then on.
     """
-    with suppress(OSError):
-        mimetypes.init()
-    with suppress(OSError):
-        tempfile.gettempdir()
+    for load in (
+        lambda: concurrent.futures.ThreadPoolExecutor,
+        lambda: codecs.lookup("idna"),
+        mimetypes.init,
+        tempfile.gettempdir,
+    ):
+        with suppress(OSError, ImportError, LookupError):
+            load()
 
 
 def open_in_thread(attempt: Callable[[], T], finding: str) -> T:
@@ -134,10 +140,12 @@ class Descriptors:
 
     Attributes:
         on_shortage: called with a message when a shortage begins; logs a warning by default.
+        close_idle: closes what isn't needed at the moment, such as idle connections.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.on_shortage: Callable[[str], None] = _log.warning
+        self.close_idle: Callable[[], Awaitable[None]] | None = None
         self._clock = clock or Clock()
         # When opening began to fail, by what is opened.
         self._since: dict[Opened, float] = {}
@@ -162,11 +170,14 @@ class Descriptors:
         """
         now = self._clock.now()
         if not self._since:
-            self.on_shortage(f"{shortage}; trying again with fewer uploads at once")
+            found, advice = shortage.args[0], shortage.advice
+            self.on_shortage(f"{found}; trying again with fewer uploads at once; {advice}")
         if now - self._since.setdefault(kind, now) >= SHORTAGE_TIMEOUT:
             return False
         self._is_new = True
         self._failures += 1
+        if self.close_idle is not None:
+            await self.close_idle()
         delay = backoff(self._failures, first_delay=MIN_DELAY, max_delay=MAX_DELAY)
         await self._clock.sleep(delay * (0.5 + self._clock.random() / 2))
         return True

@@ -92,7 +92,7 @@ class ErrorMapper:
         # A proxy that fails to connect hasn't forwarded anything.
         if isinstance(error, module.ConnectError | module.ConnectTimeout | module.ProxyError):
             if is_shortage(error):
-                return partial(_shortage, error, f"no connection to {request.shown_url}{through}")
+                return partial(connection_shortage, error, f"{request.shown_url}{through}")
             return partial(
                 ConnectFailed, f"no connection to {request.shown_url}{through}: {reason}"
             )
@@ -124,8 +124,15 @@ def shows_secret(error: BaseException, redact_text: Callable[[str], str]) -> boo
     )
 
 
-def _shortage(error: BaseException, finding: str, *, request_id: str) -> LivepeerError:
-    shortage = shortage_error(error, finding)
+def connection_shortage(error: BaseException, place: str, request_id: str) -> LivepeerError:
+    """Return the error for a connection that found no free file descriptor.
+
+    Args:
+        error: the shortage.
+        place: the URL without secrets, and the proxy.
+        request_id: the `X-Request-ID` of the request.
+    """
+    shortage = shortage_error(error, f"no connection to {place}")
     shortage.request_id = request_id
     return shortage
 

@@ -9,18 +9,24 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
+import msgspec
 from msgspec import Struct
 
-from livepeer_async.errors import is_transient_status
+from livepeer_async.errors import DecodeError, is_transient_status
+from livepeer_async.models.json_repair import decode_leniently
 from livepeer_async.redaction import (
     MIN_SECRET_LENGTH,
+    excerpt,
     find_credentials,
     find_upload_secrets,
+    redact,
     redact_upload_url,
     redact_url,
     redacted,
@@ -45,6 +51,8 @@ _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 # Source: RFC 9110, 5.6.2 and 5.5.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t -~]*")
+
+_CHARSET = re.compile(r"(?i);\s*charset\s*=\s*[\"']?([^\"';,\s]+)")
 
 
 class Span(Struct, frozen=True):
@@ -140,6 +148,58 @@ class Response(Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
 
     @property
+    def text(self) -> str:
+        """The body as text, in the charset of `Content-Type` or else UTF-8.
+
+        Bytes that can't be decoded become U+FFFD.
+        """
+        match = _CHARSET.search(self.headers.get("content-type", ""))
+        with suppress(LookupError, ValueError):  # an unknown charset
+            return self.body.decode(match[1] if match else "utf-8", "replace")
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Decode the body as JSON.
+
+        Raises:
+            DecodeError: it isn't JSON. The message shows its beginning, without the API key.
+        """
+        try:
+            return decode_leniently(msgspec.json.decode, self.body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            # Only the message is kept: the exception's attributes hold a part of the body.
+            reason = redact(str(error), *self.secrets)
+        shown = excerpt(self.body, *self.secrets)
+        raise DecodeError(
+            f"{self.place} returned {self.status} with a body that isn't JSON: {reason}; "
+            + (f"it begins with {shown!r}" if shown else "it is empty"),
+            path="$",
+            request_id=self.request_id,
+        )
+
+    def single(self, name: str, *, separator: str = ",") -> str | None:
+        """Return the value of a header that may have only one; equal repetitions count once.
+
+        Proxies repeat header lines, and libraries join them. Different values stay joined, which
+        makes the value invalid.
+
+        Args:
+            name: in lower case.
+            separator: between repetitions; ", " for values that contain commas.
+
+        Source: RFC 9110, 5.3 and 8.6 (`Content-Length: 42, 42`).
+        """
+        value = self.headers.get(name)
+        if value is None or "," not in value:
+            return value
+        parts = [part.strip() for part in value.split(separator)]
+        for size in (1, 2):  # a date contains a comma
+            repeated = parts[:size] * (len(parts) // size)
+            if len(parts) > size and parts == repeated:
+                return f"{separator.strip()} ".join(parts[:size])
+        return value
+
+    @property
     def is_success(self) -> bool:
         """Whether the status is 200 to 299."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
@@ -165,7 +225,7 @@ class Response(Struct, frozen=True, kw_only=True):
 
         Source: RFC 9110, 6.6.1.
         """
-        return _parse_date(self.headers.get("date", ""))
+        return _parse_date(self.single("date") or "")
 
     @property
     def retry_after(self) -> float | None:
@@ -173,7 +233,7 @@ class Response(Struct, frozen=True, kw_only=True):
 
         Source: RFC 9110, 10.2.3.
         """
-        value = self.headers.get("retry-after", "").strip()
+        value = (self.single("retry-after") or "").strip()
         if value.isascii() and value.isdigit():
             return float(value[:9])
         retry_at, now = _parse_date(value), self.date

@@ -70,19 +70,20 @@ async def close_response(received: Any, raw: Any = None) -> None:
 def to_response(received: Any, request: Request, request_id: str, body: bytes) -> Response:
     """Return a response as a value."""
     headers = {name.lower(): value for name, value in received.headers.items()}
-    lines = received.headers.get_list
-    if len(received.headers.raw) > len(headers):
-        # Equal lines count once, as a proxy may repeat those of the server.
-        headers |= {name: lines(name)[0] for name in headers if len(set(lines(name))) == 1}
     return Response(
         status=received.status_code,
         headers=headers,
         body=body,
-        set_cookies=tuple(lines("set-cookie")) if "set-cookie" in headers else (),
+        set_cookies=_set_cookies(received, headers),
         place=request.place,
         request_id=request_id,
         secrets=request.secrets,
     )
+
+
+def _set_cookies(received: Any, headers: dict[str, str]) -> tuple[str, ...]:
+    # Joined lines can't be told apart, because dates contain commas.
+    return tuple(received.headers.get_list("set-cookie")) if "set-cookie" in headers else ()
 
 
 def request_id_of(request: Request) -> str:

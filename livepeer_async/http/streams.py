@@ -6,7 +6,8 @@ The iterators are classes instead of generators: an interrupted request leaves n
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 
 from msgspec import Struct
 
@@ -81,6 +82,18 @@ class RequestBody:
         self._watch = watch
         self._on_accepted = on_accepted
         self._has_begun = False
+        self._error: Exception | None = None
+        self._cause: BaseException | None = None
+
+    @contextmanager
+    def keep_cause(self) -> Generator[None, None, None]:
+        """Restore the cause of an error of the blocks, which httpcore 1.0.9 raises `from None`."""
+        try:
+            yield
+        except Exception as error:
+            if error is self._error and error.__cause__ is not self._cause:
+                error.__cause__ = self._cause
+            raise
 
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         if self._has_begun:
@@ -98,6 +111,9 @@ class RequestBody:
             block = await anext(self._blocks)
         except StopAsyncIteration:
             self._on_accepted()
+            raise
+        except Exception as error:
+            self._error, self._cause = error, error.__cause__
             raise
         self._watch.restart("no data accepted")
         return block

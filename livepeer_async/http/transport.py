@@ -23,9 +23,9 @@ from livepeer_async.concurrency import LoopLocal
 from livepeer_async.errors import ConfigurationError, DecodeError, NetworkError, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
-from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.descriptors import Descriptors, is_shortage
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
-from livepeer_async.http.error_mapping import ErrorMapper
+from livepeer_async.http.error_mapping import ErrorMapper, connection_shortage
 from livepeer_async.http.http2 import Http2Stream
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.messages import Request, Response, Span, find_invalid_part
@@ -86,6 +86,7 @@ class Transport:
         self._timeouts = timeouts
         self.recovery = Recovery()
         self._descriptors = descriptors or Descriptors()
+        self._descriptors.close_idle = self._close_idle
         self._user_client = None if http_client is None else UserClient(http_client)
         self._speaks_http2 = speaks_http2(http_client)
         self._module: ModuleType = self._user_client.module if self._user_client else httpx
@@ -117,6 +118,11 @@ class Transport:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    async def _close_idle(self) -> None:
+        connections = self._connections.find()
+        if connections is not None and connections.pool is not None:
+            await connections.pool.close_idle()
 
     def open(self) -> None:
         """Allow requests in the running event loop again after `aclose`."""
@@ -189,7 +195,8 @@ class Transport:
                 exchange = partial(
                     self._send_and_read, connections, request, request_id, build, largest
                 )
-                return await self._call_library(request, request_id, limits, exchange)
+                with body.keep_cause() if body else nullcontext():
+                    return await self._call_library(request, request_id, limits, exchange)
             raise incomplete_error(request, request_id)
 
     @asynccontextmanager
@@ -352,9 +359,6 @@ class Transport:
                     "connection", error
                 ):
                     raise
-            pool = self._connections.get().pool
-            if pool is not None:
-                await pool.close_idle()
 
     async def _call_once(
         self,
@@ -371,6 +375,11 @@ class Transport:
             mapped, cause = self._errors.map(error, request, request_id, limits)
             # Those of the library hold headers and the URL.
             clear_variables(error)
+        except OSError as error:
+            # From an import: the library loads modules when it first needs them.
+            if not is_shortage(error):
+                raise
+            mapped, cause = connection_shortage(error, request.shown_url, request_id), error
         except RuntimeError as error:
             if self._connections.get().client.is_closed:
                 message = f"the client was closed during {request.place}"

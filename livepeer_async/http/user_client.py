@@ -11,6 +11,9 @@ from livepeer_async.errors import ConfigurationError
 
 WANTED = "an httpx.AsyncClient or httpx2.AsyncClient"
 
+# Connections of a bounded pool that are reserved for API calls.
+SPARE_CONNECTIONS = 2
+
 
 class UserClient:
     """A caller's client, which works in the event loop of its connections only.
@@ -66,12 +69,12 @@ def is_loop_error(error: RuntimeError) -> bool:
     return module.partition(".")[0] in {"asyncio", "uvloop"}
 
 
-def connection_limit(client: Any) -> int | None:
-    """Return the connection limit of a client, or `None` if it is unknown."""
+def max_uploads(client: Any) -> int | None:
+    """Return how many uploads a client has connections for; `None` if that is unknown."""
     # Without mounts, which have the limits of the client.
     pool = getattr(getattr(client, "_transport", None), "_pool", None)
     limit = getattr(pool, "_max_connections", None)
-    return limit if isinstance(limit, int) and limit < sys.maxsize else None
+    return limit - SPARE_CONNECTIONS if isinstance(limit, int) and limit < sys.maxsize else None
 
 
 def has_connections(client: Any) -> bool:
@@ -119,7 +122,7 @@ def _describe(client: Any) -> str:
     return name
 
 
-def _type_of(value: Any) -> str:
+def _type_of(value: object) -> str:
     return _name_of(type(value))
 
 

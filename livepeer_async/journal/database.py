@@ -50,10 +50,11 @@ class JournalDatabase:
 
     Args:
         path: created if missing, readable by its owner only.
-        account: a fingerprint of the account that the journal belongs to.
+        account: a fingerprint of the account that the journal belongs to; `None` opens an existing
+            journal of any account.
     """
 
-    def __init__(self, path: str | os.PathLike[str], account: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], account: str | None) -> None:
         # Links are resolved, as SQLite does: the owner files must be beside SQLite's own files.
         self.path = str(Path(path).resolve())
         self._account = account
@@ -186,13 +187,16 @@ class JournalDatabase:
         # Checked again: another process, even of a newer version, may have written meanwhile.
         self._check_kind(connection)
         if not _value(connection, "SELECT count(*) FROM sqlite_schema"):
+            if self._account is None:
+                raise self.error("is empty; wanted a journal")
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("INSERT INTO account VALUES (?)", (self._account,))
         # Written each time, because only a write detects a read-only disk.
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        if _value(connection, "SELECT fingerprint FROM account") != self._account:
+        fingerprint = _value(connection, "SELECT fingerprint FROM account")
+        if self._account not in (None, fingerprint):
             raise self.error(
                 "belongs to another API key or base URL: use that key, or use another file"
             )

@@ -75,14 +75,15 @@ class Journal:
 
     Args:
         path: the file; created if missing, readable by its owner only.
-        account: a fingerprint of the account that the journal belongs to.
+        account: a fingerprint of the account that the journal belongs to; `None` opens an existing
+            journal of any account.
 
     Attributes:
         has_new_orphans: whether there may be orphans that weren't looked at yet, of this journal or
             of killed processes.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, account: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, account: str | None) -> None:
         self._file = JournalDatabase(path, account)
         self.path = self._file.path
         self._leases = LeaseTable(self._file)

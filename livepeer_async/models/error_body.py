@@ -9,6 +9,7 @@ import re
 import msgspec
 from msgspec import Struct
 
+from livepeer_async.models.json_repair import decode_leniently
 from livepeer_async.redaction import REDACTED, redacted
 
 # Livepeer Studio of September 2025 responds to a wrong key with `no token <key> found`.
@@ -62,8 +63,11 @@ class ErrorBody(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
         return tuple(violation for violation in decoded if violation is not None)
 
 
+_VIOLATION = msgspec.json.Decoder(Violation)
+
+
 def _decode_violation(entry: str) -> Violation | None:
     try:
-        return msgspec.json.decode(entry, type=Violation)
+        return decode_leniently(_VIOLATION.decode, entry.encode("utf-8", "replace"))
     except msgspec.DecodeError:
         return None

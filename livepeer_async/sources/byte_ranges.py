@@ -141,7 +141,7 @@ def interpret_response(response: Response, state: DownloadState, *, is_delimited
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return _interpret_unsatisfied(response, state, state.version)
     if response.status in _REDIRECTS:
-        return Redirected(response.headers.get("location", ""))
+        return Redirected(response.single("location", separator=", ") or "")
     if response.is_transient:
         return RetryLater(
             reason=f"{response.status} from {response.place}", retry_after=response.retry_after
@@ -222,7 +222,7 @@ def _interpret_full(response: Response, state: DownloadState) -> UseBody:
 
 
 def _interpret_partial(response: Response, state: DownloadState, version: FileVersion) -> UseBody:
-    match = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    match = _RANGE.fullmatch((response.single("content-range") or "").strip())
     if match is None:
         raise _wrong_range(response, state)
     first, last = int(match[1]), int(match[2])
@@ -240,7 +240,7 @@ def _interpret_unsatisfied(
     response: Response, state: DownloadState, version: FileVersion
 ) -> Finished:
     """Accept that there is no byte left, if only the end of an earlier response was lost."""
-    match = _UNSATISFIED_RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    match = _UNSATISFIED_RANGE.fullmatch((response.single("content-range") or "").strip())
     if match is None:
         raise _wrong_range(response, state)
     length = int(match[1])
@@ -260,7 +260,7 @@ def _check_length(
 
 
 def _check_validator(response: Response, state: DownloadState, version: FileVersion) -> None:
-    etag, modified = response.headers.get("etag"), response.headers.get("last-modified")
+    etag, modified = response.single("etag"), response.single("last-modified")
     if version.etag is not None and etag != version.etag:
         raise _changed(response, state, "its ETag has changed")
     if version.modified is None or modified == version.modified:
@@ -272,16 +272,16 @@ def _check_validator(response: Response, state: DownloadState, version: FileVers
 
 def _read_version(response: Response) -> FileVersion:
     length = _read_length(response)
-    etag = response.headers.get("etag", "").strip()
+    etag = (response.single("etag") or "").strip()
     if etag:
         # No date beside an ETag, even a weak one (RFC 9110, 13.1.5).
         return FileVersion(length=length, etag=etag if _STRONG_ETAG.fullmatch(etag) else None)
-    modified, date = response.headers.get("last-modified", ""), response.headers.get("date", "")
+    modified, date = response.single("last-modified") or "", response.single("date") or ""
     return FileVersion(length=length, modified=modified if _is_strong(modified, date) else None)
 
 
 def _read_length(response: Response) -> int | None:
-    match = _NUMBER.fullmatch(response.headers.get("content-length", ""))
+    match = _NUMBER.fullmatch(response.single("content-length") or "")
     return int(match[0]) if match else None
 
 

@@ -37,14 +37,14 @@ class PathSource(Source):
     """
 
     def __init__(
-        self, path: str, file: FileIO, status: os.stat_result, descriptors: Descriptors
+        self, path: str, file: FileIO | None, status: os.stat_result, descriptors: Descriptors
     ) -> None:
         super().__init__(source_name(path), status.st_size)
         self._path = path
         self._status = status
         self._descriptors = descriptors
-        # `None` while a thread reads it. The thread of a call whose task was cancelled goes on.
-        self._file: FileIO | None = file
+        # `None` while it is closed, or a thread reads it, also after the task was cancelled.
+        self._file = file
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -56,7 +56,7 @@ class PathSource(Source):
             SourceChanged: the file had to be opened again, and is another one now.
             TooManyOpenFiles: it had to be opened again, and no descriptor was free.
         """
-        read = partial(anyio.to_thread.run_sync, self._read, position, buffer)
+        read = partial(anyio.to_thread.run_sync, partial(self._read, position, buffer))
         try:
             return await self._descriptors.open_file(read, f"{self._path!r} can't be opened")
         except OSError as error:
@@ -196,7 +196,7 @@ async def open_path(
 
     async def open_and_push() -> None:
         # All in one call of a thread: for a short file, each call costs as much as its read.
-        file, status = await anyio.to_thread.run_sync(_open_regular, path)
+        file, status = await anyio.to_thread.run_sync(_open_if_plentiful, path)
         sources.append(PathSource(path, file, status, descriptors))
         stack.push_async_callback(sources[0].aclose)
 
@@ -209,6 +209,15 @@ async def open_path(
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     return sources[0]
+
+
+def _open_if_plentiful(path: str) -> tuple[FileIO | None, os.stat_result]:
+    """Open a file; close it until its first read if descriptors are scarce."""
+    file, status = _open_regular(path)
+    if is_scarce(file.fileno()):
+        file.close()
+        return None, status
+    return file, status
 
 
 def _open_regular(path: str) -> tuple[FileIO, os.stat_result]:

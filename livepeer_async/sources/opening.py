@@ -178,7 +178,8 @@ async def _spool(
     descriptors: Descriptors,
 ) -> FileSource:
     open_spool = partial(aiofiles.tempfile.SpooledTemporaryFile, max_size=MAX_SPOOL_IN_MEMORY)
-    spool = await enter_file(open_spool, stack)
+    finding = "a temporary file can't be opened"
+    spool = await descriptors.open_file(partial(enter_file, open_spool, stack), finding)
     length = 0
     stream = StreamSource(blocks, length=None, name=name)
     while count := await stream.available(length, READ_SIZE):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,14 +24,16 @@ from livepeer_async.errors import (
     RetriesExhausted,
     UploadGone,
 )
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import Hidden, hides_variables, redact_url
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
-from livepeer_async.sources.source import Source, SourceLike
+from livepeer_async.sources.source import Source, SourceLike, check_length
 from livepeer_async.tus import requests
+from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.driver import MAX_TUS_RESPONSE_SIZE, Callbacks, Driver
 from livepeer_async.tus.exchange import check_complete, is_unknown, send_with_retries
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream
@@ -76,7 +79,14 @@ class TusClient:
         other_hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._headers = filter_headers(headers, reserved=RESERVED)
-        self._transport = Transport(http_client=http_client, timeouts=timeouts or Timeouts())
+        own_cookies = (it for name, it in self._headers.items() if name.lower() == "cookie")
+        self._cookie = next(own_cookies, "")
+        self._descriptors = Descriptors()
+        self._transport = Transport(
+            http_client=http_client,
+            timeouts=timeouts or Timeouts(),
+            descriptors=self._descriptors,
+        )
         self._retry = retry or RetryPolicy()
         self._limits = limits
         self._features: dict[str, requests.ServerFeatures] = {}
@@ -147,8 +157,11 @@ class TusClient:
         # Tracebacks may show local variables.
         creation_url, known_url = Hidden(endpoint), Hidden(upload_url)
         del endpoint, upload_url
+        check_length(length, source)
         limits = await self._limits_at(creation_url.value, defer_length=defer_length)
-        open_it = open_unspooled if defer_length else open_source
+        open_it = open_unspooled
+        if not defer_length:
+            open_it = partial(open_source, descriptors=self._descriptors)
         opening = open_it(source, length=length, max_length=limits.max_length)
         upload: TusUpload | None = None
         with _errors_with_url(lambda: upload.upload_url if upload else known_url.value):
@@ -186,16 +199,14 @@ class TusClient:
         """
         known_url = Hidden(upload_url)
         del upload_url
-        request = requests.termination(known_url.value)
+        request, send = requests.termination(known_url.value), Cookies().wrap(self._send)
         with _errors_with_url(lambda: known_url.value):
             try:
-                await send_with_retries(
-                    self._send, request, requests.read_termination, retry=self._retry
-                )
+                await send_with_retries(send, request, requests.read_termination, retry=self._retry)
             except RetriesExhausted:
                 # @tus/s3-store 1.0.0 responds with 500 if the upload is already deleted, which an
                 # earlier attempt without a response may have done.
-                if not await is_unknown(self._send, known_url.value):
+                if not await is_unknown(send, known_url.value):
                     raise
 
     async def _transfer(
@@ -210,14 +221,16 @@ class TusClient:
             is_deferred = is_deferred or requests.is_deferred(response)
             return response
 
-        await Driver(upload, source, send, retry=self._retry, callbacks=callbacks).run()
+        driver = Driver(upload, source, send, retry=self._retry, callbacks=callbacks)
+        await driver.run()
         await source.check()
         url, length = upload.upload_url, upload.length
         if not is_deferred or url is None or length is None:
             return
         try:
+            send_with_cookies = driver.cookies.wrap(self._send)
             await check_complete(
-                self._send, url, length, retry=self._retry, accepts_unknown=may_forget
+                send_with_cookies, url, length, retry=self._retry, accepts_unknown=may_forget
             )
         except (ProtocolError, UploadGone) as error:
             error.advice = SPOOL_ADVICE
@@ -256,7 +269,10 @@ class TusClient:
         blocks: AsyncIterable[bytes | memoryview] | None = None,
         largest: int = MAX_TUS_RESPONSE_SIZE,
     ) -> Response:
-        request = replace(request, headers=merge_headers(self._headers, request.headers))
+        headers = merge_headers(self._headers, request.headers)
+        if self._cookie and "Cookie" in request.headers:
+            headers["Cookie"] = f"{self._cookie}; {request.headers['Cookie']}"
+        request = replace(request, headers=headers)
         return await self._transport.send(request, blocks=blocks, largest=largest)
 
 

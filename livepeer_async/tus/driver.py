@@ -35,6 +35,7 @@ from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
 from livepeer_async.sources.source import Source, StreamSource, check_source_length
+from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.deprecated import Renamed, warn_deprecated
 from livepeer_async.tus.events import ChunkTooLarge, Event, Interrupted, OffsetKnown, Refused
 from livepeer_async.tus.exchange import plan_retry
@@ -101,6 +102,7 @@ class Driver:
     Attributes:
         upload: the state machine.
         has_sent: whether this driver sent bytes; it sends them only from settled offsets.
+        cookies: those of its responses; drivers of one upload may share them.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class Driver:
             callbacks, clock = _merge_deprecated(callbacks, clock, deprecated)
         self.upload = upload
         self.has_sent = False
+        self.cookies = Cookies()
         self._source = source
         self._send = send
         self._retry = retry or RetryPolicy()
@@ -286,7 +289,9 @@ class Driver:
         try:
             await self._sleep_before(step)
             is_sent = True
-            response = await self._send_request(step.request)
+            request = self.cookies.add_to(step.request)
+            response = await self._send_request(request)
+            self.cookies.store(request, response)
         except (NetworkError, DecodeError) as error:
             # DecodeError: a response too long for a tus server, such as the page of a proxy.
             seconds, waited = self._time_chunk()

@@ -148,7 +148,7 @@ def read_creation(
         event = _read_error(response)
         # Here 413 is about the whole upload, and 404 about the endpoint.
         return _refused(response) if isinstance(event, ChunkTooLarge | Gone) else event
-    location = response.headers.get("location", "")
+    location = response.single("location", separator=", ") or ""
     secrets = response.secrets
     upload_url = resolve_location(endpoint, location, other_hosts=other_hosts, secrets=secrets)
     if "upload-offset" not in response.headers:
@@ -163,7 +163,7 @@ def read_offset(response: Response) -> OffsetKnown | Interrupted | Gone | Refuse
         return _refused(response) if isinstance(event, ChunkTooLarge) else event
     try:
         offset = _read_offset(response)
-        length = response.headers.get("upload-length")
+        length = response.single("upload-length")
         # Some servers send a length of 0 or -1 while the real one is deferred.
         if length is None or is_deferred(response):
             return OffsetKnown(offset, None)
@@ -177,7 +177,7 @@ def is_deferred(response: Response) -> bool:
 
     Source: tus 1.0, Creation, Upload-Defer-Length.
     """
-    return response.headers.get("upload-defer-length", "").strip() == "1"
+    return (response.single("upload-defer-length") or "").strip() == "1"
 
 
 def read_chunk(
@@ -207,13 +207,13 @@ def read_termination(response: Response) -> Terminated | Interrupted | Refused:
 def read_options(response: Response) -> ServerFeatures:
     """Read the response to OPTIONS; Livepeer's has no tus headers and lists nothing."""
     headers = response.headers
-    size = headers.get("tus-max-size", "")
+    size = response.single("tus-max-size") or ""
     versions, extensions = (
         _words(redact(headers.get(name, ""), *response.secrets))
         for name in ("tus-version", "tus-extension")
     )
     return ServerFeatures(
-        versions=tuple(versions),
+        versions=tuple(dict.fromkeys(versions)),
         extensions=frozenset(map(str.lower, extensions)),
         max_size=int(size) if _is_integer(size) else None,
     )
@@ -245,7 +245,8 @@ def resolve_location(
             f"Location is missing; wanted the upload URL (POST {redact_url(endpoint)})"
         )
     unusable = f"Location is {_redact_location(location, secrets)}; wanted a URL"
-    if not location.isprintable() or len(location) > _MAX_URL_LENGTH:
+    others = (part.startswith(("/", "http:", "https:")) for part in location.split(", ")[1:])
+    if not location.isprintable() or len(location) > _MAX_URL_LENGTH or any(others):
         raise ProtocolError(unusable)
     try:
         # Without the endpoint's query, whose token some short locations would inherit.
@@ -331,7 +332,7 @@ def _describe(response: Response) -> str:
 
 
 def _read_offset(response: Response) -> int:
-    value = response.headers.get("upload-offset")
+    value = response.single("upload-offset")
     if value is None:
         raise ProtocolError(
             "Upload-Offset is missing; wanted an integer "

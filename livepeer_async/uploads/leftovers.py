@@ -133,8 +133,14 @@ async def delete_certain(session: Session, deleter: Session, journal: Journal) -
     return deleted
 
 
-async def find_unreported(session: Session, journal: Journal) -> LeftoverReport:
-    """Find the leftovers that no earlier call has returned, and record that this one has."""
+async def clean_up(session: Session, deleter: Session, journal: Journal | None) -> LeftoverReport:
+    """Delete the leftovers that are certain; return those that no earlier call has returned.
+
+    Arguments as for `delete_certain`; without a journal there are none.
+    """
+    if journal is None:
+        return LeftoverReport()
+    await delete_certain(session, deleter, journal)
     found: list[Leftover] = []
     unsearchable = 0
     for orphan in await journal.orphans():
@@ -156,13 +162,15 @@ async def find_unreported(session: Session, journal: Journal) -> LeftoverReport:
     return LeftoverReport(found=tuple(found), unsearchable=unsearchable)
 
 
-async def dismiss(journal: Journal, leftovers: Iterable[Leftover] | None) -> int:
+async def dismiss(journal: Journal | None, leftovers: Iterable[Leftover] | None) -> int:
     """Forget leftovers, whose assets stay on the server; return how many entries that were.
 
     Args:
-        journal: has the leftovers.
+        journal: has the leftovers; without one there are none.
         leftovers: what to forget; `None` for all requests whose responses were lost.
     """
+    if journal is None:
+        return 0
     ids = {it.asset.id for it in leftovers or () if it.is_ours}
     names = {it.asset.name for it in leftovers or () if not it.is_ours}
     for asset_id in ids:

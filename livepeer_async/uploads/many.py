@@ -115,7 +115,9 @@ class NamedFiles:
     async def length_of(self, job: UploadJob) -> int | None:
         """Return the length of a job's source if it is cheap to get."""
         length = self._lengths.pop(id(job), None)
-        return await measure_length(job) if length is None else length
+        length = await measure_length(job) if length is None else length
+        # An invalid length is reported when the job runs.
+        return length if isinstance(length, int) else None
 
     def pop_error(self, job: UploadJob) -> ConfigurationError | None:
         """Return the error of a job that can't run, if it has one."""

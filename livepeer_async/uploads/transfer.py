@@ -53,8 +53,7 @@ _log = logging.getLogger("livepeer_async")
 
 # Studio left `uploading` 10 to 45 ms after its last 204: a poll before that is wasted.
 FIRST_POLL_DELAY = 0.05
-# An asset that stays longer has missed the end of the upload. An empty PATCH makes the server check
-# again.
+# The server has then missed the end of the upload. An empty PATCH makes it check again.
 FINALIZE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
 # Attempts to get the offset of an upload whose creation was lost: a new ticket is soon better.
@@ -108,7 +107,9 @@ class Transfers:
         tus = upload.tus
         if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
             return None
-        return Driver(tus, upload.source, self._transport.send, retry=self._retry).terminate
+        driver = Driver(tus, upload.source, self._transport.send, retry=self._retry)
+        driver.cookies = upload.cookies
+        return driver.terminate
 
     async def _resume(self, upload: Upload) -> WatchedAsset | None:
         """Resume the upload of an earlier run; None if there is nothing to resume."""
@@ -160,12 +161,7 @@ class Transfers:
             timeouts = tus.chunks.timeouts
 
     async def _send_upload(
-        self,
-        upload: Upload,
-        asset: Asset,
-        tus: TusUpload,
-        *,
-        urls: HiddenUrls = NO_URLS,
+        self, upload: Upload, asset: Asset, tus: TusUpload, *, urls: HiddenUrls = NO_URLS
     ) -> WatchedAsset | None:
         """Transfer the bytes to one tus upload; None if it is lost and another may be started.
 
@@ -194,7 +190,7 @@ class Transfers:
             # The server has all bytes, and only its API or the asset failed: keep the asset.
             is_kept = is_uploaded and isinstance(error, LivepeerError)
             # Cancelled, or the caller's own code failed: keep only a resumable upload.
-            if not is_kept and not _is_resumable(upload):
+            if not is_kept and not upload.is_resumable:
                 await self._discard(upload)
             raise
         else:
@@ -270,7 +266,7 @@ class Transfers:
         return lost if sent and await self._asset_requests.is_uploaded(upload.asset.id) else None
 
     def _driver(self, upload: Upload, tus: TusUpload, retry: RetryPolicy | None = None) -> Driver:
-        return Driver(
+        driver = Driver(
             tus,
             upload.source,
             self._transport.send,
@@ -283,6 +279,8 @@ class Transfers:
             digest=upload.digest,
             clock=Clock(sleep=partial(self._sleep, upload)),
         )
+        driver.cookies = upload.cookies
+        return driver
 
     async def _sleep(self, upload: Upload, seconds: float) -> None:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
@@ -390,12 +388,6 @@ async def _is_changed(upload: Upload, action: ResumeAction) -> bool:
         sha256 = await (upload.digest or Digest()).finish(upload.source)
         return not upload.lease.has_sha256(sha256)
     return action is ResumeAction.SOURCE_CHANGED
-
-
-def _is_resumable(upload: Upload) -> bool:
-    """Whether an upload can be resumed although no error has its URL."""
-    is_url_known = upload.has_handle or upload.is_stopped or upload.lease.is_resumable
-    return upload.upload_url is not None and upload.source.is_replayable and is_url_known
 
 
 def _metadata(name: str) -> dict[str, MetadataValue]:

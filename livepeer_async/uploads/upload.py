@@ -18,6 +18,7 @@ from livepeer_async.redaction import redact_upload_url
 from livepeer_async.scheduling.slots import Slot
 from livepeer_async.sources.blocks import Digest
 from livepeer_async.sources.source import Source, SourceLike
+from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult, UploadSuccess
 from livepeer_async.uploads.progress import Progress, ProgressReporter, Stage
@@ -57,6 +58,7 @@ class Upload:
         self.restarts: RestartCounter = RestartCounter()
         # None if an earlier run has sent all bytes, or nothing is left to resume.
         self.tus: TusUpload | None = None
+        self.cookies = Cookies()
         # The upload host.
         self.origin = ""
         # Only `abort` and `stop` cancel it.
@@ -182,6 +184,12 @@ class Upload:
         self._request_finished()
         await anyio.sleep(seconds)
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the upload can be resumed although no error has its URL."""
+        is_url_known = self.has_handle or self.is_stopped or self.lease.is_resumable
+        return self.upload_url is not None and self.source.is_replayable and is_url_known
+
     def request_started(self) -> None:
         """Record that a tus request begins, which `stop` doesn't interrupt."""
         self._has_request = True
@@ -190,6 +198,7 @@ class Upload:
         """Record the asset and the tus upload that now belong to this upload."""
         self._has_request = False
         self.attempts += tus is not None
+        self.cookies = Cookies()
         self.tus = tus
         self._asset = asset
         if tus is not None:

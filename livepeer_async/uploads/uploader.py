@@ -1,4 +1,4 @@
-"""Runs single uploads: opens the source, acquires the lease, transfers, waits and verifies."""
+"""Runs single uploads: opens the source, acquires the lease, and delivers the bytes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from functools import partial
 from typing import TypeVar, cast
 
 import anyio
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
-from livepeer_async.errors import AssetFailed, ConfigurationError, IntegrityError, LivepeerError
+from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.http.descriptors import Descriptors, prepare
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprints, url_fingerprint
-from livepeer_async.models import Asset, NewAsset
-from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.models import NewAsset
 from livepeer_async.redaction import clear_variables
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
@@ -36,6 +34,7 @@ from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
+from livepeer_async.uploads.delivery import Delivery
 from livepeer_async.uploads.many import measure_length, run_uploads
 from livepeer_async.uploads.options import (
     UploadJob,
@@ -49,7 +48,6 @@ from livepeer_async.uploads.progress import Progress, ProgressReporter
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
-from livepeer_async.uploads.verify import Verified, verify_asset
 
 # Seconds for deleting leftovers after an upload; a later one deletes the rest.
 CLEANUP_TIMEOUT = 10.0
@@ -84,8 +82,8 @@ class Uploader:
         slot_queue: SlotQueue,
         descriptors: Descriptors,
     ) -> None:
-        self._transfers = transfers
-        self._processing = processing
+        self._delivery = Delivery(transfers, processing, asset_requests)
+        self._limits_for = transfers.limits_for
         self._asset_requests = asset_requests
         self._url_importer = UrlImporter(asset_requests)
         self.downloader = downloader
@@ -211,7 +209,8 @@ class Uploader:
             async with leasing as lease:
                 upload = Upload(url, source, new_asset, lease, options, slot=slot)
                 with observe_requests(upload.observe):
-                    await self._finish_import(upload, await self._url_importer.request(upload, url))
+                    asset = await self._url_importer.request(upload, url)
+                    await self._delivery.finish_import(upload, asset)
         except LivepeerError as error:
             clear_variables(error)
             failure = error
@@ -302,7 +301,7 @@ class Uploader:
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
             )
             async with self._closable(upload.name), plain_task_group() as tasks:
-                tasks.start_soon(self._run, upload)
+                tasks.start_soon(self._delivery.run, upload)
                 await upload.asset_created.wait()
                 yield upload
 
@@ -312,7 +311,7 @@ class Uploader:
         return open_source(
             job.source,
             length=job.length,
-            max_length=self._transfers.limits_for(job.length or 1).max_length,
+            max_length=self._limits_for(job.length or 1).max_length,
             descriptors=self._descriptors,
             after_wait=slot.reacquire if slot else None,
         )
@@ -334,88 +333,6 @@ class Uploader:
             ended.set()
         if scope.cancelled_caught:
             raise ConfigurationError(f"the client was closed during the upload of {name}")
-
-    async def _run(self, upload: Upload) -> None:
-        try:
-            with observe_requests(upload.observe), upload.scope:
-                await self._deliver(upload)
-            if upload.is_aborted:
-                await self._delete_aborted(upload)
-            elif upload.scope.cancelled_caught:
-                raise upload.stopped_error()
-        except AssetFailed:
-            await upload.lease.mark_failed()
-            raise
-        finally:
-            upload.close()
-
-    async def _deliver(self, upload: Upload) -> None:
-        """Upload, and once more if the asset has other bytes and `on_mismatch` is `reupload`."""
-        try:
-            await self._transfer_and_verify(upload)
-        except IntegrityError as error:
-            can_reupload = upload.options.on_mismatch == "reupload" and upload.source.can_restart
-            # The asset of a finished earlier run may be in use.
-            if not can_reupload or upload.lease.is_finished:
-                raise
-            wrong_asset_id = error.asset_id
-        else:
-            return
-        await self._asset_requests.discard(wrong_asset_id, upload.lease)
-        await self._transfer_and_verify(upload)
-
-    async def _transfer_and_verify(self, upload: Upload) -> None:
-        watched = await self._transfers.transfer(upload)
-        sha256 = await self._record_uploaded(upload)
-        verified = await self._await_ready(upload, watched, sha256) if upload.options.wait else None
-        upload.finish(verified, sha256)
-
-    async def _finish_import(self, upload: Upload, asset: Asset) -> None:
-        upload.update_asset(asset)
-        upload.release_slot()
-        verified: Verified | None = None
-        if upload.options.wait:
-            try:
-                verified = await self._await_ready(upload, WatchedAsset(asset.id, asset), None)
-            except AssetFailed:
-                await upload.lease.mark_failed()
-                raise
-        upload.finish(verified)
-
-    async def _record_uploaded(self, upload: Upload) -> str | None:
-        """Record that the server has all bytes; return their SHA-256 if it is wanted.
-
-        Raises:
-            SourceChanged: an earlier run has read other bytes.
-        """
-        await upload.lease.mark_uploaded()
-        sha256 = await upload.digest.finish(upload.source) if upload.digest else None
-        upload.lease.check_sha256(upload.source, sha256)
-        await upload.lease.record_sha256(sha256)
-        await upload.lease.record_identity()
-        return sha256
-
-    async def _await_ready(
-        self, upload: Upload, watched: WatchedAsset, sha256: str | None
-    ) -> Verified | None:
-        """Wait until the asset is ready and compare it with the bytes that were read."""
-        asset = await self._processing.wait_until_ready(
-            watched, upload.options, on_change=upload.update_asset
-        )
-        verified: Verified | None = None
-        # An import has a length only if an earlier run relayed its bytes.
-        length = upload.length or upload.lease.recorded_length
-        if upload.options.verify is not None and length:
-            is_encrypted = upload.new_asset.encryption is not UNSET
-            verified = verify_asset(asset, length=length, sha256=sha256, is_encrypted=is_encrypted)
-        await upload.lease.mark_ready(asset, verified, sha256)
-        return verified
-
-    async def _delete_aborted(self, upload: Upload) -> None:
-        """Delete an aborted upload, unless an earlier run had finished it."""
-        if not upload.lease.is_finished:
-            terminate = self._transfers.make_terminator(upload)
-            await self._asset_requests.delete(upload.asset.id, upload.lease, terminate)
 
 
 def _result_of(

@@ -23,6 +23,20 @@ def test_version_and_help_succeed(run_here):
     assert "130  interrupted" in done.stdout.decode()
 
 
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_module_runs_the_command_line(option):
+    done = run(option, command=[sys.executable, "-m", "livepeer_async"])
+    assert done.stdout.decode() == f"livepeer-async {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["upload"], ["assets"], ["assets", "list"], ["journal"]])
+def test_short_help_fits_80_columns(command, run_here):
+    done = run_here(*command, "-h", COLUMNS="80")
+    lines = done.stdout.decode().splitlines()
+    assert (done.returncode, lines[0].split()[0]) == (0, "Usage:")
+    assert max(map(len, lines)) <= 80
+
+
 def test_help_does_not_import_the_sandbox():
     script = (
         "import sys; from livepeer_async.cli.app import app\n"
@@ -58,6 +72,8 @@ def test_missing_sandbox_extra_is_explained(arguments, run_here):
             "'--verify': 'md5' is not one of 'size', 'hash', 'none'",
         ),
         (["upload", "x", "--concurrency", "0"], "--concurrency"),
+        (["assets", "list", "--phase", "readyy"], "'readyy' is not one of 'uploading', 'waiting'"),
+        (["upload", "x", "--sandbox", "--storage", "s4"], "'s4' is not one of 'file', 's3'"),
         (["upload", "x", "y", "--name", "z"], "--name needs a single FILE"),
         (["upload", "x", "--storage", "s3"], "--storage needs --sandbox"),
         (["upload", "-", "-"], "use - once"),

@@ -93,7 +93,43 @@ def test_list_shows_records(sandbox, clip, journal, upload, run_here):
         "asset_id": asset.id,
         "playback_id": asset.playback_id,
         "size": len(read_clip()),
+        "journal": str(journal),
     }
+
+
+def test_list_needs_no_key_and_names_its_file(sandbox, clip, tmp_path, run_here):
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    assert b"there is no journal in" in run_here("journal", "list", **state).stderr
+    run_here("upload", clip, sandbox=sandbox, **state)
+    done = run_here("journal", "list", **state)
+    assert done.returncode == 0
+    assert sandbox.assets[0].id in done.stdout.decode()
+    (file,) = (tmp_path / "state" / "livepeer-async").glob("*.journal")
+    assert done.stderr.decode() == f"journal: {file}\n"
+    other = run_here("journal", "list", LIVEPEER_API_KEY="other", **state)
+    assert b"there is no journal" in other.stderr
+    assert run_here("journal", "forget", clip, **state).returncode == 0
+    assert run_here("journal", "list", **state).stderr.decode() == f"journal: {file} (empty)\n"
+
+
+def test_key_in_several_journals_is_not_forgotten(sandbox, clip, tmp_path, run_here):
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    for key in (sandbox.api_key, sandbox.add_user()):
+        run_here("upload", clip, sandbox=sandbox, **{**state, "LIVEPEER_API_KEY": key})
+    done = run_here("journal", "forget", clip, **state)
+    assert done.returncode == 1
+    assert b"name one of them with --journal" in done.stderr
+
+
+def test_empty_or_damaged_journal_is_reported(tmp_path, run_here):
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    folder = tmp_path / "livepeer-async"
+    folder.mkdir()
+    (folder / "a.journal").touch()
+    (folder / "b.journal").write_bytes(b"not SQLite" * 100)
+    done = run_here("journal", "list", **state)
+    assert done.returncode == 1
+    assert len(done.stderr.decode().splitlines()) == 2
 
 
 def test_forgotten_file_is_uploaded_again(sandbox, clip, journal, upload, run_here):
@@ -267,7 +303,7 @@ def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here)
     lines = run_here(*command, "--json", sandbox=sandbox).stdout.decode().splitlines()
     assert "https://h/one.mp4" in table
     assert json.loads(lines[0])["key"] == "https://h/one.mp4"
-    assert "sign" not in table + "".join(lines)
+    assert "sign=" not in table + "".join(lines)
     command = ["journal", "forget", "https://h/one.mp4", "--journal", journal]
     assert run_here(*command, sandbox=sandbox).returncode == 0
     command[2] = "https://h/two.mp4"

@@ -86,13 +86,15 @@ def test_strict_starts_nothing(sandbox, videos, run_here):
 )
 @pytest.mark.parametrize("command", ["upload", "ingest"])
 def test_wrong_options_are_usage_errors(videos, run_here, command, options, message):
-    done = run_here(command, videos, *options)
+    source = videos / "good.mp4" if command == "upload" else videos
+    done = run_here(command, source, *options)
     assert done.returncode == 2
     assert message in done.stderr.decode()
 
 
 @pytest.mark.parametrize("command", ["upload", "ingest"])
 def test_missing_package_is_named(videos, run_here, command):
-    done = run_here(command, videos, "--probe", missing=["av"])
+    source = videos / "good.mp4" if command == "upload" else videos
+    done = run_here(command, source, "--probe", missing=["av"])
     assert done.returncode == 2
     assert "--probe needs av" in done.stderr.decode()

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
+from livepeer_async.errors import DecodeError
 from livepeer_async.http.messages import (
     Request,
     Response,
@@ -54,6 +55,83 @@ def test_part_that_cannot_be_sent_is_found(method, name, value, found):
     request = Request(method=method, url="http://h.example/", headers={name: value})
     reason = find_invalid_part(request)
     assert reason is None if found is None else found in reason
+
+
+@pytest.mark.parametrize(
+    ("value", "single"),
+    [
+        (None, None),
+        ("5", "5"),
+        ("5, 5", "5"),
+        ("5,5,5", "5"),
+        ("5, 6", "5, 6"),
+        (NOON, NOON),
+        (f"{NOON}, {NOON}", NOON),
+        (f"{NOON}, {NOON}, {NOON}", NOON),
+        ("a, b, a", "a, b, a"),
+        (",", ""),
+    ],
+)
+def test_equal_values_of_a_header_count_once(value, single):
+    headers = {} if value is None else {"x": value}
+    assert Response(status=200, headers=headers).single("x") == single
+
+
+def test_repeated_url_with_a_comma_counts_once():
+    response = Response(status=201, headers={"location": "/7,7, /7,7"})
+    assert response.single("location", separator=", ") == "/7,7"
+    alone = Response(status=201, headers={"location": "7,7"})
+    assert alone.single("location", separator=", ") == "7,7"
+
+
+def test_repeated_retry_after_counts_once():
+    headers = {"retry-after": "30, 30", "date": f"{NOON}, {NOON}"}
+    response = Response(status=503, headers=headers)
+    assert (response.retry_after, response.date) == (
+        30.0,
+        Response(headers={"date": NOON}, status=200).date,
+    )
+    assert Response(status=503, headers={"retry-after": "30, 31"}).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        ("", "ä€".encode(), "ä€"),
+        ("application/json", "ä€".encode(), "ä€"),
+        ("text/plain; charset=latin-1", b"\xe4", "ä"),
+        ('text/plain; Charset = "ISO-8859-1"; x=y', b"\xe4", "ä"),
+        ("text/plain; charset=utf-16-le", "ä".encode("utf-16-le"), "ä"),
+        ("text/plain; charset=unknown", b"a\xff", "a\ufffd"),
+        ("text/plain; charset=base64", b"YQ==", "YQ=="),
+        ("text/plain; charset=\x00", b"a", "a"),
+        ("", b"", ""),
+    ],
+)
+def test_text_is_decoded_by_its_charset(content_type, body, text):
+    headers = {"content-type": content_type}
+    assert Response(status=200, headers=headers, body=body).text == text
+
+
+def test_json_is_decoded():
+    body = b'{"names": ["talk \\ud83d", "x\xff"]}'
+    assert Response(status=200, body=body).json() == {"names": ["talk \ufffd", "x\ufffd"]}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>s3cret-key</html>", b'{"a": s3cret-key', b"[" * 9999]
+)
+def test_invalid_json_is_a_typed_error_without_secrets(body):
+    place = "GET https://h.example/stream"
+    response = Response(
+        status=200, body=body, place=place, request_id="r1", secrets=("s3cret-key",)
+    )
+    with pytest.raises(DecodeError, match="isn't JSON") as caught:
+        response.json()
+    assert place in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert (caught.value.path, caught.value.request_id) == ("$", "r1")
+    assert caught.value.__context__ is None
 
 
 def test_user_without_password_is_a_secret():

@@ -74,6 +74,8 @@ def test_location_is_resolved_against_the_endpoint(endpoint, location, url):
         ("https://[::1/1", "wanted a URL"),
         ("https://[host]/1", "wanted a URL"),
         ("/a\x7fb", "wanted a URL"),
+        ("/files/1, /files/2", "wanted a URL"),
+        ("https://host.example/1, https://host.example/2", "wanted a URL"),
         ("/a\x01b", "wanted a URL"),
         ("/" + "a" * 20_000, "wanted a URL"),
     ],

@@ -209,7 +209,7 @@ def test_redirect_is_not_followed():
 
 
 INVALID_OFFSETS = [
-    *("", " ", "12x", "-1", "+1", "1e3", "1.0", " 5", "5 ", "٣", "²", "0x10", "1_000", "5, 5"),
+    *("", " ", "12x", "-1", "+1", "1e3", "1.0", " 5", "5 ", "٣", "²", "0x10", "1_000", "5, 6"),
     *("9" * 30, "0" * 20, str(2**63), "\x00", "nan"),
 ]
 VALID_OFFSETS = [("0", 0), ("007", 7), ("12", 12), (str(2**63 - 1), 2**63 - 1)]
@@ -234,6 +234,20 @@ def test_offset_is_read(value, offset):
     assert requests.read_offset(Response(status=200, headers=headers)) == OffsetKnown(offset, None)
     assert requests.read_chunk(Response(status=204, headers=headers)) == ChunkAccepted(offset)
     assert read_creation(Response(status=201, headers=headers)) == Created(URL, offset)
+
+
+@pytest.mark.parametrize(("joined", "offset"), [("5, 5", 5), ("5,5", 5), ("7, 7, 7", 7)])
+def test_equal_repetitions_of_a_header_count_once(joined, offset):
+    location = f"{URL}, {URL}"
+    headers = {"upload-offset": joined, "upload-length": "9, 9", "location": location}
+    assert requests.read_offset(Response(status=200, headers=headers)) == OffsetKnown(offset, 9)
+    assert requests.read_chunk(Response(status=204, headers=headers)) == ChunkAccepted(offset)
+    assert read_creation(Response(status=201, headers=headers)) == Created(URL, offset)
+    deferred = Response(status=200, headers={"upload-defer-length": "1, 1"})
+    assert requests.is_deferred(deferred)
+    options = {"tus-max-size": "10, 10", "tus-version": "1.0.0, 1.0.0"}
+    features = requests.read_options(Response(status=204, headers=options))
+    assert (features.max_size, features.versions) == (10, ("1.0.0",))
 
 
 @given(any_text(max_size=40))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from enum import Enum, auto
 from typing import Any
 
 from rich.cells import cell_len
@@ -37,6 +39,18 @@ REQUIRED = frozenset({"asset ID"})
 NUMERIC = frozenset({"size", "time"})
 
 
+class Verbosity(Enum):
+    """How much a command prints on standard error."""
+
+    QUIET = auto()
+    NORMAL = auto()
+    VERBOSE = auto()
+
+
+# Set by the options of the command, for its tasks.
+VERBOSITY: ContextVar[Verbosity] = ContextVar("VERBOSITY", default=Verbosity.NORMAL)
+
+
 def output() -> Console:
     """Return the console for results."""
     return _console(is_error=False)
@@ -48,8 +62,15 @@ def messages() -> Console:
 
 
 def print_note(message: str) -> None:
-    """Print a message to standard error."""
-    print_message(messages(), message)
+    """Print a message to standard error, unless the command is quiet."""
+    if VERBOSITY.get() is not Verbosity.QUIET:
+        print_message(messages(), message)
+
+
+def can_draw(console: Console) -> bool:
+    """Whether to draw bars: they need a terminal, on which nothing else is logged."""
+    is_normal = VERBOSITY.get() is Verbosity.NORMAL
+    return is_normal and console.is_terminal and not console.is_dumb_terminal
 
 
 def print_error(message: str) -> None:

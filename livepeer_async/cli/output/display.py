@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 import anyio
 
 from livepeer_async.cli.output.bars import REFRESH_SECONDS, Bars, draw_bars
-from livepeer_async.cli.output.console import messages
+from livepeer_async.cli.output.console import can_draw, messages
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.plain import PlainLines
 from livepeer_async.cli.output.progress import BatchProgress
@@ -32,8 +32,7 @@ async def show_progress(
         status: the status of an ingestion.
     """
     console = messages()
-    can_draw = console.is_terminal and not console.is_dumb_terminal
-    is_drawn = can_draw and not (json and sys.stdout.isatty())
+    is_drawn = can_draw(console) and not (json and sys.stdout.isatty())
     period = REFRESH_SECONDS if is_drawn else 1.0
     showing = draw_bars(batch, status) if is_drawn else nullcontext(PlainLines(batch, status))
     with showing as display, _show_warnings(display):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -19,7 +18,7 @@ from rich.progress import Progress as TaskProgress
 from rich.text import Text
 
 from livepeer_async.cli.output.bars import REFRESH_SECONDS
-from livepeer_async.cli.output.console import messages, print_note
+from livepeer_async.cli.output.console import can_draw, messages, print_note
 from livepeer_async.cli.output.formatting import (
     MAX_MESSAGE_WIDTH,
     format_countdown,
@@ -68,10 +67,10 @@ async def show_download(progress: DownloadProgress) -> AsyncGenerator[Observer]:
         An observer of requests, which prints retries and long waits.
     """
     console = messages()
-    if not console.is_terminal or console.is_dumb_terminal:
+    if not can_draw(console):
         async with plain_task_group() as tasks:
             tasks.start_soon(_print_lines, progress)
-            yield partial(_print_event, console)
+            yield partial(_print_event, print_note)
             tasks.cancel_scope.cancel()
         return
     columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)]
@@ -97,7 +96,8 @@ async def show_download(progress: DownloadProgress) -> AsyncGenerator[Observer]:
     with bar:
         async with plain_task_group() as tasks:
             tasks.start_soon(draw)
-            yield partial(_print_event, bar.console)
+            # The bar's own console, which prints above the bar.
+            yield partial(_print_event, lambda message: bar.console.print(Text(message)))
             tasks.cancel_scope.cancel()
 
 
@@ -107,12 +107,11 @@ async def _print_lines(progress: DownloadProgress) -> None:
         print_note(progress.summarize())
 
 
-def _print_event(console: Console, event: RequestEvent) -> None:
+def _print_event(print_message: Callable[[str], None], event: RequestEvent) -> None:
     message = ""
     if isinstance(event, RetryEvent):
         message = describe_retry(event)
     elif isinstance(event, WaitEvent) and event.seconds:
         message = f"{event.reason} for {format_countdown(event.seconds)}"
     if message:
-        # The bar's own console, which prints above the bar.
-        console.print(Text(shorten(message, MAX_MESSAGE_WIDTH)))
+        print_message(shorten(message, MAX_MESSAGE_WIDTH))

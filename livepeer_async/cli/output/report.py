@@ -24,11 +24,13 @@ from livepeer_async.cli.output.formatting import (
 )
 from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress, label_files
+from livepeer_async.cli.stdin import STANDARD_INPUT
 from livepeer_async.errors import LivepeerError, SourceError
-from livepeer_async.ingest.events import RowEnded
+from livepeer_async.ingest.events import RowEnded, RowState
 from livepeer_async.ingest.rows import BadRow
 from livepeer_async.models import Asset
 from livepeer_async.redaction import show_source
+from livepeer_async.sources.source import source_key
 from livepeer_async.uploads.options import UploadResult
 
 SHOWN_DIGITS = 8
@@ -80,6 +82,30 @@ def asset_document(asset: Asset) -> dict[str, Any]:
     """
     document: dict[str, Any] = msgspec.to_builtins(asset)
     return document | ({"playerUrl": asset.player_url} if asset.player_url else {})
+
+
+def upload_row_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
+    """Return the document of an upload in a report, with the fields of `row_document`.
+
+    An upload without a result is unfinished.
+    """
+    result = file.result or UploadResult(source=file.argument)
+    asset, error = result.asset, result.error
+    is_stdin = file.argument == STANDARD_INPUT
+    return _row_document(
+        key=None if is_stdin else escape_surrogates(source_key(file.argument) or ""),
+        place=escape_surrogates(file.argument),
+        state=str(file.outcome or RowState.UNFINISHED),
+        asset_id=file.asset_id,
+        playback_id=asset.playback_id if asset else None,
+        playbackUrl=asset.player_url if asset else None,
+        bytes=result.length or file.length,
+        seconds=round(result.seconds, 3),
+        attempts=result.attempts,
+        verified=str(result.verified) if result.verified else None,
+        error=_error_document(error, format_error(error, scope)) if error else None,
+        is_earlier=file.was_uploaded_before,
+    )
 
 
 def row_document(ended: RowEnded, message: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,23 @@ def default_report_name(manifest: str, account: str) -> str:
     return f"{stem or 'ingest'}-{digest[:8]}.report.jsonl"
 
 
+def check_report_path(report: str | None, others: Iterable[tuple[str, str | None]]) -> None:
+    """Refuse a report that would overwrite another file of the command.
+
+    Args:
+        report: the report's path.
+        others: what each other file is, and its path.
+
+    Raises:
+        ConfigurationError: they are one file.
+    """
+    for what, path in others:
+        if report is not None and path is not None and _is_same_file(report, path):
+            raise ConfigurationError(
+                f"the report would overwrite the {what} {path}: name another file with --report"
+            )
+
+
 def standard_output(on_error: Callable[[str, OSError], None]) -> ReportFile:
     """Return standard output as a report file."""
     descriptor = sys.stdout.fileno()
@@ -158,6 +176,12 @@ def open_report(path: str, *, on_error: Callable[[str, OSError], None]) -> Gener
                 file.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(one).samefile(other)
+    return realpath(one) == realpath(other)
 
 
 def _lock(descriptor: int, path: str) -> None:

@@ -1,0 +1,86 @@
+"""`livepeer-async assets import`: has the server fetch videos from URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from livepeer_async.cli import options
+from livepeer_async.cli.output.asset_details import print_asset
+from livepeer_async.cli.output.console import print_error, print_note
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.cli.runner import run_command
+from livepeer_async.cli.session import open_client
+from livepeer_async.cli.upload_files import IMPORTABLE, read_scheme
+from livepeer_async.errors import LivepeerError
+from livepeer_async.http.messages import file_name_from_url
+from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.redaction import show_source
+
+
+def import_assets(
+    urls: Annotated[list[str], typer.Argument(metavar="URL", help="http, https, ipfs or ar.")],
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the asset, with one URL; by default its last part.")
+    ] = None,
+    playback_policy: options.PlaybackPolicy = None,
+    creator_id: options.CreatorId = None,
+    no_wait: options.NoWait = False,
+    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """Have Livepeer fetch videos from URLs, and wait until they are ready.
+
+    Each call makes new assets. `livepeer-async ingest` takes lists of URLs, skips those that an
+    earlier run has imported, and with --relay fetches them itself.
+    """
+    fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
+    if name is not None and len(urls) > 1:
+        raise typer.BadParameter("--name needs a single URL")
+    for url in urls:
+        if read_scheme(url) not in IMPORTABLE:
+            raise typer.BadParameter(
+                f"{show_source(url)} isn't a URL that Livepeer can fetch; wanted http, https, ipfs "
+                "or ar; use livepeer-async upload for files"
+            )
+    if name is not None:
+        fields["name"] = name
+    run_command(
+        partial(
+            _import_assets, urls, fields, timeout=None if no_wait else ready_timeout, json=json
+        ),
+        on_interrupt=lambda: "interrupted; what was begun goes on: livepeer-async assets list",
+    )
+
+
+async def _import_assets(
+    urls: Sequence[str], fields: Mapping[str, object], *, timeout: float | None, json: bool
+) -> ExitStatus:
+    """Import videos; a failure doesn't stop the others."""
+    errors: list[LivepeerError] = []
+    sources: dict[str, str] = {}
+    async with open_client() as livepeer:
+        for url in dict.fromkeys(urls):
+            new_asset = {"name": file_name_from_url(url), **fields}
+            try:
+                ticket = await livepeer.assets.upload_from_url(url, new_asset)
+            except LivepeerError as error:
+                errors.append(error)
+                print_error(f"{show_source(url)}: {format_error(error)}")
+                continue
+            sources[ticket.asset.id] = show_source(url)
+            print_note(f"{show_source(url)}: asset {ticket.asset.id}")
+            if timeout is None:
+                print_asset(ticket.asset, json=json)
+        if timeout is not None:
+            async for result in livepeer.assets.wait_many(sources, timeout=timeout):
+                if result.error is None:
+                    print_asset(result.asset, json=json)
+                else:
+                    errors.append(result.error)
+                    print_error(f"{sources[result.asset_id]}: {format_error(result.error)}")
+    return exit_status_for(errors)

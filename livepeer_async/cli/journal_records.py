@@ -1,0 +1,152 @@
+"""`livepeer-async journal list` and `forget`: the recorded uploads. They need no API key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+from livepeer_async.api.account import as_account
+from livepeer_async.cli.output.console import (
+    output,
+    print_error,
+    print_json,
+    print_note,
+    print_table,
+)
+from livepeer_async.cli.output.error_messages import ExitStatus, format_error
+from livepeer_async.cli.output.formatting import clean, format_timestamp, json_line
+from livepeer_async.cli.output.names import label_names
+from livepeer_async.cli.session import journal_path, state_folder
+from livepeer_async.errors import ConfigurationError, JournalError
+from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.records import Record
+from livepeer_async.redaction import show_source
+from livepeer_async.sources.source import source_key
+
+UNKNOWN = "-"
+
+
+async def list_records(path: str | None, *, json: bool) -> ExitStatus:
+    """Print the records of the journal at a path, or of the default journals."""
+    status = ExitStatus.OK
+    for journal_file in _find_journals(path):
+        try:
+            async with aclosing(Journal(journal_file, account=None)) as journal:
+                records = await journal.records()
+        except JournalError as error:
+            print_error(format_error(error))
+            status = ExitStatus.FAILED
+            continue
+        for record in records if json else ():
+            print_json(_document(record, journal.path))
+        if not json:
+            print_note(f"journal: {journal.path}" + ("" if records else " (empty)"))
+            _print_records(records)
+    return status
+
+
+async def forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
+    """Delete records from the journal at a path, or from the default journals."""
+    files = _find_journals(path)
+    status = ExitStatus.OK
+    for key in dict.fromkeys(keys):
+        found = [(file, it) for file in files for it in await _find_records(file, key)]
+        if len(found) == 1:
+            ((file, found_key),) = found
+            async with aclosing(Journal(file, account=None)) as journal:
+                await journal.forget(found_key)
+            output().print(f"forgot {key}")
+            continue
+        status = ExitStatus.FAILED
+        if not found:
+            where = "the journal has" if len(files) == 1 else "the journals have"
+            print_error(f"{where} no {key!r}; see livepeer-async journal list")
+        elif len({file for file, _ in found}) > 1:
+            print_error(f"several journals have {key!r}: name one of them with --journal")
+        else:
+            print_error(
+                f"{len(found)} records are shown as {key!r}: use the asset ID, or the whole URL"
+            )
+    return status
+
+
+def _find_journals(path: str | None) -> list[Path]:
+    """Return the files: the one at a path, that of the API key, or all of the default folder.
+
+    Raises:
+        JournalError: there is none.
+    """
+    if path is not None:
+        if not Path(path).exists():
+            raise JournalError(f"there is no journal {path}", path=path)
+        return [Path(path)]
+    try:
+        folder = state_folder()
+    except RuntimeError as error:
+        raise JournalError(f"{error}; use --journal FILE", path="") from error
+    if os.environ.get("LIVEPEER_API_KEY", "").strip():
+        with suppress(ConfigurationError):
+            file = journal_path(as_account(None, None).fingerprint)
+            if not file.exists():
+                print_note(f"there is no journal {file} yet")
+            return [file] if file.exists() else []
+    files = sorted(folder.glob("*.journal"))
+    if not files:
+        print_note(f"there is no journal in {folder}; --journal FILE names another one")
+    return files
+
+
+async def _find_records(file: Path, key: str) -> list[str]:
+    """Return the keys of records by key, by the path of their file, or as `journal list` shows."""
+    async with aclosing(Journal(file, account=None)) as journal:
+        records = {record.key: record for record in await journal.records()}
+    for exact in (key, source_key(key) or key):
+        if exact in records:
+            return [exact]
+    return [it for it, record in records.items() if key in _shown_forms(record)]
+
+
+def _shown_forms(record: Record) -> set[str]:
+    """Return what `journal list` shows of a record, apart from its name.
+
+    No command line can contain the NUL of the keys that older versions wrote for a file that was
+    named twice.
+    """
+    key = show_source(record.key)
+    ids = {it for it in (record.asset_id, record.playback_id) if it is not None}
+    return ids | {key, clean(key), json_line(key)[1:-1]}
+
+
+def _document(record: Record, journal: str) -> dict[str, object]:
+    return {
+        "key": show_source(record.key),
+        "state": str(record.state),
+        "name": record.name,
+        "asset_id": record.asset_id,
+        "playback_id": record.playback_id,
+        "size": record.identity.length,
+        "journal": journal,
+    }
+
+
+def _print_records(records: Sequence[Record]) -> None:
+    if not records:
+        return
+    headers = ["name", "asset ID", "playback ID", "state", "requested", "key"]
+    names = label_names({show_source(it.key): it.name for it in records})
+    rows = [
+        [
+            names[show_source(record.key)],
+            record.asset_id or UNKNOWN,
+            record.playback_id or UNKNOWN,
+            record.state,
+            format_timestamp(record.requested_at),
+            show_source(record.key),
+        ]
+        for record in records
+    ]
+    shown = print_table(headers, rows, order=["state", "key", "playback ID", "requested"])
+    if "key" not in shown:
+        print_note("the keys don't fit: use --json or a wider terminal to see them")

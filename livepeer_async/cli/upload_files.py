@@ -1,0 +1,108 @@
+"""Checks of FILE arguments: what isn't a video is refused, with the command that is meant."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from livepeer_async.cli.stdin import STANDARD_INPUT
+from livepeer_async.ingest.files import find_files, has_magic, split_glob
+from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
+from livepeer_async.redaction import redact_url
+
+# The schemes that the server fetches from.
+IMPORTABLE = ("http", "https", "ipfs", "ar")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+# fmt: off
+_TEXT_SUFFIXES = (
+    ".txt", ".json", ".html", ".htm", ".md", ".log", ".xml", ".yaml", ".yml", ".toml", ".m3u8",
+    ".m3u", ".mpd", ".srt", ".vtt", ".sh", ".py",
+)
+# fmt: on
+
+
+def check_files(files: Sequence[str], *, name: str | None) -> None:
+    """Refuse arguments that can't be uploaded as videos, before anything starts.
+
+    Raises:
+        typer.BadParameter: one is a URL, a pattern, a manifest, a folder, a text or empty; or the
+            options don't fit.
+    """
+    for file in files:
+        message = _find_mistake(file)
+        if message is not None:
+            raise typer.BadParameter(message)
+    if name is not None and len(files) > 1:
+        raise typer.BadParameter("--name needs a single FILE")
+    if files.count(STANDARD_INPUT) > 1:
+        raise typer.BadParameter("standard input can be read once: use - once")
+    if STANDARD_INPUT in files and sys.stdin.isatty():
+        raise typer.BadParameter("standard input is a terminal: pipe a video into it, or use FILE")
+
+
+def read_scheme(url: str) -> str:
+    """Return the scheme of a URL in lower case; "" for anything else."""
+    match = _SCHEME.match(url)
+    return match[1].lower() if match else ""
+
+
+def _find_mistake(file: str) -> str | None:
+    """Return the message for an argument that isn't a video; `None` for one that may be."""
+    if not file:
+        return "a FILE is empty: wanted a path; check the variables of the command"
+    if os.path.lexists(file):
+        return _explain_file(file)
+    scheme = read_scheme(file)
+    if scheme:
+        return _explain_url(file, scheme)
+    return _explain_glob(file) if has_magic(file) else _explain_file(file)
+
+
+def _explain_file(file: str) -> str | None:
+    path = Path(file)
+    ingest = f"livepeer-async ingest {quote(file)}"
+    if path.is_dir():
+        return f"{file} is a folder: to upload the videos in it, use {ingest}"
+    if path.suffix.lower() in (*TABLE_SUFFIXES, *JSONL_SUFFIXES):
+        return f"{file} is a manifest, not a video: to upload what it lists, use {ingest}"
+    if path.suffix.lower() in _TEXT_SUFFIXES:
+        return f"{file} is a text, not a video; livepeer-async ingest takes lists (.csv, .jsonl)"
+    return None
+
+
+def _explain_url(url: str, scheme: str) -> str:
+    shown = redact_url(url)
+    if scheme in IMPORTABLE:
+        # The query, which may hold a signature, isn't shown.
+        argument = quote(url) if shown == url else "URL"
+        return (
+            f"{shown} is a URL: to have Livepeer fetch it, use livepeer-async assets import "
+            f"{argument}"
+        )
+    if scheme == "s3":
+        return (
+            f"{shown} is a URL that Livepeer can't fetch: use aws s3 cp {quote(shown)} - | "
+            "livepeer-async upload -, or livepeer-async assets import with a presigned https URL"
+        )
+    if scheme == "file":
+        path = unquote(urlsplit(url).path)
+        return f"{path} is given as a file:// URL: use livepeer-async upload {quote(path)}"
+    return f"{shown} is a URL that Livepeer can't fetch: download it, and upload the file"
+
+
+def _explain_glob(pattern: str) -> str:
+    folder, parts = split_glob(pattern)
+    found = find_files(folder, parts, allow_outside=True, on_skipped=lambda: None)
+    if next(iter(found), None) is None:
+        return f"{pattern} matches no video: check the pattern and the working directory"
+    return (
+        f"{pattern} is a pattern that your shell hasn't expanded: use livepeer-async ingest "
+        f"{quote(pattern)}, or leave out the quotes"
+    )

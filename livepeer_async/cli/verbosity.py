@@ -1,0 +1,72 @@
+"""`--quiet` and `--verbose`, which every command has."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from livepeer_async.cli.logs import log_requests
+from livepeer_async.cli.output.console import VERBOSITY, Verbosity
+
+
+def add_verbosity_options(group: TyperGroup) -> None:
+    """Add the options to all commands of a group, and of the groups in it."""
+    for command in group.commands.values():
+        if isinstance(command, TyperGroup):
+            add_verbosity_options(command)
+        else:
+            command.params += _make_options()
+
+
+def reset_verbosity() -> None:
+    """Forget the options of an earlier command in this process."""
+    VERBOSITY.set(Verbosity.NORMAL)
+
+
+def _make_options() -> list[Any]:
+    app = typer.Typer(add_completion=False)
+    app.command()(_options)
+    options = [it for it in typer.main.get_command(app).params if it.name != "help"]
+    for option in options:
+        option.expose_value = False
+    return options
+
+
+def _set_quiet(value: bool) -> None:  # noqa: FBT001 - typer passes it by position
+    if value:
+        VERBOSITY.set(Verbosity.QUIET)
+
+
+def _set_verbose(value: bool) -> None:  # noqa: FBT001 - typer passes it by position
+    if not value:
+        return
+    if VERBOSITY.get() is Verbosity.QUIET:
+        raise typer.BadParameter("--verbose can't be combined with --quiet")
+    VERBOSITY.set(Verbosity.VERBOSE)
+    log_requests(logging.StreamHandler())
+
+
+def _options(
+    *,
+    _quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            callback=_set_quiet,
+            help="Print only results and errors.",
+        ),
+    ] = False,
+    _verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            callback=_set_verbose,
+            help="Log requests and retries on standard error, without secrets.",
+        ),
+    ] = False,
+) -> None:
+    """Declare the options."""
