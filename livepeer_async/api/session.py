@@ -130,6 +130,11 @@ class Session:
         report_event(event)
         await self.wait_to_retry(event.delay)
 
+    @property
+    def recovers(self) -> bool:
+        """Whether `wait_to_retry` may return early."""
+        return self._recovery is not None
+
     async def wait_to_retry(self, seconds: float) -> bool:
         """Wait before a retry; return early, and true, if an outage of the server ends."""
         if self._recovery is None:

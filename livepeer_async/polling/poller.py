@@ -152,7 +152,7 @@ class AssetPoller:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep until the next poll; a pause ends early when the server recovers."""
-        if self._paused_until <= self._clock.now():
+        if not self._session.recovers or self._paused_until <= self._clock.now():
             await self._clock.sleep(seconds)
         elif await self._session.wait_to_retry(seconds):
             self._paused_until = -inf

@@ -1,9 +1,10 @@
+import re
 import sys
 
 import pytest
 
 from livepeer_async import __version__
-from support.command_line import COMMAND, run
+from support.command_line import COMMAND, lines_of, run
 from support.constants import CLOSED_PORT, UNREACHABLE_API
 
 
@@ -171,7 +172,13 @@ def test_unreachable_server_is_reported_soon():
     account = {"LIVEPEER_API_KEY": "k", "LIVEPEER_BASE_URL": UNREACHABLE_API}
     done = run("upload", "x.mp4", "--retries", "1000", **account)
     assert done.returncode == 1
-    assert f"no connection to {UNREACHABLE_API}" in done.stderr.decode().splitlines()[-1]
+    *retries, error = lines_of(done.stderr)
+    assert error.startswith(f"Error: no connection to {UNREACHABLE_API}")
+    # Each attempt is reported at once.
+    assert [re.search(r"; retry (\d of \d) in \d+ s$", line)[1] for line in retries] == [
+        "1 of 2",
+        "2 of 2",
+    ]
 
 
 def test_module_and_console_script_are_the_same():
