@@ -83,7 +83,7 @@ def _is_complete(tree: ast.Module) -> bool:
 
 def _missing_imports(tree: ast.Module) -> list[str]:
     """Return imports of the public names that the block, like the text around it, assumes."""
-    exported = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    exported = ast.parse((PACKAGE / "exports.py").read_text(encoding="utf-8"))
     public = {
         alias.name
         for node in exported.body
