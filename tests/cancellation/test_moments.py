@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 import time
 
-import aiofiles.threadpool
 import anyio
 import httpx
 import pytest
@@ -103,7 +102,7 @@ async def test_cancellation_while_opening_closes_the_file(
 ):
     (tmp_path / "video.mp4").write_bytes(make_bytes(1000))
     opened = []
-    monkeypatch.setattr(aiofiles.threadpool, "sync_open", delayed(open, opened))
+    monkeypatch.setattr(files, "FileIO", delayed(files.FileIO, opened))
     async with sandbox_and_client() as (_, livepeer):
         running = UploadTask(method, lambda: livepeer.upload(tmp_path / "video.mp4"))
         await assert_cancel_closes_file(running, opened)
