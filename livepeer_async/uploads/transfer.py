@@ -172,8 +172,8 @@ class Transfers:
             urls: upload URLs to check if the response to the creation is lost.
         """
         is_uploaded = False
-        upload.attach(asset, tus)
         try:
+            upload.attach(asset, tus)
             upload.asset_created.set()
             driver = await self._send_bytes(upload, tus, urls)
             is_uploaded = True
