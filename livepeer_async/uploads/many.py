@@ -92,7 +92,8 @@ class NamedFiles:
         path = _path_of(job)
         if path is None:
             return False
-        status = await _find_status(path)
+        # A job with a length is queued at once, as the order of large and small files needs it.
+        status = await _find_status(path) if job.length is None else None
         size = status.st_size if status else 0
         self._lengths[id(job)] = size if job.length is None else job.length
         version = status and (status.st_size, status.st_mtime_ns, status.st_ino)
