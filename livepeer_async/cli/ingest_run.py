@@ -43,6 +43,7 @@ from livepeer_async.cli.session import open_client, state_folder
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.ingest import (
     Checked,
     Ingestion,
@@ -192,11 +193,12 @@ class IngestRun:
 
     async def _apply_events(self, client: AsyncLivepeer, manifest: Manifest) -> None:
         ingesting = ingest(client, manifest, on_progress=self._events.update, **self._options)
-        async with ingesting as self._ingestion:
-            async for event in self._ingestion:
-                self._events.apply(event)
-                if isinstance(event, Checked) and event.rows and not self._is_refused:
-                    self._name_default_report()
+        with observe_requests(self.status.observe):
+            async with ingesting as self._ingestion:
+                async for event in self._ingestion:
+                    self._events.apply(event)
+                    if isinstance(event, Checked) and event.rows and not self._is_refused:
+                        self._name_default_report()
 
     def _open_default_report(self, client: AsyncLivepeer) -> None:
         """Open the default report; the run continues without one if that fails."""

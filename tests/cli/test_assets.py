@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from livepeer_async.sandbox import Answer, Fault, On
 from support.clock import wait_until
 from support.command_line import Terminal, plain, run
 
@@ -121,3 +122,25 @@ def test_names_from_the_server_are_cleaned(sandbox, upload_clip):
         assert terminal.finish() == 0
         assert "\x1b]0;" not in terminal.screen
         assert "x�]0;owned� y" in plain(terminal.screen)
+
+
+def test_failures_of_a_list_are_shown_until_it_succeeds(open_sandbox, run_here):
+    fault = Fault(On(method="GET", path="/asset$", times=2), Answer(502))
+    with open_sandbox(faults=[fault]) as sandbox:
+        done = run_here("assets", "list", sandbox=sandbox)
+    *retries, last = done.stderr.decode().splitlines()
+    assert [line.split(":")[0] for line in retries] == ["502 from GET http"] * 2
+    assert "; retry 1 of " in retries[0]
+    assert "; retry 2 of " in retries[1]
+    assert (done.returncode, last) == (0, "no assets")
+
+
+def test_failure_of_a_list_is_erased_from_a_terminal(open_sandbox):
+    fault = Fault(On(method="GET", path="/asset$", times=2), Answer(502))
+    with open_sandbox(faults=[fault]) as sandbox:
+        terminal = Terminal("assets", "list", sandbox=sandbox, columns=80)
+        assert terminal.finish() == 0
+    assert "retry in " in terminal.screen
+    assert "(1 of " in terminal.screen
+    # The line is erased before the result.
+    assert "\x1b[2K" in terminal.screen.rpartition("(2 of ")[2].rpartition("no assets")[0]

@@ -98,8 +98,11 @@ class IngestEvents:
         if row.key not in self._running:
             return
         file = self._running[row.key].file
-        is_first = not file.has_retried
+        is_first, waited = not file.has_retried, file.waiting is not None
         file.update(progress, self._clock())
+        # Chunks wait for slow storage all the time.
+        if file.waiting is not None and file.is_starting and not waited:
+            self.display.log(f"{row.location}: {file.waiting}")
         if file.retry is not None and is_first:
             self.display.log(f"{row.location}: {describe_retry(file.retry)}")
 

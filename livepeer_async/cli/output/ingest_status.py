@@ -11,6 +11,7 @@ from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for
 from livepeer_async.cli.output.formatting import format_countdown, pluralize
 from livepeer_async.cli.output.progress import SUCCESSFUL, BatchProgress
 from livepeer_async.errors import LivepeerError, UploadInUse
+from livepeer_async.http.observers import RequestEvent, WaitEvent
 from livepeer_async.ingest.events import Checked, RowEnded, RowState
 from livepeer_async.uploads.leftovers import LeftoverReport
 
@@ -49,6 +50,7 @@ class IngestStatus:
         self.batch = BatchProgress()
         self.stats = IngestStats()
         self.outage: Outage | None = None
+        self._waiting: WaitEvent | None = None
         self.journal_option: str | None = None
         self.deferred = 0
         self.probed = 0
@@ -62,6 +64,10 @@ class IngestStatus:
         """Seconds without a byte or a response; 0 below `MIN_QUIET_SECONDS`."""
         seconds = self.idle_seconds()
         return seconds if seconds >= MIN_QUIET_SECONDS else 0.0
+
+    def observe(self, event: RequestEvent) -> None:
+        """Record what a request waits for, such as the check of the server before the first row."""
+        self._waiting = event if isinstance(event, WaitEvent) and event.seconds else None
 
     def count_probed(self) -> None:
         """Count a file that a check has probed."""
@@ -100,6 +106,8 @@ class IngestStatus:
             return f"halted, {when}: {self.outage.reason}"
         if quiet:
             return f"{quiet}; waiting for the server"
+        if self._waiting is not None and not self.batch.files:
+            return str(self._waiting)
         return "paused: the server is busy or its queue is full" if self.is_paused() else ""
 
 

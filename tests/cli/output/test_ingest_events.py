@@ -8,6 +8,7 @@ from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.output.ingest_events import MAX_BAD_ROWS_PRINTED, IngestEvents
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.plain import PlainLines
+from livepeer_async.http.observers import WaitEvent
 from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import (
     Checked,
@@ -19,7 +20,7 @@ from livepeer_async.ingest.events import (
     RowState,
 )
 from livepeer_async.ingest.rows import BadRow, Row
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.progress import Progress, Stage
 
 EMPTY = errors.SourceEmpty("'a.mp4' is empty; wanted a video file", source="a.mp4")
 
@@ -89,6 +90,26 @@ def test_row_leaves_a_document(ingest):
     assert (line["state"], line["asset_id"], line["playback_id"]) == ("ready", "a0", "p0")
     assert (line["place"], line["key"], line["verified"]) == ("videos.csv:2", "k0", "size")
     assert ingest.printed == []
+
+
+@pytest.mark.parametrize(("stage", "lines"), [(Stage.STARTING, 1), (Stage.UPLOADING, 0)])
+def test_first_wait_of_a_row_that_starts_is_printed(ingest, stage, lines):
+    ingest.apply(checked(2), RowStarted(row(0)))
+    for seconds in (5.0, 10.0):
+        waiting = WaitEvent(reason="no response", seconds=seconds)
+        progress = Progress(sent=0, length=100, stage=stage, waiting=waiting)
+        ingest.events.update(row(0), progress)
+    assert ingest.logged == ["videos.csv:2: no response for 5 s"][:lines]
+
+
+def test_check_that_waits_is_an_obstacle_before_the_first_row(ingest):
+    ingest.apply(checked(2))
+    ingest.status.observe(WaitEvent(reason="no response", seconds=5.0))
+    assert ingest.status.obstacle(0) == "no response for 5 s"
+    ingest.apply(RowStarted(row(0)))
+    assert ingest.status.obstacle(0) == ""
+    ingest.status.observe(None)
+    assert ingest.status.obstacle(0) == ""
 
 
 def test_bad_rows_are_printed_up_to_a_limit():
