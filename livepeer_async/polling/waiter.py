@@ -139,7 +139,7 @@ class Waiter:
         Raises:
             AssetFailed: the server failed to process the asset.
             AssetDeleted: the asset was deleted.
-            AssetT_coimeout: the timeout expired.
+            AssetTimeout: the timeout expired.
             LivepeerError: the server couldn't be polled within the retry policy.
         """
         watched.restart(self._clock.now(), timeout, self._clock.random())
