@@ -24,7 +24,8 @@ from livepeer_async.redaction import redacted
 
 MAX_REQUESTS_PER_SECOND = 2
 
-
+# Retried assets to remember, for keys without access to tasks; about 300 bytes each.
+MAX_RETRIED = 10_000
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
@@ -139,11 +140,11 @@ class Waiter:
         Raises:
             AssetFailed: the server failed to process the asset.
             AssetDeleted: the asset was deleted.
-            AssetT_coimeout: the timeout expired.
+            AssetTimeout: the timeout expired.
             LivepeerError: the server couldn't be polled within the retry policy.
         """
         watched.restart(self._clock.now(), timeout, self._clock.random())
-        watched.retried = self._retried.pop(watched.asset_id, watched.retried)
+        watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription([watched], is_reached)
         if watched.asset is not None and subscription.is_reached(watched):
             return watched.asset
@@ -170,7 +171,7 @@ class Waiter:
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
             watched.restart(now, timeout, self._clock.random())
-            watched.retried = self._retried.pop(watched.asset_id, None)
+            watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription(watched_assets, is_ready)
         self._subscribe(subscription)
         try:
@@ -180,7 +181,7 @@ class Waiter:
             self._poller.remove(subscription, *subscription.watched_assets)
 
     def note_retry(self, failed: Asset) -> None:
-        """Record that a failed asset is processed again, for the next wait for it.
+        """Record that a failed asset is processed again, for the waits for it.
 
         An API key may have no access to tasks, which show it.
         """
@@ -201,7 +202,10 @@ class Waiter:
     ) -> WaitOutcome:
         watched = await self._next_ended(subscription, on_change)
         error = watched.failure if watched else None
+            self._retried.pop(failed.id, None)
         if watched is None:
+        if len(self._retried) > MAX_RETRIED:
+            self._retried.pop(next(iter(self._retried)), None)
             watched = next(iter(subscription.watched_assets))
             error = watched.timeout_error(self._clock.now())
             error.__cause__ = self._poller.last_error

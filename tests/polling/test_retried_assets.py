@@ -5,8 +5,11 @@ from functools import partial
 import anyio
 import anyio.to_thread
 import pytest
+from msgspec.structs import replace
 
 from livepeer_async import AmbiguousRequest, AssetDeleted, AssetFailed, AssetTimeout, BadRequest
+from livepeer_async.models import Asset, AssetStatus
+from livepeer_async.polling.waiter import MAX_RETRIED
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, Garbage, LoseAnswer, On
 from livepeer_async.sandbox.lifecycle import make_final_step, plan_processing
 from support.command_line import run
@@ -206,3 +209,22 @@ async def test_lists_find_retried_assets_without_a_flood_of_requests():
         assert all(error is None for _, error in harness.ended.values())
         assert harness.log.busiest_second() <= 2
         assert len(harness.log.requests) < 20 * 5
+
+
+async def test_second_wait_still_knows_of_the_retry():
+    refused = Fault(On(method="GET", path="/task$", times=9), Answer(403, b'{"errors":["no"]}'))
+    options = {"processing_seconds": 2.0}
+    async with sandbox_and_client(fails(FIRST), refused, **options) as (_, livepeer):
+        asset_id = await failed_asset(livepeer)
+        await livepeer.assets.retry(asset_id)
+        with pytest.raises(AssetTimeout):
+            await livepeer.assets.wait(asset_id, timeout=0.5)
+        assert (await livepeer.assets.wait(asset_id)).phase == "ready"
+
+
+async def test_number_of_remembered_retries_is_limited():
+    async with virtual_waiter() as harness:
+        failed = Asset(id="0", name="a", status=AssetStatus(phase="failed", updated_at=1))
+        for number in range(MAX_RETRIED + 10):
+            harness.waiter.note_retry(replace(failed, id=str(number)))
+        assert len(harness.waiter._retried) == MAX_RETRIED  # noqa: SLF001 - has no effect to see
