@@ -20,7 +20,6 @@ from livepeer_async.models import (
     UploadTicket,
 )
 from livepeer_async.models.values import AssetPhaseValue
-from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter, WaitOutcome
@@ -139,7 +138,7 @@ class Assets:
         try:
             await self._session.send(requests.retry_asset(self._session.account, asset_id))
         except AmbiguousRequest:
-            if await has_failed(self._session, await self.get(asset_id)):
+            if await self._waiter.has_failed(await self.get(asset_id)):
                 raise
         self._waiter.note_retry(failed)
 

@@ -14,18 +14,19 @@ from msgspec import Struct
 
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock, LoopLocal
-from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.errors import AssetDeleted, AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.http.observers import replace_observers
-from livepeer_async.models import Asset, AssetStatus
+from livepeer_async.models import Asset, AssetPhase, AssetStatus
+from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller, Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import redacted
 
 MAX_REQUESTS_PER_SECOND = 2
-
 # Retried assets to remember, for keys without access to tasks; about 300 bytes each.
 MAX_RETRIED = 10_000
+
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
@@ -180,13 +181,31 @@ class Waiter:
         finally:
             self._poller.remove(subscription, *subscription.watched_assets)
 
+    async def has_failed(self, asset: Asset) -> bool:
+        """Whether an asset has failed or was deleted, and isn't being processed again.
+
+        Raises:
+            LivepeerError: it can't be polled.
+        """
+        if asset.phase != AssetPhase.FAILED:
+            return False
+        watched = WatchedAsset(asset.id, asset)
+        try:
+            await self.wait_until(watched, lambda _: True, timeout=READY_TIMEOUT)
+        except (AssetFailed, AssetDeleted):
+            return True
+        return False
+
     def note_retry(self, failed: Asset) -> None:
         """Record that a failed asset is processed again, for the waits for it.
 
         An API key may have no access to tasks, which show it.
         """
         if failed.status is not None:
+            self._retried.pop(failed.id, None)
             self._retried[failed.id] = failed.status
+        if len(self._retried) > MAX_RETRIED:
+            self._retried.pop(next(iter(self._retried)), None)
 
     async def throttle(self) -> None:
         """Wait until the waits' rate limit allows another request, and count it."""
@@ -202,10 +221,7 @@ class Waiter:
     ) -> WaitOutcome:
         watched = await self._next_ended(subscription, on_change)
         error = watched.failure if watched else None
-            self._retried.pop(failed.id, None)
         if watched is None:
-        if len(self._retried) > MAX_RETRIED:
-            self._retried.pop(next(iter(self._retried)), None)
             watched = next(iter(subscription.watched_assets))
             error = watched.timeout_error(self._clock.now())
             error.__cause__ = self._poller.last_error

@@ -39,7 +39,6 @@ from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
-from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.phases import GONE, has_left_uploading
 from livepeer_async.uploads.leftovers import delete_certain, find_created
 
@@ -237,10 +236,6 @@ class AssetRequests:
             await lease.abandon(is_useless=False)
             return None
         return asset
-
-    async def has_failed(self, asset: Asset) -> bool:
-        """Whether an asset has failed and isn't being processed again."""
-        return await has_failed(self._session, asset)
 
     async def is_uploaded(self, asset_id: str) -> bool:
         """Whether the server has all bytes of an asset; false if it doesn't respond."""

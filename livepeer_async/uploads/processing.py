@@ -38,12 +38,12 @@ class Processing:
 
     Args:
         session: sends API calls.
-        waiter: waits for assets.
+        waiter: waits for assets; also an attribute.
     """
 
     def __init__(self, session: Session, waiter: Waiter) -> None:
         self._session = session
-        self._waiter = waiter
+        self.waiter = waiter
 
     async def wait_until_ready(
         self,
@@ -68,7 +68,7 @@ class Processing:
         while True:
             remaining = deadline - time.monotonic()
             try:
-                return await self._waiter.wait_until(
+                return await self.waiter.wait_until(
                     watched, is_ready, timeout=remaining, on_change=on_change
                 )
             except AssetTimeout as error:
@@ -104,7 +104,7 @@ class Processing:
         Returns:
             Whether it was run; a restricted key may be refused.
         """
-        await self._waiter.throttle()
+        await self.waiter.throttle()
         try:
             # The request may have had its effect, or another client may have sent one: the next
             # wait looks at the task.
@@ -113,5 +113,5 @@ class Processing:
         except REFUSALS:
             return False
         if watched.asset is not None:
-            self._waiter.note_retry(watched.asset)
+            self.waiter.note_retry(watched.asset)
         return True

@@ -85,7 +85,7 @@ class Uploader:
         self._delivery = Delivery(transfers, processing, asset_requests)
         self._limits_for = transfers.limits_for
         self._asset_requests = asset_requests
-        self._url_importer = UrlImporter(asset_requests)
+        self._url_importer = UrlImporter(asset_requests, processing.waiter)
         self.downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue

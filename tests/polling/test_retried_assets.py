@@ -7,11 +7,18 @@ import anyio.to_thread
 import pytest
 from msgspec.structs import replace
 
-from livepeer_async import AmbiguousRequest, AssetDeleted, AssetFailed, AssetTimeout, BadRequest
+from livepeer_async import (
+    AmbiguousRequest,
+    AssetDeleted,
+    AssetFailed,
+    AssetTimeout,
+    BadRequest,
+    SourceChanged,
+)
 from livepeer_async.models import Asset, AssetStatus
 from livepeer_async.polling.waiter import MAX_RETRIED
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, Garbage, LoseAnswer, On
-from livepeer_async.sandbox.lifecycle import make_final_step, plan_processing
+from livepeer_async.sandbox.lifecycle import Status, Step, make_final_step, plan_processing
 from support.command_line import run
 from support.polling import add_asset, delete_asset, virtual_waiter
 from support.sandbox import client_for, make_bytes, sandbox_and_client
@@ -228,3 +235,16 @@ async def test_number_of_remembered_retries_is_limited():
         for number in range(MAX_RETRIED + 10):
             harness.waiter.note_retry(replace(failed, id=str(number)))
         assert len(harness.waiter._retried) == MAX_RETRIED  # noqa: SLF001 - has no effect to see
+
+
+async def test_changed_source_keeps_an_asset_whose_task_has_just_ended(tmp_path):
+    options = {"client": {"journal": tmp_path / "journal"}, "processing_seconds": SECONDS}
+    async with sandbox_and_client(fails(FIRST), **options) as (sandbox, livepeer):
+        asset_id = await failed_asset(livepeer, key="k")
+        state = sandbox._server  # noqa: SLF001 - the moment is too short to meet
+        asset, now = state.assets[asset_id], state.now()
+        asset.steps.append(Step(now, asset.status(now), Status("completed", now)))
+        asset.steps.append(make_final_step(now + SECONDS, None))
+        with pytest.raises(SourceChanged):
+            await livepeer.upload(make_bytes(5001), "a.mp4", key="k")
+        assert (await livepeer.assets.wait(asset_id)).phase == "ready"
