@@ -93,6 +93,7 @@ async def test_failed_asset_is_reprocessed_if_the_key_may(more):
             assert (result.error, result.asset.phase) == (None, "ready")
         else:
             assert isinstance(result.error, AssetFailed)
+            assert isinstance(result.error.__cause__, Forbidden)
 
 
 async def test_useless_asset_that_may_not_be_deleted_is_logged(caplog):
