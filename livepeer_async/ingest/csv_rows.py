@@ -247,9 +247,7 @@ def _is_title(line: str, header: str, wanted: str | None) -> bool:
     """Whether a line has one cell, which names no column, and a later line is a header."""
     delimiter = detect_delimiter(header, wanted)
     try:
-        cells, names = (
-            next(csv.reader([text], delimiter=delimiter), []) for text in (line, header)
-        )
+        cells, names = (_split(text, delimiter) for text in (line, header))
         title = [_trim(cell) for cell in cells if not _is_blank(cell)]
         if len(title) != 1 or _normalize(title[0]) in _COLUMNS:
             return False
@@ -257,6 +255,10 @@ def _is_title(line: str, header: str, wanted: str | None) -> bool:
     except (csv.Error, RowError):
         return False
     return True
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), list[str]())
 
 
 def _checked(cells: list[str] | RowError) -> list[str]:
