@@ -20,11 +20,11 @@ from livepeer_async.models import (
     UploadTicket,
 )
 from livepeer_async.models.values import AssetPhaseValue
-from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter, WaitOutcome
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.redaction import hides_variables
 
 
 class Assets:
@@ -34,6 +34,7 @@ class Assets:
         self._session = session
         self._waiter = waiter
 
+    @hides_variables
     async def request_upload(self, new_asset: NewAssetLike) -> UploadTicket:
         """Request an upload without sending a file.
 
@@ -49,6 +50,7 @@ class Assets:
             requests.request_upload(self._session.account, as_new_asset(new_asset))
         )
 
+    @hides_variables
     async def upload_from_url(
         self, url: str, new_asset: NewAssetLike | NewAssetFromUrl | None = None
     ) -> ImportTicket:
@@ -104,6 +106,7 @@ class Assets:
             ),
         )
 
+    @hides_variables
     async def update(self, asset_id: str, patch: AssetPatch | Mapping[str, Any]) -> Asset:
         """Update a ready asset; fields that are UNSET in the patch don't change.
 
@@ -139,7 +142,7 @@ class Assets:
         try:
             await self._session.send(requests.retry_asset(self._session.account, asset_id))
         except AmbiguousRequest:
-            if await has_failed(self._session, await self.get(asset_id)):
+            if await self._waiter.has_failed(await self.get(asset_id)):
                 raise
         self._waiter.note_retry(failed)
 

@@ -178,6 +178,15 @@ def find_task(account: Account, asset_id: str) -> Call[Task | None]:
     return Call(call.request, lambda response: next(iter(call.decode(response).items), None))
 
 
+def list_task_changes(
+    account: Account, since: int, *, limit: int, cursor: str | None = None
+) -> Call[Page[Task]]:
+    """Get the tasks that changed since a time in milliseconds since 1970, latest first."""
+    filters: dict[str, FilterValue] = {"updatedAt": {"gte": since}}
+    query = {"order": "updatedAt-true", "limit": limit, "cursor": cursor}
+    return list_tasks(account, filters=filters, **query)
+
+
 def update_asset(account: Account, asset_id: str, patch: AssetPatch) -> Call[Asset]:
     """Update a ready asset."""
     request = _request(account, "PATCH", f"/asset/{_id(asset_id)}", json=patch)

@@ -97,6 +97,7 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     byte order mark, UTF-16, CRLF, CR, blank lines  read
     ";" or tabs in a CSV file; a first line sep=;   read
     blank rows, columns without name and cells      skipped
+    a title above the header of a table             skipped
     missing cells at the end of a row               absent fields
     bytes that aren't UTF-8                         row is bad
     line or row over 1 MiB                          row is bad

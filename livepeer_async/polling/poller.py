@@ -17,7 +17,7 @@ from typing import TypeVar
 import anyio
 
 from livepeer_async.api.calls import Call
-from livepeer_async.api.requests import find_task, list_changes, poll_asset
+from livepeer_async.api.requests import find_task, list_changes, list_task_changes, poll_asset
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
@@ -30,14 +30,15 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.observers import RequestEvent, current_observers
 from livepeer_async.http.retry import RetryEvent, backoff, next_retry
-from livepeer_async.models import Asset
-from livepeer_async.polling.change_scan import ChangeScan, SyncPoint, begin_scan
+from livepeer_async.models import Asset, Task
+from livepeer_async.polling.change_scan import MAX_PAGE_SIZE, ChangeScan, SyncPoint, begin_scan
 from livepeer_async.polling.intervals import (
     MAX_LIST_DELAY,
     MIN_LIST_DELAY,
     next_list_delay,
     next_request_time,
 )
+from livepeer_async.polling.task_scan import TaskScan, begin_task_scan
 from livepeer_async.polling.watched_asset import WatchedAsset
 
 T = TypeVar("T")
@@ -111,7 +112,8 @@ class AssetPoller:
         self._sync_point: SyncPoint | None = None
         self._listed_at = self._list_due = -inf
         self._list_failures = self._list_pauses = 0
-        self._no_lists_until = -inf
+        self._task_scan: TaskScan | None = None
+        self._no_lists_until = self._no_task_lists_until = -inf
         self._last_failed: WatchedAsset | None = None
         self._failures, self._paused_until = 0, -inf
         self.last_error: LivepeerError | None = None
@@ -176,7 +178,12 @@ class AssetPoller:
         if watched is None:
             await self._poll_list(now)
         elif watched.is_task_due(now):
-            await self._poll_task(watched, now)
+            if self._task_scan is None and now >= self._no_task_lists_until:
+                self._task_scan = begin_task_scan(self._subscriptions, now)
+            if self._task_scan is not None:
+                await self._poll_task_list(self._task_scan, now)
+            else:
+                await self._poll_task(watched, now)
         else:
             await self._poll_asset(watched, now)
 
@@ -211,8 +218,49 @@ class AssetPoller:
                 self._pause_after(error)
                 return
             watched.skip_task()
+            self._notify_if_ended(watched)
         else:
-            watched.update_task(task, now, self._clock.random())
+            self._update_task(watched, task, now)
+
+    async def _poll_task_list(self, scan: TaskScan, now: float) -> None:
+        """Look which of many failed assets are processed again."""
+        call = list_task_changes(
+            self._session.account, scan.since, limit=MAX_PAGE_SIZE, cursor=scan.cursor
+        )
+        try:
+            page = await self._send(call, now)
+        except LivepeerError as error:
+            self._handle_task_list_error(scan, error, now)
+            return
+        scan.consume_page(page)
+        if not scan.is_over:
+            return
+        self._task_scan = None
+        results = scan.results()
+        for watched, task in results:
+            self._update_task(watched, task, now)
+        if len(results) < len(scan.watched_assets):
+            self._no_task_lists_until = now + MAX_LIST_PAUSE
+
+    def _handle_task_list_error(self, scan: TaskScan, error: LivepeerError, now: float) -> None:
+        """Pause all polls, look at tasks singly for a while, or do without them."""
+        scan.failures += 1
+        if is_transient(error) and scan.failures < MAX_LIST_FAILURES:
+            self._pause_after(error)
+            return
+        self._task_scan = None
+        if is_transient(error):
+            self._no_task_lists_until = now + MAX_LIST_PAUSE
+            return
+        for watched in scan.watched_assets.values():
+            watched.skip_task()
+            self._notify_if_ended(watched)
+
+    def _update_task(self, watched: WatchedAsset, task: Task | None, now: float) -> None:
+        watched.update_task(task, now, self._clock.random())
+        self._notify_if_ended(watched)
+
+    def _notify_if_ended(self, watched: WatchedAsset) -> None:
         subscription = self._subscriptions.get(watched)
         if subscription is not None and subscription.has_ended(watched):
             self._notify(watched)

@@ -124,7 +124,7 @@ class Transfers:
         if action is ResumeAction.REJECT:
             raise lease.access_changed_error()
         is_changed = await _is_changed(upload, action)
-        if is_changed and not await self._asset_requests.has_failed(asset):
+        if is_changed and not await self._waiter.has_failed(asset):
             raise lease.source_changed_error(source)
         if not is_changed and (record.state in FULLY_UPLOADED or has_left_uploading(asset)):
             return await self._skip_transfer(upload, asset)

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from livepeer_async import errors
+from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.requests import UNKNOWN_ID
 from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.decisions import classify_error
@@ -90,7 +91,7 @@ def advise(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
 def will_retry(error: LivepeerError) -> bool:
     """Whether the same command may succeed when it retries a row with this error."""
     if isinstance(error, errors.AssetFailed):
-        return error.is_retryable
+        return error.is_retryable and not _is_retry_refused(error)
     return (
         isinstance(error, errors.AssetTimeout | errors.SourceNotReadable)
         or classify_error(error).retry_row
@@ -149,6 +150,8 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
         is_touched = isinstance(error, errors.SourceChanged) and error.is_touched
         accept = "--ignore-mtime if its content is the same, or " if is_touched else ""
         return f"use {accept}{forget} to upload it again"
+    if isinstance(error, errors.AssetFailed) and _is_retry_refused(error):
+        return f"{RETRY.format(asset_id=error.asset_id)} and an API key that may do this"
     if isinstance(error, errors.AssetFailed):
         check = f"check that the {'URL returns' if row.is_url else 'file plays as'} a video"
         is_stuck = row.is_url and journal_option is not None
@@ -156,6 +159,11 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
     if isinstance(error, errors.AssetError | errors.IntegrityError | errors.TusError):
         return ""
     return None
+
+
+def _is_retry_refused(error: LivepeerError) -> bool:
+    """Whether the API key may not have a failed asset processed again."""
+    return isinstance(error, errors.AssetFailed) and isinstance(error.__cause__, REFUSALS)
 
 
 def _is_key_taken(error: LivepeerError) -> bool:
@@ -171,6 +179,7 @@ def _is_collection(error: errors.NotFound) -> bool:
 
 
 FORCE = "--force to upload it as another asset"
+RETRY = "to process it again, use livepeer-async assets retry {asset_id} --wait"
 _DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
 # Class, condition, advice; the first match applies.
 _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], ...] = (
@@ -223,6 +232,6 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
         None,
         "it may still become ready: livepeer-async assets wait {asset_id}",
     ),
-    (errors.AssetFailed, lambda error: error.is_retryable, f"{_DELETE} and upload the file again"),
+    (errors.AssetFailed, lambda error: error.is_retryable, RETRY),
     (errors.AssetFailed, None, f"check that the file plays as a video, and {_DELETE}"),
 )

@@ -67,7 +67,7 @@ UPLOAD_CASES = [
     (tus_error(asset_id="a1", upload_url="https://o/1"), 1, "assets delete a1"),
     (errors.AssetTimeout("not yet", asset_id="a1"), 1, "livepeer-async assets wait a1"),
     (errors.AssetDeleted("gone", asset_id="a1"), 1, "upload the file again"),
-    (failed(is_retryable=True), 1, "assets delete a1) and upload the file again"),
+    (failed(is_retryable=True), 1, "to process it again, use livepeer-async assets retry a1"),
     (failed(is_retryable=False), 1, "plays as a video"),
     (errors.SourceTooLarge("x is long", source="x", length=2, limit=1), 1, "split the video"),
 ]
@@ -147,6 +147,14 @@ def test_row_error_has_advice_for_its_class(error, is_retried, advice):
     assert ("the same command to retry" in message) <= is_retried
     for words in ("upload the file again", "another key", "assets.", "delete the asset"):
         assert words not in message
+
+
+def test_retry_that_the_key_may_not_request_is_not_promised():
+    error = failed(is_retryable=True)
+    error.__cause__ = api_error(errors.Forbidden, 403)
+    assert not will_retry(error)
+    message = format_error(error, Scope(row=FILE, journal_option=""))
+    assert message.endswith("assets retry a1 --wait and an API key that may do this")
 
 
 def url_error(error, journal_option):
