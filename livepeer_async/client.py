@@ -58,9 +58,8 @@ from livepeer_async.uploads.uploader import Uploader
 class AsyncLivepeer:
     """Client of Livepeer Studio, and an async context manager that closes it.
 
-    A client may be used in several event loops, one after the other or at once in threads. Each has
-    its own connections, which are closed at the end of the loop; the journal, the options and the
-    settings of `throttle` are shared.
+    A client may be used in several event loops, also at once in threads. Each has its own
+    connections, closed at the end of the loop; they share the journal, options and `throttle`.
 
     Args:
         api_key: an API key of the account; by default the environment's `LIVEPEER_API_KEY`.
@@ -85,6 +84,7 @@ class AsyncLivepeer:
 
     Raises:
         ConfigurationError: an argument, or the environment's key, proxies or certificates fail.
+        TooManyOpenFiles: no file descriptor is free for the certificates.
         JournalError: the journal can't be used; raised on entering the client's block.
     """
 
@@ -101,8 +101,8 @@ class AsyncLivepeer:
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
     ) -> None:
         retry = retry or RetryPolicy()
-        account = as_account(api_key, base_url)
         self._descriptors = Descriptors()
+        account = as_account(api_key, base_url)
         self._transport = Transport(
             http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
         )

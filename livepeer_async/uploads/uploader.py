@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.http.descriptors import Descriptors, prepare
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
@@ -90,7 +90,6 @@ class Uploader:
         self._journal = journal
         self._slot_queue = slot_queue
         self._descriptors = descriptors
-        prepare()
         self._sources = SourcesInUse()
         self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
