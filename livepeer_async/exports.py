@@ -41,6 +41,8 @@ from livepeer_async.errors import (
     UploadInUse,
     UploadRefused,
     UploadStopped,
+    is_transient,
+    is_transient_status,
 )
 from livepeer_async.http.messages import Response
 from livepeer_async.http.observers import WaitEvent, observe_requests
@@ -264,6 +266,8 @@ __all__ = [
     "WaitEvent",
     "WaitResult",
     "__version__",
+    "is_transient",
+    "is_transient_status",
     "livepeer_limits",
     "observe_requests",
 ]
