@@ -35,6 +35,25 @@ def make_media(container, codec=None, pixel_format="yuv420p", *, audio=False, si
     return file.getvalue()
 
 
+@functools.cache
+def make_song(container, *, has_cover=True):
+    """Return the bytes of a sound file, with a picture in PNG as its cover."""
+    file = io.BytesIO()
+    picture = make_media("mov", "png", "rgb24", frames=1)
+    codec = {"mp4": "aac", "mp3": "libmp3lame", "flac": "flac"}[container]
+    with av.open(file, "w", format=container) as output, av.open(io.BytesIO(picture)) as source:
+        sound = output.add_stream(codec, rate=48000)
+        if has_cover:
+            cover = output.add_stream_from_template(source.streams.video[0])
+            cover.disposition = av.stream.Disposition.attached_pic
+            packet = next(source.demux(video=0))
+            packet.stream = cover
+            output.mux(packet)
+        output.mux(sound.encode(_silence(sound.format.name)))
+        output.mux(sound.encode(None))
+    return file.getvalue()
+
+
 def without_durations(media):
     """Return an MP4 file with each sample's duration set to 0, so it has no frame rate."""
     changed = bytearray(media)
@@ -78,8 +97,8 @@ def _picture(size, pixel_format, number):
     return frame
 
 
-def _silence():
-    frame = av.AudioFrame("fltp", "stereo", 1024)
+def _silence(sample_format="fltp"):
+    frame = av.AudioFrame(sample_format, "stereo", 1024)
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))
     frame.sample_rate, frame.pts = 48000, 0
