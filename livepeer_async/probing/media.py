@@ -52,6 +52,7 @@ class BoundedReader:
         seconds: time limit.
 
     Attributes:
+        length: bytes of the part of the file that may be read.
         is_exhausted: whether a limit was reached.
     """
 
@@ -74,7 +75,7 @@ class BoundedReader:
         if self._remaining <= 0 or time.monotonic() > self._deadline:
             self.is_exhausted = True
             raise LimitReached
-        block = self._read_at(position, size)
+        block = self._read_at(position, max(0, min(size, self.length - position)))
         self._remaining -= len(block)
         return block
 
@@ -129,7 +130,7 @@ def _formats_for(reader: BoundedReader) -> str | None:
     if not is_mp4(reader.read_at(0, 8)):
         return _OTHERS
     try:
-        samples = count_samples(reader.read_at, reader.length)
+        samples, reader.length = count_samples(reader.read_at, reader.length)
     except UncountableError:
         return None
     return _MP4 if samples <= MAX_SAMPLES else None

@@ -182,6 +182,14 @@ async def test_file_without_video_and_audio_is_refused(write):
     assert str(error).endswith("wanted a video or an audio track; check that it is a whole video")
 
 
+async def test_recording_of_many_fragments_is_judged(write):
+    content = make_media("mp4", "libx264", "yuv444p", fragments=True)
+    start = content.index(b"moof") - 4
+    repeated = content[start : content.index(b"mfra") - 4]
+    path = write(content[:start] + repeated * 5000 + content[start:])
+    assert (await refusal_of(path)).rules == ("pixel-format",)
+
+
 async def test_cover_art_of_a_song_is_refused(write):
     error = await refusal_of(write(make_song("mp4"), "a.m4a"))
     assert error.rules == ("video-codec", "pixel-format")

@@ -10,7 +10,16 @@ SIZE = (64, 48)
 
 
 @functools.cache
-def make_media(container, codec=None, pixel_format="yuv420p", *, audio=False, size=SIZE, frames=3):
+def make_media(
+    container,
+    codec=None,
+    pixel_format="yuv420p",
+    *,
+    audio=False,
+    size=SIZE,
+    frames=3,
+    fragments=False,
+):
     """Return the bytes of a file.
 
     Args:
@@ -20,9 +29,11 @@ def make_media(container, codec=None, pixel_format="yuv420p", *, audio=False, si
         audio: whether there is an audio track.
         size: width and height.
         frames: pictures of the video track.
+        fragments: whether an MP4 file consists of fragments.
     """
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    options = {"movflags": "frag_keyframe+empty_moov"} if fragments else {}
+    with av.open(file, "w", format=container, options=options) as output:
         video = _add_video(output, codec, pixel_format, size) if codec else None
         sound = output.add_stream("aac", rate=48000) if audio else None
         if video:
