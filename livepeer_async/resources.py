@@ -25,6 +25,7 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter, WaitOutcome
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.redaction import hides_variables
 
 
 class Assets:
@@ -34,6 +35,7 @@ class Assets:
         self._session = session
         self._waiter = waiter
 
+    @hides_variables
     async def request_upload(self, new_asset: NewAssetLike) -> UploadTicket:
         """Request an upload without sending a file.
 
@@ -49,6 +51,7 @@ class Assets:
             requests.request_upload(self._session.account, as_new_asset(new_asset))
         )
 
+    @hides_variables
     async def upload_from_url(
         self, url: str, new_asset: NewAssetLike | NewAssetFromUrl | None = None
     ) -> ImportTicket:
@@ -105,6 +108,7 @@ class Assets:
             ),
         )
 
+    @hides_variables
     async def update(self, asset_id: str, patch: AssetPatch | Mapping[str, Any]) -> Asset:
         """Update a ready asset; fields that are UNSET in the patch don't change.
 
