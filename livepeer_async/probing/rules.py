@@ -180,6 +180,7 @@ def build_command(
     is_empty = "tracks" in rules or (facts.has_only_cover_art and not facts.has_audio)
     if is_empty or not rules:
         return ""
+    arguments: tuple[str, ...]
     rate: tuple[str, ...] = ()
     # Not .webm, which has no room for AAC.
     if facts.has_only_cover_art:
