@@ -59,9 +59,10 @@ class Assets:
         Args:
             url: URL with the scheme http, https, ipfs or ar.
             new_asset: fields of the asset, or its name; by default the last part of the URL's path.
-                The URL of a `NewAssetFromUrl` counts.
+                The URL of a `NewAssetFromUrl` must be the same.
 
         Raises:
+            ConfigurationError: `new_asset` can't be used, or has another URL.
             InvalidRequest: the server rejected a field.
             AmbiguousRequest: the response was lost; the asset may exist.
         """

@@ -42,11 +42,12 @@ JSON lines (.jsonl, .ndjson, .json-lines) have one object per line:
     {"url": "https://files.example/closing.mp4", "playbackPolicy": {"type": "jwt"}}
 
 A table (.csv, .tsv) has a header, and commas, semicolons or tabs. Cells of text fields are used as
-they are; other cells are JSON. An empty cell is an absent field. Column names are compared without
-case, spaces and underscores, so `Creator ID` is `creatorId`:
+they are; other cells are JSON, or `public` or `jwt` as a playback policy. An empty cell is an
+absent field. Column names are compared without case, spaces and underscores, so `Creator ID` is
+`creatorId`:
 
     path,name,key,playbackPolicy
-    2024/opening.mp4,Opening,opening-2024,"{""type"": ""jwt""}"
+    2024/opening.mp4,Opening,opening-2024,jwt
     2024/closing.mp4,Closing,closing-2024,
 
 A folder means all videos in it and below it, sorted within each folder. Videos are recognised by

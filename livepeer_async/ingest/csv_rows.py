@@ -1,9 +1,9 @@
 """Rows of a CSV file with a header, as spreadsheets write it.
 
 Pure. A cell of a text field is used as it is; other cells are parsed as JSON (`true`,
-`{"type": "jwt"}`). A blank cell is an absent field, and so is a missing one at the end of a row.
-Quoted cells may contain line breaks. A first line such as `sep=;` names the delimiter. The title of
-the table may stand in a line above the header.
+`{"type": "jwt"}`), but a playback policy may be a type (`jwt`). A blank cell is an absent field,
+and so is a missing one at the end of a row. Quoted cells may contain line breaks. A first line such
+as `sep=;` names the delimiter. The title of the table may stand in a line above the header.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _EMPTY_CELLS = str.maketrans("", "", f'{DELIMITERS}"')
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
+# The types of a playback policy that need no other field.
+_POLICY_TYPES = frozenset({"public", "jwt"})
 # Parts of csv's messages, and their meaning in a manifest.
 _CSV_ERRORS = {
     "new-line character": "a carriage return stands alone; save the file with line feeds",
@@ -220,6 +222,8 @@ def read_cell(column: str, cell: str) -> object:
     if column in _TEXT_FIELDS or (column == "creatorId" and not cell.lstrip().startswith("{")):
         return cell
     word = _trim(cell)
+    if column == "playbackPolicy" and word.lower() in _POLICY_TYPES:
+        return {"type": word.lower()}
     if word.lower() in _BOOLEANS:
         return _BOOLEANS[word.lower()]
     if _DECIMAL_COMMA.fullmatch(word):
@@ -297,7 +301,7 @@ def _unknown_column(name: str) -> str:
 _COLUMNS = {_normalize(name): column for name, column in COLUMNS.items()}
 _PATH_SYNONYMS = frozenset({"file", "filename", "filepath", "video", "src"})
 _EXAMPLES = {
-    "playbackPolicy": '{"type": "jwt"}',
+    "playbackPolicy": 'public, jwt or {"type": "jwt"}',
     "profiles": '[{"name": "720p", "bitrate": 3000000}]',
     "storage": '{"ipfs": true}',
     "encryption": '{"encryptedKey": "..."}',

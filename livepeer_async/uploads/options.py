@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, TypedDict, cast
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
-from livepeer_async.redaction import redacted, show_source
+from livepeer_async.redaction import mask_values, redacted, show_source
 from livepeer_async.sources.source import Source, SourceLike, check_length
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
@@ -84,7 +84,15 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
 
 
-@redacted(source=show_source, key=show_source)
+def _mask_fields(new_asset: NewAssetLike) -> NewAssetLike:
+    """Mask the values of a mapping but its name; a `NewAsset` has a repr without secrets."""
+    if not isinstance(new_asset, Mapping):
+        return new_asset
+    shown = {"name": new_asset["name"]} if "name" in new_asset else {}
+    return mask_values(new_asset) | shown
+
+
+@redacted(source=show_source, key=show_source, new_asset=_mask_fields)
 class UploadJob(Struct, frozen=True):
     """One source for `upload_many`, with the asset to create.
 

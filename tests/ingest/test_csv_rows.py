@@ -247,6 +247,11 @@ def test_cell_is_text_or_json(column):
     assert read_cells([column], [cell]) == {column: value}
 
 
+@pytest.mark.parametrize("cell", ["jwt", "JWT", " jwt\u200b"])
+def test_playback_policy_may_be_its_type(cell):
+    assert read_cells(["playbackPolicy"], [cell]) == {"playbackPolicy": {"type": "jwt"}}
+
+
 def test_creator_id_may_be_an_object():
     assert read_cells(["creatorId"], ['{"value": "u"}']) == {"creatorId": {"value": "u"}}
 
