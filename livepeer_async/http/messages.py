@@ -52,6 +52,12 @@ _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t -~]*")
 
+# Markup of a page; its head mostly repeats the heading as a title.
+_TAG = re.compile(rb"<[^>]*>")
+_MARKUP = re.compile(rb"(?is)<!--.*?-->|<(head|script|style)\b.*?</\1\s*>|<[^>]*>")
+# Bytes of a page that are read for a message.
+_MAX_PAGE = 8 * 1024
+
 _CHARSET = re.compile(r"(?i);\s*charset\s*=\s*[\"']?([^\"';,\s]+)")
 
 
@@ -146,6 +152,18 @@ class Response(Struct, frozen=True, kw_only=True):
     place: str = ""
     request_id: str | None = None
     secrets: tuple[str, ...] = ()
+
+    def explain(self, *secrets: str | None) -> str:
+        """Return what the body says, on one short line without secrets and markup."""
+        page = self.body[:_MAX_PAGE].lstrip()
+        if not page.startswith(b"<"):
+            return excerpt(self.body, *secrets, *self.secrets)
+        if len(self.body) > _MAX_PAGE:
+            # The last word may be a part of a secret, which wouldn't be recognized.
+            page = page.rpartition(b" ")[0]
+        texts = (_MARKUP.sub(b" ", page), _TAG.sub(b" ", page), page)
+        text = next((it for it in texts if it.strip()), b"")
+        return excerpt(text, *secrets, *self.secrets)
 
     @property
     def text(self) -> str:

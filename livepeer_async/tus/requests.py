@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from livepeer_async.errors import ProtocolError
 from livepeer_async.http.messages import Request, Response, Span
 from livepeer_async.redaction import (
-    excerpt,
     hides_variables,
     quote_header,
     redact,
@@ -325,7 +324,7 @@ def _refused(response: Response) -> Refused:
 
 
 def _describe(response: Response) -> str:
-    text = excerpt(response.body, *response.secrets) or "no explanation"
+    text = response.explain() or "no explanation"
     if response.is_redirect:
         text = "redirects are not followed"
     return f"{response.status} from {response.place}: {text}"
