@@ -80,6 +80,7 @@ class Request(Struct, frozen=True, kw_only=True):
     Attributes:
         content: the body, or the range of the source to send as the body.
         hides_path: whether the path is a bearer secret, as in an upload URL.
+        alias: the URL that messages show instead, if the request's own would only confuse.
         timeout_factor: multiplies the time limit for the response to a chunk.
         other_secrets: secrets of the requests that were redirected here; the URL may repeat them.
     """
@@ -89,6 +90,7 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     content: bytes | Span = b""
     hides_path: bool = False
+    alias: str = ""
     timeout_factor: float = 1.0
     other_secrets: tuple[str, ...] = ()
 
@@ -110,7 +112,8 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def shown_url(self) -> str:
         """The URL without secrets."""
-        shown = redact_upload_url(self.url) if self.hides_path else redact_url(self.url)
+        url = self.alias or self.url
+        shown = redact_upload_url(url) if self.hides_path else redact_url(url)
         return replace_secrets(shown, self.other_secrets) if self.other_secrets else shown
 
     @property

@@ -84,13 +84,17 @@ def test_echoed_key_is_redacted():
 
 PAGES = [
     (
-        b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center>"
-        b"<h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body></html>",
+        (
+            b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center>"
+            b"<h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body></html>"
+        ),
         "502 Bad Gateway nginx",
     ),
     (
-        b'<!DOCTYPE html>\n<html lang="en">\n<head>\n<title>Error</title>\n</head>\n'
-        b"<body>\n<pre>Cannot POST /asset</pre>\n</body></html>",
+        (
+            b'<!DOCTYPE html>\n<html lang="en">\n<head>\n<title>Error</title>\n</head>\n'
+            b"<body>\n<pre>Cannot POST /asset</pre>\n</body></html>"
+        ),
         "Cannot POST /asset",
     ),
     (b"<html><head><title>Blocked</title></head><body></body></html>", "Blocked"),
