@@ -52,9 +52,10 @@ _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t -~]*")
 
-# Markup of a page; its head mostly repeats the heading as a title.
+# Markup of a page; its head mostly repeats the heading as a title, and nginx and Apache sign below
+# a line.
 _TAG = re.compile(rb"<[^>]*>")
-_MARKUP = re.compile(rb"(?is)<!--.*?-->|<(head|script|style)\b.*?</\1\s*>|<[^>]*>")
+_MARKUP = re.compile(rb"(?is)<!--.*?-->|<(head|script|style)\b.*?</\1\s*>|<hr\b.*|<[^>]*>")
 # Bytes of a page that are read for a message.
 _MAX_PAGE = 8 * 1024
 

@@ -88,7 +88,7 @@ PAGES = [
             b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center>"
             b"<h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body></html>"
         ),
-        "502 Bad Gateway nginx",
+        "502 Bad Gateway",
     ),
     (
         (
