@@ -33,7 +33,6 @@ from livepeer_async.cli.output.formatting import (
     format_countdown,
     format_percent,
     format_size,
-    omit_request_id,
     pluralize,
     shorten,
 )
@@ -221,8 +220,9 @@ class Bars:
             files = [file for file in held_up if describe_hold_up(file) == reason]
             known = [file.retry for file in files if file.retry]
             last = max(known, key=lambda retry: retry.attempt, default=None)
-            has_room = last is None or layout.has_room(describe_file(files[0], now)[1])
-            attempt = "" if has_room else f"retry {last.attempt} of {last.attempts}"
+            attempt = ""
+            if last is not None and not layout.has_room(describe_file(files[0], now)[1]):
+                attempt = f"retry {last.attempt} of {last.attempts}"
             place = files[0].waiting.place if number == 1 and files[0].waiting else ""
             uploads = pluralize(number, "upload") if number > 1 else ""
             start = ", ".join(filter(None, [uploads, attempt]))
@@ -338,7 +338,7 @@ def describe_file(file: FileProgress, now: float) -> list[str]:
         seconds = file.seconds_to_retry(now)
         when = f"retry in {format_countdown(seconds)}" if seconds else "retrying"
         attempt = f"{when} ({retry.attempt} of {retry.attempts})"
-        return [f"{attempt}: {omit_request_id(retry.reason)}", attempt, when]
+        return [f"{attempt}: {retry.reason}", attempt, when]
     if file.is_uploading and file.is_sent:
         return ["sent, waiting"]
     if file.is_processing and file.processed is not None:
@@ -350,7 +350,7 @@ def describe_hold_up(file: FileProgress) -> str:
     """Describe why a file makes no progress."""
     if file.waiting is not None:
         return file.waiting.reason
-    return omit_request_id(file.retry.reason) if file.retry else ""
+    return file.retry.reason if file.retry else ""
 
 
 @contextmanager

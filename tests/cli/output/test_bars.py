@@ -16,7 +16,7 @@ from support.constants import MIB
 
 # The clock stands still while a frame is drawn.
 NOW = 1000.0
-REFUSED = "no connection to https://origin.example/files/1: refused [request 1]"
+REFUSED = "no connection to https://origin.example/files/1: refused"
 
 
 class Screen:
