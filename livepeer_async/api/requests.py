@@ -115,9 +115,11 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollRe
 def check_key(account: Account) -> Call[None]:
     """Look at an asset that doesn't exist: checks the server and the key.
 
-    A restricted key may look at assets, but not list them.
+    A restricted key may look at assets, but not list them. Messages show the base URL: no user has
+    heard of the asset.
     """
     request = _request(account, "GET", f"/asset/{UNKNOWN_ID}")
+    request = msgspec.structs.replace(request, alias=account.base_url)
 
     def decode(response: Response) -> None:
         if response.status == HTTPStatus.NOT_FOUND and _ASSET_NOT_FOUND in response.body.lower():

@@ -29,7 +29,7 @@ from livepeer_async.errors import (
     is_transient,
 )
 from livepeer_async.http.observers import RequestEvent, current_observers
-from livepeer_async.http.retry import RetryEvent, backoff, next_retry
+from livepeer_async.http.retry import RetryEvent, backoff, describe_failure, next_retry
 from livepeer_async.models import Asset, Task
 from livepeer_async.polling.change_scan import MAX_PAGE_SIZE, ChangeScan, SyncPoint, begin_scan
 from livepeer_async.polling.intervals import (
@@ -315,7 +315,8 @@ class AssetPoller:
     def _report_failure(self, watched: WatchedAsset, error: LivepeerError, now: float) -> None:
         """Report a failure that concerns one asset alone."""
         event = RetryEvent(
-            reason=str(error),
+            reason=describe_failure(error),
+            request_id=error.request_id,
             attempt=watched.failures,
             attempts=self._session.retry.attempts,
             delay=watched.due - now,
@@ -372,7 +373,8 @@ class AssetPoller:
         self._failures += 1
         event = next_retry(
             self._session.retry,
-            reason=str(error),
+            reason=describe_failure(error),
+            request_id=error.request_id,
             failures=self._failures,
             jitter=self._clock.random(),
             retry_after=error.retry_after if isinstance(error, ApiError) else None,

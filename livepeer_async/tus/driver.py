@@ -31,7 +31,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch, report_event
-from livepeer_async.http.retry import RetryEvent, RetryPolicy
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure
 from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
 from livepeer_async.sources.source import Source, StreamSource, check_source_length
@@ -297,7 +297,8 @@ class Driver:
             # DecodeError: a response too long for a tus server, such as the page of a proxy.
             seconds, waited = self._time_chunk()
             return self.upload.interrupt(
-                str(error),
+                describe_failure(error),
+                request_id=error.request_id,
                 untouched=isinstance(error, ConnectFailed),
                 seconds=seconds,
                 waited=waited,
@@ -363,7 +364,7 @@ class Driver:
                 f"no progress beyond byte {self.upload.offset} after {attempt} failures; "
                 f"the last: {event.reason}",
                 attempts=attempt,
-                request_id=event.request_id if isinstance(event, Interrupted) else None,
+                request_id=event.request_id,
             )
         self._delay, self._is_retrying = retry_event.delay, True
         self._retry_after = (isinstance(event, Interrupted) and event.retry_after) or 0.0

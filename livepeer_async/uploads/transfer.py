@@ -31,7 +31,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import origin_of
 from livepeer_async.http.observers import Watch, report_event
-from livepeer_async.http.retry import RetryEvent, RetryPolicy
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
 from livepeer_async.models import Asset
 from livepeer_async.polling.phases import has_left_uploading
@@ -306,7 +306,11 @@ class Transfers:
         if delay is None:
             raise error
         retry_event = RetryEvent(
-            reason=str(error), attempt=restarts.count, attempts=self._retry.restarts, delay=delay
+            reason=describe_failure(error),
+            attempt=restarts.count,
+            attempts=self._retry.restarts,
+            delay=delay,
+            request_id=error.request_id,
         )
         _log.warning("asset %s is discarded: %s", upload.asset.id, retry_event)
         report_event(retry_event)

@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from livepeer_async import errors
 from livepeer_async.api.calls import REFUSALS
-from livepeer_async.api.requests import UNKNOWN_ID
 from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
@@ -174,8 +173,13 @@ def _is_key_taken(error: LivepeerError) -> bool:
 
 def _is_collection(error: errors.NotFound) -> bool:
     """Whether the path is that of a collection; if it isn't found, the base URL is wrong."""
-    # The check of the server looks at an asset that doesn't exist, which isn't a NotFound.
-    return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url", UNKNOWN_ID}
+    is_collection = error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url"}
+    return is_collection or _is_check(error)
+
+
+def _is_check(error: errors.ApiError) -> bool:
+    """Whether the request was a check of the server and the key, which shows the base URL."""
+    return not any(f"/{kind}" in error.url for kind in ("asset", "task", "playback"))
 
 
 FORCE = "--force to upload it as another asset"
@@ -186,7 +190,7 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
     (errors.NotAuthenticated, None, "check LIVEPEER_API_KEY"),
     (
         errors.Forbidden,
-        lambda error: error.url.endswith(("/request-upload", UNKNOWN_ID)),
+        lambda error: error.url.endswith("/request-upload") or _is_check(error),
         f"set LIVEPEER_API_KEY to a key that may upload: {NEEDED_ACCESS}",
     ),
     (errors.Forbidden, None, "set LIVEPEER_API_KEY to a key that may do this"),

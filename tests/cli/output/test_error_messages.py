@@ -23,6 +23,12 @@ def api_error(kind, status, path=""):
     return kind(status=status, errors=("bad request",), method="GET", url=f"{ASSETS}{path}")
 
 
+# The check of the server and the key shows the base URL.
+CHECK = {"errors": ("no",), "method": "GET", "url": "https://livepeer.studio/api"}
+CHECK_REFUSED = errors.Forbidden(status=403, **CHECK)
+CHECK_NOT_FOUND = errors.NotFound(status=404, **CHECK)
+
+
 def tus_error(kind=errors.UploadGone, **attributes):
     error = kind("the upload is lost", **({"attempts": 3} if kind is RETRIES else {}))
     for name, value in attributes.items():
@@ -48,6 +54,8 @@ UPLOAD_CASES = [
     (api_error(errors.Forbidden, 403), 3, "set LIVEPEER_API_KEY to a key that may do this"),
     (api_error(errors.NotFound, 404), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
     (api_error(errors.NotFound, 404, "/a1"), 1, "check the ID"),
+    (CHECK_REFUSED, 3, "a key that may upload"),
+    (CHECK_NOT_FOUND, 1, "check LIVEPEER_BASE_URL; it ends in /api"),
     (api_error(errors.ApiError, 301), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
     (api_error(errors.TooManyRequests, 429), 1, "try again once"),
     (api_error(errors.ServerError, 500), 1, "try again later"),
