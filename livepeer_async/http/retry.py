@@ -169,3 +169,18 @@ class RestartCounter:
             return None
         first, maximum = policy.first_delay, policy.max_delay
         return backoff(self.count, first_delay=first, max_delay=maximum, jitter=jitter)
+
+    def next_retry(
+        self, policy: RetryPolicy, *, error: LivepeerError, reached: int, jitter: float
+    ) -> RetryEvent | None:
+        """Return the event for a restart after an error; arguments as for `next_delay`."""
+        delay = self.next_delay(policy, reached=reached, jitter=jitter)
+        if delay is None:
+            return None
+        return RetryEvent(
+            reason=describe_failure(error),
+            attempt=self.count,
+            attempts=policy.restarts,
+            delay=delay,
+            request_id=error.request_id,
+        )

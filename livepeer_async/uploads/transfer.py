@@ -31,7 +31,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import origin_of
 from livepeer_async.http.observers import Watch, report_event
-from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure
+from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
 from livepeer_async.models import Asset
 from livepeer_async.polling.phases import has_left_uploading
@@ -301,17 +301,12 @@ class Transfers:
         Raises:
             TusError: `error`, after too many restarts without progress.
         """
-        restarts = upload.restarts
-        delay = restarts.next_delay(self._retry, reached=reached, jitter=self._clock.random())
-        if delay is None:
-            raise error
-        retry_event = RetryEvent(
-            reason=describe_failure(error),
-            attempt=restarts.count,
-            attempts=self._retry.restarts,
-            delay=delay,
-            request_id=error.request_id,
+        jitter = self._clock.random()
+        retry_event = upload.restarts.next_retry(
+            self._retry, error=error, reached=reached, jitter=jitter
         )
+        if retry_event is None:
+            raise error
         _log.warning("asset %s is discarded: %s", upload.asset.id, retry_event)
         report_event(retry_event)
         return retry_event
