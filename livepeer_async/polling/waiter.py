@@ -22,6 +22,7 @@ from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller, Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import redacted
+from livepeer_async.telemetry.subjects import run_subject
 
 MAX_REQUESTS_PER_SECOND = 2
 # Retried assets to remember, for keys without access to tasks; about 300 bytes each.
@@ -274,7 +275,7 @@ class Waiter:
                 other.scope.cancel()
         due, watched = polling.poller.next_poll(now)
         if due <= now:
-            with replace_observers(polling.poller.report):
+            with replace_observers(polling.poller.report), run_subject(None):
                 await polling.poller.poll(watched)
             return
         wake_at = min(due, *(waiting.deadline for waiting in polling.waiting))
