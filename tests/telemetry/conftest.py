@@ -2,6 +2,7 @@ import logging
 
 import pytest
 
+from leaks.conftest import detector  # noqa: F401 - a fixture
 from livepeer_async.telemetry import EVENTS
 
 
