@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 
 from livepeer_async.cli.file_names import name_files
-from livepeer_async.cli.output.console import print_json, print_note
+from livepeer_async.cli.output.console import print_json, print_note, print_problem
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
 from livepeer_async.cli.output.formatting import (
@@ -136,9 +136,7 @@ class UploadBatch:
         is_incomplete = self._report is not None and self._report.missing > 0
         return ExitStatus.FAILED if is_incomplete and status is ExitStatus.OK else status
 
-    async def upload(
-        self, client: AsyncLivepeer, display: Display, *, force: bool = False
-    ) -> None:
+    async def upload(self, client: AsyncLivepeer, display: Display, *, force: bool = False) -> None:
         """Upload all files; with --json write a line for each that ends."""
         self._display = display
         self.progress.started = time.monotonic()
@@ -242,9 +240,9 @@ class UploadBatch:
     def _print_report_error(self, name: str, error: OSError) -> None:
         message = f"{name} can't be written: {error.strerror or error}; the uploads continue"
         if self._display is None:
-            print_note(message)
+            print_problem(message)
         else:
-            self._display.print(message)
+            self._display.print_problem(message)
 
     def _add(self, argument: str) -> None:
         source: FilePath | StandardInput

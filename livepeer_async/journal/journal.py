@@ -178,6 +178,7 @@ class Journal:
         Raises:
             JournalError: it can't be written; the old one stays.
         """
+
         def write(connection: sqlite3.Connection) -> None:
             if record.is_keyless:
                 self._leases.write(connection, record.key)
