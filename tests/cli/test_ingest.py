@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+import typer
 
 from livepeer_async.cli.options import parse_rate
 from livepeer_async.cli.sample_video import read_clip
@@ -326,3 +327,11 @@ def test_invalid_command_starts_nothing(sandbox, table, arguments, message, run_
 )
 def test_rates_are_parsed_as_by_curl(text, rate):
     assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["10Mb/s", "10Mb", "10mb", "10Mbit", "10 Mbit/s", "10Mbps", "5Mib"]
+)
+def test_rates_in_bits_are_refused(text):
+    with pytest.raises(typer.BadParameter, match=f"'{text}' is a rate in bits; wanted bytes"):
+        parse_rate(text)
