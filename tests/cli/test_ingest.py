@@ -134,7 +134,7 @@ def test_bad_rows_are_printed_before_anything_starts(sandbox, table, run_here):
         f"{table}:3: '{table.parent}/shows/missing.mp4' can't be read: No such file or directory"
     )
     assert untimed(printed[1]).startswith(f"{table}:4: the key 'a' is already used in line 2")
-    assert untimed(printed[2]).startswith(f"{table}:5: '/etc/hostname', outside of the folder")
+    assert untimed(printed[2]).startswith(f"{table}:5: '/etc/hostname' is outside of the folder")
     assert printed[-1] == "3 bad rows: fix the manifest and run the same command again"
     assert (table_of(done)["ready"], table_of(done)["bad rows"]) == ("2", "3")
     assert len(sandbox.assets) == 2
