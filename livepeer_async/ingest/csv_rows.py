@@ -32,8 +32,14 @@ MAX_TITLE_LINES = 10
 # What a line of blank cells may consist of, besides invisible characters.
 _EMPTY_CELLS = str.maketrans("", "", f'{DELIMITERS}"')
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
-# Spreadsheets write them in capitals.
-_BOOLEANS = {"true": True, "false": False}
+# Spreadsheets write them in capitals, and in their language: also in German, French, Spanish,
+# Italian, Portuguese, Dutch and Polish.
+_BOOLEANS = {
+    **dict.fromkeys(
+        ("true", "wahr", "vrai", "verdadero", "vero", "verdadeiro", "waar", "prawda"), True
+    ),
+    **dict.fromkeys(("false", "falsch", "faux", "falso", "onwaar", "fałsz"), False),
+}
 # The types of a playback policy that need no other field.
 _POLICY_TYPES = frozenset({"public", "jwt"})
 # Parts of csv's messages, and their meaning in a manifest.
