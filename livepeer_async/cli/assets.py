@@ -11,8 +11,15 @@ from typing import Annotated, Any, cast
 import typer
 
 from livepeer_async.cli import options
-from livepeer_async.cli.asset_changes import open_asset, retry_assets, update_asset
-from livepeer_async.cli.asset_download import download_asset
+from livepeer_async.cli.asset_changes import (
+    open_asset,
+    print_failure,
+    print_ready_assets,
+    retry_assets,
+    update_asset,
+)
+from livepeer_async.cli.asset_download import download_assets
+from livepeer_async.cli.asset_ids import NEWEST_FIRST, AssetId, AssetIds, explain_id
 from livepeer_async.cli.asset_import import import_assets
 from livepeer_async.cli.output.asset_details import (
     UNKNOWN,
@@ -23,12 +30,11 @@ from livepeer_async.cli.output.asset_details import (
 from livepeer_async.cli.output.console import (
     messages,
     output,
-    print_error,
     print_json,
     print_note,
     print_table,
 )
-from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for
 from livepeer_async.cli.output.formatting import (
     MAX_NAME_WIDTH,
     format_size,
@@ -42,13 +48,11 @@ from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.intervals import READY_TIMEOUT
 
-NEWEST_FIRST = "createdAt-true"
 MAX_PAGE_SIZE = 100
 
 app = typer.Typer(
     help="Show, change, download and delete assets.", no_args_is_help=True, rich_markup_mode=None
 )
-AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
 
 @app.command("get")
@@ -56,7 +60,7 @@ def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
     """Show an asset."""
 
     async def command() -> ExitStatus:
-        async with open_client() as livepeer:
+        async with open_client() as livepeer, explain_id(livepeer, asset_id):
             print_asset(await livepeer.assets.get(asset_id), json=json)
         return ExitStatus.OK
 
@@ -77,25 +81,27 @@ def list_assets(
 
 
 @app.command("wait")
-def wait_for_asset(
-    asset_id: AssetId,
+def wait_for_assets(
+    asset_ids: AssetIds,
     *,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait.")] = READY_TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait for each.")
+    ] = READY_TIMEOUT,
     json: options.Json = False,
 ) -> None:
-    """Wait until an asset is ready."""
+    """Wait until assets are ready, and show each once it is."""
 
     async def command() -> ExitStatus:
         async with open_client() as livepeer:
-            print_asset(await livepeer.assets.wait(asset_id, timeout=timeout), json=json)
-        return ExitStatus.OK
+            errors = await print_ready_assets(livepeer, asset_ids, timeout=timeout, json=json)
+        return exit_status_for(errors)
 
     run_command(command)
 
 
 @app.command("delete")
 def delete_assets(
-    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")],
+    asset_ids: AssetIds,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
@@ -114,7 +120,7 @@ def delete_assets(
 app.command("import")(import_assets)
 app.command("update")(update_asset)
 app.command("retry")(retry_assets)
-app.command("download")(download_asset)
+app.command("download")(download_assets)
 app.command("open")(open_asset)
 
 
@@ -152,10 +158,11 @@ async def _delete_assets(asset_ids: Sequence[str]) -> ExitStatus:
         for asset_id in dict.fromkeys(asset_ids):
             name = shorten(asset_id, MAX_NAME_WIDTH)
             try:
-                await livepeer.assets.delete(asset_id)
+                async with explain_id(livepeer, asset_id):
+                    await livepeer.assets.delete(asset_id)
             except LivepeerError as error:
                 errors.append(error)
-                print_error(f"{name}: {format_error(error)}")
+                print_failure(asset_id, error)
             else:
                 output().print(f"deleted {name}")
     return exit_status_for(errors)

@@ -69,10 +69,20 @@ def test_retry_names_the_command_that_waits(failing, run_here):
     assert (done.returncode, done.stdout) == (1, b"")
     begun, unknown, advice = lines_of(done.stderr)
     assert begun == f"{asset.id}: the server processes it again"
-    assert unknown.startswith("Error: unknown: 404 from GET")
+    assert unknown.startswith("Error: 'unknown' isn't an asset ID")
     assert advice == f"to wait until it is ready: livepeer-async assets wait {asset.id}"
     done = run_here("assets", "wait", asset.id, "--json", sandbox=failing)
     assert json.loads(done.stdout)["status"]["phase"] == "ready"
+
+
+def test_retry_names_all_assets_to_wait_for(open_sandbox, upload_clip, run_here):
+    faults = [Fault(On(method="POST"), FailProcessing("internal error processing file"))]
+    with open_sandbox(faults=faults) as sandbox:
+        ids = upload_clip(sandbox, "first", "second")
+        wait_until(lambda: {asset.phase for asset in sandbox.assets} == {"failed"})
+        done = run_here("assets", "retry", *ids, sandbox=sandbox)
+    advice = lines_of(done.stderr)[-1]
+    assert advice == f"to wait until they are ready: livepeer-async assets wait {' '.join(ids)}"
 
 
 def test_retry_can_wait(failing, run_here):

@@ -38,17 +38,48 @@ def test_unknown_id_is_a_failure(sandbox, run_here):
     done = run_here("assets", "get", "unknown", sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
-    assert "404 from GET" in line
-    assert "check the ID" in line
+    assert line == (
+        "Error: 'unknown' isn't an asset ID; livepeer-async assets list shows the asset IDs"
+    )
 
 
 def test_wait_fails_for_an_unknown_id(sandbox, run_here):
-    done = run_here("assets", "wait", "unknown", sandbox=sandbox)
+    unknown = "00000000-1111-4222-8333-444444444444"
+    done = run_here("assets", "wait", unknown, sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
     assert "404 from GET" in line
     assert "check the ID" in line
     assert "BASE_URL" not in line
+
+
+COMMANDS = "get", "wait", "retry", "open", "download", "delete --yes", "update --ipfs"
+
+
+def test_asset_id_is_named_if_something_else_is_given(sandbox, uploaded, run_here):
+    asset = sandbox.assets[0]
+    texts = {
+        asset.playback_id: "the playback ID",
+        asset.id[:13]: "the beginning of the ID",
+        "first": "the name",
+    }
+    for command in COMMANDS:
+        for text, kind in texts.items():
+            done = run_here("assets", *command.split(), text, sandbox=sandbox)
+            assert (done.returncode, done.stdout) == (1, b"")
+            (line,) = done.stderr.decode().splitlines()
+            assert line.startswith(f"Error: '{text}' is {kind} of asset {asset.id}")
+            assert line.endswith(f"; use the asset ID {asset.id}")
+    assert not asset.is_deleted
+
+
+def test_wait_shows_several_assets_and_failures(sandbox, uploaded, run_here):
+    unknown = "00000000-1111-4222-8333-444444444444"
+    done = run_here("assets", "wait", *uploaded, unknown, "--json", sandbox=sandbox)
+    assert done.returncode == 1
+    ready = [json.loads(line)["id"] for line in done.stdout.decode().splitlines()]
+    assert sorted(ready) == sorted(uploaded)
+    assert "404 from GET" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +133,7 @@ def test_delete_continues_after_a_failure(sandbox, uploaded, run_here):
     )
     assert done.returncode == 1
     assert done.stdout.decode().splitlines() == [f"deleted {asset_id}" for asset_id in uploaded]
-    assert done.stderr.decode().startswith("Error: unknown: ")
+    assert done.stderr.decode().startswith("Error: 'unknown' isn't an asset ID")
     assert all(asset.is_deleted for asset in sandbox.assets)
 
 
