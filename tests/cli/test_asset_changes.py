@@ -39,6 +39,19 @@ def test_update_changes_what_is_named(sandbox, ready, run_here):
     done = run_here("assets", "update", ready.id, "--playback-policy", policy, sandbox=sandbox)
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().startswith("New\n")
+    done = run_here("assets", "update", ready.id, "--ipfs", sandbox=sandbox)
+    shown = dict(line.strip().split("  ", 1) for line in lines_of(done.stdout)[1:])
+    assert shown["creator ID"].strip() == "user-1"
+    assert shown["IPFS"].strip() in {"waiting", "processing"}
+
+
+def test_get_shows_the_policy_of_a_private_asset(sandbox, clip, run_here):
+    options = ["--playback-policy", "jwt", "--creator-id", "7", "--no-journal"]
+    run_here("upload", clip, *options, sandbox=sandbox)
+    done = run_here("assets", "get", sandbox.assets[0].id, sandbox=sandbox)
+    printed = " ".join(done.stdout.decode().split())
+    assert "playback policy jwt" in printed
+    assert "creator ID 7" in printed
 
 
 @pytest.mark.parametrize(
