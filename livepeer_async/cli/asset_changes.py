@@ -26,7 +26,7 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 def update_asset(
     asset_id: AssetId,
     *,
-    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="New name.")] = None,
     playback_policy: options.PlaybackPolicy = None,
     creator_id: options.CreatorId = None,
     ipfs: Annotated[bool, typer.Option("--ipfs", help="Start an export to IPFS.")] = False,
@@ -59,7 +59,7 @@ def retry_assets(
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until they are ready.")] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds to wait, with --wait.")
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds to wait, with --wait.")
     ] = READY_TIMEOUT,
     json: options.Json = False,
 ) -> None:

@@ -54,7 +54,10 @@ Mp4Option = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 RetriesOption = Annotated[
-    int, typer.Option(min=0, help="Retries of a broken connection since the last byte.")
+    int,
+    typer.Option(
+        metavar="NUMBER", min=0, help="Retries of a broken connection since the last byte."
+    ),
 ]
 
 

@@ -15,7 +15,7 @@ from livepeer_async.errors import LivepeerError, NotFound
 from livepeer_async.models import Asset
 
 AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
-AssetIds = Annotated[list[str], typer.Argument(metavar="ID...", help="IDs of the assets.")]
+AssetIds = Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")]
 
 NEWEST_FIRST = "createdAt-true"
 # Assets that are searched for the beginning of an ID, which the server can't filter by.

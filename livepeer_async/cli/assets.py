@@ -21,6 +21,7 @@ from livepeer_async.cli.asset_changes import (
 from livepeer_async.cli.asset_download import download_assets
 from livepeer_async.cli.asset_ids import NEWEST_FIRST, AssetId, AssetIds, explain_id
 from livepeer_async.cli.asset_import import import_assets
+from livepeer_async.cli.command import Command, Group
 from livepeer_async.cli.output.asset_details import (
     UNKNOWN,
     format_created,
@@ -51,11 +52,14 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 MAX_PAGE_SIZE = 100
 
 app = typer.Typer(
-    help="Show, change, download and delete assets.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="Show, change, download and delete assets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
-@app.command("get")
+@app.command("get", cls=Command)
 def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
     """Show an asset."""
 
@@ -67,25 +71,27 @@ def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
     run_command(command)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_assets(
     *,
     phase: Annotated[
         AssetPhase | None, typer.Option(case_sensitive=False, help="Only assets in this phase.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of assets, newest first.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="Number of assets, newest first.")
+    ] = 50,
     json: options.Json = False,
 ) -> None:
     """List assets, newest first."""
     run_command(partial(_list_assets, phase=phase, limit=limit, json=json))
 
 
-@app.command("wait")
+@app.command("wait", cls=Command)
 def wait_for_assets(
     asset_ids: AssetIds,
     *,
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds to wait for each.")
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds to wait for each.")
     ] = READY_TIMEOUT,
     json: options.Json = False,
 ) -> None:
@@ -99,7 +105,7 @@ def wait_for_assets(
     run_command(command)
 
 
-@app.command("delete")
+@app.command("delete", cls=Command)
 def delete_assets(
     asset_ids: AssetIds,
     *,
@@ -117,11 +123,11 @@ def delete_assets(
     run_command(partial(_delete_assets, asset_ids))
 
 
-app.command("import")(import_assets)
-app.command("update")(update_asset)
-app.command("retry")(retry_assets)
-app.command("download")(download_assets)
-app.command("open")(open_asset)
+app.command("import", cls=Command)(import_assets)
+app.command("update", cls=Command)(update_asset)
+app.command("retry", cls=Command)(retry_assets)
+app.command("download", cls=Command)(download_assets)
+app.command("open", cls=Command)(open_asset)
 
 
 async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStatus:

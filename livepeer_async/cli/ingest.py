@@ -85,6 +85,7 @@ NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write no repo
 RetriesOption = Annotated[
     int,
     typer.Option(
+        metavar="NUMBER",
         min=0,
         help="Retries since the last progress; 20 survive about seven minutes. A full queue is "
         "retried for a day.",

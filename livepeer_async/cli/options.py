@@ -83,6 +83,7 @@ Concurrency = Annotated[
     int | None,
     typer.Option(
         "--concurrency",
+        metavar="NUMBER",
         min=1,
         help="Concurrent uploads; by default adapted to the available bandwidth.",
     ),
@@ -109,7 +110,12 @@ Verify = Annotated[
 ]
 ReadyTimeout = Annotated[
     float,
-    typer.Option("--ready-timeout", min=0.001, help="Seconds to wait until an asset is ready."),
+    typer.Option(
+        "--ready-timeout",
+        metavar="SECONDS",
+        min=0.001,
+        help="Seconds to wait until an asset is ready.",
+    ),
 ]
 IgnoreMtime = Annotated[
     bool,
@@ -122,13 +128,17 @@ IgnoreMtime = Annotated[
 Stall = Annotated[
     float,
     typer.Option(
-        "--stall", min=0.001, help="Seconds without a byte after which a connection is dropped."
+        "--stall",
+        metavar="SECONDS",
+        min=0.001,
+        help="Seconds without a byte after which a connection is dropped.",
     ),
 ]
 ChunkResponse = Annotated[
     float,
     typer.Option(
         "--chunk-response",
+        metavar="SECONDS",
         min=0.001,
         help="Seconds to wait for the response to a chunk; the server responds once its storage "
         "has the bytes.",

@@ -22,11 +22,15 @@ FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
 ]
 NameOption = Annotated[
-    str | None, typer.Option(help="Name of the asset, with one FILE; by default the file's name.")
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Name of the asset, with one FILE; by default the file's name."
+    ),
 ]
 RetriesOption = Annotated[
     int,
     typer.Option(
+        metavar="NUMBER",
         min=0,
         help="Retries since the last progress; 8 survive an outage of about a minute. Before the "
         "first upload there are at most 2.",
