@@ -80,10 +80,10 @@ def upload(  # noqa: PLR0913 - the options of the command
     A journal records each file by its path: if a run ends early, the same command resumes it, and
     files that are ready aren't uploaded again.
 
-    With --json, each file gets a line when it ends: source, asset_id, playback_id, playbackUrl (a
-    page that plays it), phase, size, verified, sha256, seconds, attempts, error {type, message}.
-    Progress goes to standard error. After Ctrl-C each unfinished file gets a line with the phase
-    "interrupted".
+    With --json, each file gets a line when it ends: source, asset_id, playback_id, playerUrl (a
+    page that plays it; also as playbackUrl), phase, size, verified, sha256, seconds, attempts,
+    error {type, message}. Progress goes to standard error. After Ctrl-C each unfinished file gets a
+    line with the phase "interrupted".
 
     The lines of --report have the fields that `livepeer-async ingest --help` lists.
     """

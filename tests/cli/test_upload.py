@@ -96,6 +96,7 @@ def test_json_is_a_line_for_each_file(sandbox, clip, tmp_path):
         "source": str(clip),
         "asset_id": asset.id,
         "playback_id": asset.playback_id,
+        "playerUrl": f"https://lvpr.tv/?v={asset.playback_id}",
         "playbackUrl": f"https://lvpr.tv/?v={asset.playback_id}",
         "phase": "ready",
         "size": clip.stat().st_size,

@@ -36,8 +36,8 @@ from livepeer_async.uploads.options import UploadResult
 SHOWN_DIGITS = 8
 BAD = "bad"
 ROW_FIELDS = (
-    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
-    *("attempts", "verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playerUrl", "playbackUrl"),
+    *("bytes", "seconds", "attempts", "verified", "error", "is_earlier"),
 )
 
 
@@ -49,7 +49,7 @@ def result_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
         "source": file.argument,
         "asset_id": asset.id if asset else None,
         "playback_id": asset.playback_id if asset else None,
-        "playbackUrl": asset.player_url if asset else None,
+        **_links(asset.player_url if asset else None),
         "phase": asset.phase if asset else None,
         "size": result.length,
         "verified": str(result.verified) if result.verified else None,
@@ -98,7 +98,7 @@ def upload_row_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
         state=str(file.outcome or RowState.UNFINISHED),
         asset_id=file.asset_id,
         playback_id=asset.playback_id if asset else None,
-        playbackUrl=asset.player_url if asset else None,
+        **_links(asset.player_url if asset else None),
         bytes=result.length or file.length,
         seconds=round(result.seconds, 3),
         attempts=result.attempts,
@@ -116,7 +116,7 @@ def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
         state=str(ended.state),
         asset_id=ended.asset_id,
         playback_id=ended.playback_id,
-        playbackUrl=ended.player_url,
+        **_links(ended.player_url),
         bytes=ended.length,
         seconds=round(ended.seconds, 3),
         attempts=ended.attempts,
@@ -195,6 +195,14 @@ def print_summary(batch: BatchProgress, seconds: float) -> None:
     if earlier:
         files = pluralize(earlier, "file")
         print_note(f"{files} uploaded by an earlier run; use --force to upload again")
+
+
+def _links(player_url: str | None) -> dict[str, str | None]:
+    """Return the page that plays an asset, by the name that all documents have, and by its first.
+
+    In documents of assets, `playbackUrl` is the API's HLS URL.
+    """
+    return {"playerUrl": player_url, "playbackUrl": player_url}
 
 
 def _error_document(error: LivepeerError | BadRow, message: str) -> dict[str, str]:
