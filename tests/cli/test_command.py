@@ -9,8 +9,11 @@ COMMANDS = (
     "ingest",
     "demo",
     "sandbox",
-    *(f"assets {it}" for it in "get list wait delete import update retry download open".split()),
-    *(f"journal {it}" for it in "list orphans forget".split()),
+    *(
+        f"assets {it}"
+        for it in ["get", "list", "wait", "delete", "import", "update", "retry", "download", "open"]
+    ),
+    *(f"journal {it}" for it in ["list", "orphans", "forget"]),
 )
 
 
