@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import os.path
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from livepeer_async.cli.ingest import HELP as INGEST_HELP
 from livepeer_async.cli.ingest import ingest
 from livepeer_async.cli.options import Storage
 from livepeer_async.cli.output.error_messages import ExitStatus
+from livepeer_async.cli.output.links import show_links
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.streams import discard_output
 from livepeer_async.cli.upload import upload
@@ -57,6 +59,7 @@ class CommandGroup(Group):
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the arguments before the command; `--help` and `--version` print and exit."""
         reset_verbosity()
+        show_links(os.environ.get("LIVEPEER_BASE_URL", ""))
         with _pipe_may_close(), wrapped_usage_errors():
             return super().make_context(*args, **options)
 

@@ -15,6 +15,7 @@ from livepeer_async.cli.output.asset_details import print_asset
 from livepeer_async.cli.output.console import output, print_error, print_json, print_note
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, shorten
+from livepeer_async.cli.output.links import is_server_local
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
@@ -145,7 +146,9 @@ async def _open_asset(asset_id: str) -> ExitStatus:
         print_error(f"asset {asset.id} {why}; the page plays public assets only")
         return ExitStatus.FAILED
     output().print(link, soft_wrap=True)
-    if asset.phase != AssetPhase.READY:
+    if is_server_local():
+        print_note("the page can't play it: it plays assets of Livepeer, not of this machine")
+    elif asset.phase != AssetPhase.READY:
         print_note(
             f"it is {asset.phase or 'in an unknown phase'} and may not play yet: "
             f"livepeer-async assets wait {asset.id}"

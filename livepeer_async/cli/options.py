@@ -9,6 +9,7 @@ import typer
 from msgspec import Struct
 
 from livepeer_async.cli.extras import require, require_sandbox
+from livepeer_async.cli.output.links import hide_links
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.csv_rows import read_cell
@@ -257,6 +258,7 @@ def build_client_options(
         raise typer.BadParameter("--storage needs --sandbox")
     if sandbox:
         require_sandbox("--sandbox")
+        hide_links()
     return ClientOptions(
         sandbox=(storage or "file") if sandbox else None,
         retry=retry,

@@ -123,6 +123,7 @@ def test_open_prints_the_link_and_opens_it(sandbox, ready, tmp_path, run_here):
     done = run_here("assets", "open", ready.id, sandbox=sandbox, BROWSER=browser)
     link = f"https://lvpr.tv/?v={ready.playback_id}"
     assert (done.returncode, done.stdout.decode()) == (0, f"{link}\n")
+    assert "it plays assets of Livepeer, not of this machine" in done.stderr.decode()
     assert opened.read_text() == link
 
 

@@ -9,11 +9,9 @@ COMMANDS = (
     "ingest",
     "demo",
     "sandbox",
-    *(
-        f"assets {it}"
-        for it in ["get", "list", "wait", "delete", "import", "update", "retry", "download", "open"]
-    ),
-    *(f"journal {it}" for it in ["list", "orphans", "forget"]),
+    *("assets get", "assets list", "assets wait", "assets delete", "assets import"),
+    *("assets update", "assets retry", "assets download", "assets open"),
+    *("journal list", "journal orphans", "journal forget"),
 )
 
 

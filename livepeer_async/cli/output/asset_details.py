@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from livepeer_async.cli.output.console import print_fields, print_json
 from livepeer_async.cli.output.formatting import format_percent, format_size, format_timestamp
+from livepeer_async.cli.output.links import link_to
 from livepeer_async.cli.output.report import asset_document
 from livepeer_async.models import Asset
 from livepeer_async.redaction import redact
@@ -26,8 +27,9 @@ def print_asset(asset: Asset, *, json: bool) -> None:
     ]
     fields += _changeable_fields(asset)
     fields += [(entry.algorithm or "hash", entry.hash or UNKNOWN) for entry in asset.hash or ()]
-    if asset.player_url:
-        fields.append(("link", asset.player_url))
+    link = link_to(asset.player_url)
+    if link:
+        fields.append(("link", link))
     if asset.playback_url:
         fields.append(("HLS URL", asset.playback_url))
     if asset.status and asset.status.error_message:

@@ -22,6 +22,7 @@ from livepeer_async.cli.output.formatting import (
     format_size,
     pluralize,
 )
+from livepeer_async.cli.output.links import link_to
 from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress, label_files
 from livepeer_async.cli.stdin import STANDARD_INPUT
@@ -161,7 +162,7 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
             "verified": str(result.verified or "no"),
             "SHA-256": f"{sha256[:SHOWN_DIGITS]}…" if sha256 else "",
             "time": format_elapsed(result.seconds),
-            LINK: (asset.player_url if asset else None) or "",
+            LINK: (link_to(asset.player_url) if asset else None) or "",
         }
         rows.append([cells[header] for header in headers])
     if not rows:
