@@ -143,7 +143,7 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
     """Print a table of successful uploads; the columns depend on the options of `upload_many`."""
     extra: list[str] = []
     if not options["wait"]:
-        extra = ["phase"]
+        extra = ["state"]
     elif options["verify"]:
         extra = ["SHA-256", "verified"] if options["verify"] == "hash" else ["verified"]
     headers = ["name", "asset ID", "playback ID", "size", *extra[::-1], "time", LINK]
@@ -158,7 +158,7 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
             "asset ID": asset.id if asset else "",
             "playback ID": (asset.playback_id if asset else None) or "",
             "size": format_size(result.length or 0),
-            "phase": (asset.phase if asset else None) or "unknown",
+            "state": str(file.outcome or ""),
             "verified": str(result.verified or "no"),
             "SHA-256": f"{sha256[:SHOWN_DIGITS]}…" if sha256 else "",
             "time": format_elapsed(result.seconds),
@@ -190,8 +190,8 @@ def print_failures(batch: BatchProgress, scope: Scope) -> None:
 
 def print_summary(batch: BatchProgress, seconds: float) -> None:
     """Print a summary to standard error."""
-    size, elapsed = format_size(batch.sent), format_elapsed(seconds)
-    print_note(f"{batch.summarize()}, {size} in {elapsed}")
+    sent = f", {format_size(batch.acknowledged)} sent" if batch.acknowledged else ""
+    print_note(f"{batch.summarize()}{sent} in {format_elapsed(seconds)}")
     earlier = sum(file.was_uploaded_before for file in batch.files)
     if earlier:
         files = pluralize(earlier, "file")
