@@ -173,7 +173,7 @@ class Bars:
 
     def _track_total(self, layout: Layout) -> Task:
         batch = self._batch
-        is_measured = batch.is_measured
+        is_measured = batch.is_measured and batch.length > 0
         return self._tasks.sync(
             self._total,
             # If lengths are unknown, the total counts files.

@@ -194,6 +194,7 @@ class IngestEvents:
         self._deferred.pop(row.key, None)
         if ended.state is not RowState.UNFINISHED:
             file = active.file if active else FileProgress(row.location, "", row.length)
+            file.is_earlier = ended.is_earlier
             file.finish(ended.state, length=ended.length)
             batch.retire(file)
         elif active is not None:
