@@ -26,7 +26,7 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.redaction import hides_variables
-from livepeer_async.resources import Assets, Playback, Tasks
+from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
@@ -53,6 +53,7 @@ from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.uploader import Uploader
+from livepeer_async.webhooks.events import WebhookEvent
 
 
 class AsyncLivepeer:
@@ -77,7 +78,7 @@ class AsyncLivepeer:
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
             `request_upload` and `upload_from_url`.
-        tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
+        tasks, playback, webhooks: calls for tasks, for playback information, and for webhooks.
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
@@ -119,6 +120,7 @@ class AsyncLivepeer:
         self.assets: Assets = Assets(self._session, self._waiter)
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
+        self.webhooks: Webhooks = Webhooks(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         limits_for = as_limits_for(upload_limits)
         transfers = Transfers(
@@ -321,6 +323,15 @@ class AsyncLivepeer:
             probe=as_probe(probe),
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
+
+    def notice(self, event: WebhookEvent) -> None:
+        """End waits for the asset of a webhook's event, which `webhooks.unwrap` returns.
+
+        `asset.ready`, `.failed` and `.deleted` end waits at once, without a request; other events
+        of assets and tasks report progress and make polls rarer. Events that are repeated, out of
+        order, or of assets that nothing waits for are ignored. May be called in any thread.
+        """
+        self._waiter.notice(event)
 
     async def leftovers(self) -> list[Leftover]:
         """List the assets that failed uploads in the journal have left on the server.
