@@ -1,7 +1,7 @@
 """API responses: decoders of values and errors.
 
 Error bodies are JSON `{"errors": [...]}`, where an entry may itself be JSON, or the plain text or
-HTML of a proxy. No message contains the API key, which a 401 echoes.
+HTML of a proxy, whose markup is omitted. No message contains the API key, which a 401 echoes.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _read_errors(
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         body = ErrorBody()
     if not body.errors:
-        text = excerpt(response.body, *secrets)
+        text = response.explain(api_key)
         return ((_without_key(text, *secrets),) if text else ()), ()
     entries = tuple(_without_key(entry, *secrets) for entry in body.errors[:MAX_ERRORS])
     body = ErrorBody(errors=entries)

@@ -137,8 +137,10 @@ def test_import_takes_what_an_upload_takes(value, wanted):
 
 
 @pytest.mark.parametrize("value", [NewAssetFromUrl("a", url="b"), {"name": "a", "url": "b"}])
-def test_url_of_the_fields_counts(value):
-    assert as_import(URL, value) == NewAssetFromUrl("a", url="b")
+def test_other_url_in_the_fields_is_rejected(value):
+    with pytest.raises(ConfigurationError, match=r"has another one, .*wanted one URL") as caught:
+        as_import(URL, value)
+    assert "secret" not in str(caught.value)
 
 
 def test_import_of_no_text_is_rejected():

@@ -242,6 +242,11 @@ def test_check_of_the_key_raises_what_refuses_it(sample):
         requests.check_key(ACCOUNT).decode(response)
 
 
+def test_check_of_the_key_shows_the_base_url():
+    request = requests.check_key(ACCOUNT).request
+    assert request.url != request.shown_url == ACCOUNT.base_url
+
+
 def test_permission_is_denied_before_the_body_is_read():
     call = requests.check_permission(ACCOUNT, "/asset/request-upload")
     assert (call.request.method, call.request.content) == ("POST", b"{}")
