@@ -251,11 +251,22 @@ class Waiter:
         """Record an event of a webhook, for the waits in all event loops; callable in any thread.
 
         Events of other assets, old ones and repeated ones change nothing.
+
+        Raises:
+            ConfigurationError: it isn't an event.
         """
+        if not isinstance(cast("object", event), WebhookEvent):
+            raise ConfigurationError(
+                f"the event is a {type(event).__name__}; wanted what webhooks.unwrap returns"
+            )
         if not isinstance(event, AssetEvent | TaskEvent):
             return
+        current = running_loop()
+        if current is not None:
+            # Keeps the event for waits that begin in a moment.
+            self._loops.get()
         for loop, polling in self._loops.items():
-            if loop is running_loop():
+            if loop is current:
                 polling.notice(event)
             else:
                 # A loop that is closed has no waits.
