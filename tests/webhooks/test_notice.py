@@ -1,7 +1,7 @@
 """Waits and uploads that end by the events of a real receiver, with fewer requests."""
 
 import asyncio
-import threading
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -24,45 +24,47 @@ def polls(sandbox):
     return [it for it in sandbox.requests if it.method == "GET" and "/api/asset" in it.path]
 
 
-def unwrap_and_notice(livepeer):
-    def on_delivery(headers, body):
-        livepeer.notice(webhooks.unwrap(body, headers, SECRET))
+@asynccontextmanager
+async def application(*faults, **options):
+    """Run a sandbox, a client, and a receiver that notices each event; yield its URL too."""
+    async with sandbox_and_client(*faults, **options) as (sandbox, livepeer):
 
-    return on_delivery
+        def on_delivery(headers, body):
+            livepeer.notice(webhooks.unwrap(body, headers, SECRET))
+
+        async with receiver(on_delivery) as received:
+            yield sandbox, livepeer, received.url
 
 
 @pytest.mark.parametrize("events", [True, False], ids=["events", "polls"])
 async def test_upload_ends_by_events_with_fewer_requests(events):
-    async with sandbox_and_client(**SLOW) as (sandbox, livepeer):
-        async with receiver(unwrap_and_notice(livepeer)) as received:
-            if events:
-                sandbox.add_webhook(received.url, secret=SECRET)
-            async with livepeer.begin_upload(VIDEO, "a", verify="hash") as upload:
-                pass
-            assert upload.result.verified == "hash"
-            assert upload.result.asset.video_spec.tracks is not None or not events
-            # At most the poll for the end of the upload, if its event isn't there yet.
-            assert len(polls(sandbox)) <= 1 if events else len(polls(sandbox)) > 1
+    async with application(**SLOW) as (sandbox, livepeer, url):
+        if events:
+            sandbox.add_webhook(url, secret=SECRET)
+        async with livepeer.begin_upload(VIDEO, "a", verify="hash") as upload:
+            pass
+        assert upload.result.verified == "hash"
+        assert upload.result.asset.video_spec.tracks is not None or not events
+        # At most the poll for the end of the upload, if its event isn't there yet.
+        assert len(polls(sandbox)) <= 1 if events else len(polls(sandbox)) > 1
 
 
 async def test_wrong_size_is_found_in_the_event():
     fault = Fault(On(asset="a"), WrongSize(by=1))
-    async with sandbox_and_client(fault, **SLOW) as (sandbox, livepeer):
-        async with receiver(unwrap_and_notice(livepeer)) as received:
-            sandbox.add_webhook(received.url, secret=SECRET)
-            with pytest.raises(errors.IntegrityError):
-                await livepeer.upload(VIDEO, "a")
-            assert len(polls(sandbox)) <= 1
+    async with application(fault, **SLOW) as (sandbox, livepeer, url):
+        sandbox.add_webhook(url, secret=SECRET)
+        with pytest.raises(errors.IntegrityError):
+            await livepeer.upload(VIDEO, "a")
+        assert len(polls(sandbox)) <= 1
 
 
 async def test_failure_ends_the_upload():
     fault = Fault(On(asset="a"), FailProcessing("Video is not supported"))
-    async with sandbox_and_client(fault, **SLOW) as (sandbox, livepeer):
-        async with receiver(unwrap_and_notice(livepeer)) as received:
-            sandbox.add_webhook(received.url, secret=SECRET)
-            with pytest.raises(errors.AssetFailed, match="not supported"):
-                await livepeer.upload(VIDEO, "a")
-            assert len(polls(sandbox)) <= 1
+    async with application(fault, **SLOW) as (sandbox, livepeer, url):
+        sandbox.add_webhook(url, secret=SECRET)
+        with pytest.raises(errors.AssetFailed, match="not supported"):
+            await livepeer.upload(VIDEO, "a")
+        assert len(polls(sandbox)) <= 1
 
 
 async def wait_and_count(livepeer, sandbox, act):
@@ -81,41 +83,35 @@ async def wait_and_count(livepeer, sandbox, act):
 
 
 async def test_deletion_ends_the_wait_without_a_request():
-    async with sandbox_and_client() as (sandbox, livepeer):
-        async with receiver(unwrap_and_notice(livepeer)) as received:
-            sandbox.add_webhook(received.url, secret=SECRET)
-            await wait_and_count(livepeer, sandbox, livepeer.assets.delete)
-            statuses = [it.status for it in polls(sandbox)]
-            assert 404 not in statuses
+    async with application() as (sandbox, livepeer, url):
+        sandbox.add_webhook(url, secret=SECRET)
+        await wait_and_count(livepeer, sandbox, livepeer.assets.delete)
+        statuses = [it.status for it in polls(sandbox)]
+        assert 404 not in statuses
 
 
 async def test_wait_many_ends_by_events():
-    async with sandbox_and_client(**SLOW) as (sandbox, livepeer):
-        async with receiver(unwrap_and_notice(livepeer)) as received:
-            sandbox.add_webhook(received.url, secret=SECRET)
-            async with livepeer.upload_many([make_bytes(n) for n in range(1, 7)], wait=False) as it:
-                ids = [result.asset.id async for result in it]
-            sandbox.clear_log()
-            results = [result async for result in livepeer.assets.wait_many(ids)]
-            assert {result.asset.phase for result in results} == {"ready"}
-            assert {result.asset_id for result in results} == set(ids)
-            assert len(polls(sandbox)) <= 2
+    async with application(**SLOW) as (sandbox, livepeer, url):
+        sandbox.add_webhook(url, secret=SECRET)
+        async with livepeer.upload_many([make_bytes(n) for n in range(1, 7)], wait=False) as it:
+            ids = [result.asset.id async for result in it]
+        sandbox.clear_log()
+        results = [result async for result in livepeer.assets.wait_many(ids)]
+        assert {result.asset.phase for result in results} == {"ready"}
+        assert {result.asset_id for result in results} == set(ids)
+        assert len(polls(sandbox)) <= 2
 
 
 async def test_event_reaches_waits_in_other_loops_and_threads():
-    async with sandbox_and_client(**SLOW) as (sandbox, livepeer):
-        found = []
+    def wait_in_thread(asset_id):
+        return asyncio.run(livepeer.assets.wait(asset_id))
 
-        def wait_in_thread(asset_id):
-            found.append(asyncio.run(livepeer.assets.wait(asset_id)))
-
-        async with receiver(unwrap_and_notice(livepeer)) as received:
-            sandbox.add_webhook(received.url, secret=SECRET, events=["asset.ready"])
-            asset = await livepeer.upload(VIDEO, "a", wait=False)
-            thread = threading.Thread(target=wait_in_thread, args=(asset.id,))
-            thread.start()
-            await anyio.to_thread.run_sync(thread.join)
-            assert found[0].phase == "ready"
+    async with application(**SLOW) as (sandbox, livepeer, url):
+        sandbox.add_webhook(url, secret=SECRET, events=["asset.ready"])
+        asset = await livepeer.upload(VIDEO, "a", wait=False)
+        ready = await anyio.to_thread.run_sync(wait_in_thread, asset.id)
+        # A poll would show no tracks.
+        assert ready.video_spec.tracks
 
 
 def test_event_of_a_thread_without_a_loop_ends_the_wait(portal):
