@@ -6,13 +6,13 @@ import os
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from types import TracebackType
 from typing import Any, Self
 
 from livepeer_async.api import requests
-from livepeer_async.api.account import as_account
+from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
+from livepeer_async.concurrency import make_clock
 from livepeer_async.errors import ConfigurationError, NotFound
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.messages import Response
@@ -73,6 +73,7 @@ class AsyncLivepeer:
             doesn't exist, and readable by its owner alone. See `upload` for the keys.
         upload_limits: limits of the tus server, or a function from the length of an upload to its
             limits; by default `livepeer_limits`.
+        speed: how many times shorter all delays before requests are, for tests with a sandbox.
 
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
@@ -89,7 +90,7 @@ class AsyncLivepeer:
     """
 
     @hides_variables
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a client, all with a default
         self,
         api_key: str | None = None,
         *,
@@ -99,22 +100,30 @@ class AsyncLivepeer:
         retry: RetryPolicy | None = None,
         journal: str | os.PathLike[str] | None = None,
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
+        speed: float = 1.0,
     ) -> None:
         retry = retry or RetryPolicy()
         account = as_account(api_key, base_url)
-        self._descriptors = Descriptors()
+        clock = make_clock(check_speed(speed, account))
+        descriptors = Descriptors()
         self._transport = Transport(
-            http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
+            http_client=http_client,
+            timeouts=as_timeouts(timeout),
+            descriptors=descriptors,
+            clock=clock,
+            uses_tls=account.base_url.startswith("https:"),
         )
         self.throttle: Throttle = Throttle(
-            retry=retry, max_slots=max_uploads(http_client), descriptors=self._descriptors
+            retry=retry, max_slots=max_uploads(http_client), descriptors=descriptors, clock=clock
         )
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
+        self._session = Session(
+            account, throttled, retry=retry, clock=clock, recovery=throttled.recovery
+        )
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
-        self._unpaused = Session(account, unpaused, retry=retry)
-        self._waiter = Waiter(self._session)
+        self._unpaused = Session(account, unpaused, retry=retry, clock=clock)
+        self._waiter = Waiter(self._session, clock=clock)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets: Assets = Assets(self._session, self._waiter)
         self.tasks: Tasks = Tasks(self._session)
@@ -122,16 +131,16 @@ class AsyncLivepeer:
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         limits_for = as_limits_for(upload_limits)
         transfers = Transfers(
-            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for
+            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for, clock=clock
         )
         self.uploads: Uploader = Uploader(
             transfers,
-            Processing(self._session, self._waiter),
+            Processing(self._session, self._waiter, clock),
             asset_requests,
-            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
+            Downloader(self._transport, retry=retry, clock=clock, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
-            descriptors=self._descriptors,
+            descriptors=descriptors,
         )
 
     async def __aenter__(self) -> Self:
@@ -140,12 +149,7 @@ class AsyncLivepeer:
             await self.journal.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -274,7 +278,7 @@ class AsyncLivepeer:
         job = UploadJob(source, new_asset, length, key)
         return self.uploads.open(job, options, has_handle=True)
 
-    def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
+    def upload_many(  # noqa: D417, PLR0913 - the options of an upload, all with a default
         self,
         sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
         *,
@@ -301,12 +305,8 @@ class AsyncLivepeer:
             concurrency: sets `throttle.concurrency`; by default it adapts to the throughput.
             max_rate: sets `throttle.max_rate`, in bytes per second; by default it is unlimited.
             wait: whether to wait for `ready`.
-            verify: as for `upload`.
-            on_mismatch: as for `upload`.
             on_progress: called with the source and its progress.
             ready_timeout: seconds to wait for `ready`.
-            ignore_mtime: as for `upload`.
-            probe: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 
-from livepeer_async.concurrency import LoopLocal
+from livepeer_async.concurrency import Clock, LoopLocal
 from livepeer_async.errors import ConfigurationError, DecodeError, NetworkError, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
@@ -70,7 +70,8 @@ class Transport:
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
         timeouts: the timeouts.
-        descriptors: waits for free file descriptors.
+        descriptors, clock: waits for free file descriptors; time and jitter.
+        uses_tls: whether to load the certificates now, or when they are first needed.
 
     Attributes:
         recovery: knows which servers respond again after an outage.
@@ -82,9 +83,11 @@ class Transport:
         http_client: Any = None,
         timeouts: Timeouts,
         descriptors: Descriptors | None = None,
+        clock: Clock | None = None,
+        uses_tls: bool = True,
     ) -> None:
         self._timeouts = timeouts
-        self.recovery = Recovery()
+        self.recovery = Recovery(clock)
         self._descriptors = descriptors or Descriptors()
         self._descriptors.close_idle = self._close_idle
         self._user_client = None if http_client is None else UserClient(http_client)
@@ -96,7 +99,9 @@ class Transport:
 
         create_client = None
         if self._user_client is None:
-            create_client = client_factory(httpx, proxies, keepalive=KEEPALIVE_SECONDS)
+            create_client = client_factory(
+                httpx, proxies, keepalive=KEEPALIVE_SECONDS, uses_tls=uses_tls
+            )
 
         def connect() -> Connections:
             client = http_client
