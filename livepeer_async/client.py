@@ -13,8 +13,9 @@ from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import make_clock
-from livepeer_async.errors import ConfigurationError, NotFound
+from livepeer_async.errors import NotFound
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.loops import close_in_loops
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
@@ -34,13 +35,7 @@ from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.leftovers import (
-    Leftover,
-    LeftoverReport,
-    clean_up,
-    dismiss,
-    find_leftovers,
-)
+from livepeer_async.uploads.leftovers import Leftover, LeftoverReport, clean_up, dismiss, find_all
 from livepeer_async.uploads.options import (
     OnMismatch,
     UploadJob,
@@ -163,6 +158,14 @@ class AsyncLivepeer:
         await self._transport.aclose()
         if self.journal is not None:
             await self.journal.aclose()
+
+    def close(self) -> None:
+        """Close the client in all its event loops, from outside of them, as in a pytest fixture.
+
+        Raises:
+            ConfigurationError: an event loop is running in this thread; await `aclose` there.
+        """
+        close_in_loops(self._transport.loops, self.aclose)
 
     @property
     def account_fingerprint(self) -> str:
@@ -304,9 +307,7 @@ class AsyncLivepeer:
             sources: sources, or `UploadJob`s; an iterable that isn't async must not block.
             concurrency: sets `throttle.concurrency`; by default it adapts to the throughput.
             max_rate: sets `throttle.max_rate`, in bytes per second; by default it is unlimited.
-            wait: whether to wait for `ready`.
             on_progress: called with the source and its progress.
-            ready_timeout: seconds to wait for `ready`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
@@ -329,9 +330,7 @@ class AsyncLivepeer:
             ConfigurationError: the client has no journal.
             LivepeerError: the server or the journal can't be read.
         """
-        if self.journal is None:
-            raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
-        return await find_leftovers(self._session, self.journal)
+        return await find_all(self._session, self.journal)
 
     async def clean_up(self) -> LeftoverReport:
         """Delete leftovers that certainly are useless; return the others, each only once."""

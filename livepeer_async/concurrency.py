@@ -208,6 +208,12 @@ class LoopLocal(Generic[T]):
         """Return the value of the running loop; `None` if it has none yet."""
         return self._values.get(running_loop())
 
+    @property
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The loops that have a value and are not closed."""
+        with self._lock:
+            return [loop for loop in self._values if loop is not None and not loop.is_closed()]
+
     def forget(self) -> None:
         """Forget the value of the running loop, without closing it."""
         self._values.pop(running_loop(), None)

@@ -9,11 +9,12 @@ looked up in the module that defines the client's class.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from http import HTTPStatus
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -116,12 +117,7 @@ class Transport:
         self.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     async def _close_idle(self) -> None:
@@ -135,11 +131,13 @@ class Transport:
         if connections is not None and connections.client.is_closed:
             self._connections.forget()
 
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop, and of closed ones.
+    @property
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The event loops that have connections."""
+        return self._connections.loops
 
-        Those of a user's client stay open.
-        """
+    async def aclose(self) -> None:
+        """Close the own connections of the running event loop, and of closed ones."""
         self._connections.drop_closed()
         await self._connections.get().aclose()
 

@@ -83,6 +83,7 @@ class Asset(Struct, kw_only=True):
         is_complete: whether its upload has ended.
         path: the file of the source.
         source: the source, once it was measured.
+        runs: how often its processing was begun or replaced.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Asset(Struct, kw_only=True):
     is_complete: bool = False
     path: Path | None = None
     source: Source | None = None
+    runs: int = 0
 
     @property
     def name(self) -> str:
