@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 from livepeer_async.api import requests
@@ -13,7 +13,6 @@ from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.arguments import NewAssetLike
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import make_clock
-from livepeer_async.errors import NotFound
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import close_in_loops
 from livepeer_async.http.messages import Response
@@ -27,15 +26,15 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.redaction import hides_variables
-from livepeer_async.resources import Assets, Playback, Tasks
+from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
 from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.source import SourceLike
 from livepeer_async.tus.limits import ServerLimits, as_limits_for
+from livepeer_async.uploads import leftovers as left
 from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.leftovers import Leftover, LeftoverReport, clean_up, dismiss, find_all
 from livepeer_async.uploads.options import (
     OnMismatch,
     UploadJob,
@@ -48,6 +47,7 @@ from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.uploader import Uploader
+from livepeer_async.webhooks.events import WebhookEvent
 
 
 class AsyncLivepeer:
@@ -60,8 +60,7 @@ class AsyncLivepeer:
     Args:
         api_key: an API key of the account; by default the environment's `LIVEPEER_API_KEY`.
         base_url: URL of the API; by default `LIVEPEER_BASE_URL`, or else Livepeer's own.
-        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` to use; it isn't closed. Its
-            connections belong to one event loop.
+        http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient` of one event loop; never closed.
         timeout: time limits of the network; a number is the stall timeout in seconds.
         retry: the retry policy.
         journal: file that records uploads, to resume them in later processes. It is created if it
@@ -73,7 +72,7 @@ class AsyncLivepeer:
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
             `request_upload` and `upload_from_url`.
-        tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
+        tasks, playback, webhooks: calls for tasks, for playback information, and for webhooks.
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
@@ -112,9 +111,8 @@ class AsyncLivepeer:
             retry=retry, max_slots=max_uploads(http_client), descriptors=descriptors, clock=clock
         )
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(
-            account, throttled, retry=retry, clock=clock, recovery=throttled.recovery
-        )
+        recovery = throttled.recovery
+        self._session = Session(account, throttled, retry=retry, clock=clock, recovery=recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
         self._unpaused = Session(account, unpaused, retry=retry, clock=clock)
@@ -123,6 +121,7 @@ class AsyncLivepeer:
         self.assets: Assets = Assets(self._session, self._waiter)
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
+        self.webhooks: Webhooks = Webhooks(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         limits_for = as_limits_for(upload_limits)
         transfers = Transfers(
@@ -132,7 +131,7 @@ class AsyncLivepeer:
             transfers,
             Processing(self._session, self._waiter, clock),
             asset_requests,
-            Downloader(self._transport, retry=retry, clock=clock, recovery=throttled.recovery),
+            Downloader(self._transport, retry=retry, clock=clock, recovery=recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
             descriptors=descriptors,
@@ -160,11 +159,7 @@ class AsyncLivepeer:
             await self.journal.aclose()
 
     def close(self) -> None:
-        """Close the client in all its event loops, from outside of them, as in a pytest fixture.
-
-        Raises:
-            ConfigurationError: an event loop is running in this thread; await `aclose` there.
-        """
+        """Close the client in all its event loops; for code outside of them, such as a fixture."""
         close_in_loops(self._transport.loops, self.aclose)
 
     @property
@@ -323,22 +318,31 @@ class AsyncLivepeer:
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 
-    async def leftovers(self) -> list[Leftover]:
+    def notice(self, event: WebhookEvent) -> None:
+        """End waits for the asset of a webhook's event, which `webhooks.unwrap` returns.
+
+        `asset.ready`, `.failed` and `.deleted` end waits at once, without a request; other events
+        of assets and tasks report progress and make polls rarer. Events that are repeated, out of
+        order, or of assets that nothing waits for are ignored. May be called in any thread.
+        """
+        self._waiter.notice(event)
+
+    async def leftovers(self) -> list[left.Leftover]:
         """List the assets that failed uploads in the journal have left on the server.
 
         Raises:
             ConfigurationError: the client has no journal.
             LivepeerError: the server or the journal can't be read.
         """
-        return await find_all(self._session, self.journal)
+        return await left.find_all(self._session, self.journal)
 
-    async def clean_up(self) -> LeftoverReport:
+    async def clean_up(self) -> left.LeftoverReport:
         """Delete leftovers that certainly are useless; return the others, each only once."""
-        return await clean_up(self._session, self._unpaused, self.journal)
+        return await left.clean_up(self._session, self._unpaused, self.journal)
 
-    async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
+    async def dismiss_leftovers(self, leftovers: Iterable[left.Leftover] | None = None) -> int:
         """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
-        return await dismiss(self.journal, leftovers)
+        return await left.dismiss(self.journal, leftovers)
 
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.
@@ -346,10 +350,7 @@ class AsyncLivepeer:
         Raises:
             LivepeerError: the asset or the record can't be deleted.
         """
-        with suppress(NotFound):
-            await self.assets.delete(asset_id)
-        if self.journal is not None:
-            await self.journal.drop_orphan(asset_id)
+        await left.delete(self._session, self.journal, asset_id)
 
     async def ping(self, *, retry: bool = False) -> None:
         """Check, with retries if `retry`, that the server responds and the key may look at assets.

@@ -208,11 +208,10 @@ class LoopLocal(Generic[T]):
         """Return the value of the running loop; `None` if it has none yet."""
         return self._values.get(running_loop())
 
-    @property
-    def loops(self) -> list[asyncio.AbstractEventLoop]:
-        """The loops that have a value and are not closed."""
+    def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
+        """List the loops that have a value, and their values; may be called in any thread."""
         with self._lock:
-            return [loop for loop in self._values if loop is not None and not loop.is_closed()]
+            return [(loop, value) for loop, value in self._values.items() if loop is not None]
 
     def forget(self) -> None:
         """Forget the value of the running loop, without closing it."""

@@ -166,13 +166,37 @@ def sandbox(
         int, typer.Option(min=0, max=65535, help="Port on this machine; 0 picks a free one.")
     ] = 0,
     storage: SandboxStorage = "file",
+    api_key: Annotated[
+        str | None,
+        typer.Option("--api-key", help="API key that is valid there; a new one by default."),
+    ] = None,
+    processing_seconds: Annotated[
+        float,
+        typer.Option("--processing-seconds", min=0, help="Seconds to process an upload."),
+    ] = 0.25,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            "--webhook",
+            metavar="URL",
+            help="URL that gets all events, signed with the secret that is printed.",
+            callback=check_url,
+        ),
+    ] = None,
 ) -> None:
     """Serve a sandbox until Ctrl-C; the exit status is then 0."""
     require_sandbox("sandbox")
     from livepeer_async.cli.sandbox import serve_sandbox  # noqa: PLC0415 - it needs an extra
 
     run_command(
-        partial(serve_sandbox, port=port, storage=storage),
+        partial(
+            serve_sandbox,
+            port=port,
+            storage=storage,
+            api_key=api_key,
+            processing_seconds=processing_seconds,
+            webhook=webhook,
+        ),
         on_interrupt=lambda: "the sandbox has stopped",
         interrupt_status=ExitStatus.OK,
     )

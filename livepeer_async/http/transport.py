@@ -134,7 +134,7 @@ class Transport:
     @property
     def loops(self) -> list[asyncio.AbstractEventLoop]:
         """The event loops that have connections."""
-        return self._connections.loops
+        return [loop for loop, _ in self._connections.items()]
 
     async def aclose(self) -> None:
         """Close the own connections of the running event loop, and of closed ones."""

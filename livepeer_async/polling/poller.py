@@ -38,7 +38,9 @@ from livepeer_async.polling.intervals import (
     next_list_delay,
     next_request_time,
 )
+from livepeer_async.polling.noticing import Notice, asset_id_of, notice
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.webhooks.events import AssetEvent, TaskEvent
 
 T = TypeVar("T")
 
@@ -130,6 +132,19 @@ class AssetPoller:
             subscription.watched_assets.pop(watched, None)
             subscription.updated.pop(watched, None)
 
+    def notice(self, event: AssetEvent | TaskEvent) -> bool:
+        """Record an event of a webhook; return whether a request may now be due sooner."""
+        now, asset_id, is_sooner = self._clock.now(), asset_id_of(event), False
+        for watched in [it for it in self._subscriptions if it.asset_id == asset_id]:
+            result = notice(watched, event, now)
+            if result is Notice.CHANGE:
+                self._notify(watched)
+            if result in {Notice.CHANGE, Notice.QUIET} and self._scan is None:
+                # One list covers all assets, so events don't postpone it again and again.
+                self._list_due = max(self._list_due, self._listed_at + MAX_LIST_DELAY)
+            is_sooner = is_sooner or result in {Notice.CHANGE, Notice.POLL}
+        return is_sooner
+
     def fail_all(self, error: LivepeerError) -> None:
         """End all waits with copies of an error."""
         for watched in list(self._subscriptions):
@@ -191,6 +206,9 @@ class AssetPoller:
             if watched in self._subscriptions:
                 self._handle_asset_error(watched, error, now)
             return
+        if watched not in self._subscriptions:
+            # An event has ended the wait during the poll.
+            return
         if watched.failures:
             self.report(None, about=watched)
         has_changed = watched.update(result.asset, result.etag, now)
@@ -212,6 +230,8 @@ class AssetPoller:
                 return
             watched.skip_task()
         else:
+            if watched not in self._subscriptions:
+                return
             watched.update_task(task, now, self._clock.random())
         subscription = self._subscriptions.get(watched)
         if subscription is not None and subscription.has_ended(watched):
@@ -302,7 +322,7 @@ class AssetPoller:
         return result
 
     def _schedule(self, watched: WatchedAsset, now: float) -> None:
-        watched.due = now + watched.delay(now, self._clock.random())
+        watched.schedule(now, self._clock.random())
 
     def _notify(self, watched: WatchedAsset) -> None:
         """Wake the task that waits for an asset, unless it was cancelled during the poll."""

@@ -114,6 +114,37 @@ class Asset(Struct, kw_only=True):
         return max(self.status(now).at, self.modified_at)
 
 
+class SeenAsset(Struct, frozen=True):
+    """An asset on the server.
+
+    Attributes:
+        phase: the current phase, such as `uploading` or `ready`.
+        is_deleted: whether a client has deleted it.
+        size: the size that the API reports, in bytes; None before processing has ended.
+    """
+
+    id: str
+    playback_id: str
+    task_id: str
+    name: str
+    phase: str
+    is_deleted: bool
+    size: int | None
+
+
+def see_asset(asset: Asset, now: float) -> SeenAsset:
+    """Return what tests see of an asset."""
+    return SeenAsset(
+        id=asset.id,
+        playback_id=asset.playback_id,
+        task_id=asset.task.id,
+        name=asset.name,
+        phase=asset.status(now).phase,
+        is_deleted=asset.is_deleted,
+        size=asset.source.size if asset.source else None,
+    )
+
+
 def to_milliseconds(seconds: float) -> int:
     """Return a time as the API shows it."""
     return int(seconds * 1000)

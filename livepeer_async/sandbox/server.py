@@ -4,7 +4,7 @@ import hashlib
 import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -15,33 +15,20 @@ import anyio.to_thread
 from msgspec import Struct
 
 from livepeer_async.sandbox.accounts import Access
+from livepeer_async.sandbox.connection import App
+from livepeer_async.sandbox.deliveries import post
+from livepeer_async.sandbox.direct_delivery import call_app, read_event, sign_event
+from livepeer_async.sandbox.documents import SeenAsset, see_asset, to_milliseconds
 from livepeer_async.sandbox.faults import Fault, FaultSelector
 from livepeer_async.sandbox.request_log import SeenRequest, Violation
 from livepeer_async.sandbox.running import RunningServer
 from livepeer_async.sandbox.state import QUEUE_DELAY_SECONDS, ServerState, Settings
 from livepeer_async.sandbox.storage_s3 import S3Settings
+from livepeer_async.sandbox.webhooks import EVENTS, Delivery, Webhook
 
 MIB = 1024 * 1024
 
 Phase = Literal["uploading", "waiting", "processing", "ready", "failed", "deleted"]
-
-
-class SeenAsset(Struct, frozen=True):
-    """An asset on the server.
-
-    Attributes:
-        phase: the current phase, such as `uploading` or `ready`.
-        is_deleted: whether a client has deleted it.
-        size: the size that the API reports, in bytes; None before processing has ended.
-    """
-
-    id: str
-    playback_id: str
-    task_id: str
-    name: str
-    phase: str
-    is_deleted: bool
-    size: int | None
 
 
 class Sandbox:
@@ -73,6 +60,9 @@ class Sandbox:
             reads bodies at full speed and responds once they are stored; an abandoned body is
             stored to its end.
         request_seconds: how long a request may take to arrive before the response is 408.
+        webhook_retry_seconds: delay before the first retry of a delivery; doubled up to 720 times
+            as much.
+        webhook_timeout_seconds: time limit for the response to a delivery.
         directory: directory of the stored sources; a temporary one by default, deleted at the end.
         clock: clock of all phases and dates, in seconds since 1970. With a clock of its own, a test
             skips processing without waiting.
@@ -99,6 +89,8 @@ class Sandbox:
         race: float = 0.1,
         storage_rate: float | None = None,
         request_seconds: float = 300.0,
+        webhook_retry_seconds: float = 5.0,
+        webhook_timeout_seconds: float = 30.0,
         directory: Path | None = None,
         clock: Callable[[], float] = time.time,
         speed: float = 1.0,
@@ -116,6 +108,8 @@ class Sandbox:
             hashes=hashes,
             max_pending_tasks=max_pending_tasks,
             request_seconds=request_seconds,
+            webhook_retry_seconds=webhook_retry_seconds / speed,
+            webhook_timeout_seconds=webhook_timeout_seconds,
             clock=clock,
         )
         self._first_faults = list(faults)
@@ -123,6 +117,7 @@ class Sandbox:
         # Replaced by the state's.
         self._selector = FaultSelector(self._first_faults, random.Random(seed))  # noqa: S311 - as above
         self.speed: float = speed
+        self.webhook_secret: str = str(uuid.uuid4())
         self._address = (host, port)
         self._directory = directory
         self._api_key = api_key or str(uuid.uuid4())
@@ -211,6 +206,43 @@ class Sandbox:
         accounts = self._server.accounts
         return accounts.add_key(accounts.find(self._api_key), Access(allowed, is_cors))
 
+    def add_webhook(
+        self,
+        url: str,
+        *,
+        secret: str | None = None,
+        events: Sequence[str] = EVENTS,
+        created_at: float | None = None,
+    ) -> str:
+        """Have events of the account sent to a URL, as `POST /webhook` does; return the ID.
+
+        Args:
+            url: of the receiver, also on another machine. Webhooks that a client creates reach
+                this machine only.
+            secret: signs the events; without it, they have no signature, as the real server's.
+            events: names of the events; by default all.
+            created_at: seconds since 1970, by default now. Webhooks created up to 2024-07-28 get
+                `asset.ready` and `asset.failed` in an older shape.
+        """
+        state = self._server
+        webhook = Webhook(
+            id=str(uuid.uuid4()),
+            user=state.accounts.find(self._api_key),
+            created_at=to_milliseconds(state.now() if created_at is None else created_at),
+            name=url,
+            url=url,
+            events=tuple(events),
+            shared_secret=secret,
+            is_trusted=True,
+        )
+        state.deliveries.webhooks[webhook.id] = webhook
+        return webhook.id
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The last 20,000 tries to deliver events to webhooks, oldest first."""
+        return list(self._server.deliveries.log)
+
     @property
     def requests(self) -> list[SeenRequest]:
         """The last 20,000 requests, oldest first."""
@@ -251,6 +283,43 @@ class Sandbox:
         server = self._running_server
         server.call(lambda: server.state.finish(asset_id, phase, error))
 
+    async def deliver(
+        self,
+        event: str | Mapping[str, Any] | Struct,
+        asset_id: str | None = None,
+        *,
+        to: str | App,
+        path: str = "/",
+        secret: str | None = None,
+    ) -> int:
+        """Send a signed event to an application, and return the status of its response.
+
+        Args:
+            event: the name of an event of an asset or its task, such as `asset.ready`, with
+                `asset_id`; or the document of an event, with `event` and `payload`; or an event of
+                `livepeer_async.webhooks`.
+            asset_id: ID of the asset, whose present state is sent.
+            to: an ASGI application, which is called in the running event loop and without its
+                lifespan, or the URL of the handler.
+            path: path of the handler in the application.
+            secret: the shared secret; by default `webhook_secret`.
+
+        Raises:
+            ValueError: there is no such asset, or the event has no name.
+            OSError: no connection to the URL.
+            Exception: of the application.
+        """
+        state = self._server
+        if isinstance(event, str):
+            made = self._running_server.call(lambda: state.make_event(event, asset_id))
+        else:
+            made = read_event(event, state.now())
+        user = state.accounts.find(self._api_key)
+        headers, body = sign_event(made, user, self.webhook_secret if secret is None else secret)
+        if isinstance(to, str):
+            return await post(to, headers, body)
+        return await call_app(to, path, headers, body)
+
     def clear_log(self) -> None:
         """Forget all requests and violations."""
         self._server.log.clear()
@@ -259,18 +328,7 @@ class Sandbox:
     def assets(self) -> list[SeenAsset]:
         """All assets, deleted ones included, oldest first."""
         now = self._server.now()
-        return [
-            SeenAsset(
-                id=asset.id,
-                playback_id=asset.playback_id,
-                task_id=asset.task.id,
-                name=asset.name,
-                phase=asset.status(now).phase,
-                is_deleted=asset.is_deleted,
-                size=asset.source.size if asset.source else None,
-            )
-            for asset in list(self._server.assets.values())
-        ]
+        return [see_asset(asset, now) for asset in list(self._server.assets.values())]
 
     def stored(self, playback_id: str) -> Path | Any:
         """Return the file stored for an asset, None if there is none.

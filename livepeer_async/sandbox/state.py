@@ -18,10 +18,13 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from livepeer_async.sandbox.accounts import Accounts, UploadTokens, User
+from livepeer_async.sandbox.announcements import Announcer
+from livepeer_async.sandbox.deliveries import Deliveries
 from livepeer_async.sandbox.documents import Asset, Source, Task
 from livepeer_async.sandbox.faults import FailProcessing, FaultSelector, WrongSize
 from livepeer_async.sandbox.lifecycle import (
     Status,
+    find_step,
     make_final_step,
     make_first_step,
     make_step,
@@ -31,6 +34,7 @@ from livepeer_async.sandbox.request_log import RequestLog
 from livepeer_async.sandbox.responses import ApiError, JsonObject
 from livepeer_async.sandbox.storage import FileStorage, FileUpload
 from livepeer_async.sandbox.storage_s3 import S3Settings, S3Storage, S3Upload
+from livepeer_async.sandbox.webhooks import Event
 
 Storage = FileStorage | S3Storage
 Upload = FileUpload | S3Upload
@@ -54,6 +58,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_pending_tasks: int
     request_seconds: float
     queue_delay_seconds: float
+    webhook_retry_seconds: float
+    webhook_timeout_seconds: float
     clock: Callable[[], float]
 
 
@@ -80,6 +86,13 @@ class ServerState:
         self.assets: dict[str, Asset] = {}
         self.assets_by_playback_id: dict[str, Asset] = {}
         self.tasks: dict[str, Task] = {}
+        self.deliveries = Deliveries(
+            self.start,
+            self.now,
+            retry_seconds=settings.webhook_retry_seconds,
+            timeout_seconds=settings.webhook_timeout_seconds,
+        )
+        self.announcer = Announcer(self.deliveries, self.now, origin=origin)
         self._task_group: TaskGroup
         self._work: set[anyio.CancelScope] = set()
 
@@ -133,6 +146,7 @@ class ServerState:
         )
         self.assets[asset.id] = asset
         self.assets_by_playback_id[asset.playback_id] = asset
+        self.announcer.announce_new(asset)
         return asset
 
     def add_task(self, user: User, kind: str, params: JsonObject, *, asset_id: str) -> Task:
@@ -228,6 +242,7 @@ class ServerState:
     ) -> None:
         waiting, processing = self.settings.waiting_seconds, self.settings.processing_seconds
         asset.runs += 1
+        self.start(self.announcer.follow, asset, list(asset.steps))
         asset.steps += plan_processing(
             start,
             waiting=waiting,
@@ -260,6 +275,17 @@ class ServerState:
         if asset.runs == run:
             asset.steps.append(make_final_step(max(due, self.now()), failure))
 
+    def make_event(self, name: str, asset_id: str | None) -> Event:
+        """Return an event with the present state of an asset or its task.
+
+        Raises:
+            ValueError: there is no such asset.
+        """
+        asset = self.assets.get(asset_id or "")
+        if asset is None:
+            raise ValueError(f"no asset {asset_id!r} in the sandbox")
+        return self.announcer.make_event(asset, name)
+
     def finish(self, asset_id: str, phase: str, error: str | None) -> None:
         """Move an asset to a phase now, and forget what was planned for it.
 
@@ -271,9 +297,13 @@ class ServerState:
             raise ValueError(f"no asset {asset_id!r} in the sandbox")
         if phase == "deleted":
             asset.is_deleted = True
+            self.announcer.announce_asset(asset, "asset.deleted")
             return
         now = self.now()
         step = make_step(phase, now, error)
+        current = find_step(asset.steps, now)
+        if not asset.runs or current.task.phase in ("completed", "failed"):
+            self.start(self.announcer.follow, asset, list(asset.steps))
         asset.runs += 1
         asset.is_complete = phase != "uploading"
         asset.steps[:] = [it for it in asset.steps if it.at <= now] + [step]

@@ -165,6 +165,18 @@ async def clean_up(session: Session, deleter: Session, journal: Journal | None) 
     return LeftoverReport(found=tuple(found), unsearchable=unsearchable)
 
 
+async def delete(session: Session, journal: Journal | None, asset_id: str) -> None:
+    """Delete a leftover asset, unless it is already gone, and its record in the journal.
+
+    Raises:
+        LivepeerError: the asset or the record can't be deleted.
+    """
+    with suppress(NotFound):
+        await session.send(requests.delete_asset(session.account, asset_id))
+    if journal is not None:
+        await journal.drop_orphan(asset_id)
+
+
 async def dismiss(journal: Journal | None, leftovers: Iterable[Leftover] | None) -> int:
     """Forget leftovers, whose assets stay on the server; return how many entries that were.
 
