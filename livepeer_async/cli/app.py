@@ -15,7 +15,7 @@ from livepeer_async.cli import assets, journal
 from livepeer_async.cli.extras import require_sandbox
 from livepeer_async.cli.ingest import HELP as INGEST_HELP
 from livepeer_async.cli.ingest import ingest
-from livepeer_async.cli.options import Storage
+from livepeer_async.cli.options import Storage, check_api_key, check_url
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.streams import discard_output
@@ -168,7 +168,12 @@ def sandbox(
     storage: SandboxStorage = "file",
     api_key: Annotated[
         str | None,
-        typer.Option("--api-key", help="API key that is valid there; a new one by default."),
+        typer.Option(
+            "--api-key",
+            metavar="KEY",
+            help="API key that is valid there; a new one by default.",
+            callback=check_api_key,
+        ),
     ] = None,
     processing_seconds: Annotated[
         float,
@@ -179,8 +184,16 @@ def sandbox(
         typer.Option(
             "--webhook",
             metavar="URL",
-            help="URL that gets all events, signed with the secret that is printed.",
+            help="URL that gets all events.",
             callback=check_url,
+        ),
+    ] = None,
+    webhook_secret: Annotated[
+        str | None,
+        typer.Option(
+            "--webhook-secret",
+            metavar="TEXT",
+            help="Shared secret that signs the events; by default a new one, which is printed.",
         ),
     ] = None,
 ) -> None:
@@ -196,6 +209,7 @@ def sandbox(
             api_key=api_key,
             processing_seconds=processing_seconds,
             webhook=webhook,
+            webhook_secret=webhook_secret,
         ),
         on_interrupt=lambda: "the sandbox has stopped",
         interrupt_status=ExitStatus.OK,

@@ -26,7 +26,8 @@ async def serve_sandbox(*, webhook: str | None, **options: Any) -> ExitStatus:
         try:
             await stack.enter_async_context(sandbox)
         except OSError as error:
-            print_error(f"port {options['port']} can't be used: {error.strerror}; use --port for another one")
+            port = options["port"]
+            print_error(f"port {port} can't be used: {error.strerror}; use --port for another one")
             return ExitStatus.FAILED
         if webhook is not None:
             sandbox.add_webhook(webhook, secret=sandbox.webhook_secret)

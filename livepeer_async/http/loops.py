@@ -1,4 +1,4 @@
-"""Runs clean-up in event loops from outside of them."""
+"""Checks the running event loop, and runs clean-up in event loops from outside of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from livepeer_async.errors import ConfigurationError
 
 # Time limit for a loop that runs in another thread, which may be blocked.
 CLOSE_SECONDS = 30.0
+
+
+def require_asyncio() -> None:
+    """Check that an event loop of asyncio is running.
+
+    Raises:
+        ConfigurationError: there is none, as under trio.
+    """
+    if running_loop() is None:
+        raise ConfigurationError(
+            "no event loop of asyncio is running; wanted asyncio or uvloop",
+            advice="use asyncio.run(); with anyio's pytest plugin, let anyio_backend be 'asyncio'",
+        )
 
 
 def close_in_loops(

@@ -29,6 +29,7 @@ from livepeer_async.http.early_responses import detect_early_response, wrap_stre
 from livepeer_async.http.error_mapping import ErrorMapper, connection_shortage
 from livepeer_async.http.http2 import Http2Stream
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
+from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.messages import Request, Response, Span, find_invalid_part
 from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
@@ -258,6 +259,7 @@ class Transport:
         Raises:
             ConfigurationError: they are closed, or the user's client has those of another loop.
         """
+        require_asyncio()
         connections = self._connections.get()
         if connections.client.is_closed:
             raise ConfigurationError("the client is closed; send within its `async with` block")

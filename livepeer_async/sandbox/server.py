@@ -39,6 +39,9 @@ class Sandbox:
 
     A sandbox can be entered once. Leaving it raises the first error inside the server.
 
+    Attributes:
+        speed, webhook_secret: as passed.
+
     Args:
         storage: `file` stores every byte received; `s3` is the storage of production, with the
             faults that can corrupt or block an upload.
@@ -63,6 +66,7 @@ class Sandbox:
         webhook_retry_seconds: delay before the first retry of a delivery; doubled up to 720 times
             as much.
         webhook_timeout_seconds: time limit for the response to a delivery.
+        webhook_secret: the shared secret that signs the events of `deliver`; a new one by default.
         directory: directory of the stored sources; a temporary one by default, deleted at the end.
         clock: clock of all phases and dates, in seconds since 1970. With a clock of its own, a test
             skips processing without waiting.
@@ -91,6 +95,7 @@ class Sandbox:
         request_seconds: float = 300.0,
         webhook_retry_seconds: float = 5.0,
         webhook_timeout_seconds: float = 30.0,
+        webhook_secret: str | None = None,
         directory: Path | None = None,
         clock: Callable[[], float] = time.time,
         speed: float = 1.0,
@@ -117,7 +122,7 @@ class Sandbox:
         # Replaced by the state's.
         self._selector = FaultSelector(self._first_faults, random.Random(seed))  # noqa: S311 - as above
         self.speed: float = speed
-        self.webhook_secret: str = str(uuid.uuid4())
+        self.webhook_secret: str = webhook_secret or str(uuid.uuid4())
         self._address = (host, port)
         self._directory = directory
         self._api_key = api_key or str(uuid.uuid4())
