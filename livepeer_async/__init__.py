@@ -40,10 +40,11 @@ encryption, storage, profiles. In a mapping, names may be camelCase, and a wrong
 
 # Unsupported files
 
-Livepeer refuses some files, but after their upload: no video and no audio, mjpeg, png and prores,
-VP9 in MP4, pixel formats but yuv420p and yuvj420p, a frame rate of 0. With `probe=True`, PyAV (`pip
-install av`) looks first, and `SourceUnsupported` has the ffmpeg `command` that converts the file. A
-`Probe` switches rules off. What can't be told is uploaded: streams, damaged files, slow disks.
+Livepeer refuses some files, but after their upload: no video and no audio, mjpeg, png and prores
+(also as the cover of a song), VP9 in MP4, pixel formats but yuv420p and yuvj420p, a frame rate of
+0. With `probe=True`, PyAV (`pip install av`) looks first, and `SourceUnsupported` has the ffmpeg
+`command` that converts the file. A `Probe` switches rules off. What can't be told is uploaded:
+streams, damaged files, slow disks.
 
 # Verification
 

@@ -30,7 +30,6 @@ from livepeer_async.models import (
     WebhookPatch,
 )
 from livepeer_async.models.values import AssetPhaseValue
-from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter, WaitOutcome
@@ -45,6 +44,7 @@ class Assets:
         self._session = session
         self._waiter = waiter
 
+    @hides_variables
     async def request_upload(self, new_asset: NewAssetLike) -> UploadTicket:
         """Request an upload without sending a file.
 
@@ -60,6 +60,7 @@ class Assets:
             requests.request_upload(self._session.account, as_new_asset(new_asset))
         )
 
+    @hides_variables
     async def upload_from_url(
         self, url: str, new_asset: NewAssetLike | NewAssetFromUrl | None = None
     ) -> ImportTicket:
@@ -68,9 +69,10 @@ class Assets:
         Args:
             url: URL with the scheme http, https, ipfs or ar.
             new_asset: fields of the asset, or its name; by default the last part of the URL's path.
-                The URL of a `NewAssetFromUrl` counts.
+                The URL of a `NewAssetFromUrl` must be the same.
 
         Raises:
+            ConfigurationError: `new_asset` can't be used, or has another URL.
             InvalidRequest: the server rejected a field.
             AmbiguousRequest: the response was lost; the asset may exist.
         """
@@ -115,6 +117,7 @@ class Assets:
             ),
         )
 
+    @hides_variables
     async def update(self, asset_id: str, patch: AssetPatch | Mapping[str, Any]) -> Asset:
         """Update a ready asset; fields that are UNSET in the patch don't change.
 
@@ -150,7 +153,7 @@ class Assets:
         try:
             await self._session.send(requests.retry_asset(self._session.account, asset_id))
         except AmbiguousRequest:
-            if await has_failed(self._session, await self.get(asset_id)):
+            if await self._waiter.has_failed(await self.get(asset_id)):
                 raise
         self._waiter.note_retry(failed)
 

@@ -38,6 +38,13 @@ def test_repr_is_short(kind):
     assert len(pretty_repr(VALUES[kind])) < LIMIT
 
 
+def test_fields_of_a_mapping_are_not_shown():
+    fields = {"name": "talk", "encryption": {"encryptedKey": "hush"}}
+    for job in (UploadJob("a.mp4", fields), UploadJob("a.mp4", NewAsset(**fields))):
+        assert "'talk'" in repr(job)
+        assert "hush" not in repr(job) + pretty_repr(job)
+
+
 def test_long_message_keeps_its_reason():
     assert str(ERROR).endswith("the reason")
     assert "20,000,012 characters" in str(ERROR)

@@ -24,7 +24,7 @@ from livepeer_async.models import (
     NewWebhook,
     WebhookPatch,
 )
-from livepeer_async.redaction import show_source
+from livepeer_async.redaction import redact_url, show_source
 
 T = TypeVar("T", bound=Struct)
 NewAssetLike = NewAsset | Mapping[str, Any] | str
@@ -58,7 +58,7 @@ def as_new_asset(value: object, *, default_name: str | None = None) -> NewAsset:
 def as_import(url: str, value: object) -> NewAssetFromUrl:
     """Return a `NewAssetFromUrl`; arguments and errors as for `as_new_asset`.
 
-    By default, the name is the last part of the URL's path. A `url` in the value counts.
+    By default, the name is the last part of the URL's path. A `url` in the value must be the same.
     """
     if not isinstance(cast("object", url), str):
         raise ConfigurationError(f"url is a {type(url).__name__}; wanted a str")
@@ -66,7 +66,13 @@ def as_import(url: str, value: object) -> NewAssetFromUrl:
     if value is None or isinstance(value, NewAsset | str):
         return NewAssetFromUrl.from_new_asset(as_new_asset(value, default_name=name), url=url)
     defaults = {"name": name, "url": url}
-    return _as_struct(value, NewAssetFromUrl, defaults, wanted="a NewAsset, NewAssetFromUrl")
+    body = _as_struct(value, NewAssetFromUrl, defaults, wanted="a NewAsset, NewAssetFromUrl")
+    if body.url != url:
+        raise ConfigurationError(
+            f"url is {redact_url(url)}, and new_asset has another one, {redact_url(body.url)}; "
+            "wanted one URL"
+        )
+    return body
 
 
 def as_patch(value: object) -> AssetPatch:

@@ -118,9 +118,11 @@ def poll_asset(account: Account, asset_id: str, etag: str | None) -> Call[PollRe
 def check_key(account: Account) -> Call[None]:
     """Look at an asset that doesn't exist: checks the server and the key.
 
-    A restricted key may look at assets, but not list them.
+    A restricted key may look at assets, but not list them. Messages show the base URL: no user has
+    heard of the asset.
     """
     request = _request(account, "GET", f"/asset/{UNKNOWN_ID}")
+    request = msgspec.structs.replace(request, alias=account.base_url)
 
     def decode(response: Response) -> None:
         if response.status == HTTPStatus.NOT_FOUND and _ASSET_NOT_FOUND in response.body.lower():
@@ -179,6 +181,15 @@ def find_task(account: Account, asset_id: str) -> Call[Task | None]:
     query = {"filters": {"outputAssetId": asset_id}, "order": "createdAt-true", "limit": 1}
     call = list_tasks(account, **query)
     return Call(call.request, lambda response: next(iter(call.decode(response).items), None))
+
+
+def list_task_changes(
+    account: Account, since: int, *, limit: int, cursor: str | None = None
+) -> Call[Page[Task]]:
+    """Get the tasks that changed since a time in milliseconds since 1970, latest first."""
+    filters: dict[str, FilterValue] = {"updatedAt": {"gte": since}}
+    query = {"order": "updatedAt-true", "limit": limit, "cursor": cursor}
+    return list_tasks(account, filters=filters, **query)
 
 
 def update_asset(account: Account, asset_id: str, patch: AssetPatch) -> Call[Asset]:

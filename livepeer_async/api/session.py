@@ -20,7 +20,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Request, Response, origin_of
 from livepeer_async.http.observers import report_event, report_recovery
 from livepeer_async.http.recovery import Recovery
-from livepeer_async.http.retry import RetryPolicy, next_retry
+from livepeer_async.http.retry import RetryPolicy, describe_failure, next_retry
 
 T = TypeVar("T")
 
@@ -115,7 +115,8 @@ class Session:
         """
         event = next_retry(
             self.retry,
-            reason=str(error),
+            reason=describe_failure(error),
+            request_id=error.request_id,
             failures=failures,
             jitter=self._clock.random(),
             retry_after=error.retry_after if isinstance(error, ApiError) else None,

@@ -135,7 +135,9 @@ async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStat
     elif shown:
         headers = ["name", "asset ID", "playback ID", "size", "phase", "created"]
         order = ["phase", "size", "playback ID", "created"]
-        print_table(headers, [_table_row(asset) for asset in shown], order=order)
+        columns = print_table(headers, [_table_row(asset) for asset in shown], order=order)
+        if "phase" not in columns:
+            print_note("the phases don't fit: use --phase, --json or a wider terminal")
     else:
         print_note(f"no assets in phase {phase}" if phase else "no assets")
     if len(assets) > limit:

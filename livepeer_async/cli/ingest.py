@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -12,10 +13,12 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.ingest_run import IngestRun
 from livepeer_async.cli.runner import run_command
+from livepeer_async.cli.upload_files import SPREADSHEET_SUFFIXES, explain_spreadsheet, read_scheme
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.rows import is_video
 from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.redaction import redact_url
 
 HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.
 
@@ -146,6 +149,13 @@ def _check_arguments(
             f"wanted one MANIFEST, found {others[0]!r} too: put a glob in quotes, such "
             "as 'shows/*.mp4', or use livepeer-async upload for files"
         )
+    if read_scheme(manifest) and not os.path.lexists(manifest):
+        raise typer.BadParameter(
+            f"{redact_url(manifest)} is a URL: download the manifest, and use livepeer-async "
+            "ingest FILE; to have Livepeer fetch a video, use livepeer-async assets import"
+        )
+    if Path(manifest).suffix.lower() in SPREADSHEET_SUFFIXES:
+        raise typer.BadParameter(explain_spreadsheet(manifest))
     if is_video(manifest) and Path(manifest).is_file():
         raise typer.BadParameter(
             f"{manifest} is a video, not a manifest: use livepeer-async upload {quote(manifest)}"

@@ -72,6 +72,9 @@ def list_orphans(
     they can. Others are known by the name and time of a request whose response was lost. They may
     belong to another user, and are only deleted if their IDs are given.
 
+    Only the server knows which assets are still there, so this needs an API key; --dismiss without
+    IDs needs none.
+
     The exit status is 1 if --delete leaves something that was to be deleted.
     """
     if delete and dismiss:
@@ -79,7 +82,10 @@ def list_orphans(
     if asset_ids and not (delete or dismiss):
         raise typer.BadParameter("IDs need --delete or --dismiss")
     action = _delete_orphans if delete else _dismiss_orphans if dismiss else _print_orphans
-    run_command(partial(_run_on_orphans, journal, action, asset_ids or [], json=json))
+    if dismiss and not asset_ids:
+        run_command(partial(journal_records.dismiss_requests, journal))
+    else:
+        run_command(partial(_run_on_orphans, journal, action, asset_ids or [], json=json))
 
 
 @app.command("forget", context_settings={"ignore_unknown_options": True})
@@ -194,9 +200,9 @@ async def _delete_orphans(command: OrphanCommand, leftovers: Sequence[Leftover])
 
 
 async def _dismiss_orphans(command: OrphanCommand, leftovers: Sequence[Leftover]) -> ExitStatus:
-    """Forget the named leftovers, or all requests whose responses were lost."""
-    count = await command.client.dismiss_leftovers(leftovers if command.is_named else None)
-    print_note(f"dismissed {pluralize(count, 'possible leftover')}; nothing was deleted")
+    """Forget the named leftovers."""
+    count = await command.client.dismiss_leftovers(leftovers)
+    journal_records.print_dismissed(count)
     return ExitStatus.OK
 
 

@@ -1,4 +1,4 @@
-"""`livepeer-async journal list` and `forget`: the recorded uploads. They need no API key."""
+"""`livepeer-async journal list`, `forget` and `orphans --dismiss`, which need no API key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from livepeer_async.cli.output.console import (
     print_table,
 )
 from livepeer_async.cli.output.error_messages import ExitStatus, format_error
-from livepeer_async.cli.output.formatting import clean, format_timestamp, json_line
+from livepeer_async.cli.output.formatting import clean, format_timestamp, json_line, pluralize
 from livepeer_async.cli.output.names import label_names
 from livepeer_async.cli.session import journal_path, state_folder
 from livepeer_async.errors import ConfigurationError, JournalError
@@ -24,6 +24,7 @@ from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Record
 from livepeer_async.redaction import show_source
 from livepeer_async.sources.source import source_key
+from livepeer_async.uploads.leftovers import dismiss
 
 UNKNOWN = "-"
 
@@ -70,6 +71,21 @@ async def forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
                 f"{len(found)} records are shown as {key!r}: use the asset ID, or the whole URL"
             )
     return status
+
+
+async def dismiss_requests(path: str | None) -> ExitStatus:
+    """Forget requests whose responses were lost, of the same journals as `forget_records`."""
+    count = 0
+    for file in _find_journals(path):
+        async with aclosing(Journal(file, account=None)) as journal:
+            count += await dismiss(journal, None)
+    print_dismissed(count)
+    return ExitStatus.OK
+
+
+def print_dismissed(count: int) -> None:
+    """Print how many possible leftovers were forgotten."""
+    print_note(f"dismissed {pluralize(count, 'possible leftover')}; nothing was deleted")
 
 
 def _find_journals(path: str | None) -> list[Path]:

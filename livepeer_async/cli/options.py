@@ -150,8 +150,9 @@ PlaybackPolicy = Annotated[
     str | None,
     typer.Option(
         "--playback-policy",
-        metavar="JSON",
-        help='Access control, as in a manifest: \'{"type": "jwt"}\'; null is public.',
+        metavar="TYPE",
+        help="Access control, as in a manifest: public, jwt, or JSON such as "
+        '\'{"type": "jwt"}\'; null is public.',
     ),
 ]
 CreatorId = Annotated[

@@ -15,10 +15,13 @@ import typer
 from livepeer_async.cli.stdin import STANDARD_INPUT
 from livepeer_async.ingest.files import find_files, has_magic, split_glob
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
+from livepeer_async.ingest.rows import Row
 from livepeer_async.redaction import redact_url
 
 # The schemes that the server fetches from.
 IMPORTABLE = ("http", "https", "ipfs", "ar")
+SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+_ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # fmt: off
 _TEXT_SUFFIXES = (
@@ -53,6 +56,12 @@ def read_scheme(url: str) -> str:
     return match[1].lower() if match else ""
 
 
+def explain_spreadsheet(file: str) -> str:
+    """Return the message for a spreadsheet that isn't a table of text."""
+    table = quote(str(Path(file).with_suffix(".csv")))
+    return f"{file} is a spreadsheet: save it as CSV, and use livepeer-async ingest {table}"
+
+
 def _find_mistake(file: str) -> str | None:
     """Return the message for an argument that isn't a video; `None` for one that may be."""
     if not file:
@@ -68,11 +77,16 @@ def _find_mistake(file: str) -> str | None:
 def _explain_file(file: str) -> str | None:
     path = Path(file)
     ingest = f"livepeer-async ingest {quote(file)}"
+    suffix = path.suffix.lower()
     if path.is_dir():
         return f"{file} is a folder: to upload the videos in it, use {ingest}"
-    if path.suffix.lower() in (*TABLE_SUFFIXES, *JSONL_SUFFIXES):
+    if suffix in (*TABLE_SUFFIXES, *JSONL_SUFFIXES):
         return f"{file} is a manifest, not a video: to upload what it lists, use {ingest}"
-    if path.suffix.lower() in _TEXT_SUFFIXES:
+    if suffix in SPREADSHEET_SUFFIXES:
+        return explain_spreadsheet(file)
+    if suffix in _ARCHIVE_SUFFIXES:
+        return f"{file} is an archive, not a video: unpack it, and upload the videos in it"
+    if suffix in _TEXT_SUFFIXES:
         return f"{file} is a text, not a video; livepeer-async ingest takes lists (.csv, .jsonl)"
     return None
 
@@ -100,7 +114,7 @@ def _explain_url(url: str, scheme: str) -> str:
 def _explain_glob(pattern: str) -> str:
     folder, parts = split_glob(pattern)
     found = find_files(folder, parts, allow_outside=True, on_skipped=lambda: None)
-    if next(iter(found), None) is None:
+    if not any(isinstance(row, Row) for row in found):
         return f"{pattern} matches no video: check the pattern and the working directory"
     return (
         f"{pattern} is a pattern that your shell hasn't expanded: use livepeer-async ingest "

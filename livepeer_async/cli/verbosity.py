@@ -1,4 +1,4 @@
-"""`--quiet` and `--verbose`, which every command has."""
+"""`--quiet` and `--verbose`, which every command has; they may also stand before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from livepeer_async.cli.output.console import VERBOSITY, Verbosity
 
 
 def add_verbosity_options(group: TyperGroup) -> None:
-    """Add the options to all commands of a group, and of the groups in it."""
+    """Add the options to a group, its commands, and the groups in it."""
+    group.params += _make_options()
     for command in group.commands.values():
         if isinstance(command, TyperGroup):
             add_verbosity_options(command)
@@ -37,16 +38,20 @@ def _make_options() -> list[Any]:
 
 def _set_quiet(value: bool) -> None:  # noqa: FBT001 - typer passes it by position
     if value:
+        _check_combination(Verbosity.VERBOSE)
         VERBOSITY.set(Verbosity.QUIET)
 
 
 def _set_verbose(value: bool) -> None:  # noqa: FBT001 - typer passes it by position
-    if not value:
-        return
-    if VERBOSITY.get() is Verbosity.QUIET:
+    if value and VERBOSITY.get() is not Verbosity.VERBOSE:
+        _check_combination(Verbosity.QUIET)
+        VERBOSITY.set(Verbosity.VERBOSE)
+        log_requests(logging.StreamHandler())
+
+
+def _check_combination(excluded: Verbosity) -> None:
+    if VERBOSITY.get() is excluded:
         raise typer.BadParameter("--verbose can't be combined with --quiet")
-    VERBOSITY.set(Verbosity.VERBOSE)
-    log_requests(logging.StreamHandler())
 
 
 def _options(

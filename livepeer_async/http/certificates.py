@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.http.descriptors import is_shortage, shortage_error
 
 
 def load_tls(create: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
@@ -22,11 +23,15 @@ def load_tls(create: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
 
     Raises:
         ConfigurationError: a variable has an invalid path.
+        TooManyOpenFiles: no file descriptor is free.
     """
     _check_paths()
     try:
         return create()
     except OSError as error:
+        if is_shortage(error):
+            finding = "the trusted certificates can't be read"
+            raise shortage_error(error, finding) from error
         raise _tls_error(error) from error
 
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -95,19 +95,26 @@ def shortage_error(error: BaseException, finding: str) -> TooManyOpenFiles:
 
 
 def prepare() -> None:
-    """Load now what the standard library would otherwise load during uploads.
+    """Load now what the standard library and anyio would otherwise load during uploads.
 
     Without a descriptor, an import fails, `mimetypes` raises the error of its file, `tempfile`
     finds no usable folder, and an encoding counts as unknown from then on.
+
+    Raises:
+        TooManyOpenFiles: no descriptor is free now.
     """
     for load in (
         lambda: concurrent.futures.ThreadPoolExecutor,
         lambda: codecs.lookup("idna"),
-        mimetypes.init,
+        lambda: import_module("anyio._backends._asyncio"),
+        lambda: mimetypes.guess_type(""),
         tempfile.gettempdir,
     ):
-        with suppress(OSError, ImportError, LookupError):
+        try:
             load()
+        except (OSError, ImportError, LookupError) as error:
+            if is_shortage(error):
+                raise shortage_error(error, "the client can't be created") from error
 
 
 def open_in_thread(attempt: Callable[[], T], finding: str) -> T:
@@ -141,11 +148,15 @@ class Descriptors:
     Attributes:
         on_shortage: called with a message when a shortage begins; logs a warning by default.
         close_idle: closes what isn't needed at the moment, such as idle connections.
+
+    Raises:
+        TooManyOpenFiles: no descriptor is free now, and this process has created no client yet.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.on_shortage: Callable[[str], None] = _log.warning
         self.close_idle: Callable[[], Awaitable[None]] | None = None
+        prepare()
         self._clock = clock or Clock()
         # When opening began to fail, by what is opened.
         self._since: dict[Opened, float] = {}

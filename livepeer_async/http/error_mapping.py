@@ -6,6 +6,8 @@ request and of its proxy are removed from messages; a cause that shows one is dr
 
 from __future__ import annotations
 
+import os
+import ssl
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +25,9 @@ from livepeer_async.http.http2 import describe_event
 from livepeer_async.http.messages import Request, find_invalid_part
 from livepeer_async.http.proxies import Proxies
 from livepeer_async.redaction import chain, redact
+
+# Exceptions whose text is empty.
+_UNEXPLAINED = {"ConnectTimeout": "no response in time"}
 
 
 class ErrorMapper:
@@ -77,12 +82,14 @@ class ErrorMapper:
         proxy = self._proxies.find(request.url)
         redact_text = partial(_redact, secrets=(*request.secrets, *self.proxy_secrets))
         cause = None if shows_secret(error, redact_text) else error
-        reason = describe_http2(error) or redact_text(str(error)).rstrip(".")
-        reason = reason or type(error).__name__
+        found = describe_http2(error) or describe_system(error)
+        reason = found or redact_text(str(error)).rstrip(".")
         through = f" through the proxy {proxy.address} of {proxy.variable}" if proxy else ""
         if isinstance(error, module.ReadTimeout | module.WriteTimeout):
             kind = "read" if isinstance(error, module.ReadTimeout) else "write"
-            reason = f"no progress for {limits[kind]:.3g} s ({request.place}{through}): {reason}"
+            silence = f"no progress for {limits[kind]:.3g} s ({request.place}{through})"
+            reason = f"{silence}: {reason}" if reason else silence
+        reason = reason or _UNEXPLAINED.get(type(error).__name__, type(error).__name__)
         return self._network_error(error, reason, request, through)(request_id=request_id), cause
 
     def _network_error(
@@ -113,6 +120,20 @@ def describe_http2(error: BaseException) -> str | None:
         if getattr(event, "error_code", None) is not None:
             return describe_event(event)
     return None
+
+
+def describe_system(error: BaseException) -> str | None:
+    """Return the operating system's reason for a failure; `None` for other errors.
+
+    anyio says "All connection attempts failed" for whatever reason.
+    """
+    links = [link for link in chain(error) if isinstance(link, OSError)]
+    # The number of an SSLError is OpenSSL's.
+    if any(isinstance(link, ssl.SSLError) for link in links):
+        return None
+    # The text of asyncio only repeats the address; that of the resolver has no positive number.
+    texts = (os.strerror(it.errno) if it.errno > 0 else it.strerror for it in links if it.errno)
+    return next((text.lower() for text in texts if text), None)
 
 
 def shows_secret(error: BaseException, redact_text: Callable[[str], str]) -> bool:

@@ -52,6 +52,13 @@ _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t -~]*")
 
+# Markup of a page; its head mostly repeats the heading as a title, and nginx and Apache sign below
+# a line.
+_TAG = re.compile(rb"<[^>]*>")
+_MARKUP = re.compile(rb"(?is)<!--.*?-->|<(head|script|style)\b.*?</\1\s*>|<hr\b.*|<[^>]*>")
+# Bytes of a page that are read for a message.
+_MAX_PAGE = 8 * 1024
+
 _CHARSET = re.compile(r"(?i);\s*charset\s*=\s*[\"']?([^\"';,\s]+)")
 
 
@@ -74,6 +81,7 @@ class Request(Struct, frozen=True, kw_only=True):
     Attributes:
         content: the body, or the range of the source to send as the body.
         hides_path: whether the path is a bearer secret, as in an upload URL.
+        alias: the URL that messages show instead, if the request's own would only confuse.
         timeout_factor: multiplies the time limit for the response to a chunk.
         other_secrets: secrets of the requests that were redirected here; the URL may repeat them.
     """
@@ -83,6 +91,7 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     content: bytes | Span = b""
     hides_path: bool = False
+    alias: str = ""
     timeout_factor: float = 1.0
     other_secrets: tuple[str, ...] = ()
 
@@ -104,7 +113,8 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def shown_url(self) -> str:
         """The URL without secrets."""
-        shown = redact_upload_url(self.url) if self.hides_path else redact_url(self.url)
+        url = self.alias or self.url
+        shown = redact_upload_url(url) if self.hides_path else redact_url(url)
         return replace_secrets(shown, self.other_secrets) if self.other_secrets else shown
 
     @property
@@ -146,6 +156,18 @@ class Response(Struct, frozen=True, kw_only=True):
     place: str = ""
     request_id: str | None = None
     secrets: tuple[str, ...] = ()
+
+    def explain(self, *secrets: str | None) -> str:
+        """Return what the body says, on one short line without secrets and markup."""
+        page = self.body[:_MAX_PAGE].lstrip()
+        if not page.startswith(b"<"):
+            return excerpt(self.body, *secrets, *self.secrets)
+        if len(self.body) > _MAX_PAGE:
+            # The last word may be a part of a secret, which wouldn't be recognized.
+            page = page.rpartition(b" ")[0]
+        texts = (_MARKUP.sub(b" ", page), _TAG.sub(b" ", page), page)
+        text = next((it for it in texts if it.strip()), b"")
+        return excerpt(text, *secrets, *self.secrets)
 
     @property
     def text(self) -> str:

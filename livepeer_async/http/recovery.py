@@ -6,6 +6,7 @@ that the others needn't wait.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -41,33 +42,39 @@ class Recovery:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[bytes, _Server] = {}
 
     @contextmanager
     def record(self, origin: str) -> Generator[Callable[[int], None], None, None]:
         """Record the outcome of a request: a `NetworkError`, or the status passed to the yield."""
+        key = _key_of(origin)
         try:
-            # Not a `partial`, whose repr shows the origin.
-            yield lambda status: self._record_status(origin, status)
+            yield lambda status: self._record_status(key, status)
         except NetworkError:
-            self.record_failure(origin)
+            self._record_failure(key)
             raise
-
-    def _record_status(self, origin: str, status: int) -> None:
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.record_failure(origin)
-        else:
-            self.record_success(origin)
 
     def record_failure(self, origin: str) -> None:
         """Record that a request failed because of the server or the network."""
-        server = self._servers.setdefault(origin, _Server())
-        if server.failing_since is None:
-            server.failing_since = self._clock.now()
+        self._record_failure(_key_of(origin))
 
     def record_success(self, origin: str) -> None:
         """Record that a request succeeded, which may end an outage."""
-        server = self._servers.get(origin)
+        self._record_success(_key_of(origin))
+
+    def _record_status(self, key: bytes, status: int) -> None:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._record_failure(key)
+        else:
+            self._record_success(key)
+
+    def _record_failure(self, key: bytes) -> None:
+        server = self._servers.setdefault(key, _Server())
+        if server.failing_since is None:
+            server.failing_since = self._clock.now()
+
+    def _record_success(self, key: bytes) -> None:
+        server = self._servers.get(key)
         if server is None or server.failing_since is None:
             return
         now = self._clock.now()
@@ -85,7 +92,7 @@ class Recovery:
         Returns:
             Whether an outage ended meanwhile.
         """
-        server = self._servers.setdefault(origin, _Server())
+        server = self._servers.setdefault(_key_of(origin), _Server())
         now, sleep = self._clock.now, self._clock.sleep
         began = now()
         end = began + seconds
@@ -96,3 +103,8 @@ class Recovery:
             await sleep(min(left, SLEEP_STEP))
         await sleep(max(0.0, min(end - now(), SPREAD_SECONDS * self._clock.random())))
         return True
+
+
+def _key_of(origin: str) -> bytes:
+    """Return a digest: a malformed URL may have a password in the place of its port."""
+    return hashlib.sha256(origin.encode("utf-8", "surrogatepass")).digest()

@@ -9,7 +9,7 @@ from math import inf
 
 from msgspec import Struct
 
-from livepeer_async.errors import ConfigurationError
+from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.redaction import redacted
 
 # Bounds the exponent: more doublings exceed any sensible delay, and overflow a float.
@@ -58,6 +58,7 @@ class RetryEvent(Struct, frozen=True, kw_only=True):
 
     Attributes:
         reason: what failed, without secrets.
+        request_id: the `X-Request-ID` of the request that failed, if one did.
         attempt: failures since the last progress, this one included.
         attempts: the limit for `attempt`.
         delay: seconds until the next attempt.
@@ -67,9 +68,15 @@ class RetryEvent(Struct, frozen=True, kw_only=True):
     attempt: int
     attempts: int
     delay: float
+    request_id: str | None = None
+
+    @property
+    def failure(self) -> str:
+        """The reason, with the request ID, which the server's operator may ask for."""
+        return f"{self.reason} [request {self.request_id}]" if self.request_id else self.reason
 
     def __str__(self) -> str:
-        return f"{self.reason}; retry {self.attempt} of {self.attempts} in {self.delay:.1f} s"
+        return f"{self.failure}; retry {self.attempt} of {self.attempts} in {self.delay:.1f} s"
 
 
 def backoff(
@@ -116,12 +123,24 @@ def next_retry(
     failures: int,
     jitter: float,
     retry_after: float | None = None,
+    request_id: str | None = None,
 ) -> RetryEvent | None:
     """Return the event for the next retry, or `None` to give up; arguments as for `next_delay`."""
     delay = next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after)
     if delay is None:
         return None
-    return RetryEvent(reason=reason, attempt=failures, attempts=policy.attempts, delay=delay)
+    return RetryEvent(
+        reason=reason,
+        attempt=failures,
+        attempts=policy.attempts,
+        delay=delay,
+        request_id=request_id,
+    )
+
+
+def describe_failure(error: LivepeerError) -> str:
+    """Return the message and the advice of an error, without the request ID."""
+    return "; ".join(filter(None, [*map(str, error.args[:1]), error.advice]))
 
 
 class RestartCounter:
@@ -150,3 +169,18 @@ class RestartCounter:
             return None
         first, maximum = policy.first_delay, policy.max_delay
         return backoff(self.count, first_delay=first, max_delay=maximum, jitter=jitter)
+
+    def next_retry(
+        self, policy: RetryPolicy, *, error: LivepeerError, reached: int, jitter: float
+    ) -> RetryEvent | None:
+        """Return the event for a restart after an error; arguments as for `next_delay`."""
+        delay = self.next_delay(policy, reached=reached, jitter=jitter)
+        if delay is None:
+            return None
+        return RetryEvent(
+            reason=describe_failure(error),
+            attempt=self.count,
+            attempts=policy.restarts,
+            delay=delay,
+            request_id=error.request_id,
+        )

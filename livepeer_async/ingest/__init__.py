@@ -42,11 +42,12 @@ JSON lines (.jsonl, .ndjson, .json-lines) have one object per line:
     {"url": "https://files.example/closing.mp4", "playbackPolicy": {"type": "jwt"}}
 
 A table (.csv, .tsv) has a header, and commas, semicolons or tabs. Cells of text fields are used as
-they are; other cells are JSON. An empty cell is an absent field. Column names are compared without
-case, spaces and underscores, so `Creator ID` is `creatorId`:
+they are; other cells are JSON, or `public` or `jwt` as a playback policy. An empty cell is an
+absent field. Column names are compared without case, spaces and underscores, so `Creator ID` is
+`creatorId`:
 
     path,name,key,playbackPolicy
-    2024/opening.mp4,Opening,opening-2024,"{""type"": ""jwt""}"
+    2024/opening.mp4,Opening,opening-2024,jwt
     2024/closing.mp4,Closing,closing-2024,
 
 A folder means all videos in it and below it, sorted within each folder. Videos are recognised by
@@ -97,6 +98,7 @@ starts if a row is bad. `check_manifest` checks a manifest without running it.
     byte order mark, UTF-16, CRLF, CR, blank lines  read
     ";" or tabs in a CSV file; a first line sep=;   read
     blank rows, columns without name and cells      skipped
+    a title above the header of a table             skipped
     missing cells at the end of a row               absent fields
     bytes that aren't UTF-8                         row is bad
     line or row over 1 MiB                          row is bad

@@ -1,8 +1,9 @@
 """Rows of a CSV file with a header, as spreadsheets write it.
 
 Pure. A cell of a text field is used as it is; other cells are parsed as JSON (`true`,
-`{"type": "jwt"}`). A blank cell is an absent field, and so is a missing one at the end of a row.
-Quoted cells may contain line breaks. A first line such as `sep=;` names the delimiter.
+`{"type": "jwt"}`), but a playback policy may be a type (`jwt`). A blank cell is an absent field,
+and so is a missing one at the end of a row. Quoted cells may contain line breaks. A first line such
+as `sep=;` names the delimiter. The title of the table may stand in a line above the header.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 
 import msgspec
 
@@ -24,11 +26,15 @@ from livepeer_async.ingest.lines import END_MARK, MAX_LINE, Fields, Line, check_
 from livepeer_async.ingest.rows import RowError, is_video
 
 DELIMITERS = ",;\t"
+# Lines between a title and the header.
+MAX_TITLE_LINES = 10
 # What a line of blank cells may consist of, besides invisible characters.
 _EMPTY_CELLS = str.maketrans("", "", f'{DELIMITERS}"')
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
 # Spreadsheets write them in capitals.
 _BOOLEANS = {"true": True, "false": False}
+# The types of a playback policy that need no other field.
+_POLICY_TYPES = frozenset({"public", "jwt"})
 # Parts of csv's messages, and their meaning in a manifest.
 _CSV_ERRORS = {
     "new-line character": "a carriage return stands alone; save the file with line feeds",
@@ -76,9 +82,21 @@ def _read_records(lines: Iterator[Line]) -> Iterator[CsvRecord]:
         wanted, first = named[1], next(lines, None)
     while first is not None and _is_blank_line(first[1]):
         row, first = row + 1, next(lines, None)
-    if first is not None:
-        delimiter = detect_delimiter(first[1] or "", wanted)
-        yield from CsvReader(chain([first], lines), delimiter, row=row)
+    if first is None:
+        return
+    ahead = [first]
+    for line in islice(lines, MAX_TITLE_LINES):
+        ahead.append(line)
+        if not _is_blank_line(line[1]):
+            break
+    # Numbers writes the name of the table.
+    if _is_title(first[1] or "", ahead[-1][1] or "", wanted):
+        row, ahead = row + len(ahead) - 1, ahead[-1:]
+    header = ahead[0][1] or ""
+    delimiter = detect_delimiter(header, wanted)
+    records = CsvReader(chain(ahead, lines), delimiter, row=row)
+    has_paths_only = _normalize(_trim(header)) == "path"
+    yield from map(partial(_join_cells, delimiter), records) if has_paths_only else records
 
 
 class CsvReader:
@@ -204,6 +222,8 @@ def read_cell(column: str, cell: str) -> object:
     if column in _TEXT_FIELDS or (column == "creatorId" and not cell.lstrip().startswith("{")):
         return cell
     word = _trim(cell)
+    if column == "playbackPolicy" and word.lower() in _POLICY_TYPES:
+        return {"type": word.lower()}
     if word.lower() in _BOOLEANS:
         return _BOOLEANS[word.lower()]
     if _DECIMAL_COMMA.fullmatch(word):
@@ -214,6 +234,35 @@ def read_cell(column: str, cell: str) -> object:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         example = _EXAMPLES.get(column, "true")
         raise RowError(f"{column} isn't JSON; wanted a value such as {example}") from error
+
+
+def _join_cells(delimiter: str, record: CsvRecord) -> CsvRecord:
+    """Return the record of a table with one column, in which a path may contain the delimiter.
+
+    Spreadsheets quote a comma only if it is their delimiter, which such a header doesn't show.
+    """
+    number, cells, row = record
+    if isinstance(cells, RowError) or sum(not _is_blank(cell) for cell in cells) <= 1:
+        return record
+    return number, [delimiter.join(cells).rstrip(delimiter)], row
+
+
+def _is_title(line: str, header: str, wanted: str | None) -> bool:
+    """Whether a line has one cell, which names no column, and a later line is a header."""
+    delimiter = detect_delimiter(header, wanted)
+    try:
+        cells, names = (_split(text, delimiter) for text in (line, header))
+        title = [_trim(cell) for cell in cells if not _is_blank(cell)]
+        if len(title) != 1 or _normalize(title[0]) in _COLUMNS:
+            return False
+        read_header(names)
+    except (csv.Error, RowError):
+        return False
+    return True
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), list[str]())
 
 
 def _checked(cells: list[str] | RowError) -> list[str]:
@@ -252,7 +301,7 @@ def _unknown_column(name: str) -> str:
 _COLUMNS = {_normalize(name): column for name, column in COLUMNS.items()}
 _PATH_SYNONYMS = frozenset({"file", "filename", "filepath", "video", "src"})
 _EXAMPLES = {
-    "playbackPolicy": '{"type": "jwt"}',
+    "playbackPolicy": 'public, jwt or {"type": "jwt"}',
     "profiles": '[{"name": "720p", "bitrate": 3000000}]',
     "storage": '{"ipfs": true}',
     "encryption": '{"encryptedKey": "..."}',

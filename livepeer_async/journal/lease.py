@@ -149,15 +149,18 @@ class Lease:
         """Return the error for a source that has changed since it was uploaded under the key."""
         before = self.record.identity if self.record else self.identity
         changes = describe_changes(before, replace(self.identity, inode=before.inode))
-        sha256 = self.record and self.record.known_sha256
+        may_be_same = is_touched(before, self.identity)
+        # A recorded SHA-256 decides, except for a stream, which can't be read for it first.
+        is_decided = self.record and self.record.known_sha256 and self.identity.is_known
+        if is_decided and may_be_same:
+            changes = ", ".join([*filter(None, [changes]), "another SHA-256"])
         error = SourceChanged(
             f"{source.name} has changed since it was uploaded under the key "
             f"{show_source(self._key)!r} as asset {self._asset_id} ({changes or 'other bytes'})",
             source=source.name,
             asset_id=self._asset_id,
         )
-        # A recorded SHA-256 has decided.
-        error.is_touched = is_touched(before, self.identity) and not sha256
+        error.is_touched = may_be_same and not is_decided
         if error.is_touched:
             error.advice = f"pass ignore_mtime=True if the content is the same, {error.advice}"
         return error

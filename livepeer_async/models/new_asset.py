@@ -5,8 +5,8 @@ UNSET isn't sent and None is sent as null. A field doesn't accept None if the se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Self, cast
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
@@ -19,7 +19,12 @@ from livepeer_async.models.asset_fields import (
     TranscodeProfile,
 )
 from livepeer_async.models.storage import IpfsSpec
-from livepeer_async.redaction import redact_url, redacted
+from livepeer_async.redaction import mask_values, redact_url, redacted
+
+
+def _mask_mapping(value: object) -> object:
+    """Mask the values of a mapping that stands for a Struct, whose repr would redact them."""
+    return mask_values(cast("dict[str, object]", value)) if isinstance(value, Mapping) else value
 
 
 class NewIpfs(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -65,7 +70,7 @@ class _AssetRequest(_Named, frozen=True, kw_only=True, rename="camel"):
     target_segment_size_secs: float | UnsetType = UNSET
 
 
-@redacted()
+@redacted(encryption=_mask_mapping, playback_policy=_mask_mapping)
 class NewAsset(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
     """Request for an asset whose content will be uploaded, such as `NewAsset("talk.mp4")`.
 
@@ -88,7 +93,7 @@ class NewAsset(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
     """
 
 
-@redacted(url=redact_url)
+@redacted(url=redact_url, encryption=_mask_mapping, playback_policy=_mask_mapping)
 class NewAssetFromUrl(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
     """Request for an asset whose content the server fetches; fields as in `NewAsset`, and `url`.
 
@@ -153,7 +158,7 @@ class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     task: TaskRef | None = None
 
 
-@redacted()
+@redacted(playback_policy=_mask_mapping)
 class AssetPatch(Struct, frozen=True, kw_only=True, rename="camel"):
     """Update of an asset, which must be in the phase `ready`. UNSET changes nothing.
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
 from copy import copy
 from http import HTTPStatus
 from math import inf
 from typing import TypeVar
 
-import anyio
-
 from livepeer_async.api.calls import Call
-from livepeer_async.api.requests import find_task, list_changes, poll_asset
+from livepeer_async.api.requests import find_task, list_changes, list_task_changes, poll_asset
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
@@ -28,10 +25,10 @@ from livepeer_async.errors import (
     ServerError,
     is_transient,
 )
-from livepeer_async.http.observers import RequestEvent, current_observers
-from livepeer_async.http.retry import RetryEvent, backoff, next_retry
-from livepeer_async.models import Asset
-from livepeer_async.polling.change_scan import ChangeScan, SyncPoint, begin_scan
+from livepeer_async.http.observers import RequestEvent
+from livepeer_async.http.retry import RetryEvent, backoff, describe_failure, next_retry
+from livepeer_async.models import Task
+from livepeer_async.polling.change_scan import MAX_PAGE_SIZE, ChangeScan, SyncPoint, begin_scan
 from livepeer_async.polling.intervals import (
     MAX_LIST_DELAY,
     MIN_LIST_DELAY,
@@ -39,6 +36,8 @@ from livepeer_async.polling.intervals import (
     next_request_time,
 )
 from livepeer_async.polling.noticing import Notice, asset_id_of, notice
+from livepeer_async.polling.subscription import Subscription
+from livepeer_async.polling.task_scan import TaskScan, begin_task_scan
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.webhooks.events import AssetEvent, TaskEvent
 
@@ -54,40 +53,6 @@ FIRST_LIST_PAUSE = 5.0
 MAX_LIST_PAUSE = 300.0
 
 _log = logging.getLogger("livepeer_async")
-
-
-class Subscription:
-    """The assets that one task waits for.
-
-    Attributes:
-        watched_assets: the assets, in order; none twice.
-        updated: those with an update that the task hasn't seen.
-        scope: scope of the task while it waits; cancelled by an update.
-        deadline: time when the first wait times out.
-        observers: those of the task that waits; another task may poll for it.
-    """
-
-    __slots__ = ("_is_reached", "deadline", "observers", "scope", "updated", "watched_assets")
-
-    def __init__(
-        self, watched_assets: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
-    ) -> None:
-        self.watched_assets = dict.fromkeys(watched_assets)
-        self.updated: dict[WatchedAsset, None] = {}
-        self.scope = anyio.CancelScope()
-        self.deadline = min((watched.deadline for watched in self.watched_assets), default=inf)
-        self.observers = current_observers()
-        self._is_reached = is_reached
-
-    def has_ended(self, watched: WatchedAsset) -> bool:
-        """Whether the wait for an asset is over: it has the wanted phase, or has failed."""
-        return self.is_reached(watched) or watched.failure is not None
-
-    def is_reached(self, watched: WatchedAsset) -> bool:
-        """Whether an asset has the wanted phase."""
-        if watched.asset is None or watched.may_be_reprocessed:
-            return False
-        return self._is_reached(watched.asset)
 
 
 class AssetPoller:
@@ -113,7 +78,8 @@ class AssetPoller:
         self._sync_point: SyncPoint | None = None
         self._listed_at = self._list_due = -inf
         self._list_failures = self._list_pauses = 0
-        self._no_lists_until = -inf
+        self._task_scan: TaskScan | None = None
+        self._no_lists_until = self._no_task_lists_until = -inf
         self._last_failed: WatchedAsset | None = None
         self._failures, self._paused_until = 0, -inf
         self.last_error: LivepeerError | None = None
@@ -191,7 +157,12 @@ class AssetPoller:
         if watched is None:
             await self._poll_list(now)
         elif watched.is_task_due(now):
-            await self._poll_task(watched, now)
+            if self._task_scan is None and now >= self._no_task_lists_until:
+                self._task_scan = begin_task_scan(self._subscriptions, now)
+            if self._task_scan is not None:
+                await self._poll_task_list(self._task_scan, now)
+            else:
+                await self._poll_task(watched, now)
         else:
             await self._poll_asset(watched, now)
 
@@ -229,10 +200,51 @@ class AssetPoller:
                 self._pause_after(error)
                 return
             watched.skip_task()
+            self._notify_if_ended(watched)
         else:
-            if watched not in self._subscriptions:
-                return
+            self._update_task(watched, task, now)
+
+    async def _poll_task_list(self, scan: TaskScan, now: float) -> None:
+        """Look which of many failed assets are processed again."""
+        call = list_task_changes(
+            self._session.account, scan.since, limit=MAX_PAGE_SIZE, cursor=scan.cursor
+        )
+        try:
+            page = await self._send(call, now)
+        except LivepeerError as error:
+            self._handle_task_list_error(scan, error, now)
+            return
+        scan.consume_page(page)
+        if not scan.is_over:
+            return
+        self._task_scan = None
+        results = scan.results()
+        for watched, task in results:
+            self._update_task(watched, task, now)
+        if len(results) < len(scan.watched_assets):
+            self._no_task_lists_until = now + MAX_LIST_PAUSE
+
+    def _handle_task_list_error(self, scan: TaskScan, error: LivepeerError, now: float) -> None:
+        """Pause all polls, look at tasks singly for a while, or do without them."""
+        scan.failures += 1
+        if is_transient(error) and scan.failures < MAX_LIST_FAILURES:
+            self._pause_after(error)
+            return
+        self._task_scan = None
+        if is_transient(error):
+            self._no_task_lists_until = now + MAX_LIST_PAUSE
+            return
+        for watched in scan.watched_assets.values():
+            watched.skip_task()
+            self._notify_if_ended(watched)
+
+    def _update_task(self, watched: WatchedAsset, task: Task | None, now: float) -> None:
+        # Unless an event has ended the wait meanwhile.
+        if watched in self._subscriptions:
             watched.update_task(task, now, self._clock.random())
+            self._notify_if_ended(watched)
+
+    def _notify_if_ended(self, watched: WatchedAsset) -> None:
         subscription = self._subscriptions.get(watched)
         if subscription is not None and subscription.has_ended(watched):
             self._notify(watched)
@@ -287,7 +299,8 @@ class AssetPoller:
     def _report_failure(self, watched: WatchedAsset, error: LivepeerError, now: float) -> None:
         """Report a failure that concerns one asset alone."""
         event = RetryEvent(
-            reason=str(error),
+            reason=describe_failure(error),
+            request_id=error.request_id,
             attempt=watched.failures,
             attempts=self._session.retry.attempts,
             delay=watched.due - now,
@@ -344,7 +357,8 @@ class AssetPoller:
         self._failures += 1
         event = next_retry(
             self._session.retry,
-            reason=str(error),
+            reason=describe_failure(error),
+            request_id=error.request_id,
             failures=self._failures,
             jitter=self._clock.random(),
             retry_after=error.retry_after if isinstance(error, ApiError) else None,

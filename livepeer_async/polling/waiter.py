@@ -16,12 +16,20 @@ from msgspec import Struct
 
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock, LoopLocal, running_loop
-from livepeer_async.errors import AssetTimeout, ConfigurationError, LivepeerError
+from livepeer_async.errors import (
+    AssetDeleted,
+    AssetFailed,
+    AssetTimeout,
+    ConfigurationError,
+    LivepeerError,
+)
 from livepeer_async.http.observers import replace_observers
-from livepeer_async.models import Asset, AssetStatus
+from livepeer_async.models import Asset, AssetPhase, AssetStatus
+from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.noticing import Notice, asset_id_of, notice
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.poller import AssetPoller, Subscription
+from livepeer_async.polling.poller import AssetPoller
+from livepeer_async.polling.subscription import Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import redacted
 from livepeer_async.webhooks.events import AssetEvent, TaskEvent, WebhookEvent
@@ -30,7 +38,8 @@ MAX_REQUESTS_PER_SECOND = 2
 # Events are kept for waits that begin a moment later: an upload waits twice.
 MAX_RECENT_EVENTS = 100
 RECENT_SECONDS = 60.0
-
+# Retried assets to remember, for keys without access to tasks; about 300 bytes each.
+MAX_RETRIED = 10_000
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -176,7 +185,7 @@ class Waiter:
             LivepeerError: the server couldn't be polled within the retry policy.
         """
         watched.restart(self._clock.now(), timeout * self._clock.speed, self._clock.random())
-        watched.retried = self._retried.pop(watched.asset_id, watched.retried)
+        watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription([watched], is_reached)
         if watched.asset is not None:
             # An asset that isn't known is polled at once.
@@ -209,7 +218,7 @@ class Waiter:
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
             watched.restart(now, timeout * self._clock.speed, self._clock.random())
-            watched.retried = self._retried.pop(watched.asset_id, None)
+            watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription(watched_assets, is_ready)
         self._subscribe(subscription)
         try:
@@ -218,23 +227,52 @@ class Waiter:
         finally:
             self._poller.remove(subscription, *subscription.watched_assets)
 
+    async def has_failed(self, asset: Asset) -> bool:
+        """Whether an asset has failed or was deleted, and isn't being processed again.
+
+        Raises:
+            LivepeerError: it can't be polled.
+        """
+        if asset.phase != AssetPhase.FAILED:
+            return False
+        watched = WatchedAsset(asset.id, asset)
+        try:
+            await self.wait_until(watched, lambda _: True, timeout=READY_TIMEOUT)
+        except (AssetFailed, AssetDeleted):
+            return True
+        return False
+
     def note_retry(self, failed: Asset) -> None:
-        """Record that a failed asset is processed again, for the next wait for it.
+        """Record that a failed asset is processed again, for the waits for it.
 
         An API key may have no access to tasks, which show it.
         """
         if failed.status is not None:
+            self._retried.pop(failed.id, None)
             self._retried[failed.id] = failed.status
+        if len(self._retried) > MAX_RETRIED:
+            self._retried.pop(next(iter(self._retried)), None)
 
     def notice(self, event: WebhookEvent) -> None:
         """Record an event of a webhook, for the waits in all event loops; callable in any thread.
 
         Events of other assets, old ones and repeated ones change nothing.
+
+        Raises:
+            ConfigurationError: it isn't an event.
         """
+        if not isinstance(cast("object", event), WebhookEvent):
+            raise ConfigurationError(
+                f"the event is a {type(event).__name__}; wanted what webhooks.unwrap returns"
+            )
         if not isinstance(event, AssetEvent | TaskEvent):
             return
+        current = running_loop()
+        if current is not None:
+            # Keeps the event for waits that begin in a moment.
+            self._loops.get()
         for loop, polling in self._loops.items():
-            if loop is running_loop():
+            if loop is current:
                 polling.notice(event)
             else:
                 # A loop that is closed has no waits.

@@ -2,8 +2,8 @@
 
 FFmpeg analyses as much of a file as the pipeline's ffprobe does, so it comes to the same result.
 Files may be hostile: the bytes, the time, the samples and the size of pictures are limited, only
-formats of video files are read, and nothing beside the file is opened. A file beyond the limits, or
-one that FFmpeg can't read, has no facts.
+formats of videos, and of sound that may have cover art, are read, and nothing beside the file is
+opened. A file beyond the limits, or one that FFmpeg can't read, has no facts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
+
+from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.probing.rules import MediaFacts
@@ -32,7 +34,9 @@ BUFFER_SIZE = 64 * 1024
 
 _MP4 = "mov"
 # Playlists and other formats that name further files or URLs are left out on purpose.
-_OTHERS = "matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,gif,apng,mjpeg,png_pipe,jpeg_pipe"
+_OTHERS = (
+    "matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,gif,apng,mjpeg,png_pipe,jpeg_pipe,mp3,flac,aiff"
+)
 
 
 class LimitReached(Exception):
@@ -48,6 +52,7 @@ class BoundedReader:
         seconds: time limit.
 
     Attributes:
+        length: bytes of the part of the file that may be read.
         is_exhausted: whether a limit was reached.
     """
 
@@ -70,7 +75,7 @@ class BoundedReader:
         if self._remaining <= 0 or time.monotonic() > self._deadline:
             self.is_exhausted = True
             raise LimitReached
-        block = self._read_at(position, size)
+        block = self._read_at(position, max(0, min(size, self.length - position)))
         self._remaining -= len(block)
         return block
 
@@ -125,7 +130,7 @@ def _formats_for(reader: BoundedReader) -> str | None:
     if not is_mp4(reader.read_at(0, 8)):
         return _OTHERS
     try:
-        samples = count_samples(reader.read_at, reader.length)
+        samples, reader.length = count_samples(reader.read_at, reader.length)
     except UncountableError:
         return None
     return _MP4 if samples <= MAX_SAMPLES else None
@@ -146,14 +151,16 @@ def _analyse(av: Any, reader: BoundedReader, formats: str) -> MediaFacts | None:
 
 def _facts_of(container: Any, attached_picture: Any) -> MediaFacts:
     streams = list(container.streams)
-    kinds = {stream.type for stream in streams}
+    videos = [stream for stream in streams if stream.type == "video"]
+    are_covers = [bool(stream.disposition & attached_picture) for stream in videos]
     facts = MediaFacts(
-        container=container.format.name, has_video="video" in kinds, has_audio="audio" in kinds
+        container=container.format.name,
+        has_video=bool(videos),
+        has_audio=any(stream.type == "audio" for stream in streams),
+        is_cover_art=any(are_covers[:1]),
+        has_only_cover_art=bool(videos) and all(are_covers),
     )
-    for stream in streams:
-        if stream.type == "video" and not stream.disposition & attached_picture:
-            return _with_video(facts, stream)
-    return facts
+    return _with_video(facts, videos[0]) if videos else facts
 
 
 def _with_video(facts: MediaFacts, stream: Any) -> MediaFacts:
@@ -163,10 +170,8 @@ def _with_video(facts: MediaFacts, stream: Any) -> MediaFacts:
     pixel_format = codec.pix_fmt
     rates = [stream.average_rate, stream.base_rate, stream.guessed_rate]
     rate = next((float(rate) for rate in rates if rate), 0.0)
-    return MediaFacts(
-        container=facts.container,
-        has_video=True,
-        has_audio=facts.has_audio,
+    return replace(
+        facts,
         video_codec=codec.codec.canonical_name,
         pixel_format=pixel_format,
         # Without a pixel format, FFmpeg hasn't seen a picture, and the rate may come with one.

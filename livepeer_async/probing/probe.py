@@ -39,8 +39,8 @@ class Probe(Struct, frozen=True, kw_only=True):
     """Which rules of Livepeer's pipeline a file is checked for before it is uploaded.
 
     The rules: `tracks`, there is a video or an audio track; `video-codec`, it isn't mjpeg, png or
-    prores; `container`, VP9 isn't in an MP4 or QuickTime file; `pixel-format`, it is yuv420p or
-    yuvj420p; `frame-rate`, it is above 0. A file that can't be judged breaks no rule.
+    prores, nor is cover art; `container`, VP9 isn't in an MP4 or QuickTime file; `pixel-format`, it
+    is yuv420p or yuvj420p; `frame-rate`, it is above 0. A file that can't be judged breaks no rule.
 
     Attributes:
         ignore: names of the rules to switch off.

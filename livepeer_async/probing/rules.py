@@ -1,12 +1,13 @@
 """Rules of Livepeer's pipeline for media files, and the ffmpeg commands that convert a file.
 
 Pure. A rule only rejects what was determined for certain: a fact that is `None` breaks no rule. As
-in the pipeline, the first video track counts. Cover art, which is a video track to FFmpeg, isn't
-judged.
+in the pipeline, the first video track counts. Cover art is a video track to FFmpeg, so the pipeline
+refuses a song with a cover.
 
 The source of each rule is the code of November 2025: `parseProbeOutput` in `video/probe.go` and
 `CopyInputToS3` in `clients/input_copy.go` of livepeer/catalyst-api, and the humanized errors in
-`task/runner.go` of livepeer/task-runner.
+`task/runner.go` of livepeer/task-runner. `FirstVideoStream` in `probedata.go` of
+vansante/go-ffprobe doesn't skip cover art.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 
 # Copies the tracks without their subtitles, whose format may not fit into the other container.
 _COPY = ("-c", "copy", "-sn")
+# Of the sound alone.
+_COPY_SOUND = ("-vn", *_COPY)
 _ENCODE = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac")
 # yuv420p needs an even width and height.
 _PAD = ("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2")
@@ -40,7 +43,9 @@ class MediaFacts(Struct, frozen=True, kw_only=True):
         container: FFmpeg's names of the format, such as `mov,mp4,m4a,3gp,3g2,mj2`.
         has_video: whether there is a video track; cover art counts.
         has_audio: whether there is an audio track.
-        video_codec: FFmpeg's name of the codec of the first video track that isn't cover art.
+        is_cover_art: whether the first video track is cover art.
+        has_only_cover_art: whether all video tracks are.
+        video_codec: FFmpeg's name of the codec of the first video track.
         pixel_format: FFmpeg's name of its pixel format.
         frame_rate: its frames per second.
         width: its width in pixels.
@@ -50,6 +55,8 @@ class MediaFacts(Struct, frozen=True, kw_only=True):
     container: str
     has_video: bool = False
     has_audio: bool = False
+    is_cover_art: bool = False
+    has_only_cover_art: bool = False
     video_codec: str | None = None
     pixel_format: str | None = None
     frame_rate: float | None = None
@@ -86,7 +93,8 @@ def _find_no_tracks(facts: MediaFacts) -> str:
 
 
 def _find_codec(facts: MediaFacts) -> str:
-    return f"video codec {facts.video_codec}" if facts.video_codec in REFUSED_CODECS else ""
+    what = "cover art with video codec" if facts.is_cover_art else "video codec"
+    return f"{what} {facts.video_codec}" if facts.video_codec in REFUSED_CODECS else ""
 
 
 def _find_container(facts: MediaFacts) -> str:
@@ -169,15 +177,22 @@ def build_command(
         is_taken: whether a file exists.
     """
     rules = {problem.rule for problem in problems}
-    if "tracks" in rules or not rules:
+    is_empty = "tracks" in rules or (facts.has_only_cover_art and not facts.has_audio)
+    if is_empty or not rules:
         return ""
-    is_copied = rules == {"container"}
-    arguments = _COPY if is_copied else _ENCODE
-    if not is_copied and (facts.width % 2 or facts.height % 2):
-        arguments = (*_PAD, *arguments)
-    rate = _FRAME_RATE if "frame-rate" in rules else ()
+    arguments: tuple[str, ...]
+    rate: tuple[str, ...] = ()
     # Not .webm, which has no room for AAC.
-    names = _output_names(path, ".mkv" if is_copied else ".mp4")
+    if facts.has_only_cover_art:
+        arguments, suffix = _COPY_SOUND, ".mka"
+    elif rules == {"container"}:
+        arguments, suffix = _COPY, ".mkv"
+    else:
+        # FFmpeg prefers a video to cover art, whose size says nothing about it.
+        is_padded = facts.is_cover_art or facts.width % 2 or facts.height % 2
+        arguments, suffix = ((*_PAD, *_ENCODE) if is_padded else _ENCODE), ".mp4"
+        rate = _FRAME_RATE if "frame-rate" in rules else ()
+    names = _output_names(path, suffix)
     output = next(name for name in names if name != path and not is_taken(name))
     return shlex.join(["ffmpeg", *rate, "-i", _as_file(path), *arguments, _as_file(output)])
 

@@ -26,6 +26,8 @@ _CONTAINERS = frozenset(
 )
 # A long film in fragments has thousands of boxes.
 MAX_BOXES = 20_000
+# FFmpeg would read all fragments of a recording, which takes a second an hour.
+MAX_FRAGMENTS = 64
 MAX_DEPTH = 10
 _HEADER = struct.Struct(">I4s")
 # Version and flags, and two numbers: size and count in `stsz`, count and the first duration in
@@ -40,9 +42,10 @@ class UncountableError(Exception):
 
 
 class Box(Struct, frozen=True):
-    """A box: its type, and where its content begins and ends in the file."""
+    """A box: its type, and where it begins, its content begins, and it ends in the file."""
 
     kind: bytes
+    offset: int
     start: int
     end: int
 
@@ -68,30 +71,40 @@ def is_mp4(first_bytes: bytes) -> bool:
     return first_bytes[4:8] in FIRST_BOXES
 
 
-def count_samples(read_at: ReadAt, length: int) -> int:
+def count_samples(read_at: ReadAt, length: int) -> tuple[int, int]:
     """Return the number of samples for which FFmpeg would create an entry.
 
     Args:
         read_at: returns bytes from a position on, fewer at the end of the file.
         length: bytes of the file.
 
+    Returns:
+        The number, and the end of the part of the file that it is for: the whole file, or as many
+        fragments as show what the others are.
+
     Raises:
         UncountableError: it can't be told.
     """
     # Tables outside of a track count for a track of their own.
     tracks = [_Track()]
-    fragments = 0
+    fragments = samples = 0
+    end = length
     for box in _walk(read_at, 0, length, MAX_DEPTH, iter(range(MAX_BOXES))):
-        if box.kind == b"trak":
+        if box.kind == b"moof":
+            fragments += 1
+            if fragments > MAX_FRAGMENTS and len(tracks) > 1:
+                end = box.offset
+                break
+        elif box.kind == b"trak":
             tracks.append(_Track())
         elif box.kind == b"cmov":
             raise UncountableError
         elif box.kind == b"trun":
             (number,) = struct.unpack(">4xI", _read(read_at, box, 8))
-            fragments += number
+            samples += number
         else:
             _add_table(tracks[-1], box, read_at)
-    return fragments + sum(track.samples for track in tracks)
+    return samples + sum(track.samples for track in tracks), end
 
 
 def _add_table(track: _Track, box: Box, read_at: ReadAt) -> None:
@@ -128,7 +141,7 @@ def _walk(
             size = end - start
         if size < content - start:
             return
-        box = Box(kind, content, min(start + size, end))
+        box = Box(kind, start, content, min(start + size, end))
         yield box
         if kind in _CONTAINERS:
             yield from _walk(read_at, content, box.end, depth - 1, remaining)

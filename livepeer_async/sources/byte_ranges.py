@@ -95,10 +95,12 @@ class RetryLater(Struct, frozen=True, kw_only=True):
     Attributes:
         reason: the failure, without secrets.
         retry_after: seconds that the server asked for.
+        request_id: the `X-Request-ID` of the request.
     """
 
     reason: str
     retry_after: float | None = None
+    request_id: str | None = None
 
 
 class Finished(Struct, frozen=True):

@@ -31,7 +31,7 @@ from livepeer_async.http.observers import (
     report_recovery,
 )
 from livepeer_async.http.recovery import Recovery
-from livepeer_async.http.retry import RetryPolicy, next_retry
+from livepeer_async.http.retry import RetryPolicy, describe_failure, next_retry
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import hides_variables, redact_url
 from livepeer_async.sources.byte_ranges import (
@@ -186,7 +186,8 @@ class _ResumableBody:
         try:
             outcome = await (self._request() if self._body is None else self._read(self._body))
         except NetworkError as error:
-            outcome, cause = RetryLater(reason=str(error)), error
+            cause = error
+            outcome = RetryLater(reason=describe_failure(error), request_id=error.request_id)
         except BaseException:
             # The body of a cancelled read would look like one that is exhausted.
             await self._drop_response()
@@ -274,6 +275,7 @@ class _ResumableBody:
             failures=self._failures,
             jitter=self._clock.random(),
             retry_after=later.retry_after,
+            request_id=later.request_id,
         )
         if event is None:
             rest = f"{self._state.source} from byte {self._state.position} on"

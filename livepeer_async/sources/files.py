@@ -36,42 +36,74 @@ class PathSource(Source):
     descriptors are scarce, it is opened for each read only.
     """
 
-    def __init__(
-        self, path: str, file: FileIO | None, status: os.stat_result, descriptors: Descriptors
-    ) -> None:
-        super().__init__(source_name(path), status.st_size)
+    def __init__(self, path: str, descriptors: Descriptors) -> None:
+        super().__init__(source_name(path), 0)
         self._path = path
-        self._status = status
+        self._status: os.stat_result
         self._descriptors = descriptors
         # `None` while it is closed, or a thread reads it, also after the task was cancelled.
-        self._file = file
+        self._file: FileIO | None = None
+        # Held while a thread opens, reads or closes the file.
         self._lock = threading.Lock()
         self._is_closed = False
 
+    async def open(self) -> None:
+        """Open the file for the first time, and find its length; raises OSError.
+
+        If a cancellation interrupts it, the thread still closes the file after `aclose`.
+        """
+        # All in one call of a thread: for a short file, each call costs as much as its read.
+        await anyio.to_thread.run_sync(self._open, abandon_on_cancel=True)
+        self.length = self._status.st_size
+
     async def read_into(self, position: int, buffer: memoryview) -> int:
-        """Read in a worker thread.
+        """Read in a worker thread, which a cancellation doesn't wait for.
+
+        After a cancellation, the thread may still write to the buffer. The next read waits for it.
 
         Raises:
             SourceNotReadable: the disk or the file system failed.
             SourceChanged: the file had to be opened again, and is another one now.
             TooManyOpenFiles: it had to be opened again, and no descriptor was free.
         """
-        read = partial(anyio.to_thread.run_sync, partial(self._read, position, buffer))
+        read = partial(
+            anyio.to_thread.run_sync,
+            partial(self._read, position, buffer),
+            abandon_on_cancel=True,
+        )
         try:
             return await self._descriptors.open_file(read, f"{self._path!r} can't be opened")
         except OSError as error:
             raise unreadable(self._path, error) from error
 
     async def aclose(self) -> None:
-        """Close the file; a read that still runs in a thread closes it at its end."""
+        """Close the file; a disk that hangs delays this by `OPEN_TIMEOUT` at most.
+
+        A file that a thread still opens or reads is closed by the thread.
+        """
         self._is_closed = True
         if self._file is not None or self._lock.locked():
             # Shielded: a cancelled call may end before its thread starts.
-            close = partial(anyio.to_thread.run_sync, self._close)
-            await run_shielded(close, grace=OPEN_TIMEOUT)
+            close = partial(anyio.to_thread.run_sync, self._close, abandon_on_cancel=True)
+            await run_shielded(close, timeout=OPEN_TIMEOUT, grace=OPEN_TIMEOUT)
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._is_closed:
+                return
+            file, self._status = _open_regular(self._path)
+            self._keep_open(file)
+
+    def _keep_open(self, file: FileIO) -> None:
+        if self._is_closed or is_scarce(file.fileno()):
+            file.close()
+        else:
+            self._file = file
 
     def _read(self, position: int, buffer: memoryview) -> int:
         with self._lock:
+            if self._is_closed:
+                return 0
             file, self._file = self._file or self._reopen(), None
             try:
                 file.seek(position)
@@ -192,32 +224,14 @@ async def open_path(
         SourceNotReadable: it doesn't exist, isn't a regular file, or may not be read.
         TooManyOpenFiles: no descriptor was free.
     """
-    sources: list[PathSource] = []
-
-    async def open_and_push() -> None:
-        # All in one call of a thread: for a short file, each call costs as much as its read.
-        file, status = await anyio.to_thread.run_sync(_open_if_plentiful, path)
-        sources.append(PathSource(path, file, status, descriptors))
-        stack.push_async_callback(sources[0].aclose)
-
-    async def attempt() -> None:
-        # Shielded: a file that a thread opens after a cancellation would stay open.
-        await run_shielded(open_and_push, grace=OPEN_TIMEOUT)
-
+    source = PathSource(path, descriptors)
+    stack.push_async_callback(source.aclose)
+    finding = f"{path!r} can't be opened"
     try:
-        await descriptors.open_file(attempt, f"{path!r} can't be opened", after_wait=after_wait)
+        await descriptors.open_file(source.open, finding, after_wait=after_wait)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
-    return sources[0]
-
-
-def _open_if_plentiful(path: str) -> tuple[FileIO | None, os.stat_result]:
-    """Open a file; close it until its first read if descriptors are scarce."""
-    file, status = _open_regular(path)
-    if is_scarce(file.fileno()):
-        file.close()
-        return None, status
-    return file, status
+    return source
 
 
 def _open_regular(path: str) -> tuple[FileIO, os.stat_result]:

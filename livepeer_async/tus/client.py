@@ -203,14 +203,19 @@ class TusClient:
         self, upload: TusUpload, source: Source, *, may_forget: bool, callbacks: Callbacks
     ) -> None:
         """Send the source, and verify that the server accepted a deferred length."""
-        is_deferred = upload.length is None
+        is_deferred, origin = upload.length is None, ""
 
         async def send(request: Request, **options: Any) -> Response:
-            nonlocal is_deferred
+            nonlocal is_deferred, origin
+            origin = request.origin
             response = await self._send(request, **options)
             is_deferred = is_deferred or requests.is_deferred(response)
             return response
 
+        async def wait_to_retry(seconds: float) -> None:
+            await self._transport.recovery.wait(origin, seconds)
+
+        callbacks = replace(callbacks, wait_to_retry=wait_to_retry)
         driver = Driver(upload, source, send, retry=self._retry, callbacks=callbacks)
         await driver.run()
         await source.check()

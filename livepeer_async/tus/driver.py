@@ -31,7 +31,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch, report_event
-from livepeer_async.http.retry import RetryEvent, RetryPolicy
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure
 from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
 from livepeer_async.sources.source import Source, StreamSource, check_source_length
@@ -129,7 +129,8 @@ class Driver:
         self._callbacks = callbacks
         self._digest = digest
         self._clock = clock
-        self._delay = 0.0
+        # Before the next attempt; the server asked for `_retry_after` of it.
+        self._delay = self._retry_after = 0.0
         self._failures = Counter[Command]()
         # Bytes that the server has acknowledged; None while a resumed upload hasn't said so.
         self._acknowledged = None if upload.upload_url else 0
@@ -296,7 +297,8 @@ class Driver:
             # DecodeError: a response too long for a tus server, such as the page of a proxy.
             seconds, waited = self._time_chunk()
             return self.upload.interrupt(
-                str(error),
+                describe_failure(error),
+                request_id=error.request_id,
                 untouched=isinstance(error, ConnectFailed),
                 seconds=seconds,
                 waited=waited,
@@ -310,14 +312,18 @@ class Driver:
         return self.upload.receive(response, seconds=seconds, waited=waited or 0.0)
 
     async def _sleep_before(self, step: Step) -> None:
-        """Wait for the delay after a failure, which may end early, and as long as the step asks."""
+        """Wait for the delay after a failure, which may end early.
+
+        It lasts at least as long as the step and the server's `Retry-After` ask.
+        """
         wait_to_retry, delay = self._callbacks.wait_to_retry, self._delay
-        if wait_to_retry is not None and delay > step.wait:
-            await wait_to_retry(delay - step.wait)
-            delay = 0.0
+        shortest = max(step.wait, self._retry_after)
+        if wait_to_retry is not None and delay > shortest:
+            await wait_to_retry(delay - shortest)
+            delay = self._retry_after
         with Watch(MAY_BE_STORED if step.wait > delay else None):
             await self._clock.sleep(max(step.wait, delay))
-        self._delay = 0.0
+        self._delay = self._retry_after = 0.0
 
     def _time_chunk(self) -> tuple[float | None, float | None]:
         """Return the seconds since the chunk's first byte was sent, and since its last one was."""
@@ -358,9 +364,10 @@ class Driver:
                 f"no progress beyond byte {self.upload.offset} after {attempt} failures; "
                 f"the last: {event.reason}",
                 attempts=attempt,
-                request_id=event.request_id if isinstance(event, Interrupted) else None,
+                request_id=event.request_id,
             )
         self._delay, self._is_retrying = retry_event.delay, True
+        self._retry_after = (isinstance(event, Interrupted) and event.retry_after) or 0.0
         _log.warning("upload at byte %d: %s", self.upload.offset, retry_event)
         report_event(retry_event)
         if self._callbacks.on_retry:

@@ -59,6 +59,7 @@ class ChunkTooLarge(Struct, frozen=True):
     """413: the server, or a proxy in front of it, accepts only smaller chunks."""
 
     reason: str
+    request_id: str | None = None
 
 
 @redacted()

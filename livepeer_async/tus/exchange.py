@@ -16,7 +16,7 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import report_event, report_recovery
-from livepeer_async.http.retry import RetryEvent, RetryPolicy, next_delay
+from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure, next_delay
 from livepeer_async.redaction import redact_upload_url
 from livepeer_async.tus import requests
 from livepeer_async.tus.events import (
@@ -45,7 +45,13 @@ def plan_retry(
     delay = next_delay(retry, failures=attempt, jitter=jitter, retry_after=retry_after)
     if delay is None:
         return None
-    return RetryEvent(reason=event.reason, attempt=attempt, attempts=retry.attempts, delay=delay)
+    return RetryEvent(
+        reason=event.reason,
+        attempt=attempt,
+        attempts=retry.attempts,
+        delay=delay,
+        request_id=event.request_id,
+    )
 
 
 async def send_with_retries(
@@ -63,7 +69,8 @@ async def send_with_retries(
         try:
             event = read(await send(request))
         except (NetworkError, DecodeError) as error:
-            cause, event = error, Interrupted(reason=str(error), request_id=error.request_id)
+            cause = error
+            event = Interrupted(reason=describe_failure(error), request_id=error.request_id)
         if isinstance(event, Refused):
             raise UploadRefused(event.reason, status=event.status, request_id=event.request_id)
         if not isinstance(event, Interrupted):

@@ -208,6 +208,7 @@ class TusUpload:
         seconds: float | None = None,
         waited: float | None = None,
         is_timeout: bool = False,
+        request_id: str | None = None,
     ) -> Event:
         """Record that the last step got no response, and return the event.
 
@@ -217,16 +218,15 @@ class TusUpload:
             seconds: since a chunk's first byte was sent.
             waited: since its last byte was sent; `None` if it never was.
             is_timeout: whether the time limit ended the request.
+            request_id: its `X-Request-ID`.
 
         Raises:
             IllegalMove: no request is in flight.
         """
         step = self._end_step()
-        event = Interrupted(reason=reason, untouched=untouched)
-        if step.command is Command.TERMINATE:
-            return event
+        event = Interrupted(reason=reason, untouched=untouched, request_id=request_id)
         timing = Timing(seconds=seconds, waited=waited, is_timeout=is_timeout)
-        return self._apply(step, event, timing)
+        return event if step.command is Command.TERMINATE else self._apply(step, event, timing)
 
     def _creation(self) -> Request:
         length = self.length if self._is_declared else None

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import ProtocolError
 from livepeer_async.http.messages import Request, Response, Span
+from livepeer_async.http.retry import describe_failure
 from livepeer_async.redaction import (
-    excerpt,
     hides_variables,
     quote_header,
     redact,
@@ -169,7 +169,7 @@ def read_offset(response: Response) -> OffsetKnown | Interrupted | Gone | Refuse
             return OffsetKnown(offset, None)
         return OffsetKnown(offset, _integer("Upload-Length", length, response))
     except ProtocolError as error:
-        return Interrupted(reason=str(error), request_id=response.request_id)
+        return Interrupted(reason=describe_failure(error), request_id=response.request_id)
 
 
 def is_deferred(response: Response) -> bool:
@@ -193,7 +193,7 @@ def read_chunk(
     try:
         return ChunkAccepted(_read_offset(response))
     except ProtocolError as error:
-        return Interrupted(reason=str(error), request_id=response.request_id)
+        return Interrupted(reason=describe_failure(error), request_id=response.request_id)
 
 
 def read_termination(response: Response) -> Terminated | Interrupted | Refused:
@@ -298,7 +298,7 @@ def _read_error(response: Response) -> Interrupted | ChunkTooLarge | Gone | Refu
     if status in _GONE:
         return Gone(_describe(response))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return ChunkTooLarge(_describe(response))
+        return ChunkTooLarge(_describe(response), response.request_id)
     if response.is_transient or _is_transient_400(response):
         wait = response.retry_after
         # The server itself sends a 503 with a time; a bare one may come from a proxy although the
@@ -325,7 +325,7 @@ def _refused(response: Response) -> Refused:
 
 
 def _describe(response: Response) -> str:
-    text = excerpt(response.body, *response.secrets) or "no explanation"
+    text = response.explain() or "no explanation"
     if response.is_redirect:
         text = "redirects are not followed"
     return f"{response.status} from {response.place}: {text}"

@@ -27,6 +27,7 @@ from livepeer_async.errors import (
     ApiError,
     AssetError,
     DecodeError,
+    Forbidden,
     JournalError,
     LivepeerError,
     NetworkError,
@@ -39,7 +40,6 @@ from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
-from livepeer_async.polling.failures import has_failed
 from livepeer_async.polling.phases import GONE, has_left_uploading
 from livepeer_async.uploads.leftovers import delete_certain, find_created
 
@@ -58,6 +58,10 @@ TERMINATE_TIMEOUT = 1.0
 # A cancelled caller waits at most 2 s: for the ticket in flight, then for its asset's deletion.
 TICKET_TIMEOUT = 1.1
 TICKET_DISCARD_TIMEOUT = 0.7
+# Bytes of an upload before which a key is checked, and seconds for it: smaller uploads find out
+# soon enough.
+MAX_UNCHECKED_LENGTH = 8 * 1024 * 1024
+CHECK_TIMEOUT = 5.0
 # Recent imports to remember: more than any client requests in the seconds by which the server's
 # clock may differ. Older ones are recognised by their time.
 MAX_RECENT_IMPORTS = 1000
@@ -76,6 +80,7 @@ class AssetRequests:
         self._session = session
         self._deleter = deleter
         self._restarts = restarts
+        self._is_key_checked = False
         self._import_locks = LoopLocal(WeakValueDictionary[tuple[str, str], anyio.Lock])
         self._recent_imports: deque[str] = deque(maxlen=MAX_RECENT_IMPORTS)
 
@@ -86,8 +91,28 @@ class AssetRequests:
             ApiError: the server refused.
             AmbiguousRequest: too many responses were lost; `asset_ids` may have been created.
         """
+        if lease.identity.length > MAX_UNCHECKED_LENGTH:
+            await self._check_key()
         call = requests.request_upload(self._session.account, new_asset)
         return await self._request(call, new_asset.name, lease)
+
+    async def _check_key(self) -> None:
+        """Check once whether the key may look at assets, which each upload needs at its end.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        if self._is_key_checked:
+            return
+        # Other errors say nothing about the key, and the next request has them too.
+        with anyio.move_on_after(CHECK_TIMEOUT):
+            try:
+                await self._session.send_once(requests.check_key(self._session.account))
+                self._is_key_checked = True
+            except Forbidden:
+                raise
+            except LivepeerError:
+                pass
 
     async def request_import(self, wanted: NewAssetFromUrl, lease: Lease) -> Asset:
         """Request that the server fetches a URL; after a lost response, adopt the asset.
@@ -237,10 +262,6 @@ class AssetRequests:
             await lease.abandon(is_useless=False)
             return None
         return asset
-
-    async def has_failed(self, asset: Asset) -> bool:
-        """Whether an asset has failed and isn't being processed again."""
-        return await has_failed(self._session, asset)
 
     async def is_uploaded(self, asset_id: str) -> bool:
         """Whether the server has all bytes of an asset; false if it doesn't respond."""

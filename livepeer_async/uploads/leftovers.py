@@ -16,7 +16,7 @@ from msgspec import Struct
 from livepeer_async.api import requests
 from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.session import Session
-from livepeer_async.errors import BadRequest, ConfigurationError, InvalidRequest, NotFound
+from livepeer_async.errors import BadRequest, InvalidRequest, NotFound
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, UnconfirmedRequest
 from livepeer_async.models import Asset, AssetPhase
@@ -79,17 +79,14 @@ async def find_created(
     ]
 
 
-async def find_all(session: Session, journal: Journal | None) -> list[Leftover]:
+async def find_leftovers(session: Session, journal: Journal) -> list[Leftover]:
     """Find the leftovers in the journal, and drop its entries for assets that are gone.
 
     A restricted key that may not list assets finds those that the journal has the IDs of.
 
     Raises:
-        ConfigurationError: there is no journal.
         LivepeerError: the server or the journal can't be read.
     """
-    if journal is None:
-        raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
     found: list[Leftover] = []
     for orphan in await journal.orphans():
         with suppress(*REFUSALS):
@@ -163,18 +160,6 @@ async def clean_up(session: Session, deleter: Session, journal: Journal | None) 
             found += leftovers
             await journal.mark_reported(unconfirmed)
     return LeftoverReport(found=tuple(found), unsearchable=unsearchable)
-
-
-async def delete(session: Session, journal: Journal | None, asset_id: str) -> None:
-    """Delete a leftover asset, unless it is already gone, and its record in the journal.
-
-    Raises:
-        LivepeerError: the asset or the record can't be deleted.
-    """
-    with suppress(NotFound):
-        await session.send(requests.delete_asset(session.account, asset_id))
-    if journal is not None:
-        await journal.drop_orphan(asset_id)
 
 
 async def dismiss(journal: Journal | None, leftovers: Iterable[Leftover] | None) -> int:

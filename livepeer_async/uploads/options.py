@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Generic, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, TypedDict, cast
 
 from msgspec import Struct
 
@@ -14,8 +14,8 @@ from livepeer_async.journal.records import Record, is_accepted
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
-from livepeer_async.probing.probe import Probe, probe_open, probe_path
-from livepeer_async.redaction import redacted, show_source
+from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
+from livepeer_async.redaction import mask_values, redacted, show_source
 from livepeer_async.sources.source import Source, SourceLike, check_length
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
@@ -84,7 +84,15 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
 
 
-@redacted(source=show_source, key=show_source)
+def _mask_fields(new_asset: NewAssetLike) -> NewAssetLike:
+    """Mask the values of a mapping but its name; a `NewAsset` has a repr without secrets."""
+    if not isinstance(new_asset, Mapping):
+        return new_asset
+    shown = {"name": new_asset["name"]} if "name" in new_asset else {}
+    return mask_values(new_asset) | shown
+
+
+@redacted(source=show_source, key=show_source, new_asset=_mask_fields)
 class UploadJob(Struct, frozen=True):
     """One source for `upload_many`, with the asset to create.
 
@@ -99,6 +107,38 @@ class UploadJob(Struct, frozen=True):
     new_asset: NewAssetLike | None = None
     length: int | None = None
     key: str | None = None
+
+
+class UploadArguments(TypedDict, total=False):
+    """The optional arguments of `AsyncLivepeer.upload`, which documents them."""
+
+    wait: bool
+    verify: Verify
+    on_mismatch: OnMismatch
+    on_progress: Callable[[Progress], None] | None
+    ready_timeout: float
+    length: int | None
+    key: str | None
+    ignore_mtime: bool
+    probe: Probe | bool
+
+
+def as_job(
+    source: SourceLike,
+    new_asset: NewAssetLike | None = None,
+    *,
+    length: int | None = None,
+    key: str | None = None,
+    probe: Probe | bool = False,
+    **options: Any,
+) -> tuple[UploadJob, UploadOptions]:
+    """Return the job and the options that the arguments of `AsyncLivepeer.upload` describe.
+
+    Raises:
+        ConfigurationError: an option is invalid.
+    """
+    job = UploadJob(source, new_asset, length, key)
+    return job, UploadOptions(probe=as_probe(probe), **options)
 
 
 def check_job(job: UploadJob) -> None:

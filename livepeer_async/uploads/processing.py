@@ -17,6 +17,7 @@ from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AmbiguousRequest,
+    ApiError,
     AssetFailed,
     AssetTimeout,
     BadRequest,
@@ -39,13 +40,13 @@ class Processing:
 
     Args:
         session: sends API calls.
-        waiter: waits for assets.
+        waiter: waits for assets; also an attribute.
         clock: time.
     """
 
     def __init__(self, session: Session, waiter: Waiter, clock: Clock | None = None) -> None:
         self._session = session
-        self._waiter = waiter
+        self.waiter = waiter
         self._clock = clock or Clock()
 
     async def wait_until_ready(
@@ -71,7 +72,7 @@ class Processing:
         while True:
             remaining = deadline - time.monotonic()
             try:
-                return await self._waiter.wait_until(
+                return await self.waiter.wait_until(
                     watched, is_ready, timeout=remaining, on_change=on_change
                 )
             except AssetTimeout as error:
@@ -87,8 +88,9 @@ class Processing:
                 report_event(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await self._clock.sleep(retry_event.delay)
-                    if not await self._reprocess(watched):
-                        raise
+                    refusal = await self._reprocess(watched)
+                    if refusal is not None:
+                        raise error from refusal
                 if scope.cancelled_caught or deadline <= time.monotonic():
                     raise
             report_event(None)
@@ -101,20 +103,16 @@ class Processing:
         reason = f"the server failed: {error.error_message}"
         return RetryEvent(reason=reason, attempt=failures, attempts=attempts, delay=delay)
 
-    async def _reprocess(self, watched: WatchedAsset) -> bool:
-        """Have the server run the task of a failed asset again.
-
-        Returns:
-            Whether it was run; a restricted key may be refused.
-        """
-        await self._waiter.throttle()
+    async def _reprocess(self, watched: WatchedAsset) -> ApiError | None:
+        """Have the server run the task of a failed asset again; return the refusal of the key."""
+        await self.waiter.throttle()
         try:
             # The request may have had its effect, or another client may have sent one: the next
             # wait looks at the task.
             with suppress(AmbiguousRequest, BadRequest, ServerError):
                 await self._session.send(retry_asset(self._session.account, watched.asset_id))
-        except REFUSALS:
-            return False
+        except REFUSALS as error:
+            return error
         if watched.asset is not None:
-            self._waiter.note_retry(watched.asset)
-        return True
+            self.waiter.note_retry(watched.asset)
+        return None

@@ -124,7 +124,7 @@ class Transfers:
         if action is ResumeAction.REJECT:
             raise lease.access_changed_error()
         is_changed = await _is_changed(upload, action)
-        if is_changed and not await self._asset_requests.has_failed(asset):
+        if is_changed and not await self._waiter.has_failed(asset):
             raise lease.source_changed_error(source)
         if not is_changed and (record.state in FULLY_UPLOADED or has_left_uploading(asset)):
             return await self._skip_transfer(upload, asset)
@@ -301,13 +301,12 @@ class Transfers:
         Raises:
             TusError: `error`, after too many restarts without progress.
         """
-        restarts = upload.restarts
-        delay = restarts.next_delay(self._retry, reached=reached, jitter=self._clock.random())
-        if delay is None:
-            raise error
-        retry_event = RetryEvent(
-            reason=str(error), attempt=restarts.count, attempts=self._retry.restarts, delay=delay
+        jitter = self._clock.random()
+        retry_event = upload.restarts.next_retry(
+            self._retry, error=error, reached=reached, jitter=jitter
         )
+        if retry_event is None:
+            raise error
         _log.warning("asset %s is discarded: %s", upload.asset.id, retry_event)
         report_event(retry_event)
         return retry_event

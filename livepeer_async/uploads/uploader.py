@@ -21,14 +21,14 @@ from msgspec.structs import replace
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
-from livepeer_async.http.descriptors import Descriptors, prepare
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import access_fingerprints, url_fingerprint
 from livepeer_async.models import NewAsset
-from livepeer_async.redaction import clear_variables
+from livepeer_async.redaction import Hidden, clear_variables
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.download import Downloader
@@ -86,12 +86,11 @@ class Uploader:
         self._delivery = Delivery(transfers, processing, asset_requests)
         self._limits_for = transfers.limits_for
         self._asset_requests = asset_requests
-        self._url_importer = UrlImporter(asset_requests)
+        self._url_importer = UrlImporter(asset_requests, processing.waiter)
         self.downloader = downloader
         self._journal = journal
         self._slot_queue = slot_queue
         self._descriptors = descriptors
-        prepare()
         self._sources = SourcesInUse()
         self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
 
@@ -208,19 +207,21 @@ class Uploader:
         failure: LivepeerError | None = None
         # A length of 0, which no upload has, marks the record of an import.
         source = Source(new_asset.name, 0)
-        identity = url_fingerprint(url)
+        identity, hidden = url_fingerprint(url), Hidden(url)
+        # Tracebacks may show local variables.
+        del url
         try:
             access = access_fingerprints(new_asset)
             leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
             async with leasing as lease:
-                upload = Upload(url, source, new_asset, lease, options, slot=slot)
+                upload = Upload(hidden.value, source, new_asset, lease, options, slot=slot)
                 with observe_requests(upload.observe):
-                    asset = await self._url_importer.request(upload, url)
+                    asset = await self._url_importer.request(upload, hidden.value)
                     await self._delivery.finish_import(upload, asset)
         except LivepeerError as error:
             clear_variables(error)
             failure = error
-        return _result_of(upload, url, failure, started)
+        return _result_of(upload, hidden.value, failure, started)
 
     async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, for another upload or import under the same key."""

@@ -10,6 +10,7 @@ from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
 from livepeer_async.models import Asset, NewAssetFromUrl
 from livepeer_async.polling.phases import NOT_FETCHED, make_failure
+from livepeer_async.polling.waiter import Waiter
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.upload import Upload
 
@@ -19,10 +20,12 @@ class UrlImporter:
 
     Args:
         asset_requests: requests assets.
+        waiter: polls them.
     """
 
-    def __init__(self, asset_requests: AssetRequests) -> None:
+    def __init__(self, asset_requests: AssetRequests, waiter: Waiter) -> None:
         self._asset_requests = asset_requests
+        self._waiter = waiter
 
     async def request(self, upload: Upload, url: str) -> Asset:
         """Return the asset of a URL, created now or by an earlier run.
@@ -55,7 +58,7 @@ class UrlImporter:
             raise lease.wrong_url_error()
         if asset is None or is_relayed or not _is_unfetched(asset):
             return asset
-        if await self._asset_requests.has_failed(asset):
+        if await self._waiter.has_failed(asset):
             # The server would fetch the old URL, whose signature may have expired.
             await self._asset_requests.discard_previous(lease)
             return None

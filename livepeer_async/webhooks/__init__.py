@@ -76,7 +76,7 @@ allows or denies the playback. `unwrap` raises `AccessControlCall`, so that a ha
 never allows a playback. Use another URL for these calls.
 """
 
-from livepeer_async.webhooks.errors import (
+from livepeer_async.errors import (
     AccessControlCall,
     EventTooOld,
     SignatureMismatch,

@@ -10,11 +10,10 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from livepeer_async.errors import DecodeError
+from livepeer_async.errors import AccessControlCall, DecodeError
 from livepeer_async.models import Asset, Stream, StreamSession, Task
 from livepeer_async.models.json_repair import decode_leniently
 from livepeer_async.redaction import hides_variables, redact
-from livepeer_async.webhooks.errors import AccessControlCall
 from livepeer_async.webhooks.events import (
     AssetEvent,
     DetectionEvent,

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from livepeer_async.errors import ConfigurationError
+from livepeer_async.errors import ConfigurationError, EventTooOld, SignatureMismatch
 from livepeer_async.redaction import hides_variables
 from livepeer_async.webhooks.decoding import decode_envelope, decode_event
-from livepeer_async.webhooks.errors import EventTooOld, SignatureMismatch
 from livepeer_async.webhooks.events import WebhookEvent
 from livepeer_async.webhooks.signature import (
     HEADER,

@@ -14,9 +14,8 @@ from typing import cast
 
 from msgspec import Struct
 
-from livepeer_async.errors import ConfigurationError
+from livepeer_async.errors import ConfigurationError, SignatureMismatch, SignatureMissing
 from livepeer_async.redaction import Hidden
-from livepeer_async.webhooks.errors import SignatureMismatch, SignatureMissing
 
 HEADER = "Livepeer-Signature"
 # As in WSGI's environment, without the prefix.

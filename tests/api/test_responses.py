@@ -8,7 +8,7 @@ from livepeer_async.api.calls import check_account
 from livepeer_async.api.requests import delete_asset, get_asset, retry_asset
 from livepeer_async.api.responses import decode_body, error_from_response
 from livepeer_async.http.messages import Response
-from livepeer_async.models import Asset, UploadTicket
+from livepeer_async.models import Asset, UploadTicket, Webhook
 from support.samples import read_text
 
 KEY = "3f9c1c1e-secret-key"
@@ -82,9 +82,37 @@ def test_echoed_key_is_redacted():
     assert KEY not in str(error_from_response(respond(401, body)))
 
 
-def test_html_is_shortened():
-    error = error_from_response(respond(502, b"<html>\n<h1>502 Bad Gateway</h1>" + b"x" * 5000))
-    assert error.errors[0].startswith("<html> <h1>502 Bad Gateway</h1>")
+PAGES = [
+    (
+        (
+            b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center>"
+            b"<h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body></html>"
+        ),
+        "502 Bad Gateway",
+    ),
+    (
+        (
+            b'<!DOCTYPE html>\n<html lang="en">\n<head>\n<title>Error</title>\n</head>\n'
+            b"<body>\n<pre>Cannot POST /asset</pre>\n</body></html>"
+        ),
+        "Cannot POST /asset",
+    ),
+    (b"<html><head><title>Blocked</title></head><body></body></html>", "Blocked"),
+    (b"<style>a {}</style><!-- 1 < 2 --><p>down", "down"),
+    (b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>", "SlowDown"),
+    (b"<>", "<>"),
+    (b"a < b > c", "a < b > c"),
+]
+
+
+@pytest.mark.parametrize(("body", "text"), PAGES)
+def test_markup_of_a_page_is_omitted(body, text):
+    assert error_from_response(respond(502, body)).errors == (text,)
+
+
+def test_page_is_shortened():
+    error = error_from_response(respond(502, b"<html>\n<h1>502 Bad Gateway</h1>" + b"x " * 9999))
+    assert error.errors[0].startswith("502 Bad Gateway x")
     assert len(error.errors[0]) < 200
 
 
@@ -128,6 +156,16 @@ def test_decode_error_hides_the_token():
     with pytest.raises(errors.DecodeError) as caught:
         decode_body(respond(200, body), UploadTicket)
     assert "eyJ" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body", ['[{"sharedSecret": "my \\"s3cret"}', '[{"id": 1, "sharedSecret":"s3cret"}]']
+)
+def test_decode_error_hides_secrets_of_a_webhook(body):
+    with pytest.raises(errors.DecodeError) as caught:
+        decode_body(respond(200, body.encode()), tuple[Webhook, ...])
+    assert "s3cret" not in str(caught.value)
+    assert "sharedSecret" in str(caught.value)
 
 
 @pytest.mark.parametrize("make", [get_asset, delete_asset, retry_asset])

@@ -144,3 +144,10 @@ def test_failure_of_a_list_is_erased_from_a_terminal(open_sandbox):
     assert "(1 of " in terminal.screen
     # The line is erased before the result.
     assert "\x1b[2K" in terminal.screen.rpartition("(2 of ")[2].rpartition("no assets")[0]
+
+
+def test_narrow_list_names_ways_to_see_the_phases(sandbox, uploaded):
+    terminal = Terminal("assets", "list", sandbox=sandbox, columns=50)
+    assert terminal.finish() == 0
+    assert uploaded[0] in terminal.screen
+    assert "the phases don't fit" in terminal.screen

@@ -296,6 +296,8 @@ def test_signature_of_a_relayed_url_is_not_shown(sandbox, tmp_path):
         (["{table}", "--max-rate", "10k"], "10k is too slow; wanted at least 64k bytes per second"),
         (["{table}", "--storage", "s3"], "--storage needs --sandbox"),
         (["{table}", "--name-template", "{{title}}"], "unknown field {title}; wanted one or more"),
+        (["https://x.example/t.csv?sig=1"], "https://x.example/t.csv is a URL: download the"),
+        (["{folder}/t.xlsx"], "t.xlsx is a spreadsheet: save it as CSV"),
         (["{folder}/a.mp4"], "a.mp4 is a video, not a manifest: use livepeer-async upload "),
         (["{folder}/a.mp4", "{folder}/b.mp4"], "put a glob in quotes"),
     ],

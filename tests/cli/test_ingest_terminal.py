@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 
@@ -39,3 +40,12 @@ def test_output_fits_40_columns(sandbox, folder):
     terminal = Terminal("ingest", folder, sandbox=sandbox, columns=40, rows=12)
     assert terminal.finish() == 0
     assert "4 of 4 ready" in plain(terminal.screen)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals")
+def test_counts_are_whole_in_30_columns(sandbox, folder):
+    terminal = Terminal("ingest", folder, sandbox=sandbox, columns=30, rows=12)
+    assert terminal.finish() == 0
+    summary = plain(terminal.screen)[-300:]
+    assert re.search(r"ready +4 ", summary)
+    assert re.search(r"sent +[\d.]+ [KM]iB +in ", summary)

@@ -16,8 +16,9 @@ FIELDS = [
 ]
 
 
-def test_policy_and_creator_are_set(sandbox, clip, run_here):
-    arguments = ["--playback-policy", '{"type": "jwt"}', "--creator-id", "user-1", "--json"]
+@pytest.mark.parametrize("policy", ['{"type": "jwt"}', "jwt", " JWT"])
+def test_policy_and_creator_are_set(sandbox, clip, run_here, policy):
+    arguments = ["--playback-policy", policy, "--creator-id", "user-1", "--json"]
     done = run_here("upload", clip, *arguments, "--no-journal", sandbox=sandbox)
     assert done.returncode == 0, done.stderr
     asset_id = json.loads(done.stdout)["asset_id"]

@@ -42,7 +42,25 @@ def test_verbose_logs_requests_without_secrets(sandbox, clip, run_here):
     assert sandbox.api_key not in log
 
 
-def test_quiet_and_verbose_exclude_each_other(run_here):
-    done = run_here("assets", "list", "--quiet", "--verbose")
+@pytest.mark.parametrize(
+    "arguments", [["--quiet", "assets", "list"], ["assets", "--quiet", "list"]]
+)
+def test_options_may_stand_before_the_command(sandbox, run_here, arguments):
+    done = run_here(*arguments, sandbox=sandbox)
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = run_here(*(it.replace("quiet", "verbose") for it in arguments), sandbox=sandbox)
+    assert b"HTTP Request: GET" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["assets", "list", "--quiet", "--verbose"],
+        ["assets", "list", "--verbose", "--quiet"],
+        ["--verbose", "assets", "list", "--quiet"],
+    ],
+)
+def test_quiet_and_verbose_exclude_each_other(run_here, arguments):
+    done = run_here(*arguments)
     assert done.returncode == 2
     assert "--verbose can't be combined with --quiet" in done.stderr.decode()

@@ -1,12 +1,16 @@
 import errno
 import os
 import resource
+import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 
+import certifi
 import pytest
 
-from livepeer_async import errors
+from livepeer_async import AsyncLivepeer, errors
 from livepeer_async.http import descriptors
 from livepeer_async.http.descriptors import (
     SHORTAGE_TIMEOUT,
@@ -15,6 +19,7 @@ from livepeer_async.http.descriptors import (
     open_in_thread,
     shortage_error,
 )
+from livepeer_async.tus import TusClient
 from support.clock import VirtualClock
 from support.descriptors import low_limit, no_free_descriptors, shortage
 
@@ -148,3 +153,39 @@ def test_thread_waits_for_a_descriptor():
     assert open_in_thread(opening.open, "x") == "opened"
     with pytest.raises(FileNotFoundError):
         open_in_thread(Opening(1, FileNotFoundError(errno.ENOENT, "none")).open, "x")
+
+
+NEW_CLIENT = """
+from livepeer_async import AsyncLivepeer, errors
+from support.descriptors import no_free_descriptors
+with no_free_descriptors():
+    for _ in range(2):
+        try:
+            AsyncLivepeer("key")
+        except errors.TooManyOpenFiles as error:
+            print(error)
+AsyncLivepeer("key")
+"""
+
+
+def test_new_client_without_a_descriptor_is_a_typed_error():
+    # In a new process, which hasn't imported what a client needs.
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", NEW_CLIENT],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("too many open files (limit ") == 2
+
+
+@pytest.mark.parametrize("create", [lambda: AsyncLivepeer("key"), TusClient])
+def test_certificates_without_a_descriptor_are_a_typed_error(create, monkeypatch, tmp_path):
+    create()  # imports what a client needs
+    # The tests load each file of certificates only once.
+    monkeypatch.setenv("SSL_CERT_FILE", str(shutil.copy(certifi.where(), tmp_path)))
+    with no_free_descriptors(), pytest.raises(errors.TooManyOpenFiles, match="certificates"):
+        create()

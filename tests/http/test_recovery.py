@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from livepeer_async.errors import NetworkError
+from livepeer_async.http.messages import origin_of
 from livepeer_async.http.recovery import MIN_OUTAGE, SPREAD_SECONDS, Recovery
 from support.clock import VirtualClock
 
@@ -102,3 +103,11 @@ async def test_wait_can_be_cancelled(world):
     with anyio.move_on_after(0) as scope:
         await world.wait(1000)
     assert scope.cancelled_caught
+
+
+async def test_password_of_a_malformed_url_is_not_kept(world):
+    origin = origin_of("http://user:s3cret/x@host.example")
+    world.recovery.record_failure(origin)
+    world.at(10, world.recovery.record_success, origin)
+    assert (await world.wait(20, origin))[0]
+    assert "s3cret" not in repr(vars(world.recovery))

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from livepeer_async.http.retry import (
     RetryEvent,
     RetryPolicy,
     backoff,
+    describe_failure,
     next_delay,
     next_retry,
 )
@@ -80,6 +82,13 @@ def test_negative_count_is_rejected(field):
 def test_event_reads_as_a_sentence():
     retry_event = RetryEvent(reason="the cable was pulled", attempt=2, attempts=8, delay=3.14)
     assert str(retry_event) == "the cable was pulled; retry 2 of 8 in 3.1 s"
+    retry_event = msgspec.structs.replace(retry_event, request_id="r1")
+    assert str(retry_event) == "the cable was pulled [request r1]; retry 2 of 8 in 3.1 s"
+
+
+def test_failure_has_no_request_id():
+    error = ConfigurationError("the cable was pulled", request_id="r1", advice="plug it in")
+    assert describe_failure(error) == "the cable was pulled; plug it in"
 
 
 def test_next_retry_returns_an_event_until_attempts_are_used_up():

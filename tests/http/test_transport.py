@@ -107,6 +107,7 @@ async def test_refused_connection_is_connect_failed():
             with pytest.raises(errors.ConnectFailed) as caught:
                 await transport.send(Request(method="GET", url=url))
     assert "secret" not in str(caught.value)
+    assert ": connection refused [" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,11 @@ def test_cell_is_text_or_json(column):
     assert read_cells([column], [cell]) == {column: value}
 
 
+@pytest.mark.parametrize("cell", ["jwt", "JWT", " jwt\u200b"])
+def test_playback_policy_may_be_its_type(cell):
+    assert read_cells(["playbackPolicy"], [cell]) == {"playbackPolicy": {"type": "jwt"}}
+
+
 def test_creator_id_may_be_an_object():
     assert read_cells(["creatorId"], ['{"value": "u"}']) == {"creatorId": {"value": "u"}}
 
@@ -277,3 +282,35 @@ def test_bad_row_has_a_message(cells, message):
     with pytest.raises(RowError, match=message) as caught:
         read_cells(["path", "encryption"], cells)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Table 1", "Table 1;;", '"Table 1"', "\ufeffTable 1", "Videos, 2026", "sep=;\nTable 1"],
+)
+@pytest.mark.parametrize("gap", ["", "\n", ";;\n;;\n"])
+def test_title_above_the_header_is_no_row(title, gap):
+    ((_, fields, row),) = rows_of(f"{title}\n{gap}path;name\na.mp4;A, B\n".encode())
+    assert fields == {"path": "a.mp4", "name": "A, B"}
+    assert row == 3 + gap.count("\n")
+
+
+@pytest.mark.parametrize("content", [b"Videos\na.mp4\n", b"Videos\n", b"Videos,2026\npath,name\n"])
+def test_other_lines_without_a_header_are_reported(content):
+    ((number, message, _),) = rows_of(content)
+    assert number == 1
+    assert message.startswith("unknown column 'Videos'")
+
+
+def test_blank_lines_below_the_header_count_as_rows():
+    assert rows_of(b"path\n\n\n" + b"\n" * 20 + b"a.mp4\n") == [(24, {"path": "a.mp4"}, 24)]
+
+
+@pytest.mark.parametrize("row", ["a, b.mp4", '"a, b.mp4"', "a, b.mp4,", "a, b.mp4,,"])
+def test_path_alone_may_contain_the_delimiter(row):
+    assert rows_of(f"path\n{row}\n".encode()) == [(2, {"path": "a, b.mp4"}, 2)]
+
+
+@pytest.mark.parametrize("row", ["a.mp4", "a.mp4,", "a.mp4,,"])
+def test_blank_cells_beside_a_path_alone_are_ignored(row):
+    assert rows_of(f"path\n{row}\n".encode()) == [(2, {"path": "a.mp4"}, 2)]

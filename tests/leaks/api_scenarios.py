@@ -38,6 +38,29 @@ async def import_signed_url(context):
     await context.livepeer.assets.wait(ticket.asset.id)
 
 
+@scenario(errors.InvalidRequest)
+async def refused_import(context):
+    policy = {"type": "none", "webhookContext": {"token": WEBHOOK_DATA}}
+    await context.livepeer.assets.upload_from_url(SIGNED_URL, {"playbackPolicy": policy})
+
+
+@scenario(errors.ConfigurationError)
+async def import_with_an_unknown_field(context):
+    await context.livepeer.assets.upload_from_url(SIGNED_URL, {"creatorID": PASSWORD})
+
+
+@scenario(errors.ConfigurationError)
+async def request_with_an_unknown_field(context):
+    policy = {"type": "webhook", "contxt": {"token": WEBHOOK_DATA}}
+    await context.livepeer.assets.request_upload({"name": "a", "playbackPolicy": policy})
+
+
+@scenario(errors.NotFound)
+async def update_of_an_unknown_asset(context):
+    policy = {"type": "jwt", "webhookContext": {"token": WEBHOOK_DATA}}
+    await context.livepeer.assets.update("none", {"playbackPolicy": policy})
+
+
 @scenario(errors.NotAuthenticated, both_libraries=True)
 async def wrong_api_key(context):
     async with context.client(api_key=f"{API_KEY}-of-old") as livepeer:

@@ -66,6 +66,22 @@ async def upload_with_all_features(context):
     context.show(await context.livepeer.request("GET", f"/asset?token={JWT}"))
 
 
+@scenario(errors.ConfigurationError)
+async def begun_upload_with_an_unknown_field(context):
+    async with context.livepeer.begin_upload(VIDEO, {"name": "a", "creatorID": WEBHOOK_DATA}):
+        pass
+
+
+@scenario(errors.ConfigurationError)
+async def job_with_an_unknown_field(context):
+    policy = {"type": "webhook", "contxt": WEBHOOK_DATA}
+    job = UploadJob(VIDEO, NewAsset("a", playback_policy=policy))
+    async with context.livepeer.upload_many([job]) as results:
+        async for result in results:
+            context.show(job, result)
+            result.unwrap()
+
+
 @scenario()
 async def upload_with_retries(context):
     for nth, action in enumerate(

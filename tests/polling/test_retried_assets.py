@@ -5,10 +5,20 @@ from functools import partial
 import anyio
 import anyio.to_thread
 import pytest
+from msgspec.structs import replace
 
-from livepeer_async import AmbiguousRequest, AssetDeleted, AssetFailed, AssetTimeout, BadRequest
+from livepeer_async import (
+    AmbiguousRequest,
+    AssetDeleted,
+    AssetFailed,
+    AssetTimeout,
+    BadRequest,
+    SourceChanged,
+)
+from livepeer_async.models import Asset, AssetStatus
+from livepeer_async.polling.waiter import MAX_RETRIED
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, Garbage, LoseAnswer, On
-from livepeer_async.sandbox.lifecycle import make_final_step, plan_processing
+from livepeer_async.sandbox.lifecycle import Status, Step, make_final_step
 from support.command_line import run
 from support.polling import add_asset, delete_asset, virtual_waiter
 from support.sandbox import client_for, make_bytes, sandbox_and_client
@@ -192,17 +202,78 @@ async def test_upload_of_the_same_key_waits_for_the_retry(tmp_path, wait):
 
 async def test_lists_find_retried_assets_without_a_flood_of_requests():
     async with virtual_waiter() as harness:
-        failure = FailProcessing(FIRST)
-        ids = [add_asset(harness.sandbox, ready_after=0, failure=failure) for _ in range(20)]
-        state = harness.sandbox._server  # noqa: SLF001 - virtual time
+        ids = harness.add_failed_assets(20)
         harness.clock.advance(1.0)
-        for asset_id in ids:
-            asset = state.assets[asset_id]
-            now = state.now()
-            failed = asset.status(now)
-            asset.steps += plan_processing(now, waiting=0, processing=60, retried=failed)
-            asset.steps.append(make_final_step(now + 61, None))
+        harness.retry(*ids, seconds=60)
         await harness.wait_many(ids)
         assert all(error is None for _, error in harness.ended.values())
         assert harness.log.busiest_second() <= 2
-        assert len(harness.log.requests) < 20 * 5
+        assert len(harness.log.requests) < 20 * 3
+
+
+async def test_second_wait_still_knows_of_the_retry():
+    refused = Fault(On(method="GET", path="/task$", times=9), Answer(403, b'{"errors":["no"]}'))
+    options = {"processing_seconds": 2.0}
+    async with sandbox_and_client(fails(FIRST), refused, **options) as (_, livepeer):
+        asset_id = await failed_asset(livepeer)
+        await livepeer.assets.retry(asset_id)
+        with pytest.raises(AssetTimeout):
+            await livepeer.assets.wait(asset_id, timeout=0.5)
+        assert (await livepeer.assets.wait(asset_id)).phase == "ready"
+
+
+async def test_number_of_remembered_retries_is_limited():
+    async with virtual_waiter() as harness:
+        failed = Asset(id="0", name="a", status=AssetStatus(phase="failed", updated_at=1))
+        for number in range(MAX_RETRIED + 10):
+            harness.waiter.note_retry(replace(failed, id=str(number)))
+        assert len(harness.waiter._retried) == MAX_RETRIED  # noqa: SLF001 - has no effect to see
+
+
+async def test_changed_source_keeps_an_asset_whose_task_has_just_ended(tmp_path):
+    options = {"client": {"journal": tmp_path / "journal"}, "processing_seconds": SECONDS}
+    async with sandbox_and_client(fails(FIRST), **options) as (sandbox, livepeer):
+        asset_id = await failed_asset(livepeer, key="k")
+        state = sandbox._server  # noqa: SLF001 - the moment is too short to meet
+        asset, now = state.assets[asset_id], state.now()
+        asset.steps.append(Step(now, asset.status(now), Status("completed", now)))
+        asset.steps.append(make_final_step(now + SECONDS, None))
+        with pytest.raises(SourceChanged):
+            await livepeer.upload(make_bytes(5001), "a.mp4", key="k")
+        assert (await livepeer.assets.wait(asset_id)).phase == "ready"
+
+
+@pytest.mark.parametrize("others", [0, 1500])
+async def test_one_list_of_tasks_serves_many_failed_assets(others):
+    async with virtual_waiter() as harness:
+        ids = harness.add_failed_assets(1000)
+        harness.add_assets(*[0.0] * others)
+        retried = ids[::2]
+        harness.clock.advance(1.0)
+        harness.retry(*retried, seconds=60)
+        await harness.wait_many(ids)
+        ready = [asset_id for asset_id, (_, error) in harness.ended.items() if error is None]
+        assert sorted(ready) == sorted(retried)
+        failures = [when for when, error in harness.ended.values() if error is not None]
+        assert max(failures) <= 10
+        assert harness.log.busiest_second() <= 2
+        assert len(harness.log.requests) < 60
+
+
+REFUSED = Answer(403, b'{"errors":["no"]}')
+BROKEN = Answer(500, b'{"errors":["no"]}')
+
+
+@pytest.mark.parametrize(("answer", "times"), [(REFUSED, 1), (BROKEN, 1), (BROKEN, 3)])
+async def test_failing_list_of_tasks_ends_no_wait_too_early(answer, times):
+    broken = Fault(On(method="GET", path="/task$", times=times), answer)
+    async with virtual_waiter(broken) as harness:
+        ids = harness.add_failed_assets(8)
+        harness.clock.advance(1.0)
+        harness.retry(ids[0], seconds=5)
+        await harness.wait_many(ids)
+        # Without access to tasks, the failure is all that is known.
+        assert (harness.ended[ids[0]][1] is None) == (answer is BROKEN)
+        assert all(isinstance(harness.ended[it][1], AssetFailed) for it in ids[1:])
+        assert broken.fired == times
+        assert len(harness.log.requests) <= 8 + 20

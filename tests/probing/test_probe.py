@@ -10,7 +10,6 @@ import subprocess
 import sys
 from contextlib import ExitStack, suppress
 
-import av
 import pytest
 
 from livepeer_async import (
@@ -24,7 +23,7 @@ from livepeer_async import (
 from livepeer_async.probing import media
 from livepeer_async.probing import probe as probe_module
 from livepeer_async.probing.probe import as_probe, probe_path
-from support.media import make_media, with_brand, with_samples, without_durations
+from support.media import make_media, make_song, with_brand, with_samples, without_durations
 from support.sandbox import sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -183,22 +182,25 @@ async def test_file_without_video_and_audio_is_refused(write):
     assert str(error).endswith("wanted a video or an audio track; check that it is a whole video")
 
 
-async def test_cover_art_is_not_judged(write):
-    file = io.BytesIO()
-    picture = make_media("mov", "png", "rgb24", frames=1)
-    with av.open(file, "w", format="mp4") as output, av.open(io.BytesIO(picture)) as source:
-        sound = output.add_stream("aac", rate=48000)
-        cover = output.add_stream_from_template(source.streams.video[0])
-        cover.disposition = av.stream.Disposition.attached_pic
-        packet = next(source.demux(video=0))
-        packet.stream = cover
-        output.start_encoding()
-        output.mux(packet)
-        assert sound
-    content = file.getvalue()
-    with av.open(io.BytesIO(content)) as found:
-        assert found.streams.video[0].disposition & av.stream.Disposition.attached_pic
-    await probe_path(Probe(), write(content, "a.m4a"))
+async def test_recording_of_many_fragments_is_judged(write):
+    content = make_media("mp4", "libx264", "yuv444p", fragments=True)
+    start = content.index(b"moof") - 4
+    repeated = content[start : content.index(b"mfra") - 4]
+    path = write(content[:start] + repeated * 5000 + content[start:])
+    assert (await refusal_of(path)).rules == ("pixel-format",)
+
+
+async def test_cover_art_of_a_song_is_refused(write):
+    error = await refusal_of(write(make_song("mp4"), "a.m4a"))
+    assert error.rules == ("video-codec", "pixel-format")
+    assert error.found == "cover art with video codec png and pixel format rgb24"
+    assert error.command.endswith("a.mka")
+
+
+@pytest.mark.parametrize("container", ["mp3", "flac"])
+async def test_song_without_a_video_container_is_judged(write, container):
+    await probe_path(Probe(), write(make_song(container, has_cover=False)))
+    assert (await refusal_of(write(make_song(container)))).rule == "video-codec"
 
 
 async def test_command_names_an_unused_file(write):

@@ -49,7 +49,8 @@ ACCEPTED = {
     "VP9 in WebM": {"video_codec": "vp9", "container": "matroska,webm"},
     "slow": {"frame_rate": 0.01},
     "unknown": {"video_codec": None, "pixel_format": None, "frame_rate": None},
-    "cover art alone": {"has_audio": False, "video_codec": None, "pixel_format": None},
+    "unknown codec alone": {"has_audio": False, "video_codec": None, "pixel_format": None},
+    "cover art of another codec": {"is_cover_art": True, "video_codec": "webp"},
 }
 REFUSED = {
     "no track": ({"has_video": False, "has_audio": False}, "tracks"),
@@ -103,6 +104,18 @@ CONVERSIONS = {
     "odd size": (
         {"pixel_format": "yuv444p", "width": 65},
         f"ffmpeg -i in.mov -vf 'pad=ceil(iw/2)*2:ceil(ih/2)*2' {ENCODE} in.mp4",
+    ),
+    "cover art": (
+        {"video_codec": "png", "is_cover_art": True, "has_only_cover_art": True},
+        "ffmpeg -i in.mov -vn -c copy -sn in.mka",
+    ),
+    "cover art before a video": (
+        {"video_codec": "mjpeg", "is_cover_art": True},
+        f"ffmpeg -i in.mov -vf 'pad=ceil(iw/2)*2:ceil(ih/2)*2' {ENCODE} in.mp4",
+    ),
+    "cover art without sound": (
+        {"video_codec": "png", "has_only_cover_art": True, "has_audio": False},
+        "",
     ),
     "no track": ({"has_video": False, "has_audio": False}, ""),
     "nothing": ({}, ""),

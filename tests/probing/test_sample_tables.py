@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from livepeer_async.probing.sample_tables import (
     MAX_BOXES,
     MAX_DEPTH,
+    MAX_FRAGMENTS,
     UncountableError,
     count_samples,
     is_mp4,
@@ -37,7 +38,7 @@ def track(*tables, kind=b"vide"):
 
 def count(*boxes):
     media = b"".join(boxes)
-    return count_samples(lambda position, size: media[position : position + size], len(media))
+    return count_samples(lambda position, size: media[position : position + size], len(media))[0]
 
 
 def test_real_files_have_their_number_of_samples():
@@ -59,6 +60,16 @@ def test_samples_of_all_tracks_are_added():
 def test_samples_of_fragments_are_added():
     fragment = box(b"moof", box(b"traf", table(b"trun", 7)))
     assert count(fragment, fragment) == 14
+
+
+def test_only_the_first_fragments_are_counted():
+    header = box(b"moov", track(table(b"stsz", 0, 0)))
+    fragment = box(b"moof", box(b"traf", table(b"trun", 7)))
+    media = header + fragment * MAX_FRAGMENTS + box(b"moof") * 10
+    counted = count_samples(lambda position, size: media[position : position + size], len(media))
+    assert counted == (7 * MAX_FRAGMENTS, len(header) + len(fragment) * MAX_FRAGMENTS)
+    # A header may follow.
+    assert count(fragment * (MAX_FRAGMENTS + 1), header) == 7 * (MAX_FRAGMENTS + 1)
 
 
 def test_tables_outside_of_a_track_count():
@@ -95,7 +106,7 @@ def test_box_shorter_than_its_header_ends_the_walk(size):
 
 
 def test_file_that_got_shorter_ends_the_walk():
-    assert count_samples(lambda position, size: b"", 100) == 0
+    assert count_samples(lambda position, size: b"", 100) == (0, 100)
 
 
 def test_compressed_header_can_t_be_counted():

@@ -1,6 +1,6 @@
 """Runs `livepeer-async` in processes of its own, with pipes or on a terminal."""
 
-import contextlib
+import codecs
 import fcntl
 import json
 import os
@@ -12,8 +12,10 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 
+from support.clock import POLL_SECONDS
 from support.constants import TIMEOUT
 
 COMMAND = [sys.executable, "-m", "livepeer_async.cli"]
@@ -97,42 +99,54 @@ class Terminal:
         )
         os.close(slave)
         self.screen = ""
+        self._is_open = True
+        # Always read: a command blocks once some KiB of its output are unread.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def type(self, keys):
         """Type on the terminal."""
         os.write(self._master, keys.encode())
 
     def read_until(self, text):
-        """Read until a text was written."""
+        """Wait until a text was written."""
         deadline = time.monotonic() + TIMEOUT
         while text not in self.screen:
             assert time.monotonic() < deadline, f"no {text!r} in {self.screen!r}"
-            assert self._read(0.1), f"no {text!r} in {self.screen!r}"
+            has_ended = not self._reader.is_alive()
+            assert not has_ended or text in self.screen, f"no {text!r} in {self.screen!r}"
+            time.sleep(POLL_SECONDS)
 
     def hang_up(self):
         """Close the terminal, as closing its window does."""
-        os.close(self._master)
+        self._close()
         os.killpg(self.process.pid, signal.SIGHUP)
 
     def finish(self):
-        """Read to the end and return the exit status."""
-        deadline = time.monotonic() + TIMEOUT
-        while self._read(0.2):
-            assert time.monotonic() < deadline, f"still running: {self.screen!r}"
-        os.close(self._master)
+        """Wait for the end and return the exit status."""
+        self._reader.join(TIMEOUT)
+        assert not self._reader.is_alive(), f"still running: {self.screen!r}"
+        self._close()
         return self.process.wait(TIMEOUT)
 
-    def _read(self, seconds):
-        """Read what is available; return whether more may follow."""
-        ready, _, _ = select.select([self._master], [], [], seconds)
-        if not ready:
-            return self.process.poll() is None
-        # Reading from a terminal whose last process has ended is an error.
-        with contextlib.suppress(OSError):
-            block = os.read(self._master, 65536)
-            self.screen += block.decode(errors="replace")
-            return bool(block)
-        return False
+    def _close(self):
+        self._is_open = False
+        self._reader.join()
+        os.close(self._master)
+
+    def _read(self):
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        while self._is_open:
+            ready, _, _ = select.select([self._master], [], [], 0.1)
+            if not ready:
+                continue
+            try:
+                block = os.read(self._master, 65536)
+            except OSError:  # the last process has ended
+                return
+            if not block:
+                return
+            self.screen += decoder.decode(block)
 
 
 def untimed(line):

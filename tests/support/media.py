@@ -10,7 +10,16 @@ SIZE = (64, 48)
 
 
 @functools.cache
-def make_media(container, codec=None, pixel_format="yuv420p", *, audio=False, size=SIZE, frames=3):
+def make_media(
+    container,
+    codec=None,
+    pixel_format="yuv420p",
+    *,
+    audio=False,
+    size=SIZE,
+    frames=3,
+    fragments=False,
+):
     """Return the bytes of a file.
 
     Args:
@@ -20,9 +29,11 @@ def make_media(container, codec=None, pixel_format="yuv420p", *, audio=False, si
         audio: whether there is an audio track.
         size: width and height.
         frames: pictures of the video track.
+        fragments: whether an MP4 file consists of fragments.
     """
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    options = {"movflags": "frag_keyframe+empty_moov"} if fragments else {}
+    with av.open(file, "w", format=container, options=options) as output:
         video = _add_video(output, codec, pixel_format, size) if codec else None
         sound = output.add_stream("aac", rate=48000) if audio else None
         if video:
@@ -32,6 +43,25 @@ def make_media(container, codec=None, pixel_format="yuv420p", *, audio=False, si
         if sound:
             output.mux(sound.encode(_silence()))
             output.mux(sound.encode(None))
+    return file.getvalue()
+
+
+@functools.cache
+def make_song(container, *, has_cover=True):
+    """Return the bytes of a sound file, with a picture in PNG as its cover."""
+    file = io.BytesIO()
+    picture = make_media("mov", "png", "rgb24", frames=1)
+    codec = {"mp4": "aac", "mp3": "libmp3lame", "flac": "flac"}[container]
+    with av.open(file, "w", format=container) as output, av.open(io.BytesIO(picture)) as source:
+        sound = output.add_stream(codec, rate=48000)
+        if has_cover:
+            cover = output.add_stream_from_template(source.streams.video[0])
+            cover.disposition = av.stream.Disposition.attached_pic
+            packet = next(source.demux(video=0))
+            packet.stream = cover
+            output.mux(packet)
+        output.mux(sound.encode(_silence(sound.format.name)))
+        output.mux(sound.encode(None))
     return file.getvalue()
 
 
@@ -78,8 +108,8 @@ def _picture(size, pixel_format, number):
     return frame
 
 
-def _silence():
-    frame = av.AudioFrame("fltp", "stereo", 1024)
+def _silence(sample_format="fltp"):
+    frame = av.AudioFrame(sample_format, "stereo", 1024)
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))
     frame.sample_rate, frame.pts = 48000, 0

@@ -13,15 +13,15 @@ from livepeer_async.http.transport import Transport
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
-from livepeer_async.sandbox import Sandbox
+from livepeer_async.sandbox import FailProcessing, Sandbox
 from livepeer_async.sandbox.lifecycle import make_final_step, plan_processing
 from support.clock import VirtualClock
 
 
-def sandbox_with_clock(clock):
+def sandbox_with_clock(clock, *faults):
     """Create a sandbox whose time is that of `clock`."""
     started = time.time()
-    return Sandbox(clock=lambda: started + clock())
+    return Sandbox(clock=lambda: started + clock(), faults=faults)
 
 
 def add_asset(sandbox, *, ready_after, failure=None):
@@ -96,6 +96,20 @@ class WaiterHarness:
     def add_assets(self, *seconds):
         return [add_asset(self.sandbox, ready_after=second) for second in seconds]
 
+    def add_failed_assets(self, count):
+        failure = FailProcessing("internal error processing file")
+        return [add_asset(self.sandbox, ready_after=0, failure=failure) for _ in range(count)]
+
+    def retry(self, *ids, seconds):
+        """Process failed assets again, which then are ready after some seconds."""
+        state = self.sandbox._server  # noqa: SLF001 - virtual time
+        now = state.now()
+        for asset_id in ids:
+            asset = state.assets[asset_id]
+            failed = asset.status(now)
+            asset.steps += plan_processing(now, waiting=0, processing=seconds, retried=failed)
+            asset.steps.append(make_final_step(now + seconds, None))
+
     async def wait_many(self, ids, timeout=1000.0):
         async for result in self.waiter.wait_each(ids, timeout=timeout):
             self.ended[result.asset_id] = (self.clock.now, result.error)
@@ -112,8 +126,9 @@ class WaiterHarness:
 
 
 @asynccontextmanager
-async def virtual_waiter():
+async def virtual_waiter(*faults):
     """Run a sandbox and a waiter on one virtual clock."""
     clock = VirtualClock()
-    async with sandbox_with_clock(clock) as sandbox, Transport(timeouts=Timeouts()) as transport:
+    opening = sandbox_with_clock(clock, *faults)
+    async with opening as sandbox, Transport(timeouts=Timeouts()) as transport:
         yield WaiterHarness(clock, sandbox, transport)

@@ -67,6 +67,17 @@ async def test_retry_after_is_obeyed():
     assert [seconds for seconds in network.sleeps if seconds] == [33.0, 1.0]
 
 
+async def test_only_the_wait_beyond_retry_after_may_end_early():
+    async def end_early(seconds):
+        shortened.append(seconds)
+
+    shortened = []
+    network = Network(faults=[None, Answer(503, {"retry-after": "3"}), None, Answer(503), None])
+    await run(network, wait_to_retry=end_early)
+    assert [seconds for seconds in network.sleeps if seconds] == [3.0]
+    assert shortened == [2.0]
+
+
 async def test_too_long_retry_after_ends_the_upload():
     network = Network(faults=[Answer(429, {"retry-after": "601"})])
     with pytest.raises(RetriesExhausted) as caught:

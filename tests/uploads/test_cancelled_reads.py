@@ -1,6 +1,7 @@
 """Cancelled reads of files: the next read returns the right bytes."""
 
 import io
+import threading
 import time
 
 import anyio
@@ -9,6 +10,8 @@ import pytest
 
 from livepeer_async.sources import files
 from livepeer_async.sources.opening import open_source
+from support.clock import until
+from support.constants import TIMEOUT
 
 pytestmark = pytest.mark.anyio
 
@@ -76,3 +79,76 @@ class SlowFile(io.FileIO):
             anyio.from_thread.run_sync(SlowFile.on_read)
         time.sleep(0.05)
         return super().readinto(buffer)
+
+
+class HungFile(io.FileIO):
+    """A file on a disk that hangs while `hung` is clear, in its open or its read."""
+
+    hung = threading.Event()
+    hangs_in = ""
+    files = None
+
+    def __init__(self, path):
+        HungFile.files.append(self)
+        self.is_busy = False
+        self.hang("open")
+        super().__init__(path)
+
+    def readinto(self, buffer):
+        self.hang("read")
+        return super().readinto(buffer)
+
+    def hang(self, place):
+        if HungFile.hangs_in == place:
+            self.is_busy = True
+            HungFile.hung.wait(TIMEOUT)
+            self.is_busy = False
+
+
+@pytest.fixture
+def hung_disk(monkeypatch):
+    monkeypatch.setattr(files, "FileIO", HungFile)
+    monkeypatch.setattr(files, "OPEN_TIMEOUT", 0.05)
+    monkeypatch.setattr(HungFile, "hung", threading.Event())
+    monkeypatch.setattr(HungFile, "files", [])
+    yield HungFile
+    HungFile.hung.set()
+
+
+@pytest.mark.parametrize("place", ["open", "read"])
+async def test_hung_disk_does_not_hold_a_cancelled_upload(place, hung_disk, tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"0123456789")
+    hung_disk.hangs_in = place
+
+    async def read():
+        async with open_source(path) as source:
+            await source.read_into(0, memoryview(bytearray(4)))
+
+    with anyio.fail_after(TIMEOUT):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await until(lambda: hung_disk.files and hung_disk.files[0].is_busy)
+            tasks.cancel_scope.cancel()
+    [file] = hung_disk.files
+    # The thread closes the file, at its end.
+    assert file.is_busy
+    assert place == "open" or not file.closed
+    hung_disk.hung.set()
+    await until(lambda: file.closed and not file.is_busy)
+
+
+async def test_read_after_a_hung_one_waits_for_it(hung_disk, tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"0123456789")
+    hung_disk.hangs_in = "read"
+    async with open_source(path) as source:
+        buffer = memoryview(bytearray(4))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(source.read_into, 0, memoryview(bytearray(4)))
+            await until(lambda: hung_disk.files[0].is_busy)
+            tasks.cancel_scope.cancel()
+        hung_disk.hung.set()
+        assert await source.read_into(6, buffer) == 4
+        assert bytes(buffer) == b"6789"
+    assert [file.closed for file in hung_disk.files] == [True]

@@ -4,8 +4,10 @@ import traceback
 
 import pytest
 
-from livepeer_async import errors
+from livepeer_async import NewAsset, errors
+from livepeer_async.sandbox import Answer, Fault, On
 from livepeer_async.tus import TusClient
+from livepeer_async.uploads.options import UploadOptions
 from support.sandbox import PART, make_bytes, sandbox_and_client
 from support.streams import stream
 
@@ -99,7 +101,43 @@ async def test_tus_client_hides_its_arguments():
             await tus.upload(
                 b"x", upload_url=f"http://127.0.0.1:9/files/{token}?t={token}", length=7
             )
-    frames = raised.value.__traceback__
-    own = [frame for frame, _ in traceback.walk_tb(frames) if frame.f_code.co_filename != __file__]
+    assert not shows(raised.value, token)
+
+
+def shows(error, secret):
+    """Whether a local variable in a traceback contains a secret, apart from the test's own."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if frame.f_code.co_filename != __file__]
     assert own
-    assert all(token not in repr(frame.f_locals) for frame in own)
+    return any(secret in repr(frame.f_locals) for frame in own)
+
+
+def garbage():
+    return Fault(On(path="/asset/upload/url"), Answer(201, b"nope"))
+
+
+URL = "https://origin.example/a.mp4?signature=s3cret-0123456789"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda livepeer: livepeer.assets.upload_from_url(URL, "a.mp4"),
+        lambda livepeer: livepeer.assets.upload_from_url(URL, {"name": 1}),
+        lambda livepeer: livepeer.assets.request_upload({"name": "a", "encryption": {"x": URL}}),
+        lambda livepeer: livepeer.assets.update("an-id", {"creator_id": URL}),
+    ],
+)
+async def test_calls_hide_their_arguments(call):
+    async with sandbox_and_client(garbage()) as (_, livepeer):
+        with pytest.raises(errors.LivepeerError) as raised:
+            await call(livepeer)
+        assert not shows(raised.value, URL)
+
+
+async def test_failed_import_hides_its_url():
+    async with sandbox_and_client(garbage()) as (_, livepeer):
+        options = UploadOptions()
+        result = await livepeer.uploads.import_url(URL, NewAsset("a"), options)
+    assert isinstance(result.error, errors.DecodeError)
+    assert not shows(result.error, URL)

@@ -8,7 +8,7 @@ import pytest
 from livepeer_async import AmbiguousRequest, AssetFailed, Forbidden, NewAsset, UploadRefused
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, LoseAnswer, On
 from livepeer_async.uploads.options import UploadJob, UploadOptions
-from support.constants import TIMEOUT
+from support.constants import MIB, TIMEOUT
 from support.sandbox import client_for, is_stored, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +93,7 @@ async def test_failed_asset_is_reprocessed_if_the_key_may(more):
             assert (result.error, result.asset.phase) == (None, "ready")
         else:
             assert isinstance(result.error, AssetFailed)
+            assert isinstance(result.error.__cause__, Forbidden)
 
 
 async def test_useless_asset_that_may_not_be_deleted_is_logged(caplog):
@@ -111,6 +112,28 @@ async def test_key_that_may_not_request_uploads_fails_before_any_byte():
             with pytest.raises(Forbidden):
                 await livepeer.check_permission("/asset/request-upload")
         assert not sandbox.assets
+
+
+async def test_key_that_may_not_look_at_assets_fails_before_any_byte():
+    video = bytes(9 * MIB)
+    async with sandbox_and_client() as (sandbox, livepeer):
+        key = sandbox.add_key("POST /asset/request-upload")
+        async with client_for(sandbox, api_key=key) as other:
+            with pytest.raises(Forbidden, match="GET"):
+                await other.upload(video, "a.mp4")
+        assert not sandbox.assets
+        sandbox.clear_log()
+        for _ in range(2):
+            await livepeer.upload(video, "a.mp4", wait=False)
+        assert sum(it.status == 404 for it in sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+async def test_failing_check_of_the_key_ends_no_upload(status):
+    failure = Fault(On(method="GET", path="/api/asset/", nth=1), Answer(status))
+    async with sandbox_and_client(failure) as (_, livepeer):
+        await livepeer.upload(bytes(9 * MIB), "a.mp4", wait=False)
+        assert failure.fired == 1
 
 
 async def test_permission_is_checked_without_creating_anything():

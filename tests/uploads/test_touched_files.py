@@ -83,9 +83,21 @@ async def test_recorded_hash_decides(livepeer, path, wait, verify):
     assert (await livepeer.upload(path, verify=verify)).id == first.id
     assert (await livepeer.upload(path)).id == first.id
     rewrite(path)
-    with pytest.raises(SourceChanged) as caught:
+    with pytest.raises(SourceChanged, match="another SHA-256") as caught:
         await livepeer.upload(path, verify=verify)
     assert not caught.value.is_touched
+
+
+async def test_stream_under_the_key_of_a_hashed_file_may_be_the_same(livepeer, path):
+    async def read():
+        yield VIDEO
+
+    first = await livepeer.upload(path, verify="hash", key="k")
+    options = {"length": len(VIDEO), "key": "k"}
+    with pytest.raises(SourceChanged, match="pass ignore_mtime=True") as caught:
+        await livepeer.upload(read(), "talk.mp4", **options)
+    assert caught.value.is_touched
+    assert (await livepeer.upload(read(), "talk.mp4", ignore_mtime=True, **options)).id == first.id
 
 
 async def test_hash_decides_even_if_times_are_ignored(livepeer, path):

@@ -44,7 +44,9 @@ async def test_failed_request_is_in_the_progress_until_one_succeeds(fault, place
         await livepeer.upload(VIDEO, "talk.mp4", on_progress=seen.append)
     assert any(reason.startswith(place) for reason in retries_of(seen))
     assert (seen[-1].stage, seen[-1].retry) == (Stage.READY, None)
-    assert all(it.retry.attempt <= it.retry.attempts for it in seen if it.retry)
+    retries = [it.retry for it in seen if it.retry]
+    assert all(it.attempt <= it.attempts for it in retries)
+    assert all(it.request_id and it.request_id not in it.reason for it in retries)
 
 
 async def test_failed_poll_is_in_the_progress_of_all_that_wait():

@@ -33,7 +33,6 @@ from livepeer_async.cli.output.formatting import (
     format_countdown,
     format_percent,
     format_size,
-    omit_request_id,
     pluralize,
     shorten,
 )
@@ -64,7 +63,7 @@ TOTAL = "total"
 # Cells that stay of the beginning of a shortened message.
 _MIN_HEAD = 30
 # Cells of a reason that are worth showing beside the time of a retry.
-_MIN_REASON = 10
+_MIN_REASON = 40
 _STYLES = {
     str(RowState.READY): "green",
     str(RowState.UPLOADED): "green",
@@ -211,13 +210,23 @@ class Bars:
 
     def _describe_hold_ups(self, layout: Layout, shown: Sequence[FileProgress]) -> str:
         """Return the most frequent reason that the rows have no room for; "" if there is none."""
-        reasons = Counter(
-            describe_hold_up(file)
+        now = self._clock()
+        held_up = [
+            file
             for file in shown
-            if file.is_held_up and not layout.has_room(describe_file(file, self._clock())[0])
-        )
-        for reason, number in reasons.most_common(1):
-            return reason if number == 1 else f"{pluralize(number, 'upload')}: {reason}"
+            if file.is_held_up and not layout.has_room(describe_file(file, now)[0])
+        ]
+        for reason, number in Counter(map(describe_hold_up, held_up)).most_common(1):
+            files = [file for file in held_up if describe_hold_up(file) == reason]
+            known = [file.retry for file in files if file.retry]
+            last = max(known, key=lambda retry: retry.attempt, default=None)
+            attempt = ""
+            if last is not None and not layout.has_room(describe_file(files[0], now)[1]):
+                attempt = f"retry {last.attempt} of {last.attempts}"
+            place = files[0].waiting.place if number == 1 and files[0].waiting else ""
+            uploads = pluralize(number, "upload") if number > 1 else ""
+            start = ", ".join(filter(None, [uploads, attempt]))
+            return f"{start}: " * bool(start) + reason + f" ({place})" * bool(place)
         return ""
 
     def _describe_bytes(self) -> str:
@@ -255,23 +264,26 @@ class Layout:
     def choose_status(self, statuses: Sequence[str]) -> str:
         """Return the first status that fits its column; the longest may be cut in a wide one."""
         if len(statuses) > 1 and cell_len(statuses[1]) + _MIN_REASON <= self._status_width:
-            return statuses[0]
+            return shorten(statuses[0], self._status_width)
         return next(filter(self.has_room, statuses), statuses[-1])
 
 
 class _SizeColumn(DownloadColumn):
-    """Bytes sent and total; empty if the total is unknown."""
+    """Bytes sent and total; empty if the total is unknown, or 0 because all uploads failed."""
 
     def render(self, task: Task) -> Text:
-        return super().render(task) if task.fields["is_measured"] else Text("")
+        is_shown = task.fields["is_measured"] and task.total
+        return super().render(task) if is_shown else Text("")
 
 
 class _TransferColumn(BarColumn):
     """The bar of a task with a known total, or a pulsing one."""
 
     def render(self, task: Task) -> Any:
-        if not task.total:
+        if task.total is None:
             return super().render(task)
+        if not task.total:
+            return TransferBar(0, 0)  # all uploads failed
         return TransferBar(task.completed / task.total, task.fields["in_flight"] / task.total)
 
 
@@ -326,7 +338,7 @@ def describe_file(file: FileProgress, now: float) -> list[str]:
         seconds = file.seconds_to_retry(now)
         when = f"retry in {format_countdown(seconds)}" if seconds else "retrying"
         attempt = f"{when} ({retry.attempt} of {retry.attempts})"
-        return [f"{attempt}: {omit_request_id(retry.reason)}", attempt, when]
+        return [f"{attempt}: {retry.reason}", attempt, when]
     if file.is_uploading and file.is_sent:
         return ["sent, waiting"]
     if file.is_processing and file.processed is not None:
@@ -337,9 +349,8 @@ def describe_file(file: FileProgress, now: float) -> list[str]:
 def describe_hold_up(file: FileProgress) -> str:
     """Describe why a file makes no progress."""
     if file.waiting is not None:
-        place = f" ({file.waiting.place})" if file.waiting.place else ""
-        return f"{file.waiting.reason}{place}"
-    return omit_request_id(file.retry.reason) if file.retry else ""
+        return file.waiting.reason
+    return file.retry.reason if file.retry else ""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from livepeer_async import errors
-from livepeer_async.api.requests import UNKNOWN_ID
+from livepeer_async.api.calls import REFUSALS
 from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.decisions import classify_error
 from livepeer_async.ingest.rows import Row
@@ -90,7 +90,7 @@ def advise(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
 def will_retry(error: LivepeerError) -> bool:
     """Whether the same command may succeed when it retries a row with this error."""
     if isinstance(error, errors.AssetFailed):
-        return error.is_retryable
+        return error.is_retryable and not _is_retry_refused(error)
     return (
         isinstance(error, errors.AssetTimeout | errors.SourceNotReadable)
         or classify_error(error).retry_row
@@ -149,6 +149,8 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
         is_touched = isinstance(error, errors.SourceChanged) and error.is_touched
         accept = "--ignore-mtime if its content is the same, or " if is_touched else ""
         return f"use {accept}{forget} to upload it again"
+    if isinstance(error, errors.AssetFailed) and _is_retry_refused(error):
+        return f"{RETRY.format(asset_id=error.asset_id)} and an API key that may do this"
     if isinstance(error, errors.AssetFailed):
         check = f"check that the {'URL returns' if row.is_url else 'file plays as'} a video"
         is_stuck = row.is_url and journal_option is not None
@@ -156,6 +158,11 @@ def _advise_failed_row(error: LivepeerError, row: Row, journal_option: str | Non
     if isinstance(error, errors.AssetError | errors.IntegrityError | errors.TusError):
         return ""
     return None
+
+
+def _is_retry_refused(error: LivepeerError) -> bool:
+    """Whether the API key may not have a failed asset processed again."""
+    return isinstance(error, errors.AssetFailed) and isinstance(error.__cause__, REFUSALS)
 
 
 def _is_key_taken(error: LivepeerError) -> bool:
@@ -166,18 +173,24 @@ def _is_key_taken(error: LivepeerError) -> bool:
 
 def _is_collection(error: errors.NotFound) -> bool:
     """Whether the path is that of a collection; if it isn't found, the base URL is wrong."""
-    # The check of the server looks at an asset that doesn't exist, which isn't a NotFound.
-    return error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url", UNKNOWN_ID}
+    is_collection = error.url.rpartition("/")[2] in {"asset", "task", "request-upload", "url"}
+    return is_collection or _is_check(error)
+
+
+def _is_check(error: errors.ApiError) -> bool:
+    """Whether the request was a check of the server and the key, which shows the base URL."""
+    return not any(f"/{kind}" in error.url for kind in ("asset", "task", "playback"))
 
 
 FORCE = "--force to upload it as another asset"
+RETRY = "to process it again, use livepeer-async assets retry {asset_id} --wait"
 _DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
 # Class, condition, advice; the first match applies.
 _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], ...] = (
     (errors.NotAuthenticated, None, "check LIVEPEER_API_KEY"),
     (
         errors.Forbidden,
-        lambda error: error.url.endswith(("/request-upload", UNKNOWN_ID)),
+        lambda error: error.url.endswith("/request-upload") or _is_check(error),
         f"set LIVEPEER_API_KEY to a key that may upload: {NEEDED_ACCESS}",
     ),
     (errors.Forbidden, None, "set LIVEPEER_API_KEY to a key that may do this"),
@@ -223,6 +236,6 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
         None,
         "it may still become ready: livepeer-async assets wait {asset_id}",
     ),
-    (errors.AssetFailed, lambda error: error.is_retryable, f"{_DELETE} and upload the file again"),
+    (errors.AssetFailed, lambda error: error.is_retryable, RETRY),
     (errors.AssetFailed, None, f"check that the file plays as a video, and {_DELETE}"),
 )

@@ -7,7 +7,6 @@ Pure.
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from datetime import UTC, datetime
 from math import ceil
@@ -22,7 +21,6 @@ MAX_NAME_WIDTH = 60
 # Combining marks take no cell, so a maximum width doesn't limit the length of a text.
 _CHARACTERS_PER_CELL = 4
 _UNITS = ["B", "KiB", "MiB", "GiB", "TiB"]
-_REQUEST_ID = re.compile(r" \[request [^\]]*\]$")
 _MINUTE = 60
 _HOUR = 3600
 
@@ -60,11 +58,6 @@ def wrap_words(text: str, width: int) -> str:
         else:
             lines.append(word)
     return "\n".join(lines)
-
-
-def omit_request_id(message: str) -> str:
-    """Omit the request ID at the end of a message, which a short line has no room for."""
-    return _REQUEST_ID.sub("", message)
 
 
 def format_size(size: float) -> str:

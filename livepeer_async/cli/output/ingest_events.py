@@ -170,9 +170,11 @@ class IngestEvents:
     def _start_outage(self, halted: Halted) -> None:
         reason = describe(halted.error)
         # An outage of hours has hundreds of probes; only the display shows the time of the next.
-        if self._status.outage is None:
+        before = self._status.outage
+        if before is None:
             self.display.print(f"halted: {reason}; rows continue when the server responds")
-        self._status.outage = Outage(reason, self._clock() + halted.delay)
+        checks = before.checks + 1 if before else 1
+        self._status.outage = Outage(reason, self._clock() + halted.delay, checks)
 
     def _end_outage(self, resumed: Resumed) -> None:
         self._status.outage = None

@@ -22,10 +22,17 @@ MAX_FINISHED = 20
 
 
 class Outage(Struct, frozen=True):
-    """The server doesn't respond, and no row starts; `next_probe` is a monotonic time."""
+    """The server doesn't respond, and no row starts.
+
+    Attributes:
+        reason: why the last check failed.
+        next_probe: monotonic time of the next check.
+        checks: checks that failed.
+    """
 
     reason: str
     next_probe: float
+    checks: int = 1
 
 
 class IngestStatus:
@@ -102,8 +109,8 @@ class IngestStatus:
             return f"stopping: {quiet or chunks}; Ctrl-C quits immediately" if uploading else ""
         if self.outage is not None:
             seconds = self.outage.next_probe - now
-            when = f"next try in {format_countdown(seconds)}" if seconds > 0 else "trying again"
-            return f"halted, {when}: {self.outage.reason}"
+            when = f"in {format_countdown(seconds)}" if seconds > 0 else "running"
+            return f"halted, retry {self.outage.checks} {when}: {self.outage.reason}"
         if quiet:
             return f"{quiet}; waiting for the server"
         if self._waiting is not None and not self.batch.files:

@@ -34,8 +34,10 @@ _STYLES = {"ready": "green", "failed": "red", "bad rows": "red"}
 def print_counts(status: IngestStatus, seconds: float) -> None:
     """Print the number of rows in each state, and the bytes sent."""
     table = Table.grid(padding=(0, GAP, 0, 0))
-    for justify in ("left", "right", "left"):
-        table.add_column(justify=justify, no_wrap=True)
+    # Only the remarks wrap in a narrow terminal.
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column()
     for name, number, remark in [*_count_rows(status), _transfer_row(status, seconds)]:
         style = _STYLES.get(name, "") if number != "0" else ""
         table.add_row(name, Text(number, style=style), Text(remark, style="dim"))
@@ -179,8 +181,8 @@ def _is_list(manifest: str) -> bool:
 
 
 def _transfer_row(status: IngestStatus, seconds: float) -> tuple[str, str, str]:
-    transferred = status.batch.transferred
-    if not transferred or seconds <= 0:
+    acknowledged = status.batch.acknowledged
+    if not acknowledged or seconds <= 0:
         return "time", format_elapsed(seconds), ""
-    rate = format_size(transferred / seconds)
-    return "sent", format_size(transferred), f"in {format_elapsed(seconds)}, {rate}/s"
+    rate = format_size(acknowledged / seconds)
+    return "sent", format_size(acknowledged), f"in {format_elapsed(seconds)}, {rate}/s"

@@ -142,7 +142,7 @@ class PlainLines:
 def describe_retry(retry: RetryEvent) -> str:
     """Describe a retry in one line."""
     delay = format_countdown(retry.delay)
-    return f"{retry.reason}; retry {retry.attempt} of {retry.attempts} in {delay}"
+    return f"{retry.failure}; retry {retry.attempt} of {retry.attempts} in {delay}"
 
 
 def _describe_change(file: FileProgress) -> str:

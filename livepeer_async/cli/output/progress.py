@@ -41,7 +41,7 @@ class FileProgress:
         self.length = length
         self.stage: Stage | None = None
         self.outcome: RowState | None = None
-        self.sent = self.in_flight = self.transferred = 0
+        self.sent = self.in_flight = self.transferred = self._lost = 0
         self.rate: float | None = None
         self.processed: float | None = None
         self.asset_id: str | None = None
@@ -53,6 +53,7 @@ class FileProgress:
 
     def update(self, progress: Progress, now: float) -> None:
         """Apply a progress report."""
+        self._lost += max(0, self.sent + self.in_flight - progress.sent - progress.in_flight)
         self.transferred += max(0, progress.in_flight - self.in_flight)
         self.stage, self.rate = progress.stage, progress.rate
         self.sent, self.in_flight = progress.sent, progress.in_flight
@@ -71,6 +72,7 @@ class FileProgress:
         """Record the outcome, and the length if it is known."""
         self.outcome = outcome
         self.retry = self.waiting = self.rate = None
+        self._lost += 0 if outcome in SUCCESSFUL else self.in_flight
         self.in_flight = 0
         self.length = length or self.length
         if outcome in SUCCESSFUL:
@@ -83,6 +85,11 @@ class FileProgress:
         is_ready = result.asset is not None and result.asset.phase == "ready"
         outcome = RowState.READY if is_ready else RowState.UPLOADED
         self.finish(RowState.FAILED if result.error else outcome, length=result.length)
+
+    @property
+    def acknowledged(self) -> int:
+        """Bytes that were sent in this run, and that the server has acknowledged."""
+        return max(0, self.transferred - self._lost - self.in_flight)
 
     @property
     def status(self) -> str:
@@ -152,7 +159,7 @@ class BatchProgress:
         self._expected_length = 0
         self._finished = Counter[RowState]()
         self._finished_length = 0
-        self._finished_transferred = 0
+        self._finished_transferred = self._finished_acknowledged = 0
 
     @property
     def files(self) -> list[FileProgress]:
@@ -184,6 +191,11 @@ class BatchProgress:
     def transferred(self) -> int:
         """Bytes sent in this run, failed uploads included."""
         return self._finished_transferred + sum(file.transferred for file in self._files)
+
+    @property
+    def acknowledged(self) -> int:
+        """Bytes that were sent in this run, and that the server has acknowledged."""
+        return self._finished_acknowledged + sum(file.acknowledged for file in self._files)
 
     @property
     def succeeded(self) -> int:
@@ -247,6 +259,7 @@ class BatchProgress:
     def _remove(self, file: FileProgress) -> None:
         del self._files[file]
         self._finished_transferred += file.transferred
+        self._finished_acknowledged += file.acknowledged
 
     def _change_expected(self, file: FileProgress, number: int) -> None:
         self._expected = max(0, self._expected + number)

@@ -169,9 +169,10 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
     shown = print_table(headers, rows, order=[LINK, PLAYBACK_ID, *extra, "size", "time"])
     links = [row[-1] for row in rows if row[-1]]
     if links and LINK not in shown:
-        more = "" if len(rows) == 1 else "; --json and wider terminals show it for each file"
-        example = f"play {'it' if len(rows) == 1 else 'the first'}: {links[0]}"
-        print_note(f"{example}{more}")
+        # Nothing follows the link, which a terminal may open.
+        print_note(f"play {'it' if len(rows) == 1 else 'the first'}: {links[0]}")
+        if len(links) > 1:
+            print_note("--json and wider terminals show the link of each file")
 
 
 def print_failures(batch: BatchProgress, scope: Scope) -> None:

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from livepeer_async.cli.output.console import messages, print_note
-from livepeer_async.cli.output.formatting import format_countdown, omit_request_id, shorten
+from livepeer_async.cli.output.formatting import format_countdown, shorten
 from livepeer_async.cli.output.plain import describe_retry
 from livepeer_async.http.observers import RequestEvent, WaitEvent, observe_requests
 from livepeer_async.http.retry import RetryEvent
@@ -128,4 +128,4 @@ class StatusLine:
             return ""
         seconds = self._retry_at - now
         when = f"retry in {format_countdown(seconds)}" if seconds > 0 else "retrying"
-        return f"{when} ({retry.attempt} of {retry.attempts}): {omit_request_id(retry.reason)}"
+        return f"{when} ({retry.attempt} of {retry.attempts}): {retry.reason}"

@@ -16,7 +16,7 @@ from support.constants import MIB
 
 # The clock stands still while a frame is drawn.
 NOW = 1000.0
-REFUSED = "no connection to https://origin.example/files/1: refused [request 1]"
+REFUSED = "no connection to https://origin.example/files/1: refused"
 
 
 class Screen:
@@ -91,11 +91,12 @@ class Sending:
 
 def test_retry_replaces_the_stage():
     row, total, _ = draw_retry(200, REFUSED)
-    assert "  retry in 30 s (3 of 8): no connection to https://origin.example" in f"{row} "
+    assert "  retry in 30 s (3 of 8): no connection to https:" in row
+    assert row.endswith("files/1: refused")
     assert "/s" not in row + total
     assert ":" not in total
     row, _, below = draw_retry(120, "503 from PATCH https://origin.example/files/1: busy", delay=0)
-    assert "  retrying (3 of 8): 503 from" in row
+    assert row.endswith("  retrying (3 of 8)")
     assert below == "503 from PATCH https://origin.example/files/1: busy"
 
 
@@ -107,9 +108,33 @@ def test_retry_fits_any_width(width):
 
 
 @pytest.mark.parametrize("width", [50, 80, 120])
+def test_uploads_that_wait_for_the_same_are_counted(width):
+    files = [FileProgress(name, name, 100) for name in ("one.mp4", "two.mp4")]
+    for number, file in enumerate(files):
+        wait = WaitEvent(
+            reason="the server hasn't confirmed 8.0 MiB", seconds=9, place=f"/{number}"
+        )
+        file.update(Progress(sent=40, length=100, waiting=wait), NOW)
+    below = Screen(BatchProgress(files), width=width, height=40).draw()[-1]
+    assert below.startswith("2 uploads: the server hasn't")
+    assert "PATCH" not in below
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_bar_of_the_total_is_empty_if_all_uploads_failed(width):
+    file = running("one.mp4")
+    file.finish(RowState.FAILED)
+    total = Screen(BatchProgress([file]), width=width).draw()[1]
+    assert "━" not in total
+    assert "0/0" not in total
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
 def test_reason_that_a_row_has_no_room_for_is_below_the_bars(width):
     *_, below = draw_retry(width, REFUSED)
-    assert below.startswith("no connection to ")
+    # At 50 columns the row has no room for the number of the attempt either.
+    attempt = "retry 3 of 8: " if width == 50 else ""
+    assert below.startswith(f"{attempt}no connection to")
     assert below.endswith("refused")
 
 
@@ -169,7 +194,7 @@ def test_ingestion_fits_any_width(width):
     lines = draw_ingestion(status, width=width)
     assert max(map(cell_len, lines)) <= width - 4
     assert lines[-2].startswith("0 of 100,000 ready, ")
-    assert lines[-1].startswith("halted, next try in 40 s: no")
+    assert lines[-1].startswith("halted, retry 1 in 40 s: no")
     assert len(lines) == 4 + 1 + 2
 
 

@@ -23,6 +23,12 @@ def api_error(kind, status, path=""):
     return kind(status=status, errors=("bad request",), method="GET", url=f"{ASSETS}{path}")
 
 
+# The check of the server and the key shows the base URL.
+CHECK = {"errors": ("no",), "method": "GET", "url": "https://livepeer.studio/api"}
+CHECK_REFUSED = errors.Forbidden(status=403, **CHECK)
+CHECK_NOT_FOUND = errors.NotFound(status=404, **CHECK)
+
+
 def tus_error(kind=errors.UploadGone, **attributes):
     error = kind("the upload is lost", **({"attempts": 3} if kind is RETRIES else {}))
     for name, value in attributes.items():
@@ -48,6 +54,8 @@ UPLOAD_CASES = [
     (api_error(errors.Forbidden, 403), 3, "set LIVEPEER_API_KEY to a key that may do this"),
     (api_error(errors.NotFound, 404), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
     (api_error(errors.NotFound, 404, "/a1"), 1, "check the ID"),
+    (CHECK_REFUSED, 3, "a key that may upload"),
+    (CHECK_NOT_FOUND, 1, "check LIVEPEER_BASE_URL; it ends in /api"),
     (api_error(errors.ApiError, 301), 1, "check LIVEPEER_BASE_URL; it ends in /api"),
     (api_error(errors.TooManyRequests, 429), 1, "try again once"),
     (api_error(errors.ServerError, 500), 1, "try again later"),
@@ -67,7 +75,7 @@ UPLOAD_CASES = [
     (tus_error(asset_id="a1", upload_url="https://o/1"), 1, "assets delete a1"),
     (errors.AssetTimeout("not yet", asset_id="a1"), 1, "livepeer-async assets wait a1"),
     (errors.AssetDeleted("gone", asset_id="a1"), 1, "upload the file again"),
-    (failed(is_retryable=True), 1, "assets delete a1) and upload the file again"),
+    (failed(is_retryable=True), 1, "to process it again, use livepeer-async assets retry a1"),
     (failed(is_retryable=False), 1, "plays as a video"),
     (errors.SourceTooLarge("x is long", source="x", length=2, limit=1), 1, "split the video"),
 ]
@@ -147,6 +155,14 @@ def test_row_error_has_advice_for_its_class(error, is_retried, advice):
     assert ("the same command to retry" in message) <= is_retried
     for words in ("upload the file again", "another key", "assets.", "delete the asset"):
         assert words not in message
+
+
+def test_retry_that_the_key_may_not_request_is_not_promised():
+    error = failed(is_retryable=True)
+    error.__cause__ = api_error(errors.Forbidden, 403)
+    assert not will_retry(error)
+    message = format_error(error, Scope(row=FILE, journal_option=""))
+    assert message.endswith("assets retry a1 --wait and an API key that may do this")
 
 
 def url_error(error, journal_option):

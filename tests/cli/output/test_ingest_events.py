@@ -171,8 +171,8 @@ def test_outage_is_printed_at_its_start_and_end(ingest):
     lost = errors.ConnectFailed("no connection to https://livepeer.studio/api: refused")
     ingest.apply(checked(2), Halted(lost, 40.0), Halted(lost, 60.0))
     assert ingest.printed == [f"halted: {lost}; rows continue when the server responds"]
-    assert ingest.status.obstacle(130.0) == f"halted, next try in 30 s: {lost}"
-    assert ingest.status.obstacle(161.0) == f"halted, trying again: {lost}"
+    assert ingest.status.obstacle(130.0) == f"halted, retry 2 in 30 s: {lost}"
+    assert ingest.status.obstacle(161.0) == f"halted, retry 2 running: {lost}"
     ingest.apply(Resumed(150.0))
     assert ingest.printed[-1] == "the server responds again after 2:30"
     assert ingest.status.obstacle(130.0) == ""

@@ -156,3 +156,24 @@ def test_sent_files_wait_for_the_server():
     assert not file.is_sent
     file.update(Progress(sent=200, length=200), 0)
     assert file.is_sent
+
+
+def test_bytes_that_were_lost_are_not_acknowledged():
+    file = FileProgress("one.mp4", "one.mp4", 100)
+    for sent, in_flight in [(0, 40), (40, 0), (40, 30), (40, 0), (40, 60)]:
+        file.update(Progress(sent=sent, length=100, in_flight=in_flight), 0.0)
+    batch = BatchProgress([file])
+    assert (batch.transferred, batch.acknowledged) == (130, 40)
+    batch.abandon(file)
+    assert (batch.transferred, batch.acknowledged) == (130, 40)
+
+
+def test_bytes_of_a_finished_upload_are_acknowledged():
+    file = FileProgress("one.mp4", "one.mp4", 100)
+    batch = BatchProgress([file])
+    for sent, in_flight in [(0, 0), (60, 0), (60, 40)]:
+        file.update(Progress(sent=sent, length=100, in_flight=in_flight), 0.0)
+    file.finish(RowState.READY)
+    batch.retire(file)
+    # The first 60 bytes are an earlier run's.
+    assert batch.acknowledged == 40

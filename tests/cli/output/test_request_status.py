@@ -10,7 +10,7 @@ from livepeer_async.cli.output.request_status import StatusLine, StatusLog
 from livepeer_async.http.observers import WaitEvent
 from livepeer_async.http.retry import RetryEvent
 
-REASON = "502 from GET https://api.example/asset: Bad Gateway [request 0123456789abcdef]"
+REASON = "502 from GET https://api.example/asset: Bad Gateway"
 RETRY = RetryEvent(reason=REASON, attempt=3, attempts=8, delay=4.0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from livepeer_async.errors import LivepeerError
+from livepeer_async.errors.base import LivepeerError
 
 
 class WebhookError(LivepeerError):

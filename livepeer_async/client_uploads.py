@@ -1,0 +1,212 @@
+"""The calls of `AsyncLivepeer` for uploads, and for what failed uploads have left on the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Unpack
+
+from livepeer_async.api.arguments import NewAssetLike
+from livepeer_async.api.session import Session
+from livepeer_async.errors import ConfigurationError, NotFound
+from livepeer_async.journal.journal import Journal
+from livepeer_async.models import Asset
+from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.probing.probe import Probe, as_probe
+from livepeer_async.redaction import hides_variables
+from livepeer_async.resources import Assets
+from livepeer_async.scheduling.throttle import Throttle
+from livepeer_async.sources.source import SourceLike
+from livepeer_async.uploads.leftovers import (
+    Leftover,
+    LeftoverReport,
+    clean_up,
+    dismiss,
+    find_leftovers,
+)
+from livepeer_async.uploads.options import (
+    OnMismatch,
+    UploadArguments,
+    UploadJob,
+    UploadOptions,
+    UploadOutcome,
+    Verify,
+    as_job,
+)
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.upload import Upload
+from livepeer_async.uploads.uploader import Uploader
+
+
+class UploadCalls:
+    """The calls of `AsyncLivepeer` for uploads, which sets the attributes."""
+
+    assets: Assets
+    journal: Journal | None
+    throttle: Throttle
+    uploads: Uploader
+    _session: Session
+    _unpaused: Session
+
+    @hides_variables
+    async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
+        self,
+        source: SourceLike,
+        new_asset: NewAssetLike | None = None,
+        *,
+        wait: bool = True,
+        verify: Verify = "size",
+        on_mismatch: OnMismatch = "raise",
+        on_progress: Callable[[Progress], None] | None = None,
+        ready_timeout: float = READY_TIMEOUT,
+        length: int | None = None,
+        key: str | None = None,
+        ignore_mtime: bool = False,
+        probe: Probe | bool = False,
+    ) -> Asset:
+        """Upload a video and wait until its asset is ready.
+
+        Args:
+            source: a path, a bytes-like object, an async iterable of bytes, or a binary file
+                object.
+            new_asset: fields of the asset, or its name; by default the name of the source.
+            wait: whether to wait for `ready`; otherwise return when the asset has left
+                `uploading`.
+            verify: `size` compares the size of the ready asset with the bytes read, `hash` also
+                its SHA-256; None compares nothing.
+            on_mismatch: what to do if they differ: `raise`, or `reupload` to delete the asset and
+                try once more with a new one.
+            on_progress: called in the event loop with each change; must not block.
+            ready_timeout: seconds to wait for `ready`.
+            length: bytes of a stream. A stream of unknown length is spooled first.
+            key: name of the upload in the journal; by default the absolute path of a file. A later
+                call with the key resumes the upload, or returns the asset that it created. Without
+                a journal it has no effect.
+            ignore_mtime: whether a file that the journal knows is the same if its length is, even
+                if its modification time or inode differ, as after `touch` or in a restored backup.
+                Without it, the SHA-256 decides, if the journal knows it from `verify="hash"`; else
+                a finished upload raises `SourceChanged`, and an unfinished one restarts.
+            probe: whether to refuse what the pipeline can't process; a `Probe` switches rules off.
+
+        Raises:
+            SourceError: the source can't be read, is empty, too large, unsupported or changed.
+            ApiError: Livepeer refused a request.
+            NetworkError: an API call got no response within the retry policy.
+            AmbiguousRequest: too many responses to requests for an upload were lost.
+            DecodeError: a response can't be decoded.
+            TusError: the bytes couldn't be transferred.
+            AssetError: the asset didn't become ready.
+            IntegrityError: the stored bytes differ from those read.
+            KeyTaken: the key has an asset with another playback policy or encryption.
+            UploadInUse: another process or task is running the upload of this key.
+            JournalError: the journal can't be read or written.
+        """
+        job, options = as_job(
+            source,
+            new_asset,
+            wait=wait,
+            verify=verify,
+            on_mismatch=on_mismatch,
+            on_progress=on_progress,
+            ready_timeout=ready_timeout,
+            length=length,
+            key=key,
+            ignore_mtime=ignore_mtime,
+            probe=probe,
+        )
+        del key
+        async with self.uploads.open(job, options) as upload:
+            pass
+        return upload.asset
+
+    def begin_upload(
+        self,
+        source: SourceLike,
+        new_asset: NewAssetLike | None = None,
+        **arguments: Unpack[UploadArguments],
+    ) -> AbstractAsyncContextManager[Upload]:
+        """Start an upload that runs beside the block; arguments and errors as for `upload`.
+
+        The block is entered once the asset exists and ends with the upload; then `upload.result`
+        is available. An exception inside the block cancels the upload, which can then be resumed.
+        """
+        job, options = as_job(source, new_asset, **arguments)
+        return self.uploads.open(job, options, has_handle=True)
+
+    def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
+        self,
+        sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
+        *,
+        concurrency: int | None = None,
+        max_rate: float | None = None,
+        wait: bool = True,
+        verify: Verify = "size",
+        on_mismatch: OnMismatch = "raise",
+        on_progress: Callable[[SourceLike, Progress], None] | None = None,
+        ready_timeout: float = READY_TIMEOUT,
+        ignore_mtime: bool = False,
+        probe: Probe | bool = False,
+    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
+        """Upload many sources concurrently; iterate over the results in completion order.
+
+        A failed upload has its error in `result.error` and doesn't affect the others. A file that
+        is named twice is one upload with one result: the journal's key decides, the absolute path
+        or `UploadJob.key`; links are names of their own. `sources` may be endless or async; a few
+        are read ahead. If iterating them fails, that error is raised after the last result. Other
+        arguments as for `upload`.
+
+        Args:
+            sources: sources, or `UploadJob`s; an iterable that isn't async must not block.
+            concurrency: sets `throttle.concurrency`; by default it adapts to the throughput.
+            max_rate: sets `throttle.max_rate`, in bytes per second; by default it is unlimited.
+            wait: whether to wait for `ready`.
+            verify: as for `upload`.
+            on_mismatch: as for `upload`.
+            on_progress: called with the source and its progress.
+            ready_timeout: seconds to wait for `ready`.
+            ignore_mtime: as for `upload`.
+            probe: as for `upload`.
+        """
+        if concurrency is not None:
+            self.throttle.concurrency = concurrency
+        if max_rate is not None:
+            self.throttle.max_rate = max_rate
+        options = UploadOptions(
+            wait=wait,
+            verify=verify,
+            on_mismatch=on_mismatch,
+            ready_timeout=ready_timeout,
+            ignore_mtime=ignore_mtime,
+            probe=as_probe(probe),
+        )
+        return self.uploads.run_many(sources, options, on_progress=on_progress)
+
+    async def leftovers(self) -> list[Leftover]:
+        """List the assets that failed uploads in the journal have left on the server.
+
+        Raises:
+            ConfigurationError: the client has no journal.
+            LivepeerError: the server or the journal can't be read.
+        """
+        if self.journal is None:
+            raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
+        return await find_leftovers(self._session, self.journal)
+
+    async def clean_up(self) -> LeftoverReport:
+        """Delete leftovers that certainly are useless; return the others, each only once."""
+        return await clean_up(self._session, self._unpaused, self.journal)
+
+    async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
+        """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
+        return await dismiss(self.journal, leftovers)
+
+    async def delete_leftover(self, asset_id: str) -> None:
+        """Delete a leftover asset, unless it is already gone, and its record in the journal.
+
+        Raises:
+            LivepeerError: the asset or the record can't be deleted.
+        """
+        with suppress(NotFound):
+            await self.assets.delete(asset_id)
+        if self.journal is not None:
+            await self.journal.drop_orphan(asset_id)
