@@ -98,11 +98,11 @@ def make_clock(speed: float) -> Clock:
     """Return a clock on which time passes `speed` times faster than in reality."""
     if speed == 1:
         return Clock()
-    return Clock(
-        now=lambda: time.monotonic() * speed,
-        sleep=lambda seconds: anyio.sleep(seconds / speed),
-        speed=speed,
-    )
+
+    async def sleep(seconds: float) -> None:
+        await anyio.sleep(seconds / speed)
+
+    return Clock(now=lambda: time.monotonic() * speed, sleep=sleep, speed=speed)
 
 
 class Notifier:

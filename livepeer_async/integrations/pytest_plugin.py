@@ -8,7 +8,7 @@ module or a `conftest.py` replace these.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -50,6 +50,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
     finally:
-        sandbox = (getattr(item, "funcargs", None) or {}).get("livepeer_sandbox")
-        if sandbox is not None and sandbox.is_running:
-            sandbox.reset()
+        # Only items of functions have fixtures, and a fixture of the user may be anything.
+        values: dict[str, Any] = getattr(item, "funcargs", None) or {}
+        sandbox = values.get("livepeer_sandbox")
+        if getattr(sandbox, "is_running", False):
+            cast("Sandbox", sandbox).reset()

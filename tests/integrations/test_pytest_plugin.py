@@ -113,14 +113,17 @@ class TestCase(unittest.TestCase):
 """
 OVERRIDDEN = """
 import pytest
-from livepeer_async.sandbox import Sandbox
 
 @pytest.fixture
 def livepeer():
     return "own"
 
-def test_own_client(livepeer):
-    assert livepeer == "own"
+@pytest.fixture
+def livepeer_sandbox():
+    return "own"
+
+def test_own_client(livepeer, livepeer_sandbox):
+    assert livepeer == livepeer_sandbox == "own"
 """
 OWN_SANDBOX = """
 import asyncio
@@ -225,7 +228,7 @@ def test_workers_of_xdist_have_a_sandbox_each(run):
     run(SYNC, "-n", "2", "-k", "test_run", passed=4, disabled=["asyncio"])
 
 
-def test_own_fixture_replaces_the_client(run):
+def test_own_fixtures_replace_both(run):
     run(OVERRIDDEN, passed=1, disabled=["asyncio"])
 
 
