@@ -96,8 +96,9 @@ def _read_fields(given: JsonObject) -> dict[str, Any]:
     Raises:
         ApiError: 422 for a reason that the schema can't express.
     """
-    if not urlsplit(given["url"]).hostname:
-        raise ApiError(422, f"bad url: {given['url']}")
+    url = str(given["url"])
+    if not urlsplit(url).hostname:
+        raise ApiError(422, f"bad url: {url}")
     if "events" not in given:
         raise ApiError(422, 'must provide "events" field with subscriptions')
     return {CHANGEABLE[name]: given[name] for name in CHANGEABLE if name in given}

@@ -5,7 +5,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from livepeer_async import AsyncLivepeer, WebhookError, webhooks
 
-app, livepeer = FastAPI(), AsyncLivepeer("an API key")
+app, livepeer = FastAPI(), AsyncLivepeer("the-api-key")
 
 
 @app.post("/webhook", status_code=204)
@@ -23,7 +23,9 @@ async def receive(request: Request) -> None:
 creates, lists, changes and deletes webhooks:
 
     await livepeer.webhooks.create({
-        "name": "app", "url": "https://app.example/webhook", "shared_secret": SECRET,
+        "name": "app",
+        "url": "https://app.example/webhook",
+        "shared_secret": "the shared secret",
         "events": ["asset.ready", "asset.failed", "asset.deleted", "task.updated"],
     })
 
@@ -65,9 +67,8 @@ creates, lists, changes and deletes webhooks:
 `Livepeer-Signature: t=MILLISECONDS,v1=HEX` has the HMAC-SHA256 of the raw body. A webhook without a
 shared secret gets events without it, which `unwrap` refuses with `SignatureMissing`. `t` isn't
 signed, but the same time is in the signed body, and is renewed with each try; a difference is a
-forgery. After a change of the secret, pass the old one too for a day:
-
-    webhooks.unwrap(body, headers, [SECRET, OLD_SECRET])
+forgery. After a change of the secret, pass the old one too for a day: `unwrap(body, headers,
+[secret, old_secret])`.
 
 # Access control
 

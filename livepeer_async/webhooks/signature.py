@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from msgspec import Struct
@@ -54,10 +54,11 @@ def as_secrets(secrets: object) -> Hidden[list[bytes]]:
     Raises:
         ConfigurationError: there is none, or one is empty: anybody can sign with an empty key.
     """
-    given = [secrets] if secrets is None or isinstance(secrets, Secret) else secrets
-    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+    is_single = secrets is None or isinstance(secrets, Secret)
+    given: object = [secrets] if is_single else secrets
+    if not isinstance(given, Iterable) or hasattr(secrets, "items"):
         raise ConfigurationError(
-            f"the secrets are a {type(given).__name__}; wanted a str, or a list of them"
+            f"the secrets are a {type(secrets).__name__}; wanted a str, or a list of them"
         )
     found = [_encode(secret) for secret in cast("Iterable[object]", given)]
     if found and all(found):
