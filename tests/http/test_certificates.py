@@ -91,6 +91,6 @@ async def test_certificates_are_loaded_when_they_are_first_needed(clean_env):
     transport = Transport(timeouts=LONG_TIMEOUTS, uses_tls=False)
     async with transport:
         with pytest.raises(errors.ConfigurationError, match="SSL_CERT_FILE"):
-            await transport.send(Request("GET", "https://127.0.0.1:9/"))
+            await transport.send(Request(method="GET", url="https://127.0.0.1:9/"))
         with pytest.raises(errors.ConnectFailed):
-            await transport.send(Request("GET", "http://127.0.0.1:9/"))
+            await transport.send(Request(method="GET", url="http://127.0.0.1:9/"))
