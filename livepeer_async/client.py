@@ -12,7 +12,7 @@ from livepeer_async.api import requests
 from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.session import Session
 from livepeer_async.client_uploads import UploadCalls
-from livepeer_async.concurrency import make_clock
+from livepeer_async.concurrency import Clock, make_clock
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import close_in_loops
 from livepeer_async.http.messages import Response
@@ -112,16 +112,25 @@ class AsyncLivepeer(UploadCalls):
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
         self.webhooks: Webhooks = Webhooks(self._session)
-        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         limits_for = as_limits_for(upload_limits)
+        self.uploads: Uploader = self._make_uploader(throttled, limits_for, retry, clock)
+
+    def _make_uploader(
+        self,
+        throttled: ThrottledTransport,
+        limits_for: Callable[[int], ServerLimits],
+        retry: RetryPolicy,
+        clock: Clock,
+    ) -> Uploader:
+        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
             self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for, clock=clock
         )
-        self.uploads: Uploader = Uploader(
+        return Uploader(
             transfers,
             Processing(self._session, self._waiter, clock),
             asset_requests,
-            Downloader(self._transport, retry=retry, clock=clock, recovery=recovery),
+            Downloader(self._transport, retry=retry, clock=clock, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
             descriptors=self._descriptors,

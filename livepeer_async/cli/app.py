@@ -139,6 +139,30 @@ SandboxStorage = Annotated[
         help="Storage of the sandbox: plain files, or S3 with the limitations of Livepeer's.",
     ),
 ]
+SandboxKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        help="API key that is valid there; a new one by default.",
+        callback=check_api_key,
+    ),
+]
+ProcessingSeconds = Annotated[
+    float, typer.Option("--processing-seconds", min=0, help="Seconds to process an upload.")
+]
+WebhookUrl = Annotated[
+    str | None,
+    typer.Option("--webhook", metavar="URL", help="URL that gets all events.", callback=check_url),
+]
+WebhookSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook-secret",
+        metavar="TEXT",
+        help="Shared secret that signs the events; by default a new one, which is printed.",
+    ),
+]
 
 
 @app.command()
@@ -166,36 +190,10 @@ def sandbox(
         int, typer.Option(min=0, max=65535, help="Port on this machine; 0 picks a free one.")
     ] = 0,
     storage: SandboxStorage = "file",
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key",
-            metavar="KEY",
-            help="API key that is valid there; a new one by default.",
-            callback=check_api_key,
-        ),
-    ] = None,
-    processing_seconds: Annotated[
-        float,
-        typer.Option("--processing-seconds", min=0, help="Seconds to process an upload."),
-    ] = 0.25,
-    webhook: Annotated[
-        str | None,
-        typer.Option(
-            "--webhook",
-            metavar="URL",
-            help="URL that gets all events.",
-            callback=check_url,
-        ),
-    ] = None,
-    webhook_secret: Annotated[
-        str | None,
-        typer.Option(
-            "--webhook-secret",
-            metavar="TEXT",
-            help="Shared secret that signs the events; by default a new one, which is printed.",
-        ),
-    ] = None,
+    api_key: SandboxKey = None,
+    processing_seconds: ProcessingSeconds = 0.25,
+    webhook: WebhookUrl = None,
+    webhook_secret: WebhookSecret = None,
 ) -> None:
     """Serve a sandbox until Ctrl-C; the exit status is then 0."""
     require_sandbox("sandbox")

@@ -74,9 +74,17 @@ class RunningServer:
         Raises:
             RuntimeError: the server has been stopped.
         """
+        self.check_running()
+        return self._thread.call(function)
+
+    def check_running(self) -> None:
+        """Check that the server has not been stopped.
+
+        Raises:
+            RuntimeError: it has been.
+        """
         if not self.is_running:
             raise RuntimeError("the sandbox is not running any more")
-        return self._thread.call(function)
 
     def _replace_state(self) -> None:
         old = self.state

@@ -74,6 +74,9 @@ class Sandbox:
             `AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, speed=sandbox.speed)`.
     """
 
+    speed: float
+    _running: RunningServer | None = None
+
     def __init__(  # noqa: PLR0913 - the options of a sandbox, all with a default
         self,
         *,
@@ -100,10 +103,7 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         speed: float = 1.0,
     ) -> None:
-        if storage not in ("file", "s3"):
-            raise ValueError(f"storage is {storage!r}; wanted 'file' or 's3'")
-        if not 0 < speed < inf:
-            raise ValueError(f"speed is {speed!r}; wanted a number above 0")
+        _check(storage, speed)
         s3 = S3Settings(part_size, min_piece, visibility_seconds / speed, race, storage_rate)
         self._settings = Settings(
             s3=s3 if storage == "s3" else None,
@@ -117,16 +117,11 @@ class Sandbox:
             webhook_timeout_seconds=webhook_timeout_seconds,
             clock=clock,
         )
-        self._first_faults = list(faults)
-        self._seed = seed
-        # Replaced by the state's.
-        self._selector = FaultSelector(self._first_faults, random.Random(seed))  # noqa: S311 - as above
-        self.speed: float = speed
-        self.webhook_secret: str = webhook_secret or str(uuid.uuid4())
-        self._address = (host, port)
-        self._directory = directory
+        self._first_faults, self._seed = list(faults), seed
+        self._selector, self.speed = self._make_selector(), speed
         self._api_key = api_key or str(uuid.uuid4())
-        self._running: RunningServer | None = None
+        self.webhook_secret: str = webhook_secret or str(uuid.uuid4())
+        self._address, self._directory = (host, port), directory
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -270,7 +265,10 @@ class Sandbox:
         flight end without an effect. May be called in any thread; errors inside the server are
         still raised at the end.
         """
-        self._running_server.reset()
+        server = self._running_server
+        server.check_running()
+        self._selector = self._make_selector()
+        server.reset()
 
     def finish(
         self, asset_id: str, phase: Phase | str = "ready", *, error: str | None = None
@@ -370,12 +368,14 @@ class Sandbox:
         )
 
     def _make_state(self, directory: Path, origin: str) -> ServerState:
-        self._selector = FaultSelector(self._first_faults, random.Random(self._seed))  # noqa: S311 - faults, no secrets
         state = ServerState(
             self._settings, directory, origin=origin, faults=self._selector, seed=self._seed
         )
         state.accounts.add(self._api_key)
         return state
+
+    def _make_selector(self) -> FaultSelector:
+        return FaultSelector(self._first_faults, random.Random(self._seed))  # noqa: S311 - faults, no secrets
 
     def _raise_errors(self, error: BaseException | None) -> None:
         """Raise the first error inside the server, or add them to the error of the block."""
@@ -383,3 +383,10 @@ class Sandbox:
             if error is None:
                 raise found
             error.add_note(f"the sandbox also raised {found!r}")
+
+
+def _check(storage: str, speed: float) -> None:
+    if storage not in ("file", "s3"):
+        raise ValueError(f"storage is {storage!r}; wanted 'file' or 's3'")
+    if not 0 < speed < inf:
+        raise ValueError(f"speed is {speed!r}; wanted a number above 0")

@@ -107,6 +107,17 @@ def test_reset_forgets_everything(storage, tmp_path):
         livepeer.close()
 
 
+def test_fault_added_before_the_start_fires_until_a_reset():
+    sandbox = Sandbox(speed=100)
+    fault = sandbox.add_fault(Fault(On(path="request-upload", times=1), Answer(503)))
+    with sandbox:
+        livepeer = client_for(sandbox, speed=100)
+        asyncio.run(livepeer.upload(b"bytes"))
+        assert (fault.fired, sandbox.faults) == (1, [fault])
+        sandbox.reset()
+        assert sandbox.faults == []
+
+
 def test_reset_leaves_requests_in_flight_without_effect():
     stall = Fault(On(method="POST", path="/tus"), Stall(VERY_LONG))
 
