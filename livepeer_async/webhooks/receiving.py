@@ -19,7 +19,7 @@ from livepeer_async.webhooks.signature import (
     read_signature,
 )
 
-# Seconds between the signature of a delivery and its check; the server signs each try anew.
+# Seconds between the signature of a delivery and its check; each try has a new signature.
 TOLERANCE = 300.0
 
 Headers = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
