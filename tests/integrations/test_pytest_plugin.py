@@ -224,6 +224,7 @@ def test_sync_tests(run):
     run(SYNC, passed=9, disabled=["asyncio", "anyio"])
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_have_a_sandbox_each(run):
     run(SYNC, "-n", "2", "-k", "test_run", passed=4, disabled=["asyncio"])
 
@@ -241,10 +242,12 @@ def test_unused_plugin_imports_nothing(run):
     run(IDLE, passed=1, disabled=["asyncio", "anyio"])
 
 
+@pytest.mark.slow
 def test_missing_packages_are_named(run):
     run(MISSING, passed=1, disabled=["asyncio"])
 
 
+@pytest.mark.slow
 def test_plugin_is_optional():
     """Without pytest, the package imports and its fixtures don't exist."""
     code = (
