@@ -17,6 +17,7 @@ from livepeer_async.cli import options
 from livepeer_async.cli.file_writer import (
     Write,
     check_target,
+    choose_target,
     safe_file_name,
     write_file,
     write_to_stdout,
@@ -146,10 +147,7 @@ class _Download:
         return Video(best.url, best.size or None)
 
     def _target_of(self, asset: Asset) -> Path:
-        name = safe_file_name(asset.name, asset.id)
-        target = Path(name if self._output_file is None else self._output_file)
-        if self._output_file is not None and target.is_dir():
-            target /= name
+        target = choose_target(self._output_file, safe_file_name(asset.name, asset.id))
         return check_target(target, force=self._force)
 
     async def _save(
