@@ -23,19 +23,28 @@ class Subject:
         key: the key of the upload; `None` without one. It is shown without the query of a URL.
 
     Attributes:
-        source: as passed, without secrets.
-        key: as passed, without secrets.
         asset_id: ID of its asset; `None` before it has one. A restart changes it.
         tracer: creates its spans; `None` if the application doesn't use OpenTelemetry.
     """
 
-    __slots__ = ("asset_id", "key", "source", "tracer")
+    __slots__ = ("_key", "_source", "asset_id", "tracer")
 
     def __init__(self, source: str, key: str | None = None) -> None:
-        self.source = redact(show_source(source))
-        self.key = redact(show_source(key)) if key else None
+        # Redacted when they are shown: most uploads log nothing.
+        self._source = source
+        self._key = key
         self.asset_id: str | None = None
         self.tracer: Any = None
+
+    @property
+    def source(self) -> str:
+        """The name of the source, without secrets."""
+        return redact(show_source(self._source))
+
+    @property
+    def key(self) -> str | None:
+        """The key, without secrets."""
+        return redact(show_source(self._key)) if self._key else None
 
     @property
     def facts(self) -> dict[str, str | None]:
@@ -45,7 +54,7 @@ class Subject:
     def describe(self, *, without_asset: bool = False) -> str:
         """Return its asset and key for a message; without either, the name of its source."""
         asset = f"asset {self.asset_id}" if self.asset_id and not without_asset else ""
-        key = f"key {self.key!r}" if self.key else ""
+        key = f"key {self.key!r}" if self._key else ""
         shown = ", ".join(filter(None, [asset, key]))
         return shown or ("" if without_asset else f"source {self.source!r}")
 
