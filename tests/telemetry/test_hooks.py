@@ -4,6 +4,7 @@ Each test first shows that a secret leaks without the hook.
 """
 
 import json
+import re
 from contextlib import contextmanager
 
 import httpx
@@ -26,12 +27,14 @@ from livepeer_async.sandbox import Answer, CutConnection, Fault, On
 from livepeer_async.telemetry import redact_event, redact_request
 from livepeer_async.tus import ServerLimits, TusClient
 from livepeer_async.uploads.options import UploadOptions
+from support.documentation import ROOT
 from support.sandbox import PART, make_bytes, sandbox_and_client
 from support.servers import respond_with, serve_raw
 
 pytestmark = pytest.mark.anyio
 VIDEO = make_bytes(3 * PART)
 LIMITS = ServerLimits(with_creation=0)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 LEAKING_SPANS = {f"span {method}" for method in ("GET", "HEAD", "OPTIONS", "PATCH", "POST")}
 SIGNATURE = "s3cret-of-a-signed-url"
 SIGNED = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + VIDEO[:100_000]
@@ -147,6 +150,18 @@ async def test_sentry_gets_no_secrets(hooks, detector):
     places = leaking_places(detector)
     # The sandbox runs in this process, and Sentry records the requests that it receives.
     assert places == (set() if hooks else {"breadcrumbs", "exception", "request", "spans"})
+
+
+@pytest.mark.parametrize(
+    ("call", "options"),
+    [
+        ("HTTPXClientInstrumentor().instrument", {"async_request_hook": redact_request}),
+        ("sentry_sdk.init", HOOKS),
+    ],
+)
+def test_readme_shows_the_hooks_that_are_tested(call, options):
+    (arguments,) = re.findall(rf"`{re.escape(call)}\((.*)\)`", README)
+    assert eval(f"dict({arguments})") == options
 
 
 async def test_breadcrumbs_hide_the_uploads_of_any_tus_server(detector):
