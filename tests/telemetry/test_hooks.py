@@ -134,7 +134,9 @@ def sentry(**options):
 
 
 HOOKS = dict.fromkeys(("before_breadcrumb", "before_send", "before_send_transaction"), redact_event)
-STREAM = {"trace_lifecycle": "stream"}
+# Sentry's other way to send spans, and log records as an item of its own.
+STREAMED = {"before_send_span": redact_event, "before_send_log": redact_event}
+STREAM = {"trace_lifecycle": "stream", "enable_logs": True}
 
 
 @pytest.mark.parametrize("hooks", [{}, HOOKS], ids=["bare", "hooked"])
@@ -147,9 +149,23 @@ async def test_sentry_gets_no_secrets(hooks, detector):
         for name, part in item.items():
             detector.add(name, json.dumps(part, default=repr))
     assert {"breadcrumbs", "exception", "spans"} <= {place for place, _ in detector.texts}
-    places = leaking_places(detector)
     # The sandbox runs in this process, and Sentry records the requests that it receives.
-    assert places == (set() if hooks else {"breadcrumbs", "exception", "request", "spans"})
+    leaking = {"breadcrumbs", "exception", "request", "spans"}
+    assert leaking_places(detector) == (set() if hooks else leaking)
+
+
+@pytest.mark.parametrize("hooks", [{}, HOOKS | STREAMED], ids=["bare", "hooked"])
+async def test_sentry_streams_no_secrets(hooks, detector, caplog):
+    caplog.set_level("INFO")
+    with sentry(**STREAM, **hooks) as items:
+        with sentry_sdk.traces.start_span(name="request"):
+            await use_everything(detector)
+        sentry_sdk.flush()
+    for item in items:
+        for part in item.get("items", ()):
+            detector.add("log" if "body" in part else "span", json.dumps(part, default=repr))
+    assert {place for place, _ in detector.texts} >= {"span", "log"}
+    assert leaking_places(detector) == (set() if hooks else {"span"})
 
 
 @pytest.mark.parametrize(
