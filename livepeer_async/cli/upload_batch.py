@@ -269,7 +269,7 @@ class UploadBatch:
             number = self._named.get(job.key or "", 1)
             if number > 1:
                 name = shorten(self._files[job.source].argument, MAX_NAME_WIDTH)
-                print_note(f"{name} is named {number} times, and uploaded once")
+                print_note(f"{name} is named {number} times; it is one upload")
 
     def _update_read(self, source: object, count: int) -> None:
         file = self._files[source]

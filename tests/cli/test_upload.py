@@ -37,7 +37,7 @@ def test_pipe_gets_lines_without_control_sequences(sandbox, clip):
     printed = lines_of(done.stderr)
     assert printed[0] == "clip.mp4: uploading 139.6 KiB"
     assert printed[-2].startswith("clip.mp4: ready after ")
-    assert printed[-1].startswith("1 of 1 ready, 139.6 KiB in ")
+    assert printed[-1].startswith("1 of 1 ready, 139.6 KiB sent in ")
     assert b"\x1b" not in done.stdout + done.stderr
     assert b"\r" not in done.stdout + done.stderr
 
@@ -182,7 +182,7 @@ def test_file_named_twice_is_uploaded_and_reported_once(sandbox, clip, run_here,
         done = run_here("upload", *names, *more, "--no-journal", "--json", sandbox=sandbox)
         assert done.returncode == 0
         assert len(lines_of(done.stdout)) == wanted
-        assert "clip.mp4 is named 4 times, and uploaded once" in lines_of(done.stderr)
+        assert "clip.mp4 is named 4 times; it is one upload" in lines_of(done.stderr)
     assert len(sandbox.assets) == 3
 
 

@@ -173,10 +173,10 @@ class Bars:
 
     def _track_total(self, layout: Layout) -> Task:
         batch = self._batch
-        is_measured = batch.is_measured
+        is_measured = batch.is_measured and batch.length > 0
         return self._tasks.sync(
             self._total,
-            # If lengths are unknown, the total counts files.
+            # If lengths are unknown, or nothing is to be sent, the total counts files.
             total=batch.length if is_measured else batch.number,
             sent=batch.sent if is_measured else batch.succeeded,
             in_flight=batch.in_flight if is_measured else 0,

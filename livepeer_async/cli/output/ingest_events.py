@@ -194,7 +194,7 @@ class IngestEvents:
         self._deferred.pop(row.key, None)
         if ended.state is not RowState.UNFINISHED:
             file = active.file if active else FileProgress(row.location, "", row.length)
-            file.finish(ended.state, length=ended.length)
+            file.finish(ended.state, length=ended.length, is_earlier=ended.is_earlier)
             batch.retire(file)
         elif active is not None:
             batch.abandon(active.file)
@@ -208,7 +208,5 @@ class IngestEvents:
 def _describe_repeated(first: RepeatedRow, number: int) -> str:
     line = f"line {first.first_line}" if first.first_line else "an earlier row"
     if number == 1:
-        return f"{first.location}: repeats {line}; it is uploaded once"
-    return (
-        f"{number:,} rows repeat earlier ones, the first is {first.location}; each is uploaded once"
-    )
+        return f"{first.location}: repeats {line}; both are one upload"
+    return f"{number:,} rows repeat earlier ones and are no uploads; the first is {first.location}"

@@ -30,6 +30,7 @@ class FileProgress:
         in_flight: bytes that were sent, and that the server hasn't acknowledged.
         transferred: bytes that were sent in this run, repeated ones included.
         rate: bytes sent per second; `None` if unknown.
+        is_earlier: whether an earlier run had uploaded it.
         processed: progress of the server's processing, 0 to 1; `None` if unknown.
         retry: the pending retry; `None` once a request succeeds.
         waiting: what it waits for without progress; `None` otherwise.
@@ -47,7 +48,7 @@ class FileProgress:
         self.asset_id: str | None = None
         self.retry: RetryEvent | None = None
         self.waiting: WaitEvent | None = None
-        self.has_retried = False
+        self.has_retried = self.is_earlier = False
         self.result: UploadResult | None = None
         self._retry_at = self._waiting_since = 0.0
 
@@ -68,9 +69,11 @@ class FileProgress:
             self._waiting_since = now - progress.waiting.seconds
         self.retry, self.waiting = progress.retry, progress.waiting
 
-    def finish(self, outcome: RowState, *, length: int | None = None) -> None:
+    def finish(
+        self, outcome: RowState, *, length: int | None = None, is_earlier: bool = False
+    ) -> None:
         """Record the outcome, and the length if it is known."""
-        self.outcome = outcome
+        self.outcome, self.is_earlier = outcome, is_earlier
         self.retry = self.waiting = self.rate = None
         self._lost += 0 if outcome in SUCCESSFUL else self.in_flight
         self.in_flight = 0
@@ -84,7 +87,9 @@ class FileProgress:
         self.asset_id = result.asset.id if result.asset else self.asset_id
         is_ready = result.asset is not None and result.asset.phase == "ready"
         outcome = RowState.READY if is_ready else RowState.UPLOADED
-        self.finish(RowState.FAILED if result.error else outcome, length=result.length)
+        outcome = RowState.FAILED if result.error else outcome
+        is_earlier = result.error is None and result.attempts == 0
+        self.finish(outcome, length=result.length, is_earlier=is_earlier)
 
     @property
     def acknowledged(self) -> int:
@@ -126,13 +131,7 @@ class FileProgress:
     def is_counted(self) -> bool:
         """Whether its bytes are part of the total."""
         is_reading = self.stage is None and self.outcome is None and self.sent > 0
-        return self.outcome is not RowState.FAILED and not is_reading
-
-    @property
-    def was_uploaded_before(self) -> bool:
-        """Whether an earlier run had uploaded it."""
-        result = self.result
-        return result is not None and result.error is None and result.attempts == 0
+        return self.outcome is not RowState.FAILED and not is_reading and not self.is_earlier
 
     def seconds_to_retry(self, now: float) -> float:
         """Return the seconds until the pending retry; 0 while it runs."""
@@ -173,7 +172,7 @@ class BatchProgress:
 
     @property
     def sent(self) -> int:
-        """Bytes sent, without those of failed uploads."""
+        """Bytes sent, without those of failed uploads and of earlier runs' files."""
         return self._finished_length + sum(file.sent for file in self._files if file.is_counted)
 
     @property
@@ -183,7 +182,7 @@ class BatchProgress:
 
     @property
     def length(self) -> int:
-        """Bytes of all files whose length is known, without failed uploads."""
+        """Bytes of the files that `sent` counts, if their length is known."""
         running = sum(file.length or 0 for file in self._files if file.is_counted)
         return self._finished_length + running + self._expected_length
 

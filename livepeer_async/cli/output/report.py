@@ -104,7 +104,7 @@ def upload_row_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
         attempts=result.attempts,
         verified=str(result.verified) if result.verified else None,
         error=_error_document(error, format_error(error, scope)) if error else None,
-        is_earlier=file.was_uploaded_before,
+        is_earlier=file.is_earlier,
     )
 
 
@@ -189,9 +189,10 @@ def print_failures(batch: BatchProgress, scope: Scope) -> None:
 
 def print_summary(batch: BatchProgress, seconds: float) -> None:
     """Print a summary to standard error."""
-    size, elapsed = format_size(batch.sent), format_elapsed(seconds)
-    print_note(f"{batch.summarize()}, {size} in {elapsed}")
-    earlier = sum(file.was_uploaded_before for file in batch.files)
+    sent = batch.acknowledged
+    size = f", {format_size(sent)} sent" if sent else ""
+    print_note(f"{batch.summarize()}{size} in {format_elapsed(seconds)}")
+    earlier = sum(file.is_earlier for file in batch.files)
     if earlier:
         files = pluralize(earlier, "file")
         print_note(f"{files} uploaded by an earlier run; use --force to upload again")
