@@ -52,6 +52,7 @@ PURE_TESTS: Final = (
     "models",
     "polling/test_change_scan.py",
     "polling/test_intervals.py",
+    "polling/test_noticing.py",
     "polling/test_watched_asset.py",
     "probing/test_rules.py",
     "probing/test_sample_tables.py",
@@ -62,6 +63,8 @@ PURE_TESTS: Final = (
     "test_redaction.py",
     "tus",
     "uploads/test_verify.py",
+    "webhooks/test_decoding.py",
+    "webhooks/test_unwrap.py",
 )
 # Tests of the code that calls the dependencies.
 LOWEST_TESTS: Final = (
@@ -113,6 +116,7 @@ PUBLIC_MODULES: Final = (
     "livepeer_async.models",
     "livepeer_async.sandbox",
     "livepeer_async.tus",
+    "livepeer_async.webhooks",
 )
 # Modules are compiled when they are imported, which takes less time and disk than all of them.
 INSTALL_ENV: Final = {"PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}

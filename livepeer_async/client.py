@@ -21,7 +21,7 @@ from livepeer_async.http.user_client import max_uploads
 from livepeer_async.journal.journal import Journal
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.redaction import hides_variables
-from livepeer_async.resources import Assets, Playback, Tasks
+from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
@@ -31,6 +31,7 @@ from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.uploader import Uploader
+from livepeer_async.webhooks.events import WebhookEvent
 
 
 class AsyncLivepeer(UploadCalls):
@@ -54,7 +55,7 @@ class AsyncLivepeer(UploadCalls):
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
             `request_upload` and `upload_from_url`.
-        tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
+        tasks, playback, webhooks: calls for tasks, for playback information, and for webhooks.
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
@@ -97,6 +98,7 @@ class AsyncLivepeer(UploadCalls):
         self.assets: Assets = Assets(self._session, self._waiter)
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
+        self.webhooks: Webhooks = Webhooks(self._session)
         asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         limits_for = as_limits_for(upload_limits)
         transfers = Transfers(
@@ -151,6 +153,15 @@ class AsyncLivepeer(UploadCalls):
 
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._session.account!r}>"
+
+    def notice(self, event: WebhookEvent) -> None:
+        """End waits for the asset of a webhook's event, which `webhooks.unwrap` returns.
+
+        `asset.ready`, `.failed` and `.deleted` end waits at once, without a request; other events
+        of assets and tasks report progress and make polls rarer. Events that are repeated, out of
+        order, or of assets that nothing waits for are ignored. May be called in any thread.
+        """
+        self._waiter.notice(event)
 
     async def ping(self, *, retry: bool = False) -> None:
         """Check, with retries if `retry`, that the server responds and the key may look at assets.

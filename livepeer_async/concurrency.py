@@ -195,6 +195,11 @@ class LoopLocal(Generic[T]):
         """Return the value of the running loop; `None` if it has none yet."""
         return self._values.get(running_loop())
 
+    def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
+        """List the loops that have a value, and their values; may be called in any thread."""
+        with self._lock:
+            return [(loop, value) for loop, value in self._values.items() if loop is not None]
+
     def forget(self) -> None:
         """Forget the value of the running loop, without closing it."""
         self._values.pop(running_loop(), None)

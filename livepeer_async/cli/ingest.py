@@ -52,11 +52,11 @@ Hidden files in folders, files that aren't videos, and links to
 folders are skipped. A manifest without rows ends with exit status 1.
 
 The report, and standard output with --json, has a line for each row: key, place, state (ready,
-arrived, failed, unfinished, bad), asset_id, playback_id, playbackUrl (a page that plays it),
-bytes, seconds, attempts, verified, error {type, message}, is_earlier. Each run replaces the
-report; with --check it has only the bad rows. --check and --json write a report only if --report
-names it. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
-status is 1.
+arrived, failed, unfinished, bad), asset_id, playback_id, playerUrl (a page that plays it; also as
+playbackUrl), bytes, seconds, attempts, verified, error {type, message}, is_earlier. Each run
+replaces the report; with --check it has only the bad rows. --check and --json write a report only
+if --report names it. If the disk fills up, the report keeps whole lines, the uploads continue, and
+the exit status is 1.
 """
 
 ManifestArgument = Annotated[
@@ -86,6 +86,7 @@ NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write no repo
 RetriesOption = Annotated[
     int,
     typer.Option(
+        metavar="NUMBER",
         min=0,
         help="Retries since the last progress; 20 survive about seven minutes. A full queue is "
         "retried for a day.",

@@ -9,6 +9,7 @@ import typer
 from msgspec import Struct
 
 from livepeer_async.cli.extras import require, require_sandbox
+from livepeer_async.cli.output.links import hide_links
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.csv_rows import read_cell
@@ -90,6 +91,7 @@ Concurrency = Annotated[
     int | None,
     typer.Option(
         "--concurrency",
+        metavar="NUMBER",
         min=1,
         help="Concurrent uploads; by default adapted to the available bandwidth.",
     ),
@@ -116,7 +118,12 @@ Verify = Annotated[
 ]
 ReadyTimeout = Annotated[
     float,
-    typer.Option("--ready-timeout", min=0.001, help="Seconds to wait until an asset is ready."),
+    typer.Option(
+        "--ready-timeout",
+        metavar="SECONDS",
+        min=0.001,
+        help="Seconds to wait until an asset is ready.",
+    ),
 ]
 IgnoreMtime = Annotated[
     bool,
@@ -129,13 +136,17 @@ IgnoreMtime = Annotated[
 Stall = Annotated[
     float,
     typer.Option(
-        "--stall", min=0.001, help="Seconds without a byte after which a connection is dropped."
+        "--stall",
+        metavar="SECONDS",
+        min=0.001,
+        help="Seconds without a byte after which a connection is dropped.",
     ),
 ]
 ChunkResponse = Annotated[
     float,
     typer.Option(
         "--chunk-response",
+        metavar="SECONDS",
         min=0.001,
         help="Seconds to wait for the response to a chunk; the server responds once its storage "
         "has the bytes.",
@@ -254,6 +265,7 @@ def build_client_options(
         raise typer.BadParameter("--storage needs --sandbox")
     if sandbox:
         require_sandbox("--sandbox")
+        hide_links()
     return ClientOptions(
         sandbox=(storage or "file") if sandbox else None,
         retry=retry,

@@ -88,6 +88,7 @@ class UploadBatch:
         for argument in arguments:
             self._add(argument)
         self.progress = BatchProgress(self._files.values())
+        self.progress.waits = self._options.get("wait", True)
         self._display: Display | None = None
         self._report: ReportFile | None = None
         self._scope = Scope(is_upload=True)
@@ -269,7 +270,7 @@ class UploadBatch:
             number = self._named.get(job.key or "", 1)
             if number > 1:
                 name = shorten(self._files[job.source].argument, MAX_NAME_WIDTH)
-                print_note(f"{name} is named {number} times; it is one upload")
+                print_note(f"{name} is named {number} times, and is one upload")
 
     def _update_read(self, source: object, count: int) -> None:
         file = self._files[source]

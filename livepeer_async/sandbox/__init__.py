@@ -91,11 +91,18 @@ asyncio.run(main())
 - Speed: `Stall`, `Slow`.
 - Processing: `FailProcessing`, `WrongSize`; their condition is `On(asset=...)`.
 
+# Webhooks
+
+`sandbox.add_webhook("http://127.0.0.1:8000/webhook", secret=...)` and `POST /webhook` subscribe a
+URL to the events of assets and tasks. They are sent with the headers, signatures, order and retries
+of the real server; `Sandbox(webhook_retry_seconds=0.05)` retries sooner. Webhooks that a client
+creates reach loopback addresses only. `sandbox.deliveries` has each try with its status.
+
 # Limits
 
 - Nothing is transcoded: any bytes but an empty file become a ready asset.
 - `upload/url` downloads from loopback addresses only; for other sources the asset fails.
-- There are no live streams, webhooks or multistream targets.
+- There are no live streams or multistream targets, and so no webhook events of them.
 """
 
 from livepeer_async.sandbox.faults import (
@@ -121,6 +128,7 @@ from livepeer_async.sandbox.request_log import SeenRequest, Violation
 
 try:
     from livepeer_async.sandbox.server import Sandbox, SeenAsset
+    from livepeer_async.sandbox.webhooks import Delivery
 except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]
     if missing not in ("starlette", "uvicorn"):
@@ -134,6 +142,7 @@ __all__ = [
     "ChangeHeaders",
     "CutAnswer",
     "CutConnection",
+    "Delivery",
     "FailProcessing",
     "Fault",
     "Garbage",

@@ -18,11 +18,13 @@ from msgspec import Struct
 
 from livepeer_async.sandbox.accounts import Access
 from livepeer_async.sandbox.app import make_app
+from livepeer_async.sandbox.documents import to_milliseconds
 from livepeer_async.sandbox.faults import Fault, FaultSelector
 from livepeer_async.sandbox.request_log import SeenRequest, Violation
 from livepeer_async.sandbox.server_thread import ServerThread
 from livepeer_async.sandbox.state import ServerState, Settings
 from livepeer_async.sandbox.storage_s3 import S3Settings
+from livepeer_async.sandbox.webhooks import EVENTS, Delivery, Webhook
 
 MIB = 1024 * 1024
 
@@ -77,6 +79,9 @@ class Sandbox:
             reads bodies at full speed and responds once they are stored; an abandoned body is
             stored to its end.
         request_seconds: how long a request may take to arrive before the response is 408.
+        webhook_retry_seconds: delay before the first retry of a delivery; doubled up to 720 times
+            as much.
+        webhook_timeout_seconds: time limit for the response to a delivery.
         directory: directory of the stored sources; a temporary one by default, deleted at the end.
         clock: clock of all phases and dates, in seconds since 1970. With a clock of its own, a test
             skips processing without waiting.
@@ -101,6 +106,8 @@ class Sandbox:
         race: float = 0.1,
         storage_rate: float | None = None,
         request_seconds: float = 300.0,
+        webhook_retry_seconds: float = 5.0,
+        webhook_timeout_seconds: float = 30.0,
         directory: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -114,6 +121,8 @@ class Sandbox:
             hashes=hashes,
             max_pending_tasks=max_pending_tasks,
             request_seconds=request_seconds,
+            webhook_retry_seconds=webhook_retry_seconds,
+            webhook_timeout_seconds=webhook_timeout_seconds,
             clock=clock,
         )
         self._selector = FaultSelector(faults, random.Random(seed))  # noqa: S311 - faults, no secrets
@@ -190,6 +199,43 @@ class Sandbox:
         """
         accounts = self._server.accounts
         return accounts.add_key(accounts.find(self._api_key), Access(allowed, is_cors))
+
+    def add_webhook(
+        self,
+        url: str,
+        *,
+        secret: str | None = None,
+        events: Sequence[str] = EVENTS,
+        created_at: float | None = None,
+    ) -> str:
+        """Have events of the account sent to a URL, as `POST /webhook` does; return the ID.
+
+        Args:
+            url: of the receiver, also on another machine. Webhooks that a client creates reach
+                this machine only.
+            secret: signs the events; without it, they have no signature, as the real server's.
+            events: names of the events; by default all.
+            created_at: seconds since 1970, by default now. Webhooks created up to 2024-07-28 get
+                `asset.ready` and `asset.failed` in an older shape.
+        """
+        state = self._server
+        webhook = Webhook(
+            id=str(uuid.uuid4()),
+            user=state.accounts.find(self._api_key),
+            created_at=to_milliseconds(state.now() if created_at is None else created_at),
+            name=url,
+            url=url,
+            events=tuple(events),
+            shared_secret=secret,
+            is_trusted=True,
+        )
+        state.deliveries.webhooks[webhook.id] = webhook
+        return webhook.id
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The last 20,000 tries to deliver events to webhooks, oldest first."""
+        return list(self._server.deliveries.log)
 
     @property
     def requests(self) -> list[SeenRequest]:

@@ -17,6 +17,8 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from livepeer_async.sandbox.accounts import Accounts, UploadTokens, User
+from livepeer_async.sandbox.announcements import Announcer
+from livepeer_async.sandbox.deliveries import Deliveries
 from livepeer_async.sandbox.documents import Asset, Source, Task
 from livepeer_async.sandbox.faults import FailProcessing, FaultSelector, WrongSize
 from livepeer_async.sandbox.lifecycle import (
@@ -51,6 +53,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     hashes: bool
     max_pending_tasks: int
     request_seconds: float
+    webhook_retry_seconds: float
+    webhook_timeout_seconds: float
     clock: Callable[[], float]
 
 
@@ -77,6 +81,13 @@ class ServerState:
         self.assets: dict[str, Asset] = {}
         self.assets_by_playback_id: dict[str, Asset] = {}
         self.tasks: dict[str, Task] = {}
+        self.deliveries = Deliveries(
+            self.start,
+            self.now,
+            retry_seconds=settings.webhook_retry_seconds,
+            timeout_seconds=settings.webhook_timeout_seconds,
+        )
+        self.announcer = Announcer(self.deliveries, self.now, origin=origin)
         self._task_group: TaskGroup
 
     def now(self) -> float:
@@ -116,6 +127,7 @@ class ServerState:
         )
         self.assets[asset.id] = asset
         self.assets_by_playback_id[asset.playback_id] = asset
+        self.announcer.announce_new(asset)
         return asset
 
     def add_task(self, user: User, kind: str, params: JsonObject, *, asset_id: str) -> Task:
@@ -210,6 +222,7 @@ class ServerState:
         retried: Status | None = None,
     ) -> None:
         waiting, processing = self.settings.waiting_seconds, self.settings.processing_seconds
+        self.start(self.announcer.follow, asset, list(asset.steps))
         asset.steps += plan_processing(
             start,
             waiting=waiting,

@@ -14,8 +14,8 @@ from support.command_line import documents, lines_of, read_report, run, table_of
 from support.constants import MIB, VERY_LONG
 
 FIELDS = [
-    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
-    *("attempts", "verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playerUrl", "playbackUrl"),
+    *("bytes", "seconds", "attempts", "verified", "error", "is_earlier"),
 ]
 
 
@@ -95,6 +95,7 @@ def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
         "state": "ready",
         "asset_id": first.id,
         "playback_id": first.playback_id,
+        "playerUrl": f"https://lvpr.tv/?v={first.playback_id}",
         "playbackUrl": f"https://lvpr.tv/?v={first.playback_id}",
         "bytes": len(read_clip()),
         "seconds": 0,

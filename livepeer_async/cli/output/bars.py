@@ -176,7 +176,7 @@ class Bars:
         is_measured = batch.is_measured and batch.length > 0
         return self._tasks.sync(
             self._total,
-            # If lengths are unknown, or nothing is to be sent, the total counts files.
+            # If lengths are unknown, the total counts files.
             total=batch.length if is_measured else batch.number,
             sent=batch.sent if is_measured else batch.succeeded,
             in_flight=batch.in_flight if is_measured else 0,

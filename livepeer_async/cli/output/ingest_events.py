@@ -194,7 +194,8 @@ class IngestEvents:
         self._deferred.pop(row.key, None)
         if ended.state is not RowState.UNFINISHED:
             file = active.file if active else FileProgress(row.location, "", row.length)
-            file.finish(ended.state, length=ended.length, is_earlier=ended.is_earlier)
+            file.is_earlier = ended.is_earlier
+            file.finish(ended.state, length=ended.length)
             batch.retire(file)
         elif active is not None:
             batch.abandon(active.file)

@@ -23,6 +23,7 @@ from livepeer_async.cli.output.console import (
 from livepeer_async.cli.output.formatting import clean, format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.leftovers import print_leftovers
+from livepeer_async.cli.output.links import link_to
 from livepeer_async.cli.output.report_file import ReportFile
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
@@ -54,7 +55,8 @@ def print_ready(status: IngestStatus, *, has_report: bool) -> None:
     rows = [
         [
             ended.row.asset_name or source_name(ended.row.source),
-            *(text or "" for text in (ended.asset_id, ended.playback_id, ended.player_url)),
+            *(text or "" for text in (ended.asset_id, ended.playback_id)),
+            link_to(ended.player_url) or "",
         ]
         for ended in stats.finished
     ]

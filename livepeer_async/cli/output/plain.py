@@ -68,6 +68,8 @@ class PlainLines:
         self._sent[file] = file.sent
         if file.stage is Stage.READY and file.outcome is None:
             return  # the content is still to be verified
+        if file.is_processing and not self._batch.waits:
+            return  # it has arrived, which the result says
         if self._statuses.get(file) != file.status:
             self._statuses[file] = file.status
             self.print(f"{name}: {_describe_change(file)}")
@@ -118,7 +120,7 @@ class PlainLines:
         rate = self._rate.measure(batch)
         left = seconds_left(sent, length, rate)
         summary = ", ".join(status.counts()) if status else batch.summarize()
-        if length or status is None:
+        if length:
             summary += f"; {format_size(sent)} of {format_size(length)} sent"
         if length:
             summary += f" ({format_percent(sent / length)})"

@@ -30,10 +30,10 @@ class FileProgress:
         in_flight: bytes that were sent, and that the server hasn't acknowledged.
         transferred: bytes that were sent in this run, repeated ones included.
         rate: bytes sent per second; `None` if unknown.
-        is_earlier: whether an earlier run had uploaded it.
         processed: progress of the server's processing, 0 to 1; `None` if unknown.
         retry: the pending retry; `None` once a request succeeds.
         waiting: what it waits for without progress; `None` otherwise.
+        is_earlier: whether an earlier run has sent all bytes of this row.
     """
 
     def __init__(self, argument: str, name: str, length: int | None) -> None:
@@ -48,7 +48,8 @@ class FileProgress:
         self.asset_id: str | None = None
         self.retry: RetryEvent | None = None
         self.waiting: WaitEvent | None = None
-        self.has_retried = self.is_earlier = False
+        self.has_retried = False
+        self.is_earlier = False
         self.result: UploadResult | None = None
         self._retry_at = self._waiting_since = 0.0
 
@@ -69,11 +70,9 @@ class FileProgress:
             self._waiting_since = now - progress.waiting.seconds
         self.retry, self.waiting = progress.retry, progress.waiting
 
-    def finish(
-        self, outcome: RowState, *, length: int | None = None, is_earlier: bool = False
-    ) -> None:
+    def finish(self, outcome: RowState, *, length: int | None = None) -> None:
         """Record the outcome, and the length if it is known."""
-        self.outcome, self.is_earlier = outcome, is_earlier
+        self.outcome = outcome
         self.retry = self.waiting = self.rate = None
         self._lost += 0 if outcome in SUCCESSFUL else self.in_flight
         self.in_flight = 0
@@ -87,9 +86,7 @@ class FileProgress:
         self.asset_id = result.asset.id if result.asset else self.asset_id
         is_ready = result.asset is not None and result.asset.phase == "ready"
         outcome = RowState.READY if is_ready else RowState.UPLOADED
-        outcome = RowState.FAILED if result.error else outcome
-        is_earlier = result.error is None and result.attempts == 0
-        self.finish(outcome, length=result.length, is_earlier=is_earlier)
+        self.finish(RowState.FAILED if result.error else outcome, length=result.length)
 
     @property
     def acknowledged(self) -> int:
@@ -129,9 +126,17 @@ class FileProgress:
 
     @property
     def is_counted(self) -> bool:
-        """Whether its bytes are part of the total."""
+        """Whether its bytes are part of the total, which this run has sent or will send."""
         is_reading = self.stage is None and self.outcome is None and self.sent > 0
-        return self.outcome is not RowState.FAILED and not is_reading and not self.is_earlier
+        is_excluded = self.outcome is RowState.FAILED or self.was_uploaded_before
+        return not is_excluded and not is_reading
+
+    @property
+    def was_uploaded_before(self) -> bool:
+        """Whether an earlier run had uploaded it."""
+        result = self.result
+        is_unsent = result is not None and result.error is None and result.attempts == 0
+        return self.is_earlier or is_unsent
 
     def seconds_to_retry(self, now: float) -> float:
         """Return the seconds until the pending retry; 0 while it runs."""
@@ -148,12 +153,13 @@ class BatchProgress:
     Attributes:
         started: when the first upload began.
         is_measured: whether the length of all files is known; URLs have none.
+        waits: whether the command waits until the assets are ready.
     """
 
     def __init__(self, files: Iterable[FileProgress] = ()) -> None:
         self._files: dict[FileProgress, None] = dict.fromkeys(files)
         self.started = 0.0
-        self.is_measured = True
+        self.is_measured = self.waits = True
         self._expected = 0
         self._expected_length = 0
         self._finished = Counter[RowState]()
@@ -172,7 +178,7 @@ class BatchProgress:
 
     @property
     def sent(self) -> int:
-        """Bytes sent, without those of failed uploads and of earlier runs' files."""
+        """Bytes sent, without those of failed uploads."""
         return self._finished_length + sum(file.sent for file in self._files if file.is_counted)
 
     @property
@@ -182,7 +188,7 @@ class BatchProgress:
 
     @property
     def length(self) -> int:
-        """Bytes of the files that `sent` counts, if their length is known."""
+        """Bytes of all files whose length is known, without failed uploads."""
         running = sum(file.length or 0 for file in self._files if file.is_counted)
         return self._finished_length + running + self._expected_length
 
@@ -214,7 +220,8 @@ class BatchProgress:
 
     def summarize(self) -> str:
         """Describe how many files succeeded and failed."""
-        word = "done" if self.count(RowState.UPLOADED) else "ready"
+        # What is ready has arrived too.
+        word = str(RowState.UPLOADED if self.count(RowState.UPLOADED) else RowState.READY)
         failed = self.count(RowState.FAILED)
         summary = f"{self.succeeded:,} of {self.number:,} {word}"
         return summary + (f", {failed:,} failed" if failed else "")
