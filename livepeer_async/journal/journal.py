@@ -234,6 +234,12 @@ class Journal:
                 await self.abandon(replace(record, previous=None), is_useless=False)
             return True
 
+    async def rename(self, key: str, name: str) -> None:
+        """Record another name of the asset of a key; raises as `forget` does."""
+        async with self.acquire(key) as record:
+            if record is not None:
+                await self.write(replace(record, name=name))
+
     async def records(self) -> list[Record]:
         """Return the readable records of uploads with a key, in the order of their keys."""
         query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
