@@ -38,6 +38,7 @@ def test_second_run_reports_the_same_asset(sandbox, clip, upload, run_here):
     _, (first,) = upload(clip, sandbox=sandbox)
     done = run_here("upload", clip, sandbox=sandbox)
     assert first["asset_id"] in done.stdout.decode()
+    assert "1 of 1 ready in " in done.stderr.decode()
     assert done.stderr.decode().endswith(
         "1 file uploaded by an earlier run; use --force to upload again\n"
     )
@@ -249,6 +250,15 @@ def test_unwritable_home_runs_without_a_journal(sandbox, clip, tmp_path, run_her
     done = run_here("upload", clip, sandbox=sandbox, XDG_STATE_HOME=str(tmp_path / "file"))
     assert done.returncode == 0
     assert "running without a journal" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("command", ["upload", "ingest"])
+def test_missing_folder_of_the_journal_is_named(sandbox, clip, tmp_path, command, run_here):
+    source = clip if command == "upload" else tmp_path
+    done = run_here(command, source, "--journal", tmp_path / "none" / "j", sandbox=sandbox)
+    assert done.returncode == 1
+    expected = f"there is no folder {tmp_path / 'none'}; create it, or use another file"
+    assert expected in done.stderr.decode()
 
 
 def test_missing_home_runs_without_a_journal(sandbox, clip, run_here, monkeypatch):

@@ -209,7 +209,5 @@ class IngestEvents:
 def _describe_repeated(first: RepeatedRow, number: int) -> str:
     line = f"line {first.first_line}" if first.first_line else "an earlier row"
     if number == 1:
-        return f"{first.location}: repeats {line}; it is uploaded once"
-    return (
-        f"{number:,} rows repeat earlier ones, the first is {first.location}; each is uploaded once"
-    )
+        return f"{first.location}: repeats {line}; both are one upload"
+    return f"{number:,} rows repeat earlier ones and are no uploads; the first is {first.location}"
