@@ -97,9 +97,14 @@ def explain(error: msgspec.ValidationError) -> str:
 def unknown_name(what: str, name: str, names: Iterable[str], *, path: str = "") -> str:
     """Return a message about an unknown name, with similar names."""
     shown = shorten_name(name)
-    near = get_close_matches(shown, names, n=2, cutoff=0.6)
+    near = find_similar(name, names)
     hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(names)}"
     return f"unknown {what} {path + shown!r}{hint}"
+
+
+def find_similar(name: str, names: Iterable[str]) -> list[str]:
+    """Return up to two names that an unknown one may stand for."""
+    return get_close_matches(shorten_name(name), names, n=2, cutoff=0.6)
 
 
 def shorten_name(name: str) -> str:

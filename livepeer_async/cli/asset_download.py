@@ -19,6 +19,7 @@ from livepeer_async.cli.asset_ids import AssetIds, explain_id
 from livepeer_async.cli.file_writer import (
     Write,
     check_target,
+    choose_target,
     safe_file_name,
     write_file,
     write_to_stdout,
@@ -182,10 +183,7 @@ class _Downloads:
         return Video(best.url, best.size or None)
 
     def _target_of(self, asset: Asset) -> Path:
-        name = safe_file_name(asset.name, asset.id)
-        target = Path(name if self._output_file is None else self._output_file)
-        if self._output_file is not None and target.is_dir():
-            target /= name
+        target = choose_target(self._output_file, safe_file_name(asset.name, asset.id))
         if target.resolve() in self._saved:
             # Another asset of this run has the same name.
             target = target.with_stem(f"{target.stem}-{asset.id}")

@@ -18,6 +18,7 @@ from livepeer_async.cli.output.console import (
     print_error,
     print_json,
     print_note,
+    print_problem,
 )
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import (
@@ -194,7 +195,7 @@ async def _delete_orphans(command: OrphanCommand, leftovers: Sequence[Leftover])
     elif chosen:
         print_note(f"deleted {pluralize(len(deleted), 'asset')}")
     elif leftovers:
-        print_note("deleted nothing: the journal has the ID of none of them")
+        print_problem("deleted nothing: the journal has the ID of none of them")
     unsure = [it for it in leftovers if it.asset.id not in chosen]
     _advise_unsure(unsure, command.option)
     status = exit_status_for(errors.values())

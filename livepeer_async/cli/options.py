@@ -30,7 +30,9 @@ INGEST_RETRIES = 20
 INGEST_BUSY_TIMEOUT = 24 * 3600.0
 
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(?:i?B)?(?:/s)?")
+# A small b stands for bits.
+_BIT_RATE = re.compile(r"[\d.]+\s*[kmg]?i?(?:b|bits?|bps)(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -55,6 +57,11 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
 def parse_rate(text: str) -> float:
     """Parse bytes per second, such as 10M, 10MiB or 512k; units are powers of 1024, as in curl."""
     match = _RATE.fullmatch(text.strip())
+    if match is None and _BIT_RATE.fullmatch(text.strip()):
+        raise typer.BadParameter(
+            f"{text!r} is a rate in bits; wanted bytes per second (8 bits are a byte), such as "
+            "10M, 10MB or 512k"
+        )
     if match is None:
         raise typer.BadParameter(
             f"{text!r} isn't a rate; wanted bytes per second, such as 10M or 512k"

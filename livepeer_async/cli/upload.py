@@ -45,7 +45,11 @@ ReportOption = Annotated[
     ),
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Re-upload files that an earlier run already finished.")
+    bool,
+    typer.Option(
+        "--force",
+        help="Re-upload files that an earlier run already finished; its assets stay on the server.",
+    ),
 ]
 
 

@@ -301,6 +301,8 @@ class Uploader:
                 has_handle=has_handle,
             ) as lease,
         ):
+            if options.force:
+                lease.replace_uploaded()
             await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle

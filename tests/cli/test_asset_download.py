@@ -81,7 +81,11 @@ def test_download_replaces_a_file_only_with_force(sandbox, upload_clip, folder, 
 
 @pytest.mark.parametrize(
     ("output", "message"),
-    [("/dev/null", "isn't a regular file"), ("missing/a.mp4", "there is no folder")],
+    [
+        ("/dev/null", "isn't a regular file"),
+        ("missing/a.mp4", "there is no folder"),
+        ("x/", "no folder x;"),
+    ],
 )
 def test_download_refuses_a_target(sandbox, upload_clip, folder, run_here, output, message):
     asset_id = make_ready(sandbox, upload_clip)

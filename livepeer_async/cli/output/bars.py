@@ -120,6 +120,10 @@ class Bars:
         """Print a message above the bars."""
         print_message(self._console, message)
 
+    def print_problem(self, message: str) -> None:
+        """Print a message about an error above the bars."""
+        self.print(message)
+
     def log(self, message: str) -> None:
         """Do nothing: the bars show it."""
 

@@ -85,6 +85,11 @@ def print_note(message: str) -> None:
         print_message(messages(), message)
 
 
+def print_problem(message: str) -> None:
+    """Print what is wrong to standard error, also if the command is quiet."""
+    print_message(messages(), message)
+
+
 def can_draw(console: Console) -> bool:
     """Whether to draw bars: they need a terminal, on which nothing else is logged."""
     is_normal = VERBOSITY.get() is Verbosity.NORMAL

@@ -39,6 +39,9 @@ class Ingest:
     def print(self, message):
         self.printed.append(message)
 
+    def print_problem(self, message):
+        self.print(message)
+
     def log(self, message):
         self.logged.append(message)
 
