@@ -351,7 +351,7 @@ def describe_file(file: FileProgress, now: float) -> list[str]:
         attempt = f"{when} ({retry.attempt} of {retry.attempts})"
         return [f"{attempt}: {retry.reason}", attempt, when]
     if file.is_uploading and file.is_sent:
-        return ["sent, waiting"]
+        return ["being stored"]
     if file.is_processing and file.processed is not None:
         return [f"{file.status} {format_percent(file.processed)}"]
     return [file.status]
