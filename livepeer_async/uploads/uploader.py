@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 import anyio
 from msgspec.structs import replace
 
-from livepeer_async.api.arguments import NewAssetLike, as_new_asset
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset, given_name
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.http.descriptors import Descriptors
@@ -292,7 +292,7 @@ class Uploader:
         if key is None and self._journal is not None:
             key = source_key(source)
         async with (
-            self._sources.reserve(source),
+            self._sources.reserve(source, given_name(job.new_asset)),
             self._open_source(job, slot) as opened,
             acquire_lease(
                 self._journal,
@@ -320,6 +320,7 @@ class Uploader:
     ) -> AbstractAsyncContextManager[Source]:
         return open_source(
             job.source,
+            name=given_name(job.new_asset),
             length=job.length,
             max_length=self._limits_for(job.length or 1).max_length,
             descriptors=self._descriptors,
