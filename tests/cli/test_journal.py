@@ -76,8 +76,13 @@ def test_exhausted_retries_suggest_the_same_command(open_sandbox, video, journal
         assert done.returncode == 1
         assert "run the same command to resume" in done.stderr.decode()
         sandbox.faults.clear()
-        assert run_here(*command, sandbox=sandbox).returncode == 0
+        done = run_here(*command, sandbox=sandbox)
+        assert done.returncode == 0
         assert len(sandbox.assets) == 1
+    printed = done.stderr.decode().splitlines()
+    assert printed[0].endswith("long.mp4: continuing from 8.0 MiB of 20.0 MiB")
+    assert not any(line.endswith("continuing from 8.0 MiB") for line in printed)
+    assert printed[-1].startswith("1 of 1 ready, 12.0 MiB sent in ")
 
 
 def test_list_shows_records(sandbox, clip, journal, upload, run_here):
