@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock, LoopLocal
-from livepeer_async.errors import AssetDeleted, AssetFailed, ConfigurationError, LivepeerError
+from livepeer_async.errors import AssetDeleted, AssetFailed, ClientClosed, LivepeerError
 from livepeer_async.http.observers import replace_observers
 from livepeer_async.models import Asset, AssetPhase, AssetStatus
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -212,8 +212,8 @@ class Waiter:
         await self._poller.throttle()
 
     def close(self) -> None:
-        """End all waits with a `ConfigurationError`, because the client is closed."""
-        error = ConfigurationError("the client was closed during a wait for assets")
+        """End all waits with a `ClientClosed`, because the client is closed."""
+        error = ClientClosed("the client was closed during a wait for assets")
         self._poller.fail_all(error)
 
     async def _next_result(

@@ -139,8 +139,7 @@ class BackgroundUploads:
             await join(running.task)
             if not interruption.is_received(error):
                 raise
-        if upload.error is not None and not upload.is_aborted:
-            raise upload.error
+        upload.raise_failure()
 
     def _start(self, job: UploadJob, options: UploadOptions) -> _Running:
         running = _Running()
