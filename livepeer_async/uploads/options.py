@@ -38,6 +38,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
         probe: the rules that a file is checked for before its upload; None checks nothing.
+        force: whether to upload again what an earlier run has uploaded; its asset stays.
     """
 
     wait: bool = True
@@ -48,6 +49,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     reprocess: int = 0
     ignore_mtime: bool = False
     probe: Probe | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):
