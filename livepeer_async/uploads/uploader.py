@@ -18,15 +18,9 @@ from typing import TypeVar, cast
 import anyio
 from msgspec.structs import replace
 
-<<<<<<< HEAD
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset, given_name
-from livepeer_async.concurrency import LoopLocal, plain_task_group
-from livepeer_async.errors import ConfigurationError, LivepeerError
-=======
-from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import LivepeerError
->>>>>>> part-a
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
@@ -311,36 +305,11 @@ class Uploader:
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None:
             key = source_key(source)
-<<<<<<< HEAD
-        async with (
-            self._sources.reserve(source, given_name(job.new_asset)),
-            self._open_source(job, slot) as opened,
-            acquire_lease(
-                self._journal,
-                key,
-                opened,
-                access=access_fingerprints(new_asset),
-                url=url,
-                ignore_mtime=options.ignore_mtime,
-                has_handle=has_handle,
-            ) as lease,
-        ):
-            if options.force:
-                lease.replace_uploaded()
-            await options.probe_source(source, opened, record=lease.record)
-            upload = Upload(
-                source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
-            )
-            async with self._closable(upload.name), plain_task_group() as tasks:
-                tasks.start_soon(self._delivery.run, upload)
-                await upload.asset_created.wait()
-                yield upload
-=======
         upload: Upload | None = None
         try:
             async with (
                 self._running.register(source_name(source)) as running,
-                self._sources.reserve(source),
+                self._sources.reserve(source, given_name(job.new_asset)),
                 self._open_source(job, slot) as opened,
                 acquire_lease(
                     self._journal,
@@ -376,7 +345,6 @@ class Uploader:
         with suppress(LivepeerError):
             return next(iter((await self._journal.find([key])).values()), None)
         return None
->>>>>>> part-a
 
     def _open_source(
         self, job: UploadJob, slot: Slot | None
