@@ -74,7 +74,7 @@ async def test_upload_has_a_span_for_each_part(spans):
     assert upload.attributes == {
         "livepeer.asset.id": asset.id,
         "livepeer.upload.key": "talk",
-        "livepeer.upload.source": "untitled",
+        "livepeer.upload.source": "x",
         "livepeer.upload.length": len(VIDEO),
         "livepeer.upload.attempts": 1,
         "livepeer.upload.outcome": "succeeded",
