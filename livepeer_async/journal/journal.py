@@ -24,7 +24,7 @@ import msgspec
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import LoopLocal, plain_task_group, run_shielded, running_loop
-from livepeer_async.errors import ConfigurationError, JournalError, TooManyOpenFiles
+from livepeer_async.errors import ClientClosed, JournalError, TooManyOpenFiles
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.lease_table import LeaseTable
@@ -131,14 +131,14 @@ class Journal:
         Raises:
             UploadInUse: another upload, here or in another process, holds the lease.
             JournalError: the journal can't be read or written.
-            ConfigurationError: the journal is closed.
+            ClientClosed: the journal is closed.
         """
         key = as_text(key)
         async with self._hold(key):
             self._leases.written.add(key)
             try:
                 record = await self._run(partial(self._acquire, key))
-            except (JournalError, TooManyOpenFiles, ConfigurationError):
+            except (JournalError, TooManyOpenFiles, ClientClosed):
                 self._leases.written.discard(key)
                 raise
             yield record
@@ -358,11 +358,11 @@ class Journal:
 
     async def _release(self) -> None:
         """Delete the leases that aren't held; if this fails, the next transaction does."""
-        with suppress(JournalError, TooManyOpenFiles, ConfigurationError):
+        with suppress(JournalError, TooManyOpenFiles, ClientClosed):
             await self._run(lambda _: None)
 
-    def _closed(self) -> ConfigurationError:
-        return ConfigurationError(f"the journal {self.path} is closed: open it, or a new client")
+    def _closed(self) -> ClientClosed:
+        return ClientClosed(f"the journal {self.path} is closed: open it, or a new client")
 
 
 def as_text(key: str) -> str:

@@ -20,6 +20,7 @@ from livepeer_async.errors import (
     AssetDeleted,
     AssetFailed,
     AssetTimeout,
+    ClientClosed,
     ConfigurationError,
     LivepeerError,
 )
@@ -284,8 +285,8 @@ class Waiter:
         await self._poller.throttle()
 
     def close(self) -> None:
-        """End all waits with a `ConfigurationError`, because the client is closed."""
-        error = ConfigurationError("the client was closed during a wait for assets")
+        """End all waits with a `ClientClosed`, because the client is closed."""
+        error = ClientClosed("the client was closed during a wait for assets")
         self._poller.fail_all(error)
 
     async def _next_result(

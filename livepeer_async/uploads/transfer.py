@@ -286,6 +286,7 @@ class Transfers:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
         await upload.sleep(seconds / self._clock.speed)
         await self._transport.wait_while_paused()
+        await upload.wait_while_paused()
         upload.request_started()
 
     async def _wait_to_retry(self, upload: Upload, seconds: float) -> None:
