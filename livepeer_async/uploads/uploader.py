@@ -228,7 +228,7 @@ class Uploader:
             leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
             async with leasing as lease:
                 upload = Upload(hidden.value, source, new_asset, lease, options, slot=slot)
-                with observe_requests(upload.observe):
+                with observe_requests(upload.observe), upload.telemetry.record(upload):
                     asset = await self._url_importer.request(upload, hidden.value)
                     await self._delivery.finish_import(upload, asset)
         except LivepeerError as error:
@@ -303,7 +303,7 @@ class Uploader:
         check_job(job)
         source, key = job.source, job.key
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
-        if key is None and self._journal is not None:
+        if key is None:
             key = source_key(source)
         upload: Upload | None = None
         try:
