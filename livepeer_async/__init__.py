@@ -25,6 +25,7 @@ connections, concurrency and rate limit. Each method is documented on its class.
   ready, verifies it, and returns the `Asset`. With `wait=False` it returns as soon as Livepeer has
   all bytes.
 - `begin_upload` does the same beside a block, with an `Upload` to follow, stop or abort.
+- `start_upload` returns such an `Upload` once its asset exists, and outlives its caller; see below.
 - `upload_many` uploads an iterable concurrently and yields an `UploadResult` for each source.
 - `livepeer_async.ingest` uploads the rows of a manifest, unattended.
 
@@ -65,7 +66,8 @@ all others.
 `Progress` has the bytes that the server has acknowledged (`sent`), those `in_flight`, the
 `fraction` and the `rate`. `retry` is the failure of any request of the upload until one succeeds:
 of the API, of a chunk, or of the URL that is relayed. `waiting` says what makes no progress for 5 s
-or more, such as a request without a response. The logger `livepeer_async` warns of each retry.
+or more, such as a request without a response. The logger `livepeer_async` warns of each retry,
+with its facts as attributes of the record (`livepeer_async.telemetry`).
 `with observe_requests(function):` reports the same events for the calls of its block:
 
     with observe_requests(print):
@@ -151,9 +153,10 @@ For many small files, `pip install sniffio` saves a seventh of the time with htt
 # Manuals
 
 `livepeer_async.errors` (what to catch, and what to do), `.models`, `.ingest`, `.tus`, `.webhooks`,
-and `.sandbox`, an embedded Livepeer for tests. What they export is public, and before 1.0 changes
-only with a new minor version; other modules may change at any time. The lowest versions of the
-dependencies are tested (`nox -s lowest`).
+`.telemetry` (log events, spans, and hooks for OpenTelemetry and Sentry), and `.sandbox`, an
+embedded Livepeer for tests. What they export is public, and before 1.0 changes only with a new
+minor version; other modules may change at any time. The lowest versions of the dependencies are
+tested (`nox -s lowest`).
 """
 
 from livepeer_async.version import __version__ as __version__

@@ -6,7 +6,6 @@ it makes reversible, so a kill leaves nothing unknown on the server.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
@@ -37,10 +36,9 @@ from livepeer_async.journal.records import (
 )
 from livepeer_async.journal.unfinished import is_unfinished
 from livepeer_async.redaction import show_source
+from livepeer_async.telemetry.events import JOURNAL_UNREADABLE, log_event
 
 T = TypeVar("T")
-
-_log = logging.getLogger("livepeer_async")
 
 # Seconds for a release after a cancellation, and for closing. A lease that isn't released is
 # deleted by the next transaction, or is void once the owner's lock is released.
@@ -236,6 +234,12 @@ class Journal:
                 await self.abandon(replace(record, previous=None), is_useless=False)
             return True
 
+    async def rename(self, key: str, name: str) -> None:
+        """Record another name of the asset of a key; raises as `forget` does."""
+        async with self.acquire(key) as record:
+            if record is not None:
+                await self.write(replace(record, name=name))
+
     async def records(self) -> list[Record]:
         """Return the readable records of uploads with a key, in the order of their keys."""
         query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
@@ -296,7 +300,9 @@ class Journal:
                 found.append(msgspec.json.decode(row, type=kind))
             except msgspec.DecodeError as error:
                 noun = f"{_NOUNS[kind]} {show_source(name)!r}"
-                _log.warning("journal %s: skipping unreadable %s: %s", self.path, noun, error)
+                facts = {"path": str(self.path), "reason": str(error)}
+                message = "journal %s: skipping unreadable %s: %s"
+                log_event(JOURNAL_UNREADABLE, message, self.path, noun, error, **facts)
         return found
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:

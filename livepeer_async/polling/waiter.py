@@ -33,6 +33,7 @@ from livepeer_async.polling.poller import AssetPoller
 from livepeer_async.polling.subscription import Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import redacted
+from livepeer_async.telemetry.subjects import run_subject
 from livepeer_async.webhooks.events import AssetEvent, TaskEvent, WebhookEvent
 
 MAX_REQUESTS_PER_SECOND = 2
@@ -351,7 +352,7 @@ class Waiter:
                 other.scope.cancel()
         due, watched = polling.poller.next_poll(now)
         if due <= now:
-            with replace_observers(polling.poller.report):
+            with replace_observers(polling.poller.report), run_subject(None):
                 await polling.poller.poll(watched)
             return
         wake_at = min(due, *(waiting.deadline for waiting in polling.waiting))

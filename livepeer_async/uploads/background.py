@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -11,13 +10,11 @@ import anyio
 import anyio.lowlevel
 
 from livepeer_async.concurrency import BackgroundTasks, LoopLocal, join
-from livepeer_async.errors import ClientClosed, UploadStopped
+from livepeer_async.errors import ClientClosed
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import ignore_event, replace_observers
 from livepeer_async.uploads.options import UploadJob, UploadOptions
 from livepeer_async.uploads.upload import Upload
-
-_log = logging.getLogger("livepeer_async")
 
 OpenUpload = Callable[[UploadJob, UploadOptions], AbstractAsyncContextManager[Upload]]
 
@@ -45,7 +42,6 @@ class _Running:
                 self._has_begun.set()
         except Exception as error:  # noqa: BLE001 - raised by `Upload.wait`
             self.error = error
-            self._log_failure(error)
         finally:
             self._has_begun.set()
             self._report_failure()
@@ -76,13 +72,6 @@ class _Running:
             await join(self.task)
             raise self.error
         return self.upload
-
-    def _log_failure(self, error: Exception) -> None:
-        """Log an error that may not be raised anywhere; a block raises it."""
-        is_block = self._on_failed is not None
-        is_stopped = isinstance(error, UploadStopped | ClientClosed)
-        if self.upload is not None and not is_block and not is_stopped:
-            _log.warning("the upload of %s failed: %s", self.upload.name, error)
 
 
 class _Interruption:

@@ -30,6 +30,7 @@ from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult, UploadSuccess
 from livepeer_async.uploads.progress import Progress, ProgressReporter, Stage
+from livepeer_async.uploads.telemetry import UploadTelemetry
 from livepeer_async.uploads.verify import Verified
 
 
@@ -90,6 +91,7 @@ class Upload:
         self._result: UploadSuccess | None = None
         self._error: Exception | None = None
         self._traceback: TracebackType | None = None
+        self.telemetry = UploadTelemetry(source.name, source.length, lease.key)
         self._progress = ProgressReporter(source.length, options.on_progress)
 
     @property
@@ -238,6 +240,7 @@ class Upload:
         """Record the success of the upload."""
         result = self._make_result(verified=verified, sha256=sha256)
         self._result = cast("UploadSuccess", result)
+        self.telemetry.log_success(self._asset, verified, self.attempts)
 
     def failed_result(self, error: LivepeerError | None) -> UploadResult:
         """Return a result with the error that ended the upload."""
@@ -314,12 +317,15 @@ class Upload:
         self.cookies = Cookies()
         self.tus = tus
         self._asset = asset
+        is_resumed = tus is not None and tus.upload_url is not None
+        self.telemetry.attach(asset.id, is_found=tus is None, is_resumed=is_resumed)
         if tus is not None:
             self._progress.begin(asset.id, is_resumed=tus.upload_url is not None)
 
     def update_asset(self, asset: Asset) -> None:
         """Record a new state of the asset."""
         self._asset = asset
+        self.telemetry.set_asset(asset.id)
         stage = Stage.READY if is_ready(asset) else Stage.PROCESSING
         # The server fetches the bytes of an import, whose length is 0, itself.
         if self.length and not has_left_uploading(asset):
@@ -334,6 +340,7 @@ class Upload:
     def observe(self, event: RequestEvent) -> None:
         """Record an event of a request of this upload."""
         self._progress.observe(event)
+        self.telemetry.observe(event)
 
     def mark_uploaded(self) -> None:
         """Record that the server has all bytes, and release the slot."""

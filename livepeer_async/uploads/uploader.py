@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 import anyio
 from msgspec.structs import replace
 
-from livepeer_async.api.arguments import NewAssetLike, as_new_asset
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset, given_name
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import LivepeerError
 from livepeer_async.http.descriptors import Descriptors
@@ -229,7 +229,7 @@ class Uploader:
             leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
             async with leasing as lease:
                 upload = Upload(hidden.value, source, new_asset, lease, options, slot=slot)
-                with observe_requests(upload.observe):
+                with observe_requests(upload.observe), upload.telemetry.record(upload):
                     asset = await self._url_importer.request(upload, hidden.value)
                     await self._delivery.finish_import(upload, asset)
         except LivepeerError as error:
@@ -320,13 +320,13 @@ class Uploader:
         source, key = job.source, job.key
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         resumed = job if isinstance(job, ResumedJob) else None
-        if key is None and self._journal is not None:
+        if key is None:
             key = source_key(source)
         upload: Upload | None = None
         try:
             async with (
                 self._running.register(source_name(source)) as running,
-                self._sources.reserve(source),
+                self._sources.reserve(source, given_name(job.new_asset)),
                 self._open_source(job, slot) as opened,
                 acquire_lease(
                     self._journal,
@@ -372,6 +372,7 @@ class Uploader:
             return nullcontext(job.recorded)
         return open_source(
             job.source,
+            name=given_name(job.new_asset),
             length=job.length,
             max_length=self._limits_for(job.length or 1).max_length,
             descriptors=self._descriptors,
