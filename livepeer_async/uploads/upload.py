@@ -178,9 +178,15 @@ class Upload:
         self._raise_error()
         return self.result
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the upload has an error other than that of an `abort` that has worked."""
+        is_aborted = self.is_aborted and isinstance(self._error, UploadStopped)
+        return self._error is not None and not is_aborted
+
     def raise_failure(self) -> None:
-        """Raise the error of the upload, unless `abort` was called and has worked."""
-        if not (self.is_aborted and isinstance(self._error, UploadStopped)):
+        """Raise the error of the upload, unless it is that of an `abort` that has worked."""
+        if self.has_failed:
             self._raise_error()
 
     def _raise_error(self) -> None:
