@@ -52,6 +52,7 @@ PURE_TESTS: Final = (
     "models",
     "polling/test_change_scan.py",
     "polling/test_intervals.py",
+    "polling/test_verify.py",
     "polling/test_watched_asset.py",
     "probing/test_rules.py",
     "probing/test_sample_tables.py",
@@ -61,7 +62,6 @@ PURE_TESTS: Final = (
     "test_errors.py",
     "test_redaction.py",
     "tus",
-    "uploads/test_verify.py",
 )
 # Tests of the code that calls the dependencies.
 LOWEST_TESTS: Final = (

@@ -124,6 +124,7 @@ from livepeer_async.models import (
     VideoSpec,
     Violation,
 )
+from livepeer_async.polling.verify import Verified
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.probing.probe import Probe
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
@@ -131,7 +132,6 @@ from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.upload import Upload
-from livepeer_async.uploads.verify import Verified
 from livepeer_async.version import __version__
 
 __all__ = [

@@ -14,6 +14,7 @@ from livepeer_async.http.retry import RestartCounter
 from livepeer_async.journal.lease import Lease
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.phases import has_left_uploading, is_ready
+from livepeer_async.polling.verify import Verified
 from livepeer_async.redaction import redact_upload_url
 from livepeer_async.scheduling.slots import Slot
 from livepeer_async.sources.blocks import Digest
@@ -22,7 +23,6 @@ from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult, UploadSuccess
 from livepeer_async.uploads.progress import Progress, ProgressReporter, Stage
-from livepeer_async.uploads.verify import Verified
 
 
 class Upload:
