@@ -118,6 +118,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     sandbox: options.UseSandbox = False,
     storage: options.SandboxStorage = None,
     ignore_mtime: options.IgnoreMtime = False,
+    method: options.Method = "tus",
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
@@ -129,7 +130,12 @@ def ingest(  # noqa: PLR0913 - the options of the command
     )
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
     upload = options.build_upload_options(
-        verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
+        verify,
+        rules,
+        method,
+        no_wait=no_wait,
+        ready_timeout=ready_timeout,
+        ignore_mtime=ignore_mtime,
     )
     rows = {"strict": strict, "relay": relay, "concurrency": concurrency, "max_rate": max_rate}
     command = IngestRun(

@@ -176,8 +176,24 @@ ProbeIgnore = Annotated[
 ]
 
 
+Method = Annotated[
+    Literal["tus", "direct"],
+    typer.Option(
+        "--method",
+        help="tus sends chunks and can resume; direct sends a file in one PUT, for networks that "
+        "block tus and for small files.",
+    ),
+]
+
+
 def build_upload_options(
-    verify: str, probe: Probe | None, *, no_wait: bool, ready_timeout: float, ignore_mtime: bool
+    verify: str,
+    probe: Probe | None,
+    method: str,
+    *,
+    no_wait: bool,
+    ready_timeout: float,
+    ignore_mtime: bool,
 ) -> dict[str, Any]:
     """Return the options of each upload under the names that the client gives them."""
     return {
@@ -186,6 +202,7 @@ def build_upload_options(
         "ready_timeout": ready_timeout,
         "ignore_mtime": ignore_mtime,
         "probe": probe,
+        "method": method,
     }
 
 

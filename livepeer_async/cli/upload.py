@@ -69,6 +69,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     no_journal: options.NoJournal = False,
     force: ForceOption = False,
     ignore_mtime: options.IgnoreMtime = False,
+    method: options.Method = "tus",
     json: options.Json = False,
 ) -> None:
     """Upload videos and wait until they are ready.
@@ -92,7 +93,12 @@ def upload(  # noqa: PLR0913 - the options of the command
     )
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
     more = options.build_upload_options(
-        verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
+        verify,
+        rules,
+        method,
+        no_wait=no_wait,
+        ready_timeout=ready_timeout,
+        ignore_mtime=ignore_mtime,
     )
     more |= {"concurrency": concurrency, "max_rate": max_rate}
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)

@@ -22,6 +22,7 @@ from livepeer_async.uploads.progress import Progress
 
 Verify = Literal["size", "hash"] | None
 OnMismatch = Literal["raise", "reupload"]
+Method = Literal["tus", "direct"]
 
 
 class UploadOptions(Struct, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
         probe: the rules that a file is checked for before its upload; None checks nothing.
+        method: `tus`, or `direct` for one PUT of all bytes.
     """
 
     wait: bool = True
@@ -48,6 +50,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     reprocess: int = 0
     ignore_mtime: bool = False
     probe: Probe | None = None
+    method: Method = "tus"
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):
@@ -56,10 +59,17 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
             )
+        if self.method not in ("tus", "direct"):
+            raise ConfigurationError(f"method is {self.method!r}; wanted 'tus' or 'direct'")
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether all bytes are sent in one PUT."""
+        return self.method == "direct"
 
     async def probe_source(
         self, source: SourceLike, opened: Source, *, record: Record | None
@@ -121,6 +131,7 @@ class UploadArguments(TypedDict, total=False):
     key: str | None
     ignore_mtime: bool
     probe: Probe | bool
+    method: Method
 
 
 def as_job(
@@ -169,8 +180,8 @@ class UploadResult(Struct, Generic[AssetT_co, ErrorT_co], frozen=True, kw_only=T
         sha256: SHA-256 of the bytes read, in hex; None unless `verify` is `hash`.
         length: bytes of the source.
         seconds: duration of the upload.
-        attempts: tus uploads that were needed; above 1 after a restart, 0 if an earlier run had
-            sent all bytes.
+        attempts: tus or direct uploads that were needed; above 1 after a restart, 0 if an earlier
+            run had sent all bytes.
     """
 
     source: SourceLike
