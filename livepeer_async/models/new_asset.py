@@ -175,7 +175,9 @@ class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
             if (previous) upload.resumeFromPreviousUpload(previous);
             upload.start();
 
-        tus-js-client's own `fingerprint` finds it by the file and the endpoint; keep it.
+        tus-js-client's own `fingerprint` finds it by the file and the endpoint; keep it. A browser
+        repeats a PATCH by itself if a connection ends without a response, and then bytes may be
+        stored twice whatever the options: only the comparison in `assets.wait` notices that.
         """
         return {
             "endpoint": self.tus_endpoint,

@@ -36,6 +36,7 @@ from livepeer_async.sandbox import (
     Stall,
     WrongSize,
 )
+from livepeer_async.uploads import completion
 from livepeer_async.uploads.direct import MAX_LENGTH, RateLimits
 from support import command_line
 from support.clock import until
@@ -250,6 +251,18 @@ async def test_deleted_asset_restarts_on_a_new_ticket():
     async with sandbox_and_client(Fault(FIRST_PUT, gone)) as (sandbox, livepeer):
         asset = await livepeer.upload(VIDEO, method="direct")
         assert is_stored(sandbox, asset, VIDEO)
+        assert [it.id for it in undeleted(sandbox)] == [asset.id]
+
+
+async def test_success_that_completes_nothing_restarts_on_a_new_ticket(monkeypatch):
+    monkeypatch.setattr(completion, "FINALIZE_AFTER", 0.1)
+    monkeypatch.setattr(completion, "LEAVE_TIMEOUT", 0.1)
+    async with sandbox_and_client(Fault(FIRST_PUT, Answer(201, when="read"))) as (
+        sandbox,
+        livepeer,
+    ):
+        asset = await livepeer.upload(SMALL, method="direct")
+        assert is_stored(sandbox, asset, SMALL)
         assert [it.id for it in undeleted(sandbox)] == [asset.id]
 
 
