@@ -22,7 +22,14 @@ from msgspec import Struct
 from rich.text import Text
 
 from livepeer_async.cli.options import Storage
-from livepeer_async.cli.output.console import messages, output, print_error, print_table
+from livepeer_async.cli.output.console import (
+    VERBOSITY,
+    Verbosity,
+    messages,
+    output,
+    print_error,
+    print_table,
+)
 from livepeer_async.cli.output.display import show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
@@ -149,6 +156,8 @@ def _create_videos(folder: Path, number: int) -> list[str]:
 def _print_plan(
     sandbox: Sandbox, storage: Storage, progress: BatchProgress, faulty: FileProgress
 ) -> None:
+    if VERBOSITY.get() is Verbosity.QUIET:
+        return
     videos = pluralize(len(progress.files), "video")
     _print(f"embedded sandbox at {sandbox.base_url} (storage: {storage})")
     _print(
@@ -240,7 +249,7 @@ def _print_results(
         rows.append([file.name, asset.id, asset.playback_id or "", size, elapsed, content])
     if rows:
         headers = ["name", "asset ID", "playback ID", "size", "time", "content"]
-        print_table(headers, rows, order=["content", "size", "playback ID", "time"])
+        print_table(headers, rows, order=["size", "playback ID", "time"], state="content")
     print_failures(progress, Scope(is_upload=True))
     for file, comparison in comparisons.items():
         for difference in comparison.differences():

@@ -51,7 +51,7 @@ _SQLITE_FILES = 3
 # Seconds after which one more upload is tried beside those that found descriptors.
 GROWTH_PERIOD = 10.0
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
-# With room for so many uploads, descriptors aren't what limits them.
+# With room for this number of uploads, something other than descriptors limits them.
 MANY_UPLOADS = 32
 _RAISE_LIMIT = "raise the limit, for example with `ulimit -n 4096`"
 _FOLDERS = ("/proc/self/fd", "/dev/fd")
@@ -285,7 +285,7 @@ def _is_link_shortage(link: BaseException) -> bool:
 
 
 def _is_free(count: int) -> bool:
-    """Whether so many descriptors are free at once."""
+    """Whether this number of descriptors is free at once."""
     opened: list[int] = []
     try:
         opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import anyio
-
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import AssetFailed, AssetTimeout, UploadGone
 from livepeer_async.http.observers import Watch
 from livepeer_async.polling.phases import has_left_uploading
@@ -25,13 +24,16 @@ FINALIZE_AFTER = 10.0
 LEAVE_TIMEOUT = 60.0
 
 
-async def leave_uploading(waiter: Waiter, upload: Upload, driver: Driver | None) -> WatchedAsset:
+async def leave_uploading(
+    waiter: Waiter, upload: Upload, driver: Driver | None, *, clock: Clock
+) -> WatchedAsset:
     """Wait until the asset has left `uploading`.
 
     Args:
         waiter: waits for assets.
         upload: the upload, all bytes of which were sent.
         driver: of its tus upload; None for a direct one.
+        clock: time.
 
     Raises:
         UploadGone: the server doesn't complete the upload.
@@ -39,6 +41,7 @@ async def leave_uploading(waiter: Waiter, upload: Upload, driver: Driver | None)
     """
     watched = WatchedAsset(upload.asset.id, upload.asset)
     with Watch("the server hasn't completed the upload"):
+        await clock.sleep(FIRST_POLL_DELAY)
         await _await_leaving(waiter, upload, watched, driver)
     return watched
 
@@ -46,7 +49,6 @@ async def leave_uploading(waiter: Waiter, upload: Upload, driver: Driver | None)
 async def _await_leaving(
     waiter: Waiter, upload: Upload, watched: WatchedAsset, driver: Driver | None
 ) -> None:
-    await anyio.sleep(FIRST_POLL_DELAY)
     wait = partial(waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset)
     try:
         await wait(timeout=FINALIZE_AFTER)

@@ -164,7 +164,7 @@ class DirectUploads:
     Args:
         transport: sends the PUTs, without the API key.
         asset_requests: looks at assets.
-        retry: the retry policy.
+        retry, clock: the retry policy, and time and jitter.
         sleep: waits before a request; `stop` takes effect in it.
         wait_to_retry: waits before a retry.
     """
@@ -175,6 +175,7 @@ class DirectUploads:
         asset_requests: AssetRequests,
         *,
         retry: RetryPolicy,
+        clock: Clock,
         sleep: Callable[[Upload, float], Awaitable[None]],
         wait_to_retry: Callable[[Upload, float], Awaitable[None]],
     ) -> None:
@@ -183,7 +184,7 @@ class DirectUploads:
         self._retry = retry
         self._sleep = sleep
         self._wait_to_retry = wait_to_retry
-        self._clock = Clock()
+        self._clock = clock
         self._rates = RateLimits()
 
     def check(self, source: Source) -> None:
@@ -208,10 +209,10 @@ class DirectUploads:
         """
         if not url.value:
             raise DecodeError("the ticket has no URL for a direct upload", path="$.url")
-        issued_at, failures, may_have_arrived = time.monotonic(), 0, False
+        issued_at, failures, may_have_arrived = self._clock.now(), 0, False
         while True:
             await self._sleep(upload, 0.0)
-            if time.monotonic() - issued_at > MAX_TICKET_AGE:
+            if self._clock.now() - issued_at > MAX_TICKET_AGE:
                 raise UploadGone("the ticket of the direct upload has expired")
             self.check(upload.source)
             attempt = await self._put(upload, url)
@@ -260,16 +261,18 @@ class DirectUploads:
 
         A server that was slow to respond may still be storing them.
         """
-        end = time.monotonic() + max(SETTLE_SECONDS, attempt.waited or 0.0)
+        waited = (attempt.waited or 0.0) * self._clock.speed
+        end = self._clock.now() + max(SETTLE_SECONDS, waited)
         looks = 0
         with Watch("the server may still be storing the bytes"):
             while not await self._asset_requests.is_uploaded(upload.asset.id):
-                remaining = end - time.monotonic()
+                remaining = end - self._clock.now()
                 if remaining <= 0:
                     return False
                 looks += 1
                 delay = backoff(looks, first_delay=FIRST_LOOK_SECONDS, max_delay=MAX_LOOK_SECONDS)
-                await upload.sleep(min(delay, remaining))
+                await upload.sleep()
+                await self._clock.sleep(min(delay, remaining))
         return True
 
     def _check_repeatable(self, source: Source, attempt: Attempt) -> None:

@@ -65,7 +65,7 @@ class Transfers:
         waiter: waits for assets.
         asset_requests: requests and deletes assets.
         transport: sends tus requests, without the API key.
-        retry: the retry policy.
+        retry, clock: the retry policy, and time and jitter.
         limits_for: returns the server's limits for an upload of a given length.
 
     Attributes:
@@ -80,17 +80,19 @@ class Transfers:
         *,
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
+        clock: Clock | None = None,
     ) -> None:
         self.limits_for = limits_for
         self._waiter = waiter
         self._asset_requests = asset_requests
         self._transport = transport
         self._retry = retry
-        self._clock = Clock()
+        self._clock = clock or Clock()
         self._direct = DirectUploads(
             transport,
             asset_requests,
             retry=retry,
+            clock=self._clock,
             sleep=self._sleep,
             wait_to_retry=self._wait_to_retry,
         )
@@ -200,7 +202,7 @@ class Transfers:
             is_uploaded = True
             # A direct upload that is stopped now is kept once its asset shows that it is complete.
             upload.release_slot() if driver is None else upload.mark_uploaded()
-            watched = await leave_uploading(self._waiter, upload, driver)
+            watched = await leave_uploading(self._waiter, upload, driver, clock=self._clock)
             upload.mark_uploaded()
             await upload.source.check()
         except (TusError, SourceError) as error:
@@ -314,7 +316,7 @@ class Transfers:
 
     async def _sleep(self, upload: Upload, seconds: float) -> None:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
-        await upload.sleep(seconds)
+        await upload.sleep(seconds / self._clock.speed)
         await self._transport.wait_while_paused()
         upload.request_started()
 

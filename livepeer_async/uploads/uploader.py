@@ -18,10 +18,11 @@ from typing import TypeVar, cast
 import anyio
 from msgspec.structs import replace
 
-from livepeer_async.api.arguments import NewAssetLike, as_new_asset
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset, given_name
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
@@ -117,6 +118,7 @@ class Uploader:
         Raises:
             LivepeerError: the upload failed.
         """
+        require_asyncio()
         check_job(job)
         length = await measure_length(job)
         try:
@@ -252,6 +254,7 @@ class Uploader:
     async def _cleaning_up(
         self, running: AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]
     ) -> AsyncGenerator[AsyncIterator[UploadOutcome], None]:
+        require_asyncio()
         async with running as results:
             yield results
         await self._clean_up()
@@ -289,7 +292,7 @@ class Uploader:
         if key is None and self._journal is not None:
             key = source_key(source)
         async with (
-            self._sources.reserve(source),
+            self._sources.reserve(source, given_name(job.new_asset)),
             self._open_source(job, slot) as opened,
             acquire_lease(
                 self._journal,
@@ -301,6 +304,8 @@ class Uploader:
                 has_handle=has_handle,
             ) as lease,
         ):
+            if options.force:
+                lease.replace_uploaded()
             await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
@@ -315,6 +320,7 @@ class Uploader:
     ) -> AbstractAsyncContextManager[Source]:
         return open_source(
             job.source,
+            name=given_name(job.new_asset),
             length=job.length,
             max_length=self._limits_for(job.length or 1).max_length,
             descriptors=self._descriptors,

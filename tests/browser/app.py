@@ -7,7 +7,7 @@ the ticket, which a reloaded page needs again, and compares the asset once it is
 from __future__ import annotations
 
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,14 @@ from starlette.applications import Starlette
 from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
-from livepeer_async import Asset, AsyncLivepeer, LivepeerError, UploadTicket
+from livepeer_async import (
+    Asset,
+    AssetTimeout,
+    AsyncLivepeer,
+    IntegrityError,
+    LivepeerError,
+    UploadTicket,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -57,6 +64,10 @@ class BrowserUpload:
             self.is_ready = True
         except LivepeerError as error:
             self.error = error
+            if isinstance(error, IntegrityError | AssetTimeout):
+                # Wrong bytes, or a visitor that never came back.
+                with suppress(LivepeerError):
+                    await livepeer.assets.delete(asset_id)
 
 
 class BrowserUploads:

@@ -43,6 +43,25 @@ def test_download_makes_a_file_named_like_the_asset(sandbox, upload_clip, folder
     assert (folder / "talk.mp4").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+def test_several_downloads_continue_after_a_failure(sandbox, upload_clip, folder, run_here):
+    ids = [make_ready(sandbox, upload_clip, name) for name in ("a.mp4", "same.mp4", "same.mp4")]
+    arguments = ["assets", "download", ids[0], "unknown", *ids[1:], "--force", "-o", folder]
+    done = run_here(*arguments, sandbox=sandbox)
+    assert done.returncode == 1
+    names = ["a.mp4", "same.mp4", f"same-{ids[2]}.mp4"]
+    assert lines_of(done.stdout) == [f"saved {folder}/{name}" for name in names]
+    assert sorted(os.listdir(folder)) == sorted(names)
+    (error,) = [line for line in lines_of(done.stderr) if line.startswith("Error")]
+    assert "'unknown' isn't an asset ID" in error
+
+
+@pytest.mark.parametrize("output", ["-", "a.mp4"])
+def test_several_downloads_need_a_folder(sandbox, folder, run_here, output):
+    done = run_here("assets", "download", "a", "b", "-o", output, sandbox=sandbox)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "several IDs need an existing folder for -o" in done.stderr.decode()
+
+
 def test_download_replaces_a_file_only_with_force(sandbox, upload_clip, folder, run_here):
     asset_id = make_ready(sandbox, upload_clip)
     target = folder / "other.mp4"
@@ -62,7 +81,11 @@ def test_download_replaces_a_file_only_with_force(sandbox, upload_clip, folder, 
 
 @pytest.mark.parametrize(
     ("output", "message"),
-    [("/dev/null", "isn't a regular file"), ("missing/a.mp4", "there is no folder")],
+    [
+        ("/dev/null", "isn't a regular file"),
+        ("missing/a.mp4", "there is no folder"),
+        ("x/", "no folder x;"),
+    ],
 )
 def test_download_refuses_a_target(sandbox, upload_clip, folder, run_here, output, message):
     asset_id = make_ready(sandbox, upload_clip)
@@ -129,17 +152,25 @@ def test_key_is_not_sent_to_another_host(open_sandbox, upload_clip, folder, run_
     assert not request.is_authorized
 
 
-@pytest.mark.parametrize(("phase", "advice"), [("processing", "assets wait"), ("failed", "retry")])
-def test_unready_asset_is_not_downloaded(open_sandbox, upload_clip, run_here, phase, advice):
-    faults = [Fault(On(method="POST", nth=1), FailProcessing())] if phase == "failed" else []
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (None, "assets wait {}"),
+        ("file download failed", "use livepeer-async assets retry {} --wait"),
+        ("no video track", "check that the file plays as a video, and delete the asset"),
+    ],
+)
+def test_unready_asset_is_not_downloaded(open_sandbox, upload_clip, run_here, message, advice):
+    phase = "failed" if message else "processing"
+    faults = [Fault(On(method="POST", nth=1), FailProcessing(message))] if message else []
     seconds = 0.1 if faults else 60
     with open_sandbox(faults=faults, processing_seconds=seconds) as sandbox:
         (asset_id,) = upload_clip(sandbox, "talk")
         wait_until(lambda: sandbox.assets[0].phase == phase)
         done = run_here("assets", "download", asset_id, sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert f"is {phase}" in done.stderr.decode()
-    assert f"{advice} {asset_id}" in done.stderr.decode()
+    assert phase in done.stderr.decode()
+    assert advice.format(asset_id) in done.stderr.decode()
 
 
 def test_expired_url_is_a_failure(open_sandbox, upload_clip, folder, run_here):

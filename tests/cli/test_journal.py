@@ -38,6 +38,7 @@ def test_second_run_reports_the_same_asset(sandbox, clip, upload, run_here):
     _, (first,) = upload(clip, sandbox=sandbox)
     done = run_here("upload", clip, sandbox=sandbox)
     assert first["asset_id"] in done.stdout.decode()
+    assert "1 of 1 ready in " in done.stderr.decode()
     assert done.stderr.decode().endswith(
         "1 file uploaded by an earlier run; use --force to upload again\n"
     )
@@ -75,8 +76,13 @@ def test_exhausted_retries_suggest_the_same_command(open_sandbox, video, journal
         assert done.returncode == 1
         assert "run the same command to resume" in done.stderr.decode()
         sandbox.faults.clear()
-        assert run_here(*command, sandbox=sandbox).returncode == 0
+        done = run_here(*command, sandbox=sandbox)
+        assert done.returncode == 0
         assert len(sandbox.assets) == 1
+    printed = done.stderr.decode().splitlines()
+    assert printed[0].endswith("long.mp4: continuing from 8.0 MiB of 20.0 MiB")
+    assert not any(line.endswith("continuing from 8.0 MiB") for line in printed)
+    assert printed[-1].startswith("1 of 1 ready, 12.0 MiB sent in ")
 
 
 def test_list_shows_records(sandbox, clip, journal, upload, run_here):
@@ -251,6 +257,15 @@ def test_unwritable_home_runs_without_a_journal(sandbox, clip, tmp_path, run_her
     assert "running without a journal" in done.stderr.decode()
 
 
+@pytest.mark.parametrize("command", ["upload", "ingest"])
+def test_missing_folder_of_the_journal_is_named(sandbox, clip, tmp_path, command, run_here):
+    source = clip if command == "upload" else tmp_path
+    done = run_here(command, source, "--journal", tmp_path / "none" / "j", sandbox=sandbox)
+    assert done.returncode == 1
+    expected = f"there is no folder {tmp_path / 'none'}; create it, or use another file"
+    assert expected in done.stderr.decode()
+
+
 def test_missing_home_runs_without_a_journal(sandbox, clip, run_here, monkeypatch):
     def home():
         raise RuntimeError("Could not determine home directory.")
@@ -279,6 +294,22 @@ def test_force_uploads_complete_files_again(sandbox, clip, run_here):
     assert run_here("upload", clip, "--no-wait", sandbox=sandbox).returncode == 0
     assert run_here("upload", clip, "--force", sandbox=sandbox).returncode == 0
     assert len(sandbox.assets) == 2
+
+
+def test_refused_force_keeps_the_earlier_record(sandbox, clip, journal, run_here):
+    command = ["upload", clip, "--journal", journal]
+    assert run_here(*command, sandbox=sandbox).returncode == 0
+    listing = ["journal", "list", "--journal", journal, "--json"]
+    before = run_here(*listing, sandbox=sandbox).stdout
+    refused = ["--playback-policy", '{"type": "private"}']
+    forced = run_here(*command, "--force", *refused, sandbox=sandbox)
+    assert (forced.returncode, b"422" in forced.stderr) == (1, True)
+    assert run_here(*listing, sandbox=sandbox).stdout == before
+    again = run_here(*command, sandbox=sandbox)
+    assert (again.returncode, len(sandbox.assets)) == (0, 1)
+    clip.write_bytes(read_clip() + b"more")
+    changed = run_here(*command, sandbox=sandbox)
+    assert "has changed since it was uploaded" in changed.stderr.decode()
 
 
 def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here):

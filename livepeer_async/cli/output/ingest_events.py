@@ -15,7 +15,7 @@ from livepeer_async.cli.output.display import Display
 from livepeer_async.cli.output.error_messages import Scope, describe, format_error
 from livepeer_async.cli.output.formatting import format_elapsed, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
-from livepeer_async.cli.output.plain import PlainLines, describe_retry
+from livepeer_async.cli.output.plain import PlainLines, describe_resumption, describe_retry
 from livepeer_async.cli.output.progress import FileProgress
 from livepeer_async.cli.output.report import bad_row_document, row_document
 from livepeer_async.ingest.events import (
@@ -99,7 +99,11 @@ class IngestEvents:
             return
         file = self._running[row.key].file
         is_first, waited = not file.has_retried, file.waiting is not None
+        was_resumed = bool(file.resumed_at)
         file.update(progress, self._clock())
+        # A row that is retried after the others is resumed in this run.
+        if file.resumed_at and not was_resumed and not file.has_retried:
+            self.display.log(f"{row.location}: {describe_resumption(file)}")
         # Chunks wait for slow storage all the time.
         if file.waiting is not None and file.is_starting and not waited:
             self.display.log(f"{row.location}: {file.waiting}")
@@ -145,7 +149,7 @@ class IngestEvents:
 
     def _print_hidden(self, what: str) -> None:
         hint = "the report lists them all" if self.has_report else "--report lists them all"
-        self.display.print(f"{what}: {hint}")
+        self.display.print_problem(f"{what}: {hint}")
 
     def _start_row(self, row: Row) -> None:
         name = row.asset_name or source_name(row.source)
@@ -172,14 +176,14 @@ class IngestEvents:
         # An outage of hours has hundreds of probes; only the display shows the time of the next.
         before = self._status.outage
         if before is None:
-            self.display.print(f"halted: {reason}; rows continue when the server responds")
+            self.display.print_problem(f"halted: {reason}; rows continue when the server responds")
         checks = before.checks + 1 if before else 1
         self._status.outage = Outage(reason, self._clock() + halted.delay, checks)
 
     def _end_outage(self, resumed: Resumed) -> None:
         self._status.outage = None
         elapsed = format_elapsed(resumed.seconds)
-        self.display.print(f"the server responds again after {elapsed}")
+        self.display.print_problem(f"the server responds again after {elapsed}")
 
     def _finish_row(self, ended: RowEnded) -> None:
         row, batch = ended.row, self._status.batch
@@ -194,6 +198,7 @@ class IngestEvents:
         self._deferred.pop(row.key, None)
         if ended.state is not RowState.UNFINISHED:
             file = active.file if active else FileProgress(row.location, "", row.length)
+            file.is_earlier = ended.is_earlier
             file.finish(ended.state, length=ended.length)
             batch.retire(file)
         elif active is not None:
@@ -202,13 +207,11 @@ class IngestEvents:
     def _print_at(self, location: str, message: str) -> None:
         """Print a message with its location; one about a file in a folder begins with the path."""
         is_located = message.startswith(repr(location))
-        self.display.print(message if is_located else f"{location}: {message}")
+        self.display.print_problem(message if is_located else f"{location}: {message}")
 
 
 def _describe_repeated(first: RepeatedRow, number: int) -> str:
     line = f"line {first.first_line}" if first.first_line else "an earlier row"
     if number == 1:
-        return f"{first.location}: repeats {line}; it is uploaded once"
-    return (
-        f"{number:,} rows repeat earlier ones, the first is {first.location}; each is uploaded once"
-    )
+        return f"{first.location}: repeats {line}; both are one upload"
+    return f"{number:,} rows repeat earlier ones and are no uploads; the first is {first.location}"

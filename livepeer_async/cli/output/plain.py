@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from livepeer_async.cli.output.console import print_note
+from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.formatting import (
     MAX_NAME_WIDTH,
     format_clock,
@@ -55,6 +55,7 @@ class PlainLines:
         self._names = shorten_names([file.name for file in batch.files], MAX_NAME_WIDTH)
         self._statuses: dict[FileProgress, str] = {}
         self._sent: dict[FileProgress, int] = {}
+        self._interrupted: set[FileProgress] = set()
         self._retries: dict[FileProgress, RetryEvent | None] = {}
         # Seconds of the last wait that was printed, doubled for the next one.
         self._waits: dict[FileProgress, float] = {}
@@ -63,15 +64,21 @@ class PlainLines:
         """Print what has changed for a file."""
         name = self._names.get(file.name) or shorten(file.name, MAX_NAME_WIDTH)
         before = self._retries.get(file)
-        is_lost = file.sent < self._sent.get(file, 0)
-        is_continued = file.is_uploading and (is_lost or (before is not None and not file.retry))
+        if before is not None or file.sent < self._sent.get(file, 0):
+            self._interrupted.add(file)
+        # The retried request may have been one that gives the upload up.
+        is_moving = file.is_uploading and not file.retry and file.in_flight > 0
         self._sent[file] = file.sent
         if file.stage is Stage.READY and file.outcome is None:
             return  # the content is still to be verified
+        if file.is_processing and not self._batch.waits:
+            return  # it has arrived, which the result says
         if self._statuses.get(file) != file.status:
             self._statuses[file] = file.status
+            self._interrupted.discard(file)
             self.print(f"{name}: {_describe_change(file)}")
-        elif is_continued:
+        elif is_moving and file in self._interrupted:
+            self._interrupted.remove(file)
             offset = f"from {format_size(file.sent)}" if file.sent else "from the beginning"
             self.print(f"{name}: continuing {offset}")
         if file.retry is not None and file.retry is not before:
@@ -89,7 +96,11 @@ class PlainLines:
 
     def print(self, message: str) -> None:
         """Print a line."""
-        print_note(f"{time.strftime('%H:%M:%S')} {message}" if self._status else message)
+        print_note(self._add_time(message))
+
+    def print_problem(self, message: str) -> None:
+        """Print a line about an error, also if the command is quiet."""
+        print_problem(self._add_time(message))
 
     def log(self, message: str) -> None:
         """Print a line."""
@@ -114,7 +125,7 @@ class PlainLines:
         rate = self._rate.measure(batch)
         left = seconds_left(sent, length, rate)
         summary = ", ".join(status.counts()) if status else batch.summarize()
-        if length or status is None:
+        if length:
             summary += f"; {format_size(sent)} of {format_size(length)} sent"
         if length:
             summary += f" ({format_percent(sent / length)})"
@@ -124,6 +135,9 @@ class PlainLines:
             summary += f", {format_size(rate)}/s, {format_clock(left)} left"
         obstacle = status.obstacle(self._clock()) if status else ""
         return f"{summary}; {obstacle}" if obstacle else summary
+
+    def _add_time(self, message: str) -> str:
+        return f"{time.strftime('%H:%M:%S')} {message}" if self._status else message
 
     def _report_silence(self, status: IngestStatus) -> None:
         # An outage has its own messages.
@@ -145,9 +159,16 @@ def describe_retry(retry: RetryEvent) -> str:
     return f"{retry.failure}; retry {retry.attempt} of {retry.attempts} in {delay}"
 
 
+def describe_resumption(file: FileProgress) -> str:
+    """Describe how an upload of an earlier run goes on."""
+    return f"continuing from {format_size(file.resumed_at)} of {format_size(file.length or 0)}"
+
+
 def _describe_change(file: FileProgress) -> str:
     result = file.result
     if result is None:
+        if file.is_uploading and file.resumed_at:
+            return describe_resumption(file)
         is_sized = file.is_uploading and file.length
         return f"{file.status} {format_size(file.length or 0)}" if is_sized else file.status
     if result.error is not None:

@@ -121,6 +121,14 @@ def test_refused_key_outranks_other_failures():
     assert exit_status_for([None, None]) is ExitStatus.OK
 
 
+def test_import_of_no_video_advises_to_check_the_url():
+    message = format_error(failed(is_retryable=False), Scope(is_import=True))
+    assert message.endswith(
+        "no video track; check that the URL returns a video, and delete the asset "
+        "(livepeer-async assets delete a1)"
+    )
+
+
 FORGET = "use livepeer-async journal forget '/v/a b.mp4' --journal j to upload it again"
 ROW_CASES = [
     (tus_error(RETRIES, upload_url="https://h/u"), True, "run the same command to resume it"),
@@ -186,3 +194,9 @@ def test_url_row_error_mentions_the_url_and_no_file():
 def test_row_without_a_journal_is_not_resumed():
     error = tus_error(RETRIES, upload_url="https://h/u")
     assert format_error(error, Scope(row=FILE)).endswith("run the same command to retry it")
+
+
+def test_unknown_key_is_named_without_a_mask():
+    error = errors.NotAuthenticated(status=401, **{**CHECK, "errors": ("no token *** found",)})
+    expected = "401 from https://livepeer.studio/api: the server doesn't know the API key"
+    assert format_error(error) == f"{expected}; check LIVEPEER_API_KEY"

@@ -39,6 +39,9 @@ class Ingest:
     def print(self, message):
         self.printed.append(message)
 
+    def print_problem(self, message):
+        self.print(message)
+
     def log(self, message):
         self.logged.append(message)
 
@@ -209,7 +212,7 @@ def test_summary_line_has_all_counts(ingest):
     ingest.apply(checked(3, bad=1), RowStarted(row(0)), ended(1, is_earlier=True))
     ingest.events.update(row(0), Progress(sent=50, length=100))
     assert ingest.summarize() == (
-        "1 of 3 ready, 1 uploading, 1 by an earlier run, 1 bad row; 150 B of 300 B sent (50 %)"
+        "1 of 3 ready, 1 uploading, 1 by an earlier run, 1 bad row; 50 B of 200 B sent (25 %)"
     )
     ingest.status.is_paused = lambda: True
     assert ingest.summarize().endswith("; paused: the server is busy or its queue is full")
@@ -261,6 +264,13 @@ def test_only_the_first_retry_of_a_row_is_logged(ingest):
     ingest.events.update(row(0), retry(1))
     assert ingest.logged == ["videos.csv:2: no connection; retry 1 of 20 in 7 s"]
     assert (ingest.printed, ingest.status.deferred) == ([], 0)
+
+
+def test_resumed_row_is_logged(ingest):
+    ingest.apply(checked(1), RowStarted(row(0)))
+    for sent in (40, 60):
+        ingest.events.update(row(0), Progress(sent=sent, length=100))
+    assert ingest.logged == ["videos.csv:2: continuing from 40 B of 100 B"]
 
 
 def test_row_deferred_without_a_retry_is_logged(ingest):

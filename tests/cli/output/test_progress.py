@@ -80,7 +80,7 @@ def test_result_determines_the_outcome():
     failed.set_result(failed_result())
     outcomes = [file.outcome for file in (ready, uploaded, failed)]
     assert outcomes == [RowState.READY, RowState.UPLOADED, RowState.FAILED]
-    assert BatchProgress([ready, uploaded, failed]).summarize() == "2 of 3 done, 1 failed"
+    assert BatchProgress([ready, uploaded, failed]).summarize() == "2 of 3 arrived, 1 failed"
     assert BatchProgress([ready, failed]).summarize() == "1 of 2 ready, 1 failed"
 
 
@@ -171,7 +171,8 @@ def test_bytes_that_were_lost_are_not_acknowledged():
 def test_bytes_of_a_finished_upload_are_acknowledged():
     file = FileProgress("one.mp4", "one.mp4", 100)
     batch = BatchProgress([file])
-    for sent, in_flight in [(0, 0), (60, 0), (60, 40)]:
+    file.update(Progress(sent=0, length=100, stage=Stage.RESUMING), 0.0)
+    for sent, in_flight in [(60, 0), (60, 40)]:
         file.update(Progress(sent=sent, length=100, in_flight=in_flight), 0.0)
     file.finish(RowState.READY)
     batch.retire(file)
