@@ -206,13 +206,7 @@ Method = Annotated[
 
 
 def build_upload_options(
-    verify: str,
-    probe: Probe | None,
-    method: str,
-    *,
-    no_wait: bool,
-    ready_timeout: float,
-    ignore_mtime: bool,
+    verify: str, probe: Probe | None, *, no_wait: bool, ready_timeout: float, ignore_mtime: bool
 ) -> dict[str, Any]:
     """Return the options of each upload under the names that the client gives them."""
     return {
@@ -221,7 +215,6 @@ def build_upload_options(
         "ready_timeout": ready_timeout,
         "ignore_mtime": ignore_mtime,
         "probe": probe,
-        "method": method,
     }
 
 
