@@ -118,6 +118,7 @@ PUBLIC_MODULES: Final = (
     "livepeer_async.ingest",
     "livepeer_async.models",
     "livepeer_async.sandbox",
+    "livepeer_async.telemetry",
     "livepeer_async.tus",
     "livepeer_async.webhooks",
 )
@@ -230,6 +231,13 @@ def browser(session: nox.Session) -> None:
     env = {"LIVEPEER_ASYNC_BROWSER": install_servers(session, "browser")}
     options = ("-m", "browser", "--numprocesses=0")
     run_pytest(session, *options, tests=paths_of(("browser",)), env=env)
+
+
+@nox.session(tags=RELEASE)
+def telemetry(session: nox.Session) -> None:
+    """Run the tests with the packages of OpenTelemetry and Sentry."""
+    install_wheel(session, *group("test"), *group("telemetry"))
+    run_pytest(session, tests=paths_of(("telemetry",)))
 
 
 @nox.session(tags=RELEASE)

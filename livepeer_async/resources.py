@@ -17,6 +17,7 @@ from livepeer_async.api.arguments import (
 from livepeer_async.api.pagination import paginate
 from livepeer_async.api.session import Session
 from livepeer_async.errors import AmbiguousRequest
+from livepeer_async.http.tracing import trace_wait
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -189,9 +190,10 @@ class Assets:
             AssetTimeout: the timeout expired; the asset may still become ready.
         """
         check_expected(length, sha256)
-        asset = await self._waiter.wait_until(
-            WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
-        )
+        with trace_wait(asset_id):
+            asset = await self._waiter.wait_until(
+                WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
+            )
         is_encrypted = asset.source is not None and asset.source.encryption is not None
         verify_asset(asset, length=length, sha256=sha256, is_encrypted=is_encrypted)
         return asset

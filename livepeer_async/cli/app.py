@@ -152,7 +152,10 @@ SandboxKey = Annotated[
     ),
 ]
 ProcessingSeconds = Annotated[
-    float, typer.Option("--processing-seconds", min=0, help="Seconds to process an upload.")
+    float,
+    typer.Option(
+        "--processing-seconds", metavar="SECONDS", min=0, help="Seconds to process an upload."
+    ),
 ]
 WebhookUrl = Annotated[
     str | None,

@@ -13,6 +13,7 @@ from livepeer_async.http.observers import Watch
 from livepeer_async.polling.phases import has_left_uploading
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.telemetry.spans import start_wait_span
 from livepeer_async.tus.driver import Driver
 from livepeer_async.tus.states import State
 from livepeer_async.uploads.upload import Upload
@@ -40,7 +41,8 @@ async def leave_uploading(
         LivepeerError: the asset failed, or the server can't be polled.
     """
     watched = WatchedAsset(upload.asset.id, upload.asset)
-    with Watch("the server hasn't completed the upload"):
+    reason = "the server hasn't completed the upload"
+    with Watch(reason), start_wait_span(watched.asset_id, "uploaded"):
         await clock.sleep(FIRST_POLL_DELAY)
         await _await_leaving(waiter, upload, watched, driver)
     return watched

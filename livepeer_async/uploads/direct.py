@@ -7,7 +7,6 @@ that by leaving `uploading`. A PUT beside it would be a second writer, and a lat
 
 from __future__ import annotations
 
-import logging
 import mimetypes
 import time
 from collections.abc import Awaitable, Callable
@@ -34,10 +33,9 @@ from livepeer_async.redaction import Hidden
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.blocks import SpanReader, read_ahead
 from livepeer_async.sources.source import Source
+from livepeer_async.telemetry.events import UPLOAD_RETRY, log_event
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.upload import Upload
-
-_log = logging.getLogger("livepeer_async")
 
 # Studio ends a request whose body takes longer (Node's `requestTimeout`).
 MAX_SECONDS = 300.0
@@ -303,6 +301,7 @@ class DirectUploads:
             jitter=self._clock.random(),
             retry_after=response.retry_after if response else None,
             request_id=attempt.request_id,
+            status=response.status if response else None,
         )
         if retry_event is None:
             raise RetriesExhausted(
@@ -310,7 +309,7 @@ class DirectUploads:
                 attempts=failures,
                 request_id=attempt.request_id,
             ) from attempt.error
-        _log.warning("direct upload of asset %s: %s", upload.asset.id, retry_event)
+        log_event(UPLOAD_RETRY, "direct upload: %s", retry_event, offset=0, **retry_event.facts)
         report_event(retry_event)
         await self._wait_to_retry(upload, retry_event.delay)
 

@@ -7,7 +7,6 @@ asset deleted.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -37,6 +36,7 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import Hidden
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.blocks import Digest
+from livepeer_async.telemetry.events import UPLOAD_RESTARTED, log_event
 from livepeer_async.tus.driver import Callbacks, Driver
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
@@ -47,8 +47,6 @@ from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.completion import LEAVE_TIMEOUT, leave_uploading
 from livepeer_async.uploads.direct import DirectUploads, media_type
 from livepeer_async.uploads.upload import Upload
-
-_log = logging.getLogger("livepeer_async")
 
 # Attempts to get the offset of an upload whose creation was lost: a new ticket is soon better.
 SEARCH_ATTEMPTS = 3
@@ -164,8 +162,8 @@ class Transfers:
             )
             urls = Hidden(predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id))
             upload.origin = origin_of(ticket.tus_endpoint)
-            send = partial(self._send_tus, upload, tus, urls)
-            watched = await self._send_upload(upload, ticket.asset, tus, send)
+            sending = partial(self._send_tus, upload, tus, urls)
+            watched = await self._send_upload(upload, ticket.asset, tus, sending)
             if watched is not None:
                 return watched
             timeouts = tus.chunks.timeouts
@@ -174,9 +172,8 @@ class Transfers:
         """Transfer the bytes with a new ticket and one PUT; None as for `_send_upload`."""
         self._direct.check(upload.source)
         ticket = await self._asset_requests.request_upload(upload.new_asset, upload.lease)
-        url = Hidden(ticket.url or "")
-        upload.origin = origin_of(url.value)
-        send = partial(self._direct.send, upload, url)
+        upload.origin = origin_of(ticket.url or "")
+        send = partial(self._direct.send, upload, Hidden(ticket.url or ""))
         return await self._send_upload(upload, ticket.asset, None, send)
 
     async def _send_upload(
@@ -203,6 +200,8 @@ class Transfers:
             # A direct upload that is stopped now is kept once its asset shows that it is complete.
             upload.release_slot() if driver is None else upload.mark_uploaded()
             watched = await leave_uploading(self._waiter, upload, driver, clock=self._clock)
+            if driver is None:
+                await upload.lease.mark_uploaded()
             upload.mark_uploaded()
             await upload.source.check()
         except (TusError, SourceError) as error:
@@ -318,6 +317,7 @@ class Transfers:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
         await upload.sleep(seconds / self._clock.speed)
         await self._transport.wait_while_paused()
+        await upload.wait_while_paused()
         upload.request_started()
 
     async def _wait_to_retry(self, upload: Upload, seconds: float) -> None:
@@ -339,7 +339,7 @@ class Transfers:
         )
         if retry_event is None:
             raise error
-        _log.warning("asset %s is discarded: %s", upload.asset.id, retry_event)
+        log_event(UPLOAD_RESTARTED, "the upload restarts: %s", retry_event, **retry_event.facts)
         report_event(retry_event)
         return retry_event
 

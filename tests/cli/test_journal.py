@@ -345,6 +345,29 @@ def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here)
     assert "2 records are shown as 'https://h/two.mp4'" in done.stderr.decode()
 
 
+def test_changes_of_assets_reach_the_journal(sandbox, clip, run_here):
+    assert run_here("upload", clip, sandbox=sandbox).returncode == 0
+    (asset,) = sandbox.assets
+    assert run_here("assets", "update", asset.id, "--name", "New", sandbox=sandbox).returncode == 0
+    (line,) = run_here("journal", "list", "--json", sandbox=sandbox).stdout.splitlines()
+    assert json.loads(line)["name"] == "New"
+    assert run_here("assets", "delete", asset.id, "--yes", sandbox=sandbox).returncode == 0
+    assert run_here("journal", "list", "--json", sandbox=sandbox).stdout == b""
+    assert run_here("journal", "orphans", "--json", sandbox=sandbox).stdout == b""
+
+
+def test_forget_says_what_stays_on_the_server(sandbox, clip, journal, run_here):
+    run_here("upload", clip, "--journal", journal, sandbox=sandbox)
+    forget = ["journal", "forget", clip, "--journal", journal]
+    done = run_here(*forget, sandbox=sandbox)
+    assert done.stderr.decode() == (
+        "its asset stays on the server; to delete it: livepeer-async assets delete "
+        f"{sandbox.assets[0].id}\n"
+    )
+    again = run_here(*forget, sandbox=sandbox)
+    assert "wanted a key, the path of a file or an asset ID" in again.stderr.decode()
+
+
 # As older versions wrote them for a file that was named twice, and keys that look like options.
 ODD_KEYS = ["/videos/a.mp4\0002", "--talk", "line\nbreak"]
 

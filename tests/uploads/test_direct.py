@@ -398,6 +398,7 @@ async def test_stop_lets_the_put_end_and_keeps_the_asset(path, journal):
                         if progress.in_flight:
                             upload.stop()
         assert puts(sandbox) == [200]
+        assert caught.value.can_resume
         async with client_for(sandbox, journal) as livepeer:
             asset = await livepeer.upload(path, method="direct")
         assert asset.id == caught.value.asset_id
@@ -408,12 +409,23 @@ async def test_stop_lets_the_put_end_and_keeps_the_asset(path, journal):
 async def test_stop_between_two_puts_deletes_the_asset(path, journal):
     busy = Fault(PUT, Answer(503, headers={"Retry-After": "500"}))
     async with sandbox_and_client(busy, client={"journal": journal}) as (sandbox, livepeer):
-        with pytest.raises(UploadStopped):
+        with pytest.raises(UploadStopped) as caught:
             async with livepeer.begin_upload(path, method="direct") as upload:
                 async for progress in upload.progress():
                     if progress.retry:
                         upload.stop()
+        assert not caught.value.can_resume
         assert undeleted(sandbox) == []
+
+
+async def test_pause_lets_the_put_end(path):
+    slow = Fault(FIRST_PUT, Slow(12 * MIB))
+    async with sandbox_and_client(slow) as (sandbox, livepeer):
+        upload = await livepeer.start_upload(path, method="direct")
+        await until(lambda: upload.latest.in_flight)
+        upload.pause()
+        assert (await upload.wait()).asset.phase == "ready"
+        assert puts(sandbox) == [200]
 
 
 @pytest.mark.parametrize("has_journal", [True, False])
