@@ -25,6 +25,7 @@ from livepeer_async.uploads.leftovers import (
     find_leftovers,
 )
 from livepeer_async.uploads.options import (
+    Method,
     OnMismatch,
     ResumeArguments,
     UploadArguments,
@@ -65,6 +66,7 @@ class UploadCalls:
         key: str | None = None,
         ignore_mtime: bool = False,
         probe: Probe | bool = False,
+        method: Method = "tus",
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -89,6 +91,10 @@ class UploadCalls:
                 Without it, the SHA-256 decides, if the journal knows it from `verify="hash"`; else
                 a finished upload raises `SourceChanged`, and an unfinished one restarts.
             probe: whether to refuse what the pipeline can't process; a `Probe` switches rules off.
+            method: `tus`, or `direct` for one PUT of all bytes, for networks that block tus. It
+                can't be resumed: after a failure, all bytes are sent again, and a stream can't be.
+                A file that needs more than the server's 300 s is refused: over 1.2 GB, or what the
+                rate of an earlier PUT allows; a slower PUT is ended after 15 s.
 
         Raises:
             SourceError: the source can't be read, is empty, too large, unsupported or changed.
@@ -115,6 +121,7 @@ class UploadCalls:
             key=key,
             ignore_mtime=ignore_mtime,
             probe=probe,
+            method=method,
         )
         del key
         async with self.uploads.open(job, options) as upload:
@@ -230,6 +237,7 @@ class UploadCalls:
         ready_timeout: float = READY_TIMEOUT,
         ignore_mtime: bool = False,
         probe: Probe | bool = False,
+        method: Method = "tus",
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -250,6 +258,7 @@ class UploadCalls:
             ready_timeout: seconds to wait for `ready`.
             ignore_mtime: as for `upload`.
             probe: as for `upload`.
+            method: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
@@ -262,6 +271,7 @@ class UploadCalls:
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
+            method=method,
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 

@@ -77,6 +77,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     no_journal: options.NoJournal = False,
     force: ForceOption = False,
     ignore_mtime: options.IgnoreMtime = False,
+    method: options.Method = "tus",
     json: options.Json = False,
 ) -> None:
     """Upload videos and wait until they are ready.
@@ -102,7 +103,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     more = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
-    more |= {"concurrency": concurrency, "max_rate": max_rate}
+    more |= {"concurrency": concurrency, "max_rate": max_rate, "method": method}
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal
