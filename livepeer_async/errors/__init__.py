@@ -8,7 +8,8 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     ├── SourceError               the source of the bytes; .source
     │   ├── SourceNotReadable     missing, no permission, not binary; .is_directory
     │   ├── SourceEmpty           no bytes
-    │   ├── SourceTooLarge        longer than the server accepts; .length, .limit
+    │   ├── SourceTooLarge        longer than the server or `max_length` allows; .length, .limit
+    │   ├── SourceTimedOut        no byte within `source_timeout` (also a TimeoutError); .received
     │   ├── SourceUnsupported     refused by the pipeline (`probe`); .rules, .command
     │   ├── SourceChanged         modified or replaced during the upload; .asset_id
     │   └── SourceNotReplayable   a stream can't repeat bytes that were dropped
@@ -86,6 +87,7 @@ from livepeer_async.errors.sources import (
     SourceError,
     SourceNotReadable,
     SourceNotReplayable,
+    SourceTimedOut,
     SourceTooLarge,
     SourceUnsupported,
 )
@@ -142,6 +144,7 @@ __all__ = [
     "SourceError",
     "SourceNotReadable",
     "SourceNotReplayable",
+    "SourceTimedOut",
     "SourceTooLarge",
     "SourceUnsupported",
     "TimedOut",

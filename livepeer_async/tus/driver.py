@@ -34,7 +34,8 @@ from livepeer_async.http.observers import Watch, report_event
 from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure
 from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
-from livepeer_async.sources.source import Source, StreamSource, check_source_length
+from livepeer_async.sources.source import Source, check_source_length
+from livepeer_async.sources.streams import StreamSource
 from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.deprecated import Renamed, warn_deprecated
 from livepeer_async.tus.events import ChunkTooLarge, Event, Interrupted, OffsetKnown, Refused

@@ -290,7 +290,7 @@ class Uploader:
             key = source_key(source)
         async with (
             self._sources.reserve(source),
-            self._open_source(job, slot) as opened,
+            self._open_source(job, options, new_asset.name, slot) as opened,
             acquire_lease(
                 self._journal,
                 key,
@@ -311,12 +311,15 @@ class Uploader:
                 yield upload
 
     def _open_source(
-        self, job: UploadJob, slot: Slot | None
+        self, job: UploadJob, options: UploadOptions, name: str, slot: Slot | None
     ) -> AbstractAsyncContextManager[Source]:
+        limits = self._limits_for(job.length or 1).max_length, options.max_length
         return open_source(
             job.source,
             length=job.length,
-            max_length=self._limits_for(job.length or 1).max_length,
+            max_length=min((it for it in limits if it is not None), default=None),
+            timeout=options.source_timeout,
+            name=name,
             descriptors=self._descriptors,
             after_wait=slot.reacquire if slot else None,
         )
