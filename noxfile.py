@@ -52,6 +52,7 @@ PURE_TESTS: Final = (
     "models",
     "polling/test_change_scan.py",
     "polling/test_intervals.py",
+    "polling/test_noticing.py",
     "polling/test_watched_asset.py",
     "probing/test_rules.py",
     "probing/test_sample_tables.py",
@@ -62,6 +63,8 @@ PURE_TESTS: Final = (
     "test_redaction.py",
     "tus",
     "uploads/test_verify.py",
+    "webhooks/test_decoding.py",
+    "webhooks/test_unwrap.py",
 )
 # Tests of the code that calls the dependencies.
 LOWEST_TESTS: Final = (
@@ -91,6 +94,7 @@ SLOW_TESTS: Final = (
     "leaks",
     "hostile",
     "ingest",
+    "integrations",
     "peers",
     "restarts",
     "uploads",
@@ -113,6 +117,7 @@ PUBLIC_MODULES: Final = (
     "livepeer_async.models",
     "livepeer_async.sandbox",
     "livepeer_async.tus",
+    "livepeer_async.webhooks",
 )
 # Modules are compiled when they are imported, which takes less time and disk than all of them.
 INSTALL_ENV: Final = {"PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -180,7 +185,7 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the slow tests that add little coverage (2 min)."""
     install_wheel(session, *group("test"))
-    run_pytest(session, "-m", "slow", tests=paths_of(("cli", "hostile")))
+    run_pytest(session, "-m", "slow", tests=paths_of(("cli", "hostile", "integrations")))
 
 
 @nox.session(python=PYTHONS, tags=RELEASE)

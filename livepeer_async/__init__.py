@@ -123,6 +123,14 @@ resumes there; pass `TusClient(limits=livepeer_limits(length))`.
   at any time as `livepeer.throttle.concurrency` and `livepeer.throttle.max_rate`.
 - A 429 or 503 pauses all requests of the client until one of them, as a probe, succeeds.
 
+# Webhooks
+
+Livepeer can send events to a URL of the application. `webhooks.unwrap(body, headers, secret)` of
+`livepeer_async` checks their signature and decodes them. `livepeer.notice(event)` ends waits: the
+client needs no request to learn that an asset is ready, has failed or was deleted, or that its
+upload is complete. While events arrive, polls are rare; without events, nothing changes.
+`livepeer.webhooks` creates, lists, changes and deletes webhooks.
+
 # Other calls
 
 `livepeer.assets`, `livepeer.tasks` and `livepeer.playback` have the typed calls of the API, such as
@@ -142,9 +150,9 @@ For many small files, `pip install sniffio` saves a seventh of the time with htt
 
 # Manuals
 
-`livepeer_async.errors` (what to catch, and what to do), `.models`, `.ingest`, `.tus` and
-`.sandbox`, an embedded Livepeer for tests. What they export is public, and before 1.0 changes only
-with a new minor version; other modules may change at any time. The lowest versions of the
+`livepeer_async.errors` (what to catch, and what to do), `.models`, `.ingest`, `.tus`, `.webhooks`,
+and `.sandbox`, an embedded Livepeer for tests. What they export is public, and before 1.0 changes
+only with a new minor version; other modules may change at any time. The lowest versions of the
 dependencies are tested (`nox -s lowest`).
 """
 

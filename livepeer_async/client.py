@@ -9,10 +9,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from livepeer_async.api import requests
-from livepeer_async.api.account import as_account
+from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.session import Session
 from livepeer_async.client_uploads import UploadCalls
+from livepeer_async.concurrency import Clock, make_clock
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.loops import close_in_loops
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
@@ -21,7 +23,7 @@ from livepeer_async.http.user_client import max_uploads
 from livepeer_async.journal.journal import Journal
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.redaction import hides_variables
-from livepeer_async.resources import Assets, Playback, Tasks
+from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
 from livepeer_async.scheduling.slots import SlotQueue
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
@@ -31,6 +33,7 @@ from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.uploader import Uploader
+from livepeer_async.webhooks.events import WebhookEvent
 
 
 class AsyncLivepeer(UploadCalls):
@@ -50,11 +53,12 @@ class AsyncLivepeer(UploadCalls):
             doesn't exist, and readable by its owner alone. See `upload` for the keys.
         upload_limits: limits of the tus server, or a function from the length of an upload to its
             limits; by default `livepeer_limits`.
+        speed: how many times shorter all delays before requests are, for tests with a sandbox.
 
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
             `request_upload` and `upload_from_url`.
-        tasks, playback: calls for tasks (`get`, `list`) and for playback information (`get`).
+        tasks, playback, webhooks: calls for tasks, for playback information, and for webhooks.
         uploads: runs uploads, imports and relays as jobs; the basis of `livepeer_async.ingest`.
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
@@ -67,7 +71,7 @@ class AsyncLivepeer(UploadCalls):
     """
 
     @hides_variables
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a client, all with a default
         self,
         api_key: str | None = None,
         *,
@@ -77,36 +81,56 @@ class AsyncLivepeer(UploadCalls):
         retry: RetryPolicy | None = None,
         journal: str | os.PathLike[str] | None = None,
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
+        speed: float = 1.0,
     ) -> None:
         retry = retry or RetryPolicy()
         self._descriptors = Descriptors()
         account = as_account(api_key, base_url)
+        clock = make_clock(check_speed(speed, account))
         self._transport = Transport(
-            http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
+            http_client=http_client,
+            timeouts=as_timeouts(timeout),
+            descriptors=self._descriptors,
+            clock=clock,
+            uses_tls=account.base_url.startswith("https:"),
         )
         self.throttle: Throttle = Throttle(
-            retry=retry, max_slots=max_uploads(http_client), descriptors=self._descriptors
+            retry=retry,
+            max_slots=max_uploads(http_client),
+            descriptors=self._descriptors,
+            clock=clock,
         )
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
+        recovery = throttled.recovery
+        self._session = Session(account, throttled, retry=retry, clock=clock, recovery=recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
-        self._unpaused = Session(account, unpaused, retry=retry)
-        self._waiter = Waiter(self._session)
+        self._unpaused = Session(account, unpaused, retry=retry, clock=clock)
+        self._waiter = Waiter(self._session, clock=clock)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets: Assets = Assets(self._session, self._waiter)
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
-        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
+        self.webhooks: Webhooks = Webhooks(self._session)
         limits_for = as_limits_for(upload_limits)
+        self.uploads: Uploader = self._make_uploader(throttled, limits_for, retry, clock)
+
+    def _make_uploader(
+        self,
+        throttled: ThrottledTransport,
+        limits_for: Callable[[int], ServerLimits],
+        retry: RetryPolicy,
+        clock: Clock,
+    ) -> Uploader:
+        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
-            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for
+            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for, clock=clock
         )
-        self.uploads: Uploader = Uploader(
+        return Uploader(
             transfers,
-            Processing(self._session, self._waiter),
+            Processing(self._session, self._waiter, clock),
             asset_requests,
-            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
+            Downloader(self._transport, retry=retry, clock=clock, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
             descriptors=self._descriptors,
@@ -138,6 +162,14 @@ class AsyncLivepeer(UploadCalls):
         if self.journal is not None:
             await self.journal.aclose()
 
+    def close(self) -> None:
+        """Close the client in all its event loops; for code outside of them, such as a fixture.
+
+        Raises:
+            ConfigurationError: an event loop is running in this thread; await `aclose` there.
+        """
+        close_in_loops(self._transport.loops, self.aclose)
+
     @property
     def account_fingerprint(self) -> str:
         """A hash of the API key and base URL, to tell accounts apart."""
@@ -151,6 +183,15 @@ class AsyncLivepeer(UploadCalls):
 
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._session.account!r}>"
+
+    def notice(self, event: WebhookEvent) -> None:
+        """End waits for the asset of a webhook's event, which `webhooks.unwrap` returns.
+
+        `asset.ready`, `.failed` and `.deleted` end waits at once, without a request; other events
+        of assets and tasks report progress and make polls rarer. Events that are repeated, out of
+        order, or of assets that nothing waits for are ignored. May be called in any thread.
+        """
+        self._waiter.notice(event)
 
     async def ping(self, *, retry: bool = False) -> None:
         """Check, with retries if `retry`, that the server responds and the key may look at assets.

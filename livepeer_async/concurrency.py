@@ -85,11 +85,24 @@ class Clock(NamedTuple):
         now: returns seconds on a monotonic clock.
         sleep: waits a number of seconds.
         random: returns a random number in 0..1; used for jitter.
+        speed: how many seconds of `now` and `sleep` pass in a real second.
     """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     random: Callable[[], float] = random.random
+    speed: float = 1.0
+
+
+def make_clock(speed: float) -> Clock:
+    """Return a clock on which time passes `speed` times faster than in reality."""
+    if speed == 1:
+        return Clock()
+
+    async def sleep(seconds: float) -> None:
+        await anyio.sleep(seconds / speed)
+
+    return Clock(now=lambda: time.monotonic() * speed, sleep=sleep, speed=speed)
 
 
 class Notifier:
@@ -194,6 +207,11 @@ class LoopLocal(Generic[T]):
     def find(self) -> T | None:
         """Return the value of the running loop; `None` if it has none yet."""
         return self._values.get(running_loop())
+
+    def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
+        """List the loops that have a value, and their values; may be called in any thread."""
+        with self._lock:
+            return [(loop, value) for loop, value in self._values.items() if loop is not None]
 
     def forget(self) -> None:
         """Forget the value of the running loop, without closing it."""

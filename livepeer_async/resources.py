@@ -1,4 +1,4 @@
-"""Public API resources: `livepeer.assets`, `.tasks` and `.playback`."""
+"""Public API resources: `livepeer.assets`, `.tasks`, `.playback` and `.webhooks`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any
 
 from livepeer_async.api import requests
-from livepeer_async.api.arguments import NewAssetLike, as_import, as_new_asset, as_patch
+from livepeer_async.api.arguments import (
+    NewAssetLike,
+    as_import,
+    as_new_asset,
+    as_new_webhook,
+    as_patch,
+    as_webhook_patch,
+)
 from livepeer_async.api.pagination import paginate
 from livepeer_async.api.session import Session
 from livepeer_async.errors import AmbiguousRequest
@@ -15,9 +22,12 @@ from livepeer_async.models import (
     AssetPatch,
     ImportTicket,
     NewAssetFromUrl,
+    NewWebhook,
     PlaybackInfo,
     Task,
     UploadTicket,
+    Webhook,
+    WebhookPatch,
 )
 from livepeer_async.models.values import AssetPhaseValue
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -247,3 +257,73 @@ class Tasks:
                 cursor=cursor,
             ),
         )
+
+
+class Webhooks:
+    """Webhooks of an account; `livepeer_async.webhooks` decodes what they receive."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @hides_variables
+    async def create(self, new_webhook: NewWebhook | Mapping[str, Any]) -> Webhook:
+        """Create a webhook.
+
+        Args:
+            new_webhook: a `NewWebhook`, or a mapping of its fields. Pass a `shared_secret`: without
+                one, events aren't signed, and `webhooks.unwrap` refuses them.
+
+        Raises:
+            InvalidRequest: the server rejected a field, or an event of an unknown name.
+            AmbiguousRequest: the response was lost; the webhook may exist.
+        """
+        body = as_new_webhook(new_webhook)
+        return await self._session.send(requests.create_webhook(self._session.account, body))
+
+    async def get(self, webhook_id: str) -> Webhook:
+        """Get a webhook, with its shared secret.
+
+        Raises:
+            NotFound: the webhook doesn't exist, or belongs to another account.
+        """
+        return await self._session.send(requests.get_webhook(self._session.account, webhook_id))
+
+    def list(
+        self, *, order: str = requests.STABLE_ORDER, page_size: int = requests.PAGE_SIZE
+    ) -> AsyncGenerator[Webhook, None]:
+        """Iterate over all webhooks, each once; pages are requested as needed.
+
+        Args:
+            order: field and direction; "createdAt-true" yields the newest first.
+            page_size: rows per request, 1 to 1,000.
+        """
+        return paginate(
+            self._session,
+            lambda cursor: requests.list_webhooks(
+                self._session.account, limit=page_size, order=order, cursor=cursor
+            ),
+        )
+
+    @hides_variables
+    async def update(
+        self, webhook_id: str, patch: WebhookPatch | NewWebhook | Mapping[str, Any]
+    ) -> Webhook:
+        """Update a webhook; fields that are UNSET or absent in the patch don't change.
+
+        Events may arrive with the old URL and secret for a day: pass both secrets to `unwrap`.
+
+        Raises:
+            NotFound: the webhook or the stream doesn't exist.
+            InvalidRequest: the server rejected a field.
+        """
+        body = as_webhook_patch(patch)
+        await self._session.send(requests.update_webhook(self._session.account, webhook_id, body))
+        return await self.get(webhook_id)
+
+    async def delete(self, webhook_id: str) -> None:
+        """Delete a webhook; events that wait for another try are still sent.
+
+        Raises:
+            NotFound: the webhook doesn't exist, or was deleted already.
+        """
+        await self._session.send(requests.delete_webhook(self._session.account, webhook_id))

@@ -94,7 +94,7 @@ async def test_upload_from_url_is_fetched_by_the_server():
         copy = await livepeer.assets.wait(ticket.asset.id, timeout=30)
         assert is_stored(sandbox, copy, make_bytes(1000))
         wanted = models.NewAssetFromUrl("again", url=first.download_url)
-        ticket = await livepeer.assets.upload_from_url("ignored", wanted)
+        ticket = await livepeer.assets.upload_from_url(first.download_url, wanted)
         assert (await livepeer.assets.wait(ticket.asset.id, timeout=30)).name == "again"
 
 

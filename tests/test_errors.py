@@ -29,6 +29,7 @@ FACTS = {
     errors.AssetError: {"asset_id": "a1"},
     errors.AssetFailed: {"asset_id": "a1", "error_message": "no", "is_retryable": True},
     errors.IntegrityError: {"asset_id": "a1", "wanted": 1, "found": 2},
+    errors.EventTooOld: {"age": 301.0},
     errors.JournalError: {"path": "/a"},
     errors.UploadInUse: {"path": "/a", "key": "talk"},
     errors.LivepeerError: {"request_id": "r1"},
@@ -41,6 +42,10 @@ ADVISING = {
     errors.AmbiguousRequest,
     errors.AssetFailed,
     errors.UploadInUse,
+    errors.AccessControlCall,
+    errors.EventTooOld,
+    errors.SignatureMismatch,
+    errors.SignatureMissing,
 }
 
 

@@ -62,7 +62,7 @@ assert all(globals()[name] is getattr(exports, name) for name in exports.__all__
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["errors", "models", "tus"])
+@pytest.mark.parametrize("name", ["errors", "models", "tus", "webhooks"])
 def test_public_module_is_an_attribute(name):
     done = run(f"import livepeer_async; print(livepeer_async.{name}.__name__)")
     assert done.stdout == f"livepeer_async.{name}\n"

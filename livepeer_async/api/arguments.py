@@ -17,7 +17,13 @@ from msgspec.structs import fields as fields_of
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.messages import file_name_from_url
-from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl
+from livepeer_async.models import (
+    AssetPatch,
+    NewAsset,
+    NewAssetFromUrl,
+    NewWebhook,
+    WebhookPatch,
+)
 from livepeer_async.redaction import redact_url, show_source
 
 T = TypeVar("T", bound=Struct)
@@ -74,6 +80,17 @@ def as_patch(value: object) -> AssetPatch:
     return _as_struct(value, AssetPatch, {}, wanted="an AssetPatch", what="patch")
 
 
+def as_new_webhook(value: object) -> NewWebhook:
+    """Return a `NewWebhook`; errors as for `as_new_asset`."""
+    return _as_struct(value, NewWebhook, {}, wanted="a NewWebhook", what="new_webhook")
+
+
+def as_webhook_patch(value: object) -> WebhookPatch:
+    """Return a `WebhookPatch`, also of a `NewWebhook`; errors as for `as_new_asset`."""
+    given = _fields_in(value, "patch") if isinstance(value, NewWebhook) else value
+    return _as_struct(given, WebhookPatch, {}, wanted="a WebhookPatch", what="patch")
+
+
 def read_fields(fields: Mapping[Any, object], kind: type[T]) -> T:
     """Return the Struct of a mapping of its fields, with names of the API or of the Struct.
 
@@ -97,9 +114,14 @@ def explain(error: msgspec.ValidationError) -> str:
 def unknown_name(what: str, name: str, names: Iterable[str], *, path: str = "") -> str:
     """Return a message about an unknown name, with similar names."""
     shown = shorten_name(name)
-    near = get_close_matches(shown, names, n=2, cutoff=0.6)
+    near = find_similar(name, names)
     hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(names)}"
     return f"unknown {what} {path + shown!r}{hint}"
+
+
+def find_similar(name: str, names: Iterable[str]) -> list[str]:
+    """Return up to two names that an unknown one may stand for."""
+    return get_close_matches(shorten_name(name), names, n=2, cutoff=0.6)
 
 
 def shorten_name(name: str) -> str:
@@ -122,8 +144,10 @@ def _as_struct(
         fields = cast("Mapping[object, object]", value)
         given = {name: default for name, default in defaults.items() if default is not None}
     else:
-        others = ", or a mapping of its fields" if what == "patch" else ", a mapping of its fields"
-        others += ", or a name" if what != "patch" else ""
+        has_name = what == "new_asset"
+        others = (
+            ", a mapping of its fields, or a name" if has_name else ", or a mapping of its fields"
+        )
         raise ConfigurationError(f"{what} is a {type(value).__name__}; wanted {wanted}{others}")
     try:
         struct = read_fields({**given, **fields}, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,6 +28,12 @@ T = TypeVar("T")
 # Responses to a call that an API key with restricted access may not send. The server responds with
 # 403; a proxy in front of it with 401 or 404 too.
 REFUSALS = (Forbidden, NotAuthenticated, NotFound)
+# A base URL without a scheme or without a host. A key or a password is no dotted name.
+_BARE_HOST = re.compile(
+    r"https?:/{0,2}|(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|(?:[a-z0-9-]{1,20}\.)+[a-z]{2,10})"
+    r"(?::\d{1,5})?(?:/|/api/?)?",
+    re.IGNORECASE,
+)
 
 
 @redacted("base_url", base_url=redact_url)
@@ -89,7 +96,7 @@ def check_account(base_url: str, api_key: str) -> Account:
         )
     if not _is_http_url(base_url):
         raise ConfigurationError(
-            f"the base URL is {redact_url(base_url)!r}; wanted http:// or https:// and a host, "
+            f"the base URL is {_show_invalid(base_url)!r}; wanted http:// or https:// and a host, "
             "such as https://livepeer.studio/api"
         )
     return Account(base_url=base_url.rstrip("/"), api_key=key)
@@ -102,6 +109,11 @@ def is_safe_to_repeat(call: Call[Any], error: ApiError) -> bool:
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.retry_after is not None:
         return True
     return call.is_repeatable and is_transient(error)
+
+
+def _show_invalid(url: str) -> str:
+    """Return a URL without secrets; what certainly is a host, or only a scheme, is shown."""
+    return url if _BARE_HOST.fullmatch(url) else redact_url(url)
 
 
 def _is_http_url(url: str) -> bool:

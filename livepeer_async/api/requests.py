@@ -1,6 +1,6 @@
 """API requests as values: each `Call` pairs a request with the decoder of its response.
 
-Source: Livepeer Studio OpenAPI, paths /asset, /task and /playback.
+Source: Livepeer Studio OpenAPI, paths /asset, /task, /playback and /webhook.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ from livepeer_async.models import (
     ImportTicket,
     NewAsset,
     NewAssetFromUrl,
+    NewWebhook,
     PlaybackInfo,
     Task,
     UploadTicket,
+    Webhook,
+    WebhookPatch,
 )
 
 T = TypeVar("T")
@@ -221,6 +224,35 @@ def get_playback(account: Account, playback_id: str) -> Call[PlaybackInfo]:
     """Get the playback information; the server needs no key, but caches less with one."""
     request = _request(account, "GET", f"/playback/{_id(playback_id)}")
     return Call(request, _decoder(account, PlaybackInfo))
+
+
+def create_webhook(account: Account, new_webhook: NewWebhook) -> Call[Webhook]:
+    """Create a webhook. Repeating the call creates a second one."""
+    request = _request(account, "POST", "/webhook", json=new_webhook)
+    return Call(request, _decoder(account, Webhook), is_repeatable=False)
+
+
+def list_webhooks(account: Account, **query: Any) -> Call[Page[Webhook]]:
+    """Get a page of webhooks; `query` has the arguments of `_list`."""
+    return _list(account, "/webhook", Webhook, **query)
+
+
+def get_webhook(account: Account, webhook_id: str) -> Call[Webhook]:
+    """Get a webhook."""
+    path = f"/webhook/{_id(webhook_id)}"
+    return Call(_request(account, "GET", path), _decoder(account, Webhook))
+
+
+def update_webhook(account: Account, webhook_id: str, patch: WebhookPatch) -> Call[None]:
+    """Update a webhook. PUT, which the schema has instead, drops each field that isn't sent."""
+    request = _request(account, "PATCH", f"/webhook/{_id(webhook_id)}", json=patch)
+    return Call(request, partial(_check_status, account))
+
+
+def delete_webhook(account: Account, webhook_id: str) -> Call[None]:
+    """Delete a webhook."""
+    request = _request(account, "DELETE", f"/webhook/{_id(webhook_id)}")
+    return Call(request, partial(_check_status, account))
 
 
 def _list(  # noqa: PLR0913 - the parameters that the server accepts

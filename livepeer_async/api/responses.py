@@ -28,7 +28,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Response
 from livepeer_async.models import ErrorBody, Violation
 from livepeer_async.models.json_repair import decode_leniently
-from livepeer_async.redaction import excerpt, hides_variables, redact
+from livepeer_async.redaction import REDACTED, excerpt, hides_variables, redact
 
 T = TypeVar("T")
 
@@ -45,6 +45,8 @@ MAX_ERRORS = 20
 # Characters of a content type that a message shows.
 MAX_TYPE_LENGTH = 200
 _PATH = re.compile(r"`(\$[^`]*)`")
+# Fields that the server returns although they are secrets.
+_SECRET_FIELD = re.compile(rb'("(?:sharedSecret|encryptedKey)"\s*:\s*")(?:[^"\\]|\\.)*+')
 # A proxy may replace the key; the response then echoes an unknown one.
 _ECHOED_KEY = re.compile(r"no token .+? found")
 
@@ -74,11 +76,12 @@ def decode_body(response: Response, kind: type[T], api_key: str | None = None) -
     found = _PATH.search(reason)
     path = found[1] if found else "$"
     secrets = (api_key, *response.secrets)
+    body = _SECRET_FIELD.sub(rf"\1{REDACTED}".encode(), response.body)
     content_type = redact(response.headers.get("content-type", "no content type"), *secrets)
     raise DecodeError(
         f"{response.place} returned {response.status} with a body that can't be decoded at "
         f"{path}: {redact(reason, *secrets)}; {content_type[:MAX_TYPE_LENGTH]}, the body begins "
-        f"with {excerpt(response.body, *secrets)!r}",
+        f"with {excerpt(body, *secrets)!r}",
         path=path,
         request_id=response.request_id,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import os.path
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,14 +10,15 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from livepeer_async.cli import assets, journal
+from livepeer_async.cli.command import Command, Group, wrapped_usage_errors
 from livepeer_async.cli.extras import require_sandbox
 from livepeer_async.cli.ingest import HELP as INGEST_HELP
 from livepeer_async.cli.ingest import ingest
-from livepeer_async.cli.options import Storage
+from livepeer_async.cli.options import Storage, check_api_key, check_url
 from livepeer_async.cli.output.error_messages import ExitStatus
+from livepeer_async.cli.output.links import show_links
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.streams import discard_output
 from livepeer_async.cli.upload import upload
@@ -47,7 +49,7 @@ Exit status:
 DEPRECATED_OPTIONS = {"--again": "--force", "--timeout": "--ready-timeout"}
 
 
-class CommandGroup(TyperGroup):
+class CommandGroup(Group):
     """All commands; ends quietly if the reader of the output closes its pipe."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -57,13 +59,14 @@ class CommandGroup(TyperGroup):
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the arguments before the command; `--help` and `--version` print and exit."""
         reset_verbosity()
-        with _pipe_may_close():
+        show_links(os.environ.get("LIVEPEER_BASE_URL", ""))
+        with _pipe_may_close(), wrapped_usage_errors():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the selected command, without the validator's prefix in its messages."""
         try:
-            with _pipe_may_close():
+            with _pipe_may_close(), wrapped_usage_errors():
                 return super().invoke(ctx)
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
@@ -79,7 +82,7 @@ def _pipe_may_close() -> Generator[None]:
         raise typer.Exit(ExitStatus.PIPE_CLOSED) from None
 
 
-class FilesCommand(TyperCommand):
+class FilesCommand(Command):
     """A command with file arguments; explains a name that looks like an option.
 
     It also accepts deprecated option names, with a warning.
@@ -139,13 +142,39 @@ SandboxStorage = Annotated[
         help="Storage of the sandbox: plain files, or S3 with the limitations of Livepeer's.",
     ),
 ]
+SandboxKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        help="API key that is valid there; a new one by default.",
+        callback=check_api_key,
+    ),
+]
+ProcessingSeconds = Annotated[
+    float, typer.Option("--processing-seconds", min=0, help="Seconds to process an upload.")
+]
+WebhookUrl = Annotated[
+    str | None,
+    typer.Option("--webhook", metavar="URL", help="URL that gets all events.", callback=check_url),
+]
+WebhookSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook-secret",
+        metavar="TEXT",
+        help="Shared secret that signs the events; by default a new one, which is printed.",
+    ),
+]
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     *,
     storage: SandboxStorage = "s3",
-    files: Annotated[int, typer.Option(min=1, max=16, help="Number of videos.")] = 4,
+    files: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, max=16, help="Number of videos.")
+    ] = 4,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the videos and their folder.")] = False,
 ) -> None:
     """Demonstrate uploads against an embedded sandbox.
@@ -159,20 +188,35 @@ def demo(
     run_command(partial(run_demo, storage=storage, files=files, keep=keep))
 
 
-@app.command()
+@app.command(cls=Command)
 def sandbox(
     *,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 picks a free one.")
+        int,
+        typer.Option(
+            metavar="PORT", min=0, max=65535, help="Port on this machine; 0 picks a free one."
+        ),
     ] = 0,
     storage: SandboxStorage = "file",
+    api_key: SandboxKey = None,
+    processing_seconds: ProcessingSeconds = 0.25,
+    webhook: WebhookUrl = None,
+    webhook_secret: WebhookSecret = None,
 ) -> None:
     """Serve a sandbox until Ctrl-C; the exit status is then 0."""
     require_sandbox("sandbox")
     from livepeer_async.cli.sandbox import serve_sandbox  # noqa: PLC0415 - it needs an extra
 
     run_command(
-        partial(serve_sandbox, port=port, storage=storage),
+        partial(
+            serve_sandbox,
+            port=port,
+            storage=storage,
+            api_key=api_key,
+            processing_seconds=processing_seconds,
+            webhook=webhook,
+            webhook_secret=webhook_secret,
+        ),
         on_interrupt=lambda: "the sandbox has stopped",
         interrupt_status=ExitStatus.OK,
     )

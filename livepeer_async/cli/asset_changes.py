@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from livepeer_async.cli import options
+from livepeer_async.cli.asset_ids import AssetId, AssetIds, explain_error, explain_id
 from livepeer_async.cli.output.asset_details import print_asset
 from livepeer_async.cli.output.console import output, print_error, print_json, print_note
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, shorten
+from livepeer_async.cli.output.links import is_server_local
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
@@ -21,13 +23,11 @@ from livepeer_async.errors import LivepeerError
 from livepeer_async.models import AssetPhase
 from livepeer_async.polling.intervals import READY_TIMEOUT
 
-AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
-
 
 def update_asset(
     asset_id: AssetId,
     *,
-    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="New name.")] = None,
     playback_policy: options.PlaybackPolicy = None,
     creator_id: options.CreatorId = None,
     ipfs: Annotated[bool, typer.Option("--ipfs", help="Start an export to IPFS.")] = False,
@@ -48,7 +48,7 @@ def update_asset(
         )
 
     async def command() -> ExitStatus:
-        async with open_client() as livepeer:
+        async with open_client() as livepeer, explain_id(livepeer, asset_id):
             print_asset(await livepeer.assets.update(asset_id, patch), json=json)
         return ExitStatus.OK
 
@@ -56,11 +56,11 @@ def update_asset(
 
 
 def retry_assets(
-    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of failed assets.")],
+    asset_ids: AssetIds,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until they are ready.")] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds to wait, with --wait.")
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds to wait, with --wait.")
     ] = READY_TIMEOUT,
     json: options.Json = False,
 ) -> None:
@@ -92,31 +92,34 @@ async def _retry_assets(
     async with open_client() as livepeer:
         for asset_id in dict.fromkeys(asset_ids):
             try:
-                await livepeer.assets.retry(asset_id)
+                async with explain_id(livepeer, asset_id):
+                    await livepeer.assets.retry(asset_id)
             except LivepeerError as error:
                 errors.append(error)
-                _print_failure(asset_id, error)
+                print_failure(asset_id, error)
             else:
                 retried.append(asset_id)
                 _print_retried(asset_id, json=json and not wait)
         if wait:
-            errors += await _wait(livepeer, retried, timeout=timeout, json=json)
+            errors += await print_ready_assets(livepeer, retried, timeout=timeout, json=json)
         elif retried and not json:
-            ids = retried[0] if len(retried) == 1 else "ID"
-            print_note(f"to wait until it is ready: livepeer-async assets wait {ids}")
+            it_is = "it is" if len(retried) == 1 else "they are"
+            ids = " ".join(retried)
+            print_note(f"to wait until {it_is} ready: livepeer-async assets wait {ids}")
     return exit_status_for(errors)
 
 
-async def _wait(
+async def print_ready_assets(
     livepeer: AsyncLivepeer, asset_ids: Sequence[str], *, timeout: float, json: bool
 ) -> list[LivepeerError]:
+    """Wait for assets, and print each once it is ready or has failed; return the errors."""
     errors: list[LivepeerError] = []
     async for result in livepeer.assets.wait_many(asset_ids, timeout=timeout):
         if result.error is None:
             print_asset(result.asset, json=json)
         else:
-            errors.append(result.error)
-            _print_failure(result.asset_id, result.error)
+            errors.append(await explain_error(livepeer, result.asset_id, result.error))
+            print_failure(result.asset_id, errors[-1])
     return errors
 
 
@@ -127,12 +130,15 @@ def _print_retried(asset_id: str, *, json: bool) -> None:
         print_note(f"{shorten(asset_id, MAX_NAME_WIDTH)}: the server processes it again")
 
 
-def _print_failure(asset_id: str, error: LivepeerError) -> None:
-    print_error(f"{shorten(asset_id, MAX_NAME_WIDTH)}: {format_error(error)}")
+def print_failure(asset_id: str, error: LivepeerError) -> None:
+    """Print an error, after the ID unless the message names it."""
+    message = format_error(error)
+    name = "" if asset_id in message else f"{shorten(asset_id, MAX_NAME_WIDTH)}: "
+    print_error(f"{name}{message}")
 
 
 async def _open_asset(asset_id: str) -> ExitStatus:
-    async with open_client() as livepeer:
+    async with open_client() as livepeer, explain_id(livepeer, asset_id):
         asset = await livepeer.assets.get(asset_id)
     link = asset.player_url
     if link is None:
@@ -140,7 +146,9 @@ async def _open_asset(asset_id: str) -> ExitStatus:
         print_error(f"asset {asset.id} {why}; the page plays public assets only")
         return ExitStatus.FAILED
     output().print(link, soft_wrap=True)
-    if asset.phase != AssetPhase.READY:
+    if is_server_local():
+        print_note("the page can't play it: it plays assets of Livepeer, not of this machine")
+    elif asset.phase != AssetPhase.READY:
         print_note(
             f"it is {asset.phase or 'in an unknown phase'} and may not play yet: "
             f"livepeer-async assets wait {asset.id}"

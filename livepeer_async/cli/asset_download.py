@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,20 +14,24 @@ import typer
 from msgspec import Struct
 
 from livepeer_async.cli import options
+from livepeer_async.cli.asset_changes import print_failure
+from livepeer_async.cli.asset_ids import AssetIds, explain_id
 from livepeer_async.cli.file_writer import (
     Write,
     check_target,
+    choose_target,
     safe_file_name,
     write_file,
     write_to_stdout,
 )
 from livepeer_async.cli.output.console import output, print_error, print_json, print_note
 from livepeer_async.cli.output.download_progress import DownloadProgress, show_download
-from livepeer_async.cli.output.error_messages import ExitStatus
-from livepeer_async.cli.output.formatting import format_elapsed, format_size
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for
+from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
+from livepeer_async.errors import LivepeerError
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.models import Asset, AssetPhase, PlaybackSource, PlaybackSourceType
@@ -42,7 +46,7 @@ OutputOption = Annotated[
         "-o",
         metavar="FILE",
         help="The file, or a folder; - is standard output. By default a file in the working "
-        "directory with the asset's name.",
+        "directory with the asset's name. With several IDs a folder.",
     ),
 ]
 Mp4Option = Annotated[
@@ -51,12 +55,15 @@ Mp4Option = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 RetriesOption = Annotated[
-    int, typer.Option(min=0, help="Retries of a broken connection since the last byte.")
+    int,
+    typer.Option(
+        metavar="NUMBER", min=0, help="Retries of a broken connection since the last byte."
+    ),
 ]
 
 
-def download_asset(
-    asset_id: Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")],
+def download_assets(
+    asset_ids: AssetIds,
     *,
     output_file: OutputOption = None,
     mp4: Mp4Option = False,
@@ -64,13 +71,15 @@ def download_asset(
     retries: RetriesOption = options.RETRIES,
     json: options.Json = False,
 ) -> None:
-    """Download the video of a ready asset to a file.
+    """Download the videos of ready assets to files, one after the other.
 
-    The file appears once it is complete. After a broken connection the download continues, if the
+    A file appears once it is complete. After a broken connection the download continues, if the
     server can continue it; otherwise it starts again.
 
-    With --json, the last line has asset_id, file, bytes and seconds.
+    With --json, each file gets a line with asset_id, file, bytes and seconds.
     """
+    asset_ids = list(dict.fromkeys(asset_ids))
+    _check_output(output_file, len(asset_ids))
     is_stdout = output_file == STANDARD_OUTPUT
     if is_stdout and json:
         raise typer.BadParameter("--json can't be combined with -o -")
@@ -78,12 +87,17 @@ def download_asset(
         raise typer.BadParameter("--force can't be combined with -o -")
     if is_stdout and sys.stdout.isatty():
         raise typer.BadParameter("standard output is a terminal: pipe it, or name a file with -o")
-    command = _Download(asset_id, output_file, use_mp4=mp4, force=force, json=json)
+    command = _Downloads(output_file, use_mp4=mp4, force=force, json=json)
     client = options.ClientOptions(retry=RetryPolicy(attempts=retries))
-    run_command(
-        partial(command.run, client),
-        on_interrupt=lambda: "interrupted; nothing was saved: run the same command to start again",
-    )
+    run_command(partial(command.run, asset_ids, client), on_interrupt=command.describe_interruption)
+
+
+def _check_output(output_file: str | None, number: int) -> None:
+    """Check that there is a place for several files."""
+    if number == 1 or output_file is None:
+        return
+    if output_file == STANDARD_OUTPUT or not Path(output_file).is_dir():
+        raise typer.BadParameter("several IDs need an existing folder for -o")
 
 
 class Video(Struct, frozen=True):
@@ -98,31 +112,54 @@ class Video(Struct, frozen=True):
     length: int | None
 
 
-class _Download:
+class _Downloads:
     """One run of the command."""
 
-    def __init__(
-        self, asset_id: str, output_file: str | None, *, use_mp4: bool, force: bool, json: bool
-    ) -> None:
-        self._asset_id = asset_id
+    def __init__(self, output_file: str | None, *, use_mp4: bool, force: bool, json: bool) -> None:
+        self._saved: set[Path | None] = set()
         self._output_file = output_file
         self._use_mp4 = use_mp4
         self._force = force
         self._json = json
 
-    async def run(self, client_options: options.ClientOptions) -> ExitStatus:
-        """Find the video and save it."""
+    async def run(
+        self, asset_ids: Sequence[str], client_options: options.ClientOptions
+    ) -> ExitStatus:
+        """Download the videos; a failure of one doesn't stop the others."""
+        errors: list[LivepeerError] = []
+        has_missing = False
         async with open_client(client_options) as livepeer:
-            asset = await livepeer.assets.get(self._asset_id)
-            video = await self._find_video(livepeer, asset)
-            if video is None:
-                return ExitStatus.FAILED
-            # Checked before the first byte, and again before the file gets its name.
-            target = None if self._output_file == STANDARD_OUTPUT else self._target_of(asset)
-            started = time.monotonic()
-            length = await self._save(livepeer, asset, video, target)
-        self._print_result(target, length, time.monotonic() - started)
-        return ExitStatus.OK
+            for asset_id in asset_ids:
+                try:
+                    has_missing |= not await self._download(livepeer, asset_id)
+                except LivepeerError as error:
+                    if len(asset_ids) == 1:
+                        raise
+                    errors.append(error)
+                    print_failure(asset_id, error)
+        status = exit_status_for(errors)
+        return ExitStatus.FAILED if has_missing and status is ExitStatus.OK else status
+
+    def describe_interruption(self) -> str:
+        """Describe what was saved before Ctrl-C."""
+        if not self._saved:
+            return "interrupted; nothing was saved: run the same command to start again"
+        return f"interrupted; {pluralize(len(self._saved), 'video')} saved before"
+
+    async def _download(self, livepeer: AsyncLivepeer, asset_id: str) -> bool:
+        """Find the video of an asset and save it; return whether there is one."""
+        async with explain_id(livepeer, asset_id):
+            asset = await livepeer.assets.get(asset_id)
+        video = await self._find_video(livepeer, asset)
+        if video is None:
+            return False
+        # Checked before the first byte, and again before the file gets its name.
+        target = None if self._output_file == STANDARD_OUTPUT else self._target_of(asset)
+        started = time.monotonic()
+        length = await self._save(livepeer, asset, video, target)
+        self._saved.add(target)
+        self._print_result(asset, target, length, time.monotonic() - started)
+        return True
 
     async def _find_video(self, livepeer: AsyncLivepeer, asset: Asset) -> Video | None:
         """Return the video; `None` after an error message if there is none."""
@@ -146,10 +183,10 @@ class _Download:
         return Video(best.url, best.size or None)
 
     def _target_of(self, asset: Asset) -> Path:
-        name = safe_file_name(asset.name, asset.id)
-        target = Path(name if self._output_file is None else self._output_file)
-        if self._output_file is not None and target.is_dir():
-            target /= name
+        target = choose_target(self._output_file, safe_file_name(asset.name, asset.id))
+        if target.resolve() in self._saved:
+            # Another asset of this run has the same name.
+            target = target.with_stem(f"{target.stem}-{asset.id}")
         return check_target(target, force=self._force)
 
     async def _save(
@@ -169,9 +206,9 @@ class _Download:
                     await _copy(download.blocks, write, progress)
         return progress.received
 
-    def _print_result(self, target: Path | None, length: int, seconds: float) -> None:
+    def _print_result(self, asset: Asset, target: Path | None, length: int, seconds: float) -> None:
         if self._json:
-            document = {"asset_id": self._asset_id, "file": str(target), "bytes": length}
+            document = {"asset_id": asset.id, "file": str(target), "bytes": length}
             print_json(document | {"seconds": round(seconds, 3)})
             return
         summary = f"{format_size(length)} ({length:,} bytes) in {format_elapsed(seconds)}"

@@ -25,7 +25,10 @@ def import_assets(
     urls: Annotated[list[str], typer.Argument(metavar="URL", help="http, https, ipfs or ar.")],
     *,
     name: Annotated[
-        str | None, typer.Option(help="Name of the asset, with one URL; by default its last part.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Name of the asset, with one URL; by default its last part."
+        ),
     ] = None,
     playback_policy: options.PlaybackPolicy = None,
     creator_id: options.CreatorId = None,

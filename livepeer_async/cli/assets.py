@@ -11,9 +11,17 @@ from typing import Annotated, Any, cast
 import typer
 
 from livepeer_async.cli import options
-from livepeer_async.cli.asset_changes import open_asset, retry_assets, update_asset
-from livepeer_async.cli.asset_download import download_asset
+from livepeer_async.cli.asset_changes import (
+    open_asset,
+    print_failure,
+    print_ready_assets,
+    retry_assets,
+    update_asset,
+)
+from livepeer_async.cli.asset_download import download_assets
+from livepeer_async.cli.asset_ids import NEWEST_FIRST, AssetId, AssetIds, explain_id
 from livepeer_async.cli.asset_import import import_assets
+from livepeer_async.cli.command import Command, Group
 from livepeer_async.cli.output.asset_details import (
     UNKNOWN,
     format_created,
@@ -23,12 +31,11 @@ from livepeer_async.cli.output.asset_details import (
 from livepeer_async.cli.output.console import (
     messages,
     output,
-    print_error,
     print_json,
     print_note,
     print_table,
 )
-from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for
 from livepeer_async.cli.output.formatting import (
     MAX_NAME_WIDTH,
     format_size,
@@ -42,60 +49,65 @@ from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.intervals import READY_TIMEOUT
 
-NEWEST_FIRST = "createdAt-true"
 MAX_PAGE_SIZE = 100
 
 app = typer.Typer(
-    help="Show, change, download and delete assets.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="Show, change, download and delete assets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
-AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
 
 
-@app.command("get")
+@app.command("get", cls=Command)
 def get_asset(asset_id: AssetId, *, json: options.Json = False) -> None:
     """Show an asset."""
 
     async def command() -> ExitStatus:
-        async with open_client() as livepeer:
+        async with open_client() as livepeer, explain_id(livepeer, asset_id):
             print_asset(await livepeer.assets.get(asset_id), json=json)
         return ExitStatus.OK
 
     run_command(command)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_assets(
     *,
     phase: Annotated[
         AssetPhase | None, typer.Option(case_sensitive=False, help="Only assets in this phase.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of assets, newest first.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="Number of assets, newest first.")
+    ] = 50,
     json: options.Json = False,
 ) -> None:
     """List assets, newest first."""
     run_command(partial(_list_assets, phase=phase, limit=limit, json=json))
 
 
-@app.command("wait")
-def wait_for_asset(
-    asset_id: AssetId,
+@app.command("wait", cls=Command)
+def wait_for_assets(
+    asset_ids: AssetIds,
     *,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait.")] = READY_TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds to wait for each.")
+    ] = READY_TIMEOUT,
     json: options.Json = False,
 ) -> None:
-    """Wait until an asset is ready."""
+    """Wait until assets are ready, and show each once it is."""
 
     async def command() -> ExitStatus:
         async with open_client() as livepeer:
-            print_asset(await livepeer.assets.wait(asset_id, timeout=timeout), json=json)
-        return ExitStatus.OK
+            errors = await print_ready_assets(livepeer, asset_ids, timeout=timeout, json=json)
+        return exit_status_for(errors)
 
     run_command(command)
 
 
-@app.command("delete")
+@app.command("delete", cls=Command)
 def delete_assets(
-    asset_ids: Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")],
+    asset_ids: AssetIds,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
@@ -111,11 +123,11 @@ def delete_assets(
     run_command(partial(_delete_assets, asset_ids))
 
 
-app.command("import")(import_assets)
-app.command("update")(update_asset)
-app.command("retry")(retry_assets)
-app.command("download")(download_asset)
-app.command("open")(open_asset)
+app.command("import", cls=Command)(import_assets)
+app.command("update", cls=Command)(update_asset)
+app.command("retry", cls=Command)(retry_assets)
+app.command("download", cls=Command)(download_assets)
+app.command("open", cls=Command)(open_asset)
 
 
 async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStatus:
@@ -134,10 +146,8 @@ async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStat
             print_json(asset_document(asset))
     elif shown:
         headers = ["name", "asset ID", "playback ID", "size", "phase", "created"]
-        order = ["phase", "size", "playback ID", "created"]
-        columns = print_table(headers, [_table_row(asset) for asset in shown], order=order)
-        if "phase" not in columns:
-            print_note("the phases don't fit: use --phase, --json or a wider terminal")
+        order = ["playback ID", "size", "created"]
+        print_table(headers, [_table_row(asset) for asset in shown], order=order, state="phase")
     else:
         print_note(f"no assets in phase {phase}" if phase else "no assets")
     if len(assets) > limit:
@@ -152,10 +162,11 @@ async def _delete_assets(asset_ids: Sequence[str]) -> ExitStatus:
         for asset_id in dict.fromkeys(asset_ids):
             name = shorten(asset_id, MAX_NAME_WIDTH)
             try:
-                await livepeer.assets.delete(asset_id)
+                async with explain_id(livepeer, asset_id):
+                    await livepeer.assets.delete(asset_id)
             except LivepeerError as error:
                 errors.append(error)
-                print_error(f"{name}: {format_error(error)}")
+                print_failure(asset_id, error)
             else:
                 output().print(f"deleted {name}")
     return exit_status_for(errors)

@@ -240,7 +240,7 @@ def _print_results(
         rows.append([file.name, asset.id, asset.playback_id or "", size, elapsed, content])
     if rows:
         headers = ["name", "asset ID", "playback ID", "size", "time", "content"]
-        print_table(headers, rows, order=["content", "size", "playback ID", "time"])
+        print_table(headers, rows, order=["size", "playback ID", "time"], state="content")
     print_failures(progress, Scope(is_upload=True))
     for file, comparison in comparisons.items():
         for difference in comparison.differences():

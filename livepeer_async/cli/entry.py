@@ -5,6 +5,7 @@ Imports nothing from an extra: a missing one is reported with a message instead 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from livepeer_async.cli.interrupts import INTERRUPTED, exit_on_interrupt
@@ -28,6 +29,9 @@ def main() -> None:
         status = INTERRUPTED
     status = flush_streams(status if isinstance(status, int) else 0)
     exit_on_interrupt(status, message="")
+    if status == INTERRUPTED:
+        # The interpreter would wait for threads, such as one that reads from a disk that hangs.
+        os._exit(status)
     sys.exit(status)
 
 

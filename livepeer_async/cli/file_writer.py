@@ -39,6 +39,23 @@ def safe_file_name(name: str | None, fallback: str) -> str:
     return f"{cut or fallback}{suffix}"
 
 
+def choose_target(output: str | None, name: str) -> Path:
+    """Return the file for an option that names a file or a folder; by default it has the name.
+
+    Raises:
+        ConfigurationError: the option ends like a folder, and there is no such folder.
+    """
+    if output is None:
+        return Path(name)
+    target = Path(output)
+    # `Path` drops the separator at the end.
+    if output.endswith(("/", os.sep)) and not target.is_dir():
+        raise ConfigurationError(
+            f"there is no folder {target}; create it, or name a file or another folder with -o"
+        )
+    return target / name if target.is_dir() else target
+
+
 def check_target(target: Path, *, force: bool) -> Path:
     """Return the file that a download creates or replaces; links are followed.
 

@@ -13,9 +13,10 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.ingest_run import IngestRun
 from livepeer_async.cli.runner import run_command
-from livepeer_async.cli.upload_files import SPREADSHEET_SUFFIXES, explain_spreadsheet, read_scheme
+from livepeer_async.cli.upload_files import explain_spreadsheet, read_scheme
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.ingest.manifest import SPREADSHEET_SUFFIXES
 from livepeer_async.ingest.rows import is_video
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import redact_url
@@ -51,11 +52,11 @@ Hidden files in folders, files that aren't videos, and links to
 folders are skipped. A manifest without rows ends with exit status 1.
 
 The report, and standard output with --json, has a line for each row: key, place, state (ready,
-arrived, failed, unfinished, bad), asset_id, playback_id, playbackUrl (a page that plays it),
-bytes, seconds, attempts, verified, error {type, message}, is_earlier. Each run replaces the
-report; with --check it has only the bad rows. --check and --json write a report only if --report
-names it. If the disk fills up, the report keeps whole lines, the uploads continue, and the exit
-status is 1.
+arrived, failed, unfinished, bad), asset_id, playback_id, playerUrl (a page that plays it; also as
+playbackUrl), bytes, seconds, attempts, verified, error {type, message}, is_earlier. Each run
+replaces the report; with --check it has only the bad rows. --check and --json write a report only
+if --report names it. If the disk fills up, the report keeps whole lines, the uploads continue, and
+the exit status is 1.
 """
 
 ManifestArgument = Annotated[
@@ -85,6 +86,7 @@ NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write no repo
 RetriesOption = Annotated[
     int,
     typer.Option(
+        metavar="NUMBER",
         min=0,
         help="Retries since the last progress; 20 survive about seven minutes. A full queue is "
         "retried for a day.",

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from livepeer_async.cli.options import ClientOptions
-from livepeer_async.cli.output.console import print_note
+from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.display import show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.output.formatting import json_line
@@ -214,9 +214,9 @@ class IngestRun:
             self._report = self._stack.enter_context(writing)
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}; name a file with --report"
-            print_note(f"running without a report: {reason}")
+            print_problem(f"running without a report: {reason}")
         except (ConfigurationError, RuntimeError) as error:
-            print_note(f"running without a report: {error}")
+            print_problem(f"running without a report: {error}")
         else:
             self._events.has_report = True
 
@@ -250,7 +250,7 @@ class IngestRun:
             self._print_reports(has_run=not self._is_refused)
         print_failure_kinds(status)
         if self._is_refused:
-            print_note("nothing was started, because of --strict")
+            print_problem("nothing was started, because of --strict")
         # The embedded sandbox is deleted: the next run can't continue.
         if self._client.sandbox is None:
             print_next_steps(status, self._path)
@@ -274,7 +274,8 @@ class IngestRun:
     def _print_reports(self, *, has_run: bool) -> None:
         for report in (self._output, self._report):
             if report is not None and (report.missing or report is self._report):
-                print_report_state(report, has_run=has_run)
+                has_errors = self.status.stats.exit_status() is not ExitStatus.OK
+                print_report_state(report, has_run=has_run, has_errors=has_errors)
 
     def _write(self, document: dict[str, Any]) -> None:
         # The report first: a closed pipe on standard output ends the command.
@@ -298,7 +299,7 @@ class IngestRun:
         return sum(report.missing for report in (self._output, self._report) if report is not None)
 
     def _print_report_error(self, name: str, error: OSError) -> None:
-        self._events.display.print(
+        self._events.display.print_problem(
             f"{name} can't be written: {error.strerror or error}; the uploads continue, but rows "
             "that end in the meantime are missing from it"
         )

@@ -13,10 +13,12 @@ import typer
 from msgspec import Struct
 
 from livepeer_async.cli import journal_records, options
+from livepeer_async.cli.command import Command, Group
 from livepeer_async.cli.output.console import (
     print_error,
     print_json,
     print_note,
+    print_problem,
 )
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import (
@@ -34,13 +36,14 @@ from livepeer_async.uploads.leftovers import Leftover
 UNKNOWN = "-"
 
 app = typer.Typer(
+    cls=Group,
     help="Show recorded uploads, and clean up leftovers of failed ones.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_records(*, journal: options.JournalPath = None, json: options.Json = False) -> None:
     """List the recorded uploads, of all default journals if no API key is set.
 
@@ -50,11 +53,11 @@ def list_records(*, journal: options.JournalPath = None, json: options.Json = Fa
     run_command(partial(journal_records.list_records, journal, json=json))
 
 
-@app.command("orphans")
+@app.command("orphans", cls=Command)
 def list_orphans(
     asset_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Only these; with --delete, uncertain ones too."),
+        typer.Argument(metavar="ID", help="Only these; with --delete, uncertain ones too."),
     ] = None,
     *,
     delete: Annotated[
@@ -88,7 +91,7 @@ def list_orphans(
         run_command(partial(_run_on_orphans, journal, action, asset_ids or [], json=json))
 
 
-@app.command("forget", context_settings={"ignore_unknown_options": True})
+@app.command("forget", cls=Command, context_settings={"ignore_unknown_options": True})
 def forget_records(
     keys: Annotated[
         list[str],
@@ -192,7 +195,7 @@ async def _delete_orphans(command: OrphanCommand, leftovers: Sequence[Leftover])
     elif chosen:
         print_note(f"deleted {pluralize(len(deleted), 'asset')}")
     elif leftovers:
-        print_note("deleted nothing: the journal has the ID of none of them")
+        print_problem("deleted nothing: the journal has the ID of none of them")
     unsure = [it for it in leftovers if it.asset.id not in chosen]
     _advise_unsure(unsure, command.option)
     status = exit_status_for(errors.values())

@@ -163,6 +163,6 @@ def _print_records(records: Sequence[Record]) -> None:
         ]
         for record in records
     ]
-    shown = print_table(headers, rows, order=["state", "key", "playback ID", "requested"])
+    shown = print_table(headers, rows, order=["key", "playback ID", "requested"], state="state")
     if "key" not in shown:
         print_note("the keys don't fit: use --json or a wider terminal to see them")

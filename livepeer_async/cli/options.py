@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 import typer
 from msgspec import Struct
 
 from livepeer_async.cli.extras import require, require_sandbox
+from livepeer_async.cli.output.links import hide_links
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.csv_rows import read_cell
@@ -29,7 +31,9 @@ INGEST_RETRIES = 20
 INGEST_BUSY_TIMEOUT = 24 * 3600.0
 
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(?:i?B)?(?:/s)?")
+# A small b stands for bits.
+_BIT_RATE = re.compile(r"[\d.]+\s*[kmg]?i?(?:b|bits?|bps)(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -54,6 +58,11 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
 def parse_rate(text: str) -> float:
     """Parse bytes per second, such as 10M, 10MiB or 512k; units are powers of 1024, as in curl."""
     match = _RATE.fullmatch(text.strip())
+    if match is None and _BIT_RATE.fullmatch(text.strip()):
+        raise typer.BadParameter(
+            f"{text!r} is a rate in bits; wanted bytes per second (8 bits are a byte), such as "
+            "10M, 10MB or 512k"
+        )
     if match is None:
         raise typer.BadParameter(
             f"{text!r} isn't a rate; wanted bytes per second, such as 10M or 512k"
@@ -83,6 +92,7 @@ Concurrency = Annotated[
     int | None,
     typer.Option(
         "--concurrency",
+        metavar="NUMBER",
         min=1,
         help="Concurrent uploads; by default adapted to the available bandwidth.",
     ),
@@ -109,7 +119,12 @@ Verify = Annotated[
 ]
 ReadyTimeout = Annotated[
     float,
-    typer.Option("--ready-timeout", min=0.001, help="Seconds to wait until an asset is ready."),
+    typer.Option(
+        "--ready-timeout",
+        metavar="SECONDS",
+        min=0.001,
+        help="Seconds to wait until an asset is ready.",
+    ),
 ]
 IgnoreMtime = Annotated[
     bool,
@@ -122,13 +137,17 @@ IgnoreMtime = Annotated[
 Stall = Annotated[
     float,
     typer.Option(
-        "--stall", min=0.001, help="Seconds without a byte after which a connection is dropped."
+        "--stall",
+        metavar="SECONDS",
+        min=0.001,
+        help="Seconds without a byte after which a connection is dropped.",
     ),
 ]
 ChunkResponse = Annotated[
     float,
     typer.Option(
         "--chunk-response",
+        metavar="SECONDS",
         min=0.001,
         help="Seconds to wait for the response to a chunk; the server responds once its storage "
         "has the bytes.",
@@ -204,6 +223,21 @@ def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
     return Probe(ignore=cast("list[RuleName]", ignore or []))
 
 
+def check_url(url: str | None) -> str | None:
+    """Check an absolute URL."""
+    parts = urlsplit(url or "")
+    if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise typer.BadParameter(f"{url!r} isn't a URL; wanted http://HOST/PATH")
+    return url
+
+
+def check_api_key(key: str | None) -> str | None:
+    """Check that an API key can be sent in a header."""
+    if key is not None and not re.fullmatch("[!-~]+", key):
+        raise typer.BadParameter("the key is empty, or has spaces or characters beyond ASCII")
+    return key
+
+
 def check_report(report: str | None) -> None:
     """Check the file of a report."""
     if report == "-":
@@ -247,6 +281,7 @@ def build_client_options(
         raise typer.BadParameter("--storage needs --sandbox")
     if sandbox:
         require_sandbox("--sandbox")
+        hide_links()
     return ClientOptions(
         sandbox=(storage or "file") if sandbox else None,
         retry=retry,

@@ -13,7 +13,7 @@ from typing import Any
 from livepeer_async.api.account import BASE_URL
 from livepeer_async.api.calls import check_account
 from livepeer_async.cli.options import ClientOptions
-from livepeer_async.cli.output.console import print_note
+from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.request_status import show_requests
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import (
@@ -91,7 +91,9 @@ async def _open_with_default_journal(
         if exists:
             # Without an existing journal, everything that it records would be uploaded again.
             raise
-        print_note(f"running without a journal ({error}); use --journal FILE to put it elsewhere")
+        print_problem(
+            f"running without a journal ({error}); use --journal FILE to put it elsewhere"
+        )
         return await stack.enter_async_context(client)
 
 

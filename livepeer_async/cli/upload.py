@@ -22,11 +22,15 @@ FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
 ]
 NameOption = Annotated[
-    str | None, typer.Option(help="Name of the asset, with one FILE; by default the file's name.")
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Name of the asset, with one FILE; by default the file's name."
+    ),
 ]
 RetriesOption = Annotated[
     int,
     typer.Option(
+        metavar="NUMBER",
         min=0,
         help="Retries since the last progress; 8 survive an outage of about a minute. Before the "
         "first upload there are at most 2.",
@@ -41,7 +45,11 @@ ReportOption = Annotated[
     ),
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Re-upload files that an earlier run already finished.")
+    bool,
+    typer.Option(
+        "--force",
+        help="Re-upload files that an earlier run already finished; its assets stay on the server.",
+    ),
 ]
 
 
@@ -76,10 +84,10 @@ def upload(  # noqa: PLR0913 - the options of the command
     A journal records each file by its path: if a run ends early, the same command resumes it, and
     files that are ready aren't uploaded again.
 
-    With --json, each file gets a line when it ends: source, asset_id, playback_id, playbackUrl (a
-    page that plays it), phase, size, verified, sha256, seconds, attempts, error {type, message}.
-    Progress goes to standard error. After Ctrl-C each unfinished file gets a line with the phase
-    "interrupted".
+    With --json, each file gets a line when it ends: source, asset_id, playback_id, playerUrl (a
+    page that plays it; also as playbackUrl), phase, size, verified, sha256, seconds, attempts,
+    error {type, message}. Progress goes to standard error. After Ctrl-C each unfinished file gets a
+    line with the phase "interrupted".
 
     The lines of --report have the fields that `livepeer-async ingest --help` lists.
     """

@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 
 from livepeer_async.cli.file_names import name_files
-from livepeer_async.cli.output.console import print_json, print_note
+from livepeer_async.cli.output.console import print_json, print_note, print_problem
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
 from livepeer_async.cli.output.formatting import (
@@ -45,7 +45,7 @@ from livepeer_async.errors import LivepeerError, TooManyOpenFiles
 from livepeer_async.ingest.naming import NameTemplate
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.leftovers import LeftoverReport
-from livepeer_async.uploads.options import UploadJob, UploadResult
+from livepeer_async.uploads.options import UploadJob, UploadOptions, UploadResult
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.uploader import CLEANUP_TIMEOUT
 
@@ -88,6 +88,7 @@ class UploadBatch:
         for argument in arguments:
             self._add(argument)
         self.progress = BatchProgress(self._files.values())
+        self.progress.waits = self._options.get("wait", True)
         self._display: Display | None = None
         self._report: ReportFile | None = None
         self._scope = Scope(is_upload=True)
@@ -121,9 +122,7 @@ class UploadBatch:
             async with opening as client, showing as display:
                 if client.journal is not None:
                     self._scope = Scope(is_upload=True, journal_option="")
-                if force:
-                    await self._forget_finished(client)
-                await self.upload(client, display)
+                await self.upload(client, display, force=force)
                 leftovers = await self._clean_up(client)
         except LivepeerError as error:
             self._fail_remaining(error)
@@ -138,11 +137,19 @@ class UploadBatch:
         is_incomplete = self._report is not None and self._report.missing > 0
         return ExitStatus.FAILED if is_incomplete and status is ExitStatus.OK else status
 
-    async def upload(self, client: AsyncLivepeer, display: Display) -> None:
+    async def upload(self, client: AsyncLivepeer, display: Display, *, force: bool = False) -> None:
         """Upload all files; with --json write a line for each that ends."""
         self._display = display
         self.progress.started = time.monotonic()
-        uploading = client.upload_many(self._jobs, on_progress=self._update, **self._options)
+        options = dict(self._options)
+        concurrency, max_rate = (options.pop(name, None) for name in ("concurrency", "max_rate"))
+        if concurrency is not None:
+            client.throttle.concurrency = concurrency
+        if max_rate is not None:
+            client.throttle.max_rate = max_rate
+        uploading = client.uploads.run_many(
+            self._jobs, UploadOptions(force=force, **options), on_progress=self._update
+        )
         async with uploading as results:
             async for result in results:
                 file = self._files[result.source]
@@ -193,11 +200,6 @@ class UploadBatch:
             return await client.clean_up()
         return LeftoverReport()
 
-    async def _forget_finished(self, client: AsyncLivepeer) -> None:
-        for job in self._jobs:
-            if client.journal is not None and job.key is not None:
-                await client.journal.forget_uploaded(job.key)
-
     def _fail_remaining(self, error: LivepeerError) -> None:
         """Report an error that ends the command for each unfinished file."""
         for file in self.progress.files:
@@ -239,9 +241,9 @@ class UploadBatch:
     def _print_report_error(self, name: str, error: OSError) -> None:
         message = f"{name} can't be written: {error.strerror or error}; the uploads continue"
         if self._display is None:
-            print_note(message)
+            print_problem(message)
         else:
-            self._display.print(message)
+            self._display.print_problem(message)
 
     def _add(self, argument: str) -> None:
         source: FilePath | StandardInput
@@ -268,7 +270,7 @@ class UploadBatch:
             number = self._named.get(job.key or "", 1)
             if number > 1:
                 name = shorten(self._files[job.source].argument, MAX_NAME_WIDTH)
-                print_note(f"{name} is named {number} times, and uploaded once")
+                print_note(f"{name} is named {number} times, and is one upload")
 
     def _update_read(self, source: object, count: int) -> None:
         file = self._files[source]

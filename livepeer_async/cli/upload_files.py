@@ -14,13 +14,12 @@ import typer
 
 from livepeer_async.cli.stdin import STANDARD_INPUT
 from livepeer_async.ingest.files import find_files, has_magic, split_glob
-from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
+from livepeer_async.ingest.manifest import JSONL_SUFFIXES, SPREADSHEET_SUFFIXES, TABLE_SUFFIXES
 from livepeer_async.ingest.rows import Row
 from livepeer_async.redaction import redact_url
 
 # The schemes that the server fetches from.
 IMPORTABLE = ("http", "https", "ipfs", "ar")
-SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # fmt: off

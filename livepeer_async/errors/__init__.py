@@ -39,6 +39,11 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── AssetDeleted          it was deleted during the wait
     │   └── AssetTimeout          not ready within the time limit (also a TimeoutError)
     ├── IntegrityError            size or hash differ from the bytes read; .wanted, .found
+    ├── WebhookError              a received request isn't an event of Livepeer
+    │   ├── SignatureMissing      no signature
+    │   ├── SignatureMismatch     other bytes were signed, or with another secret
+    │   ├── EventTooOld           it was signed too long ago; .age
+    │   └── AccessControlCall     it asks whether a playback is allowed
     ├── TooManyOpenFiles          no file descriptor is free (`ulimit -n`); .limit
     └── JournalError              the journal can't be opened, read or written; .path
         └── UploadInUse           another process or task owns the upload of this key; .key
@@ -57,6 +62,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
 - `IntegrityError`: delete the asset and upload again, or pass `on_mismatch="reupload"`.
 - `UploadStopped`, any `TusError` with an `upload_url`: resume from there.
+- `WebhookError`: respond with a status of 4xx.
 - `JournalError`: nothing is lost. The file is locked, damaged, read-only or of a newer version or
   another account, or the disk is full. Any other: change the call, the key or the account.
 """
@@ -113,8 +119,16 @@ from livepeer_async.errors.uploads import (
     UploadRefused,
     UploadStopped,
 )
+from livepeer_async.errors.webhooks import (
+    AccessControlCall,
+    EventTooOld,
+    SignatureMismatch,
+    SignatureMissing,
+    WebhookError,
+)
 
 __all__ = [
+    "AccessControlCall",
     "AmbiguousRequest",
     "ApiError",
     "AssetDeleted",
@@ -126,6 +140,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionBroken",
     "DecodeError",
+    "EventTooOld",
     "Forbidden",
     "IllegalMove",
     "IntegrityError",
@@ -139,6 +154,8 @@ __all__ = [
     "ProtocolError",
     "RetriesExhausted",
     "ServerError",
+    "SignatureMismatch",
+    "SignatureMissing",
     "SourceChanged",
     "SourceEmpty",
     "SourceError",
@@ -155,6 +172,7 @@ __all__ = [
     "UploadInUse",
     "UploadRefused",
     "UploadStopped",
+    "WebhookError",
     "is_transient",
     "is_transient_status",
 ]

@@ -160,9 +160,10 @@ For the command `livepeer-async ingest`:
 `livepeer-async ingest` writes a line of JSON for each row that has ended or is bad, those of
 earlier runs included: to `--report FILE`, or by default to a file beside the journal, which is
 named at the start and at the end. It has `key`, `place` (`FILE:LINE`, or a path), `state` (ready,
-arrived, failed, unfinished, bad), `asset_id`, `playback_id`, `playbackUrl` (a page that plays it;
+arrived, failed, unfinished, bad), `asset_id`, `playback_id`, `playerUrl` (a page that plays it;
 null for assets that aren't public), `bytes`, `seconds`, `attempts`, `verified`, `error` (`type` and
-`message`) and `is_earlier`. Each run replaces the report, and never a file that isn't one. With
+`message`) and `is_earlier`. `playbackUrl` repeats `playerUrl`; in the API's documents of assets, it
+is the HLS URL. Each run replaces the report, and never a file that isn't one. With
 `--check`, or if `--strict` lets nothing start, it has the bad rows only. `--check` and `--json`
 write no default report; `--no-report` turns it off.
 

@@ -28,6 +28,7 @@ from livepeer_async.ingest.rows import (
 from livepeer_async.ingest.unsupported import probe_rows
 from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.redaction import show_source
+from livepeer_async.sources.source import source_key
 from livepeer_async.tus.limits import LIVEPEER_MAX_LENGTH
 
 AnyRow = TypeVar("AnyRow", bound=CheckedRow)
@@ -151,8 +152,15 @@ def _hash_content(row: Row) -> int:
 
 
 def _repeated_key(row: Row, first_line: int) -> str:
-    where = f"in line {first_line}" if first_line else "by an earlier row"
-    message = f"the key {show_source(row.key)!r} is already used {where}; wanted a different key"
+    where = f"line {first_line}" if first_line else "an earlier row"
+    is_default = row.key == (row.source if row.is_url else source_key(row.source))
+    if is_default:
+        what = f"URL {show_source(row.source)}" if row.is_url else f"file {row.source!r}"
+        message = (
+            f"the {what} is in {where} too, with other fields; give each row a key, or drop one"
+        )
+    else:
+        message = f"the key {show_source(row.key)!r} is already used in {where}; wanted another key"
     return add_sheet_row(message, row.line, row.sheet_row)
 
 

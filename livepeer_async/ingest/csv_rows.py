@@ -16,11 +16,12 @@ from itertools import chain, islice
 
 import msgspec
 
-from livepeer_async.api.arguments import shorten_name, unknown_name
+from livepeer_async.api.arguments import shorten_name
 from livepeer_async.ingest.fields import (
     COLUMNS,
     SOURCES,
-    distinct_names,
+    explain_unknown,
+    find_meaning,
 )
 from livepeer_async.ingest.lines import END_MARK, MAX_LINE, Fields, Line, check_line
 from livepeer_async.ingest.rows import RowError, is_video
@@ -31,8 +32,14 @@ MAX_TITLE_LINES = 10
 # What a line of blank cells may consist of, besides invisible characters.
 _EMPTY_CELLS = str.maketrans("", "", f'{DELIMITERS}"')
 _TEXT_FIELDS = frozenset({*SOURCES, "key", "name"})
-# Spreadsheets write them in capitals.
-_BOOLEANS = {"true": True, "false": False}
+# Spreadsheets write them in capitals, and in their language: also in German, French, Spanish,
+# Italian, Portuguese, Dutch and Polish.
+_BOOLEANS = {
+    **dict.fromkeys(
+        ("true", "wahr", "vrai", "verdadero", "vero", "verdadeiro", "waar", "prawda"), True
+    ),
+    **dict.fromkeys(("false", "falsch", "faux", "falso", "onwaar", "fałsz"), False),
+}
 # The types of a playback policy that need no other field.
 _POLICY_TYPES = frozenset({"public", "jwt"})
 # Parts of csv's messages, and their meaning in a manifest.
@@ -182,16 +189,22 @@ def read_header(cells: Sequence[str]) -> list[str]:
         RowError: a name is unknown or repeated, or no column names a source.
     """
     columns: list[str] = []
+    unknown, repeated = list[str](), list[str]()
     for cell in cells:
         name = _trim(cell)
         column = _COLUMNS.get(_normalize(name)) if name else ""
         if column is None:
-            raise RowError(f"{_unknown_column(name)} (no row can be read)")
-        if column and column in columns:
-            raise RowError(f"the column {name} appears twice, so no row can be read")
-        columns.append(column)
-    if not set(SOURCES) & set(columns):
-        raise RowError("the header has none of the columns path, url and source")
+            unknown.append(name)
+        elif column and column in columns:
+            repeated.append(name)
+        columns.append(column or "")
+    faults = [_explain_unknown(unknown)] if unknown else []
+    faults += [f"the column {name} appears twice" for name in repeated]
+    meant = {field for name in unknown for field in find_meaning(name)}
+    if not set(SOURCES) & {*columns, *meant}:
+        faults.append("the header has none of the columns path, url and source")
+    if faults:
+        raise RowError(f"{'; '.join(faults)} (no row can be read)")
     return columns
 
 
@@ -290,16 +303,14 @@ def _normalize(name: str) -> str:
     return "".join(name.split()).replace("_", "").lower()
 
 
-def _unknown_column(name: str) -> str:
-    if _normalize(name) in _PATH_SYNONYMS:
-        return f"unknown column {name!r}; did you mean path?"
-    if is_video(name):
-        return f"found {shorten_name(name)!r} instead of a header such as `path,name`"
-    return unknown_name("column", name, distinct_names())
+def _explain_unknown(names: Sequence[str]) -> str:
+    video = next(filter(is_video, names), None)
+    if video is not None:
+        return f"found {shorten_name(video)!r} instead of a header such as `path,name`"
+    return explain_unknown("column", names)
 
 
 _COLUMNS = {_normalize(name): column for name, column in COLUMNS.items()}
-_PATH_SYNONYMS = frozenset({"file", "filename", "filepath", "video", "src"})
 _EXAMPLES = {
     "playbackPolicy": 'public, jwt or {"type": "jwt"}',
     "profiles": '[{"name": "720p", "bitrate": 3000000}]',

@@ -7,7 +7,7 @@ Pure. The names are the same in JSON and CSV: `path`, `url` or `source`, `key`, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,8 +16,9 @@ from livepeer_async.api.arguments import (
     MAX_NAME,
     FieldError,
     explain,
+    find_similar,
     read_fields,
-    unknown_name,
+    shorten_name,
 )
 from livepeer_async.http.messages import file_name_from_url
 from livepeer_async.ingest.rows import Row, RowError
@@ -35,6 +36,14 @@ COLUMNS: dict[str, str] = {
 }
 """Each accepted name, and the name of the field that it means."""
 
+# Unknown names that a message lists.
+MAX_UNKNOWN = 10
+# What others call the fields, in lower case without spaces and underscores.
+_SYNONYMS = {
+    **dict.fromkeys(("file", "filename", "filepath", "video", "src"), "path"),
+    **dict.fromkeys(("title", "videotitle", "videoname", "assetname", "label"), "name"),
+    **dict.fromkeys(("link", "uri", "href", "videourl", "fileurl", "downloadurl"), "url"),
+}
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 
@@ -89,17 +98,42 @@ def read_new_asset(fields: Mapping[str, object]) -> NewAsset:
         raise RowError(str(error)) from error
 
 
-def distinct_names() -> list[str]:
-    """Return each column by one of its names."""
-    return list(dict.fromkeys(COLUMNS.values()))
+def explain_unknown(what: str, unknown: Sequence[str]) -> str:
+    """Return a message about all unknown names of a row or a header, with what they may mean.
+
+    Args:
+        what: "field" or "column".
+        unknown: the names.
+    """
+    known = list(dict.fromkeys(COLUMNS.values()))
+    meant = {name: " or ".join(find_meaning(name)) for name in unknown[:MAX_UNKNOWN]}
+    shown = {name: repr(shorten_name(name)) for name in meant}
+    hint = "" if all(meant.values()) else f"; known are {', '.join(known)}"
+    if len(unknown) == 1:
+        (name,) = unknown
+        hint = hint or f"; did you mean {meant[name]}?"
+        return f"unknown {what} {shown[name]}{hint}"
+    listed = [
+        f"{shown[name]} (did you mean {near}?)" if near else shown[name]
+        for name, near in meant.items()
+    ]
+    more = len(unknown) - len(listed)
+    return f"unknown {what}s {', '.join(listed)}{f' and {more} more' * bool(more)}{hint}"
+
+
+def find_meaning(name: str) -> list[str]:
+    """Return the fields that an unknown name may stand for."""
+    words = _SYNONYMS.get("".join(name.split()).replace("_", "").lower())
+    return [words] if words else find_similar(name, dict.fromkeys(COLUMNS.values()))
 
 
 def _rename(fields: Mapping[str, object]) -> dict[str, object]:
     known: dict[str, object] = {}
+    unknown = [name for name in fields if name not in COLUMNS]
+    if unknown:
+        raise RowError(explain_unknown("field", unknown))
     for name, value in fields.items():
-        column = COLUMNS.get(name)
-        if column is None:
-            raise RowError(unknown_name("field", name, distinct_names()))
+        column = COLUMNS[name]
         if column in known:
             raise RowError(f"{column} is in the row twice; wanted once")
         known[column] = value
@@ -140,7 +174,9 @@ def _check_source(source: str, column: str) -> bool:
     if scheme is None and column != "url":
         return False
     if column == "path":
-        raise RowError(f"path is the URL {show_source(source)}; wanted it in url")
+        is_fetchable = scheme is not None and scheme[1].lower() in {"http", "https"}
+        wanted = "it in url" if is_fetchable else "a path, or an http or https URL in url"
+        raise RowError(f"path is the URL {show_source(source)}; wanted {wanted}")
     if _URL.fullmatch(source) is None or not _has_host(source):
         found = f"has the scheme {scheme[1][:MAX_NAME]}" if scheme else "has no scheme"
         if scheme and scheme[1].lower() in {"http", "https"}:

@@ -146,9 +146,9 @@ class PathResolver:
             return
         real = self._realpath(path)
         if real != self._root and not real.startswith(self._prefix):
-            link = f" is a link to {real!r}," if os.path.islink(path) else ","
+            link = f" is a link to {real!r}, which" if os.path.islink(path) else ""
             raise RowError(
-                f"{shown!r}{link} outside of the folder {self._folder or os.curdir!r}; "
+                f"{shown!r}{link} is outside of the folder {self._folder or os.curdir!r}; "
                 "wanted a path inside of it, or --allow-outside"
             )
 

@@ -19,6 +19,8 @@ from livepeer_async.ingest.rows import RowError
 MAX_LINE = 1024 * 1024
 # Bytes that `detect_encoding` needs.
 HEAD = 4
+# How ZIP archives begin, such as .xlsx and .ods files, and older Excel files.
+_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 # Error handler for `open`: an invalid byte becomes a lone surrogate, which `check_line` reports.
 # "surrogateescape" does the same, but not for UTF-16.
 DECODING_ERRORS = "livepeer_async.invalid_byte"
@@ -52,6 +54,8 @@ def detect_encoding(head: bytes, *, name: str) -> str:
     is_utf_32 = head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE))
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not is_utf_32:
         return "utf-16"
+    if head.startswith(_SPREADSHEETS):
+        raise ConfigurationError(f"{name} is a spreadsheet or an archive, not text; save it as CSV")
     if b"\0" in head:
         raise ConfigurationError(
             f"{name} begins with NUL bytes; wanted UTF-8, or UTF-16 with a byte order mark"

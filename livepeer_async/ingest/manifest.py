@@ -38,6 +38,7 @@ from livepeer_async.sources.source import source_key
 
 JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json-lines")
 TABLE_SUFFIXES = (".csv", ".tsv")
+SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 WANTED = (
     "a manifest is JSON lines (.jsonl, .ndjson), a table with a header (.csv, .tsv), a folder, "
     "or a glob such as 'shows/**/*.mp4'"
@@ -183,6 +184,8 @@ def open_manifest(
                 _read_encoding(file, location)
         elif os.path.lexists(location) or not has_magic(location):
             found = "isn't a manifest" if os.path.lexists(location) else "doesn't exist"
+            if location.lower().endswith(SPREADSHEET_SUFFIXES):
+                found += ", and a spreadsheet must be saved as CSV"
             raise ConfigurationError(f"{location} {found}; {WANTED}")
     return Manifest(location, allow_outside=allow_outside, name_template=template)
 

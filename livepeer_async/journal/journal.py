@@ -178,13 +178,11 @@ class Journal:
         Raises:
             JournalError: it can't be written; the old one stays.
         """
-        state = KEYLESS if record.is_keyless else record.state
-        row = (record.key, state, msgspec.json.encode(record))
 
         def write(connection: sqlite3.Connection) -> None:
             if record.is_keyless:
                 self._leases.write(connection, record.key)
-            connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
+            _insert(connection, record)
 
         await self._run(write)
 
@@ -200,7 +198,7 @@ class Journal:
         self._leases.written.discard(key)
 
     async def abandon(self, record: Record, *, is_useless: bool) -> None:
-        """Replace a record with an orphan or an unconfirmed request.
+        """Replace a record with an orphan or an unconfirmed request, and its previous record.
 
         Args:
             record: of the upload.
@@ -208,7 +206,14 @@ class Journal:
         """
         leftover = leftover_from(record, time.time(), is_useless=is_useless)
         self.has_new_orphans = True
-        await self._run(lambda connection: _replace(connection, record.key, leftover))
+        previous = record.previous
+
+        def work(connection: sqlite3.Connection) -> None:
+            _replace(connection, record.key, leftover)
+            if previous is not None:
+                _insert(connection, previous)
+
+        await self._run(work)
 
     async def forget(self, key: str) -> bool:
         """Forget a key, so that its next upload starts again; return whether it had a record.
@@ -226,19 +231,13 @@ class Journal:
             if record.state in FULLY_UPLOADED:
                 await self.drop(record.key)
             else:
-                await self.abandon(record, is_useless=False)
+                await self.abandon(replace(record, previous=None), is_useless=False)
             return True
-
-    async def forget_uploaded(self, key: str) -> None:
-        """Delete the record of a complete upload; its asset stays."""
-        marks = ",".join("?" * len(FULLY_UPLOADED))
-        query = f"DELETE FROM records WHERE key = ? AND state IN ({marks})"  # noqa: S608 - question marks
-        await self._run(lambda c: c.execute(query, (as_text(key), *FULLY_UPLOADED)))
 
     async def records(self) -> list[Record]:
         """Return the readable records of uploads with a key, in the order of their keys."""
         query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
-        return await self._read(query, Record, (KEYLESS,))
+        return [record.latest for record in await self._read(query, Record, (KEYLESS,))]
 
     async def keyless_records(self) -> list[Record]:
         """Return the readable records of running and interrupted uploads without a key."""
@@ -363,6 +362,12 @@ class Journal:
 def as_text(key: str) -> str:
     """Return a key as valid UTF-8: file names may contain any bytes."""
     return key.encode("utf-8", "backslashreplace").decode()
+
+
+def _insert(connection: sqlite3.Connection, record: Record) -> None:
+    state = KEYLESS if record.is_keyless else record.state
+    row = (record.key, state, msgspec.json.encode(record))
+    connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
 
 
 def _replace(

@@ -51,6 +51,7 @@ class Lease:
         has_handle: as in `Record`.
         identity: of the source now.
         record: the upload's record in the journal.
+        previous: as in `Record`.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Lease:
         self._ignore_mtime = ignore_mtime
         self.has_handle = False
         self.record = record
+        self.previous = record.previous if record else None
 
     @property
     def is_import(self) -> bool:
@@ -182,6 +184,7 @@ class Lease:
             access=self._access,
             is_keyless=self._is_keyless,
             has_handle=self.has_handle,
+            previous=self.previous,
         )
         await self._write(record)
 
@@ -234,6 +237,7 @@ class Lease:
             verified=verified,
             sha256=sha256 or self.record.sha256,
             upload_url=None,
+            previous=None,
         )
         await self._write_or_log(record, "is ready")
 
@@ -267,10 +271,24 @@ class Lease:
             await self._journal.drop_orphan(asset_id)
 
     async def forget(self) -> None:
-        """Delete the record, because nothing of the upload is on the server."""
+        """Delete the record, because nothing of the upload is on the server.
+
+        The record of the upload that it was to replace returns.
+        """
         if self._journal is not None and self.record is not None:
-            await self._journal.drop(self._key)
+            if self.record.previous is not None:
+                await self._journal.write(self.record.previous)
+            else:
+                await self._journal.drop(self._key)
         self.record = None
+
+    def replace_uploaded(self) -> None:
+        """Start again if an earlier run has uploaded all bytes; its asset stays.
+
+        Its record stays until the new asset exists, and returns if the new upload is abandoned.
+        """
+        if self.record is not None and self.record.state in FULLY_UPLOADED:
+            self.previous, self.record = replace(self.record, previous=None), None
 
     async def _write_or_log(self, record: Record, outcome: str) -> None:
         try:
@@ -326,8 +344,12 @@ async def acquire_lease(
         identity = await source.identity()
     key = as_text(key)
     async with journal.acquire(key) as found:
-        is_older = found is not None and found.access in older
-        record = replace(found, access=current) if found and is_older else found
+        record = found and found.latest
+        if found is not None and record is not found:
+            # The request of an upload that was to replace a complete one was interrupted.
+            await journal.abandon(found, is_useless=False)
+        if record is not None and record.access in older:
+            record = replace(record, access=current)
         lease = Lease(
             journal, key, identity, access=current, record=record, ignore_mtime=ignore_mtime
         )

@@ -57,6 +57,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
         is_keyless: whether the caller gave no key. The key is then a generated one, and the record
             is deleted once all bytes are uploaded.
         has_handle: whether the caller may have kept the upload URL, to resume with it.
+        previous: the record of the complete upload that this one replaces, until its asset is
+            ready; it returns if this one is abandoned.
     """
 
     key: str
@@ -73,6 +75,12 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_keyless: bool = False
     # True in the records of older versions, which don't say.
     has_handle: bool = True
+    previous: Record | None = None
+
+    @property
+    def latest(self) -> Record:
+        """The record with the latest asset: the previous one until this one has an asset."""
+        return self if self.asset_id is not None or self.previous is None else self.previous
 
     @property
     def known_sha256(self) -> str | None:

@@ -8,6 +8,7 @@ unless the attribute says otherwise. Reprs show no keys, and URLs without userin
     NewAsset            an asset whose content you upload
     NewAssetFromUrl     an asset whose content the server fetches
     AssetPatch          an update of an asset
+    NewWebhook          a webhook, and WebhookPatch its update
     PlaybackPolicy, CreatorId, Encryption, NewStorage, TranscodeProfile    their fields
 
 In a request, UNSET (of msgspec) isn't sent and None is sent as null:
@@ -24,6 +25,7 @@ Calls also take a mapping for a request or a field of it, with the API's names o
     ImportTicket        the Asset of a NewAssetFromUrl
     Task                the server's work on an asset: .phase, .params, .output
     PlaybackInfo        URLs for players: .meta.source
+    Webhook             a subscription to events; Stream and StreamSession are in some events
     ErrorBody           the body of an error, and its Violations
 
 The other Structs are fields of these.
@@ -60,12 +62,14 @@ from livepeer_async.models.enums import (
     AssetType,
     CreatorType,
     Encoder,
+    EventName,
     H264Profile,
     NftMetadataTemplate,
     PipelineStrategy,
     PlaybackSourceType,
     PlaybackType,
     PolicyType,
+    RecordingStatus,
     SignatureType,
     SourceType,
     StoragePhase,
@@ -93,6 +97,7 @@ from livepeer_async.models.storage import (
     StorageStatus,
     StorageTasks,
 )
+from livepeer_async.models.stream import Stream, StreamSession
 from livepeer_async.models.task import (
     AssetSpec,
     ExportDataOutput,
@@ -118,6 +123,13 @@ from livepeer_async.models.task_params import (
     TranscodeLocation,
     TranscodeOutputs,
     UploadParams,
+)
+from livepeer_async.models.webhook import (
+    NewWebhook,
+    Webhook,
+    WebhookFailure,
+    WebhookPatch,
+    WebhookStatus,
 )
 
 __all__ = [
@@ -146,6 +158,7 @@ __all__ = [
     "Encoder",
     "Encryption",
     "ErrorBody",
+    "EventName",
     "ExportDataOutput",
     "ExportDataParams",
     "ExportOutput",
@@ -161,6 +174,7 @@ __all__ = [
     "NewAssetFromUrl",
     "NewIpfs",
     "NewStorage",
+    "NewWebhook",
     "NftMetadataTemplate",
     "OutputPath",
     "PinataCredentials",
@@ -172,11 +186,14 @@ __all__ = [
     "PlaybackSourceType",
     "PlaybackType",
     "PolicyType",
+    "RecordingStatus",
     "SignatureType",
     "SourceType",
     "StoragePhase",
     "StorageStatus",
     "StorageTasks",
+    "Stream",
+    "StreamSession",
     "Task",
     "TaskOutput",
     "TaskParams",
@@ -195,4 +212,8 @@ __all__ = [
     "UploadTicket",
     "VideoSpec",
     "Violation",
+    "Webhook",
+    "WebhookFailure",
+    "WebhookPatch",
+    "WebhookStatus",
 ]

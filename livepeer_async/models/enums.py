@@ -162,3 +162,41 @@ class SignatureType(StrEnum):
 
     EIP712 = "eip712"
     FLOW = "flow"
+
+
+class RecordingStatus(StrEnum):
+    """Values of a session's `recordingStatus`."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    FAILED = "failed"
+    DELETED = "deleted"
+    NONE = "none"
+
+
+class EventName(StrEnum):
+    """Names of webhook events: values of `webhook.events` and of an event's `event`.
+
+    `PLAYBACK_ACCESS_CONTROL` isn't an event; see `livepeer_async.webhooks`.
+    """
+
+    STREAM_STARTED = "stream.started"
+    STREAM_DETECTION = "stream.detection"
+    STREAM_IDLE = "stream.idle"
+    RECORDING_READY = "recording.ready"
+    RECORDING_STARTED = "recording.started"
+    RECORDING_WAITING = "recording.waiting"
+    MULTISTREAM_CONNECTED = "multistream.connected"
+    MULTISTREAM_ERROR = "multistream.error"
+    MULTISTREAM_DISCONNECTED = "multistream.disconnected"
+    PLAYBACK_USER_NEW = "playback.user.new"
+    PLAYBACK_ACCESS_CONTROL = "playback.accessControl"
+    ASSET_CREATED = "asset.created"
+    ASSET_UPDATED = "asset.updated"
+    ASSET_FAILED = "asset.failed"
+    ASSET_READY = "asset.ready"
+    ASSET_DELETED = "asset.deleted"
+    TASK_SPAWNED = "task.spawned"
+    TASK_UPDATED = "task.updated"
+    TASK_COMPLETED = "task.completed"
+    TASK_FAILED = "task.failed"

@@ -45,3 +45,29 @@ PlaybackSourceTypeValue = (
     | str
 )
 SignatureTypeValue = Literal["eip712", "flow"] | str
+RecordingStatusValue = Literal["waiting", "ready", "failed", "deleted", "none"] | str
+EventNameValue = (
+    Literal[
+        "stream.started",
+        "stream.detection",
+        "stream.idle",
+        "recording.ready",
+        "recording.started",
+        "recording.waiting",
+        "multistream.connected",
+        "multistream.error",
+        "multistream.disconnected",
+        "playback.user.new",
+        "playback.accessControl",
+        "asset.created",
+        "asset.updated",
+        "asset.failed",
+        "asset.ready",
+        "asset.deleted",
+        "task.spawned",
+        "task.updated",
+        "task.completed",
+        "task.failed",
+    ]
+    | str
+)

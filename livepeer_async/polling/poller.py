@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
 from copy import copy
 from http import HTTPStatus
 from math import inf
 from typing import TypeVar
-
-import anyio
 
 from livepeer_async.api.calls import Call
 from livepeer_async.api.requests import find_task, list_changes, list_task_changes, poll_asset
@@ -28,9 +25,9 @@ from livepeer_async.errors import (
     ServerError,
     is_transient,
 )
-from livepeer_async.http.observers import RequestEvent, current_observers
+from livepeer_async.http.observers import RequestEvent
 from livepeer_async.http.retry import RetryEvent, backoff, describe_failure, next_retry
-from livepeer_async.models import Asset, Task
+from livepeer_async.models import Task
 from livepeer_async.polling.change_scan import MAX_PAGE_SIZE, ChangeScan, SyncPoint, begin_scan
 from livepeer_async.polling.intervals import (
     MAX_LIST_DELAY,
@@ -38,8 +35,11 @@ from livepeer_async.polling.intervals import (
     next_list_delay,
     next_request_time,
 )
+from livepeer_async.polling.noticing import Notice, asset_id_of, notice
+from livepeer_async.polling.subscription import Subscription
 from livepeer_async.polling.task_scan import TaskScan, begin_task_scan
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.webhooks.events import AssetEvent, TaskEvent
 
 T = TypeVar("T")
 
@@ -53,40 +53,6 @@ FIRST_LIST_PAUSE = 5.0
 MAX_LIST_PAUSE = 300.0
 
 _log = logging.getLogger("livepeer_async")
-
-
-class Subscription:
-    """The assets that one task waits for.
-
-    Attributes:
-        watched_assets: the assets, in order; none twice.
-        updated: those with an update that the task hasn't seen.
-        scope: scope of the task while it waits; cancelled by an update.
-        deadline: time when the first wait times out.
-        observers: those of the task that waits; another task may poll for it.
-    """
-
-    __slots__ = ("_is_reached", "deadline", "observers", "scope", "updated", "watched_assets")
-
-    def __init__(
-        self, watched_assets: Iterable[WatchedAsset], is_reached: Callable[[Asset], bool]
-    ) -> None:
-        self.watched_assets = dict.fromkeys(watched_assets)
-        self.updated: dict[WatchedAsset, None] = {}
-        self.scope = anyio.CancelScope()
-        self.deadline = min((watched.deadline for watched in self.watched_assets), default=inf)
-        self.observers = current_observers()
-        self._is_reached = is_reached
-
-    def has_ended(self, watched: WatchedAsset) -> bool:
-        """Whether the wait for an asset is over: it has the wanted phase, or has failed."""
-        return self.is_reached(watched) or watched.failure is not None
-
-    def is_reached(self, watched: WatchedAsset) -> bool:
-        """Whether an asset has the wanted phase."""
-        if watched.asset is None or watched.may_be_reprocessed:
-            return False
-        return self._is_reached(watched.asset)
 
 
 class AssetPoller:
@@ -131,6 +97,19 @@ class AssetPoller:
             self._subscriptions.pop(watched, None)
             subscription.watched_assets.pop(watched, None)
             subscription.updated.pop(watched, None)
+
+    def notice(self, event: AssetEvent | TaskEvent) -> bool:
+        """Record an event of a webhook; return whether a request may now be due sooner."""
+        now, asset_id, is_sooner = self._clock.now(), asset_id_of(event), False
+        for watched in [it for it in self._subscriptions if it.asset_id == asset_id]:
+            result = notice(watched, event, now)
+            if result is Notice.CHANGE:
+                self._notify(watched)
+            if result in {Notice.CHANGE, Notice.QUIET} and self._scan is None:
+                # One list covers all assets, so events don't postpone it again and again.
+                self._list_due = max(self._list_due, self._listed_at + MAX_LIST_DELAY)
+            is_sooner = is_sooner or result in {Notice.CHANGE, Notice.POLL}
+        return is_sooner
 
     def fail_all(self, error: LivepeerError) -> None:
         """End all waits with copies of an error."""
@@ -198,6 +177,9 @@ class AssetPoller:
             if watched in self._subscriptions:
                 self._handle_asset_error(watched, error, now)
             return
+        if watched not in self._subscriptions:
+            # An event has ended the wait during the poll.
+            return
         if watched.failures:
             self.report(None, about=watched)
         has_changed = watched.update(result.asset, result.etag, now)
@@ -257,8 +239,10 @@ class AssetPoller:
             self._notify_if_ended(watched)
 
     def _update_task(self, watched: WatchedAsset, task: Task | None, now: float) -> None:
-        watched.update_task(task, now, self._clock.random())
-        self._notify_if_ended(watched)
+        # Unless an event has ended the wait meanwhile.
+        if watched in self._subscriptions:
+            watched.update_task(task, now, self._clock.random())
+            self._notify_if_ended(watched)
 
     def _notify_if_ended(self, watched: WatchedAsset) -> None:
         subscription = self._subscriptions.get(watched)
@@ -351,7 +335,7 @@ class AssetPoller:
         return result
 
     def _schedule(self, watched: WatchedAsset, now: float) -> None:
-        watched.due = now + watched.delay(now, self._clock.random())
+        watched.schedule(now, self._clock.random())
 
     def _notify(self, watched: WatchedAsset) -> None:
         """Wake the task that waits for an asset, unless it was cancelled during the poll."""

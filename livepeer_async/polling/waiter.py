@@ -6,24 +6,38 @@ ends, another takes over.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import anyio
 from msgspec import Struct
 
 from livepeer_async.api.session import Session
-from livepeer_async.concurrency import Clock, LoopLocal
-from livepeer_async.errors import AssetDeleted, AssetFailed, ConfigurationError, LivepeerError
+from livepeer_async.concurrency import Clock, LoopLocal, running_loop
+from livepeer_async.errors import (
+    AssetDeleted,
+    AssetFailed,
+    AssetTimeout,
+    ConfigurationError,
+    LivepeerError,
+)
 from livepeer_async.http.observers import replace_observers
 from livepeer_async.models import Asset, AssetPhase, AssetStatus
 from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.polling.noticing import Notice, asset_id_of, notice
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.polling.poller import AssetPoller, Subscription
+from livepeer_async.polling.poller import AssetPoller
+from livepeer_async.polling.subscription import Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import redacted
+from livepeer_async.webhooks.events import AssetEvent, TaskEvent, WebhookEvent
 
 MAX_REQUESTS_PER_SECOND = 2
+# Events are kept for waits that begin a moment later: an upload waits twice.
+MAX_RECENT_EVENTS = 100
+RECENT_SECONDS = 60.0
 # Retried assets to remember, for keys without access to tasks; about 300 bytes each.
 MAX_RETRIED = 10_000
 
@@ -81,14 +95,40 @@ class _Polling:
         poller: as passed.
         waiting: the subscriptions whose tasks wait.
         lock: held by the leader, the task that polls for all.
-        sleeping: scope of the leader's sleep.
+        recent: the last events, and when they were noticed.
     """
 
-    def __init__(self, poller: AssetPoller) -> None:
+    def __init__(self, poller: AssetPoller, clock: Clock) -> None:
         self.poller = poller
         self.waiting: set[Subscription] = set()
         self.lock = anyio.Lock()
-        self.sleeping: anyio.CancelScope | None = None
+        self.recent: deque[tuple[float, AssetEvent | TaskEvent]] = deque(maxlen=MAX_RECENT_EVENTS)
+        self._clock = clock
+        self._sleeping: anyio.CancelScope | None = None
+
+    def notice(self, event: AssetEvent | TaskEvent) -> None:
+        """Record an event of a webhook; call in this event loop."""
+        self.recent.append((self._clock.now(), event))
+        if self.poller.notice(event):
+            self.wake()
+
+    def catch_up(self, watched: WatchedAsset) -> bool:
+        """Record recent events of an asset whose wait begins; return whether its state changed."""
+        now = self._clock.now()
+        events = [it for at, it in self.recent if now - at <= RECENT_SECONDS]
+        of_asset = [it for it in events if asset_id_of(it) == watched.asset_id]
+        results = [notice(watched, it, now) for it in of_asset]
+        return Notice.CHANGE in results
+
+    def wake(self) -> None:
+        """Wake the leader: a request may be due before it would wake up."""
+        if self._sleeping is not None:
+            self._sleeping.cancel()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until a request is due, at most until `wake` is called."""
+        with anyio.CancelScope() as self._sleeping:
+            await self.poller.sleep(seconds)
 
 
 class Waiter:
@@ -114,7 +154,7 @@ class Waiter:
 
         def create() -> _Polling:
             poller = AssetPoller(session, clock=clock, max_per_second=max_per_second)
-            return _Polling(poller)
+            return _Polling(poller, clock)
 
         self._loops = LoopLocal(create)
 
@@ -135,7 +175,7 @@ class Waiter:
         Args:
             watched: the asset; a result of an earlier wait is used first.
             is_reached: the condition.
-            timeout: seconds.
+            timeout: real seconds, even if the clock is faster.
             on_change: called with the asset after each change.
 
         Raises:
@@ -144,11 +184,17 @@ class Waiter:
             AssetTimeout: the timeout expired.
             LivepeerError: the server couldn't be polled within the retry policy.
         """
-        watched.restart(self._clock.now(), timeout, self._clock.random())
+        watched.restart(self._clock.now(), timeout * self._clock.speed, self._clock.random())
         watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription([watched], is_reached)
-        if watched.asset is not None and subscription.is_reached(watched):
-            return watched.asset
+        if watched.asset is not None:
+            # An asset that isn't known is polled at once.
+            if self._loops.get().catch_up(watched) and on_change is not None:
+                on_change(watched.asset)
+            if watched.failure is not None:
+                raise watched.failure
+            if subscription.is_reached(watched):
+                return watched.asset
         self._subscribe(subscription)
         try:
             has_ended = await self._next_ended(subscription, on_change) is not None
@@ -158,7 +204,7 @@ class Waiter:
             raise watched.failure
         if has_ended and watched.asset is not None:
             return watched.asset
-        raise watched.timeout_error(self._clock.now()) from self._poller.last_error
+        raise self._timeout_error(watched) from self._poller.last_error
 
     async def wait_each(
         self,
@@ -171,7 +217,7 @@ class Waiter:
         now = self._clock.now()
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
-            watched.restart(now, timeout, self._clock.random())
+            watched.restart(now, timeout * self._clock.speed, self._clock.random())
             watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription(watched_assets, is_ready)
         self._subscribe(subscription)
@@ -207,6 +253,32 @@ class Waiter:
         if len(self._retried) > MAX_RETRIED:
             self._retried.pop(next(iter(self._retried)), None)
 
+    def notice(self, event: WebhookEvent) -> None:
+        """Record an event of a webhook, for the waits in all event loops; callable in any thread.
+
+        Events of other assets, old ones and repeated ones change nothing.
+
+        Raises:
+            ConfigurationError: it isn't an event.
+        """
+        if not isinstance(cast("object", event), WebhookEvent):
+            raise ConfigurationError(
+                f"the event is a {type(event).__name__}; wanted what webhooks.unwrap returns"
+            )
+        if not isinstance(event, AssetEvent | TaskEvent):
+            return
+        current = running_loop()
+        if current is not None:
+            # Keeps the event for waits that begin in a moment.
+            self._loops.get()
+        for loop, polling in self._loops.items():
+            if loop is current:
+                polling.notice(event)
+            else:
+                # A loop that is closed has no waits.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(polling.notice, event)
+
     async def throttle(self) -> None:
         """Wait until the waits' rate limit allows another request, and count it."""
         await self._poller.throttle()
@@ -223,12 +295,16 @@ class Waiter:
         error = watched.failure if watched else None
         if watched is None:
             watched = next(iter(subscription.watched_assets))
-            error = watched.timeout_error(self._clock.now())
+            error = self._timeout_error(watched)
             error.__cause__ = self._poller.last_error
         self._poller.remove(subscription, watched)
         if error is None and watched.asset is not None:
             return WaitResult(watched.asset_id, watched.asset, None)
         return WaitResult(watched.asset_id, None, cast("LivepeerError", error))
+
+    def _timeout_error(self, watched: WatchedAsset) -> AssetTimeout:
+        waited = (self._clock.now() - watched.started) / self._clock.speed
+        return watched.timeout_error(watched.started + waited)
 
     async def _next_ended(
         self, subscription: Subscription, on_change: Callable[[Asset], None] | None
@@ -249,7 +325,7 @@ class Waiter:
             while not subscription.updated and self._clock.now() < subscription.deadline:
                 # Ends the wait even if a request hangs.
                 seconds = subscription.deadline - self._clock.now()
-                with anyio.move_on_after(seconds) as subscription.scope:
+                with anyio.move_on_after(seconds / self._clock.speed) as subscription.scope:
                     await self._poll_for_all(subscription)
         finally:
             waiting.remove(subscription)
@@ -278,12 +354,9 @@ class Waiter:
                 await polling.poller.poll(watched)
             return
         wake_at = min(due, *(waiting.deadline for waiting in polling.waiting))
-        with anyio.CancelScope() as polling.sleeping:
-            await polling.poller.sleep(wake_at - now)
+        await polling.sleep(wake_at - now)
 
     def _subscribe(self, subscription: Subscription) -> None:
-        self._poller.add(subscription)
-        # A poll of the new assets may be due before the leader would wake up.
-        sleeping = self._loops.get().sleeping
-        if sleeping is not None:
-            sleeping.cancel()
+        polling = self._loops.get()
+        polling.poller.add(subscription)
+        polling.wake()

@@ -25,7 +25,7 @@ class WatchedAsset(Struct, eq=False):
         asset_id: the asset's ID.
         asset: the latest version; `None` before the first poll.
         failure: the error that ends the wait.
-        is_polled: whether a poll has succeeded.
+        is_polled: whether a poll has succeeded, or an event has shown the asset.
         failures: failed polls in a row.
         etag: ETag of `asset`, if it has one.
         due: time of the next single poll.
@@ -40,6 +40,8 @@ class WatchedAsset(Struct, eq=False):
         task_failures: failed looks at the task.
         fails_at: time from which the asset counts as failed if it stays as it is.
         retried: the status with which it failed before this client had it processed again.
+        quiet_until: time until which no poll is needed, because its events arrive.
+        noticed: date of the newest of its events, in milliseconds since 1970.
     """
 
     asset_id: str
@@ -59,13 +61,17 @@ class WatchedAsset(Struct, eq=False):
     task_failures: int = 0
     fails_at: float = inf
     retried: AssetStatus | None = None
+    quiet_until: float = -inf
+    noticed: int = 0
 
     def restart(self, now: float, timeout: float, jitter: float) -> None:
         """Start a wait; the first poll is due now, unless an earlier wait polled the asset."""
         self.started, self.timeout = now, timeout
         self.failure, self.failures = None, 0
         self.needs_single_poll, self.last_confirmed = False, now
-        self.due = now + self.delay(now, jitter) if self.is_polled else now
+        self.due = now
+        if self.is_polled:
+            self.schedule(now, jitter)
 
     def update(self, asset: Asset | None, etag: str | None, at: float) -> bool:
         """Record the result of a poll; return whether it is a change or a failure.
@@ -78,12 +84,17 @@ class WatchedAsset(Struct, eq=False):
             etag: for the next poll.
             at: time of the request.
         """
-        self.is_polled, self.needs_single_poll, self.failures = True, False, 0
+        self.needs_single_poll, self.failures = False, 0
         self.last_confirmed, self.known_until = at, max(self.known_until, at)
-        if asset is None or self._is_older(asset):
+        if asset is None or self.is_older(asset):
             asset = self.asset
         else:
             self.etag = etag
+        return self.record(asset, at)
+
+    def record(self, asset: Asset | None, at: float) -> bool:
+        """Record a state of the asset; return whether it is a change or a failure."""
+        self.is_polled = True
         before, self.asset = self.asset, asset
         if before is not None and asset is not None and before.status != asset.status:
             # The failure, if it is one, is new.
@@ -169,6 +180,10 @@ class WatchedAsset(Struct, eq=False):
         progress = self.asset.status.progress if self.asset and self.asset.status else None
         return next_poll_delay(age=now - self.started, progress=progress, jitter=jitter)
 
+    def schedule(self, now: float, jitter: float) -> None:
+        """Set the time of the next single poll."""
+        self.due = max(now + self.delay(now, jitter), self.quiet_until)
+
     def timeout_error(self, now: float) -> AssetTimeout:
         """Return the error for a wait that timed out."""
         phase = self.asset.phase if self.asset else "unknown"
@@ -178,7 +193,7 @@ class WatchedAsset(Struct, eq=False):
             asset_id=self.asset_id,
         )
 
-    def _is_older(self, asset: Asset) -> bool:
+    def is_older(self, asset: Asset) -> bool:
         """Whether this version is older than the latest, as a row of a list may be."""
         latest = self.asset.status.updated_at if self.asset and self.asset.status else None
         updated_at = asset.status.updated_at if asset.status else None

@@ -15,6 +15,7 @@ from livepeer_async.sandbox.responses import ApiError, make_error_response
 from livepeer_async.sandbox.routes import AssetRoutes
 from livepeer_async.sandbox.state import ServerState
 from livepeer_async.sandbox.tus_endpoint import TusEndpoint
+from livepeer_async.sandbox.webhook_routes import WebhookRoutes
 
 TUS_METHODS = ["GET", "HEAD", "POST", "PATCH", "DELETE"]
 
@@ -37,6 +38,7 @@ def make_app(state: ServerState) -> App:
 
 def _make_routes(state: ServerState) -> list[Route]:
     assets, lists, tus = AssetRoutes(state), ListRoutes(state), TusEndpoint(state)
+    webhooks = WebhookRoutes(state)
     download = "/{playback_id}/video/download.mp4"
     return [
         Route("/api/asset/request-upload", assets.request_upload, methods=["POST"]),
@@ -52,6 +54,12 @@ def _make_routes(state: ServerState) -> list[Route]:
         Route("/api/task", lists.list_tasks),
         Route("/api/task/{id}", assets.get_task),
         Route("/api/playback/{id}", assets.get_playback),
+        Route("/api/webhook", lists.list_webhooks),
+        Route("/api/webhook", webhooks.create, methods=["POST"]),
+        Route("/api/webhook/{id}", webhooks.get),
+        Route("/api/webhook/{id}", webhooks.replace, methods=["PUT"]),
+        Route("/api/webhook/{id}", webhooks.update, methods=["PATCH"]),
+        Route("/api/webhook/{id}", webhooks.delete, methods=["DELETE"]),
         Route("/catalyst/hls" + download, assets.download),
         Route("/private" + download, assets.download),
     ]

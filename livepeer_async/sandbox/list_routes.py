@@ -1,4 +1,4 @@
-"""`GET /api/asset` and `GET /api/task`: filters, order, cursors and the Link header.
+"""`GET /api/asset`, `/api/task` and `/api/webhook`: filters, order, cursors and the Link header.
 
 As on the server, a cursor is an offset into a list that may change between two pages.
 """
@@ -34,6 +34,7 @@ PATHS = {
 COMMON_FIELDS = frozenset({"id", "createdAt", "updatedAt", "userId"})
 ASSET_FIELDS = COMMON_FIELDS.union(PATHS, ["name", "projectId", "playbackId", "size"])
 TASK_FIELDS = COMMON_FIELDS.union(["type", "inputAssetId", "outputAssetId"])
+WEBHOOK_FIELDS = frozenset({"id", "name", "url", "createdAt", "userId", "projectId"})
 # Query parameters that filter assets by themselves.
 ASSET_QUERY = ("phase", "playbackId", "sourceUrl", "cid")
 
@@ -46,7 +47,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class ListRoutes:
-    """The list of assets and the list of tasks."""
+    """The lists of assets, tasks and webhooks."""
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
@@ -72,6 +73,13 @@ class ListRoutes:
         tasks = list(self._state.tasks.values())
         rows = [describe_task(task, now) for task in tasks if task.user == user]
         return _make_page(request, rows, TASK_FIELDS, is_always_linked=True)
+
+    async def list_webhooks(self, request: Request) -> Response:
+        """Serve `GET /api/webhook`; the last page has a Link to `undefined`, as that of tasks."""
+        user = require_user(request)
+        webhooks = list(self._state.deliveries.webhooks.values())
+        rows = [it.describe() for it in webhooks if it.user == user and not it.is_deleted]
+        return _make_page(request, rows, WEBHOOK_FIELDS, is_always_linked=True)
 
     def _describe(self, asset: Asset, now: float) -> JsonObject:
         """Describe an asset; cached, because each request describes all assets."""

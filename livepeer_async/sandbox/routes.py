@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shutil
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from livepeer_async.sandbox.addresses import is_loopback
 from livepeer_async.sandbox.documents import (
     Asset,
     describe_asset,
@@ -92,6 +92,7 @@ class AssetRoutes:
         changes = self._normalise_changes(asset, given)
         asset.fields = {**asset.fields, **changes}
         asset.modified_at = now
+        self._state.announcer.announce_asset(asset, "asset.updated")
         return make_json_response(request, self._describe(asset))
 
     async def delete(self, request: Request) -> Response:
@@ -105,6 +106,8 @@ class AssetRoutes:
         if asset.is_deleted:
             raise ApiError(400, "asset is already deleted")
         asset.is_deleted = True
+        # It shows the asset as it was before.
+        self._state.announcer.announce_asset(asset, "asset.deleted")
         return Response(status_code=204)
 
     async def retry(self, request: Request) -> Response:
@@ -185,6 +188,7 @@ class AssetRoutes:
             if spec is None:
                 raise ApiError(400, "Cannot remove asset from IPFS")
             task = self._state.add_task(asset.user, "export", {"ipfs": spec}, asset_id=asset.id)
+            self._state.announcer.announce_task(asset, task)
             changes["storage"]["status"] = {"phase": "waiting", "tasks": {"pending": task.id}}
         return changes
 
@@ -208,19 +212,6 @@ async def _import_source(state: ServerState, asset: Asset) -> None:
         state.complete_upload(asset, path)
     else:
         state.complete_upload(asset, None, failure=DOWNLOAD_FAILED)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL is `http` and its host `localhost` or a loopback address."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        return False
-    if parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return False
 
 
 def _download(url: str, path: Path) -> bool:

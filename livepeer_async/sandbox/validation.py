@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from livepeer_async.sandbox.webhooks import EVENTS
+
 Schema = dict[str, Any]
 Finding = dict[str, Any]
 
@@ -101,6 +103,29 @@ NEW_ASSET_FROM_URL: Schema = {
 ASSET_PATCH = _object(
     name=STRING, creatorId=CREATOR_ID, playbackPolicy=PLAYBACK_POLICY, storage=STORAGE
 )
+
+_WEBHOOK_FIELDS: dict[str, Schema] = {
+    "name": STRING,
+    "url": {"type": "string", "pattern": "^http(s)?://"},
+    "events": {"type": "array", "items": _enum(*EVENTS)},
+    "sharedSecret": STRING,
+    "streamId": STRING,
+}
+
+# Fields that the server sets itself are accepted, and ignored.
+WEBHOOK = _object(
+    "name",
+    "url",
+    id=STRING,
+    kind=STRING,
+    userId=STRING,
+    projectId=STRING,
+    createdAt=NUMBER,
+    status=ANY_OBJECT,
+    **_WEBHOOK_FIELDS,
+)
+
+WEBHOOK_PATCH = _object(**_WEBHOOK_FIELDS)
 
 
 def _is_number(value: Any) -> bool:

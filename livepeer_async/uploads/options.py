@@ -41,6 +41,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         probe: the rules that a file is checked for before its upload; None checks nothing.
         max_length: maximum bytes of a source; None for the server's limit alone.
         source_timeout: seconds without a byte of a stream; None for no limit.
+        force: whether to upload again what an earlier run has uploaded; its asset stays.
     """
 
     wait: bool = True
@@ -53,6 +54,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     probe: Probe | None = None
     max_length: int | None = None
     source_timeout: float | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):

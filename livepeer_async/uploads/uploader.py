@@ -22,6 +22,7 @@ from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import ConfigurationError, LivepeerError
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
@@ -117,6 +118,7 @@ class Uploader:
         Raises:
             LivepeerError: the upload failed.
         """
+        require_asyncio()
         check_job(job)
         length = await measure_length(job)
         try:
@@ -252,6 +254,7 @@ class Uploader:
     async def _cleaning_up(
         self, running: AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]
     ) -> AsyncGenerator[AsyncIterator[UploadOutcome], None]:
+        require_asyncio()
         async with running as results:
             yield results
         await self._clean_up()
@@ -301,6 +304,8 @@ class Uploader:
                 has_handle=has_handle,
             ) as lease,
         ):
+            if options.force:
+                lease.replace_uploaded()
             await options.probe_source(source, opened, record=lease.record)
             upload = Upload(
                 source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle

@@ -1,7 +1,13 @@
 import pytest
 
 from livepeer_async.api import arguments
-from livepeer_async.api.arguments import as_import, as_new_asset, as_patch
+from livepeer_async.api.arguments import (
+    as_import,
+    as_new_asset,
+    as_new_webhook,
+    as_patch,
+    as_webhook_patch,
+)
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.models import (
     AssetPatch,
@@ -11,9 +17,11 @@ from livepeer_async.models import (
     NewAssetFromUrl,
     NewIpfs,
     NewStorage,
+    NewWebhook,
     PlaybackPolicy,
     PolicyType,
     TranscodeProfile,
+    WebhookPatch,
 )
 
 URL = "https://files.example/2024/A%20talk.mp4?signature=secret"
@@ -158,3 +166,44 @@ def test_patch_is_a_struct_or_a_mapping():
             as_patch(value)
     with pytest.raises(ConfigurationError, match="patch: unknown field 'nam'"):
         as_patch({"nam": "a"})
+
+
+NEW_WEBHOOK = NewWebhook(name="app", url="https://a.example", events=["asset.ready"])
+
+
+def test_webhook_is_a_struct_or_a_mapping():
+    assert as_new_webhook(NEW_WEBHOOK) is NEW_WEBHOOK
+    fields = {"name": "app", "url": "https://a.example", "events": ["asset.ready"]}
+    assert as_new_webhook(fields) == NEW_WEBHOOK
+    assert as_new_webhook({**fields, "sharedSecret": "s"}).shared_secret == "s"
+    assert as_webhook_patch({"shared_secret": "s"}) == WebhookPatch(shared_secret="s")
+    assert as_webhook_patch(NEW_WEBHOOK) == WebhookPatch(**fields)
+    assert as_webhook_patch(WebhookPatch()) == WebhookPatch()
+
+
+@pytest.mark.parametrize("value", ["app", None, 5, ["a"]])
+def test_other_webhook_is_refused(value):
+    with pytest.raises(ConfigurationError, match=r"NewWebhook, or a mapping of its fields$"):
+        as_new_webhook(value)
+    with pytest.raises(ConfigurationError, match=r"WebhookPatch, or a mapping of its fields$"):
+        as_webhook_patch(value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"events": None}, "events: expected"),
+        ({"events": "asset.ready"}, "events: expected"),
+        ({"secret": "s3cret"}, "unknown field 'secret'; did you mean sharedSecret"),
+        ({"shared_secret": ["s3cret"]}, "sharedSecret: expected"),
+    ],
+)
+def test_wrong_field_of_a_webhook_is_named(fields, message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        as_new_webhook({"name": "app", "url": "u", "events": [], **fields})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_missing_field_of_a_webhook_is_named():
+    with pytest.raises(ConfigurationError, match="missing required field events"):
+        as_new_webhook({"name": "app", "url": "u"})

@@ -6,7 +6,14 @@ import pytest
 from livepeer_async.api import calls, requests
 from livepeer_async.errors import ApiError, ConfigurationError, ServerError, TooManyRequests
 from livepeer_async.http.messages import Response
-from livepeer_async.models import AssetPatch, NewAsset, NewAssetFromUrl, Task
+from livepeer_async.models import (
+    AssetPatch,
+    NewAsset,
+    NewAssetFromUrl,
+    NewWebhook,
+    Task,
+    WebhookPatch,
+)
 from support.samples import read_text
 
 ACCOUNT = calls.check_account("https://studio.example/api/", " key-1 \n")
@@ -37,6 +44,21 @@ ACCOUNT = calls.check_account("https://studio.example/api/", " key-1 \n")
             {"playbackPolicy": None},
         ),
         (requests.delete_asset(ACCOUNT, "a1"), "DELETE", "/asset/a1", None),
+        (
+            requests.create_webhook(ACCOUNT, NewWebhook(name="a", url="https://a", events=[])),
+            "POST",
+            "/webhook",
+            {"name": "a", "url": "https://a", "events": []},
+        ),
+        (requests.get_webhook(ACCOUNT, "w/1"), "GET", "/webhook/w%2F1", None),
+        (
+            requests.update_webhook(ACCOUNT, "w1", WebhookPatch(shared_secret="s")),
+            "PATCH",
+            "/webhook/w1",
+            {"sharedSecret": "s"},
+        ),
+        (requests.delete_webhook(ACCOUNT, "w1"), "DELETE", "/webhook/w1", None),
+        (requests.list_webhooks(ACCOUNT, limit=2), "GET", "/webhook?limit=2", None),
         (requests.retry_asset(ACCOUNT, "a1"), "POST", "/asset/a1/retry", None),
         (requests.get_task(ACCOUNT, "t1"), "GET", "/task/t1", None),
         (requests.get_playback(ACCOUNT, "p1"), "GET", "/playback/p1", None),

@@ -8,7 +8,7 @@ from livepeer_async.api.calls import check_account
 from livepeer_async.api.requests import delete_asset, get_asset, retry_asset
 from livepeer_async.api.responses import decode_body, error_from_response
 from livepeer_async.http.messages import Response
-from livepeer_async.models import Asset, UploadTicket
+from livepeer_async.models import Asset, UploadTicket, Webhook
 from support.samples import read_text
 
 KEY = "3f9c1c1e-secret-key"
@@ -156,6 +156,16 @@ def test_decode_error_hides_the_token():
     with pytest.raises(errors.DecodeError) as caught:
         decode_body(respond(200, body), UploadTicket)
     assert "eyJ" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body", ['[{"sharedSecret": "my \\"s3cret"}', '[{"id": 1, "sharedSecret":"s3cret"}]']
+)
+def test_decode_error_hides_secrets_of_a_webhook(body):
+    with pytest.raises(errors.DecodeError) as caught:
+        decode_body(respond(200, body.encode()), tuple[Webhook, ...])
+    assert "s3cret" not in str(caught.value)
+    assert "sharedSecret" in str(caught.value)
 
 
 @pytest.mark.parametrize("make", [get_asset, delete_asset, retry_asset])

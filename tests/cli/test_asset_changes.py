@@ -39,6 +39,19 @@ def test_update_changes_what_is_named(sandbox, ready, run_here):
     done = run_here("assets", "update", ready.id, "--playback-policy", policy, sandbox=sandbox)
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().startswith("New\n")
+    done = run_here("assets", "update", ready.id, "--ipfs", sandbox=sandbox)
+    shown = dict(line.strip().split("  ", 1) for line in lines_of(done.stdout)[1:])
+    assert shown["creator ID"].strip() == "user-1"
+    assert shown["IPFS"].strip() in {"waiting", "processing"}
+
+
+def test_get_shows_the_policy_of_a_private_asset(sandbox, clip, run_here):
+    options = ["--playback-policy", "jwt", "--creator-id", "7", "--no-journal"]
+    run_here("upload", clip, *options, sandbox=sandbox)
+    done = run_here("assets", "get", sandbox.assets[0].id, sandbox=sandbox)
+    printed = " ".join(done.stdout.decode().split())
+    assert "playback policy jwt" in printed
+    assert "creator ID 7" in printed
 
 
 @pytest.mark.parametrize(
@@ -69,10 +82,20 @@ def test_retry_names_the_command_that_waits(failing, run_here):
     assert (done.returncode, done.stdout) == (1, b"")
     begun, unknown, advice = lines_of(done.stderr)
     assert begun == f"{asset.id}: the server processes it again"
-    assert unknown.startswith("Error: unknown: 404 from GET")
+    assert unknown.startswith("Error: 'unknown' isn't an asset ID")
     assert advice == f"to wait until it is ready: livepeer-async assets wait {asset.id}"
     done = run_here("assets", "wait", asset.id, "--json", sandbox=failing)
     assert json.loads(done.stdout)["status"]["phase"] == "ready"
+
+
+def test_retry_names_all_assets_to_wait_for(open_sandbox, upload_clip, run_here):
+    faults = [Fault(On(method="POST"), FailProcessing("internal error processing file"))]
+    with open_sandbox(faults=faults) as sandbox:
+        ids = upload_clip(sandbox, "first", "second")
+        wait_until(lambda: {asset.phase for asset in sandbox.assets} == {"failed"})
+        done = run_here("assets", "retry", *ids, sandbox=sandbox)
+    advice = lines_of(done.stderr)[-1]
+    assert advice == f"to wait until they are ready: livepeer-async assets wait {' '.join(ids)}"
 
 
 def test_retry_can_wait(failing, run_here):
@@ -100,6 +123,7 @@ def test_open_prints_the_link_and_opens_it(sandbox, ready, tmp_path, run_here):
     done = run_here("assets", "open", ready.id, sandbox=sandbox, BROWSER=browser)
     link = f"https://lvpr.tv/?v={ready.playback_id}"
     assert (done.returncode, done.stdout.decode()) == (0, f"{link}\n")
+    assert "it plays assets of Livepeer, not of this machine" in done.stderr.decode()
     assert opened.read_text() == link
 
 

@@ -43,6 +43,25 @@ def test_download_makes_a_file_named_like_the_asset(sandbox, upload_clip, folder
     assert (folder / "talk.mp4").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+def test_several_downloads_continue_after_a_failure(sandbox, upload_clip, folder, run_here):
+    ids = [make_ready(sandbox, upload_clip, name) for name in ("a.mp4", "same.mp4", "same.mp4")]
+    arguments = ["assets", "download", ids[0], "unknown", *ids[1:], "--force", "-o", folder]
+    done = run_here(*arguments, sandbox=sandbox)
+    assert done.returncode == 1
+    names = ["a.mp4", "same.mp4", f"same-{ids[2]}.mp4"]
+    assert lines_of(done.stdout) == [f"saved {folder}/{name}" for name in names]
+    assert sorted(os.listdir(folder)) == sorted(names)
+    (error,) = [line for line in lines_of(done.stderr) if line.startswith("Error")]
+    assert "'unknown' isn't an asset ID" in error
+
+
+@pytest.mark.parametrize("output", ["-", "a.mp4"])
+def test_several_downloads_need_a_folder(sandbox, folder, run_here, output):
+    done = run_here("assets", "download", "a", "b", "-o", output, sandbox=sandbox)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "several IDs need an existing folder for -o" in done.stderr.decode()
+
+
 def test_download_replaces_a_file_only_with_force(sandbox, upload_clip, folder, run_here):
     asset_id = make_ready(sandbox, upload_clip)
     target = folder / "other.mp4"
@@ -62,7 +81,11 @@ def test_download_replaces_a_file_only_with_force(sandbox, upload_clip, folder, 
 
 @pytest.mark.parametrize(
     ("output", "message"),
-    [("/dev/null", "isn't a regular file"), ("missing/a.mp4", "there is no folder")],
+    [
+        ("/dev/null", "isn't a regular file"),
+        ("missing/a.mp4", "there is no folder"),
+        ("x/", "no folder x;"),
+    ],
 )
 def test_download_refuses_a_target(sandbox, upload_clip, folder, run_here, output, message):
     asset_id = make_ready(sandbox, upload_clip)

@@ -20,9 +20,9 @@ def test_get_shows_an_asset(sandbox, uploaded):
     assert (done.returncode, done.stderr) == (0, b"")
     printed = done.stdout.decode()
     assert printed.startswith("first\n")
-    link = f"https://lvpr.tv/?v={sandbox.assets[0].playback_id}\n"
-    for fact in (uploaded[0], "ready", "139.6 KiB (142,994 bytes)", "sha256", link):
+    for fact in (uploaded[0], "ready", "139.6 KiB (142,994 bytes)", "sha256", "index.m3u8"):
         assert fact in printed
+    assert "lvpr.tv" not in printed
 
 
 def test_get_with_json_prints_the_api_document(sandbox, uploaded, run_here):
@@ -38,17 +38,48 @@ def test_unknown_id_is_a_failure(sandbox, run_here):
     done = run_here("assets", "get", "unknown", sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
-    assert "404 from GET" in line
-    assert "check the ID" in line
+    assert line == (
+        "Error: 'unknown' isn't an asset ID; livepeer-async assets list shows the asset IDs"
+    )
 
 
 def test_wait_fails_for_an_unknown_id(sandbox, run_here):
-    done = run_here("assets", "wait", "unknown", sandbox=sandbox)
+    unknown = "00000000-1111-4222-8333-444444444444"
+    done = run_here("assets", "wait", unknown, sandbox=sandbox)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
     assert "404 from GET" in line
     assert "check the ID" in line
     assert "BASE_URL" not in line
+
+
+COMMANDS = "get", "wait", "retry", "open", "download", "delete --yes", "update --ipfs"
+
+
+def test_asset_id_is_named_if_something_else_is_given(sandbox, uploaded, run_here):
+    asset = sandbox.assets[0]
+    texts = {
+        asset.playback_id: "the playback ID",
+        asset.id[:13]: "the beginning of the ID",
+        "first": "the name",
+    }
+    for command in COMMANDS:
+        for text, kind in texts.items():
+            done = run_here("assets", *command.split(), text, sandbox=sandbox)
+            assert (done.returncode, done.stdout) == (1, b"")
+            (line,) = done.stderr.decode().splitlines()
+            assert line.startswith(f"Error: '{text}' is {kind} of asset {asset.id}")
+            assert line.endswith(f"; use the asset ID {asset.id}")
+    assert not asset.is_deleted
+
+
+def test_wait_shows_several_assets_and_failures(sandbox, uploaded, run_here):
+    unknown = "00000000-1111-4222-8333-444444444444"
+    done = run_here("assets", "wait", *uploaded, unknown, "--json", sandbox=sandbox)
+    assert done.returncode == 1
+    ready = [json.loads(line)["id"] for line in done.stdout.decode().splitlines()]
+    assert sorted(ready) == sorted(uploaded)
+    assert "404 from GET" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +133,7 @@ def test_delete_continues_after_a_failure(sandbox, uploaded, run_here):
     )
     assert done.returncode == 1
     assert done.stdout.decode().splitlines() == [f"deleted {asset_id}" for asset_id in uploaded]
-    assert done.stderr.decode().startswith("Error: unknown: ")
+    assert done.stderr.decode().startswith("Error: 'unknown' isn't an asset ID")
     assert all(asset.is_deleted for asset in sandbox.assets)
 
 
@@ -146,8 +177,13 @@ def test_failure_of_a_list_is_erased_from_a_terminal(open_sandbox):
     assert "\x1b[2K" in terminal.screen.rpartition("(2 of ")[2].rpartition("no assets")[0]
 
 
-def test_narrow_list_names_ways_to_see_the_phases(sandbox, uploaded):
+def test_narrow_list_has_the_phases(sandbox, uploaded):
     terminal = Terminal("assets", "list", sandbox=sandbox, columns=50)
     assert terminal.finish() == 0
-    assert uploaded[0] in terminal.screen
-    assert "the phases don't fit" in terminal.screen
+    lines = plain(terminal.screen).split("\r\n")[:-1]
+    assert [line.split() for line in lines] == [
+        ["second", "ready"],
+        [uploaded[1]],
+        ["first", "ready"],
+        [uploaded[0]],
+    ]

@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+import typer
 
 from livepeer_async.cli.options import parse_rate
 from livepeer_async.cli.sample_video import read_clip
@@ -13,8 +14,8 @@ from support.command_line import documents, lines_of, read_report, run, table_of
 from support.constants import MIB, VERY_LONG
 
 FIELDS = [
-    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
-    *("attempts", "verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playerUrl", "playbackUrl"),
+    *("bytes", "seconds", "attempts", "verified", "error", "is_earlier"),
 ]
 
 
@@ -94,6 +95,7 @@ def test_each_row_has_a_line_in_the_report(sandbox, table, tmp_path, run_here):
         "state": "ready",
         "asset_id": first.id,
         "playback_id": first.playback_id,
+        "playerUrl": f"https://lvpr.tv/?v={first.playback_id}",
         "playbackUrl": f"https://lvpr.tv/?v={first.playback_id}",
         "bytes": len(read_clip()),
         "seconds": 0,
@@ -133,7 +135,7 @@ def test_bad_rows_are_printed_before_anything_starts(sandbox, table, run_here):
         f"{table}:3: '{table.parent}/shows/missing.mp4' can't be read: No such file or directory"
     )
     assert untimed(printed[1]).startswith(f"{table}:4: the key 'a' is already used in line 2")
-    assert untimed(printed[2]).startswith(f"{table}:5: '/etc/hostname', outside of the folder")
+    assert untimed(printed[2]).startswith(f"{table}:5: '/etc/hostname' is outside of the folder")
     assert printed[-1] == "3 bad rows: fix the manifest and run the same command again"
     assert (table_of(done)["ready"], table_of(done)["bad rows"]) == ("2", "3")
     assert len(sandbox.assets) == 2
@@ -326,3 +328,11 @@ def test_invalid_command_starts_nothing(sandbox, table, arguments, message, run_
 )
 def test_rates_are_parsed_as_by_curl(text, rate):
     assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["10Mb/s", "10Mb", "10mb", "10Mbit", "10 Mbit/s", "10Mbps", "5Mib"]
+)
+def test_rates_in_bits_are_refused(text):
+    with pytest.raises(typer.BadParameter, match=f"'{text}' is a rate in bits; wanted bytes"):
+        parse_rate(text)

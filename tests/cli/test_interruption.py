@@ -70,7 +70,7 @@ def test_ctrl_c_prints_what_is_ready(slow_sandbox, video, clip, command, start):
     (asset,) = find_ready()
     line = output.decode().splitlines()[-1]
     assert line.split()[:3] == ["clip.mp4", asset.id, asset.playback_id]
-    assert line.split()[-1] == f"https://lvpr.tv/?v={asset.playback_id}"
+    assert b"lvpr.tv" not in output + errors
     last = errors.decode().splitlines()[-1]
     assert last.startswith("interrupted: 1 of 2 ready; 1 ")
     assert not is_ingestion or last.endswith("the same command uploads all rows again")

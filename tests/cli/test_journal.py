@@ -281,6 +281,22 @@ def test_force_uploads_complete_files_again(sandbox, clip, run_here):
     assert len(sandbox.assets) == 2
 
 
+def test_refused_force_keeps_the_earlier_record(sandbox, clip, journal, run_here):
+    command = ["upload", clip, "--journal", journal]
+    assert run_here(*command, sandbox=sandbox).returncode == 0
+    listing = ["journal", "list", "--journal", journal, "--json"]
+    before = run_here(*listing, sandbox=sandbox).stdout
+    refused = ["--playback-policy", '{"type": "private"}']
+    forced = run_here(*command, "--force", *refused, sandbox=sandbox)
+    assert (forced.returncode, b"422" in forced.stderr) == (1, True)
+    assert run_here(*listing, sandbox=sandbox).stdout == before
+    again = run_here(*command, sandbox=sandbox)
+    assert (again.returncode, len(sandbox.assets)) == (0, 1)
+    clip.write_bytes(read_clip() + b"more")
+    changed = run_here(*command, sandbox=sandbox)
+    assert "has changed since it was uploaded" in changed.stderr.decode()
+
+
 def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here):
     urls = ["https://h/one.mp4?sign=hush", "https://h/two.mp4?sign=1", "https://h/two.mp4?sign=2"]
 

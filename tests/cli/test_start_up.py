@@ -68,6 +68,19 @@ def test_ignored_ctrl_c_stays_ignored(silent_api):
     assert (done.returncode, done.stdout) == (0, b"continues\n")
 
 
+def test_interrupted_command_does_not_wait_for_threads():
+    script = (
+        "import threading; from livepeer_async.cli import entry\n"
+        "def hang():\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        "    raise KeyboardInterrupt\n"
+        "entry._run_app = hang; entry.main()"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stderr) == (130, b"interrupted\n")
+
+
 def test_repeated_ctrl_c_has_no_traceback(sandbox, tmp_path, start):
     video = tmp_path / "long.mp4"
     video.write_bytes(bytes(30_000_000))

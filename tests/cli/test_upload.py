@@ -28,7 +28,9 @@ def test_file_becomes_a_ready_asset_and_a_table(sandbox, clip):
     header, line = lines_of(done.stdout)
     assert header.split()[0] == "name"
     assert line.split()[:3] == ["clip.mp4", asset.id, asset.playback_id]
-    assert line.split()[-1] == f"https://lvpr.tv/?v={asset.playback_id}"
+    # The page plays no asset of this machine.
+    assert "link" not in header
+    assert b"lvpr.tv" not in done.stdout + done.stderr
     assert sandbox.stored_sha256(asset.playback_id) == SHA256
 
 
@@ -37,9 +39,26 @@ def test_pipe_gets_lines_without_control_sequences(sandbox, clip):
     printed = lines_of(done.stderr)
     assert printed[0] == "clip.mp4: uploading 139.6 KiB"
     assert printed[-2].startswith("clip.mp4: ready after ")
-    assert printed[-1].startswith("1 of 1 ready, 139.6 KiB in ")
+    assert printed[-1].startswith("1 of 1 ready, 139.6 KiB sent in ")
     assert b"\x1b" not in done.stdout + done.stderr
     assert b"\r" not in done.stdout + done.stderr
+
+
+def test_second_run_counts_no_bytes(sandbox, clip, run_here):
+    assert run_here("upload", clip, sandbox=sandbox).returncode == 0
+    done = run_here("upload", clip, sandbox=sandbox)
+    summary, earlier = lines_of(done.stderr)[-2:]
+    assert summary.startswith("1 of 1 ready in ")
+    assert earlier.startswith("1 file uploaded by an earlier run")
+
+
+def test_state_without_a_wait_has_one_name(open_sandbox, clip, run_here):
+    with open_sandbox(processing_seconds=60) as sandbox:
+        done = run_here("upload", clip, "--no-wait", sandbox=sandbox)
+    printed = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == 0
+    assert printed.count("arrived") == 3
+    assert not any(word in printed for word in ("processing", "waiting", "done"))
 
 
 @pytest.fixture
@@ -96,6 +115,7 @@ def test_json_is_a_line_for_each_file(sandbox, clip, tmp_path):
         "source": str(clip),
         "asset_id": asset.id,
         "playback_id": asset.playback_id,
+        "playerUrl": f"https://lvpr.tv/?v={asset.playback_id}",
         "playbackUrl": f"https://lvpr.tv/?v={asset.playback_id}",
         "phase": "ready",
         "size": clip.stat().st_size,
@@ -182,7 +202,7 @@ def test_file_named_twice_is_uploaded_and_reported_once(sandbox, clip, run_here,
         done = run_here("upload", *names, *more, "--no-journal", "--json", sandbox=sandbox)
         assert done.returncode == 0
         assert len(lines_of(done.stdout)) == wanted
-        assert "clip.mp4 is named 4 times, and uploaded once" in lines_of(done.stderr)
+        assert "clip.mp4 is named 4 times, and is one upload" in lines_of(done.stderr)
     assert len(sandbox.assets) == 3
 
 

@@ -11,8 +11,8 @@ from support.command_line import interrupt, read_report, start
 from support.constants import MIB
 
 FIELDS = [
-    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
-    *("attempts", "verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playerUrl", "playbackUrl"),
+    *("bytes", "seconds", "attempts", "verified", "error", "is_earlier"),
 ]
 
 
@@ -27,6 +27,7 @@ def test_policy_and_creator_are_set(sandbox, clip, run_here, policy):
     assert document["playbackPolicy"] == {"type": "jwt"}
     assert document["creatorId"] == {"type": "unverified", "value": "user-1"}
     assert json.loads(done.stdout)["playbackUrl"] is None
+    assert json.loads(done.stdout)["playerUrl"] is None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,9 @@ def test_report_has_the_lines_of_ingest(sandbox, clip, tmp_path, run_here):
     assert list(ready) == list(failed) == FIELDS
     assert (ready["state"], ready["key"], ready["place"]) == ("ready", str(clip), str(clip))
     assert (ready["bytes"], ready["verified"]) == (len(read_clip()), "size")
-    assert ready["playbackUrl"] == f"https://lvpr.tv/?v={ready['playback_id']}"
+    assert (
+        ready["playerUrl"] == ready["playbackUrl"] == f"https://lvpr.tv/?v={ready['playback_id']}"
+    )
     assert (ready["is_earlier"], ready["attempts"]) == (False, 1)
     assert (failed["state"], failed["error"]["type"]) == ("failed", "SourceNotReadable")
     done = run_here(*arguments, sandbox=sandbox, XDG_STATE_HOME=str(tmp_path))

@@ -1,8 +1,12 @@
 """`--quiet` and `--verbose`."""
 
 import logging
+import re
+import socket
 
 import pytest
+
+from livepeer_async.sandbox import Answer, Fault, On
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,38 @@ def test_quiet_still_prints_errors(sandbox, run_here):
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("Error: 'missing.mp4' can't be read")
+
+
+def test_quiet_prints_bad_rows_and_the_report(sandbox, table, tmp_path, run_here):
+    command = ["ingest", table, "-q", "--journal", tmp_path / "j"]
+    done = run_here(*command, sandbox=sandbox)
+    assert done.returncode == 1
+    *bad, report = done.stderr.decode().splitlines()
+    assert [re.search(r"videos.csv:(\d):", line)[1] for line in bad] == ["3", "4", "5"]
+    (path,) = tmp_path.glob("*.report.jsonl")
+    assert report == f"{path} has a line for each row that ended"
+    checked = run_here(*command, "--check")
+    assert [line.partition(" ")[2] for line in bad] == checked.stderr.decode().splitlines()
+
+
+def test_quiet_prints_failed_rows_and_their_kinds(open_sandbox, folder, run_here):
+    refused = Fault(On(path="request-upload", nth=1), Answer(status=422))
+    with open_sandbox(faults=[refused]) as sandbox:
+        done = run_here("ingest", folder, "-q", "--no-journal", "--no-report", sandbox=sandbox)
+    assert done.returncode == 1
+    failed, kinds, kind = done.stderr.decode().splitlines()
+    assert ".mp4: 422 from POST" in failed
+    assert kinds == "Error: 1 row failed and needs your attention:"
+    assert kind.startswith("  1 InvalidRequest, ")
+
+
+def test_quiet_prints_that_an_ingestion_is_halted(sandbox, folder, start):
+    closed = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
+    closed.close()
+    command = ["ingest", folder, "-q", "--no-journal", "--no-report"]
+    process = start(*command, sandbox=sandbox, LIVEPEER_BASE_URL=url)
+    assert "halted: no connection to http://127.0.0.1" in process.stderr.readline().decode()
 
 
 def test_verbose_logs_requests_without_secrets(sandbox, clip, run_here):

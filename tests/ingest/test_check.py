@@ -84,7 +84,7 @@ def test_repeated_key_names_its_first_line(folder):
     a, b = folder / "a.mp4", folder / "b.mp4"
     rows = [row(a, "k", 2), row(b, "l", 3), row(b, "k", 4), row(a, "k", 9)]
     good = list(check_rows(rows))
-    message = "the key 'k' is already used in line 2; wanted a different key"
+    message = "the key 'k' is already used in line 2; wanted another key"
     assert good[2:] == [BadRow("m.csv:4", message), RepeatedRow("m.csv:9", 2)]
 
 
@@ -97,9 +97,14 @@ def test_repeated_url_is_shown_without_its_query():
     url = "https://h/x.mp4?sig=s3cret"
     other = structs.replace(row(url, line=2), new_asset=NewAsset("another"))
     _, bad = check_rows([row(url, line=1), other])
-    assert (
-        bad.message == "the key 'https://h/x.mp4' is already used in line 1; wanted a different key"
-    )
+    assert bad.message.startswith("the URL https://h/x.mp4 is in line 1 too, with other fields;")
+
+
+def test_repeated_file_without_a_key_names_its_first_line(folder):
+    path = folder / "a.mp4"
+    other = structs.replace(row(path, line=3), new_asset=NewAsset("another"))
+    _, bad = check_rows([row(path, line=2), other])
+    assert bad.message.startswith(f"the file {str(path)!r} is in line 2 too, with other fields;")
 
 
 def test_repeated_key_of_found_files(folder):

@@ -81,6 +81,10 @@ BAD = {
         {"path": "a", "zzz": 1},
         "unknown field 'zzz'; known are path, url, source",
     ),
+    "two unknown fields": (
+        {"file": "a", "titel": 1},
+        r"unknown fields 'file' \(did you mean path\?\), 'titel'",
+    ),
     "huge field": ({"path": "a", "z" * 10_000: 1}, "unknown field 'z{60}…'"),
     "field by two names": ({"path": "a", "staticMp4": True, "static_mp4": True}, "twice"),
     "empty path": ({"path": ""}, "path is empty"),
@@ -91,6 +95,10 @@ BAD = {
     "NUL in the path": ({"path": "a\0b"}, "path contains a NUL byte"),
     "NUL in the key": ({"path": "a", "key": "a\0b"}, "key contains a NUL byte"),
     "URL as path": ({"path": URL}, "path is the URL https://files.example/a/talk%20one.mp4;"),
+    "unusable URL as path": (
+        {"path": "ftp://x/y.mp4"},
+        "path is the URL ftp://x/y.mp4; wanted a path, or an http or https URL in url",
+    ),
     "path as url": ({"url": "a.mp4"}, "url has no scheme; wanted an http or https URL"),
     "another scheme": ({"source": "s3://b/a.mp4"}, "source has the scheme s3; wanted an http"),
     "no host": ({"url": "https:///a.mp4"}, "url has no host, or an invalid port; wanted"),

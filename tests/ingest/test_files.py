@@ -81,7 +81,7 @@ def test_links_outside_are_bad_rows(folder, outside):
     file, link = [row for row in found(folder) if isinstance(row, BadRow)]
     assert file == BadRow(
         str(folder / "x.mp4"),
-        f"'{folder / 'x.mp4'}' is a link to '{outside / 'o.mp4'}', outside of the folder "
+        f"'{folder / 'x.mp4'}' is a link to '{outside / 'o.mp4'}', which is outside of the folder "
         f"'{folder}'; wanted a path inside of it, or --allow-outside",
     )
     assert link.location == str(folder / "y")

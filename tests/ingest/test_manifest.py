@@ -184,10 +184,12 @@ def test_paths_outside_the_folder_are_bad_rows(folder):
     messages = bad(rows, path)
     assert [number for number, _ in messages] == list(range(1, len(outside) + 1))
     assert messages[0][1] == (
-        f"'../out.mp4', outside of the folder '{folder}'; "
+        f"'../out.mp4' is outside of the folder '{folder}'; "
         "wanted a path inside of it, or --allow-outside"
     )
-    assert f"'link.mp4' is a link to '{folder.parent / 'out.mp4'}', outside of" in messages[2][1]
+    assert (
+        f"'link.mp4' is a link to '{folder.parent / 'out.mp4'}', which is outside" in messages[2][1]
+    )
     assert len(rows) == len(outside) + len(inside)
     assert bad(read(path, content, allow_outside=True), path) == []
 
@@ -197,6 +199,14 @@ UNUSABLE = {
     "missing file": ("none.csv", "none.csv can't be read: No such file"),
     "glob of manifests": ("*.csv", "can't be read: No such file"),
     "video": ("a.mp4", "a.mp4 isn't a manifest; a manifest is"),
+    "spreadsheet": (
+        "list.xlsx",
+        "list.xlsx isn't a manifest, and .* must be saved as CSV; a manif",
+    ),
+    "renamed spreadsheet": (
+        "list.csv",
+        "list.csv is a spreadsheet or an archive, .* save it as CSV",
+    ),
     "pipe": ("pipe.jsonl", "isn't a regular file"),
     "UTF-32": ("wide.jsonl", "wanted UTF-8, or UTF-16 with a byte order mark"),
     "broken link": ("gone.jsonl", "can't be read: No such file"),
@@ -209,6 +219,8 @@ UNUSABLE = {
 def test_unusable_manifest_is_rejected(folder, row):
     os.mkfifo(folder / "pipe.jsonl")
     (folder / "wide.jsonl").write_bytes("{}".encode("utf-32"))
+    (folder / "list.xlsx").write_bytes(b"PK\x03\x04")
+    (folder / "list.csv").write_bytes(b"PK\x03\x04")
     (folder / "gone.jsonl").symlink_to("nowhere")
     (folder / "unreadable.jsonl").symlink_to("/proc/self/mem")
     (folder / "loop.csv").symlink_to("loop.csv")

@@ -225,3 +225,13 @@ def test_records_of_older_versions_may_have_been_kept():
     older = msgspec.json.encode(record(RecordState.ASSET_CREATED))
     assert b"has_handle" not in older
     assert msgspec.json.decode(older, type=Record).has_handle
+
+
+def test_latest_record_has_an_asset_if_one_has():
+    complete = record(state=RecordState.READY, asset_id="old")
+    requested = record(state=RecordState.REQUESTED, asset_id=None, previous=complete)
+    assert requested.latest is complete
+    created = record(state=RecordState.ASSET_CREATED, asset_id="new", previous=complete)
+    assert created.latest is created
+    first = record(state=RecordState.REQUESTED, asset_id=None)
+    assert first.latest is first

@@ -3,17 +3,22 @@
 import asyncio
 from contextlib import aclosing
 
+import msgspec
+
 from leaks.context import (
     API_KEY,
+    BEARER,
     ECHO_ALL,
+    ENCRYPTED_KEY,
     JWT,
     PASSWORD,
     SECRET_ASSET,
+    SHARED_SECRET,
     SIGNED_URL,
     WEBHOOK_DATA,
 )
 from leaks.scenario import scenario
-from livepeer_async import AsyncLivepeer, RetryPolicy, errors
+from livepeer_async import AsyncLivepeer, RetryPolicy, errors, webhooks
 from livepeer_async.sandbox import (
     Answer,
     ChangeBody,
@@ -24,6 +29,7 @@ from livepeer_async.sandbox import (
 )
 from support.clock import until
 from support.constants import UNREACHABLE_API
+from support.webhooks import envelope, sign
 
 ENDLESS = 1000.0
 CHUNKED = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{ECHO_ALL}\r\n"
@@ -73,6 +79,78 @@ async def raw_response_echoing_key(context):
         context.show(
             await livepeer.request("POST", f"/asset?api_key={API_KEY}", json={"pass": WEBHOOK_DATA})
         )
+
+
+WEBHOOK = {
+    "name": "app",
+    "url": SIGNED_URL,
+    "events": ["asset.ready"],
+    "shared_secret": SHARED_SECRET,
+}
+
+
+@scenario(errors.NotFound)
+async def changed_and_deleted_webhook(context):
+    webhook = await context.livepeer.webhooks.create(WEBHOOK)
+    changed = await context.livepeer.webhooks.update(webhook.id, {"shared_secret": SHARED_SECRET})
+    async with aclosing(context.livepeer.webhooks.list()) as found:
+        context.show(webhook, changed, *[it async for it in found])
+    await context.livepeer.webhooks.delete(webhook.id)
+    await context.livepeer.webhooks.update(webhook.id, WEBHOOK)
+
+
+@scenario(errors.ConfigurationError)
+async def webhook_with_an_unknown_field(context):
+    await context.livepeer.webhooks.create({**WEBHOOK, "secret": SHARED_SECRET})
+
+
+@scenario(errors.DecodeError)
+async def undecodable_webhook(context):
+    webhook = await context.livepeer.webhooks.create(WEBHOOK)
+    body = msgspec.json.encode({"sharedSecret": SHARED_SECRET, "url": SIGNED_URL, "id": 1})
+    context.fault(ChangeBody(body), path="/webhook")
+    await context.livepeer.webhooks.get(webhook.id)
+
+
+def event_body(**more):
+    source = {"type": "directUpload", "encryption": {"encryptedKey": ENCRYPTED_KEY}}
+    snapshot = {"id": "a1", "source": source, **more}
+    return envelope("asset.ready", {"asset": {"id": "a1", "snapshot": snapshot}})
+
+
+@scenario(errors.SignatureMismatch)
+async def event_with_another_secret(context):
+    body = event_body()
+    headers = {"Livepeer-Signature": sign(body, SHARED_SECRET)}
+    context.show(webhooks.unwrap(body, headers, [SHARED_SECRET]))
+    webhooks.unwrap(body, headers, ["another", f"{SHARED_SECRET}-of-old"])
+
+
+@scenario(errors.DecodeError)
+async def undecodable_event(context):
+    body = event_body(size=ENCRYPTED_KEY)
+    headers = {"Livepeer-Signature": sign(body, SHARED_SECRET)}
+    webhooks.unwrap(body, headers, SHARED_SECRET)
+
+
+@scenario(errors.SignatureMissing)
+async def event_without_signature(context):
+    webhooks.unwrap(event_body(), {"Authorization": BEARER}, SHARED_SECRET)
+
+
+@scenario(errors.EventTooOld)
+async def old_event(context):
+    body = event_body()
+    headers = {"Livepeer-Signature": sign(body, SHARED_SECRET)}
+    webhooks.unwrap(body, headers, SHARED_SECRET, now=0.0)
+
+
+@scenario(errors.AccessControlCall)
+async def access_control_call(context):
+    call = {"accessKey": BEARER, "context": {"pass": WEBHOOK_DATA}, "timestamp": 5}
+    body = msgspec.json.encode(call)
+    headers = {"Livepeer-Signature": sign(body, SHARED_SECRET)}
+    webhooks.unwrap(body, headers, SHARED_SECRET)
 
 
 def response_with_status(status, body=ECHO_ALL):

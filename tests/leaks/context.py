@@ -23,6 +23,7 @@ BEARER = "AUTHs3cret-9c8d7e6f"
 UPLOAD_ID = "up12NAMEs3cret7d8e9f"
 ENCRYPTED_KEY = "RU5Dczbmb3JMaXZlcGVlcg=="
 WEBHOOK_DATA = "CTXs3cret-77"
+SHARED_SECRET = "HOOKs3cret-42 of a webhook"
 SIGNATURE = "SIGs3cret-31ab"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOiJUT0tFTiJ9.U0lHTnMzY3JldA"
 
@@ -55,6 +56,7 @@ def add_known_secrets(detector):
         "an upload ID": UPLOAD_ID[4:],
         "the key of an encrypted file": ENCRYPTED_KEY,
         "webhook data": WEBHOOK_DATA,
+        "the shared secret of a webhook": SHARED_SECRET,
         "the signature of a URL": SIGNATURE,
         "an echoed token": JWT,
         "an echoed token's signature": JWT.rpartition(".")[2],

@@ -13,7 +13,9 @@ from livepeer_async.models import (
     IpfsExport,
     NewAsset,
     NewAssetFromUrl,
+    NewWebhook,
     PinataCredentials,
+    StreamSession,
     Task,
     TaskOutput,
     TaskParams,
@@ -22,6 +24,10 @@ from livepeer_async.models import (
     UploadOutput,
     UploadParams,
     UploadTicket,
+    Webhook,
+    WebhookFailure,
+    WebhookPatch,
+    WebhookStatus,
 )
 from support.samples import decode, read_sample
 
@@ -52,6 +58,11 @@ STRUCTS = [
         params=TaskParams(upload=UploadParams(url=SIGNED), export=ExportParams(custom=CUSTOM)),
         output=TaskOutput(upload=UploadOutput(video_file_path=OBJECT_STORE)),
     ),
+    Webhook(id="w", url=SIGNED, shared_secret="s3cret"),
+    Webhook(id="w", status=WebhookStatus(last_failure=WebhookFailure(response="s3cret"))),
+    NewWebhook(name="w", url=SIGNED, events=[], shared_secret="s3cret"),
+    WebhookPatch(url=SIGNED, shared_secret="s3cret"),
+    StreamSession(id="s", recording_url=SIGNED, mp4_url=SIGNED),
     ErrorBody(errors=("no token s3cret found",)),
     ErrorBody(errors=("no token Bearer s3cret\ns3cret found", "not found")),
 ]

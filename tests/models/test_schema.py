@@ -24,6 +24,11 @@ ROOTS: dict[str, type[msgspec.Struct]] = {
     "task": models.Task,
     "playback": models.PlaybackInfo,
     "error": models.ErrorBody,
+    "webhook": models.Webhook,
+    "new webhook": models.NewWebhook,
+    "webhook patch": models.WebhookPatch,
+    "stream": models.Stream,
+    "session": models.StreamSession,
 }
 
 EXTRAS = {
@@ -32,11 +37,19 @@ EXTRAS = {
     "Task.id": "the schema requires nothing of a task; without an ID it is of no use",
     "Task.userId": "in every recorded task (transcript 9)",
     "UploadParams.thumbnails": "in every recorded upload task (transcript 9)",
+    "Webhook.id": "as Task.id",
+    "NewWebhook.events": "the server refuses a webhook without events",
+    "Stream.id": "as Task.id",
+    "StreamSession.id": "as Task.id",
+    "StreamSession.assetId": "sent in the event recording.ready",
     "TranscodeProfile.gop": "the schema says string, but its own example is a number",
 }
 
 LEFT_OUT = {
     "AssetSpec": "the schema says asset, but a task writes only what it measured (transcript 9)",
+    "NewWebhook": "the server sets or ignores the other fields",
+    "Stream": "events need no settings of a stream",
+    "StreamSession": "events need no settings of a session",
 }
 
 ENUMS: dict[str, type[StrEnum]] = {
@@ -64,6 +77,8 @@ ENUMS: dict[str, type[StrEnum]] = {
         models.PlaybackSourceType
     ),
     "attestation/properties/signatureType": models.SignatureType,
+    "webhook/properties/events/items": models.EventName,
+    "session/properties/recordingStatus": models.RecordingStatus,
 }
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from livepeer_async.sandbox import Answer, Fault, On, Redirect
-from livepeer_async.sandbox.routes import is_loopback
+from livepeer_async.sandbox.addresses import is_loopback
 from sandbox.client import Ticket, open_sandbox, read_sample
 from support.clock import until
 

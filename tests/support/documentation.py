@@ -16,11 +16,12 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "livepeer_async"
 MANUALS = (
     "__init__",
-    "errors",
+    "errors/__init__",
     "ingest/__init__",
     "models/__init__",
     "sandbox/__init__",
     "tus/__init__",
+    "webhooks/__init__",
 )
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    .*\n(?:\n+(?=    ))?)+", re.MULTILINE)

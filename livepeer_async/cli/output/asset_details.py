@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from livepeer_async.cli.output.console import print_fields, print_json
 from livepeer_async.cli.output.formatting import format_percent, format_size, format_timestamp
+from livepeer_async.cli.output.links import link_to
 from livepeer_async.cli.output.report import asset_document
 from livepeer_async.models import Asset
 from livepeer_async.redaction import redact
@@ -24,14 +25,31 @@ def print_asset(asset: Asset, *, json: bool) -> None:
         ("size", size),
         ("created", format_created(asset)),
     ]
+    fields += _changeable_fields(asset)
     fields += [(entry.algorithm or "hash", entry.hash or UNKNOWN) for entry in asset.hash or ()]
-    if asset.player_url:
-        fields.append(("link", asset.player_url))
+    link = link_to(asset.player_url)
+    if link:
+        fields.append(("link", link))
     if asset.playback_url:
         fields.append(("HLS URL", asset.playback_url))
     if asset.status and asset.status.error_message:
         fields.append(("error", redact(asset.status.error_message)))
     print_fields(asset.name or "(no name)", fields)
+
+
+def _changeable_fields(asset: Asset) -> list[tuple[str, str]]:
+    """Return what `assets update` can change, beside the name, as far as it is set."""
+    fields: list[tuple[str, str]] = []
+    if asset.creator_id is not None:
+        fields.append(("creator ID", asset.creator_id.value))
+    policy = asset.playback_policy
+    if policy is not None and not policy.is_public:
+        fields.append(("playback policy", policy.type or "unknown policy"))
+    storage = asset.storage
+    if storage is not None and storage.ipfs is not None and storage.ipfs.spec is not None:
+        phase = storage.status.phase if storage.status else None
+        fields.append(("IPFS", storage.ipfs.url or storage.ipfs.cid or phase or "requested"))
+    return fields
 
 
 def format_phase(asset: Asset) -> str:

@@ -113,6 +113,10 @@ class Bars:
         """Print a message above the bars."""
         print_message(self._console, message)
 
+    def print_problem(self, message: str) -> None:
+        """Print a message about an error above the bars."""
+        self.print(message)
+
     def log(self, message: str) -> None:
         """Do nothing: the bars show it."""
 
@@ -169,7 +173,7 @@ class Bars:
 
     def _track_total(self, layout: Layout) -> Task:
         batch = self._batch
-        is_measured = batch.is_measured
+        is_measured = batch.is_measured and batch.length > 0
         return self._tasks.sync(
             self._total,
             # If lengths are unknown, the total counts files.

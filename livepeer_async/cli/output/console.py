@@ -31,11 +31,29 @@ from livepeer_async.cli.output.names import shorten_names
 UNLIMITED_WIDTH = 10_000
 GAP = 2
 # Columns are omitted rather than names cut below the first width; below the second, a name has a
-# line of its own.
+# line of its own, with the state at its end.
 GOOD_NAME_WIDTH = 22
 MIN_NAME_WIDTH = 8
 PLAYBACK_ID, LINK = "playback ID", "link"
-REQUIRED = frozenset({"asset ID"})
+ASSET_ID = "asset ID"
+# Widths that decide which columns fit, so that they depend on the terminal and not on the rows. The
+# name makes room for a cell that is a little wider.
+COLUMN_WIDTHS = {
+    ASSET_ID: 36,
+    PLAYBACK_ID: 16,
+    LINK: 35,
+    "size": 9,
+    "time": 6,
+    "phase": 12,
+    "state": 9,
+    "created": 16,
+    "requested": 16,
+    "verified": 8,
+    "SHA-256": 9,
+    "content": 9,
+    "known by": 13,
+}
+MAX_EXCESS = 4
 NUMERIC = frozenset({"size", "time"})
 
 
@@ -65,6 +83,11 @@ def print_note(message: str) -> None:
     """Print a message to standard error, unless the command is quiet."""
     if VERBOSITY.get() is not Verbosity.QUIET:
         print_message(messages(), message)
+
+
+def print_problem(message: str) -> None:
+    """Print what is wrong to standard error, also if the command is quiet."""
+    print_message(messages(), message)
 
 
 def can_draw(console: Console) -> bool:
@@ -97,16 +120,18 @@ def print_table(
     rows: Sequence[Sequence[str]],
     *,
     order: Sequence[str] | None = None,
+    state: str | None = None,
 ) -> list[str]:
     """Print each row on one line, with the columns that the console has room for.
 
     Only the name, the first column, is shortened; names that differ stay different. The asset ID is
-    always shown, below the name if it doesn't fit beside it.
+    always shown, below the name if it doesn't fit beside it. Empty columns aren't shown.
 
     Args:
         headers: names of the columns.
         rows: the cells.
         order: the optional columns, the most useful first; by default all, from left to right.
+        state: a column that is always shown, at the end of the name's line if the ID is below it.
 
     Returns:
         The headers of the columns that were shown.
@@ -116,20 +141,26 @@ def print_table(
     widths = {
         header: max(map(cell_len, column))
         for header, *column in zip(headers, headers, *rows, strict=True)
+        if header == headers[0] or any(column[1:])
     }
-    shown = _choose_columns(widths, order or headers, console.width)
+    always = [header for header in (ASSET_ID, state or "") if header in widths]
+    shown = _choose_columns(widths, always, order or headers, console.width)
     room = console.width - sum(GAP + widths[header] for header in shown[1:])
-    is_split = room < min(widths[headers[0]], MIN_NAME_WIDTH)
-    name_width = min(MAX_NAME_WIDTH, console.width if is_split else room)
-    names = shorten_names([row[0] for row in rows], name_width)
+    is_split = room < MIN_NAME_WIDTH
+    if is_split:
+        room = console.width - (GAP + widths[state] if state in widths else 0)
+    names = shorten_names([row[0] for row in rows], max(1, min(MAX_NAME_WIDTH, room)))
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
     for header in shown:
         table.add_column(header, no_wrap=True, justify="right" if header in NUMERIC else "left")
     for name, *others in rows:
         cells = dict(zip(headers, [names[name], *others], strict=True))
         if is_split:
-            below = [f"{' ' * GAP}{cells[header]}" for header in shown[1:]]
-            console.print(Text("\n".join([cells[headers[0]], *below])), soft_wrap=True)
+            below = [f"{' ' * GAP}{cells[header]}" for header in shown[1:] if header != state]
+            first = cells[headers[0]]
+            if state in shown:
+                first += " " * (room + GAP - cell_len(first)) + cells[state]
+            console.print(Text("\n".join([first, *below])), soft_wrap=True)
         table.add_row(*(_make_cell(header, cells) for header in shown))
     if not is_split:
         console.print(table)
@@ -148,23 +179,31 @@ def print_fields(name: str, fields: Sequence[tuple[str, str]]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _choose_columns(widths: Mapping[str, int], order: Sequence[str], width: int) -> list[str]:
+def _choose_columns(
+    widths: Mapping[str, int], always: Sequence[str], order: Sequence[str], width: int
+) -> list[str]:
     """Return the columns that fit beside a readable name, from left to right."""
     name, *others = widths
-    chosen = {header for header in others if header in REQUIRED}
-    room = width - min(widths[name], GOOD_NAME_WIDTH)
-    room -= sum(GAP + widths[header] for header in chosen)
+    needed = {header: GAP + _typical_width(header, widths[header]) for header in others}
+    chosen = set(always)
+    room = width - GOOD_NAME_WIDTH - sum(needed[header] for header in chosen)
     for header in order:
         if header == PLAYBACK_ID and LINK in chosen:
             continue
-        if header in others and header not in chosen and GAP + widths[header] <= room:
+        if header in needed and header not in chosen and needed[header] <= room:
             chosen.add(header)
-            room -= GAP + widths[header]
+            room -= needed[header]
     # The link contains the playback ID, which is only repeated beside whole names.
-    room -= min(widths[name], MAX_NAME_WIDTH) - min(widths[name], GOOD_NAME_WIDTH)
-    if PLAYBACK_ID in others and GAP + widths[PLAYBACK_ID] <= room:
+    room -= MAX_NAME_WIDTH - GOOD_NAME_WIDTH
+    if PLAYBACK_ID in needed and needed[PLAYBACK_ID] <= room:
         chosen.add(PLAYBACK_ID)
     return [name, *(header for header in others if header in chosen)]
+
+
+def _typical_width(header: str, width: int) -> int:
+    """Return the width of a column in most runs, unless this one's is far from it."""
+    typical = COLUMN_WIDTHS.get(header, width)
+    return typical if width <= typical + MAX_EXCESS else width
 
 
 def _make_cell(header: str, cells: Mapping[str, str]) -> Text:

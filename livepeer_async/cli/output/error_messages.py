@@ -27,6 +27,10 @@ CHECK_URL = "check that the URL can be fetched from here and hasn't expired"
 NEEDED_ACCESS = "it needs POST /asset/request-upload and GET /asset/ID"
 
 
+# The server's message for a key that it doesn't know, without the key.
+_KEY_UNKNOWN = "no token *** found"
+
+
 class ExitStatus(IntEnum):
     """The exit status of a command."""
 
@@ -68,6 +72,8 @@ def format_error(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
 
 def describe(error: LivepeerError) -> str:
     """Return the finding of an error, without its advice for programs."""
+    if isinstance(error, errors.NotAuthenticated) and _KEY_UNKNOWN in error.errors:
+        return f"{error.status} from {error.url}: the server doesn't know the API key"
     return str(error.args[0]) if error.args else type(error).__name__
 
 

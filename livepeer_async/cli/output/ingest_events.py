@@ -145,7 +145,7 @@ class IngestEvents:
 
     def _print_hidden(self, what: str) -> None:
         hint = "the report lists them all" if self.has_report else "--report lists them all"
-        self.display.print(f"{what}: {hint}")
+        self.display.print_problem(f"{what}: {hint}")
 
     def _start_row(self, row: Row) -> None:
         name = row.asset_name or source_name(row.source)
@@ -172,14 +172,14 @@ class IngestEvents:
         # An outage of hours has hundreds of probes; only the display shows the time of the next.
         before = self._status.outage
         if before is None:
-            self.display.print(f"halted: {reason}; rows continue when the server responds")
+            self.display.print_problem(f"halted: {reason}; rows continue when the server responds")
         checks = before.checks + 1 if before else 1
         self._status.outage = Outage(reason, self._clock() + halted.delay, checks)
 
     def _end_outage(self, resumed: Resumed) -> None:
         self._status.outage = None
         elapsed = format_elapsed(resumed.seconds)
-        self.display.print(f"the server responds again after {elapsed}")
+        self.display.print_problem(f"the server responds again after {elapsed}")
 
     def _finish_row(self, ended: RowEnded) -> None:
         row, batch = ended.row, self._status.batch
@@ -194,6 +194,7 @@ class IngestEvents:
         self._deferred.pop(row.key, None)
         if ended.state is not RowState.UNFINISHED:
             file = active.file if active else FileProgress(row.location, "", row.length)
+            file.is_earlier = ended.is_earlier
             file.finish(ended.state, length=ended.length)
             batch.retire(file)
         elif active is not None:
@@ -202,7 +203,7 @@ class IngestEvents:
     def _print_at(self, location: str, message: str) -> None:
         """Print a message with its location; one about a file in a folder begins with the path."""
         is_located = message.startswith(repr(location))
-        self.display.print(message if is_located else f"{location}: {message}")
+        self.display.print_problem(message if is_located else f"{location}: {message}")
 
 
 def _describe_repeated(first: RepeatedRow, number: int) -> str:

@@ -17,11 +17,13 @@ from livepeer_async.cli.output.console import (
     output,
     print_error,
     print_note,
+    print_problem,
     print_table,
 )
 from livepeer_async.cli.output.formatting import clean, format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.leftovers import print_leftovers
+from livepeer_async.cli.output.links import link_to
 from livepeer_async.cli.output.report_file import ReportFile
 from livepeer_async.ingest.events import Checked, RowState
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, TABLE_SUFFIXES
@@ -53,7 +55,8 @@ def print_ready(status: IngestStatus, *, has_report: bool) -> None:
     rows = [
         [
             ended.row.asset_name or source_name(ended.row.source),
-            *(text or "" for text in (ended.asset_id, ended.playback_id, ended.player_url)),
+            *(text or "" for text in (ended.asset_id, ended.playback_id)),
+            link_to(ended.player_url) or "",
         ]
         for ended in stats.finished
     ]
@@ -101,7 +104,7 @@ def print_failure_kinds(status: IngestStatus) -> None:
         print_error(f"{pluralize(number, 'row')} {retry if will_retry else attention}:")
         for name, kind in sorted(kinds, key=lambda it: it[1].number, reverse=True):
             first = f"; the first is {kind.location}: {kind.message}"
-            print_note(
+            print_problem(
                 f"  {kind.number:,} {name}{first if kind.number > 1 else f', {kind.location}'}"
             )
 
@@ -121,7 +124,7 @@ def print_next_steps(status: IngestStatus, manifest: str) -> None:
         print_note(f"{pluralize(bad, 'bad row')}: {what} and run the same command again")
     if stats.in_use:
         are = "is" if stats.in_use == 1 else "are"
-        print_note(f"{pluralize(stats.in_use, 'row')} {are} in use by another run")
+        print_problem(f"{pluralize(stats.in_use, 'row')} {are} in use by another run")
     print_leftovers(status.leftovers, status.journal_option or "")
     arrived = stats.count(RowState.UPLOADED)
     if arrived:
@@ -149,11 +152,15 @@ def describe_interruption(status: IngestStatus) -> str:
     return message
 
 
-def print_report_state(report: ReportFile, *, has_run: bool) -> None:
-    """Print the path of the report, or the number of missing lines."""
+def print_report_state(report: ReportFile, *, has_run: bool, has_errors: bool = False) -> None:
+    """Print the path of the report, or the number of missing lines.
+
+    With errors, which the report lists, the path is printed also if the command is quiet.
+    """
     if not report.missing:
         rows = "row that ended" if has_run else "bad row"
-        print_note(f"{report.name} has a line for each {rows}")
+        printing = print_problem if has_errors else print_note
+        printing(f"{report.name} has a line for each {rows}")
         return
     rows = pluralize(report.missing, "row")
     print_error(f"{report.name} lacks {rows}; free disk space and run the same command again")

@@ -44,7 +44,7 @@ def print_leftover_table(leftovers: Iterable[Leftover]) -> None:
     """Print a table of leftovers; "known by" says how certain they are."""
     headers = ["name", "asset ID", "phase", "created", "known by"]
     rows = [_table_row(leftover) for leftover in leftovers]
-    print_table(headers, rows, order=["known by", "phase", "created"])
+    print_table(headers, rows, order=["phase", "created"], state="known by")
 
 
 def _table_row(leftover: Leftover) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from livepeer_async.cli.output.console import print_note
+from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.formatting import (
     MAX_NAME_WIDTH,
     format_clock,
@@ -68,6 +68,8 @@ class PlainLines:
         self._sent[file] = file.sent
         if file.stage is Stage.READY and file.outcome is None:
             return  # the content is still to be verified
+        if file.is_processing and not self._batch.waits:
+            return  # it has arrived, which the result says
         if self._statuses.get(file) != file.status:
             self._statuses[file] = file.status
             self.print(f"{name}: {_describe_change(file)}")
@@ -89,7 +91,11 @@ class PlainLines:
 
     def print(self, message: str) -> None:
         """Print a line."""
-        print_note(f"{time.strftime('%H:%M:%S')} {message}" if self._status else message)
+        print_note(self._add_time(message))
+
+    def print_problem(self, message: str) -> None:
+        """Print a line about an error, also if the command is quiet."""
+        print_problem(self._add_time(message))
 
     def log(self, message: str) -> None:
         """Print a line."""
@@ -114,7 +120,7 @@ class PlainLines:
         rate = self._rate.measure(batch)
         left = seconds_left(sent, length, rate)
         summary = ", ".join(status.counts()) if status else batch.summarize()
-        if length or status is None:
+        if length:
             summary += f"; {format_size(sent)} of {format_size(length)} sent"
         if length:
             summary += f" ({format_percent(sent / length)})"
@@ -124,6 +130,9 @@ class PlainLines:
             summary += f", {format_size(rate)}/s, {format_clock(left)} left"
         obstacle = status.obstacle(self._clock()) if status else ""
         return f"{summary}; {obstacle}" if obstacle else summary
+
+    def _add_time(self, message: str) -> str:
+        return f"{time.strftime('%H:%M:%S')} {message}" if self._status else message
 
     def _report_silence(self, status: IngestStatus) -> None:
         # An outage has its own messages.

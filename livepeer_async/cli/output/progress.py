@@ -33,6 +33,7 @@ class FileProgress:
         processed: progress of the server's processing, 0 to 1; `None` if unknown.
         retry: the pending retry; `None` once a request succeeds.
         waiting: what it waits for without progress; `None` otherwise.
+        is_earlier: whether an earlier run has sent all bytes of this row.
     """
 
     def __init__(self, argument: str, name: str, length: int | None) -> None:
@@ -48,6 +49,7 @@ class FileProgress:
         self.retry: RetryEvent | None = None
         self.waiting: WaitEvent | None = None
         self.has_retried = False
+        self.is_earlier = False
         self.result: UploadResult | None = None
         self._retry_at = self._waiting_since = 0.0
 
@@ -124,15 +126,17 @@ class FileProgress:
 
     @property
     def is_counted(self) -> bool:
-        """Whether its bytes are part of the total."""
+        """Whether its bytes are part of the total, which this run has sent or will send."""
         is_reading = self.stage is None and self.outcome is None and self.sent > 0
-        return self.outcome is not RowState.FAILED and not is_reading
+        is_excluded = self.outcome is RowState.FAILED or self.was_uploaded_before
+        return not is_excluded and not is_reading
 
     @property
     def was_uploaded_before(self) -> bool:
         """Whether an earlier run had uploaded it."""
         result = self.result
-        return result is not None and result.error is None and result.attempts == 0
+        is_unsent = result is not None and result.error is None and result.attempts == 0
+        return self.is_earlier or is_unsent
 
     def seconds_to_retry(self, now: float) -> float:
         """Return the seconds until the pending retry; 0 while it runs."""
@@ -149,12 +153,13 @@ class BatchProgress:
     Attributes:
         started: when the first upload began.
         is_measured: whether the length of all files is known; URLs have none.
+        waits: whether the command waits until the assets are ready.
     """
 
     def __init__(self, files: Iterable[FileProgress] = ()) -> None:
         self._files: dict[FileProgress, None] = dict.fromkeys(files)
         self.started = 0.0
-        self.is_measured = True
+        self.is_measured = self.waits = True
         self._expected = 0
         self._expected_length = 0
         self._finished = Counter[RowState]()
@@ -215,7 +220,8 @@ class BatchProgress:
 
     def summarize(self) -> str:
         """Describe how many files succeeded and failed."""
-        word = "done" if self.count(RowState.UPLOADED) else "ready"
+        # What is ready has arrived too.
+        word = str(RowState.UPLOADED if self.count(RowState.UPLOADED) else RowState.READY)
         failed = self.count(RowState.FAILED)
         summary = f"{self.succeeded:,} of {self.number:,} {word}"
         return summary + (f", {failed:,} failed" if failed else "")

@@ -22,6 +22,7 @@ from livepeer_async.cli.output.formatting import (
     format_size,
     pluralize,
 )
+from livepeer_async.cli.output.links import link_to
 from livepeer_async.cli.output.names import shorten_names
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress, label_files
 from livepeer_async.cli.stdin import STANDARD_INPUT
@@ -36,8 +37,8 @@ from livepeer_async.uploads.options import UploadResult
 SHOWN_DIGITS = 8
 BAD = "bad"
 ROW_FIELDS = (
-    *("key", "place", "state", "asset_id", "playback_id", "playbackUrl", "bytes", "seconds"),
-    *("attempts", "verified", "error", "is_earlier"),
+    *("key", "place", "state", "asset_id", "playback_id", "playerUrl", "playbackUrl"),
+    *("bytes", "seconds", "attempts", "verified", "error", "is_earlier"),
 )
 
 
@@ -49,7 +50,7 @@ def result_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
         "source": file.argument,
         "asset_id": asset.id if asset else None,
         "playback_id": asset.playback_id if asset else None,
-        "playbackUrl": asset.player_url if asset else None,
+        **_links(asset.player_url if asset else None),
         "phase": asset.phase if asset else None,
         "size": result.length,
         "verified": str(result.verified) if result.verified else None,
@@ -98,7 +99,7 @@ def upload_row_document(file: FileProgress, scope: Scope) -> dict[str, Any]:
         state=str(file.outcome or RowState.UNFINISHED),
         asset_id=file.asset_id,
         playback_id=asset.playback_id if asset else None,
-        playbackUrl=asset.player_url if asset else None,
+        **_links(asset.player_url if asset else None),
         bytes=result.length or file.length,
         seconds=round(result.seconds, 3),
         attempts=result.attempts,
@@ -116,7 +117,7 @@ def row_document(ended: RowEnded, message: str) -> dict[str, Any]:
         state=str(ended.state),
         asset_id=ended.asset_id,
         playback_id=ended.playback_id,
-        playbackUrl=ended.player_url,
+        **_links(ended.player_url),
         bytes=ended.length,
         seconds=round(ended.seconds, 3),
         attempts=ended.attempts,
@@ -142,7 +143,7 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
     """Print a table of successful uploads; the columns depend on the options of `upload_many`."""
     extra: list[str] = []
     if not options["wait"]:
-        extra = ["phase"]
+        extra = ["state"]
     elif options["verify"]:
         extra = ["SHA-256", "verified"] if options["verify"] == "hash" else ["verified"]
     headers = ["name", "asset ID", "playback ID", "size", *extra[::-1], "time", LINK]
@@ -157,11 +158,11 @@ def print_results(batch: BatchProgress, options: Mapping[str, Any]) -> None:
             "asset ID": asset.id if asset else "",
             "playback ID": (asset.playback_id if asset else None) or "",
             "size": format_size(result.length or 0),
-            "phase": (asset.phase if asset else None) or "unknown",
+            "state": str(file.outcome or ""),
             "verified": str(result.verified or "no"),
             "SHA-256": f"{sha256[:SHOWN_DIGITS]}…" if sha256 else "",
             "time": format_elapsed(result.seconds),
-            LINK: (asset.player_url if asset else None) or "",
+            LINK: (link_to(asset.player_url) if asset else None) or "",
         }
         rows.append([cells[header] for header in headers])
     if not rows:
@@ -189,12 +190,20 @@ def print_failures(batch: BatchProgress, scope: Scope) -> None:
 
 def print_summary(batch: BatchProgress, seconds: float) -> None:
     """Print a summary to standard error."""
-    size, elapsed = format_size(batch.sent), format_elapsed(seconds)
-    print_note(f"{batch.summarize()}, {size} in {elapsed}")
+    sent = f", {format_size(batch.acknowledged)} sent" if batch.acknowledged else ""
+    print_note(f"{batch.summarize()}{sent} in {format_elapsed(seconds)}")
     earlier = sum(file.was_uploaded_before for file in batch.files)
     if earlier:
         files = pluralize(earlier, "file")
         print_note(f"{files} uploaded by an earlier run; use --force to upload again")
+
+
+def _links(player_url: str | None) -> dict[str, str | None]:
+    """Return the page that plays an asset, by the name that all documents have, and by its first.
+
+    In documents of assets, `playbackUrl` is the API's HLS URL.
+    """
+    return {"playerUrl": player_url, "playbackUrl": player_url}
 
 
 def _error_document(error: LivepeerError | BadRow, message: str) -> dict[str, str]:

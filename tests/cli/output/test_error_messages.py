@@ -186,3 +186,9 @@ def test_url_row_error_mentions_the_url_and_no_file():
 def test_row_without_a_journal_is_not_resumed():
     error = tus_error(RETRIES, upload_url="https://h/u")
     assert format_error(error, Scope(row=FILE)).endswith("run the same command to retry it")
+
+
+def test_unknown_key_is_named_without_a_mask():
+    error = errors.NotAuthenticated(status=401, **{**CHECK, "errors": ("no token *** found",)})
+    expected = "401 from https://livepeer.studio/api: the server doesn't know the API key"
+    assert format_error(error) == f"{expected}; check LIVEPEER_API_KEY"

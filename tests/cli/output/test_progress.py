@@ -80,7 +80,7 @@ def test_result_determines_the_outcome():
     failed.set_result(failed_result())
     outcomes = [file.outcome for file in (ready, uploaded, failed)]
     assert outcomes == [RowState.READY, RowState.UPLOADED, RowState.FAILED]
-    assert BatchProgress([ready, uploaded, failed]).summarize() == "2 of 3 done, 1 failed"
+    assert BatchProgress([ready, uploaded, failed]).summarize() == "2 of 3 arrived, 1 failed"
     assert BatchProgress([ready, failed]).summarize() == "1 of 2 ready, 1 failed"
 
 

@@ -156,6 +156,7 @@ def test_row_document_has_no_secrets():
         "state": "failed",
         "asset_id": None,
         "playback_id": None,
+        "playerUrl": None,
         "playbackUrl": None,
         "bytes": None,
         "seconds": 1.235,
