@@ -229,4 +229,7 @@ class UploadCalls:
         with suppress(NotFound):
             await self.assets.delete(asset_id)
         if self.journal is not None:
+            for record in await self.journal.interrupted():
+                if record.asset_id == asset_id:
+                    await self.journal.abandon(record, is_useless=True)
             await self.journal.drop_orphan(asset_id)

@@ -10,6 +10,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   ├── SourceEmpty           no bytes
     │   ├── SourceTooLarge        longer than the server or `max_length` allows; .length, .limit
     │   ├── SourceTimedOut        no byte within `source_timeout` (also a TimeoutError); .received
+    │   ├── FormInvalid           a form that can't be passed through; .status
     │   ├── SourceUnsupported     refused by the pipeline (`probe`); .rules, .command
     │   ├── SourceChanged         modified or replaced during the upload; .asset_id
     │   └── SourceNotReplayable   a stream can't repeat bytes that were dropped
@@ -88,6 +89,7 @@ from livepeer_async.errors.requests import (
     TooManyRequests,
 )
 from livepeer_async.errors.sources import (
+    FormInvalid,
     SourceChanged,
     SourceEmpty,
     SourceError,
@@ -142,6 +144,7 @@ __all__ = [
     "DecodeError",
     "EventTooOld",
     "Forbidden",
+    "FormInvalid",
     "IllegalMove",
     "IntegrityError",
     "InvalidRequest",

@@ -41,6 +41,17 @@ class SourceTimedOut(SourceError, TimeoutError):
         self.received = received
 
 
+class FormInvalid(SourceError):
+    """A form can't be passed through: malformed, without a file, or too large; `status` 400 or 413.
+
+    `status` is that of a response to the visitor.
+    """
+
+    def __init__(self, message: str, *, source: str = "the form", status: int = 400) -> None:
+        super().__init__(message, source=source)
+        self.status = status
+
+
 class SourceUnsupported(SourceError):
     """Livepeer's pipeline refuses `found` and accepts `wanted`; see `AsyncLivepeer.upload(probe=)`.
 
