@@ -1,1 +1,1 @@
-"""Integrations with web frameworks; each module needs the packages that its docstring names."""
+"""Integrations with other packages, each of which is needed for its own module only."""

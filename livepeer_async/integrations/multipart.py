@@ -15,9 +15,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from livepeer_async.errors import FormInvalid
 
-# Bytes of a part's headers, and of everything before the file, as in Starlette's form parser.
+# Bytes of a part's headers, and of everything that isn't the file: their parsing takes CPU time.
 MAX_HEADER_SIZE = 16 * 1024
-MAX_FIELDS_SIZE = 1024 * 1024
+MAX_FIELDS_SIZE = 256 * 1024
+_HEADERS_END = b"\r\n\r\n"
 _BAD_REQUEST = 400
 _CONTENT_TOO_LARGE = 413
 # Codings that leave the bytes as they are; RFC 7578, 4.7 deprecates the others.
@@ -84,8 +85,7 @@ class FormParser:
         """
         start = 0
         while start < len(block) and not self.has_ended:
-            # Up to the end of a line while there are headers: the file begins after one.
-            stop = len(block) if self._is_in_file else block.find(b"\n", start) + 1 or len(block)
+            stop = len(block) if self._is_in_file else _find_end_of_headers(block, start)
             self._write(block[start:stop])
             start = stop
         pieces, self._pieces = self._pieces, []
@@ -206,6 +206,15 @@ class FormParser:
             "last field, before a closing boundary with a line break: send the file as the last "
             "field, or upload it without length="
         )
+
+
+def _find_end_of_headers(block: bytes, start: int) -> int:
+    """Return where headers may end next, and a file begin; the length of the block if nowhere."""
+    if start < len(_HEADERS_END) - 1:
+        # They may have begun to end in the block before.
+        return start + 1
+    found = block.find(_HEADERS_END, start - len(_HEADERS_END) + 1)
+    return found + len(_HEADERS_END) if found >= 0 else len(block)
 
 
 def _read_boundary(content_type: str) -> bytes:

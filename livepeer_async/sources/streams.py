@@ -66,7 +66,7 @@ class StreamSource(Source):
                 f"{self.name} can't be iterated: {error!r}", source=self.name
             ) from error
         self._buffer = _SegmentedBuffer()
-        self._is_broken = False
+        self._is_broken = self._is_slow = False
 
     @property
     def can_restart(self) -> bool:
@@ -134,12 +134,28 @@ class StreamSource(Source):
         """The position after the last byte that was read from the iterable."""
         return self._buffer.end
 
-    def seconds_until(self, position: int) -> float:
-        """Estimate the seconds until the bytes before `position` are read, at the rate so far."""
-        missing = position - self.end
-        if missing <= 0 or not isinstance(self._blocks, Prefetcher):
-            return 0.0
-        return self._blocks.seconds_for(missing)
+    async def wait_for_chunk(self, start: int, stop: int, *, max_seconds: float) -> None:
+        """Wait until a chunk can be sent: for its first byte, and for all if the stream is slow.
+
+        A server ends a request that takes too long (Livepeer's after 300 s), and its storage may
+        have kept nothing of the chunk.
+
+        Args:
+            start: the chunk's first byte.
+            stop: the end of the chunk.
+            max_seconds: time in which a stream that isn't slow yields the rest, at its rate so far.
+        """
+        if start == stop or not await self.available(start, 1):
+            return
+        missing = stop - self.end
+        if missing > 0 and isinstance(self._blocks, Prefetcher):
+            self._is_slow = self._is_slow or self._blocks.seconds_for(missing) > max_seconds
+        if self._is_slow:
+            await self.available(start, stop - start)
+
+    def record_interruption(self, stop: int) -> None:
+        """Record that the request of a chunk failed, perhaps as the stream was too slow for it."""
+        self._is_slow = self._is_slow or self.end < stop
 
     async def _read_block(self) -> bool:
         if self._is_broken:

@@ -200,7 +200,7 @@ class Driver:
         elif isinstance(event, OffsetKnown):
             self._failures[Command.ASK_OFFSET] = min(1, self._failures[Command.ASK_OFFSET])
         if isinstance(event, Interrupted | ChunkTooLarge) and not self.upload.is_over:
-            self._back_off(step.command, event)
+            self._back_off(step, event)
 
     async def _report_created(self, upload_url: str) -> None:
         on_created = self._callbacks.on_created
@@ -290,6 +290,9 @@ class Driver:
         self._blocks, is_sent = None, False
         try:
             await self._sleep_before(step)
+            if isinstance(self._source, StreamSource):
+                span, seconds = step.request.span, self.upload.limits.max_chunk_seconds
+                await self._source.wait_for_chunk(span.start, span.stop, max_seconds=seconds)
             is_sent = True
             request = self.cookies.add_to(step.request)
             response = await self._send_request(request)
@@ -352,7 +355,10 @@ class Driver:
             self._slice_size = blocks.slice_size
             return response
 
-    def _back_off(self, command: Command, event: Interrupted | ChunkTooLarge) -> None:
+    def _back_off(self, step: Step, event: Interrupted | ChunkTooLarge) -> None:
+        command = step.command
+        if isinstance(self._source, StreamSource):
+            self._source.record_interruption(step.request.span.stop)
         # Counted per command: on a bad network a chunk fails a few times, and the HEAD for its
         # offset a few more. The first failure of HEAD is the chunk's own.
         self._failures[command] += 1

@@ -1,5 +1,6 @@
 import io
 import os
+import tracemalloc
 
 import anyio
 import anyio.lowlevel
@@ -266,3 +267,52 @@ async def test_announced_length_above_max_length_reads_nothing():
         async with open_source(pieces(), length=11, max_length=10):
             pass
     assert not read
+
+
+async def test_memory_of_a_long_stream_is_bounded():
+    mib, total = 2**20, 64 * 2**20
+
+    async def pieces():
+        for _ in range(total // (64 * KIB)):
+            yield bytes(64 * KIB)
+
+    async with open_source(pieces(), length=total) as source:
+        tracemalloc.start()
+        try:
+            for start in range(0, total, 8 * mib):
+                async with read_ahead(source, Span(start, start + 8 * mib)) as reader:
+                    async for _ in reader:
+                        pass
+                source.release(start + 8 * mib)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 10 * mib
+
+
+async def test_chunk_of_a_slow_stream_is_read_before_it_is_sent():
+    async def pieces():
+        for _ in range(10):
+            await anyio.sleep(0.01)
+            yield b"x" * 10
+
+    async with open_source(pieces(), length=100) as source:
+        await source.wait_for_chunk(0, 100, max_seconds=0.001)
+        assert source.end == 100
+
+
+async def test_chunk_of_a_fast_stream_is_sent_while_it_is_read():
+    more = anyio.Event()
+
+    async def pieces():
+        yield b"x" * 10
+        await more.wait()
+        yield b"x" * 90
+
+    async with open_source(pieces(), length=100) as source:
+        await source.wait_for_chunk(0, 100, max_seconds=1000)
+        assert source.end == 10
+        source.record_interruption(100)
+        more.set()
+        await source.wait_for_chunk(0, 100, max_seconds=1000)
+        assert source.end == 100
