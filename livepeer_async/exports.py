@@ -10,6 +10,7 @@ from livepeer_async.errors import (
     AssetFailed,
     AssetTimeout,
     BadRequest,
+    ClientClosed,
     ConfigurationError,
     ConnectFailed,
     ConnectionBroken,
@@ -142,6 +143,7 @@ from livepeer_async.models import (
 )
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.probing.probe import Probe
+from livepeer_async.redaction import redact
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
@@ -188,6 +190,7 @@ __all__ = [
     "AttestationRole",
     "AttestationStorage",
     "BadRequest",
+    "ClientClosed",
     "ClipParams",
     "ClipStrategy",
     "ConfigurationError",
@@ -322,4 +325,5 @@ __all__ = [
     "is_transient_status",
     "livepeer_limits",
     "observe_requests",
+    "redact",
 ]

@@ -4,6 +4,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
 
     LivepeerError
     ├── ConfigurationError        the call can't work as written (also a ValueError)
+    │   ├── ClientClosed          the client was closed
     │   └── KeyTaken              the key belongs to a different asset; .asset_id
     ├── SourceError               the source of the bytes; .source
     │   ├── SourceNotReadable     missing, no permission, not binary; .is_directory
@@ -69,6 +70,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 """
 
 from livepeer_async.errors.base import (
+    ClientClosed,
     ConfigurationError,
     LivepeerError,
 )
@@ -138,6 +140,7 @@ __all__ = [
     "AssetFailed",
     "AssetTimeout",
     "BadRequest",
+    "ClientClosed",
     "ConfigurationError",
     "ConnectFailed",
     "ConnectionBroken",

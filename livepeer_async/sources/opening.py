@@ -50,7 +50,9 @@ class SourcesInUse:
         self._ids = Reservations[int]()
 
     @asynccontextmanager
-    async def reserve(self, source: SourceLike) -> AsyncGenerator[None, None]:
+    async def reserve(
+        self, source: SourceLike, name: str | None = None
+    ) -> AsyncGenerator[None, None]:
         """Keep a second upload from reading the same file object or iterator concurrently.
 
         Raises:
@@ -61,8 +63,8 @@ class SourcesInUse:
             return
         with self._ids.reserve(id(source)) as is_free:
             if not is_free:
-                name = source_name(source)
-                message = f"{name} is being uploaded already; use its path, or open it twice"
+                shown = source_name(source, default=name)
+                message = f"{shown} is being uploaded already; use its path, or open it twice"
                 raise ConfigurationError(message)
             yield
 
@@ -71,10 +73,10 @@ class SourcesInUse:
 async def open_source(
     source: SourceLike,
     *,
+    name: str | None = None,
     length: int | None = None,
     max_length: int | None = None,
     timeout: float | None = None,
-    name: str | None = None,
     descriptors: Descriptors | None = None,
     after_wait: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Source, None]:
@@ -82,11 +84,11 @@ async def open_source(
 
     Args:
         source: a path, bytes-like, an async iterable of bytes, or a binary file object.
+        name: of a source that has none, such as bytes.
         length: bytes, if known for a stream; else it is spooled first.
         max_length: maximum number of bytes.
         timeout: seconds without a byte of a stream, or a response of an async file object, while
             one is wanted; `None` for no limit.
-        name: for messages, if the source has none.
         descriptors: waits for free file descriptors.
         after_wait: called after each of these waits.
 
@@ -96,8 +98,8 @@ async def open_source(
         TooManyOpenFiles: no file descriptor was free.
     """
     descriptors = descriptors or Descriptors()
-    check_length(length, source, name)
-    wanted = _Wanted(source_name(source, name), length, max_length, timeout)
+    wanted = _Wanted(source_name(source, default=name), length, max_length, timeout)
+    check_length(length, wanted.name)
     if length is not None:
         # Before the source is read.
         check_source_length(wanted.name, length, max_length)
@@ -127,7 +129,7 @@ async def open_unspooled(
         ConfigurationError: it has another type.
     """
     wanted = _Wanted(source_name(source), length, max_length, None)
-    check_length(length, source)
+    check_length(length, wanted.name)
     if isinstance(source, str | os.PathLike) or view_of(source, wanted.name) is not None:
         raise ConfigurationError(f"the length of a {type(source).__name__} can't be deferred")
     async with AsyncExitStack() as stack:

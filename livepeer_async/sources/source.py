@@ -21,6 +21,7 @@ from livepeer_async.errors import (
     SourceTimedOut,
     SourceTooLarge,
 )
+from livepeer_async.http.messages import Span
 from livepeer_async.redaction import abbreviate
 from livepeer_async.sources.identity import SourceIdentity
 
@@ -90,6 +91,9 @@ class Source:
         """Return the identity of the bytes, as far as it is known."""
         return SourceIdentity(length=self.length)
 
+    async def wait_for_chunk(self, chunk: Span, *, max_seconds: float) -> None:
+        """Wait until the request of a chunk may begin; `max_seconds` limits its duration."""
+
     def release(self, position: int) -> None:
         """Allow the source to drop the bytes before `position`."""
 
@@ -116,8 +120,8 @@ class BytesSource(Source):
         return SourceIdentity(length=self.length, sha256=digest.hexdigest())
 
 
-def check_length(length: object, source: object, name: str | None = None) -> None:
-    """Check the length that a caller passes for a source; `name` is for messages.
+def check_length(length: object, name: str) -> None:
+    """Check the length that a caller passes for a source with a name.
 
     Raises:
         SourceEmpty: it is 0.
@@ -128,7 +132,6 @@ def check_length(length: object, source: object, name: str | None = None) -> Non
     if type(length) is not int or length < 0:
         raise ConfigurationError(f"length is {abbreviate(length)!r}; wanted a number of bytes")
     if not length:
-        name = source_name(source, name)
         raise SourceEmpty(f"{name} is empty: length is 0; wanted a video", source=name)
 
 
@@ -156,8 +159,8 @@ def timed_out(name: str, timeout: float, received: int) -> SourceTimedOut:
     )
 
 
-def source_name(source: object, default: str | None = None) -> str:
-    """Return the name of a source without opening it; `default` if it has none."""
+def source_name(source: object, *, default: str | None = None) -> str:
+    """Return the name of a source without opening it, or a default if it has none."""
     name = attribute(source, "filename") or attribute(source, "name")
     if isinstance(source, str):
         name = source

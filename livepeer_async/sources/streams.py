@@ -26,6 +26,7 @@ from livepeer_async.errors import (
     SourceNotReadable,
     SourceNotReplayable,
 )
+from livepeer_async.http.messages import Span
 from livepeer_async.sources.source import Bytes, Source, as_bytes, source_name, timed_out
 
 # Bytes that are read ahead of the sender, and joined. Sent one by one, pieces of 16 KiB take four
@@ -67,6 +68,8 @@ class StreamSource(Source):
             ) from error
         self._buffer = _SegmentedBuffer()
         self._is_broken = self._is_slow = False
+        # The first byte of the latest chunk.
+        self._waited_for: int | None = None
 
     @property
     def can_restart(self) -> bool:
@@ -134,28 +137,27 @@ class StreamSource(Source):
         """The position after the last byte that was read from the iterable."""
         return self._buffer.end
 
-    async def wait_for_chunk(self, start: int, stop: int, *, max_seconds: float) -> None:
+    async def wait_for_chunk(self, chunk: Span, *, max_seconds: float) -> None:
         """Wait until a chunk can be sent: for its first byte, and for all if the stream is slow.
 
         A server ends a request that takes too long (Livepeer's after 300 s), and its storage may
         have kept nothing of the chunk.
 
         Args:
-            start: the chunk's first byte.
-            stop: the end of the chunk.
+            chunk: its bytes; empty for a request without any.
             max_seconds: time in which a stream that isn't slow yields the rest, at its rate so far.
         """
-        if start == stop or not await self.available(start, 1):
+        if not (chunk.size and await self.available(chunk.start, 1)):
             return
-        missing = stop - self.end
-        if missing > 0 and isinstance(self._blocks, Prefetcher):
-            self._is_slow = self._is_slow or self._blocks.seconds_for(missing) > max_seconds
+        is_repeated, self._waited_for = self._waited_for == chunk.start, chunk.start
+        missing = chunk.stop - self.end
+        if missing > 0:
+            # Perhaps the stream was too slow for the request of the same bytes that failed.
+            blocks = self._blocks
+            seconds = blocks.seconds_for(missing) if isinstance(blocks, Prefetcher) else 0.0
+            self._is_slow = self._is_slow or is_repeated or seconds > max_seconds
         if self._is_slow:
-            await self.available(start, stop - start)
-
-    def record_interruption(self, stop: int) -> None:
-        """Record that the request of a chunk failed, perhaps as the stream was too slow for it."""
-        self._is_slow = self._is_slow or self.end < stop
+            await self.available(chunk.start, chunk.size)
 
     async def _read_block(self) -> bool:
         if self._is_broken:

@@ -4,11 +4,11 @@ import asyncio
 import sys
 
 import anyio
-from integrations.web import serve_app
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from integrations.web import serve_app
 from livepeer_async import AsyncLivepeer
 from support.sandbox import SMALL_LIMITS
 
