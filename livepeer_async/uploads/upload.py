@@ -45,6 +45,11 @@ class Upload:
         is_aborted: whether `abort` was called.
     """
 
+    _asset: Asset | None = None
+    _result: UploadSuccess | None = None
+    _error: Exception | None = None
+    _traceback: TracebackType | None = None
+
     def __init__(
         self,
         original_source: SourceLike,
@@ -87,10 +92,6 @@ class Upload:
         self._started = time.monotonic()
         self._has_request = False
         self._ended = anyio.Event()
-        self._asset: Asset | None = None
-        self._result: UploadSuccess | None = None
-        self._error: Exception | None = None
-        self._traceback: TracebackType | None = None
         self.telemetry = UploadTelemetry(source.name, source.length, lease.key)
         self._progress = ProgressReporter(source.length, options.on_progress)
 
