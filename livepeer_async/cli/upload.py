@@ -102,9 +102,8 @@ def upload(  # noqa: PLR0913 - the options of the command
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
     more = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
-    ) | {"method": method}
-    # The program that writes to standard input may pause as long as the user lets it.
-    more |= {"concurrency": concurrency, "max_rate": max_rate, "source_timeout": None}
+    )
+    more |= {"method": method, "concurrency": concurrency, "max_rate": max_rate}
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal
