@@ -215,8 +215,6 @@ def build_upload_options(
         "ready_timeout": ready_timeout,
         "ignore_mtime": ignore_mtime,
         "probe": probe,
-        # The program that writes to standard input may pause as long as the user lets it.
-        "source_timeout": None,
     }
 
 
