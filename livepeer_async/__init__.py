@@ -25,6 +25,7 @@ connections, concurrency and rate limit. Each method is documented on its class.
   ready, verifies it, and returns the `Asset`. With `wait=False` it returns as soon as Livepeer has
   all bytes.
 - `begin_upload` does the same beside a block, with an `Upload` to follow, stop or abort.
+- `start_upload` returns such an `Upload` once its asset exists, and outlives its caller; see below.
 - `upload_many` uploads an iterable concurrently and yields an `UploadResult` for each source.
 - `livepeer_async.ingest` uploads the rows of a manifest, unattended.
 

@@ -26,14 +26,13 @@ class _Running:
         upload: set once its asset exists.
         error: that ended it before its asset existed.
         task: that runs it.
-        on_failed: called with an error of the upload.
     """
 
     def __init__(self) -> None:
         self.upload: Upload | None = None
         self.error: Exception = ClientClosed("the client was closed before the upload started")
         self.task: asyncio.Task[None]
-        self.on_failed: Callable[[], None] | None = None
+        self._on_failed: Callable[[], None] | None = None
         self._has_begun = anyio.Event()
 
     async def run(self, opening: AbstractAsyncContextManager[Upload]) -> None:
@@ -43,10 +42,19 @@ class _Running:
                 self._has_begun.set()
         except Exception as error:  # noqa: BLE001 - raised by `Upload.wait`
             self.error = error
-            if self.on_failed is not None:
-                self.on_failed()
         finally:
             self._has_begun.set()
+            self._report_failure()
+
+    def call_if_failed(self, on_failed: Callable[[], None]) -> None:
+        """Call a function once the upload has failed, which may be now."""
+        self._on_failed = on_failed
+        if self.task.done():
+            self._report_failure()
+
+    def _report_failure(self) -> None:
+        if self._on_failed is not None and self.upload is not None and self.upload.has_failed:
+            self._on_failed()
 
     async def wait_for_asset(self) -> Upload:
         """Wait until the asset exists; a cancellation cancels the upload.
@@ -73,10 +81,11 @@ class _Interruption:
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
         self._is_sent = False
+        self.is_enabled = True
 
     def send(self) -> None:
-        """Cancel the task, unless it has ended."""
-        if self._task is not None and not self._task.done():
+        """Cancel the task, unless it or its block has ended."""
+        if self.is_enabled and self._task is not None and not self._task.done():
             self._is_sent = self._task.cancel()
 
     def is_received(self, error: BaseException) -> bool:
@@ -120,14 +129,15 @@ class BackgroundUploads:
         running = self._start(job, options)
         upload = await running.wait_for_asset()
         interruption = _Interruption()
-        running.on_failed = interruption.send
+        running.call_if_failed(interruption.send)
         try:
             yield upload
+            interruption.is_enabled = False
             await join(running.task)
             # A cancellation that the body didn't notice.
             await anyio.lowlevel.checkpoint()
         except BaseException as error:
-            running.on_failed = None
+            interruption.is_enabled = False
             running.task.cancel()
             await join(running.task)
             if not interruption.is_received(error):
