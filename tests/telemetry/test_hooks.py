@@ -178,7 +178,7 @@ async def test_sentry_streams_no_secrets(hooks, detector, caplog):
     ],
 )
 def test_readme_shows_the_hooks_that_are_tested(call, options):
-    (arguments,) = re.findall(rf"`{re.escape(call)}\((.*)\)`", README)
+    (arguments,) = re.findall(rf"`{re.escape(call)}\(([^`]*)\)`", README)
     assert eval(f"dict({arguments})") == options
 
 
