@@ -77,6 +77,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     no_journal: options.NoJournal = False,
     force: ForceOption = False,
     ignore_mtime: options.IgnoreMtime = False,
+    method: options.Method = "tus",
     json: options.Json = False,
 ) -> None:
     """Upload videos and wait until they are ready.
@@ -93,16 +94,17 @@ def upload(  # noqa: PLR0913 - the options of the command
     """
     options.check_report(report)
     template = _check_arguments(files, name, name_template, is_unrecorded=force and no_journal)
-    retry = RetryPolicy(attempts=retries)
     limits = Timeouts(stall=stall, chunk_response=chunk_response)
+    retry = RetryPolicy(attempts=retries)
     client = options.build_client_options(
         retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
     more = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
-    )
-    more |= {"concurrency": concurrency, "max_rate": max_rate}
+    ) | {"method": method}
+    # The program that writes to standard input may pause as long as the user lets it.
+    more |= {"concurrency": concurrency, "max_rate": max_rate, "source_timeout": None}
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal

@@ -13,15 +13,17 @@ from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.journal.records import Record, is_accepted
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.polling.verify import Verified
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
 from livepeer_async.redaction import mask_values, redacted, show_source
 from livepeer_async.sources.source import Source, SourceLike, check_length, source_name
+from livepeer_async.sources.streams import SOURCE_TIMEOUT
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.verify import Verified
 
 Verify = Literal["size", "hash"] | None
 OnMismatch = Literal["raise", "reupload"]
+Method = Literal["tus", "direct"]
 
 
 class UploadOptions(Struct, frozen=True, kw_only=True):
@@ -38,7 +40,10 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
         probe: the rules that a file is checked for before its upload; None checks nothing.
+        max_length: maximum bytes of a source; None for the server's limit alone.
+        source_timeout: seconds without a byte of a stream; None for no limit.
         force: whether to upload again what an earlier run has uploaded; its asset stays.
+        method: `tus`, or `direct` for one PUT of all bytes.
     """
 
     wait: bool = True
@@ -49,7 +54,10 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     reprocess: int = 0
     ignore_mtime: bool = False
     probe: Probe | None = None
+    max_length: int | None = None
+    source_timeout: float | None = None
     force: bool = False
+    method: Method = "tus"
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):
@@ -58,10 +66,18 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
             )
+        if self.method not in ("tus", "direct"):
+            raise ConfigurationError(f"method is {self.method!r}; wanted 'tus' or 'direct'")
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
+        _check_limits(self.max_length, self.source_timeout)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether all bytes are sent in one PUT."""
+        return self.method == "direct"
 
     async def probe_source(
         self, source: SourceLike, opened: Source, *, record: Record | None
@@ -84,6 +100,18 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         """Whether the server may be asked to process an asset again after this error."""
         is_enabled = self.wait and self.reprocess > 0
         return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
+
+
+def _check_limits(max_length: Any, source_timeout: Any) -> None:
+    if max_length is not None and (type(max_length) is not int or max_length < 1):
+        raise ConfigurationError(
+            f"max_length is {max_length!r}; wanted a number of bytes above 0, or None"
+        )
+    is_number = isinstance(source_timeout, int | float) and source_timeout is not True
+    if source_timeout is not None and not (is_number and source_timeout > 0):
+        raise ConfigurationError(
+            f"source_timeout is {source_timeout!r}; wanted seconds above 0, or None"
+        )
 
 
 def _mask_fields(new_asset: NewAssetLike) -> NewAssetLike:
@@ -136,6 +164,9 @@ class ResumeArguments(TypedDict, total=False):
     length: int | None
     ignore_mtime: bool
     probe: Probe | bool
+    method: Method
+    max_length: int | None
+    source_timeout: float | None
 
 
 class UploadArguments(ResumeArguments, total=False):
@@ -151,6 +182,7 @@ def as_job(
     length: int | None = None,
     key: str | None = None,
     probe: Probe | bool = False,
+    source_timeout: float | None = SOURCE_TIMEOUT,
     **options: Any,
 ) -> tuple[UploadJob, UploadOptions]:
     """Return the job and the options that the arguments of `AsyncLivepeer.upload` describe.
@@ -159,7 +191,7 @@ def as_job(
         ConfigurationError: an option is invalid.
     """
     job = UploadJob(source, new_asset, length, key)
-    return job, UploadOptions(probe=as_probe(probe), **options)
+    return job, UploadOptions(probe=as_probe(probe), source_timeout=source_timeout, **options)
 
 
 def check_job(job: UploadJob) -> None:
@@ -190,8 +222,8 @@ class UploadResult(Struct, Generic[AssetT_co, ErrorT_co], frozen=True, kw_only=T
         sha256: SHA-256 of the bytes read, in hex; None unless `verify` is `hash`.
         length: bytes of the source.
         seconds: duration of the upload.
-        attempts: tus uploads that were needed; above 1 after a restart, 0 if an earlier run had
-            sent all bytes.
+        attempts: tus or direct uploads that were needed; above 1 after a restart, 0 if an earlier
+            run had sent all bytes.
     """
 
     source: SourceLike

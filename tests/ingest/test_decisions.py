@@ -26,6 +26,8 @@ ACTIONS = {
     errors.ClientClosed: ABORT,
     errors.SourceNotReadable: FAIL,
     errors.SourceEmpty: FAIL,
+    errors.FormInvalid: FAIL,
+    errors.SourceTimedOut: FAIL,
     errors.SourceTooLarge: FAIL,
     errors.SourceUnsupported: FAIL,
     errors.SourceChanged: FAIL,
