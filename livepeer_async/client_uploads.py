@@ -170,8 +170,9 @@ class UploadCalls:
         `upload.progress()` and `upload.wait()` follow it, and raise its error. The source must stay
         readable meanwhile: a web framework closes an uploaded form file with the response.
 
-        The asset can change: an upload that the server has lost begins again with a new asset, and
-        the old one is deleted. The progress then has another `asset_id`, as `upload.asset` does.
+        The ID of the asset can change: an upload that the server has lost begins again with a new
+        asset, and the old one is deleted. The event of it is a `Progress` with another `asset_id`,
+        in `upload.latest` and for each reader; `upload.asset` is the new one.
 
         Raises:
             LivepeerError: the upload failed before its asset existed; errors as for `upload`.
