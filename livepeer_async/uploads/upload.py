@@ -49,6 +49,7 @@ class Upload:
     _result: UploadSuccess | None = None
     _error: Exception | None = None
     _traceback: TracebackType | None = None
+    _is_delivered = False
 
     def __init__(
         self,
@@ -204,7 +205,7 @@ class Upload:
             ConfigurationError: the upload has ended; delete its asset with `assets.delete`.
             LivepeerError: the asset couldn't be deleted.
         """
-        if self._ended.is_set():
+        if self._is_delivered:
             raise ConfigurationError(f"the upload has ended: delete asset {self.asset.id} instead")
         self.is_aborted = True
         self.scope.cancel()
@@ -362,6 +363,10 @@ class Upload:
         """Wait for a slot, unless the upload still has its own."""
         if self._slot is not None:
             await self._slot.acquire()
+
+    def mark_delivered(self) -> None:
+        """Record that the delivery has ended, after which `abort` would have no effect."""
+        self._is_delivered = True
 
     def release_slot(self) -> None:
         """Release the slot, because no bytes are left to send."""

@@ -265,6 +265,15 @@ async def test_failure_in_a_block_that_ends_meanwhile(path):
         await anyio.lowlevel.checkpoint()
 
 
+async def test_delivered_upload_is_not_aborted(path):
+    async with sandbox_and_client(held(), **SMALL_S3) as (_, livepeer):
+        upload = await livepeer.start_upload(path)
+        # As between the end of the delivery and the release of its source and lease.
+        upload.mark_delivered()
+        with pytest.raises(errors.ConfigurationError, match="has ended"):
+            await upload.abort()
+
+
 async def test_uploads_of_two_event_loops_are_independent(path):
     stalled = Fault(On(method="PATCH", asset="talk"), Stall(VERY_LONG))
     async with sandbox_and_client(stalled, **SMALL_S3) as (sandbox, livepeer):
