@@ -131,7 +131,31 @@ class UploadCalls:
         is available. An exception inside the block cancels the upload, which can then be resumed.
         """
         job, options = as_job(source, new_asset, **arguments)
-        return self.uploads.open(job, options, has_handle=True)
+        return self.uploads.begin(job, options)
+
+    @hides_variables
+    async def start_upload(
+        self,
+        source: SourceLike,
+        new_asset: NewAssetLike | None = None,
+        **arguments: Unpack[UploadArguments],
+    ) -> Upload:
+        """Start an upload in the background; arguments as for `upload`.
+
+        Returns once the asset exists. The upload then runs in a task of the client until it ends
+        or the client is closed, and neither the end nor a cancellation of the caller ends it.
+        `upload.progress()` and `upload.wait()` follow it, and raise its error. The source must stay
+        readable meanwhile: a web framework closes an uploaded form file with the response.
+
+        The asset can change: an upload that the server has lost begins again with a new asset, and
+        the old one is deleted. The progress then has another `asset_id`, as `upload.asset` does.
+
+        Raises:
+            LivepeerError: the upload failed before its asset existed; errors as for `upload`.
+        """
+        job, options = as_job(source, new_asset, **arguments)
+        del source, new_asset, arguments
+        return await self.uploads.start(job, options)
 
     def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
         self,

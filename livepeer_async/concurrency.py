@@ -1,5 +1,7 @@
 """Concurrency on top of anyio: task groups, shielded clean-up, a channel and a clock.
 
+`BackgroundTasks` are the tasks that no task group can own, because they outlive their callers.
+
 `LoopLocal` and `Reservations` are for objects that serve several event loops.
 """
 
@@ -10,10 +12,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -76,6 +78,44 @@ async def run_shielded(
             scope.deadline = min(scope.deadline, anyio.current_time() + grace)
             raise
     return not scope.cancelled_caught
+
+
+class BackgroundTasks:
+    """The tasks of one event loop that outlive their callers; each must handle its own errors."""
+
+    def __init__(self) -> None:
+        # The event loop itself keeps only weak references.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine in a task with a copy of the caller's context variables."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def aclose(self) -> None:
+        """Cancel all tasks and wait for their clean-up."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            await join(task)
+
+
+async def join(task: asyncio.Task[None]) -> None:
+    """Wait until a task has ended; a cancellation cancels the task and waits for its clean-up."""
+
+    async def wait() -> None:
+        await asyncio.wait([task])
+
+    try:
+        await wait()
+    except asyncio.CancelledError:
+        task.cancel()
+        # Shielded: the clean-up limits its own time, and must end before its caller does.
+        await run_shielded(wait, grace=inf)
+        raise
 
 
 class Clock(NamedTuple):

@@ -4,6 +4,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
 
     LivepeerError
     ├── ConfigurationError        the call can't work as written (also a ValueError)
+    │   ├── ClientClosed          the client was closed
     │   └── KeyTaken              the key belongs to a different asset; .asset_id
     ├── SourceError               the source of the bytes; .source
     │   ├── SourceNotReadable     missing, no permission, not binary; .is_directory
@@ -67,6 +68,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 """
 
 from livepeer_async.errors.base import (
+    ClientClosed,
     ConfigurationError,
     LivepeerError,
 )
@@ -134,6 +136,7 @@ __all__ = [
     "AssetFailed",
     "AssetTimeout",
     "BadRequest",
+    "ClientClosed",
     "ConfigurationError",
     "ConnectFailed",
     "ConnectionBroken",

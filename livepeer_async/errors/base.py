@@ -18,11 +18,15 @@ class LivepeerError(Exception):
         advice: what the caller can do; "" if the message says it all.
         upload_url: the upload URL to resume from, on a `TusError` and on errors of `TusClient`;
             `None` if nothing can be resumed. It is a bearer secret and not in the message.
+        can_resume: whether the upload is kept: `resume_upload`, or the same call with the same
+            key and journal, goes on without sending everything again, or else another client from
+            `upload_url`. False for all calls but uploads.
     """
 
     request_id: str | None = None
     advice: str = ""
     upload_url: str | None = None
+    can_resume: bool = False
 
     def __init__(self, message: str, *, request_id: str | None = None, advice: str = "") -> None:
         super().__init__(limit_text(message))
@@ -50,3 +54,7 @@ def _rebuild(
 
 class ConfigurationError(LivepeerError, ValueError):
     """An argument, an environment variable, or a combination of them, is invalid."""
+
+
+class ClientClosed(ConfigurationError):
+    """The client was closed, before the call or during it; `can_resume` tells of an upload."""

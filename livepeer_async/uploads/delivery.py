@@ -47,8 +47,6 @@ class Delivery:
         except AssetFailed:
             await upload.lease.mark_failed()
             raise
-        finally:
-            upload.close()
 
     async def _deliver(self, upload: Upload) -> None:
         """Upload, and once more if the asset has other bytes and `on_mismatch` is `reupload`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from enum import StrEnum
 
+import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -133,7 +134,7 @@ class ProgressReporter:
         self._meter = RateMeter((clock or Clock()).now)
         self._notifier = Notifier()
         self._has_reported = False
-        self._is_closed = False
+        self._ended = anyio.Event()
 
     def begin(self, asset_id: str, *, is_resumed: bool) -> None:
         """Record the asset of a new or resumed upload, whose failures are over.
@@ -198,8 +199,30 @@ class ProgressReporter:
 
     def close(self) -> None:
         """End all iterators."""
-        self._is_closed = True
+        self._ended.set()
         self._notifier.notify()
+
+    async def follow(self, every: float | None = None) -> AsyncGenerator[Progress, None]:
+        """Iterate over the progress until the upload ends.
+
+        Args:
+            every: seconds between two values, except before the last one.
+        """
+        shown: Progress | None = None
+        while True:
+            if self._has_reported and self.latest is not shown:
+                shown = self.latest
+                yield shown
+                if every is not None:
+                    with anyio.move_on_after(every):
+                        await self._ended.wait()
+            elif self._ended.is_set():
+                return
+            else:
+                await self._notifier.wait()
+
+    def __aiter__(self) -> AsyncIterator[Progress]:
+        return self.follow()
 
     def _report(self, progress: Progress) -> None:
         before = self.latest
@@ -209,14 +232,3 @@ class ProgressReporter:
         self._notifier.notify()
         if self._callback is not None:
             self._callback(progress)
-
-    async def __aiter__(self) -> AsyncIterator[Progress]:
-        shown: Progress | None = None
-        while True:
-            if self._has_reported and self.latest is not shown:
-                shown = self.latest
-                yield shown
-            elif self._is_closed:
-                return
-            else:
-                await self._notifier.wait()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from types import TracebackType
 from typing import cast
 
 import anyio
@@ -77,6 +78,8 @@ class Upload:
         self._ended = anyio.Event()
         self._asset: Asset | None = None
         self._result: UploadSuccess | None = None
+        self._error: Exception | None = None
+        self._traceback: TracebackType | None = None
         self._progress = ProgressReporter(source.length, options.on_progress)
 
     @property
@@ -117,9 +120,58 @@ class Upload:
         """The latest state of the asset; None before it is created."""
         return self._asset
 
-    def progress(self) -> AsyncIterator[Progress]:
-        """Iterate over the progress until the upload ends; a slow reader skips values."""
-        return aiter(self._progress)
+    @property
+    def error(self) -> Exception | None:
+        """Why the upload has failed, or was stopped; None while it runs and if it has succeeded."""
+        return self._error
+
+    @property
+    def latest(self) -> Progress:
+        """The latest progress."""
+        return self._progress.latest
+
+    def progress(self, every: float | None = None) -> AsyncIterator[Progress]:
+        """Iterate over the progress until the upload ends; any number of readers may.
+
+        A slow reader skips values, but gets the last one.
+
+        Args:
+            every: seconds between two values, except before the last one; by default each change
+                is a value.
+
+        Raises:
+            ConfigurationError: `every` is negative.
+            LivepeerError: the upload has failed or was stopped; raised after the last value.
+        """
+        if every is not None and not every >= 0:
+            raise ConfigurationError(f"every is {every!r}; wanted a number of seconds, or None")
+        return self._follow(every)
+
+    async def _follow(self, every: float | None) -> AsyncGenerator[Progress, None]:
+        async for progress in self._progress.follow(every):
+            yield progress
+        # An abort is no failure to those who only look.
+        if not self.is_aborted:
+            self._raise_error()
+
+    async def wait(self) -> UploadSuccess:
+        """Wait until the upload has ended; any number of tasks may, also after the end.
+
+        A cancelled wait doesn't cancel the upload.
+
+        Raises:
+            UploadStopped: the upload was stopped, aborted or cancelled.
+            ClientClosed: the client was closed during the upload.
+            LivepeerError: the upload has failed.
+        """
+        await self._ended.wait()
+        self._raise_error()
+        return self.result
+
+    def _raise_error(self) -> None:
+        """Raise the error of the upload, without the traceback of an earlier raise."""
+        if self._error is not None:
+            raise self._error.with_traceback(self._traceback)
 
     async def abort(self) -> None:
         """Cancel the upload and delete it and its asset; its block then ends without a result.
@@ -173,8 +225,9 @@ class Upload:
         )
 
     def stopped_error(self) -> UploadStopped:
-        """Return the error for an upload that `stop` has ended."""
-        error = UploadStopped(f"the upload of {self.name} was stopped")
+        """Return the error for an upload that `stop`, `abort` or a cancellation has ended."""
+        how = "aborted" if self.is_aborted else "stopped" if self.is_stopped else "cancelled"
+        error = UploadStopped(f"the upload of {self.name} was {how}")
         error.upload_url = self.upload_url
         error.asset_id = self._asset.id if self._asset else None
         return error
@@ -237,8 +290,14 @@ class Upload:
         if self._slot is not None:
             self._slot.release()
 
-    def close(self) -> None:
-        """Wake all tasks that wait for progress or for the end."""
+    def end(self, error: BaseException | None) -> None:
+        """Record how the upload has ended, and wake all tasks that wait for progress or the end."""
+        if error is not None and not isinstance(error, Exception):
+            error = self.stopped_error()
+        if self.is_aborted:
+            error = error or self.stopped_error()
+        if error is not None:
+            self._error, self._traceback = error, error.__traceback__
         self._progress.close()
         self._ended.set()
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
-from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.errors import ClientClosed, LivepeerError
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
@@ -34,6 +34,7 @@ from livepeer_async.sources.download import Downloader
 from livepeer_async.sources.opening import SourcesInUse, open_source
 from livepeer_async.sources.source import Source, SourceLike, source_key, source_name
 from livepeer_async.uploads.asset_requests import AssetRequests
+from livepeer_async.uploads.background import BackgroundUploads
 from livepeer_async.uploads.delivery import Delivery
 from livepeer_async.uploads.many import measure_length, run_uploads
 from livepeer_async.uploads.options import (
@@ -92,6 +93,7 @@ class Uploader:
         self._descriptors = descriptors
         self._sources = SourcesInUse()
         self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
+        self._background = BackgroundUploads(partial(self.open, has_handle=True))
 
     async def aclose(self) -> None:
         """Cancel all uploads that run in this event loop and wait for their end."""
@@ -100,6 +102,19 @@ class Uploader:
             scope.cancel()
         for ended in running.values():
             await ended.wait()
+        await self._background.aclose()
+
+    async def start(self, job: UploadJob, options: UploadOptions) -> Upload:
+        """Start an upload in the background, and return it once its asset exists.
+
+        Raises:
+            LivepeerError: the upload failed before.
+        """
+        return await self._background.start(job, options)
+
+    def begin(self, job: UploadJob, options: UploadOptions) -> AbstractAsyncContextManager[Upload]:
+        """Run an upload beside a block, which is entered once the asset exists."""
+        return self._background.begin(job, options)
 
     @asynccontextmanager
     async def open(
@@ -288,29 +303,37 @@ class Uploader:
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         if key is None and self._journal is not None:
             key = source_key(source)
-        async with (
-            self._sources.reserve(source),
-            self._open_source(job, slot) as opened,
-            acquire_lease(
-                self._journal,
-                key,
-                opened,
-                access=access_fingerprints(new_asset),
-                url=url,
-                ignore_mtime=options.ignore_mtime,
-                has_handle=has_handle,
-            ) as lease,
-        ):
-            if options.force:
-                lease.replace_uploaded()
-            await options.probe_source(source, opened, record=lease.record)
-            upload = Upload(
-                source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
-            )
-            async with self._closable(upload.name), plain_task_group() as tasks:
-                tasks.start_soon(self._delivery.run, upload)
-                await upload.asset_created.wait()
-                yield upload
+        upload: Upload | None = None
+        try:
+            async with (
+                self._closable(source_name(source)),
+                self._sources.reserve(source),
+                self._open_source(job, slot) as opened,
+                acquire_lease(
+                    self._journal,
+                    key,
+                    opened,
+                    access=access_fingerprints(new_asset),
+                    url=url,
+                    ignore_mtime=options.ignore_mtime,
+                    has_handle=has_handle,
+                ) as lease,
+            ):
+                if options.force:
+                    lease.replace_uploaded()
+                await options.probe_source(source, opened, record=lease.record)
+                upload = Upload(
+                    source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
+                )
+                async with plain_task_group() as tasks:
+                    tasks.start_soon(self._delivery.run, upload)
+                    await upload.asset_created.wait()
+                    yield upload
+        except BaseException as error:
+            if upload is not None:
+                upload.end(error)
+            raise
+        upload.end(None)
 
     def _open_source(
         self, job: UploadJob, slot: Slot | None
@@ -328,7 +351,7 @@ class Uploader:
         """Register the block, which `aclose` cancels and waits for.
 
         Raises:
-            ConfigurationError: `aclose` cancelled the block.
+            ClientClosed: `aclose` cancelled the block.
         """
         scope, running = anyio.CancelScope(), self._running.get()
         ended = running[scope] = anyio.Event()
@@ -339,7 +362,7 @@ class Uploader:
             del running[scope]
             ended.set()
         if scope.cancelled_caught:
-            raise ConfigurationError(f"the client was closed during the upload of {name}")
+            raise ClientClosed(f"the client was closed during the upload of {name}")
 
 
 def _result_of(

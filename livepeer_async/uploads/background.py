@@ -1,0 +1,153 @@
+"""Uploads in the background: their tasks belong to the client, not to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+
+from livepeer_async.concurrency import BackgroundTasks, LoopLocal, join
+from livepeer_async.errors import ClientClosed, UploadStopped
+from livepeer_async.http.observers import ignore_event, replace_observers
+from livepeer_async.uploads.options import UploadJob, UploadOptions
+from livepeer_async.uploads.upload import Upload
+
+_log = logging.getLogger("livepeer_async")
+
+OpenUpload = Callable[[UploadJob, UploadOptions], AbstractAsyncContextManager[Upload]]
+
+
+class _Running:
+    """An upload in the background.
+
+    Attributes:
+        upload: set once its asset exists.
+        error: that ended it before its asset existed.
+        task: that runs it.
+        on_failed: called with an error of the upload.
+    """
+
+    def __init__(self) -> None:
+        self.upload: Upload | None = None
+        self.error: Exception = ClientClosed("the client was closed before the upload started")
+        self.task: asyncio.Task[None]
+        self.on_failed: Callable[[], None] | None = None
+        self._has_begun = anyio.Event()
+
+    async def run(self, opening: AbstractAsyncContextManager[Upload]) -> None:
+        """Run an upload to its end; its error is raised by the calls that wait for it."""
+        try:
+            async with opening as self.upload:
+                self._has_begun.set()
+        except Exception as error:  # noqa: BLE001 - raised by `Upload.wait`
+            self.error = error
+            self._log_failure(error)
+            if self.on_failed is not None:
+                self.on_failed()
+        finally:
+            self._has_begun.set()
+
+    async def wait_for_asset(self) -> Upload:
+        """Wait until the asset exists; a cancellation cancels the upload.
+
+        Raises:
+            LivepeerError: the upload failed before.
+        """
+        try:
+            await self._has_begun.wait()
+        except asyncio.CancelledError:
+            self.task.cancel()
+            await join(self.task)
+            raise
+        if self.upload is None:
+            await join(self.task)
+            raise self.error
+        return self.upload
+
+    def _log_failure(self, error: Exception) -> None:
+        if self.upload is not None and not isinstance(error, UploadStopped | ClientClosed):
+            _log.warning("the upload of %s failed: %s", self.upload.name, error)
+
+
+class _Interruption:
+    """Cancels the task that entered a block, as a failed task of a task group does."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        self._is_sent = False
+
+    def send(self) -> None:
+        """Cancel the task, unless it has ended."""
+        if self._task is not None and not self._task.done():
+            self._is_sent = self._task.cancel()
+
+    def is_received(self, error: BaseException) -> bool:
+        """Whether `error` ends the block because of the interruption alone."""
+        task = self._task
+        if task is None or not self._is_sent or task is not asyncio.current_task():
+            return False
+        is_only_one = task.uncancel() <= self._cancelling
+        return is_only_one and isinstance(error, asyncio.CancelledError)
+
+
+class BackgroundUploads:
+    """The uploads in the background of one client.
+
+    Args:
+        open_upload: runs an upload in a block that is entered once its asset exists.
+    """
+
+    def __init__(self, open_upload: OpenUpload) -> None:
+        self._open_upload = open_upload
+        self._tasks = LoopLocal(BackgroundTasks)
+
+    async def start(self, job: UploadJob, options: UploadOptions) -> Upload:
+        """Start an upload, and return it once its asset exists; a cancellation cancels it.
+
+        Raises:
+            LivepeerError: the upload failed before.
+        """
+        # The observers belong to a block of the caller's, which the upload outlives.
+        with replace_observers(ignore_event):
+            running = self._start(job, options)
+        return await running.wait_for_asset()
+
+    @asynccontextmanager
+    async def begin(self, job: UploadJob, options: UploadOptions) -> AsyncGenerator[Upload, None]:
+        """Run an upload beside a block, which may be left in another task than it was entered in.
+
+        Raises:
+            LivepeerError: the upload failed; the block is cancelled.
+        """
+        running = self._start(job, options)
+        upload = await running.wait_for_asset()
+        interruption = _Interruption()
+        running.on_failed = interruption.send
+        try:
+            yield upload
+            await join(running.task)
+            # A cancellation that the body didn't notice.
+            await anyio.lowlevel.checkpoint()
+        except BaseException as error:
+            running.on_failed = None
+            running.task.cancel()
+            await join(running.task)
+            if not interruption.is_received(error):
+                raise
+        if upload.error is not None and not upload.is_aborted:
+            raise upload.error
+
+    def _start(self, job: UploadJob, options: UploadOptions) -> _Running:
+        running = _Running()
+        opening = self._open_upload(job, options)
+        running.task = self._tasks.get().start(running.run(opening))
+        return running
+
+    async def aclose(self) -> None:
+        """Cancel the uploads of this event loop, and wait for their end."""
+        await self._tasks.get().aclose()
