@@ -94,6 +94,7 @@ SLOW_TESTS: Final = (
     "leaks",
     "hostile",
     "ingest",
+    "integrations",
     "peers",
     "restarts",
     "uploads",
@@ -184,7 +185,7 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the slow tests that add little coverage (2 min)."""
     install_wheel(session, *group("test"))
-    run_pytest(session, "-m", "slow", tests=paths_of(("cli", "hostile")))
+    run_pytest(session, "-m", "slow", tests=paths_of(("cli", "hostile", "integrations")))
 
 
 @nox.session(python=PYTHONS, tags=RELEASE)

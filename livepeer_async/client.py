@@ -9,10 +9,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from livepeer_async.api import requests
-from livepeer_async.api.account import as_account
+from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.session import Session
 from livepeer_async.client_uploads import UploadCalls
+from livepeer_async.concurrency import Clock, make_clock
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.loops import close_in_loops
 from livepeer_async.http.messages import Response
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
@@ -51,6 +53,7 @@ class AsyncLivepeer(UploadCalls):
             doesn't exist, and readable by its owner alone. See `upload` for the keys.
         upload_limits: limits of the tus server, or a function from the length of an upload to its
             limits; by default `livepeer_limits`.
+        speed: how many times shorter all delays before requests are, for tests with a sandbox.
 
     Attributes:
         assets: calls for assets: `get`, `list`, `update`, `delete`, `retry`, `wait`, `wait_many`,
@@ -68,7 +71,7 @@ class AsyncLivepeer(UploadCalls):
     """
 
     @hides_variables
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a client, all with a default
         self,
         api_key: str | None = None,
         *,
@@ -78,37 +81,56 @@ class AsyncLivepeer(UploadCalls):
         retry: RetryPolicy | None = None,
         journal: str | os.PathLike[str] | None = None,
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
+        speed: float = 1.0,
     ) -> None:
         retry = retry or RetryPolicy()
         self._descriptors = Descriptors()
         account = as_account(api_key, base_url)
+        clock = make_clock(check_speed(speed, account))
         self._transport = Transport(
-            http_client=http_client, timeouts=as_timeouts(timeout), descriptors=self._descriptors
+            http_client=http_client,
+            timeouts=as_timeouts(timeout),
+            descriptors=self._descriptors,
+            clock=clock,
+            uses_tls=account.base_url.startswith("https:"),
         )
         self.throttle: Throttle = Throttle(
-            retry=retry, max_slots=max_uploads(http_client), descriptors=self._descriptors
+            retry=retry,
+            max_slots=max_uploads(http_client),
+            descriptors=self._descriptors,
+            clock=clock,
         )
         throttled = ThrottledTransport(self._transport, self.throttle)
-        self._session = Session(account, throttled, retry=retry, recovery=throttled.recovery)
+        recovery = throttled.recovery
+        self._session = Session(account, throttled, retry=retry, clock=clock, recovery=recovery)
         # For checks, and for deletions: a pause may last longer than a clean-up may take.
         unpaused = UnpausedTransport(self._transport, self.throttle)
-        self._unpaused = Session(account, unpaused, retry=retry)
-        self._waiter = Waiter(self._session)
+        self._unpaused = Session(account, unpaused, retry=retry, clock=clock)
+        self._waiter = Waiter(self._session, clock=clock)
         self.journal = Journal(journal, account=account.fingerprint) if journal else None
         self.assets: Assets = Assets(self._session, self._waiter)
         self.tasks: Tasks = Tasks(self._session)
         self.playback: Playback = Playback(self._session)
         self.webhooks: Webhooks = Webhooks(self._session)
-        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         limits_for = as_limits_for(upload_limits)
+        self.uploads: Uploader = self._make_uploader(throttled, limits_for, retry, clock)
+
+    def _make_uploader(
+        self,
+        throttled: ThrottledTransport,
+        limits_for: Callable[[int], ServerLimits],
+        retry: RetryPolicy,
+        clock: Clock,
+    ) -> Uploader:
+        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
         transfers = Transfers(
-            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for
+            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for, clock=clock
         )
-        self.uploads: Uploader = Uploader(
+        return Uploader(
             transfers,
-            Processing(self._session, self._waiter),
+            Processing(self._session, self._waiter, clock),
             asset_requests,
-            Downloader(self._transport, retry=retry, recovery=throttled.recovery),
+            Downloader(self._transport, retry=retry, clock=clock, recovery=throttled.recovery),
             journal=self.journal,
             slot_queue=SlotQueue(self.throttle),
             descriptors=self._descriptors,
@@ -139,6 +161,14 @@ class AsyncLivepeer(UploadCalls):
         await self._transport.aclose()
         if self.journal is not None:
             await self.journal.aclose()
+
+    def close(self) -> None:
+        """Close the client in all its event loops; for code outside of them, such as a fixture.
+
+        Raises:
+            ConfigurationError: an event loop is running in this thread; await `aclose` there.
+        """
+        close_in_loops(self._transport.loops, self.aclose)
 
     @property
     def account_fingerprint(self) -> str:

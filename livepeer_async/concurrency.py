@@ -125,11 +125,24 @@ class Clock(NamedTuple):
         now: returns seconds on a monotonic clock.
         sleep: waits a number of seconds.
         random: returns a random number in 0..1; used for jitter.
+        speed: how many seconds of `now` and `sleep` pass in a real second.
     """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     random: Callable[[], float] = random.random
+    speed: float = 1.0
+
+
+def make_clock(speed: float) -> Clock:
+    """Return a clock on which time passes `speed` times faster than in reality."""
+    if speed == 1:
+        return Clock()
+
+    async def sleep(seconds: float) -> None:
+        await anyio.sleep(seconds / speed)
+
+    return Clock(now=lambda: time.monotonic() * speed, sleep=sleep, speed=speed)
 
 
 class Notifier:

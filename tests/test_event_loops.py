@@ -5,12 +5,13 @@ import gc
 import os
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
-from livepeer_async import errors
+from livepeer_async import AsyncLivepeer, errors
 from livepeer_async.journal.journal import Journal
 from livepeer_async.sandbox import Answer, FailProcessing, Fault, On, Sandbox, Stall
 from livepeer_async.tus import TusClient
@@ -316,3 +317,79 @@ def test_rate_is_shared_by_loops_in_threads(serve):
             ends = list(pool.map(asyncio.run, coroutines))
         # All bytes but one block of each, which is sent ahead.
         assert max(ends) - begin >= 4 * (size - 2 * PART) / rate
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts processes as Celery's prefork does")
+def test_forked_processes_use_the_client_of_a_module(serve, tmp_path):
+    def upload_in_child(number):
+        child = os.fork()
+        if not child:
+            is_done = False
+            try:
+                for index in range(2):
+                    asyncio.run(upload(livepeer, 10 * number + index))
+                is_done = True
+            finally:
+                os._exit(not is_done)
+        return os.waitpid(child, 0)[1]
+
+    with serve() as sandbox:
+        livepeer = client_for(sandbox, tmp_path / "journal")
+        asyncio.run(upload(livepeer, 1))
+        with warnings.catch_warnings():
+            # Of Python 3.12 and newer, about the thread of the sandbox.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            assert [upload_in_child(number) for number in (1, 2)] == [0, 0]
+        asyncio.run(upload(livepeer, 2))
+        assert len(sandbox.assets) == 6
+
+
+@pytest.mark.parametrize("call", ["ping", "upload", "begin_upload", "upload_many"])
+def test_without_asyncio_a_typed_error_is_raised(call):
+    """As under trio, the other event loop of anyio."""
+
+    async def use():
+        livepeer = AsyncLivepeer("key", base_url="http://127.0.0.1:9/api")
+        if call == "upload_many":
+            async with livepeer.upload_many([b"bytes"]):
+                pass
+        elif call == "begin_upload":
+            async with livepeer.begin_upload(b"bytes"):
+                pass
+        else:
+            await getattr(livepeer, call)(*([b"bytes"] if call == "upload" else []))
+
+    with pytest.raises(errors.ConfigurationError, match="no event loop of asyncio") as caught:
+        use().send(None)
+    assert "asyncio.run()" in caught.value.advice
+
+
+def test_close_ends_the_client_in_each_loop(serve):
+    ended = threading.Event()
+
+    async def stay(livepeer):
+        await livepeer.ping()
+        await until(ended.is_set)
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            await livepeer.ping()
+
+    async def close(livepeer):
+        with pytest.raises(errors.ConfigurationError, match="close") as caught:
+            livepeer.close()
+        assert caught.value.advice == "await aclose() there"
+
+    with serve() as sandbox, asyncio.Runner() as runner, ThreadPoolExecutor(1) as pool:
+        livepeer = client_for(sandbox)
+        runner.run(livepeer.ping())
+        staying = pool.submit(asyncio.run, stay(livepeer))
+        wait_until(lambda: len(sandbox.requests) == 2)
+        asyncio.run(livepeer.ping())
+        asyncio.run(close(livepeer))
+        livepeer.close()
+        ended.set()
+        staying.result()
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            runner.run(livepeer.ping())
+        livepeer.close()
+        # A loop that the client doesn't know yet is like a new one.
+        asyncio.run(livepeer.ping())

@@ -16,7 +16,7 @@ from livepeer_async.cli.command import Command, Group, wrapped_usage_errors
 from livepeer_async.cli.extras import require_sandbox
 from livepeer_async.cli.ingest import HELP as INGEST_HELP
 from livepeer_async.cli.ingest import ingest
-from livepeer_async.cli.options import Storage
+from livepeer_async.cli.options import Storage, check_api_key, check_url
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.output.links import show_links
 from livepeer_async.cli.runner import run_command
@@ -142,6 +142,30 @@ SandboxStorage = Annotated[
         help="Storage of the sandbox: plain files, or S3 with the limitations of Livepeer's.",
     ),
 ]
+SandboxKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        help="API key that is valid there; a new one by default.",
+        callback=check_api_key,
+    ),
+]
+ProcessingSeconds = Annotated[
+    float, typer.Option("--processing-seconds", min=0, help="Seconds to process an upload.")
+]
+WebhookUrl = Annotated[
+    str | None,
+    typer.Option("--webhook", metavar="URL", help="URL that gets all events.", callback=check_url),
+]
+WebhookSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook-secret",
+        metavar="TEXT",
+        help="Shared secret that signs the events; by default a new one, which is printed.",
+    ),
+]
 
 
 @app.command(cls=Command)
@@ -174,13 +198,25 @@ def sandbox(
         ),
     ] = 0,
     storage: SandboxStorage = "file",
+    api_key: SandboxKey = None,
+    processing_seconds: ProcessingSeconds = 0.25,
+    webhook: WebhookUrl = None,
+    webhook_secret: WebhookSecret = None,
 ) -> None:
     """Serve a sandbox until Ctrl-C; the exit status is then 0."""
     require_sandbox("sandbox")
     from livepeer_async.cli.sandbox import serve_sandbox  # noqa: PLC0415 - it needs an extra
 
     run_command(
-        partial(serve_sandbox, port=port, storage=storage),
+        partial(
+            serve_sandbox,
+            port=port,
+            storage=storage,
+            api_key=api_key,
+            processing_seconds=processing_seconds,
+            webhook=webhook,
+            webhook_secret=webhook_secret,
+        ),
         on_interrupt=lambda: "the sandbox has stopped",
         interrupt_status=ExitStatus.OK,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 import typer
 from msgspec import Struct
@@ -220,6 +221,21 @@ def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
             f"--probe-ignore is {min(unknown)!r}; wanted one of {', '.join(RULE_NAMES)}"
         )
     return Probe(ignore=cast("list[RuleName]", ignore or []))
+
+
+def check_url(url: str | None) -> str | None:
+    """Check an absolute URL."""
+    parts = urlsplit(url or "")
+    if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise typer.BadParameter(f"{url!r} isn't a URL; wanted http://HOST/PATH")
+    return url
+
+
+def check_api_key(key: str | None) -> str | None:
+    """Check that an API key can be sent in a header."""
+    if key is not None and not re.fullmatch("[!-~]+", key):
+        raise typer.BadParameter("the key is empty, or has spaces or characters beyond ASCII")
+    return key
 
 
 def check_report(report: str | None) -> None:

@@ -9,17 +9,18 @@ looked up in the module that defines the client's class.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from http import HTTPStatus
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Self, TypeVar
 
 import anyio
 import httpx
 
-from livepeer_async.concurrency import LoopLocal
+from livepeer_async.concurrency import Clock, LoopLocal
 from livepeer_async.errors import ConfigurationError, DecodeError, NetworkError, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
@@ -28,6 +29,7 @@ from livepeer_async.http.early_responses import detect_early_response, wrap_stre
 from livepeer_async.http.error_mapping import ErrorMapper, connection_shortage
 from livepeer_async.http.http2 import Http2Stream
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
+from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.messages import Request, Response, Span, find_invalid_part
 from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
@@ -70,7 +72,8 @@ class Transport:
     Args:
         http_client: an `httpx.AsyncClient` or `httpx2.AsyncClient`. `aclose` doesn't close it.
         timeouts: the timeouts.
-        descriptors: waits for free file descriptors.
+        descriptors, clock: waits for free file descriptors; time and jitter.
+        uses_tls: whether to load the certificates now, or when they are first needed.
 
     Attributes:
         recovery: knows which servers respond again after an outage.
@@ -82,9 +85,11 @@ class Transport:
         http_client: Any = None,
         timeouts: Timeouts,
         descriptors: Descriptors | None = None,
+        clock: Clock | None = None,
+        uses_tls: bool = True,
     ) -> None:
         self._timeouts = timeouts
-        self.recovery = Recovery()
+        self.recovery = Recovery(clock)
         self._descriptors = descriptors or Descriptors()
         self._descriptors.close_idle = self._close_idle
         self._user_client = None if http_client is None else UserClient(http_client)
@@ -96,7 +101,9 @@ class Transport:
 
         create_client = None
         if self._user_client is None:
-            create_client = client_factory(httpx, proxies, keepalive=KEEPALIVE_SECONDS)
+            create_client = client_factory(
+                httpx, proxies, keepalive=KEEPALIVE_SECONDS, uses_tls=uses_tls
+            )
 
         def connect() -> Connections:
             client = http_client
@@ -111,12 +118,7 @@ class Transport:
         self.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     async def _close_idle(self) -> None:
@@ -130,11 +132,13 @@ class Transport:
         if connections is not None and connections.client.is_closed:
             self._connections.forget()
 
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop, and of closed ones.
+    @property
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The event loops that have connections."""
+        return [loop for loop, _ in self._connections.items()]
 
-        Those of a user's client stay open.
-        """
+    async def aclose(self) -> None:
+        """Close the own connections of the running event loop, and of closed ones."""
         self._connections.drop_closed()
         await self._connections.get().aclose()
 
@@ -255,6 +259,7 @@ class Transport:
         Raises:
             ConfigurationError: they are closed, or the user's client has those of another loop.
         """
+        require_asyncio()
         connections = self._connections.get()
         if connections.client.is_closed:
             raise ConfigurationError("the client is closed; send within its `async with` block")

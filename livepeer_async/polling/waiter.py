@@ -16,7 +16,13 @@ from msgspec import Struct
 
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock, LoopLocal, running_loop
-from livepeer_async.errors import AssetDeleted, AssetFailed, ConfigurationError, LivepeerError
+from livepeer_async.errors import (
+    AssetDeleted,
+    AssetFailed,
+    AssetTimeout,
+    ConfigurationError,
+    LivepeerError,
+)
 from livepeer_async.http.observers import replace_observers
 from livepeer_async.models import Asset, AssetPhase, AssetStatus
 from livepeer_async.polling.intervals import READY_TIMEOUT
@@ -169,7 +175,7 @@ class Waiter:
         Args:
             watched: the asset; a result of an earlier wait is used first.
             is_reached: the condition.
-            timeout: seconds.
+            timeout: real seconds, even if the clock is faster.
             on_change: called with the asset after each change.
 
         Raises:
@@ -178,7 +184,7 @@ class Waiter:
             AssetTimeout: the timeout expired.
             LivepeerError: the server couldn't be polled within the retry policy.
         """
-        watched.restart(self._clock.now(), timeout, self._clock.random())
+        watched.restart(self._clock.now(), timeout * self._clock.speed, self._clock.random())
         watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription([watched], is_reached)
         if watched.asset is not None:
@@ -198,7 +204,7 @@ class Waiter:
             raise watched.failure
         if has_ended and watched.asset is not None:
             return watched.asset
-        raise watched.timeout_error(self._clock.now()) from self._poller.last_error
+        raise self._timeout_error(watched) from self._poller.last_error
 
     async def wait_each(
         self,
@@ -211,7 +217,7 @@ class Waiter:
         now = self._clock.now()
         watched_assets = [WatchedAsset(asset_id) for asset_id in dict.fromkeys(asset_ids)]
         for watched in watched_assets:
-            watched.restart(now, timeout, self._clock.random())
+            watched.restart(now, timeout * self._clock.speed, self._clock.random())
             watched.retried = self._retried.get(watched.asset_id)
         subscription = Subscription(watched_assets, is_ready)
         self._subscribe(subscription)
@@ -289,12 +295,16 @@ class Waiter:
         error = watched.failure if watched else None
         if watched is None:
             watched = next(iter(subscription.watched_assets))
-            error = watched.timeout_error(self._clock.now())
+            error = self._timeout_error(watched)
             error.__cause__ = self._poller.last_error
         self._poller.remove(subscription, watched)
         if error is None and watched.asset is not None:
             return WaitResult(watched.asset_id, watched.asset, None)
         return WaitResult(watched.asset_id, None, cast("LivepeerError", error))
+
+    def _timeout_error(self, watched: WatchedAsset) -> AssetTimeout:
+        waited = (self._clock.now() - watched.started) / self._clock.speed
+        return watched.timeout_error(watched.started + waited)
 
     async def _next_ended(
         self, subscription: Subscription, on_change: Callable[[Asset], None] | None
@@ -315,7 +325,7 @@ class Waiter:
             while not subscription.updated and self._clock.now() < subscription.deadline:
                 # Ends the wait even if a request hangs.
                 seconds = subscription.deadline - self._clock.now()
-                with anyio.move_on_after(seconds) as subscription.scope:
+                with anyio.move_on_after(seconds / self._clock.speed) as subscription.scope:
                     await self._poll_for_all(subscription)
         finally:
             waiting.remove(subscription)

@@ -6,6 +6,23 @@ the client, and needs the packages of the extra `sandbox`: `pip install starlett
 
 # In a test
 
+With pytest, an installed `livepeer-async` has two fixtures, which start nothing until a test uses
+them:
+
+- `livepeer_sandbox`, one for the session, is a `Sandbox` on a real socket. It is reset after each
+  test that uses it; what fixtures of the session have created there is then forgotten too.
+- `livepeer`, one for each test, is an `AsyncLivepeer` with this server, and is closed afterwards.
+
+They serve tests in pytest-asyncio, in anyio's plugin with `anyio_backend` "asyncio", and sync tests
+that call `asyncio.run` or a `TestClient`:
+
+    async def test_video(livepeer, livepeer_sandbox):
+        asset = await livepeer.upload(b"a video", "clip.mp4")
+        assert livepeer_sandbox.stored(asset.playback_id).read_bytes() == b"a video"
+
+A fixture of the same name in a `conftest.py` replaces one of them, such as a sandbox with other
+options. Without pytest, a sandbox is a context manager, sync or async:
+
 ```python
 import asyncio
 
@@ -27,10 +44,37 @@ asyncio.run(main())
 The server runs in a thread of its own; several sandboxes can run at once. Leaving the block closes
 all connections, deletes the stored files, and raises the first error inside the server.
 
+# Speed, states and events
+
+```python
+import asyncio
+
+from livepeer_async import AsyncLivepeer
+from livepeer_async.sandbox import Sandbox
+
+with Sandbox(speed=100, processing_seconds=3600) as sandbox:
+    livepeer = AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, speed=sandbox.speed)
+    asset = asyncio.run(livepeer.upload(b"a video", "clip.mp4", wait=False))
+    sandbox.finish(asset.id, "failed", error="no video track")
+    assert asyncio.run(livepeer.assets.get(asset.id)).phase == "failed"
+    sandbox.reset()
+    assert sandbox.assets == []
+```
+
+- `Sandbox(speed=100)` makes all delays of the server 100 times shorter, and `AsyncLivepeer(speed=)`
+  those of the client: between polls, before retries, and after 429 and 503. Time limits stay. The
+  fixtures have a speed of 100: an upload is ready within 20 ms, and within 0.8 s at real speed.
+- `finish(asset_id, phase, error=)` moves an asset to any phase at once, and sends its events.
+- `reset()` forgets all state but the API key.
+- `await deliver("asset.ready", asset_id, to=app, path="/webhook")` sends a signed event to an ASGI
+  application or a URL, and returns the status. An event may also be the document of one, or a
+  Struct of `livepeer_async.webhooks`. The secret is `sandbox.webhook_secret`, or `secret=`.
+
 # From the shell
 
     livepeer-async sandbox                        # serve one until Ctrl-C; prints URL and key
     livepeer-async sandbox --port 8000 --storage s3
+    livepeer-async sandbox --api-key KEY --processing-seconds 5 --webhook http://127.0.0.1:8080/hook
     livepeer-async upload talk.mp4 --sandbox      # a sandbox for one command
 
 # Options
@@ -40,7 +84,7 @@ All are arguments of `Sandbox`, where each is described:
 - Storage: `storage="file"` stores every byte. `storage="s3"` is the storage of production, which
   can lose or duplicate bytes of an upload that is not aligned to parts; `part_size`, `min_piece`,
   `visibility_seconds`, `race` and `storage_rate` set its parameters.
-- Time: `waiting_seconds` and `processing_seconds` of a task, `request_seconds`, `clock`.
+- Time: `waiting_seconds` and `processing_seconds` of a task, `request_seconds`, `clock`, `speed`.
 - Server: `api_key`, `host`, `port`, `directory`, `hashes`, `max_pending_tasks`.
 - Faults: `faults`, and the `seed` of their probabilities.
 
@@ -127,7 +171,8 @@ from livepeer_async.sandbox.faults import (
 from livepeer_async.sandbox.request_log import SeenRequest, Violation
 
 try:
-    from livepeer_async.sandbox.server import Sandbox, SeenAsset
+    from livepeer_async.sandbox.documents import SeenAsset
+    from livepeer_async.sandbox.server import Sandbox
     from livepeer_async.sandbox.webhooks import Delivery
 except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]

@@ -20,7 +20,7 @@ from livepeer_async.sandbox.documents import (
 )
 from livepeer_async.sandbox.lifecycle import Step
 from livepeer_async.sandbox.responses import JsonObject
-from livepeer_async.sandbox.webhooks import asset_payload, make_event, task_payload
+from livepeer_async.sandbox.webhooks import Event, asset_payload, make_event, task_payload
 
 # A clock of the test's own may jump, so the time is looked at this often.
 TICK_SECONDS = 0.02
@@ -64,6 +64,21 @@ class Announcer:
         if self._deliveries.has_subscriber(asset.user):
             now = self._now()
             self._emit(asset, name, now, asset_payload(self._show(asset, now)))
+
+    def make_event(self, asset: Asset, name: str) -> Event:
+        """Return an event with the current state of an asset or its task.
+
+        Raises:
+            ValueError: it is neither an event of an asset nor of a task.
+        """
+        now, kind = self._now(), name.partition(".")[0]
+        if kind == "asset":
+            return make_event(name, now, asset_payload(self._show(asset, now)))
+        if kind != "task":
+            raise ValueError(f"event is {name!r}; wanted one of an asset or a task, or a document")
+        is_over = name in ("task.completed", "task.failed")
+        payload = task_payload(_show_task(asset, asset.task, now), is_over=is_over)
+        return make_event(name, now, payload)
 
     async def follow(self, asset: Asset, seen: list[Step]) -> None:
         """Send the events of the steps of an asset, except the `seen` ones, until its task ends."""

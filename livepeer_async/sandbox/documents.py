@@ -83,6 +83,7 @@ class Asset(Struct, kw_only=True):
         is_complete: whether its upload has ended.
         path: the file of the source.
         source: the source, once it was measured.
+        runs: how often its processing was begun or replaced.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Asset(Struct, kw_only=True):
     is_complete: bool = False
     path: Path | None = None
     source: Source | None = None
+    runs: int = 0
 
     @property
     def name(self) -> str:
@@ -110,6 +112,37 @@ class Asset(Struct, kw_only=True):
     def updated_at(self, now: float) -> float:
         """Return when the status last changed."""
         return max(self.status(now).at, self.modified_at)
+
+
+class SeenAsset(Struct, frozen=True):
+    """An asset on the server.
+
+    Attributes:
+        phase: the current phase, such as `uploading` or `ready`.
+        is_deleted: whether a client has deleted it.
+        size: the size that the API reports, in bytes; None before processing has ended.
+    """
+
+    id: str
+    playback_id: str
+    task_id: str
+    name: str
+    phase: str
+    is_deleted: bool
+    size: int | None
+
+
+def see_asset(asset: Asset, now: float) -> SeenAsset:
+    """Return what tests see of an asset."""
+    return SeenAsset(
+        id=asset.id,
+        playback_id=asset.playback_id,
+        task_id=asset.task.id,
+        name=asset.name,
+        phase=asset.status(now).phase,
+        is_deleted=asset.is_deleted,
+        size=asset.source.size if asset.source else None,
+    )
 
 
 def to_milliseconds(seconds: float) -> int:

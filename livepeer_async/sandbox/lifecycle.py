@@ -17,6 +17,17 @@ from livepeer_async.sandbox.faults import FailProcessing
 # The task runner reports progress at these values; it never decreases.
 PROGRESS = (0.0, 0.25, 0.5, 0.75)
 
+# The phase of the task in each phase of the asset.
+TASK_PHASES = {
+    "uploading": "pending",
+    "waiting": "waiting",
+    "processing": "running",
+    "ready": "completed",
+    "failed": "failed",
+}
+# A recorded one, which may not occur again if the task is run again.
+DEFAULT_ERROR = "internal error processing file"
+
 
 class Status(Struct, frozen=True):
     """A phase and its details; `at` is the time of `updatedAt`."""
@@ -77,6 +88,21 @@ def make_final_step(at: float, failure: FailProcessing | None) -> Step:
         return Step(at, Status("ready", at), Status("completed", at))
     failed = Status("failed", at, error=failure.message)
     return Step(at, failed, Status("failed", at, error=failure.message, retries=0))
+
+
+def make_step(phase: str, at: float, error: str | None = None) -> Step:
+    """Return the step of an asset that is in a phase because a test wants it to be.
+
+    Raises:
+        ValueError: the phase is unknown.
+    """
+    if phase not in TASK_PHASES:
+        raise ValueError(f"phase is {phase!r}; wanted one of {', '.join(TASK_PHASES)} or deleted")
+    if phase == "failed":
+        return make_final_step(at, FailProcessing(error or DEFAULT_ERROR))
+    progress = PROGRESS[2] if phase == "processing" else None
+    asset, task = Status(phase, at, progress), Status(TASK_PHASES[phase], at, progress)
+    return Step(at, asset, task)
 
 
 def find_step(steps: Sequence[Step], now: float) -> Step:

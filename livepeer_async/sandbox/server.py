@@ -1,14 +1,12 @@
-"""The sandbox as an async context manager, and its view for tests."""
+"""The sandbox as a context manager, and its view for tests."""
 
 import hashlib
 import random
-import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -17,46 +15,32 @@ import anyio.to_thread
 from msgspec import Struct
 
 from livepeer_async.sandbox.accounts import Access
-from livepeer_async.sandbox.app import make_app
-from livepeer_async.sandbox.documents import to_milliseconds
+from livepeer_async.sandbox.connection import App
+from livepeer_async.sandbox.deliveries import post
+from livepeer_async.sandbox.direct_delivery import call_app, read_event, sign_event
+from livepeer_async.sandbox.documents import SeenAsset, see_asset, to_milliseconds
 from livepeer_async.sandbox.faults import Fault, FaultSelector
 from livepeer_async.sandbox.request_log import SeenRequest, Violation
-from livepeer_async.sandbox.server_thread import ServerThread
-from livepeer_async.sandbox.state import ServerState, Settings
+from livepeer_async.sandbox.running import RunningServer
+from livepeer_async.sandbox.state import QUEUE_DELAY_SECONDS, ServerState, Settings
 from livepeer_async.sandbox.storage_s3 import S3Settings
 from livepeer_async.sandbox.webhooks import EVENTS, Delivery, Webhook
 
 MIB = 1024 * 1024
 
-# Connections waiting to be accepted; a test may open hundreds at once.
-BACKLOG = 1024
-
-
-class SeenAsset(Struct, frozen=True):
-    """An asset on the server.
-
-    Attributes:
-        phase: the current phase, such as `uploading` or `ready`.
-        is_deleted: whether a client has deleted it.
-        size: the size that the API reports, in bytes; None before processing has ended.
-    """
-
-    id: str
-    playback_id: str
-    task_id: str
-    name: str
-    phase: str
-    is_deleted: bool
-    size: int | None
+Phase = Literal["uploading", "waiting", "processing", "ready", "failed", "deleted"]
 
 
 class Sandbox:
-    """An embedded Livepeer Studio on a loopback address, as an async context manager.
+    """An embedded Livepeer Studio on a loopback address, as a sync or async context manager.
 
         async with Sandbox() as sandbox:
             client = AsyncLivepeer(api_key=sandbox.api_key, base_url=sandbox.base_url)
 
     A sandbox can be entered once. Leaving it raises the first error inside the server.
+
+    Attributes:
+        speed, webhook_secret: as passed.
 
     Args:
         storage: `file` stores every byte received; `s3` is the storage of production, with the
@@ -82,10 +66,16 @@ class Sandbox:
         webhook_retry_seconds: delay before the first retry of a delivery; doubled up to 720 times
             as much.
         webhook_timeout_seconds: time limit for the response to a delivery.
+        webhook_secret: the shared secret that signs the events of `deliver`; a new one by default.
         directory: directory of the stored sources; a temporary one by default, deleted at the end.
         clock: clock of all phases and dates, in seconds since 1970. With a clock of its own, a test
             skips processing without waiting.
+        speed: how many times shorter all delays of the server are. Pass it to the client too:
+            `AsyncLivepeer(sandbox.api_key, base_url=sandbox.base_url, speed=sandbox.speed)`.
     """
+
+    speed: float
+    _running: RunningServer | None = None
 
     def __init__(  # noqa: PLR0913 - the options of a sandbox, all with a default
         self,
@@ -108,35 +98,54 @@ class Sandbox:
         request_seconds: float = 300.0,
         webhook_retry_seconds: float = 5.0,
         webhook_timeout_seconds: float = 30.0,
+        webhook_secret: str | None = None,
         directory: Path | None = None,
         clock: Callable[[], float] = time.time,
+        speed: float = 1.0,
     ) -> None:
-        if storage not in ("file", "s3"):
-            raise ValueError(f"storage is {storage!r}; wanted 'file' or 's3'")
-        s3 = S3Settings(part_size, min_piece, visibility_seconds, race, storage_rate)
+        _check(storage, speed)
+        s3 = S3Settings(part_size, min_piece, visibility_seconds / speed, race, storage_rate)
         self._settings = Settings(
             s3=s3 if storage == "s3" else None,
-            waiting_seconds=waiting_seconds,
-            processing_seconds=processing_seconds,
+            waiting_seconds=waiting_seconds / speed,
+            processing_seconds=processing_seconds / speed,
+            queue_delay_seconds=QUEUE_DELAY_SECONDS / speed,
             hashes=hashes,
             max_pending_tasks=max_pending_tasks,
             request_seconds=request_seconds,
-            webhook_retry_seconds=webhook_retry_seconds,
+            webhook_retry_seconds=webhook_retry_seconds / speed,
             webhook_timeout_seconds=webhook_timeout_seconds,
             clock=clock,
         )
-        self._selector = FaultSelector(faults, random.Random(seed))  # noqa: S311 - faults, no secrets
-        self._seed = seed
-        self._address = (host, port)
-        self._directory = directory
+        self._first_faults, self._seed = list(faults), seed
+        self._selector, self.speed = self._make_selector(), speed
         self._api_key = api_key or str(uuid.uuid4())
-        self._state: ServerState | None = None
-        self._stop: Callable[[], None]
+        self.webhook_secret: str = webhook_secret or str(uuid.uuid4())
+        self._address, self._directory = (host, port), directory
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        self._check_unused()
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the server, close all connections and delete the stored files.
+
+        Raises:
+            Exception: the first error inside the server.
+        """
+        self._running_server.stop()
+        self._raise_errors(error)
 
     async def __aenter__(self) -> Self:
         """Start the server."""
-        if self._state is not None:
-            raise RuntimeError("the sandbox has been started already; create another one")
+        self._check_unused()
         # In a worker thread, because it waits for the server's thread.
         await anyio.to_thread.run_sync(self._start)
         return self
@@ -154,11 +163,8 @@ class Sandbox:
         """
         # Shielded: a cancelled test must not leave a listening thread and its files behind.
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._stop)
-        for found in self._server.errors:
-            if error is None:
-                raise found
-            error.add_note(f"the sandbox also raised {found!r}")
+            await anyio.to_thread.run_sync(self._running_server.stop)
+        self._raise_errors(error)
 
     @property
     def api_key(self) -> str:
@@ -247,6 +253,76 @@ class Sandbox:
         """The protocol rules that clients broke, oldest first."""
         return self._server.log.violations
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been entered and not been left."""
+        return self._running is not None and self._running.is_running
+
+    def reset(self) -> None:
+        """Forget all assets, users, tickets, requests and violations, and delete the stored files.
+
+        The API key stays, and the faults become those passed to the constructor. Requests in
+        flight end without an effect. May be called in any thread; errors inside the server are
+        still raised at the end.
+        """
+        server = self._running_server
+        server.check_running()
+        self._selector = self._make_selector()
+        server.reset()
+
+    def finish(
+        self, asset_id: str, phase: Phase | str = "ready", *, error: str | None = None
+    ) -> None:
+        """Move an asset to a phase at once, instead of what was planned for it.
+
+        Args:
+            asset_id: ID of the asset.
+            phase: the phase; `deleted` for an asset that another client has deleted.
+            error: the error message of the phase `failed`.
+
+        Raises:
+            ValueError: there is no such asset or phase.
+        """
+        server = self._running_server
+        server.call(lambda: server.state.finish(asset_id, phase, error))
+
+    async def deliver(
+        self,
+        event: str | Mapping[str, Any] | Struct,
+        asset_id: str | None = None,
+        *,
+        to: str | App,
+        path: str = "/",
+        secret: str | None = None,
+    ) -> int:
+        """Send a signed event to an application, and return the status of its response.
+
+        Args:
+            event: the name of an event of an asset or its task, such as `asset.ready`, with
+                `asset_id`; or the document of an event, with `event` and `payload`; or an event of
+                `livepeer_async.webhooks`.
+            asset_id: ID of the asset, whose present state is sent.
+            to: an ASGI application, which is called in the running event loop and without its
+                lifespan, or the URL of the handler.
+            path: path of the handler in the application.
+            secret: the shared secret; by default `webhook_secret`.
+
+        Raises:
+            ValueError: there is no such asset, or the event has no name.
+            OSError: no connection to the URL.
+            Exception: of the application.
+        """
+        state = self._server
+        if isinstance(event, str):
+            made = self._running_server.call(lambda: state.make_event(event, asset_id))
+        else:
+            made = read_event(event, state.now())
+        user = state.accounts.find(self._api_key)
+        headers, body = sign_event(made, user, self.webhook_secret if secret is None else secret)
+        if isinstance(to, str):
+            return await post(to, headers, body)
+        return await call_app(to, path, headers, body)
+
     def clear_log(self) -> None:
         """Forget all requests and violations."""
         self._server.log.clear()
@@ -255,18 +331,7 @@ class Sandbox:
     def assets(self) -> list[SeenAsset]:
         """All assets, deleted ones included, oldest first."""
         now = self._server.now()
-        return [
-            SeenAsset(
-                id=asset.id,
-                playback_id=asset.playback_id,
-                task_id=asset.task.id,
-                name=asset.name,
-                phase=asset.status(now).phase,
-                is_deleted=asset.is_deleted,
-                size=asset.source.size if asset.source else None,
-            )
-            for asset in list(self._server.assets.values())
-        ]
+        return [see_asset(asset, now) for asset in list(self._server.assets.values())]
 
     def stored(self, playback_id: str) -> Path | Any:
         """Return the file stored for an asset, None if there is none.
@@ -285,39 +350,43 @@ class Sandbox:
 
     @property
     def _server(self) -> ServerState:
-        if self._state is None:
-            raise RuntimeError("the sandbox is not running; enter it with `async with`")
-        return self._state
+        return self._running_server.state
+
+    @property
+    def _running_server(self) -> RunningServer:
+        if self._running is None:
+            raise RuntimeError("the sandbox is not running; enter it with `with` or `async with`")
+        return self._running
+
+    def _check_unused(self) -> None:
+        if self._running is not None:
+            raise RuntimeError("the sandbox has been started already; create another one")
 
     def _start(self) -> None:
-        with ExitStack() as stack:
-            listener = _listen(*self._address)
-            host, port = listener.getsockname()[:2]
-            directory = self._directory
-            if directory is None:
-                temporary = TemporaryDirectory(
-                    prefix="livepeer-sandbox-", ignore_cleanup_errors=True
-                )
-                directory = Path(stack.enter_context(temporary))
-            directory.mkdir(parents=True, exist_ok=True)
-            state = ServerState(
-                self._settings,
-                directory,
-                origin=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
-                faults=self._selector,
-                seed=self._seed,
-            )
-            state.accounts.add(self._api_key)
-            thread = ServerThread(make_app(state), listener, on_start=state.use_task_group)
-            thread.start()
-            stack.callback(thread.stop)
-            self._state, self._stop = state, stack.pop_all().close
+        self._running = RunningServer(
+            self._make_state, address=self._address, directory=self._directory
+        )
+
+    def _make_state(self, directory: Path, origin: str) -> ServerState:
+        state = ServerState(
+            self._settings, directory, origin=origin, faults=self._selector, seed=self._seed
+        )
+        state.accounts.add(self._api_key)
+        return state
+
+    def _make_selector(self) -> FaultSelector:
+        return FaultSelector(self._first_faults, random.Random(self._seed))  # noqa: S311 - faults, no secrets
+
+    def _raise_errors(self, error: BaseException | None) -> None:
+        """Raise the first error inside the server, or add them to the error of the block."""
+        for found in self._server.errors:
+            if error is None:
+                raise found
+            error.add_note(f"the sandbox also raised {found!r}")
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    # Accepted sockets inherit it. asyncio sets it only on sockets that name their protocol, and
-    # without it every response in two writes waits 40 ms for the client's delayed ACK.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+def _check(storage: str, speed: float) -> None:
+    if storage not in ("file", "s3"):
+        raise ValueError(f"storage is {storage!r}; wanted 'file' or 's3'")
+    if not 0 < speed < inf:
+        raise ValueError(f"speed is {speed!r}; wanted a number above 0")

@@ -9,13 +9,16 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from uvicorn import Config, Server
 
 from livepeer_async.sandbox.connection import App, Connection
+
+T = TypeVar("T")
 
 # As the server's; clients should keep idle connections for less.
 KEEP_ALIVE_SECONDS = 5
@@ -27,6 +30,9 @@ ACCEPTING_STEPS = 4
 # Requests whose connection is closed end by themselves and close their files; a fault that sleeps
 # does not, and is cancelled after this.
 ENDING_SECONDS = 0.1
+
+# Time limit of a call into the loop, which never waits there.
+CALL_SECONDS = 30.0
 
 # uvicorn refreshes its Date header this often.
 TICK_SECONDS = 1.0
@@ -68,6 +74,19 @@ class ServerThread:
         if not self._server.started:
             self._thread.join()
             raise RuntimeError("the sandbox could not start") from self._error
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function in the server's event loop, and return its result; blocks briefly."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001 - raised in the calling thread
+                future.set_exception(error)
+
+        self._server.call_soon(run)
+        return future.result(CALL_SECONDS)
 
     def stop(self) -> None:
         """Stop, wait for the thread to end, and raise the server's error if there is one."""
@@ -112,6 +131,16 @@ class _Server(Server):
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._stop.set)
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Call a function in the event loop of the started server; may be called in any thread.
+
+        Raises:
+            RuntimeError: the server has ended.
+        """
+        if self._loop is None:
+            raise RuntimeError("the sandbox has not been started")
+        self._loop.call_soon_threadsafe(function)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and wake the starting thread."""

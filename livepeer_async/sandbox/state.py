@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from msgspec import Struct
@@ -23,14 +24,17 @@ from livepeer_async.sandbox.documents import Asset, Source, Task
 from livepeer_async.sandbox.faults import FailProcessing, FaultSelector, WrongSize
 from livepeer_async.sandbox.lifecycle import (
     Status,
+    find_step,
     make_final_step,
     make_first_step,
+    make_step,
     plan_processing,
 )
 from livepeer_async.sandbox.request_log import RequestLog
 from livepeer_async.sandbox.responses import ApiError, JsonObject
 from livepeer_async.sandbox.storage import FileStorage, FileUpload
 from livepeer_async.sandbox.storage_s3 import S3Settings, S3Storage, S3Upload
+from livepeer_async.sandbox.webhooks import Event
 
 Storage = FileStorage | S3Storage
 Upload = FileUpload | S3Upload
@@ -53,6 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     hashes: bool
     max_pending_tasks: int
     request_seconds: float
+    queue_delay_seconds: float
     webhook_retry_seconds: float
     webhook_timeout_seconds: float
     clock: Callable[[], float]
@@ -89,6 +94,7 @@ class ServerState:
         )
         self.announcer = Announcer(self.deliveries, self.now, origin=origin)
         self._task_group: TaskGroup
+        self._work: set[anyio.CancelScope] = set()
 
     def now(self) -> float:
         """Return the time in seconds since 1970."""
@@ -103,10 +109,23 @@ class ServerState:
         self._task_group.start_soon(self._run, work, *args)
 
     async def _run(self, work: Callable[..., Coroutine[Any, Any, Any]], *args: object) -> None:
-        try:
-            await work(*args)
-        except Exception as error:  # noqa: BLE001 - the server continues, as a real one would
-            self.errors.append(error)
+        with anyio.CancelScope() as scope:
+            self._work.add(scope)
+            try:
+                await work(*args)
+            except Exception as error:  # noqa: BLE001 - the server continues, as a real one would
+                self.errors.append(error)
+            finally:
+                self._work.discard(scope)
+
+    def discard(self) -> None:
+        """End all work, and delete the files, because another state is served from now on."""
+        self.errors = []  # of requests that still run
+        for scope in list(self._work):
+            scope.cancel()
+        for asset in self.assets.values():
+            for path in self.directory.glob(f"{asset.playback_id}*"):
+                path.unlink(missing_ok=True)
 
     def add_asset(self, user: User, kind: str, fields: JsonObject, params: JsonObject) -> Asset:
         """Add an asset and its task of the type `upload` or `import`."""
@@ -194,7 +213,7 @@ class ServerState:
         asset.is_complete = True
         asset.path = path
         scripted, size_error = self._draw_outcome(asset)
-        start = self.now() + QUEUE_DELAY_SECONDS
+        start = self.now() + self.settings.queue_delay_seconds
         self._process(asset, start, failure or scripted, size_error)
 
     def retry(self, asset: Asset) -> None:
@@ -222,6 +241,7 @@ class ServerState:
         retried: Status | None = None,
     ) -> None:
         waiting, processing = self.settings.waiting_seconds, self.settings.processing_seconds
+        asset.runs += 1
         self.start(self.announcer.follow, asset, list(asset.steps))
         asset.steps += plan_processing(
             start,
@@ -232,10 +252,15 @@ class ServerState:
         )
         asset.task.scheduled_at = start
         due = start + waiting + processing
-        self.start(self._finish_processing, asset, failure, size_error, due)
+        self.start(self._finish_processing, asset, failure, size_error, due, asset.runs)
 
     async def _finish_processing(
-        self, asset: Asset, failure: FailProcessing | None, size_error: int, due: float
+        self,
+        asset: Asset,
+        failure: FailProcessing | None,
+        size_error: int,
+        due: float,
+        run: int,
     ) -> None:
         """Measure the stored source, and end processing when it is due and measured.
 
@@ -247,7 +272,43 @@ class ServerState:
         else:
             asset.source = Source(source.path, source.size + size_error, source.sha256, source.md5)
             asset.task.source = asset.source
-        asset.steps.append(make_final_step(max(due, self.now()), failure))
+        if asset.runs == run:
+            asset.steps.append(make_final_step(max(due, self.now()), failure))
+
+    def make_event(self, name: str, asset_id: str | None) -> Event:
+        """Return an event with the present state of an asset or its task.
+
+        Raises:
+            ValueError: there is no such asset.
+        """
+        asset = self.assets.get(asset_id or "")
+        if asset is None:
+            raise ValueError(f"no asset {asset_id!r} in the sandbox")
+        return self.announcer.make_event(asset, name)
+
+    def finish(self, asset_id: str, phase: str, error: str | None) -> None:
+        """Move an asset to a phase now, and forget what was planned for it.
+
+        Raises:
+            ValueError: there is no such asset or phase.
+        """
+        asset = self.assets.get(asset_id)
+        if asset is None or asset.is_deleted:
+            raise ValueError(f"no asset {asset_id!r} in the sandbox")
+        if phase == "deleted":
+            asset.is_deleted = True
+            self.announcer.announce_asset(asset, "asset.deleted")
+            return
+        now = self.now()
+        step = make_step(phase, now, error)
+        current = find_step(asset.steps, now)
+        if not asset.runs or current.task.phase in ("completed", "failed"):
+            self.start(self.announcer.follow, asset, list(asset.steps))
+        asset.runs += 1
+        asset.is_complete = phase != "uploading"
+        asset.steps[:] = [it for it in asset.steps if it.at <= now] + [step]
+        if phase == "ready" and asset.source is None:
+            asset.source = asset.task.source = _measure(asset.path, self.settings.hashes)
 
 
 def _measure(path: Path | None, hashes: bool) -> Source | None:  # noqa: FBT001 - by position, as anyio calls it

@@ -14,6 +14,7 @@ import anyio
 from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.requests import retry_asset
 from livepeer_async.api.session import Session
+from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AmbiguousRequest,
     ApiError,
@@ -40,11 +41,13 @@ class Processing:
     Args:
         session: sends API calls.
         waiter: waits for assets; also an attribute.
+        clock: time.
     """
 
-    def __init__(self, session: Session, waiter: Waiter) -> None:
+    def __init__(self, session: Session, waiter: Waiter, clock: Clock | None = None) -> None:
         self._session = session
         self.waiter = waiter
+        self._clock = clock or Clock()
 
     async def wait_until_ready(
         self,
@@ -84,7 +87,7 @@ class Processing:
                 retry_event = self._next_retry(error, failures, options.reprocess)
                 report_event(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
-                    await anyio.sleep(retry_event.delay)
+                    await self._clock.sleep(retry_event.delay)
                     refusal = await self._reprocess(watched)
                     if refusal is not None:
                         raise error from refusal

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
-import anyio
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import Clock
@@ -71,7 +70,7 @@ class Transfers:
         waiter: waits for assets.
         asset_requests: requests and deletes assets.
         transport: sends tus requests, without the API key.
-        retry: the retry policy.
+        retry, clock: the retry policy, and time and jitter.
         limits_for: returns the server's limits for an upload of a given length.
 
     Attributes:
@@ -86,13 +85,14 @@ class Transfers:
         *,
         retry: RetryPolicy,
         limits_for: Callable[[int], ServerLimits],
+        clock: Clock | None = None,
     ) -> None:
         self.limits_for = limits_for
         self._waiter = waiter
         self._asset_requests = asset_requests
         self._transport = transport
         self._retry = retry
-        self._clock = Clock()
+        self._clock = clock or Clock()
 
     async def transfer(self, upload: Upload) -> WatchedAsset:
         """Transfer the bytes that the server doesn't have yet.
@@ -284,7 +284,7 @@ class Transfers:
 
     async def _sleep(self, upload: Upload, seconds: float) -> None:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
-        await upload.sleep(seconds)
+        await upload.sleep(seconds / self._clock.speed)
         await self._transport.wait_while_paused()
         upload.request_started()
 
@@ -359,7 +359,7 @@ class Transfers:
         return watched
 
     async def _await_leaving(self, upload: Upload, watched: WatchedAsset, driver: Driver) -> None:
-        await anyio.sleep(FIRST_POLL_DELAY)
+        await self._clock.sleep(FIRST_POLL_DELAY)
         wait = partial(
             self._waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset
         )

@@ -22,6 +22,7 @@ from livepeer_async.api.arguments import NewAssetLike, as_new_asset
 from livepeer_async.concurrency import LoopLocal, plain_task_group
 from livepeer_async.errors import ClientClosed, LivepeerError
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
@@ -132,6 +133,7 @@ class Uploader:
         Raises:
             LivepeerError: the upload failed.
         """
+        require_asyncio()
         check_job(job)
         length = await measure_length(job)
         try:
@@ -267,6 +269,7 @@ class Uploader:
     async def _cleaning_up(
         self, running: AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]
     ) -> AsyncGenerator[AsyncIterator[UploadOutcome], None]:
+        require_asyncio()
         async with running as results:
             yield results
         await self._clean_up()

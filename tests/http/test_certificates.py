@@ -7,6 +7,7 @@ import pytest
 
 from livepeer_async import errors
 from livepeer_async.http.certificates import load_tls
+from livepeer_async.http.messages import Request
 from livepeer_async.http.transport import Transport
 from support.constants import LONG_TIMEOUTS
 from support.servers import OK, exchange, respond_with
@@ -83,3 +84,13 @@ def test_missing_default_certificates_are_an_error():
 def test_context_of_the_library_is_returned():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     assert load_tls(lambda: context) is context
+
+
+async def test_certificates_are_loaded_when_they_are_first_needed(clean_env):
+    clean_env.setenv("SSL_CERT_FILE", "/nowhere")
+    transport = Transport(timeouts=LONG_TIMEOUTS, uses_tls=False)
+    async with transport:
+        with pytest.raises(errors.ConfigurationError, match="SSL_CERT_FILE"):
+            await transport.send(Request(method="GET", url="https://127.0.0.1:9/"))
+        with pytest.raises(errors.ConnectFailed):
+            await transport.send(Request(method="GET", url="http://127.0.0.1:9/"))

@@ -1,0 +1,1 @@
+"""Integrations with other packages, each of which is needed for its own module only."""
