@@ -116,6 +116,7 @@ PUBLIC_MODULES: Final = (
     "livepeer_async.ingest",
     "livepeer_async.models",
     "livepeer_async.sandbox",
+    "livepeer_async.telemetry",
     "livepeer_async.tus",
     "livepeer_async.webhooks",
 )
@@ -208,6 +209,13 @@ def peers(session: nox.Session) -> None:
     install_wheel(session, *group("test"))
     env = {"LIVEPEER_ASYNC_PEERS": install_servers(session, "peers")}
     run_pytest(session, "-m", "peers", tests=paths_of(("conformance", "peers")), env=env)
+
+
+@nox.session(tags=RELEASE)
+def telemetry(session: nox.Session) -> None:
+    """Run the tests with the packages of OpenTelemetry and Sentry."""
+    install_wheel(session, *group("test"), *group("telemetry"))
+    run_pytest(session, tests=paths_of(("telemetry",)))
 
 
 @nox.session(tags=RELEASE)

@@ -65,7 +65,8 @@ all others.
 `Progress` has the bytes that the server has acknowledged (`sent`), those `in_flight`, the
 `fraction` and the `rate`. `retry` is the failure of any request of the upload until one succeeds:
 of the API, of a chunk, or of the URL that is relayed. `waiting` says what makes no progress for 5 s
-or more, such as a request without a response. The logger `livepeer_async` warns of each retry.
+or more, such as a request without a response. The logger `livepeer_async` warns of each retry,
+with its facts as attributes of the record (`livepeer_async.telemetry`).
 `with observe_requests(function):` reports the same events for the calls of its block:
 
     with observe_requests(print):
@@ -151,9 +152,10 @@ For many small files, `pip install sniffio` saves a seventh of the time with htt
 # Manuals
 
 `livepeer_async.errors` (what to catch, and what to do), `.models`, `.ingest`, `.tus`, `.webhooks`,
-and `.sandbox`, an embedded Livepeer for tests. What they export is public, and before 1.0 changes
-only with a new minor version; other modules may change at any time. The lowest versions of the
-dependencies are tested (`nox -s lowest`).
+`.telemetry` (log events, spans, and hooks for OpenTelemetry and Sentry), and `.sandbox`, an
+embedded Livepeer for tests. What they export is public, and before 1.0 changes only with a new
+minor version; other modules may change at any time. The lowest versions of the dependencies are
+tested (`nox -s lowest`).
 """
 
 from livepeer_async.version import __version__ as __version__

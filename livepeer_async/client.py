@@ -13,6 +13,7 @@ from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.session import Session
 from livepeer_async.client_uploads import UploadCalls
 from livepeer_async.concurrency import Clock, make_clock
+from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import close_in_loops
 from livepeer_async.http.messages import Response
@@ -150,13 +151,23 @@ class AsyncLivepeer(UploadCalls):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, stop_within: float = 0.0) -> None:
         """Close the connections of this event loop, and the journal unless another loop uses it.
 
-        Running uploads are cancelled first and, like waits, raise `ConfigurationError`, as do later
-        calls in this loop. Entering the client's block opens it again.
+        Running uploads are ended first and, like waits, raise `ClientClosed`, as do later calls in
+        this loop. `error.can_resume` tells which uploads a later process can go on with. Entering
+        the client's block opens it again.
+
+        Args:
+            stop_within: seconds for the chunks in flight, so that they needn't be sent again.
+                Uploads start no other requests meanwhile, and are cancelled afterwards.
+
+        Raises:
+            ConfigurationError: `stop_within` is negative.
         """
-        await self.uploads.aclose()
+        if not stop_within >= 0:
+            raise ConfigurationError(f"stop_within is {stop_within!r}; wanted 0 or more seconds")
+        await self.uploads.aclose(stop_within=stop_within)
         self._waiter.close()
         await self._transport.aclose()
         if self.journal is not None:

@@ -141,6 +141,7 @@ from livepeer_async.models import (
 )
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.probing.probe import Probe
+from livepeer_async.redaction import redact
 from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
@@ -320,4 +321,5 @@ __all__ = [
     "is_transient_status",
     "livepeer_limits",
     "observe_requests",
+    "redact",
 ]

@@ -18,6 +18,8 @@ from urllib.parse import unquote
 
 from msgspec import UNSET
 
+from livepeer_async.unescaping import unescape
+
 Class = TypeVar("Class", bound=type)
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -51,24 +53,20 @@ _END_OF_SENTENCE = ".,:;!)]}"
 _UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload(?:%2F|/))?[\w-]{4})[\w-]+")
 # The debug data of an HTTP/2 GOAWAY frame in hex, as h2 logs it.
 _GOAWAY = re.compile(r"(additional_data:)[0-9a-f]{2,}")
-_PARAMETER = re.compile(r"(?i)((?:token|api_?key|signature|secret)=)[^\s&\"'<>]+")
-_BEARER = re.compile(r"(?i)\b(bearer|jwt)\s+[^\s\"',;]+")
+_PARAMETER = re.compile(
+    r"(?i)((?:token|api_?key|signature|secret|credential|password|\bsig)=)[^\s&\"'<>]+"
+)
+_BEARER = re.compile(r"(?i)\b(bearer|jwt|authorization\W{1,8}basic)\s+[^\s\"',;]+")
+# The value of a JSON field, of an argument or of a header whose name says that it is a secret.
+_FIELD = re.compile(
+    r"(?i)((?:token|api_?key|secret|password|encrypted_?key)[\"']?\s*[:=]\s*([\"']))"
+    r"((?!\2).)+(?=\2)"
+)
+# Of a webhook's `Livepeer-Signature` header.
+_SIGNATURE = re.compile(r"(?i)\b(v[0-9]=)[0-9a-f]{32,}")
 # A JSON web token: up to five base64url parts, the first of which begins with '{"' in base64. The
 # character before it may be a letter, such as the D of an encoded "=".
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
-
-# A character that `_unescape` doesn't copy.
-_ESCAPING = re.compile(r"[%\\&+]")
-# An escape, or any other character.
-_CHARACTER = re.compile(
-    r"%(?:25)*(?P<percent>[0-9a-f]{2})"
-    r"|\\+(?:x(?P<byte>[0-9a-f]{2})|u(?P<unit>[0-9a-f]{4}))?"
-    r"|&(?:amp;)*(?:#x0*(?P<hexadecimal>[0-9a-f]{1,4})|#0*(?P<decimal>[0-9]{1,4})"
-    r"|(?P<entity>amp|apos|gt|lt|quot));"
-    r"|.",
-    re.IGNORECASE | re.DOTALL,
-)
-_ENTITIES = {"amp": "&", "apos": "'", "gt": ">", "lt": "<", "quot": '"'}
 
 _ORIGIN = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*:)?//[^/]*)?", re.IGNORECASE)
 _SEGMENT = re.compile(r"/|%2f|(?P<segment>(?:(?!%2f)[^/])+)", re.IGNORECASE)
@@ -83,17 +81,31 @@ _CLEARED_PACKAGES = ("livepeer_async", "httpx", "httpcore", "h11", "h2", "anyio"
 _BRACKETS = "\"'{}[]"
 
 
-def redact(text: str, *secrets: str | None) -> str:
+def redact(text: object, *secrets: str | None) -> str:
     """Replace the given secrets, and everything that looks like a credential.
 
-    URLs lose userinfo and query. Text beyond `MAX_LENGTH` characters is cut off.
+    For your own logs, and for hooks of telemetry. URLs lose userinfo, query and fragment, and
+    Livepeer's upload URLs all but the first characters of the upload ID. Tokens, Authorization
+    headers, signatures, and fields and parameters with names such as `apiKey` or `sharedSecret`
+    are replaced. An API key looks like an asset ID and is replaced after such a name, or if it is
+    in `secrets`. So is the upload URL of another tus server.
+
+    Args:
+        text: a text or a URL; the `str` of any other object.
+        secrets: strings to replace, however they are escaped.
+
+    Returns:
+        The text, cut off beyond 4,096 characters.
     """
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     if secrets:
         text = replace_secrets(_truncate(text, _MAX_ESCAPED_LENGTH), filter(None, secrets))
     text = _URL_IN_TEXT.sub(_redact_match, _truncate(text, MAX_LENGTH))
     text = _UPLOAD_PATH.sub(r"\1…", text)
     text = _GOAWAY.sub(rf"\1{REDACTED}", text)
     text = _PARAMETER.sub(rf"\1{REDACTED}", text)
+    text = _FIELD.sub(rf"\1{REDACTED}", text)
+    text = _SIGNATURE.sub(rf"\1{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
     return _JSON_WEB_TOKEN.sub(REDACTED, text)
 
@@ -277,7 +289,7 @@ def redacted(*names: str, **masks: Callable[[Any], object]) -> Callable[[Class],
 
 def replace_secrets(text: str, secrets: Iterable[str]) -> str:
     """Replace secrets in a text, whatever their escaping and case."""
-    plain, spans = _unescape(text)
+    plain, spans = unescape(text)
     pieces: list[str] = []
     end = 0
     for first, last in sorted(span for secret in secrets for span in _find(plain, secret)):
@@ -356,45 +368,12 @@ def _strip_shown(part: str) -> str:
 
 def _find(plain: str, secret: str) -> Iterator[tuple[int, int]]:
     """Yield the indexes of the first and last character of each occurrence in an unescaped text."""
-    forms = {_unescape(secret)[0]}
+    forms = {unescape(secret)[0]}
     if not secret.isascii():
         # A text whose bytes were escaped one by one is unescaped to Latin-1.
-        forms.add(_unescape(secret.encode("utf-8", "surrogateescape").decode("latin-1"))[0])
+        forms.add(unescape(secret.encode("utf-8", "surrogateescape").decode("latin-1"))[0])
     for form in forms:
         at = plain.find(form) if form else -1
         while at >= 0:
             yield at, at + len(form) - 1
             at = plain.find(form, at + len(form))
-
-
-def _unescape(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Undo all escapes; return the text in lower case, and the span of each character in `text`.
-
-    Backslashes are dropped, because they may belong to an escape or to the text; "+" becomes a
-    space for the same reason.
-    """
-    if text.isascii() and not _ESCAPING.search(text):
-        # Most texts. Matching each character takes 50 times as long.
-        return text.lower(), [(at, at + 1) for at in range(len(text))]
-    characters: list[str] = []
-    spans: list[tuple[int, int]] = []
-    for match in _CHARACTER.finditer(text):
-        if character := _decode(match):
-            characters.append(_lower(character))
-            spans.append(match.span())
-    return "".join(characters), spans
-
-
-def _decode(match: re.Match[str]) -> str:
-    number = match["percent"] or match["byte"] or match["unit"] or match["hexadecimal"]
-    if number or match["decimal"]:
-        character = chr(int(number, 16) if number else int(match["decimal"]))
-    else:
-        character = _ENTITIES[match["entity"].lower()] if match["entity"] else match[0][0]
-    return {"\\": "", "+": " "}.get(character, character)
-
-
-def _lower(character: str) -> str:
-    # A few characters have two in lower case, and the spans count characters.
-    lower = character.lower()
-    return lower if len(lower) == 1 else character

@@ -17,6 +17,7 @@ from livepeer_async.api.arguments import (
 from livepeer_async.api.pagination import paginate
 from livepeer_async.api.session import Session
 from livepeer_async.errors import AmbiguousRequest
+from livepeer_async.http.tracing import trace_wait
 from livepeer_async.models import (
     Asset,
     AssetPatch,
@@ -177,9 +178,10 @@ class Assets:
             AssetDeleted: the asset was deleted during the wait.
             AssetTimeout: the timeout expired; the asset may still become ready.
         """
-        return await self._waiter.wait_until(
-            WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
-        )
+        with trace_wait(asset_id):
+            return await self._waiter.wait_until(
+                WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
+            )
 
     def wait_many(
         self,

@@ -1,11 +1,13 @@
 import traceback
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, UnsetType
 from rich.pretty import pretty_repr
 
+import livepeer_async
 from livepeer_async.api.calls import check_account
 from livepeer_async.redaction import (
     Hidden,
@@ -183,11 +185,29 @@ def test_upload_secrets_exclude_the_first_characters(url, secrets):
         ("https://host.example/a@b", "https://host.example/a@b"),
         ("Cannot POST /tus?token=s3cret&x=1", "Cannot POST /tus?token=***&x=1"),
         ("/tus?a=1&API_KEY=s3cret", "/tus?a=1&API_KEY=***"),
+        ("Authorization: Basic dXNlcjpzM2NyZXQ=", "Authorization: Basic ***"),
+        ("{'authorization': 'basic s3cret'}", "{'authorization': 'basic ***'}"),
+        ('{"sharedSecret": "my s3cret", "name": "x"}', '{"sharedSecret": "***", "name": "x"}'),
+        ("AsyncLivepeer(api_key='s3cret')", "AsyncLivepeer(api_key='***')"),
+        ('"encryptedKey":"s3cret"', '"encryptedKey":"***"'),
+        ("LIVEPEER_API_KEY=s3cret", "LIVEPEER_API_KEY=***"),
+        ("?X-Amz-Credential=s3cret&x=1", "?X-Amz-Credential=***&x=1"),
+        ("/clip.mp4?sig=s3cret", "/clip.mp4?sig=***"),
+        ("design=new, resig=x", "design=new, resig=x"),
+        (f"Livepeer-Signature: t=17,v1={'5ec2e7' * 11}", "Livepeer-Signature: t=17,v1=***"),
+        (f"/api/asset/upload/direct?token={JWT}", "/api/asset/upload/direct?token=***"),
         ("https://host.example/?a)&signature=s3cret", "https://host.example/)&signature=***"),
     ],
 )
 def test_credentials_in_text_are_redacted(text, shown):
     assert redact(text) == shown
+
+
+def test_public_redact_takes_any_object():
+    assert livepeer_async.redact is redact
+    assert redact(b"Bearer s3cret \xff") == "Bearer *** \N{REPLACEMENT CHARACTER}"
+    assert redact(httpx.URL("https://user:s3cret@h/a?b=s3cret")) == "https://h/a"
+    assert redact(ValueError("no https://h/a?s3cret")) == "no https://h/a"
 
 
 def test_given_secrets_are_redacted():

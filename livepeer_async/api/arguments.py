@@ -55,6 +55,16 @@ def as_new_asset(value: object, *, default_name: str | None = None) -> NewAsset:
     return _as_struct(value, NewAsset, {"name": default_name}, wanted="a NewAsset")
 
 
+def given_name(value: object) -> str | None:
+    """Return the beginning of the name in an argument for a new asset; None if it has none."""
+    name: object = value
+    if isinstance(value, NewAsset):
+        name = value.name
+    elif isinstance(value, Mapping):
+        name = cast("Mapping[str, object]", value).get("name")
+    return name[:MAX_NAME] if isinstance(name, str) else None
+
+
 def as_import(url: str, value: object) -> NewAssetFromUrl:
     """Return a `NewAssetFromUrl`; arguments and errors as for `as_new_asset`.
 

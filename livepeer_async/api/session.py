@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable
 from math import inf
 from typing import Protocol, TypeVar
@@ -20,14 +19,13 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Request, Response, origin_of
 from livepeer_async.http.observers import report_event, report_recovery
 from livepeer_async.http.recovery import Recovery
-from livepeer_async.http.retry import RetryPolicy, describe_failure, next_retry
+from livepeer_async.http.retry import RetryPolicy, describe_failure, next_retry, status_of
+from livepeer_async.telemetry.events import REQUEST_RETRY, log_event
 
 T = TypeVar("T")
 
 # While `busy_timeout` lasts, further failures don't increase the delay before the next attempt.
 MAX_BUSY_FAILURES = 3
-
-_log = logging.getLogger("livepeer_async")
 
 
 class Sender(Protocol):
@@ -120,6 +118,7 @@ class Session:
             failures=failures,
             jitter=self._clock.random(),
             retry_after=error.retry_after if isinstance(error, ApiError) else None,
+            status=status_of(error),
         )
         if event is None:
             try:
@@ -127,7 +126,7 @@ class Session:
             finally:
                 # Breaks the cycle between this frame and the error's traceback.
                 del error
-        _log.warning("%s", event)
+        log_event(REQUEST_RETRY, "%s", event, **event.facts)
         report_event(event)
         await self.wait_to_retry(event.delay)
 

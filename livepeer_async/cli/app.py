@@ -38,10 +38,10 @@ Try it without an API key: livepeer-async demo
 EXIT_STATUS_HELP = """\b
 Exit status:
   0    everything is ready
-  1    something failed: an upload, an unreadable file, the network, an
-       asset that doesn't exist
-  2    usage: an option, a missing API key, a base URL without a scheme,
-       an extra that isn't installed
+  1    something failed: an upload, an unreadable video, a bad row, the
+       network, an asset that doesn't exist
+  2    usage: an option, a manifest that can't be read, a missing API key,
+       a base URL without a scheme, an extra that isn't installed
   3    not authorised: the API key is wrong or lacks permission
   130  interrupted with Ctrl-C
   141  the reader of the output has closed its pipe
@@ -152,7 +152,10 @@ SandboxKey = Annotated[
     ),
 ]
 ProcessingSeconds = Annotated[
-    float, typer.Option("--processing-seconds", min=0, help="Seconds to process an upload.")
+    float,
+    typer.Option(
+        "--processing-seconds", metavar="SECONDS", min=0, help="Seconds to process an upload."
+    ),
 ]
 WebhookUrl = Annotated[
     str | None,

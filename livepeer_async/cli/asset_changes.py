@@ -11,6 +11,7 @@ import typer
 
 from livepeer_async.cli import options
 from livepeer_async.cli.asset_ids import AssetId, AssetIds, explain_error, explain_id
+from livepeer_async.cli.journal_records import note_change
 from livepeer_async.cli.output.asset_details import print_asset
 from livepeer_async.cli.output.console import output, print_error, print_json, print_note
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
@@ -49,7 +50,10 @@ def update_asset(
 
     async def command() -> ExitStatus:
         async with open_client() as livepeer, explain_id(livepeer, asset_id):
-            print_asset(await livepeer.assets.update(asset_id, patch), json=json)
+            asset = await livepeer.assets.update(asset_id, patch)
+            if name is not None:
+                await note_change(livepeer, asset_id, name=name)
+            print_asset(asset, json=json)
         return ExitStatus.OK
 
     run_command(command)

@@ -26,7 +26,7 @@ from livepeer_async.cli.file_writer import (
 )
 from livepeer_async.cli.output.console import output, print_error, print_json, print_note
 from livepeer_async.cli.output.download_progress import DownloadProgress, show_download
-from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for
+from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
@@ -35,7 +35,7 @@ from livepeer_async.errors import LivepeerError
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.models import Asset, AssetPhase, PlaybackSource, PlaybackSourceType
-from livepeer_async.redaction import redact
+from livepeer_async.polling.phases import make_failure
 
 STANDARD_OUTPUT = "-"
 
@@ -236,9 +236,8 @@ async def _copy(blocks: AsyncIterator[bytes], write: Write, progress: DownloadPr
 
 
 def _describe_unready(asset: Asset) -> str:
+    failure = make_failure(asset)
+    if failure is not None:
+        return format_error(failure)
     found = f"asset {asset.id} is {asset.phase or 'in an unknown phase'}"
-    if asset.phase == AssetPhase.FAILED:
-        reason = asset.status.error_message if asset.status else None
-        why = f" ({redact(reason)})" if reason else ""
-        return f"{found}{why}; to process it again: livepeer-async assets retry {asset.id}"
     return f"{found}, not ready; wait for it: livepeer-async assets wait {asset.id}"

@@ -11,7 +11,12 @@ import typer
 from livepeer_async.cli import options
 from livepeer_async.cli.output.asset_details import print_asset
 from livepeer_async.cli.output.console import print_error, print_note
-from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
+from livepeer_async.cli.output.error_messages import (
+    ExitStatus,
+    Scope,
+    exit_status_for,
+    format_error,
+)
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.upload_files import IMPORTABLE, read_scheme
@@ -19,6 +24,8 @@ from livepeer_async.errors import LivepeerError
 from livepeer_async.http.messages import file_name_from_url
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import show_source
+
+SCOPE = Scope(is_import=True)
 
 
 def import_assets(
@@ -73,7 +80,7 @@ async def _import_assets(
                 ticket = await livepeer.assets.upload_from_url(url, new_asset)
             except LivepeerError as error:
                 errors.append(error)
-                print_error(f"{show_source(url)}: {format_error(error)}")
+                print_error(f"{show_source(url)}: {format_error(error, SCOPE)}")
                 continue
             sources[ticket.asset.id] = show_source(url)
             print_note(f"{show_source(url)}: asset {ticket.asset.id}")
@@ -85,5 +92,5 @@ async def _import_assets(
                     print_asset(result.asset, json=json)
                 else:
                     errors.append(result.error)
-                    print_error(f"{sources[result.asset_id]}: {format_error(result.error)}")
+                    print_error(f"{sources[result.asset_id]}: {format_error(result.error, SCOPE)}")
     return exit_status_for(errors)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Annotated, Any, cast
 
+import anyio.to_thread
 import typer
 
 from livepeer_async.cli import options
@@ -22,6 +23,7 @@ from livepeer_async.cli.asset_download import download_assets
 from livepeer_async.cli.asset_ids import NEWEST_FIRST, AssetId, AssetIds, explain_id
 from livepeer_async.cli.asset_import import import_assets
 from livepeer_async.cli.command import Command, Group
+from livepeer_async.cli.journal_records import note_change
 from livepeer_async.cli.output.asset_details import (
     UNKNOWN,
     format_created,
@@ -33,6 +35,7 @@ from livepeer_async.cli.output.console import (
     output,
     print_json,
     print_note,
+    print_problem,
     print_table,
 )
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for
@@ -45,11 +48,14 @@ from livepeer_async.cli.output.formatting import (
 from livepeer_async.cli.output.report import asset_document
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
+from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.polling.intervals import READY_TIMEOUT
 
 MAX_PAGE_SIZE = 100
+# Assets whose names are shown before they are deleted.
+MAX_ASKED = 10
 
 app = typer.Typer(
     cls=Group,
@@ -112,15 +118,9 @@ def delete_assets(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
     """Delete assets permanently, after confirmation on a terminal."""
-    if not yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("without a terminal, --yes is needed to delete assets")
-        question = f"Delete {pluralize(len(asset_ids), 'asset')} permanently? [y/N] "
-        messages().print(question, end="")
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            typer.echo("nothing was deleted", err=True)
-            raise typer.Exit(ExitStatus.FAILED)
-    run_command(partial(_delete_assets, asset_ids))
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter("without a terminal, --yes is needed to delete assets")
+    run_command(partial(_delete_assets, list(dict.fromkeys(asset_ids)), ask=not yes))
 
 
 app.command("import", cls=Command)(import_assets)
@@ -155,11 +155,34 @@ async def _list_assets(*, phase: str | None, limit: int, json: bool) -> ExitStat
     return ExitStatus.OK
 
 
-async def _delete_assets(asset_ids: Sequence[str]) -> ExitStatus:
+async def _confirm(livepeer: AsyncLivepeer, asset_ids: Sequence[str]) -> bool:
+    """Ask on the terminal whether to delete assets, with the names of the first ones."""
+    shown: list[str] = []
+    for asset_id in asset_ids[:MAX_ASKED]:
+        name = UNKNOWN
+        # An ID that isn't an asset's is reported when it is to be deleted.
+        with suppress(LivepeerError):
+            name = (await livepeer.assets.get(asset_id)).name or UNKNOWN
+        shown.append(f"{shorten(name, MAX_NAME_WIDTH)} ({shorten(asset_id, MAX_NAME_WIDTH)})")
+    what = shown[0]
+    if len(asset_ids) > 1:
+        more = len(asset_ids) - len(shown)
+        for line in [*shown, *([f"and {more:,} more"] if more else [])]:
+            print_problem(f"  {line}")
+        what = pluralize(len(asset_ids), "asset")
+    messages().print(f"Delete {what} permanently? [y/N] ", end="", soft_wrap=True)
+    answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    return answer.strip().lower() in {"y", "yes"}
+
+
+async def _delete_assets(asset_ids: Sequence[str], *, ask: bool) -> ExitStatus:
     """Delete assets; a failure doesn't stop the others."""
     errors: list[LivepeerError] = []
     async with open_client() as livepeer:
-        for asset_id in dict.fromkeys(asset_ids):
+        if ask and not await _confirm(livepeer, asset_ids):
+            print_problem("nothing was deleted")
+            return ExitStatus.FAILED
+        for asset_id in asset_ids:
             name = shorten(asset_id, MAX_NAME_WIDTH)
             try:
                 async with explain_id(livepeer, asset_id):
@@ -169,6 +192,7 @@ async def _delete_assets(asset_ids: Sequence[str]) -> ExitStatus:
                 print_failure(asset_id, error)
             else:
                 output().print(f"deleted {name}")
+                await note_change(livepeer, asset_id, name=None)
     return exit_status_for(errors)
 
 

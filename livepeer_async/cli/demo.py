@@ -22,7 +22,14 @@ from msgspec import Struct
 from rich.text import Text
 
 from livepeer_async.cli.options import Storage
-from livepeer_async.cli.output.console import messages, output, print_error, print_table
+from livepeer_async.cli.output.console import (
+    VERBOSITY,
+    Verbosity,
+    messages,
+    output,
+    print_error,
+    print_table,
+)
 from livepeer_async.cli.output.display import show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
@@ -149,6 +156,8 @@ def _create_videos(folder: Path, number: int) -> list[str]:
 def _print_plan(
     sandbox: Sandbox, storage: Storage, progress: BatchProgress, faulty: FileProgress
 ) -> None:
+    if VERBOSITY.get() is Verbosity.QUIET:
+        return
     videos = pluralize(len(progress.files), "video")
     _print(f"embedded sandbox at {sandbox.base_url} (storage: {storage})")
     _print(

@@ -232,7 +232,8 @@ class IngestRun:
                 self._scope.cancel()
             return
         self.status.is_stopping = True
-        self._events.display.print(
+        # Below bars, the status says so.
+        self._events.display.log(
             "interrupted: finishing chunks in flight; press Ctrl-C again to quit immediately"
         )
         self._ingestion.stop()

@@ -19,9 +19,10 @@ from livepeer_async.cli.output.error_messages import ExitStatus, format_error
 from livepeer_async.cli.output.formatting import clean, format_timestamp, json_line, pluralize
 from livepeer_async.cli.output.names import label_names
 from livepeer_async.cli.session import journal_path, state_folder
-from livepeer_async.errors import ConfigurationError, JournalError
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.errors import ConfigurationError, JournalError, LivepeerError
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.records import Record
+from livepeer_async.journal.records import FULLY_UPLOADED, Record
 from livepeer_async.redaction import show_source
 from livepeer_async.sources.source import source_key
 from livepeer_async.uploads.leftovers import dismiss
@@ -55,15 +56,19 @@ async def forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
     for key in dict.fromkeys(keys):
         found = [(file, it) for file in files for it in await _find_records(file, key)]
         if len(found) == 1:
-            ((file, found_key),) = found
+            ((file, record),) = found
             async with aclosing(Journal(file, account=None)) as journal:
-                await journal.forget(found_key)
+                await journal.forget(record.key)
             output().print(f"forgot {key}")
+            _print_left(record)
             continue
         status = ExitStatus.FAILED
         if not found:
             where = "the journal has" if len(files) == 1 else "the journals have"
-            print_error(f"{where} no {key!r}; see livepeer-async journal list")
+            print_error(
+                f"{where} no {key!r}; wanted a key, the path of a file or an asset ID, as "
+                "livepeer-async journal list shows them"
+            )
         elif len({file for file, _ in found}) > 1:
             print_error(f"several journals have {key!r}: name one of them with --journal")
         else:
@@ -71,6 +76,28 @@ async def forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
                 f"{len(found)} records are shown as {key!r}: use the asset ID, or the whole URL"
             )
     return status
+
+
+async def note_change(livepeer: AsyncLivepeer, asset_id: str, *, name: str | None) -> None:
+    """Update the default journal after an asset was renamed; `None` if it was deleted.
+
+    A failure is only reported: a later run looks at the asset.
+    """
+    fingerprint = livepeer.account_fingerprint
+    try:
+        file = journal_path(fingerprint)
+        if not file.exists():
+            return
+        async with aclosing(Journal(file, account=fingerprint)) as journal:
+            keys = [it.key for it in await journal.records() if it.asset_id == asset_id]
+            for key in keys:
+                if name is None:
+                    await journal.forget(key)
+                    await journal.drop_orphan(asset_id)
+                else:
+                    await journal.rename(key, name)
+    except (LivepeerError, RuntimeError) as error:
+        print_note(f"the journal isn't up to date: {error}")
 
 
 async def dismiss_requests(path: str | None) -> ExitStatus:
@@ -114,14 +141,25 @@ def _find_journals(path: str | None) -> list[Path]:
     return files
 
 
-async def _find_records(file: Path, key: str) -> list[str]:
-    """Return the keys of records by key, by the path of their file, or as `journal list` shows."""
+def _print_left(record: Record) -> None:
+    """Print what a forgotten upload leaves on the server."""
+    if record.state in FULLY_UPLOADED:
+        print_note(
+            f"its asset stays on the server; to delete it: livepeer-async assets delete "
+            f"{record.asset_id}"
+        )
+    else:
+        print_note("it may leave an asset on the server: livepeer-async journal orphans")
+
+
+async def _find_records(file: Path, key: str) -> list[Record]:
+    """Return records by key, by the path of their file, or as `journal list` shows."""
     async with aclosing(Journal(file, account=None)) as journal:
         records = {record.key: record for record in await journal.records()}
     for exact in (key, source_key(key) or key):
         if exact in records:
-            return [exact]
-    return [it for it, record in records.items() if key in _shown_forms(record)]
+            return [records[exact]]
+    return [record for record in records.values() if key in _shown_forms(record)]
 
 
 def _shown_forms(record: Record) -> set[str]:
@@ -165,4 +203,7 @@ def _print_records(records: Sequence[Record]) -> None:
     ]
     shown = print_table(headers, rows, order=["key", "playback ID", "requested"], state="state")
     if "key" not in shown:
-        print_note("the keys don't fit: use --json or a wider terminal to see them")
+        print_note(
+            "the keys don't fit: use --json or a wider terminal to see them; journal forget also "
+            "takes asset IDs"
+        )

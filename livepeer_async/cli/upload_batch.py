@@ -39,9 +39,11 @@ from livepeer_async.cli.output.report import (
     upload_row_document,
 )
 from livepeer_async.cli.output.report_file import ReportFile, check_report_path, open_report
+from livepeer_async.cli.output.request_status import StatusLog
 from livepeer_async.cli.stdin import STANDARD_INPUT, FilePath, StandardInput
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError, TooManyOpenFiles
+from livepeer_async.http.observers import observe_requests
 from livepeer_async.ingest.naming import NameTemplate
 from livepeer_async.sources.source import source_key, source_name
 from livepeer_async.uploads.leftovers import LeftoverReport
@@ -123,7 +125,9 @@ class UploadBatch:
                 if client.journal is not None:
                     self._scope = Scope(is_upload=True, journal_option="")
                 await self.upload(client, display, force=force)
-                leftovers = await self._clean_up(client)
+                # The failures of all uploads are shown; this may take several seconds more.
+                with observe_requests(StatusLog(display.print).observe):
+                    leftovers = await self._clean_up(client)
         except LivepeerError as error:
             self._fail_remaining(error)
             self._print_results()

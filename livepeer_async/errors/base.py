@@ -57,4 +57,6 @@ class ConfigurationError(LivepeerError, ValueError):
 
 
 class ClientClosed(ConfigurationError):
-    """The client was closed, before the call or during it; `can_resume` tells of an upload."""
+    """The client was closed before or during the call; of an upload, `asset_id` is its asset."""
+
+    asset_id: str | None = None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import concurrent.futures
 import errno
-import logging
 import mimetypes
 import os
 import socket
@@ -19,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -27,6 +27,7 @@ from livepeer_async.concurrency import Clock
 from livepeer_async.errors import TooManyOpenFiles
 from livepeer_async.http.retry import backoff
 from livepeer_async.redaction import chain
+from livepeer_async.telemetry.events import DESCRIPTORS_EXHAUSTED, log_event
 
 if sys.platform != "win32":
     import resource
@@ -34,7 +35,6 @@ if sys.platform != "win32":
 T = TypeVar("T")
 Opened = Literal["file", "connection"]
 
-_log = logging.getLogger(__name__)
 
 # Seconds without a single success after which a shortage is an error.
 SHORTAGE_TIMEOUT = 30.0
@@ -51,7 +51,7 @@ _SQLITE_FILES = 3
 # Seconds after which one more upload is tried beside those that found descriptors.
 GROWTH_PERIOD = 10.0
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
-# With room for so many uploads, descriptors aren't what limits them.
+# With room for this number of uploads, something other than descriptors limits them.
 MANY_UPLOADS = 32
 _RAISE_LIMIT = "raise the limit, for example with `ulimit -n 4096`"
 _FOLDERS = ("/proc/self/fd", "/dev/fd")
@@ -154,7 +154,7 @@ class Descriptors:
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self.on_shortage: Callable[[str], None] = _log.warning
+        self.on_shortage: Callable[[str], None] = partial(log_event, DESCRIPTORS_EXHAUSTED, "%s")
         self.close_idle: Callable[[], Awaitable[None]] | None = None
         prepare()
         self._clock = clock or Clock()
@@ -285,7 +285,7 @@ def _is_link_shortage(link: BaseException) -> bool:
 
 
 def _is_free(count: int) -> bool:
-    """Whether so many descriptors are free at once."""
+    """Whether this number of descriptors is free at once."""
     opened: list[int] = []
     try:
         opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))

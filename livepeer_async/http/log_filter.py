@@ -10,10 +10,10 @@ import logging
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 from livepeer_async.http.messages import Request
 from livepeer_async.redaction import REDACTED, redact, redact_upload_url
+from livepeer_async.telemetry.hooks import SENT_REQUEST
 
 # Loggers of httpx and httpx2, which have one per module, and of hpack, which encodes headers if the
 # user's own client speaks HTTP/2.
@@ -30,16 +30,14 @@ _PRIVATE_HEADER = re.compile(
     r"(?i)(b'(?:(?P<location>(?:content-)?location)|link|set-cookie)'(?:, |=)b(['\"]))"
     r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
 )
-# The current request and other secrets, which the response may echo. They are collected when a
-# record is logged, because most requests log none.
-_CURRENT: ContextVar[tuple[Request, tuple[str, ...]] | None] = ContextVar("_CURRENT", default=None)
 
 
 class _RedactingFilter(logging.Filter):
     """Redacts the message: httpx logs whole URLs, `?token=` included, at INFO (httpx#2760)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        request, others = _CURRENT.get() or (None, ())
+        # Collected now, because most requests log nothing; the response may echo them.
+        request, others = SENT_REQUEST.get() or (None, ())
         secrets = (*request.secrets, *others) if request else ()
         text = _PRIVATE_HEADER.sub(_redact_header, record.getMessage())
         record.msg, record.args = redact(text, *secrets), ()
@@ -61,11 +59,11 @@ def redact_logs(request: Request, *others: str) -> Generator[None, None, None]:
 
     The block must not contain a `yield`.
     """
-    token = _CURRENT.set((request, others))
+    token = SENT_REQUEST.set((request, others))
     try:
         yield
     finally:
-        _CURRENT.reset(token)
+        SENT_REQUEST.reset(token)
 
 
 def _redact_header(header: re.Match[str]) -> str:

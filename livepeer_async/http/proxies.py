@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import logging
 import os
 import re
 import socket
@@ -20,8 +19,7 @@ from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.redaction import redacted
-
-_log = logging.getLogger("livepeer_async.http.proxies")
+from livepeer_async.telemetry.events import PROXY_ENTRY_IGNORED, log_event
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _WANTED = "wanted scheme://user:password@host:port with special characters percent-encoded"
@@ -255,11 +253,13 @@ def _read_exemptions(entries: list[str]) -> tuple[Exemption, ...]:
             found.append(exemption)
         elif entry:
             shown = f" ({entry!r})" if is_shown else ""
-            _log.warning(
+            log_event(
+                PROXY_ENTRY_IGNORED,
                 "NO_PROXY: entry %d%s is ignored; wanted a host name, a domain or an IP address, "
                 "optionally with a port",
                 number,
                 shown,
+                entry=number,
             )
     return tuple(found)
 

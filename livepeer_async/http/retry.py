@@ -63,6 +63,7 @@ class RetryEvent(Model, frozen=True, kw_only=True):
         attempt: failures since the last progress, this one included.
         attempts: the limit for `attempt`.
         delay: seconds until the next attempt.
+        status: the status of the response that failed; `None` without one.
     """
 
     reason: str
@@ -70,11 +71,24 @@ class RetryEvent(Model, frozen=True, kw_only=True):
     attempts: int
     delay: float
     request_id: str | None = None
+    status: int | None = None
 
     @property
     def failure(self) -> str:
         """The reason, with the request ID, which the server's operator may ask for."""
         return f"{self.reason} [request {self.request_id}]" if self.request_id else self.reason
+
+    @property
+    def facts(self) -> dict[str, str | int | float | None]:
+        """The attributes of its log record."""
+        return {
+            "attempt": self.attempt,
+            "attempts": self.attempts,
+            "delay": self.delay,
+            "livepeer_request_id": self.request_id,
+            "reason": self.reason,
+            "status_code": self.status,
+        }
 
     def __str__(self) -> str:
         return f"{self.failure}; retry {self.attempt} of {self.attempts} in {self.delay:.1f} s"
@@ -125,6 +139,7 @@ def next_retry(
     jitter: float,
     retry_after: float | None = None,
     request_id: str | None = None,
+    status: int | None = None,
 ) -> RetryEvent | None:
     """Return the event for the next retry, or `None` to give up; arguments as for `next_delay`."""
     delay = next_delay(policy, failures=failures, jitter=jitter, retry_after=retry_after)
@@ -136,12 +151,19 @@ def next_retry(
         attempts=policy.attempts,
         delay=delay,
         request_id=request_id,
+        status=status,
     )
 
 
 def describe_failure(error: LivepeerError) -> str:
     """Return the message and the advice of an error, without the request ID."""
     return "; ".join(filter(None, [*map(str, error.args[:1]), error.advice]))
+
+
+def status_of(error: LivepeerError) -> int | None:
+    """Return the HTTP status that an error is about; `None` for any other error."""
+    status: int | None = getattr(error, "status", None)
+    return status
 
 
 class RestartCounter:
@@ -184,4 +206,5 @@ class RestartCounter:
             attempts=policy.restarts,
             delay=delay,
             request_id=error.request_id,
+            status=status_of(error),
         )

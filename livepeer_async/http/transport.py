@@ -21,7 +21,7 @@ import anyio
 import httpx
 
 from livepeer_async.concurrency import Clock, LoopLocal
-from livepeer_async.errors import ConfigurationError, DecodeError, NetworkError, TooManyOpenFiles
+from livepeer_async.errors import ClientClosed, DecodeError, NetworkError, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
 from livepeer_async.http.descriptors import Descriptors, is_shortage
@@ -157,7 +157,7 @@ class Transport:
             largest: limit for the size of the decoded response body.
 
         Raises:
-            ConfigurationError: the client is closed, or the URL is invalid.
+            ConfigurationError: the client is closed (`ClientClosed`), or the URL is invalid.
             NetworkError: no complete response arrived.
             DecodeError: the response is larger than `largest`.
             SourceError: the blocks can't be read.
@@ -214,7 +214,7 @@ class Transport:
             request: the request.
 
         Raises:
-            ConfigurationError: the client is closed, or the URL is invalid.
+            ConfigurationError: the client is closed (`ClientClosed`), or the URL is invalid.
             NetworkError: no response arrived. Reading the body raises it too.
         """
         connections = self._find_connections(request)
@@ -262,7 +262,7 @@ class Transport:
         require_asyncio()
         connections = self._connections.get()
         if connections.client.is_closed:
-            raise ConfigurationError("the client is closed; send within its `async with` block")
+            raise ClientClosed("the client is closed; send within its `async with` block")
         if self._user_client is not None and not self._user_client.is_usable_here():
             raise loop_error(request.place)
         return connections
@@ -388,7 +388,7 @@ class Transport:
         except RuntimeError as error:
             if self._connections.get().client.is_closed:
                 message = f"the client was closed during {request.place}"
-                raise ConfigurationError(message) from error
+                raise ClientClosed(message) from error
             if self._user_client is not None and is_loop_error(error):
                 raise loop_error(request.place) from error
             raise

@@ -210,6 +210,10 @@ class JournalDatabase:
                 finding = f"the journal {self.path} can't be opened"
                 raise shortage_error(error, finding) from error
             if isinstance(error, OSError):
+                folder = Path(self.path).parent
+                if isinstance(error, FileNotFoundError):
+                    finding = f"can't be opened: there is no folder {folder}; create it, or use "
+                    raise self.error(f"{finding}another file") from error
                 raise self.error(f"can't be opened: {error.strerror}") from error
             raise self.error(_explain(error)) from error
         except msgspec.DecodeError as error:

@@ -6,7 +6,6 @@ it makes reversible, so a kill leaves nothing unknown on the server.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
@@ -24,7 +23,7 @@ import msgspec
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import LoopLocal, plain_task_group, run_shielded, running_loop
-from livepeer_async.errors import ConfigurationError, JournalError, TooManyOpenFiles
+from livepeer_async.errors import ClientClosed, JournalError, TooManyOpenFiles
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.lease_table import LeaseTable
@@ -36,10 +35,9 @@ from livepeer_async.journal.records import (
     leftover_from,
 )
 from livepeer_async.redaction import show_source
+from livepeer_async.telemetry.events import JOURNAL_UNREADABLE, log_event
 
 T = TypeVar("T")
-
-_log = logging.getLogger("livepeer_async")
 
 # Seconds for a release after a cancellation, and for closing. A lease that isn't released is
 # deleted by the next transaction, or is void once the owner's lock is released.
@@ -131,14 +129,14 @@ class Journal:
         Raises:
             UploadInUse: another upload, here or in another process, holds the lease.
             JournalError: the journal can't be read or written.
-            ConfigurationError: the journal is closed.
+            ClientClosed: the journal is closed.
         """
         key = as_text(key)
         async with self._hold(key):
             self._leases.written.add(key)
             try:
                 record = await self._run(partial(self._acquire, key))
-            except (JournalError, TooManyOpenFiles, ConfigurationError):
+            except (JournalError, TooManyOpenFiles, ClientClosed):
                 self._leases.written.discard(key)
                 raise
             yield record
@@ -234,6 +232,12 @@ class Journal:
                 await self.abandon(replace(record, previous=None), is_useless=False)
             return True
 
+    async def rename(self, key: str, name: str) -> None:
+        """Record another name of the asset of a key; raises as `forget` does."""
+        async with self.acquire(key) as record:
+            if record is not None:
+                await self.write(replace(record, name=name))
+
     async def records(self) -> list[Record]:
         """Return the readable records of uploads with a key, in the order of their keys."""
         query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
@@ -288,7 +292,9 @@ class Journal:
                 found.append(msgspec.json.decode(row, type=kind))
             except msgspec.DecodeError as error:
                 noun = f"{_NOUNS[kind]} {show_source(name)!r}"
-                _log.warning("journal %s: skipping unreadable %s: %s", self.path, noun, error)
+                facts = {"path": str(self.path), "reason": str(error)}
+                message = "journal %s: skipping unreadable %s: %s"
+                log_event(JOURNAL_UNREADABLE, message, self.path, noun, error, **facts)
         return found
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -352,11 +358,11 @@ class Journal:
 
     async def _release(self) -> None:
         """Delete the leases that aren't held; if this fails, the next transaction does."""
-        with suppress(JournalError, TooManyOpenFiles, ConfigurationError):
+        with suppress(JournalError, TooManyOpenFiles, ClientClosed):
             await self._run(lambda _: None)
 
-    def _closed(self) -> ConfigurationError:
-        return ConfigurationError(f"the journal {self.path} is closed: open it, or a new client")
+    def _closed(self) -> ClientClosed:
+        return ClientClosed(f"the journal {self.path} is closed: open it, or a new client")
 
 
 def as_text(key: str) -> str:

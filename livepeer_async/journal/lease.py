@@ -11,7 +11,6 @@ something may be left, which is recorded as an orphan or an unconfirmed request;
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -31,8 +30,7 @@ from livepeer_async.models import Asset
 from livepeer_async.redaction import show_source
 from livepeer_async.sources.identity import SourceIdentity, describe_changes, is_touched
 from livepeer_async.sources.source import Source
-
-_log = logging.getLogger("livepeer_async")
+from livepeer_async.telemetry.events import JOURNAL_NOT_WRITTEN, log_event
 
 
 class Lease:
@@ -74,6 +72,11 @@ class Lease:
         self.has_handle = False
         self.record = record
         self.previous = record.previous if record else None
+
+    @property
+    def key(self) -> str | None:
+        """The caller's name for the upload; `None` without one."""
+        return None if self._is_keyless else self._key or None
 
     @property
     def is_import(self) -> bool:
@@ -294,7 +297,10 @@ class Lease:
         try:
             await self._write(record)
         except (JournalError, TooManyOpenFiles) as error:
-            _log.warning("asset %s %s, but %s", record.asset_id, outcome, error)
+            facts = {"asset_id": record.asset_id, "reason": str(error)}
+            log_event(
+                JOURNAL_NOT_WRITTEN, "asset %s %s, but %s", record.asset_id, outcome, error, **facts
+            )
 
     async def _write(self, record: Record) -> None:
         if self._journal is not None:
@@ -332,7 +338,7 @@ async def acquire_lease(
     identity = SourceIdentity(length=source.length, url=url)
     current, *older = access
     if journal is None:
-        yield Lease(None, "", identity, access=current)
+        yield Lease(None, key or "", identity, access=current)
         return
     if key is None:
         async with journal.acquire_keyless() as generated:

@@ -6,7 +6,6 @@ which can therefore be cancelled at any point.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from copy import copy
 from http import HTTPStatus
@@ -26,7 +25,7 @@ from livepeer_async.errors import (
     is_transient,
 )
 from livepeer_async.http.observers import RequestEvent
-from livepeer_async.http.retry import RetryEvent, backoff, describe_failure, next_retry
+from livepeer_async.http.retry import RetryEvent, backoff, describe_failure, next_retry, status_of
 from livepeer_async.models import Task
 from livepeer_async.polling.change_scan import MAX_PAGE_SIZE, ChangeScan, SyncPoint, begin_scan
 from livepeer_async.polling.intervals import (
@@ -39,6 +38,7 @@ from livepeer_async.polling.noticing import Notice, asset_id_of, notice
 from livepeer_async.polling.subscription import Subscription
 from livepeer_async.polling.task_scan import TaskScan, begin_task_scan
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.telemetry.events import POLL_RETRY, log_event
 from livepeer_async.webhooks.events import AssetEvent, TaskEvent
 
 T = TypeVar("T")
@@ -51,8 +51,6 @@ MAX_LIST_FAILURES = 3
 # Seconds until lists are tried again, doubled each time.
 FIRST_LIST_PAUSE = 5.0
 MAX_LIST_PAUSE = 300.0
-
-_log = logging.getLogger("livepeer_async")
 
 
 class AssetPoller:
@@ -362,12 +360,13 @@ class AssetPoller:
             failures=self._failures,
             jitter=self._clock.random(),
             retry_after=error.retry_after if isinstance(error, ApiError) else None,
+            status=status_of(error),
         )
         if event is None:
             self._failures, self.last_error = 0, None
             self.fail_all(error)
             return
-        _log.warning("%s", event)
+        log_event(POLL_RETRY, "%s", event, assets=len(self._subscriptions), **event.facts)
         self.report(event)
         self.last_error = error
         self._paused_until = self._clock.now() + event.delay

@@ -20,6 +20,7 @@ from livepeer_async.errors import (
     AssetDeleted,
     AssetFailed,
     AssetTimeout,
+    ClientClosed,
     ConfigurationError,
     LivepeerError,
 )
@@ -32,6 +33,7 @@ from livepeer_async.polling.poller import AssetPoller
 from livepeer_async.polling.subscription import Subscription
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import redacted
+from livepeer_async.telemetry.subjects import run_subject
 from livepeer_async.webhooks.events import AssetEvent, TaskEvent, WebhookEvent
 
 MAX_REQUESTS_PER_SECOND = 2
@@ -284,8 +286,8 @@ class Waiter:
         await self._poller.throttle()
 
     def close(self) -> None:
-        """End all waits with a `ConfigurationError`, because the client is closed."""
-        error = ConfigurationError("the client was closed during a wait for assets")
+        """End all waits with a `ClientClosed`, because the client is closed."""
+        error = ClientClosed("the client was closed during a wait for assets")
         self._poller.fail_all(error)
 
     async def _next_result(
@@ -350,7 +352,7 @@ class Waiter:
                 other.scope.cancel()
         due, watched = polling.poller.next_poll(now)
         if due <= now:
-            with replace_observers(polling.poller.report):
+            with replace_observers(polling.poller.report), run_subject(None):
                 await polling.poller.poll(watched)
             return
         wake_at = min(due, *(waiting.deadline for waiting in polling.waiting))

@@ -9,7 +9,6 @@ opened. A file beyond the limits, or one that FFmpeg can't read, has no facts.
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -21,8 +20,7 @@ from msgspec.structs import replace
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.probing.rules import MediaFacts
 from livepeer_async.probing.sample_tables import UncountableError, count_samples, is_mp4
-
-_log = logging.getLogger("livepeer_async")
+from livepeer_async.telemetry.events import SOURCE_NOT_PROBED, log_event
 
 # FFmpeg analyses 5 MB; the header of an MP4 file of 5 hours has 8 MB.
 MAX_BYTES = 32 * 1024 * 1024
@@ -113,7 +111,8 @@ def read_facts(reader: BoundedReader) -> MediaFacts | None:
         return _analyse(av, reader, formats) if formats else None
     except Exception as error:  # noqa: BLE001 - PyAV raises many classes for damaged files
         # Without the message: it may contain text of the file.
-        _log.debug("a file can't be probed: %s", type(error).__name__)
+        kind = type(error).__name__
+        log_event(SOURCE_NOT_PROBED, "a file can't be probed: %s", kind, error=kind)
         return None
 
 

@@ -42,7 +42,7 @@ class UncountableError(Exception):
 
 
 class Box(Struct, frozen=True):
-    """A box: its type, and where it begins, its content begins, and it ends in the file."""
+    """A box: its type, and the positions in the file of its start, its content and its end."""
 
     kind: bytes
     offset: int

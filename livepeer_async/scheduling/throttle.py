@@ -29,6 +29,7 @@ from livepeer_async.scheduling.adaptive import (
     max_slots_at_rate,
     pause_delay,
 )
+from livepeer_async.telemetry.events import REQUESTS_PAUSED, REQUESTS_RESUMED, log_event
 
 # Seconds between two measurements: a new upload needs about one before its bytes flow.
 PERIOD = 2.5
@@ -274,11 +275,15 @@ class Throttle:
             is_queue_full=is_queue_full,
         )
         self._paused_until, self._probed_at = now + pause, None
+        message, pauses = "the server asks for less load: no requests for %.1f s", self._pauses
+        log_event(REQUESTS_PAUSED, message, pause, delay=pause, pauses=pauses)
 
     def record_success(self) -> None:
         """End a pause if the response is to its probe, or came after it."""
         self._active_at = self._clock.now()
         if self._probed_at is not None or self._active_at >= self._paused_until:
+            if self._pauses:
+                log_event(REQUESTS_RESUMED, "requests are sent again", pauses=self._pauses)
             self._pauses, self._probed_at = 0, None
 
     def record_stall(self) -> None:

@@ -7,7 +7,6 @@ is read again from its beginning after each break, and its SHA-256 up to the bre
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -45,10 +44,9 @@ from livepeer_async.sources.byte_ranges import (
     range_headers,
 )
 from livepeer_async.sources.source import UNNAMED
+from livepeer_async.telemetry.events import DOWNLOAD_RETRY, log_event
 
 MAX_REDIRECTS = 5
-
-_log = logging.getLogger("livepeer_async")
 
 
 class Download(Struct, frozen=True, kw_only=True):
@@ -280,7 +278,7 @@ class _ResumableBody:
         if event is None:
             rest = f"{self._state.source} from byte {self._state.position} on"
             raise self._unreadable(f"can't read {rest}: {later.reason}") from cause
-        _log.warning("%s", event)
+        log_event(DOWNLOAD_RETRY, "%s", event, offset=self._state.position, **event.facts)
         report_event(event)
         if self._recovery is None:
             await self._clock.sleep(event.delay)

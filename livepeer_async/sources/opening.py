@@ -20,7 +20,6 @@ from livepeer_async.http.descriptors import Descriptors, is_shortage
 from livepeer_async.sources.file_object import READ_SIZE, FileObject, is_file_object
 from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, enter_file, open_path
 from livepeer_async.sources.source import (
-    UNNAMED,
     BytesSource,
     Source,
     SourceLike,
@@ -43,7 +42,9 @@ class SourcesInUse:
         self._ids = Reservations[int]()
 
     @asynccontextmanager
-    async def reserve(self, source: SourceLike) -> AsyncGenerator[None, None]:
+    async def reserve(
+        self, source: SourceLike, name: str | None = None
+    ) -> AsyncGenerator[None, None]:
         """Keep a second upload from reading the same file object or iterator concurrently.
 
         Raises:
@@ -54,8 +55,8 @@ class SourcesInUse:
             return
         with self._ids.reserve(id(source)) as is_free:
             if not is_free:
-                name = source_name(source)
-                message = f"{name} is being uploaded already; use its path, or open it twice"
+                shown = source_name(source, default=name)
+                message = f"{shown} is being uploaded already; use its path, or open it twice"
                 raise ConfigurationError(message)
             yield
 
@@ -64,6 +65,7 @@ class SourcesInUse:
 async def open_source(
     source: SourceLike,
     *,
+    name: str | None = None,
     length: int | None = None,
     max_length: int | None = None,
     descriptors: Descriptors | None = None,
@@ -73,6 +75,7 @@ async def open_source(
 
     Args:
         source: a path, bytes-like, an async iterable of bytes, or a binary file object.
+        name: of a source that has none, such as bytes.
         length: bytes, if known for a stream; else it is spooled first.
         max_length: maximum number of bytes that the server accepts.
         descriptors: waits for free file descriptors.
@@ -84,13 +87,14 @@ async def open_source(
         TooManyOpenFiles: no file descriptor was free.
     """
     descriptors = descriptors or Descriptors()
-    check_length(length, source)
+    name = source_name(source, default=name)
+    check_length(length, name)
     async with AsyncExitStack() as stack:
         if isinstance(source, str | os.PathLike):
             path = os.fspath(source)
             opened: Source = await open_path(path, stack, descriptors, after_wait=after_wait)
         else:
-            opened = await _open(source, length, max_length, stack, descriptors)
+            opened = await _open(source, name, length, max_length, stack, descriptors)
         _check(opened, length, max_length)
         yield opened
 
@@ -111,11 +115,11 @@ async def open_unspooled(
         ConfigurationError: it has another type.
     """
     name = source_name(source)
-    check_length(length, source)
+    check_length(length, name)
     if isinstance(source, str | os.PathLike) or view_of(source, name) is not None:
         raise ConfigurationError(f"the length of a {type(source).__name__} can't be deferred")
     async with AsyncExitStack() as stack:
-        found = await _open_object(source, max_length)
+        found = await _open_object(source, name, max_length)
         opened = await _open_stream(found, name, length, stack)
         if length is not None or not opened.is_stream:
             _check(opened, length, max_length)
@@ -124,24 +128,24 @@ async def open_unspooled(
 
 async def _open(
     source: SourceLike,
+    name: str,
     length: int | None,
     max_length: int | None,
     stack: AsyncExitStack,
     descriptors: Descriptors,
 ) -> Source:
-    view = view_of(source, UNNAMED)
+    view = view_of(source, name)
     if view is not None:
         stack.callback(_release, view)
-        return BytesSource(view, UNNAMED)
-    name = source_name(source)
-    found = await _open_object(source, max_length)
+        return BytesSource(view, name)
+    found = await _open_object(source, name, max_length)
     if isinstance(found, FileSource) or length is not None:
         return await _open_stream(found, name, length, stack)
     return await _spool(found, name, max_length, stack, descriptors)
 
 
 async def _open_object(
-    source: SourceLike, max_length: int | None
+    source: SourceLike, name: str, max_length: int | None
 ) -> FileSource | AsyncIterable[Any]:
     """Return a seekable file object as a source, any other as an async iterable.
 
@@ -150,7 +154,7 @@ async def _open_object(
         ConfigurationError: it has neither `read` nor `__aiter__`.
     """
     if is_file_object(source):
-        file = FileObject(source)
+        file = FileObject(source, name)
         length = await file.measure(max_length)
         return file.blocks() if length is None else FileSource(file, length)
     if isinstance(source, AsyncIterable):

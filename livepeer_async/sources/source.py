@@ -273,8 +273,8 @@ async def prefetch(blocks: AsyncIterable[Any], *, name: str) -> AsyncGenerator[P
         tasks.cancel_scope.cancel()
 
 
-def check_length(length: object, source: object) -> None:
-    """Check the length that a caller passes for a source.
+def check_length(length: object, name: str) -> None:
+    """Check the length that a caller passes for a source with a name.
 
     Raises:
         SourceEmpty: it is 0.
@@ -285,7 +285,6 @@ def check_length(length: object, source: object) -> None:
     if type(length) is not int or length < 0:
         raise ConfigurationError(f"length is {abbreviate(length)!r}; wanted a number of bytes")
     if not length:
-        name = source_name(source)
         raise SourceEmpty(f"{name} is empty: length is 0; wanted a video", source=name)
 
 
@@ -304,8 +303,8 @@ def check_source_length(name: str, length: int, max_length: int | None) -> None:
         )
 
 
-def source_name(source: object) -> str:
-    """Return the name of a source without opening it."""
+def source_name(source: object, *, default: str | None = None) -> str:
+    """Return the name of a source without opening it, or a default if it has none."""
     name = attribute(source, "filename") or attribute(source, "name")
     if isinstance(source, str):
         name = source
@@ -313,7 +312,7 @@ def source_name(source: object) -> str:
         name = os.fspath(cast("os.PathLike[str]", source))
     # File names may contain bytes that aren't UTF-8, which JSON can't represent.
     text = name.encode("utf-8", "replace").decode() if isinstance(name, str) else ""
-    return PurePath(text).name or UNNAMED
+    return PurePath(text).name or default or UNNAMED
 
 
 def source_key(source: object) -> str | None:

@@ -26,10 +26,12 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
+from livepeer_async.http.tracing import trace_upload
 from livepeer_async.http.transport import Transport
 from livepeer_async.redaction import Hidden, hides_variables, redact_url
 from livepeer_async.sources.opening import SourcesInUse, open_source, open_unspooled
 from livepeer_async.sources.source import Source, SourceLike
+from livepeer_async.telemetry.subjects import Subject
 from livepeer_async.tus import requests
 from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.driver import MAX_TUS_RESPONSE_SIZE, Callbacks, Driver
@@ -170,9 +172,10 @@ class TusClient:
                 callbacks = Callbacks(
                     on_sent=on_sent, on_transfer=on_transfer, on_created=on_created
                 )
-                await self._transfer(
-                    upload, opened, may_forget=DEFER_LENGTH in listed, callbacks=callbacks
-                )
+                with trace_upload(Subject(opened.name), opened.length):
+                    await self._transfer(
+                        upload, opened, may_forget=DEFER_LENGTH in listed, callbacks=callbacks
+                    )
                 return upload.upload_url or ""
 
     @hides_variables

@@ -7,7 +7,6 @@ wait, and `sources.blocks` reads the bytes.
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable
@@ -35,14 +34,14 @@ from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure
 from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
 from livepeer_async.sources.source import Source, StreamSource, check_source_length
+from livepeer_async.telemetry.events import UPLOAD_RETRY, log_event
 from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.deprecated import Renamed, warn_deprecated
 from livepeer_async.tus.events import ChunkTooLarge, Event, Interrupted, OffsetKnown, Refused
 from livepeer_async.tus.exchange import plan_retry
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.states import Command, State, Step
-
-_log = logging.getLogger("livepeer_async")
+from livepeer_async.tus.tracing import log_chunk, start_request_span
 
 # Responses to tus requests are at most a sentence.
 MAX_TUS_RESPONSE_SIZE = 64 * 1024
@@ -138,6 +137,8 @@ class Driver:
         self._released = 0
         self._slice_size = FIRST_SLICE
         self._blocks: SpanReader | None = None
+        # Of the last response; `None` if there was none.
+        self._status: int | None = None
 
     nudge = Renamed("finalize")
 
@@ -286,12 +287,15 @@ class Driver:
             await self._release(length)
 
     async def _run_step(self, step: Step) -> Event:
-        self._blocks, is_sent = None, False
+        self._blocks, self._status, is_sent = None, None, False
         try:
             await self._sleep_before(step)
             is_sent = True
             request = self.cookies.add_to(step.request)
-            response = await self._send_request(request)
+            with start_request_span(step, self._failures[step.command]) as span:
+                response = await self._send_request(request)
+                span.record_status(response.status)
+            self._status = response.status
             self.cookies.store(request, response)
         except (NetworkError, DecodeError) as error:
             # DecodeError: a response too long for a tus server, such as the page of a proxy.
@@ -309,6 +313,7 @@ class Driver:
             self.upload.interrupt("the request was abandoned", untouched=not is_sent)
             raise
         seconds, waited = self._time_chunk()
+        log_chunk(step, response, seconds)
         return self.upload.receive(response, seconds=seconds, waited=waited or 0.0)
 
     async def _sleep_before(self, step: Step) -> None:
@@ -358,7 +363,8 @@ class Driver:
         if command is not Command.ASK_OFFSET:
             self._failures[Command.ASK_OFFSET] = 1
         attempt = self._failures[command]
-        retry_event = plan_retry(self._retry, event, attempt=attempt, jitter=self._clock.random())
+        jitter, status = self._clock.random(), self._status
+        retry_event = plan_retry(self._retry, event, attempt=attempt, jitter=jitter, status=status)
         if retry_event is None or self.upload.chunks.timeouts >= MAX_TIMEOUTS:
             raise RetriesExhausted(
                 f"no progress beyond byte {self.upload.offset} after {attempt} failures; "
@@ -368,7 +374,10 @@ class Driver:
             )
         self._delay, self._is_retrying = retry_event.delay, True
         self._retry_after = (isinstance(event, Interrupted) and event.retry_after) or 0.0
-        _log.warning("upload at byte %d: %s", self.upload.offset, retry_event)
+        offset, facts = self.upload.offset, retry_event.facts
+        log_event(
+            UPLOAD_RETRY, "upload at byte %d: %s", offset, retry_event, offset=offset, **facts
+        )
         report_event(retry_event)
         if self._callbacks.on_retry:
             self._callbacks.on_retry(retry_event)

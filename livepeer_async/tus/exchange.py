@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from livepeer_async.concurrency import Clock
@@ -18,6 +17,7 @@ from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import report_event, report_recovery
 from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure, next_delay
 from livepeer_async.redaction import redact_upload_url
+from livepeer_async.telemetry.events import REQUEST_RETRY, log_event
 from livepeer_async.tus import requests
 from livepeer_async.tus.events import (
     ChunkTooLarge,
@@ -28,8 +28,6 @@ from livepeer_async.tus.events import (
     Refused,
 )
 
-_log = logging.getLogger("livepeer_async")
-
 # HEADs that may report an incomplete upload: some servers complete it after they have responded to
 # the last PATCH.
 MAX_COMPLETION_CHECKS = 3
@@ -38,7 +36,12 @@ SendRequest = Callable[[Request], Awaitable[Response]]
 
 
 def plan_retry(
-    retry: RetryPolicy, event: Interrupted | ChunkTooLarge, *, attempt: int, jitter: float
+    retry: RetryPolicy,
+    event: Interrupted | ChunkTooLarge,
+    *,
+    attempt: int,
+    jitter: float,
+    status: int | None = None,
 ) -> RetryEvent | None:
     """Return the event for the next retry, or `None` to give up."""
     retry_after = event.retry_after if isinstance(event, Interrupted) else None
@@ -51,6 +54,7 @@ def plan_retry(
         attempts=retry.attempts,
         delay=delay,
         request_id=event.request_id,
+        status=status,
     )
 
 
@@ -84,7 +88,7 @@ async def send_with_retries(
                 attempts=failures,
                 request_id=event.request_id,
             ) from cause
-        _log.warning("%s", retry_event)
+        log_event(REQUEST_RETRY, "%s", retry_event, **retry_event.facts)
         report_event(retry_event)
         await clock.sleep(retry_event.delay)
 

@@ -6,7 +6,6 @@ of the first request, and logs it, before it sends another.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -41,14 +40,18 @@ from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
 from livepeer_async.polling.phases import GONE, has_left_uploading
+from livepeer_async.telemetry.events import (
+    ASSET_DELETED,
+    ASSET_NOT_DELETED,
+    RESPONSE_LOST,
+    log_event,
+)
 from livepeer_async.uploads.leftovers import delete_certain, find_created
 
 Terminate = Callable[[], Awaitable[object]]
 T = TypeVar("T", UploadTicket, ImportTicket)
 # Returns a ticket for one of the assets found, if one matches the request.
 ChooseAsset = Callable[[list[Asset]], Awaitable[T | None]]
-
-_log = logging.getLogger("livepeer_async")
 
 # Seconds for the deletion of an asset, and for the rest of it once the caller is cancelled.
 DISCARD_TIMEOUT = 15.0
@@ -231,11 +234,14 @@ class AssetRequests:
         except LivepeerError as list_error:
             if isinstance(list_error, REFUSALS) and not is_import:
                 # The asset would not be used: without an upload, it has no bytes.
-                _log.warning(
+                log_event(
+                    RESPONSE_LOST,
                     "the response to a request for an upload of %r was lost (%s); it may have "
                     "created an asset, but the API key may not list assets",
                     name,
                     error,
+                    asset_name=name,
+                    reason=str(error),
                 )
                 return []
             # The record of an import stays: the next run looks for the asset first.
@@ -245,10 +251,14 @@ class AssetRequests:
         asset_ids = tuple(asset.id for asset in found)
         if isinstance(error, AmbiguousRequest):
             error.asset_ids += asset_ids
-        _log.warning(
+        log_event(
+            RESPONSE_LOST,
             "the response to a request for an upload was lost (%s); it may have created %s",
             error,
             ", ".join(asset_ids) or "nothing: no such asset was found",
+            asset_ids=asset_ids,
+            asset_name=name,
+            reason=str(error),
         )
         return found
 
@@ -311,7 +321,9 @@ class AssetRequests:
             await run_shielded(delete, timeout=DISCARD_TIMEOUT, grace=grace)
         finally:
             if not is_deleted:
-                _log.warning("asset %s is useless and couldn't be deleted: %s", asset_id, reason)
+                message = "asset %s is useless and couldn't be deleted: %s"
+                facts = {"asset_id": asset_id, "reason": reason}
+                log_event(ASSET_NOT_DELETED, message, asset_id, reason, **facts)
 
     async def delete(self, asset_id: str, lease: Lease, terminate: Terminate | None = None) -> None:
         """Delete an asset and terminate its upload, as an abort does.
@@ -337,6 +349,7 @@ class AssetRequests:
                 tasks.start_soon(_terminate_briefly, terminate)
             try:
                 await self._deleter.send(requests.delete_asset(self._session.account, asset_id))
+                log_event(ASSET_DELETED, "asset %s is deleted", asset_id, asset_id=asset_id)
                 await lease.record_deletion(asset_id)
             except LivepeerError as error:
                 failure = error

@@ -12,6 +12,7 @@ import anyio.lowlevel
 
 from livepeer_async.concurrency import BackgroundTasks, LoopLocal, join
 from livepeer_async.errors import ClientClosed, UploadStopped
+from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import ignore_event, replace_observers
 from livepeer_async.uploads.options import UploadJob, UploadOptions
 from livepeer_async.uploads.upload import Upload
@@ -139,10 +140,10 @@ class BackgroundUploads:
             await join(running.task)
             if not interruption.is_received(error):
                 raise
-        if upload.error is not None and not upload.is_aborted:
-            raise upload.error
+        upload.raise_failure()
 
     def _start(self, job: UploadJob, options: UploadOptions) -> _Running:
+        require_asyncio()
         running = _Running()
         opening = self._open_upload(job, options)
         running.task = self._tasks.get().start(running.run(opening))

@@ -8,6 +8,7 @@ from livepeer_async.errors import AssetFailed, IntegrityError
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.models import Asset
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.telemetry.spans import start_wait_span
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.transfer import Transfers
@@ -38,7 +39,7 @@ class Delivery:
             LivepeerError: the upload failed, or was stopped.
         """
         try:
-            with observe_requests(upload.observe), upload.scope:
+            with observe_requests(upload.observe), upload.scope, upload.telemetry.record(upload):
                 await self._deliver(upload)
             if upload.is_aborted:
                 await self._delete_aborted(upload)
@@ -66,6 +67,7 @@ class Delivery:
     async def _transfer_and_verify(self, upload: Upload) -> None:
         watched = await self._transfers.transfer(upload)
         sha256 = await self._record_uploaded(upload)
+        upload.telemetry.log_transferred(upload.attempts)
         verified = await self._await_ready(upload, watched, sha256) if upload.options.wait else None
         upload.finish(verified, sha256)
 
@@ -99,9 +101,10 @@ class Delivery:
         self, upload: Upload, watched: WatchedAsset, sha256: str | None
     ) -> Verified | None:
         """Wait until the asset is ready and compare it with the bytes that were read."""
-        asset = await self._processing.wait_until_ready(
-            watched, upload.options, on_change=upload.update_asset
-        )
+        with start_wait_span(watched.asset_id, "ready"):
+            asset = await self._processing.wait_until_ready(
+                watched, upload.options, on_change=upload.update_asset
+            )
         verified: Verified | None = None
         # An import has a length only if an earlier run relayed its bytes.
         length = upload.length or upload.lease.recorded_length

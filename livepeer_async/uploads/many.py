@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -25,9 +24,8 @@ from livepeer_async.models import NewAsset
 from livepeer_async.scheduling.jobs import run_jobs
 from livepeer_async.scheduling.slots import Slot, SlotQueue
 from livepeer_async.sources.source import SourceLike, source_key
+from livepeer_async.telemetry.events import SOURCE_REPEATED, log_event
 from livepeer_async.uploads.options import UploadJob, UploadOutcome, UploadResult
-
-_log = logging.getLogger("livepeer_async")
 
 # Files that one call remembers; each takes about 200 bytes.
 MAX_REMEMBERED = 100_000
@@ -104,7 +102,7 @@ class NamedFiles:
         before = self._named.get(key)
         if before == named:
             del self._lengths[id(job)]
-            _log.info("%r is named again, and uploaded once", path)
+            log_event(SOURCE_REPEATED, "%r is named again, and uploaded once", path, source=path)
             return True
         if before is not None and before[0] == named[0]:
             self._errors[id(job)] = _different_fields(path)

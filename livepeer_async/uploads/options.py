@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypedDict, cast
 
 from msgspec import Struct
 
-from livepeer_async.api.arguments import NewAssetLike
+from livepeer_async.api.arguments import NewAssetLike, given_name
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.journal.records import Record, is_accepted
 from livepeer_async.models import Asset
@@ -16,7 +16,7 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
 from livepeer_async.redaction import mask_values, redacted, show_source
-from livepeer_async.sources.source import Source, SourceLike, check_length
+from livepeer_async.sources.source import Source, SourceLike, check_length, source_name
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
 
@@ -154,7 +154,7 @@ def check_job(job: UploadJob) -> None:
         raise ConfigurationError(f"the key is {key!r}; wanted a non-empty str, or None")
     if isinstance(key, str) and "\0" in key:
         raise ConfigurationError(f"the key {key[:80]!r} contains a NUL character; wanted none")
-    check_length(job.length, job.source)
+    check_length(job.length, source_name(job.source, default=given_name(job.new_asset)))
 
 
 @redacted(source=show_source)

@@ -29,6 +29,7 @@ from livepeer_async.models import Asset
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
+from livepeer_async.telemetry.events import PROCESSING_RETRY, log_event
 from livepeer_async.uploads.options import UploadOptions
 
 # By default, an asset is reprocessed 4 s after its first failure, and 32 s after its second.
@@ -85,6 +86,7 @@ class Processing:
                 if not error.is_retryable or failures > options.reprocess:
                     raise
                 retry_event = self._next_retry(error, failures, options.reprocess)
+                log_event(PROCESSING_RETRY, "%s", retry_event, **retry_event.facts)
                 report_event(retry_event)
                 with anyio.move_on_after(deadline - time.monotonic()) as scope:
                     await self._clock.sleep(retry_event.delay)

@@ -50,6 +50,7 @@ class Progress(Model, frozen=True, kw_only=True):
         retry: the failure after which a request waits for its next attempt; None once it succeeds.
         waiting: what the upload has been waiting for without progress for several seconds.
         rate: bytes sent per second over the last `RATE_WINDOW` seconds; None while unknown.
+        is_paused: whether `Upload.pause` has taken effect.
     """
 
     sent: int
@@ -61,6 +62,7 @@ class Progress(Model, frozen=True, kw_only=True):
     retry: RetryEvent | None = None
     waiting: WaitEvent | None = None
     rate: float | None = None
+    is_paused: bool = False
 
     @property
     def fraction(self) -> float | None:
@@ -183,6 +185,11 @@ class ProgressReporter:
                 waiting=before.waiting,
             )
         )
+
+    def update_paused(self, *, is_paused: bool) -> None:
+        """Record that a pause has taken effect, or is over."""
+        self._meter.reset()
+        self._report(replace(self.latest, is_paused=is_paused, rate=None))
 
     def observe(self, event: RequestEvent) -> None:
         """Record an event of a request of this upload."""

@@ -7,7 +7,6 @@ asset deleted.
 
 from __future__ import annotations
 
-import logging
 import mimetypes
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -39,6 +38,8 @@ from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import Hidden
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.blocks import Digest
+from livepeer_async.telemetry.events import UPLOAD_RESTARTED, log_event
+from livepeer_async.telemetry.spans import start_wait_span
 from livepeer_async.tus.driver import Callbacks, Driver
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
@@ -47,8 +48,6 @@ from livepeer_async.tus.requests import predict_upload_urls
 from livepeer_async.tus.states import LEGAL_COMMANDS, Command, State
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.upload import Upload
-
-_log = logging.getLogger("livepeer_async")
 
 # Studio left `uploading` 10 to 45 ms after its last 204: a poll before that is wasted.
 FIRST_POLL_DELAY = 0.05
@@ -286,6 +285,7 @@ class Transfers:
         """Sleep before a request, and while the client is paused; `stop` takes effect here."""
         await upload.sleep(seconds / self._clock.speed)
         await self._transport.wait_while_paused()
+        await upload.wait_while_paused()
         upload.request_started()
 
     async def _wait_to_retry(self, upload: Upload, seconds: float) -> None:
@@ -307,7 +307,7 @@ class Transfers:
         )
         if retry_event is None:
             raise error
-        _log.warning("asset %s is discarded: %s", upload.asset.id, retry_event)
+        log_event(UPLOAD_RESTARTED, "the upload restarts: %s", retry_event, **retry_event.facts)
         report_event(retry_event)
         return retry_event
 
@@ -354,7 +354,8 @@ class Transfers:
     async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
         """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
         watched = WatchedAsset(upload.asset.id, upload.asset)
-        with Watch("the server hasn't completed the upload"):
+        reason = "the server hasn't completed the upload"
+        with Watch(reason), start_wait_span(watched.asset_id, "uploaded"):
             await self._await_leaving(upload, watched, driver)
         return watched
 

@@ -9,10 +9,17 @@ from typing import cast
 
 import anyio
 
-from livepeer_async.errors import ConfigurationError, LivepeerError, UploadStopped
+from livepeer_async.errors import (
+    ClientClosed,
+    ConfigurationError,
+    JournalError,
+    LivepeerError,
+    UploadStopped,
+)
 from livepeer_async.http.observers import RequestEvent
 from livepeer_async.http.retry import RestartCounter
 from livepeer_async.journal.lease import Lease
+from livepeer_async.journal.unfinished import can_resume
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.phases import has_left_uploading, is_ready
 from livepeer_async.redaction import redact_upload_url
@@ -23,6 +30,7 @@ from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult, UploadSuccess
 from livepeer_async.uploads.progress import Progress, ProgressReporter, Stage
+from livepeer_async.uploads.telemetry import UploadTelemetry
 from livepeer_async.uploads.verify import Verified
 
 
@@ -71,6 +79,9 @@ class Upload:
         self.attempts: int = 0
         self.is_stopped: bool = False
         self.is_aborted: bool = False
+        # Set to end a pause; None while there is none.
+        self._resumption: anyio.Event | None = None
+        self._is_uploaded = False
         self._passed = original_source
         self._slot = slot
         self._started = time.monotonic()
@@ -80,6 +91,7 @@ class Upload:
         self._result: UploadSuccess | None = None
         self._error: Exception | None = None
         self._traceback: TracebackType | None = None
+        self.telemetry = UploadTelemetry(source.name, source.length, lease.key)
         self._progress = ProgressReporter(source.length, options.on_progress)
 
     @property
@@ -150,9 +162,7 @@ class Upload:
     async def _follow(self, every: float | None) -> AsyncGenerator[Progress, None]:
         async for progress in self._progress.follow(every):
             yield progress
-        # An abort is no failure to those who only look.
-        if not self.is_aborted:
-            self._raise_error()
+        self.raise_failure()
 
     async def wait(self) -> UploadSuccess:
         """Wait until the upload has ended; any number of tasks may, also after the end.
@@ -168,6 +178,11 @@ class Upload:
         self._raise_error()
         return self.result
 
+    def raise_failure(self) -> None:
+        """Raise the error of the upload, unless `abort` was called and has worked."""
+        if not (self.is_aborted and isinstance(self._error, UploadStopped)):
+            self._raise_error()
+
     def _raise_error(self) -> None:
         """Raise the error of the upload, without the traceback of an earlier raise."""
         if self._error is not None:
@@ -180,12 +195,30 @@ class Upload:
 
         Raises:
             ConfigurationError: the upload has ended; delete its asset with `assets.delete`.
+            LivepeerError: the asset couldn't be deleted.
         """
         if self._ended.is_set():
             raise ConfigurationError(f"the upload has ended: delete asset {self.asset.id} instead")
         self.is_aborted = True
         self.scope.cancel()
         await self._ended.wait()
+        self.raise_failure()
+
+    def pause(self) -> None:
+        """Pause after the current request, such as a chunk, until `resume`.
+
+        The key stays in use, but other uploads may send meanwhile. `latest.is_paused` tells when it
+        takes effect. `stop`, `abort` and the client's end work during a pause. Once the server has
+        all bytes, it has no effect.
+        """
+        if self._resumption is None and not self._is_uploaded:
+            self._resumption = anyio.Event()
+
+    def resume(self) -> None:
+        """End a pause; the upload goes on at the server's offset."""
+        resumption, self._resumption = self._resumption, None
+        if resumption is not None:
+            resumption.set()
 
     def stop(self) -> None:
         """Stop after the current request, such as a chunk, and keep the upload for resuming.
@@ -201,6 +234,7 @@ class Upload:
         """Record the success of the upload."""
         result = self._make_result(verified=verified, sha256=sha256)
         self._result = cast("UploadSuccess", result)
+        self.telemetry.log_success(self._asset, verified, self.attempts)
 
     def failed_result(self, error: LivepeerError | None) -> UploadResult:
         """Return a result with the error that ended the upload."""
@@ -228,14 +262,37 @@ class Upload:
         """Return the error for an upload that `stop`, `abort` or a cancellation has ended."""
         how = "aborted" if self.is_aborted else "stopped" if self.is_stopped else "cancelled"
         error = UploadStopped(f"the upload of {self.name} was {how}")
+        error.upload_url = None if self.is_aborted else self.upload_url
+        error.asset_id = self._asset.id if self._asset else None
+        return error
+
+    def closed_error(self) -> ClientClosed:
+        """Return the error for an upload that the end of the client has stopped or cancelled."""
+        error = ClientClosed(f"the client was closed during the upload of {self.name}")
         error.upload_url = self.upload_url
         error.asset_id = self._asset.id if self._asset else None
         return error
 
     async def sleep(self, seconds: float = 0.0) -> None:
-        """Sleep; here `stop` takes effect at once."""
+        """Sleep; here `stop` takes effect at once, and `pause` afterwards."""
         self._request_finished()
         await anyio.sleep(seconds)
+        await self.wait_while_paused()
+
+    async def wait_while_paused(self) -> None:
+        """Wait until the upload isn't paused, without its slot meanwhile."""
+        resumption = self._resumption
+        if resumption is None:
+            return
+        self.release_slot()
+        self._progress.update_paused(is_paused=True)
+        try:
+            while resumption is not None:
+                await resumption.wait()
+                resumption = self._resumption
+        finally:
+            self._progress.update_paused(is_paused=False)
+        await self.acquire_slot()
 
     @property
     def is_resumable(self) -> bool:
@@ -249,17 +306,20 @@ class Upload:
 
     def attach(self, asset: Asset, tus: TusUpload | None) -> None:
         """Record the asset and the tus upload that now belong to this upload."""
-        self._has_request = False
+        self._has_request = self._is_uploaded = False
         self.attempts += tus is not None
         self.cookies = Cookies()
         self.tus = tus
         self._asset = asset
+        is_resumed = tus is not None and tus.upload_url is not None
+        self.telemetry.attach(asset.id, is_found=tus is None, is_resumed=is_resumed)
         if tus is not None:
             self._progress.begin(asset.id, is_resumed=tus.upload_url is not None)
 
     def update_asset(self, asset: Asset) -> None:
         """Record a new state of the asset."""
         self._asset = asset
+        self.telemetry.set_asset(asset.id)
         stage = Stage.READY if is_ready(asset) else Stage.PROCESSING
         # The server fetches the bytes of an import, whose length is 0, itself.
         if self.length and not has_left_uploading(asset):
@@ -274,10 +334,13 @@ class Upload:
     def observe(self, event: RequestEvent) -> None:
         """Record an event of a request of this upload."""
         self._progress.observe(event)
+        self.telemetry.observe(event)
 
     def mark_uploaded(self) -> None:
         """Record that the server has all bytes, and release the slot."""
         self._request_finished()
+        self._is_uploaded = True
+        self.resume()
         self.release_slot()
 
     async def acquire_slot(self) -> None:
@@ -294,8 +357,12 @@ class Upload:
         """Record how the upload has ended, and wake all tasks that wait for progress or the end."""
         if error is not None and not isinstance(error, Exception):
             error = self.stopped_error()
-        if self.is_aborted:
-            error = error or self.stopped_error()
+        if error is None and self.is_aborted:
+            error = self.stopped_error()
+        if isinstance(error, LivepeerError):
+            if isinstance(error, JournalError) and self.is_resumable:
+                error.upload_url = self.upload_url
+            error.can_resume = can_resume(error, self.lease.record)
         if error is not None:
             self._error, self._traceback = error, error.__traceback__
         self._progress.close()

@@ -18,15 +18,16 @@ from typing import TypeVar, cast
 import anyio
 from msgspec.structs import replace
 
-from livepeer_async.api.arguments import NewAssetLike, as_new_asset
-from livepeer_async.concurrency import LoopLocal, plain_task_group
-from livepeer_async.errors import ClientClosed, LivepeerError
+from livepeer_async.api.arguments import NewAssetLike, as_new_asset, given_name
+from livepeer_async.concurrency import plain_task_group
+from livepeer_async.errors import LivepeerError
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.journal.records import access_fingerprints, url_fingerprint
+from livepeer_async.journal.records import Record, access_fingerprints, url_fingerprint
+from livepeer_async.journal.unfinished import can_resume
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import Hidden, clear_variables
 from livepeer_async.scheduling.jobs import run_jobs
@@ -47,6 +48,7 @@ from livepeer_async.uploads.options import (
 )
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.progress import Progress, ProgressReporter
+from livepeer_async.uploads.running import RunningUploads
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
@@ -93,16 +95,12 @@ class Uploader:
         self._slot_queue = slot_queue
         self._descriptors = descriptors
         self._sources = SourcesInUse()
-        self._running = LoopLocal(dict[anyio.CancelScope, anyio.Event])
+        self._running = RunningUploads()
         self._background = BackgroundUploads(partial(self.open, has_handle=True))
 
-    async def aclose(self) -> None:
-        """Cancel all uploads that run in this event loop and wait for their end."""
-        running = dict(self._running.get())
-        for scope in running:
-            scope.cancel()
-        for ended in running.values():
-            await ended.wait()
+    async def aclose(self, *, stop_within: float = 0.0) -> None:
+        """End all uploads that run in this event loop; see `RunningUploads.aclose`."""
+        await self._running.aclose(stop_within=stop_within)
         await self._background.aclose()
 
     async def start(self, job: UploadJob, options: UploadOptions) -> Upload:
@@ -230,11 +228,12 @@ class Uploader:
             leasing = acquire_lease(self._journal, key, source, access=access, url=identity)
             async with leasing as lease:
                 upload = Upload(hidden.value, source, new_asset, lease, options, slot=slot)
-                with observe_requests(upload.observe):
+                with observe_requests(upload.observe), upload.telemetry.record(upload):
                     asset = await self._url_importer.request(upload, hidden.value)
                     await self._delivery.finish_import(upload, asset)
         except LivepeerError as error:
             clear_variables(error)
+            error.can_resume = can_resume(error, await self._find_record(key))
             failure = error
         return _result_of(upload, hidden.value, failure, started)
 
@@ -277,7 +276,7 @@ class Uploader:
     async def _clean_up(self) -> None:
         """Delete certain leftovers after the last of the running uploads."""
         journal = self._journal
-        if journal is not None and journal.has_new_orphans and not self._running.get():
+        if journal is not None and journal.has_new_orphans and not self._running:
             with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
                 await self._asset_requests.delete_leftovers(journal)
 
@@ -304,13 +303,13 @@ class Uploader:
         check_job(job)
         source, key = job.source, job.key
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
-        if key is None and self._journal is not None:
+        if key is None:
             key = source_key(source)
         upload: Upload | None = None
         try:
             async with (
-                self._closable(source_name(source)),
-                self._sources.reserve(source),
+                self._running.register(source_name(source)) as running,
+                self._sources.reserve(source, given_name(job.new_asset)),
                 self._open_source(job, slot) as opened,
                 acquire_lease(
                     self._journal,
@@ -325,7 +324,7 @@ class Uploader:
                 if options.force:
                     lease.replace_uploaded()
                 await options.probe_source(source, opened, record=lease.record)
-                upload = Upload(
+                running.upload = upload = Upload(
                     source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
                 )
                 async with plain_task_group() as tasks:
@@ -335,37 +334,29 @@ class Uploader:
         except BaseException as error:
             if upload is not None:
                 upload.end(error)
+            elif isinstance(error, LivepeerError):
+                error.can_resume = can_resume(error, await self._find_record(key))
             raise
         upload.end(None)
+
+    async def _find_record(self, key: str | None) -> Record | None:
+        if self._journal is None or key is None:
+            return None
+        with suppress(LivepeerError):
+            return next(iter((await self._journal.find([key])).values()), None)
+        return None
 
     def _open_source(
         self, job: UploadJob, slot: Slot | None
     ) -> AbstractAsyncContextManager[Source]:
         return open_source(
             job.source,
+            name=given_name(job.new_asset),
             length=job.length,
             max_length=self._limits_for(job.length or 1).max_length,
             descriptors=self._descriptors,
             after_wait=slot.reacquire if slot else None,
         )
-
-    @asynccontextmanager
-    async def _closable(self, name: str) -> AsyncGenerator[None, None]:
-        """Register the block, which `aclose` cancels and waits for.
-
-        Raises:
-            ClientClosed: `aclose` cancelled the block.
-        """
-        scope, running = anyio.CancelScope(), self._running.get()
-        ended = running[scope] = anyio.Event()
-        try:
-            with scope:
-                yield
-        finally:
-            del running[scope]
-            ended.set()
-        if scope.cancelled_caught:
-            raise ClientClosed(f"the client was closed during the upload of {name}")
 
 
 def _result_of(

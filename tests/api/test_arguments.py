@@ -7,6 +7,7 @@ from livepeer_async.api.arguments import (
     as_new_webhook,
     as_patch,
     as_webhook_patch,
+    given_name,
 )
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.models import (
@@ -149,6 +150,22 @@ def test_other_url_in_the_fields_is_rejected(value):
     with pytest.raises(ConfigurationError, match=r"has another one, .*wanted one URL") as caught:
         as_import(URL, value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("a", "a"),
+        (NewAsset("a"), "a"),
+        ({"name": "a"}, "a"),
+        ({"name": 7}, None),
+        ({}, None),
+        (None, None),
+        ("a" * 1000, "a" * 60),
+    ],
+)
+def test_name_is_found_in_any_argument(value, name):
+    assert given_name(value) == name
 
 
 def test_import_of_no_text_is_rejected():

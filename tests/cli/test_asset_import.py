@@ -36,7 +36,9 @@ def test_failed_import_does_not_stop_others(sandbox, url, run_here):
     done = run_here("assets", "import", missing, url, "--json", sandbox=sandbox)
     assert done.returncode == 1
     assert len(documents(lines_of(done.stdout))) == 1
-    assert missing in done.stderr.decode()
+    error = done.stderr.decode()
+    assert f"Error: {missing}: asset " in error
+    assert "file download failed; check that the URL can be fetched; to process it again" in error
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import pytest
 
@@ -140,10 +141,19 @@ def test_delete_continues_after_a_failure(sandbox, uploaded, run_here):
 @pytest.mark.parametrize(("answer", "is_deleted"), [("n", False), ("", False), ("y", True)])
 def test_delete_asks_on_a_terminal(sandbox, uploaded, answer, is_deleted):
     terminal = Terminal("assets", "delete", uploaded[0], sandbox=sandbox)
-    terminal.read_until("Delete 1 asset permanently? [y/N]")
+    terminal.read_until(f"Delete {sandbox.assets[0].name} ({uploaded[0]}) permanently?")
     terminal.type(f"{answer}\n")
     assert terminal.finish() == (0 if is_deleted else 1)
     assert sandbox.assets[0].is_deleted is is_deleted
+
+
+def test_ctrl_c_at_the_question_deletes_nothing(sandbox, uploaded):
+    terminal = Terminal("assets", "delete", *uploaded, sandbox=sandbox)
+    terminal.read_until("Delete 2 assets permanently? [y/N]")
+    assert f"  {sandbox.assets[1].name} ({uploaded[1]})" in terminal.screen
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.finish() == 130
+    assert not any(asset.is_deleted for asset in sandbox.assets)
 
 
 def test_names_from_the_server_are_cleaned(sandbox, upload_clip):

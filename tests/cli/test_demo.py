@@ -25,6 +25,14 @@ def test_demo_recovers_verifies_and_cleans_up(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_quiet_demo_prints_only_its_results(tmp_path):
+    done = run("demo", "-q", "--files", "1", "--storage", "file", TMPDIR=str(tmp_path))
+    printed = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "embedded sandbox" not in printed
+    assert "1 of 1 identical" in printed
+
+
 def test_demo_fits_a_narrow_terminal_and_keeps_files(tmp_path):
     options = ("--storage", "file", "--files", "1", "--keep")
     # The demo never leaves this machine.

@@ -117,6 +117,7 @@ def test_terminal_shows_the_stop_and_restores_the_cursor(sandbox, command):
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
     assert "stopping: finishing 2 chunks in flight" in terminal.screen
+    assert "interrupted: finishing" not in terminal.screen
     assert terminal.screen.rindex("\x1b[?25h") > terminal.screen.rindex("\x1b[?25l")
 
 

@@ -38,6 +38,7 @@ def test_second_run_reports_the_same_asset(sandbox, clip, upload, run_here):
     _, (first,) = upload(clip, sandbox=sandbox)
     done = run_here("upload", clip, sandbox=sandbox)
     assert first["asset_id"] in done.stdout.decode()
+    assert "1 of 1 ready in " in done.stderr.decode()
     assert done.stderr.decode().endswith(
         "1 file uploaded by an earlier run; use --force to upload again\n"
     )
@@ -75,8 +76,13 @@ def test_exhausted_retries_suggest_the_same_command(open_sandbox, video, journal
         assert done.returncode == 1
         assert "run the same command to resume" in done.stderr.decode()
         sandbox.faults.clear()
-        assert run_here(*command, sandbox=sandbox).returncode == 0
+        done = run_here(*command, sandbox=sandbox)
+        assert done.returncode == 0
         assert len(sandbox.assets) == 1
+    printed = done.stderr.decode().splitlines()
+    assert printed[0].endswith("long.mp4: continuing from 8.0 MiB of 20.0 MiB")
+    assert not any(line.endswith("continuing from 8.0 MiB") for line in printed)
+    assert printed[-1].startswith("1 of 1 ready, 12.0 MiB sent in ")
 
 
 def test_list_shows_records(sandbox, clip, journal, upload, run_here):
@@ -251,6 +257,15 @@ def test_unwritable_home_runs_without_a_journal(sandbox, clip, tmp_path, run_her
     assert "running without a journal" in done.stderr.decode()
 
 
+@pytest.mark.parametrize("command", ["upload", "ingest"])
+def test_missing_folder_of_the_journal_is_named(sandbox, clip, tmp_path, command, run_here):
+    source = clip if command == "upload" else tmp_path
+    done = run_here(command, source, "--journal", tmp_path / "none" / "j", sandbox=sandbox)
+    assert done.returncode == 1
+    expected = f"there is no folder {tmp_path / 'none'}; create it, or use another file"
+    assert expected in done.stderr.decode()
+
+
 def test_missing_home_runs_without_a_journal(sandbox, clip, run_here, monkeypatch):
     def home():
         raise RuntimeError("Could not determine home directory.")
@@ -328,6 +343,29 @@ def test_signature_of_a_url_key_is_not_shown(sandbox, journal, portal, run_here)
     done = run_here(*command, sandbox=sandbox)
     assert done.returncode == 1
     assert "2 records are shown as 'https://h/two.mp4'" in done.stderr.decode()
+
+
+def test_changes_of_assets_reach_the_journal(sandbox, clip, run_here):
+    assert run_here("upload", clip, sandbox=sandbox).returncode == 0
+    (asset,) = sandbox.assets
+    assert run_here("assets", "update", asset.id, "--name", "New", sandbox=sandbox).returncode == 0
+    (line,) = run_here("journal", "list", "--json", sandbox=sandbox).stdout.splitlines()
+    assert json.loads(line)["name"] == "New"
+    assert run_here("assets", "delete", asset.id, "--yes", sandbox=sandbox).returncode == 0
+    assert run_here("journal", "list", "--json", sandbox=sandbox).stdout == b""
+    assert run_here("journal", "orphans", "--json", sandbox=sandbox).stdout == b""
+
+
+def test_forget_says_what_stays_on_the_server(sandbox, clip, journal, run_here):
+    run_here("upload", clip, "--journal", journal, sandbox=sandbox)
+    forget = ["journal", "forget", clip, "--journal", journal]
+    done = run_here(*forget, sandbox=sandbox)
+    assert done.stderr.decode() == (
+        "its asset stays on the server; to delete it: livepeer-async assets delete "
+        f"{sandbox.assets[0].id}\n"
+    )
+    again = run_here(*forget, sandbox=sandbox)
+    assert "wanted a key, the path of a file or an asset ID" in again.stderr.decode()
 
 
 # As older versions wrote them for a file that was named twice, and keys that look like options.

@@ -64,7 +64,8 @@ def leaves(kind):
 
 
 def test_every_error_class_is_listed():
-    assert leaves(errors.LivepeerError) <= ACTIONS.keys()
+    # Only `unwrap` raises the errors of webhooks.
+    assert leaves(errors.LivepeerError) - leaves(errors.WebhookError) <= ACTIONS.keys()
 
 
 @pytest.mark.parametrize("kind", ACTIONS, ids=lambda kind: kind.__name__)

@@ -81,6 +81,12 @@ def test_ambiguous_encoding_is_rejected(encoding):
         detect_encoding("path\n".encode(encoding)[:4], name="m.csv")
 
 
+@pytest.mark.parametrize("head", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_spreadsheet_is_refused(head):
+    with pytest.raises(ConfigurationError, match="is a spreadsheet or an archive, not text"):
+        detect_encoding(head, name="m.csv")
+
+
 @pytest.mark.parametrize("broken", [b"a\0\x00\xd8b\0", b"a\0\x00\xdc", b"a\0\x00\xd8", b"a\0b"])
 def test_invalid_utf_16_only_affects_its_line(broken):
     (_, one), (_, two) = lines_of("one\n".encode("utf-16") + broken)

@@ -227,7 +227,7 @@ async def test_other_file_is_rejected_unchanged(path):
 
 
 async def test_missing_folder_is_an_error(path):
-    with pytest.raises(JournalError, match="can't be opened: No such file"):
+    with pytest.raises(JournalError, match=r"can't be opened: there is no folder .*; create it"):
         await Journal(path / "deeper", account="a").open()
 
 

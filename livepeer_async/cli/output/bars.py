@@ -29,6 +29,7 @@ from rich.text import Text
 
 from livepeer_async.cli.output.console import messages, print_message
 from livepeer_async.cli.output.formatting import (
+    MAX_NAME_WIDTH,
     format_clock,
     format_countdown,
     format_percent,
@@ -38,6 +39,7 @@ from livepeer_async.cli.output.formatting import (
 )
 from livepeer_async.cli.output.ingest_status import IngestStatus
 from livepeer_async.cli.output.names import RecentNames
+from livepeer_async.cli.output.plain import describe_resumption
 from livepeer_async.cli.output.progress import (
     BatchProgress,
     FileProgress,
@@ -92,6 +94,7 @@ class Bars:
         self._rate = TotalRate(clock)
         self._ids: dict[FileProgress, TaskID] = {}
         self._names = RecentNames()
+        self._resumed: set[FileProgress] = set()
         self.live = Live(
             self.render(),
             console=console,
@@ -107,7 +110,11 @@ class Bars:
         self.live.update(self.render(), refresh=True)
 
     def update(self, file: FileProgress) -> None:
-        """Do nothing: the next frame shows the change."""
+        """Print that an upload is resumed; the next frame shows all other changes."""
+        if file.resumed_at and file not in self._resumed:
+            self._resumed.add(file)
+            name = shorten(file.name, MAX_NAME_WIDTH)
+            self.print(f"{name}: {describe_resumption(file)}")
 
     def print(self, message: str) -> None:
         """Print a message above the bars."""
@@ -344,7 +351,7 @@ def describe_file(file: FileProgress, now: float) -> list[str]:
         attempt = f"{when} ({retry.attempt} of {retry.attempts})"
         return [f"{attempt}: {retry.reason}", attempt, when]
     if file.is_uploading and file.is_sent:
-        return ["sent, waiting"]
+        return ["being stored"]
     if file.is_processing and file.processed is not None:
         return [f"{file.status} {format_percent(file.processed)}"]
     return [file.status]

@@ -47,12 +47,14 @@ class Scope(Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_upload: whether the error is that of a file, which can be uploaded again.
+        is_import: whether the server fetches the video from a URL of the command line.
         row: the row of a manifest.
         journal_option: the option that names the journal in suggested commands: "" for the default
             journal, `None` without one.
     """
 
     is_upload: bool = False
+    is_import: bool = False
     row: Row | None = None
     journal_option: str | None = None
 
@@ -83,6 +85,8 @@ def advise(error: LivepeerError, scope: Scope = NO_SCOPE) -> str:
     if scope.row is not None:
         advise_row = _advise_retried_row if will_retry(error) else _advise_failed_row
         specific = advise_row(error, scope.row, scope.journal_option)
+    elif scope.is_import:
+        specific = _advise_import(error)
     elif scope.is_upload:
         specific = _advise_upload(error, scope.journal_option)
     if specific is not None:
@@ -128,6 +132,15 @@ def _advise_upload(error: LivepeerError, journal_option: str | None) -> str | No
     if journal_option is not None and _is_resumable(error):
         return "run the same command to resume"
     return "upload the file again" if isinstance(error, errors.AssetDeleted) else None
+
+
+def _advise_import(error: LivepeerError) -> str | None:
+    """Return the advice for a URL of the command line; `None` to use the general advice."""
+    if not isinstance(error, errors.AssetFailed):
+        return None
+    if error.is_retryable:
+        return f"check that the URL can be fetched; {RETRY.format(asset_id=error.asset_id)}"
+    return f"check that the URL returns a video, and {DELETE.format(asset_id=error.asset_id)}"
 
 
 def _advise_retried_row(error: LivepeerError, row: Row, journal_option: str | None) -> str | None:
@@ -190,7 +203,7 @@ def _is_check(error: errors.ApiError) -> bool:
 
 FORCE = "--force to upload it as another asset"
 RETRY = "to process it again, use livepeer-async assets retry {asset_id} --wait"
-_DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
+DELETE = "delete the asset (livepeer-async assets delete {asset_id})"
 # Class, condition, advice; the first match applies.
 _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], ...] = (
     (errors.NotAuthenticated, None, "check LIVEPEER_API_KEY"),
@@ -230,11 +243,11 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
     (errors.SourceEmpty, None, "check that it was copied or recorded completely"),
     (errors.SourceTooLarge, None, "split the video or encode it smaller"),
     (errors.UploadInUse, None, "wait for it"),
-    (errors.IntegrityError, None, f"{_DELETE} and upload the file again"),
+    (errors.IntegrityError, None, f"{DELETE} and upload the file again"),
     (
         errors.TusError,
         lambda error: error.asset_id and error.upload_url,
-        f"{_DELETE} and upload the file again",
+        f"{DELETE} and upload the file again",
     ),
     (errors.TusError, None, "upload the file again"),
     (
@@ -243,5 +256,5 @@ _ADVICE: tuple[tuple[type[LivepeerError], Callable[[Any], object] | None, str], 
         "it may still become ready: livepeer-async assets wait {asset_id}",
     ),
     (errors.AssetFailed, lambda error: error.is_retryable, RETRY),
-    (errors.AssetFailed, None, f"check that the file plays as a video, and {_DELETE}"),
+    (errors.AssetFailed, None, f"check that the file plays as a video, and {DELETE}"),
 )

@@ -15,7 +15,7 @@ from livepeer_async.cli.output.display import Display
 from livepeer_async.cli.output.error_messages import Scope, describe, format_error
 from livepeer_async.cli.output.formatting import format_elapsed, pluralize
 from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
-from livepeer_async.cli.output.plain import PlainLines, describe_retry
+from livepeer_async.cli.output.plain import PlainLines, describe_resumption, describe_retry
 from livepeer_async.cli.output.progress import FileProgress
 from livepeer_async.cli.output.report import bad_row_document, row_document
 from livepeer_async.ingest.events import (
@@ -99,7 +99,11 @@ class IngestEvents:
             return
         file = self._running[row.key].file
         is_first, waited = not file.has_retried, file.waiting is not None
+        was_resumed = bool(file.resumed_at)
         file.update(progress, self._clock())
+        # A row that is retried after the others is resumed in this run.
+        if file.resumed_at and not was_resumed and not file.has_retried:
+            self.display.log(f"{row.location}: {describe_resumption(file)}")
         # Chunks wait for slow storage all the time.
         if file.waiting is not None and file.is_starting and not waited:
             self.display.log(f"{row.location}: {file.waiting}")
@@ -209,7 +213,5 @@ class IngestEvents:
 def _describe_repeated(first: RepeatedRow, number: int) -> str:
     line = f"line {first.first_line}" if first.first_line else "an earlier row"
     if number == 1:
-        return f"{first.location}: repeats {line}; it is uploaded once"
-    return (
-        f"{number:,} rows repeat earlier ones, the first is {first.location}; each is uploaded once"
-    )
+        return f"{first.location}: repeats {line}; both are one upload"
+    return f"{number:,} rows repeat earlier ones and are no uploads; the first is {first.location}"

@@ -120,7 +120,7 @@ def _split(name: str) -> list[str]:
 
 
 def _find_branches(names: Sequence[Sequence[str]]) -> list[set[int]]:
-    """Return for each of some sorted names the positions where it first differs from others."""
+    """Return for each sorted name the positions of its first differences from others."""
     common = [_count_common(one, other) for one, other in pairwise(names)]
     before = _running_minima(common)
     after = _running_minima(common[::-1])[::-1]

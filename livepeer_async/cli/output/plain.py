@@ -55,6 +55,7 @@ class PlainLines:
         self._names = shorten_names([file.name for file in batch.files], MAX_NAME_WIDTH)
         self._statuses: dict[FileProgress, str] = {}
         self._sent: dict[FileProgress, int] = {}
+        self._interrupted: set[FileProgress] = set()
         self._retries: dict[FileProgress, RetryEvent | None] = {}
         # Seconds of the last wait that was printed, doubled for the next one.
         self._waits: dict[FileProgress, float] = {}
@@ -63,8 +64,10 @@ class PlainLines:
         """Print what has changed for a file."""
         name = self._names.get(file.name) or shorten(file.name, MAX_NAME_WIDTH)
         before = self._retries.get(file)
-        is_lost = file.sent < self._sent.get(file, 0)
-        is_continued = file.is_uploading and (is_lost or (before is not None and not file.retry))
+        if before is not None or file.sent < self._sent.get(file, 0):
+            self._interrupted.add(file)
+        # The retried request may have been one that gives the upload up.
+        is_moving = file.is_uploading and not file.retry and file.in_flight > 0
         self._sent[file] = file.sent
         if file.stage is Stage.READY and file.outcome is None:
             return  # the content is still to be verified
@@ -72,8 +75,10 @@ class PlainLines:
             return  # it has arrived, which the result says
         if self._statuses.get(file) != file.status:
             self._statuses[file] = file.status
+            self._interrupted.discard(file)
             self.print(f"{name}: {_describe_change(file)}")
-        elif is_continued:
+        elif is_moving and file in self._interrupted:
+            self._interrupted.remove(file)
             offset = f"from {format_size(file.sent)}" if file.sent else "from the beginning"
             self.print(f"{name}: continuing {offset}")
         if file.retry is not None and file.retry is not before:
@@ -154,9 +159,16 @@ def describe_retry(retry: RetryEvent) -> str:
     return f"{retry.failure}; retry {retry.attempt} of {retry.attempts} in {delay}"
 
 
+def describe_resumption(file: FileProgress) -> str:
+    """Describe how an upload of an earlier run goes on."""
+    return f"continuing from {format_size(file.resumed_at)} of {format_size(file.length or 0)}"
+
+
 def _describe_change(file: FileProgress) -> str:
     result = file.result
     if result is None:
+        if file.is_uploading and file.resumed_at:
+            return describe_resumption(file)
         is_sized = file.is_uploading and file.length
         return f"{file.status} {format_size(file.length or 0)}" if is_sized else file.status
     if result.error is not None:

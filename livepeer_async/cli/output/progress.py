@@ -29,10 +29,12 @@ class FileProgress:
         sent: bytes that the server has acknowledged, or that were read if `stage` is `None`.
         in_flight: bytes that were sent, and that the server hasn't acknowledged.
         transferred: bytes that were sent in this run, repeated ones included.
+        acknowledged: bytes that the server has acknowledged in this run.
         rate: bytes sent per second; `None` if unknown.
         processed: progress of the server's processing, 0 to 1; `None` if unknown.
         retry: the pending retry; `None` once a request succeeds.
         waiting: what it waits for without progress; `None` otherwise.
+        resumed_at: bytes of an earlier run that the server has; 0 if it isn't resumed.
         is_earlier: whether an earlier run has sent all bytes of this row.
     """
 
@@ -42,21 +44,25 @@ class FileProgress:
         self.length = length
         self.stage: Stage | None = None
         self.outcome: RowState | None = None
-        self.sent = self.in_flight = self.transferred = self._lost = 0
+        self.sent = self.in_flight = self.transferred = self.acknowledged = 0
         self.rate: float | None = None
         self.processed: float | None = None
         self.asset_id: str | None = None
         self.retry: RetryEvent | None = None
         self.waiting: WaitEvent | None = None
         self.has_retried = False
+        self.resumed_at = 0
         self.is_earlier = False
         self.result: UploadResult | None = None
         self._retry_at = self._waiting_since = 0.0
 
     def update(self, progress: Progress, now: float) -> None:
         """Apply a progress report."""
-        self._lost += max(0, self.sent + self.in_flight - progress.sent - progress.in_flight)
+        self._count_acknowledged(progress.sent)
         self.transferred += max(0, progress.in_flight - self.in_flight)
+        if progress.stage is Stage.UPLOADING and self.stage is not Stage.UPLOADING:
+            # A new upload begins at 0.
+            self.resumed_at = progress.sent
         self.stage, self.rate = progress.stage, progress.rate
         self.sent, self.in_flight = progress.sent, progress.in_flight
         # A URL has no length before it is opened.
@@ -70,14 +76,19 @@ class FileProgress:
             self._waiting_since = now - progress.waiting.seconds
         self.retry, self.waiting = progress.retry, progress.waiting
 
+    def _count_acknowledged(self, sent: int) -> None:
+        # What the server had before is of an earlier run.
+        if self.stage is Stage.UPLOADING:
+            self.acknowledged += max(0, sent - self.sent)
+
     def finish(self, outcome: RowState, *, length: int | None = None) -> None:
         """Record the outcome, and the length if it is known."""
         self.outcome = outcome
         self.retry = self.waiting = self.rate = None
-        self._lost += 0 if outcome in SUCCESSFUL else self.in_flight
         self.in_flight = 0
         self.length = length or self.length
         if outcome in SUCCESSFUL:
+            self._count_acknowledged(self.length or 0)
             self.sent = self.length or 0
 
     def set_result(self, result: UploadResult) -> None:
@@ -87,11 +98,6 @@ class FileProgress:
         is_ready = result.asset is not None and result.asset.phase == "ready"
         outcome = RowState.READY if is_ready else RowState.UPLOADED
         self.finish(RowState.FAILED if result.error else outcome, length=result.length)
-
-    @property
-    def acknowledged(self) -> int:
-        """Bytes that were sent in this run, and that the server has acknowledged."""
-        return max(0, self.transferred - self._lost - self.in_flight)
 
     @property
     def status(self) -> str:

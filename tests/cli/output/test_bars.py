@@ -266,7 +266,7 @@ def test_sent_file_waits_for_the_server(width):
     for sent in (100, 200):
         file.update(Progress(sent=sent, length=200), NOW - 1)
     bar, total, _ = draw_ingestion(ingesting(1, [file], length=200), width=width)
-    assert bar.endswith(" sent, waiting")
+    assert bar.endswith(" being stored")
     assert ":" not in bar + total
 
 
@@ -357,7 +357,7 @@ def test_bytes_in_flight_are_shown_apart(width):
         assert "╍╍" in line
         assert "━" not in line
         assert "   0% " in line
-    assert row.endswith("sent, waiting")
+    assert row.endswith("being stored")
 
 
 def test_bar_is_solid_only_for_acknowledged_bytes():

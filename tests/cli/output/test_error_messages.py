@@ -121,6 +121,14 @@ def test_refused_key_outranks_other_failures():
     assert exit_status_for([None, None]) is ExitStatus.OK
 
 
+def test_import_of_no_video_advises_to_check_the_url():
+    message = format_error(failed(is_retryable=False), Scope(is_import=True))
+    assert message.endswith(
+        "no video track; check that the URL returns a video, and delete the asset "
+        "(livepeer-async assets delete a1)"
+    )
+
+
 FORGET = "use livepeer-async journal forget '/v/a b.mp4' --journal j to upload it again"
 ROW_CASES = [
     (tus_error(RETRIES, upload_url="https://h/u"), True, "run the same command to resume it"),

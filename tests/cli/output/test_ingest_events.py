@@ -266,6 +266,13 @@ def test_only_the_first_retry_of_a_row_is_logged(ingest):
     assert (ingest.printed, ingest.status.deferred) == ([], 0)
 
 
+def test_resumed_row_is_logged(ingest):
+    ingest.apply(checked(1), RowStarted(row(0)))
+    for sent in (40, 60):
+        ingest.events.update(row(0), Progress(sent=sent, length=100))
+    assert ingest.logged == ["videos.csv:2: continuing from 40 B of 100 B"]
+
+
 def test_row_deferred_without_a_retry_is_logged(ingest):
     lost = errors.AmbiguousRequest("no answer")
     ingest.apply(checked(1), RowStarted(row(0)), RowDeferred(row(0), lost))

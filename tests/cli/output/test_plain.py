@@ -4,8 +4,11 @@ import pytest
 
 from livepeer_async.cli.output.ingest_status import IngestStatus, Outage
 from livepeer_async.cli.output.plain import PlainLines
+from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.errors import ConnectFailed
+from livepeer_async.http.retry import RetryEvent
 from livepeer_async.ingest.events import Checked
+from livepeer_async.uploads.progress import Progress, Stage
 
 
 @pytest.fixture
@@ -59,3 +62,41 @@ def test_outage_hides_silence(status, log):
     assert log(1, 9) == []
     status.outage, status.idle_seconds = None, lambda: 0.0
     assert log(9, 10) == []
+
+
+@pytest.fixture
+def file_log(capfd):
+    """Applies progress to a file; returns the lines that it prints."""
+    file = FileProgress("a.mp4", "a.mp4", 100)
+    lines = PlainLines(BatchProgress([file]))
+
+    def apply(**progress):
+        file.update(Progress(length=100, **progress), 0.0)
+        lines.update(file)
+        return capfd.readouterr().err.splitlines()
+
+    return apply
+
+
+def make_retry():
+    return RetryEvent(reason="no connection", attempt=1, attempts=8, delay=1.0)
+
+
+def test_upload_continues_once_bytes_move(file_log):
+    file_log(sent=0, asset_id="a1")
+    assert len(file_log(sent=40, in_flight=10, retry=make_retry())) == 1
+    assert file_log(sent=40) == []
+    assert file_log(sent=40, in_flight=10) == ["a.mp4: continuing from 40 B"]
+    assert file_log(sent=50, in_flight=10) == []
+
+
+def test_retried_deletion_is_no_continuation(file_log):
+    file_log(sent=0)
+    file_log(sent=0, retry=make_retry())
+    assert file_log(sent=0) == []
+
+
+def test_resumed_upload_says_so(file_log):
+    file_log(sent=0, stage=Stage.RESUMING)
+    assert file_log(sent=40) == ["a.mp4: continuing from 40 B of 100 B"]
+    assert file_log(sent=40, in_flight=10) == []

@@ -171,7 +171,8 @@ def test_bytes_that_were_lost_are_not_acknowledged():
 def test_bytes_of_a_finished_upload_are_acknowledged():
     file = FileProgress("one.mp4", "one.mp4", 100)
     batch = BatchProgress([file])
-    for sent, in_flight in [(0, 0), (60, 0), (60, 40)]:
+    file.update(Progress(sent=0, length=100, stage=Stage.RESUMING), 0.0)
+    for sent, in_flight in [(60, 0), (60, 40)]:
         file.update(Progress(sent=sent, length=100, in_flight=in_flight), 0.0)
     file.finish(RowState.READY)
     batch.retire(file)
