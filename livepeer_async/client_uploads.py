@@ -26,6 +26,7 @@ from livepeer_async.uploads.leftovers import (
 )
 from livepeer_async.uploads.options import (
     OnMismatch,
+    ResumeArguments,
     UploadArguments,
     UploadJob,
     UploadOptions,
@@ -34,6 +35,7 @@ from livepeer_async.uploads.options import (
     as_job,
 )
 from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.unfinished import UnfinishedUpload, find_job, find_unfinished
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.uploader import Uploader
 
@@ -157,6 +159,64 @@ class UploadCalls:
         del source, new_asset, arguments
         return await self.uploads.start(job, options)
 
+    async def unfinished(self) -> list[UnfinishedUpload]:
+        """List the uploads in the journal that can go on, the oldest first.
+
+        These are the uploads with a key that were stopped, cancelled or killed, and those that are
+        running. The rest of a stream is lost with its process: such an upload is listed only if the
+        server has all bytes.
+
+        Raises:
+            ConfigurationError: the client has no journal.
+            JournalError: the journal can't be read.
+        """
+        return await find_unfinished(self._require_journal("unfinished"))
+
+    @hides_variables
+    async def resume_upload(
+        self, key: str, source: SourceLike | None = None, **arguments: Unpack[ResumeArguments]
+    ) -> Upload:
+        """Go on with the upload of a key in the background, as `start_upload` does.
+
+        The journal has the fields of its asset, but for keys and contexts that may be secrets.
+
+        Args:
+            key: of the upload, as `unfinished` returns it.
+            source: its bytes; by default the file at the key, if it is an absolute path. It isn't
+                needed once the server has all bytes.
+            arguments: as for `upload`, whose defaults apply.
+
+        Raises:
+            ConfigurationError: the client has no journal, the journal has no such key, the source
+                is required, or a new asset is and the journal doesn't have all its fields.
+            LivepeerError: as for `start_upload`.
+        """
+        journal = self._require_journal("resume_upload")
+        job, options = as_job("", **arguments)
+        job = await find_job(journal, key, source, length=job.length, verify=options.verify)
+        return await self.uploads.start(job, options)
+
+    async def discard(self, key: str) -> bool:
+        """Delete the upload of a key and its asset, and forget the key.
+
+        A ready asset stays: delete it with `assets.delete`.
+
+        Returns:
+            Whether an asset was deleted.
+
+        Raises:
+            ConfigurationError: the client has no journal.
+            UploadInUse: the upload is running; `upload.abort` does the same for it.
+            LivepeerError: the asset can't be deleted, and is among the `leftovers`.
+        """
+        self._require_journal("discard")
+        return await self.uploads.discard_unfinished(key)
+
+    def _require_journal(self, method: str) -> Journal:
+        if self.journal is None:
+            raise ConfigurationError(f"{method}() needs a journal; pass journal= to AsyncLivepeer")
+        return self.journal
+
     def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
         sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
@@ -212,9 +272,7 @@ class UploadCalls:
             ConfigurationError: the client has no journal.
             LivepeerError: the server or the journal can't be read.
         """
-        if self.journal is None:
-            raise ConfigurationError("leftovers() needs a journal; pass journal= to AsyncLivepeer")
-        return await find_leftovers(self._session, self.journal)
+        return await find_leftovers(self._session, self._require_journal("leftovers"))
 
     async def clean_up(self) -> LeftoverReport:
         """Delete leftovers that certainly are useless; return the others, each only once."""

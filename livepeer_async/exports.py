@@ -146,6 +146,7 @@ from livepeer_async.tus.limits import ServerLimits, livepeer_limits
 from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
 from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
+from livepeer_async.uploads.unfinished import UnfinishedUpload
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.verify import Verified
 from livepeer_async.version import __version__
@@ -295,6 +296,7 @@ __all__ = [
     "TranscodeOutputs",
     "TranscodeProfile",
     "TusError",
+    "UnfinishedUpload",
     "Upload",
     "UploadGone",
     "UploadInUse",

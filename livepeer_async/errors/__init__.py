@@ -46,7 +46,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   └── AccessControlCall     it asks whether a playback is allowed
     ├── TooManyOpenFiles          no file descriptor is free (`ulimit -n`); .limit
     └── JournalError              the journal can't be opened, read or written; .path
-        └── UploadInUse           another process or task owns the upload of this key; .key
+        └── UploadInUse           another process or task owns the upload of this key; .asset_id
 
 A message says what was found, what was wanted and where. Facts are attributes; `advice` says what
 to do and follows the message after a semicolon. No message or repr contains an API key, a token,
@@ -61,7 +61,9 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
   before any request. `SourceChanged`: upload again once the file is whole, or use another key.
 - `AssetFailed` with `is_retryable`: `assets.retry(asset_id)`; `AssetTimeout`: `assets.wait` again.
 - `IntegrityError`: delete the asset and upload again, or pass `on_mismatch="reupload"`.
-- `UploadStopped`, any `TusError` with an `upload_url`: resume from there.
+- `error.can_resume` is true: the upload is kept. The same call with the same key and journal, or
+  `livepeer.resume_upload(key)`, goes on, also in a later process; without a key, `error.upload_url`
+  is where to resume from. It is true of `UploadInUse`, whose upload is still running.
 - `WebhookError`: respond with a status of 4xx.
 - `JournalError`: nothing is lost. The file is locked, damaged, read-only or of a newer version or
   another account, or the disk is full. Any other: change the call, the key or the account.

@@ -96,13 +96,17 @@ class JournalError(LivepeerError):
 
 
 class UploadInUse(JournalError):
-    """Another process, or another task of this process, owns the upload of `key`."""
+    """Another process, or another task of this process, owns the upload of `key`.
+
+    `asset_id` is its asset, `None` while it has none. The call has changed nothing: `can_resume` is
+    true, because a later one goes on with what the other has sent, or returns its asset.
+    """
 
     advice = "wait for it, or use another key"
 
-    def __init__(self, message: str, *, path: str, key: str) -> None:
+    def __init__(self, message: str, *, path: str, key: str, asset_id: str | None = None) -> None:
         super().__init__(message, path=path)
-        self.key = key
+        self.key, self.asset_id = key, asset_id
 
 
 class KeyTaken(ConfigurationError):

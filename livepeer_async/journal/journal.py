@@ -34,6 +34,7 @@ from livepeer_async.journal.records import (
     UnconfirmedRequest,
     leftover_from,
 )
+from livepeer_async.journal.unfinished import is_unfinished
 from livepeer_async.redaction import show_source
 from livepeer_async.telemetry.events import JOURNAL_UNREADABLE, log_event
 
@@ -159,7 +160,8 @@ class Journal:
         try:
             with self._leases.held.reserve(key) as is_free:
                 if not is_free:
-                    raise self._leases.in_use_error(key, "this process")
+                    in_use_error = partial(self._leases.in_use_error, key, "this process")
+                    raise await self._run(in_use_error)
                 yield
         except anyio.get_cancelled_exc_class():
             # `Task.cancel` doesn't repeat, so it wouldn't interrupt a long release.
@@ -242,6 +244,12 @@ class Journal:
         """Return the readable records of uploads with a key, in the order of their keys."""
         query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
         return [record.latest for record in await self._read(query, Record, (KEYLESS,))]
+
+    async def unfinished(self) -> list[tuple[Record, bool]]:
+        """Return the records of `is_unfinished`, each with whether its upload runs anywhere."""
+        records = [record for record in await self.records() if is_unfinished(record)]
+        is_held = self._leases.is_held
+        return await self._run(lambda c: [(it, is_held(c, it.key)) for it in records])
 
     async def keyless_records(self) -> list[Record]:
         """Return the readable records of running and interrupted uploads without a key."""

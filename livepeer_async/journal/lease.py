@@ -14,10 +14,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from msgspec.structs import replace
 
-from livepeer_async.errors import JournalError, KeyTaken, SourceChanged, TooManyOpenFiles
+from livepeer_async.errors import (
+    ConfigurationError,
+    JournalError,
+    KeyTaken,
+    SourceChanged,
+    TooManyOpenFiles,
+)
 from livepeer_async.journal.journal import Journal, as_text
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
@@ -46,7 +53,8 @@ class Lease:
         ignore_mtime: as for `plan_resume`.
 
     Attributes:
-        has_handle: as in `Record`.
+        fields, has_handle: as in `Record`.
+        missing: why an upload of an earlier run can't be requested again; "" if it can.
         identity: of the source now.
         record: the upload's record in the journal.
         previous: as in `Record`.
@@ -70,6 +78,8 @@ class Lease:
         self._is_keyless = is_keyless
         self._ignore_mtime = ignore_mtime
         self.has_handle = False
+        self.fields: dict[str, Any] | None = None
+        self.missing = ""
         self.record = record
         self.previous = record.previous if record else None
 
@@ -100,12 +110,31 @@ class Lease:
         return has_url and self.identity.is_known
 
     def plan_resume(self) -> ResumeAction:
-        """Return the action for the record of an earlier run."""
-        if self.record is None:
-            return ResumeAction.RESTART
-        return plan_resume(
-            self.record, self.identity, self._access, ignore_mtime=self._ignore_mtime
-        )
+        """Return the action for the record of an earlier run.
+
+        Raises:
+            ConfigurationError: as for `check_request`.
+        """
+        action = ResumeAction.RESTART
+        if self.record is not None:
+            action = plan_resume(
+                self.record, self.identity, self._access, ignore_mtime=self._ignore_mtime
+            )
+        if action is ResumeAction.RESTART:
+            self.check_request()
+        return action
+
+    def check_request(self) -> None:
+        """Check that an upload may be requested, before anything of an earlier run is deleted.
+
+        Raises:
+            ConfigurationError: the fields of the asset aren't known.
+        """
+        if self.missing:
+            raise ConfigurationError(
+                f"the upload of {show_source(self._key)!r} must begin again, but {self.missing}",
+                advice="call upload(source, new_asset, key=...) instead",
+            )
 
     def has_sha256(self, sha256: str) -> bool:
         """Whether the recorded bytes have this SHA-256."""
@@ -176,6 +205,7 @@ class Lease:
 
     async def record_request(self, name: str) -> None:
         """Record that an upload is about to be requested."""
+        self.check_request()
         if self._journal is None:
             return
         record = Record(
@@ -214,11 +244,11 @@ class Lease:
         if self.record is not None and self._is_keyless and not self.record.has_handle:
             await self._write(replace(self.record, has_handle=True))
 
-    async def mark_uploaded(self) -> None:
+    async def mark_uploaded(self, *, is_done: bool = False) -> None:
         """Record that the server has all bytes, and remove the upload URL."""
         if self.record is None or self.record.state is RecordState.READY:
             return
-        record = replace(self.record, state=RecordState.UPLOADED, upload_url=None)
+        record = replace(self.record, state=RecordState.UPLOADED, upload_url=None, is_done=is_done)
         if self._is_keyless and self._journal is not None:
             await self._journal.drop_keyless(self._key)
             # Kept in memory: the upload is abandoned if its bytes turn out to be wrong.

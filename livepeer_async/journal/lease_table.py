@@ -14,11 +14,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+import msgspec
+
 from livepeer_async.concurrency import Reservations
 from livepeer_async.errors import JournalError, TooManyOpenFiles, UploadInUse
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.owner_lock import OwnerLock
+from livepeer_async.journal.records import Record
 from livepeer_async.redaction import show_source
 
 T = TypeVar("T")
@@ -75,7 +78,7 @@ class LeaseTable:
         connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, os.getpid()))
         pid = self._pid_of_other(connection, key)
         if pid is not None:
-            raise self.in_use_error(key, f"process {pid}")
+            raise self.in_use_error(key, f"process {pid}", connection)
         self.written.add(key)
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, owner))
 
@@ -86,6 +89,13 @@ class LeaseTable:
             JournalError: the lock of the other one can't be checked.
         """
         return key in self.held or self._pid_of_other(connection, key) is not None
+
+    def is_held(self, connection: sqlite3.Connection, key: str) -> bool:
+        """Whether a key can't be acquired, also because a lock can't be checked."""
+        try:
+            return self.is_in_use(connection, key)
+        except JournalError:
+            return True
 
     def close(self, busy_timeout: BusyTimeout, *, loop: asyncio.AbstractEventLoop | None) -> None:
         """Delete all leases, close the file and release the lock.
@@ -108,11 +118,12 @@ class LeaseTable:
                 self._lock = None
             self.written.clear()
 
-    def in_use_error(self, key: str, process: str) -> UploadInUse:
+    def in_use_error(self, key: str, process: str, connection: sqlite3.Connection) -> UploadInUse:
         """Return the error for a key that a process is using."""
         shown: str = show_source(key)
         message = f"the upload of {shown!r} is in use by {process}"
-        return UploadInUse(message, path=self._database.path, key=shown)
+        asset_id = _find_asset_id(connection, key)
+        return UploadInUse(message, path=self._database.path, key=shown, asset_id=asset_id)
 
     def _pid_of_other(self, connection: sqlite3.Connection, key: str) -> int | None:
         """Return the process of another open journal that holds the lease on a key, if any."""
@@ -135,6 +146,14 @@ class LeaseTable:
                 if not OwnerLock.is_held(path, owner, pids.get(owner)):
                     _delete_owner(connection, owner)
                     OwnerLock.delete_files(path, owner)
+
+
+def _find_asset_id(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT record FROM records WHERE key = ?", (key,)).fetchone()
+    # An unreadable record must not hide that the key is in use.
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(row[0], type=Record).asset_id if row else None
+    return None
 
 
 def _delete_owner(connection: sqlite3.Connection, owner: str) -> None:

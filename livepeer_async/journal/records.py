@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -57,6 +58,9 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
         is_keyless: whether the caller gave no key. The key is then a generated one, and the record
             is deleted once all bytes are uploaded.
         has_handle: whether the caller may have kept the upload URL, to resume with it.
+        host: name of the machine that requested the upload; "" in the records of older versions.
+        fields: of the `NewAsset`, as `storable_fields` returns them; `None` in older records.
+        is_done: whether the caller wanted no more than that the server has all bytes.
         previous: the record of the complete upload that this one replaces, until its asset is
             ready; it returns if this one is abandoned.
     """
@@ -75,6 +79,10 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_keyless: bool = False
     # True in the records of older versions, which don't say.
     has_handle: bool = True
+    host: str = ""
+    # Decoded when they are needed, so that no version makes the record unreadable.
+    fields: dict[str, Any] | None = None
+    is_done: bool = False
     previous: Record | None = None
 
     @property

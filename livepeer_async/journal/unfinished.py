@@ -1,6 +1,10 @@
-"""Which uploads a later run can go on with, by their errors and records. Pure."""
+"""Which uploads a later run can go on with, and what it needs from the journal. Pure."""
 
 from __future__ import annotations
+
+from typing import Any
+
+import msgspec
 
 from livepeer_async.errors import (
     AssetDeleted,
@@ -14,7 +18,13 @@ from livepeer_async.errors import (
     UploadGone,
     UploadInUse,
 )
-from livepeer_async.journal.records import Record, RecordState
+from livepeer_async.journal.records import (
+    FULLY_UPLOADED,
+    Record,
+    RecordState,
+    access_fingerprints,
+)
+from livepeer_async.models import NewAsset
 
 # The same call would fail again, or has to send everything again.
 _FINAL = (AssetDeleted, AssetFailed, IntegrityError, UploadGone)
@@ -48,3 +58,39 @@ def is_resumable(record: Record | None) -> bool:
     if record.state in {RecordState.UPLOADED, RecordState.READY}:
         return True
     return record.upload_url is not None and record.identity.is_known
+
+
+def is_unfinished(record: Record) -> bool:
+    """Whether a later run can bring an upload with a key to its end.
+
+    If nothing was sent, it begins again. The rest of a stream is lost with its process, and a URL
+    is read again by `ingest` alone.
+    """
+    if record.is_keyless or record.identity.url is not None or not record.identity.length:
+        return False
+    if record.state in FULLY_UPLOADED:
+        return record.state is RecordState.UPLOADED and not record.is_done
+    return record.identity.is_known
+
+
+def storable_fields(new_asset: NewAsset) -> dict[str, Any]:
+    """Return the fields of a new asset without the secrets, which the journal doesn't hold."""
+    fields: dict[str, Any] = msgspec.to_builtins(new_asset)
+    fields.pop("encryption", None)
+    (fields.get("playbackPolicy") or {}).pop("webhookContext", None)
+    return fields
+
+
+def restore_fields(record: Record) -> tuple[NewAsset, str]:
+    """Return the asset to request for a record, and why it isn't the one that was requested.
+
+    The reason is "" if it is.
+    """
+    missing = "the journal doesn't hold the fields of its asset"
+    try:
+        new_asset = msgspec.convert(record.fields, NewAsset)
+    except msgspec.ValidationError:
+        return NewAsset(record.name), missing
+    if record.access in access_fingerprints(new_asset):
+        return new_asset, ""
+    return new_asset, "the journal holds no encryption key and no webhook context"

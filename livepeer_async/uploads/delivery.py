@@ -7,8 +7,10 @@ from msgspec import UNSET
 from livepeer_async.errors import AssetFailed, IntegrityError
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.models import Asset
+from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.telemetry.spans import start_wait_span
+from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.transfer import Transfers
@@ -90,7 +92,7 @@ class Delivery:
         Raises:
             SourceChanged: an earlier run has read other bytes.
         """
-        await upload.lease.mark_uploaded()
+        await upload.lease.mark_uploaded(is_done=not upload.options.wait)
         sha256 = await upload.digest.finish(upload.source) if upload.digest else None
         upload.lease.check_sha256(upload.source, sha256)
         await upload.lease.record_sha256(sha256)
@@ -113,6 +115,33 @@ class Delivery:
             verified = verify_asset(asset, length=length, sha256=sha256, is_encrypted=is_encrypted)
         await upload.lease.mark_ready(asset, verified, sha256)
         return verified
+
+    async def discard(self, upload: Upload) -> bool:
+        """Delete the upload of an earlier run, and forget its record; a ready asset stays.
+
+        Returns:
+            Whether an asset was deleted.
+
+        Raises:
+            LivepeerError: the asset can't be deleted.
+        """
+        lease, record = upload.lease, upload.lease.record
+        if record is None or record.asset_id is None:
+            await lease.abandon()
+            return False
+        asset = await self._asset_requests.find_asset(record.asset_id, lease)
+        if asset is None:
+            return False
+        if is_ready(asset):
+            await lease.forget()
+            return False
+        if record.upload_url is not None:
+            limits = self._transfers.limits_for(upload.length)
+            tus = TusUpload(upload_url=record.upload_url, length=upload.length, limits=limits)
+            upload.attach(asset, tus)
+        terminate = self._transfers.make_terminator(upload)
+        await self._asset_requests.delete(asset.id, lease, terminate)
+        return True
 
     async def _delete_aborted(self, upload: Upload) -> None:
         """Delete an aborted upload, unless an earlier run had finished it."""

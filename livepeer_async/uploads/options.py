@@ -111,8 +111,22 @@ class UploadJob(Struct, frozen=True):
     key: str | None = None
 
 
-class UploadArguments(TypedDict, total=False):
-    """The optional arguments of `AsyncLivepeer.upload`, which documents them."""
+class ResumedJob(UploadJob, frozen=True, kw_only=True):
+    """The job of an upload that an earlier run began; its source and asset may not be known.
+
+    Attributes:
+        access: playback policy and encryption, as in `Record`.
+        missing: as in `Lease`.
+        recorded: stands for the source if the server has all bytes; None to open `source`.
+    """
+
+    access: str
+    missing: str
+    recorded: Source | None = None
+
+
+class ResumeArguments(TypedDict, total=False):
+    """The optional arguments of `AsyncLivepeer.resume_upload`, which `upload` documents."""
 
     wait: bool
     verify: Verify
@@ -120,9 +134,14 @@ class UploadArguments(TypedDict, total=False):
     on_progress: Callable[[Progress], None] | None
     ready_timeout: float
     length: int | None
-    key: str | None
     ignore_mtime: bool
     probe: Probe | bool
+
+
+class UploadArguments(ResumeArguments, total=False):
+    """The optional arguments of `AsyncLivepeer.upload`, which documents them."""
+
+    key: str | None
 
 
 def as_job(

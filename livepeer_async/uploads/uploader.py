@@ -11,7 +11,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import TypeVar, cast
 
@@ -27,7 +27,7 @@ from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
 from livepeer_async.journal.records import Record, access_fingerprints, url_fingerprint
-from livepeer_async.journal.unfinished import can_resume
+from livepeer_async.journal.unfinished import can_resume, storable_fields
 from livepeer_async.models import NewAsset
 from livepeer_async.redaction import Hidden, clear_variables
 from livepeer_async.scheduling.jobs import run_jobs
@@ -40,6 +40,7 @@ from livepeer_async.uploads.background import BackgroundUploads
 from livepeer_async.uploads.delivery import Delivery
 from livepeer_async.uploads.many import measure_length, run_uploads
 from livepeer_async.uploads.options import (
+    ResumedJob,
     UploadJob,
     UploadOptions,
     UploadOutcome,
@@ -237,6 +238,21 @@ class Uploader:
             failure = error
         return _result_of(upload, hidden.value, failure, started)
 
+    async def discard_unfinished(self, key: str) -> bool:
+        """Delete the upload of a key and its asset, unless it is ready; forget the key.
+
+        Returns:
+            Whether an asset was deleted.
+
+        Raises:
+            UploadInUse: the upload is running.
+            LivepeerError: the asset can't be deleted, or the journal can't be used.
+        """
+        async with acquire_lease(self._journal, key, Source("", 0), access=[""]) as lease:
+            length = lease.recorded_length
+            upload = Upload(key, Source(key, length), NewAsset(key), lease, UploadOptions())
+            return await self._delivery.discard(upload)
+
     async def discard(self, key: str | None) -> None:
         """Delete the asset of a key, for another upload or import under the same key."""
         async with acquire_lease(self._journal, key, Source("", 0), access=[""]) as lease:
@@ -303,6 +319,7 @@ class Uploader:
         check_job(job)
         source, key = job.source, job.key
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
+        resumed = job if isinstance(job, ResumedJob) else None
         if key is None:
             key = source_key(source)
         upload: Upload | None = None
@@ -315,12 +332,14 @@ class Uploader:
                     self._journal,
                     key,
                     opened,
-                    access=access_fingerprints(new_asset),
+                    access=[resumed.access] if resumed else access_fingerprints(new_asset),
                     url=url,
                     ignore_mtime=options.ignore_mtime,
                     has_handle=has_handle,
                 ) as lease,
             ):
+                lease.fields = storable_fields(new_asset)
+                lease.missing = resumed.missing if resumed else ""
                 if options.force:
                     lease.replace_uploaded()
                 await options.probe_source(source, opened, record=lease.record)
@@ -349,6 +368,8 @@ class Uploader:
     def _open_source(
         self, job: UploadJob, slot: Slot | None
     ) -> AbstractAsyncContextManager[Source]:
+        if isinstance(job, ResumedJob) and job.recorded is not None:
+            return nullcontext(job.recorded)
         return open_source(
             job.source,
             name=given_name(job.new_asset),
