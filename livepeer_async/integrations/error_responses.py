@@ -71,8 +71,8 @@ class ErrorDetail(Model, frozen=True, kw_only=True, omit_defaults=False):
 
     Attributes:
         detail: what went wrong, for a person. FastAPI's own errors have this field, too.
-        error: name of the error's class, such as `SourceTooLarge`; `InternalServerError` for one that
-            isn't a `LivepeerError`.
+        error: name of the error's class, such as `SourceTooLarge`; `InternalServerError` unless it
+            is a `LivepeerError`.
         can_resume: whether a later call with the same key goes on with the upload.
         asset_id: the asset that is concerned.
     """

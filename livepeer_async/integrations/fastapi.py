@@ -52,7 +52,9 @@ Structs with the names of Python.
 leaves doesn't affect it.
 
     @app.get("/uploads/{key}/events", response_class=EventSourceResponse)
-    async def follow(upload: Annotated[Upload, Depends(find_upload)]) -> AsyncIterator[ServerSentEvent]:
+    async def follow(
+        upload: Annotated[Upload, Depends(find_upload)],
+    ) -> AsyncIterator[ServerSentEvent]:
         async for event in progress_events(upload):
             yield event
 
