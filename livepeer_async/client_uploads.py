@@ -17,6 +17,7 @@ from livepeer_async.redaction import hides_variables
 from livepeer_async.resources import Assets
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.sources.source import SourceLike
+from livepeer_async.sources.streams import SOURCE_TIMEOUT
 from livepeer_async.uploads.leftovers import (
     Leftover,
     LeftoverReport,
@@ -65,6 +66,8 @@ class UploadCalls:
         key: str | None = None,
         ignore_mtime: bool = False,
         probe: Probe | bool = False,
+        max_length: int | None = None,
+        source_timeout: float | None = SOURCE_TIMEOUT,
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -89,9 +92,18 @@ class UploadCalls:
                 Without it, the SHA-256 decides, if the journal knows it from `verify="hash"`; else
                 a finished upload raises `SourceChanged`, and an unfinished one restarts.
             probe: whether to refuse what the pipeline can't process; a `Probe` switches rules off.
+            max_length: maximum bytes of the source, besides the server's own limit. A source with
+                a known length is refused before any request. A stream of unknown length is cut off
+                there, and nothing beyond is spooled.
+            source_timeout: seconds without a byte of a stream after which the upload fails, while
+                it wants one; time in which the server is slower doesn't count. It concerns async
+                iterables, and file objects that can't seek or are async. The default, 60, is that
+                of nginx for request bodies; a visitor who goes silent would otherwise hold the
+                upload for ever. None for no limit.
 
         Raises:
-            SourceError: the source can't be read, is empty, too large, unsupported or changed.
+            SourceError: the source can't be read, is empty, too large, too slow, unsupported or
+                changed.
             ApiError: Livepeer refused a request.
             NetworkError: an API call got no response within the retry policy.
             AmbiguousRequest: too many responses to requests for an upload were lost.
@@ -115,6 +127,8 @@ class UploadCalls:
             key=key,
             ignore_mtime=ignore_mtime,
             probe=probe,
+            max_length=max_length,
+            source_timeout=source_timeout,
         )
         del key
         async with self.uploads.open(job, options) as upload:
@@ -230,6 +244,8 @@ class UploadCalls:
         ready_timeout: float = READY_TIMEOUT,
         ignore_mtime: bool = False,
         probe: Probe | bool = False,
+        max_length: int | None = None,
+        source_timeout: float | None = SOURCE_TIMEOUT,
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -250,6 +266,8 @@ class UploadCalls:
             ready_timeout: seconds to wait for `ready`.
             ignore_mtime: as for `upload`.
             probe: as for `upload`.
+            max_length: as for `upload`, for each source.
+            source_timeout: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
@@ -262,6 +280,8 @@ class UploadCalls:
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
+            max_length=max_length,
+            source_timeout=source_timeout,
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 
@@ -291,4 +311,7 @@ class UploadCalls:
         with suppress(NotFound):
             await self.assets.delete(asset_id)
         if self.journal is not None:
+            for record in await self.journal.interrupted():
+                if record.asset_id == asset_id:
+                    await self.journal.abandon(record, is_useless=True)
             await self.journal.drop_orphan(asset_id)

@@ -14,6 +14,8 @@ FACTS = {
     errors.SourceError: {"source": "talk.mp4"},
     errors.KeyTaken: {"asset_id": "a1", "advice": "give another key"},
     errors.SourceChanged: {"source": "talk.mp4", "asset_id": "a1"},
+    errors.FormInvalid: {"source": "the form", "status": 413},
+    errors.SourceTimedOut: {"source": "talk.mp4", "received": 3},
     errors.SourceTooLarge: {"source": "talk.mp4", "length": 2, "limit": 1},
     errors.SourceUnsupported: {
         "source": "talk.mov",

@@ -102,7 +102,8 @@ def upload(  # noqa: PLR0913 - the options of the command
     more = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
-    more |= {"concurrency": concurrency, "max_rate": max_rate}
+    # The program that writes to standard input may pause as long as the user lets it.
+    more |= {"concurrency": concurrency, "max_rate": max_rate, "source_timeout": None}
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal

@@ -9,7 +9,9 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     ├── SourceError               the source of the bytes; .source
     │   ├── SourceNotReadable     missing, no permission, not binary; .is_directory
     │   ├── SourceEmpty           no bytes
-    │   ├── SourceTooLarge        longer than the server accepts; .length, .limit
+    │   ├── SourceTooLarge        longer than the server or `max_length` allows; .length, .limit
+    │   ├── SourceTimedOut        no byte within `source_timeout` (also a TimeoutError); .received
+    │   ├── FormInvalid           a form that can't be passed through; .status
     │   ├── SourceUnsupported     refused by the pipeline (`probe`); .rules, .command
     │   ├── SourceChanged         modified or replaced during the upload; .asset_id
     │   └── SourceNotReplayable   a stream can't repeat bytes that were dropped
@@ -91,11 +93,13 @@ from livepeer_async.errors.requests import (
     TooManyRequests,
 )
 from livepeer_async.errors.sources import (
+    FormInvalid,
     SourceChanged,
     SourceEmpty,
     SourceError,
     SourceNotReadable,
     SourceNotReplayable,
+    SourceTimedOut,
     SourceTooLarge,
     SourceUnsupported,
 )
@@ -145,6 +149,7 @@ __all__ = [
     "DecodeError",
     "EventTooOld",
     "Forbidden",
+    "FormInvalid",
     "IllegalMove",
     "IntegrityError",
     "InvalidRequest",
@@ -164,6 +169,7 @@ __all__ = [
     "SourceError",
     "SourceNotReadable",
     "SourceNotReplayable",
+    "SourceTimedOut",
     "SourceTooLarge",
     "SourceUnsupported",
     "TimedOut",

@@ -26,11 +26,30 @@ class SourceEmpty(SourceError):
 
 
 class SourceTooLarge(SourceError):
-    """The source has `length` bytes, and the server accepts at most `limit`."""
+    """The source has `length` bytes or more; the server or `max_length` allows at most `limit`."""
 
     def __init__(self, message: str, *, source: str, length: int, limit: int) -> None:
         super().__init__(message, source=source)
         self.length, self.limit = length, limit
+
+
+class SourceTimedOut(SourceError, TimeoutError):
+    """A stream yielded no byte within `source_timeout`, after `received` bytes."""
+
+    def __init__(self, message: str, *, source: str, received: int) -> None:
+        super().__init__(message, source=source)
+        self.received = received
+
+
+class FormInvalid(SourceError):
+    """A form can't be passed through: malformed, without a file, or too large; `status` 400 or 413.
+
+    `status` is that of a response to the visitor.
+    """
+
+    def __init__(self, message: str, *, source: str = "the form", status: int = 400) -> None:
+        super().__init__(message, source=source)
+        self.status = status
 
 
 class SourceUnsupported(SourceError):

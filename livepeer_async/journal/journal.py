@@ -256,6 +256,14 @@ class Journal:
         query = "SELECT key, record FROM records WHERE state = ?"
         return await self._read(query, Record, (KEYLESS,))
 
+    async def interrupted(self) -> list[Record]:
+        """Return the records of interrupted uploads with a key that no later run can continue."""
+        query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
+        found = [it for it in await self._read(query, Record, (KEYLESS,)) if it.is_unresumable]
+        return await self._run(
+            lambda c: [it for it in found if not self._leases.is_in_use(c, it.key)]
+        )
+
     async def find(self, keys: Sequence[str]) -> dict[str, Record]:
         """Return the readable records of the given keys, by key."""
         given = {as_text(key): key for key in keys}

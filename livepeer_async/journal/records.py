@@ -86,6 +86,12 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous: Record | None = None
 
     @property
+    def is_unresumable(self) -> bool:
+        """Whether no later run can continue the upload, as its bytes can't be recognised."""
+        is_import = not self.identity.length
+        return self.state not in FULLY_UPLOADED and not (self.identity.is_known or is_import)
+
+    @property
     def latest(self) -> Record:
         """The record with the latest asset: the previous one until this one has an asset."""
         return self if self.asset_id is not None or self.previous is None else self.previous

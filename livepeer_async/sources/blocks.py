@@ -1,7 +1,7 @@
 """Reads blocks ahead of the sender, into reusable buffers.
 
 Each memory view is valid until the next one is requested. While one block is sent, the next one is
-read and, if wanted, hashed in worker threads.
+read and, if wanted, hashed in worker threads. A stream has buffers and a task of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from livepeer_async.concurrency import Channel, plain_task_group
 from livepeer_async.errors import SourceChanged, SourceError
 from livepeer_async.http.messages import Span
 from livepeer_async.sources.source import Source
+from livepeer_async.sources.streams import StreamSource
 
 # CPU seconds per GiB sent over loopback by block size: 64 KiB 3.6, 256 KiB 1.7, 1 MiB 1.15. With
 # blocks of 1 MiB 16 uploads take 62 MiB, with these 47.
@@ -73,23 +74,30 @@ class Digest:
 class SpanReader:
     """Async iterator over the slices of a span; a slice is valid until the next one is requested.
 
+    Args:
+        blocks: the blocks of the span.
+        slice_size: bytes of the first slice.
+        on_sent: called with the bytes that the socket accepted so far.
+
     Attributes:
         slice_size: bytes of the next slice; pass it to the next chunk's `read_ahead`.
         sent: bytes that the socket accepted: those of all slices but the last requested one.
-        error: the error that ended the reading.
         began_at: when the first slice was requested, on the monotonic clock.
         accepted_at: when the socket had accepted the last slice.
     """
 
-    def __init__(self, slice_size: int, on_sent: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        blocks: AsyncIterator[memoryview],
+        slice_size: int,
+        on_sent: Callable[[int], None],
+    ) -> None:
         self._on_sent = on_sent
         self.slice_size = slice_size
         self.sent = 0
-        self.error: SourceError | None = None
         self.began_at: float | None = None
         self.accepted_at: float | None = None
-        self._filled_buffers = Channel[memoryview]()
-        self._free_buffers = Channel[memoryview]()
+        self._blocks = blocks
         self._block = memoryview(b"")
         self._position = 0
         self._pending = 0
@@ -113,18 +121,36 @@ class SpanReader:
         return block_slice
 
     async def _next_block(self) -> None:
+        self._pending = self._position = 0
+        self._block = memoryview(b"")
+        try:
+            self._block = await anext(self._blocks)
+        except StopAsyncIteration:
+            self.accepted_at = time.monotonic()
+            raise
+
+
+class FileBlocks:
+    """The blocks of a span of a file or of bytes, read ahead into two buffers."""
+
+    def __init__(self) -> None:
+        self._error: SourceError | None = None
+        self._filled_buffers = Channel[memoryview]()
+        self._free_buffers = Channel[memoryview]()
+        self._block = memoryview(b"")
+
+    def __aiter__(self) -> AsyncIterator[memoryview]:
+        return self
+
+    async def __anext__(self) -> memoryview:
         if len(self._block):
             self._free_buffers.send_nowait(memoryview(self._block.obj))
-        self._pending = self._position = 0
         self._block = memoryview(b"")
         with suppress(anyio.EndOfStream):
             self._block = await self._filled_buffers.receive()
-            return
+            return self._block
         # Outside of a handler, which would replace the error's context.
-        if self.error is not None:
-            raise self.error
-        self.accepted_at = time.monotonic()
-        raise StopAsyncIteration
+        raise self._error or StopAsyncIteration
 
     async def fill(self, source: Source, span: Span, digest: Digest | None) -> None:
         """Read the span into the buffers as they become empty, until its end or an error."""
@@ -149,8 +175,35 @@ class SpanReader:
                 self._filled_buffers.send_nowait(block)
                 position += count
         except SourceError as error:
-            self.error = error
+            self._error = error
         self._filled_buffers.close()
+
+
+class StreamBlocks:
+    """The blocks of a span of a stream, which are the stream's own buffers."""
+
+    def __init__(self, source: StreamSource, span: Span, digest: Digest | None) -> None:
+        self._source = source
+        self._position, self._stop = span.start, span.stop
+        self._digest = digest
+
+    def __aiter__(self) -> AsyncIterator[memoryview]:
+        return self
+
+    async def __anext__(self) -> memoryview:
+        position = self._position
+        if position == self._stop:
+            raise StopAsyncIteration
+        block = await self._source.view(position, self._stop - position)
+        if not block:
+            raise _too_short(self._source, position)
+        self._position += len(block)
+        if self._position >= self._source.length:
+            # Before the last block is sent: a changed source must not be completed.
+            await self._source.check()
+        if self._digest is not None:
+            await self._digest.add(position, block)
+        return block
 
 
 @asynccontextmanager
@@ -174,10 +227,13 @@ async def read_ahead(
     Raises:
         SourceError: from the iterator; the source is too short or can't be read.
     """
-    reader = SpanReader(slice_size, on_sent)
+    if isinstance(source, StreamSource):
+        yield SpanReader(StreamBlocks(source, span, digest), slice_size, on_sent)
+        return
+    blocks = FileBlocks()
     async with plain_task_group() as tasks:
-        tasks.start_soon(reader.fill, source, span, digest)
-        yield reader
+        tasks.start_soon(blocks.fill, source, span, digest)
+        yield SpanReader(blocks, slice_size, on_sent)
         tasks.cancel_scope.cancel()
 
 

@@ -11,8 +11,10 @@ import io
 import os
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from math import inf
 from typing import Any, cast
 
+import anyio
 import anyio.to_thread
 
 from livepeer_async.errors import SourceError, SourceNotReadable
@@ -22,6 +24,7 @@ from livepeer_async.sources.source import (
     attribute,
     check_source_length,
     source_name,
+    timed_out,
 )
 
 # Bytes of one read from an object that isn't seekable.
@@ -36,11 +39,14 @@ class FileObject:
     Args:
         file: the object.
         name: its name, by default its `filename` or `name`.
+        timeout: seconds for each call of an async method; `None` for no limit.
     """
 
-    def __init__(self, file: Any, name: str | None = None) -> None:
+    def __init__(self, file: Any, name: str | None = None, *, timeout: float | None = None) -> None:
         self.file = file
         self.name = name or source_name(file)
+        self._timeout = inf if timeout is None else timeout
+        self._received = 0
         # Whether `seek` returns the position, like that of `io`.
         self._returns_position = False
         # Bytes that were read before the object turned out not to be rewindable.
@@ -85,6 +91,7 @@ class FileObject:
             yield self._first
         # A cancellation abandons the thread: the read of an idle pipe may never return.
         while block := as_bytes(await self._call("read", READ_SIZE, abandon=True), self.name):
+            self._received += len(block)
             yield block
 
     async def _measure(self, max_length: int | None) -> int | None:
@@ -183,10 +190,15 @@ class FileObject:
             )
 
     async def _read(self, size: int) -> Bytes:
-        return as_bytes(await self._call("read", size), self.name)
+        block = as_bytes(await self._call("read", size), self.name)
+        self._received += len(block)
+        return block
 
     async def _call(self, method: str, *args: object, abandon: bool = False) -> Any:
-        return await _call(getattr(self.file, method), *args, abandon=abandon)
+        # A sync method is awaited to its end: its thread can't be interrupted.
+        with anyio.move_on_after(self._timeout):
+            return await _call(getattr(self.file, method), *args, abandon=abandon)
+        raise timed_out(self.name, self._timeout, self._received)
 
     @contextmanager
     def _errors_translated(self) -> Generator[None, None, None]:

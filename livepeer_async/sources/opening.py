@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import aiofiles.tempfile
 
@@ -23,16 +23,24 @@ from livepeer_async.sources.source import (
     BytesSource,
     Source,
     SourceLike,
-    StreamSource,
     check_length,
     check_source_length,
-    prefetch,
     source_name,
     view_of,
 )
+from livepeer_async.sources.streams import StreamSource, prefetch
 
 # One part of Livepeer's storage: a shorter video is sent in one request anyway.
 MAX_SPOOL_IN_MEMORY = 8 * 1024 * 1024
+
+
+class _Wanted(NamedTuple):
+    """What the caller says about a source."""
+
+    name: str
+    length: int | None
+    max_length: int | None
+    timeout: float | None
 
 
 class SourcesInUse:
@@ -68,6 +76,7 @@ async def open_source(
     name: str | None = None,
     length: int | None = None,
     max_length: int | None = None,
+    timeout: float | None = None,
     descriptors: Descriptors | None = None,
     after_wait: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Source, None]:
@@ -77,25 +86,30 @@ async def open_source(
         source: a path, bytes-like, an async iterable of bytes, or a binary file object.
         name: of a source that has none, such as bytes.
         length: bytes, if known for a stream; else it is spooled first.
-        max_length: maximum number of bytes that the server accepts.
+        max_length: maximum number of bytes.
+        timeout: seconds without a byte of a stream, or a response of an async file object, while
+            one is wanted; `None` for no limit.
         descriptors: waits for free file descriptors.
         after_wait: called after each of these waits.
 
     Raises:
-        SourceError: it can't be read, is empty or is too large.
+        SourceError: it can't be read, is empty, too large or too slow.
         ConfigurationError: its type can't be uploaded.
         TooManyOpenFiles: no file descriptor was free.
     """
     descriptors = descriptors or Descriptors()
-    name = source_name(source, default=name)
-    check_length(length, name)
+    wanted = _Wanted(source_name(source, default=name), length, max_length, timeout)
+    check_length(length, wanted.name)
+    if length is not None:
+        # Before the source is read.
+        check_source_length(wanted.name, length, max_length)
     async with AsyncExitStack() as stack:
         if isinstance(source, str | os.PathLike):
             path = os.fspath(source)
             opened: Source = await open_path(path, stack, descriptors, after_wait=after_wait)
         else:
-            opened = await _open(source, name, length, max_length, stack, descriptors)
-        _check(opened, length, max_length)
+            opened = await _open(source, wanted, stack, descriptors)
+        _check(opened, wanted)
         yield opened
 
 
@@ -114,39 +128,33 @@ async def open_unspooled(
         SourceError: it can't be read, or is a file object that is empty or too large.
         ConfigurationError: it has another type.
     """
-    name = source_name(source)
-    check_length(length, name)
-    if isinstance(source, str | os.PathLike) or view_of(source, name) is not None:
+    wanted = _Wanted(source_name(source), length, max_length, None)
+    check_length(length, wanted.name)
+    if isinstance(source, str | os.PathLike) or view_of(source, wanted.name) is not None:
         raise ConfigurationError(f"the length of a {type(source).__name__} can't be deferred")
     async with AsyncExitStack() as stack:
-        found = await _open_object(source, name, max_length)
-        opened = await _open_stream(found, name, length, stack)
+        found = await _open_object(source, wanted)
+        opened = await _open_stream(found, wanted, stack)
         if length is not None or not opened.is_stream:
-            _check(opened, length, max_length)
+            _check(opened, wanted)
         yield opened
 
 
 async def _open(
-    source: SourceLike,
-    name: str,
-    length: int | None,
-    max_length: int | None,
-    stack: AsyncExitStack,
-    descriptors: Descriptors,
+    source: SourceLike, wanted: _Wanted, stack: AsyncExitStack, descriptors: Descriptors
 ) -> Source:
-    view = view_of(source, name)
+    view = view_of(source, wanted.name)
     if view is not None:
         stack.callback(_release, view)
-        return BytesSource(view, name)
-    found = await _open_object(source, name, max_length)
-    if isinstance(found, FileSource) or length is not None:
-        return await _open_stream(found, name, length, stack)
-    return await _spool(found, name, max_length, stack, descriptors)
+        return BytesSource(view, wanted.name)
+    found = await _open_object(source, wanted)
+    opened = await _open_stream(found, wanted, stack)
+    if isinstance(opened, FileSource) or wanted.length is not None:
+        return opened
+    return await _spool(opened, wanted.max_length, stack, descriptors)
 
 
-async def _open_object(
-    source: SourceLike, name: str, max_length: int | None
-) -> FileSource | AsyncIterable[Any]:
+async def _open_object(source: SourceLike, wanted: _Wanted) -> FileSource | AsyncIterable[Any]:
     """Return a seekable file object as a source, any other as an async iterable.
 
     Raises:
@@ -154,8 +162,8 @@ async def _open_object(
         ConfigurationError: it has neither `read` nor `__aiter__`.
     """
     if is_file_object(source):
-        file = FileObject(source, name)
-        length = await file.measure(max_length)
+        file = FileObject(source, wanted.name, timeout=wanted.timeout)
+        length = await file.measure(wanted.max_length)
         return file.blocks() if length is None else FileSource(file, length)
     if isinstance(source, AsyncIterable):
         return source
@@ -166,26 +174,23 @@ async def _open_object(
 
 
 async def _open_stream(
-    found: FileSource | AsyncIterable[Any], name: str, length: int | None, stack: AsyncExitStack
+    found: FileSource | AsyncIterable[Any], wanted: _Wanted, stack: AsyncExitStack
 ) -> FileSource | StreamSource:
     if isinstance(found, FileSource):
         return found
-    blocks = await stack.enter_async_context(prefetch(found, name=name))
-    return StreamSource(blocks, length=length, name=name)
+    blocks = await stack.enter_async_context(
+        prefetch(found, name=wanted.name, timeout=wanted.timeout)
+    )
+    return StreamSource(blocks, length=wanted.length, name=wanted.name)
 
 
 async def _spool(
-    blocks: AsyncIterable[Any],
-    name: str,
-    max_length: int | None,
-    stack: AsyncExitStack,
-    descriptors: Descriptors,
+    stream: StreamSource, max_length: int | None, stack: AsyncExitStack, descriptors: Descriptors
 ) -> FileSource:
     open_spool = partial(aiofiles.tempfile.SpooledTemporaryFile, max_size=MAX_SPOOL_IN_MEMORY)
     finding = "a temporary file can't be opened"
     spool = await descriptors.open_file(partial(enter_file, open_spool, stack), finding)
-    length = 0
-    stream = StreamSource(blocks, length=None, name=name)
+    name, length = stream.name, 0
     while count := await stream.available(length, READ_SIZE):
         block = bytearray(count)
         await stream.read_into(length, memoryview(block))
@@ -215,13 +220,13 @@ async def _write(spool: Any, block: bytearray, descriptors: Descriptors) -> None
         await descriptors.open_file(spool.rollover, "a temporary file can't be opened")
 
 
-def _check(source: Source, length: int | None, max_length: int | None) -> None:
+def _check(source: Source, wanted: _Wanted) -> None:
     if source.length == 0:
         raise SourceEmpty(f"{source.name} is empty; wanted a video", source=source.name)
-    check_source_length(source.name, source.length, max_length)
-    if length is not None and length != source.length:
+    check_source_length(source.name, source.length, wanted.max_length)
+    if wanted.length is not None and wanted.length != source.length:
         raise ConfigurationError(
-            f"length is {length}, but {source.name} has {source.length} bytes; omit length"
+            f"length is {wanted.length}, but {source.name} has {source.length} bytes; omit length"
         )
 
 

@@ -1,31 +1,27 @@
-"""Sources of bytes that are read by position: the interface, bytes in memory, and streams.
+"""Sources of bytes that are read by position: the interface, and bytes in memory.
 
-`opening` creates a source from the caller's argument, `files` has the file sources, and `blocks`
-reads ahead of the sender.
+`opening` creates a source from the caller's argument, `files` and `streams` have the other sources,
+and `blocks` reads ahead of the sender.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterable, Awaitable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import anyio
 import anyio.to_thread
 
-from livepeer_async.concurrency import Channel, plain_task_group
 from livepeer_async.errors import (
     ConfigurationError,
-    SourceChanged,
     SourceEmpty,
-    SourceError,
     SourceNotReadable,
-    SourceNotReplayable,
+    SourceTimedOut,
     SourceTooLarge,
 )
+from livepeer_async.http.messages import Span
 from livepeer_async.redaction import abbreviate
 from livepeer_async.sources.identity import SourceIdentity
 
@@ -58,7 +54,7 @@ class Source:
     """Bytes that can be read at any position; of a stream, only those after the last `release`.
 
     Attributes:
-        name: the file's name, or "untitled".
+        name: the file's name, or else that of the asset.
         length: bytes.
         is_stream: whether only the bytes after the last `release` can be read again.
         is_replayable: whether a later upload could read the same bytes again.
@@ -95,6 +91,9 @@ class Source:
         """Return the identity of the bytes, as far as it is known."""
         return SourceIdentity(length=self.length)
 
+    async def wait_for_chunk(self, chunk: Span, *, max_seconds: float) -> None:
+        """Wait until the request of a chunk may begin; `max_seconds` limits its duration."""
+
     def release(self, position: int) -> None:
         """Allow the source to drop the bytes before `position`."""
 
@@ -121,158 +120,6 @@ class BytesSource(Source):
         return SourceIdentity(length=self.length, sha256=digest.hexdigest())
 
 
-class StreamSource(Source):
-    """An async iterable of bytes; bytes that weren't released yet are buffered.
-
-    Args:
-        blocks: the bytes; `prefetch` makes them survive the cancellation of a reader.
-        length: bytes, if known.
-        name: by default that of `blocks`.
-
-    Attributes:
-        is_open_ended: whether the length isn't known yet; `length` is 0 until then.
-    """
-
-    is_stream = True
-    is_replayable = False
-
-    def __init__(
-        self, blocks: AsyncIterable[Any], *, length: int | None, name: str | None = None
-    ) -> None:
-        super().__init__(name or source_name(blocks), length or 0)
-        self.is_open_ended = length is None
-        try:
-            self._blocks = aiter(blocks)
-        except Exception as error:
-            raise SourceNotReadable(
-                f"{self.name} can't be iterated: {error!r}", source=self.name
-            ) from error
-        self._buffer = bytearray()
-        self._start = 0
-        self._is_broken = False
-
-    @property
-    def can_restart(self) -> bool:
-        """Whether nothing was released yet."""
-        return self._start == 0
-
-    async def read_into(self, position: int, buffer: memoryview) -> int:
-        """Read buffered bytes, or the next block.
-
-        Raises:
-            SourceNotReplayable: `position` was released.
-            SourceNotReadable: the iterable failed, or yields no bytes.
-        """
-        if position < self._start:
-            raise SourceNotReplayable(
-                f"{self.name}: bytes from {position} on are needed again, but a stream keeps only "
-                f"those from {self._start} on; use a file or bytes instead",
-                source=self.name,
-            )
-        if not await self.available(position, 1):
-            return 0
-        offset = position - self._start
-        found = self._buffer[offset : offset + len(buffer)]
-        buffer[: len(found)] = found
-        return len(found)
-
-    async def available(self, position: int, wanted: int) -> int:
-        """Buffer `wanted` bytes from `position` on, and return how many there are.
-
-        While the length is unknown, one byte more is read to detect the end with the last byte.
-        """
-        stop = position + wanted
-        while self.end < (stop + 1 if self.is_open_ended else stop):
-            if not await self._read_block():
-                break
-        return min(self.end, stop) - position
-
-    async def check(self) -> None:
-        """Check, once all bytes were read, that the stream isn't longer than announced."""
-        if self.is_open_ended or self.end < self.length:
-            return
-        while self.end == self.length:
-            if not await self._read_block():
-                return
-        raise SourceChanged(
-            f"{self.name} has more than the {self.length} bytes that were announced",
-            source=self.name,
-        )
-
-    def release(self, position: int) -> None:
-        """Drop the bytes before `position`."""
-        del self._buffer[: max(0, position - self._start)]
-        self._start = max(self._start, position)
-
-    @property
-    def end(self) -> int:
-        """The position after the last byte that was read from the iterable."""
-        return self._start + len(self._buffer)
-
-    async def _read_block(self) -> bool:
-        if self._is_broken:
-            raise SourceNotReadable(f"{self.name} broke off earlier", source=self.name)
-        # A generator that an error or a cancellation ended looks like one that is exhausted.
-        self._is_broken = not isinstance(self._blocks, Prefetcher)
-        try:
-            block = await anext(self._blocks, None)
-        except Exception as error:
-            self._is_broken = True
-            if isinstance(error, SourceError):
-                raise
-            raise SourceNotReadable(
-                f"{self.name} broke off: {error!r}", source=self.name
-            ) from error
-        self._is_broken = False
-        if block is None:
-            if self.is_open_ended:
-                self.is_open_ended, self.length = False, self.end
-            return False
-        self._buffer += as_bytes(block, self.name)
-        return True
-
-
-class Prefetcher:
-    """The blocks of a stream, read in a task that a cancelled reader doesn't affect."""
-
-    def __init__(self) -> None:
-        self._channel = Channel[bytes]()
-        self._error: Exception | None = None
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        with suppress(anyio.EndOfStream):
-            return await self._channel.receive()
-        # Outside of a handler, which would replace the context of the caller's exception.
-        raise self._error or StopAsyncIteration
-
-    async def read(self, blocks: AsyncIterable[Any], name: str) -> None:
-        """Read the stream, one block ahead of the iterator."""
-        try:
-            async for block in blocks:
-                # A copy: an iterable may reuse its buffer before this one is read.
-                await self._channel.send(bytes(as_bytes(block, name)))
-        except Exception as error:  # noqa: BLE001 - raised by the iterator
-            self._error = error
-        self._channel.close()
-
-
-@asynccontextmanager
-async def prefetch(blocks: AsyncIterable[Any], *, name: str) -> AsyncGenerator[Prefetcher, None]:
-    """Read a stream one block ahead, in a task of its own.
-
-    A reader is cancelled whenever a connection breaks. If the cancellation reached the user's
-    generator, it would end the generator, and no retry could continue the upload.
-    """
-    prefetcher = Prefetcher()
-    async with plain_task_group() as tasks:
-        tasks.start_soon(prefetcher.read, blocks, name)
-        yield prefetcher
-        tasks.cancel_scope.cancel()
-
-
 def check_length(length: object, name: str) -> None:
     """Check the length that a caller passes for a source with a name.
 
@@ -289,18 +136,27 @@ def check_length(length: object, name: str) -> None:
 
 
 def check_source_length(name: str, length: int, max_length: int | None) -> None:
-    """Reject a length that the server would only reject after the whole upload.
+    """Reject a length that the caller forbids, or the server only after the whole upload.
 
     Raises:
         SourceTooLarge: `length` is above `max_length`.
     """
     if max_length is not None and length > max_length:
         raise SourceTooLarge(
-            f"{name} has {length} bytes; the server accepts at most {max_length}",
+            f"{name} has {length} bytes; wanted at most {max_length}",
             source=name,
             length=length,
             limit=max_length,
         )
+
+
+def timed_out(name: str, timeout: float, received: int) -> SourceTimedOut:
+    """Return the error for a source that yielded nothing for `timeout` seconds."""
+    return SourceTimedOut(
+        f"{name} yielded no byte for {timeout:g} s (source_timeout), after {received} bytes",
+        source=name,
+        received=received,
+    )
 
 
 def source_name(source: object, *, default: str | None = None) -> str:

@@ -33,7 +33,8 @@ from livepeer_async.http.observers import Watch, report_event
 from livepeer_async.http.retry import RetryEvent, RetryPolicy, describe_failure
 from livepeer_async.redaction import Hidden
 from livepeer_async.sources.blocks import BLOCK, FIRST_SLICE, Digest, SpanReader, read_ahead
-from livepeer_async.sources.source import Source, StreamSource, check_source_length
+from livepeer_async.sources.source import Source, check_source_length
+from livepeer_async.sources.streams import StreamSource
 from livepeer_async.telemetry.events import UPLOAD_RETRY, log_event
 from livepeer_async.tus.cookies import Cookies
 from livepeer_async.tus.deprecated import Renamed, warn_deprecated
@@ -211,11 +212,8 @@ class Driver:
     def _report_acknowledged(self) -> None:
         """Report the offset if it is known; after a failure, nothing is in flight."""
         if self.upload.state in {State.TRANSFERRING, State.COMPLETE}:
-            is_new, self._acknowledged = (
-                self._acknowledged != self.upload.offset,
-                self.upload.offset,
-            )
-            if is_new and self._callbacks.on_sent:
+            before, self._acknowledged = self._acknowledged, self.upload.offset
+            if before != self._acknowledged and self._callbacks.on_sent:
                 self._callbacks.on_sent(self.upload.offset)
         self._report_in_flight(0)
 
@@ -290,6 +288,8 @@ class Driver:
         self._blocks, self._status, is_sent = None, None, False
         try:
             await self._sleep_before(step)
+            longest = self.upload.limits.max_chunk_seconds
+            await self._source.wait_for_chunk(step.request.span, max_seconds=longest)
             is_sent = True
             request = self.cookies.add_to(step.request)
             with start_request_span(step, self._failures[step.command]) as span:

@@ -16,7 +16,7 @@ from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.session import Session
 from livepeer_async.errors import BadRequest, InvalidRequest, NotFound
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.records import Orphan, UnconfirmedRequest
+from livepeer_async.journal.records import Orphan, UnconfirmedRequest, leftover_from
 from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.models.model import Model
 from livepeer_async.polling.phases import GONE, has_left_uploading
@@ -87,13 +87,20 @@ async def find_leftovers(session: Session, journal: Journal) -> list[Leftover]:
         LivepeerError: the server or the journal can't be read.
     """
     found: list[Leftover] = []
-    for orphan in await journal.orphans():
-        with suppress(*REFUSALS):
-            found += await _check_orphan(session, journal, orphan)
+    interrupted = [
+        leftover_from(record, time.time(), is_useless=False)
+        for record in await journal.interrupted()
+    ]
+    for orphan in [*await journal.orphans(), *interrupted]:
+        if isinstance(orphan, Orphan):
+            with suppress(*REFUSALS):
+                found += await _check_orphan(session, journal, orphan)
     records = [*await journal.records(), *await journal.keyless_records()]
     known = {record.asset_id for record in records}
     known |= {leftover.asset.id for leftover in found}
-    for unconfirmed in await journal.unconfirmed_requests():
+    for unconfirmed in [*await journal.unconfirmed_requests(), *interrupted]:
+        if isinstance(unconfirmed, Orphan):
+            continue
         with suppress(*REFUSALS):
             for leftover in await _check_unconfirmed(session, journal, unconfirmed):
                 if leftover.asset.id not in known:

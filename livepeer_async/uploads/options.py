@@ -17,6 +17,7 @@ from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
 from livepeer_async.redaction import mask_values, redacted, show_source
 from livepeer_async.sources.source import Source, SourceLike, check_length, source_name
+from livepeer_async.sources.streams import SOURCE_TIMEOUT
 from livepeer_async.uploads.progress import Progress
 from livepeer_async.uploads.verify import Verified
 
@@ -38,6 +39,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             time and inode differ.
         reprocess: how often a failed asset is processed again by the server, if that may help.
         probe: the rules that a file is checked for before its upload; None checks nothing.
+        max_length: maximum bytes of a source; None for the server's limit alone.
+        source_timeout: seconds without a byte of a stream; None for no limit.
         force: whether to upload again what an earlier run has uploaded; its asset stays.
     """
 
@@ -49,6 +52,8 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     reprocess: int = 0
     ignore_mtime: bool = False
     probe: Probe | None = None
+    max_length: int | None = None
+    source_timeout: float | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -62,6 +67,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
+        _check_limits(self.max_length, self.source_timeout)
 
     async def probe_source(
         self, source: SourceLike, opened: Source, *, record: Record | None
@@ -84,6 +90,18 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         """Whether the server may be asked to process an asset again after this error."""
         is_enabled = self.wait and self.reprocess > 0
         return is_enabled and isinstance(error, AssetFailed) and error.is_retryable
+
+
+def _check_limits(max_length: Any, source_timeout: Any) -> None:
+    if max_length is not None and (type(max_length) is not int or max_length < 1):
+        raise ConfigurationError(
+            f"max_length is {max_length!r}; wanted a number of bytes above 0, or None"
+        )
+    is_number = isinstance(source_timeout, int | float) and source_timeout is not True
+    if source_timeout is not None and not (is_number and source_timeout > 0):
+        raise ConfigurationError(
+            f"source_timeout is {source_timeout!r}; wanted seconds above 0, or None"
+        )
 
 
 def _mask_fields(new_asset: NewAssetLike) -> NewAssetLike:
@@ -136,6 +154,8 @@ class ResumeArguments(TypedDict, total=False):
     length: int | None
     ignore_mtime: bool
     probe: Probe | bool
+    max_length: int | None
+    source_timeout: float | None
 
 
 class UploadArguments(ResumeArguments, total=False):
@@ -151,6 +171,7 @@ def as_job(
     length: int | None = None,
     key: str | None = None,
     probe: Probe | bool = False,
+    source_timeout: float | None = SOURCE_TIMEOUT,
     **options: Any,
 ) -> tuple[UploadJob, UploadOptions]:
     """Return the job and the options that the arguments of `AsyncLivepeer.upload` describe.
@@ -159,7 +180,7 @@ def as_job(
         ConfigurationError: an option is invalid.
     """
     job = UploadJob(source, new_asset, length, key)
-    return job, UploadOptions(probe=as_probe(probe), **options)
+    return job, UploadOptions(probe=as_probe(probe), source_timeout=source_timeout, **options)
 
 
 def check_job(job: UploadJob) -> None:

@@ -327,7 +327,7 @@ class Uploader:
             async with (
                 self._running.register(source_name(source)) as running,
                 self._sources.reserve(source, given_name(job.new_asset)),
-                self._open_source(job, slot) as opened,
+                self._open_source(job, options, slot) as opened,
                 acquire_lease(
                     self._journal,
                     key,
@@ -366,15 +366,17 @@ class Uploader:
         return None
 
     def _open_source(
-        self, job: UploadJob, slot: Slot | None
+        self, job: UploadJob, options: UploadOptions, slot: Slot | None
     ) -> AbstractAsyncContextManager[Source]:
         if isinstance(job, ResumedJob) and job.recorded is not None:
             return nullcontext(job.recorded)
+        limits = self._limits_for(job.length or 1).max_length, options.max_length
         return open_source(
             job.source,
             name=given_name(job.new_asset),
             length=job.length,
-            max_length=self._limits_for(job.length or 1).max_length,
+            max_length=min((it for it in limits if it is not None), default=None),
+            timeout=options.source_timeout,
             descriptors=self._descriptors,
             after_wait=slot.reacquire if slot else None,
         )

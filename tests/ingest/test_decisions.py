@@ -25,6 +25,8 @@ ACTIONS = {
     errors.ConfigurationError: FAIL,
     errors.SourceNotReadable: FAIL,
     errors.SourceEmpty: FAIL,
+    errors.FormInvalid: FAIL,
+    errors.SourceTimedOut: FAIL,
     errors.SourceTooLarge: FAIL,
     errors.SourceUnsupported: FAIL,
     errors.SourceChanged: FAIL,

@@ -34,7 +34,7 @@ from livepeer_async.sandbox import (
     WrongSize,
 )
 from livepeer_async.sources.opening import open_source
-from livepeer_async.sources.source import StreamSource
+from livepeer_async.sources.streams import StreamSource
 from livepeer_async.tus import ServerLimits, TusUpload
 from livepeer_async.uploads.options import UploadOptions
 from support.clock import VirtualClock, until

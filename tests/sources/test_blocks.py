@@ -9,7 +9,8 @@ from livepeer_async import errors
 from livepeer_async.http.messages import Span
 from livepeer_async.sources import blocks
 from livepeer_async.sources.blocks import BLOCK, Digest, next_slice, read_ahead
-from livepeer_async.sources.source import BytesSource, Source, StreamSource
+from livepeer_async.sources.source import BytesSource, Source
+from livepeer_async.sources.streams import StreamSource
 from support.sandbox import make_bytes
 
 pytestmark = pytest.mark.anyio

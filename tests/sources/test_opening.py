@@ -10,7 +10,8 @@ from livepeer_async import errors
 from livepeer_async.sources import opening
 from livepeer_async.sources.files import FileSource, PathSource
 from livepeer_async.sources.opening import open_source
-from livepeer_async.sources.source import BytesSource, StreamSource, source_name
+from livepeer_async.sources.source import BytesSource, source_name
+from livepeer_async.sources.streams import StreamSource
 from support.disk_limits import unprivileged
 from support.streams import stream
 

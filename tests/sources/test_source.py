@@ -2,7 +2,8 @@ import anyio
 import pytest
 
 from livepeer_async import errors
-from livepeer_async.sources.source import Source, StreamSource
+from livepeer_async.sources.source import Source
+from livepeer_async.sources.streams import StreamSource
 from support.streams import stream
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from livepeer_async.errors import (
     SourceTooLarge,
 )
 from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.sources.source import StreamSource
+from livepeer_async.sources.streams import StreamSource
 from livepeer_async.tus import ServerLimits, State
 from tus.network import CONTENT, LIMITS, Network, run, source_of, upload_of
 from tus.servers import HOST, Cut, LoseAnswer, PlainStore, Short
