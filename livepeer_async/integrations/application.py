@@ -95,8 +95,16 @@ async def _respond(connection: Request | WebSocket, error: LivepeerError) -> Res
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         name, reason = type(error).__name__, str(error)
-        facts = {"error": name, "reason": reason, "status_code": status}
-        log_event(RESPONSE_FAILED, "%s: %s", name, reason, exc_info=error, **facts)
+        log_event(
+            RESPONSE_FAILED,
+            "%s: %s",
+            name,
+            reason,
+            exc_info=error,
+            error=name,
+            reason=reason,
+            status_code=status,
+        )
     if isinstance(connection, WebSocket):
         if WebSocketState.DISCONNECTED not in (
             connection.client_state,

@@ -100,6 +100,8 @@ def status_of(error: BaseException) -> int:
             reason = getattr(error.__cause__, "sqlite_errorname", None) or ""
             if reason.startswith(_TRANSIENT_SQLITE):
                 return HTTPStatus.SERVICE_UNAVAILABLE
+        case _:
+            pass
     found = (STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from livepeer_async.telemetry.subjects import current_subject
 
@@ -76,7 +76,7 @@ def log_event(
     event: LogEvent,
     message: str,
     *args: object,
-    exc_info: BaseException | None = None,
+    exc_info: Any = None,
     **facts: Fact,
 ) -> None:
     """Log an event with its facts as attributes of the record.
