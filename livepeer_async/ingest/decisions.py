@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import (
     AmbiguousRequest,
+    ClientClosed,
     Forbidden,
     JournalError,
     LivepeerError,
@@ -56,6 +57,7 @@ _ACTIONS: tuple[tuple[type[LivepeerError], ErrorAction], ...] = (
     # Another process owns this row and may still finish or die.
     (UploadInUse, ErrorAction(retry_row=True)),
     (JournalError, ErrorAction(abort_run=True)),
+    (ClientClosed, ErrorAction(abort_run=True)),
     # It has lasted for a while, and concerns every row.
     (TooManyOpenFiles, ErrorAction(abort_run=True)),
     (NotAuthenticated, ErrorAction(abort_run=True)),

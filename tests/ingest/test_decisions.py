@@ -23,6 +23,7 @@ FAIL = ErrorAction()
 
 ACTIONS = {
     errors.ConfigurationError: FAIL,
+    errors.ClientClosed: ABORT,
     errors.SourceNotReadable: FAIL,
     errors.SourceEmpty: FAIL,
     errors.FormInvalid: FAIL,

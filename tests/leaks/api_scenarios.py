@@ -240,7 +240,7 @@ async def asset_timeout(context):
     await context.livepeer.assets.wait(ticket.asset.id, timeout=0.05)
 
 
-@scenario(errors.ConfigurationError)
+@scenario(errors.ClientClosed)
 async def closed_client(context):
     async with AsyncLivepeer(API_KEY, base_url=context.sandbox.base_url) as livepeer:
         await livepeer.aclose()
