@@ -1,7 +1,8 @@
 """Checks of the project: `pip install nox && nox` runs those that every change must pass.
 
 Tests run against the wheel, which is built once. The sessions need CPython 3.11 or newer, and pip;
-`tests`, `peers`, `wiring` and `types` also need Node.js, which they install if it is missing.
+`tests`, `peers`, `wiring`, `browser` and `types` also need Node.js, which they install if it is
+missing, and `browser` a Chromium.
 
     nox             the default sessions: lint, types, tests
     nox -s quick    a first look
@@ -52,6 +53,7 @@ PURE_TESTS: Final = (
     "models",
     "polling/test_change_scan.py",
     "polling/test_intervals.py",
+    "polling/test_verify.py",
     "polling/test_noticing.py",
     "polling/test_watched_asset.py",
     "probing/test_rules.py",
@@ -62,7 +64,6 @@ PURE_TESTS: Final = (
     "test_errors.py",
     "test_redaction.py",
     "tus",
-    "uploads/test_verify.py",
     "webhooks/test_decoding.py",
     "webhooks/test_unwrap.py",
 )
@@ -109,6 +110,7 @@ BULK: Final = {"LIVEPEER_ASYNC_BULK_FILES": "10000", "LIVEPEER_ASYNC_BULK_LARGE"
 PROCESSES: Final = min(8, 2 * (os.cpu_count() or 1))
 MAX_FILE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 45
+CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NODE_NEEDED: Final = (20, 19)  # by @tus/server 2
 PUBLIC_MODULES: Final = (
     "livepeer_async",
@@ -179,7 +181,13 @@ def tests(session: nox.Session) -> None:
     env = measure(session, *paths_of(PURE_TESTS))
     session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
     ignored = (f"--ignore={path}" for path in paths_of(PURE_TESTS))
-    run_pytest(session, "-m", "not slow and not slow_storage and not wiring", *ignored, env=peers)
+    run_pytest(
+        session,
+        "-m",
+        "not browser and not slow and not slow_storage and not wiring",
+        *ignored,
+        env=peers,
+    )
 
 
 @nox.session(tags=RELEASE)
@@ -209,6 +217,20 @@ def peers(session: nox.Session) -> None:
     install_wheel(session, *group("test"))
     env = {"LIVEPEER_ASYNC_PEERS": install_servers(session, "peers")}
     run_pytest(session, "-m", "peers", tests=paths_of(("conformance", "peers")), env=env)
+
+
+@nox.session(tags=RELEASE)
+def browser(session: nox.Session) -> None:
+    """Upload from a page in Chromium, with tus-js-client and broken connections (1 min).
+
+    LIVEPEER_ASYNC_SCREENSHOTS names a folder for pictures of the page.
+    """
+    if not any(map(shutil.which, CHROMIUM)):
+        session.error(f"no Chromium ({', '.join(CHROMIUM)}) on the path: apt-get install chromium")
+    install_wheel(session, *group("test"))
+    env = {"LIVEPEER_ASYNC_BROWSER": install_servers(session, "browser")}
+    options = ("-m", "browser", "--numprocesses=0")
+    run_pytest(session, *options, tests=paths_of(("browser",)), env=env)
 
 
 @nox.session(tags=RELEASE)

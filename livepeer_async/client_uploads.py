@@ -26,6 +26,7 @@ from livepeer_async.uploads.leftovers import (
     find_leftovers,
 )
 from livepeer_async.uploads.options import (
+    Method,
     OnMismatch,
     ResumeArguments,
     UploadArguments,
@@ -68,6 +69,7 @@ class UploadCalls:
         probe: Probe | bool = False,
         max_length: int | None = None,
         source_timeout: float | None = SOURCE_TIMEOUT,
+        method: Method = "tus",
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -100,6 +102,10 @@ class UploadCalls:
                 iterables, and file objects that can't seek or are async. The default, 60, is that
                 of nginx for request bodies; a visitor who goes silent would otherwise hold the
                 upload for ever. None for no limit.
+            method: `tus`, or `direct` for one PUT of all bytes, for networks that block tus. It
+                can't be resumed: after a failure, all bytes are sent again, and a stream can't be.
+                A file that needs more than the server's 300 s is refused: over 1.2 GB, or what the
+                rate of an earlier PUT allows; a slower PUT is ended after 15 s.
 
         Raises:
             SourceError: the source can't be read, is empty, too large, too slow, unsupported or
@@ -129,6 +135,7 @@ class UploadCalls:
             probe=probe,
             max_length=max_length,
             source_timeout=source_timeout,
+            method=method,
         )
         del key
         async with self.uploads.open(job, options) as upload:
@@ -246,6 +253,7 @@ class UploadCalls:
         probe: Probe | bool = False,
         max_length: int | None = None,
         source_timeout: float | None = SOURCE_TIMEOUT,
+        method: Method = "tus",
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -268,6 +276,7 @@ class UploadCalls:
             probe: as for `upload`.
             max_length: as for `upload`, for each source.
             source_timeout: as for `upload`.
+            method: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
@@ -282,6 +291,7 @@ class UploadCalls:
             probe=as_probe(probe),
             max_length=max_length,
             source_timeout=source_timeout,
+            method=method,
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 

@@ -141,6 +141,7 @@ from livepeer_async.models import (
     WebhookPatch,
     WebhookStatus,
 )
+from livepeer_async.polling.verify import Verified
 from livepeer_async.polling.waiter import WaitResult
 from livepeer_async.probing.probe import Probe
 from livepeer_async.redaction import redact
@@ -150,7 +151,6 @@ from livepeer_async.uploads.options import UploadJob, UploadResult
 from livepeer_async.uploads.progress import Progress, Stage
 from livepeer_async.uploads.unfinished import UnfinishedUpload
 from livepeer_async.uploads.upload import Upload
-from livepeer_async.uploads.verify import Verified
 from livepeer_async.version import __version__
 from livepeer_async.webhooks import (
     AssetEvent,

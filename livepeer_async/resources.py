@@ -33,6 +33,7 @@ from livepeer_async.models import (
 from livepeer_async.models.values import AssetPhaseValue
 from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
+from livepeer_async.polling.verify import check_expected, verify_asset
 from livepeer_async.polling.waiter import Waiter, WaitOutcome
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.redaction import hides_variables
@@ -164,24 +165,38 @@ class Assets:
         *,
         timeout: float = READY_TIMEOUT,
         on_change: Callable[[Asset], None] | None = None,
+        length: int | None = None,
+        sha256: str | None = None,
     ) -> Asset:
-        """Wait until an asset is ready.
+        """Wait until an asset is ready, and compare it with what was uploaded.
+
+        A browser's tus client may store wrong bytes and report success, so have the page send the
+        length of its file along. An asset without a size or hash isn't compared with it: Livepeer's
+        current pipeline sets no hash. Nor is an encrypted one, whose file was decrypted.
 
         Args:
             asset_id: the asset's ID.
             timeout: seconds.
             on_change: called with the asset after each change.
+            length: bytes of the file.
+            sha256: its SHA-256 in hex.
 
         Raises:
+            ConfigurationError: `length` or `sha256` is invalid.
+            IntegrityError: the asset has another size or SHA-256.
             NotFound: the asset doesn't exist.
             AssetFailed: the server failed to process the asset, and isn't doing so again.
             AssetDeleted: the asset was deleted during the wait.
             AssetTimeout: the timeout expired; the asset may still become ready.
         """
+        check_expected(length, sha256)
         with trace_wait(asset_id):
-            return await self._waiter.wait_until(
+            asset = await self._waiter.wait_until(
                 WatchedAsset(asset_id), is_ready, timeout=timeout, on_change=on_change
             )
+        is_encrypted = asset.source is not None and asset.source.encryption is not None
+        verify_asset(asset, length=length, sha256=sha256, is_encrypted=is_encrypted)
+        return asset
 
     def wait_many(
         self,

@@ -120,6 +120,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     sandbox: options.UseSandbox = False,
     storage: options.SandboxStorage = None,
     ignore_mtime: options.IgnoreMtime = False,
+    method: options.Method = "tus",
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
@@ -130,13 +131,12 @@ def ingest(  # noqa: PLR0913 - the options of the command
         retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
     rules = options.build_probe(probe=probe, ignore=probe_ignore)
-    upload = options.build_upload_options(
+    rows = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
-    rows = {"strict": strict, "relay": relay, "concurrency": concurrency, "max_rate": max_rate}
-    command = IngestRun(
-        manifest, client, rows | upload, report=report, use_report=not no_report, json=json
-    )
+    rows |= {"concurrency": concurrency, "max_rate": max_rate, "method": method}
+    rows |= {"strict": strict, "relay": relay}
+    command = IngestRun(manifest, client, rows, report=report, use_report=not no_report, json=json)
     run = partial(command.run, check=check, allow_outside=allow_outside, template=name_template)
     run_command(run, on_interrupt=command.describe_interruption)
 

@@ -195,6 +195,16 @@ ProbeIgnore = Annotated[
 ]
 
 
+Method = Annotated[
+    Literal["tus", "direct"],
+    typer.Option(
+        "--method",
+        help="tus sends chunks and can resume; direct sends a file in one PUT, for networks that "
+        "block tus and for small files.",
+    ),
+]
+
+
 def build_upload_options(
     verify: str, probe: Probe | None, *, no_wait: bool, ready_timeout: float, ignore_mtime: bool
 ) -> dict[str, Any]:

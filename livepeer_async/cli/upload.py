@@ -77,6 +77,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     no_journal: options.NoJournal = False,
     force: ForceOption = False,
     ignore_mtime: options.IgnoreMtime = False,
+    method: options.Method = "tus",
     json: options.Json = False,
 ) -> None:
     """Upload videos and wait until they are ready.
@@ -104,6 +105,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     )
     # The program that writes to standard input may pause as long as the user lets it.
     more |= {"concurrency": concurrency, "max_rate": max_rate, "source_timeout": None}
+    more["method"] = method
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal

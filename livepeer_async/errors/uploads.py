@@ -71,9 +71,9 @@ class AssetTimeout(AssetError, TimeoutError):
 
 
 class IntegrityError(LivepeerError):
-    """The stored bytes of asset `asset_id` differ from the bytes that were read.
+    """The stored bytes of asset `asset_id` differ from the bytes that were read or expected.
 
-    `wanted` is the length in bytes, or the SHA-256 in hex, of the bytes read, `found` of the other.
+    `wanted` is their length in bytes, or their SHA-256 in hex, `found` that of the stored bytes.
     """
 
     def __init__(self, message: str, *, asset_id: str, wanted: int | str, found: int | str) -> None:

@@ -46,7 +46,7 @@ from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.uploads.leftovers import LeftoverReport
-from livepeer_async.uploads.options import OnMismatch, UploadOptions, UploadResult, Verify
+from livepeer_async.uploads.options import Method, OnMismatch, UploadOptions, UploadResult, Verify
 from livepeer_async.uploads.progress import Progress
 
 # Deferred rows that are held in memory; further ones fail, and the next run tries them again.
@@ -332,6 +332,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
     ignore_mtime: bool = False,
     outage_timeout: float = OUTAGE_TIMEOUT,
     probe: Probe | bool = False,
+    method: Method = "tus",
 ) -> AsyncGenerator[Ingestion, None]:
     """Upload all videos of a manifest; yields an async iterator over the events.
 
@@ -356,6 +357,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         outage_timeout: seconds without a response of the server after which the run ends.
         probe: whether a file that Livepeer's pipeline would refuse is a bad row; as for
             `AsyncLivepeer.upload`. It is looked at when its row comes up; with `strict`, before.
+        method: "tus" or "direct", as for `AsyncLivepeer.upload`.
 
     Raises:
         ConfigurationError: the manifest or an option is invalid.
@@ -371,6 +373,7 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         ready_timeout=ready_timeout,
         reprocess=reprocess,
         ignore_mtime=ignore_mtime,
+        method=method,
     )
     if concurrency is not None:
         livepeer.throttle.concurrency = concurrency

@@ -6,7 +6,7 @@ UNSET isn't sent and None is sent as null. A field doesn't accept None if the se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
@@ -21,6 +21,12 @@ from livepeer_async.models.asset_fields import (
 from livepeer_async.models.model import Model
 from livepeer_async.models.storage import IpfsSpec
 from livepeer_async.redaction import mask_values, redact_url, redacted
+
+# Bytes of a part in Livepeer's storage; each PATCH but the last is a multiple of it.
+UPLOAD_PART_SIZE = 8 * 1024 * 1024
+# Milliseconds before tus-js-client continues after a failure. Its default begins with 0, and an
+# offset that it asks for before the server has stored the last part makes it send the part again.
+TUS_JS_RETRY_DELAYS = (2_000, 3_000, 5_000, 10_000, 20_000, 30_000, 60_000)
 
 
 def _mask_mapping(value: object) -> object:
@@ -130,10 +136,16 @@ class UploadTicket(Model, frozen=True, kw_only=True, rename="camel", omit_defaul
     Both URLs contain a bearer token that doesn't expire before the upload is complete: anyone with
     a URL may upload. The repr shows them without it.
 
+    A browser uploads with tus-js-client and the options of `tus_js_options`. A page that was
+    reloaded continues only with the same ticket, so keep it on the server for the visitor:
+    `msgspec.json.encode(ticket)`, and later `msgspec.json.decode(text, type=UploadTicket)`. Then
+    `assets.wait(ticket.asset.id, length=...)` compares the asset with the length that the page sent
+    along, and `assets.delete` removes the asset of a visitor that never came back.
+
     Attributes:
         tus_endpoint: tus creation URL; required.
         asset: the new asset, in the phase `uploading`; required, because only its ID leads to it.
-        url: URL for one PUT of the whole file, which can't be resumed. This package doesn't use it.
+        url: URL for one PUT of the whole file; see `AsyncLivepeer.upload(method="direct")`.
         task: task that runs after the upload.
 
     Source: response to `POST /asset/request-upload`.
@@ -143,6 +155,42 @@ class UploadTicket(Model, frozen=True, kw_only=True, rename="camel", omit_defaul
     asset: Asset
     url: str | None = None
     task: TaskRef | None = None
+
+    @property
+    def chunk_size(self) -> int:
+        """Bytes of each PATCH but the last: exactly 8 MiB.
+
+        With any other size, or several PATCHes at once, Livepeer may store wrong bytes and report
+        success.
+        """
+        return UPLOAD_PART_SIZE
+
+    def tus_js_options(self) -> dict[str, Any]:
+        """Return the options of tus-js-client's `tus.Upload`, which can be encoded as JSON.
+
+        They contain the endpoint, a bearer secret: send them only to the visitor who uploads, over
+        HTTPS. The page adds its callbacks, and looks for an upload that it began before a reload:
+
+            const upload = new tus.Upload(file, {...options, onProgress, onSuccess, onError});
+            const [previous] = await upload.findPreviousUploads();
+            if (previous) upload.resumeFromPreviousUpload(previous);
+            upload.start();
+
+        tus-js-client's own `fingerprint` finds it by the file and the endpoint; keep it. A browser
+        repeats a PATCH by itself if a connection ends without a response, and then bytes may be
+        stored twice whatever the options: only the comparison in `assets.wait` notices that.
+        """
+        return {
+            "endpoint": self.tus_endpoint,
+            "chunkSize": self.chunk_size,
+            "parallelUploads": 1,
+            "retryDelays": list(TUS_JS_RETRY_DELAYS),
+            "storeFingerprintForResuming": True,
+            "removeFingerprintOnSuccess": True,
+            "uploadDataDuringCreation": False,
+            "uploadLengthDeferred": False,
+            "metadata": {"filename": self.asset.name} if self.asset.name else {},
+        }
 
 
 class ImportTicket(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -23,7 +23,7 @@ async def read_payload(request: Request, schema: Schema) -> Any:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     document: Any = {}
     if content_type == "application/json":
-        document = _parse_body(await _read_body(request))
+        document = parse_body(await read_body(request))
     findings = validate(document, schema)
     if findings:
         raise ApiError(422, *findings)
@@ -113,7 +113,12 @@ def _check_policy(policy: JsonObject | None) -> None:
         raise ApiError(400, f"webhook {policy['webhookId']} not found")
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """Read a body.
+
+    Raises:
+        ApiError: 413, it is too long.
+    """
     body = bytearray()
     if int(request.headers.get("content-length", "0")) > MAX_BODY:
         raise ApiError(413, "request entity too large")
@@ -124,7 +129,7 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _parse_body(body: bytes) -> Any:
+def parse_body(body: bytes) -> Any:
     """Parse a body as Express does in strict mode: an object, an array, or nothing."""
     text = body.decode(errors="replace")
     first = text.lstrip()[:1]

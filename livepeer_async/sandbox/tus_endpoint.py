@@ -6,11 +6,13 @@ ID, with `%2F` kept. A refusal is sent before the body is read.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import unquote
 
 import anyio
@@ -19,6 +21,7 @@ from starlette.responses import Response
 
 from livepeer_async.sandbox.documents import Asset
 from livepeer_async.sandbox.exchange import get_exchange
+from livepeer_async.sandbox.payloads import parse_body, read_body
 from livepeer_async.sandbox.request_log import CREATION_PATH
 from livepeer_async.sandbox.responses import ApiError
 from livepeer_async.sandbox.state import ServerState, Upload
@@ -31,6 +34,9 @@ from livepeer_async.sandbox.tus_headers import (
     read_length,
     read_offset,
 )
+
+# Lifetime of the presigned URL in a ticket.
+PRESIGNED_SECONDS = 12 * 3600.0
 
 
 class TusEndpoint:
@@ -75,14 +81,24 @@ class TusEndpoint:
     async def put_direct(self, request: Request) -> Response:
         """Serve `PUT /api/asset/upload/direct`: store a body; an interrupted one is discarded."""
         asset = find_uploading_asset(self._state, request.query_params.get("token", ""))
+        exchange, log, now = get_exchange(request), self._state.log, self._state.now()
         if request.headers.get("content-type", "").startswith("application/json"):
-            await _hang(request)
-        path = await self._store_direct(request, asset)
+            await _parse_json_body(request)
+        if now - asset.created_at > PRESIGNED_SECONDS:
+            # The bucket refuses the presigned URL before the body, and the server's process dies.
+            exchange.connection.cut("rst")
+            raise ClientDisconnect
+        key = f"direct {asset.playback_id}"
+        if log.is_patching(key):
+            self._report(request, "concurrent PUT requests on one ticket")
+        with log.track_patch(key, exchange.connection.is_peer_gone):
+            path, md5 = await self._store_direct(request, asset)
         self._state.complete_upload(asset, path)
         headers = {
             "server": "AmazonS3",
             "content-type": "text/html; charset=utf-8",
-            "last-modified": formatdate(self._state.now(), usegmt=True),
+            "etag": f'"{md5}"',
+            "last-modified": formatdate(now, usegmt=True),
             "x-amzn-requestid": uuid.uuid4().hex,
             "access-control-allow-origin": "*",
         }
@@ -180,15 +196,21 @@ class TusEndpoint:
             self._complete(upload_id, upload)
         return new_offset
 
-    async def _store_direct(self, request: Request, asset: Asset) -> Path:
-        """Stream the body to disk; it gets its final name once it is complete."""
+    async def _store_direct(self, request: Request, asset: Asset) -> tuple[Path, str]:
+        """Stream the body to disk; it gets its final name once it is complete.
+
+        Returns:
+            The file, and its MD5 in hex.
+        """
         target = self._state.directory / f"{asset.playback_id}.direct"
         part = target.with_suffix(f".{uuid.uuid4().hex}")
+        md5 = hashlib.md5(usedforsecurity=False)
         try:
             with part.open("wb", buffering=0) as file:
                 async for block in request.stream():
                     file.write(block)
-            return part.replace(target)
+                    md5.update(block)
+            return part.replace(target), md5.hexdigest()
         finally:
             part.unlink(missing_ok=True)
 
@@ -260,8 +282,14 @@ def _make_error_response(error: TusError) -> Response:
     return Response(error.text, status_code=error.status, headers=BASE_HEADERS)
 
 
-async def _hang(request: Request) -> None:
-    """Wait until the client disconnects: the JSON parser consumes the body before the bucket."""
+async def _parse_json_body(request: Request) -> NoReturn:
+    """Parse a body as JSON, as the server does before the bucket gets it: nothing is left for it.
+
+    Raises:
+        ApiError: 413 or 400 for a body that is too long or isn't JSON.
+        ClientDisconnect: the client has given up; there is no response to valid JSON.
+    """
+    parse_body(await read_body(request))
     while (await request.receive())["type"] != "http.disconnect":
         pass
     raise ClientDisconnect

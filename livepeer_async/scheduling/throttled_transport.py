@@ -32,6 +32,11 @@ class ThrottledTransport:
         """Knows which servers respond again after an outage."""
         return self._transport.recovery
 
+    @property
+    def max_rate(self) -> float | None:
+        """Maximum bytes per second of all uploads; `None` for no limit."""
+        return self._throttle.max_rate
+
     async def wait_while_paused(self) -> None:
         """Wait while all requests are paused."""
         with Watch(PAUSED):

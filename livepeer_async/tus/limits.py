@@ -15,13 +15,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.models.new_asset import UPLOAD_PART_SIZE
 
 MIB = 1024 * 1024
 # A stream's chunk is kept in memory until it is acknowledged.
 STREAM_CHUNK = 8 * MIB
 
 # S3Store's partSize in Studio. It makes at most 10,000 parts, so longer files have larger parts.
-LIVEPEER_PART = 8 * MIB
+LIVEPEER_PART = UPLOAD_PART_SIZE
 LIVEPEER_MAX_PARTS = 10_000
 # Studio's task runner refuses longer sources after the whole upload.
 LIVEPEER_MAX_LENGTH = 30 * 1024 * MIB

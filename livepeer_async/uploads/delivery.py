@@ -8,6 +8,7 @@ from livepeer_async.errors import AssetFailed, IntegrityError
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.models import Asset
 from livepeer_async.polling.phases import is_ready
+from livepeer_async.polling.verify import Verified, verify_asset
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.telemetry.spans import start_wait_span
 from livepeer_async.tus.protocol import TusUpload
@@ -15,7 +16,6 @@ from livepeer_async.uploads.asset_requests import AssetRequests
 from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
-from livepeer_async.uploads.verify import Verified, verify_asset
 
 
 class Delivery:

@@ -13,16 +13,17 @@ from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.journal.records import Record, is_accepted
 from livepeer_async.models import Asset
 from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.polling.verify import Verified
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
 from livepeer_async.redaction import mask_values, redacted, show_source
 from livepeer_async.sources.source import Source, SourceLike, check_length, source_name
 from livepeer_async.sources.streams import SOURCE_TIMEOUT
 from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.verify import Verified
 
 Verify = Literal["size", "hash"] | None
 OnMismatch = Literal["raise", "reupload"]
+Method = Literal["tus", "direct"]
 
 
 class UploadOptions(Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
         max_length: maximum bytes of a source; None for the server's limit alone.
         source_timeout: seconds without a byte of a stream; None for no limit.
         force: whether to upload again what an earlier run has uploaded; its asset stays.
+        method: `tus`, or `direct` for one PUT of all bytes.
     """
 
     wait: bool = True
@@ -55,6 +57,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     max_length: int | None = None
     source_timeout: float | None = None
     force: bool = False
+    method: Method = "tus"
 
     def __post_init__(self) -> None:
         if self.verify not in ("size", "hash", None):
@@ -63,11 +66,18 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"on_mismatch is {self.on_mismatch!r}; wanted 'raise' or 'reupload'"
             )
+        if self.method not in ("tus", "direct"):
+            raise ConfigurationError(f"method is {self.method!r}; wanted 'tus' or 'direct'")
         if not self.ready_timeout > 0:
             raise ConfigurationError("ready_timeout must be above 0 seconds")
         if self.reprocess < 0:
             raise ConfigurationError(f"reprocess is {self.reprocess}; wanted 0 or more times")
         _check_limits(self.max_length, self.source_timeout)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether all bytes are sent in one PUT."""
+        return self.method == "direct"
 
     async def probe_source(
         self, source: SourceLike, opened: Source, *, record: Record | None
@@ -156,6 +166,7 @@ class ResumeArguments(TypedDict, total=False):
     probe: Probe | bool
     max_length: int | None
     source_timeout: float | None
+    method: Method
 
 
 class UploadArguments(ResumeArguments, total=False):
@@ -211,8 +222,8 @@ class UploadResult(Struct, Generic[AssetT_co, ErrorT_co], frozen=True, kw_only=T
         sha256: SHA-256 of the bytes read, in hex; None unless `verify` is `hash`.
         length: bytes of the source.
         seconds: duration of the upload.
-        attempts: tus uploads that were needed; above 1 after a restart, 0 if an earlier run had
-            sent all bytes.
+        attempts: tus or direct uploads that were needed; above 1 after a restart, 0 if an earlier
+            run had sent all bytes.
     """
 
     source: SourceLike

@@ -10,11 +10,11 @@ from typing import Protocol
 from livepeer_async.http.observers import RequestEvent, WaitEvent
 from livepeer_async.http.tracing import record_retry
 from livepeer_async.models import Asset
+from livepeer_async.polling.verify import Verified
 from livepeer_async.telemetry import events
 from livepeer_async.telemetry.events import LogEvent, log_event
 from livepeer_async.telemetry.spans import ASSET_ID, ATTEMPTS, NO_SPAN, OUTCOME, start_upload_span
 from livepeer_async.telemetry.subjects import Subject, run_subject
-from livepeer_async.uploads.verify import Verified
 
 
 class RunningUpload(Protocol):

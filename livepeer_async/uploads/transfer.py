@@ -7,7 +7,6 @@ asset deleted.
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -17,7 +16,6 @@ from msgspec.structs import replace
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import (
     AssetFailed,
-    AssetTimeout,
     JournalError,
     LivepeerError,
     RetriesExhausted,
@@ -28,7 +26,7 @@ from livepeer_async.errors import (
     UploadRefused,
 )
 from livepeer_async.http.messages import origin_of
-from livepeer_async.http.observers import Watch, report_event
+from livepeer_async.http.observers import report_event
 from livepeer_async.http.retry import RetryEvent, RetryPolicy
 from livepeer_async.journal.records import FULLY_UPLOADED, ResumeAction
 from livepeer_async.models import Asset
@@ -39,7 +37,6 @@ from livepeer_async.redaction import Hidden
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.blocks import Digest
 from livepeer_async.telemetry.events import UPLOAD_RESTARTED, log_event
-from livepeer_async.telemetry.spans import start_wait_span
 from livepeer_async.tus.driver import Callbacks, Driver
 from livepeer_async.tus.limits import ServerLimits, limits_for_stream, plan_creation
 from livepeer_async.tus.metadata import MetadataValue
@@ -47,13 +44,10 @@ from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.tus.requests import predict_upload_urls
 from livepeer_async.tus.states import LEGAL_COMMANDS, Command, State
 from livepeer_async.uploads.asset_requests import AssetRequests
+from livepeer_async.uploads.completion import LEAVE_TIMEOUT, leave_uploading
+from livepeer_async.uploads.direct import DirectUploads, media_type
 from livepeer_async.uploads.upload import Upload
 
-# Studio left `uploading` 10 to 45 ms after its last 204: a poll before that is wasted.
-FIRST_POLL_DELAY = 0.05
-# The server has then missed the end of the upload. An empty PATCH makes it check again.
-FINALIZE_AFTER = 10.0
-LEAVE_TIMEOUT = 60.0
 # Attempts to get the offset of an upload whose creation was lost: a new ticket is soon better.
 SEARCH_ATTEMPTS = 3
 # The asset has the full name. In Upload-Metadata, which Livepeer ignores, the beginning is enough.
@@ -92,6 +86,14 @@ class Transfers:
         self._transport = transport
         self._retry = retry
         self._clock = clock or Clock()
+        self._direct = DirectUploads(
+            transport,
+            asset_requests,
+            retry=retry,
+            clock=self._clock,
+            sleep=self._sleep,
+            wait_to_retry=self._wait_to_retry,
+        )
 
     async def transfer(self, upload: Upload) -> WatchedAsset:
         """Transfer the bytes that the server doesn't have yet.
@@ -127,13 +129,14 @@ class Transfers:
             raise lease.source_changed_error(source)
         if not is_changed and (record.state in FULLY_UPLOADED or has_left_uploading(asset)):
             return await self._skip_transfer(upload, asset)
-        if is_changed or record.upload_url is None:
+        # A network that needs a direct upload may block the tus upload of an earlier run.
+        if is_changed or record.upload_url is None or upload.options.is_direct:
             await self._asset_requests.discard_previous(lease)
             return None
         limits = self.limits_for(source.length)
         tus = TusUpload(upload_url=record.upload_url, length=source.length, limits=limits)
         upload.origin = origin_of(record.upload_url)
-        return await self._send_upload(upload, asset, tus)
+        return await self._send_upload(upload, asset, tus, partial(self._send_tus, upload, tus))
 
     async def _transfer_with_new_request(self, upload: Upload) -> WatchedAsset:
         """Transfer the bytes with a new ticket, and with another one if the upload is lost."""
@@ -141,6 +144,11 @@ class Transfers:
         while True:
             await upload.sleep()
             await upload.acquire_slot()
+            if upload.options.is_direct:
+                watched = await self._transfer_directly(upload)
+                if watched is not None:
+                    return watched
+                continue
             limits = self.limits_for(source.length)
             if timeouts or upload.restarts.count > 1:
                 # The bytes in the creation request may be the reason that it gets lost.
@@ -154,40 +162,58 @@ class Transfers:
             )
             urls = Hidden(predict_upload_urls(ticket.tus_endpoint, ticket.asset.playback_id))
             upload.origin = origin_of(ticket.tus_endpoint)
-            watched = await self._send_upload(upload, ticket.asset, tus, urls=urls)
+            sending = partial(self._send_tus, upload, tus, urls)
+            watched = await self._send_upload(upload, ticket.asset, tus, sending)
             if watched is not None:
                 return watched
             timeouts = tus.chunks.timeouts
 
+    async def _transfer_directly(self, upload: Upload) -> WatchedAsset | None:
+        """Transfer the bytes with a new ticket and one PUT; None as for `_send_upload`."""
+        self._direct.check(upload.source)
+        ticket = await self._asset_requests.request_upload(upload.new_asset, upload.lease)
+        upload.origin = origin_of(ticket.url or "")
+        send = partial(self._direct.send, upload, Hidden(ticket.url or ""))
+        return await self._send_upload(upload, ticket.asset, None, send)
+
     async def _send_upload(
-        self, upload: Upload, asset: Asset, tus: TusUpload, *, urls: HiddenUrls = NO_URLS
+        self,
+        upload: Upload,
+        asset: Asset,
+        tus: TusUpload | None,
+        send: Callable[[], Awaitable[Driver | None]],
     ) -> WatchedAsset | None:
-        """Transfer the bytes to one tus upload; None if it is lost and another may be started.
+        """Transfer the bytes to one asset; None if they are lost and another may be tried.
 
         Args:
             upload: the upload.
             asset: the asset that gets the bytes.
-            tus: the tus upload.
-            urls: upload URLs to check if the response to the creation is lost.
+            tus: the tus upload; None for a direct one.
+            send: sends until the server responds that it has all bytes; returns the tus driver.
         """
         is_uploaded = False
         try:
             upload.attach(asset, tus)
             upload.asset_created.set()
-            driver = await self._send_bytes(upload, tus, urls)
+            driver = await send()
             is_uploaded = True
+            # A direct upload that is stopped now is kept once its asset shows that it is complete.
+            upload.release_slot() if driver is None else upload.mark_uploaded()
+            watched = await leave_uploading(self._waiter, upload, driver, clock=self._clock)
+            if driver is None:
+                await upload.lease.mark_uploaded()
             upload.mark_uploaded()
-            watched = await self._leave_uploading(upload, driver)
             await upload.source.check()
         except (TusError, SourceError) as error:
-            reached = (upload.tus or tus).offset
+            last = upload.tus or tus
+            reached = last.offset if last else 0
             is_lost = await self._give_up(error, upload)
             if not is_lost or not upload.source.can_restart:
                 raise
             retry_event = self._report_restart(error, upload, reached)
         except BaseException as error:
             # The server has all bytes, and only its API or the asset failed: keep the asset.
-            is_kept = is_uploaded and isinstance(error, LivepeerError)
+            is_kept = is_uploaded and (upload.is_stopped or isinstance(error, LivepeerError))
             # Cancelled, or the caller's own code failed: keep only a resumable upload.
             if not is_kept and not upload.is_resumable:
                 await self._discard(upload)
@@ -197,8 +223,14 @@ class Transfers:
         await self._wait_to_retry(upload, retry_event.delay)
         return None
 
-    async def _send_bytes(self, upload: Upload, tus: TusUpload, urls: HiddenUrls) -> Driver:
-        """Send until the server responds that it has all bytes."""
+    async def _send_tus(self, upload: Upload, tus: TusUpload, urls: HiddenUrls = NO_URLS) -> Driver:
+        """Send until the server responds that it has all bytes.
+
+        Args:
+            upload: the upload.
+            tus: the tus upload.
+            urls: upload URLs to check if the response to the creation is lost.
+        """
         driver = self._driver(upload, tus)
         try:
             await driver.run()
@@ -339,7 +371,7 @@ class Transfers:
         Raises:
             AssetFailed: the server couldn't process it, and isn't processing it again.
         """
-        upload.attach(asset, None)
+        upload.attach(asset, None, is_complete=True)
         upload.mark_uploaded()
         watched = WatchedAsset(asset.id, asset)
         try:
@@ -350,36 +382,6 @@ class Transfers:
         upload.asset_created.set()
         upload.update_asset(watched.asset or asset)
         return watched
-
-    async def _leave_uploading(self, upload: Upload, driver: Driver) -> WatchedAsset:
-        """Wait until the asset has left `uploading`; neither a 204 nor a HEAD is a proof."""
-        watched = WatchedAsset(upload.asset.id, upload.asset)
-        reason = "the server hasn't completed the upload"
-        with Watch(reason), start_wait_span(watched.asset_id, "uploaded"):
-            await self._await_leaving(upload, watched, driver)
-        return watched
-
-    async def _await_leaving(self, upload: Upload, watched: WatchedAsset, driver: Driver) -> None:
-        await self._clock.sleep(FIRST_POLL_DELAY)
-        wait = partial(
-            self._waiter.wait_until, watched, has_left_uploading, on_change=upload.update_asset
-        )
-        try:
-            await wait(timeout=FINALIZE_AFTER)
-        except AssetFailed as error:
-            if not upload.options.may_reprocess(error):
-                raise
-        except AssetTimeout:
-            # The upload of an earlier process may have stored a part twice: don't complete it.
-            if driver.has_sent and driver.upload.state is State.COMPLETE:
-                await driver.finalize()
-            try:
-                await wait(timeout=LEAVE_TIMEOUT)
-            except AssetTimeout as error:
-                raise UploadGone(
-                    f"the server has all {upload.length} bytes, but asset {upload.asset.id} is "
-                    f"still uploading after {LEAVE_TIMEOUT:.0f} s"
-                ) from error
 
 
 async def _is_changed(upload: Upload, action: ResumeAction) -> bool:
@@ -393,8 +395,6 @@ async def _is_changed(upload: Upload, action: ResumeAction) -> bool:
 def _metadata(name: str) -> dict[str, MetadataValue]:
     filename = name.encode()[:MAX_FILENAME_LENGTH].decode("utf-8", "ignore")
     metadata: dict[str, MetadataValue] = {"filename": filename}
-    # Its first call reads files, for which there may be no descriptor. Livepeer ignores the type.
-    with suppress(OSError):
-        if kind := mimetypes.guess_type(filename)[0]:
-            metadata["filetype"] = kind
+    if kind := media_type(filename):
+        metadata["filetype"] = kind
     return metadata

@@ -22,6 +22,7 @@ from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.unfinished import can_resume
 from livepeer_async.models import Asset, NewAsset
 from livepeer_async.polling.phases import has_left_uploading, is_ready
+from livepeer_async.polling.verify import Verified
 from livepeer_async.redaction import redact_upload_url
 from livepeer_async.scheduling.slots import Slot
 from livepeer_async.sources.blocks import Digest
@@ -31,7 +32,6 @@ from livepeer_async.tus.protocol import TusUpload
 from livepeer_async.uploads.options import UploadOptions, UploadResult, UploadSuccess
 from livepeer_async.uploads.progress import Progress, ProgressReporter, Stage
 from livepeer_async.uploads.telemetry import UploadTelemetry
-from livepeer_async.uploads.verify import Verified
 
 
 class Upload:
@@ -40,7 +40,7 @@ class Upload:
     Attributes:
         name: name of the source.
         length: bytes of the source.
-        attempts: tus uploads so far, as in `UploadResult`.
+        attempts: tus or direct uploads so far, as in `UploadResult`.
         is_stopped: whether `stop` was called.
         is_aborted: whether `abort` was called.
     """
@@ -65,7 +65,7 @@ class Upload:
         self.has_handle = has_handle
         self.digest: Digest | None = Digest() if options.verify == "hash" else None
         self.restarts: RestartCounter = RestartCounter()
-        # None if an earlier run has sent all bytes, or nothing is left to resume.
+        # None if an earlier run has sent all bytes, nothing is left to resume, or it is direct.
         self.tus: TusUpload | None = None
         self.cookies = Cookies()
         # The upload host.
@@ -224,7 +224,9 @@ class Upload:
         """Stop after the current request, such as a chunk, and keep the upload for resuming.
 
         Its block then raises `UploadStopped`. The upload of a stream can't be resumed and is
-        deleted.
+        deleted. The PUT of a direct upload is a single request: a stop waits for its end, and
+        keeps the asset once it has all bytes; before the PUT, and after one that failed, nothing
+        can be kept, and the asset is deleted.
         """
         self.is_stopped = True
         if not self._has_request:
@@ -304,17 +306,23 @@ class Upload:
         """Record that a tus request begins, which `stop` doesn't interrupt."""
         self._has_request = True
 
-    def attach(self, asset: Asset, tus: TusUpload | None) -> None:
-        """Record the asset and the tus upload that now belong to this upload."""
+    def attach(self, asset: Asset, tus: TusUpload | None, *, is_complete: bool = False) -> None:
+        """Record the asset and the tus upload that now belong to this upload.
+
+        Args:
+            asset: the asset.
+            tus: the tus upload; None for a direct upload, and for a complete one.
+            is_complete: whether an earlier run has sent all bytes.
+        """
         self._has_request = self._is_uploaded = False
-        self.attempts += tus is not None
+        self.attempts += not is_complete
         self.cookies = Cookies()
         self.tus = tus
         self._asset = asset
         is_resumed = tus is not None and tus.upload_url is not None
-        self.telemetry.attach(asset.id, is_found=tus is None, is_resumed=is_resumed)
-        if tus is not None:
-            self._progress.begin(asset.id, is_resumed=tus.upload_url is not None)
+        self.telemetry.attach(asset.id, is_found=is_complete, is_resumed=is_resumed)
+        if not is_complete:
+            self._progress.begin(asset.id, is_resumed=is_resumed)
 
     def update_asset(self, asset: Asset) -> None:
         """Record a new state of the asset."""

@@ -9,7 +9,7 @@ from chaos.cases import draw_case
 from chaos.conftest import ROWS
 from chaos.runner import run_case
 from chaos.summary import make_rows
-from livepeer_async.uploads import transfer
+from livepeer_async.uploads import completion
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 # Concurrent cases in a process; each mostly waits for its faults.
@@ -22,8 +22,8 @@ COMMAND = (
 @pytest.fixture(autouse=True)
 def short_timeouts(monkeypatch):
     """Give up an asset that stays `uploading` after seconds, and log nothing."""
-    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 1.0)
-    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 2.0)
+    monkeypatch.setattr(completion, "FINALIZE_AFTER", 1.0)
+    monkeypatch.setattr(completion, "LEAVE_TIMEOUT", 2.0)
     monkeypatch.setattr(logging.getLogger("livepeer_async"), "disabled", True)
 
 

@@ -19,6 +19,7 @@ async def test_put_stores_source_and_responds_like_bucket():
         response = await client.http.put(ticket.direct_url, content=b"hello", headers=VIDEO)
         assert (response.status_code, response.content) == (200, b"")
         assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert response.headers["etag"] == '"5d41402abc4b2a76b9719d911017c592"'
         assert {"server", "last-modified", "x-amzn-requestid"} <= set(response.headers)
         assert client.sandbox.stored(ticket.playback_id).read_bytes() == b"hello"
         asset = await client.wait(ticket, "ready")
@@ -60,6 +61,44 @@ async def test_put_with_json_content_type_hangs():
                 timeout=0.1,
             )
         assert await client.phase(ticket) == "uploading"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"not JSON", 400), (b'"' + bytes(200_000) + b'"', 413)]
+)
+async def test_json_parser_refuses_video(content, status):
+    async with open_sandbox() as client:
+        ticket = await client.request_upload()
+        headers = {"Content-Type": "application/json"}
+        response = await client.http.put(ticket.direct_url, content=content, headers=headers)
+        assert response.status_code == status
+        response = await client.http.put(ticket.direct_url, content=b"hello", headers=VIDEO)
+        assert response.status_code == 200
+
+
+async def test_put_after_twelve_hours_gets_no_status():
+    now = [1_800_000_000.0]
+    async with open_sandbox(clock=lambda: now[0]) as client:
+        ticket = await client.request_upload()
+        now[0] += 12 * 3600 + 1
+        with pytest.raises(httpx.TransportError):
+            await client.http.put(ticket.direct_url, content=b"hello", headers=VIDEO)
+        assert await client.phase(ticket) == "uploading"
+
+
+async def test_second_writer_of_a_ticket_is_reported():
+    async with open_sandbox() as client:
+        ticket = await client.request_upload()
+        connection = await RawConnection.to(ticket.direct_url)
+        headers = [*VIDEO.items(), ("Content-Length", "9000")]
+        await connection.send_head("PUT", ticket.direct_url, headers)
+        await connection.send(bytes(4000))
+        await until(lambda: client.sandbox.requests[-1].received == 4000)
+        response = await client.http.put(ticket.direct_url, content=b"hello", headers=VIDEO)
+        assert response.status_code == 200
+        rules = [violation.rule for violation in client.sandbox.violations]
+        assert rules == ["concurrent PUT requests on one ticket"]
+        await connection.reset()
 
 
 async def test_interrupted_put_stores_nothing_and_can_be_repeated():

@@ -7,8 +7,8 @@ import pytest
 from starlette.datastructures import UploadFile
 
 from livepeer_async import UploadJob, errors
+from livepeer_async.polling.verify import Verified
 from livepeer_async.sources.opening import open_source
-from livepeer_async.uploads.verify import Verified
 from support.constants import KIB
 from support.sandbox import sandbox_and_client
 from uploads.file_kinds import (

@@ -10,7 +10,7 @@ from livepeer_async import IntegrityError, SourceChanged, SourceError
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, WrongSize
 from livepeer_async.sources.identity import SourceIdentity
-from livepeer_async.uploads import transfer
+from livepeer_async.uploads import completion
 from support.constants import KIB
 from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client, tus_requests
 
@@ -46,8 +46,8 @@ async def create_doubled_part(ticket, data):
 
 
 async def test_corrupt_upload_of_an_earlier_run_is_not_finalized(path, journal, monkeypatch):
-    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 0.2)
-    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 0.4)
+    monkeypatch.setattr(completion, "FINALIZE_AFTER", 0.2)
+    monkeypatch.setattr(completion, "LEAVE_TIMEOUT", 0.4)
     data = path.read_bytes()
     async with sandbox_and_client(client={"journal": journal}, **SMALL_S3) as (sandbox, livepeer):
         ticket = await livepeer.assets.request_upload("talk.mp4")
@@ -72,7 +72,7 @@ async def test_corrupt_upload_of_an_earlier_run_is_not_finalized(path, journal, 
 
 async def test_stuck_upload_is_finalized_by_an_empty_chunk(path, monkeypatch):
     """The storage has all bytes, but lost the end of the last request."""
-    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 0.2)
+    monkeypatch.setattr(completion, "FINALIZE_AFTER", 0.2)
     cut = Fault(On(method="PATCH", nth=2), CutConnection(after_bytes=PART))
     async with sandbox_and_client(cut) as (sandbox, livepeer):
         async with livepeer.begin_upload(path) as upload:

@@ -7,7 +7,7 @@ from livepeer_async import errors
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.sandbox import Answer, ChangeHeaders, CutConnection, Fault, LoseAnswer, On
 from livepeer_async.tus import TusClient
-from livepeer_async.uploads import transfer
+from livepeer_async.uploads import completion
 from support.sandbox import (
     PART,
     SMALL_LIMITS,
@@ -127,8 +127,8 @@ async def test_file_changed_during_the_upload_is_not_completed(tmp_path):
 
 
 async def test_upload_waits_for_the_asset_to_leave_uploading(monkeypatch):
-    monkeypatch.setattr(transfer, "FINALIZE_AFTER", 1.0)
-    monkeypatch.setattr(transfer, "LEAVE_TIMEOUT", 2.0)
+    monkeypatch.setattr(completion, "FINALIZE_AFTER", 1.0)
+    monkeypatch.setattr(completion, "LEAVE_TIMEOUT", 2.0)
     data = make_bytes(5 * PART)
     lie = Answer(204, headers={"Tus-Resumable": "1.0.0", "Upload-Offset": str(len(data))})
     last = Fault(On(method="PATCH", nth=2), lie)

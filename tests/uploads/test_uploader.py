@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from livepeer_async import NewAsset, UploadJob, errors
 from livepeer_async.models import Encryption, PlaybackPolicy
+from livepeer_async.polling.verify import Verified
 from livepeer_async.sandbox import ChangeHeaders, FailProcessing, Fault, On, WrongSize
 from livepeer_async.tus import ServerLimits
-from livepeer_async.uploads.verify import Verified
 from support.sandbox import (
     PART,
     SMALL_LIMITS,

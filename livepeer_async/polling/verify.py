@@ -1,4 +1,4 @@
-"""Compares a ready asset with the bytes that were read.
+"""Compares a ready asset with the bytes that were uploaded.
 
 `asset.size` is the size of the stored source as ffprobe saw it: absent or 0 if unknown, and that of
 the decrypted file with `encryption`. Livepeer's current pipeline doesn't set `asset.hash`, so a
@@ -7,10 +7,14 @@ comparison by hash is often impossible.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
-from livepeer_async.errors import IntegrityError
+from livepeer_async.errors import ConfigurationError, IntegrityError
 from livepeer_async.models import Asset
+from livepeer_async.redaction import abbreviate
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class Verified(StrEnum):
@@ -22,13 +26,17 @@ class Verified(StrEnum):
 
 
 def verify_asset(
-    asset: Asset, *, length: int, sha256: str | None = None, is_encrypted: bool = False
+    asset: Asset,
+    *,
+    length: int | None,
+    sha256: str | None = None,
+    is_encrypted: bool = False,
 ) -> Verified:
-    """Compare a ready asset with the bytes read.
+    """Compare a ready asset with the bytes that were uploaded.
 
     Args:
         asset: the ready asset.
-        length: number of bytes read.
+        length: number of bytes; `None` if only the SHA-256 is known.
         sha256: their SHA-256 in hex; with it, the result is HASH or NOT_PROVABLE.
         is_encrypted: whether the server decrypts, and so stores other bytes.
 
@@ -37,27 +45,38 @@ def verify_asset(
     """
     if is_encrypted:
         return Verified.NOT_PROVABLE
-    if asset.size and asset.size != length:
+    if length is not None and asset.size and asset.size != length:
         raise IntegrityError(
-            f"asset {asset.id} has {asset.size} bytes, not {length} as read: its content is wrong",
+            f"asset {asset.id} has {asset.size} bytes; wanted {length}: its content is wrong",
             asset_id=asset.id,
             wanted=length,
             found=asset.size,
         )
     if sha256 is None:
-        return Verified.SIZE if asset.size else Verified.NOT_PROVABLE
+        return Verified.SIZE if length is not None and asset.size else Verified.NOT_PROVABLE
     stored = _stored_sha256(asset)
     if stored is None:
         return Verified.NOT_PROVABLE
     if stored != sha256.lower():
         raise IntegrityError(
-            f"asset {asset.id} has the SHA-256 {stored}, not {sha256} as read: its content is "
-            "wrong",
+            f"asset {asset.id} has the SHA-256 {stored}; wanted {sha256}: its content is wrong",
             asset_id=asset.id,
             wanted=sha256,
             found=stored,
         )
     return Verified.HASH
+
+
+def check_expected(length: object, sha256: object) -> None:
+    """Check what a caller wants an asset to be compared with.
+
+    Raises:
+        ConfigurationError: `length` isn't a number of bytes above 0, or `sha256` no SHA-256.
+    """
+    if length is not None and (type(length) is not int or length < 1):
+        raise ConfigurationError(f"length is {abbreviate(length)!r}; wanted bytes, at least 1")
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise ConfigurationError(f"sha256 is {abbreviate(sha256)!r}; wanted 64 hex digits")
 
 
 def _stored_sha256(asset: Asset) -> str | None:

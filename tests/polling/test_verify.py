@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async.errors import IntegrityError
+from livepeer_async.errors import ConfigurationError, IntegrityError
 from livepeer_async.models import Asset, AssetHash
-from livepeer_async.uploads.verify import Verified, verify_asset
+from livepeer_async.polling.verify import Verified, check_expected, verify_asset
 
 CONTENT = b"0123456789"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -45,14 +45,14 @@ def test_result_depends_on_the_size_and_hash_of_the_asset(found, sha256, verifie
 @pytest.mark.parametrize("sha256", [None, SHA256])
 @pytest.mark.parametrize("size", [1, 9, 11, 2**40])
 def test_different_size_raises(size, sha256):
-    with pytest.raises(IntegrityError, match=f"has {size} bytes, not 10 as read") as caught:
+    with pytest.raises(IntegrityError, match=f"has {size} bytes; wanted 10") as caught:
         verify_asset(asset(size=size, sha256=SHA256), length=10, sha256=sha256)
     error = caught.value
     assert (error.asset_id, error.wanted, error.found) == ("a1", 10, size)
 
 
 def test_different_hash_of_the_same_size_raises():
-    with pytest.raises(IntegrityError, match=f"SHA-256 {OTHER}, not {SHA256} as read") as caught:
+    with pytest.raises(IntegrityError, match=f"SHA-256 {OTHER}; wanted {SHA256}") as caught:
         verify_asset(asset(sha256=OTHER), length=10, sha256=SHA256)
     error = caught.value
     assert (error.asset_id, error.wanted, error.found) == ("a1", SHA256, OTHER)
@@ -75,3 +75,25 @@ def test_verified_content_is_identical(size, length, has_hash, is_same):
     assert not size or size == length
     assert (verified is Verified.HASH) == has_hash
     assert is_same or not has_hash
+
+
+def test_unknown_length_is_not_compared():
+    assert verify_asset(asset(size=11), length=None) is Verified.NOT_PROVABLE
+    assert verify_asset(asset(size=11, sha256=SHA256), length=None, sha256=SHA256) is Verified.HASH
+
+
+@pytest.mark.parametrize("length", [0, -1, 1.5, "10", True])
+def test_invalid_length_is_refused(length):
+    with pytest.raises(ConfigurationError, match="wanted bytes, at least 1"):
+        check_expected(length, None)
+
+
+@pytest.mark.parametrize("sha256", ["", "abc", SHA256 + "0", SHA256[:-1] + "g", b"0" * 64])
+def test_invalid_sha256_is_refused(sha256):
+    with pytest.raises(ConfigurationError, match="wanted 64 hex digits"):
+        check_expected(1, sha256)
+
+
+def test_valid_length_and_sha256_are_accepted():
+    check_expected(None, None)
+    check_expected(1, SHA256.upper())
