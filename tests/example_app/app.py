@@ -32,6 +32,7 @@ from livepeer_async.integrations.starlette import form_file
 
 PAGE = Path(__file__).with_name("page.html")
 MAX_LENGTH = 10_000_000_000
+PATIENCE = 60.0  # seconds for a visitor who sends nothing
 log = logging.getLogger("videos")
 
 
@@ -68,7 +69,12 @@ add_error_handlers(app)
 async def upload_form(request: Request, livepeer: LivepeerDep) -> Asset:
     async with form_file(request) as video:
         return await livepeer.upload(
-            video, video.filename, length=video.length, max_length=MAX_LENGTH, wait=False
+            video,
+            video.filename,
+            length=video.length,
+            max_length=MAX_LENGTH,
+            source_timeout=PATIENCE,
+            wait=False,
         )
 
 
@@ -82,7 +88,13 @@ async def pass_through(
     key: str | None = None,
 ) -> Asset:
     return await livepeer.upload(
-        request.stream(), name, length=content_length, max_length=MAX_LENGTH, wait=False, key=key
+        request.stream(),
+        name,
+        key=key,
+        length=content_length,
+        max_length=MAX_LENGTH,
+        source_timeout=PATIENCE,
+        wait=False,
     )
 
 
