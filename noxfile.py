@@ -50,6 +50,7 @@ PURE_TESTS: Final = (
     "http/test_retry.py",
     "http/test_timeouts.py",
     "journal/test_records.py",
+    "journal/test_unfinished.py",
     "models",
     "polling/test_change_scan.py",
     "polling/test_intervals.py",

@@ -25,6 +25,7 @@ connections, concurrency and rate limit. Each method is documented on its class.
   ready, verifies it, and returns the `Asset`. With `wait=False` it returns as soon as Livepeer has
   all bytes.
 - `begin_upload` does the same beside a block, with an `Upload` to follow, stop or abort.
+- `start_upload` returns such an `Upload` once its asset exists, and outlives its caller; see below.
 - `upload_many` uploads an iterable concurrently and yields an `UploadResult` for each source.
 - `livepeer_async.ingest` uploads the rows of a manifest, unattended.
 
@@ -108,6 +109,32 @@ terminated and their assets deleted. `Upload.abort` deletes upload and asset.
 A `TusError` has the `asset_id` and, if the upload can be resumed, the `upload_url`, a bearer
 secret. Without a journal, `TusClient.upload(source, upload_url=...)` of `livepeer_async.tus`
 resumes there; pass `TusClient(limits=livepeer_limits(length))`.
+
+# Uploads in the background
+
+A web application starts an upload in a handler and leaves it. The client owns the task, until
+`aclose`. Store the key, or an ID of your own, and not the ID of the asset: an upload that the
+server has lost begins again with a new asset. Each `Progress` has the present `asset_id`, so the
+event of the change is a `Progress` with another one; the log has it too, as `upload.restarted`.
+
+    upload = await livepeer.start_upload("talk.mp4", key="order-17")
+    async for progress in upload.progress(every=1.0):  # any number of readers
+        print(progress.asset_id, progress.fraction)
+    result = await upload.wait()                       # or raises the error
+
+- The source must be readable until the upload has ended. A web framework closes the file of a form
+  with the response: copy it first.
+- `upload.pause()` takes effect after the chunk in flight, and `resume()` ends it. The key stays in
+  use; other uploads may send.
+- At its end, the application calls `aclose(stop_within=10)`: chunks in flight end, the rest is
+  cancelled, and the uploads raise `ClientClosed`. An error with `can_resume` is no failure.
+- After a restart, `unfinished()` lists what the journal holds, and `resume_upload(key)` goes on, in
+  any process; a key that isn't the path of the file needs `source=`, until the server has all
+  bytes. The journal has the fields of the asset, but no encryption key and no webhook context: if
+  such an upload has to begin again, `upload` must be called. `discard(key)` deletes an upload.
+- The second request under a key gets `UploadInUse`, with the `asset_id` of the first.
+
+Uploads belong to their event loop: wait for them there.
 
 # Concurrency and rate
 

@@ -67,9 +67,9 @@ class UploadCalls:
         key: str | None = None,
         ignore_mtime: bool = False,
         probe: Probe | bool = False,
+        method: Method = "tus",
         max_length: int | None = None,
         source_timeout: float | None = SOURCE_TIMEOUT,
-        method: Method = "tus",
     ) -> Asset:
         """Upload a video and wait until its asset is ready.
 
@@ -94,6 +94,10 @@ class UploadCalls:
                 Without it, the SHA-256 decides, if the journal knows it from `verify="hash"`; else
                 a finished upload raises `SourceChanged`, and an unfinished one restarts.
             probe: whether to refuse what the pipeline can't process; a `Probe` switches rules off.
+            method: `tus`, or `direct` for one PUT of all bytes, for networks that block tus. It
+                can't be resumed: after a failure, all bytes are sent again, and a stream can't be.
+                A file that needs more than the server's 300 s is refused: over 1.2 GB, or what the
+                rate of an earlier PUT allows; a slower PUT is ended after 15 s.
             max_length: maximum bytes of the source, besides the server's own limit. A source with
                 a known length is refused before any request. A stream of unknown length is cut off
                 there, and nothing beyond is spooled.
@@ -102,10 +106,6 @@ class UploadCalls:
                 iterables, and file objects that can't seek or are async. The default, 60, is that
                 of nginx for request bodies; a visitor who goes silent would otherwise hold the
                 upload for ever. None for no limit.
-            method: `tus`, or `direct` for one PUT of all bytes, for networks that block tus. It
-                can't be resumed: after a failure, all bytes are sent again, and a stream can't be.
-                A file that needs more than the server's 300 s is refused: over 1.2 GB, or what the
-                rate of an earlier PUT allows; a slower PUT is ended after 15 s.
 
         Raises:
             SourceError: the source can't be read, is empty, too large, too slow, unsupported or
@@ -133,9 +133,9 @@ class UploadCalls:
             key=key,
             ignore_mtime=ignore_mtime,
             probe=probe,
+            method=method,
             max_length=max_length,
             source_timeout=source_timeout,
-            method=method,
         )
         del key
         async with self.uploads.open(job, options) as upload:
@@ -170,8 +170,9 @@ class UploadCalls:
         `upload.progress()` and `upload.wait()` follow it, and raise its error. The source must stay
         readable meanwhile: a web framework closes an uploaded form file with the response.
 
-        The asset can change: an upload that the server has lost begins again with a new asset, and
-        the old one is deleted. The progress then has another `asset_id`, as `upload.asset` does.
+        The ID of the asset can change: an upload that the server has lost begins again with a new
+        asset, and the old one is deleted. The event of it is a `Progress` with another `asset_id`,
+        in `upload.latest` and for each reader; `upload.asset` is the new one.
 
         Raises:
             LivepeerError: the upload failed before its asset existed; errors as for `upload`.
@@ -251,9 +252,9 @@ class UploadCalls:
         ready_timeout: float = READY_TIMEOUT,
         ignore_mtime: bool = False,
         probe: Probe | bool = False,
+        method: Method = "tus",
         max_length: int | None = None,
         source_timeout: float | None = SOURCE_TIMEOUT,
-        method: Method = "tus",
     ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
@@ -274,9 +275,9 @@ class UploadCalls:
             ready_timeout: seconds to wait for `ready`.
             ignore_mtime: as for `upload`.
             probe: as for `upload`.
+            method: as for `upload`.
             max_length: as for `upload`, for each source.
             source_timeout: as for `upload`.
-            method: as for `upload`.
         """
         if concurrency is not None:
             self.throttle.concurrency = concurrency
@@ -289,9 +290,9 @@ class UploadCalls:
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
             probe=as_probe(probe),
+            method=method,
             max_length=max_length,
             source_timeout=source_timeout,
-            method=method,
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 

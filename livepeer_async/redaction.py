@@ -76,8 +76,12 @@ _FOLDER = re.compile(r"[A-Za-z][a-z]{0,10}(?:[A-Z_-][a-z]{2,10}){0,2}|v[0-9]{1,2
 _SEPARATORS = re.compile(r"[;,=+.]")
 # Between a name and a value, not after the scheme of a URL.
 _COLON = re.compile(r":(?!//)")
-# Packages whose local variables may be secrets: this one, and those that send requests.
-_CLEARED_PACKAGES = ("livepeer_async", "httpx", "httpcore", "h11", "h2", "anyio")
+# Packages whose local variables may be secrets: this one, those that send requests, and those that
+# wrap the functions of the HTTP library.
+_CLEARED_PACKAGES = (
+    *("livepeer_async", "httpx", "httpcore", "h11", "h2", "anyio"),
+    *("sentry_sdk", "opentelemetry", "wrapt", "ddtrace", "elasticapm", "newrelic", "logfire"),
+)
 _BRACKETS = "\"'{}[]"
 
 

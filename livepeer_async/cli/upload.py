@@ -94,8 +94,8 @@ def upload(  # noqa: PLR0913 - the options of the command
     """
     options.check_report(report)
     template = _check_arguments(files, name, name_template, is_unrecorded=force and no_journal)
-    retry = RetryPolicy(attempts=retries)
     limits = Timeouts(stall=stall, chunk_response=chunk_response)
+    retry = RetryPolicy(attempts=retries)
     client = options.build_client_options(
         retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
@@ -103,9 +103,7 @@ def upload(  # noqa: PLR0913 - the options of the command
     more = options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
-    # The program that writes to standard input may pause as long as the user lets it.
-    more |= {"concurrency": concurrency, "max_rate": max_rate, "source_timeout": None}
-    more["method"] = method
+    more |= {"method": method, "concurrency": concurrency, "max_rate": max_rate}
     fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
     batch = UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal

@@ -145,7 +145,8 @@ class UploadBatch:
         """Upload all files; with --json write a line for each that ends."""
         self._display = display
         self.progress.started = time.monotonic()
-        options = dict(self._options)
+        # The program that writes to standard input may pause as long as the user lets it.
+        options = {"source_timeout": None, **self._options}
         concurrency, max_rate = (options.pop(name, None) for name in ("concurrency", "max_rate"))
         if concurrency is not None:
             client.throttle.concurrency = concurrency

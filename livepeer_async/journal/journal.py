@@ -192,8 +192,7 @@ class Journal:
 
     async def drop_keyless(self, key: str) -> None:
         """Delete the record and the lease of an upload without a key."""
-        tables = ("records", "claims")
-        queries = [f"DELETE FROM {table} WHERE key = ?" for table in tables]  # noqa: S608 - constants
+        queries = [f"DELETE FROM {it} WHERE key = ?" for it in ("records", "claims")]  # noqa: S608 - constants
         await self._run(lambda c: [c.execute(query, (key,)) for query in queries])
         self._leases.written.discard(key)
 
@@ -248,8 +247,7 @@ class Journal:
     async def unfinished(self) -> list[tuple[Record, bool]]:
         """Return the records of `is_unfinished`, each with whether its upload runs anywhere."""
         records = [record for record in await self.records() if is_unfinished(record)]
-        is_held = self._leases.is_held
-        return await self._run(lambda c: [(it, is_held(c, it.key)) for it in records])
+        return await self._run(lambda c: [(it, self._leases.is_held(c, it.key)) for it in records])
 
     async def keyless_records(self) -> list[Record]:
         """Return the readable records of running and interrupted uploads without a key."""
@@ -257,12 +255,9 @@ class Journal:
         return await self._read(query, Record, (KEYLESS,))
 
     async def interrupted(self) -> list[Record]:
-        """Return the records of interrupted uploads with a key that no later run can continue."""
-        query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
-        found = [it for it in await self._read(query, Record, (KEYLESS,)) if it.is_unresumable]
-        return await self._run(
-            lambda c: [it for it in found if not self._leases.is_in_use(c, it.key)]
-        )
+        """Return the records of interrupted uploads that are `is_unresumable`."""
+        found = [record for record in await self.records() if record.is_unresumable]
+        return await self._run(lambda c: [r for r in found if not self._leases.is_held(c, r.key)])
 
     async def find(self, keys: Sequence[str]) -> dict[str, Record]:
         """Return the readable records of the given keys, by key."""

@@ -11,6 +11,7 @@ something may be left, which is recorded as an orphan or an unconfirmed request;
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -217,6 +218,8 @@ class Lease:
             access=self._access,
             is_keyless=self._is_keyless,
             has_handle=self.has_handle,
+            host=socket.gethostname(),
+            fields=self.fields,
             previous=self.previous,
         )
         await self._write(record)

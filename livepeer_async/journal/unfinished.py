@@ -77,7 +77,8 @@ def storable_fields(new_asset: NewAsset) -> dict[str, Any]:
     """Return the fields of a new asset without the secrets, which the journal doesn't hold."""
     fields: dict[str, Any] = msgspec.to_builtins(new_asset)
     fields.pop("encryption", None)
-    (fields.get("playbackPolicy") or {}).pop("webhookContext", None)
+    policy: dict[str, Any] = fields.get("playbackPolicy") or {}
+    policy.pop("webhookContext", None)
     return fields
 
 

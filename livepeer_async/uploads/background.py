@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -11,13 +10,11 @@ import anyio
 import anyio.lowlevel
 
 from livepeer_async.concurrency import BackgroundTasks, LoopLocal, join
-from livepeer_async.errors import ClientClosed, UploadStopped
+from livepeer_async.errors import ClientClosed
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import ignore_event, replace_observers
 from livepeer_async.uploads.options import UploadJob, UploadOptions
 from livepeer_async.uploads.upload import Upload
-
-_log = logging.getLogger("livepeer_async")
 
 OpenUpload = Callable[[UploadJob, UploadOptions], AbstractAsyncContextManager[Upload]]
 
@@ -29,14 +26,13 @@ class _Running:
         upload: set once its asset exists.
         error: that ended it before its asset existed.
         task: that runs it.
-        on_failed: called with an error of the upload.
     """
 
     def __init__(self) -> None:
         self.upload: Upload | None = None
         self.error: Exception = ClientClosed("the client was closed before the upload started")
         self.task: asyncio.Task[None]
-        self.on_failed: Callable[[], None] | None = None
+        self._on_failed: Callable[[], None] | None = None
         self._has_begun = anyio.Event()
 
     async def run(self, opening: AbstractAsyncContextManager[Upload]) -> None:
@@ -46,11 +42,19 @@ class _Running:
                 self._has_begun.set()
         except Exception as error:  # noqa: BLE001 - raised by `Upload.wait`
             self.error = error
-            self._log_failure(error)
-            if self.on_failed is not None:
-                self.on_failed()
         finally:
             self._has_begun.set()
+            self._report_failure()
+
+    def call_if_failed(self, on_failed: Callable[[], None]) -> None:
+        """Call a function once the upload has failed, which may be now."""
+        self._on_failed = on_failed
+        if self.task.done():
+            self._report_failure()
+
+    def _report_failure(self) -> None:
+        if self._on_failed is not None and self.upload is not None and self.upload.has_failed:
+            self._on_failed()
 
     async def wait_for_asset(self) -> Upload:
         """Wait until the asset exists; a cancellation cancels the upload.
@@ -69,10 +73,6 @@ class _Running:
             raise self.error
         return self.upload
 
-    def _log_failure(self, error: Exception) -> None:
-        if self.upload is not None and not isinstance(error, UploadStopped | ClientClosed):
-            _log.warning("the upload of %s failed: %s", self.upload.name, error)
-
 
 class _Interruption:
     """Cancels the task that entered a block, as a failed task of a task group does."""
@@ -81,10 +81,11 @@ class _Interruption:
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
         self._is_sent = False
+        self.is_enabled = True
 
     def send(self) -> None:
-        """Cancel the task, unless it has ended."""
-        if self._task is not None and not self._task.done():
+        """Cancel the task, unless it or its block has ended."""
+        if self.is_enabled and self._task is not None and not self._task.done():
             self._is_sent = self._task.cancel()
 
     def is_received(self, error: BaseException) -> bool:
@@ -128,14 +129,15 @@ class BackgroundUploads:
         running = self._start(job, options)
         upload = await running.wait_for_asset()
         interruption = _Interruption()
-        running.on_failed = interruption.send
+        running.call_if_failed(interruption.send)
         try:
             yield upload
+            interruption.is_enabled = False
             await join(running.task)
             # A cancellation that the body didn't notice.
             await anyio.lowlevel.checkpoint()
         except BaseException as error:
-            running.on_failed = None
+            interruption.is_enabled = False
             running.task.cancel()
             await join(running.task)
             if not interruption.is_received(error):

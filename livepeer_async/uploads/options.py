@@ -164,9 +164,9 @@ class ResumeArguments(TypedDict, total=False):
     length: int | None
     ignore_mtime: bool
     probe: Probe | bool
+    method: Method
     max_length: int | None
     source_timeout: float | None
-    method: Method
 
 
 class UploadArguments(ResumeArguments, total=False):

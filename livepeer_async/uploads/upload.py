@@ -45,6 +45,11 @@ class Upload:
         is_aborted: whether `abort` was called.
     """
 
+    _asset: Asset | None = None
+    _result: UploadSuccess | None = None
+    _error: Exception | None = None
+    _traceback: TracebackType | None = None
+
     def __init__(
         self,
         original_source: SourceLike,
@@ -87,10 +92,6 @@ class Upload:
         self._started = time.monotonic()
         self._has_request = False
         self._ended = anyio.Event()
-        self._asset: Asset | None = None
-        self._result: UploadSuccess | None = None
-        self._error: Exception | None = None
-        self._traceback: TracebackType | None = None
         self.telemetry = UploadTelemetry(source.name, source.length, lease.key)
         self._progress = ProgressReporter(source.length, options.on_progress)
 
@@ -178,9 +179,15 @@ class Upload:
         self._raise_error()
         return self.result
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the upload has an error other than that of an `abort` that has worked."""
+        is_aborted = self.is_aborted and isinstance(self._error, UploadStopped)
+        return self._error is not None and not is_aborted
+
     def raise_failure(self) -> None:
-        """Raise the error of the upload, unless `abort` was called and has worked."""
-        if not (self.is_aborted and isinstance(self._error, UploadStopped)):
+        """Raise the error of the upload, unless it is that of an `abort` that has worked."""
+        if self.has_failed:
             self._raise_error()
 
     def _raise_error(self) -> None:

@@ -25,7 +25,7 @@ from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.lease import acquire_lease
+from livepeer_async.journal.lease import Lease, acquire_lease
 from livepeer_async.journal.records import Record, access_fingerprints, url_fingerprint
 from livepeer_async.journal.unfinished import can_resume, storable_fields
 from livepeer_async.models import NewAsset
@@ -317,11 +317,9 @@ class Uploader:
         url: str | None = None,
     ) -> AsyncGenerator[Upload, None]:
         check_job(job)
-        source, key = job.source, job.key
+        source, key = job.source, job.key or source_key(job.source)
         new_asset = as_new_asset(job.new_asset, default_name=source_name(source))
         resumed = job if isinstance(job, ResumedJob) else None
-        if key is None:
-            key = source_key(source)
         upload: Upload | None = None
         try:
             async with (
@@ -338,10 +336,7 @@ class Uploader:
                     has_handle=has_handle,
                 ) as lease,
             ):
-                lease.fields = storable_fields(new_asset)
-                lease.missing = resumed.missing if resumed else ""
-                if options.force:
-                    lease.replace_uploaded()
+                _prepare(lease, new_asset, resumed, force=options.force)
                 await options.probe_source(source, opened, record=lease.record)
                 running.upload = upload = Upload(
                     source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
@@ -391,3 +386,10 @@ def _result_of(
     else:
         result = upload.result if upload.is_done else upload.failed_result(failure)
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _prepare(lease: Lease, new_asset: NewAsset, resumed: ResumedJob | None, *, force: bool) -> None:
+    lease.fields = storable_fields(new_asset)
+    lease.missing = resumed.missing if resumed else ""
+    if force:
+        lease.replace_uploaded()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepeer_async.errors import ConfigurationError
+from livepeer_async.errors import ConfigurationError, SourceChanged, UploadRefused
 from livepeer_async.http.retry import (
     RestartCounter,
     RetryEvent,
@@ -12,6 +12,7 @@ from livepeer_async.http.retry import (
     describe_failure,
     next_delay,
     next_retry,
+    status_of,
 )
 
 SECONDS = st.floats(0.0, 1e300)
@@ -123,3 +124,24 @@ def test_restart_delay_is_bounded():
     policy, restarts = RetryPolicy(restarts=99), RestartCounter()
     delays = [restarts.next_delay(policy, reached=0, jitter=1.0) for _ in range(50)]
     assert delays[-1] == policy.max_delay
+
+
+def test_restart_event_has_the_facts_of_its_record():
+    policy, restarts = RetryPolicy(restarts=1, first_delay=2.0), RestartCounter()
+    error = UploadRefused("403 from PATCH", status=403, request_id="r1")
+    event = restarts.next_retry(policy, error=error, reached=0, jitter=0.5)
+    assert event is not None
+    assert event.facts == {
+        "attempt": 1,
+        "attempts": 1,
+        "delay": 1.0,
+        "livepeer_request_id": "r1",
+        "reason": "403 from PATCH",
+        "status_code": 403,
+    }
+    assert restarts.next_retry(policy, error=error, reached=0, jitter=0.5) is None
+
+
+def test_only_errors_about_a_response_have_a_status():
+    assert status_of(UploadRefused("403", status=403)) == 403
+    assert status_of(SourceChanged("changed", source="x")) is None

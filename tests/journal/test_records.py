@@ -235,3 +235,17 @@ def test_latest_record_has_an_asset_if_one_has():
     assert created.latest is created
     first = record(state=RecordState.REQUESTED, asset_id=None)
     assert first.latest is first
+
+
+@pytest.mark.parametrize(
+    ("identity", "state", "expected"),
+    [
+        (SourceIdentity(length=5), RecordState.UPLOAD_CREATED, True),
+        (SourceIdentity(length=5), RecordState.UPLOADED, False),
+        (SourceIdentity(length=5, sha256="ab"), RecordState.UPLOAD_CREATED, False),
+        (SourceIdentity(length=0), RecordState.ASSET_CREATED, False),
+    ],
+)
+def test_interrupted_stream_is_unresumable(identity, state, expected):
+    record = Record(key="k", state=state, name="x", identity=identity, requested_at=0.0)
+    assert record.is_unresumable == expected

@@ -214,6 +214,16 @@ async def test_restart_is_logged_with_both_assets(log):
     assert second.asset_id == asset.id != first.asset_id
 
 
+async def test_failure_of_an_owned_upload_is_logged_once(log):
+    async with sandbox_and_client(Fault(On(times=1), FailProcessing("broken"))) as (_, livepeer):
+        upload = await livepeer.start_upload(VIDEO, "x", key="talk")
+        with pytest.raises(errors.AssetFailed):
+            await upload.wait()
+    (record,) = [it for it in log.records if it.levelno >= logging.WARNING]
+    assert (record.event_name, record.key, record.error) == ("upload.failed", "talk", "AssetFailed")
+    assert record.asset_id == upload.asset.id
+
+
 async def test_polls_for_all_uploads_name_none_of_them(log):
     fault = Fault(On(method="GET", path="/asset", nth=1), Answer(500))
     async with sandbox_and_client(fault) as (_, livepeer):

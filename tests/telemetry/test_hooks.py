@@ -22,6 +22,8 @@ from sentry_sdk.transport import Transport
 
 from leaks.context import add_upload_urls
 from leaks.detector import record_logs
+from leaks.scenario import SCENARIOS
+from leaks.test_scenarios import check_scenario
 from livepeer_async import errors
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On
 from livepeer_async.telemetry import redact_event, redact_request
@@ -176,7 +178,7 @@ async def test_sentry_streams_no_secrets(hooks, detector, caplog):
     ],
 )
 def test_readme_shows_the_hooks_that_are_tested(call, options):
-    (arguments,) = re.findall(rf"`{re.escape(call)}\((.*)\)`", README)
+    (arguments,) = re.findall(rf"`{re.escape(call)}\(([^`]*)\)`", README)
     assert eval(f"dict({arguments})") == options
 
 
@@ -200,6 +202,13 @@ async def test_breadcrumbs_hide_the_uploads_of_any_tus_server(detector):
             sentry_sdk.flush()
         text = json.dumps(items[-1]["breadcrumbs"])
         assert ("NAMEs3cret7d8e9f" in text) is not bool(hooks)
+
+
+@pytest.mark.parametrize("name", ["connection_refused", "ingest_signed_urls"])
+async def test_locals_of_the_integrations_are_cleared(name, detector, tmp_path):
+    (scenario,) = [it for it in SCENARIOS if it.name == name]
+    with sentry(), instrumented(async_request_hook=redact_request):
+        await check_scenario(scenario, "httpx", detector, tmp_path)
 
 
 async def test_lines_of_httpx_and_locals_have_no_secrets(detector, caplog):

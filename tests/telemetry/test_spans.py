@@ -74,7 +74,7 @@ async def test_upload_has_a_span_for_each_part(spans):
     assert upload.attributes == {
         "livepeer.asset.id": asset.id,
         "livepeer.upload.key": "talk",
-        "livepeer.upload.source": "untitled",
+        "livepeer.upload.source": "x",
         "livepeer.upload.length": len(VIDEO),
         "livepeer.upload.attempts": 1,
         "livepeer.upload.outcome": "succeeded",
@@ -189,6 +189,14 @@ async def test_upload_many_is_in_the_span_of_its_caller(spans):
                     result.unwrap()
     uploads, application = spans.named("upload"), spans.one("application")
     assert [is_child(it, application) for it in uploads] == [True, True]
+
+
+async def test_owned_upload_is_in_the_span_of_its_caller(spans):
+    async with sandbox_and_client() as (_, livepeer):
+        with spans.tracer.start_as_current_span("application"):
+            upload = await livepeer.start_upload(VIDEO, "x")
+        await upload.wait()
+    assert is_child(spans.one("upload"), spans.one("application"))
 
 
 async def test_block_of_a_begun_upload_keeps_its_own_span(spans):
