@@ -38,6 +38,11 @@ the upload is ready.
 Livepeer is busy, 500 if the application is misconfigured, 502 and 504 for a failing network or
 server. The body has the fields of `ErrorDetail`; FastAPI's own errors have `detail`, too.
 
+# Forms and bodies
+
+`form_file` passes the file of a form through, without storing it as `UploadFile` is, and
+`request.stream()` with a length does so for a body; see `livepeer_async.integrations.starlette`.
+
 # Requests and responses
 
 The Structs of `livepeer_async.models`, `Progress` and events of webhooks are bodies, response
@@ -79,16 +84,28 @@ from fastapi import Depends
 from fastapi.sse import ServerSentEvent
 
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.integrations.application import add_error_handlers, get_livepeer, lifespan
-from livepeer_async.integrations.error_responses import STATUSES, ErrorDetail, status_of
 from livepeer_async.integrations.progress_stream import EVERY, follow_upload
+from livepeer_async.integrations.starlette import (
+    STATUSES,
+    ErrorDetail,
+    FormFile,
+    FormInvalid,
+    add_error_handlers,
+    form_file,
+    get_livepeer,
+    lifespan,
+    status_of,
+)
 from livepeer_async.uploads.upload import Upload
 
 __all__ = [
     "STATUSES",
     "ErrorDetail",
+    "FormFile",
+    "FormInvalid",
     "LivepeerDep",
     "add_error_handlers",
+    "form_file",
     "get_livepeer",
     "lifespan",
     "progress_events",

@@ -25,10 +25,10 @@ from livepeer_async import Asset, AsyncLivepeer, LivepeerError, Upload, UploadTi
 from livepeer_async.integrations.fastapi import (
     LivepeerDep,
     add_error_handlers,
+    form_file,
     lifespan,
     progress_events,
 )
-from livepeer_async.integrations.starlette import form_file
 
 PAGE = Path(__file__).with_name("page.html")
 MAX_LENGTH = 10_000_000_000
