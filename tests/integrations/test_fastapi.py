@@ -11,7 +11,6 @@ from typing import Annotated
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from fastapi.testclient import TestClient
 from sse_starlette import EventSourceResponse as StarletteEvents
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -31,6 +30,7 @@ from livepeer_async.integrations.fastapi import (
     status_of,
 )
 from support.sandbox import PART, SMALL_S3, make_bytes, sandbox_and_client
+from support.web_client import TestClient
 
 VIDEO = make_bytes(3 * PART)
 SECRET = "eyJhbGciOiJIUzI1NiJ9.secret"

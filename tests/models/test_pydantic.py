@@ -6,16 +6,13 @@ import subprocess
 import sys
 
 import msgspec
+import pydantic
 import pytest
+from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
 
-pydantic = pytest.importorskip("pydantic", reason="not installed with the lowest versions")
-
-from fastapi import FastAPI  # noqa: E402
-from fastapi.encoders import jsonable_encoder  # noqa: E402
-from fastapi.testclient import TestClient  # noqa: E402
-
-from livepeer_async import Progress, models  # noqa: E402
-from livepeer_async.models import (  # noqa: E402
+from livepeer_async import Progress, models
+from livepeer_async.models import (
     Asset,
     AssetPatch,
     AssetStatus,
@@ -28,9 +25,10 @@ from livepeer_async.models import (  # noqa: E402
     TranscodeProfile,
     UploadTicket,
 )
-from livepeer_async.models.model import Model  # noqa: E402
-from livepeer_async.uploads.leftovers import Leftover  # noqa: E402
-from livepeer_async.webhooks import events  # noqa: E402
+from livepeer_async.models.model import Model
+from livepeer_async.uploads.leftovers import Leftover
+from livepeer_async.webhooks import events
+from support.web_client import TestClient
 
 SECRET = "secret-e3b0c442"
 ASSET = Asset(
