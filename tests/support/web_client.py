@@ -1,9 +1,9 @@
-"""FastAPI's test client, whose import warns with the lowest versions of Starlette."""
+"""FastAPI's test client, whose import may warn."""
 
 import warnings
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
 
 __all__ = ["TestClient"]
