@@ -1,4 +1,4 @@
-"""HTTP responses for errors: a status for each class, and a body without secrets. Pure."""
+"""HTTP responses for errors: a status for each class, and a body without secrets."""
 
 from __future__ import annotations
 
