@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import NoReturn
@@ -17,7 +18,11 @@ from typing import NoReturn
 import anyio
 import typer
 
-from livepeer_async.cli.interrupts import exit_on_interrupt, raise_on_interrupt
+from livepeer_async.cli.interrupts import (
+    exit_on_interrupt,
+    exit_on_second_interrupt,
+    raise_on_interrupt,
+)
 from livepeer_async.cli.output.console import print_error, print_note
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.errors import LivepeerError
@@ -39,11 +44,17 @@ def run_command(
         interrupt_status: the status after Ctrl-C or a signal to terminate.
     """
     _treat_as_interrupts("SIGTERM", "SIGHUP")
+
+    async def run() -> ExitStatus:
+        if threading.current_thread() is threading.main_thread():
+            exit_on_second_interrupt(interrupt_status, on_interrupt)
+        return await command()
+
     status = ExitStatus.FAILED
     try:
         try:
             # The imports of the backend aren't interrupted.
-            status = anyio.run(command, backend_options={"loop_factory": _new_event_loop})
+            status = anyio.run(run, backend_options={"loop_factory": _new_event_loop})
         except KeyboardInterrupt:
             exit_on_interrupt()
             status = interrupt_status
@@ -102,11 +113,16 @@ async def handle_signals(on_signal: Callable[[], None]) -> None:
     if not numbers:
         return
     terminals = [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
-    with anyio.open_signal_receiver(*numbers) as signals:
-        async for number in signals:
-            if number.name == "SIGHUP":
-                _redirect_to_null(terminals)
-            on_signal()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with anyio.open_signal_receiver(*numbers) as signals:
+            async for number in signals:
+                if number.name == "SIGHUP":
+                    _redirect_to_null(terminals)
+                on_signal()
+    finally:
+        # The receiver leaves the default handler, which raises at any point of the event loop.
+        signal.signal(signal.SIGINT, before)
 
 
 def _redirect_to_null(descriptors: list[int]) -> None:

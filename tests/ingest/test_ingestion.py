@@ -54,7 +54,7 @@ def record_of(asset, **fields):
         "key": f"key of {asset.name}",
         "state": RecordState.ASSET_CREATED,
         "name": asset.name,
-        "identity": SourceIdentity(length=9),
+        "identity": SourceIdentity(length=9, modified_ns=1),
         "requested_at": time.time(),
         "asset_id": asset.id,
         **fields,
