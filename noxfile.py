@@ -76,6 +76,8 @@ LOWEST_TESTS: Final = (
     "http/test_transport.py",
     "http/test_transport_stream.py",
     "http/test_transport_timeouts.py",
+    "integrations/test_fastapi.py",
+    "models/test_pydantic.py",
     "models/test_samples.py",
     "polling/test_waiter.py",
     "sandbox/test_sandbox.py",
@@ -117,6 +119,8 @@ PUBLIC_MODULES: Final = (
     "livepeer_async",
     "livepeer_async.errors",
     "livepeer_async.ingest",
+    "livepeer_async.integrations.fastapi",
+    "livepeer_async.integrations.starlette",
     "livepeer_async.models",
     "livepeer_async.sandbox",
     "livepeer_async.telemetry",
@@ -402,7 +406,7 @@ def install(session: nox.Session, *packages: str) -> None:
 def install_wheel(session: nox.Session, *others: str) -> None:
     """Install the wheel with the extras that tests use, and other packages."""
     path = built_wheel(Path(session.cache_dir) / "wheel")
-    install(session, f"{path}[cli,sandbox]", *others)
+    install(session, f"{path}[cli,fastapi,sandbox]", *others)
     # With `nox -r`, pip keeps a wheel of the same version.
     install(session, "--force-reinstall", "--no-deps", path)
 

@@ -13,10 +13,9 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
-from msgspec import Struct
-
 from livepeer_async.http.messages import Request
 from livepeer_async.http.retry import RetryEvent
+from livepeer_async.models.model import Model
 
 # Seconds without progress after which a wait is reported, and between two reports of it. A person
 # takes a screen that is silent for longer as hanging.
@@ -24,7 +23,7 @@ REPORT_AFTER = 5.0
 _KIB, _MIB = 1024, 1024 * 1024
 
 
-class WaitEvent(Struct, frozen=True, kw_only=True):
+class WaitEvent(Model, frozen=True, kw_only=True):
     """Something that makes no progress and hasn't failed yet.
 
     Attributes:

@@ -10,6 +10,7 @@ from math import inf
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError, LivepeerError
+from livepeer_async.models.model import Model
 from livepeer_async.redaction import redacted
 
 # Bounds the exponent: more doublings exceed any sensible delay, and overflow a float.
@@ -53,7 +54,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 
 @redacted()
-class RetryEvent(Struct, frozen=True, kw_only=True):
+class RetryEvent(Model, frozen=True, kw_only=True):
     """A failure that will be retried.
 
     Attributes:

@@ -1,4 +1,6 @@
-"""Starlette, and with it FastAPI: pass the file of a form through to Livepeer.
+"""Starlette: files of forms are passed through, errors become responses, progress is followed.
+
+# Forms
 
     from livepeer_async.integrations.starlette import form_file
 
@@ -17,6 +19,19 @@ and the usual HTTP libraries do. It is checked: with any other form, the upload 
 `FormInvalid`, and its asset is deleted. It is `None` for a chunked request. An upload without
 `length=` is stored on disk first, and accepts both.
 
+# The client, its errors and progress
+
+    app = Starlette(routes=..., lifespan=lifespan)
+    add_error_handlers(app)
+
+    async def follow(request: Request) -> EventSourceResponse:  # of sse_starlette
+        livepeer = await get_livepeer(request)
+        upload = request.state.uploads[request.path_params["key"]]
+        return EventSourceResponse(progress_events(upload))
+
+These are the functions of `livepeer_async.integrations.fastapi`, whose manual describes them;
+`progress_events` yields the events of sse-starlette.
+
 Needs starlette and python-multipart: `pip install "livepeer-async[fastapi]"`.
 """
 
@@ -26,16 +41,35 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from math import inf
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.requests import Request
 
 from livepeer_async.errors import FormInvalid, SourceNotReadable
+from livepeer_async.integrations.application import add_error_handlers, get_livepeer, lifespan
+from livepeer_async.integrations.error_responses import STATUSES, ErrorDetail, status_of
 from livepeer_async.integrations.multipart import MAX_FIELDS_SIZE, FormParser
+from livepeer_async.integrations.progress_stream import EVERY, follow_upload
 from livepeer_async.sources.source import timed_out
 from livepeer_async.sources.streams import SOURCE_TIMEOUT
+from livepeer_async.uploads.upload import Upload
 
-__all__ = ["FormFile", "FormInvalid", "form_file"]
+if TYPE_CHECKING:
+    from sse_starlette import ServerSentEvent
+
+__all__ = [
+    "STATUSES",
+    "ErrorDetail",
+    "FormFile",
+    "FormInvalid",
+    "add_error_handlers",
+    "form_file",
+    "get_livepeer",
+    "lifespan",
+    "progress_events",
+    "status_of",
+]
 
 
 class FormFile:
@@ -145,3 +179,19 @@ def _read_length(request: Request) -> int | None:
     value = request.headers.get("content-length", "")
     is_chunked = "transfer-encoding" in request.headers
     return int(value) if value.isascii() and value.isdigit() and not is_chunked else None
+
+
+async def progress_events(
+    upload: Upload, *, every: float = EVERY
+) -> AsyncGenerator[ServerSentEvent, None]:
+    """Yield server-sent events for sse-starlette's `EventSourceResponse`.
+
+    Args:
+        upload: an upload of `start_upload` or `begin_upload`.
+        every: seconds between two events `progress`; the last event is `done` or `failed`.
+    """
+    from sse_starlette import ServerSentEvent  # noqa: PLC0415 - forms don't need it
+
+    async with aclosing(follow_upload(upload, every)) as events:
+        async for event in events:
+            yield ServerSentEvent(event.data, event=event.name)

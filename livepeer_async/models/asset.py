@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from livepeer_async.models.asset_fields import (
@@ -19,6 +18,7 @@ from livepeer_async.models.asset_fields import (
     TranscodeProfile,
     make_player_url,
 )
+from livepeer_async.models.model import Model
 from livepeer_async.models.storage import AssetStorage
 from livepeer_async.models.values import (
     AssetPhaseValue,
@@ -35,7 +35,7 @@ else:
     PlaybackId = str | None
 
 
-class Track(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Track(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One track of a media file.
 
     Attributes:
@@ -69,7 +69,7 @@ class Track(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     bit_depth: int | None = None
 
 
-class VideoSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class VideoSpec(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Format of a media file.
 
     Attributes:
@@ -88,7 +88,7 @@ class VideoSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
 
 @redacted(error_message=redact)
-class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AssetStatus(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Phase and progress of an asset. The repr redacts URLs that the error message quotes.
 
     Attributes:
@@ -107,7 +107,7 @@ class AssetStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
 
 
 @redacted(url=redact_url, gateway_url=redact_url)
-class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AssetSource(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Source of an asset's content. The repr shows URLs without userinfo and query.
 
     The schema has a separate shape for each type. One Struct decodes unknown types too.
@@ -138,7 +138,7 @@ class AssetSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
 
 
 @redacted()
-class AssetHash(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AssetHash(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A digest of the stored source.
 
     Attributes:
@@ -153,7 +153,7 @@ class AssetHash(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
 
 @redacted()
-class Asset(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Asset(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An asset: a video or audio file at Livepeer.
 
     Attributes:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from msgspec import Struct
-
 from livepeer_async.models.enums import PolicyType
+from livepeer_async.models.model import Model
 from livepeer_async.models.values import (
     CreatorTypeValue,
     EncoderValue,
@@ -22,7 +21,7 @@ _PLAYER = "https://lvpr.tv/?v="
 
 
 @redacted(webhook_context=mask_values)
-class PlaybackPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PlaybackPolicy(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Access control of an asset. The repr shows only the keys of the webhook context.
 
     Null for the whole policy has a meaning of its own; see `NewAsset.playback_policy`.
@@ -65,7 +64,7 @@ def make_player_url(playback_id: str | None, policy: PlaybackPolicy | None = Non
 
 
 @redacted(encrypted_key=mask)
-class Encryption(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Encryption(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Key of an encrypted file. The repr doesn't show it.
 
     Attributes:
@@ -79,7 +78,7 @@ class Encryption(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 @redacted()
-class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TranscodeProfile(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One rendition.
 
     Attributes:
@@ -112,7 +111,7 @@ class TranscodeProfile(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 # No omit_defaults: the server refuses a creator ID without a type.
 @redacted()
-class CreatorId(Struct, frozen=True, kw_only=True, rename="camel"):
+class CreatorId(Model, frozen=True, kw_only=True, rename="camel"):
     """Creator of an asset.
 
     A request may have a plain string instead; responses have this object.

@@ -4,13 +4,12 @@ All fields are optional, because a video with an incomplete attestation can stil
 that they are present before you verify the signature.
 """
 
-from msgspec import Struct
-
+from livepeer_async.models.model import Model
 from livepeer_async.models.storage import StorageStatus
 from livepeer_async.models.values import SignatureTypeValue
 
 
-class AttestationDomain(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AttestationDomain(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """EIP-712 domain of an attestation: name `Verifiable Video`, version `1`.
 
     Source: schema `attestation`, `domain`.
@@ -20,7 +19,7 @@ class AttestationDomain(Struct, frozen=True, kw_only=True, rename="camel", omit_
     version: str | None = None
 
 
-class AttestationRole(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AttestationRole(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A party to an attestation.
 
     Attributes:
@@ -34,7 +33,7 @@ class AttestationRole(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     address: str | None = None
 
 
-class AttestationMessage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AttestationMessage(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The signed message.
 
     Attributes:
@@ -52,7 +51,7 @@ class AttestationMessage(Struct, frozen=True, kw_only=True, rename="camel", omit
     timestamp: int | None = None
 
 
-class AttestationIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AttestationIpfs(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Copy of an attestation on IPFS.
 
     Attributes:
@@ -70,7 +69,7 @@ class AttestationIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     updated_at: int | None = None
 
 
-class AttestationStorage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AttestationStorage(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Storage of an attestation: its copy on IPFS and the status of the export.
 
     Source: schema `attestation`, `storage`.
@@ -80,7 +79,7 @@ class AttestationStorage(Struct, frozen=True, kw_only=True, rename="camel", omit
     status: StorageStatus | None = None
 
 
-class Attestation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Attestation(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A signed statement about a video.
 
     Attributes:

@@ -7,9 +7,9 @@ string: one violation as ajv reports it.
 import re
 
 import msgspec
-from msgspec import Struct
 
 from livepeer_async.models.json_repair import decode_leniently
+from livepeer_async.models.model import Model
 from livepeer_async.redaction import REDACTED, redacted
 
 # Livepeer Studio of September 2025 responds to a wrong key with `no token <key> found`.
@@ -20,7 +20,7 @@ def _redact_keys(errors: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_ECHOED_KEY.sub(REDACTED, entry) for entry in errors)
 
 
-class Violation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Violation(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """How a request violates the schema.
 
     Attributes:
@@ -42,7 +42,7 @@ class Violation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
 
 @redacted(errors=_redact_keys)
-class ErrorBody(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ErrorBody(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Body of an API error. The repr doesn't show an API key that the server echoes.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from livepeer_async.models.asset import Asset
@@ -18,6 +18,7 @@ from livepeer_async.models.asset_fields import (
     PlaybackPolicy,
     TranscodeProfile,
 )
+from livepeer_async.models.model import Model
 from livepeer_async.models.storage import IpfsSpec
 from livepeer_async.redaction import mask_values, redact_url, redacted
 
@@ -33,7 +34,7 @@ def _mask_mapping(value: object) -> object:
     return mask_values(cast("dict[str, object]", value)) if isinstance(value, Mapping) else value
 
 
-class NewIpfs(Struct, frozen=True, kw_only=True, rename="camel"):
+class NewIpfs(Model, frozen=True, kw_only=True, rename="camel"):
     """Request to export an asset to IPFS.
 
     Attributes:
@@ -45,7 +46,7 @@ class NewIpfs(Struct, frozen=True, kw_only=True, rename="camel"):
     spec: IpfsSpec | UnsetType | None = UNSET
 
 
-class NewStorage(Struct, frozen=True, kw_only=True, rename="camel"):
+class NewStorage(Model, frozen=True, kw_only=True, rename="camel"):
     """Request for storage beside Livepeer's own.
 
     Attributes:
@@ -61,7 +62,7 @@ class NewStorage(Struct, frozen=True, kw_only=True, rename="camel"):
 # msgspec makes fields positional or keyword-only for a whole class, so the one positional field
 # needs a class of its own.
 @redacted()
-class _Named(Struct, frozen=True, rename="camel"):
+class _Named(Model, frozen=True, rename="camel"):
     name: str
 
 
@@ -119,7 +120,7 @@ class NewAssetFromUrl(_AssetRequest, frozen=True, kw_only=True, rename="camel"):
         return cls(url=url, **asdict(new_asset))
 
 
-class TaskRef(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TaskRef(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """ID of the task that makes an asset, for `GET /task/{id}`.
 
     Source: response to `POST /asset/request-upload`, `task`.
@@ -129,7 +130,7 @@ class TaskRef(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
 
 @redacted(url=redact_url, tus_endpoint=redact_url)
-class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class UploadTicket(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Permission to upload the content of one asset.
 
     Both URLs contain a bearer token that doesn't expire before the upload is complete: anyone with
@@ -192,7 +193,7 @@ class UploadTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
         }
 
 
-class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ImportTicket(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Response to a `NewAssetFromUrl`.
 
     Attributes:
@@ -207,7 +208,7 @@ class ImportTicket(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 @redacted(playback_policy=_mask_mapping)
-class AssetPatch(Struct, frozen=True, kw_only=True, rename="camel"):
+class AssetPatch(Model, frozen=True, kw_only=True, rename="camel"):
     """Update of an asset, which must be in the phase `ready`. UNSET changes nothing.
 
     Attributes:

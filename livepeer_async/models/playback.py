@@ -1,13 +1,12 @@
 """Playback info: how to play an asset or a stream."""
 
-from msgspec import Struct
-
 from livepeer_async.models.asset_fields import PlaybackPolicy
 from livepeer_async.models.attestation import Attestation
+from livepeer_async.models.model import Model
 from livepeer_async.models.values import PlaybackSourceTypeValue, PlaybackTypeValue
 
 
-class PlaybackSource(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PlaybackSource(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One way to play an asset or a stream.
 
     Attributes:
@@ -31,7 +30,7 @@ class PlaybackSource(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     bitrate: float | None = None
 
 
-class DvrPlayback(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class DvrPlayback(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Playback of the recorded part of a live stream.
 
     Attributes:
@@ -49,7 +48,7 @@ class DvrPlayback(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     error: str | None = None
 
 
-class PlaybackMeta(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PlaybackMeta(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Playback sources and access control.
 
     Attributes:
@@ -70,7 +69,7 @@ class PlaybackMeta(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     attestation: Attestation | None = None
 
 
-class PlaybackInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PlaybackInfo(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """How to play an asset or a stream.
 
     Attributes:

@@ -1,13 +1,12 @@
 """Storage of an asset on IPFS."""
 
-from msgspec import Struct
-
+from livepeer_async.models.model import Model
 from livepeer_async.models.values import NftMetadataTemplateValue, StoragePhaseValue
 from livepeer_async.redaction import redact, redacted
 
 
 @redacted()
-class IpfsSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class IpfsSpec(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Options of an export to IPFS, in requests and responses.
 
     A field that is None isn't sent. Null for the whole spec has a meaning of its own; see
@@ -24,7 +23,7 @@ class IpfsSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     nft_metadata: dict[str, object] | None = None
 
 
-class IpfsFileInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class IpfsFileInfo(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A file on IPFS.
 
     Attributes:
@@ -40,7 +39,7 @@ class IpfsFileInfo(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     gateway_url: str | None = None
 
 
-class AssetIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AssetIpfs(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Copy of an asset on IPFS.
 
     Attributes:
@@ -63,7 +62,7 @@ class AssetIpfs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     updated_at: int | None = None
 
 
-class StorageTasks(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class StorageTasks(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Tasks that export an asset.
 
     Attributes:
@@ -80,7 +79,7 @@ class StorageTasks(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 @redacted(error_message=redact)
-class StorageStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class StorageStatus(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Phase and progress of an export.
 
     Attributes:
@@ -98,7 +97,7 @@ class StorageStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     tasks: StorageTasks | None = None
 
 
-class AssetStorage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AssetStorage(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Storage beside Livepeer's own: the copy on IPFS and the status of the export.
 
     Source: schema `asset`, `storage`.

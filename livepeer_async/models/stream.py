@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from livepeer_async.models.asset_fields import CreatorId, PlaybackPolicy
+from livepeer_async.models.model import Model
 from livepeer_async.models.values import RecordingStatusValue
 from livepeer_async.redaction import redact_url, redacted
 
 
 @redacted()
-class Stream(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Stream(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A live stream; events have it without its stream key.
 
     Attributes:
@@ -55,7 +54,7 @@ class Stream(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
 
 
 @redacted(recording_url=redact_url, mp4_url=redact_url)
-class StreamSession(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class StreamSession(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A session of a live stream. The repr shows URLs without userinfo and query.
 
     Attributes:

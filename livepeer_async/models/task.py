@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from livepeer_async.models.asset import AssetHash, VideoSpec
+from livepeer_async.models.model import Model
 from livepeer_async.models.task_params import TaskParams
 from livepeer_async.models.values import AssetTypeValue, TaskPhaseValue, TaskTypeValue
 from livepeer_async.redaction import redact, redact_url, redacted
 
 
-class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AssetSpec(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Properties of the content, as an `upload` task found them.
 
     The schema calls it an asset, but it has no ID.
@@ -33,7 +32,7 @@ class AssetSpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
 
 @redacted(video_file_path=redact_url, metadata_file_path=redact_url)
-class UploadOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class UploadOutput(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Output of an `upload` task. The repr shows URLs without userinfo and query.
 
     Attributes:
@@ -49,7 +48,7 @@ class UploadOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     asset_spec: AssetSpec | None = None
 
 
-class IpfsExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class IpfsExportOutput(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Files that an `export` task wrote to IPFS.
 
     Attributes:
@@ -71,7 +70,7 @@ class IpfsExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     nft_metadata_gateway_url: str | None = None
 
 
-class ExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ExportOutput(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Output of an `export` task: files on IPFS.
 
     Source: schema `task`, `output.export`.
@@ -80,7 +79,7 @@ class ExportOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     ipfs: IpfsExportOutput | None = None
 
 
-class IpfsDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class IpfsDataOutput(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Content ID of the data that an `export-data` task wrote to IPFS.
 
     Source: schema `task`, `output.exportData.ipfs`.
@@ -89,7 +88,7 @@ class IpfsDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     cid: str | None = None
 
 
-class ExportDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ExportDataOutput(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Output of an `export-data` task: data on IPFS.
 
     Source: schema `task`, `output.exportData`.
@@ -98,7 +97,7 @@ class ExportDataOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     ipfs: IpfsDataOutput | None = None
 
 
-class TaskOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TaskOutput(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Output of a task; the task's type says which field is set.
 
     Source: schema `task`, `output`.
@@ -110,7 +109,7 @@ class TaskOutput(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 @redacted(error_message=redact)
-class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TaskStatus(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Phase and progress of a task. The repr redacts URLs that the error message quotes.
 
     Attributes:
@@ -134,7 +133,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 @redacted()
-class Task(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Task(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A task: work of the server, such as processing an upload.
 
     Attributes:

@@ -6,15 +6,16 @@ URLs may be signed, or contain the keys of an object store as userinfo
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import field
 
 from livepeer_async.models.asset_fields import CreatorId, Encryption, TranscodeProfile
+from livepeer_async.models.model import Model
 from livepeer_async.models.values import NftMetadataTemplateValue, PipelineStrategyValue
 from livepeer_async.redaction import mask, mask_values, redact_url, redacted
 
 
 @redacted(url=redact_url, headers=mask_values)
-class CustomExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class CustomExport(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Export by one HTTP request.
 
     Attributes:
@@ -31,7 +32,7 @@ class CustomExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 @redacted(jwt=mask, api_key=mask, api_secret=mask)
-class PinataCredentials(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PinataCredentials(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Credentials of an account at Pinata: a token, or a key and its secret.
 
     Attributes:
@@ -47,7 +48,7 @@ class PinataCredentials(Struct, frozen=True, kw_only=True, rename="camel", omit_
     api_secret: str | None = None
 
 
-class IpfsExport(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class IpfsExport(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Export to IPFS.
 
     Attributes:
@@ -63,7 +64,7 @@ class IpfsExport(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     pinata: PinataCredentials | None = None
 
 
-class ExportParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ExportParams(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Parameters of an `export` task; one field is set.
 
     Attributes:
@@ -77,7 +78,7 @@ class ExportParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     ipfs: IpfsExport | None = None
 
 
-class ExportDataParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ExportDataParams(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Parameters of an `export-data` task.
 
     Attributes:
@@ -96,7 +97,7 @@ class ExportDataParams(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 @redacted(url=redact_url)
-class UploadParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class UploadParams(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Parameters of an `upload` task.
 
     Attributes:
@@ -120,7 +121,7 @@ class UploadParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 @redacted(url=redact_url)
-class TranscodeLocation(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TranscodeLocation(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Input or output storage of a `transcode-file` task, also an object store.
 
     Source: schema `task`, `params.transcode-file.input` and `storage`.
@@ -129,7 +130,7 @@ class TranscodeLocation(Struct, frozen=True, kw_only=True, rename="camel", omit_
     url: str | None = None
 
 
-class OutputPath(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class OutputPath(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Path below the output storage, such as `/samplevideo/hls`.
 
     Source: schema `task`, `params.transcode-file.outputs.hls`.
@@ -138,7 +139,7 @@ class OutputPath(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     path: str | None = None
 
 
-class TranscodeOutputs(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TranscodeOutputs(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Paths of the HLS and MP4 outputs of a `transcode-file` task.
 
     Source: schema `task`, `params.transcode-file.outputs`.
@@ -148,7 +149,7 @@ class TranscodeOutputs(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     mp4: OutputPath | None = None
 
 
-class TranscodeFileParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TranscodeFileParams(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Parameters of a `transcode-file` task.
 
     Attributes:
@@ -172,7 +173,7 @@ class TranscodeFileParams(Struct, frozen=True, kw_only=True, rename="camel", omi
     c2pa: bool | None = None
 
 
-class ClipStrategy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ClipStrategy(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Time range to clip.
 
     Attributes:
@@ -189,7 +190,7 @@ class ClipStrategy(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 @redacted(url=redact_url)
-class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ClipParams(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Parameters of a `clip` task.
 
     Attributes:
@@ -209,7 +210,7 @@ class ClipParams(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     input_id: str | None = None
 
 
-class TaskParams(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TaskParams(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Parameters of a task; the task's type says which field is set.
 
     Source: schema `task`, `params`.

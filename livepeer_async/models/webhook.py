@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
+from livepeer_async.models.model import Model
 from livepeer_async.models.values import EventNameValue
 from livepeer_async.redaction import mask, redact, redact_url, redacted
 
 
 @redacted(error=redact, response=mask)
-class WebhookFailure(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class WebhookFailure(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The last failed delivery of a webhook. The repr doesn't show the response.
 
     Attributes:
@@ -29,7 +30,7 @@ class WebhookFailure(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     status_code: int | None = None
 
 
-class WebhookStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class WebhookStatus(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The last deliveries of a webhook.
 
     Attributes:
@@ -44,7 +45,7 @@ class WebhookStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 
 @redacted(url=redact_url, shared_secret=mask)
-class Webhook(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Webhook(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A subscription of a project to events. The repr doesn't show the shared secret.
 
     Attributes:
@@ -79,7 +80,7 @@ class Webhook(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
 
 @redacted(url=redact_url, shared_secret=mask)
-class NewWebhook(Struct, frozen=True, kw_only=True, rename="camel"):
+class NewWebhook(Model, frozen=True, kw_only=True, rename="camel"):
     """Request for a webhook. The repr doesn't show the shared secret.
 
     Attributes:
@@ -102,7 +103,7 @@ class NewWebhook(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 @redacted(url=redact_url, shared_secret=mask)
-class WebhookPatch(Struct, frozen=True, kw_only=True, rename="camel"):
+class WebhookPatch(Model, frozen=True, kw_only=True, rename="camel"):
     """Update of a webhook; fields as in `NewWebhook`. UNSET changes nothing.
 
     Source: schema `webhook-patch-payload` of Livepeer Studio.

@@ -40,6 +40,7 @@ If the application's record factory sets one of these names, all of them begin w
 | `source.not_probed` | DEBUG | `probe` can't tell what a file is | `error` |
 | `journal.not_written` | WARNING | the end of an upload isn't recorded | `reason` |
 | `journal.unreadable` | WARNING | a record is skipped | `path`, `reason` |
+| `response.failed` | ERROR | a handler's error is a 5xx | `error`, `reason`, `status_code` |
 | `descriptors.exhausted` | WARNING | fewer uploads run at once | |
 | `proxy.entry_ignored` | WARNING | an entry of `NO_PROXY` is invalid | `entry`, its number |
 

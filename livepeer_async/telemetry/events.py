@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from livepeer_async.telemetry.subjects import current_subject
 
@@ -57,6 +57,7 @@ SOURCE_REPEATED = LogEvent("source.repeated", logging.INFO, ())
 SOURCE_NOT_PROBED = LogEvent("source.not_probed", logging.DEBUG, ("error",))
 JOURNAL_NOT_WRITTEN = LogEvent("journal.not_written", logging.WARNING, ("reason",))
 JOURNAL_UNREADABLE = LogEvent("journal.unreadable", logging.WARNING, ("path", "reason"))
+RESPONSE_FAILED = LogEvent("response.failed", logging.ERROR, ("error", "reason", "status_code"))
 # The command line prints the events of these two loggers.
 DESCRIPTORS_EXHAUSTED = LogEvent(
     "descriptors.exhausted", logging.WARNING, (), LOGGER.getChild("http.descriptors")
@@ -71,7 +72,13 @@ EVENTS: tuple[LogEvent, ...] = tuple(it for it in globals().values() if isinstan
 Fact = str | int | float | bool | tuple[str, ...] | None
 
 
-def log_event(event: LogEvent, message: str, *args: object, **facts: Fact) -> None:
+def log_event(
+    event: LogEvent,
+    message: str,
+    *args: object,
+    exc_info: Any = None,
+    **facts: Fact,
+) -> None:
     """Log an event with its facts as attributes of the record.
 
     The upload that the current task runs adds its asset and its key to the facts, and to the
@@ -81,6 +88,7 @@ def log_event(event: LogEvent, message: str, *args: object, **facts: Fact) -> No
         event: the event.
         message: the message, in the syntax of `%`.
         args: the arguments of the message.
+        exc_info: an exception whose traceback is logged.
         facts: the facts of the event.
     """
     logger = event.logger
@@ -96,8 +104,8 @@ def log_event(event: LogEvent, message: str, *args: object, **facts: Fact) -> No
     if subject is not None and (shown := subject.describe(without_asset=bool(named))):
         message, args = f"{message} (%s)", (*args, shown)
     try:
-        logger.log(event.level, message, *args, extra=extra, stacklevel=2)
+        logger.log(event.level, message, *args, exc_info=exc_info, extra=extra, stacklevel=2)
     except KeyError:
         # A record factory of the application sets an attribute of this name itself.
         own = {f"livepeer_{name}": fact for name, fact in extra.items()}
-        logger.log(event.level, message, *args, extra=own, stacklevel=2)
+        logger.log(event.level, message, *args, exc_info=exc_info, extra=own, stacklevel=2)

@@ -11,8 +11,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from msgspec import Struct
-
 from livepeer_async.api import requests
 from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.session import Session
@@ -20,6 +18,7 @@ from livepeer_async.errors import BadRequest, InvalidRequest, NotFound
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, UnconfirmedRequest, leftover_from
 from livepeer_async.models import Asset, AssetPhase
+from livepeer_async.models.model import Model
 from livepeer_async.polling.phases import GONE, has_left_uploading
 from livepeer_async.redaction import redacted, show_source
 
@@ -28,7 +27,7 @@ CLOCK_TOLERANCE = 2.0
 
 
 @redacted(key=show_source)
-class Leftover(Struct, frozen=True, kw_only=True):
+class Leftover(Model, frozen=True, kw_only=True):
     """An asset that an upload has left on the server.
 
     Attributes:
@@ -42,7 +41,7 @@ class Leftover(Struct, frozen=True, kw_only=True):
     key: str
 
 
-class LeftoverReport(Struct, frozen=True, kw_only=True):
+class LeftoverReport(Model, frozen=True, kw_only=True):
     """Possible leftovers that were not reported before.
 
     Attributes:

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from enum import StrEnum
 
 import anyio
-from msgspec import Struct
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import Clock, Notifier
 from livepeer_async.http.observers import RequestEvent, WaitEvent
 from livepeer_async.http.retry import RetryEvent
+from livepeer_async.models.model import Model
 
 # A rate is the mean over this many seconds: a chunk of Livepeer's, 8 MiB, takes 8 s at 1 MiB/s.
 RATE_WINDOW = 15.0
@@ -36,7 +36,7 @@ class Stage(StrEnum):
     READY = "ready"
 
 
-class Progress(Struct, frozen=True, kw_only=True):
+class Progress(Model, frozen=True, kw_only=True):
     """Progress of one upload.
 
     Attributes:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from msgspec import Struct
-
 from livepeer_async.errors import ConfigurationError, SourceNotReadable
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState
 from livepeer_async.journal.unfinished import is_resumable, restore_fields
+from livepeer_async.models.model import Model
 from livepeer_async.redaction import redacted, show_source
 from livepeer_async.sources.identity import SourceIdentity
 from livepeer_async.sources.source import Source, SourceLike
@@ -23,7 +22,7 @@ _STAGES = {
 
 
 @redacted(key=show_source)
-class UnfinishedUpload(Struct, frozen=True, kw_only=True):
+class UnfinishedUpload(Model, frozen=True, kw_only=True):
     """An upload in the journal that `AsyncLivepeer.resume_upload` can go on with.
 
     Attributes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
-
 from livepeer_async.models import Asset, Stream, StreamSession, Task
+from livepeer_async.models.model import Model
 from livepeer_async.models.values import EventNameValue
 from livepeer_async.redaction import mask, redact_url, redacted
 
 
 @redacted(payload=mask)
-class WebhookEvent(Struct, frozen=True, kw_only=True):
+class WebhookEvent(Model, frozen=True, kw_only=True):
     """An event of any name; the classes below add what their events have.
 
     Attributes:
@@ -67,7 +66,7 @@ class StreamEvent(WebhookEvent, frozen=True, kw_only=True):
     """An event `stream.started` or `stream.idle`; `stream` is the stream."""
 
 
-class SceneClass(Struct, frozen=True, kw_only=True):
+class SceneClass(Model, frozen=True, kw_only=True):
     """A class of content, such as `soccer`, and its probability, 0 to 1."""
 
     name: str | None = None
@@ -102,7 +101,7 @@ class RecordingEvent(WebhookEvent, frozen=True, kw_only=True):
     mp4_url: str | None = None
 
 
-class MultistreamTarget(Struct, frozen=True, kw_only=True):
+class MultistreamTarget(Model, frozen=True, kw_only=True):
     """A target that a stream is pushed to: its ID, its name, and the profile that is sent."""
 
     id: str | None = None

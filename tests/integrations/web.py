@@ -13,9 +13,15 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 @asynccontextmanager
-async def serve_app(app):
-    """Serve an application in this event loop; yield the port."""
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none")
+async def serve_app(app, lifespan="off"):
+    """Serve an application in this event loop, with its lifespan if it is `on`; yield the port."""
+    config = uvicorn.Config(
+        app,
+        log_level="critical",
+        lifespan=lifespan,
+        ws="none",
+        timeout_graceful_shutdown=0 if lifespan == "on" else None,
+    )
     server = uvicorn.Server(config)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -25,25 +31,25 @@ async def serve_app(app):
             try:
                 yield sock.getsockname()[1]
             finally:
-                server.should_exit = server.force_exit = True
+                server.should_exit, server.force_exit = True, lifespan == "off"
 
 
 @asynccontextmanager
-async def connect(port, target, *headers):
-    """Send the head of a PUT; yield the reader and the writer."""
+async def connect(port, target, *headers, method="PUT"):
+    """Send the head of a request; yield the reader and the writer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write("\r\n".join([f"PUT {target} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
+    writer.write("\r\n".join([f"{method} {target} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
     try:
         yield reader, writer
     finally:
         writer.transport.abort()
 
 
-async def put(port, target, body, *headers):
+async def put(port, target, body, *headers, method="PUT"):
     """Send a request; return the status of the response and its body."""
     if not any("Transfer-Encoding" in header for header in headers):
         headers = (f"Content-Length: {len(body)}", *headers)
-    async with connect(port, target, *headers) as (reader, writer):
+    async with connect(port, target, *headers, method=method) as (reader, writer):
         writer.write(body)
         return await read_response(reader)
 
