@@ -12,7 +12,7 @@ from livepeer_async.api import requests
 from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.session import Session
 from livepeer_async.client_uploads import UploadCalls
-from livepeer_async.concurrency import Clock, make_clock
+from livepeer_async.concurrency import CLOSE_GRACE, Clock, make_clock, run_shielded
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import close_in_loops
@@ -156,7 +156,8 @@ class AsyncLivepeer(UploadCalls):
 
         Running uploads are ended first and, like waits, raise `ClientClosed`, as do later calls in
         this loop. `error.can_resume` tells which uploads a later process can go on with. Entering
-        the client's block opens it again.
+        the client's block opens it again. A cancellation ends uploads at once; the client is closed
+        nevertheless.
 
         Args:
             stop_within: seconds for the chunks in flight, so that they needn't be sent again.
@@ -167,8 +168,13 @@ class AsyncLivepeer(UploadCalls):
         """
         if not stop_within >= 0:
             raise ConfigurationError(f"stop_within is {stop_within!r}; wanted 0 or more seconds")
-        await self.uploads.aclose(stop_within=stop_within)
-        self._waiter.close()
+        try:
+            await self.uploads.aclose(stop_within=stop_within)
+        finally:
+            self._waiter.close()
+            await run_shielded(self._close_connections, grace=CLOSE_GRACE)
+
+    async def _close_connections(self) -> None:
         await self._transport.aclose()
         if self.journal is not None:
             await self.journal.aclose()

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -22,6 +23,9 @@ from anyio.abc import TaskGroup
 
 T = TypeVar("T")
 Key = TypeVar("Key", bound=Hashable)
+
+# Seconds that closing may take once its caller is cancelled. Cancelled uploads end within 2 s.
+CLOSE_GRACE = 5.0
 
 
 @asynccontextmanager
@@ -99,16 +103,13 @@ class BackgroundTasks:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            await join(task)
+        if tasks:
+            await run_shielded(partial(_wait_for_end, tasks), grace=CLOSE_GRACE)
 
 
 async def join(task: asyncio.Task[None]) -> None:
     """Wait until a task has ended; a cancellation cancels the task and waits for its clean-up."""
-
-    async def wait() -> None:
-        await asyncio.wait([task])
-
+    wait = partial(_wait_for_end, [task])
     try:
         await wait()
     except asyncio.CancelledError:
@@ -116,6 +117,10 @@ async def join(task: asyncio.Task[None]) -> None:
         # Shielded: the clean-up limits its own time, and must end before its caller does.
         await run_shielded(wait, grace=inf)
         raise
+
+
+async def _wait_for_end(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
 
 
 class Clock(NamedTuple):

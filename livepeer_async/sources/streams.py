@@ -246,13 +246,17 @@ class Prefetcher:
         # For the rate: bytes, and seconds in which the stream let the upload wait.
         self._received = 0
         self._waited = 0.0
+        # Ends the reading once bytes were wanted, and none came, for too long.
+        self._scope = anyio.CancelScope()
+        self._silence = 0.0
+        self._wanted_since: float | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        while not (self._size or self._has_ended):
-            await self._changed.wait()
+        if not (self._size or self._has_ended):
+            await self._wait_for_bytes()
         await self._join()
         if self._size:
             return self._take()
@@ -267,9 +271,9 @@ class Prefetcher:
 
     async def read(self, blocks: AsyncIterable[Any]) -> None:
         """Read the stream, at most `READ_AHEAD` bytes ahead of the iterator."""
-        with anyio.CancelScope() as scope:
+        with self._scope as scope:
             try:
-                await self._read(blocks, scope)
+                await self._read(blocks)
             except SourceError as error:
                 self._error = error
             except Exception as error:  # noqa: BLE001 - raised by the iterator
@@ -283,11 +287,10 @@ class Prefetcher:
         self._has_ended = True
         self._changed.notify()
 
-    async def _read(self, blocks: AsyncIterable[Any], scope: anyio.CancelScope) -> None:
+    async def _read(self, blocks: AsyncIterable[Any]) -> None:
         # One scope round all iterations: a generator may have scopes of its own, which must not
         # outlive a scope of ours that is entered for a single step.
         began = time.monotonic()
-        scope.deadline = anyio.current_time() + self._timeout
         async for block in blocks:
             piece = as_bytes(block, self._name)
             # An empty piece is no progress, and a stream of them must not occupy the loop.
@@ -295,10 +298,29 @@ class Prefetcher:
                 await anyio.lowlevel.checkpoint()
                 continue
             self._waited += time.monotonic() - began
-            scope.deadline = inf
+            self._end_silence()
             await self._put(piece)
             began = time.monotonic()
-            scope.deadline = anyio.current_time() + self._timeout
+
+    async def _wait_for_bytes(self) -> None:
+        """Wait for a byte or the end, and limit the time without one.
+
+        It doesn't pass while no byte is wanted: in a pause, and while the server is slower.
+        """
+        self._wanted_since = anyio.current_time()
+        self._scope.deadline = self._wanted_since + self._timeout - self._silence
+        try:
+            while not (self._size or self._has_ended):
+                await self._changed.wait()
+        finally:
+            # A cancelled request is sent again, and waits for the same byte.
+            self._silence += anyio.current_time() - self._wanted_since
+            self._scope.deadline, self._wanted_since = inf, None
+
+    def _end_silence(self) -> None:
+        self._silence, self._scope.deadline = 0.0, inf
+        if self._wanted_since is not None:
+            self._wanted_since = anyio.current_time()
 
     async def _put(self, piece: Bytes) -> None:
         for part in _split(piece):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Self
 
 import anyio
 import anyio.lowlevel
@@ -75,7 +76,11 @@ class _Running:
 
 
 class _Interruption:
-    """Cancels the task that entered a block, as a failed task of a task group does."""
+    """Cancels the task that entered a block, as a failed task of a task group does.
+
+    At the end of its own block it takes its request back with `Task.uncancel`, as `asyncio.timeout`
+    does; otherwise outer time limits would raise CancelledError instead of TimeoutError.
+    """
 
     def __init__(self) -> None:
         self._task = asyncio.current_task()
@@ -88,13 +93,16 @@ class _Interruption:
         if self.is_enabled and self._task is not None and not self._task.done():
             self._is_sent = self._task.cancel()
 
-    def is_received(self, error: BaseException) -> bool:
-        """Whether `error` ends the block because of the interruption alone."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self.is_enabled = False
         task = self._task
         if task is None or not self._is_sent or task is not asyncio.current_task():
             return False
         is_only_one = task.uncancel() <= self._cancelling
-        return is_only_one and isinstance(error, asyncio.CancelledError)
+        return is_only_one and kind is asyncio.CancelledError
 
 
 class BackgroundUploads:
@@ -128,19 +136,18 @@ class BackgroundUploads:
         """
         running = self._start(job, options)
         upload = await running.wait_for_asset()
-        interruption = _Interruption()
-        running.call_if_failed(interruption.send)
-        try:
-            yield upload
-            interruption.is_enabled = False
-            await join(running.task)
-            # A cancellation that the body didn't notice.
-            await anyio.lowlevel.checkpoint()
-        except BaseException as error:
-            interruption.is_enabled = False
-            running.task.cancel()
-            await join(running.task)
-            if not interruption.is_received(error):
+        with _Interruption() as interruption:
+            running.call_if_failed(interruption.send)
+            try:
+                yield upload
+                interruption.is_enabled = False
+                await join(running.task)
+                # A cancellation that the body didn't notice.
+                await anyio.lowlevel.checkpoint()
+            except BaseException:
+                interruption.is_enabled = False
+                running.task.cancel()
+                await join(running.task)
                 raise
         upload.raise_failure()
 

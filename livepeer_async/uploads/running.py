@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 
-from livepeer_async.concurrency import LoopLocal
+from livepeer_async.concurrency import CLOSE_GRACE, LoopLocal, run_shielded
 from livepeer_async.errors import ClientClosed, UploadStopped
 from livepeer_async.uploads.upload import Upload
 
@@ -90,6 +91,8 @@ class RunningUploads:
     async def aclose(self, *, stop_within: float) -> None:
         """End all uploads of this event loop, and wait for their end.
 
+        A cancellation ends them at once, and waits for at most `CLOSE_GRACE` seconds.
+
         Args:
             stop_within: seconds for the current requests; what runs afterwards is cancelled.
         """
@@ -101,11 +104,13 @@ class RunningUploads:
                     running.stop()
                 with anyio.move_on_after(stop_within):
                     await _wait_for_end(loop_state.running)
-            for running in list(loop_state.running):
-                running.scope.cancel()
-            await _wait_for_end(loop_state.running)
         finally:
-            loop_state.is_closing = False
+            try:
+                for running in list(loop_state.running):
+                    running.scope.cancel()
+                await run_shielded(partial(_wait_for_end, loop_state.running), grace=CLOSE_GRACE)
+            finally:
+                loop_state.is_closing = False
 
 
 async def _wait_for_end(running: set[RunningUpload]) -> None:

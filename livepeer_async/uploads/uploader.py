@@ -101,8 +101,10 @@ class Uploader:
 
     async def aclose(self, *, stop_within: float = 0.0) -> None:
         """End all uploads that run in this event loop; see `RunningUploads.aclose`."""
-        await self._running.aclose(stop_within=stop_within)
-        await self._background.aclose()
+        try:
+            await self._running.aclose(stop_within=stop_within)
+        finally:
+            await self._background.aclose()
 
     async def start(self, job: UploadJob, options: UploadOptions) -> Upload:
         """Start an upload in the background, and return it once its asset exists.

@@ -193,6 +193,29 @@ async def test_time_in_which_no_byte_is_wanted_does_not_count():
         assert await read_span(source, len(content)) == content
 
 
+async def test_silence_while_no_byte_is_wanted_does_not_count():
+    resumption = anyio.Event()
+
+    async def pieces():
+        yield b"a"
+        await resumption.wait()
+        yield b"b"
+
+    async with open_source(pieces(), length=2, timeout=BRIEF) as source:
+        await source.available(0, 1)
+        await anyio.sleep(3 * BRIEF)
+        resumption.set()
+        assert await read_span(source, 2) == b"ab"
+
+
+async def test_silence_is_limited_over_several_reads():
+    async with open_source(silent_after(7), length=100, timeout=10 * BRIEF) as source:
+        with anyio.fail_after(30), pytest.raises(errors.SourceTimedOut):
+            while True:
+                with anyio.move_on_after(BRIEF):
+                    await source.available(0, 100)
+
+
 async def test_stream_that_pauses_briefly_is_read():
     async def pieces():
         for _ in range(4):

@@ -3,9 +3,10 @@
 import asyncio
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from livepeer_async import ClientClosed
+from livepeer_async import ClientClosed, ConfigurationError
 from livepeer_async.sandbox import Fault, On, Slow, Stall
 from support.clock import until
 from support.constants import TIMEOUT, VERY_LONG
@@ -117,3 +118,52 @@ async def test_limit_must_not_be_negative():
     async with sandbox_and_client() as (_, livepeer):
         with pytest.raises(ValueError, match="stop_within is -1"):
             await livepeer.aclose(stop_within=-1)
+
+
+async def assert_closed(livepeer, upload):
+    assert isinstance(upload.error, ClientClosed)
+    with pytest.raises(ConfigurationError, match="closed"):
+        await livepeer.ping()
+
+
+@pytest.mark.parametrize("stop_within", [0, VERY_LONG])
+@pytest.mark.parametrize("how", ["task", "scope"])
+async def test_cancelled_close_closes_the_client(journal, how, stop_within):
+    stalled = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG))
+    async with sandbox_and_client(stalled, **SMALL_S3) as (sandbox, _):
+        livepeer, scope = client_for(sandbox, journal), anyio.CancelScope()
+
+        async def close():
+            with scope:
+                await livepeer.aclose(stop_within=stop_within)
+
+        upload = await livepeer.start_upload(VIDEO, key="k")
+        await until(lambda: stalled.fired)
+        closing = asyncio.create_task(close())
+        await anyio.lowlevel.checkpoint()
+        closing.cancel() if how == "task" else scope.cancel()
+        await asyncio.wait([closing])
+        await assert_closed(livepeer, upload)
+        async with client_for(sandbox, journal) as later:
+            await later.discard("k")
+
+
+async def test_cancelled_block_of_a_client_closes_it():
+    stalled = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG))
+    async with sandbox_and_client(stalled, **SMALL_S3) as (sandbox, _):
+        livepeer = client_for(sandbox)
+        with anyio.CancelScope() as scope:
+            async with livepeer:
+                upload = await livepeer.start_upload(VIDEO)
+                scope.cancel()
+        await assert_closed(livepeer, upload)
+
+
+async def test_client_may_be_closed_in_the_block_of_an_upload():
+    stalled = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG))
+    async with sandbox_and_client(stalled, **SMALL_S3) as (sandbox, _):
+        livepeer = client_for(sandbox)
+        with pytest.raises(ClientClosed):
+            async with livepeer.begin_upload(VIDEO) as upload:
+                await livepeer.aclose()
+        await assert_closed(livepeer, upload)

@@ -13,6 +13,7 @@ from support.streams import split
 pytestmark = pytest.mark.anyio
 
 VIDEO = make_bytes(6 * PART + 100)
+BRIEF = 0.3
 SLOW = Fault(On(method="PATCH"), Slow(PART * 40))
 
 
@@ -93,6 +94,25 @@ async def test_stream_is_not_read_during_a_pause(served):
     assert before < len(VIDEO)
     await anyio.wait_all_tasks_blocked()
     assert read == before
+    upload.resume()
+    assert is_stored(sandbox, (await upload.wait()).asset, VIDEO)
+
+
+async def test_visitor_may_be_silent_during_a_pause(served):
+    sandbox, livepeer = served
+    resumption = anyio.Event()
+
+    async def visitor():
+        yield VIDEO[:PART]
+        await resumption.wait()
+        yield VIDEO[PART:]
+
+    upload = await livepeer.start_upload(
+        visitor(), "stream", length=len(VIDEO), source_timeout=BRIEF
+    )
+    await pause(upload)
+    await anyio.sleep(3 * BRIEF)
+    resumption.set()
     upload.resume()
     assert is_stored(sandbox, (await upload.wait()).asset, VIDEO)
 
