@@ -104,8 +104,8 @@ async def direct_upload_of_a_stream_cut(context):
 
 @scenario(errors.SourceTooLarge)
 async def direct_upload_too_large(context):
-    context.livepeer.throttle.max_rate = 100
-    await context.livepeer.upload(context.path, method="direct")
+    context.livepeer.throttle.max_rate = 100_000
+    await context.livepeer.upload(LARGE * 4, "x", method="direct")
 
 
 @scenario(errors.DecodeError)
