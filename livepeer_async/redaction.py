@@ -18,13 +18,13 @@ from urllib.parse import unquote
 
 from msgspec import UNSET
 
+from livepeer_async.credentials import REDACTED, redact_credentials
 from livepeer_async.unescaping import unescape
 
 Class = TypeVar("Class", bound=type)
 T = TypeVar("T")
 P = ParamSpec("P")
 
-REDACTED = "***"
 # Characters of an upload ID that are shown: enough to find the upload in the server's log.
 SHOWN_ID_LENGTH = 4
 # Shorter values are words, such as "gzip" or "true".
@@ -49,24 +49,6 @@ _URL_IN_TEXT = re.compile(
     r"(?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s?#\"'<>]*(?:[?#][^\s\"'<>)\]]*)?", re.IGNORECASE
 )
 _END_OF_SENTENCE = ".,:;!)]}"
-# The upload ID in an upload path at Livepeer, which is a bearer secret.
-_UPLOAD_PATH = re.compile(r"(?i)(/upload/tus/(?:directUpload(?:%2F|/))?[\w-]{4})[\w-]+")
-# The debug data of an HTTP/2 GOAWAY frame in hex, as h2 logs it.
-_GOAWAY = re.compile(r"(additional_data:)[0-9a-f]{2,}")
-_PARAMETER = re.compile(
-    r"(?i)((?:token|api_?key|signature|secret|credential|password|\bsig)=)[^\s&\"'<>]+"
-)
-_BEARER = re.compile(r"(?i)\b(bearer|jwt|authorization\W{1,8}basic)\s+[^\s\"',;]+")
-# The value of a JSON field, of an argument or of a header whose name says that it is a secret.
-_FIELD = re.compile(
-    r"(?i)((?:token|api_?key|secret|password|encrypted_?key)[\"']?\s*[:=]\s*([\"']))"
-    r"((?!\2).)+(?=\2)"
-)
-# Of a webhook's `Livepeer-Signature` header.
-_SIGNATURE = re.compile(r"(?i)\b(v[0-9]=)[0-9a-f]{32,}")
-# A JSON web token: up to five base64url parts, the first of which begins with '{"' in base64. The
-# character before it may be a letter, such as the D of an encoded "=".
-_JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
 
 _ORIGIN = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*:)?//[^/]*)?", re.IGNORECASE)
 _SEGMENT = re.compile(r"/|%2f|(?P<segment>(?:(?!%2f)[^/])+)", re.IGNORECASE)
@@ -105,13 +87,7 @@ def redact(text: object, *secrets: str | None) -> str:
     if secrets:
         text = replace_secrets(_truncate(text, _MAX_ESCAPED_LENGTH), filter(None, secrets))
     text = _URL_IN_TEXT.sub(_redact_match, _truncate(text, MAX_LENGTH))
-    text = _UPLOAD_PATH.sub(r"\1…", text)
-    text = _GOAWAY.sub(rf"\1{REDACTED}", text)
-    text = _PARAMETER.sub(rf"\1{REDACTED}", text)
-    text = _FIELD.sub(rf"\1{REDACTED}", text)
-    text = _SIGNATURE.sub(rf"\1{REDACTED}", text)
-    text = _BEARER.sub(rf"\1 {REDACTED}", text)
-    return _JSON_WEB_TOKEN.sub(REDACTED, text)
+    return redact_credentials(text)
 
 
 def redact_url(url: str) -> str:

@@ -146,7 +146,7 @@ class UploadBatch:
         self._display = display
         self.progress.started = time.monotonic()
         # The program that writes to standard input may pause as long as the user lets it.
-        options = {"source_timeout": None, **self._options}
+        options: dict[str, Any] = {"source_timeout": None, **self._options}
         concurrency, max_rate = (options.pop(name, None) for name in ("concurrency", "max_rate"))
         if concurrency is not None:
             client.throttle.concurrency = concurrency

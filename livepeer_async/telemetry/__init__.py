@@ -26,7 +26,7 @@ If the application's record factory sets one of these names, all of them begin w
 | `upload.waiting` | INFO | it makes no progress, every 5 s | `reason`, `seconds` |
 | `upload.restarted` | WARNING | it is lost, and its asset is discarded | *retry* |
 | `upload.retry` | WARNING | a request to the upload host failed | *retry*, `offset` |
-| `chunk.sent` | DEBUG | a creation or chunk was accepted | *chunk* |
+| `chunk.sent` | DEBUG | a request with bytes was accepted | *chunk* |
 | `request.retry` | WARNING | an API call failed | *retry* |
 | `response.lost` | WARNING | assets may have been created | `asset_ids`, `asset_name`, `reason` |
 | `poll.retry` | WARNING | a poll for several assets failed | *retry*, `assets`, their number |
@@ -49,8 +49,9 @@ If the application's record factory sets one of these names, all of them begin w
   is None without a response
 - *chunk*: `bytes`, `command`, `offset`, `seconds`, `status_code`
 
-`length`, `offset` and `bytes` are in bytes, `seconds` and `delay` in seconds. The last two events
-have loggers below `livepeer_async`.
+`length`, `offset` and `bytes` are in bytes, `seconds` and `delay` in seconds. `command` is
+`create`, `send chunk`, or `put` in a direct upload. The last two events have loggers below
+`livepeer_async`.
 
 # Spans
 
@@ -60,7 +61,8 @@ tracer `livepeer_async` records
 - `upload`: from the request for an asset to the end, in the application's current span. Retries
   are its events `retry`, with attributes `livepeer.retry.*`.
 - `creation`: the request that creates the tus upload; it has all bytes of a small file.
-- `chunk`: each other request with bytes. `http.request.resend_count` counts its failures so far.
+- `chunk`: each other request with bytes; of a direct upload, each PUT.
+  `http.request.resend_count` counts its failures so far.
 - `wait`: for the server to complete the upload, or to process the asset; also in `assets.wait`.
 
 Attributes are `livepeer.asset.id`, `livepeer.upload.key`, `.source`, `.length`, `.attempts`,

@@ -29,6 +29,7 @@ from livepeer_async.errors import (
 from livepeer_async.http.messages import Request, Response, Span
 from livepeer_async.http.observers import Watch, report_event, report_recovery
 from livepeer_async.http.retry import RetryPolicy, backoff, describe_failure, next_retry
+from livepeer_async.http.tracing import log_chunk, start_request_span
 from livepeer_async.redaction import Hidden
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport
 from livepeer_async.sources.blocks import SpanReader, read_ahead
@@ -213,7 +214,7 @@ class DirectUploads:
             if self._clock.now() - issued_at > MAX_TICKET_AGE:
                 raise UploadGone("the ticket of the direct upload has expired")
             self.check(upload.source)
-            attempt = await self._put(upload, url)
+            attempt = await self._put(upload, url, failures)
             may_have_arrived |= attempt.may_have_arrived
             if attempt.reason is None or (
                 may_have_arrived
@@ -228,7 +229,7 @@ class DirectUploads:
             self._check_repeatable(upload.source, attempt)
             await self._back_off(upload, attempt, failures)
 
-    async def _put(self, upload: Upload, url: Hidden[str]) -> Attempt:
+    async def _put(self, upload: Upload, url: Hidden[str], failures: int) -> Attempt:
         source = upload.source
         headers = {"Content-Type": media_type(source.name) or DEFAULT_TYPE}
         span = Span(0, source.length)
@@ -243,13 +244,16 @@ class DirectUploads:
         reading = read_ahead(source, span, digest=upload.digest, on_sent=on_sent)
         async with reading as blocks:
             try:
-                response = await self._transport.send(
-                    request, blocks=blocks, largest=MAX_RESPONSE_SIZE
-                )
+                with start_request_span("chunk", request, failures) as trace:
+                    response = await self._transport.send(
+                        request, blocks=blocks, largest=MAX_RESPONSE_SIZE
+                    )
+                    trace.record_status(response.status)
             except (NetworkError, DecodeError) as error:
                 # DecodeError: a response too long for a bucket, such as the page of a proxy.
                 return _attempt(source, blocks, describe_failure(error), error=error)
             attempt = _attempt(source, blocks, _describe_refusal(response), response=response)
+            log_chunk("put", request, response, attempt.seconds)
             if attempt.reason is None and not source.is_stream:
                 self._rates.record(source.length, attempt.seconds)
             return attempt

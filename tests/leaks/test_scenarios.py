@@ -20,6 +20,7 @@ import logging
 import pytest
 
 import leaks.api_scenarios
+import leaks.direct_scenarios
 import leaks.tus_scenarios  # noqa: F401 - registers scenarios
 from leaks.context import LIBRARIES_BY_NAME, open_context
 from leaks.detector import record_logs

@@ -5,6 +5,7 @@ import json
 from contextlib import aclosing
 
 import anyio
+from starlette.requests import Request
 
 from leaks.context import (
     API_KEY,
@@ -21,6 +22,7 @@ from leaks.scenario import scenario
 from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy, RetryPolicy, UploadJob, errors
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.ingest import ingest
+from livepeer_async.integrations.starlette import form_file
 from livepeer_async.sandbox import (
     Answer,
     ChangeBody,
@@ -265,6 +267,33 @@ async def stream_not_replayable(context):
     await source.available(0, 10)
     source.release(10)
     await source.read_into(0, memoryview(bytearray(1)))
+
+
+@scenario(errors.SourceTimedOut)
+async def stream_without_bytes(context):
+    async def blocks():
+        yield VIDEO[:1]
+        await anyio.sleep_forever()
+
+    arguments = {"key": SIGNED_URL, "length": 2, "source_timeout": 0.05}
+    await context.livepeer.upload(blocks(), SECRET_ASSET, **arguments)
+
+
+@scenario(errors.FormInvalid)
+async def form_cut_short(context):
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    head = 'Content-Disposition: form-data; name="file"; filename="x"'
+    body = f"--a\r\n{head}\r\n\r\nvideo".encode()
+    headers = [
+        (b"content-type", b"multipart/form-data; boundary=a"),
+        (b"content-length", str(len(body)).encode()),
+        (b"authorization", f"Bearer {JWT}".encode()),
+    ]
+    request = Request({"type": "http", "headers": headers}, receive)
+    async with form_file(request) as file:
+        await context.livepeer.upload(file, SECRET_ASSET, length=file.length)
 
 
 @scenario(ExceptionGroup)

@@ -204,6 +204,17 @@ async def test_status_and_bytes_are_facts(log):
     assert end.seconds > 0
 
 
+async def test_put_of_a_direct_upload_is_logged(log):
+    fault = Fault(On(method="PUT", nth=1), CutConnection())
+    async with sandbox_and_client(fault) as (_, livepeer):
+        asset = await livepeer.upload(VIDEO, "x", key="talk", method="direct")
+    check_records(log)
+    (sent,) = log.named("chunk.sent")
+    facts = (sent.command, sent.offset, sent.bytes, sent.status_code, sent.asset_id, sent.key)
+    assert facts == ("put", 0, len(VIDEO), 200, asset.id, "talk")
+    assert sent.seconds > 0
+
+
 async def test_restart_is_logged_with_both_assets(log):
     fault = Fault(On(method="PATCH", nth=1), Answer(404))
     async with sandbox_and_client(fault) as (_, livepeer):

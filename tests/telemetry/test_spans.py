@@ -116,6 +116,29 @@ async def test_failures_are_recorded_and_retries_are_events(spans):
     assert all(it.attributes["livepeer.retry.delay"] >= 0 for it in upload.events)
 
 
+async def test_each_put_of_a_direct_upload_is_a_chunk(spans):
+    faults = [Fault(On(method="PUT", nth=1), action) for action in (CutConnection(), Answer(500))]
+    async with sandbox_and_client(*faults) as (_, livepeer):
+        with spans.tracer.start_as_current_span("application"):
+            upload = await livepeer.start_upload(VIDEO, "x", key="talk", method="direct")
+        await upload.wait()
+    parent, chunks = spans.one("upload"), spans.named("chunk")
+    assert is_child(parent, spans.one("application"))
+    assert all(is_child(it, parent) for it in chunks)
+    assert spans.named("creation") == []
+    assert [it.attributes.get("error.type") for it in chunks] == ["ConnectionBroken", "500", None]
+    assert [it.attributes["http.request.resend_count"] for it in chunks] == [0, 1, 2]
+    assert chunks[-1].attributes == {
+        "livepeer.asset.id": upload.asset.id,
+        "livepeer.upload.key": "talk",
+        "http.request.method": "PUT",
+        "http.request.body.size": len(VIDEO),
+        "livepeer.upload.offset": 0,
+        "http.request.resend_count": 2,
+        "http.response.status_code": 200,
+    }
+
+
 async def test_error_of_an_upload_is_its_status(spans):
     fault = Fault(On(times=1), FailProcessing("no video; see https://h/a?token=s3cret"))
     async with sandbox_and_client(fault) as (_, livepeer):
