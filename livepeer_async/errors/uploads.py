@@ -88,7 +88,12 @@ class TooManyOpenFiles(LivepeerError):
 
 
 class JournalError(LivepeerError):
-    """The journal at `path` can't be used, and is unchanged; the message says why."""
+    """The journal at `path` can't be used, and is unchanged; the message says why.
+
+    `asset_id` is the asset of the upload that it ended; `None` before it was created.
+    """
+
+    asset_id: str | None = None
 
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
@@ -106,7 +111,8 @@ class UploadInUse(JournalError):
 
     def __init__(self, message: str, *, path: str, key: str, asset_id: str | None = None) -> None:
         super().__init__(message, path=path)
-        self.key, self.asset_id = key, asset_id
+        self.key = key
+        self.asset_id = asset_id
 
 
 class KeyTaken(ConfigurationError):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -248,14 +248,14 @@ class Lease:
             await self._write(replace(self.record, has_handle=True))
 
     async def mark_uploaded(self, *, is_done: bool = False) -> None:
-        """Record that the server has all bytes, and remove the upload URL."""
+        """Record that the server has all bytes; without a key, a failed write is only logged."""
         if self.record is None or self.record.state is RecordState.READY:
             return
         record = replace(self.record, state=RecordState.UPLOADED, upload_url=None, is_done=is_done)
         if self._is_keyless and self._journal is not None:
-            await self._journal.drop_keyless(self._key)
             # Kept in memory: the upload is abandoned if its bytes turn out to be wrong.
             self.record = record
+            await _or_log(self._journal.drop_keyless(self._key), record, "is uploaded")
         else:
             await self._write(record)
 
@@ -275,13 +275,14 @@ class Lease:
             upload_url=None,
             previous=None,
         )
-        await self._write_or_log(record, "is ready")
+        await _or_log(self._write(record), record, "is ready")
 
     async def mark_failed(self) -> None:
         """Record that processing failed; a failed write is only logged."""
         if self.record is None or self._is_keyless or self.record.state not in FULLY_UPLOADED:
             return
-        await self._write_or_log(replace(self.record, state=RecordState.FAILED), "has failed")
+        record = replace(self.record, state=RecordState.FAILED)
+        await _or_log(self._write(record), record, "has failed")
 
     async def reserved_assets(self) -> set[str]:
         """Return the IDs of the assets of other keys, and of the orphans."""
@@ -326,19 +327,20 @@ class Lease:
         if self.record is not None and self.record.state in FULLY_UPLOADED:
             self.previous, self.record = replace(self.record, previous=None), None
 
-    async def _write_or_log(self, record: Record, outcome: str) -> None:
-        try:
-            await self._write(record)
-        except (JournalError, TooManyOpenFiles) as error:
-            facts = {"asset_id": record.asset_id, "reason": str(error)}
-            log_event(
-                JOURNAL_NOT_WRITTEN, "asset %s %s, but %s", record.asset_id, outcome, error, **facts
-            )
-
     async def _write(self, record: Record) -> None:
         if self._journal is not None:
             await self._journal.write(record)
         self.record = record
+
+
+async def _or_log(writing: Awaitable[None], record: Record, outcome: str) -> None:
+    """Await a write to the journal, and log its failure."""
+    try:
+        await writing
+    except (JournalError, TooManyOpenFiles) as error:
+        shown = record.asset_id, outcome, error
+        facts = {"asset_id": record.asset_id, "reason": str(error)}
+        log_event(JOURNAL_NOT_WRITTEN, "asset %s %s, but %s", *shown, **facts)
 
 
 @asynccontextmanager

@@ -380,8 +380,10 @@ class Upload:
         if error is None and self.is_aborted:
             error = self.stopped_error()
         if isinstance(error, LivepeerError):
-            if isinstance(error, JournalError) and self.is_resumable:
-                error.upload_url = self.upload_url
+            if isinstance(error, JournalError):
+                error.asset_id = self._asset.id if self._asset else None
+                if self.is_resumable:
+                    error.upload_url = self.upload_url
             error.can_resume = can_resume(error, self.lease.record)
         if error is not None:
             self._error, self._traceback = error, error.__traceback__

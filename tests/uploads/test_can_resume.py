@@ -109,6 +109,7 @@ async def test_unwritable_journal_during_an_upload_loses_nothing(path, journal):
         with pytest.raises(errors.JournalError) as caught:
             await upload.wait()
         assert caught.value.can_resume
+        assert caught.value.asset_id == upload.asset.id
         connection_of(livepeer).execute("PRAGMA query_only = 0")
         sent = sum(r.received for r in sandbox.requests)
         resumed = await livepeer.resume_upload(str(path))

@@ -15,12 +15,13 @@ from livepeer_async import Asset, errors
 from livepeer_async.journal.database import JournalDatabase
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import acquire_lease
-from livepeer_async.sandbox import Answer, Fault, On, Stall
+from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from livepeer_async.sources.source import BytesSource
 from support import command_line
 from support.clock import until
 from support.constants import VERY_LONG
 from support.sandbox import PART, SMALL_S3, cancel_when, client_for, make_bytes, sandbox_and_client
+from support.streams import split
 
 pytestmark = pytest.mark.anyio
 VIDEO = make_bytes(5 * PART + 99)
@@ -240,6 +241,19 @@ async def test_keyless_upload_is_recorded_before_its_request(journal):
         with pytest.raises(errors.JournalError):
             await livepeer.upload(VIDEO)
         assert sandbox.requests == []
+
+
+async def test_complete_upload_succeeds_if_its_record_cannot_be_dropped(journal, caplog):
+    slow = Fault(MOMENTS["chunk"], Slow(PART * 20))
+    async with sandbox_and_client(slow, client={"journal": journal}, **SMALL_S3) as (_, livepeer):
+        async with livepeer.begin_upload(split(VIDEO, PART), length=len(VIDEO)) as upload:
+            with sqlite3.connect(journal) as connection:
+                connection.execute("ALTER TABLE records RENAME TO hidden")
+        assert upload.result.asset.phase == "ready"
+        assert f"asset {upload.asset.id} is uploaded, but" in caplog.text
+        with sqlite3.connect(journal) as connection:
+            connection.execute("ALTER TABLE hidden RENAME TO records")
+        await assert_no_leftovers(livepeer)
 
 
 async def test_interrupted_process_deletes_the_asset_of_its_stream(journal, start):
