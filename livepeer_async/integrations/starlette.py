@@ -32,6 +32,7 @@ from starlette.requests import Request
 
 from livepeer_async.errors import FormInvalid, SourceNotReadable
 from livepeer_async.integrations.multipart import MAX_FIELDS_SIZE, FormParser
+from livepeer_async.redaction import redact
 from livepeer_async.sources.source import timed_out
 from livepeer_async.sources.streams import SOURCE_TIMEOUT
 
@@ -90,7 +91,9 @@ class FormFile:
             block = await anext(self._body, b"")
         except Exception as error:
             name = self._parser.filename or "the form"
-            raise SourceNotReadable(f"{name} broke off: {error!r}", source=name) from error
+            raise SourceNotReadable(
+                f"{name} broke off: {redact(repr(error))}", source=name
+            ) from error
         self._read += len(block)
         if block:
             self._pieces += self._parser.write(block)

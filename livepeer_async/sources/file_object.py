@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 
 from livepeer_async.errors import SourceError, SourceNotReadable
+from livepeer_async.redaction import redact
 from livepeer_async.sources.source import (
     Bytes,
     as_bytes,
@@ -221,10 +222,10 @@ def unreadable(name: str, error: Exception) -> SourceNotReadable:
 
 
 def describe(error: Exception) -> str:
-    """Return an error's message, or its repr if it has none."""
-    if isinstance(error, io.UnsupportedOperation):
-        return f"unsupported operation: {error}"
-    return getattr(error, "strerror", None) or str(error) or repr(error)
+    """Return an error's message, or its repr if it has none, without the secrets of a URL."""
+    message = getattr(error, "strerror", None) or str(error) or repr(error)
+    is_unsupported = isinstance(error, io.UnsupportedOperation)
+    return redact(f"unsupported operation: {error}" if is_unsupported else message)
 
 
 def _as_position(value: object) -> int | None:

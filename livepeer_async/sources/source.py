@@ -22,7 +22,7 @@ from livepeer_async.errors import (
     SourceTooLarge,
 )
 from livepeer_async.http.messages import Span
-from livepeer_async.redaction import abbreviate
+from livepeer_async.redaction import abbreviate, redact
 from livepeer_async.sources.identity import SourceIdentity
 
 UNNAMED = "untitled"
@@ -216,7 +216,7 @@ def view_of(source: object, name: str) -> memoryview | None:
     except TypeError:
         return None
     except Exception as error:
-        raise SourceNotReadable(f"{name} can't be read: {error}", source=name) from error
+        raise SourceNotReadable(f"{name} can't be read: {redact(error)}", source=name) from error
     try:
         return view.cast("B")
     except (TypeError, ValueError):
