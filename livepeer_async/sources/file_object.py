@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from livepeer_async.errors import SourceError, SourceNotReadable
-from livepeer_async.redaction import redact
+from livepeer_async.redaction import redact, show_source
 from livepeer_async.sources.source import (
     Bytes,
     as_bytes,
@@ -218,6 +218,8 @@ def is_file_object(source: object) -> bool:
 
 def unreadable(name: str, error: Exception) -> SourceNotReadable:
     """Return the error for a source that failed with an error of its own."""
+    # The name of a file may be a signed URL by mistake.
+    name = show_source(name)
     return SourceNotReadable(f"{name!r} can't be read: {describe(error)}", source=name)
 
 
