@@ -51,6 +51,7 @@ from livepeer_async.integrations.application import add_error_handlers, get_live
 from livepeer_async.integrations.error_responses import STATUSES, ErrorDetail, status_of
 from livepeer_async.integrations.multipart import MAX_FIELDS_SIZE, FormParser
 from livepeer_async.integrations.progress_stream import EVERY, follow_upload
+from livepeer_async.redaction import redact
 from livepeer_async.sources.source import timed_out
 from livepeer_async.sources.streams import SOURCE_TIMEOUT
 from livepeer_async.uploads.upload import Upload
@@ -124,7 +125,9 @@ class FormFile:
             block = await anext(self._body, b"")
         except Exception as error:
             name = self._parser.filename or "the form"
-            raise SourceNotReadable(f"{name} broke off: {error!r}", source=name) from error
+            raise SourceNotReadable(
+                f"{name} broke off: {redact(repr(error))}", source=name
+            ) from error
         self._read += len(block)
         if block:
             self._pieces += self._parser.write(block)

@@ -68,10 +68,12 @@ def notice(watched: WatchedAsset, event: AssetEvent | TaskEvent, at: float) -> N
 
 
 def _notice_asset(watched: WatchedAsset, event: AssetEvent, at: float) -> Notice:
+    asset = event.asset
     if event.event == EventName.ASSET_DELETED:
+        if _is_another(watched, asset):
+            return Notice.POLL
         watched.fail(deleted_error(watched.asset_id))
         return Notice.CHANGE
-    asset = event.asset
     if event.event == EventName.ASSET_CREATED or _is_known(watched, asset):
         return Notice.NOTHING
     is_contradictory = event.event in PHASES and asset.phase != PHASES[event.event]
@@ -94,12 +96,20 @@ def _is_complete(watched: WatchedAsset, asset: Asset) -> bool:
 
     A ready one must have what the API shows of ready assets, which verification needs.
     """
-    known = watched.asset
-    if known is not None and known.playback_id and known.playback_id != asset.playback_id:
+    if _is_another(watched, asset):
         return False
     if asset.status is None or asset.status.updated_at is None or not asset.playback_id:
         return False
     return asset.phase != AssetPhase.READY or bool(asset.size and asset.playback_url)
+
+
+def _is_another(watched: WatchedAsset, asset: Asset) -> bool:
+    """Whether a snapshot shows another asset than the one that is known, as its playback ID says.
+
+    The ID may be equal: servers whose databases were copied send the same IDs.
+    """
+    known = watched.asset.playback_id if watched.asset else ""
+    return bool(known and asset.playback_id and known != asset.playback_id)
 
 
 def _notice_task(watched: WatchedAsset, task: Task, at: float) -> Notice:

@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 
 from livepeer_async.errors import SourceError, SourceNotReadable
+from livepeer_async.redaction import redact, show_source
 from livepeer_async.sources.source import (
     Bytes,
     as_bytes,
@@ -217,14 +218,16 @@ def is_file_object(source: object) -> bool:
 
 def unreadable(name: str, error: Exception) -> SourceNotReadable:
     """Return the error for a source that failed with an error of its own."""
+    # The name of a file may be a signed URL by mistake.
+    name = show_source(name)
     return SourceNotReadable(f"{name!r} can't be read: {describe(error)}", source=name)
 
 
 def describe(error: Exception) -> str:
-    """Return an error's message, or its repr if it has none."""
-    if isinstance(error, io.UnsupportedOperation):
-        return f"unsupported operation: {error}"
-    return getattr(error, "strerror", None) or str(error) or repr(error)
+    """Return an error's message, or its repr if it has none, without the secrets of a URL."""
+    message = getattr(error, "strerror", None) or str(error) or repr(error)
+    is_unsupported = isinstance(error, io.UnsupportedOperation)
+    return redact(f"unsupported operation: {error}" if is_unsupported else message)
 
 
 def _as_position(value: object) -> int | None:

@@ -22,7 +22,7 @@ from livepeer_async.errors import (
     SourceTooLarge,
 )
 from livepeer_async.http.messages import Span
-from livepeer_async.redaction import abbreviate
+from livepeer_async.redaction import abbreviate, redact, show_source
 from livepeer_async.sources.identity import SourceIdentity
 
 UNNAMED = "untitled"
@@ -168,7 +168,8 @@ def source_name(source: object, *, default: str | None = None) -> str:
         name = os.fspath(cast("os.PathLike[str]", source))
     # File names may contain bytes that aren't UTF-8, which JSON can't represent.
     text = name.encode("utf-8", "replace").decode() if isinstance(name, str) else ""
-    return PurePath(text).name or default or UNNAMED
+    # Of a downloaded file it may be the URL, whose query may be a secret.
+    return PurePath(show_source(text)).name or default or UNNAMED
 
 
 def source_key(source: object) -> str | None:
@@ -216,7 +217,7 @@ def view_of(source: object, name: str) -> memoryview | None:
     except TypeError:
         return None
     except Exception as error:
-        raise SourceNotReadable(f"{name} can't be read: {error}", source=name) from error
+        raise SourceNotReadable(f"{name} can't be read: {redact(error)}", source=name) from error
     try:
         return view.cast("B")
     except (TypeError, ValueError):

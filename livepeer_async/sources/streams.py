@@ -27,6 +27,7 @@ from livepeer_async.errors import (
     SourceNotReplayable,
 )
 from livepeer_async.http.messages import Span
+from livepeer_async.redaction import redact
 from livepeer_async.sources.source import Bytes, Source, as_bytes, source_name, timed_out
 
 # Bytes that are read ahead of the sender, and joined. Sent one by one, pieces of 16 KiB take four
@@ -64,7 +65,7 @@ class StreamSource(Source):
             self._blocks = aiter(blocks)
         except Exception as error:
             raise SourceNotReadable(
-                f"{self.name} can't be iterated: {error!r}", source=self.name
+                f"{self.name} can't be iterated: {redact(repr(error))}", source=self.name
             ) from error
         self._buffer = _SegmentedBuffer()
         self._is_broken = self._is_slow = False
@@ -171,7 +172,7 @@ class StreamSource(Source):
             if isinstance(error, SourceError):
                 raise
             raise SourceNotReadable(
-                f"{self.name} broke off: {error!r}", source=self.name
+                f"{self.name} broke off: {redact(repr(error))}", source=self.name
             ) from error
         self._is_broken = False
         if block is None:
@@ -278,7 +279,7 @@ class Prefetcher:
                 self._error = error
             except Exception as error:  # noqa: BLE001 - raised by the iterator
                 self._error = SourceNotReadable(
-                    f"{self._name} broke off: {error!r}", source=self._name
+                    f"{self._name} broke off: {redact(repr(error))}", source=self._name
                 )
                 self._error.__cause__ = error
         # A generator may turn the cancellation into an error of its own.

@@ -5,6 +5,7 @@ import json
 from contextlib import aclosing
 
 import anyio
+import pytest
 from starlette.requests import Request
 
 from leaks.context import (
@@ -267,6 +268,48 @@ async def stream_not_replayable(context):
     await source.available(0, 10)
     source.release(10)
     await source.read_into(0, memoryview(bytearray(1)))
+
+
+class DownloadError(Exception):
+    """An error of a library that quotes the URL of its request."""
+
+    def __init__(self):
+        super().__init__("no response")
+
+    def __str__(self):
+        return f"no response from {SIGNED_URL} with token={JWT}"
+
+    def __repr__(self):
+        return f"DownloadError({self})"
+
+
+async def record_source_error(context, source, **arguments):
+    """Upload a source that fails, and record its error without the cause."""
+    with pytest.raises(errors.SourceNotReadable) as caught:
+        await context.livepeer.upload(source, **arguments)
+    error = caught.value
+    assert isinstance(error.__cause__, DownloadError)
+    context.show(error)
+    context.detector.add("error", f"{error} {error.args} {vars(error)}")
+
+
+@scenario()
+async def sources_that_fail(context):
+    async def blocks():
+        yield VIDEO[:1]
+        raise DownloadError
+
+    class File:
+        def read(self, size=-1):
+            raise DownloadError
+
+    class Blocks:
+        def __aiter__(self):
+            raise DownloadError
+
+    for arguments in ({"length": len(VIDEO)}, {}, {"length": len(VIDEO), "method": "direct"}):
+        for source in (blocks(), File(), Blocks()):
+            await record_source_error(context, source, **arguments)
 
 
 @scenario(errors.SourceTimedOut)

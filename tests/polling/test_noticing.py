@@ -103,6 +103,14 @@ def test_deletion_counts_by_its_name():
     assert isinstance(watched.failure, AssetDeleted)
 
 
+def test_deletion_of_another_asset_only_makes_a_poll_due():
+    watched = watching("processing")
+    late = event("asset.deleted", "ready", playback_id="p2")
+    assert notice(watched, late, 101.0) is Notice.POLL
+    assert watched.failure is None
+    assert watched.needs_request(101.0)
+
+
 def test_failure_counts_at_once():
     watched = watching("processing")
     assert notice(watched, event("asset.failed", "failed"), 101.0) is Notice.CHANGE

@@ -52,3 +52,21 @@ async def test_file_keeps_its_own_name(tmp_path):
             for source in (path, file):
                 with pytest.raises(SourceEmpty, match=r"own\.mp4"):
                     await livepeer.upload(source, "cut.mp4")
+
+
+class DownloadedFile(io.BytesIO):
+    name = "https://user:s3cret@host.example/own.mp4?token=s3cret"
+
+
+async def test_name_of_a_downloaded_file_has_no_query():
+    async with sandbox_and_client() as (_, livepeer):
+        asset = await livepeer.upload(DownloadedFile(b"video"))
+    assert asset.name == "own.mp4"
+
+
+@pytest.mark.parametrize("method", ["tus", "direct"])
+async def test_url_that_is_passed_as_a_path_is_shown_without_secrets(method):
+    async with sandbox_and_client() as (_, livepeer):
+        with pytest.raises(SourceNotReadable, match="https://host") as raised:
+            await livepeer.upload(DownloadedFile.name, method=method)
+    assert "s3cret" not in f"{raised.value} {vars(raised.value)}"
