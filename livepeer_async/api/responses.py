@@ -14,7 +14,6 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from livepeer_async.credentials import REDACTED
 from livepeer_async.errors import (
     ApiError,
     BadRequest,
@@ -30,6 +29,7 @@ from livepeer_async.http.messages import Response
 from livepeer_async.models import ErrorBody, Violation
 from livepeer_async.models.json_repair import decode_leniently
 from livepeer_async.redaction import excerpt, hides_variables, redact
+from livepeer_async.redaction.credentials import REDACTED
 
 T = TypeVar("T")
 

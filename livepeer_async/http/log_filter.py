@@ -11,9 +11,9 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from livepeer_async.credentials import REDACTED
 from livepeer_async.http.messages import Request
 from livepeer_async.redaction import redact, redact_upload_url
+from livepeer_async.redaction.credentials import REDACTED
 from livepeer_async.telemetry.hooks import SENT_REQUEST
 
 # Loggers of httpx and httpx2, which have one per module, and of hpack, which encodes headers if the

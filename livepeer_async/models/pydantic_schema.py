@@ -25,7 +25,7 @@ from pydantic_core import (
     core_schema,
 )
 
-from livepeer_async.credentials import REDACTED
+from livepeer_async.redaction.credentials import REDACTED
 
 Location = tuple[int | str, ...]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, cast
 
-from livepeer_async.credentials import REDACTED
 from livepeer_async.redaction import redact
+from livepeer_async.redaction.credentials import REDACTED
 
 T = TypeVar("T")
 

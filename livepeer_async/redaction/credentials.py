@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 REDACTED = "***"
+# Shorter values are words, such as "gzip" or "true".
+MIN_SECRET_LENGTH = 8
 
 # The last words of the names of fields, arguments, parameters and headers with a secret.
 _NAME = (
