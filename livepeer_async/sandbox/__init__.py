@@ -16,7 +16,9 @@ them:
 They serve tests in pytest-asyncio, in anyio's plugin with `anyio_backend` "asyncio", and sync tests
 that call `asyncio.run` or a `TestClient`:
 
-    async def test_video(livepeer, livepeer_sandbox):
+    from livepeer_async.sandbox import Sandbox
+
+    async def test_video(livepeer: AsyncLivepeer, livepeer_sandbox: Sandbox) -> None:
         asset = await livepeer.upload(b"a video", "clip.mp4")
         assert livepeer_sandbox.stored(asset.playback_id).read_bytes() == b"a video"
 

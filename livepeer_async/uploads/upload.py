@@ -382,8 +382,7 @@ class Upload:
         if isinstance(error, LivepeerError):
             if isinstance(error, JournalError):
                 error.asset_id = self._asset.id if self._asset else None
-                if self.is_resumable:
-                    error.upload_url = self.upload_url
+                error.upload_url = self.upload_url if self.is_resumable else error.upload_url
             error.can_resume = can_resume(error, self.lease.record)
         if error is not None:
             self._error, self._traceback = error, error.__traceback__

@@ -180,6 +180,13 @@ def test_filter_survives_being_decoded_twice():
     assert "100%2525" in call.request.url
 
 
+def test_changed_tasks_are_listed_by_the_time_of_their_change():
+    call = requests.list_task_changes(ACCOUNT, 1000, limit=7)
+    assert "limit=7&order=updatedAt-true" in call.request.url
+    assert "updatedAt" in call.request.url.partition("filters=")[2]
+    assert "1000" in call.request.url.partition("filters=")[2]
+
+
 @pytest.mark.parametrize(("body", "found"), [(b"[]", None), (b'[{"id":"t1"}]', Task(id="t1"))])
 def test_newest_task_of_an_asset_is_found(body, found):
     call = requests.find_task(ACCOUNT, "a1")
