@@ -18,4 +18,5 @@ async def main(api_key, base_url, journal, *paths):
         await asyncio.Event().wait()
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
