@@ -60,7 +60,7 @@ async def test_stopping_finishes_the_chunks_in_flight(journal):
             assert received(sandbox) == 3 * len(VIDEO)
 
 
-async def test_what_runs_afterwards_is_cancelled(journal):
+async def test_uploads_that_take_longer_are_cancelled(journal):
     stalled = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG))
     async with sandbox_and_client(stalled, **SMALL_S3) as (sandbox, _):
         livepeer = client_for(sandbox, journal)
