@@ -52,13 +52,16 @@ def app():
 
 
 def test_sync_block_starts_and_stops_the_server():
+    # Other tests may have sandboxes of their own.
+    before = set(threading.enumerate())
     sandbox = Sandbox()
     with sandbox as entered:
+        assert set(threading.enumerate()) > before
         assert entered is sandbox
         assert sandbox.is_running
         asyncio.run(client_for(sandbox).ping())
     assert not sandbox.is_running
-    assert "livepeer-sandbox" not in {thread.name for thread in threading.enumerate()}
+    assert not {it.name for it in set(threading.enumerate()) - before} & {"livepeer-sandbox"}
     with pytest.raises(RuntimeError, match="started already"), sandbox:
         pass
     with pytest.raises(RuntimeError, match="not running any more"):
