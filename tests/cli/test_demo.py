@@ -33,6 +33,7 @@ def test_quiet_demo_prints_only_its_results(tmp_path):
     assert "1 of 1 identical" in printed
 
 
+@pytest.mark.slow
 def test_demo_fits_a_narrow_terminal_and_keeps_files(tmp_path):
     options = ("--storage", "file", "--files", "1", "--keep")
     # The demo never leaves this machine.

@@ -34,6 +34,7 @@ def test_all_files_are_ready_with_few_descriptors(sandbox, videos, state):
     assert b"ulimit -n" in done.stderr
 
 
+@pytest.mark.slow
 def test_all_rows_are_ready_with_few_descriptors(sandbox, videos, state):
     done = command_line.run(
         "ingest", videos, sandbox=sandbox, command=with_few_descriptors(LIMIT), **state

@@ -31,7 +31,14 @@ OFFSET = http_response(
 )
 
 
-@pytest.mark.parametrize("name", ENDLESS)
+# Both are informational responses, which take seconds.
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "103 Early Hints" else name
+    for name in ENDLESS
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 async def test_api_call_ends(name):
     async with (
         serve_http(ENDLESS[name]) as server,
@@ -49,7 +56,7 @@ async def test_api_call_ends(name):
         assert server.fully_read == 0
 
 
-@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("name", NAMES)
 async def test_tus_request_ends(name):
     endless = ENDLESS[name]
 

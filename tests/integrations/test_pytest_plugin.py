@@ -233,6 +233,7 @@ def test_own_fixtures_replace_both(run):
     run(OVERRIDDEN, passed=1, disabled=["asyncio"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["session", "function"])
 def test_own_sandbox_replaces_the_sandbox(run, scope):
     run(OWN_SANDBOX.replace("SCOPE", scope), passed=2, disabled=["asyncio"])
