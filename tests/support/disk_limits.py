@@ -70,7 +70,8 @@ def small_disk(folder: Path, size: int):
         yield Disk(folder, is_real=is_real)
     finally:
         if is_real:
-            _runs("umount", str(folder))
+            # Even if a file on it is still being closed.
+            _runs("umount", "--lazy", str(folder))
 
 
 def _runs(*command: str) -> bool:
