@@ -234,6 +234,7 @@ def test_memory_does_not_grow_with_the_rows():
             ingest.events.update(row(number), Progress(sent=50, length=100))
             ingest.apply(failed(number) if number % 2 else ended(number))
             ingest.lines.clear()
+            ingest.logged.clear()
             ingest.printed.clear()
 
     # Python keeps the parts of paths for itself, so both runs have the same.
