@@ -190,7 +190,9 @@ from livepeer_async.version import __version__ as __version__
 # A constant of this name is true for type checkers; `typing` takes time to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from livepeer_async.exports import *  # noqa: F403 - they are in its __all__
+    from livepeer_async.errors import *  # noqa: F403 - they are in its __all__
+    from livepeer_async.exports import *  # noqa: F403 - as above
+    from livepeer_async.models import *  # noqa: F403 - as above
 else:
 
     def __getattr__(name: str) -> object:
@@ -199,9 +201,9 @@ else:
 
         if util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")
-        exports = import_module(f"{__name__}.exports")
-        names = {public: getattr(exports, public) for public in exports.__all__}
-        globals().update(names, __all__=exports.__all__)
+        modules = [import_module(f"{__name__}.{it}") for it in ("exports", "errors", "models")]
+        names = {public: getattr(it, public) for it in modules for public in it.__all__}
+        globals().update(names, __all__=sorted(names))
         if name in globals():
             return globals()[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

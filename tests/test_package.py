@@ -52,11 +52,15 @@ def test_import_alone_loads_no_dependency():
 def test_each_public_name_is_listed_and_importable():
     code = """
 import livepeer_async
-from livepeer_async import exports
+from livepeer_async import errors, exports, models
+modules = (errors, exports, models)
 listed = set(dir(livepeer_async))
-assert set(livepeer_async.__all__) == set(exports.__all__) <= listed
+names = [name for module in modules for name in module.__all__]
+assert set(livepeer_async.__all__) == set(names) <= listed
+assert len(set(names)) == len(names)
 from livepeer_async import *
-assert all(globals()[name] is getattr(exports, name) for name in exports.__all__)
+for module in modules:
+    assert all(globals()[name] is getattr(module, name) for name in module.__all__)
 """
     done = run(code)
     assert done.returncode == 0, done.stderr

@@ -84,10 +84,10 @@ def _is_complete(tree: ast.Module) -> bool:
 
 def _missing_imports(tree: ast.Module) -> list[str]:
     """Return imports of the public names that the block, like the text around it, assumes."""
-    exported = ast.parse((PACKAGE / "exports.py").read_text(encoding="utf-8"))
     public = {
         alias.name
-        for node in exported.body
+        for module in ("exports.py", "errors/__init__.py", "models/__init__.py")
+        for node in ast.parse((PACKAGE / module).read_text(encoding="utf-8")).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
