@@ -103,7 +103,7 @@ async def check_complete(
     the extension move completed uploads elsewhere, and no longer know them (404, 410).
 
     Raises:
-        UploadGone: the server doesn't know the upload, unless `may_forget`.
+        UploadGone: the server doesn't know the upload, unless `accepts_unknown`.
         ProtocolError: the server has fewer bytes, another length, or no length.
         UploadRefused: the server sent a final error status.
         RetriesExhausted: all attempts failed.
