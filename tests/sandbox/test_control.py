@@ -56,7 +56,7 @@ def test_sync_block_starts_and_stops_the_server():
     before = set(threading.enumerate())
     sandbox = Sandbox()
     with sandbox as entered:
-        assert set(threading.enumerate()) > before
+        assert set(threading.enumerate()) - before
         assert entered is sandbox
         assert sandbox.is_running
         asyncio.run(client_for(sandbox).ping())
