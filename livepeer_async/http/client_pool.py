@@ -91,6 +91,9 @@ class ClientPool:
     def abandon(self) -> None:
         """Close all sockets without awaiting, because the event loop is closed."""
         self.is_closed = True
+        for client in (*(it.client for it in self._idle), *self._in_use):
+            if not hasattr(client, "_transport"):
+                client.close()
         self._idle.clear()
         self._in_use.clear()
         for transport in list(self._transports):

@@ -102,7 +102,11 @@ class Transport:
         create_client = None
         if self._user_client is None:
             create_client = client_factory(
-                httpx, proxies, keepalive=KEEPALIVE_SECONDS, uses_tls=uses_tls
+                httpx,
+                proxies,
+                self._set_up_socket,
+                keepalive=KEEPALIVE_SECONDS,
+                uses_tls=uses_tls,
             )
 
         def connect() -> Connections:
@@ -274,7 +278,7 @@ class Transport:
         body: AsyncIterable[bytes | memoryview] | bytes,
         limits: dict[str, float],
     ) -> Any:
-        extensions = {"timeout": limits, "trace": self._prepare_connection}
+        extensions = {"timeout": limits, "trace": self._prepare_connection, "body": body}
         if self._speaks_http2 and find_invalid_part(request):
             # h2 would send line breaks, which a gateway to HTTP/1.1 takes for the next header.
             raise self._module.LocalProtocolError("")
@@ -292,15 +296,17 @@ class Transport:
     async def _prepare_connection(self, event: str, details: dict[str, Any]) -> None:
         """Set up each new connection that httpcore's `trace` extension reports."""
         if event.endswith("connect_tcp.complete"):
-            self._descriptors.record_success("connection")
-            sock = details["return_value"].get_extra_info("socket")
-            if sock is not None:
-                tune_socket(sock, dead_after=self._timeouts.stall)
+            self._set_up_socket(details["return_value"].get_extra_info("socket"))
             pool = self._connections.get().pool
             if pool is not None:
                 pool.track(details["return_value"])
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             wrap_stream(details["return_value"])
+
+    def _set_up_socket(self, sock: Any) -> None:
+        self._descriptors.record_success("connection")
+        if sock is not None:
+            tune_socket(sock, dead_after=self._timeouts.stall)
 
     async def _send_and_read(
         self,
@@ -311,10 +317,9 @@ class Transport:
         largest: int,
     ) -> Response:
         size = request.span.size
-        early = detect_early_response(size) if size else nullcontext()
         async with (
             connections.acquire(request) as client,
-            early,
+            self._detect_early_response(client, size),
             self._guard(client) as http2,
         ):
             received = await self._receive_head(client, build(), http2)
@@ -332,6 +337,10 @@ class Transport:
                 await close_response(received)
         return to_response(received, request, request_id, body)
 
+    def _detect_early_response(self, client: Any, size: int) -> AbstractAsyncContextManager[None]:
+        is_library = isinstance(client, self._module.AsyncClient)
+        return detect_early_response(size) if size and is_library else nullcontext()
+
     def _guard(self, client: Any) -> AbstractAsyncContextManager[Http2Stream | None]:
         """Return a context that resets the request's stream if the client speaks HTTP/2."""
         return Http2Stream(client) if self._speaks_http2 else nullcontext()
@@ -341,6 +350,8 @@ class Transport:
         if http2 is not None:
             send = partial(self._receive_head, client, built, None)
             return await http2.send(send, built, self._module, self._errors.exceptions)
+        if not isinstance(client, self._module.AsyncClient):
+            return await client.send(built)  # an Http11Client
         try:
             return await client.send(built, stream=True, auth=None, follow_redirects=False)
         except self._module.HTTPStatusError as error:
