@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import select
 import socket
-import ssl
 import threading
 from contextlib import suppress
 
@@ -83,7 +82,7 @@ class BodyThread:
         self._early = early
         self._stall = stall
         self.sent = 0
-        self._is_aborted = False
+        self._aborted = threading.Event()
         # Held while the thread uses the socket.
         self._lock = threading.Lock()
         self._poll = select.poll()
@@ -96,18 +95,18 @@ class BodyThread:
             OSError: the connection is broken.
             SourceError: the source can't be read.
         """
-        is_open = True
-        while is_open and not self._is_aborted:
+        while not self._aborted.is_set():
             block = self._body.read(BLOCK)
             with self._lock:
-                is_open = bool(block) and self._send(block)
+                if not block or not self._send(block):
+                    return
 
     def abort(self) -> None:
         """Reset the connection at once, and end the thread when it has read its block.
 
         A thread that reads from a disk which hangs can't be interrupted.
         """
-        self._is_aborted = True
+        self._aborted.set()
         with suppress(OSError):
             # Ends a wait of the thread, and sends nothing. The method of `SSLSocket` would end
             # its encryption too, and the thread would send plain bytes.
@@ -117,21 +116,18 @@ class BodyThread:
 
     def _send(self, block: memoryview) -> bool:
         """Send a block; return whether the next one may follow."""
-        sock, rest = self._stream.sock, block
-        if self._is_aborted or self._early.check():
-            return False
+        sock, rest, is_ready = self._stream.sock, block, False
         while rest:
+            if self._aborted.is_set() or (not is_ready and self._early.check()):
+                return False
             try:
                 count = sock.send(rest)
             except WOULD_BLOCK as error:
                 self._wait(wanted_direction(error, WRITE))
-                if self._is_aborted or self._early.check():
-                    return False
+                is_ready = False
             else:
                 self.sent += count
-                rest = rest[count:]
-            if self._is_aborted:
-                return False
+                rest, is_ready = rest[count:], True
         return True
 
     def _wait(self, direction: str) -> None:

@@ -8,7 +8,6 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import anyio
-from anyio.abc import CancelScope
 
 from livepeer_async.concurrency import plain_task_group
 
@@ -51,7 +50,7 @@ class _Race:
         self._socket: socket.socket | None = None
         self._errors: list[OSError] = []
 
-    async def run(self, address: _Address, failed: anyio.Event, others: CancelScope) -> None:
+    async def run(self, address: _Address, failed: anyio.Event, others: anyio.CancelScope) -> None:
         try:
             sock = await _connect_to(address)
         except OSError as error:
@@ -78,9 +77,7 @@ async def _resolve(host: str, port: int) -> list[_Address]:
     """Return the addresses of a host, IPv6 and IPv4 in turns."""
     try:
         # Without a thread.
-        found = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import ssl
 import sys
 from collections.abc import Callable
@@ -23,8 +24,7 @@ def client_factory(
 ) -> Callable[[str], Any]:
     """Return a function that creates a client for an origin.
 
-    A proxy needs a client of the library; so does Windows, whose event loop doesn't watch sockets.
-
+    A proxy needs a client of the library; so does Windows, whose event loop can't watch a socket.
     All clients, in all event loops, share the certificates, which take time to load.
 
     Args:
@@ -48,11 +48,13 @@ def client_factory(
     plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if uses_tls:
         load_context()
+    has_poll = sys.platform != "win32" and hasattr(select, "poll")
     created = {proxy: _create_proxy(httpx, proxy) for proxy in proxies.by_scheme.values()}
 
     def create_client(origin: str) -> Any:
         proxy = proxies.find(origin)
-        if proxy is None and sys.platform != "win32":
+        if proxy is None and has_poll:
+            # Not imported before it is needed: it takes a while.
             from livepeer_async.http.http11 import Http11Client  # noqa: PLC0415
 
             return Http11Client(httpx, load_context, keepalive=keepalive, on_connect=on_connect)

@@ -12,12 +12,13 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
 
 READ_SIZE = 64 * 1024
-_CLOSED = "the connection was closed"
+CLOSED = "the connection was closed"
 READ, WRITE = "read", "write"
 # What a socket raises instead of blocking.
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -69,7 +70,7 @@ class SocketStream:
         """
         if not (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
             await self.wait(seconds, READ)
-        return await self._call(lambda: self.sock.recv(READ_SIZE), READ, seconds)
+        return await self._call(partial(self.sock.recv, READ_SIZE), READ, seconds)
 
     async def send(self, data: bytes, seconds: float) -> None:
         """Send all bytes; the time limit applies to each part that the socket accepts.
@@ -80,8 +81,7 @@ class SocketStream:
         """
         rest = memoryview(data)
         while rest:
-            count = await self._call(lambda: self.sock.send(rest), WRITE, seconds)
-            rest = rest[count:]
+            rest = rest[await self._call(partial(self.sock.send, rest), WRITE, seconds) :]
 
     async def wait(self, seconds: float, *directions: str) -> None:
         """Wait until the socket is readable (`READ`) or writable (`WRITE`).
@@ -91,7 +91,7 @@ class SocketStream:
             RuntimeError: it was closed meanwhile.
         """
         if self.is_closed:
-            raise RuntimeError(_CLOSED)
+            raise RuntimeError(CLOSED)
         loop, descriptor = self._loop, self.sock.fileno()
         self._waiter = waiter = loop.create_future()
         timer = loop.call_later(seconds, _end, waiter, TimeoutError)
@@ -144,4 +144,4 @@ def _end(waiter: asyncio.Future[None], kind: type[Exception] | None = None) -> N
     if kind is None:
         waiter.set_result(None)
     else:
-        waiter.set_exception(kind(_CLOSED) if kind is RuntimeError else kind())
+        waiter.set_exception(kind(CLOSED) if kind is RuntimeError else kind())

@@ -113,7 +113,7 @@ class RequestBody:
         """Return the body for a worker thread; `None` if only the event loop can read it."""
         in_thread = getattr(self._blocks, "in_thread", None)
         body: ThreadBody | None = in_thread() if in_thread is not None else None
-        return body and _WatchedThreadBody(body, self._on_accepted, self._watch)
+        return None if body is None else _WatchedThreadBody(body, self._on_accepted, self._watch)
 
     @contextmanager
     def keep_cause(self) -> Generator[None, None, None]:

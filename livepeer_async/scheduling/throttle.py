@@ -168,7 +168,8 @@ class Throttle:
 
     async def consume(self, count: int) -> None:
         """Wait until `count` bytes may be sent, and record them."""
-        await self.wait_for_rate(count)
+        if self._max_rate is not None:
+            await self.wait_for_rate(count)
         self.record_sent(count)
 
     def record_sent(self, count: int) -> None:
@@ -178,9 +179,7 @@ class Throttle:
         self._active_at = self._clock.now()
 
     async def wait_for_rate(self, count: int) -> None:
-        """Wait until the maximum rate allows `count` bytes."""
-        if self._max_rate is None:
-            return
+        """Wait until the maximum rate, if there is one, allows `count` bytes."""
         rate_lock = self._loops.get().rate_lock
         has_waited = rate_lock.locked()
         async with rate_lock:

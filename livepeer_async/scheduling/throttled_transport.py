@@ -126,7 +126,7 @@ class _ThrottledBody:
     def in_thread(self) -> ThreadBody | None:
         in_thread = getattr(self._blocks, "in_thread", None)
         body: ThreadBody | None = in_thread() if in_thread is not None else None
-        return body and _ThrottledThreadBody(body, self._throttle)
+        return None if body is None else _ThrottledThreadBody(body, self._throttle)
 
 
 class _ThrottledThreadBody:

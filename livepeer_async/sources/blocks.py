@@ -138,10 +138,10 @@ class SpanReader:
             self.accepted_at = time.monotonic()
             raise
 
-
     def in_thread(self) -> ThreadBody | None:
         """Return the span for a worker thread; `None` if only the event loop can read it."""
-        return self._thread_blocks and _SpanInThread(self, self._thread_blocks)
+        blocks = self._thread_blocks
+        return None if blocks is None else _SpanInThread(self, blocks)
 
     def record_sent(self, count: int) -> None:
         """Record that the socket accepted `count` bytes so far."""
@@ -301,7 +301,7 @@ async def read_ahead(
         yield SpanReader(lambda: StreamBlocks(source, span, digest), slice_size, on_sent)
         return
     reader = source.thread_reader()
-    thread_blocks = reader and ThreadBlocks(source, reader, span, digest)
+    thread_blocks = None if reader is None else ThreadBlocks(source, reader, span, digest)
     async with plain_task_group() as tasks:
 
         def open_blocks() -> FileBlocks:

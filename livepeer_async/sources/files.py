@@ -13,7 +13,6 @@ from io import FileIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-import aiofiles.os
 import anyio
 import anyio.from_thread
 import anyio.to_thread
