@@ -319,6 +319,9 @@ class Reservations(Generic[Key]):
         self._reservations: dict[Key, _Reservation] = {}
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._reservations)
+
     def __contains__(self, key: Key) -> bool:
         found = self._reservations.get(key)
         return found is not None and found.is_valid
