@@ -66,22 +66,34 @@ async def run_shielded(
     Returns:
         Whether the work finished in time.
     """
-    ended = anyio.Event()
-    scope = anyio.CancelScope(shield=True, deadline=anyio.current_time() + timeout)
+    scope = anyio.CancelScope(deadline=anyio.current_time() + timeout)
 
     async def run() -> None:
         with scope:
             await work()
-        ended.set()
 
-    async with plain_task_group() as tasks:
-        tasks.start_soon(run)
-        try:
-            await ended.wait()
-        except anyio.get_cancelled_exc_class():
-            scope.deadline = min(scope.deadline, anyio.current_time() + grace)
-            raise
+    # Not in a task group, which costs more than most of the work; it always ends here.
+    task = asyncio.get_running_loop().create_task(run())
+    try:
+        await asyncio.wait([task])
+        task.result()
+    except asyncio.CancelledError:
+        scope.deadline = min(scope.deadline, anyio.current_time() + grace)
+        await _wait_in_any_case(task)
+        # An error of the work comes first.
+        task.result()
+        raise
+    finally:
+        # Breaks the cycle between this frame and the traceback of an error.
+        del task
     return not scope.cancelled_caught
+
+
+async def _wait_in_any_case(task: asyncio.Task[None]) -> None:
+    """Wait until a task has ended, also if this one is cancelled again and again."""
+    while not task.done():
+        with suppress(asyncio.CancelledError), anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
 
 
 class BackgroundTasks:
@@ -154,15 +166,19 @@ class Notifier:
     """A condition that several tasks can wait for; `notify` wakes all of them."""
 
     def __init__(self) -> None:
-        self._changed = anyio.Event()
+        # None while no task waits, as for most notifications.
+        self._changed: anyio.Event | None = None
 
     def notify(self) -> None:
         """Wake all tasks that are waiting now."""
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()
 
     async def wait(self) -> None:
         """Wait until the next call of `notify`."""
+        if self._changed is None:
+            self._changed = anyio.Event()
         await self._changed.wait()
 
 
@@ -318,6 +334,9 @@ class Reservations(Generic[Key]):
     def __init__(self) -> None:
         self._reservations: dict[Key, _Reservation] = {}
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._reservations)
 
     def __contains__(self, key: Key) -> bool:
         found = self._reservations.get(key)

@@ -115,10 +115,7 @@ class Watch:
         self._has_reported = False
 
     def __enter__(self) -> Self:
-        if self._observers:
-            self.restart(self._reason)
-            loop = asyncio.get_running_loop()
-            self._handle = loop.call_at(self._since + REPORT_AFTER, self._check)
+        self.restart(self._reason)
         return self
 
     def __exit__(
@@ -130,12 +127,17 @@ class Watch:
         if self._handle is not None:
             self._handle.cancel()
         self._end_report()
+        self._observers = ()
 
     def restart(self, reason: str | None) -> None:
         """Record progress, and what is missing from now on."""
-        if self._observers:
-            self._end_report()
-            self._reason, self._since = reason, asyncio.get_running_loop().time()
+        if not self._observers:
+            return
+        self._end_report()
+        loop = asyncio.get_running_loop()
+        self._reason, self._since = reason, loop.time()
+        if reason is not None and self._handle is None:
+            self._handle = loop.call_at(self._since + REPORT_AFTER, self._check)
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()

@@ -22,10 +22,11 @@ import anyio.to_thread
 import msgspec
 from msgspec.structs import replace
 
-from livepeer_async.concurrency import LoopLocal, plain_task_group, run_shielded, running_loop
+from livepeer_async.concurrency import LoopLocal, run_shielded, running_loop
 from livepeer_async.errors import ClientClosed, JournalError, TooManyOpenFiles
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.database import JournalDatabase
+from livepeer_async.journal.group_commit import GroupCommit
 from livepeer_async.journal.lease_table import LeaseTable
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
@@ -55,15 +56,16 @@ _NOUNS: dict[type, str] = {
 class _LoopState:
     """What a journal has in one event loop.
 
+    Args:
+        transactions: runs the calls of the loop.
+
     Attributes:
-        limiter: lets one thread of the loop use the file at a time.
-        waiting: the calls in threads.
+        transactions: as passed.
         is_closed: whether `aclose` was called.
     """
 
-    def __init__(self) -> None:
-        self.limiter = anyio.CapacityLimiter(1)
-        self.waiting: set[BusyTimeout] = set()
+    def __init__(self, transactions: GroupCommit) -> None:
+        self.transactions = transactions
         self.is_closed = False
 
 
@@ -86,11 +88,16 @@ class Journal:
         self._file = JournalDatabase(path, account)
         self.path = self._file.path
         self._leases = LeaseTable(self._file)
-        self._loops = LoopLocal(_LoopState, aclose=self._close_at_end)
+        self._loops = LoopLocal(self._make_loop_state, aclose=self._close_at_end)
         self.has_new_orphans = True
 
     def __repr__(self) -> str:
         return f"<Journal {self.path!r}>"
+
+    def _make_loop_state(self) -> _LoopState:
+        count_uploads = self._leases.held.__len__
+        busy_timeout = self._file.busy_timeout
+        return _LoopState(GroupCommit(self._leases.transact, busy_timeout, count_uploads))
 
     async def open(self) -> None:
         """Open or create the file, also after `aclose`.
@@ -109,17 +116,14 @@ class Journal:
         """
         loop_state = self._loops.get()
         loop_state.is_closed = True
-        for busy_timeout in loop_state.waiting:
-            busy_timeout.cancel()
+        loop_state.transactions.cancel()
         if not self._file.is_forked:
-            # A limiter of its own: in a queue, a cancelled call would never start.
-            limiter = anyio.CapacityLimiter(1)
-            work = partial(self._leases.close, loop=running_loop())
-            close = partial(self._in_thread, work, BusyTimeout(RELEASE_TIMEOUT), limiter, set())
-            await run_shielded(close, grace=RELEASE_TIMEOUT)
+            await run_shielded(self._close, grace=RELEASE_TIMEOUT)
+        loop_state.transactions.close()
 
     async def _close_at_end(self, loop_state: _LoopState) -> None:
         """Close the file at the end of an event loop, which can't start tasks any more."""
+        loop_state.transactions.close()
         if not (loop_state.is_closed or self._file.is_forked):
             self._leases.close(BusyTimeout(RELEASE_TIMEOUT), loop=running_loop())
 
@@ -313,41 +317,17 @@ class Journal:
         loop_state = self._loops.get()
         if loop_state.is_closed:
             raise self._closed()
-        transact, busy_timeout = partial(self._leases.transact, work), self._file.busy_timeout()
         try:
-            return await self._in_thread(
-                transact, busy_timeout, loop_state.limiter, loop_state.waiting
-            )
+            return await loop_state.transactions.run(work)
         except WaitCancelled:
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise self._closed() from None
 
-    async def _in_thread(
-        self,
-        work: Callable[[BusyTimeout], T],
-        busy_timeout: BusyTimeout,
-        limiter: anyio.CapacityLimiter,
-        waiting: set[BusyTimeout],
-    ) -> T:
-        """Run a thread to its end; a cancellation ends its wait for locks."""
-        results: list[T] = []
-
-        async def cancel_with_task() -> None:
-            try:
-                await anyio.sleep_forever()
-            finally:
-                busy_timeout.cancel()
-
-        waiting.add(busy_timeout)
-        try:
-            async with plain_task_group() as tasks:
-                # A task of its own, because the wait for a thread is shielded.
-                tasks.start_soon(cancel_with_task)
-                results.append(await anyio.to_thread.run_sync(work, busy_timeout, limiter=limiter))
-                tasks.cancel_scope.cancel()
-        finally:
-            waiting.discard(busy_timeout)
-        return results[0]
+    async def _close(self) -> None:
+        """Close the file in a thread of its own, as that of the calls may be waiting for a lock."""
+        close = partial(self._leases.close, BusyTimeout(RELEASE_TIMEOUT), loop=running_loop())
+        # A limiter of its own: in a queue, a cancelled call would never start.
+        await anyio.to_thread.run_sync(close, limiter=anyio.CapacityLimiter(1))
 
     def _acquire(self, key: str, connection: sqlite3.Connection) -> Record | None:
         self._leases.write(connection, key)

@@ -344,7 +344,7 @@ class AssetPoller:
         if subscription.has_ended(watched):
             del self._subscriptions[watched]
         subscription.updated[watched] = None
-        subscription.scope.cancel()
+        subscription.wake()
 
     def _fail(self, watched: WatchedAsset, error: LivepeerError) -> None:
         watched.fail(error)

@@ -1,7 +1,7 @@
 """Waits for assets to become ready.
 
-There is no background task. One waiting task holds a lock and polls for all; when its own wait
-ends, another takes over.
+There is no background task. One waiting task, the leader, polls for all; when its own wait ends,
+another takes over.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import anyio
@@ -95,18 +96,20 @@ class _Polling:
 
     Attributes:
         poller: as passed.
-        waiting: the subscriptions whose tasks wait.
-        lock: held by the leader, the task that polls for all.
+        waiting: the subscriptions whose tasks wait, in order.
+        leader: the subscription whose task polls for all, if any does.
         recent: the last events, and when they were noticed.
     """
 
     def __init__(self, poller: AssetPoller, clock: Clock) -> None:
         self.poller = poller
-        self.waiting: set[Subscription] = set()
-        self.lock = anyio.Lock()
+        self.waiting: dict[Subscription, None] = {}
+        self.leader: Subscription | None = None
         self.recent: deque[tuple[float, AssetEvent | TaskEvent]] = deque(maxlen=MAX_RECENT_EVENTS)
         self._clock = clock
         self._sleeping: anyio.CancelScope | None = None
+        # When the leader wakes up.
+        self._wake_at = -inf
 
     def notice(self, event: AssetEvent | TaskEvent) -> None:
         """Record an event of a webhook; call in this event loop."""
@@ -127,10 +130,29 @@ class _Polling:
         if self._sleeping is not None:
             self._sleeping.cancel()
 
-    async def sleep(self, seconds: float) -> None:
+    def wake_for(self, subscription: Subscription) -> None:
+        """Wake the leader if it would sleep too long for a new subscription."""
+        if self._sleeping is None or not subscription.watched_assets:
+            return
+        due, _ = self.poller.next_poll(self._clock.now())
+        if min(due, subscription.deadline) < self._wake_at:
+            self.wake()
+
+    async def sleep_until(self, wake_at: float) -> None:
         """Sleep until a request is due, at most until `wake` is called."""
-        with anyio.CancelScope() as self._sleeping:
-            await self.poller.sleep(seconds)
+        self._wake_at = wake_at
+        try:
+            with anyio.CancelScope() as self._sleeping:
+                await self.poller.sleep(wake_at - self._clock.now())
+        finally:
+            self._sleeping, self._wake_at = None, -inf
+
+    def appoint_leader(self) -> None:
+        """Wake the first task that sleeps if no task polls; it polls unless its wait has ended."""
+        if self.leader is None:
+            found = next((it for it in self.waiting if it.is_sleeping), None)
+            if found is not None:
+                found.wake()
 
 
 class Waiter:
@@ -321,44 +343,54 @@ class Waiter:
 
     async def _next_update(self, subscription: Subscription) -> WatchedAsset | None:
         """Wait until one asset has an update; return `None` on timeout."""
-        waiting = self._loops.get().waiting
-        waiting.add(subscription)
+        polling = self._loops.get()
+        polling.waiting[subscription] = None
         try:
-            while not subscription.updated and self._clock.now() < subscription.deadline:
+            while self._is_pending(subscription):
                 # Ends the wait even if a request hangs.
                 seconds = subscription.deadline - self._clock.now()
                 with anyio.move_on_after(seconds / self._clock.speed) as subscription.scope:
-                    await self._poll_for_all(subscription)
+                    await self._wait_or_lead(polling, subscription)
         finally:
-            waiting.remove(subscription)
+            del polling.waiting[subscription]
+            polling.appoint_leader()
         if not subscription.updated:
             return None
         watched = next(iter(subscription.updated))
         del subscription.updated[watched]
         return watched
 
-    async def _poll_for_all(self, subscription: Subscription) -> None:
-        """Poll for all subscriptions until this one has an update; one task does at a time."""
-        polling = self._loops.get()
-        async with polling.lock:
-            while not subscription.updated and self._clock.now() < subscription.deadline:
-                await self._step(polling)
+    def _is_pending(self, subscription: Subscription) -> bool:
+        return not subscription.updated and self._clock.now() < subscription.deadline
+
+    async def _wait_or_lead(self, polling: _Polling, subscription: Subscription) -> None:
+        """Wait until a subscription has an update; poll for all if no other task does."""
+        if polling.leader is not None:
+            await subscription.sleep()
+            return
+        polling.leader = subscription
+        try:
+            with subscription.lead():
+                while self._is_pending(subscription):
+                    await self._step(polling)
+        finally:
+            polling.leader = None
 
     async def _step(self, polling: _Polling) -> None:
         """Poll if a poll is due, or else sleep until there is something to do."""
         now = self._clock.now()
         for other in polling.waiting:
             if other.deadline <= now:
-                other.scope.cancel()
+                other.wake()
         due, watched = polling.poller.next_poll(now)
         if due <= now:
             with replace_observers(polling.poller.report), run_subject(None):
                 await polling.poller.poll(watched)
             return
         wake_at = min(due, *(waiting.deadline for waiting in polling.waiting))
-        await polling.sleep(wake_at - now)
+        await polling.sleep_until(wake_at)
 
     def _subscribe(self, subscription: Subscription) -> None:
         polling = self._loops.get()
         polling.poller.add(subscription)
-        polling.wake()
+        polling.wake_for(subscription)

@@ -14,7 +14,7 @@ from typing import Generic, Self, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from livepeer_async.concurrency import Channel, plain_task_group
+from livepeer_async.concurrency import Channel, Notifier, plain_task_group
 from livepeer_async.scheduling.adaptive import next_to_start
 from livepeer_async.scheduling.slots import Participant, Slot, SlotQueue
 
@@ -73,6 +73,7 @@ class _JobRunner(Generic[Job, Result]):
         self._slot_queue = participant.slot_queue
         self._tasks = tasks
         self._waiting: list[tuple[Job, int | None]] = []
+        self._has_room = Notifier()
         # Jobs that were started and whose results weren't consumed.
         self._unconsumed = 0
         self._has_all = False
@@ -101,7 +102,7 @@ class _JobRunner(Generic[Job, Result]):
                 self._waiting.append((job, await length_of(job)))
                 self._slot_queue.notify()
                 while len(self._waiting) >= self._max_prefetched:
-                    await self._slot_queue.wait_for_change()
+                    await self._has_room.wait()
         except Exception as error:  # noqa: BLE001 - the caller's; raised after the results
             self._error = error
         except anyio.get_cancelled_exc_class() as error:
@@ -118,6 +119,8 @@ class _JobRunner(Generic[Job, Result]):
         while not self._has_all or self._waiting or self._unconsumed:
             while self._may_start():
                 self._start_next()
+            if len(self._waiting) < self._max_prefetched:
+                self._has_room.notify()
             self._slot_queue.sample()
             await self._slot_queue.wait_for_change()
         self._results.close()

@@ -5,10 +5,9 @@ A client has one queue, so that concurrent calls of `upload_many` share its slot
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
-
-import anyio
 
 from livepeer_async.concurrency import LoopLocal, Notifier
 from livepeer_async.scheduling.throttle import Throttle
@@ -85,8 +84,12 @@ class SlotQueue:
 
     async def wait_for_change(self) -> None:
         """Wait until an upload starts or ends, or it is time to check the throttle again."""
-        with anyio.move_on_after(POLL_SECONDS):
-            await self._loops.get().notifier.wait()
+        notifier = self._loops.get().notifier
+        timer = asyncio.get_running_loop().call_later(POLL_SECONDS, notifier.notify)
+        try:
+            await notifier.wait()
+        finally:
+            timer.cancel()
 
     def notify(self) -> None:
         """Wake all tasks in `wait_for_change`."""

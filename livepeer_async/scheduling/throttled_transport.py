@@ -45,8 +45,9 @@ class ThrottledTransport:
 
     async def wait_while_paused(self) -> None:
         """Wait while all requests are paused."""
-        with Watch(PAUSED):
-            await self._throttle.wait_while_paused()
+        if self._throttle.is_paused:
+            with Watch(PAUSED):
+                await self._throttle.wait_while_paused()
 
     async def send(
         self,
@@ -57,8 +58,10 @@ class ThrottledTransport:
     ) -> Response:
         """Wait for the throttle, then send; arguments and errors are those of `Transport.send`."""
         throttle = self._throttle
-        with Watch(PAUSED):
-            is_probe = await throttle.wait_or_probe()
+        is_probe = False
+        if throttle.is_paused:
+            with Watch(PAUSED):
+                is_probe = await throttle.wait_or_probe()
         body = None if blocks is None else _ThrottledBody(blocks, throttle)
         throttle.request_started()
         try:

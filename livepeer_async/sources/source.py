@@ -190,7 +190,12 @@ def source_name(source: object, *, default: str | None = None) -> str:
     # File names may contain bytes that aren't UTF-8, which JSON can't represent.
     text = name.encode("utf-8", "replace").decode() if isinstance(name, str) else ""
     # Of a downloaded file it may be the URL, whose query may be a secret.
-    return PurePath(show_source(text)).name or default or UNNAMED
+    return _last_part(show_source(text)) or default or UNNAMED
+
+
+def _last_part(path: str) -> str:
+    name = os.path.basename(path)  # noqa: PTH119 - a tenth of the time of `PurePath`
+    return name if name.strip(".") else PurePath(path).name
 
 
 def source_key(source: object) -> str | None:

@@ -7,7 +7,7 @@ Source: https://tus.io/protocols/resumable-upload, version 1.0.0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -224,7 +224,7 @@ def resolve_location(
     location: str,
     *,
     other_hosts: frozenset[str] = frozenset(),
-    secrets: tuple[str, ...] = (),
+    secrets: Iterable[str] = (),
 ) -> str:
     """Resolve `Location` against the endpoint; keeps `%2F` and adds no query.
 
@@ -244,31 +244,35 @@ def resolve_location(
         raise ProtocolError(
             f"Location is missing; wanted the upload URL (POST {redact_url(endpoint)})"
         )
-    unusable = f"Location is {_redact_location(location, secrets)}; wanted a URL"
     others = (part.startswith(("/", "http:", "https:")) for part in location.split(", ")[1:])
     if not location.isprintable() or len(location) > _MAX_URL_LENGTH or any(others):
-        raise ProtocolError(unusable)
+        raise _unusable_location(location, secrets)
     try:
         # Without the endpoint's query, whose token some short locations would inherit.
         url = urljoin(endpoint.partition("?")[0], location)
         here, there = urlsplit(endpoint), urlsplit(url)
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:
-        raise ProtocolError(unusable) from None
-    where = f"(Location {_redact_location(url, secrets)})"
+        raise _unusable_location(location, secrets) from None
+    fault = _find_fault(here, there, other_hosts, is_same=is_same)
+    if fault is not None:
+        raise ProtocolError(f"{fault} (Location {_redact_location(url, secrets)})")
+    return url
+
+
+def _find_fault(
+    here: SplitResult, there: SplitResult, other_hosts: frozenset[str], *, is_same: bool
+) -> str | None:
+    """Return why an upload URL can't be used, as seen from the endpoint."""
     if there.scheme not in _DEFAULT_PORTS or not there.hostname:
-        raise ProtocolError(f"the upload URL is neither http nor https {where}")
+        return "the upload URL is neither http nor https"
     if here.scheme == "https" and there.scheme == "http":
-        raise ProtocolError(
-            f"the upload URL leaves https for http; its proxy must send X-Forwarded-Proto {where}"
-        )
+        return "the upload URL leaves https for http; its proxy must send X-Forwarded-Proto"
     allowed = {host.lower() for host in other_hosts}
     names = {there.hostname, there.netloc.lower().rpartition("@")[2]}
     if not is_same and not allowed & names:
-        raise ProtocolError(
-            f"the upload URL is on another host; wanted {here.hostname}, or allow it {where}"
-        )
-    return url
+        return f"the upload URL is on another host; wanted {here.hostname}, or allow it"
+    return None
 
 
 def predict_upload_urls(endpoint: str, playback_id: str | None) -> tuple[str, ...]:
@@ -282,7 +286,11 @@ def predict_upload_urls(endpoint: str, playback_id: str | None) -> tuple[str, ..
     return f"{base}/directUpload%2F{name}", f"{base}/{name}"
 
 
-def _redact_location(location: str, secrets: tuple[str, ...]) -> str:
+def _unusable_location(location: str, secrets: Iterable[str]) -> ProtocolError:
+    return ProtocolError(f"Location is {_redact_location(location, secrets)}; wanted a URL")
+
+
+def _redact_location(location: str, secrets: Iterable[str]) -> str:
     # `redact_upload_url` shows the first characters of an identifier, which may echo a secret.
     return quote_header(redact_upload_url(redact(location, *secrets)))
 

@@ -194,7 +194,6 @@ class Transfers:
         is_uploaded = False
         try:
             upload.attach(asset, tus)
-            upload.asset_created.set()
             driver = await send()
             is_uploaded = True
             # A direct upload that is stopped now is kept once its asset shows that it is complete.
@@ -379,7 +378,8 @@ class Transfers:
         except AssetFailed as error:
             if not upload.options.may_reprocess(error):
                 raise
-        upload.asset_created.set()
+        if upload.on_begun is not None:
+            upload.on_begun(upload)
         upload.update_asset(watched.asset or asset)
         return watched
 

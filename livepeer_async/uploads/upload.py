@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
 from typing import cast
 
@@ -74,12 +74,11 @@ class Upload:
         # None if an earlier run has sent all bytes, nothing is left to resume, or it is direct.
         self.tus: TusUpload | None = None
         self.cookies = Cookies()
-        # The upload host.
-        self.origin = ""
+        self.origin = ""  # of the upload host
         # Only `abort` and `stop` cancel it.
         self.scope: anyio.CancelScope = anyio.CancelScope()
-        self.asset_created: anyio.Event = anyio.Event()
-
+        # Called with the upload once its asset exists, and with each new one of a restart.
+        self.on_begun: Callable[[Upload], object] | None = None
         self.name: str = source.name
         self.length: int = source.length
         self.attempts: int = 0
@@ -87,11 +86,10 @@ class Upload:
         self.is_aborted: bool = False
         # Set to end a pause; None while there is none.
         self._resumption: anyio.Event | None = None
-        self._is_uploaded = False
+        self._is_uploaded = self._has_request = False
         self._passed = original_source
         self._slot = slot
         self._started = time.monotonic()
-        self._has_request = False
         self._ended = anyio.Event()
         self.telemetry = UploadTelemetry(source.name, source.length, lease.key)
         self._progress = ProgressReporter(source.length, options.on_progress)
@@ -331,6 +329,8 @@ class Upload:
         self.telemetry.attach(asset.id, is_found=is_complete, is_resumed=is_resumed)
         if not is_complete:
             self._progress.begin(asset.id, is_resumed=is_resumed)
+            if self.on_begun is not None:
+                self.on_begun(self)
 
     def update_asset(self, asset: Asset) -> None:
         """Record a new state of the asset."""

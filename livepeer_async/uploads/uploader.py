@@ -140,9 +140,12 @@ class Uploader:
         try:
             with self._slot_queue.register(waits_for_slot=False) as participant:
                 slot = participant.start(length)
-                async with self._open_and_run(
-                    job, options, slot=slot, has_handle=has_handle
-                ) as upload:
+                opening = self._open(job, options, slot=slot, has_handle=has_handle)
+                async with opening as upload, plain_task_group() as tasks:
+                    has_begun = anyio.Event()
+                    upload.on_begun = lambda _: has_begun.set()
+                    tasks.start_soon(self._delivery.run, upload)
+                    await has_begun.wait()
                     yield upload
         except LivepeerError as error:
             clear_variables(error)
@@ -172,9 +175,9 @@ class Uploader:
         upload: Upload | None = None
         failure: LivepeerError | None = None
         try:
-            async with self._open_and_run(job, options, slot=slot, url=url) as upload:
-                if on_begun is not None:
-                    on_begun(upload)
+            async with self._open(job, options, slot=slot, url=url) as upload:
+                upload.on_begun = on_begun
+                await self._delivery.run(upload)
         except LivepeerError as error:
             clear_variables(error)
             failure = error
@@ -309,7 +312,7 @@ class Uploader:
         return run_jobs(jobs, run_one, length_of=length_of, slot_queue=self._slot_queue)
 
     @asynccontextmanager
-    async def _open_and_run(
+    async def _open(
         self,
         job: UploadJob,
         options: UploadOptions,
@@ -343,10 +346,7 @@ class Uploader:
                 running.upload = upload = Upload(
                     source, opened, new_asset, lease, options, slot=slot, has_handle=has_handle
                 )
-                async with plain_task_group() as tasks:
-                    tasks.start_soon(self._delivery.run, upload)
-                    await upload.asset_created.wait()
-                    yield upload
+                yield upload
         except BaseException as error:
             if upload is not None:
                 upload.end(error)
