@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from livepeer_async.cli.output.console import messages
 from livepeer_async.cli.output.formatting import wrap_words
+from livepeer_async.deferred import deferred_pattern
 
 # Other tools' names of commands, and the commands that are meant: the first in the same group,
 # or else the first anywhere.
@@ -48,7 +49,7 @@ _MIN_SIMILARITY = 0.7
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 _PREFIX = "Error: "
 _PROGRAM = "livepeer-async"
-_ARGUMENT_TYPES = re.compile(r" <(list\[)?str\]?>")
+_ARGUMENT_TYPES = deferred_pattern(r" <(list\[)?str\]?>")
 
 
 class Command(TyperCommand):

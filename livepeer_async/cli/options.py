@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from livepeer_async.cli.extras import require, require_sandbox
 from livepeer_async.cli.output.links import hide_links
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.csv_rows import read_cell
@@ -31,9 +32,9 @@ INGEST_RETRIES = 20
 INGEST_BUSY_TIMEOUT = 24 * 3600.0
 
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(?:i?B)?(?:/s)?")
+_RATE = deferred_pattern(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(?:i?B)?(?:/s)?")
 # A small b stands for bits.
-_BIT_RATE = re.compile(r"[\d.]+\s*[kmg]?i?(?:b|bits?|bps)(?:/s)?", re.IGNORECASE)
+_BIT_RATE = deferred_pattern(r"[\d.]+\s*[kmg]?i?(?:b|bits?|bps)(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
