@@ -1,10 +1,13 @@
-"""Network timeouts."""
+"""Network timeouts, and the time limit of streams that are uploaded."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
 from livepeer_async.errors import ConfigurationError
+
+# Seconds without a byte of a stream, by default. It is nginx's `client_body_timeout`.
+SOURCE_TIMEOUT = 60.0
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):

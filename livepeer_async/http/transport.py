@@ -24,7 +24,7 @@ from livepeer_async.concurrency import Clock, LoopLocal
 from livepeer_async.errors import ClientClosed, DecodeError, NetworkError, TooManyOpenFiles
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
-from livepeer_async.http.descriptors import Descriptors, is_shortage
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
 from livepeer_async.http.error_mapping import ErrorMapper, connection_shortage
 from livepeer_async.http.http2 import Http2Stream
@@ -43,6 +43,7 @@ from livepeer_async.http.response_reading import (
     request_id_of,
     to_response,
 )
+from livepeer_async.http.shortages import is_shortage
 from livepeer_async.http.sockets import tune_socket
 from livepeer_async.http.streams import (
     RequestBody,

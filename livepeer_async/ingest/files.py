@@ -15,7 +15,8 @@ from itertools import islice
 import msgspec
 
 from livepeer_async.deferred import deferred_pattern
-from livepeer_async.http.descriptors import is_shortage, open_in_thread
+from livepeer_async.http.descriptors import open_in_thread
+from livepeer_async.http.shortages import is_shortage
 from livepeer_async.ingest.rows import BadRow, Row, RowError, is_video
 from livepeer_async.sources.source import source_key
 
