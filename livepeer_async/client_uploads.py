@@ -6,10 +6,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Unpack
 
+from livepeer_async.defaults import READY_TIMEOUT, SOURCE_TIMEOUT
 from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import ConfigurationError, NotFound
-from livepeer_async.http.timeouts import SOURCE_TIMEOUT
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import hides_variables
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from livepeer_async.cli.output.links import is_server_local
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import AssetPhase
-from livepeer_async.polling.intervals import READY_TIMEOUT
 
 
 def update_asset(

@@ -20,9 +20,9 @@ from livepeer_async.cli.output.error_messages import (
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.upload_files import IMPORTABLE, read_scheme
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import LivepeerError
 from livepeer_async.http.messages import file_name_from_url
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import show_source
 
 SCOPE = Scope(is_import=True)

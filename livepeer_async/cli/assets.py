@@ -49,9 +49,9 @@ from livepeer_async.cli.output.report import asset_document
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import Asset, AssetPhase
-from livepeer_async.polling.intervals import READY_TIMEOUT
 
 MAX_PAGE_SIZE = 100
 # Assets whose names are shown before they are deleted.

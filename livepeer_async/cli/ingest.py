@@ -14,11 +14,11 @@ from livepeer_async.cli import options
 from livepeer_async.cli.ingest_run import IngestRun
 from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.upload_files import explain_spreadsheet, read_scheme
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.manifest import SPREADSHEET_SUFFIXES
 from livepeer_async.ingest.rows import is_video
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import redact_url
 
 HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.

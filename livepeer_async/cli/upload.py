@@ -12,11 +12,11 @@ from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.upload_batch import UploadBatch
 from livepeer_async.cli.upload_files import check_files
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.ingest.naming import FILE_FIELDS, NameTemplate
-from livepeer_async.polling.intervals import READY_TIMEOUT
 
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")

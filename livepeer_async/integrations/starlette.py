@@ -46,8 +46,8 @@ from typing import TYPE_CHECKING
 import anyio
 from starlette.requests import Request
 
+from livepeer_async.defaults import SOURCE_TIMEOUT
 from livepeer_async.errors import FormInvalid, SourceNotReadable
-from livepeer_async.http.timeouts import SOURCE_TIMEOUT
 from livepeer_async.integrations.application import add_error_handlers, get_livepeer, lifespan
 from livepeer_async.integrations.error_responses import STATUSES, ErrorDetail, status_of
 from livepeer_async.integrations.multipart import MAX_FIELDS_SIZE, FormParser

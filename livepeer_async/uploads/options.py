@@ -9,11 +9,10 @@ from typing import Any, Generic, Literal, TypedDict, cast
 from msgspec import Struct
 
 from livepeer_async.api.arguments import NewAssetLike, given_name
+from livepeer_async.defaults import READY_TIMEOUT, SOURCE_TIMEOUT
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
-from livepeer_async.http.timeouts import SOURCE_TIMEOUT
 from livepeer_async.journal.records import Record, is_accepted
 from livepeer_async.models import Asset
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.verify import Verified
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
