@@ -59,9 +59,9 @@ names = set(sys.modules) - dependencies
 print(sorted(names & {"_sqlite3", "csv", "difflib", "hmac", "rich", "shlex", "sqlite3", "typer"}))
 print(sorted(name for name in names if name.startswith("anyio")))
 ours = {name.removeprefix("livepeer_async.") for name in names if name.startswith("livepeer_async")}
-packages = {"errors", "http", "polling", "redaction"}
+packages = {"errors", "http", "redaction"}
 print(sorted(name for name in ours if name.partition(".")[0] not in packages))
-print(sorted(name for name in ours if name.startswith(("http.", "polling."))))
+print(sorted(name for name in ours if name.startswith("http")))
 AsyncLivepeer("key")
 created = set(sys.modules)
 AsyncLivepeer.upload_many, AsyncLivepeer.resume_upload, AsyncLivepeer.clean_up
@@ -72,8 +72,8 @@ print(sorted(set(sys.modules) - created))
     assert done.stdout.splitlines() == [
         "[]",
         "[]",
-        "['client', 'client_uploads', 'deferred', 'livepeer_async', 'version']",
-        "['http.shortages', 'http.timeouts', 'polling.intervals']",
+        "['client', 'client_uploads', 'defaults', 'deferred', 'livepeer_async', 'version']",
+        "['http', 'http.shortages']",
         "[]",
     ], done.stderr
 
