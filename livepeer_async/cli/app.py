@@ -58,15 +58,11 @@ class CommandGroup(Group):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.commands = {str(command.name): command for command in COMMANDS}
         add_verbosity_options(self)
+        self.commands = {str(command.name): command for command in COMMANDS}
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the arguments before the command; `--help` and `--version` print and exit."""
-        for option in self.params:
-            # Typer's own options. To convert their None, it would import pydantic in every command.
-            if option.default is None:
-                option.default = False
         reset_verbosity()
         show_links(os.environ.get("LIVEPEER_BASE_URL", ""))
         with _pipe_may_close(), wrapped_usage_errors():

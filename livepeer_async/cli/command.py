@@ -80,6 +80,10 @@ _ARGUMENT_TYPES = deferred_pattern(r" <(list\[)?str\]?>")
 class Command(TyperCommand):
     """A command whose help has whole summaries, and names of values instead of types."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options and arguments."""
+        return [_without_conversions(it) for it in super().get_params(ctx)]
+
     def get_short_help_str(self, limit: int = 0) -> str:
         """Return the first sentence of the help, which isn't cut."""
         return super().get_short_help_str(max(limit, len(self.help or "")))
@@ -160,6 +164,10 @@ class DeferredCommand(Command):
 class Group(TyperGroup):
     """A group of commands that names the command that is meant by a wrong name."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options."""
+        return [_without_conversions(it) for it in super().get_params(ctx)]
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, and import it."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
@@ -183,6 +191,26 @@ class Group(TyperGroup):
         similar = difflib.get_close_matches(name, known.values(), n=1, cutoff=_MIN_SIMILARITY)
         found = [path for path, last in known.items() if last in similar]
         return f"did you mean {' or '.join(_join(path) for path in found)}?" if found else ""
+
+
+def _without_conversions(parameter: Any) -> Any:
+    """Let a parameter convert only values that are used, because typer imports pydantic for that.
+
+    Not converted are missing values, such as those of a group whose command gets `--help`, and all
+    values in a completion.
+    """
+    process_value = type(parameter).process_value
+
+    def process(ctx: Any, value: Any) -> Any:
+        is_single = parameter.nargs == 1 and not parameter.multiple
+        is_missing = value is None and is_single and not parameter.required
+        if not (is_missing or ctx.resilient_parsing):
+            return process_value(parameter, ctx, value)
+        callback = parameter.callback
+        return callback(ctx, parameter, value) if callback else value
+
+    parameter.process_value = process
+    return parameter
 
 
 @contextmanager
