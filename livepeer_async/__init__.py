@@ -196,25 +196,23 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module, or the public names, when first used.
+        """Import a module, or what has a public name, when first used."""
+        from importlib import import_module, util  # noqa: PLC0415 - not needed before
 
-        Without the others, the class of the client is imported in a third of the time.
-        """
-        if name == "AsyncLivepeer":
-            from livepeer_async.client import AsyncLivepeer  # noqa: PLC0415 - not needed before
-
-            globals()[name] = AsyncLivepeer
-            return AsyncLivepeer
-        from importlib import import_module, util  # noqa: PLC0415 - as above
-
-        if util.find_spec(f"{__name__}.{name}"):
+        if name != "AsyncLivepeer" and util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")
-        modules = [import_module(f"{__name__}.{it}") for it in ("exports", "errors", "models")]
-        names = {public: getattr(it, public) for it in modules for public in it.__all__}
-        globals().update(names, __all__=sorted(names))
-        if name in globals():
-            return globals()[name]
+        if name == "__all__":
+            listed = (import_module(f"{__name__}.{it}").__all__ for it in _PUBLIC_MODULES)
+            return sorted({public for names in listed for public in names})
+        # From the module that needs the least time to the one that needs the most.
+        for it in ("client", *_PUBLIC_MODULES):
+            module = import_module(f"{__name__}.{it}")
+            if name in getattr(module, "__all__", ["AsyncLivepeer"]):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__getattr__("__all__")})
+
+    _PUBLIC_MODULES = ("errors", "models", "exports")

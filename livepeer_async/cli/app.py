@@ -13,6 +13,7 @@ from livepeer_async.cli.command import (
     EXIT_STATUS_HELP,
     DeferredCommand,
     Group,
+    complete_without_markup,
     wrapped_usage_errors,
 )
 from livepeer_async.cli.output.links import show_links
@@ -63,6 +64,8 @@ class CommandGroup(Group):
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the arguments before the command; `--help` and `--version` print and exit."""
+        if options.get("resilient_parsing"):
+            complete_without_markup()
         reset_verbosity()
         show_links(os.environ.get("LIVEPEER_BASE_URL", ""))
         with _pipe_may_close(), wrapped_usage_errors():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -191,6 +192,16 @@ class Group(TyperGroup):
         similar = difflib.get_close_matches(name, known.values(), n=1, cutoff=_MIN_SIMILARITY)
         found = [path for path, last in known.items() if last in similar]
         return f"did you mean {' or '.join(_join(path) for path in found)}?" if found else ""
+
+
+def complete_without_markup() -> None:
+    """Keep typer from importing rich's renderers in completions, whose texts have no markup.
+
+    They take 75 ms at each press of Tab in zsh and fish.
+    """
+    classes, function = sys.modules.get("typer._completion_classes"), "_sanitize_help_text"
+    if hasattr(classes, function):
+        setattr(classes, function, str)
 
 
 def _without_conversions(parameter: Any) -> Any:
