@@ -199,15 +199,15 @@ else:
         """Import a module, or what has a public name, when first used."""
         from importlib import import_module, util  # noqa: PLC0415 - not needed before
 
-        if name != "AsyncLivepeer" and util.find_spec(f"{__name__}.{name}"):
+        if util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")
         if name == "__all__":
             listed = (import_module(f"{__name__}.{it}").__all__ for it in _PUBLIC_MODULES)
             return sorted({public for names in listed for public in names})
-        # From the module that needs the least time to the one that needs the most.
-        for it in ("client", *_PUBLIC_MODULES):
+        # The last one takes the most time.
+        for it in _PUBLIC_MODULES:
             module = import_module(f"{__name__}.{it}")
-            if name in getattr(module, "__all__", ["AsyncLivepeer"]):
+            if name in module.__all__:
                 globals()[name] = getattr(module, name)
                 return globals()[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -215,4 +215,4 @@ else:
     def __dir__() -> list[str]:
         return sorted({*globals(), *__getattr__("__all__")})
 
-    _PUBLIC_MODULES = ("errors", "models", "exports")
+    _PUBLIC_MODULES = ("client", "errors", "models", "exports")

@@ -16,7 +16,6 @@ from livepeer_async.redaction import hides_variables
 
 if TYPE_CHECKING:
     from livepeer_async import components
-    from livepeer_async.api.calls import Account
     from livepeer_async.http.messages import Response
     from livepeer_async.http.retry import RetryPolicy
     from livepeer_async.http.timeouts import Timeouts
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 else:
     # Imported by the first client.
     components = deferred_module("livepeer_async.components")
+
+__all__ = ["AsyncLivepeer"]
 
 
 class AsyncLivepeer(UploadCalls):
@@ -78,16 +79,21 @@ class AsyncLivepeer(UploadCalls):
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
         speed: float = 1.0,
     ) -> None:
-        account = _find_account(api_key, base_url)
-        made = components.Components(
-            account,
-            http_client=http_client,
-            timeout=timeout,
-            retry=retry,
-            journal=journal,
-            upload_limits=upload_limits,
-            speed=speed,
-        )
+        try:
+            made = components.Components(
+                components.as_account(api_key, base_url),
+                http_client=http_client,
+                timeout=timeout,
+                retry=retry,
+                journal=journal,
+                upload_limits=upload_limits,
+                speed=speed,
+            )
+        except (ImportError, OSError) as error:
+            # The first client imports its components.
+            if is_shortage(error):
+                raise shortage_error(error, "the client can't be created") from error
+            raise
         self._transport, self._waiter = made.transport, made.waiter
         self._session, self._unpaused = made.session, made.unpaused
         self.throttle: Throttle = made.throttle
@@ -219,14 +225,3 @@ class AsyncLivepeer(UploadCalls):
             self._session.account, method, path, params=params, json=json, headers=headers
         )
         return await self._session.send(call)
-
-
-def _find_account(api_key: str | None, base_url: str | None) -> Account:
-    """Return the account of a client; the first one imports what clients consist of."""
-    try:
-        find = components.as_account
-    except (ImportError, OSError) as error:
-        if is_shortage(error):
-            raise shortage_error(error, "the client can't be created") from error
-        raise
-    return find(api_key, base_url)

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from livepeer_async.api import requests
 from livepeer_async.api.account import as_account, check_speed
 from livepeer_async.api.calls import Account
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import CLOSE_GRACE, Clock, make_clock, run_shielded
+from livepeer_async.deferred import deferred_module
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import close_in_loops
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts, as_timeouts
 from livepeer_async.http.transport import Transport
 from livepeer_async.http.user_client import max_uploads
-from livepeer_async.journal.journal import Journal
 from livepeer_async.polling.waiter import Waiter
 from livepeer_async.probing.probe import as_probe
 from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
@@ -37,6 +37,12 @@ from livepeer_async.uploads.processing import Processing
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.unfinished import find_job, find_unfinished
 from livepeer_async.uploads.uploader import Uploader
+
+if TYPE_CHECKING:
+    from livepeer_async.journal import journal as journals
+else:
+    # Imports SQLite, which only a client with a journal needs.
+    journals = deferred_module("livepeer_async.journal.journal")
 
 # Called by the client, beside `Components`.
 __all__ = [
@@ -102,7 +108,7 @@ class Components:
         unpaused = UnpausedTransport(self.transport, self.throttle)
         self.unpaused = Session(account, unpaused, retry=retry, clock=clock)
         self.waiter = Waiter(self.session, clock=clock)
-        self.journal = Journal(journal, account=account.fingerprint) if journal else None
+        self.journal = journals.Journal(journal, account=account.fingerprint) if journal else None
         self.assets = Assets(self.session, self.waiter)
         self.tasks = Tasks(self.session)
         self.playback = Playback(self.session)
