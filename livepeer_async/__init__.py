@@ -196,17 +196,23 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module, or the public names, when first used; the command line starts sooner."""
+        """Import a module, or what has a public name, when first used."""
         from importlib import import_module, util  # noqa: PLC0415 - not needed before
 
         if util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")
-        modules = [import_module(f"{__name__}.{it}") for it in ("exports", "errors", "models")]
-        names = {public: getattr(it, public) for it in modules for public in it.__all__}
-        globals().update(names, __all__=sorted(names))
-        if name in globals():
-            return globals()[name]
+        if name == "__all__":
+            listed = (import_module(f"{__name__}.{it}").__all__ for it in _PUBLIC_MODULES)
+            return sorted({public for names in listed for public in names})
+        # The last one takes the most time.
+        for it in _PUBLIC_MODULES:
+            module = import_module(f"{__name__}.{it}")
+            if name in module.__all__:
+                globals()[name] = getattr(module, name)
+                return globals()[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__getattr__("__all__")})
+
+    _PUBLIC_MODULES = ("client", "errors", "models", "exports")

@@ -6,35 +6,30 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from livepeer_async.api import requests
-from livepeer_async.api.account import as_account, check_speed
-from livepeer_async.api.session import Session
 from livepeer_async.client_uploads import UploadCalls
-from livepeer_async.concurrency import CLOSE_GRACE, Clock, make_clock, run_shielded
+from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.descriptors import Descriptors
-from livepeer_async.http.loops import close_in_loops
-from livepeer_async.http.messages import Response
-from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.timeouts import Timeouts, as_timeouts
-from livepeer_async.http.transport import Transport
-from livepeer_async.http.user_client import max_uploads
-from livepeer_async.journal.journal import Journal
-from livepeer_async.polling.waiter import Waiter
+from livepeer_async.http.shortages import is_shortage, shortage_error
 from livepeer_async.redaction import hides_variables
-from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
-from livepeer_async.scheduling.slots import SlotQueue
-from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.scheduling.throttled_transport import ThrottledTransport, UnpausedTransport
-from livepeer_async.sources.download import Downloader
-from livepeer_async.tus.limits import ServerLimits, as_limits_for
-from livepeer_async.uploads.asset_requests import AssetRequests
-from livepeer_async.uploads.processing import Processing
-from livepeer_async.uploads.transfer import Transfers
-from livepeer_async.uploads.uploader import Uploader
-from livepeer_async.webhooks.events import WebhookEvent
+
+if TYPE_CHECKING:
+    from livepeer_async import components
+    from livepeer_async.http.messages import Response
+    from livepeer_async.http.retry import RetryPolicy
+    from livepeer_async.http.timeouts import Timeouts
+    from livepeer_async.journal.journal import Journal
+    from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
+    from livepeer_async.scheduling.throttle import Throttle
+    from livepeer_async.tus.limits import ServerLimits
+    from livepeer_async.uploads.uploader import Uploader
+    from livepeer_async.webhooks.events import WebhookEvent
+else:
+    # Imported by the first client.
+    components = deferred_module("livepeer_async.components")
+
+__all__ = ["AsyncLivepeer"]
 
 
 class AsyncLivepeer(UploadCalls):
@@ -84,58 +79,30 @@ class AsyncLivepeer(UploadCalls):
         upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
         speed: float = 1.0,
     ) -> None:
-        retry = retry or RetryPolicy()
-        self._descriptors = Descriptors()
-        account = as_account(api_key, base_url)
-        clock = make_clock(check_speed(speed, account))
-        self._transport = Transport(
-            http_client=http_client,
-            timeouts=as_timeouts(timeout),
-            descriptors=self._descriptors,
-            clock=clock,
-            uses_tls=account.base_url.startswith("https:"),
-        )
-        self.throttle: Throttle = Throttle(
-            retry=retry,
-            max_slots=max_uploads(http_client),
-            descriptors=self._descriptors,
-            clock=clock,
-        )
-        throttled = ThrottledTransport(self._transport, self.throttle)
-        recovery = throttled.recovery
-        self._session = Session(account, throttled, retry=retry, clock=clock, recovery=recovery)
-        # For checks, and for deletions: a pause may last longer than a clean-up may take.
-        unpaused = UnpausedTransport(self._transport, self.throttle)
-        self._unpaused = Session(account, unpaused, retry=retry, clock=clock)
-        self._waiter = Waiter(self._session, clock=clock)
-        self.journal = Journal(journal, account=account.fingerprint) if journal else None
-        self.assets: Assets = Assets(self._session, self._waiter)
-        self.tasks: Tasks = Tasks(self._session)
-        self.playback: Playback = Playback(self._session)
-        self.webhooks: Webhooks = Webhooks(self._session)
-        limits_for = as_limits_for(upload_limits)
-        self.uploads: Uploader = self._make_uploader(throttled, limits_for, retry, clock)
-
-    def _make_uploader(
-        self,
-        throttled: ThrottledTransport,
-        limits_for: Callable[[int], ServerLimits],
-        retry: RetryPolicy,
-        clock: Clock,
-    ) -> Uploader:
-        asset_requests = AssetRequests(self._session, self._unpaused, restarts=retry.restarts)
-        transfers = Transfers(
-            self._waiter, asset_requests, throttled, retry=retry, limits_for=limits_for, clock=clock
-        )
-        return Uploader(
-            transfers,
-            Processing(self._session, self._waiter, clock),
-            asset_requests,
-            Downloader(self._transport, retry=retry, clock=clock, recovery=throttled.recovery),
-            journal=self.journal,
-            slot_queue=SlotQueue(self.throttle),
-            descriptors=self._descriptors,
-        )
+        try:
+            made = components.Components(
+                components.as_account(api_key, base_url),
+                http_client=http_client,
+                timeout=timeout,
+                retry=retry,
+                journal=journal,
+                upload_limits=upload_limits,
+                speed=speed,
+            )
+        except (ImportError, OSError) as error:
+            # The first client imports its components.
+            if is_shortage(error):
+                raise shortage_error(error, "the client can't be created") from error
+            raise
+        self._transport, self._waiter = made.transport, made.waiter
+        self._session, self._unpaused = made.session, made.unpaused
+        self.throttle: Throttle = made.throttle
+        self.journal: Journal | None = made.journal
+        self.assets: Assets = made.assets
+        self.tasks: Tasks = made.tasks
+        self.playback: Playback = made.playback
+        self.webhooks: Webhooks = made.webhooks
+        self.uploads: Uploader = made.uploads
 
     async def __aenter__(self) -> Self:
         self._transport.open()
@@ -172,7 +139,7 @@ class AsyncLivepeer(UploadCalls):
             await self.uploads.aclose(stop_within=stop_within)
         finally:
             self._waiter.close()
-            await run_shielded(self._close_connections, grace=CLOSE_GRACE)
+            await components.run_shielded(self._close_connections, grace=components.CLOSE_GRACE)
 
     async def _close_connections(self) -> None:
         await self._transport.aclose()
@@ -185,7 +152,7 @@ class AsyncLivepeer(UploadCalls):
         Raises:
             ConfigurationError: an event loop is running in this thread; await `aclose` there.
         """
-        close_in_loops(self._transport.loops, self.aclose)
+        components.close_in_loops(self._transport.loops, self.aclose)
 
     @property
     def account_fingerprint(self) -> str:
@@ -219,7 +186,7 @@ class AsyncLivepeer(UploadCalls):
             DecodeError: the response isn't from Livepeer's API.
         """
         send = self._unpaused.send if retry else self._unpaused.send_once
-        await send(requests.check_key(self._session.account))
+        await send(components.requests.check_key(self._session.account))
 
     async def check_permission(self, path: str) -> None:
         """Check that the API key may POST to a path, without creating anything.
@@ -227,7 +194,9 @@ class AsyncLivepeer(UploadCalls):
         Raises:
             Forbidden: the key may not POST to this path, such as `/asset/request-upload`.
         """
-        await self._unpaused.send_once(requests.check_permission(self._session.account, path))
+        await self._unpaused.send_once(
+            components.requests.check_permission(self._session.account, path)
+        )
 
     @hides_variables
     async def request(
@@ -252,7 +221,7 @@ class AsyncLivepeer(UploadCalls):
             ConfigurationError: `path` is a URL of another origin, or leaves the base URL.
             NetworkError: no response arrived; other methods than GET raise `AmbiguousRequest`.
         """
-        call = requests.raw(
+        call = components.requests.raw(
             self._session.account, method, path, params=params, json=json, headers=headers
         )
         return await self._session.send(call)

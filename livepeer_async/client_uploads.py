@@ -4,42 +4,40 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from livepeer_async.api.arguments import NewAssetLike
-from livepeer_async.api.session import Session
+from livepeer_async.defaults import READY_TIMEOUT, SOURCE_TIMEOUT
+from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import ConfigurationError, NotFound
-from livepeer_async.journal.journal import Journal
-from livepeer_async.models import Asset
-from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.redaction import hides_variables
-from livepeer_async.resources import Assets
-from livepeer_async.scheduling.throttle import Throttle
-from livepeer_async.sources.source import SourceLike
-from livepeer_async.sources.streams import SOURCE_TIMEOUT
-from livepeer_async.uploads.leftovers import (
-    Leftover,
-    LeftoverReport,
-    clean_up,
-    dismiss,
-    find_leftovers,
-)
-from livepeer_async.uploads.options import (
-    Method,
-    OnMismatch,
-    ResumeArguments,
-    UploadArguments,
-    UploadJob,
-    UploadOptions,
-    UploadOutcome,
-    Verify,
-    as_job,
-)
-from livepeer_async.uploads.progress import Progress
-from livepeer_async.uploads.unfinished import UnfinishedUpload, find_job, find_unfinished
-from livepeer_async.uploads.upload import Upload
-from livepeer_async.uploads.uploader import Uploader
+
+if TYPE_CHECKING:
+    from livepeer_async import components
+    from livepeer_async.api.arguments import NewAssetLike
+    from livepeer_async.api.session import Session
+    from livepeer_async.journal.journal import Journal
+    from livepeer_async.models import Asset
+    from livepeer_async.probing.probe import Probe
+    from livepeer_async.resources import Assets
+    from livepeer_async.scheduling.throttle import Throttle
+    from livepeer_async.sources.source import SourceLike
+    from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
+    from livepeer_async.uploads.options import (
+        Method,
+        OnMismatch,
+        ResumeArguments,
+        UploadArguments,
+        UploadJob,
+        UploadOutcome,
+        Verify,
+    )
+    from livepeer_async.uploads.progress import Progress
+    from livepeer_async.uploads.unfinished import UnfinishedUpload
+    from livepeer_async.uploads.upload import Upload
+    from livepeer_async.uploads.uploader import Uploader
+else:
+    # Imported by the first client.
+    components = deferred_module("livepeer_async.components")
 
 
 class UploadCalls:
@@ -121,7 +119,7 @@ class UploadCalls:
             UploadInUse: another process or task is running the upload of this key.
             JournalError: the journal can't be read or written.
         """
-        job, options = as_job(
+        job, options = components.as_job(
             source,
             new_asset,
             wait=wait,
@@ -153,7 +151,7 @@ class UploadCalls:
         The block is entered once the asset exists and ends with the upload; then `upload.result`
         is available. An exception inside the block cancels the upload, which can then be resumed.
         """
-        job, options = as_job(source, new_asset, **arguments)
+        job, options = components.as_job(source, new_asset, **arguments)
         return self.uploads.begin(job, options)
 
     @hides_variables
@@ -177,7 +175,7 @@ class UploadCalls:
         Raises:
             LivepeerError: the upload failed before its asset existed; errors as for `upload`.
         """
-        job, options = as_job(source, new_asset, **arguments)
+        job, options = components.as_job(source, new_asset, **arguments)
         del source, new_asset, arguments
         return await self.uploads.start(job, options)
 
@@ -192,7 +190,7 @@ class UploadCalls:
             ConfigurationError: the client has no journal.
             JournalError: the journal can't be read.
         """
-        return await find_unfinished(self._require_journal("unfinished"))
+        return await components.find_unfinished(self._require_journal("unfinished"))
 
     @hides_variables
     async def resume_upload(
@@ -214,8 +212,10 @@ class UploadCalls:
             LivepeerError: as for `start_upload`.
         """
         journal = self._require_journal("resume_upload")
-        job, options = as_job("", **arguments)
-        job = await find_job(journal, key, source, length=job.length, verify=options.verify)
+        job, options = components.as_job("", **arguments)
+        job = await components.find_job(
+            journal, key, source, length=job.length, verify=options.verify
+        )
         return await self.uploads.start(job, options)
 
     async def discard(self, key: str) -> bool:
@@ -283,13 +283,13 @@ class UploadCalls:
             self.throttle.concurrency = concurrency
         if max_rate is not None:
             self.throttle.max_rate = max_rate
-        options = UploadOptions(
+        options = components.UploadOptions(
             wait=wait,
             verify=verify,
             on_mismatch=on_mismatch,
             ready_timeout=ready_timeout,
             ignore_mtime=ignore_mtime,
-            probe=as_probe(probe),
+            probe=components.as_probe(probe),
             method=method,
             max_length=max_length,
             source_timeout=source_timeout,
@@ -303,15 +303,15 @@ class UploadCalls:
             ConfigurationError: the client has no journal.
             LivepeerError: the server or the journal can't be read.
         """
-        return await find_leftovers(self._session, self._require_journal("leftovers"))
+        return await components.find_leftovers(self._session, self._require_journal("leftovers"))
 
     async def clean_up(self) -> LeftoverReport:
         """Delete leftovers that certainly are useless; return the others, each only once."""
-        return await clean_up(self._session, self._unpaused, self.journal)
+        return await components.clean_up(self._session, self._unpaused, self.journal)
 
     async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
         """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
-        return await dismiss(self.journal, leftovers)
+        return await components.dismiss(self.journal, leftovers)
 
     async def delete_leftover(self, asset_id: str) -> None:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.

@@ -16,6 +16,7 @@ from livepeer_async.api.arguments import (
 )
 from livepeer_async.api.pagination import paginate
 from livepeer_async.api.session import Session
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import AmbiguousRequest
 from livepeer_async.http.tracing import trace_wait
 from livepeer_async.models import (
@@ -31,7 +32,6 @@ from livepeer_async.models import (
     WebhookPatch,
 )
 from livepeer_async.models.values import AssetPhaseValue
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.verify import check_expected, verify_asset
 from livepeer_async.polling.waiter import Waiter, WaitOutcome

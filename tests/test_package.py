@@ -49,6 +49,35 @@ def test_import_alone_loads_no_dependency():
     assert run(code).stdout == "[]\n"
 
 
+def test_client_is_imported_without_what_its_uploads_need():
+    # Each module takes 0.1 to 1 ms to import. All are imported when the first client is created.
+    code = """
+import sys, httpx, anyio, msgspec, aiofiles
+dependencies = set(sys.modules)
+from livepeer_async import AsyncLivepeer
+names = set(sys.modules) - dependencies
+print(sorted(names & {"_sqlite3", "csv", "difflib", "hmac", "rich", "shlex", "sqlite3", "typer"}))
+print(sorted(name for name in names if name.startswith("anyio")))
+ours = {name.removeprefix("livepeer_async.") for name in names if name.startswith("livepeer_async")}
+packages = {"errors", "http", "redaction"}
+print(sorted(name for name in ours if name.partition(".")[0] not in packages))
+print(sorted(name for name in ours if name.startswith("http")))
+AsyncLivepeer("key")
+created = set(sys.modules)
+AsyncLivepeer.upload_many, AsyncLivepeer.resume_upload, AsyncLivepeer.clean_up
+AsyncLivepeer("key")
+print(sorted(set(sys.modules) - created))
+"""
+    done = run(code)
+    assert done.stdout.splitlines() == [
+        "[]",
+        "[]",
+        "['client', 'client_uploads', 'defaults', 'deferred', 'livepeer_async', 'version']",
+        "['http', 'http.shortages']",
+        "[]",
+    ], done.stderr
+
+
 def test_each_public_name_is_listed_and_importable():
     code = """
 import livepeer_async

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import (
     ApiError,
     ConfigurationError,
@@ -29,7 +30,7 @@ T = TypeVar("T")
 # 403; a proxy in front of it with 401 or 404 too.
 REFUSALS = (Forbidden, NotAuthenticated, NotFound)
 # A base URL without a scheme or without a host. A key or a password is no dotted name.
-_BARE_HOST = re.compile(
+_BARE_HOST = deferred_pattern(
     r"https?:/{0,2}|(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|(?:[a-z0-9-]{1,20}\.)+[a-z]{2,10})"
     r"(?::\d{1,5})?(?:/|/api/?)?",
     re.IGNORECASE,

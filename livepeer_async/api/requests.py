@@ -5,7 +5,6 @@ Source: Livepeer Studio OpenAPI, paths /asset, /task, /playback and /webhook.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from msgspec import Struct
 from livepeer_async.api.calls import Account, Call, Page
 from livepeer_async.api.responses import decode_body, error_from_response
 from livepeer_async.api.urls import resolve_url
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.messages import Request, Response, filter_headers, merge_headers
 from livepeer_async.models import (
@@ -46,7 +46,7 @@ STABLE_ORDER = "createdAt-false"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 # Source: SERVER.md, 42. A path that the server doesn't know has another message.
 _ASSET_NOT_FOUND = b"asset not found"
-_NEXT_LINK = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
+_NEXT_LINK = deferred_pattern(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 
 
 class PollResult(Struct, frozen=True):

@@ -6,7 +6,6 @@ HTML of a proxy, whose markup is omitted. No message contains the API key, which
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable
 from functools import lru_cache
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import (
     ApiError,
     BadRequest,
@@ -45,11 +45,11 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 MAX_ERRORS = 20
 # Characters of a content type that a message shows.
 MAX_TYPE_LENGTH = 200
-_PATH = re.compile(r"`(\$[^`]*)`")
+_PATH = deferred_pattern(r"`(\$[^`]*)`")
 # Fields that the server returns although they are secrets.
-_SECRET_FIELD = re.compile(rb'("(?:sharedSecret|encryptedKey)"\s*:\s*")(?:[^"\\]|\\.)*+')
+_SECRET_FIELD = deferred_pattern(rb'("(?:sharedSecret|encryptedKey)"\s*:\s*")(?:[^"\\]|\\.)*+')
 # A proxy may replace the key; the response then echoes an unknown one.
-_ECHOED_KEY = re.compile(r"no token .+? found")
+_ECHOED_KEY = deferred_pattern(r"no token .+? found")
 
 
 @lru_cache

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.redaction import redact_url
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # A scheme, or the slashes before a host. `https:/host` is no path either.
-_ABSOLUTE = re.compile(r"(?i)[a-z][a-z0-9+.-]*:[/\\]|[/\\]{2}")
+_ABSOLUTE = deferred_pattern(r"(?i)[a-z][a-z0-9+.-]*:[/\\]|[/\\]{2}")
 ADVICE = "request other servers with an HTTP client of your own"
 
 

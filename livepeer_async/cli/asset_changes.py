@@ -3,91 +3,34 @@
 from __future__ import annotations
 
 import webbrowser
-from collections.abc import Sequence
-from functools import partial
-from typing import Annotated
+from collections.abc import Mapping, Sequence
 
-import typer
-
-from livepeer_async.cli import options
-from livepeer_async.cli.asset_ids import AssetId, AssetIds, explain_error, explain_id
+from livepeer_async.cli.asset_ids import explain_error, explain_id
 from livepeer_async.cli.journal_records import note_change
 from livepeer_async.cli.output.asset_details import print_asset
 from livepeer_async.cli.output.console import output, print_error, print_json, print_note
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, shorten
 from livepeer_async.cli.output.links import is_server_local
-from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
 from livepeer_async.models import AssetPhase
-from livepeer_async.polling.intervals import READY_TIMEOUT
 
 
-def update_asset(
-    asset_id: AssetId,
-    *,
-    name: Annotated[str | None, typer.Option(metavar="TEXT", help="New name.")] = None,
-    playback_policy: options.PlaybackPolicy = None,
-    creator_id: options.CreatorId = None,
-    ipfs: Annotated[bool, typer.Option("--ipfs", help="Start an export to IPFS.")] = False,
-    json: options.Json = False,
-) -> None:
-    """Change a ready asset, and show it.
-
-    What isn't named stays as it is. A public asset can't become private, nor a private one public.
-    """
-    patch = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
-    if name is not None:
-        patch["name"] = name
-    if ipfs:
-        patch["storage"] = {"ipfs": True}
-    if not patch:
-        raise typer.BadParameter(
-            "nothing to change; wanted --name, --playback-policy, --creator-id or --ipfs"
-        )
-
-    async def command() -> ExitStatus:
-        async with open_client() as livepeer, explain_id(livepeer, asset_id):
-            asset = await livepeer.assets.update(asset_id, patch)
-            if name is not None:
-                await note_change(livepeer, asset_id, name=name)
-            print_asset(asset, json=json)
-        return ExitStatus.OK
-
-    run_command(command)
+async def update_asset(
+    asset_id: str, patch: Mapping[str, object], *, name: str | None, json: bool
+) -> ExitStatus:
+    """Change an asset, and show it; the journal gets its new name, if it has one."""
+    async with open_client() as livepeer, explain_id(livepeer, asset_id):
+        asset = await livepeer.assets.update(asset_id, patch)
+        if name is not None:
+            await note_change(livepeer, asset_id, name=name)
+        print_asset(asset, json=json)
+    return ExitStatus.OK
 
 
-def retry_assets(
-    asset_ids: AssetIds,
-    *,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until they are ready.")] = False,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds to wait, with --wait.")
-    ] = READY_TIMEOUT,
-    json: options.Json = False,
-) -> None:
-    """Process failed assets again, without a second upload.
-
-    The server calls them failed until the new run has ended. `livepeer-async assets wait ID` waits
-    for that, as --wait does.
-
-    With --json, each asset gets a line: the API's document once it is ready, with --wait; otherwise
-    its asset_id and whether it is_retried.
-    """
-    run_command(
-        partial(_retry_assets, asset_ids, wait=wait, timeout=timeout, json=json),
-        on_interrupt=lambda: "interrupted; what was begun goes on: livepeer-async assets list",
-    )
-
-
-def open_asset(asset_id: AssetId) -> None:
-    """Open the page that plays an asset, and print its link."""
-    run_command(partial(_open_asset, asset_id))
-
-
-async def _retry_assets(
+async def retry_assets(
     asset_ids: Sequence[str], *, wait: bool, timeout: float, json: bool
 ) -> ExitStatus:
     """Retry assets; a failure doesn't stop the others."""
@@ -141,7 +84,8 @@ def print_failure(asset_id: str, error: LivepeerError) -> None:
     print_error(f"{name}{message}")
 
 
-async def _open_asset(asset_id: str) -> ExitStatus:
+async def open_asset(asset_id: str) -> ExitStatus:
+    """Open the page that plays an asset, and print its link."""
     async with open_client() as livepeer, explain_id(livepeer, asset_id):
         asset = await livepeer.assets.get(asset_id)
     link = asset.player_url

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from msgspec import Struct
 
-from livepeer_async.cli import options
 from livepeer_async.cli.asset_changes import print_failure
-from livepeer_async.cli.asset_ids import AssetIds, explain_id
+from livepeer_async.cli.asset_ids import explain_id
+from livepeer_async.cli.client_options import ClientOptions
 from livepeer_async.cli.file_writer import (
     Write,
     check_target,
@@ -24,80 +20,17 @@ from livepeer_async.cli.file_writer import (
     write_file,
     write_to_stdout,
 )
+from livepeer_async.cli.options import STANDARD_OUTPUT
 from livepeer_async.cli.output.console import output, print_error, print_json, print_note
 from livepeer_async.cli.output.download_progress import DownloadProgress, show_download
 from livepeer_async.cli.output.error_messages import ExitStatus, exit_status_for, format_error
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
-from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError
 from livepeer_async.http.observers import observe_requests
-from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.models import Asset, AssetPhase, PlaybackSource, PlaybackSourceType
 from livepeer_async.polling.phases import make_failure
-
-STANDARD_OUTPUT = "-"
-
-OutputOption = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="The file, or a folder; - is standard output. By default a file in the working "
-        "directory with the asset's name. With several IDs a folder.",
-    ),
-]
-Mp4Option = Annotated[
-    bool,
-    typer.Option("--mp4", help="The largest MP4 rendition, instead of the video as uploaded."),
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
-RetriesOption = Annotated[
-    int,
-    typer.Option(
-        metavar="NUMBER", min=0, help="Retries of a broken connection since the last byte."
-    ),
-]
-
-
-def download_assets(
-    asset_ids: AssetIds,
-    *,
-    output_file: OutputOption = None,
-    mp4: Mp4Option = False,
-    force: ForceOption = False,
-    retries: RetriesOption = options.RETRIES,
-    json: options.Json = False,
-) -> None:
-    """Download the videos of ready assets to files, one after the other.
-
-    A file appears once it is complete. After a broken connection the download continues, if the
-    server can continue it; otherwise it starts again.
-
-    With --json, each file gets a line with asset_id, file, bytes and seconds.
-    """
-    asset_ids = list(dict.fromkeys(asset_ids))
-    _check_output(output_file, len(asset_ids))
-    is_stdout = output_file == STANDARD_OUTPUT
-    if is_stdout and json:
-        raise typer.BadParameter("--json can't be combined with -o -")
-    if is_stdout and force:
-        raise typer.BadParameter("--force can't be combined with -o -")
-    if is_stdout and sys.stdout.isatty():
-        raise typer.BadParameter("standard output is a terminal: pipe it, or name a file with -o")
-    command = _Downloads(output_file, use_mp4=mp4, force=force, json=json)
-    client = options.ClientOptions(retry=RetryPolicy(attempts=retries))
-    run_command(partial(command.run, asset_ids, client), on_interrupt=command.describe_interruption)
-
-
-def _check_output(output_file: str | None, number: int) -> None:
-    """Check that there is a place for several files."""
-    if number == 1 or output_file is None:
-        return
-    if output_file == STANDARD_OUTPUT or not Path(output_file).is_dir():
-        raise typer.BadParameter("several IDs need an existing folder for -o")
 
 
 class Video(Struct, frozen=True):
@@ -112,7 +45,7 @@ class Video(Struct, frozen=True):
     length: int | None
 
 
-class _Downloads:
+class Downloads:
     """One run of the command."""
 
     def __init__(self, output_file: str | None, *, use_mp4: bool, force: bool, json: bool) -> None:
@@ -122,9 +55,7 @@ class _Downloads:
         self._force = force
         self._json = json
 
-    async def run(
-        self, asset_ids: Sequence[str], client_options: options.ClientOptions
-    ) -> ExitStatus:
+    async def run(self, asset_ids: Sequence[str], client_options: ClientOptions) -> ExitStatus:
         """Download the videos; a failure of one doesn't stop the others."""
         errors: list[LivepeerError] = []
         has_missing = False

@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import Annotated, Any, cast
-
-import typer
+from typing import Any, cast
 
 from livepeer_async.cli.output.formatting import MAX_NAME_WIDTH, shorten
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.errors import LivepeerError, NotFound
 from livepeer_async.models import Asset
-
-AssetId = Annotated[str, typer.Argument(metavar="ID", help="ID of the asset.")]
-AssetIds = Annotated[list[str], typer.Argument(metavar="ID", help="IDs of the assets.")]
 
 NEWEST_FIRST = "createdAt-true"
 # Assets that are searched for the beginning of an ID, which the server can't filter by.

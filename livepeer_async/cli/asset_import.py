@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Annotated
 
 import typer
 
-from livepeer_async.cli import options
 from livepeer_async.cli.output.asset_details import print_asset
 from livepeer_async.cli.output.console import print_error, print_note
 from livepeer_async.cli.output.error_messages import (
@@ -17,57 +14,30 @@ from livepeer_async.cli.output.error_messages import (
     exit_status_for,
     format_error,
 )
-from livepeer_async.cli.runner import run_command
 from livepeer_async.cli.session import open_client
 from livepeer_async.cli.upload_files import IMPORTABLE, read_scheme
 from livepeer_async.errors import LivepeerError
 from livepeer_async.http.messages import file_name_from_url
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.redaction import show_source
 
 SCOPE = Scope(is_import=True)
 
 
-def import_assets(
-    urls: Annotated[list[str], typer.Argument(metavar="URL", help="http, https, ipfs or ar.")],
-    *,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="Name of the asset, with one URL; by default its last part."
-        ),
-    ] = None,
-    playback_policy: options.PlaybackPolicy = None,
-    creator_id: options.CreatorId = None,
-    no_wait: options.NoWait = False,
-    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
-    json: options.Json = False,
-) -> None:
-    """Have Livepeer fetch videos from URLs, and wait until they are ready.
+def check_urls(urls: Sequence[str]) -> None:
+    """Refuse arguments that the server can't fetch.
 
-    Each call makes new assets. `livepeer-async ingest` takes lists of URLs, skips those that an
-    earlier run has imported, and with --relay fetches them itself.
+    Raises:
+        typer.BadParameter: one isn't a URL, or has another scheme.
     """
-    fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
-    if name is not None and len(urls) > 1:
-        raise typer.BadParameter("--name needs a single URL")
     for url in urls:
         if read_scheme(url) not in IMPORTABLE:
             raise typer.BadParameter(
                 f"{show_source(url)} isn't a URL that Livepeer can fetch; wanted http, https, ipfs "
                 "or ar; use livepeer-async upload for files"
             )
-    if name is not None:
-        fields["name"] = name
-    run_command(
-        partial(
-            _import_assets, urls, fields, timeout=None if no_wait else ready_timeout, json=json
-        ),
-        on_interrupt=lambda: "interrupted; what was begun goes on: livepeer-async assets list",
-    )
 
 
-async def _import_assets(
+async def import_assets(
     urls: Sequence[str], fields: Mapping[str, object], *, timeout: float | None, json: bool
 ) -> ExitStatus:
     """Import videos; a failure doesn't stop the others."""

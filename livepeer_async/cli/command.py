@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import os.path
 import re
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
-from typing import Any
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from livepeer_async.cli.output.console import messages
-from livepeer_async.cli.output.formatting import wrap_words
+from livepeer_async.cli.verbosity import add_verbosity_options
+from livepeer_async.deferred import deferred_module, deferred_pattern
+
+if TYPE_CHECKING:
+    import difflib
+
+    from livepeer_async.cli.output import console, formatting
+else:
+    # For usage errors only.
+    difflib = deferred_module("difflib")
+    console = deferred_module("livepeer_async.cli.output.console")
+    formatting = deferred_module("livepeer_async.cli.output.formatting")
+
+EXIT_STATUS_HELP = """\b
+Exit status:
+  0    everything is ready
+  1    something failed: an upload, an unreadable video, a bad row, the
+       network, an asset that doesn't exist
+  2    usage: an option, a manifest that can't be read, a missing API key,
+       a base URL without a scheme, an extra that isn't installed
+  3    not authorised: the API key is wrong or lacks permission
+  130  interrupted with Ctrl-C
+  141  the reader of the output has closed its pipe
+"""
+DEPRECATED_OPTIONS = {"--again": "--force", "--timeout": "--ready-timeout"}
+
 
 # Other tools' names of commands, and the commands that are meant: the first in the same group,
 # or else the first anywhere.
@@ -48,11 +75,15 @@ _MIN_SIMILARITY = 0.7
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 _PREFIX = "Error: "
 _PROGRAM = "livepeer-async"
-_ARGUMENT_TYPES = re.compile(r" <(list\[)?str\]?>")
+_ARGUMENT_TYPES = deferred_pattern(r" <(list\[)?str\]?>")
 
 
 class Command(TyperCommand):
     """A command whose help has whole summaries, and names of values instead of types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options and arguments."""
+        return [_without_conversions(it) for it in super().get_params(ctx)]
 
     def get_short_help_str(self, limit: int = 0) -> str:
         """Return the first sentence of the help, which isn't cut."""
@@ -68,15 +99,83 @@ class Command(TyperCommand):
         return [options, *map(_simplify_argument, arguments)]
 
 
+class FilesCommand(Command):
+    """A command with file arguments; explains a name that looks like an option.
+
+    It also accepts deprecated option names, with a warning.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Replace deprecated names, then parse the arguments."""
+        try:
+            return self._parse_args(ctx, args)
+        except Exception as error:
+            name: str | None = getattr(error, "option_name", None)
+            file = next((it for it in args if name and it.startswith(name)), None)
+            if file is not None and os.path.lexists(file):
+                raise typer.BadParameter(
+                    f"{file} looks like an option: use ./{file} for the file"
+                ) from error
+            raise
+
+    def _parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        replaced: list[str] = []
+        for index, argument in enumerate(args):
+            if argument == "--":
+                return super().parse_args(ctx, replaced + args[index:])
+            name, equals, value = argument.partition("=")
+            new = DEPRECATED_OPTIONS.get(name, name)
+            if new != name:
+                typer.echo(f"Warning: {name} is deprecated; use {new}", err=True)
+            replaced.append(f"{new}{equals}{value}")
+        return super().parse_args(ctx, replaced)
+
+
+class DeferredCommand(Command):
+    """Stands for a command or a group in help and completion; it is imported when it is used.
+
+    Args:
+        name: its name.
+        app: its typer app: a module of this folder, a colon, and the name in it.
+        summary: the first sentence of its help.
+    """
+
+    def __init__(self, name: str, app: str, summary: str) -> None:
+        super().__init__(name=name, help=summary)
+        self._app = app
+        # Those of the command; see `__getattr__`.
+        del self.params
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.command, name)
+
+    @cached_property
+    def command(self) -> Any:
+        """The command, imported now."""
+        module, _, app = self._app.partition(":")
+        found = getattr(import_module(f"livepeer_async.cli.{module}"), app)
+        command = typer.main.get_command(found)
+        command.name = self.name
+        add_verbosity_options(command)
+        return command
+
+
 class Group(TyperGroup):
     """A group of commands that names the command that is meant by a wrong name."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options."""
+        return [_without_conversions(it) for it in super().get_params(ctx)]
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command."""
+        """Find the command, and import it."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             meant = self._suggest(ctx, args[0])
             ctx.fail(f"No such command {args[0]!r}" + (f"; {meant}" if meant else ""))
-        return super().resolve_command(ctx, args)
+        name, command, others = super().resolve_command(ctx, args)
+        return name, _load(command), others
 
     def _suggest(self, ctx: Any, name: str) -> str:
         """Return what to use instead of a command; "" if it is unknown."""
@@ -90,9 +189,39 @@ class Group(TyperGroup):
             found = [path for path, last in known.items() if last == command]
             if found:
                 return "use " + " or ".join(_join(path, options) for path in found)
-        similar = get_close_matches(name, known.values(), n=1, cutoff=_MIN_SIMILARITY)
+        similar = difflib.get_close_matches(name, known.values(), n=1, cutoff=_MIN_SIMILARITY)
         found = [path for path, last in known.items() if last in similar]
         return f"did you mean {' or '.join(_join(path) for path in found)}?" if found else ""
+
+
+def complete_without_markup() -> None:
+    """Keep typer from importing rich's renderers in completions, whose texts have no markup.
+
+    They take 75 ms at each press of Tab in zsh and fish.
+    """
+    classes, function = sys.modules.get("typer._completion_classes"), "_sanitize_help_text"
+    if hasattr(classes, function):
+        setattr(classes, function, str)
+
+
+def _without_conversions(parameter: Any) -> Any:
+    """Let a parameter convert only values that are used, because typer imports pydantic for that.
+
+    Not converted are missing values, such as those of a group whose command gets `--help`, and all
+    values in a completion.
+    """
+    process_value = type(parameter).process_value
+
+    def process(ctx: Any, value: Any) -> Any:
+        is_single = parameter.nargs == 1 and not parameter.multiple
+        is_missing = value is None and is_single and not parameter.required
+        if not (is_missing or ctx.resilient_parsing):
+            return process_value(parameter, ctx, value)
+        callback = parameter.callback
+        return callback(ctx, parameter, value) if callback else value
+
+    parameter.process_value = process
+    return parameter
 
 
 @contextmanager
@@ -110,7 +239,8 @@ def _wrap(message: str) -> str:
     # A missing command is an error with the whole help as its message.
     if "\n" in message:
         return message
-    return wrap_words(f"{_PREFIX}{message}", messages().width).removeprefix(_PREFIX)
+    wrapped = formatting.wrap_words(f"{_PREFIX}{message}", console.messages().width)
+    return wrapped.removeprefix(_PREFIX)
 
 
 def _simplify_argument(usage: str) -> str:
@@ -121,11 +251,16 @@ def _simplify_argument(usage: str) -> str:
 
 def _walk(group: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Return the path of each command, such as `assets get`, and its last word."""
-    for name, command in group.commands.items():
+    for name, deferred in group.commands.items():
         inner = _join_path(path, name)
         yield inner, name
+        command = _load(deferred)
         if isinstance(command, TyperGroup):
             yield from _walk(command, inner)
+
+
+def _load(command: Any) -> Any:
+    return command.command if isinstance(command, DeferredCommand) else command
 
 
 def _join_path(*words: str) -> str:

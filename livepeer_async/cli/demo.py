@@ -23,8 +23,6 @@ from rich.text import Text
 
 from livepeer_async.cli.options import Storage
 from livepeer_async.cli.output.console import (
-    VERBOSITY,
-    Verbosity,
     messages,
     output,
     print_error,
@@ -35,6 +33,7 @@ from livepeer_async.cli.output.error_messages import ExitStatus, Scope
 from livepeer_async.cli.output.formatting import format_elapsed, format_size, pluralize
 from livepeer_async.cli.output.progress import BatchProgress, FileProgress
 from livepeer_async.cli.output.report import print_failures
+from livepeer_async.cli.output.verbosity import VERBOSITY, Verbosity
 from livepeer_async.cli.sample_video import read_clip, write_video
 from livepeer_async.cli.upload_batch import UploadBatch
 from livepeer_async.client import AsyncLivepeer

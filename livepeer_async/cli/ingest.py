@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os.path
 from functools import partial
-from pathlib import Path
-from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from livepeer_async.cli import options
-from livepeer_async.cli.ingest_run import IngestRun
-from livepeer_async.cli.runner import run_command
-from livepeer_async.cli.upload_files import explain_spreadsheet, read_scheme
-from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.ingest.manifest import SPREADSHEET_SUFFIXES
-from livepeer_async.ingest.rows import is_video
-from livepeer_async.polling.intervals import READY_TIMEOUT
-from livepeer_async.redaction import redact_url
+from livepeer_async.cli.command import EXIT_STATUS_HELP, FilesCommand
+from livepeer_async.defaults import CHUNK_RESPONSE_TIMEOUT, READY_TIMEOUT, STALL_TIMEOUT
+from livepeer_async.deferred import deferred_module
+
+if TYPE_CHECKING:
+    from livepeer_async.cli import client_options, ingest_run, runner, upload_files
+else:
+    # Imported by the command; its help needs none of them.
+    client_options = deferred_module("livepeer_async.cli.client_options")
+    ingest_run = deferred_module("livepeer_async.cli.ingest_run")
+    runner = deferred_module("livepeer_async.cli.runner")
+    upload_files = deferred_module("livepeer_async.cli.upload_files")
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 HELP = """Upload everything that a manifest lists, unattended, and wait until it is ready.
 
@@ -94,6 +96,13 @@ RetriesOption = Annotated[
 ]
 
 
+@app.command(
+    help=HELP,
+    epilog=EXIT_STATUS_HELP,
+    cls=FilesCommand,
+    # The command reports an unquoted glob, which the shell has expanded.
+    context_settings={"allow_extra_args": True},
+)
 def ingest(  # noqa: PLR0913 - the options of the command
     context: typer.Context,
     manifest: ManifestArgument,
@@ -115,8 +124,8 @@ def ingest(  # noqa: PLR0913 - the options of the command
     probe: options.UseProbe = False,
     probe_ignore: options.ProbeIgnore = None,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
-    stall: options.Stall = options.TIMEOUTS.stall,
-    chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
+    stall: options.Stall = STALL_TIMEOUT,
+    chunk_response: options.ChunkResponse = CHUNK_RESPONSE_TIMEOUT,
     sandbox: options.UseSandbox = False,
     storage: options.SandboxStorage = None,
     ignore_mtime: options.IgnoreMtime = False,
@@ -125,20 +134,22 @@ def ingest(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Run the command; `HELP` describes it."""
     _check_arguments(manifest, context.args, report, no_report=no_report)
-    retry = RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
-    limits = Timeouts(stall=stall, chunk_response=chunk_response)
-    client = options.build_client_options(
+    retry = client_options.RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
+    limits = client_options.Timeouts(stall=stall, chunk_response=chunk_response)
+    client = client_options.build_client_options(
         retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
-    rules = options.build_probe(probe=probe, ignore=probe_ignore)
-    rows = options.build_upload_options(
+    rules = client_options.build_probe(probe=probe, ignore=probe_ignore)
+    rows = client_options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
     rows |= {"concurrency": concurrency, "max_rate": max_rate, "method": method}
     rows |= {"strict": strict, "relay": relay}
-    command = IngestRun(manifest, client, rows, report=report, use_report=not no_report, json=json)
+    command = ingest_run.IngestRun(
+        manifest, client, rows, report=report, use_report=not no_report, json=json
+    )
     run = partial(command.run, check=check, allow_outside=allow_outside, template=name_template)
-    run_command(run, on_interrupt=command.describe_interruption)
+    runner.run_command(run, on_interrupt=command.describe_interruption)
 
 
 def _check_arguments(
@@ -151,15 +162,5 @@ def _check_arguments(
             f"wanted one MANIFEST, found {others[0]!r} too: put a glob in quotes, such "
             "as 'shows/*.mp4', or use livepeer-async upload for files"
         )
-    if read_scheme(manifest) and not os.path.lexists(manifest):
-        raise typer.BadParameter(
-            f"{redact_url(manifest)} is a URL: download the manifest, and use livepeer-async "
-            "ingest FILE; to have Livepeer fetch a video, use livepeer-async assets import"
-        )
-    if Path(manifest).suffix.lower() in SPREADSHEET_SUFFIXES:
-        raise typer.BadParameter(explain_spreadsheet(manifest))
-    if is_video(manifest) and Path(manifest).is_file():
-        raise typer.BadParameter(
-            f"{manifest} is a video, not a manifest: use livepeer-async upload {quote(manifest)}"
-        )
+    upload_files.check_manifest(manifest)
     options.check_report(report)

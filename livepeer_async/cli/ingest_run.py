@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from livepeer_async.cli.options import ClientOptions
+from livepeer_async.cli.client_options import ClientOptions
 from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.display import show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus

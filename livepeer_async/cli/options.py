@@ -1,28 +1,28 @@
-"""Options that several commands share: their typer types, defaults and checks."""
+"""Options that several commands share: their typer types, defaults and checks.
+
+Imports nothing that only a running command needs; see `client_options`.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 import typer
-from msgspec import Struct
 
-from livepeer_async.cli.extras import require, require_sandbox
-from livepeer_async.cli.output.links import hide_links
-from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.ingest.csv_rows import read_cell
-from livepeer_async.ingest.fields import read_new_asset
-from livepeer_async.ingest.rows import RowError
-from livepeer_async.probing.probe import Probe
-from livepeer_async.probing.rules import RULE_NAMES, RuleName
-from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
+from livepeer_async.defaults import RuleName
+from livepeer_async.deferred import deferred_module, deferred_pattern
+
+if TYPE_CHECKING:
+    from livepeer_async.scheduling import adaptive
+else:
+    adaptive = deferred_module("livepeer_async.scheduling.adaptive")
 
 Storage = Literal["file", "s3"]
+# As the name of a file to write.
+STANDARD_OUTPUT = "-"
 
-TIMEOUTS = Timeouts()
 # Survives an outage of a minute on average.
 RETRIES = 8
 # An ingestion is unattended: each upload survives seven minutes without progress on average.
@@ -31,28 +31,10 @@ INGEST_RETRIES = 20
 INGEST_BUSY_TIMEOUT = 24 * 3600.0
 
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(?:i?B)?(?:/s)?")
+_RATE = deferred_pattern(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(?:i?B)?(?:/s)?")
 # A small b stands for bits.
-_BIT_RATE = re.compile(r"[\d.]+\s*[kmg]?i?(?:b|bits?|bps)(?:/s)?", re.IGNORECASE)
+_BIT_RATE = deferred_pattern(r"[\d.]+\s*[kmg]?i?(?:b|bits?|bps)(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-
-
-class ClientOptions(Struct, frozen=True, kw_only=True):
-    """Options of a command's client: its server, retries, timeouts and journal.
-
-    Attributes:
-        sandbox: storage of an embedded sandbox; `None` uses the server of the environment.
-        retry: the retry policy once the server has responded.
-        timeouts: the time limits of the network.
-        journal: the journal's file; `None` for the default of the account.
-        use_journal: whether to use a journal; the embedded sandbox has none.
-    """
-
-    sandbox: Storage | None = None
-    retry: RetryPolicy = RetryPolicy(attempts=RETRIES)
-    timeouts: Timeouts = TIMEOUTS
-    journal: str | None = None
-    use_journal: bool = False
 
 
 def parse_rate(text: str) -> float:
@@ -68,10 +50,10 @@ def parse_rate(text: str) -> float:
             f"{text!r} isn't a rate; wanted bytes per second, such as 10M or 512k"
         )
     rate = float(match[1]) * _UNITS[match[2].lower()]
-    if rate < MIN_UPLOAD_RATE:
+    if rate < adaptive.MIN_UPLOAD_RATE:
         raise typer.BadParameter(
-            f"{text} is too slow; wanted at least {MIN_UPLOAD_RATE // 1024}k bytes per second, or "
-            "the server times out before the end of a chunk"
+            f"{text} is too slow; wanted at least {adaptive.MIN_UPLOAD_RATE // 1024}k bytes per "
+            "second, or the server times out before the end of a chunk"
         )
     return rate
 
@@ -190,7 +172,7 @@ ProbeIgnore = Annotated[
     typer.Option(
         "--probe-ignore",
         metavar="RULE",
-        help=f"Switch off a rule of --probe: {', '.join(RULE_NAMES)}. May be repeated.",
+        help=f"Switch off a rule of --probe: {', '.join(get_args(RuleName))}. May be repeated.",
     ),
 ]
 
@@ -203,34 +185,6 @@ Method = Annotated[
         "block tus and for small files.",
     ),
 ]
-
-
-def build_upload_options(
-    verify: str, probe: Probe | None, *, no_wait: bool, ready_timeout: float, ignore_mtime: bool
-) -> dict[str, Any]:
-    """Return the options of each upload under the names that the client gives them."""
-    return {
-        "wait": not no_wait,
-        "verify": None if verify == "none" else verify,
-        "ready_timeout": ready_timeout,
-        "ignore_mtime": ignore_mtime,
-        "probe": probe,
-    }
-
-
-def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
-    """Check and combine the options of a probe; `None` if files aren't probed."""
-    if not probe:
-        if ignore:
-            raise typer.BadParameter("--probe-ignore needs --probe")
-        return None
-    require("--probe", "av")
-    unknown = set(ignore or ()) - set(RULE_NAMES)
-    if unknown:
-        raise typer.BadParameter(
-            f"--probe-ignore is {min(unknown)!r}; wanted one of {', '.join(RULE_NAMES)}"
-        )
-    return Probe(ignore=cast("list[RuleName]", ignore or []))
 
 
 def check_url(url: str | None) -> str | None:
@@ -252,50 +206,3 @@ def check_report(report: str | None) -> None:
     """Check the file of a report."""
     if report == "-":
         raise typer.BadParameter("--report needs a file: use --json for standard output")
-
-
-def read_asset_fields(*, playback_policy: str | None, creator_id: str | None) -> dict[str, object]:
-    """Return fields of a new asset as JSON values by the API's names, in the format of a CSV cell.
-
-    Raises:
-        typer.BadParameter: a value can't be used.
-    """
-    given = {"playbackPolicy": playback_policy, "creatorId": creator_id}
-    fields: dict[str, object] = {}
-    for name, text in given.items():
-        if text is None:
-            continue
-        if not text.strip():
-            raise typer.BadParameter(f"{name} is empty")
-        try:
-            fields[name] = read_cell(name, text)
-            read_new_asset({"name": "", name: fields[name]})
-        except RowError as error:
-            raise typer.BadParameter(str(error)) from error
-    return fields
-
-
-def build_client_options(
-    retry: RetryPolicy,
-    timeouts: Timeouts,
-    *,
-    sandbox: bool,
-    storage: Storage | None,
-    journal: str | None,
-    no_journal: bool,
-) -> ClientOptions:
-    """Check and combine the options that select the server and the journal."""
-    if no_journal and journal:
-        raise typer.BadParameter("--no-journal can't be combined with --journal")
-    if storage is not None and not sandbox:
-        raise typer.BadParameter("--storage needs --sandbox")
-    if sandbox:
-        require_sandbox("--sandbox")
-        hide_links()
-    return ClientOptions(
-        sandbox=(storage or "file") if sandbox else None,
-        retry=retry,
-        timeouts=timeouts,
-        journal=journal,
-        use_journal=not no_journal,
-    )

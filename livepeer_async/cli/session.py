@@ -12,7 +12,7 @@ from typing import Any
 
 from livepeer_async.api.account import BASE_URL
 from livepeer_async.api.calls import check_account
-from livepeer_async.cli.options import ClientOptions
+from livepeer_async.cli.client_options import ClientOptions
 from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.request_status import show_requests
 from livepeer_async.client import AsyncLivepeer

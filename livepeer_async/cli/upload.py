@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from livepeer_async.cli import options
-from livepeer_async.cli.runner import run_command
-from livepeer_async.cli.session import open_client
-from livepeer_async.cli.upload_batch import UploadBatch
-from livepeer_async.cli.upload_files import check_files
-from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.ingest.naming import FILE_FIELDS, NameTemplate
-from livepeer_async.polling.intervals import READY_TIMEOUT
+from livepeer_async.cli.command import EXIT_STATUS_HELP, FilesCommand
+from livepeer_async.defaults import CHUNK_RESPONSE_TIMEOUT, READY_TIMEOUT, STALL_TIMEOUT
+from livepeer_async.deferred import deferred_module
+
+if TYPE_CHECKING:
+    from livepeer_async.cli import client_options, runner, session, upload_batch, upload_files
+    from livepeer_async.ingest.naming import NameTemplate
+else:
+    # Imported by the command; its help needs none of them.
+    client_options = deferred_module("livepeer_async.cli.client_options")
+    runner = deferred_module("livepeer_async.cli.runner")
+    session = deferred_module("livepeer_async.cli.session")
+    upload_batch = deferred_module("livepeer_async.cli.upload_batch")
+    upload_files = deferred_module("livepeer_async.cli.upload_files")
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE", help="Videos; - is standard input.")
@@ -53,6 +60,7 @@ ForceOption = Annotated[
 ]
 
 
+@app.command(epilog=EXIT_STATUS_HELP, cls=FilesCommand)
 def upload(  # noqa: PLR0913 - the options of the command
     files: FilesArgument,
     *,
@@ -70,8 +78,8 @@ def upload(  # noqa: PLR0913 - the options of the command
     creator_id: options.CreatorId = None,
     report: ReportOption = None,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
-    stall: options.Stall = options.TIMEOUTS.stall,
-    chunk_response: options.ChunkResponse = options.TIMEOUTS.chunk_response,
+    stall: options.Stall = STALL_TIMEOUT,
+    chunk_response: options.ChunkResponse = CHUNK_RESPONSE_TIMEOUT,
     retries: RetriesOption = options.RETRIES,
     journal: options.JournalPath = None,
     no_journal: options.NoJournal = False,
@@ -94,22 +102,26 @@ def upload(  # noqa: PLR0913 - the options of the command
     """
     options.check_report(report)
     template = _check_arguments(files, name, name_template, is_unrecorded=force and no_journal)
-    limits = Timeouts(stall=stall, chunk_response=chunk_response)
-    retry = RetryPolicy(attempts=retries)
-    client = options.build_client_options(
+    limits = client_options.Timeouts(stall=stall, chunk_response=chunk_response)
+    retry = client_options.RetryPolicy(attempts=retries)
+    client = client_options.build_client_options(
         retry, limits, sandbox=sandbox, storage=storage, journal=journal, no_journal=no_journal
     )
-    rules = options.build_probe(probe=probe, ignore=probe_ignore)
-    more = options.build_upload_options(
+    rules = client_options.build_probe(probe=probe, ignore=probe_ignore)
+    more = client_options.build_upload_options(
         verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
     )
     more |= {"method": method, "concurrency": concurrency, "max_rate": max_rate}
-    fields = options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
-    batch = UploadBatch(
+    fields = client_options.read_asset_fields(
+        playback_policy=playback_policy, creator_id=creator_id
+    )
+    batch = upload_batch.UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal
     )
-    run = partial(batch.run, open_client(client, is_upload=True), force=force, report=report)
-    run_command(run, on_interrupt=partial(batch.report_interruption, is_lost=sandbox))
+    run = partial(
+        batch.run, session.open_client(client, is_upload=True), force=force, report=report
+    )
+    runner.run_command(run, on_interrupt=partial(batch.report_interruption, is_lost=sandbox))
 
 
 def _check_arguments(
@@ -118,12 +130,9 @@ def _check_arguments(
     """Check the files and their names; return the template, if there is one."""
     if is_unrecorded:
         raise typer.BadParameter("--force can't be combined with --no-journal")
-    check_files(files, name=name)
+    upload_files.check_files(files, name=name)
     if text is None:
         return None
     if name is not None:
         raise typer.BadParameter("--name-template can't be combined with --name")
-    try:
-        return NameTemplate(text, FILE_FIELDS)
-    except ConfigurationError as error:
-        raise typer.BadParameter(str(error)) from error
+    return upload_files.read_template(text)

@@ -1,4 +1,4 @@
-"""Checks of FILE arguments: what isn't a video is refused, with the command that is meant."""
+"""Checks of FILE and MANIFEST arguments: others are refused, with the command that is meant."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from livepeer_async.cli.stdin import STANDARD_INPUT
+from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.files import find_files, has_magic, split_glob
 from livepeer_async.ingest.manifest import JSONL_SUFFIXES, SPREADSHEET_SUFFIXES, TABLE_SUFFIXES
-from livepeer_async.ingest.rows import Row
+from livepeer_async.ingest.naming import FILE_FIELDS, NameTemplate
+from livepeer_async.ingest.rows import Row, is_video
 from livepeer_async.redaction import redact_url
 
 # The schemes that the server fetches from.
@@ -47,6 +49,37 @@ def check_files(files: Sequence[str], *, name: str | None) -> None:
         raise typer.BadParameter("standard input can be read once: use - once")
     if STANDARD_INPUT in files and sys.stdin.isatty():
         raise typer.BadParameter("standard input is a terminal: pipe a video into it, or use FILE")
+
+
+def check_manifest(manifest: str) -> None:
+    """Refuse what isn't a manifest: a URL, a spreadsheet or a video.
+
+    Raises:
+        typer.BadParameter: it is one of these.
+    """
+    if read_scheme(manifest) and not os.path.lexists(manifest):
+        raise typer.BadParameter(
+            f"{redact_url(manifest)} is a URL: download the manifest, and use livepeer-async "
+            "ingest FILE; to have Livepeer fetch a video, use livepeer-async assets import"
+        )
+    if Path(manifest).suffix.lower() in SPREADSHEET_SUFFIXES:
+        raise typer.BadParameter(explain_spreadsheet(manifest))
+    if is_video(manifest) and Path(manifest).is_file():
+        raise typer.BadParameter(
+            f"{manifest} is a video, not a manifest: use livepeer-async upload {quote(manifest)}"
+        )
+
+
+def read_template(text: str) -> NameTemplate:
+    """Return a template of names.
+
+    Raises:
+        typer.BadParameter: it isn't one.
+    """
+    try:
+        return NameTemplate(text, FILE_FIELDS)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def read_scheme(url: str) -> str:

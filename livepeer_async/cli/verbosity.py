@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from livepeer_async.cli.logs import log_requests
-from livepeer_async.cli.output.console import VERBOSITY, Verbosity
+from livepeer_async.cli.output.verbosity import VERBOSITY, Verbosity
 
 
-def add_verbosity_options(group: TyperGroup) -> None:
-    """Add the options to a group, its commands, and the groups in it."""
-    group.params += _make_options()
-    for command in group.commands.values():
-        if isinstance(command, TyperGroup):
-            add_verbosity_options(command)
-        else:
-            command.params += _make_options()
+def add_verbosity_options(command: Any) -> None:
+    """Add the options to a command, or to a group and its commands."""
+    command.params += _make_options()
+    for inner in command.commands.values() if isinstance(command, TyperGroup) else ():
+        add_verbosity_options(inner)
 
 
 def reset_verbosity() -> None:
@@ -27,6 +25,7 @@ def reset_verbosity() -> None:
     VERBOSITY.set(Verbosity.NORMAL)
 
 
+@cache
 def _make_options() -> list[Any]:
     app = typer.Typer(add_completion=False)
     app.command()(_options)

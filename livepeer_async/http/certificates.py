@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.descriptors import is_shortage, shortage_error
+from livepeer_async.http.shortages import is_shortage, shortage_error
 
 
 def load_tls(create: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

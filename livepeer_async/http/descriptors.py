@@ -1,20 +1,10 @@
-"""File descriptors: detects when none is free, and limits how many uploads share them.
-
-A process may hold `ulimit -n` descriptors (EMFILE), and the system a number of its own (ENFILE).
-Every file, connection and SQLite database needs one, so a shortage shows up anywhere, in disguise
-too: SQLite can't open a file, and a host name can't be resolved. It ends when other work does.
-"""
+"""File descriptors: waits while none is free, and limits how many uploads share them."""
 
 from __future__ import annotations
 
 import codecs
 import concurrent.futures
-import errno
 import mimetypes
-import os
-import socket
-import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -26,11 +16,8 @@ from typing import Literal, TypeVar
 from livepeer_async.concurrency import Clock
 from livepeer_async.errors import TooManyOpenFiles
 from livepeer_async.http.retry import backoff
-from livepeer_async.redaction import chain
+from livepeer_async.http.shortages import RAISE_LIMIT, is_shortage, open_file_limit, shortage_error
 from livepeer_async.telemetry.events import DESCRIPTORS_EXHAUSTED, log_event
-
-if sys.platform != "win32":
-    import resource
 
 T = TypeVar("T")
 Opened = Literal["file", "connection"]
@@ -46,52 +33,11 @@ THREAD_DELAY = 0.1
 PER_UPLOAD = 2
 # For API calls, the journal's temporary files and folders that are listed.
 RESERVED = 8
-# What SQLite opens at once: a database, its WAL and its shared memory.
-_SQLITE_FILES = 3
 # Seconds after which one more upload is tried beside those that found descriptors.
 GROWTH_PERIOD = 10.0
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
 # With room for this number of uploads, something other than descriptors limits them.
 MANY_UPLOADS = 32
-_RAISE_LIMIT = "raise the limit, for example with `ulimit -n 4096`"
 _FOLDERS = ("/proc/self/fd", "/dev/fd")
-
-
-def is_shortage(error: BaseException) -> bool:
-    """Whether an error, or one in its chain, says that no descriptor was free."""
-    return any(_is_link_shortage(link) for link in chain(error))
-
-
-def open_file_limit() -> int | None:
-    """Return how many descriptors this process may hold; `None` if unknown or unlimited."""
-    if sys.platform == "win32":
-        return None
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
-
-
-def is_scarce(descriptor: int) -> bool:
-    """Whether half of the descriptors were in use when this one, the lowest free, was opened."""
-    limit = open_file_limit()
-    return limit is not None and descriptor >= limit // 2
-
-
-def shortage_error(error: BaseException, finding: str) -> TooManyOpenFiles:
-    """Return the typed error for a shortage.
-
-    Args:
-        error: the shortage.
-        finding: what couldn't be opened, such as `'a.mp4' can't be read`.
-    """
-    codes = {getattr(link, "errno", None) for link in chain(error)}
-    if errno.ENFILE in codes and errno.EMFILE not in codes:
-        advice = "close other programs, or raise the system's limit of open files"
-        return TooManyOpenFiles(f"too many open files in the system: {finding}", advice=advice)
-    limit = open_file_limit()
-    shown = "" if limit is None else f" (limit {limit})"
-    shortage = TooManyOpenFiles(f"too many open files{shown}: {finding}", advice=_RAISE_LIMIT)
-    shortage.limit = limit
-    return shortage
 
 
 def prepare() -> None:
@@ -251,7 +197,7 @@ class Descriptors:
         self._reported_limit = limit
         uploads = f"{self._room} upload{'s' if self._room > 1 else ''}"
         self.on_shortage(
-            f"too many open files (limit {limit}) for more than {uploads} at once; {_RAISE_LIMIT}"
+            f"too many open files (limit {limit}) for more than {uploads} at once; {RAISE_LIMIT}"
         )
 
 
@@ -270,28 +216,3 @@ def _find_room() -> int | None:
         else:
             return max(1, (free - RESERVED) // PER_UPLOAD)
     return None
-
-
-def _is_link_shortage(link: BaseException) -> bool:
-    if isinstance(link, TooManyOpenFiles):
-        return True
-    if isinstance(link, socket.gaierror):
-        # The resolver couldn't open its configuration, or a socket.
-        return not _is_free(1)
-    if isinstance(link, sqlite3.Error):
-        name = getattr(link, "sqlite_errorname", "") or ""
-        return name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and not _is_free(_SQLITE_FILES)
-    return isinstance(link, OSError) and link.errno in _SHORTAGES
-
-
-def _is_free(count: int) -> bool:
-    """Whether this number of descriptors is free at once."""
-    opened: list[int] = []
-    try:
-        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))
-    except OSError as error:
-        return error.errno not in _SHORTAGES
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-    return True

@@ -20,10 +20,10 @@ from livepeer_async.errors import (
     LivepeerError,
     TimedOut,
 )
-from livepeer_async.http.descriptors import is_shortage, shortage_error
 from livepeer_async.http.http2 import describe_event
 from livepeer_async.http.messages import Request, find_invalid_part
 from livepeer_async.http.proxies import Proxies
+from livepeer_async.http.shortages import is_shortage, shortage_error
 from livepeer_async.redaction import chain, redact
 
 # Exceptions whose text is empty.

@@ -11,6 +11,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.http.messages import Request
 from livepeer_async.redaction import redact, redact_upload_url
 from livepeer_async.redaction.credentials import REDACTED
@@ -27,7 +28,7 @@ _LOGGERS = (
     ),
 )
 # Headers with an upload URL or a cookie, in the format of these loggers.
-_PRIVATE_HEADER = re.compile(
+_PRIVATE_HEADER = deferred_pattern(
     r"(?i)(b'(?:(?P<location>(?:content-)?location)|link|set-cookie)'(?:, |=)b(['\"]))"
     r"(?P<value>(?:\\.|(?!\3)[^\\])*)"
 )

@@ -6,7 +6,6 @@ URLs and tus endpoints are bearer secrets, so reprs show no query, header or bod
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 import msgspec
 from msgspec import Struct
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import DecodeError, is_transient_status
 from livepeer_async.models.json_repair import decode_leniently
 from livepeer_async.redaction import (
@@ -49,17 +49,17 @@ _OVERLOAD = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILA
 _FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
 
 # Source: RFC 9110, 5.6.2 and 5.5.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FIELD_VALUE = re.compile(r"[\t -~]*")
+_TOKEN = deferred_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = deferred_pattern(r"[\t -~]*")
 
 # Markup of a page; its head mostly repeats the heading as a title, and nginx and Apache sign below
 # a line.
-_TAG = re.compile(rb"<[^>]*>")
-_MARKUP = re.compile(rb"(?is)<!--.*?-->|<(head|script|style)\b.*?</\1\s*>|<hr\b.*|<[^>]*>")
+_TAG = deferred_pattern(rb"<[^>]*>")
+_MARKUP = deferred_pattern(rb"(?is)<!--.*?-->|<(head|script|style)\b.*?</\1\s*>|<hr\b.*|<[^>]*>")
 # Bytes of a page that are read for a message.
 _MAX_PAGE = 8 * 1024
 
-_CHARSET = re.compile(r"(?i);\s*charset\s*=\s*[\"']?([^\"';,\s]+)")
+_CHARSET = deferred_pattern(r"(?i);\s*charset\s*=\s*[\"']?([^\"';,\s]+)")
 
 
 class Span(Struct, frozen=True):

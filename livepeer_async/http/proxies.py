@@ -17,13 +17,14 @@ from urllib.request import getproxies
 
 from msgspec import Struct
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.redaction import redacted
 from livepeer_async.telemetry.events import PROXY_ENTRY_IGNORED, log_event
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _WANTED = "wanted scheme://user:password@host:port with special characters percent-encoded"
-_HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
+_HOST_NAME = deferred_pattern(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _LOOPBACK_NETWORK = 127
 _UNSPECIFIED = bytes(4)
 # Redacting shorter secrets would remove parts of ordinary words.

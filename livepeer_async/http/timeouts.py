@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from livepeer_async.defaults import CHUNK_RESPONSE_TIMEOUT, STALL_TIMEOUT
 from livepeer_async.errors import ConfigurationError
 
 
@@ -23,9 +24,9 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     """
 
     connect: float = 15.0
-    stall: float = 30.0
+    stall: float = STALL_TIMEOUT
     answer: float = 120.0
-    chunk_response: float = 300.0
+    chunk_response: float = CHUNK_RESPONSE_TIMEOUT
 
     def __post_init__(self) -> None:
         limits = (self.connect, self.stall, self.answer, self.chunk_response)

@@ -17,6 +17,7 @@ from itertools import chain, islice
 import msgspec
 
 from livepeer_async.api.arguments import shorten_name
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.ingest.fields import (
     COLUMNS,
     SOURCES,
@@ -50,11 +51,11 @@ _CSV_ERRORS = {
 }
 
 # Excel's line for the delimiter, perhaps quoted, or padded with delimiters when it was saved again.
-_DELIMITER_LINE = re.compile(r"""\s*"?\s*sep=(\\t|[^\w" \r])?"?[,;\s]*""", re.IGNORECASE)
+_DELIMITER_LINE = deferred_pattern(r"""\s*"?\s*sep=(\\t|[^\w" \r])?"?[,;\s]*""", re.IGNORECASE)
 # Not whitespace for `str.strip`: byte order mark, zero-width spaces, DOS's mark for the end.
 _INVISIBLE = str.maketrans("", "", f"\ufeff\u200b\u2060{END_MARK}")
 # A spreadsheet whose language has a decimal comma.
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_DECIMAL_COMMA = deferred_pattern(r"-?\d+,\d+")
 
 CsvRecord = tuple[int, list[str] | RowError, int]
 """The first line of a record, its cells or why it can't be used, and its row in a spreadsheet."""

@@ -20,6 +20,7 @@ from livepeer_async.api.arguments import (
     read_fields,
     shorten_name,
 )
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.http.messages import file_name_from_url
 from livepeer_async.ingest.rows import Row, RowError
 from livepeer_async.models import NewAsset
@@ -44,8 +45,8 @@ _SYNONYMS = {
     **dict.fromkeys(("title", "videotitle", "videoname", "assetname", "label"), "name"),
     **dict.fromkeys(("link", "uri", "href", "videourl", "fileurl", "downloadurl"), "url"),
 }
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
+_SCHEME = deferred_pattern(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_URL = deferred_pattern(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 
 
 def read_row(

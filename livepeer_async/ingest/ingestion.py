@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import Channel, Notifier, plain_task_group
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import (
     ConfigurationError,
     Forbidden,
@@ -42,7 +43,6 @@ from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.ingest.unsupported import unsupported_row
 from livepeer_async.journal.records import Record
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.uploads.leftovers import LeftoverReport

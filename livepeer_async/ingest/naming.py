@@ -10,7 +10,6 @@ reach anything but the fields.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from string import Formatter
@@ -19,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.rows import BadRow, Row, RowError
 from livepeer_async.models import CreatorId, NewAsset
@@ -28,7 +28,7 @@ from livepeer_async.sources.source import source_name
 FILE_FIELDS = ("name", "stem", "path", "parent", "row")
 ROW_FIELDS = (*FILE_FIELDS, "key", "creatorId")
 # Digits to which a row number is padded with zeros.
-_PADDING = re.compile(r"0?[1-9]d?")
+_PADDING = deferred_pattern(r"0?[1-9]d?")
 
 
 class NameTemplate(Struct, frozen=True):

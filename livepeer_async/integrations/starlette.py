@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING
 import anyio
 from starlette.requests import Request
 
+from livepeer_async.defaults import SOURCE_TIMEOUT
 from livepeer_async.errors import FormInvalid, SourceNotReadable
 from livepeer_async.integrations.application import add_error_handlers, get_livepeer, lifespan
 from livepeer_async.integrations.error_responses import STATUSES, ErrorDetail, status_of
@@ -53,7 +54,6 @@ from livepeer_async.integrations.multipart import MAX_FIELDS_SIZE, FormParser
 from livepeer_async.integrations.progress_stream import EVERY, follow_upload
 from livepeer_async.redaction import redact
 from livepeer_async.sources.source import timed_out
-from livepeer_async.sources.streams import SOURCE_TIMEOUT
 from livepeer_async.uploads.upload import Upload
 
 if TYPE_CHECKING:

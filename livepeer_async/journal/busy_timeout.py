@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from livepeer_async.http.descriptors import is_shortage
+from livepeer_async.http.shortages import is_shortage
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from livepeer_async.errors import JournalError
-from livepeer_async.http.descriptors import is_shortage, shortage_error
+from livepeer_async.http.shortages import is_shortage, shortage_error
 from livepeer_async.journal.busy_timeout import SQLITE_TIMEOUT, BusyTimeout, is_busy
 
 T = TypeVar("T")

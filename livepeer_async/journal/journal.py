@@ -33,6 +33,7 @@ from livepeer_async.journal.records import (
     Orphan,
     Record,
     UnconfirmedRequest,
+    as_text,
     leftover_from,
 )
 from livepeer_async.journal.unfinished import is_unfinished
@@ -354,11 +355,6 @@ class Journal:
 
     def _closed(self) -> ClientClosed:
         return ClientClosed(f"the journal {self.path} is closed: open it, or a new client")
-
-
-def as_text(key: str) -> str:
-    """Return a key as valid UTF-8: file names may contain any bytes."""
-    return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _insert(connection: sqlite3.Connection, record: Record) -> None:

@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -26,12 +26,12 @@ from livepeer_async.errors import (
     SourceChanged,
     TooManyOpenFiles,
 )
-from livepeer_async.journal.journal import Journal, as_text
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
     Record,
     RecordState,
     ResumeAction,
+    as_text,
     plan_resume,
 )
 from livepeer_async.models import Asset
@@ -39,6 +39,10 @@ from livepeer_async.redaction import show_source
 from livepeer_async.sources.identity import SourceIdentity, describe_changes, is_touched
 from livepeer_async.sources.source import Source
 from livepeer_async.telemetry.events import JOURNAL_NOT_WRITTEN, log_event
+
+if TYPE_CHECKING:
+    # Imports SQLite, which only a client with a journal needs.
+    from livepeer_async.journal.journal import Journal
 
 
 class Lease:

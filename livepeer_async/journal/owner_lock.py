@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from livepeer_async.errors import JournalError
-from livepeer_async.http.descriptors import is_shortage
+from livepeer_async.http.shortages import is_shortage
 from livepeer_async.journal.busy_timeout import is_busy
 
 

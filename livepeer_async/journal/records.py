@@ -275,3 +275,8 @@ def _plan_for_uploaded(
     if may_be_same and identity.is_known and record.known_sha256 is not None:
         return ResumeAction.COMPARE_SHA256
     return ResumeAction.SOURCE_CHANGED
+
+
+def as_text(key: str) -> str:
+    """Return a key as valid UTF-8: file names may contain any bytes."""
+    return key.encode("utf-8", "backslashreplace").decode()

@@ -42,96 +42,141 @@ Responses decode tolerantly:
 Source: "schema" in a docstring is one of the Livepeer Studio OpenAPI document.
 """
 
-from livepeer_async.models.asset import Asset, AssetHash, AssetSource, AssetStatus, Track, VideoSpec
-from livepeer_async.models.asset_fields import (
-    CreatorId,
-    Encryption,
-    PlaybackPolicy,
-    TranscodeProfile,
-)
-from livepeer_async.models.attestation import (
-    Attestation,
-    AttestationDomain,
-    AttestationIpfs,
-    AttestationMessage,
-    AttestationRole,
-    AttestationStorage,
-)
-from livepeer_async.models.enums import (
-    AssetPhase,
-    AssetType,
-    CreatorType,
-    Encoder,
-    EventName,
-    H264Profile,
-    NftMetadataTemplate,
-    PipelineStrategy,
-    PlaybackSourceType,
-    PlaybackType,
-    PolicyType,
-    RecordingStatus,
-    SignatureType,
-    SourceType,
-    StoragePhase,
-    TaskPhase,
-    TaskType,
-    TrackType,
-)
-from livepeer_async.models.error_body import ErrorBody, Violation
-from livepeer_async.models.new_asset import (
-    AssetPatch,
-    ImportTicket,
-    NewAsset,
-    NewAssetFromUrl,
-    NewIpfs,
-    NewStorage,
-    TaskRef,
-    UploadTicket,
-)
-from livepeer_async.models.playback import DvrPlayback, PlaybackInfo, PlaybackMeta, PlaybackSource
-from livepeer_async.models.storage import (
-    AssetIpfs,
-    AssetStorage,
-    IpfsFileInfo,
-    IpfsSpec,
-    StorageStatus,
-    StorageTasks,
-)
-from livepeer_async.models.stream import Stream, StreamSession
-from livepeer_async.models.task import (
-    AssetSpec,
-    ExportDataOutput,
-    ExportOutput,
-    IpfsDataOutput,
-    IpfsExportOutput,
-    Task,
-    TaskOutput,
-    TaskStatus,
-    UploadOutput,
-)
-from livepeer_async.models.task_params import (
-    ClipParams,
-    ClipStrategy,
-    CustomExport,
-    ExportDataParams,
-    ExportParams,
-    IpfsExport,
-    OutputPath,
-    PinataCredentials,
-    TaskParams,
-    TranscodeFileParams,
-    TranscodeLocation,
-    TranscodeOutputs,
-    UploadParams,
-)
-from livepeer_async.models.webhook import (
-    NewWebhook,
-    Webhook,
-    WebhookFailure,
-    WebhookPatch,
-    WebhookStatus,
-)
+# A constant of this name is true for type checkers.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from livepeer_async.models.asset import (
+        Asset,
+        AssetHash,
+        AssetSource,
+        AssetStatus,
+        Track,
+        VideoSpec,
+    )
+    from livepeer_async.models.asset_fields import (
+        CreatorId,
+        Encryption,
+        PlaybackPolicy,
+        TranscodeProfile,
+    )
+    from livepeer_async.models.attestation import (
+        Attestation,
+        AttestationDomain,
+        AttestationIpfs,
+        AttestationMessage,
+        AttestationRole,
+        AttestationStorage,
+    )
+    from livepeer_async.models.enums import (
+        AssetPhase,
+        AssetType,
+        CreatorType,
+        Encoder,
+        EventName,
+        H264Profile,
+        NftMetadataTemplate,
+        PipelineStrategy,
+        PlaybackSourceType,
+        PlaybackType,
+        PolicyType,
+        RecordingStatus,
+        SignatureType,
+        SourceType,
+        StoragePhase,
+        TaskPhase,
+        TaskType,
+        TrackType,
+    )
+    from livepeer_async.models.error_body import ErrorBody, Violation
+    from livepeer_async.models.new_asset import (
+        AssetPatch,
+        ImportTicket,
+        NewAsset,
+        NewAssetFromUrl,
+        NewIpfs,
+        NewStorage,
+        TaskRef,
+        UploadTicket,
+    )
+    from livepeer_async.models.playback import (
+        DvrPlayback,
+        PlaybackInfo,
+        PlaybackMeta,
+        PlaybackSource,
+    )
+    from livepeer_async.models.storage import (
+        AssetIpfs,
+        AssetStorage,
+        IpfsFileInfo,
+        IpfsSpec,
+        StorageStatus,
+        StorageTasks,
+    )
+    from livepeer_async.models.stream import Stream, StreamSession
+    from livepeer_async.models.task import (
+        AssetSpec,
+        ExportDataOutput,
+        ExportOutput,
+        IpfsDataOutput,
+        IpfsExportOutput,
+        Task,
+        TaskOutput,
+        TaskStatus,
+        UploadOutput,
+    )
+    from livepeer_async.models.task_params import (
+        ClipParams,
+        ClipStrategy,
+        CustomExport,
+        ExportDataParams,
+        ExportParams,
+        IpfsExport,
+        OutputPath,
+        PinataCredentials,
+        TaskParams,
+        TranscodeFileParams,
+        TranscodeLocation,
+        TranscodeOutputs,
+        UploadParams,
+    )
+    from livepeer_async.models.webhook import (
+        NewWebhook,
+        Webhook,
+        WebhookFailure,
+        WebhookPatch,
+        WebhookStatus,
+    )
+else:
 
+    def __getattr__(name: str) -> object:
+        """Import all modules for the first name; the command line needs only the enumerations."""
+        from importlib import import_module  # noqa: PLC0415 - for this function only
+
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        for module in _MODULES:
+            names = vars(import_module(f"{__name__}.{module}"))
+            globals().update((it, names[it]) for it in __all__ if it in names)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+_MODULES = (
+    "asset",
+    "asset_fields",
+    "attestation",
+    "enums",
+    "error_body",
+    "new_asset",
+    "playback",
+    "storage",
+    "stream",
+    "task",
+    "task_params",
+    "webhook",
+)
 __all__ = [
     "Asset",
     "AssetHash",

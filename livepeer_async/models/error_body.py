@@ -8,13 +8,14 @@ import re
 
 import msgspec
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.models.json_repair import decode_leniently
 from livepeer_async.models.model import Model
 from livepeer_async.redaction import redacted
 from livepeer_async.redaction.credentials import REDACTED
 
 # Livepeer Studio of September 2025 responds to a wrong key with `no token <key> found`.
-_ECHOED_KEY = re.compile(r"(?<=no token ).+(?= found)", re.DOTALL)
+_ECHOED_KEY = deferred_pattern(r"(?<=no token ).+(?= found)", re.DOTALL)
 
 
 def _redact_keys(errors: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
+
+from livepeer_async.deferred import deferred_pattern
 
 T = TypeVar("T")
 
 # Half of a surrogate pair, after an even number of backslashes. JavaScript may cut a string in the
 # middle of a character; RFC 8259, 8.2, leaves the result to the reader.
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_HALF_PAIR = re.compile(
+_HALF_PAIR = deferred_pattern(
     rb"(?<!\\)((?:\\\\)*+)(?:%(high)b(?!%(low)b)|(?<!%(high)b)%(low)b)"
     % {b"high": _HIGH, b"low": _LOW}
 )

@@ -20,8 +20,6 @@ LIST_GROWTH = 0.25
 MIN_LIST_DELAY = 0.7
 BUSY_LIST_DELAY = 5.0
 MAX_LIST_DELAY = 30.0
-# Long videos take hours to transcode, but a wait must end.
-READY_TIMEOUT = 6 * 3600.0
 
 
 def next_poll_delay(*, age: float, progress: float | None, jitter: float) -> float:

@@ -7,14 +7,14 @@ comparison by hash is often impossible.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import ConfigurationError, IntegrityError
 from livepeer_async.models import Asset
 from livepeer_async.redaction import abbreviate
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_SHA256 = deferred_pattern(r"[0-9a-fA-F]{64}")
 
 
 class Verified(StrEnum):

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from livepeer_async.api.session import Session
 from livepeer_async.concurrency import Clock, LoopLocal, running_loop
+from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import (
     AssetDeleted,
     AssetFailed,
@@ -27,7 +28,6 @@ from livepeer_async.errors import (
 )
 from livepeer_async.http.observers import replace_observers
 from livepeer_async.models import Asset, AssetPhase, AssetStatus
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.noticing import Notice, asset_id_of, notice
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.polling.poller import AssetPoller

@@ -15,13 +15,13 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 from msgspec import Struct
 
+from livepeer_async.defaults import RuleName
 from livepeer_async.errors import ConfigurationError, SourceUnsupported
 from livepeer_async.probing.media import BoundedReader, is_available, read_facts
 from livepeer_async.probing.rules import (
     RULE_NAMES,
     MediaFacts,
     Problem,
-    RuleName,
     build_command,
     find_problems,
 )

@@ -15,11 +15,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator
 from itertools import count
-from typing import Literal, get_args
+from typing import get_args
 
 from msgspec import Struct
 
-RuleName = Literal["tracks", "video-codec", "container", "pixel-format", "frame-rate"]
+from livepeer_async.defaults import RuleName
+
 RULE_NAMES: tuple[RuleName, ...] = get_args(RuleName)
 
 REFUSED_CODECS = frozenset({"mjpeg", "jpeg", "png", "prores"})

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from livepeer_async.deferred import deferred_pattern
+
 REDACTED = "***"
 # Shorter values are words, such as "gzip" or "true".
 MIN_SECRET_LENGTH = 8
@@ -55,14 +57,14 @@ _UNNAMED = {
     # The path of an ingest URL ends with the key of a stream.
     r"(\brtmps?://[^\s\"'<>]*/)[^\s\"'<>/]+": rf"\1{REDACTED}",
 }
-_HAS_NAME = re.compile(_NAME, re.IGNORECASE)
+_HAS_NAME = deferred_pattern(_NAME, re.IGNORECASE)
 _NAMED_RULES, _UNNAMED_RULES = (
-    [(re.compile(pattern, re.IGNORECASE), shown) for pattern, shown in rules.items()]
+    [(deferred_pattern(pattern, re.IGNORECASE), shown) for pattern, shown in rules.items()]
     for rules in (_NAMED, _UNNAMED)
 )
 # A JSON web token: up to five base64url parts, the first of which begins with '{"' in base64. The
 # character before it may be a letter, such as the D of an encoded "=".
-_JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
+_JSON_WEB_TOKEN = deferred_pattern(r"eyJ[\w-]+(?:\.[\w-]*){0,4}")
 
 
 def redact_credentials(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.redaction.credentials import REDACTED, redact_credentials
 from livepeer_async.redaction.unescaping import unescape
 from livepeer_async.redaction.urls import redact_url
@@ -14,12 +15,12 @@ from livepeer_async.redaction.urls import redact_url
 # characters, 0.14 s for 4,096. Until known secrets are replaced, escapes may make it longer.
 MAX_LENGTH = 4096
 _MAX_ESCAPED_LENGTH = 6 * MAX_LENGTH
-_URL_IN_TEXT = re.compile(
+_URL_IN_TEXT = deferred_pattern(
     r"(?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s?#\"'<>]*(?:[?#][^\s\"'<>)\]]*)?", re.IGNORECASE
 )
 _END_OF_SENTENCE = ".,:;!)]}"
 # Between a name and a value, not after the scheme of a URL.
-_COLON = re.compile(r":(?!//)")
+_COLON = deferred_pattern(r":(?!//)")
 _BRACKETS = "\"'{}[]"
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from livepeer_async.deferred import deferred_pattern
+
 # A character that `unescape` doesn't copy.
-_ESCAPING = re.compile(r"[%\\&+]")
+_ESCAPING = deferred_pattern(r"[%\\&+]")
 # An escape, or any other character.
-_CHARACTER = re.compile(
+_CHARACTER = deferred_pattern(
     r"%(?:25)*(?P<percent>[0-9a-f]{2})"
     r"|\\+(?:x(?P<byte>[0-9a-f]{2})|u(?P<unit>[0-9a-f]{4}))?"
     r"|&(?:amp;)*(?:#x0*(?P<hexadecimal>[0-9a-f]{1,4})|#0*(?P<decimal>[0-9]{1,4})"

@@ -6,24 +6,25 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.redaction.credentials import MIN_SECRET_LENGTH, REDACTED
 
 # Characters of an upload ID that are shown: enough to find the upload in the server's log.
 SHOWN_ID_LENGTH = 4
 # A URL or a relative reference with unambiguous parts; the groups are the shown parts. A secret key
 # of S3 may hold a raw "/", which ends the host, so no "@" may follow a port.
-_URL = re.compile(
+_URL = deferred_pattern(
     r"((?:[a-z][a-z0-9+.-]*:)?//)(?:[^/?#\\]*@)?(\[[0-9a-f:.]+\]|[^][/?#@:\\]+)"
     r"(?:(:\d+(?:/[^?#@]*)?)(?:[?#][^@]*)?|((?:/[^?#]*)?)(?:[?#].*)?)"
     r"|(?!//)((?:[^/?#@:\\]*/[^?#@\\]*)?)(?:[?#].*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_ORIGIN = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*:)?//[^/]*)?", re.IGNORECASE)
-_SEGMENT = re.compile(r"/|%2f|(?P<segment>(?:(?!%2f)[^/])+)", re.IGNORECASE)
+_ORIGIN = deferred_pattern(r"(?:(?:[a-z][a-z0-9+.-]*:)?//[^/]*)?", re.IGNORECASE)
+_SEGMENT = deferred_pattern(r"/|%2f|(?P<segment>(?:(?!%2f)[^/])+)", re.IGNORECASE)
 # A folder's name: up to three words, joined by a capital, a hyphen or an underscore. IDs have
 # digits or are longer.
-_FOLDER = re.compile(r"[A-Za-z][a-z]{0,10}(?:[A-Z_-][a-z]{2,10}){0,2}|v[0-9]{1,2}|s3")
-_SEPARATORS = re.compile(r"[;,=+.]")
+_FOLDER = deferred_pattern(r"[A-Za-z][a-z]{0,10}(?:[A-Z_-][a-z]{2,10}){0,2}|v[0-9]{1,2}|s3")
+_SEPARATORS = deferred_pattern(r"[;,=+.]")
 
 
 def redact_url(url: str) -> str:

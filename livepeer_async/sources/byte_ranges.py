@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.redaction import quote_header, redact_url
@@ -29,11 +30,11 @@ _REDIRECTS = frozenset(
     | {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
 )
 # Bounded, because it is sent back with each range request.
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{0,1000}"')
+_STRONG_ETAG = deferred_pattern(r'"[\x21\x23-\x7e]{0,1000}"')
 # At most 18 digits: no file is longer.
-_NUMBER = re.compile(r"[0-9]{1,18}")
-_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
-_UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,18})", re.IGNORECASE)
+_NUMBER = deferred_pattern(r"[0-9]{1,18}")
+_RANGE = deferred_pattern(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
+_UNSATISFIED_RANGE = deferred_pattern(r"bytes \*/([0-9]{1,18})", re.IGNORECASE)
 
 
 class FileVersion(Struct, frozen=True, kw_only=True):

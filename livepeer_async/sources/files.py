@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import SourceChanged, SourceNotReadable
-from livepeer_async.http.descriptors import Descriptors, is_scarce
+from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.shortages import is_scarce
 from livepeer_async.sources.file_object import FileObject, unreadable
 from livepeer_async.sources.identity import SourceIdentity, describe_changes
 from livepeer_async.sources.source import Bytes, Source, ThreadReader, attribute, source_name

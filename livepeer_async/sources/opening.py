@@ -16,7 +16,8 @@ import aiofiles.tempfile
 
 from livepeer_async.concurrency import Reservations, run_shielded
 from livepeer_async.errors import ConfigurationError, SourceEmpty, SourceNotReadable
-from livepeer_async.http.descriptors import Descriptors, is_shortage
+from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.shortages import is_shortage
 from livepeer_async.sources.file_object import READ_SIZE, FileObject, is_file_object
 from livepeer_async.sources.files import OPEN_TIMEOUT, FileSource, enter_file, open_path
 from livepeer_async.sources.source import (

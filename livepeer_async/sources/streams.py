@@ -38,8 +38,6 @@ READ_AHEAD = 256 * 1024
 # takes two or three from the socket through an ASGI server, so this adds no delay of its own.
 JOIN_STEPS = 4
 SEGMENT = 256 * 1024
-# Seconds without a byte of a stream, by default. It is nginx's `client_body_timeout`.
-SOURCE_TIMEOUT = 60.0
 
 
 class StreamSource(Source):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
@@ -35,7 +35,6 @@ from livepeer_async.errors import (
     TooManyRequests,
     is_transient,
 )
-from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import MAX_CREATION_DELAY
 from livepeer_async.models import Asset, ImportTicket, NewAsset, NewAssetFromUrl, UploadTicket
@@ -47,6 +46,10 @@ from livepeer_async.telemetry.events import (
     log_event,
 )
 from livepeer_async.uploads.leftovers import delete_certain, find_created
+
+if TYPE_CHECKING:
+    # Imports SQLite, which only a client with a journal needs.
+    from livepeer_async.journal.journal import Journal
 
 Terminate = Callable[[], Awaitable[object]]
 T = TypeVar("T", UploadTicket, ImportTicket)

@@ -10,17 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from livepeer_async.api import requests
 from livepeer_async.api.calls import REFUSALS
 from livepeer_async.api.session import Session
 from livepeer_async.errors import BadRequest, InvalidRequest, NotFound
-from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, UnconfirmedRequest, leftover_from
 from livepeer_async.models import Asset, AssetPhase
 from livepeer_async.models.model import Model
 from livepeer_async.polling.phases import GONE, has_left_uploading
 from livepeer_async.redaction import redacted, show_source
+
+if TYPE_CHECKING:
+    # Imports SQLite, which only a client with a journal needs.
+    from livepeer_async.journal.journal import Journal
 
 # Clocks are compared by the Date header, which has whole seconds.
 CLOCK_TOLERANCE = 2.0

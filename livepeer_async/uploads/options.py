@@ -9,16 +9,15 @@ from typing import Any, Generic, Literal, TypedDict, cast
 from msgspec import Struct
 
 from livepeer_async.api.arguments import NewAssetLike, given_name
+from livepeer_async.defaults import READY_TIMEOUT, SOURCE_TIMEOUT
 from livepeer_async.errors import AssetFailed, ConfigurationError, LivepeerError
 from livepeer_async.journal.records import Record, is_accepted
 from livepeer_async.models import Asset
-from livepeer_async.polling.intervals import READY_TIMEOUT
 from livepeer_async.polling.verify import Verified
 from livepeer_async.polling.waiter import AssetT_co, ErrorT_co, unwrap
 from livepeer_async.probing.probe import Probe, as_probe, probe_open, probe_path
 from livepeer_async.redaction import mask_values, redacted, show_source
 from livepeer_async.sources.source import Source, SourceLike, check_length, source_name
-from livepeer_async.sources.streams import SOURCE_TIMEOUT
 from livepeer_async.uploads.progress import Progress
 
 Verify = Literal["size", "hash"] | None

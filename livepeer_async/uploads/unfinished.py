@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from livepeer_async.errors import ConfigurationError, SourceNotReadable
-from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import FULLY_UPLOADED, Record, RecordState
 from livepeer_async.journal.unfinished import is_resumable, restore_fields
 from livepeer_async.models.model import Model
@@ -14,6 +14,10 @@ from livepeer_async.sources.identity import SourceIdentity
 from livepeer_async.sources.source import Source, SourceLike
 from livepeer_async.uploads.options import ResumedJob, Verify
 from livepeer_async.uploads.progress import Stage
+
+if TYPE_CHECKING:
+    # Imports SQLite, which only a client with a journal needs.
+    from livepeer_async.journal.journal import Journal
 
 _STAGES = {
     RecordState.UPLOAD_CREATED: Stage.UPLOADING,

@@ -13,7 +13,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 from msgspec.structs import replace
@@ -24,7 +24,6 @@ from livepeer_async.errors import LivepeerError
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
-from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.lease import Lease, acquire_lease
 from livepeer_async.journal.records import Record, access_fingerprints, url_fingerprint
 from livepeer_async.journal.unfinished import can_resume, storable_fields
@@ -53,6 +52,10 @@ from livepeer_async.uploads.running import RunningUploads
 from livepeer_async.uploads.transfer import Transfers
 from livepeer_async.uploads.upload import Upload
 from livepeer_async.uploads.url_import import UrlImporter
+
+if TYPE_CHECKING:
+    # Imports SQLite, which only a client with a journal needs.
+    from livepeer_async.journal.journal import Journal
 
 # Seconds for deleting leftovers after an upload; a later one deletes the rest.
 CLEANUP_TIMEOUT = 10.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -10,6 +9,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import AccessControlCall, DecodeError
 from livepeer_async.models import Asset, Stream, StreamSession, Task
 from livepeer_async.models.json_repair import decode_leniently
@@ -29,7 +29,7 @@ from livepeer_async.webhooks.events import (
 T = TypeVar("T")
 
 ACCESS_CONTROL = "playback.accessControl"
-_PATH = re.compile(r"`\$([^`]*)`")
+_PATH = deferred_pattern(r"`\$([^`]*)`")
 
 
 class Envelope(Struct, frozen=True, rename="camel"):

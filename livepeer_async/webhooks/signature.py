@@ -14,13 +14,14 @@ from typing import cast
 
 from msgspec import Struct
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.errors import ConfigurationError, SignatureMismatch, SignatureMissing
 from livepeer_async.redaction import Hidden
 
 HEADER = "Livepeer-Signature"
 # As in WSGI's environment, without the prefix.
 _NAME = HEADER.lower()
-_TIMESTAMP = re.compile(r"[0-9]{1,15}", re.ASCII)
+_TIMESTAMP = deferred_pattern(r"[0-9]{1,15}", re.ASCII)
 # Characters of a header that are read; the server's have 83.
 MAX_HEADER = 4096
 

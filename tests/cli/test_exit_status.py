@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from livepeer_async import __version__
+from livepeer_async.cli.app import COMMANDS
 from support.command_line import COMMAND, lines_of, run
 from support.constants import CLOSED_PORT, UNREACHABLE_API
 
@@ -37,16 +38,36 @@ def test_short_help_fits_80_columns(command, run_here):
     assert max(map(len, lines)) <= 80
 
 
-def test_help_does_not_import_the_sandbox():
-    script = (
-        "import sys; from livepeer_async.cli.app import app\n"
-        "try: app(['upload', '--help'])\n"
-        "except SystemExit: pass\n"
-        "names = ('livepeer_async.sandbox', 'starlette', 'uvicorn')\n"
-        "print([name for name in names if name in sys.modules])"
-    )
+def test_help_imports_nothing_that_only_runs():
+    script = """
+import os, sys
+from livepeer_async.cli.app import app
+sys.stdout = open(os.devnull, "w")
+def run(*arguments):
+    try: app(arguments, prog_name="livepeer-async")
+    except SystemExit: pass
+names = {"anyio", "asyncio", "httpx", "msgspec", "pydantic", "sqlite3", "starlette", "uvicorn"}
+names |= {f"livepeer_async.{name}" for name in ("client", "errors", "sandbox")} | {"rich.console"}
+run("--version")
+run("--help")
+modules = {name for name in sys.modules if name.startswith("livepeer_async.cli.")}
+for command in ("upload", "ingest", "demo", "sandbox", "assets", "journal", "assets list"):
+    run(*command.split(), "--help")
+os.environ |= {"_LIVEPEER_ASYNC_COMPLETE": "complete_zsh"}
+for words in ("", "up", "upload --", "assets list --phase r", "ingest --verify "):
+    os.environ["_TYPER_COMPLETE_ARGS"] = f"livepeer-async {words}"
+    run()
+commands = {"assets", "embedded", "ingest", "journal", "options", "runner", "upload"}
+print(sorted(it for it in commands if f"livepeer_async.cli.{it}" in modules), file=sys.__stdout__)
+print(sorted(names & set(sys.modules)), file=sys.__stdout__)
+"""
     done = run(command=[sys.executable, "-c", script])
-    assert done.stdout.decode().splitlines()[-1] == "[]"
+    assert done.stdout.decode() == "[]\n[]\n", done.stderr
+
+
+@pytest.mark.parametrize("deferred", COMMANDS, ids=lambda it: it.name)
+def test_summary_of_a_command_is_that_of_its_help(deferred):
+    assert deferred.get_short_help_str() == deferred.command.get_short_help_str(200)
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

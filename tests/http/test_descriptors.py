@@ -15,10 +15,9 @@ from livepeer_async.http import descriptors
 from livepeer_async.http.descriptors import (
     SHORTAGE_TIMEOUT,
     Descriptors,
-    is_shortage,
     open_in_thread,
-    shortage_error,
 )
+from livepeer_async.http.shortages import is_shortage, shortage_error
 from livepeer_async.tus import TusClient
 from support.clock import VirtualClock
 from support.descriptors import low_limit, no_free_descriptors, shortage

@@ -35,9 +35,9 @@ from support.constants import TIMEOUT
 # Everything is logged to standard error, and our own code raises.
 BEGIN = "import logging; logging.basicConfig(level=0); logging.raiseExceptions = True; "
 CRASH = (
-    "import livepeer_async.client as client\n"
+    "from livepeer_async.uploads.uploader import Uploader\n"
     "async def crash(*arguments, **options): raise RuntimeError('a bug')\n"
-    "client.Uploader.run = crash\n"
+    "Uploader.run = crash\n"
 )
 ENTER = "from livepeer_async.cli.entry import main; main()"
 # A user's program that fails or is interrupted during an upload.

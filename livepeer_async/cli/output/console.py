@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
-from enum import Enum, auto
 from typing import Any
 
 from rich.cells import cell_len
@@ -26,6 +24,7 @@ from livepeer_async.cli.output.formatting import (
     wrap_words,
 )
 from livepeer_async.cli.output.names import shorten_names
+from livepeer_async.cli.output.verbosity import VERBOSITY, Verbosity
 
 # Lines in a pipe or a file aren't wrapped.
 UNLIMITED_WIDTH = 10_000
@@ -55,18 +54,6 @@ COLUMN_WIDTHS = {
 }
 MAX_EXCESS = 4
 NUMERIC = frozenset({"size", "time"})
-
-
-class Verbosity(Enum):
-    """How much a command prints on standard error."""
-
-    QUIET = auto()
-    NORMAL = auto()
-    VERBOSE = auto()
-
-
-# Set by the options of the command, for its tasks.
-VERBOSITY: ContextVar[Verbosity] = ContextVar("VERBOSITY", default=Verbosity.NORMAL)
 
 
 def output() -> Console:

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from livepeer_async.http.proxies import is_loopback
+from livepeer_async.deferred import deferred_module
 
-# Set before the command, for its tasks.
-_IS_LOCAL: ContextVar[bool] = ContextVar("_IS_LOCAL", default=False)
+if TYPE_CHECKING:
+    from livepeer_async.http import proxies
+else:
+    # Only what prints results needs it.
+    proxies = deferred_module("livepeer_async.http.proxies")
+
+# Set before the command, for its tasks: the host of the server, or None if it isn't known.
+_HOST: ContextVar[str | None] = ContextVar("_HOST", default=None)
 
 
 def show_links(base_url: str) -> None:
     """Show links in the output of the command, unless its server is this machine."""
     try:
-        host = urlsplit(base_url).hostname
+        _HOST.set(urlsplit(base_url).hostname)
     except ValueError:
-        host = None  # reported by the command
-    _IS_LOCAL.set(host is not None and is_loopback(host))
+        _HOST.set(None)  # reported by the command
 
 
 def hide_links() -> None:
     """Show no links in the output of the command, which uses an embedded sandbox."""
-    _IS_LOCAL.set(True)
+    _HOST.set("localhost")
 
 
 def is_server_local() -> bool:
     """Whether the page plays none of the assets, because the server is this machine."""
-    return _IS_LOCAL.get()
+    host = _HOST.get()
+    return host is not None and proxies.is_loopback(host)
 
 
 def link_to(player_url: str | None) -> str | None:
     """Return the link to print for an asset; `None` if there is none that plays it."""
-    return None if _IS_LOCAL.get() else player_url
+    return None if is_server_local() else player_url
