@@ -11,23 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, NamedTuple, Protocol, runtime_checkable
-from weakref import WeakSet
+from typing import Any, NamedTuple
 
 import anyio
 
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.messages import Request
-from livepeer_async.http.sockets import asyncio_transport_of, close_abandoned
-
-
-@runtime_checkable
-class ClosesAtOnce(Protocol):
-    """A client that needs no event loop to close its connection: `Http11Client`."""
-
-    def close(self) -> None:
-        """Close the connection."""
-        ...
 
 
 class _IdleClient(NamedTuple):
@@ -55,7 +44,6 @@ class ClientPool:
         # Longest idle first.
         self._idle: list[_IdleClient] = []
         self._in_use: list[Any] = []
-        self._transports: WeakSet[Any] = WeakSet()
         self.is_closed = False
 
     @asynccontextmanager
@@ -91,23 +79,13 @@ class ClientPool:
         while self._idle:
             await _close(self._idle.pop().client)
 
-    def track(self, stream: Any) -> None:
-        """Record a new connection, an httpcore network stream, for `abandon`."""
-        transport = asyncio_transport_of(stream)
-        if transport is not None:
-            self._transports.add(transport)
-
     def abandon(self) -> None:
         """Close all sockets without awaiting, because the event loop is closed."""
         self.is_closed = True
         for client in (*(it.client for it in self._idle), *self._in_use):
-            # The library's client has only the sockets of `track`.
-            if isinstance(client, ClosesAtOnce):
-                client.close()
+            client.close()
         self._idle.clear()
         self._in_use.clear()
-        for transport in list(self._transports):
-            close_abandoned(transport)
 
     def _pop_idle(self, origin: str) -> Any:
         for index in reversed(range(len(self._idle))):

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import anyio
+import h11
 
 from livepeer_async.http.connecting import connect
 from livepeer_async.http.http11_connection import Http11Connection, LibraryErrors
+from livepeer_async.http.request_building import Head, build_head
 from livepeer_async.http.socket_stream import SocketStream
-
-_PORTS = {"http": 80, "https": 443}
+from livepeer_async.http.streams import Outgoing
 
 
 class Http11Client:
@@ -50,19 +53,21 @@ class Http11Client:
         self._connection: Http11Connection | None = None
         self._idle_since = 0.0
 
-    async def send(self, built: Any) -> Http11Response:
-        """Send a request of the library; return the response, with an unread body."""
+    def prepare(
+        self, outgoing: Outgoing
+    ) -> AbstractAsyncContextManager[Callable[[], Awaitable[Http11Response]]]:
+        """Return a context with a function that sends a request and returns its response."""
+        return nullcontext(partial(self._send, outgoing))
+
+    async def _send(self, outgoing: Outgoing) -> Http11Response:
         if self.is_closed:
             raise RuntimeError("the client is closed")
+        head = build_head(self._module, outgoing)
         connection = self._find_idle()
         if connection is None:
-            connection = self._connection = await self._connect(built)
-        if built.url.userinfo:
-            credentials = self._module.BasicAuth(built.url.username, built.url.password)
-            built = next(credentials.auth_flow(built))
-        head, headers = await connection.send(built)
-        library_headers = self._module.Headers(headers)
-        return Http11Response(self, connection, head, library_headers)
+            connection = self._connection = await self._connect(head, outgoing.limits["connect"])
+        response = await connection.send(head, outgoing)
+        return Http11Response(self, connection, response)
 
     def release(self, connection: Http11Connection) -> None:
         """Keep a connection for the next request if its response was read to the end."""
@@ -91,26 +96,42 @@ class Http11Client:
             return None
         return connection
 
-    async def _connect(self, built: Any) -> Http11Connection:
-        url, seconds = built.url, built.extensions["timeout"]["connect"]
-        if url.scheme not in _PORTS:
-            message = f"the URL begins with {url.scheme!r}; wanted http:// or https://"
-            raise self._module.UnsupportedProtocol(message)
-        host = url.raw_host.decode("ascii")
+    async def _connect(self, head: Head, seconds: float) -> Http11Connection:
+        context = self._load_context() if head.scheme == "https" else None
         errors = LibraryErrors(self._module)
-        context = self._load_context() if url.scheme == "https" else None
         with errors.map(self._module.ConnectTimeout, self._module.ConnectError):
             with anyio.fail_after(seconds):
-                sock = await connect(host, url.port or _PORTS[url.scheme])
+                sock = await connect(head.host, head.port)
             stream = SocketStream(sock)
             try:
                 self._on_connect(sock)
                 if context is not None:
-                    await stream.start_tls(context, host, seconds)
+                    await stream.start_tls(context, head.host, seconds)
             except BaseException:
                 stream.close()
                 raise
         return Http11Connection(stream, errors)
+
+
+class ResponseHeaders(dict[str, str]):
+    """The headers of a response, by names in lower case; repetitions are joined."""
+
+    def __init__(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        super().__init__()
+        self._items = [(_decode(name), _decode(value)) for name, value in items]
+        for name, value in self._items:
+            self[name] = f"{self[name]}, {value}" if name in self else value
+
+    def get_list(self, name: str) -> list[str]:
+        """Return the values of a header, one for each line."""
+        return [value for other, value in self._items if other == name]
+
+
+def _decode(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 class Http11Response:
@@ -120,10 +141,10 @@ class Http11Response:
     is_stream_consumed = False
 
     def __init__(
-        self, client: Http11Client, connection: Http11Connection, status: int, headers: Any
+        self, client: Http11Client, connection: Http11Connection, response: h11.Response
     ) -> None:
-        self.status_code = status
-        self.headers = headers
+        self.status_code = response.status_code
+        self.headers = ResponseHeaders(response.headers)
         self.is_closed = False
         self._client = client
         self._connection = connection

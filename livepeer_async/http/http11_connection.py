@@ -11,6 +11,7 @@ import h11
 from anyio.lowlevel import checkpoint
 
 from livepeer_async.http.body_thread import BodyThread, EarlyResponse
+from livepeer_async.http.request_building import Head
 from livepeer_async.http.socket_stream import (
     CLOSED,
     READ,
@@ -19,7 +20,7 @@ from livepeer_async.http.socket_stream import (
     SocketStream,
     wanted_direction,
 )
-from livepeer_async.http.streams import RequestBody, ThreadBody
+from livepeer_async.http.streams import Outgoing, RequestBody
 from livepeer_async.http.thread_sender import ThreadSender
 
 # Bytes of a response's head, as in httpcore.
@@ -62,88 +63,78 @@ class Http11Connection:
         self._limits: dict[str, float] = {}
         self._sender: ThreadSender | None = None
 
-    async def send(self, built: Any) -> tuple[int, Any]:
-        """Send a request; return status and headers of its response."""
-        self._limits, module = built.extensions["timeout"], self._errors.module
-        body = built.extensions["body"]
-        body = body if isinstance(body, RequestBody) else None
-        early = EarlyResponse(self.stream)
-        with self._errors.map(module.WriteTimeout, module.WriteError):
-            head = self._start(built, body)
-            try:
-                await self.stream.send(head, self._limits["write"])
-                if body is not None:
-                    await self._send_body(body, early)
-            except OSError as error:
-                # The server may have responded before it closed the connection.
-                if isinstance(error, TimeoutError) and error.errno is None:
-                    raise
-        with self._errors.map(module.ReadTimeout, module.ReadError):
+    async def send(self, head: Head, outgoing: Outgoing) -> h11.Response:
+        """Send a request; return the head of its response."""
+        self._limits, library = outgoing.limits, self._errors.module
+        early, body = EarlyResponse(self.stream), outgoing.body
+        try:
+            with self._errors.map(library.WriteTimeout, library.WriteError):
+                await self.stream.send(self._start(head, outgoing), self._limits["write"])
+            if body is not None and await self._send_body(body, early):
+                # The bytes went past h11, which only counts them.
+                counted: Any = range(outgoing.request.span.size)
+                self._state.send_with_data_passthrough(h11.Data(data=counted))
+                self._state.send(h11.EndOfMessage())
+        except library.WriteError:
+            pass  # the server may have responded before it closed the connection
+        with self._errors.map(library.ReadTimeout, library.ReadError):
             if early.received:
                 self._state.receive_data(bytes(early.received))
             elif early.error is not None:
                 raise early.error
             return await self._receive_head()
 
-    def _start(self, built: Any, body: RequestBody | None) -> bytes:
-        """Return the head of a request, with the body that the request has."""
-        request = h11.Request(
-            method=built.method, target=built.url.raw_path, headers=built.headers.raw
-        )
-        head = self._state.send(request) or b""
-        if body is None:
-            if built.content:
-                head += self._state.send(h11.Data(data=built.content)) or b""
-            head += self._state.send(h11.EndOfMessage()) or b""
-        return head
+    def _start(self, head: Head, outgoing: Outgoing) -> bytes:
+        """Return the head of a request as bytes, with the body that isn't sent later."""
+        state, content = self._state, outgoing.request.content
+        request = h11.Request(method=head.method, target=head.target, headers=head.headers)
+        sent = state.send(request) or b""
+        if outgoing.body is None:
+            if isinstance(content, bytes) and content:
+                sent += state.send(h11.Data(data=content)) or b""
+            sent += state.send(h11.EndOfMessage()) or b""
+        return sent
 
-    async def _send_body(self, body: RequestBody, early: EarlyResponse) -> None:
+    async def _send_body(self, body: RequestBody, early: EarlyResponse) -> bool:
+        """Send a body; return whether all of it was sent."""
+        library = self._errors.module
         in_thread = body.in_thread()
         if in_thread is None:
-            is_complete = await self._send_blocks(body, early)
-        else:
-            is_complete = await self._run_thread(in_thread, early)
-        if is_complete:
-            # The bytes went past h11, which only counts them.
-            counted: Any = range(body.size)
-            self._state.send_with_data_passthrough(h11.Data(data=counted))
-            self._state.send(h11.EndOfMessage())
-
-    async def _run_thread(self, body: ThreadBody, early: EarlyResponse) -> bool:
-        """Send a body in a worker thread; return whether all of it was sent."""
-        self._sender = ThreadSender(
-            BodyThread(self.stream, body, early, self._limits["write"]), body
-        )
+            async for block in body:
+                with self._errors.map(library.WriteTimeout, library.WriteError):
+                    if not await self._send_block(memoryview(block), early):
+                        return False
+                # A quick socket must not keep the event loop from other tasks.
+                await checkpoint()
+            return True
+        thread = BodyThread(self.stream, in_thread, early, self._limits["write"])
+        self._sender = ThreadSender(thread, in_thread)
         try:
-            await self._sender.run()
+            with self._errors.map(library.WriteTimeout, library.WriteError):
+                await self._sender.run()
         finally:
             self._sender = None
-        if early.has_started:
-            return False
-        body.record_end()
+        if not early.has_started:
+            in_thread.record_end()
+        return not early.has_started
+
+    async def _send_block(self, rest: memoryview, early: EarlyResponse) -> bool:
+        """Send a block; return False once a response has started."""
+        while rest:
+            if early.check():
+                return False
+            try:
+                rest = rest[self.stream.sock.send(rest) :]
+            except WOULD_BLOCK as error:
+                wanted = wanted_direction(error, WRITE)
+                await self.stream.wait(self._limits["write"], READ, wanted)
         return True
 
-    async def _send_blocks(self, body: RequestBody, early: EarlyResponse) -> bool:
-        """Send a body in the event loop; return whether all of it was sent."""
-        async for block in body:
-            rest = memoryview(block)
-            while rest:
-                if early.check():
-                    return False
-                try:
-                    rest = rest[self.stream.sock.send(rest) :]
-                except WOULD_BLOCK as error:
-                    wanted = wanted_direction(error, WRITE)
-                    await self.stream.wait(self._limits["write"], READ, wanted)
-            # A quick socket must not keep the event loop from other tasks.
-            await checkpoint()
-        return True
-
-    async def _receive_head(self) -> tuple[int, Any]:
+    async def _receive_head(self) -> h11.Response:
         while True:
             event = await self._receive_event()
             if isinstance(event, h11.Response):
-                return event.status_code, event.headers.raw_items()
+                return event
             if not isinstance(event, h11.InformationalResponse):
                 raise h11.RemoteProtocolError("the server sent no response")
 

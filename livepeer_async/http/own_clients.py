@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from livepeer_async.http.certificates import load_tls
+from livepeer_async.http.library_client import LibraryClient
 from livepeer_async.http.proxies import Proxies, Proxy, proxy_error
 
 
@@ -30,7 +31,7 @@ def client_factory(
     Args:
         httpx: the library.
         proxies: the environment's proxies.
-        on_connect: called with the socket of each new connection of an `Http11Client`.
+        on_connect: called with the socket of each new connection.
         keepalive: seconds after which an idle connection is closed.
         uses_tls: whether to load the certificates now; else the first client that needs them does.
 
@@ -58,13 +59,14 @@ def client_factory(
             from livepeer_async.http.http11 import Http11Client  # noqa: PLC0415
 
             return Http11Client(httpx, load_context, keepalive=keepalive, on_connect=on_connect)
-        return httpx.AsyncClient(
+        client = httpx.AsyncClient(
             verify=load_context() if origin.startswith("https:") else plain,
             proxy=created[proxy] if proxy else None,
             limits=httpx.Limits(keepalive_expiry=keepalive),
             follow_redirects=False,
             trust_env=False,
         )
+        return LibraryClient(client, httpx, on_connect=on_connect)
 
     return create_client
 

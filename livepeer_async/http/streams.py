@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -38,6 +38,22 @@ class ThreadBody(Protocol):
     def record_end(self) -> None:
         """Record that the socket has accepted the whole body."""
         ...
+
+
+class Outgoing(NamedTuple):
+    """A request that is about to be sent.
+
+    Attributes:
+        request: the request.
+        request_id: for `X-Request-ID`.
+        limits: httpcore's timeouts, in seconds; "read" may change until the response is awaited.
+        body: the bytes to send, if `request.content` is a span.
+    """
+
+    request: Request
+    request_id: str
+    limits: dict[str, float]
+    body: RequestBody | None = None
 
 
 class StreamedResponse(Struct, frozen=True, kw_only=True):

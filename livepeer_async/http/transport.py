@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from http import HTTPStatus
 from types import ModuleType
@@ -26,17 +26,15 @@ from livepeer_async.errors import ClientClosed, DecodeError, NetworkError
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
 from livepeer_async.http.descriptors import Descriptors
-from livepeer_async.http.early_responses import detect_early_response, wrap_stream
-from livepeer_async.http.http2 import Http2Stream
 from livepeer_async.http.library_calls import LibraryCalls
+from livepeer_async.http.library_client import LibraryClient
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.loops import require_asyncio
-from livepeer_async.http.messages import Request, Response, Span, find_invalid_part
+from livepeer_async.http.messages import Request, Response, Span
 from livepeer_async.http.observers import Watch, describe_unconfirmed
 from livepeer_async.http.own_clients import client_factory
 from livepeer_async.http.proxies import Proxies, read_proxies
 from livepeer_async.http.recovery import Recovery
-from livepeer_async.http.request_building import build_request
 from livepeer_async.http.response_reading import (
     close_response,
     incomplete_error,
@@ -44,9 +42,9 @@ from livepeer_async.http.response_reading import (
     request_id_of,
     to_response,
 )
-from livepeer_async.http.shortages import is_shortage
 from livepeer_async.http.sockets import tune_socket
 from livepeer_async.http.streams import (
+    Outgoing,
     RequestBody,
     ResponseBody,
     StreamedResponse,
@@ -54,7 +52,7 @@ from livepeer_async.http.streams import (
 )
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.tracing import log_response
-from livepeer_async.http.user_client import UserClient, loop_error, speaks_http2
+from livepeer_async.http.user_client import UserClient, loop_error
 
 T = TypeVar("T")
 
@@ -95,7 +93,6 @@ class Transport:
         self._descriptors = descriptors or Descriptors()
         self._descriptors.close_idle = self._close_idle
         self._user_client = None if http_client is None else UserClient(http_client)
-        self._speaks_http2 = speaks_http2(http_client)
         self._module: ModuleType = self._user_client.module if self._user_client else httpx
         # The proxies of a user's client are unknown.
         proxies = Proxies() if self._user_client else read_proxies()
@@ -117,10 +114,17 @@ class Transport:
             )
 
         def connect() -> Connections:
-            client = http_client
+            chunks = ChunkLimiter(timeouts)
             if create_client is not None:
-                client = ClientPool(create_client, keepalive=KEEPALIVE_SECONDS)
-            return Connections(client, ChunkLimiter(timeouts))
+                pool = ClientPool(create_client, keepalive=KEEPALIVE_SECONDS)
+                return Connections(pool, chunks)
+            client = LibraryClient(
+                http_client,
+                self._module,
+                on_connect=self._set_up_socket,
+                exceptions=lambda: self._calls.exceptions,
+            )
+            return Connections(client, chunks)
 
         self._connections = LoopLocal(connect, aclose=Connections.aclose, drop=Connections.abandon)
         install_log_filter()
@@ -206,16 +210,14 @@ class Transport:
                     self._limit_response(scope, limits)
                     watch.restart(describe_unconfirmed(size) if size else NO_RESPONSE)
 
-                body: Any = b""
+                body = None
                 if blocks is None:
                     on_accepted()
                 else:
                     watch.restart("no connection")
                     body = RequestBody(request, blocks, on_accepted, watch)
-                build = partial(self._build, request, request_id, body, limits)
-                exchange = partial(
-                    self._send_and_read, connections, request, request_id, build, largest
-                )
+                outgoing = Outgoing(request, request_id, limits, body)
+                exchange = partial(self._exchange, connections, outgoing, largest)
                 with body.keep_cause() if body else nullcontext():
                     return await self._calls.run(request, request_id, limits, exchange)
             raise incomplete_error(request, request_id)
@@ -237,16 +239,19 @@ class Transport:
         connections = self._find_connections(request)
         request_id, limits = request_id_of(request), self._httpx_timeouts()
         call_library = partial(self._calls.run, request, request_id, limits)
-        async with connections.acquire(request) as client, self._guard(client) as http2:
+        outgoing = Outgoing(request, request_id, limits)
+        async with (
+            connections.acquire(request) as client,
+            client.prepare(outgoing) as send,
+        ):
             received = None
             # This scope ends before the yield, because another task may close the response.
             with anyio.CancelScope() as scope:
                 self._limit_response(scope, limits)
 
                 async def receive_head() -> Any:
-                    built = self._build(request, request_id, b"", limits)
                     with Watch(NO_RESPONSE, request):
-                        return await self._receive_head(client, built, http2)
+                        return await send()
 
                 began_at = time.monotonic()
                 with self.recovery.record(request.origin) as record:
@@ -287,19 +292,6 @@ class Transport:
             raise loop_error(request.place)
         return connections
 
-    def _build(
-        self,
-        request: Request,
-        request_id: str,
-        body: AsyncIterable[bytes | memoryview] | bytes,
-        limits: dict[str, float],
-    ) -> Any:
-        extensions = {"timeout": limits, "trace": self._prepare_connection, "body": body}
-        if self._speaks_http2 and find_invalid_part(request):
-            # h2 would send line breaks, which a gateway to HTTP/1.1 takes for the next header.
-            raise self._module.LocalProtocolError("")
-        return build_request(self._module, request, request_id, body, extensions)
-
     def _httpx_timeouts(self) -> dict[str, float]:
         limits = {"connect": self._timeouts.connect, "pool": self._timeouts.connect}
         return limits | {"read": self._timeouts.stall, "write": self._timeouts.stall}
@@ -309,42 +301,26 @@ class Transport:
         seconds = limits["connect"] + limits["read"] + self._timeouts.answer
         scope.deadline = anyio.current_time() + seconds
 
-    async def _prepare_connection(self, event: str, details: dict[str, Any]) -> None:
-        """Set up each new connection that httpcore's `trace` extension reports."""
-        if event.endswith("connect_tcp.complete"):
-            self._set_up_socket(details["return_value"].get_extra_info("socket"))
-            pool = self._connections.get().pool
-            if pool is not None:
-                pool.track(details["return_value"])
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            wrap_stream(details["return_value"])
-
     def _set_up_socket(self, sock: Any) -> None:
         self._descriptors.record_success("connection")
         if sock is not None:
             tune_socket(sock, dead_after=self._timeouts.stall)
 
-    async def _send_and_read(
-        self,
-        connections: Connections,
-        request: Request,
-        request_id: str,
-        build: Callable[[], Any],
-        largest: int,
+    async def _exchange(
+        self, connections: Connections, outgoing: Outgoing, largest: int
     ) -> Response:
-        size = request.span.size
+        request, request_id = outgoing.request, outgoing.request_id
         async with (
             connections.acquire(request) as client,
-            self._detect_early_response(client, size),
-            self._guard(client) as http2,
+            client.prepare(outgoing) as send,
         ):
-            received = await self._receive_head(client, build(), http2)
+            received = await send()
             try:
                 body = await read_body(
                     received, request, request_id, largest=largest, seconds=self._timeouts.answer
                 )
             except (DecodeError, NetworkError, self._module.RequestError):
-                if not size or received.status_code <= HTTPStatus.BAD_REQUEST:
+                if not request.span.size or received.status_code <= HTTPStatus.BAD_REQUEST:
                     raise
                 # A server that rejects a chunk may reset the connection before the body of its
                 # response has arrived. The status is sufficient, except for 400.
@@ -352,24 +328,3 @@ class Transport:
             finally:
                 await close_response(received)
         return to_response(received, request, request_id, body)
-
-    def _detect_early_response(self, client: Any, size: int) -> AbstractAsyncContextManager[None]:
-        is_library = isinstance(client, self._module.AsyncClient)
-        return detect_early_response(size) if size and is_library else nullcontext()
-
-    def _guard(self, client: Any) -> AbstractAsyncContextManager[Http2Stream | None]:
-        """Return a context that resets the request's stream if the client speaks HTTP/2."""
-        return Http2Stream(client) if self._speaks_http2 else nullcontext()
-
-    async def _receive_head(self, client: Any, built: Any, http2: Http2Stream | None) -> Any:
-        """Send a request; return the library's response, with an unread body."""
-        if http2 is not None:
-            send = partial(self._receive_head, client, built, None)
-            return await http2.send(send, built, self._module, self._calls.exceptions)
-        if not isinstance(client, self._module.AsyncClient):
-            return await client.send(built)  # an Http11Client
-        try:
-            return await client.send(built, stream=True, auth=None, follow_redirects=False)
-        except self._module.HTTPStatusError as error:
-            # A hook of a user's client has called `raise_for_status`.
-            return error.response

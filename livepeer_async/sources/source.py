@@ -133,7 +133,10 @@ class BytesSource(Source):
 
     def thread_reader(self) -> ThreadReader:
         """Return functions for a worker thread, which need no copy of the bytes."""
-        return ThreadReader(lambda start, size: self._content[start : start + size], lambda: None)
+        return ThreadReader(self._view, lambda: None)
+
+    def _view(self, position: int, size: int) -> memoryview:
+        return self._content[position : position + size]
 
     async def identity(self) -> SourceIdentity:
         """Compute the SHA-256 in a worker thread."""
