@@ -248,9 +248,10 @@ def resolve_location(
     if not location.isprintable() or len(location) > _MAX_URL_LENGTH or any(others):
         raise _unusable_location(location, secrets)
     try:
-        # Without the endpoint's query, whose token some short locations would inherit.
-        url = urljoin(endpoint.partition("?")[0], location)
-        here, there = urlsplit(endpoint), urlsplit(url)
+        # Without the query, whose token some short locations would inherit. The library caches it.
+        base = endpoint.partition("?")[0]
+        url = urljoin(base, location)
+        here, there = urlsplit(base), urlsplit(url)
         is_same = here.hostname == there.hostname and _port(here) == _port(there)
     except ValueError:
         raise _unusable_location(location, secrets) from None

@@ -12,7 +12,6 @@ from collections.abc import (
     Iterable,
 )
 from contextlib import AbstractAsyncContextManager, suppress
-from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -131,8 +130,7 @@ async def measure_length(job: UploadJob) -> int | None:
             return memoryview(source).nbytes
         if job.length is not None:
             return job.length
-        path = Path(cast("str", source))
-        return (await anyio.to_thread.run_sync(path.stat)).st_size
+        return (await anyio.to_thread.run_sync(os.stat, cast("str", source))).st_size
     except TypeError:  # a stream or a file object
         return job.length
     except (BufferError, OSError, ValueError):
@@ -162,7 +160,7 @@ def _path_of(job: UploadJob) -> str | None:
 
 async def _find_status(path: str) -> os.stat_result | None:
     with suppress(OSError, ValueError):
-        return await anyio.to_thread.run_sync(Path(path).stat)
+        return await anyio.to_thread.run_sync(os.stat, path)
     return None
 
 

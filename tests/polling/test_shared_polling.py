@@ -121,6 +121,33 @@ async def test_cancelled_leader_does_not_lose_updates(harness):
     assert set(harness.ended) == set(ids[1:])
 
 
+async def test_leader_and_its_successors_may_end_at_once(harness):
+    ids = harness.add_assets(*[10.0] * 5)
+    scopes, send = {name: anyio.CancelScope() for name in ids}, harness.send
+    has_started = anyio.Event()
+
+    async def hang_once(request):
+        if not has_started.is_set():
+            has_started.set()
+            await anyio.sleep_forever()
+        return await send(request)
+
+    async def wait(name):
+        with scopes[name]:
+            await harness.wait(name)
+
+    harness.send = hang_once
+    with anyio.fail_after(TEST_TIMEOUT):
+        async with anyio.create_task_group() as tasks:
+            for name in ids:
+                tasks.start_soon(wait, name)
+            await has_started.wait()
+            await anyio.wait_all_tasks_blocked()
+            for name in ids[:4]:
+                scopes[name].cancel()
+    assert set(harness.ended) == {ids[4]}
+
+
 async def test_paused_iteration_does_not_block_other_waits(harness):
     first, second, third = harness.add_assets(1.0, 2.0, 5.0)
     results = harness.waiter.wait_each([first, second], timeout=100)
