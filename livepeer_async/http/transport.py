@@ -45,12 +45,7 @@ from livepeer_async.http.response_reading import (
 )
 from livepeer_async.http.shortages import is_shortage
 from livepeer_async.http.sockets import tune_socket
-from livepeer_async.http.streams import (
-    RequestBody,
-    ResponseBody,
-    StreamedResponse,
-    is_delimited,
-)
+from livepeer_async.http.streams import RequestBody, ResponseBody, StreamedResponse, is_delimited
 from livepeer_async.http.timeouts import Timeouts
 from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error, speaks_http2
 from livepeer_async.redaction import clear_variables
