@@ -134,9 +134,7 @@ def import_assets(
     Each call makes new assets. `livepeer-async ingest` takes lists of URLs, skips those that an
     earlier run has imported, and with --relay fetches them itself.
     """
-    fields = client_options.read_asset_fields(
-        playback_policy=playback_policy, creator_id=creator_id
-    )
+    fields = client_options.read_asset_fields(playback_policy, creator_id)
     if name is not None and len(urls) > 1:
         raise typer.BadParameter("--name needs a single URL")
     asset_import.check_urls(urls)
@@ -163,7 +161,7 @@ def update_asset(
 
     What isn't named stays as it is. A public asset can't become private, nor a private one public.
     """
-    patch = client_options.read_asset_fields(playback_policy=playback_policy, creator_id=creator_id)
+    patch = client_options.read_asset_fields(playback_policy, creator_id)
     if name is not None:
         patch["name"] = name
     if ipfs:

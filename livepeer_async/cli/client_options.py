@@ -50,7 +50,13 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
 
 
 def build_upload_options(
-    verify: str, probe: Probe | None, *, no_wait: bool, ready_timeout: float, ignore_mtime: bool
+    verify: str,
+    probe: Probe | None,
+    method: str,
+    ready_timeout: float,
+    *,
+    no_wait: bool,
+    ignore_mtime: bool,
 ) -> dict[str, Any]:
     """Return the options of each upload under the names that the client gives them."""
     return {
@@ -59,6 +65,7 @@ def build_upload_options(
         "ready_timeout": ready_timeout,
         "ignore_mtime": ignore_mtime,
         "probe": probe,
+        "method": method,
     }
 
 
@@ -77,7 +84,7 @@ def build_probe(*, probe: bool, ignore: list[str] | None) -> Probe | None:
     return Probe(ignore=cast("list[RuleName]", ignore or []))
 
 
-def read_asset_fields(*, playback_policy: str | None, creator_id: str | None) -> dict[str, object]:
+def read_asset_fields(playback_policy: str | None, creator_id: str | None) -> dict[str, object]:
     """Return fields of a new asset as JSON values by the API's names, in the format of a CSV cell.
 
     Raises:

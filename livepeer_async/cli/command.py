@@ -5,11 +5,11 @@ from __future__ import annotations
 import os.path
 import re
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -210,14 +210,14 @@ def _without_conversions(parameter: Any) -> Any:
     Not converted are missing values, such as those of a group whose command gets `--help`, and all
     values in a completion.
     """
-    process_value = type(parameter).process_value
+    kind = cast("Any", type(parameter))
 
     def process(ctx: Any, value: Any) -> Any:
         is_single = parameter.nargs == 1 and not parameter.multiple
         is_missing = value is None and is_single and not parameter.required
         if not (is_missing or ctx.resilient_parsing):
-            return process_value(parameter, ctx, value)
-        callback = parameter.callback
+            return kind.process_value(parameter, ctx, value)
+        callback: Callable[..., Any] | None = parameter.callback
         return callback(ctx, parameter, value) if callback else value
 
     parameter.process_value = process

@@ -141,10 +141,9 @@ def ingest(  # noqa: PLR0913 - the options of the command
     )
     rules = client_options.build_probe(probe=probe, ignore=probe_ignore)
     rows = client_options.build_upload_options(
-        verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
+        verify, rules, method, ready_timeout, no_wait=no_wait, ignore_mtime=ignore_mtime
     )
-    rows |= {"concurrency": concurrency, "max_rate": max_rate, "method": method}
-    rows |= {"strict": strict, "relay": relay}
+    rows |= {"concurrency": concurrency, "max_rate": max_rate, "strict": strict, "relay": relay}
     command = ingest_run.IngestRun(
         manifest, client, rows, report=report, use_report=not no_report, json=json
     )

@@ -109,19 +109,15 @@ def upload(  # noqa: PLR0913 - the options of the command
     )
     rules = client_options.build_probe(probe=probe, ignore=probe_ignore)
     more = client_options.build_upload_options(
-        verify, rules, no_wait=no_wait, ready_timeout=ready_timeout, ignore_mtime=ignore_mtime
+        verify, rules, method, ready_timeout, no_wait=no_wait, ignore_mtime=ignore_mtime
     )
-    more |= {"method": method, "concurrency": concurrency, "max_rate": max_rate}
-    fields = client_options.read_asset_fields(
-        playback_policy=playback_policy, creator_id=creator_id
-    )
-    batch = upload_batch.UploadBatch(
+    more |= {"concurrency": concurrency, "max_rate": max_rate}
+    fields = client_options.read_asset_fields(playback_policy, creator_id)
+    job = upload_batch.UploadBatch(
         files, more, name=name, fields=fields, json=json, template=template, journal=journal
     )
-    run = partial(
-        batch.run, session.open_client(client, is_upload=True), force=force, report=report
-    )
-    runner.run_command(run, on_interrupt=partial(batch.report_interruption, is_lost=sandbox))
+    run = partial(job.run, session.open_client(client, is_upload=True), force=force, report=report)
+    runner.run_command(run, on_interrupt=partial(job.report_interruption, is_lost=sandbox))
 
 
 def _check_arguments(
@@ -131,8 +127,4 @@ def _check_arguments(
     if is_unrecorded:
         raise typer.BadParameter("--force can't be combined with --no-journal")
     upload_files.check_files(files, name=name)
-    if text is None:
-        return None
-    if name is not None:
-        raise typer.BadParameter("--name-template can't be combined with --name")
-    return upload_files.read_template(text)
+    return upload_files.read_template(text, name=name)

@@ -51,6 +51,22 @@ def check_files(files: Sequence[str], *, name: str | None) -> None:
         raise typer.BadParameter("standard input is a terminal: pipe a video into it, or use FILE")
 
 
+def read_template(text: str | None, *, name: str | None) -> NameTemplate | None:
+    """Return the template of names, if there is one.
+
+    Raises:
+        typer.BadParameter: it can't be used, or there is a name too.
+    """
+    if text is None:
+        return None
+    if name is not None:
+        raise typer.BadParameter("--name-template can't be combined with --name")
+    try:
+        return NameTemplate(text, FILE_FIELDS)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def check_manifest(manifest: str) -> None:
     """Refuse what isn't a manifest: a URL, a spreadsheet or a video.
 
@@ -68,18 +84,6 @@ def check_manifest(manifest: str) -> None:
         raise typer.BadParameter(
             f"{manifest} is a video, not a manifest: use livepeer-async upload {quote(manifest)}"
         )
-
-
-def read_template(text: str) -> NameTemplate:
-    """Return a template of names.
-
-    Raises:
-        typer.BadParameter: it isn't one.
-    """
-    try:
-        return NameTemplate(text, FILE_FIELDS)
-    except ConfigurationError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def read_scheme(url: str) -> str:

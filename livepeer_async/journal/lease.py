@@ -41,7 +41,6 @@ from livepeer_async.sources.source import Source
 from livepeer_async.telemetry.events import JOURNAL_NOT_WRITTEN, log_event
 
 if TYPE_CHECKING:
-    # Imports SQLite, which only a client with a journal needs.
     from livepeer_async.journal.journal import Journal
 
 
@@ -58,11 +57,10 @@ class Lease:
         ignore_mtime: as for `plan_resume`.
 
     Attributes:
-        fields, has_handle: as in `Record`.
+        fields, has_handle, previous: as in `Record`.
         missing: why an upload of an earlier run can't be requested again; "" if it can.
         identity: of the source now.
         record: the upload's record in the journal.
-        previous: as in `Record`.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from livepeer_async.journal.records import (
     ResumeAction,
     access_fingerprint,
     access_fingerprints,
+    as_text,
     is_accepted,
     leftover_from,
     plan_resume,
@@ -249,3 +250,8 @@ def test_latest_record_has_an_asset_if_one_has():
 def test_interrupted_stream_is_unresumable(identity, state, expected):
     record = Record(key="k", state=state, name="x", identity=identity, requested_at=0.0)
     assert record.is_unresumable == expected
+
+
+def test_key_of_any_bytes_becomes_utf8():
+    assert as_text("talk é.mp4") == "talk é.mp4"
+    assert as_text("a\udcff.mp4") == "a\\udcff.mp4"
