@@ -7,11 +7,12 @@ from types import ModuleType
 from typing import TypeVar
 
 from livepeer_async.errors import ClientClosed, TooManyOpenFiles
-from livepeer_async.http.descriptors import Descriptors, is_shortage
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.error_mapping import ErrorMapper, connection_shortage
 from livepeer_async.http.log_filter import redact_logs
 from livepeer_async.http.messages import Request
 from livepeer_async.http.proxies import Proxies
+from livepeer_async.http.shortages import is_shortage
 from livepeer_async.http.user_client import is_loop_error, loop_error
 from livepeer_async.redaction import clear_variables
 

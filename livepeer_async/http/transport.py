@@ -44,7 +44,6 @@ from livepeer_async.http.response_reading import (
     request_id_of,
     to_response,
 )
-from livepeer_async.http.shortages import is_shortage
 from livepeer_async.http.sockets import tune_socket
 from livepeer_async.http.streams import RequestBody, ResponseBody, StreamedResponse, is_delimited
 from livepeer_async.http.timeouts import Timeouts
