@@ -26,8 +26,11 @@ LIVEPEER_PART = UPLOAD_PART_SIZE
 LIVEPEER_MAX_PARTS = 10_000
 # Studio's task runner refuses longer sources after the whole upload.
 LIVEPEER_MAX_LENGTH = 30 * 1024 * MIB
-# The largest of the PATCHes that were tested with Studio's servers: 8, 16, 32 and 64 MiB.
-LIVEPEER_MAX_CHUNK = 64 * MIB
+# The largest of the PATCHes that were tested with Studio's servers: 8, 16, 32, 64 and 256 MiB. The
+# connection is idle for a round trip after each, until its response.
+LIVEPEER_MAX_CHUNK = 256 * MIB
+# A chunk is at most this many times as large as the one before.
+MAX_GROWTH = 32
 
 
 class ServerLimits(Struct, frozen=True, kw_only=True):
@@ -162,8 +165,9 @@ def plan_chunk(
     """
     target = limits.first_chunk
     if rate is not None and previous:
-        # At most fourfold: one quick chunk may only have filled a buffer on the way.
-        target = int(min(rate * limits.max_chunk_seconds / 2, 4 * previous))
+        # Of a chunk that is planned for 15 s, the rate may fall to a twentieth before the server's
+        # time limit of 300 s ends it.
+        target = int(min(rate * limits.max_chunk_seconds / 2, MAX_GROWTH * previous))
     if limits.max_chunk is not None:
         target = min(target, limits.max_chunk)
     aligned = max(target // limits.align, 1) * limits.align

@@ -16,6 +16,7 @@ from livepeer_async.tus.limits import (
     LIVEPEER_MAX_CHUNK,
     LIVEPEER_MAX_LENGTH,
     LIVEPEER_PART,
+    MAX_GROWTH,
     MIB,
     as_limits_for,
     check_upload_length,
@@ -47,7 +48,7 @@ def test_chunk_is_within_the_limits(limits, remaining, previous, rate):
     else:
         assert size % limits.align == 0 or size == remaining
     if rate is not None and previous:
-        assert size <= max(4 * previous, limits.align)
+        assert size <= max(MAX_GROWTH * previous, limits.align)
 
 
 @given(any_limits(), st.integers(0, 5_000), RATES)
@@ -108,7 +109,8 @@ def test_chunks_add_up_to_every_length(tail_alone, length, max_chunk):
         (1, LIVEPEER_PART, LIVEPEER_MAX_CHUNK),
         (LIVEPEER_PART * 10_000, LIVEPEER_PART, LIVEPEER_MAX_CHUNK),
         (LIVEPEER_PART * 10_000 + 1, LIVEPEER_PART + 1, LIVEPEER_MAX_CHUNK),
-        (1000 * GIB, 107_374_183, 107_374_183),
+        (1000 * GIB, 107_374_183, LIVEPEER_MAX_CHUNK),
+        (3000 * GIB, 322_122_548, 322_122_548),
     ],
 )
 def test_parts_grow_to_at_most_ten_thousand(length, part, max_chunk):
@@ -133,7 +135,7 @@ def test_livepeer_limits_have_known_values():
 
 @pytest.mark.parametrize(
     ("asked", "limit"),
-    [(8, 8), (9, 8), (15, 8), (16, 16), (64, 64), (65, 64), (1_000, 64)],
+    [(8, 8), (9, 8), (15, 8), (16, 16), (64, 64), (65, 64), (1_000, 256)],
 )
 def test_chunk_size_is_rounded_to_the_alignment(asked, limit):
     limits = livepeer_limits(GIB, chunk_size=asked * MIB)
@@ -183,15 +185,15 @@ def test_creation_has_the_whole_upload_or_nothing(length, count):
     [
         (0, 1e9, 8),
         (8, None, 8),
-        (8, 1e9, 32),
-        (32, 1e9, 64),
+        (8, 1e9, 256),
+        (256, 1e9, 512),
         (64, 1.6, 24),
         (64, 0.0, 8),
-        (64, float("inf"), 64),
+        (64, float("inf"), 512),
     ],
 )
 def test_chunk_takes_half_of_the_longest_time(previous, rate, size):
-    limits = ServerLimits(align=8, first_chunk=8, max_chunk=64, max_chunk_seconds=30.0)
+    limits = ServerLimits(align=8, first_chunk=8, max_chunk=512, max_chunk_seconds=30.0)
     assert plan_chunk(limits, remaining=1_000, previous=previous, rate=rate) == size
 
 

@@ -52,7 +52,7 @@ def test_chunk_stored_in_part_keeps_its_size():
     accepted(sizer, 8 * MIB)
     sizer.record_interrupted(Span(0, 8 * MIB), Timing())
     sizer.record_resumed(PLAIN, 1)
-    assert sizer.plan_size(PLAIN, LONG) == 32 * MIB
+    assert sizer.plan_size(PLAIN, LONG) == 256 * MIB
 
 
 def test_aligned_chunks_shrink_to_the_alignment():
