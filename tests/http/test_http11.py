@@ -281,3 +281,17 @@ async def test_connection_that_the_server_closed_is_not_used_again():
         for _ in range(3):
             assert (await transport.send(Request(method="GET", url=url))).status == 200
     assert len(heads) == 3
+
+
+@pytest.mark.parametrize("head", [b"200 OK\r\nContent-Length: 2", b"204 No Content"])
+async def test_bytes_after_a_response_are_not_the_next_one(tls, head):
+    body = b"ok" if head.startswith(b"200") else b""
+    raw = b"HTTP/1.1 " + head + b"\r\n\r\n" + body
+
+    async def answer(reader, writer):
+        writer.write(raw + b"HTTP/1.1 500 Other\r\nContent-Length: 5\r\n\r\nother")
+
+    async with serve(tls, answer) as url, Transport(timeouts=LONG_TIMEOUTS) as transport:
+        for _ in range(3):
+            response = await transport.send(Request(method="GET", url=url))
+            assert (response.status, bytes(response.body)) == (int(head[:3]), body)
