@@ -57,6 +57,7 @@ class EarlyResponse:
                 self.error, self.has_started = error, True
                 break
             self.received += block
+            self._stream.has_ended = not block
             self.has_started = not block or is_final_response(self.received)
         return self.has_started
 

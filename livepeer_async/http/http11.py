@@ -23,6 +23,8 @@ from livepeer_async.http.request_building import Head, build_head
 from livepeer_async.http.socket_stream import SocketStream
 from livepeer_async.http.streams import Outgoing
 
+CLOSED = "the client is closed"
+
 
 class Http11Client:
     """A client with one connection, which is opened when a request needs it.
@@ -61,11 +63,14 @@ class Http11Client:
 
     async def _send(self, outgoing: Outgoing) -> Http11Response:
         if self.is_closed:
-            raise RuntimeError("the client is closed")
+            raise RuntimeError(CLOSED)
         head = build_head(self._module, outgoing)
         connection = self._find_idle()
         if connection is None:
             connection = self._connection = await self._connect(head, outgoing.limits["connect"])
+            if self.is_closed:
+                connection.close()
+                raise RuntimeError(CLOSED)
         response = await connection.send(head, outgoing)
         return Http11Response(self, connection, response)
 
