@@ -341,7 +341,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure against the peers: all benchmarks, or those named after `--` (15 min).
 
-    `nox -s bench -- --help` lists the options; `-- --readme` writes the results into the README.
+    `nox -s bench -- --help` lists the options.
     """
     if shutil.which("curl") is None:
         session.error("no curl on the path: apt-get install curl")

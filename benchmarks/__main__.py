@@ -2,8 +2,8 @@
 
     nox -s bench                       all benchmarks, which install their peers (15 min)
     nox -s bench -- upload-tls loop    some of them
-    nox -s bench -- --readme           write the newest results into the README
     nox -s bench-check                 compare the newest results with budget.toml
+    python benchmarks --readme         write the newest results into the README
 
 Without nox, in an environment with the package, its extras and the group `bench`:
 
@@ -84,15 +84,17 @@ def check(folder):
     verdicts = budget.compare(limits, figures, earlier)
     for verdict in verdicts:
         print(verdict)
-    failed = [verdict for verdict in verdicts if not verdict.is_met]
-    print(f"{len(failed)} of {len(verdicts)} are over budget")
-    return 1 if failed else 0
+    over = sum(not verdict.is_met for verdict in verdicts)
+    worse = sum(verdict.is_worse for verdict in verdicts)
+    print(f"of {len(verdicts)} limits, {over} are over budget and {worse} got worse")
+    return 1 if over else 0
 
 
 def write_readme(folder):
     """Replace the table of the README."""
     documents = results.read_all(folder)
-    section = report.readme_section(results.newest(documents), documents[0])
+    newest = results.newest(documents)
+    section = report.readme_section(newest, results.contributing(documents))
     README.write_text(report.replace_section(README.read_text(), section))
     return 0
 

@@ -4,7 +4,7 @@ import re
 
 from suite.figures import OURS
 
-BEGIN = "<!-- measurements: written by `nox -s bench -- --readme` -->"
+BEGIN = "<!-- measurements: written by `python benchmarks --readme` -->"
 END = "<!-- end of measurements -->"
 SMALLEST = 0.01
 # Numbers below a bound have so many decimals.
@@ -68,21 +68,23 @@ def readme_table(figures):
     return "\n".join(lines)
 
 
-def readme_section(figures, document):
+def readme_section(figures, documents):
     """Return the text between the markers of the README.
 
     Args:
         figures: By (bench, name).
-        document: The newest result file, for the machine and the date.
+        documents: The result files with these figures, the newest first: it has the machine.
     """
-    machine, versions = document["machine"], document["versions"]
+    machine, versions = documents[0]["machine"], documents[0]["versions"]
+    days = sorted({document["date"][:10] for document in documents})
+    when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
     names = ("livepeer", "tuspy", "aiotus", "tus-js-client")
     peers = ", ".join(f"{name} {versions[name]}" for name in names)
     introduction = (
-        f"Measured on {document['date'][:10]} on {machine['cores']} cores of an {machine['cpu']}, "
-        f"CPython {versions['ours']['python']}, by `nox -s bench`: medians of {document['runs']} "
-        f"alternating runs, without the start-up. Compared with {peers}, "
-        f"curl {versions['curl'].split()[1]} and httpx {versions['ours']['httpx']}."
+        f"Measured {when} by `nox -s bench` on {machine['cores']} cores of an {machine['cpu']} with "
+        f"CPython {versions['ours']['python']}: medians of {documents[0]['runs']} alternating "
+        f"runs, without the start-up. Compared with {peers}, curl {versions['curl'].split()[1]} "
+        f"and httpx {versions['ours']['httpx']}."
     )
     return f"{introduction}\n\n{readme_table(figures)}"
 

@@ -68,6 +68,16 @@ def newest(documents, position=0):
     return found
 
 
+def contributing(documents):
+    """List the result files with the newest figures of some benchmark, the newest first."""
+    found, seen = [], set()
+    for document in documents:
+        if not seen.issuperset(document["benches"]):
+            found.append(document)
+        seen.update(document["benches"])
+    return found
+
+
 def machine():
     """Describe the machine."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""

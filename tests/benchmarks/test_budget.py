@@ -92,6 +92,7 @@ def test_newest_figures_are_those_of_each_benchmark():
     assert newest["loop", "cpu"].median() == 1.0
     assert earlier.keys() == {("decode", "cpu")}
     assert earlier["decode", "cpu"].median() == 2.0
+    assert results.contributing([*documents, document(loop=9.0)]) == documents
 
 
 def test_check_fails_if_a_limit_is_exceeded(tmp_path):

@@ -37,9 +37,14 @@ def test_readme_rows_without_a_figure_are_left_out():
 
 
 def test_section_names_machine_date_and_versions():
-    text = report.readme_section({}, DOCUMENT)
+    text = report.readme_section({}, [DOCUMENT])
     for part in ("2026-11-29", "2 cores", "AMD EPYC", "3.11.7", "tuspy 1.1.0", "curl 7.88.1"):
         assert part in text
+
+
+def test_section_names_all_days_of_measurements():
+    documents = [DOCUMENT, {**DOCUMENT, "date": "2026-11-02T09:00:00+00:00"}]
+    assert "from 2026-11-02 to 2026-11-29" in report.readme_section({}, documents)
 
 
 def test_only_the_text_between_the_markers_is_replaced():
