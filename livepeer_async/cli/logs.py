@@ -27,11 +27,10 @@ def configure_logging() -> None:
 
 
 def log_requests(handler: logging.Handler) -> None:
-    """Log requests and retries; the filters of the HTTP libraries' loggers remove secrets."""
+    """Log requests and retries."""
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    for name, level in (("livepeer_async", logging.DEBUG), ("httpx", logging.INFO)):
-        log = logging.getLogger(name)
-        # Warnings about proxies have a handler already, which formats them as such.
-        log.handlers = [handler]
-        log.setLevel(level)
-        log.propagate = False
+    log = logging.getLogger("livepeer_async")
+    # Warnings about proxies have a handler already, which formats them as such.
+    log.handlers = [handler]
+    log.setLevel(logging.DEBUG)
+    log.propagate = False

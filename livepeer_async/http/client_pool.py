@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 from weakref import WeakSet
 
 import anyio
@@ -19,6 +19,15 @@ import anyio
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.messages import Request
 from livepeer_async.http.sockets import asyncio_transport_of, close_abandoned
+
+
+@runtime_checkable
+class ClosesAtOnce(Protocol):
+    """A client that needs no event loop to close its connection: `Http11Client`."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
 
 
 class _IdleClient(NamedTuple):
@@ -91,6 +100,10 @@ class ClientPool:
     def abandon(self) -> None:
         """Close all sockets without awaiting, because the event loop is closed."""
         self.is_closed = True
+        for client in (*(it.client for it in self._idle), *self._in_use):
+            # The library's client has only the sockets of `track`.
+            if isinstance(client, ClosesAtOnce):
+                client.close()
         self._idle.clear()
         self._in_use.clear()
         for transport in list(self._transports):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import select
 import ssl
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from types import ModuleType
@@ -13,30 +15,49 @@ from livepeer_async.http.proxies import Proxies, Proxy, proxy_error
 
 
 def client_factory(
-    httpx: ModuleType, proxies: Proxies, *, keepalive: float, uses_tls: bool = True
+    httpx: ModuleType,
+    proxies: Proxies,
+    on_connect: Callable[[Any], None],
+    *,
+    keepalive: float,
+    uses_tls: bool = True,
 ) -> Callable[[str], Any]:
     """Return a function that creates a client for an origin.
 
+    A proxy needs a client of the library; so does Windows, whose event loop can't watch a socket.
     All clients, in all event loops, share the certificates, which take time to load.
 
     Args:
         httpx: the library.
         proxies: the environment's proxies.
+        on_connect: called with the socket of each new connection of an `Http11Client`.
         keepalive: seconds after which an idle connection is closed.
         uses_tls: whether to load the certificates now; else the first client that needs them does.
 
     Raises:
         ConfigurationError: the environment has an invalid proxy or certificate.
     """
-    load_context = cache(partial(load_tls, httpx.create_ssl_context))
+
+    @cache
+    def load_context() -> ssl.SSLContext:
+        context = load_tls(httpx.create_ssl_context)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
     # Without certificates, which no plain connection needs: it takes 50 ms less.
     plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if uses_tls:
         load_context()
+    has_poll = sys.platform != "win32" and hasattr(select, "poll")
     created = {proxy: _create_proxy(httpx, proxy) for proxy in proxies.by_scheme.values()}
 
     def create_client(origin: str) -> Any:
         proxy = proxies.find(origin)
+        if proxy is None and has_poll:
+            # Not imported before it is needed: it takes a while.
+            from livepeer_async.http.http11 import Http11Client  # noqa: PLC0415
+
+            return Http11Client(httpx, load_context, keepalive=keepalive, on_connect=on_connect)
         return httpx.AsyncClient(
             verify=load_context() if origin.startswith("https:") else plain,
             proxy=created[proxy] if proxy else None,

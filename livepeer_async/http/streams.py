@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -18,6 +19,25 @@ from livepeer_async.http.observers import Watch
 
 # zlib's window size that selects the gzip format.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+
+class ThreadBody(Protocol):
+    """A request body that a worker thread can read."""
+
+    def read(self, size: int) -> memoryview:
+        """Return at most `size` bytes, valid until the next call; none at the end.
+
+        It is called in the worker thread, the other methods in the event loop.
+        """
+        ...
+
+    def record_sent(self, count: int) -> None:
+        """Record that the socket has accepted `count` bytes so far."""
+        ...
+
+    def record_end(self) -> None:
+        """Record that the socket has accepted the whole body."""
+        ...
 
 
 class StreamedResponse(Struct, frozen=True, kw_only=True):
@@ -68,6 +88,9 @@ class RequestBody:
         blocks: the bytes to send.
         on_accepted: called once the socket has accepted the last block.
         watch: watches that the socket accepts each block.
+
+    Attributes:
+        size: bytes of the body.
     """
 
     def __init__(
@@ -81,9 +104,16 @@ class RequestBody:
         self._blocks = aiter(blocks)
         self._watch = watch
         self._on_accepted = on_accepted
+        self.size = request.span.size
         self._has_begun = False
         self._error: Exception | None = None
         self._cause: BaseException | None = None
+
+    def in_thread(self) -> ThreadBody | None:
+        """Return the body for a worker thread; `None` if only the event loop can read it."""
+        in_thread = getattr(self._blocks, "in_thread", None)
+        body: ThreadBody | None = in_thread() if in_thread is not None else None
+        return None if body is None else _WatchedThreadBody(body, self._on_accepted, self._watch)
 
     @contextmanager
     def keep_cause(self) -> Generator[None, None, None]:
@@ -117,6 +147,34 @@ class RequestBody:
             raise
         self._watch.restart("no data accepted")
         return block
+
+
+class _WatchedThreadBody:
+    """A body that reports what it waits for while a worker thread sends it."""
+
+    def __init__(self, body: ThreadBody, on_accepted: Callable[[], None], watch: Watch) -> None:
+        self._body = body
+        self._on_accepted = on_accepted
+        self._watch = watch
+        self._is_reading = False
+        self._last: tuple[int, bool] | None = None
+
+    def read(self, size: int) -> memoryview:
+        self._is_reading = True
+        block = self._body.read(size)
+        self._is_reading = False
+        return block
+
+    def record_sent(self, count: int) -> None:
+        if self._last != (count, self._is_reading):
+            self._last = (count, self._is_reading)
+            # A slow source isn't the server's silence.
+            self._watch.restart(None if self._is_reading else "no data accepted")
+        self._body.record_sent(count)
+
+    def record_end(self) -> None:
+        self._body.record_end()
+        self._on_accepted()
 
 
 def is_delimited(http_version: str, headers: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import RequestEvent, observe_requests
 from livepeer_async.http.retry import RetryEvent
-from livepeer_async.telemetry.events import CHUNK_SENT, LOGGER, log_event
+from livepeer_async.telemetry.events import CHUNK_SENT, LOGGER, RESPONSE_RECEIVED, log_event
 from livepeer_async.telemetry.spans import (
     BODY_SIZE,
     METHOD,
@@ -76,6 +76,23 @@ def start_request_span(name: str, request: Request, resend_count: int) -> Span:
             OFFSET: request.span.start,
             RESEND_COUNT: resend_count,
         },
+    )
+
+
+def log_response(request: Request, request_id: str, status: int, seconds: float) -> None:
+    """Log that a request got a response."""
+    if not LOGGER.isEnabledFor(logging.DEBUG):
+        return
+    log_event(
+        RESPONSE_RECEIVED,
+        "%s: %d in %.2f s",
+        request.place,
+        status,
+        seconds,
+        livepeer_request_id=request_id,
+        place=request.place,
+        seconds=seconds,
+        status_code=status,
     )
 
 

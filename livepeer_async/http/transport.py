@@ -10,6 +10,7 @@ looked up in the module that defines the client's class.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
@@ -21,13 +22,13 @@ import anyio
 import httpx
 
 from livepeer_async.concurrency import Clock, LoopLocal
-from livepeer_async.errors import ClientClosed, DecodeError, NetworkError, TooManyOpenFiles
+from livepeer_async.errors import ClientClosed, DecodeError, NetworkError
 from livepeer_async.http.chunk_limiter import ChunkLimiter
 from livepeer_async.http.client_pool import ClientPool, Connections
-from livepeer_async.http.descriptors import Descriptors, is_shortage
+from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.early_responses import detect_early_response, wrap_stream
-from livepeer_async.http.error_mapping import ErrorMapper, connection_shortage
 from livepeer_async.http.http2 import Http2Stream
+from livepeer_async.http.library_calls import LibraryCalls
 from livepeer_async.http.log_filter import install_log_filter, redact_logs
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.messages import Request, Response, Span, find_invalid_part
@@ -51,8 +52,8 @@ from livepeer_async.http.streams import (
     is_delimited,
 )
 from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.http.user_client import UserClient, is_loop_error, loop_error, speaks_http2
-from livepeer_async.redaction import clear_variables
+from livepeer_async.http.tracing import log_response
+from livepeer_async.http.user_client import UserClient, loop_error, speaks_http2
 
 T = TypeVar("T")
 
@@ -97,12 +98,21 @@ class Transport:
         self._module: ModuleType = self._user_client.module if self._user_client else httpx
         # The proxies of a user's client are unknown.
         proxies = Proxies() if self._user_client else read_proxies()
-        self._errors = ErrorMapper(self._module, proxies)
-
+        self._calls = LibraryCalls(
+            self._module,
+            proxies,
+            self._descriptors,
+            self._is_closed,
+            is_users=http_client is not None,
+        )
         create_client = None
         if self._user_client is None:
             create_client = client_factory(
-                httpx, proxies, keepalive=KEEPALIVE_SECONDS, uses_tls=uses_tls
+                httpx,
+                proxies,
+                self._set_up_socket,
+                keepalive=KEEPALIVE_SECONDS,
+                uses_tls=uses_tls,
             )
 
         def connect() -> Connections:
@@ -120,6 +130,9 @@ class Transport:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+    def _is_closed(self) -> bool:
+        return bool(self._connections.get().client.is_closed)
 
     async def _close_idle(self) -> None:
         connections = self._connections.find()
@@ -163,9 +176,12 @@ class Transport:
             SourceError: the blocks can't be read.
         """
         with Watch("other chunks are being stored", request) as watch:
+            began_at = time.monotonic()
             with self.recovery.record(request.origin) as record:
                 response = await self._send(request, blocks, largest, watch)
                 record(response.status)
+            seconds = time.monotonic() - began_at
+            log_response(request, response.request_id or "", response.status, seconds)
             return response
 
     async def _send(
@@ -200,7 +216,7 @@ class Transport:
                     self._send_and_read, connections, request, request_id, build, largest
                 )
                 with body.keep_cause() if body else nullcontext():
-                    return await self._call_library(request, request_id, limits, exchange)
+                    return await self._calls.run(request, request_id, limits, exchange)
             raise incomplete_error(request, request_id)
 
     @asynccontextmanager
@@ -219,7 +235,7 @@ class Transport:
         """
         connections = self._find_connections(request)
         request_id, limits = request_id_of(request), self._httpx_timeouts()
-        call_library = partial(self._call_library, request, request_id, limits)
+        call_library = partial(self._calls.run, request, request_id, limits)
         async with connections.acquire(request) as client, self._guard(client) as http2:
             received = None
             # This scope ends before the yield, because another task may close the response.
@@ -231,9 +247,12 @@ class Transport:
                     with Watch(NO_RESPONSE, request):
                         return await self._receive_head(client, built, http2)
 
+                began_at = time.monotonic()
                 with self.recovery.record(request.origin) as record:
                     received = await call_library(receive_head)
                     record(received.status_code)
+                seconds = time.monotonic() - began_at
+                log_response(request, request_id, received.status_code, seconds)
             if received is None:
                 raise incomplete_error(request, request_id)
             # A hook of a user's client may have read the body already.
@@ -250,7 +269,7 @@ class Transport:
                     is_delimited=is_delimited(received.http_version, received.headers),
                 )
             finally:
-                with redact_logs(request, *self._errors.proxy_secrets):
+                with redact_logs(request, *self._calls.proxy_secrets):
                     await close_response(received, raw)
 
     def _find_connections(self, request: Request) -> Connections:
@@ -274,7 +293,7 @@ class Transport:
         body: AsyncIterable[bytes | memoryview] | bytes,
         limits: dict[str, float],
     ) -> Any:
-        extensions = {"timeout": limits, "trace": self._prepare_connection}
+        extensions = {"timeout": limits, "trace": self._prepare_connection, "body": body}
         if self._speaks_http2 and find_invalid_part(request):
             # h2 would send line breaks, which a gateway to HTTP/1.1 takes for the next header.
             raise self._module.LocalProtocolError("")
@@ -292,15 +311,17 @@ class Transport:
     async def _prepare_connection(self, event: str, details: dict[str, Any]) -> None:
         """Set up each new connection that httpcore's `trace` extension reports."""
         if event.endswith("connect_tcp.complete"):
-            self._descriptors.record_success("connection")
-            sock = details["return_value"].get_extra_info("socket")
-            if sock is not None:
-                tune_socket(sock, dead_after=self._timeouts.stall)
+            self._set_up_socket(details["return_value"].get_extra_info("socket"))
             pool = self._connections.get().pool
             if pool is not None:
                 pool.track(details["return_value"])
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             wrap_stream(details["return_value"])
+
+    def _set_up_socket(self, sock: Any) -> None:
+        self._descriptors.record_success("connection")
+        if sock is not None:
+            tune_socket(sock, dead_after=self._timeouts.stall)
 
     async def _send_and_read(
         self,
@@ -311,10 +332,9 @@ class Transport:
         largest: int,
     ) -> Response:
         size = request.span.size
-        early = detect_early_response(size) if size else nullcontext()
         async with (
             connections.acquire(request) as client,
-            early,
+            self._detect_early_response(client, size),
             self._guard(client) as http2,
         ):
             received = await self._receive_head(client, build(), http2)
@@ -332,6 +352,10 @@ class Transport:
                 await close_response(received)
         return to_response(received, request, request_id, body)
 
+    def _detect_early_response(self, client: Any, size: int) -> AbstractAsyncContextManager[None]:
+        is_library = isinstance(client, self._module.AsyncClient)
+        return detect_early_response(size) if size and is_library else nullcontext()
+
     def _guard(self, client: Any) -> AbstractAsyncContextManager[Http2Stream | None]:
         """Return a context that resets the request's stream if the client speaks HTTP/2."""
         return Http2Stream(client) if self._speaks_http2 else nullcontext()
@@ -340,61 +364,11 @@ class Transport:
         """Send a request; return the library's response, with an unread body."""
         if http2 is not None:
             send = partial(self._receive_head, client, built, None)
-            return await http2.send(send, built, self._module, self._errors.exceptions)
+            return await http2.send(send, built, self._module, self._calls.exceptions)
+        if not isinstance(client, self._module.AsyncClient):
+            return await client.send(built)  # an Http11Client
         try:
             return await client.send(built, stream=True, auth=None, follow_redirects=False)
         except self._module.HTTPStatusError as error:
             # A hook of a user's client has called `raise_for_status`.
             return error.response
-
-    async def _call_library(
-        self,
-        request: Request,
-        request_id: str,
-        limits: dict[str, float],
-        call: Callable[[], Awaitable[T]],
-    ) -> T:
-        """Await a call of the library, again while there is no descriptor for its connection."""
-        while True:
-            try:
-                return await self._call_once(request, request_id, limits, call)
-            except TooManyOpenFiles as error:
-                # The error of a source has no request.
-                if error.request_id is None or not await self._descriptors.wait(
-                    "connection", error
-                ):
-                    raise
-
-    async def _call_once(
-        self,
-        request: Request,
-        request_id: str,
-        limits: dict[str, float],
-        call: Callable[[], Awaitable[T]],
-    ) -> T:
-        """Await a call of the library; map its exceptions and redact its log records."""
-        try:
-            with redact_logs(request, *self._errors.proxy_secrets):
-                return await call()
-        except self._errors.exceptions as error:
-            mapped, cause = self._errors.map(error, request, request_id, limits)
-            # Those of the library hold headers and the URL.
-            clear_variables(error)
-        except OSError as error:
-            # From an import: the library loads modules when it first needs them.
-            if not is_shortage(error):
-                raise
-            mapped, cause = connection_shortage(error, request.shown_url, request_id), error
-        except RuntimeError as error:
-            if self._connections.get().client.is_closed:
-                message = f"the client was closed during {request.place}"
-                raise ClientClosed(message) from error
-            if self._user_client is not None and is_loop_error(error):
-                raise loop_error(request.place) from error
-            raise
-        try:
-            # Raised outside the handler, which would make the library's exception its context.
-            raise mapped from cause
-        finally:
-            # Breaks the cycle between this frame and the errors' tracebacks.
-            del mapped, cause

@@ -167,14 +167,19 @@ class Throttle:
         return len(running) < min(MAX_SLOTS, self._max_slots) and compute_load(running) < self.slots
 
     async def consume(self, count: int) -> None:
-        """Wait until `count` bytes may be sent."""
+        """Wait until `count` bytes may be sent, and record them."""
         if self._max_rate is not None:
-            await self._wait_for_rate(count)
+            await self.wait_for_rate(count)
+        self.record_sent(count)
+
+    def record_sent(self, count: int) -> None:
+        """Record that `count` bytes are sent."""
         self._sent += count
         self.activity += 1
         self._active_at = self._clock.now()
 
-    async def _wait_for_rate(self, count: int) -> None:
+    async def wait_for_rate(self, count: int) -> None:
+        """Wait until the maximum rate, if there is one, allows `count` bytes."""
         rate_lock = self._loops.get().rate_lock
         has_waited = rate_lock.locked()
         async with rate_lock:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from http import HTTPStatus
 
+import anyio.from_thread
+
 from livepeer_async.errors import NetworkError, TimedOut
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch
 from livepeer_async.http.recovery import Recovery
+from livepeer_async.http.streams import ThreadBody
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.throttle import Throttle
 
+# Seconds of the rate limit, and minimum bytes, that a worker thread sends at once.
+BLOCK_SECONDS = 0.25
+MIN_BLOCK = 16 * 1024
 PAUSED = "paused: the server is busy or its queue is full,"
 
 
@@ -116,3 +122,35 @@ class _ThrottledBody:
         block = await anext(self._blocks)
         await self._throttle.consume(len(block))
         return block
+
+    def in_thread(self) -> ThreadBody | None:
+        in_thread = getattr(self._blocks, "in_thread", None)
+        body: ThreadBody | None = in_thread() if in_thread is not None else None
+        return None if body is None else _ThrottledThreadBody(body, self._throttle)
+
+
+class _ThrottledThreadBody:
+    """A body for a worker thread, each block of which waits for the rate limit."""
+
+    def __init__(self, body: ThreadBody, throttle: Throttle) -> None:
+        self._body = body
+        self._throttle = throttle
+        self._sent = 0
+
+    def read(self, size: int) -> memoryview:
+        rate = self._throttle.max_rate
+        if rate is None:
+            return self._body.read(size)
+        block = self._body.read(min(size, max(MIN_BLOCK, int(rate * BLOCK_SECONDS))))
+        if block:
+            anyio.from_thread.run(self._throttle.wait_for_rate, len(block))
+        return block
+
+    def record_sent(self, count: int) -> None:
+        if count != self._sent:
+            self._throttle.record_sent(count - self._sent)
+            self._sent = count
+        self._body.record_sent(count)
+
+    def record_end(self) -> None:
+        self._body.record_end()

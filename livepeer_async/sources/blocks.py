@@ -17,7 +17,8 @@ import anyio.to_thread
 from livepeer_async.concurrency import Channel, plain_task_group
 from livepeer_async.errors import SourceChanged, SourceError
 from livepeer_async.http.messages import Span
-from livepeer_async.sources.source import Source
+from livepeer_async.http.streams import ThreadBody
+from livepeer_async.sources.source import Source, ThreadReader
 from livepeer_async.sources.streams import StreamSource
 
 # CPU seconds per GiB sent over loopback by block size: 64 KiB 3.6, 256 KiB 1.7, 1 MiB 1.15. With
@@ -48,11 +49,14 @@ class Digest:
         self._sha256 = hashlib.sha256()
         self._position = 0
 
-    async def add(self, position: int, block: memoryview) -> None:
-        """Hash the new bytes of the block at `position`; ignore it if it leaves a gap."""
+    def add(self, position: int, block: memoryview) -> None:
+        """Hash the new bytes of the block at `position`; ignore it if it leaves a gap.
+
+        Call it in a worker thread.
+        """
         known = self._position - position
         if 0 <= known < len(block):
-            await anyio.to_thread.run_sync(self._sha256.update, block[known:])
+            self._sha256.update(block[known:])
             self._position = position + len(block)
 
     async def finish(self, source: Source) -> str:
@@ -66,7 +70,7 @@ class Digest:
             count = await source.read_into(self._position, buffer)
             if not count:
                 raise _too_short(source, self._position)
-            await self.add(self._position, buffer[:count])
+            await anyio.to_thread.run_sync(self.add, self._position, buffer[:count])
             source.release(self._position)
         return self._sha256.hexdigest()
 
@@ -75,9 +79,10 @@ class SpanReader:
     """Async iterator over the slices of a span; a slice is valid until the next one is requested.
 
     Args:
-        blocks: the blocks of the span.
+        open_blocks: returns the blocks of the span.
         slice_size: bytes of the first slice.
         on_sent: called with the bytes that the socket accepted so far.
+        thread_blocks: reads the blocks in a worker thread instead; `None` if only `blocks` can.
 
     Attributes:
         slice_size: bytes of the next slice; pass it to the next chunk's `read_ahead`.
@@ -88,16 +93,19 @@ class SpanReader:
 
     def __init__(
         self,
-        blocks: AsyncIterator[memoryview],
+        open_blocks: Callable[[], AsyncIterator[memoryview]],
         slice_size: int,
         on_sent: Callable[[int], None],
+        thread_blocks: ThreadBlocks | None = None,
     ) -> None:
         self._on_sent = on_sent
         self.slice_size = slice_size
         self.sent = 0
         self.began_at: float | None = None
         self.accepted_at: float | None = None
-        self._blocks = blocks
+        self._open_blocks = open_blocks
+        self._blocks: AsyncIterator[memoryview] | None = None
+        self._thread_blocks = thread_blocks
         self._block = memoryview(b"")
         self._position = 0
         self._pending = 0
@@ -110,8 +118,7 @@ class SpanReader:
         if self.began_at is None:
             self.began_at = time.monotonic()
         if self._pending:
-            self.sent += self._pending
-            self._on_sent(self.sent)
+            self.record_sent(self.sent + self._pending)
             self.slice_size = next_slice(self.slice_size, time.monotonic() - self._sliced_at)
         if self._position == len(self._block):
             await self._next_block()
@@ -123,11 +130,74 @@ class SpanReader:
     async def _next_block(self) -> None:
         self._pending = self._position = 0
         self._block = memoryview(b"")
+        if self._blocks is None:
+            self._blocks = self._open_blocks()
         try:
             self._block = await anext(self._blocks)
         except StopAsyncIteration:
             self.accepted_at = time.monotonic()
             raise
+
+    def in_thread(self) -> ThreadBody | None:
+        """Return the span for a worker thread; `None` if only the event loop can read it."""
+        blocks = self._thread_blocks
+        return None if blocks is None else _SpanInThread(self, blocks)
+
+    def record_sent(self, count: int) -> None:
+        """Record that the socket accepted `count` bytes so far."""
+        if count != self.sent:
+            self.sent = count
+            self._on_sent(count)
+
+
+class _SpanInThread:
+    """A span that a worker thread reads instead of the event loop."""
+
+    def __init__(self, reader: SpanReader, blocks: ThreadBlocks) -> None:
+        self._reader = reader
+        self._blocks = blocks
+        self.record_sent = reader.record_sent
+
+    def read(self, size: int) -> memoryview:
+        if self._reader.began_at is None:
+            self._reader.began_at = time.monotonic()
+        return self._blocks.read(size)
+
+    def record_end(self) -> None:
+        self._reader.accepted_at = time.monotonic()
+
+
+class ThreadBlocks:
+    """The blocks of a span of a file or of bytes, read in a worker thread."""
+
+    def __init__(
+        self, source: Source, reader: ThreadReader, span: Span, digest: Digest | None
+    ) -> None:
+        self._source = source
+        self._reader = reader
+        self._span = span
+        self._position = span.start
+        self._digest = digest
+
+    def read(self, size: int) -> memoryview:
+        """Return the next block, of at most `size` bytes; none at the end."""
+        source, span, position = self._source, self._span, self._position
+        if position == span.stop:
+            return memoryview(b"")
+        size = min(size, span.stop - position)
+        if position == span.start and (size < span.size or span.stop < source.length):
+            # A source of a single block is only checked after the read.
+            self._reader.check()
+        block = self._reader.read(position, size)
+        if not block:
+            raise _too_short(source, position)
+        self._position += len(block)
+        if self._position >= source.length:
+            # Before the last block is sent: a changed source must not be completed.
+            self._reader.check()
+        if self._digest is not None:
+            self._digest.add(position, block)
+        return block
 
 
 class FileBlocks:
@@ -171,7 +241,7 @@ class FileBlocks:
                     await source.check()
                 block = buffer[:count]
                 if digest is not None:
-                    await digest.add(position, block)
+                    await anyio.to_thread.run_sync(digest.add, position, block)
                 self._filled_buffers.send_nowait(block)
                 position += count
         except SourceError as error:
@@ -202,7 +272,7 @@ class StreamBlocks:
             # Before the last block is sent: a changed source must not be completed.
             await self._source.check()
         if self._digest is not None:
-            await self._digest.add(position, block)
+            await anyio.to_thread.run_sync(self._digest.add, position, block)
         return block
 
 
@@ -228,12 +298,18 @@ async def read_ahead(
         SourceError: from the iterator; the source is too short or can't be read.
     """
     if isinstance(source, StreamSource):
-        yield SpanReader(StreamBlocks(source, span, digest), slice_size, on_sent)
+        yield SpanReader(lambda: StreamBlocks(source, span, digest), slice_size, on_sent)
         return
-    blocks = FileBlocks()
+    reader = source.thread_reader()
+    thread_blocks = None if reader is None else ThreadBlocks(source, reader, span, digest)
     async with plain_task_group() as tasks:
-        tasks.start_soon(blocks.fill, source, span, digest)
-        yield SpanReader(blocks, slice_size, on_sent)
+
+        def open_blocks() -> FileBlocks:
+            blocks = FileBlocks()
+            tasks.start_soon(blocks.fill, source, span, digest)
+            return blocks
+
+        yield SpanReader(open_blocks, slice_size, on_sent, thread_blocks)
         tasks.cancel_scope.cancel()
 
 

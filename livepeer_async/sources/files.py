@@ -13,8 +13,8 @@ from io import FileIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-import aiofiles.os
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 from msgspec.structs import replace
 
@@ -23,7 +23,7 @@ from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.http.descriptors import Descriptors, is_scarce
 from livepeer_async.sources.file_object import FileObject, unreadable
 from livepeer_async.sources.identity import SourceIdentity, describe_changes
-from livepeer_async.sources.source import Bytes, Source, attribute, source_name
+from livepeer_async.sources.source import Bytes, Source, ThreadReader, attribute, source_name
 
 # Seconds for which a disk that doesn't respond may delay a cancellation.
 OPEN_TIMEOUT = 1.5
@@ -135,14 +135,35 @@ class PathSource(Source):
         Raises:
             SourceChanged: it was deleted, replaced or written to.
         """
+        await anyio.to_thread.run_sync(self._check)
+
+    def _check(self) -> None:
         try:
-            status = await aiofiles.os.stat(self._path)
+            status = os.stat(self._path)  # noqa: PTH116 - `Path` takes "" for a folder
         except OSError as error:
             raise SourceChanged(
                 f"{self._path} can't be found any more: {error.strerror}", source=self._path
             ) from error
         if _version(status) != _version(self._status):
             raise _changed_error(self._path, self._status, status)
+
+    def thread_reader(self) -> ThreadReader:
+        """Return functions for a worker thread, which has a buffer of its own."""
+        buffer = memoryview(b"")
+
+        def read(position: int, size: int) -> memoryview:
+            nonlocal buffer
+            if len(buffer) < size:
+                buffer = memoryview(bytearray(size))
+            block = buffer[:size]
+            try:
+                count = self._read(position, block)
+            except OSError:
+                # Waits for a free descriptor, or raises the error for the caller.
+                count = anyio.from_thread.run(self.read_into, position, block)
+            return block[:count]
+
+        return ThreadReader(read, self._check)
 
     async def identity(self) -> SourceIdentity:
         """Return size, mtime and inode."""

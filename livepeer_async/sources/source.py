@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import anyio.to_thread
 
@@ -48,6 +48,19 @@ SourceLike = str | os.PathLike[str] | Buffer | AsyncIterable[bytes] | BinaryFile
 Every object with the buffer protocol is bytes-like, such as an array or a memory map. File objects
 are rewound; one that can't be rewound and isn't at its first byte is refused.
 """
+
+
+class ThreadReader(NamedTuple):
+    """Functions with which a worker thread reads a source; they raise the errors of `Source`.
+
+    Attributes:
+        read: returns at most so many bytes from a position on, valid until the next call; none at
+            the end.
+        check: checks that the source hasn't changed.
+    """
+
+    read: Callable[[int, int], memoryview]
+    check: Callable[[], None]
 
 
 class Source:
@@ -94,6 +107,10 @@ class Source:
     async def wait_for_chunk(self, chunk: Span, *, max_seconds: float) -> None:
         """Wait until the request of a chunk may begin; `max_seconds` limits its duration."""
 
+    def thread_reader(self) -> ThreadReader | None:
+        """Return functions for a worker thread; `None` if only the event loop can read."""
+        return None
+
     def release(self, position: int) -> None:
         """Allow the source to drop the bytes before `position`."""
 
@@ -113,6 +130,10 @@ class BytesSource(Source):
         found = self._content[position : position + len(buffer)]
         buffer[: len(found)] = found
         return len(found)
+
+    def thread_reader(self) -> ThreadReader:
+        """Return functions for a worker thread, which need no copy of the bytes."""
+        return ThreadReader(lambda start, size: self._content[start : start + size], lambda: None)
 
     async def identity(self) -> SourceIdentity:
         """Compute the SHA-256 in a worker thread."""

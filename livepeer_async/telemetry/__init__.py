@@ -27,6 +27,7 @@ If the application's record factory sets one of these names, all of them begin w
 | `upload.restarted` | WARNING | it is lost, and its asset is discarded | *retry* |
 | `upload.retry` | WARNING | a request to the upload host failed | *retry*, `offset` |
 | `chunk.sent` | DEBUG | a request with bytes was accepted | *chunk* |
+| `response.received` | DEBUG | a request got a response | *response* |
 | `request.retry` | WARNING | an API call failed | *retry* |
 | `response.lost` | WARNING | assets may have been created | `asset_ids`, `asset_name`, `reason` |
 | `poll.retry` | WARNING | a poll for several assets failed | *retry*, `assets`, their number |
@@ -48,6 +49,8 @@ If the application's record factory sets one of these names, all of them begin w
 - *retry*: `attempt`, `attempts`, `delay`, `livepeer_request_id`, `reason`, and `status_code`, which
   is None without a response
 - *chunk*: `bytes`, `command`, `offset`, `seconds`, `status_code`
+- *response*: `livepeer_request_id`, `place`, the method and the URL without secrets, `seconds`, and
+  `status_code`
 
 `length`, `offset` and `bytes` are in bytes, `seconds` and `delay` in seconds. `command` is
 `create`, `send chunk`, or `put` in a direct upload. The last two events have loggers below

@@ -44,6 +44,9 @@ UPLOAD_RETRY = LogEvent("upload.retry", logging.WARNING, ("offset", *_RETRY))
 CHUNK_SENT = LogEvent(
     "chunk.sent", logging.DEBUG, ("bytes", "command", "offset", "seconds", "status_code")
 )
+RESPONSE_RECEIVED = LogEvent(
+    "response.received", logging.DEBUG, ("livepeer_request_id", "place", "seconds", "status_code")
+)
 REQUEST_RETRY = LogEvent("request.retry", logging.WARNING, _RETRY)
 RESPONSE_LOST = LogEvent("response.lost", logging.WARNING, ("asset_ids", "asset_name", "reason"))
 POLL_RETRY = LogEvent("poll.retry", logging.WARNING, ("assets", *_RETRY))

@@ -1,4 +1,7 @@
-"""A response that starts while the body is sent ends the sending and is returned."""
+"""A response that starts while the body is sent ends the sending and is returned.
+
+Bodies are sent by the event loop, by a worker thread, and by httpx.
+"""
 
 import asyncio
 import socket
@@ -14,15 +17,19 @@ from livepeer_async import errors
 from livepeer_async.http.early_responses import is_final_response
 from livepeer_async.http.messages import Request, Span
 from livepeer_async.http.transport import Transport
+from livepeer_async.sources.blocks import read_ahead
+from livepeer_async.sources.source import BytesSource
 from support.constants import LONG_TIMEOUTS
 from support.servers import exchange, listen
 
 BLOCK = 128 * 1024
 BODY = Span(0, 96 * BLOCK)
-PATCH = Request(method="PATCH", url="", content=BODY)
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
 # Seconds that Go's net/http waits between closing its side and resetting the connection.
 LINGER = 0.5
+
+
+SENDERS = pytest.mark.parametrize("sender", ["loop", "thread", "httpx"])
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +37,26 @@ def authority():
     return trustme.CA()
 
 
-async def blocks():
-    for _ in range(BODY.size // BLOCK):
+async def blocks(size=BODY.size):
+    for _ in range(size // BLOCK):
         yield bytes(BLOCK)
+    if size % BLOCK:
+        yield bytes(size % BLOCK)
+
+
+async def exchange_by(sender, answer, size=BODY.size, body=None):
+    """Send a body to a raw server; return the response."""
+    request = Request(method="PATCH", url="", content=Span(0, size))
+    if sender == "thread":
+        source = BytesSource(memoryview(bytes(size)), "zeros")
+        async with read_ahead(source, request.span) as reader:
+            response, _ = await exchange(answer, request, reader)
+    elif sender == "httpx":
+        async with httpx.AsyncClient(trust_env=False) as client:
+            response, _ = await exchange(answer, request, body or blocks(size), http_client=client)
+    else:
+        response, _ = await exchange(answer, request, body or blocks(size))
+    return response
 
 
 def rejecting(linger, response=FORBIDDEN):
@@ -53,11 +77,11 @@ def rejecting(linger, response=FORBIDDEN):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("linger", [LINGER, 0])
-@pytest.mark.parametrize("status", [401, 403, 410, 413])
-async def test_early_response_is_returned(linger, status):
+@SENDERS
+@pytest.mark.parametrize(("linger", "status"), [(LINGER, 401), (0, 403), (LINGER, 410), (0, 413)])
+async def test_early_response_is_returned(linger, status, sender):
     response = FORBIDDEN.replace(b"403", str(status).encode())
-    response, _ = await exchange(rejecting(linger, response), PATCH, blocks())
+    response = await exchange_by(sender, rejecting(linger, response))
     assert (response.status, response.body) == (status, b"no")
 
 
@@ -132,7 +156,8 @@ async def test_early_response_passes_a_tunnel(authority):
 
 
 @pytest.mark.anyio
-async def test_early_response_to_a_small_body_is_returned():
+@pytest.mark.parametrize("sender", ["loop", "httpx"])
+async def test_early_response_to_a_small_body_is_returned(sender):
     has_responded = asyncio.Event()
 
     async def answer(reader, writer):
@@ -144,21 +169,22 @@ async def test_early_response_to_a_small_body_is_returned():
         await asyncio.sleep(LINGER / 10)
         yield bytes(1000)
 
-    request = Request(method="PATCH", url="", content=Span(0, 1000))
-    response, _ = await exchange(answer, request, small())
+    response = await exchange_by(sender, answer, 1000, small())
     assert (response.status, response.body) == (403, b"no")
 
 
 @pytest.mark.anyio
+@SENDERS
 @pytest.mark.parametrize("size", [1000, 1 << 20])
-async def test_rejection_without_its_body_keeps_its_status(size):
+async def test_rejection_without_its_body_keeps_its_status(size, sender):
     response = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: %d\r\n\r\nno" % size
-    response, _ = await exchange(rejecting(0, response), PATCH, blocks())
+    response = await exchange_by(sender, rejecting(0, response))
     assert response.status == 413
 
 
 @pytest.mark.anyio
-async def test_endless_informational_responses_are_not_buffered():
+@SENDERS
+async def test_endless_informational_responses_are_not_buffered(sender):
     async def answer(reader, writer):
         received = 0
         while received < BODY.size:
@@ -166,12 +192,13 @@ async def test_endless_informational_responses_are_not_buffered():
             received += len(await reader.read(BLOCK))
         writer.write(FORBIDDEN)
 
-    response, _ = await exchange(answer, PATCH, blocks())
+    response = await exchange_by(sender, answer)
     assert response.status == 403
 
 
 @pytest.mark.anyio
-async def test_informational_response_does_not_end_the_body():
+@SENDERS
+async def test_informational_response_does_not_end_the_body(sender):
     async def answer(reader, writer):
         writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
         await writer.drain()
@@ -179,18 +206,20 @@ async def test_informational_response_does_not_end_the_body():
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(str(len(body))))
         writer.write(b"%d" % len(body))
 
-    response, _ = await exchange(answer, PATCH, blocks())
+    response = await exchange_by(sender, answer)
     assert (response.status, response.body) == (200, b"%d" % BODY.size)
 
 
 @pytest.mark.anyio
-async def test_closing_without_a_response_is_a_broken_connection():
+@SENDERS
+async def test_closing_without_a_response_is_a_broken_connection(sender):
     with pytest.raises(errors.ConnectionBroken):
-        await exchange(rejecting(LINGER, b""), PATCH, blocks())
+        await exchange_by(sender, rejecting(LINGER, b""))
 
 
 @pytest.mark.anyio
-async def test_sending_stops_after_an_early_response():
+@pytest.mark.parametrize("sender", ["loop", "httpx"])
+async def test_sending_stops_after_an_early_response(sender):
     received = 0
 
     async def answer(reader, writer):
@@ -203,8 +232,7 @@ async def test_sending_stops_after_an_early_response():
         while True:
             yield bytes(BLOCK)
 
-    request = Request(method="PATCH", url="", content=Span(0, 1 << 40))
-    response, _ = await exchange(answer, request, endless())
+    response = await exchange_by(sender, answer, 1 << 40, endless())
     assert response.status == 403
     assert received < 1 << 30
 

@@ -144,7 +144,7 @@ def test_failing_program_logs_no_secret(sandbox, detector, video):
     command = [sys.executable, "-X", "dev", "-c", PROGRAM]
     result = command_line.run(video, sandbox=sandbox, command=command)
     assert b"Traceback" in result.stderr
-    assert b"DEBUG:httpcore.http11" in result.stderr
+    assert b"DEBUG:livepeer_async:PATCH http" in result.stderr
     check_output(detector, sandbox, result.stdout, result.stderr)
 
 

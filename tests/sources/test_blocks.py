@@ -138,7 +138,7 @@ def test_digest_covers_the_whole_source(starts):
     async def compute():
         digest = Digest()
         for start in starts:
-            await digest.add(start, memoryview(data)[start : start + 30])
+            digest.add(start, memoryview(data)[start : start + 30])
         return await digest.finish(source_of(data))
 
     assert anyio.run(compute) == hashlib.sha256(data).hexdigest()

@@ -12,8 +12,9 @@ import anyio
 from msgspec import Struct
 
 SETTLE_SECONDS = 30.0
-# Idle workers of anyio and of the loop's pool stay; a leak grows with the number of cases.
-IDLE_THREADS = 16
+# Idle workers of anyio and of the loop's pool stay, after at most 32 chunks at once; a leak grows
+# with the number of cases.
+IDLE_THREADS = 48
 
 
 class Resources(Struct, frozen=True):

@@ -135,6 +135,7 @@ async def test_content_type_is_never_json(name, content_type, tmp_path):
 async def test_progress_counts_bytes_in_flight_until_the_response():
     async with sandbox_and_client() as (_, livepeer):
         seen = []
+        livepeer.throttle.max_rate = 16 * MIB
         await livepeer.upload(VIDEO, method="direct", on_progress=seen.append)
         uploading = [it for it in seen if it.stage == "uploading"]
         assert any(0 < it.in_flight < len(VIDEO) for it in uploading)

@@ -1,0 +1,178 @@
+"""The exchange of requests and responses on one HTTP/1.1 connection, with h11."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import h11
+from anyio.lowlevel import checkpoint
+
+from livepeer_async.http.body_thread import BodyThread, EarlyResponse
+from livepeer_async.http.socket_stream import (
+    CLOSED,
+    READ,
+    WOULD_BLOCK,
+    WRITE,
+    SocketStream,
+    wanted_direction,
+)
+from livepeer_async.http.streams import RequestBody, ThreadBody
+from livepeer_async.http.thread_sender import ThreadSender
+
+# Bytes of a response's head, as in httpcore.
+MAX_HEAD = 100 * 1024
+
+
+class LibraryErrors:
+    """Raises the library's exceptions for those of sockets and of h11."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    @contextmanager
+    def map(self, timeout: type[Exception], broken: type[Exception]) -> Generator[None, None, None]:
+        """Raise the library's exceptions for those of the block.
+
+        Args:
+            timeout: for a time limit of ours.
+            broken: for any other error of the socket.
+        """
+        try:
+            yield
+        except OSError as error:
+            # The kernel's own time-out, of a peer that is gone, has a number.
+            is_timeout = isinstance(error, TimeoutError) and error.errno is None
+            raise (timeout if is_timeout else broken)(str(error)) from error
+        except h11.RemoteProtocolError as error:
+            raise self.module.RemoteProtocolError(str(error)) from error
+        except h11.LocalProtocolError as error:
+            raise self.module.LocalProtocolError(str(error)) from error
+
+
+class Http11Connection:
+    """An open connection, and the state of its current request."""
+
+    def __init__(self, stream: SocketStream, errors: LibraryErrors) -> None:
+        self.stream = stream
+        self._errors = errors
+        self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._limits: dict[str, float] = {}
+        self._sender: ThreadSender | None = None
+
+    async def send(self, built: Any) -> tuple[int, Any]:
+        """Send a request; return status and headers of its response."""
+        self._limits, module = built.extensions["timeout"], self._errors.module
+        body = built.extensions["body"]
+        body = body if isinstance(body, RequestBody) else None
+        early = EarlyResponse(self.stream)
+        with self._errors.map(module.WriteTimeout, module.WriteError):
+            head = self._start(built, body)
+            try:
+                await self.stream.send(head, self._limits["write"])
+                if body is not None:
+                    await self._send_body(body, early)
+            except OSError as error:
+                # The server may have responded before it closed the connection.
+                if isinstance(error, TimeoutError) and error.errno is None:
+                    raise
+        with self._errors.map(module.ReadTimeout, module.ReadError):
+            if early.received:
+                self._state.receive_data(bytes(early.received))
+            elif early.error is not None:
+                raise early.error
+            return await self._receive_head()
+
+    def _start(self, built: Any, body: RequestBody | None) -> bytes:
+        """Return the head of a request, with the body that the request has."""
+        request = h11.Request(
+            method=built.method, target=built.url.raw_path, headers=built.headers.raw
+        )
+        head = self._state.send(request) or b""
+        if body is None:
+            if built.content:
+                head += self._state.send(h11.Data(data=built.content)) or b""
+            head += self._state.send(h11.EndOfMessage()) or b""
+        return head
+
+    async def _send_body(self, body: RequestBody, early: EarlyResponse) -> None:
+        in_thread = body.in_thread()
+        if in_thread is None:
+            is_complete = await self._send_blocks(body, early)
+        else:
+            is_complete = await self._run_thread(in_thread, early)
+        if is_complete:
+            # The bytes went past h11, which only counts them.
+            counted: Any = range(body.size)
+            self._state.send_with_data_passthrough(h11.Data(data=counted))
+            self._state.send(h11.EndOfMessage())
+
+    async def _run_thread(self, body: ThreadBody, early: EarlyResponse) -> bool:
+        """Send a body in a worker thread; return whether all of it was sent."""
+        self._sender = ThreadSender(
+            BodyThread(self.stream, body, early, self._limits["write"]), body
+        )
+        try:
+            await self._sender.run()
+        finally:
+            self._sender = None
+        if early.has_started:
+            return False
+        body.record_end()
+        return True
+
+    async def _send_blocks(self, body: RequestBody, early: EarlyResponse) -> bool:
+        """Send a body in the event loop; return whether all of it was sent."""
+        async for block in body:
+            rest = memoryview(block)
+            while rest:
+                if early.check():
+                    return False
+                try:
+                    rest = rest[self.stream.sock.send(rest) :]
+                except WOULD_BLOCK as error:
+                    wanted = wanted_direction(error, WRITE)
+                    await self.stream.wait(self._limits["write"], READ, wanted)
+            # A quick socket must not keep the event loop from other tasks.
+            await checkpoint()
+        return True
+
+    async def _receive_head(self) -> tuple[int, Any]:
+        while True:
+            event = await self._receive_event()
+            if isinstance(event, h11.Response):
+                return event.status_code, event.headers.raw_items()
+            if not isinstance(event, h11.InformationalResponse):
+                raise h11.RemoteProtocolError("the server sent no response")
+
+    async def read_body(self) -> bytes:
+        """Return the next part of the response's body; none at its end."""
+        module = self._errors.module
+        with self._errors.map(module.ReadTimeout, module.ReadError):
+            event = await self._receive_event()
+            return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def _receive_event(self) -> Any:
+        while (event := self._state.next_event()) is h11.NEED_DATA:
+            block = await self.stream.receive(self._limits["read"])
+            if not block and self._state.their_state is h11.SEND_RESPONSE:
+                message = "Server disconnected without sending a response."
+                raise h11.RemoteProtocolError(message)
+            self._state.receive_data(block)
+        return event
+
+    def is_reusable(self) -> bool:
+        """Prepare for another request, if both sides have sent everything."""
+        state = self._state
+        if state.our_state is h11.DONE and state.their_state is h11.DONE:
+            state.start_next_cycle()
+            return not self.stream.is_closed
+        return False
+
+    def close(self) -> None:
+        """Reset the connection at once."""
+        if self._sender is not None:
+            self._sender.abort(RuntimeError(CLOSED))
+        self.stream.close()
