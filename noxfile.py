@@ -352,7 +352,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "venv", "--clear", ours)
     wheel = f"{built_wheel(Path(session.cache_dir) / 'wheel')}[cli,fastapi,sandbox]"
     python = str(ours / "bin" / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", wheel, "uvicorn", external=True)
+    session.run(python, "-m", "pip", "install", "--quiet", wheel, external=True)
     options = ("--python", python, "--modules", modules)
     session.run("python", str(ROOT / "benchmarks"), *options, *session.posargs)
 

@@ -15,8 +15,8 @@ of the packages in package.json, by default `node_modules` beside it.
 
 Each benchmark prints medians, spread and ratios, and a run writes a file of JSON to `results/`.
 Both sides of a ratio are of the same round: a busy machine changes ratios little, and the values
-themselves much. CPU time is that of finished processes, without the start-up of the client,
-which is measured with a small file. The suite needs Linux, curl and Node.js.
+themselves much. CPU time is that of finished processes, without the start-up of the client, which
+is measured with a small file. The suite needs Linux, curl, Node.js and 1 GiB of disk.
 """
 
 import argparse
@@ -41,6 +41,7 @@ def main():
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark; by default all")
     parser.add_argument("--runs", type=int, default=5, help="alternating runs (5)")
+    parser.add_argument("--ingested", type=int, default=1000, help="files to ingest (1000)")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the package")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--modules", type=Path, default=HERE / "node_modules")
@@ -64,16 +65,22 @@ def run(parser, options):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; wanted {', '.join(BENCHES)}")
     if not (options.modules / "tus-js-client").is_dir():
         parser.error(f"no tus-js-client in {options.modules}; run `npm ci`, or `nox -s bench`")
-    figures = []
+    figures, failed = [], []
     with tempfile.TemporaryDirectory() as folder:
         modules = options.modules.resolve()
-        setup = Setup(options.python, modules, options.runs, Path(folder))
+        setup = Setup(options.python, modules, options.runs, Path(folder), options.ingested)
         for name in options.names or BENCHES:
-            measured = BENCHES[name](setup)
+            try:
+                measured = BENCHES[name](setup)
+            except (RuntimeError, OSError) as error:
+                print(f"{name} failed: {error}\n", file=sys.stderr, flush=True)
+                failed.append(name)
+                continue
             print(report.print_figures(measured), flush=True)
             figures += measured
-        print(f"written to {results.write(options.output, figures, setup)}")
-    return 0
+        if figures:
+            print(f"written to {results.write(options.output, figures, setup)}")
+    return 1 if failed else 0
 
 
 def check(folder):
@@ -93,6 +100,8 @@ def check(folder):
 def write_readme(folder):
     """Replace the table of the README."""
     documents = results.read_all(folder)
+    if not documents:
+        sys.exit(f"no results in {folder}; run the benchmarks first")
     newest = results.newest(documents)
     section = report.readme_section(newest, results.contributing(documents))
     README.write_text(report.replace_section(README.read_text(), section))

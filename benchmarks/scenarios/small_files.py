@@ -6,7 +6,7 @@ from suite.figures import OURS, Figure
 from suite.processes import run
 from suite.setup import SMALL, alternate, statistics
 
-FILES, INGESTED = 300, 1000
+FILES = 300
 RATE, ROUND_TRIP = 25_000_000, 0.08
 CONCURRENCY = 8
 
@@ -56,12 +56,13 @@ def commands(setup, link, origin):
 
 def measure_ingest(setup):
     """Measure files per second of CPU through `ingest`, with a journal and no link."""
-    what = f"ingesting {INGESTED:,} files of 64 KiB with a journal"
+    files = setup.ingested
+    what = f"ingesting {files:,} files of 64 KiB with a journal"
     rate = Figure("small-files", "ingest", f"{what}, files per second of client CPU", "files/s")
-    folder = setup.copies(SMALL, INGESTED)
+    folder = setup.copies(SMALL, files)
     with setup.sink() as (origin, _):
         for number in range(setup.runs):
             journal = setup.folder / f"ingest{number}.journal"
             command = setup.ours("ingest.py", f"{origin}/api", folder, journal)
-            rate.add(OURS, INGESTED / run(command).printed["cpu"])
+            rate.add(OURS, files / run(command).printed["cpu"])
     return [rate]

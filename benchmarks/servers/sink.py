@@ -106,7 +106,15 @@ class Connection:
         self.request = self.upload = self.left = None
         server.statistics["requests"] += 1
         server.statistics[f"{request.method} {request.path.partition('?')[0]}"] += 1
-        self.sock.sendall(server.respond(request, upload, document))
+        self._send(server.respond(request, upload, document))
+
+    def _send(self, block):
+        """Send a response, which is longer than the socket's buffer if it is a list."""
+        sent = self.sock.send(block)
+        if sent < len(block):
+            self.sock.settimeout(None)
+            self.sock.sendall(block[sent:])
+            self.sock.settimeout(0)
 
 
 class Request:

@@ -14,7 +14,6 @@ README = (
     ("decode", "cpu"),
     ("upload-plain", "cpu"),
     ("upload-tls", "cpu"),
-    ("upload-tls", "cores"),
     ("small-files", "cpu"),
     ("small-files", "wall"),
     ("small-files", "ingest"),
@@ -24,7 +23,6 @@ README = (
     ("memory", "visitors"),
     ("polling", "calls"),
     ("import", "package"),
-    ("journal", "write-cpu"),
     ("journal", "again"),
 )
 
@@ -80,11 +78,11 @@ def readme_section(figures, documents):
     when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
     names = ("livepeer", "tuspy", "aiotus", "tus-js-client")
     peers = ", ".join(f"{name} {versions[name]}" for name in names)
+    place = f"{machine['cores']} cores of an {machine['cpu']}"
     introduction = (
-        f"Measured {when} by `nox -s bench` on {machine['cores']} cores of an {machine['cpu']} with "
-        f"CPython {versions['ours']['python']}: medians of {documents[0]['runs']} alternating "
-        f"runs, without the start-up. Compared with {peers}, curl {versions['curl'].split()[1]} "
-        f"and httpx {versions['ours']['httpx']}."
+        f"Measured {when} by `nox -s bench` on {place} with CPython {versions['ours']['python']}: "
+        f"medians of {documents[0]['runs']} alternating runs, without the start-up. Compared with "
+        f"{peers}, curl {versions['curl'].split()[1]} and httpx {versions['ours']['httpx']}."
     )
     return f"{introduction}\n\n{readme_table(figures)}"
 
@@ -103,6 +101,8 @@ def replace_section(readme, section):
 
 def number(value):
     """Format a number with two or three significant digits; tiny ones as a fraction."""
+    if float(value).is_integer():
+        return f"{value:,.0f}"
     size = abs(value)
     if 0 < size < SMALLEST:
         return f"1/{1 / value:,.0f}"

@@ -41,12 +41,14 @@ class Setup:
         modules: The folder of installed Node.js packages.
         runs: The number of alternating runs.
         folder: For files of this run.
+        ingested: The number of files to ingest.
     """
 
     python: str
     modules: Path
     runs: int
     folder: Path
+    ingested: int
 
     def ours(self, client, *arguments):
         """Build the command of a client that uses the measured package."""
