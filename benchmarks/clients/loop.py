@@ -7,14 +7,11 @@ The handler listens on PORT while the uploads run; the runner measures its laten
 
 import asyncio
 import sys
-from pathlib import Path
 
 import httpx
 import httpx_upload
+import tus_upload
 from process import report
-from upload import upload_all
-
-from livepeer_async import AsyncLivepeer
 
 PERIOD = 1 / 200
 PONG = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -58,10 +55,7 @@ async def measured(uploads, port):
 async def main(side, origin, folder, port):
     """Open a client, and upload the files of a folder at once."""
     if side == "ours":
-        async with AsyncLivepeer("key", base_url=f"{origin}/api") as livepeer:
-            await livepeer.request("GET", "/task")
-            count = len(list(Path(folder).iterdir()))
-            await measured(upload_all(livepeer, folder, count, "uploaded"), int(port))
+        await tus_upload.upload_all(origin, folder, lambda uploads: measured(uploads, int(port)))
         return
     async with httpx.AsyncClient(timeout=60) as client:
         (await client.get(f"{origin}/ping")).raise_for_status()

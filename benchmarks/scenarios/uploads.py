@@ -60,19 +60,14 @@ def measure_cores(setup, origin, programs):
     share = Figure("upload-tls", "share", f"{title}, share of the cores left by the server", "")
     folder, machine = setup.copies(LENGTH_TOGETHER, TOGETHER), len(os.sched_getaffinity(0))
     sides = {
-        OURS: setup.ours("upload.py", f"{origin}/api", folder, TOGETHER, "uploaded"),
+        OURS: setup.ours("tus_upload.py", origin, folder),
         "httpx": setup.ours("httpx_upload.py", origin, folder),
-    }
-    start_up = {
-        OURS: run(setup.ours("upload.py", f"{origin}/api", setup.file(SMALL)), setup.trust).cpu,
-        "httpx": run(setup.ours("httpx_upload.py", origin, setup.file(SMALL)), setup.trust).cpu,
     }
     for side, command in alternate(sides, setup.runs):
         before = sum(program.cpu() for program in programs)
-        finished = run(command, setup.trust)
+        printed = run(command, setup.trust).printed
         server = sum(program.cpu() for program in programs) - before
-        seconds = finished.printed["seconds"]
-        used = (finished.cpu - start_up[side]) / seconds
+        used, seconds = printed["cpu"] / printed["seconds"], printed["seconds"]
         cores.add(side, used)
         share.add(side, used / (machine - server / seconds))
     return [cores, share]
