@@ -2,6 +2,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from suite import results
@@ -75,6 +76,14 @@ def test_limit_needs_one_bound(bounds):
 def test_unknown_field_of_a_limit_is_refused():
     with pytest.raises(TypeError, match="at_mots"):
         read_limits({"limit": [{"bench": "loop", "figure": "p99", "at_mots": 1}]})
+
+
+def test_each_limit_has_a_newest_figure():
+    limits = read_limits(tomllib.loads((BENCHMARKS / "budget.toml").read_text()))
+    figures = results.newest(results.read_all(BENCHMARKS / "results"))
+    assert limits
+    for found in compare(limits, figures, {}):
+        assert found.value is not None, str(found)
 
 
 def test_newest_figures_are_those_of_each_benchmark():

@@ -1,7 +1,7 @@
 import pathlib
 
 import pytest
-from suite import report
+from suite import report, results
 from suite.figures import Figure
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -23,8 +23,8 @@ DOCUMENT = {
 
 def test_printed_table_has_medians_spread_and_ratios():
     ours, curl = report.print_figures([FIGURE]).splitlines()[1:3]
-    assert ours.split() == ["ours", "1.70", "(1.40", "to", "2.00)"]
-    assert curl.endswith("ours / this 1.70 (1.40 to 2.00)")
+    assert ours.split() == ["ours", "1.70", "(1.40", "to", "2)"]
+    assert curl.endswith("ours / this 1.70 (1.40 to 2)")
 
 
 def test_readme_row_has_our_value_and_each_ratio():
@@ -65,7 +65,8 @@ def test_readme_without_its_markers_is_refused(readme):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.0, "0.000"),
+        (0.0, "0"),
+        (22.0, "22"),
         (0.001, "1/1,000"),
         (0.0123, "0.012"),
         (1.234, "1.23"),
@@ -75,3 +76,11 @@ def test_readme_without_its_markers_is_refused(readme):
 )
 def test_number(value, text):
     assert report.number(value) == text
+
+
+def test_readme_has_the_newest_results():
+    documents = results.read_all(ROOT / "benchmarks" / "results")
+    newest = results.newest(documents)
+    section = report.readme_section(newest, results.contributing(documents))
+    readme = (ROOT / "README.md").read_text()
+    assert report.replace_section(readme, section) == readme, "run `python benchmarks --readme`"
