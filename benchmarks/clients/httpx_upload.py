@@ -5,12 +5,11 @@ python httpx_upload.py ORIGIN FILE|FOLDER
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 import aiofiles
 import httpx
-from process import BLOCK, peak_mib, report
+from process import BLOCK, Stopwatch, peak_mib, report
 
 
 async def read_blocks(path):
@@ -34,13 +33,12 @@ async def upload_all(client, origin, path):
 
 
 async def main(origin, path):
-    """Upload, and report the seconds, the CPU time and the memory."""
+    """Upload, and report the times and the memory."""
     async with httpx.AsyncClient(timeout=60) as client:
         (await client.get(f"{origin}/ping")).raise_for_status()
-        idle, began, cpu = peak_mib(), time.perf_counter(), time.process_time()
+        idle, stopwatch = peak_mib(), Stopwatch()
         await upload_all(client, origin, path)
-        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        report(seconds=seconds, cpu=cpu, memory=peak_mib() - idle)
+        report(**stopwatch.read(), memory=peak_mib() - idle)
 
 
 if __name__ == "__main__":

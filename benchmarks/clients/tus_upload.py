@@ -8,10 +8,9 @@ assets once a second.
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
-from process import report
+from process import Stopwatch, report
 
 from livepeer_async.tus import TusClient, livepeer_limits
 
@@ -28,12 +27,12 @@ async def upload_all(origin, folder, measured):
 
 
 async def main(origin, folder):
-    """Upload, and report the seconds and the CPU time."""
+    """Upload, and report the times."""
 
     async def measured(uploads):
-        began, cpu = time.perf_counter(), time.process_time()
+        stopwatch = Stopwatch()
         await uploads
-        report(seconds=time.perf_counter() - began, cpu=time.process_time() - cpu)
+        report(**stopwatch.read())
 
     await upload_all(origin, folder, measured)
 

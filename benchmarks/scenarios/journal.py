@@ -44,7 +44,7 @@ def measure_manifest(setup):
         ),
     }
     folder = setup.copies(ROW_BYTES, ROWS)
-    with setup.sink() as (origin, _):
+    with setup.sink() as origin:
         for number in range(setup.runs):
             journal = setup.folder / f"manifest{number}.journal"
             command = setup.ours("manifest.py", f"{origin}/api", folder, journal)

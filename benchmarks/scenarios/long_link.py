@@ -13,7 +13,7 @@ def measure(setup):
     what = f"256 MiB at {1000 * ROUND_TRIP:.0f} ms and 200 Mbit/s"
     rate = Figure("long-link", "rate", f"{what}, part of the line's rate", "")
     path = setup.file(LENGTH)
-    with setup.sink() as (origin, _), setup.link(origin, RATE, ROUND_TRIP) as link:
+    with setup.sink() as origin, setup.link(origin, RATE, ROUND_TRIP) as link:
         curl = ["curl", "--silent", "--show-error", "--fail", "--request", "PATCH"]
         sides = {
             OURS: setup.ours("upload.py", f"{link}/api", path, "adaptive", "uploaded"),

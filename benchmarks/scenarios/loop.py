@@ -25,7 +25,7 @@ def measure(setup):
         "ping99": Figure("loop", "handler-p99", f"beside {what}, a trivial handler, p99", "ms"),
     }
     folder = setup.copies(LENGTH, UPLOADS)
-    with setup.tls_sink() as (origin, _):
+    with setup.tls_sink() as origin:
         for side, name in alternate({OURS: "ours", "httpx": "httpx"}, setup.runs):
             values = measure_side(setup, name, origin, folder)
             for key, figure in figures.items():

@@ -23,7 +23,7 @@ def measure_uploads(setup):
     """Measure the peak resident set of a client above that before its uploads."""
     title = f"{UPLOADS} uploads of 128 MiB at once, memory above an idle client"
     figure, folder = Figure("memory", "uploads", title, "MiB"), setup.copies(LENGTH, UPLOADS)
-    with setup.sink() as (origin, _):
+    with setup.sink() as origin:
         sides = {
             OURS: setup.ours("upload.py", f"{origin}/api", folder, UPLOADS, "uploaded"),
             "httpx": setup.ours("httpx_upload.py", origin, folder),
@@ -38,7 +38,7 @@ def measure_visitors(setup):
     what = f"{VISITORS} visitors of a FastAPI application passed through"
     memory = Figure("memory", "visitors", f"{what}, memory per visitor", "MiB")
     cpu = Figure("memory", "visitors-cpu", f"{what}, CPU of the application per GiB", "s")
-    with setup.sink() as (origin, _):
+    with setup.sink() as origin:
         for _ in range(setup.runs):
             peak, seconds = visit(setup, origin)
             memory.add(OURS, peak / VISITORS)

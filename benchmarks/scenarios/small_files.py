@@ -22,7 +22,7 @@ def measure_copies(setup):
     cpu = Figure(bench, "cpu", f"{what}, client CPU per file, to ready", "ms")
     wall = Figure(bench, "wall", f"{what}, wall time, uploaded", "s")
     requests = Figure(bench, "requests", f"{what}, requests per file without polling", "")
-    with setup.sink() as (origin, _), setup.link(origin, RATE, ROUND_TRIP) as link:
+    with setup.sink() as origin, setup.link(origin, RATE, ROUND_TRIP) as link:
         for side, command in alternate(commands(setup, link, origin), setup.runs):
             start_up, before = run(command(1, "ready")).cpu, Counter(statistics(origin))
             finished = run(command(FILES, "ready"))
@@ -60,7 +60,7 @@ def measure_ingest(setup):
     what = f"ingesting {files:,} files of 64 KiB with a journal"
     rate = Figure("small-files", "ingest", f"{what}, files per second of client CPU", "files/s")
     folder = setup.copies(SMALL, files)
-    with setup.sink() as (origin, _):
+    with setup.sink() as origin:
         for number in range(setup.runs):
             journal = setup.folder / f"ingest{number}.journal"
             command = setup.ours("ingest.py", f"{origin}/api", folder, journal)

@@ -1,7 +1,5 @@
 """CPU time of the client for each GiB of a large file, over plain HTTP and over TLS."""
 
-import os
-
 from suite.figures import OURS, Figure
 from suite.processes import run
 from suite.setup import MIB, SMALL, alternate
@@ -13,16 +11,16 @@ TOGETHER, LENGTH_TOGETHER = 8, 128 * MIB
 
 def measure_plain(setup):
     """Measure uploads over plain HTTP."""
-    with setup.sink() as (origin, _):
+    with setup.sink() as origin:
         return [measure_cpu(setup, origin, "upload-plain", "over plain HTTP")]
 
 
 def measure_tls(setup):
     """Measure uploads over TLS, one file and several at once."""
-    with setup.tls_sink() as (origin, programs):
+    with setup.tls_sink() as origin:
         return [
             measure_cpu(setup, origin, "upload-tls", "over TLS"),
-            *measure_cores(setup, origin, programs),
+            *measure_cores(setup, origin),
         ]
 
 
@@ -53,21 +51,21 @@ def commands(setup, origin):
     }
 
 
-def measure_cores(setup, origin, programs):
-    """Measure how many cores concurrent uploads use, and of those that the servers leave."""
+def measure_cores(setup, origin):
+    """Measure how many cores concurrent uploads use, and which part of what others leave.
+
+    The server and the terminator run on the same cores.
+    """
     title = f"{TOGETHER} uploads over TLS at once"
     cores = Figure("upload-tls", "cores", f"{title}, cores used by the client", "cores")
-    share = Figure("upload-tls", "share", f"{title}, share of the cores left by the server", "")
-    folder, machine = setup.copies(LENGTH_TOGETHER, TOGETHER), len(os.sched_getaffinity(0))
+    share = Figure("upload-tls", "share", f"{title}, part of the CPU time that others leave", "")
+    folder = setup.copies(LENGTH_TOGETHER, TOGETHER)
     sides = {
         OURS: setup.ours("tus_upload.py", origin, folder),
         "httpx": setup.ours("httpx_upload.py", origin, folder),
     }
     for side, command in alternate(sides, setup.runs):
-        before = sum(program.cpu() for program in programs)
         printed = run(command, setup.trust).printed
-        server = sum(program.cpu() for program in programs) - before
-        used, seconds = printed["cpu"] / printed["seconds"], printed["seconds"]
-        cores.add(side, used)
-        share.add(side, used / (machine - server / seconds))
+        cores.add(side, printed["cpu"] / printed["seconds"])
+        share.add(side, printed["cpu"] / (printed["cpu"] + printed["idle"]))
     return [cores, share]

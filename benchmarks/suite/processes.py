@@ -104,21 +104,11 @@ class Program:
     process: subprocess.Popen
     printed: dict
 
-    def cpu(self):
-        """Return the CPU time so far of the process and its children, in seconds."""
-        return sum(cpu_of(pid) for pid in family(self.process.pid))
-
 
 def cpu_of(pid):
     """Return the CPU time of a running process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def family(pid):
-    """List a process and its descendants."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in children for member in family(int(child)))]
 
 
 @contextmanager

@@ -90,25 +90,25 @@ class Setup:
 
     @contextmanager
     def sink(self, scheme="http"):
-        """Run a server that discards bodies; yield its origin, and its `Program`."""
+        """Run a server that discards bodies; yield its origin."""
         with serve([sys.executable, SERVERS / "sink.py", scheme]) as program:
-            yield f"http://127.0.0.1:{program.printed['port']}", program
+            yield f"http://127.0.0.1:{program.printed['port']}"
 
     @contextmanager
     def tls_sink(self):
-        """Run such a server behind a TLS terminator; yield the origin, and both programs."""
+        """Run such a server behind a TLS terminator; yield the origin."""
         if not (self.folder / "server.pem").exists():
             command = [sys.executable, "-m", "trustme", "--quiet", "--dir", self.folder]
             subprocess.run([*command, "--identities", "127.0.0.1"], check=True)
-        with self.sink("https") as (origin, sink):
+        with self.sink("https") as origin:
             port = free_port()
             config = self.folder / "nginx.conf"
             target = origin.rpartition(":")[2]
             config.write_text(NGINX.format(folder=self.folder, port=port, target=target))
             command = [nginx(), "-p", self.folder, "-c", config]
-            with serve(command, says_port=False) as terminator:
+            with serve(command, says_port=False):
                 wait_until_open(port)
-                yield f"https://127.0.0.1:{port}", (sink, terminator)
+                yield f"https://127.0.0.1:{port}"
 
     @contextmanager
     def link(self, origin, rate, round_trip):
