@@ -50,6 +50,11 @@ class SocketStream:
         """Whether the kernel has received bytes, or the end of the connection."""
         return bool(self._poll.poll(0))
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its event loop is closed."""
+        return self._loop.is_closed()
+
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
         """Encrypt the connection.
 
