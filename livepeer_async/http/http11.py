@@ -68,9 +68,6 @@ class Http11Client:
         connection = self._find_idle()
         if connection is None:
             connection = self._connection = await self._connect(head, outgoing.limits["connect"])
-            if self.is_closed:
-                connection.close()
-                raise RuntimeError(CLOSED)
         response = await connection.send(head, outgoing)
         return Http11Response(self, connection, response)
 
@@ -112,6 +109,8 @@ class Http11Client:
                 self._on_connect(sock)
                 if context is not None:
                     await stream.start_tls(context, head.host, seconds)
+                if self.is_closed:
+                    raise RuntimeError(CLOSED)
             except BaseException:
                 stream.close()
                 raise
