@@ -108,7 +108,8 @@ class Http11Client:
             try:
                 self._on_connect(sock)
                 if context is not None:
-                    await stream.start_tls(context, head.host, seconds)
+                    with anyio.fail_after(seconds):
+                        await stream.start_tls(context, head.host, seconds)
                 if self.is_closed:
                     raise RuntimeError(CLOSED)
             except BaseException:

@@ -59,7 +59,7 @@ class SocketStream:
         """Encrypt the connection.
 
         Raises:
-            TimeoutError: the peer makes no progress in time.
+            TimeoutError: the peer makes no progress for that many seconds.
             OSError: the handshake failed; `ssl.SSLError` is one.
         """
         encrypted = context.wrap_socket(

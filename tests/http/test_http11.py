@@ -333,3 +333,17 @@ async def test_client_closed_while_it_connects_sends_nothing():
             with pytest.raises(RuntimeError, match="closed"):
                 await send()
     assert heads == []
+
+
+async def test_slow_handshake_times_out_as_a_whole():
+    async def drip(reader, writer):
+        writer.write(b"\x16\x03\x03\x40\x00")
+        while True:
+            writer.write(b"\x00")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    timeouts = Timeouts(connect=0.3, stall=TIMEOUT)
+    async with listen(drip) as port, Transport(timeouts=timeouts) as transport:
+        with anyio.fail_after(TIMEOUT / 2), pytest.raises(errors.ConnectFailed, match="in time"):
+            await transport.send(Request(method="GET", url=f"https://localhost:{port}/"))
