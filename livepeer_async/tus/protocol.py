@@ -326,7 +326,7 @@ class TusUpload:
             case ChunkAccepted():
                 self._is_declared |= "Upload-Length" in step.request.headers
                 self.chunks.record_accepted(span, event.offset, timing.seconds)
-                self.late.record_accepted(timing)
+                self.late.record_accepted(span, timing)
                 return self._acknowledge(event.offset, span, event)
             case ChunkTooLarge():
                 return self._shrink(event, span)
