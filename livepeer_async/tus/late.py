@@ -15,6 +15,7 @@ import sys
 from msgspec import Struct
 
 from livepeer_async.http.messages import Span
+from livepeer_async.tus.limits import ServerLimits
 
 # A chunk whose response was cut off after some seconds may need several times as long.
 WAIT_PER_STORAGE_SECOND = 4.0
@@ -22,8 +23,6 @@ WAIT_PER_STORAGE_SECOND = 4.0
 # the last one. With a wait that ignored the growth to chunks of 32 to 80 MiB, 4 of 8 such uploads
 # to Studio's servers on storage of 8 MB/s were lost and started again, now 0 of 8.
 WAIT_PER_PREVIOUS_SECOND = 2.0
-# Seconds for which `plan_chunk` plans a chunk that is larger than the one before.
-PLANNED_SECONDS = 15.0
 # Maximum wait in seconds, unless the response itself was awaited for longer.
 MAX_WAIT = 300.0
 # A chunk that needs no longer has arrived by the time the offset has settled, after two HEADs.
@@ -91,25 +90,25 @@ class LateChunk:
         self._storage_seconds, self._stored = timing.storage_seconds, span.size
         self._remaining_wait, self._has_sent = 0.0, True
 
-    def record_abandoned(self, span: Span, timing: Timing, settle: float) -> None:
+    def record_abandoned(self, span: Span, timing: Timing, limits: ServerLimits) -> None:
         """Record a chunk without a response, and decide how long it may be late."""
-        wait = WAIT_PER_PREVIOUS_SECOND * self._estimate_seconds(span, settle)
+        wait = WAIT_PER_PREVIOUS_SECOND * self._estimate_seconds(span, limits)
         if timing.waited is not None:
             wait = max(wait, WAIT_PER_STORAGE_SECOND * timing.storage_seconds)
-        wait = min(wait, MAX_WAIT) if wait > _quick(settle) else 0.0
+        wait = min(wait, MAX_WAIT) if wait > _quick(limits.settle) else 0.0
         if timing.is_timeout and timing.waited is not None:
             wait = timing.waited
         self._wait_per_progress = self._remaining_wait = wait
         self._poll, self._has_sent, self._span = FIRST_POLL, True, span
 
-    def _estimate_seconds(self, span: Span, settle: float) -> float:
+    def _estimate_seconds(self, span: Span, limits: ServerLimits) -> float:
         """Estimate the seconds for storing a chunk from those of the last acknowledged one."""
         seconds = self._storage_seconds
         # Without settling, a server stores no byte twice: waiting gains nothing.
-        if not settle or span.size <= self._stored:
+        if not limits.settle or not 0 < self._stored < span.size:
             return seconds
-        grown = seconds * span.size / self._stored if self._stored else seconds
-        return min(grown, max(seconds, PLANNED_SECONDS))
+        # `plan_chunk` made it larger for half of the time limit.
+        return min(seconds * span.size / self._stored, max(seconds, limits.max_chunk_seconds / 2))
 
     def offset_moved(self, settle: float) -> None:
         """Record an offset that rose between two HEADs.

@@ -304,7 +304,7 @@ class TusUpload:
         span = step.request.span
         if span.size:
             self.chunks.record_interrupted(span, timing)
-            self.late.record_abandoned(span, timing, self.limits.settle)
+            self.late.record_abandoned(span, timing, self.limits)
         if step.command is not Command.CREATE:
             return
         if self.limits.creates_once:

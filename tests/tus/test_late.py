@@ -5,11 +5,10 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import IllegalMove
 from livepeer_async.http.messages import Response, Span
-from livepeer_async.tus import Command, State, TusUpload
+from livepeer_async.tus import Command, ServerLimits, State, TusUpload
 from livepeer_async.tus.late import (
     MAX_POLL,
     MAX_WAIT,
-    PLANNED_SECONDS,
     WAIT_PER_STORAGE_SECOND,
     LateChunk,
     Timing,
@@ -20,9 +19,9 @@ CHUNK = Span(0, 8)
 
 
 def abandoned(*, stored=0.0, settle=1.0, growth=1, **timing):
-    late = LateChunk()
+    late, limits = LateChunk(), ServerLimits(settle=settle)
     late.record_accepted(CHUNK, Timing(seconds=stored + 0.1, waited=stored))
-    late.record_abandoned(Span(0, growth * CHUNK.size), Timing(**timing), settle)
+    late.record_abandoned(Span(0, growth * CHUNK.size), Timing(**timing), limits)
     return late
 
 
@@ -56,7 +55,10 @@ def total_wait(late):
         # A larger chunk takes longer than the one before, up to the time for which it was planned.
         ({"seconds": 3.0, "waited": None, "stored": 1.1, "growth": 10}, 20.0),
         ({"seconds": 3.0, "waited": 0.0, "stored": 1.1, "growth": 10}, 20.0),
-        ({"seconds": 3.0, "waited": None, "stored": 1.1, "growth": 32}, 2 * PLANNED_SECONDS),
+        (
+            {"seconds": 3.0, "waited": None, "stored": 1.1, "growth": 32},
+            ServerLimits().max_chunk_seconds,
+        ),
         ({"seconds": 3.0, "waited": None, "stored": 40.1, "growth": 32}, 80.0),
         ({"seconds": 3.0, "waited": None, "stored": 0.125, "growth": 10}, 0.0),
         ({"seconds": 3.0, "waited": None, "stored": 1.1, "growth": 10, "settle": 0.0}, 0.0),
