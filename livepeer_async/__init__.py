@@ -167,14 +167,14 @@ call `on_change=` with an asset after each change. `assets.upload_from_url` lets
 video, and `assets.request_upload` returns a ticket for another tus client, such as a browser's.
 `livepeer.request` sends to any other endpoint.
 
-For many small files, `pip install sniffio` saves a seventh of the time with httpcore 1.0.9.
-
 # Options
 
 - `Timeouts`: limits for connecting, stalls and responses; a number sets the stall timeout.
 - `RetryPolicy`: attempts, delays, restarts, and how long to wait for a full queue (429).
 - `ServerLimits`, `livepeer_limits`: chunk sizes and the longest upload, 30 GiB by default.
-- `http_client`: an `httpx.AsyncClient` or `httpx2.AsyncClient`, which stays open.
+- `http_client`: an `httpx.AsyncClient` or `httpx2.AsyncClient`, which stays open. Without one, the
+  client has connections of its own, which need a third of the CPU; requests through a proxy and on
+  Windows are sent by httpx.
 
 # Manuals
 

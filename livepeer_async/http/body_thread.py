@@ -24,7 +24,7 @@ from livepeer_async.http.streams import ThreadBody
 
 # Bytes that a thread reads at once.
 BLOCK = 512 * 1024
-_EVENTS = {READ: select.POLLIN, WRITE: select.POLLIN | select.POLLOUT}
+_EVENTS = {READ: select.POLLIN, WRITE: select.POLLOUT}
 
 
 class EarlyResponse:
@@ -44,11 +44,14 @@ class EarlyResponse:
         self.has_started = False
         self.error: OSError | None = None
 
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """What a wait for the socket must also end with: `READ`, unless the buffer is full."""
+        return () if len(self.received) >= MAX_RECEIVED else (READ,)
+
     def check(self) -> bool:
         """Read what has arrived; return whether the rest of the body needn't be sent."""
-        while not self.has_started and self._stream.is_readable:
-            if len(self.received) >= MAX_RECEIVED:
-                break
+        while not self.has_started and self.directions and self._stream.is_readable:
             try:
                 block = self._stream.sock.recv(READ_SIZE)
             except WOULD_BLOCK:
@@ -130,7 +133,8 @@ class BodyThread:
                 rest, is_ready = rest[count:], True
         return True
 
-    def _wait(self, direction: str) -> None:
-        self._poll.register(self._stream.sock.fileno(), _EVENTS[direction])
+    def _wait(self, *directions: str) -> None:
+        events = sum(_EVENTS[direction] for direction in {*directions, *self._early.directions})
+        self._poll.register(self._stream.sock.fileno(), events)
         if not self._poll.poll(self._stall * 1000):
             raise TimeoutError

@@ -14,7 +14,6 @@ from livepeer_async.http.body_thread import BodyThread, EarlyResponse
 from livepeer_async.http.request_building import Head
 from livepeer_async.http.socket_stream import (
     CLOSED,
-    READ,
     WOULD_BLOCK,
     WRITE,
     SocketStream,
@@ -127,7 +126,7 @@ class Http11Connection:
                 rest = rest[self.stream.sock.send(rest) :]
             except WOULD_BLOCK as error:
                 wanted = wanted_direction(error, WRITE)
-                await self.stream.wait(self._limits["write"], READ, wanted)
+                await self.stream.wait(self._limits["write"], wanted, *early.directions)
         return True
 
     async def _receive_head(self) -> h11.Response:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from livepeer_async.http.certificates import load_tls
+from livepeer_async.http.http11 import Http11Client
 from livepeer_async.http.library_client import LibraryClient
 from livepeer_async.http.proxies import Proxies, Proxy, proxy_error
 
@@ -55,9 +56,6 @@ def client_factory(
     def create_client(origin: str) -> Any:
         proxy = proxies.find(origin)
         if proxy is None and has_poll:
-            # Not imported before it is needed: it takes a while.
-            from livepeer_async.http.http11 import Http11Client  # noqa: PLC0415
-
             return Http11Client(httpx, load_context, keepalive=keepalive, on_connect=on_connect)
         client = httpx.AsyncClient(
             verify=load_context() if origin.startswith("https:") else plain,

@@ -76,8 +76,9 @@ stack trace. Applications without OpenTelemetry pay for a look-up in `sys.module
 
 # Hooks
 
-Upload URLs are bearer secrets. The integrations of OpenTelemetry and Sentry for httpx read them
-from the requests, and export them unless these hooks remove them:
+The integrations of OpenTelemetry and Sentry for httpx see the requests of a client that is passed
+as `http_client`, and those through a proxy. Upload URLs are bearer secrets, and these integrations
+export them unless hooks remove them:
 
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 
