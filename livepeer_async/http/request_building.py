@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from livepeer_async.deferred import deferred_pattern
 from livepeer_async.http.messages import merge_headers
 from livepeer_async.http.streams import Outgoing
 from livepeer_async.version import __version__
@@ -18,6 +18,9 @@ USER_AGENT = f"livepeer-async/{__version__}"
 MAX_PORT = 65_535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+# Path and query that the library doesn't change, which it takes a while to find out.
+_PLAIN = r"(?:[A-Za-z0-9._~/=&,:+-]|%[0-9A-Fa-f]{2})*"
+_PLAIN_TARGET = deferred_pattern(rf"/{_PLAIN}(?:\?{_PLAIN})?")
 
 
 class Head(NamedTuple):
@@ -72,8 +75,7 @@ def build_head(module: ModuleType, outgoing: Outgoing) -> Head:
     request = outgoing.request
     origin = request.origin
     target = request.url.removeprefix(origin)
-    if _plain_target().fullmatch(target) and "/." not in target:
-        # The library wouldn't change it, but takes a while to find that out.
+    if _PLAIN_TARGET.fullmatch(target) and "/." not in target:
         url, raw_target = _parse_origin(module, origin), target.encode()
     else:
         url = _parse_url(module, request.url)
@@ -112,9 +114,3 @@ def _parse_url(module: ModuleType, url: str) -> Any:
 @lru_cache(maxsize=64)
 def _parse_origin(module: ModuleType, origin: str) -> Any:
     return _parse_url(module, f"{origin}/")
-
-
-@cache
-def _plain_target() -> re.Pattern[str]:
-    part = r"(?:[A-Za-z0-9._~/=&,:+-]|%[0-9A-Fa-f]{2})*"
-    return re.compile(rf"/{part}(?:\?{part})?")

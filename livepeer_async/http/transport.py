@@ -103,31 +103,33 @@ class Transport:
             self._is_closed,
             is_users=http_client is not None,
         )
-        create_client = None
-        if self._user_client is None:
-            create_client = client_factory(
+        self._http_client = http_client
+        self._create_client = None
+        if http_client is None:
+            self._create_client = client_factory(
                 httpx,
                 proxies,
                 self._set_up_socket,
                 keepalive=KEEPALIVE_SECONDS,
                 uses_tls=uses_tls,
             )
-
-        def connect() -> Connections:
-            chunks = ChunkLimiter(timeouts)
-            if create_client is not None:
-                pool = ClientPool(create_client, keepalive=KEEPALIVE_SECONDS)
-                return Connections(pool, chunks)
-            client = LibraryClient(
-                http_client,
-                self._module,
-                on_connect=self._set_up_socket,
-                exceptions=lambda: self._calls.exceptions,
-            )
-            return Connections(client, chunks)
-
-        self._connections = LoopLocal(connect, aclose=Connections.aclose, drop=Connections.abandon)
+        self._connections = LoopLocal(
+            self._connect, aclose=Connections.aclose, drop=Connections.abandon
+        )
         install_log_filter()
+
+    def _connect(self) -> Connections:
+        """Create what a transport has in one event loop."""
+        chunks = ChunkLimiter(self._timeouts)
+        if self._create_client is not None:
+            return Connections(ClientPool(self._create_client, keepalive=KEEPALIVE_SECONDS), chunks)
+        client = LibraryClient(
+            self._http_client,
+            self._module,
+            on_connect=self._set_up_socket,
+            exceptions=lambda: self._calls.exceptions,
+        )
+        return Connections(client, chunks)
 
     async def __aenter__(self) -> Self:
         self.open()

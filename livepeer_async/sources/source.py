@@ -54,8 +54,8 @@ class ThreadReader(NamedTuple):
     """Functions with which a worker thread reads a source; they raise the errors of `Source`.
 
     Attributes:
-        read: returns at most so many bytes from a position on, valid until the next call; none at
-            the end.
+        read: returns the bytes from a position on, at most as many as a given number; they are
+            valid until the next call. None at the end.
         check: checks that the source hasn't changed.
     """
 
