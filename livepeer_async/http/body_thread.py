@@ -9,9 +9,11 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from contextlib import suppress
 
 from livepeer_async.http.early_responses import MAX_RECEIVED, is_final_response
+from livepeer_async.http.loops import CHECK_SECONDS
 from livepeer_async.http.socket_stream import (
     READ,
     READ_SIZE,
@@ -60,6 +62,7 @@ class EarlyResponse:
                 self.error, self.has_started = error, True
                 break
             self.received += block
+            self._stream.has_ended = not block
             self.has_started = not block or is_final_response(self.received)
         return self.has_started
 
@@ -136,5 +139,11 @@ class BodyThread:
     def _wait(self, *directions: str) -> None:
         events = sum(_EVENTS[direction] for direction in {*directions, *self._early.directions})
         self._poll.register(self._stream.sock.fileno(), events)
-        if not self._poll.poll(self._stall * 1000):
-            raise TimeoutError
+        ends_at = time.monotonic() + self._stall
+        while not self._poll.poll(min(CHECK_SECONDS, self._stall) * 1000):
+            if self._aborted.is_set() or self._stream.is_abandoned:
+                # The interpreter's exit waits for the thread.
+                self._aborted.set()
+                return
+            if time.monotonic() >= ends_at:
+                raise TimeoutError

@@ -23,6 +23,8 @@ from livepeer_async.http.request_building import Head, build_head
 from livepeer_async.http.socket_stream import SocketStream
 from livepeer_async.http.streams import Outgoing
 
+CLOSED = "the client is closed"
+
 
 class Http11Client:
     """A client with one connection, which is opened when a request needs it.
@@ -61,7 +63,7 @@ class Http11Client:
 
     async def _send(self, outgoing: Outgoing) -> Http11Response:
         if self.is_closed:
-            raise RuntimeError("the client is closed")
+            raise RuntimeError(CLOSED)
         head = build_head(self._module, outgoing)
         connection = self._find_idle()
         if connection is None:
@@ -107,6 +109,8 @@ class Http11Client:
                 self._on_connect(sock)
                 if context is not None:
                     await stream.start_tls(context, head.host, seconds)
+                if self.is_closed:
+                    raise RuntimeError(CLOSED)
             except BaseException:
                 stream.close()
                 raise

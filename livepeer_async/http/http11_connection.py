@@ -156,7 +156,9 @@ class Http11Connection:
     def is_reusable(self) -> bool:
         """Prepare for another request, if both sides have sent everything."""
         state = self._state
-        if state.our_state is h11.DONE and state.their_state is h11.DONE:
+        # Further bytes would be taken for the response to the next request.
+        is_over = state.their_state is h11.DONE and not any(state.trailing_data)
+        if state.our_state is h11.DONE and is_over:
             state.start_next_cycle()
             return not self.stream.is_closed
         return False

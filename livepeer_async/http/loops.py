@@ -1,16 +1,23 @@
-"""Checks the running event loop, and runs clean-up in event loops from outside of them."""
+"""Checks the running event loop, and awaits in event loops from outside of them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from concurrent.futures import wait
+from typing import Any, TypeVar
+
+import anyio.from_thread
 
 from livepeer_async.concurrency import running_loop
 from livepeer_async.errors import ConfigurationError
 
 # Time limit for a loop that runs in another thread, which may be blocked.
 CLOSE_SECONDS = 30.0
+# How often a worker thread that waits looks whether its event loop is closed.
+CHECK_SECONDS = 0.1
+
+T = TypeVar("T")
 
 
 def require_asyncio() -> None:
@@ -44,3 +51,30 @@ def close_in_loops(
             asyncio.run_coroutine_threadsafe(aclose(), loop).result(CLOSE_SECONDS)
         elif not loop.is_closed():
             loop.run_until_complete(aclose())
+
+
+def await_in_loop(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await a coroutine function in an event loop, in a worker thread that anyio started.
+
+    `anyio.from_thread.run` doesn't return if the loop is closed first, and the interpreter's exit
+    would wait for the thread.
+
+    Raises:
+        concurrent.futures.CancelledError: the task that awaits the thread was cancelled.
+        RuntimeError: the loop is closed.
+    """
+    coroutine = work()
+    try:
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    except RuntimeError:
+        coroutine.close()
+        raise
+    while not wait([future], CHECK_SECONDS).done:
+        if loop.is_closed():
+            raise RuntimeError("the event loop was closed")
+        try:
+            anyio.from_thread.check_cancelled()
+        except BaseException:
+            future.cancel()
+            raise
+    return future.result()

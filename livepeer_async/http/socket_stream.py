@@ -33,11 +33,13 @@ class SocketStream:
     Attributes:
         sock: as passed, or the TLS socket that replaced it.
         is_closed: whether `close` was called.
+        has_ended: whether the peer's end of the connection was read. TLS reports it by a message,
+            after which the socket itself may stay open, and isn't readable.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.is_closed = False
+        self.is_closed = self.has_ended = False
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._poll = select.poll()
@@ -47,6 +49,11 @@ class SocketStream:
     def is_readable(self) -> bool:
         """Whether the kernel has received bytes, or the end of the connection."""
         return bool(self._poll.poll(0))
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its event loop is closed."""
+        return self._loop.is_closed()
 
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
         """Encrypt the connection.
@@ -68,9 +75,13 @@ class SocketStream:
             TimeoutError: nothing arrives in time.
             OSError: the connection is broken.
         """
+        if self.has_ended:
+            return b""
         if not (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
             await self.wait(seconds, READ)
-        return await self._call(partial(self.sock.recv, READ_SIZE), READ, seconds)
+        block = await self._call(partial(self.sock.recv, READ_SIZE), READ, seconds)
+        self.has_ended = not block
+        return block
 
     async def send(self, data: bytes, seconds: float) -> None:
         """Send all bytes; the time limit applies to each part that the socket accepts.

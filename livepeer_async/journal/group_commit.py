@@ -12,10 +12,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from math import inf
 from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 
+from livepeer_async.concurrency import run_shielded
 from livepeer_async.journal.busy_timeout import BusyTimeout
 
 T = TypeVar("T")
@@ -122,8 +124,12 @@ class _Group:
             for call in begun:
                 _transact_alone(call, transact, self.busy_timeout)
             return
+        self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Let all calls raise an error."""
         with self._lock:
-            calls = begun or list(self.calls)
+            calls = list(self.calls)
         for call in calls:
             # A copy: each task that raises the error adds to its traceback.
             call.fail(error if len(calls) == 1 else copy(error))
@@ -168,8 +174,7 @@ class GroupCommit:
         except asyncio.CancelledError:
             if not group.withdraw(call):
                 # Shielded: afterwards, the caller may delete what the call has written.
-                with anyio.CancelScope(shield=True):
-                    await call.ended.wait()
+                await run_shielded(call.ended.wait, grace=inf)
             elif group is self._running and not group.calls:
                 group.busy_timeout.cancel()
             raise
@@ -210,13 +215,25 @@ class GroupCommit:
         # One thread, because SQLite has one writer at a time.
         self._executor = self._executor or ThreadPoolExecutor(1, thread_name_prefix="journal")
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, group.transact, self._transact)
-        future.add_done_callback(self._finish)
+        try:
+            future = loop.run_in_executor(self._executor, group.transact, self._transact)
+        except RuntimeError as error:
+            # The system has no thread left. The executor would still run the group with the next.
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+            group.fail(error)
+            self._finish()
+        else:
+            future.add_done_callback(self._finish)
 
-    def _finish(self, _: object) -> None:
+    def _finish(self, future: asyncio.Future[None] | None = None) -> None:
         group, self._running = self._running, None
-        for call in group.calls if group is not None else ():
-            call.ended.set()
+        error = None if future is None else future.exception()
+        if group is not None:
+            if error is not None:
+                group.fail(error)
+            for call in group.calls:
+                call.ended.set()
         if self._waiting is not None:
             self._schedule(self._waiting)
 

@@ -143,7 +143,8 @@ class _Polling:
         self._wake_at = wake_at
         try:
             with anyio.CancelScope() as self._sleeping:
-                await self.poller.sleep(wake_at - self._clock.now())
+                # The time may have come since it was computed, and anyio rejects a negative sleep.
+                await self.poller.sleep(max(0.0, wake_at - self._clock.now()))
         finally:
             self._sleeping, self._wake_at = None, -inf
 

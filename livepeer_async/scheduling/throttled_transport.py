@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
 from http import HTTPStatus
 
-import anyio.from_thread
-
 from livepeer_async.errors import NetworkError, TimedOut
+from livepeer_async.http.loops import await_in_loop
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch
 from livepeer_async.http.recovery import Recovery
@@ -138,6 +139,7 @@ class _ThrottledThreadBody:
     def __init__(self, body: ThreadBody, throttle: Throttle) -> None:
         self._body = body
         self._throttle = throttle
+        self._loop = asyncio.get_running_loop()
         self._sent = 0
 
     def read(self, size: int) -> memoryview:
@@ -146,7 +148,7 @@ class _ThrottledThreadBody:
             return self._body.read(size)
         block = self._body.read(min(size, max(MIN_BLOCK, int(rate * BLOCK_SECONDS))))
         if block:
-            anyio.from_thread.run(self._throttle.wait_for_rate, len(block))
+            await_in_loop(self._loop, partial(self._throttle.wait_for_rate, len(block)))
         return block
 
     def record_sent(self, count: int) -> None:

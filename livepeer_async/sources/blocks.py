@@ -7,6 +7,7 @@ read and, if wanted, hashed in worker threads. A stream has buffers and a task o
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -48,16 +49,19 @@ class Digest:
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
         self._position = 0
+        # The thread of a cancelled request may still hash a block that is already sent again.
+        self._lock = threading.Lock()
 
     def add(self, position: int, block: memoryview) -> None:
         """Hash the new bytes of the block at `position`; ignore it if it leaves a gap.
 
         Call it in a worker thread.
         """
-        known = self._position - position
-        if 0 <= known < len(block):
-            self._sha256.update(block[known:])
-            self._position = position + len(block)
+        with self._lock:
+            known = self._position - position
+            if 0 <= known < len(block):
+                self._sha256.update(block[known:])
+                self._position = position + len(block)
 
     async def finish(self, source: Source) -> str:
         """Read and hash the rest of the source, and return the digest in hex.

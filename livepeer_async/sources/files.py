@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import stat
@@ -14,13 +15,13 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import run_shielded
 from livepeer_async.errors import SourceChanged, SourceNotReadable
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.loops import await_in_loop
 from livepeer_async.http.shortages import is_scarce
 from livepeer_async.sources.file_object import FileObject, unreadable
 from livepeer_async.sources.identity import SourceIdentity, describe_changes
@@ -150,7 +151,7 @@ class PathSource(Source):
 
     def thread_reader(self) -> ThreadReader:
         """Return functions for a worker thread, which has a buffer of its own."""
-        buffer = memoryview(b"")
+        buffer, loop = memoryview(b""), asyncio.get_running_loop()
 
         def read(position: int, size: int) -> memoryview:
             nonlocal buffer
@@ -161,7 +162,7 @@ class PathSource(Source):
                 count = self._read(position, block)
             except OSError:
                 # Waits for a free descriptor, or raises the error for the caller.
-                count = anyio.from_thread.run(self.read_into, position, block)
+                count = await_in_loop(loop, partial(self.read_into, position, block))
             return block[:count]
 
         return ThreadReader(read, self._check)

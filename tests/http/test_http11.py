@@ -9,6 +9,7 @@ import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
 
 import anyio
+import httpx
 import pytest
 import trustme
 
@@ -16,7 +17,9 @@ from livepeer_async import Timeouts, errors
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.http.connecting import connect
 from livepeer_async.http.descriptors import Descriptors
+from livepeer_async.http.http11 import Http11Client
 from livepeer_async.http.messages import Request, Span
+from livepeer_async.http.streams import Outgoing
 from livepeer_async.http.transport import Transport
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.scheduling.throttled_transport import ThrottledTransport
@@ -281,3 +284,52 @@ async def test_connection_that_the_server_closed_is_not_used_again():
         for _ in range(3):
             assert (await transport.send(Request(method="GET", url=url))).status == 200
     assert len(heads) == 3
+
+
+@pytest.mark.parametrize("head", [b"200 OK\r\nContent-Length: 2", b"204 No Content"])
+async def test_bytes_after_a_response_are_not_the_next_one(tls, head):
+    body = b"ok" if head.startswith(b"200") else b""
+    raw = b"HTTP/1.1 " + head + b"\r\n\r\n" + body
+
+    async def answer(reader, writer):
+        writer.write(raw + b"HTTP/1.1 500 Other\r\nContent-Length: 5\r\n\r\nother")
+
+    async with serve(tls, answer) as url, Transport(timeouts=LONG_TIMEOUTS) as transport:
+        for _ in range(3):
+            response = await transport.send(Request(method="GET", url=url))
+            assert (response.status, bytes(response.body)) == (int(head[:3]), body)
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 4"])
+async def test_end_of_the_connection_ends_the_request(tls, sent, in_thread):
+    async def answer(reader, writer):
+        writer.write(sent)
+        # Over TLS, it sends a message and waits for that of the client before it closes the socket.
+        writer.close()
+        await anyio.sleep(VERY_LONG)
+
+    async def blocks():
+        while True:
+            yield memoryview(BODY)
+
+    source = BytesSource(memoryview(bytes(LONG)), "clip")
+    async with serve(tls, answer) as url, Transport(timeouts=LONG_TIMEOUTS) as transport:
+        with anyio.fail_after(TIMEOUT), pytest.raises(errors.ConnectionBroken):
+            if in_thread:
+                await send_source(transport, url, source)
+            else:
+                await transport.send(patch(url, LONG), blocks=blocks())
+
+
+async def test_client_closed_while_it_connects_sends_nothing():
+    limits = dict.fromkeys(("connect", "read", "write"), TIMEOUT)
+    async with serve_raw(respond_with(OK)) as (url, heads):
+        outgoing = Outgoing(Request(method="GET", url=url), "1", limits)
+        client = Http11Client(
+            httpx, ssl.create_default_context, keepalive=1.0, on_connect=lambda _: client.close()
+        )
+        async with client.prepare(outgoing) as send:
+            with pytest.raises(RuntimeError, match="closed"):
+                await send()
+    assert heads == []

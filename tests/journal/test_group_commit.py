@@ -1,5 +1,6 @@
 """Several calls in one transaction: each ends once it is durable, and fails alone."""
 
+import asyncio
 import sqlite3
 import threading
 
@@ -175,6 +176,44 @@ async def test_begun_call_ends_before_its_cancellation(database, transactions):
         may_end.set()
     assert database.values == [0]
     assert database.commits == 1
+
+
+async def test_begun_call_outlasts_repeated_cancellations(database, transactions):
+    has_begun, may_end, outcomes = threading.Event(), threading.Event(), []
+
+    def slow(connection):
+        has_begun.set()
+        assert may_end.wait(10)
+        return write(1)(connection)
+
+    async def run():
+        try:
+            await transactions.run(slow)
+        except asyncio.CancelledError:
+            outcomes.append(database.values)
+            raise
+
+    task = asyncio.create_task(run())
+    await reach(has_begun)
+    for _ in range(3):
+        task.cancel()
+        await anyio.wait_all_tasks_blocked()
+    may_end.set()
+    await asyncio.wait([task])
+    assert outcomes == [[1]]
+    assert task.cancelled()
+
+
+async def test_calls_fail_without_a_thread_and_stay_undone(database, transactions, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch, anyio.fail_after(10):
+        patch.setattr(threading.Thread, "start", start)
+        outcomes = await run_all(transactions, [write(0), write(1)])
+    assert [str(error) for error in outcomes] == ["can't start new thread"] * 2
+    assert await transactions.run(write(2)) == 2
+    assert database.values == [2]
 
 
 async def test_cancel_ends_running_and_waiting_calls(database, transactions):

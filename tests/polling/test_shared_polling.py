@@ -10,9 +10,11 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async import errors
+from livepeer_async.concurrency import Clock
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.polling.intervals import MIN_LIST_DELAY
 from livepeer_async.polling.phases import is_ready
+from livepeer_async.polling.waiter import Waiter
 from livepeer_async.polling.watched_asset import WatchedAsset
 from livepeer_async.sandbox.faults import Answer, Fault, On
 from support.clock import until
@@ -146,6 +148,21 @@ async def test_leader_and_its_successors_may_end_at_once(harness):
             for name in ids[:4]:
                 scopes[name].cancel()
     assert set(harness.ended) == {ids[4]}
+
+
+async def test_sleep_is_never_negative_on_a_slow_event_loop(harness):
+    clock = harness.clock
+
+    def now():
+        # Each look at the clock takes about as long as a delay.
+        clock.advance(0.15)
+        return clock.now
+
+    harness.waiter = Waiter(harness.session, clock=Clock(now, clock.sleep, lambda: 0.5))
+    with anyio.fail_after(TEST_TIMEOUT):
+        await harness.wait(*harness.add_assets(10.0))
+    assert [error for _, error in harness.ended.values()] == [None]
+    assert min(clock.sleeps) >= 0
 
 
 async def test_paused_iteration_does_not_block_other_waits(harness):
