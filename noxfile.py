@@ -247,7 +247,10 @@ def telemetry(session: nox.Session) -> None:
 
 @nox.session(tags=RELEASE)
 def wiring(session: nox.Session) -> None:
-    """Upload to the tus server and storage of production, with broken connections."""
+    """Upload to the tus server and storage of production, with broken connections (6 min).
+
+    LIVEPEER_ASYNC_WIRING_SEED sets the seed, and _LARGEST_ROUNDS the rounds of the largest PATCHes.
+    """
     install_wheel(session, *group("test"), *group("wiring"))
     env = {"LIVEPEER_ASYNC_WIRING": install_modules(session, "tests/wiring")}
     # One process: each would start servers, and a run has 16 concurrent uploads.

@@ -6,8 +6,7 @@ HTML of a proxy, whose markup is omitted. No message contains the API key, which
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from functools import lru_cache
+from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
@@ -41,6 +40,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: InvalidRequest,
     HTTPStatus.TOO_MANY_REQUESTS: TooManyRequests,
 }
+_UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 # Entries of an error body that are read; the server sends one.
 MAX_ERRORS = 20
 # Characters of a content type that a message shows.
@@ -52,28 +52,42 @@ _SECRET_FIELD = deferred_pattern(rb'("(?:sharedSecret|encryptedKey)"\s*:\s*")(?:
 _ECHOED_KEY = deferred_pattern(r"no token .+? found")
 
 
-@lru_cache
-def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     # Lax: JavaScript may write 1234567.0 for an integer.
     return msgspec.json.Decoder(kind, strict=False)
 
 
-@hides_variables
 def decode_body(response: Response, kind: type[T], api_key: str | None = None) -> T:
     """Decode the JSON body of a successful response.
 
     Raises:
         DecodeError: the body isn't JSON, or not of this type. `path` is the position in it.
     """
+    hashable: Any = kind  # as mypy doesn't know; `cast` would be a call
+    decoder: msgspec.json.Decoder[T] = _decoder(hashable)
     try:
-        decoder: msgspec.json.Decoder[T] = _decoder(cast("Hashable", kind))
-        decoded = decode_leniently(decoder.decode, response.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        # Nearly all bodies: a call of `decode_leniently` would take as long as two more fields.
+        return decoder.decode(response.body)
+    except _UNDECODABLE:
+        pass
+    try:
+        return _decode_repaired(decoder, response, api_key)
+    finally:
+        # The traceback of an error has the variables of this function.
+        del response, api_key
+
+
+@hides_variables
+def _decode_repaired(
+    decoder: msgspec.json.Decoder[T], response: Response, api_key: str | None
+) -> T:
+    try:
+        return decode_leniently(decoder.decode, response.body)
+    except _UNDECODABLE as error:
         # Only the message is kept: the exception's attributes hold a part of the body, which may
         # contain a token.
         reason = str(error)
-    else:
-        return decoded
     found = _PATH.search(reason)
     path = found[1] if found else "$"
     secrets = (api_key, *response.secrets)
@@ -115,7 +129,7 @@ def _read_errors(
     secrets = (api_key, *response.secrets)
     try:
         body = decode_leniently(_decoder(ErrorBody).decode, response.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except _UNDECODABLE:
         body = ErrorBody()
     if not body.errors:
         text = response.explain(api_key)

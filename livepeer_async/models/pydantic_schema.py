@@ -44,7 +44,7 @@ def make_schema(struct: type[Struct], handler: GetCoreSchemaHandler) -> CoreSche
     # Only requests have fields that may be UNSET.
     is_request = any(UnsetType in get_args(field.type) for field in fields_of(struct))
     name = struct.__name__
-    body = core_schema.typed_dict_schema(schemas, cls_name=name)
+    body = core_schema.typed_dict_schema(schemas)
     described = {"title": name, "description": _summary(struct)}
     strict = {"additionalProperties": False} if is_request else {}
     body["metadata"] = {"pydantic_js_updates": {**described, **strict}}

@@ -19,8 +19,8 @@ class IpfsSpec(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     Source: schema `asset`, `storage.ipfs.spec`.
     """
 
-    nft_metadata_template: NftMetadataTemplateValue | None = None
     nft_metadata: dict[str, object] | None = None
+    nft_metadata_template: NftMetadataTemplateValue | None = None
 
 
 class IpfsFileInfo(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -54,12 +54,12 @@ class AssetIpfs(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=
     Source: schema `asset`, `storage.ipfs`, which includes `ipfs-file-info`.
     """
 
-    spec: IpfsSpec | None = None
     cid: str | None = None
     url: str | None = None
+    spec: IpfsSpec | None = None
+    updated_at: int | None = None
     gateway_url: str | None = None
     nft_metadata: IpfsFileInfo | None = None
-    updated_at: int | None = None
 
 
 class StorageTasks(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -73,9 +73,9 @@ class StorageTasks(Model, frozen=True, kw_only=True, rename="camel", omit_defaul
     Source: schema `storage-status`, `tasks`.
     """
 
-    pending: str | None = None
     last: str | None = None
     failed: str | None = None
+    pending: str | None = None
 
 
 @redacted(error_message=redact)
@@ -92,9 +92,9 @@ class StorageStatus(Model, frozen=True, kw_only=True, rename="camel", omit_defau
     """
 
     phase: StoragePhaseValue | None = None
+    tasks: StorageTasks | None = None
     progress: float | None = None
     error_message: str | None = None
-    tasks: StorageTasks | None = None
 
 
 class AssetStorage(Model, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

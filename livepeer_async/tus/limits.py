@@ -4,7 +4,8 @@
 1.0.0, which cuts each body into parts of 8 MiB. With the short rest inside the last PATCH, 2 of 40
 uploads stored wrong bytes and reported success; with everything in one PATCH 9 of 112 did; chunks
 of 10 MiB always did, and chunks of 4 MiB never finished. With aligned chunks and the rest in a
-PATCH of its own, 200 of 200 were right.
+PATCH of its own, 200 of 200 were right; so were 54 of 54 in PATCHes of 256 MiB, 36 of them over
+connections that failed.
 """
 
 from __future__ import annotations

@@ -304,7 +304,7 @@ class TusUpload:
         span = step.request.span
         if span.size:
             self.chunks.record_interrupted(span, timing)
-            self.late.record_abandoned(span, timing, self.limits.settle)
+            self.late.record_abandoned(span, timing, self.limits)
         if step.command is not Command.CREATE:
             return
         if self.limits.creates_once:
@@ -326,7 +326,7 @@ class TusUpload:
             case ChunkAccepted():
                 self._is_declared |= "Upload-Length" in step.request.headers
                 self.chunks.record_accepted(span, event.offset, timing.seconds)
-                self.late.record_accepted(timing)
+                self.late.record_accepted(span, timing)
                 return self._acknowledge(event.offset, span, event)
             case ChunkTooLarge():
                 return self._shrink(event, span)

@@ -1,4 +1,5 @@
 import json
+import traceback
 
 import pytest
 from msgspec.structs import replace
@@ -156,6 +157,15 @@ def test_decode_error_hides_the_token():
     with pytest.raises(errors.DecodeError) as caught:
         decode_body(respond(200, body), UploadTicket)
     assert "eyJ" not in str(caught.value)
+
+
+def test_traceback_of_decode_error_has_no_variables():
+    with pytest.raises(errors.DecodeError) as caught:
+        decode_body(respond(200, b"{"), Asset, KEY)
+    assert caught.value.__context__ is None
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    variables = [it for frame in frames for it in frame.f_locals.values()]
+    assert not [it for it in variables if isinstance(it, Response) or it == KEY]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pprint
+import re
 import subprocess
 import sys
 
@@ -31,6 +32,9 @@ from livepeer_async.webhooks import events
 from support.web_client import TestClient
 
 SECRET = "secret-e3b0c442"
+# Older versions don't notice that a request of three levels has the same schema in both directions.
+IS_OLD = tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 13)
+INPUT, OUTPUT = ("-Input", "-Output") if IS_OLD else ("", "")
 ASSET = Asset(
     id="1", name="talk", status=AssetStatus(phase="ready"), playback_policy=PlaybackPolicy(type="x")
 )
@@ -225,10 +229,10 @@ def test_schema_has_the_fields_that_msgspec_encodes(struct):
 def test_openapi_describes_bodies_and_responses(browser, components):
     operation = browser.get("/openapi.json").json()["paths"]["/assets"]
     body = operation["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body == {"$ref": "#/components/schemas/NewAsset"}
+    assert body == {"$ref": f"#/components/schemas/NewAsset{INPUT}"}
     listed = operation["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert listed["items"] == {"$ref": "#/components/schemas/Asset"}
-    new_asset = components["NewAsset"]
+    new_asset = components[f"NewAsset{INPUT}"]
     assert new_asset["required"] == ["name"]
     assert new_asset["additionalProperties"] is False
     assert new_asset["description"].startswith("Request for an asset")
@@ -248,7 +252,8 @@ def test_openapi_describes_bodies_and_responses(browser, components):
         {"type": "string"},
     ]
     assert components["Stage"]["enum"][0] == "starting"
-    assert not [name for name in components if "__" in name or "-" in name]
+    names = [re.sub(f"{INPUT}$|{OUTPUT}$", "", name) for name in components]
+    assert not [name for name in names if "__" in name or "-" in name]
 
 
 def test_structs_of_python_code_are_validated_too():

@@ -1,10 +1,19 @@
+import gc
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from livepeer_async.models import AssetPhase, ErrorBody, PolicyType, TaskPhase, TrackType
+from livepeer_async.models import (
+    Asset,
+    AssetPhase,
+    ErrorBody,
+    PolicyType,
+    TaskPhase,
+    TrackType,
+)
 from support.samples import FOLDER, INDEX, read_sample, read_text
 
 # Sent by the server but in no schema: a placeholder for the decrypted key.
@@ -28,6 +37,27 @@ def without_nulls(value: Any) -> Any:
         kept = {key: item for key, item in value.items() if key not in IGNORED_KEYS}
         return {key: without_nulls(item) for key, item in kept.items() if item is not None}
     return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def structs_of(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+        for field in msgspec.structs.fields(kind):
+            yield from structs_of(field.type)
+    for argument in get_args(kind):
+        yield from structs_of(argument)
+
+
+@pytest.mark.parametrize("struct", sorted(set(structs_of(Asset)), key=lambda it: it.__name__))
+def test_fields_are_in_the_order_of_responses(struct):
+    names = list(struct.__struct_encode_fields__)
+    assert names == sorted(names, key=lambda name: (len(name), name))
+
+
+def test_garbage_collector_does_not_track_assets():
+    asset = read_sample("asset_ready_details.json")
+    parts = [asset, asset.status, asset.playback_policy, *asset.hash, *asset.video_spec.tracks]
+    assert not any(map(gc.is_tracked, parts))
 
 
 def test_index_names_every_sample():

@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from support.constants import MIB
 
-# Livepeer's alignment of chunks, and its largest chunk.
+# Livepeer's alignment of chunks.
 PART = 8 * MIB
-MAX_CHUNK = 64 * MIB
+# A kill cuts the chunks of all concurrent uploads; the server keeps their whole parts.
+MAX_REPEATED = 64 * MIB
 
 SEED = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_SEED", "1"))
 KILLS = int(os.environ.get("LIVEPEER_ASYNC_RESTARTS_KILLS", "3"))

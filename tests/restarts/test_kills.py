@@ -19,7 +19,7 @@ from restarts.plan import (
     FILES,
     IS_LONG,
     KILLS,
-    MAX_CHUNK,
+    MAX_REPEATED,
     MIB,
     PART,
     SEED,
@@ -81,7 +81,7 @@ def test_killed_command_makes_each_file_ready_once(open_sandbox, tmp_path, recor
             assert_complete(command, end)
             sums.append(check_amounts(command))
         assert sums[-1].cut <= len(found) * CONCURRENCY
-        assert sums[-1].repeated <= len(found) * MAX_CHUNK
+        assert sums[-1].repeated <= len(found) * MAX_REPEATED
     lines = format_report(kills, len(sums), sum_counts(sums), time.monotonic() - began)
     record_property(LINES, lines)
     if IS_LONG:

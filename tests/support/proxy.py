@@ -147,6 +147,7 @@ class RequestFaultProxy(TcpProxy):
 
     Attributes:
         requests: The methods of all requests.
+        bodies: The lengths of the bodies that were announced.
         applied: The number of faults by kind.
         sent: The bytes of all bodies that were forwarded.
     """
@@ -156,6 +157,7 @@ class RequestFaultProxy(TcpProxy):
         self.faults = list(faults)
         self.method = method
         self.requests = []
+        self.bodies = []
         self.applied = Counter()
         self.sent = 0
 
@@ -179,6 +181,7 @@ class RequestFaultProxy(TcpProxy):
         size = int(found[1]) if found else 0
         method = head.split(b" ", 1)[0].decode()
         self.requests.append(method)
+        self.bodies.append(size)
         fault = self.faults.pop(0) if method == self.method and self.faults else None
         if fault is not None and fault.kind is FaultKind.RESPONSE_LOST:
             losing.set()

@@ -5,17 +5,23 @@ from msgspec.structs import replace
 
 from livepeer_async.errors import IllegalMove
 from livepeer_async.http.messages import Response, Span
-from livepeer_async.tus import Command, State, TusUpload
-from livepeer_async.tus.late import MAX_POLL, MAX_WAIT, WAIT_PER_STORAGE_SECOND, LateChunk, Timing
+from livepeer_async.tus import Command, ServerLimits, State, TusUpload
+from livepeer_async.tus.late import (
+    MAX_POLL,
+    MAX_WAIT,
+    WAIT_PER_STORAGE_SECOND,
+    LateChunk,
+    Timing,
+)
 from tus.prepared import ALIGNED, LENGTH, URL, settle_offset, upload_in
 
 CHUNK = Span(0, 8)
 
 
-def abandoned(*, stored=0.0, settle=1.0, **timing):
-    late = LateChunk()
-    late.record_accepted(Timing(seconds=stored + 0.1, waited=stored))
-    late.record_abandoned(CHUNK, Timing(**timing), settle)
+def abandoned(*, stored=0.0, settle=1.0, growth=1, **timing):
+    late, limits = LateChunk(), ServerLimits(settle=settle)
+    late.record_accepted(CHUNK, Timing(seconds=stored + 0.1, waited=stored))
+    late.record_abandoned(Span(0, growth * CHUNK.size), Timing(**timing), limits)
     return late
 
 
@@ -46,6 +52,16 @@ def total_wait(late):
         ({"seconds": 3.0, "waited": None}, 0.0),
         ({"seconds": 3.0, "waited": None, "stored": 40.1}, 80.0),
         ({"seconds": 3.0, "waited": None, "is_timeout": True}, 0.0),
+        # A larger chunk takes longer than the one before, up to the time for which it was planned.
+        ({"seconds": 3.0, "waited": None, "stored": 1.1, "growth": 10}, 20.0),
+        ({"seconds": 3.0, "waited": 0.0, "stored": 1.1, "growth": 10}, 20.0),
+        (
+            {"seconds": 3.0, "waited": None, "stored": 1.1, "growth": 32},
+            ServerLimits().max_chunk_seconds,
+        ),
+        ({"seconds": 3.0, "waited": None, "stored": 40.1, "growth": 32}, 80.0),
+        ({"seconds": 3.0, "waited": None, "stored": 0.125, "growth": 10}, 0.0),
+        ({"seconds": 3.0, "waited": None, "stored": 1.1, "growth": 10, "settle": 0.0}, 0.0),
     ],
 )
 def test_wait_grows_with_the_servers_latency(abandon, wanted):
@@ -54,7 +70,7 @@ def test_wait_grows_with_the_servers_latency(abandon, wanted):
 
 def test_acknowledged_chunk_is_not_late():
     late = abandoned(seconds=60.0, waited=60.0)
-    late.record_accepted(Timing(seconds=1.0, waited=0.5))
+    late.record_accepted(CHUNK, Timing(seconds=1.0, waited=0.5))
     assert not late.is_pending
 
 

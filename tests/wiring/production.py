@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 
 from support.server_program import node_command, run_server
@@ -27,6 +28,10 @@ _THROTTLE: Final = Path(__file__).parents[1] / "support" / "throttled_proxy.py"
 _BUCKET: Final = "vod"
 # The emulator is slow with large objects, and while it receives other parts.
 _S3_SECONDS: Final = 60.0
+# The emulator took 9 s to complete an object of 517 MiB on a loaded machine.
+_COMPLETION_SECONDS: Final = 5.0
+_COMPLETION_RATE: Final = 10e6
+_POLL_SECONDS: Final = 0.1
 # The emulator needs credentials, but does not check them.
 _S3_HEADERS: Final = {"Authorization": "AWS4-HMAC-SHA256 Credential=made/-/us-east-1/s3/-"}
 
@@ -65,6 +70,17 @@ class Production:
             async for block in response.aiter_raw():
                 digest.update(block)
         return digest.hexdigest()
+
+    async def sha256_when_complete(self, token: str, length: int) -> str | None:
+        """Return the SHA-256 of an upload that HEAD reports as complete, or None without an object.
+
+        The server reports the length when all parts are stored, and only then completes the object.
+        """
+        digest = None
+        with anyio.move_on_after(_COMPLETION_SECONDS + length / _COMPLETION_RATE):
+            while (digest := await self.sha256(token)) is None:  # noqa: ASYNC110 - another process
+                await anyio.sleep(_POLL_SECONDS)
+        return digest
 
     async def delete(self, token: str) -> None:
         """Delete the object `token` and its metadata."""

@@ -50,7 +50,10 @@ class Case:
     faults: tuple[RequestFault | None, ...]
 
     def content(self):
-        return Random(self.name).randbytes(self.length)
+        rng = Random(self.name)
+        # `randbytes` accepts fewer than 256 MiB.
+        sizes = (min(PART, self.length - start) for start in range(0, self.length, PART))
+        return b"".join(rng.randbytes(size) for size in sizes)
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,9 @@ class Outcome:
     Attributes:
         error: The client's error, "" for success.
         lost: The reason of each restart.
-        is_exact: Whether exactly the file's bytes are stored.
+        is_exact: Whether exactly the file's bytes are stored, if the client reports success.
         sent: Bytes of all bodies.
+        longest: Bytes of the longest body that was announced.
     """
 
     case: Case
@@ -69,6 +73,7 @@ class Outcome:
     lost: list[str]
     is_exact: bool
     sent: int
+    longest: int
     applied: Counter[FaultKind]
     requests: list[str]
 
@@ -77,15 +82,15 @@ class Outcome:
         return not self.error and not self.is_exact
 
 
-def plan_cases(run, *, rounds):
+def plan_cases(run, *, rounds, lengths=LENGTHS, first_chunk=PART):
     """Plan uploads of each length with at least one fault; `run` makes their names unique."""
     rng = Random(seed())
     kinds = list(FaultKind)
     cases = []
     for number in range(rounds):
-        for length in LENGTHS:
-            # More than one part takes at least two PATCHes: the first may succeed.
-            passed = rng.randrange(2) if length > PART else 0
+        for length in lengths:
+            # Longer uploads take at least two PATCHes: the first may succeed.
+            passed = rng.randrange(2) if length > first_chunk else 0
             faults = [None] * passed
             for _ in range(rng.randint(1, MAX_FAULTS)):
                 faults.append(RequestFault(rng.choice(kinds), rng.random()))
@@ -94,7 +99,9 @@ def plan_cases(run, *, rounds):
     return cases
 
 
-async def upload_all(production, cases, limits_of, *, max_seconds, **options):
+async def upload_all(
+    production, cases, limits_of, *, max_seconds, concurrency=CONCURRENCY, **options
+):
     """Upload the cases concurrently, each through a proxy of its own.
 
     Args:
@@ -102,10 +109,11 @@ async def upload_all(production, cases, limits_of, *, max_seconds, **options):
         cases: The uploads.
         limits_of: A function from length to limits.
         max_seconds: The time limit of an upload.
+        concurrency: The number of concurrent uploads.
         options: Options of `TusClient`.
     """
     outcomes = []
-    slots = anyio.Semaphore(CONCURRENCY)
+    slots = anyio.Semaphore(concurrency)
 
     async def one(case):
         async with slots:
@@ -125,7 +133,9 @@ async def upload_one(production, case, limits, max_seconds, *, method="PATCH", *
     async with run_proxy(proxy), TusClient(limits=limits, **options) as tus:
         with anyio.move_on_after(max_seconds):
             error = await error_of(upload.run(tus, proxy.port))
-    stored = await production.sha256(upload.token)
+    stored = None
+    if not error:
+        stored = await production.sha256_when_complete(upload.token, case.length)
     await production.delete(upload.token)
     return Outcome(
         case=case,
@@ -133,6 +143,7 @@ async def upload_one(production, case, limits, max_seconds, *, method="PATCH", *
         lost=upload.lost,
         is_exact=stored == hashlib.sha256(upload.content).hexdigest(),
         sent=proxy.sent,
+        longest=max(proxy.bodies, default=0),
         applied=proxy.applied,
         requests=proxy.requests,
     )
@@ -173,19 +184,20 @@ async def error_of(upload):
     return ""
 
 
-def summarise(outcomes, *, started):
+def summarise(outcomes, *, started, concurrency=CONCURRENCY):
     """Summarise a run in a few lines."""
     applied = sum((outcome.applied for outcome in outcomes), Counter())
     lost = [reason for outcome in outcomes for reason in outcome.lost]
     lengths = [outcome.case.length for outcome in outcomes]
+    span = f"from {min(lengths)} to {max(lengths)} bytes"
     sent = sum(outcome.sent for outcome in outcomes)
     failed = sum(bool(outcome.error) for outcome in outcomes)
     wrong = sum(outcome.is_false_success for outcome in outcomes)
     exact = len(outcomes) - failed - wrong
     seconds = time.monotonic() - started
     return [
-        f"seed {seed()}, {CONCURRENCY} concurrent, {seconds:.0f} s",
-        f"{len(outcomes)} uploads of {len(set(lengths))} lengths from 1 to {max(lengths)} bytes",
+        f"seed {seed()}, {concurrency} concurrent, {seconds:.0f} s",
+        f"{len(outcomes)} uploads of {len(set(lengths))} lengths {span}",
         *(f"{applied[kind]:5} x {kind}" for kind in FaultKind),
         f"{exact} exact, {wrong} wrong and reported as success, {failed} with an error",
         f"{len(lost)} restarted on a new token",

@@ -8,8 +8,9 @@ import anyio
 import pytest
 
 from livepeer_async.tus import TusClient, livepeer_limits
+from support.proxy import FaultKind, RequestFault
 from wiring.production import Production, run_production, s3_client
-from wiring.run import Case
+from wiring.run import MIB, Case, upload_one
 
 pytestmark = [pytest.mark.slow_storage, pytest.mark.anyio]
 
@@ -44,6 +45,20 @@ async def test_uploads_to_slow_storage_end_in_time(rate, length, tmp_path, repor
     )
     assert exact == [True] * UPLOADS
     assert seconds <= MAX_RATIO * ideal
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", [FaultKind.RST, FaultKind.FIN, FaultKind.NO_CLIENT])
+async def test_parts_of_a_cut_chunk_are_awaited(kind, tmp_path):
+    """The second chunk is many times as long as the first, and its parts are stored for seconds."""
+    length = 137 * MIB + 5
+    case = Case(uuid.uuid4().hex, length, (None, RequestFault(kind, 0.9)))
+    with run_production(tmp_path, storage_rate=8 * MB) as urls:
+        async with s3_client() as s3:
+            production = Production(**urls, s3=s3)
+            outcome = await upload_one(production, case, livepeer_limits(length), 300)
+    assert outcome.applied == {kind: 1}
+    assert (outcome.error, outcome.lost, outcome.is_exact) == ("", [], True)
 
 
 async def upload_all(production, cases):
