@@ -62,8 +62,7 @@ class Http11Client:
         return nullcontext(partial(self._send, outgoing))
 
     async def _send(self, outgoing: Outgoing) -> Http11Response:
-        if self.is_closed:
-            raise RuntimeError(CLOSED)
+        self._require_open()
         head = build_head(self._module, outgoing)
         connection = self._find_idle()
         if connection is None:
@@ -86,6 +85,10 @@ class Http11Client:
         self.is_closed = True
         if self._connection is not None:
             self._connection.close()
+
+    def _require_open(self) -> None:
+        if self.is_closed:
+            raise RuntimeError(CLOSED)
 
     def _find_idle(self) -> Http11Connection | None:
         connection = self._connection
@@ -110,8 +113,7 @@ class Http11Client:
                 if context is not None:
                     with anyio.fail_after(seconds):
                         await stream.start_tls(context, head.host, seconds)
-                if self.is_closed:
-                    raise RuntimeError(CLOSED)
+                self._require_open()
             except BaseException:
                 stream.close()
                 raise
