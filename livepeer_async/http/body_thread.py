@@ -20,7 +20,6 @@ from livepeer_async.http.socket_stream import (
     WOULD_BLOCK,
     WRITE,
     SocketStream,
-    wanted_direction,
 )
 from livepeer_async.http.streams import ThreadBody
 
@@ -122,18 +121,15 @@ class BodyThread:
 
     def _send(self, block: memoryview) -> bool:
         """Send a block; return whether the next one may follow."""
-        sock, rest, is_ready = self._stream.sock, block, False
+        rest, is_ready = block, False
         while rest:
             if self._aborted.is_set() or (not is_ready and self._early.check()):
                 return False
-            try:
-                count = sock.send(rest)
-            except WOULD_BLOCK as error:
-                self._wait(wanted_direction(error, WRITE))
-                is_ready = False
-            else:
-                self.sent += count
-                rest, is_ready = rest[count:], True
+            count, wanted = self._stream.send_now(rest)
+            if wanted is not None:
+                self._wait(wanted)
+            self.sent += count
+            rest, is_ready = rest[count:], wanted is None
         return True
 
     def _wait(self, *directions: str) -> None:

@@ -12,13 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from livepeer_async.http.body_thread import BodyThread, EarlyResponse
 from livepeer_async.http.request_building import Head
-from livepeer_async.http.socket_stream import (
-    CLOSED,
-    WOULD_BLOCK,
-    WRITE,
-    SocketStream,
-    wanted_direction,
-)
+from livepeer_async.http.socket_stream import CLOSED, SocketStream
 from livepeer_async.http.streams import Outgoing, RequestBody
 from livepeer_async.http.thread_sender import ThreadSender
 
@@ -122,10 +116,9 @@ class Http11Connection:
         while rest:
             if early.check():
                 return False
-            try:
-                rest = rest[self.stream.sock.send(rest) :]
-            except WOULD_BLOCK as error:
-                wanted = wanted_direction(error, WRITE)
+            count, wanted = self.stream.send_now(rest)
+            rest = rest[count:]
+            if wanted is not None:
                 await self.stream.wait(self._limits["write"], wanted, *early.directions)
         return True
 

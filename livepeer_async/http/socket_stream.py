@@ -94,6 +94,16 @@ class SocketStream:
         while rest:
             rest = rest[await self._call(partial(self.sock.send, rest), WRITE, seconds) :]
 
+    def send_now(self, block: memoryview) -> tuple[int, str | None]:
+        """Send what the socket accepts; return the bytes, and what to wait for if there are none.
+
+        Wait for it outside of a handler, or the socket's exception becomes the reason of a timeout.
+        """
+        try:
+            return self.sock.send(block), None
+        except WOULD_BLOCK as error:
+            return 0, wanted_direction(error, WRITE)
+
     async def wait(self, seconds: float, *directions: str) -> None:
         """Wait until the socket is readable (`READ`) or writable (`WRITE`).
 
