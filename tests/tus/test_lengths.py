@@ -32,7 +32,16 @@ def test_chunk_of_one_part_cannot_be_halved():
 
 @pytest.mark.parametrize(
     ("seconds", "size"),
-    [(None, 2), (0.0, 2), (-1.0, 2), (float("nan"), 2), (5e-324, 18), (1.0, 18), (15.0, 2), (60, 1)],
+    [
+        (None, 2),
+        (0.0, 2),
+        (-1.0, 2),
+        (float("nan"), 2),
+        (5e-324, 18),
+        (1.0, 18),
+        (15.0, 2),
+        (60, 1),
+    ],
 )
 def test_next_chunk_is_sized_by_the_time_of_the_last(seconds, size):
     upload = upload_in(State.TRANSFERRING, limits=ServerLimits(first_chunk=2))
