@@ -44,9 +44,11 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         module = importlib.import_module(name)
         for public in module.__all__:
             yield f"{name}.{public}", getattr(module, public)
-    # The attributes of a client.
+    # The attributes of a client, which only the client creates.
     for kind in (Assets, Playback, Tasks, Uploader, Webhooks):
-        yield kind.__qualname__, kind
+        for name, function in functions_of(kind):
+            if name != "__init__":
+                yield f"{kind.__name__}.{name}", function
 
 
 def functions_of(kind: type) -> Iterator[tuple[str, Any]]:

@@ -20,7 +20,6 @@ from msgspec.structs import replace
 
 from livepeer_async.api.arguments import NewAssetLike, as_new_asset, given_name
 from livepeer_async.concurrency import plain_task_group
-from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import LivepeerError
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import require_asyncio
@@ -56,9 +55,7 @@ from livepeer_async.uploads.url_import import UrlImporter
 
 if TYPE_CHECKING:
     # Imports SQLite, which only a client with a journal needs.
-    from livepeer_async.journal import journal as journals
-else:
-    journals = deferred_module("livepeer_async.journal.journal")
+    from livepeer_async.journal.journal import Journal
 
 # Seconds for deleting leftovers after an upload; a later one deletes the rest.
 CLEANUP_TIMEOUT = 10.0
@@ -89,7 +86,7 @@ class Uploader:
         asset_requests: AssetRequests,
         downloader: Downloader,
         *,
-        journal: journals.Journal | None,
+        journal: Journal | None,
         slot_queue: SlotQueue,
         descriptors: Descriptors,
     ) -> None:
