@@ -15,19 +15,13 @@ from livepeer_async.http.shortages import is_shortage, shortage_error
 from livepeer_async.redaction import hides_variables
 
 if TYPE_CHECKING:
+    from livepeer_async import client_types as types
     from livepeer_async import components
-    from livepeer_async.http.messages import Response
-    from livepeer_async.http.retry import RetryPolicy
-    from livepeer_async.http.timeouts import Timeouts
-    from livepeer_async.journal.journal import Journal
-    from livepeer_async.resources import Assets, Playback, Tasks, Webhooks
-    from livepeer_async.scheduling.throttle import Throttle
-    from livepeer_async.tus.limits import ServerLimits
-    from livepeer_async.uploads.uploader import Uploader
-    from livepeer_async.webhooks.events import WebhookEvent
 else:
     # Imported by the first client.
     components = deferred_module("livepeer_async.components")
+    # Imported when annotations are evaluated, as FastAPI, pydantic and typer do.
+    types = deferred_module("livepeer_async.client_types")
 
 __all__ = ["AsyncLivepeer"]
 
@@ -73,10 +67,10 @@ class AsyncLivepeer(UploadCalls):
         *,
         base_url: str | None = None,
         http_client: Any = None,
-        timeout: Timeouts | float | None = None,
-        retry: RetryPolicy | None = None,
+        timeout: types.Timeouts | float | None = None,
+        retry: types.RetryPolicy | None = None,
         journal: str | os.PathLike[str] | None = None,
-        upload_limits: ServerLimits | Callable[[int], ServerLimits] | None = None,
+        upload_limits: types.ServerLimits | Callable[[int], types.ServerLimits] | None = None,
         speed: float = 1.0,
     ) -> None:
         try:
@@ -96,13 +90,13 @@ class AsyncLivepeer(UploadCalls):
             raise
         self._transport, self._waiter = made.transport, made.waiter
         self._session, self._unpaused = made.session, made.unpaused
-        self.throttle: Throttle = made.throttle
-        self.journal: Journal | None = made.journal
-        self.assets: Assets = made.assets
-        self.tasks: Tasks = made.tasks
-        self.playback: Playback = made.playback
-        self.webhooks: Webhooks = made.webhooks
-        self.uploads: Uploader = made.uploads
+        self.throttle: types.Throttle = made.throttle
+        self.journal: types.Journal | None = made.journal
+        self.assets: types.Assets = made.assets
+        self.tasks: types.Tasks = made.tasks
+        self.playback: types.Playback = made.playback
+        self.webhooks: types.Webhooks = made.webhooks
+        self.uploads: types.Uploader = made.uploads
 
     async def __aenter__(self) -> Self:
         self._transport.open()
@@ -160,7 +154,7 @@ class AsyncLivepeer(UploadCalls):
         return self._session.account.fingerprint
 
     @property
-    def budget(self) -> Throttle:
+    def budget(self) -> types.Throttle:
         """Deprecated name of `throttle`."""
         warnings.warn("livepeer.budget is now livepeer.throttle", DeprecationWarning, stacklevel=2)
         return self.throttle
@@ -168,7 +162,7 @@ class AsyncLivepeer(UploadCalls):
     def __repr__(self) -> str:
         return f"<AsyncLivepeer {self._session.account!r}>"
 
-    def notice(self, event: WebhookEvent) -> None:
+    def notice(self, event: types.WebhookEvent) -> None:
         """End waits for the asset of a webhook's event, which `webhooks.unwrap` returns.
 
         `asset.ready`, `.failed` and `.deleted` end waits at once, without a request; other events
@@ -207,7 +201,7 @@ class AsyncLivepeer(UploadCalls):
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Response:
+    ) -> types.Response:
         """Send a request to any path of the API; error statuses are returned, not raised.
 
         Args:

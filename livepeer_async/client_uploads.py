@@ -12,63 +12,44 @@ from livepeer_async.errors import ConfigurationError, NotFound
 from livepeer_async.redaction import hides_variables
 
 if TYPE_CHECKING:
+    from livepeer_async import client_types as types
     from livepeer_async import components
-    from livepeer_async.api.arguments import NewAssetLike
-    from livepeer_async.api.session import Session
-    from livepeer_async.journal.journal import Journal
-    from livepeer_async.models import Asset
-    from livepeer_async.probing.probe import Probe
-    from livepeer_async.resources import Assets
-    from livepeer_async.scheduling.throttle import Throttle
-    from livepeer_async.sources.source import SourceLike
-    from livepeer_async.uploads.leftovers import Leftover, LeftoverReport
-    from livepeer_async.uploads.options import (
-        Method,
-        OnMismatch,
-        ResumeArguments,
-        UploadArguments,
-        UploadJob,
-        UploadOutcome,
-        Verify,
-    )
-    from livepeer_async.uploads.progress import Progress
-    from livepeer_async.uploads.unfinished import UnfinishedUpload
-    from livepeer_async.uploads.upload import Upload
-    from livepeer_async.uploads.uploader import Uploader
 else:
     # Imported by the first client.
     components = deferred_module("livepeer_async.components")
+    # Imported when annotations are evaluated, as FastAPI, pydantic and typer do.
+    types = deferred_module("livepeer_async.client_types")
 
 
 class UploadCalls:
     """The calls of `AsyncLivepeer` for uploads, which sets the attributes."""
 
-    assets: Assets
-    journal: Journal | None
-    throttle: Throttle
-    uploads: Uploader
-    _session: Session
-    _unpaused: Session
+    assets: types.Assets
+    journal: types.Journal | None
+    throttle: types.Throttle
+    uploads: types.Uploader
+    _session: types.Session
+    _unpaused: types.Session
 
     @hides_variables
     async def upload(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
-        source: SourceLike,
-        new_asset: NewAssetLike | None = None,
+        source: types.SourceLike,
+        new_asset: types.NewAssetLike | None = None,
         *,
         wait: bool = True,
-        verify: Verify = "size",
-        on_mismatch: OnMismatch = "raise",
-        on_progress: Callable[[Progress], None] | None = None,
+        verify: types.Verify = "size",
+        on_mismatch: types.OnMismatch = "raise",
+        on_progress: Callable[[types.Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
         length: int | None = None,
         key: str | None = None,
         ignore_mtime: bool = False,
-        probe: Probe | bool = False,
-        method: Method = "tus",
+        probe: types.Probe | bool = False,
+        method: types.Method = "tus",
         max_length: int | None = None,
         source_timeout: float | None = SOURCE_TIMEOUT,
-    ) -> Asset:
+    ) -> types.Asset:
         """Upload a video and wait until its asset is ready.
 
         Args:
@@ -142,10 +123,10 @@ class UploadCalls:
 
     def begin_upload(
         self,
-        source: SourceLike,
-        new_asset: NewAssetLike | None = None,
-        **arguments: Unpack[UploadArguments],
-    ) -> AbstractAsyncContextManager[Upload]:
+        source: types.SourceLike,
+        new_asset: types.NewAssetLike | None = None,
+        **arguments: Unpack[types.UploadArguments],
+    ) -> AbstractAsyncContextManager[types.Upload]:
         """Start an upload that runs beside the block; arguments and errors as for `upload`.
 
         The block is entered once the asset exists and ends with the upload; then `upload.result`
@@ -157,10 +138,10 @@ class UploadCalls:
     @hides_variables
     async def start_upload(
         self,
-        source: SourceLike,
-        new_asset: NewAssetLike | None = None,
-        **arguments: Unpack[UploadArguments],
-    ) -> Upload:
+        source: types.SourceLike,
+        new_asset: types.NewAssetLike | None = None,
+        **arguments: Unpack[types.UploadArguments],
+    ) -> types.Upload:
         """Start an upload in the background; arguments as for `upload`.
 
         Returns once the asset exists. The upload then runs in a task of the client until it ends
@@ -179,7 +160,7 @@ class UploadCalls:
         del source, new_asset, arguments
         return await self.uploads.start(job, options)
 
-    async def unfinished(self) -> list[UnfinishedUpload]:
+    async def unfinished(self) -> list[types.UnfinishedUpload]:
         """List the uploads in the journal that can go on, the oldest first.
 
         These are the uploads with a key that were stopped, cancelled or killed, and those that are
@@ -194,8 +175,11 @@ class UploadCalls:
 
     @hides_variables
     async def resume_upload(
-        self, key: str, source: SourceLike | None = None, **arguments: Unpack[ResumeArguments]
-    ) -> Upload:
+        self,
+        key: str,
+        source: types.SourceLike | None = None,
+        **arguments: Unpack[types.ResumeArguments],
+    ) -> types.Upload:
         """Go on with the upload of a key in the background, as `start_upload` does.
 
         The journal has the fields of its asset, but for keys and contexts that may be secrets.
@@ -234,28 +218,29 @@ class UploadCalls:
         self._require_journal("discard")
         return await self.uploads.discard_unfinished(key)
 
-    def _require_journal(self, method: str) -> Journal:
+    def _require_journal(self, method: str) -> types.Journal:
         if self.journal is None:
             raise ConfigurationError(f"{method}() needs a journal; pass journal= to AsyncLivepeer")
         return self.journal
 
     def upload_many(  # noqa: PLR0913 - the options of an upload, all with a default
         self,
-        sources: Iterable[UploadJob | SourceLike] | AsyncIterable[UploadJob | SourceLike],
+        sources: Iterable[types.UploadJob | types.SourceLike]
+        | AsyncIterable[types.UploadJob | types.SourceLike],
         *,
         concurrency: int | None = None,
         max_rate: float | None = None,
         wait: bool = True,
-        verify: Verify = "size",
-        on_mismatch: OnMismatch = "raise",
-        on_progress: Callable[[SourceLike, Progress], None] | None = None,
+        verify: types.Verify = "size",
+        on_mismatch: types.OnMismatch = "raise",
+        on_progress: Callable[[types.SourceLike, types.Progress], None] | None = None,
         ready_timeout: float = READY_TIMEOUT,
         ignore_mtime: bool = False,
-        probe: Probe | bool = False,
-        method: Method = "tus",
+        probe: types.Probe | bool = False,
+        method: types.Method = "tus",
         max_length: int | None = None,
         source_timeout: float | None = SOURCE_TIMEOUT,
-    ) -> AbstractAsyncContextManager[AsyncIterator[UploadOutcome]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[types.UploadOutcome]]:
         """Upload many sources concurrently; iterate over the results in completion order.
 
         A failed upload has its error in `result.error` and doesn't affect the others. A file that
@@ -296,7 +281,7 @@ class UploadCalls:
         )
         return self.uploads.run_many(sources, options, on_progress=on_progress)
 
-    async def leftovers(self) -> list[Leftover]:
+    async def leftovers(self) -> list[types.Leftover]:
         """List the assets that failed uploads in the journal have left on the server.
 
         Raises:
@@ -305,11 +290,11 @@ class UploadCalls:
         """
         return await components.find_leftovers(self._session, self._require_journal("leftovers"))
 
-    async def clean_up(self) -> LeftoverReport:
+    async def clean_up(self) -> types.LeftoverReport:
         """Delete leftovers that certainly are useless; return the others, each only once."""
         return await components.clean_up(self._session, self._unpaused, self.journal)
 
-    async def dismiss_leftovers(self, leftovers: Iterable[Leftover] | None = None) -> int:
+    async def dismiss_leftovers(self, leftovers: Iterable[types.Leftover] | None = None) -> int:
         """Forget leftovers, by default all uncertain ones, whose assets stay; return how many."""
         return await components.dismiss(self.journal, leftovers)
 

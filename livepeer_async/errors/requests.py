@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from livepeer_async.deferred import deferred_module
 from livepeer_async.errors.base import LivepeerError
 
 if TYPE_CHECKING:
-    from livepeer_async.models import Violation
+    from livepeer_async import models
+else:
+    # Imported when annotations are evaluated.
+    models = deferred_module("livepeer_async.models")
 
 
 class NetworkError(LivepeerError):
@@ -56,7 +60,7 @@ class ApiError(LivepeerError):
         errors: tuple[str, ...],
         method: str,
         url: str,
-        violations: tuple[Violation, ...] = (),
+        violations: tuple[models.Violation, ...] = (),
         retry_after: float | None = None,
         request_id: str | None = None,
     ) -> None:

@@ -47,6 +47,7 @@ import anyio
 from starlette.requests import Request
 
 from livepeer_async.defaults import SOURCE_TIMEOUT
+from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import FormInvalid, SourceNotReadable
 from livepeer_async.integrations.application import add_error_handlers, get_livepeer, lifespan
 from livepeer_async.integrations.error_responses import STATUSES, ErrorDetail, status_of
@@ -57,7 +58,10 @@ from livepeer_async.sources.source import timed_out
 from livepeer_async.uploads.upload import Upload
 
 if TYPE_CHECKING:
-    from sse_starlette import ServerSentEvent
+    import sse_starlette
+else:
+    # Forms don't need it.
+    sse_starlette = deferred_module("sse_starlette")
 
 __all__ = [
     "STATUSES",
@@ -186,15 +190,13 @@ def _read_length(request: Request) -> int | None:
 
 async def progress_events(
     upload: Upload, *, every: float = EVERY
-) -> AsyncGenerator[ServerSentEvent, None]:
+) -> AsyncGenerator[sse_starlette.ServerSentEvent, None]:
     """Yield server-sent events for sse-starlette's `EventSourceResponse`.
 
     Args:
         upload: an upload of `start_upload` or `begin_upload`.
         every: seconds between two events `progress`; the last event is `done` or `failed`.
     """
-    from sse_starlette import ServerSentEvent  # noqa: PLC0415 - forms don't need it
-
     async with aclosing(follow_upload(upload, every)) as events:
         async for event in events:
-            yield ServerSentEvent(event.data, event=event.name)
+            yield sse_starlette.ServerSentEvent(event.data, event=event.name)
