@@ -7,10 +7,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import wait
 from typing import Any, TypeVar
 
-import anyio.from_thread
-
 from livepeer_async.concurrency import running_loop
 from livepeer_async.errors import ConfigurationError
+from livepeer_async.http.worker_threads import ABANDONED
 
 # Time limit for a loop that runs in another thread, which may be blocked.
 CLOSE_SECONDS = 30.0
@@ -54,14 +53,11 @@ def close_in_loops(
 
 
 def await_in_loop(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Await a coroutine function in an event loop, in a worker thread that anyio started.
-
-    `anyio.from_thread.run` doesn't return if the loop is closed first, and the interpreter's exit
-    would wait for the thread.
+    """Await a coroutine function in an event loop, in a thread of `run_in_worker`.
 
     Raises:
-        concurrent.futures.CancelledError: the task that awaits the thread was cancelled.
-        RuntimeError: the loop is closed.
+        concurrent.futures.CancelledError: nothing waits for the thread any more.
+        RuntimeError: the loop is closed, for which the interpreter's exit must not wait.
     """
     coroutine = work()
     try:
@@ -72,9 +68,7 @@ def await_in_loop(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[
     while not wait([future], CHECK_SECONDS).done:
         if loop.is_closed():
             raise RuntimeError("the event loop was closed")
-        try:
-            anyio.from_thread.check_cancelled()
-        except BaseException:
+        abandoned = ABANDONED.get()
+        if abandoned is not None and abandoned.is_set():
             future.cancel()
-            raise
     return future.result()

@@ -15,6 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+import anyio
+from anyio.lowlevel import checkpoint
+
+from livepeer_async.concurrency import LoopLocal
+
 T = TypeVar("T")
 
 READ_SIZE = 64 * 1024
@@ -22,6 +27,7 @@ CLOSED = "the connection was closed"
 READ, WRITE = "read", "write"
 # What a socket raises instead of blocking.
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_HANDSHAKES = LoopLocal(partial(anyio.Lock, fast_acquire=True))
 
 
 class SocketStream:
@@ -66,7 +72,8 @@ class SocketStream:
             self.sock, server_hostname=host, do_handshake_on_connect=False
         )
         self.sock = encrypted
-        await self._call(encrypted.do_handshake, WRITE, seconds)
+        while (wanted := await _shake_hands(encrypted)) is not None:
+            await self.wait(seconds, wanted)
 
     async def receive(self, seconds: float) -> bytes:
         """Wait for bytes; none at the end of the connection.
@@ -150,6 +157,21 @@ class SocketStream:
             except WOULD_BLOCK as error:
                 wanted = wanted_direction(error, direction)
             await self.wait(seconds, wanted)
+
+
+async def _shake_hands(sock: ssl.SSLSocket) -> str | None:
+    """Continue a handshake; return what it waits for, or `None` if it is complete.
+
+    Each step takes a millisecond or more. Only one is taken in an iteration of the event loop.
+    """
+    async with _HANDSHAKES.get():
+        wanted = None
+        try:
+            sock.do_handshake()
+        except WOULD_BLOCK as error:
+            wanted = wanted_direction(error, WRITE)
+        await checkpoint()
+        return wanted
 
 
 def wanted_direction(error: OSError, direction: str) -> str:

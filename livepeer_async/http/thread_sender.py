@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import anyio
-import anyio.to_thread
 
 from livepeer_async.http.body_thread import BodyThread
 from livepeer_async.http.streams import ThreadBody
+from livepeer_async.http.worker_threads import run_in_worker
 
 # Seconds between two reports of the bytes that the thread has sent.
 REPORT_PERIOD = 0.1
@@ -32,13 +32,9 @@ class ThreadSender:
 
     async def run(self) -> None:
         """Wait for the thread; raises its errors, that of `abort`, and those of the reports."""
-        # Not one of anyio's 40 tokens, which files need too: `ChunkLimiter` limits the chunks.
-        limiter = anyio.CapacityLimiter(1)
         try:
             with self._scope:
-                await anyio.to_thread.run_sync(
-                    self._thread.run, abandon_on_cancel=True, limiter=limiter
-                )
+                await run_in_worker(self._thread.run)
         except Exception:
             if self._error is None:
                 raise
