@@ -28,6 +28,8 @@ class WorkerThreads:
     def __init__(self) -> None:
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="livepeer-async-starter")
         self._workers = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="livepeer-async")
+        # How many functions run, and how many have run at once: so many threads there are.
+        self._running = self._started = 0
 
     async def run(self, work: Callable[[], None]) -> None:
         """Call a function in a thread; a cancellation doesn't wait for it."""
@@ -41,7 +43,7 @@ class WorkerThreads:
 
         def report(error: BaseException | None) -> None:
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(_end, ended, error)
+                loop.call_soon_threadsafe(self._end, ended, error)
 
         def start() -> None:
             # Without a free thread, as if the system allows no more of them.
@@ -50,7 +52,12 @@ class WorkerThreads:
                 report(error)
 
         try:
-            self._starter.submit(start)
+            if self._running < self._started:
+                self._workers.submit(call)
+            else:
+                self._starter.submit(start)
+            self._running += 1
+            self._started = max(self._started, self._running)
             await ended
         finally:
             is_abandoned.set()
@@ -59,6 +66,15 @@ class WorkerThreads:
         """End the threads after their work."""
         self._starter.shutdown(wait=False)
         self._workers.shutdown(wait=False)
+
+    def _end(self, ended: asyncio.Future[None], error: BaseException | None) -> None:
+        self._running -= 1
+        if ended.done():
+            return
+        if error is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(error)
 
     async def aclose(self) -> None:
         """End the threads after their work."""
@@ -72,15 +88,6 @@ def _call(work: Callable[[], object]) -> BaseException | None:
     except BaseException as error:  # noqa: BLE001 - raised by `run`
         return error
     return None
-
-
-def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:
-    if ended.done():
-        return
-    if error is None:
-        ended.set_result(None)
-    else:
-        ended.set_exception(error)
 
 
 _THREADS = LoopLocal(WorkerThreads, aclose=WorkerThreads.aclose, drop=WorkerThreads.close)
