@@ -28,7 +28,7 @@ class WorkerThreads:
     def __init__(self) -> None:
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="livepeer-async-starter")
         self._workers = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="livepeer-async")
-        # How many functions run, and how many have run at once: so many threads there are.
+        # How many functions run, and the most that have run at once, each in a thread of its own.
         self._running = self._started = 0
 
     async def run(self, work: Callable[[], None]) -> None:

@@ -87,8 +87,8 @@ def _missing_imports(tree: ast.Module) -> list[str]:
     public = {
         alias.name
         for module in ("exports.py", "errors/__init__.py", "models/__init__.py")
-        for node in ast.parse((PACKAGE / module).read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ImportFrom)
+        for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("livepeer_async")
         for alias in node.names
     }
     bound = {
