@@ -234,3 +234,7 @@ def test_comparison_reports_a_dict_for_properties():
     assert differences(document, "asset patch") == [
         "PlaybackPolicy.webhookContext: has properties in the schema, is a dict here"
     ]
+
+
+def test_names_are_listed_before_they_are_imported():
+    assert set(models.__all__) <= set(dir(models))
