@@ -43,21 +43,21 @@ SIGNED = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + VIDEO[:100_000]
 
 
 async def use_everything(detector):
-    """Upload, relay a signed URL, fail, and log a ticket's URL by the application's own client."""
+    """Upload, relay a signed URL, fail, and log a ticket's URL, all by the application's client."""
     detector.add_secret("the signature of a URL", SIGNATURE)
     fault = Fault(On(method="PATCH", nth=1), CutConnection())
     async with (
-        sandbox_and_client(fault) as (sandbox, livepeer),
+        httpx.AsyncClient() as client,
+        sandbox_and_client(fault, client={"http_client": client}) as (sandbox, livepeer),
         serve_raw(respond_with(SIGNED)) as (url, _),
     ):
         await livepeer.upload(VIDEO, "x")
         signed = f"{url}/clip.mp4?X-Amz-Signature={SIGNATURE}"
         await livepeer.uploads.relay(signed, "relayed", UploadOptions(verify=None))
         ticket = await livepeer.assets.request_upload("browser")
-        async with TusClient() as tus:
+        async with TusClient(http_client=client) as tus:
             upload_url = await tus.upload(VIDEO[:1000], ticket.tus_endpoint)
-        async with httpx.AsyncClient() as client:
-            await client.head(upload_url, headers={"Tus-Resumable": "1.0.0"})
+        await client.head(upload_url, headers={"Tus-Resumable": "1.0.0"})
         sandbox.add_fault(Fault(On(method="POST", path="/upload/tus"), Answer(403)))
         try:
             await livepeer.upload(VIDEO, "refused")
@@ -195,7 +195,8 @@ async def test_breadcrumbs_hide_the_uploads_of_any_tus_server(detector):
     for hooks in ({}, HOOKS):
         seen = []
         with sentry(**hooks) as items:
-            async with serve_raw(respond) as (url, _), TusClient(limits=LIMITS) as tus:
+            async with serve_raw(respond) as (url, _), httpx.AsyncClient() as client:
+                tus = TusClient(http_client=client, limits=LIMITS)
                 with pytest.raises(errors.LivepeerError):
                     await tus.upload(VIDEO, f"{url}/files")
             sentry_sdk.capture_message("see the breadcrumbs")
