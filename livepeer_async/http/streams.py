@@ -40,6 +40,12 @@ class ThreadBody(Protocol):
         ...
 
 
+def thread_body_of(blocks: object) -> ThreadBody | None:
+    """Return the body for a worker thread if blocks have one, by their method `in_thread`."""
+    in_thread: Callable[[], ThreadBody | None] | None = getattr(blocks, "in_thread", None)
+    return None if in_thread is None else in_thread()
+
+
 class Outgoing(NamedTuple):
     """A request that is about to be sent.
 
@@ -127,8 +133,7 @@ class RequestBody:
 
     def in_thread(self) -> ThreadBody | None:
         """Return the body for a worker thread; `None` if only the event loop can read it."""
-        in_thread = getattr(self._blocks, "in_thread", None)
-        body: ThreadBody | None = in_thread() if in_thread is not None else None
+        body = thread_body_of(self._blocks)
         return None if body is None else _WatchedThreadBody(body, self._on_accepted, self._watch)
 
     @contextmanager

@@ -46,7 +46,7 @@ class WorkerThreads:
                 loop.call_soon_threadsafe(self._end, ended, error)
 
         def start() -> None:
-            # Without a free thread, as if the system allows no more of them.
+            # It fails if the system allows no more threads.
             error = _call(lambda: self._workers.submit(call))
             if error is not None:
                 report(error)

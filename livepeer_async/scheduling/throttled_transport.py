@@ -12,7 +12,7 @@ from livepeer_async.http.loops import await_in_loop
 from livepeer_async.http.messages import Request, Response
 from livepeer_async.http.observers import Watch
 from livepeer_async.http.recovery import Recovery
-from livepeer_async.http.streams import ThreadBody
+from livepeer_async.http.streams import ThreadBody, thread_body_of
 from livepeer_async.http.transport import MAX_RESPONSE_SIZE, Transport
 from livepeer_async.scheduling.throttle import Throttle
 
@@ -128,8 +128,7 @@ class _ThrottledBody:
         return block
 
     def in_thread(self) -> ThreadBody | None:
-        in_thread = getattr(self._blocks, "in_thread", None)
-        body: ThreadBody | None = in_thread() if in_thread is not None else None
+        body = thread_body_of(self._blocks)
         return None if body is None else _ThrottledThreadBody(body, self._throttle)
 
 

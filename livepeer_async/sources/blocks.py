@@ -86,7 +86,7 @@ class SpanReader:
         open_blocks: returns the blocks of the span.
         slice_size: bytes of the first slice.
         on_sent: called with the bytes that the socket accepted so far.
-        thread_blocks: reads the blocks in a worker thread instead; `None` if only `blocks` can.
+        thread_blocks: reads the blocks in a worker thread instead; `None` if that can't be done.
 
     Attributes:
         slice_size: bytes of the next slice; pass it to the next chunk's `read_ahead`.
