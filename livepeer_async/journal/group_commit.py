@@ -7,7 +7,6 @@ still ends only once its transaction is on the disk.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +18,10 @@ import anyio
 
 from livepeer_async.concurrency import run_shielded
 from livepeer_async.journal.busy_timeout import BusyTimeout
+from livepeer_async.journal.tables import Tables
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
+Work = Callable[[Tables], T]
 
 # Seconds for which the first call of a group waits for others, while many uploads run. It costs
 # each of them a few milliseconds, beside two round trips to the server.
@@ -34,7 +34,7 @@ class Transact(Protocol):
     """Calls a function in a transaction, in a worker thread."""
 
     def __call__(self, work: Work[T], busy_timeout: BusyTimeout, /) -> T:
-        """Call the function; see `LeaseTable.transact`."""
+        """Call the function; see `Store.transact`."""
         ...
 
 
@@ -101,22 +101,20 @@ class _Group:
         """Call all functions in one transaction; if one fails, each in a transaction of its own."""
         calls: list[_Call] = []
         try:
-            results = transact(
-                lambda connection: self._call_all(calls, connection), self.busy_timeout
-            )
+            results = transact(lambda tables: self._call_all(calls, tables), self.busy_timeout)
         except BaseException as error:  # noqa: BLE001 - raised by the calls
             self._handle_error(error, calls, transact)
         else:
             for call, result in zip(calls, results, strict=True):
                 call.succeed(result)
 
-    def _call_all(self, calls: list[_Call], connection: sqlite3.Connection) -> list[Any]:
+    def _call_all(self, calls: list[_Call], tables: Tables) -> list[Any]:
         if not calls:
             with self._lock:
                 calls += self.calls
                 for call in calls:
                     call.has_begun = True
-        return [call.work(connection) for call in calls]
+        return [call.work(tables) for call in calls]
 
     def _handle_error(self, error: BaseException, begun: list[_Call], transact: Transact) -> None:
         if len(begun) > 1:
