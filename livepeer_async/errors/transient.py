@@ -27,8 +27,9 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later.
 
     True for network errors, API errors with a status of `is_transient_status`, undecodable
-    responses (most come from a proxy), exhausted retries, an upload in use, a shared journal
-    that doesn't respond, and a lack of file descriptors. False for `AmbiguousRequest`: repeated, it may create a second asset.
+    responses (most come from a proxy), exhausted retries, an upload in use, a shared journal that
+    doesn't respond, and a lack of file descriptors. False for `AmbiguousRequest`: repeated, it may
+    create a second asset.
     """
     if isinstance(error, ApiError):
         return is_transient_status(error.status)

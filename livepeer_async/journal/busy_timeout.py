@@ -48,6 +48,11 @@ class BusyTimeout:
         """Seconds until the time is up; 0 from then on."""
         return max(self._deadline - time.monotonic(), 0.0)
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the wait was cancelled."""
+        return self._cancelled.is_set()
+
     def check(self) -> None:
         """Raise `WaitCancelled` if the wait was cancelled."""
         if self._cancelled.is_set():

@@ -26,6 +26,8 @@ Work = Callable[[Tables], T]
 # Seconds for which the first call of a group waits for others, while many uploads run. It costs
 # each of them a few milliseconds, beside two round trips to the server.
 GROUP_DELAY = 0.005
+# Seconds after which a transaction is interrupted if its call was cancelled.
+INTERRUPT_AFTER = 1.0
 # Uploads from which on there are enough calls to wait for.
 MIN_UPLOADS = 4
 
@@ -171,8 +173,12 @@ class GroupCommit:
             await call.ended.wait()
         except asyncio.CancelledError:
             if not group.withdraw(call):
-                # Shielded: afterwards, the caller may delete what the call has written.
+                # Shielded: afterwards, the caller may delete what the call has written. A database
+                # that doesn't respond isn't waited for.
+                loop = asyncio.get_running_loop()
+                timer = loop.call_later(INTERRUPT_AFTER, group.busy_timeout.cancel)
                 await run_shielded(call.ended.wait, grace=inf)
+                timer.cancel()
             elif group is self._running and not group.calls:
                 group.busy_timeout.cancel()
             raise

@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async import ConfigurationError, JournalError, UploadInUse
-from livepeer_async.journal.sqlite import database
-from livepeer_async.journal.sqlite.database import SCHEMA_VERSION
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, Record, RecordState, UnconfirmedRequest
+from livepeer_async.journal.sqlite import database
+from livepeer_async.journal.sqlite.database import SCHEMA_VERSION
 from livepeer_async.sources.identity import SourceIdentity
 
 pytestmark = pytest.mark.anyio

@@ -103,6 +103,8 @@ class Session:
         self._confirmed_at = 0.0
         self._opened_by = os.getpid()
         self._waker: socket.socket | None = None
+        # Of the transaction that is running.
+        self._user: BusyTimeout | None = None
         self.owner: int | None = None
 
     @property
@@ -166,9 +168,11 @@ class Session:
         self, connection: Connection, busy_timeout: BusyTimeout
     ) -> Generator[bool, None, None]:
         busy_timeout.acquire(self._lock)
+        self._user = busy_timeout
         try:
             yield self._connection is connection
         finally:
+            self._user = None
             self._lock.release()
 
     def _handle(self, connection: Connection, failure: NotConnected) -> bool:
@@ -268,7 +272,11 @@ class Session:
     def _beat_if_due(self, connection: Connection, selector: selectors.BaseSelector) -> None:
         """Ask for a sign of life if it is due or the server has sent something."""
         if not self._lock.acquire(timeout=STEP):
-            return  # a transaction is running, which is a sign of life once it ends
+            # A transaction is running, which is a sign of life once it ends.
+            user = self._user
+            if user is not None and user.is_cancelled:
+                self._lose(connection)
+            return
         try:
             is_due = now() - self._confirmed_at >= HEARTBEAT
             # A transaction that ended meanwhile has read what the server sent.

@@ -32,6 +32,8 @@ T = TypeVar("T")
 # Seconds after which an owner has certainly stopped, from when its lock was first seen released:
 # it stops 15 s after its last sign of life, within 2 s.
 GRACE = STOP_AFTER + 5.0
+# Seconds for which calls wait at least while the database doesn't respond.
+MIN_PATIENCE = 60.0
 # Seconds between two looks for the owners of killed processes.
 TIDY_PERIOD = 30.0
 _CLAIM = """
@@ -55,7 +57,7 @@ class PostgresStore:
         self.held = Reservations[str]()
         self.written: set[str] = set()
         self._account = account or ""
-        self._patience = patience
+        self._patience = max(patience, MIN_PATIENCE)
         self._lost: set[str] = set()
         self._lost_since: dict[int, float] = {}
         self._watchers: dict[object, Callable[[], None]] = {}
