@@ -24,6 +24,7 @@ from livepeer_async.journal.location import is_postgres_url
 from livepeer_async.journal.records import Record
 from livepeer_async.journal.sqlite.store import SqliteStore
 from livepeer_async.journal.tables import ClaimPending, Store, Tables, find_record, in_use_error
+from livepeer_async.scheduling.throttle import Throttle
 
 if TYPE_CHECKING:
     from livepeer_async.journal.postgres import store as postgres_store
@@ -62,7 +63,7 @@ class OpenJournal:
     All event loops share it. It is closed at the end of the last one that holds a lease.
 
     Args:
-        path, account, patience: as for `Journal`.
+        path, account, throttle, patience: as for `Journal`.
 
     Attributes:
         path: the file, or the URL without its password.
@@ -74,10 +75,11 @@ class OpenJournal:
         path: str | os.PathLike[str],
         *,
         account: str | None,
+        throttle: Throttle | None = None,
         patience: float = 0.0,
     ) -> None:
         self._store: Store = (
-            postgres_store.PostgresStore(path, account, patience=patience)
+            postgres_store.PostgresStore(path, account, throttle=throttle, patience=patience)
             if is_postgres_url(path)
             else SqliteStore(path, account)
         )

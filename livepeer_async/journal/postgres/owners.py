@@ -17,12 +17,19 @@ from livepeer_async.journal.tables import Tables
 # The first of the two numbers of the locks; the second one is the owner.
 NAMESPACE = 0x6C706A
 MAX_OWNER = 2**31 - 1
+# The clients of an account notify each other on this channel, with the account appended.
+CHANNEL = "livepeer_async_"
 
-# Whether a session holds the lock of the owner in `owners.owner`.
-IS_ALIVE = f"""EXISTS (
+
+def is_alive(owner: str) -> str:
+    """Return the condition that a session holds the lock of an owner, given its column."""
+    return f"""EXISTS (
     SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid = {NAMESPACE} AND objid = owners.owner)"""
+    AND classid = {NAMESPACE} AND objid = {owner})"""
+
+
+IS_ALIVE = is_alive("owners.owner")
 
 # The same for the session that asks: a pooler may have given this one another.
 HOLDS_LOCK = f"""SELECT EXISTS (
@@ -36,6 +43,9 @@ _FIND = f"""SELECT {_COLUMNS}, {IS_ALIVE} FROM claims JOIN owners USING (owner)
 _FIND_LOST = f"""SELECT {_COLUMNS}, false FROM owners
     WHERE account = $1 AND NOT {IS_ALIVE}"""
 _TAKE = "SELECT pg_try_advisory_lock($1, $2), EXISTS (SELECT FROM owners WHERE owner = $2::int)"
+_DELETE = f"""
+WITH gone AS (DELETE FROM owners WHERE owner = $1 RETURNING account, max_rate)
+SELECT pg_notify('{CHANNEL}' || account, $1::text) FROM gone WHERE max_rate IS NOT NULL"""
 DELETE_LOST = f"DELETE FROM owners WHERE account = $1 AND owner = $2 AND NOT {IS_ALIVE}"
 
 
@@ -97,8 +107,8 @@ def find_lost_owners(connection: Connection, account: str) -> list[Owner]:
 
 
 def delete_owner(connection: Connection, number: int) -> None:
-    """Delete an owner and its claims."""
-    connection.execute(b"DELETE FROM owners WHERE owner = $1", (number,))
+    """Delete an owner and its claims, and tell the others that share its rate."""
+    connection.execute(_DELETE.encode(), (number,))
 
 
 def delete_lost_owner(connection: Connection, account: str, number: int) -> None:
