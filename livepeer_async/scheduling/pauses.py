@@ -22,6 +22,8 @@ from livepeer_async.telemetry.events import REQUESTS_PAUSED, REQUESTS_RESUMED, l
 PROBE_TIMEOUT = 10.0
 # Maximum length of one sleep, in seconds: pauses and the rate may change meanwhile.
 SLEEP_STEP = 0.25
+# Seconds after which a right to probe that no caller used ends: others may get it soon.
+GRANT_TIMEOUT = PROBE_TIMEOUT / 2
 # Real seconds between two requests for the right to probe.
 ASK_INTERVAL = 0.25
 
@@ -76,8 +78,8 @@ class Pauses:
         self._wake: Callable[[], None] | None = None
         self._version = 0
         self._has_changed = self._has_released = False
-        self._wants_probe = self._may_probe = False
-        self._asked_at = -inf
+        self._wants_probe = False
+        self._asked_at = self._granted_at = -inf
 
     @property
     def speed(self) -> float:
@@ -162,7 +164,7 @@ class Pauses:
             self._wake = wake
             # Only a pause is told: an earlier success says nothing about the pauses of others.
             self._has_changed = self._count > 0
-            self._has_released = self._wants_probe = self._may_probe = False
+            self._has_released = self._wants_probe = False
             self._changed()
 
     def detach(self) -> None:
@@ -199,10 +201,11 @@ class Pauses:
             self._has_changed = self._has_released = False
             before, self._count = self._count, 0 if pause is None else pause.count
             if self._count != before:
-                self._probed_at = None
+                self._probed_at, self._granted_at = None, -inf
             if pause is not None:
                 self._until = self._clock.now() + pause.seconds * self._clock.speed
-            self._may_probe = may_probe
+            if may_probe:
+                self._granted_at = self._clock.now()
         if pause is not None and pause.count > before:
             delay = max(pause.seconds, 0.0) * self._clock.speed
             _log_pause("the server asked another client for less load", delay, pause.count)
@@ -219,8 +222,8 @@ class Pauses:
             now = self._clock.now()
             if not self._count or self._seconds_until_probe(now) > 0:
                 return False  # another event loop was faster
-            if self._wake is None or self._may_probe:
-                self._probed_at, self._may_probe = now, False
+            if self._wake is None or now - self._granted_at < GRANT_TIMEOUT:
+                self._probed_at, self._granted_at = now, -inf
                 return True
             if now - self._asked_at >= ASK_INTERVAL * self._clock.speed:
                 self._asked_at, self._wants_probe = now, True
@@ -230,7 +233,7 @@ class Pauses:
     def _changed(self) -> None:
         """Have the others told, in another thread."""
         self._version += 1
-        self._may_probe = False
+        self._granted_at = -inf
         if self._wake is not None:
             self._wake()
 
