@@ -20,22 +20,13 @@ MAX_OWNER = 2**31 - 1
 # The clients of an account notify each other on this channel, with the account appended.
 CHANNEL = "livepeer_async_"
 
-
-def is_alive(owner: str) -> str:
-    """Return the condition that a session holds the lock of an owner, given its column."""
-    return f"""EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid = {NAMESPACE} AND objid = {owner})"""
-
-
-IS_ALIVE = is_alive("owners.owner")
-
-# The same for the session that asks: a pooler may have given this one another.
+# Conditions on rows of pg_locks and owners.
+HAS_LOCK = f"""locktype = 'advisory' AND granted AND objsubid = 2 AND classid = {NAMESPACE}
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+IS_ALIVE = f"EXISTS (SELECT FROM pg_locks WHERE {HAS_LOCK} AND objid = owners.owner)"
+# For the session that asks: a pooler may have given it another.
 HOLDS_LOCK = f"""SELECT EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid = {NAMESPACE} AND objid = $1 AND pid = pg_backend_pid())"""
+    SELECT FROM pg_locks WHERE {HAS_LOCK} AND objid = $1 AND pid = pg_backend_pid())"""
 
 _COLUMNS = "owners.owner, host, machine, pid, started"
 _FIND = f"""SELECT {_COLUMNS}, {IS_ALIVE} FROM claims JOIN owners USING (owner)

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors, sql
 
 from livepeer_async.journal.postgres.connecting import Connection
-from livepeer_async.journal.postgres.owners import CHANNEL, is_alive
+from livepeer_async.journal.postgres.owners import CHANNEL, HAS_LOCK, IS_ALIVE
 from livepeer_async.scheduling.pauses import PROBE_TIMEOUT, Pause, PauseChanges
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.telemetry.events import JOURNAL_NOT_WRITTEN, log_event
@@ -32,11 +32,11 @@ _RELEASE = "UPDATE pauses SET prober = NULL WHERE account = $1 AND prober = $2"
 _PROBE = f"""
 UPDATE pauses SET prober = $2, probed_at = now() WHERE account = $1 AND paused_until <= now() AND (
     prober IS NULL OR prober = $2 OR probed_at < now() - make_interval(secs => $3::float8)
-    OR NOT {is_alive("pauses.prober")})
+    OR NOT EXISTS (SELECT FROM pg_locks WHERE {HAS_LOCK} AND objid = pauses.prober))
 RETURNING true"""
 _READ = f"""
 SELECT (SELECT count(*) FROM owners
-        WHERE account = $1 AND max_rate IS NOT NULL AND {is_alive("owners.owner")}),
+        WHERE account = $1 AND max_rate IS NOT NULL AND {IS_ALIVE}),
     extract(epoch FROM paused_until - now())::float8, pauses.count
 FROM (VALUES (true)) AS one LEFT JOIN pauses ON account = $1"""
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}' || $1, $2::text)"
