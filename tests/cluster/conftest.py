@@ -4,7 +4,16 @@ from cluster.processes import Cluster
 from livepeer_async.sandbox import Sandbox
 
 ROW = "cluster row"
-HEAD = ("fault", "stopped after", "taken over after", "cut", "sent again", "overlaps", "assets")
+HEAD = (
+    "fault",
+    "exit",
+    "stopped after",
+    "taken over after",
+    "cut",
+    "sent again",
+    "overlaps",
+    "assets",
+)
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,27 +22,30 @@ from support.cut_proxy import CutProxy
 RATE = MIB
 LENGTHS = (24 * MIB, 6 * MIB + 1)
 RUN_SECONDS = 240.0
+UPLOADER = Path(__file__).with_name("uploader.py")
 
 
-class IngestProcess:
-    """`livepeer-async ingest` in a process of its own.
+class UploadingProcess:
+    """A process that uploads the files.
 
     Args:
-        manifest: The manifest.
-        journal: A path or a URL.
+        command: The program and its arguments.
         sandbox: The server.
         proxy: The process's link to PostgreSQL.
         output: The path of its output, without a suffix.
     """
 
-    def __init__(self, manifest, journal, *, sandbox, proxy, output):
+    def __init__(self, command, *, sandbox, proxy, output):
         self.proxy = proxy
         self._output = output
-        arguments = ["ingest", manifest, "--journal", journal, "--json", "--verbose"]
-        options = ["--concurrency", 1, "--max-rate", RATE, "--retries", 1000]
+        environment = command_line.environment(sandbox)
         with self._path("out").open("wb") as out, self._path("err").open("wb") as err:
-            self.process = command_line.start(
-                *arguments, *options, sandbox=sandbox, stdout=out, stderr=err
+            self.process = subprocess.Popen(
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
             )
 
     def _path(self, suffix):
@@ -103,13 +108,25 @@ class Cluster:
             it.kill()
         self._stack.close()
 
-    def start(self):
-        """Start a process."""
+    def start_ingest(self):
+        """Start `livepeer-async ingest`."""
+        options = ("--concurrency", 1, "--max-rate", RATE, "--json", "--verbose")
+        return self._start(
+            lambda journal: [
+                *(*command_line.COMMAND, "ingest", self.files[0].parent, "--journal", journal),
+                *options,
+            ]
+        )
+
+    def start_uploader(self):
+        """Start the program that wants all files until they are ready."""
+        return self._start(lambda url: [sys.executable, UPLOADER, url, RATE, *self.files])
+
+    def _start(self, command):
         proxy = self._stack.enter_context(CutProxy(self.database.server.port))
-        url = self.database.url_of(port=proxy.port)
-        process = IngestProcess(
-            self.files[0].parent,
-            os.environ.get("SQLITE_TRIAL") or url,
+        url = os.environ.get("SQLITE_TRIAL") or self.database.url_of(port=proxy.port)
+        process = UploadingProcess(
+            command(url),
             sandbox=self.sandbox,
             proxy=proxy,
             output=self._folder / f"process{len(self.processes)}",
@@ -119,9 +136,9 @@ class Cluster:
 
     def start_two(self):
         """Start a process that sends the first file, and one that wants it too."""
-        holder = self.start()
+        holder = self.start_ingest()
         self.wait_until(lambda: self.is_sending(self.files[0]))
-        other = self.start()
+        other = self.start_uploader()
         self.wait_until(lambda: self.is_sending(self.files[1]))
         return holder, other
 
