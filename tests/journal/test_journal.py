@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async import ConfigurationError, JournalError, UploadInUse
-from livepeer_async.journal import database
-from livepeer_async.journal.database import SCHEMA_VERSION
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, Record, RecordState, UnconfirmedRequest
+from livepeer_async.journal.sqlite import database
+from livepeer_async.journal.sqlite.database import SCHEMA_VERSION
 from livepeer_async.sources.identity import SourceIdentity
 
 pytestmark = pytest.mark.anyio
@@ -246,7 +246,7 @@ async def test_locked_journal_is_an_error_after_a_while(journal, path, monkeypat
 async def test_full_disk_keeps_the_old_record(journal, path):
     await journal.write(RECORD)
     # SQLite's page limit raises the same error as a full disk.
-    connection = journal._file._connection  # noqa: SLF001 - the limit applies to one connection
+    connection = journal._store._database._connection  # noqa: SLF001 - the limit applies to one connection
     connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(JournalError, match="disk is full: make room"):
         for number in range(1000):
