@@ -10,10 +10,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import trustme
 
 from support.clock import wait_until
 from support.constants import TIMEOUT
 from support.cut_proxy import CutProxy, can_drop_packets
+from support.postgres import PostgresServer
 
 DROPS = pytest.mark.skipif(not can_drop_packets(), reason="this system forbids packet filters")
 SUPPORT = Path(__file__).parents[1]
@@ -56,6 +58,18 @@ def test_restart_ends_sessions_and_keeps_rows(postgres, mode):
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
     assert postgres.execute("SELECT x FROM kept") == [(1,)]
+
+
+@pytest.mark.cluster
+def test_server_has_tls(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with PostgresServer(certificate=authority.issue_cert("127.0.0.1")) as server:
+        options = {"sslmode": "verify-full", "sslrootcert": tmp_path / "ca.pem"}
+        with connect(server.url(**options)) as connection:
+            assert connection.pgconn.ssl_in_use
+        with pytest.raises(psycopg.OperationalError, match="certificate"):
+            connect(server.url(sslmode="verify-full", sslrootcert="system"))
 
 
 def test_lock_session_is_found_and_terminated(postgres):
