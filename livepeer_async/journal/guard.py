@@ -121,4 +121,6 @@ class _GuardedThreadBody:
 
 
 def _stopped(request: Request) -> ConnectionBroken:
-    return ConnectionBroken(f"stopped, because the journal's database can't be reached ({request.place})")
+    return ConnectionBroken(
+        f"stopped, because the journal's database can't be reached ({request.place})"
+    )

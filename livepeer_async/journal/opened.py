@@ -16,8 +16,15 @@ import msgspec
 
 from livepeer_async.concurrency import LoopLocal, run_shielded, running_loop
 from livepeer_async.deferred import deferred_module
-from livepeer_async.errors import ClientClosed, JournalError, TooManyOpenFiles, UploadInUse
+from livepeer_async.errors import (
+    ClientClosed,
+    ConfigurationError,
+    JournalError,
+    TooManyOpenFiles,
+    UploadInUse,
+)
 from livepeer_async.http.observers import Watch
+from livepeer_async.http.shortages import is_shortage
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.group_commit import GroupCommit
 from livepeer_async.journal.location import is_postgres_url
@@ -76,11 +83,7 @@ class OpenJournal:
         account: str | None,
         patience: float = 0.0,
     ) -> None:
-        self._store: Store = (
-            postgres_store.PostgresStore(path, account, patience=patience)
-            if is_postgres_url(path)
-            else SqliteStore(path, account)
-        )
+        self._store = _make_store(path, account, patience)
         self.path = self._store.location
         self._loops = LoopLocal(self._make_loop_state, aclose=self._close_at_end)
         self.has_new_orphans = True
@@ -210,3 +213,17 @@ class OpenJournal:
 
     def _closed(self) -> ClientClosed:
         return ClientClosed(f"the journal {self.path} is closed: open it, or a new client")
+
+
+def _make_store(path: str | os.PathLike[str], account: str | None, patience: float) -> Store:
+    if not is_postgres_url(path):
+        return SqliteStore(path, account)
+    try:
+        return postgres_store.PostgresStore(path, account, patience=patience)
+    except ImportError as error:
+        if is_shortage(error):
+            raise
+        raise ConfigurationError(
+            "a journal on PostgreSQL needs psycopg, which can't be imported here",
+            advice='pip install "psycopg[binary]"',
+        ) from error

@@ -88,8 +88,12 @@ def shut_down(connection: Connection) -> None:
             copy.shutdown(socket.SHUT_RDWR)
 
 
-def connect(url: str) -> Connection:
-    """Open a session that can hold a lock, and create the tables if they are missing.
+def connect(url: str, *, creates: bool = True) -> Connection:
+    """Open a session that can hold a lock.
+
+    Args:
+        url: of the database.
+        creates: whether to create missing tables.
 
     Raises:
         NotConnected: the database can't be reached or used.
@@ -101,7 +105,7 @@ def connect(url: str) -> Connection:
                 _check_server(connection)
                 _check_pooler(connection, url)
                 _set_up(connection)
-                _check_schema(connection)
+                _check_schema(connection, creates=creates)
         except BaseException:
             connection.close()
             raise
@@ -168,12 +172,14 @@ def _set_up(connection: Connection) -> None:
         _value(connection, "SELECT set_config($1, $2, false)", name, value)
 
 
-def _check_schema(connection: Connection) -> None:
-    """Create the tables if they are missing; refuse those of a newer version."""
+def _check_schema(connection: Connection, *, creates: bool) -> None:
+    """Create missing tables; refuse those of a newer version."""
     with connection.transaction():
         # Not the lock of a session: a pooler may be in session mode.
         connection.execute(b"SELECT pg_advisory_xact_lock($1)", (_CREATION_LOCK,))
         if _value(connection, "SELECT to_regclass('livepeer_async.journal')") is None:
+            if not creates:
+                raise NotConnected("doesn't exist yet: the first upload creates it")
             for statement in filter(str.strip, SCHEMA.split(";")):
                 connection.execute(statement.encode())
         version = _value(connection, "SELECT version FROM livepeer_async.journal")

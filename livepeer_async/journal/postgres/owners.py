@@ -18,17 +18,13 @@ from livepeer_async.journal.tables import Tables
 NAMESPACE = 0x6C706A
 MAX_OWNER = 2**31 - 1
 
-# Whether a session holds the lock of the owner in `owners.owner`.
-IS_ALIVE = f"""EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid = {NAMESPACE} AND objid = owners.owner)"""
-
-# The same for the session that asks: a pooler may have given this one another.
+# Conditions on rows of pg_locks and owners.
+HAS_LOCK = f"""locktype = 'advisory' AND granted AND objsubid = 2 AND classid = {NAMESPACE}
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+IS_ALIVE = f"EXISTS (SELECT FROM pg_locks WHERE {HAS_LOCK} AND objid = owners.owner)"
+# For the session that asks: a pooler may have given it another.
 HOLDS_LOCK = f"""SELECT EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid = {NAMESPACE} AND objid = $1 AND pid = pg_backend_pid())"""
+    SELECT FROM pg_locks WHERE {HAS_LOCK} AND objid = $1 AND pid = pg_backend_pid())"""
 
 _COLUMNS = "owners.owner, host, machine, pid, started"
 _FIND = f"""SELECT {_COLUMNS}, {IS_ALIVE} FROM claims JOIN owners USING (owner)
