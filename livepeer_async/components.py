@@ -111,7 +111,9 @@ class Components:
         # A restart of its database doesn't end a job that waits for a full queue for hours.
         patience = retry.busy_timeout
         self.journal = (
-            journals.Journal(journal, account=account.fingerprint, patience=patience)
+            journals.Journal(
+                journal, account=account.fingerprint, throttle=self.throttle, patience=patience
+            )
             if journal
             else None
         )
