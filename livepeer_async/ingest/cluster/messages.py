@@ -125,11 +125,11 @@ class Update(Struct, frozen=True, kw_only=True):
 
     Attributes:
         events: events, each with the key of its batch.
-        progress: the progress of rows by their numbers.
+        progress: the first and the last progress of rows in each stage, by their numbers.
     """
 
     events: list[tuple[str, Event]]
-    progress: dict[int, Progress]
+    progress: dict[int, list[Progress]]
 
 
 class RowList:

@@ -152,10 +152,16 @@ class RowTracker:
                     await self.end_halt(key, event)
                 case _:
                     await self._apply_row_event(event)
-        for number, progress in update.progress.items():
+        self._apply_progress(update.progress)
+
+    def _apply_progress(self, found: dict[int, list[Progress]]) -> None:
+        if self._on_progress is None:
+            return
+        for number, stages in found.items():
             pending = self.find(number)
-            if pending is not None and pending.is_running and self._on_progress is not None:
-                self._on_progress(pending.row, progress)
+            if pending is not None and pending.is_running:
+                for progress in stages:
+                    self._on_progress(pending.row, progress)
 
     async def _apply_row_event(self, event: Event) -> None:
         pending = self.find(number_of(event))

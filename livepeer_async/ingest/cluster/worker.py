@@ -155,7 +155,7 @@ class RunProcess:
         self._tasks = BackgroundTasks()
         self._running: dict[str, tuple[anyio.CancelScope, Ingestion]] = {}
         self._events: list[tuple[str, Event]] = []
-        self._progress: dict[int, Progress] = {}
+        self._progress: dict[int, list[Progress]] = {}
         self._is_stopped = False
         self.is_closed = False
 
@@ -230,8 +230,13 @@ class RunProcess:
         self._events.append((key, event))
 
     def _record_progress(self, row: Row, progress: Progress) -> None:
-        if row.line is not None:
-            self._progress[row.line] = progress
+        if row.line is None:
+            return
+        stages = self._progress.setdefault(row.line, [])
+        # The first progress of an upload shows where it begins.
+        if len(stages) > 1 and stages[-1].stage is progress.stage is stages[-2].stage:
+            stages.pop()
+        stages.append(progress)
 
     def _send_update(self) -> None:
         if not (self._events or self._progress):
