@@ -24,6 +24,7 @@ FAIL = ErrorAction()
 ACTIONS = {
     errors.ConfigurationError: FAIL,
     errors.ClientClosed: ABORT,
+    errors.ClusterError: FAIL,
     errors.SourceNotReadable: FAIL,
     errors.SourceEmpty: FAIL,
     errors.FormInvalid: FAIL,
