@@ -237,7 +237,7 @@ class Journal(OpenJournal):
         for key, row in tables.run(tables.statements.select_keyless):
             # Skip unreadable records, and owners whose lock can't be checked.
             with suppress(JournalError, msgspec.DecodeError):
-                if tables.is_in_use(key):
+                if not tables.is_abandoned(key):
                     continue
                 record = msgspec.json.decode(row, type=Record)
                 # Not useless: a caller may have kept the upload URL.

@@ -85,6 +85,10 @@ class Tables(Protocol):
         """
         ...
 
+    def is_abandoned(self, key: str) -> bool:
+        """Whether no process will come back to a key; raises as `is_in_use` does."""
+        ...
+
 
 class ClaimPending(Exception):
     """The owner of a claim is gone, but may not have stopped yet.

@@ -26,13 +26,14 @@ IS_ALIVE = f"EXISTS (SELECT FROM pg_locks WHERE {HAS_LOCK} AND objid = owners.ow
 HOLDS_LOCK = f"""SELECT EXISTS (
     SELECT FROM pg_locks WHERE {HAS_LOCK} AND objid = $1 AND pid = pg_backend_pid())"""
 
-_COLUMNS = "owners.owner, host, machine, pid, started"
-_FIND = f"""SELECT {_COLUMNS}, {IS_ALIVE} FROM claims JOIN owners USING (owner)
+_COLUMNS = f"""owners.owner, host, machine, pid, started, {IS_ALIVE},
+    coalesce(extract(epoch FROM now() - lost_at), 0)::float8"""
+_FIND = f"""SELECT {_COLUMNS} FROM claims JOIN owners USING (owner)
     WHERE claims.account = $1 AND id = $2"""
-_FIND_LOST = f"""SELECT {_COLUMNS}, false FROM owners
-    WHERE account = $1 AND NOT {IS_ALIVE}"""
+_FIND_LOST = f"SELECT {_COLUMNS} FROM owners WHERE account = $1 AND lost_at IS NOT NULL"
+_NOTE_LOST = f"""UPDATE owners SET lost_at = now()
+    WHERE account = $1 AND lost_at IS NULL AND NOT {IS_ALIVE}"""
 _TAKE = "SELECT pg_try_advisory_lock($1, $2), EXISTS (SELECT FROM owners WHERE owner = $2::int)"
-DELETE_LOST = f"DELETE FROM owners WHERE account = $1 AND owner = $2 AND NOT {IS_ALIVE}"
 
 
 class Owner(Struct, frozen=True):
@@ -42,11 +43,13 @@ class Owner(Struct, frozen=True):
         number: the number of its lock.
         process: its process.
         is_alive: whether a session holds its lock.
+        lost_seconds: since a process first saw that none does; 0 if none has noted it.
     """
 
     number: int
     process: Process
     is_alive: bool
+    lost_seconds: float
 
 
 def become_owner(
@@ -86,8 +89,9 @@ def find_owner(tables: Tables, key_id: bytes) -> Owner | None:
     return _owner(rows[0]) if rows else None
 
 
-def find_lost_owners(connection: Connection, account: str) -> list[Owner]:
-    """Return the owners of an account whose sessions have ended."""
+def note_lost_owners(connection: Connection, account: str) -> list[Owner]:
+    """Note which owners of an account have lost their sessions, and return all that have."""
+    connection.execute(_NOTE_LOST.encode(), (account,))
     rows = connection.execute(_FIND_LOST.encode(), (account,)).fetchall()
     return [_owner(row) for row in rows]
 
@@ -95,11 +99,6 @@ def find_lost_owners(connection: Connection, account: str) -> list[Owner]:
 def delete_owner(connection: Connection, number: int) -> None:
     """Delete an owner and its claims."""
     connection.execute(b"DELETE FROM owners WHERE owner = $1", (number,))
-
-
-def delete_lost_owner(connection: Connection, account: str, number: int) -> None:
-    """Delete an owner and its claims, unless its lock is held after all."""
-    connection.execute(DELETE_LOST.encode(), (account, number))
 
 
 def _take_lock(connection: Connection) -> int:
@@ -115,6 +114,6 @@ def _take_lock(connection: Connection) -> int:
 
 
 def _owner(row: tuple[Any, ...]) -> Owner:
-    number, host, machine, pid, started, is_alive = row
+    number, host, machine, pid, started, is_alive, lost_seconds = row
     process = Process(host=host, machine=machine, pid=pid, started=started)
-    return Owner(number, process, is_alive=is_alive)
+    return Owner(number, process, is_alive=is_alive, lost_seconds=lost_seconds)

@@ -132,8 +132,8 @@ class Session:
             except NotConnected as failure:
                 if self._connection is connection and not self._handle(connection, failure):
                     raise self._error(failure) from failure.__cause__
-            if not busy_timeout.remaining:
-                raise self._unavailable()
+                if not busy_timeout.remaining:
+                    raise self._unavailable(failure) from failure.__cause__
 
     def close(self, timeout: float) -> None:
         """Delete the owner and its claims, and end the session; its thread may end later."""
@@ -194,7 +194,7 @@ class Session:
                 if self._failure is not None and not self._has_connected:
                     raise self._error(self._failure) from self._failure.__cause__
                 if not busy_timeout.remaining:
-                    raise self._unavailable()
+                    raise self._unavailable(self._failure)
                 busy_timeout.check()
                 self._changed.wait(CALL_STEP)
         return connection
@@ -207,6 +207,14 @@ class Session:
 
     def _keep(self) -> None:
         """Keep a session until it is closed, or until the first one can't be opened."""
+        try:
+            self._keep_connected()
+        finally:
+            with self._changed:
+                self._thread = self.owner = None
+                self._changed.notify_all()
+
+    def _keep_connected(self) -> None:
         delay = FIRST_DELAY
         while not self._is_closing:
             try:
@@ -225,17 +233,12 @@ class Session:
             finally:
                 self._lose(connection)
                 self._end(connection)
-        with self._changed:
-            self._thread = self.owner = None
-            self._changed.notify_all()
 
     def _gives_up(self, failure: NotConnected) -> bool:
         """Report a failed attempt; whether it ends the thread."""
         is_starting = STARTING in str(failure)
         with self._changed:
             gives_up = not (self._has_connected or is_starting)
-            if gives_up:
-                self._thread = None
             self._failure = None if is_starting and not self._has_connected else failure
             self._changed.notify_all()
         return gives_up
@@ -339,6 +342,6 @@ class Session:
     def _error(self, failure: NotConnected) -> JournalError:
         return JournalError(f"the journal {self._location} {failure}", path=self._location)
 
-    def _unavailable(self) -> JournalUnavailable:
-        reason = self._failure or "doesn't respond"
+    def _unavailable(self, failure: NotConnected | None) -> JournalUnavailable:
+        reason = failure or "doesn't respond"
         return JournalUnavailable(f"the journal {self._location} {reason}", path=self._location)

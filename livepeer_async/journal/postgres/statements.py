@@ -35,7 +35,7 @@ CREATE TABLE livepeer_async.doubts (
 CREATE TABLE livepeer_async.owners (
     owner int PRIMARY KEY, account text NOT NULL, host text NOT NULL, machine text NOT NULL,
     pid int NOT NULL, started bigint NOT NULL, since timestamptz NOT NULL DEFAULT now(),
-    max_rate float8
+    lost_at timestamptz, max_rate float8
 );
 CREATE TABLE livepeer_async.claims (
     account text, id bytea, owner int NOT NULL REFERENCES livepeer_async.owners ON DELETE CASCADE,
@@ -121,6 +121,10 @@ class PostgresTables:
     def is_in_use(self, key: str) -> bool:
         """Whether this journal or another process has the claim on a key."""
         return self._store.is_in_use(self, key)
+
+    def is_abandoned(self, key: str) -> bool:
+        """Whether no process will come back to a key."""
+        return self._store.is_abandoned(self, key)
 
 
 def key_id(key: str) -> bytes:

@@ -15,11 +15,10 @@ from livepeer_async.journal.busy_timeout import BusyTimeout
 from livepeer_async.journal.location import hide_password
 from livepeer_async.journal.postgres.connecting import Connection
 from livepeer_async.journal.postgres.owners import (
-    DELETE_LOST,
     Owner,
-    delete_lost_owner,
-    find_lost_owners,
+    delete_owner,
     find_owner,
+    note_lost_owners,
 )
 from livepeer_async.journal.postgres.processes import current_process
 from livepeer_async.journal.postgres.session import STOP_AFTER, Session, now
@@ -34,11 +33,15 @@ T = TypeVar("T")
 GRACE = STOP_AFTER + 5.0
 # Seconds for which calls wait at least while the database doesn't respond.
 MIN_PATIENCE = 60.0
-# Seconds between two looks for the owners of killed processes.
+# Seconds between two looks for owners whose sessions are lost.
 TIDY_PERIOD = 30.0
+# Seconds after which a process that lost its session won't come back to uploads without a key, and
+# after which it is forgotten: until then it takes over those of its claims that are still there.
+RETURN_TIMEOUT = 600.0
+KEEP_SECONDS = 24 * 3600.0
 _CLAIM = """
 INSERT INTO claims AS it VALUES ($1, sha256(convert_to($2, 'UTF8')), $3)
-ON CONFLICT (account, id) DO UPDATE SET owner = excluded.owner WHERE it.owner = excluded.owner
+ON CONFLICT (account, id) DO UPDATE SET owner = excluded.owner WHERE it.owner IN ($3, $4)
 RETURNING owner"""
 _RELEASE = "DELETE FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])"
 
@@ -97,7 +100,8 @@ class PostgresStore:
 
     def claim(self, tables: Tables, key: str) -> None:
         """Write the claim on a key; raises as `Tables.claim` says."""
-        while not tables.run(_CLAIM, key, self._session.owner):
+        own = previous = self._session.owner
+        while not tables.run(_CLAIM, key, own, previous):
             found = find_owner(tables, key_id(key))
             if found is None:
                 continue  # it was released meanwhile
@@ -105,8 +109,11 @@ class PostgresStore:
                 raise in_use_error(tables, self.location, key, str(found.process))
             seconds = self._seconds_to_wait(found)
             if seconds:
+                self._tidy_at = 0.0
+                self._session.wake()
                 raise ClaimPending(seconds, str(found.process))
-            tables.run(DELETE_LOST, found.number)
+            # Its process takes the other claims over if it comes back.
+            previous = found.number
         self.written.add(key)
         self._lost.discard(key)
 
@@ -127,6 +134,15 @@ class PostgresStore:
         found = find_owner(tables, key_id(key))
         is_own = found is not None and found.number == self._session.owner
         return found is not None and not is_own and self._may_run(found)
+
+    def is_abandoned(self, tables: Tables, key: str) -> bool:
+        """Whether no process will come back to a key, which needs the claim for its upload."""
+        if key in self.held:
+            return False
+        found = find_owner(tables, key_id(key))
+        if found is None or found.process.has_ended(current_process()):
+            return True
+        return not found.is_alive and found.lost_seconds > RETURN_TIMEOUT
 
     @property
     def is_certain(self) -> bool:
@@ -161,20 +177,22 @@ class PostgresStore:
             on_lost()
 
     def session_used(self, connection: Connection) -> None:
-        """Remove the owners that have certainly stopped."""
+        """Note the owners whose sessions are lost, and remove those that won't come back."""
         if now() < self._tidy_at:
             return
         self._tidy_at = now() + TIDY_PERIOD
-        for owner in find_lost_owners(connection, self._account):
-            if not self._seconds_to_wait(owner):
-                delete_lost_owner(connection, self._account, owner.number)
+        for owner in note_lost_owners(connection, self._account):
+            has_ended = owner.process.has_ended(current_process())
+            if has_ended or owner.lost_seconds > KEEP_SECONDS:
+                delete_owner(connection, owner.number)
 
     def _may_run(self, owner: Owner) -> bool:
         return owner.is_alive or self._seconds_to_wait(owner) > 0
 
     def _seconds_to_wait(self, owner: Owner) -> float:
-        """Return the seconds until an owner whose lock was released has certainly stopped."""
-        if owner.process.has_ended(current_process()):
+        """Return the seconds until an owner whose session is lost has certainly stopped."""
+        # The server's clock may be set, but not by as much.
+        if owner.lost_seconds > 3 * GRACE or owner.process.has_ended(current_process()):
             return 0.0
         since = self._lost_since.setdefault(owner.number, now())
         return max(since + GRACE - now(), 0.0)

@@ -75,3 +75,7 @@ class SqliteTables:
     def is_in_use(self, key: str) -> bool:
         """Whether this journal or another open one has the claim on a key."""
         return self._store.is_in_use(self, key)
+
+    def is_abandoned(self, key: str) -> bool:
+        """Whether no process has the claim on a key."""
+        return not self._store.is_in_use(self, key)
