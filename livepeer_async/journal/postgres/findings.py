@@ -61,7 +61,8 @@ _TRANSIENT_FINDINGS = {
     STARTING: "can't be used now",
     r"too many|connection slots|no more connections": "has no free connection: close others, or "
     "raise max_connections of the server, or the limit of the role or database",
-    r"Connection refused|socket .*No such file": "can't be reached: start its server, or correct the URL",
+    r"Connection refused|socket .*No such file": "can't be reached: start its server, or correct "
+    "the URL",
 }
 _CONNECTING_TO = re.compile(
     r"^.*connection (is bad|failed): "
