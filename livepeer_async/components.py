@@ -52,6 +52,7 @@ __all__ = [
     "as_account",
     "as_job",
     "as_probe",
+    "as_timeouts",
     "clean_up",
     "close_in_loops",
     "dismiss",

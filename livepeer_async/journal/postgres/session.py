@@ -23,12 +23,11 @@ from livepeer_async.journal.busy_timeout import BusyTimeout
 from livepeer_async.journal.postgres.connecting import (
     STEP_TIMEOUT,
     Connection,
-    NotConnected,
     connect,
-    explained,
     shut_down,
     time_limit,
 )
+from livepeer_async.journal.postgres.findings import STARTING, NotConnected, explained
 from livepeer_async.journal.postgres.owners import HOLDS_LOCK, become_owner, delete_owner
 from livepeer_async.journal.postgres.processes import current_process
 
@@ -39,11 +38,10 @@ T = TypeVar("T")
 HEARTBEAT = 5.0
 STOP_AFTER = 15.0
 # Longest waits of the thread and of calls, in seconds, until they look for changes.
-STEP = 1.0
+STEP = 0.5
 CALL_STEP = 0.05
 # Seconds between two attempts to connect: doubled from the first to the last.
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0
-STARTING_UP = "starting up"
 # Another process holds a row, or both wait for each other: the transaction is tried again.
 _CONFLICTS = errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure
 
@@ -158,10 +156,13 @@ class Session:
 
     def _run(self, connection: Connection, work: Callable[[Connection], T]) -> T:
         sent = now()
-        with connection.transaction():
-            result = work(connection)
-        self._confirmed_at = sent
-        return result
+        try:
+            with connection.transaction():
+                return work(connection)
+        finally:
+            # A response to a rollback is a sign of life as well.
+            if not connection.closed:
+                self._confirmed_at = sent
 
     @contextmanager
     def _used(
@@ -226,13 +227,16 @@ class Session:
                 continue
             delay = FIRST_DELAY
             try:
-                self._watch(connection)
+                # The system may have no descriptor left.
+                with suppress(OSError):
+                    self._watch(connection)
             finally:
+                self._lose(connection)
                 self._end(connection)
 
     def _gives_up(self, failure: NotConnected) -> bool:
         """Report a failed attempt; whether it ends the thread."""
-        is_starting = STARTING_UP in str(failure)
+        is_starting = STARTING in str(failure)
         with self._changed:
             gives_up = not (self._has_connected or is_starting)
             self._failure = None if is_starting and not self._has_connected else failure
@@ -246,6 +250,8 @@ class Session:
                 process, previous = current_process(), self.owner
                 sent = now()
                 self.owner, claimed = become_owner(connection, self._account, process, previous)
+                if self._is_closing:
+                    delete_owner(connection, self.owner)
         except BaseException:
             connection.close()
             raise

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Written into the database by its first client; a newer version of this package may increase it.
 SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS livepeer_async;
 CREATE TABLE livepeer_async.journal (version int NOT NULL);
 CREATE TABLE livepeer_async.records (
     account text, id bytea, key text NOT NULL, state text NOT NULL, record bytea NOT NULL,

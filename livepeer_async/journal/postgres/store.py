@@ -113,7 +113,7 @@ class PostgresStore:
             found = find_owner(tables, key_id(key))
             if found is None:
                 continue  # it was released meanwhile
-            if found.is_alive:
+            if found.is_alive and not found.process.has_ended(current_process()):
                 raise in_use_error(tables, self.location, key, str(found.process))
             seconds = self._seconds_to_wait(found)
             if seconds:
@@ -191,7 +191,7 @@ class PostgresStore:
             on_lost()
 
     def session_used(self, connection: Connection) -> None:
-        """Exchange the limits, and remove the owners that certainly won't come back."""
+        """Exchange the limits, note lost owners, and remove those that won't come back."""
         if self._limits is not None:
             self._limits.exchange(connection, self._session.owner or 0)
         if now() < self._tidy_at:
@@ -203,6 +203,8 @@ class PostgresStore:
                 delete_owner(connection, owner.number)
 
     def _may_run(self, owner: Owner) -> bool:
+        if owner.process.has_ended(current_process()):
+            return False
         return owner.is_alive or self._seconds_to_wait(owner) > 0
 
     def _seconds_to_wait(self, owner: Owner) -> float:
