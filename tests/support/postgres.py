@@ -224,6 +224,10 @@ class Database:
         """List the process IDs of sessions that hold advisory locks."""
         return self.server.lock_backends(self.name)
 
+    def terminate_all(self):
+        """End all sessions."""
+        self.server.terminate(*self.backends())
+
     def drop(self):
         """Delete it, and end its sessions."""
         self.server.drop_database(self.name)

@@ -15,12 +15,10 @@ from livepeer_async.journal.location import hide_password
 from livepeer_async.journal.postgres.connecting import (
     STEP_TIMEOUT,
     Connection,
-    NotConnected,
     connect,
-    explained,
-    journal_error,
     time_limit,
 )
+from livepeer_async.journal.postgres.findings import NotConnected, explained, journal_error
 from livepeer_async.journal.postgres.owners import HAS_LOCK, IS_ALIVE
 
 _ACCOUNTS = b"""SELECT account FROM records UNION SELECT account FROM orphans

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Generator
@@ -9,10 +10,15 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
-from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from livepeer_async.errors import JournalError
+from livepeer_async.journal.location import is_clear
+from livepeer_async.journal.postgres.findings import (
+    MISSING_TABLES,
+    SHARED_SESSIONS,
+    NotConnected,
+    explained,
+)
 from livepeer_async.journal.postgres.statements import SCHEMA, SCHEMA_VERSION
 
 Connection = psycopg.Connection[Any]
@@ -23,11 +29,11 @@ CONNECT_TIMEOUT = 10
 STEP_TIMEOUT = 10.0
 # Any number: the first transaction that takes its lock creates the tables.
 _CREATION_LOCK = 0x6C706A61
+_CREATED = r"CREATE TABLE (\S+)"
 ENCODINGS = ("UTF8", "SQL_ASCII")
 # Each is set if the URL doesn't: a dead connection is noticed without waiting for the system.
 _CLIENT_SETTINGS = {
     "application_name": "livepeer-async",
-    "client_encoding": "utf8",
     "connect_timeout": str(CONNECT_TIMEOUT),
     "keepalives_idle": "10",
     "keepalives_interval": "5",
@@ -44,18 +50,11 @@ _SESSION_SETTINGS = {
     "tcp_user_timeout": "45000",
     "idle_in_transaction_session_timeout": "40000",
     "lock_timeout": "3000",
+    "statement_timeout": "0",
     # Records must survive a power cut.
     "synchronous_commit": "on",
     "default_transaction_isolation": "read committed",
 }
-
-
-class NotConnected(Exception):
-    """The database can't be used now; the message says why, and what to do."""
-
-    def __init__(self, finding: str, *, is_final: bool = True) -> None:
-        super().__init__(finding)
-        self.is_final = is_final
 
 
 @contextmanager
@@ -82,10 +81,12 @@ def time_limit(connection: Connection, seconds: float) -> Generator[None, None, 
 def shut_down(connection: Connection) -> None:
     """Shut the socket of a connection down, so that a thread that waits for it gets an error."""
     with suppress(psycopg.Error, OSError):
-        # A copy, because the socket is libpq's to close.
-        copy = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
-        with copy:
-            copy.shutdown(socket.SHUT_RDWR)
+        # Not a copy, which would need a descriptor; the family only matters for addresses.
+        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=connection.fileno())
+        try:
+            found.shutdown(socket.SHUT_RDWR)
+        finally:
+            found.detach()  # the socket is libpq's to close
 
 
 def connect(url: str, *, creates: bool = True) -> Connection:
@@ -113,16 +114,24 @@ def connect(url: str, *, creates: bool = True) -> Connection:
 
 
 def _open(url: str) -> Connection:
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.Error as error:
-        # Its message may quote the password.
+    given = _parse(url)
+    if given is None:
+        # Not from the error of libpq, which may quote the password.
         raise NotConnected(
-            "isn't a URL that libpq can read; wanted postgresql://USER@HOST:PORT/DATABASE, with "
-            "special characters in %XX form"
-        ) from error
-    conninfo = make_conninfo("", **{**_CLIENT_SETTINGS, **given})
+            "has a URL that libpq can't read: wanted postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
+            "with parameters of libpq, and @ / : % in names and passwords as %40 %2F %3A %25"
+        )
+    conninfo = make_conninfo("", **{**_CLIENT_SETTINGS, **given, "client_encoding": "utf8"})
     return psycopg.connect(conninfo, autocommit=True, cursor_factory=psycopg.RawCursor)
+
+
+def _parse(url: str) -> dict[str, Any] | None:
+    """Return the parameters of a URL; `None` if libpq can't read it, or could misread it."""
+    scheme, rest = url.split("://", 1)
+    with suppress(psycopg.Error):
+        if is_clear(url):
+            return conninfo_to_dict(f"{scheme.lower()}://{rest}")
+    return None
 
 
 def _value(connection: Connection, query: str, *values: Any) -> Any:
@@ -160,15 +169,11 @@ def _check_pooler(connection: Connection, url: str) -> None:
         has_changed = _value(connection, "SELECT pg_backend_pid()") != own
         other.execute("ROLLBACK")
     if is_shared or has_changed:
-        raise NotConnected(
-            "is behind a pooler that shares sessions between transactions, which breaks the locks "
-            "of uploads: connect to PostgreSQL itself, or use pool_mode = session"
-        )
+        raise NotConnected(SHARED_SESSIONS)
 
 
 def _set_up(connection: Connection) -> None:
-    settings = dict(_SESSION_SETTINGS)
-    for name, value in settings.items():
+    for name, value in _SESSION_SETTINGS.items():
         _value(connection, "SELECT set_config($1, $2, false)", name, value)
 
 
@@ -180,78 +185,17 @@ def _check_schema(connection: Connection, *, creates: bool) -> None:
         if _value(connection, "SELECT to_regclass('livepeer_async.journal')") is None:
             if not creates:
                 raise NotConnected("doesn't exist yet: the first upload creates it")
+            # With `IF NOT EXISTS`, PostgreSQL would want the right to create a schema anyway.
+            if _value(connection, "SELECT to_regnamespace('livepeer_async')") is None:
+                connection.execute(b"CREATE SCHEMA livepeer_async")
             for statement in filter(str.strip, SCHEMA.split(";")):
                 connection.execute(statement.encode())
         version = _value(connection, "SELECT version FROM livepeer_async.journal")
-    if version is None or version > SCHEMA_VERSION:
-        raise NotConnected(
-            f"was written by a newer livepeer-async (version {version} of the tables; this one "
-            f"knows {SCHEMA_VERSION}): upgrade, or use another database"
-        )
-
-
-@contextmanager
-def explained() -> Generator[None, None, None]:
-    """Turn psycopg's errors into `NotConnected`."""
-    try:
-        yield
-    except (psycopg.Error, OSError) as error:
-        finding, is_final = explain(error)
-        raise NotConnected(finding, is_final=is_final) from error
-
-
-def explain(error: Exception) -> tuple[str, bool]:
-    """Explain an error, with advice; whether a later attempt can't succeed by itself."""
-    for kind, finding in _FINDINGS.items():
-        if isinstance(error, kind):
-            return finding, True
-    text = _first_lines(error)
-    for part, finding in _CONNECT_FINDINGS.items():
-        if part in text:
-            return f"{finding} ({text})", True
-    return f"can't be reached or used: {text}", False
-
-
-def _first_lines(error: Exception) -> str:
-    """Return what libpq or the server says, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].removeprefix("- ").rpartition("FATAL:")[2].strip() if lines else repr(error)
-
-
-def journal_error(location: str, finding: str) -> JournalError:
-    """Return an error that names the database."""
-    return JournalError(f"the journal {location} {finding}", path=location)
-
-
-_NO_RIGHTS = (
-    "can't be used, the role lacks rights: the first start needs CREATE on the database, or a "
-    "schema livepeer_async that the role owns; later ones need USAGE on that schema, and SELECT, "
-    "INSERT, UPDATE and DELETE on its tables"
-)
-_DISK_FULL = (
-    "can't be written, the server's disk is full: make room and run again; nothing in it is lost"
-)
-_NO_TABLES = (
-    "has the schema livepeer_async, but not all of its tables: drop the schema if it is empty, or "
-    "use another database"
-)
-# The first match counts.
-_FINDINGS: dict[type[Exception], str] = {
-    errors.InsufficientPrivilege: _NO_RIGHTS,
-    errors.DiskFull: _DISK_FULL,
-    errors.ReadOnlySqlTransaction: "is read-only; wanted the primary server",
-    errors.UndefinedTable: _NO_TABLES,
-}
-# libpq reports failed connections without a code, in words.
-_CONNECT_FINDINGS = {
-    "password authentication failed": "refuses the password: check the URL, PGPASSWORD or .pgpass",
-    "no password supplied": "wants a password: set PGPASSWORD, .pgpass or the URL's password",
-    "no pg_hba.conf entry": "refuses this host, user or encryption: pg_hba.conf must permit it",
-    'database "': "isn't there: create the database, or correct the URL",
-    'role "': "refuses the role: create it, or correct the URL",
-    "could not translate host name": "has an unknown host: correct the URL",
-    "failed to resolve host": "has an unknown host: correct the URL",
-    "invalid": "has an invalid setting in its URL",
-    "certificate": "has a certificate that isn't trusted: check sslmode and sslrootcert",
-    "does not support SSL": "has no TLS, and sslmode wants it",
-}
+        if (version or 0) > SCHEMA_VERSION:
+            raise NotConnected(
+                f"was written by a newer livepeer-async (version {version} of the tables; this one "
+                f"knows {SCHEMA_VERSION}): upgrade, or use another database"
+            )
+        missing = "SELECT count(*) FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL"
+        if version is None or _value(connection, missing, re.findall(_CREATED, SCHEMA)):
+            raise NotConnected(MISSING_TABLES)

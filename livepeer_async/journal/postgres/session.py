@@ -23,12 +23,11 @@ from livepeer_async.journal.busy_timeout import BusyTimeout
 from livepeer_async.journal.postgres.connecting import (
     STEP_TIMEOUT,
     Connection,
-    NotConnected,
     connect,
-    explained,
     shut_down,
     time_limit,
 )
+from livepeer_async.journal.postgres.findings import STARTING, NotConnected, explained
 from livepeer_async.journal.postgres.owners import HOLDS_LOCK, become_owner, delete_owner
 from livepeer_async.journal.postgres.processes import current_process
 
@@ -39,11 +38,10 @@ T = TypeVar("T")
 HEARTBEAT = 5.0
 STOP_AFTER = 15.0
 # Longest waits of the thread and of calls, in seconds, until they look for changes.
-STEP = 1.0
+STEP = 0.5
 CALL_STEP = 0.05
 # Seconds between two attempts to connect: doubled from the first to the last.
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0
-STARTING_UP = "starting up"
 # Another process holds a row, or both wait for each other: the transaction is tried again.
 _CONFLICTS = errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure
 
@@ -100,7 +98,7 @@ class Session:
         self._connection: Connection | None = None
         self._failure: NotConnected | None = None
         self._has_connected = self._is_closing = self._is_wanted = False
-        self._confirmed_at = 0.0
+        self._confirmed_at = self._used_at = 0.0
         self._opened_by = os.getpid()
         self._waker: socket.socket | None = None
         # Of the transaction that is running.
@@ -158,10 +156,13 @@ class Session:
 
     def _run(self, connection: Connection, work: Callable[[Connection], T]) -> T:
         sent = now()
-        with connection.transaction():
-            result = work(connection)
-        self._confirmed_at = sent
-        return result
+        try:
+            with connection.transaction():
+                return work(connection)
+        finally:
+            # A response to a rollback is a sign of life as well.
+            if not connection.closed:
+                self._confirmed_at = sent
 
     @contextmanager
     def _used(
@@ -226,13 +227,16 @@ class Session:
                 continue
             delay = FIRST_DELAY
             try:
-                self._watch(connection)
+                # The system may have no descriptor left.
+                with suppress(OSError):
+                    self._watch(connection)
             finally:
+                self._lose(connection)
                 self._end(connection)
 
     def _gives_up(self, failure: NotConnected) -> bool:
         """Report a failed attempt; whether it ends the thread."""
-        is_starting = STARTING_UP in str(failure)
+        is_starting = STARTING in str(failure)
         with self._changed:
             gives_up = not (self._has_connected or is_starting)
             self._failure = None if is_starting and not self._has_connected else failure
@@ -246,12 +250,15 @@ class Session:
                 process, previous = current_process(), self.owner
                 sent = now()
                 self.owner, claimed = become_owner(connection, self._account, process, previous)
+                if self._is_closing:
+                    delete_owner(connection, self.owner)
         except BaseException:
             connection.close()
             raise
         self._events.session_opened(claimed)
         with self._changed:
             self._confirmed_at, self._has_connected, self._failure = sent, True, None
+            self._used_at = 0.0
             self._connection = connection
             self._changed.notify_all()
         return connection
@@ -263,11 +270,11 @@ class Session:
             selector.register(connection.fileno(), selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
             while self._connection is connection and not self._is_closing:
-                age = now() - self._confirmed_at
-                if age >= STOP_AFTER:
+                if now() - self._confirmed_at >= STOP_AFTER:
                     self._lose(connection)
                     return
-                ready = selector.select(min(max(HEARTBEAT - age, 0.0), STEP))
+                wait = self._used_at + HEARTBEAT - now()
+                ready = selector.select(min(max(wait, 0.0), STEP))
                 if any(key.fileobj is woken for key, _ in ready):
                     woken.recv(64)
                 self._beat_if_due(connection, selector)
@@ -281,7 +288,7 @@ class Session:
                 self._lose(connection)
             return
         try:
-            is_due = now() - self._confirmed_at >= HEARTBEAT
+            is_due = now() - self._used_at >= HEARTBEAT
             # A transaction that ended meanwhile has read what the server sent.
             has_data = any(key.fd == connection.fileno() for key, _ in selector.select(0))
             if (is_due or has_data or self._is_wanted) and self._connection is connection:
@@ -299,7 +306,7 @@ class Session:
             if row is None or not row[0]:
                 raise psycopg.OperationalError("the session has lost its lock")
             self._events.session_used(connection)
-        self._confirmed_at = sent
+        self._confirmed_at = self._used_at = sent
 
     def _lose(self, connection: Connection) -> None:
         with self._changed:

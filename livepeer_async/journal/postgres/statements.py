@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Written into the database by its first client; a newer version of this package may increase it.
 SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS livepeer_async;
 CREATE TABLE livepeer_async.journal (version int NOT NULL);
 CREATE TABLE livepeer_async.records (
     account text, id bytea, key text NOT NULL, state text NOT NULL, record bytea NOT NULL,
@@ -44,7 +43,8 @@ CREATE TABLE livepeer_async.claims (
 );
 CREATE INDEX ON livepeer_async.claims (owner);
 CREATE TABLE livepeer_async.pauses (
-    account text PRIMARY KEY, paused_until timestamptz NOT NULL, count int NOT NULL
+    account text PRIMARY KEY, paused_until timestamptz NOT NULL, count int NOT NULL,
+    prober int, probed_at timestamptz
 );
 INSERT INTO livepeer_async.journal VALUES (1);
 """
