@@ -105,7 +105,7 @@ class PostgresStore:
             found = find_owner(tables, key_id(key))
             if found is None:
                 continue  # it was released meanwhile
-            if found.is_alive and not found.process.has_ended(current_process()):
+            if found.is_alive:
                 raise in_use_error(tables, self.location, key, str(found.process))
             seconds = self._seconds_to_wait(found)
             if seconds:
@@ -187,8 +187,6 @@ class PostgresStore:
                 delete_owner(connection, owner.number)
 
     def _may_run(self, owner: Owner) -> bool:
-        if owner.process.has_ended(current_process()):
-            return False
         return owner.is_alive or self._seconds_to_wait(owner) > 0
 
     def _seconds_to_wait(self, owner: Owner) -> float:
