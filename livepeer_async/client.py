@@ -54,6 +54,7 @@ class AsyncLivepeer(UploadCalls):
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
         journal: the records of uploads; None without a journal.
+        retry, timeouts: the policy and the limits that were passed, or the defaults.
 
     Raises:
         ConfigurationError: an argument, or the environment's key, proxies or certificates fail.
@@ -91,6 +92,8 @@ class AsyncLivepeer(UploadCalls):
             raise
         self._transport, self._waiter = made.transport, made.waiter
         self._session, self._unpaused = made.session, made.unpaused
+        self.retry: types.RetryPolicy = made.session.retry
+        self.timeouts: types.Timeouts = components.as_timeouts(timeout)
         self.throttle: types.Throttle = made.throttle
         self.journal: types.Journal | None = made.journal
         self.assets: types.Assets = made.assets

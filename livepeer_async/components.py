@@ -52,6 +52,7 @@ __all__ = [
     "as_account",
     "as_job",
     "as_probe",
+    "as_timeouts",
     "clean_up",
     "close_in_loops",
     "dismiss",
@@ -111,7 +112,9 @@ class Components:
         # A restart of its database doesn't end a job that waits for a full queue for hours.
         patience = retry.busy_timeout
         self.journal = (
-            journals.Journal(journal, account=account.fingerprint, patience=patience)
+            journals.Journal(
+                journal, account=account.fingerprint, throttle=self.throttle, patience=patience
+            )
             if journal
             else None
         )

@@ -40,6 +40,11 @@ COMMANDS = (
         "Upload everything that a manifest lists, unattended, and wait until it is ready.",
     ),
     DeferredCommand(
+        "worker",
+        "worker:app",
+        "Upload rows for ingestions that listen at HOST:PORT, one after the other, until Ctrl-C.",
+    ),
+    DeferredCommand(
         "demo", "embedded:demo_app", "Demonstrate uploads against an embedded sandbox."
     ),
     DeferredCommand(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from livepeer_async.cli import options
+from livepeer_async.cli import cluster_options, options
 from livepeer_async.cli.command import EXIT_STATUS_HELP, FilesCommand
 from livepeer_async.defaults import CHUNK_RESPONSE_TIMEOUT, READY_TIMEOUT, STALL_TIMEOUT
 from livepeer_async.deferred import deferred_module
@@ -130,10 +130,24 @@ def ingest(  # noqa: PLR0913 - the options of the command
     storage: options.SandboxStorage = None,
     ignore_mtime: options.IgnoreMtime = False,
     method: options.Method = "tus",
+    cluster: cluster_options.Cluster = None,
+    listen: cluster_options.Listen = None,
+    workers: cluster_options.Workers = None,
+    tls_ca: cluster_options.TlsCa = None,
+    tls_cert: cluster_options.TlsCert = None,
+    tls_key: cluster_options.TlsKey = None,
+    insecure: cluster_options.Insecure = False,
     json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
     _check_arguments(manifest, context.args, report, no_report=no_report)
+    machines = cluster_options.build_cluster_options(
+        cluster, listen, workers, (tls_ca, tls_cert, tls_key), insecure=insecure
+    )
+    if machines is not None:
+        if no_journal:
+            raise typer.BadParameter("--no-journal can't be combined with a cluster")
+        cluster_options.check_journal(machines, journal, is_sandbox=sandbox)
     retry = client_options.RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
     limits = client_options.Timeouts(stall=stall, chunk_response=chunk_response)
     client = client_options.build_client_options(
@@ -145,7 +159,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     )
     rows |= {"concurrency": concurrency, "max_rate": max_rate, "strict": strict, "relay": relay}
     command = ingest_run.IngestRun(
-        manifest, client, rows, report=report, use_report=not no_report, json=json
+        manifest, client, rows, report=report, use_report=not no_report, json=json, cluster=machines
     )
     run = partial(command.run, check=check, allow_outside=allow_outside, template=name_template)
     runner.run_command(run, on_interrupt=command.describe_interruption)

@@ -12,6 +12,8 @@ from typing import Any
 import anyio
 
 from livepeer_async.cli.client_options import ClientOptions
+from livepeer_async.cli.cluster import open_cluster
+from livepeer_async.cli.cluster_options import ClusterOptions
 from livepeer_async.cli.journal_places import journal_file, journal_option
 from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.display import show_progress
@@ -65,6 +67,7 @@ class IngestRun:
         report: the file of the report; `None` for the default one.
         use_report: whether to write a report.
         json: whether the report goes to standard output, instead of a table.
+        cluster: the cluster that uploads; None for this process.
     """
 
     def __init__(
@@ -76,10 +79,13 @@ class IngestRun:
         report: str | None,
         use_report: bool = True,
         json: bool,
+        cluster: ClusterOptions | None = None,
     ) -> None:
+        self._cluster = cluster
+        self._environment: dict[str, str] = {}
         self._path = manifest
         self._client = client
-        self._options = options
+        self._options = dict(options)
         self._report_path = report
         self._use_default_report = use_report and report is None and not json
         self._json = json
@@ -109,7 +115,12 @@ class IngestRun:
             if check:
                 return await self._check(manifest, with_names=template is not None)
             # An ingestion checks the connection itself, and waits for the server.
-            opening = open_client(self._client, check_connection=False, is_upload=True)
+            opening = open_client(
+                self._client,
+                check_connection=False,
+                is_upload=True,
+                on_sandbox=self._environment.update if self._cluster is not None else None,
+            )
             return await self._run(opening, manifest)
 
     def describe_interruption(self) -> str:
@@ -172,7 +183,12 @@ class IngestRun:
         async with opening as client:
             if self._use_default_report:
                 self._open_default_report(client)
-            await self._ingest_rows(client, manifest)
+            if self._cluster is None:
+                await self._ingest_rows(client, manifest)
+                return
+            opening_cluster = open_cluster(self._cluster, self._environment, print_note)
+            async with opening_cluster as self._options["cluster"]:
+                await self._ingest_rows(client, manifest)
 
     async def _ingest_rows(self, client: AsyncLivepeer, manifest: Manifest) -> None:
         status = self.status

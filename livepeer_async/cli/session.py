@@ -8,7 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from msgspec.structs import replace
 
 from livepeer_async.api.account import BASE_URL
 from livepeer_async.api.calls import check_account
@@ -35,7 +38,11 @@ DEFAULTS = ClientOptions()
 
 @asynccontextmanager
 async def open_client(
-    options: ClientOptions = DEFAULTS, *, check_connection: bool = True, is_upload: bool = False
+    options: ClientOptions = DEFAULTS,
+    *,
+    check_connection: bool = True,
+    is_upload: bool = False,
+    on_sandbox: Callable[[dict[str, str]], None] | None = None,
 ) -> AsyncGenerator[AsyncLivepeer]:
     """Open a client for the account in the environment, or for an embedded sandbox.
 
@@ -44,6 +51,8 @@ async def open_client(
         check_connection: whether to check first that the server responds and accepts the key.
         is_upload: whether the command uploads: it shows the requests of its uploads itself, and the
             key must be allowed to look at assets.
+        on_sandbox: called with the variables of the embedded sandbox's account, for processes that
+            share a journal with the client.
 
     Raises:
         ConfigurationError: the key or the base URL can't work.
@@ -61,6 +70,11 @@ async def open_client(
 
             sandbox = await stack.enter_async_context(Sandbox(storage=options.sandbox))
             api_key, base_url = sandbox.api_key, sandbox.base_url
+            if on_sandbox is not None:
+                on_sandbox({"LIVEPEER_API_KEY": api_key, "LIVEPEER_BASE_URL": base_url})
+                folder = stack.enter_context(TemporaryDirectory(prefix="livepeer-async-"))
+                options = replace(options, journal=str(Path(folder, "sandbox.journal")))
+                use_journal = True
             print_note(f"embedded sandbox (storage: {options.sandbox}), deleted at the end")
         with ExitStack() as checking:
             # Uploads show their requests themselves.

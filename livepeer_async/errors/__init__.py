@@ -6,6 +6,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     ├── ConfigurationError        the call can't work as written (also a ValueError)
     │   ├── ClientClosed          the client was closed
     │   └── KeyTaken              the key belongs to a different asset; .asset_id
+    ├── ClusterError              the scheduler of `ingest(cluster=)` is gone, or no worker works
     ├── SourceError               the source of the bytes; .source
     │   ├── SourceNotReadable     missing, no permission, not binary; .is_directory
     │   ├── SourceEmpty           no bytes
@@ -74,6 +75,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
 
 from livepeer_async.errors.base import (
     ClientClosed,
+    ClusterError,
     ConfigurationError,
     LivepeerError,
 )
@@ -145,6 +147,7 @@ __all__ = [
     "AssetTimeout",
     "BadRequest",
     "ClientClosed",
+    "ClusterError",
     "ConfigurationError",
     "ConnectFailed",
     "ConnectionBroken",

@@ -56,6 +56,10 @@ class ConfigurationError(LivepeerError, ValueError):
     """An argument, an environment variable, or a combination of them, is invalid."""
 
 
+class ClusterError(LivepeerError):
+    """A cluster can't run rows: its scheduler is gone, or a worker can't be used."""
+
+
 class ClientClosed(ConfigurationError):
     """The client was closed before or during the call; of an upload, `asset_id` is its asset."""
 

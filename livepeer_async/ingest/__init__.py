@@ -177,6 +177,7 @@ The first events are the `BadRow`s and one `Checked`; the others come as they ha
 - `RowStarted`: a row starts.
 - `RowDeferred`: an attempt failed, and the row is retried after the others.
 - `Halted`, `Resumed`: the server doesn't respond, or responds again.
+- `Notice`: a fact about the whole run, such as a full queue; its `message` is for people.
 - `RowEnded`: a row ended as `READY`, `UPLOADED` (with `wait=False`), `FAILED` or `UNFINISHED`.
 
 An event is sent once, and the ingestion waits until it is received, `RowStarted` excepted. Progress
@@ -235,15 +236,17 @@ from livepeer_async.ingest.events import (
     Checked,
     Event,
     Halted,
+    Notice,
     Resumed,
     RowDeferred,
     RowEnded,
     RowStarted,
     RowState,
 )
-from livepeer_async.ingest.ingestion import Ingestion, ingest
+from livepeer_async.ingest.ingestion import Ingestion
 from livepeer_async.ingest.manifest import Manifest, open_manifest
 from livepeer_async.ingest.rows import BadRow, RepeatedRow, Row
+from livepeer_async.ingest.start import ingest
 
 __all__ = [
     "BadRow",
@@ -252,6 +255,7 @@ __all__ = [
     "Halted",
     "Ingestion",
     "Manifest",
+    "Notice",
     "RepeatedRow",
     "Resumed",
     "Row",

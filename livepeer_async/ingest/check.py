@@ -16,7 +16,7 @@ import msgspec
 
 from livepeer_async.ingest.events import Checked
 from livepeer_async.ingest.files import with_file_status
-from livepeer_async.ingest.manifest import Manifest
+from livepeer_async.ingest.manifest import RowSource
 from livepeer_async.ingest.rows import (
     BadRow,
     CheckedRow,
@@ -82,13 +82,14 @@ def check_rows(
 
 
 async def check_manifest(
-    manifest: Manifest,
+    manifest: RowSource,
     *,
     max_length: int = LIVEPEER_MAX_LENGTH,
     find_finished: Callable[[list[str]], Awaitable[Container[str]]] | None = None,
     probe: Probe | bool = False,
     on_probed: Callable[[], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
+    allow_missing: bool = False,
 ) -> AsyncGenerator[BadRow | RepeatedRow | Checked, None]:
     """Check a manifest and its files; yield each bad or repeated row, and `Checked` at the end.
 
@@ -99,7 +100,9 @@ async def check_manifest(
             missing, and aren't probed.
         probe: whether the files are probed too, as for `AsyncLivepeer.upload`.
         on_probed: called after each file that was probed.
-        on_row: called with each good row.
+        on_row: called with each good row whose file was found.
+        allow_missing: whether a row is good if its file is missing, because other machines may
+            have it.
 
     Raises:
         ConfigurationError: the manifest can't be read, or the files can't be probed.
@@ -125,7 +128,7 @@ async def check_manifest(
             elif isinstance(row, RepeatedRow):
                 repeated += 1
                 yield row
-            elif row.key is not None and row.key in finished:
+            elif row.key is not None and (allow_missing or row.key in finished):
                 good += 1
             else:
                 bad += 1
@@ -135,7 +138,7 @@ async def check_manifest(
     )
 
 
-async def read_batches(manifest: Manifest) -> AsyncGenerator[list[Row | BadRow], None]:
+async def read_batches(manifest: RowSource) -> AsyncGenerator[list[Row | BadRow], None]:
     """Read a manifest again after the check, with the current lengths of its files."""
     rows = map(_measure, manifest)
     while batch := await anyio.to_thread.run_sync(_next_batch, rows, RUN_BATCH):

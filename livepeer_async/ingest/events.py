@@ -96,6 +96,16 @@ class Resumed(Struct, frozen=True):
     seconds: float
 
 
+class Notice(Struct, frozen=True):
+    """A fact about the whole run: a full queue, or a worker of a cluster that can't be used.
+
+    Attributes:
+        message: a sentence for people.
+    """
+
+    message: str
+
+
 @redacted()
 class RowEnded(Struct, frozen=True, kw_only=True):
     """A row ended.
@@ -132,4 +142,6 @@ class RowEnded(Struct, frozen=True, kw_only=True):
         return make_player_url(self.playback_id, policy or None)
 
 
-Event = BadRow | RepeatedRow | Checked | RowStarted | RowDeferred | Halted | Resumed | RowEnded
+Event = (
+    BadRow | RepeatedRow | Checked | RowStarted | RowDeferred | Halted | Resumed | Notice | RowEnded
+)

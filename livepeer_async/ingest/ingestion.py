@@ -7,22 +7,20 @@ respond, no row starts (`circuit_breaker.py`).
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, closing, suppress
+from functools import partial
 from math import inf
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 from msgspec.structs import replace
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import Channel, Notifier, plain_task_group
-from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import (
-    ConfigurationError,
     Forbidden,
     LivepeerError,
     SourceUnsupported,
@@ -38,28 +36,25 @@ from livepeer_async.ingest.decisions import (
     may_retry,
 )
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, RowState
-from livepeer_async.ingest.manifest import Manifest, open_manifest
+from livepeer_async.ingest.full_queue import FullQueue
+from livepeer_async.ingest.manifest import RowSource
 from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make_earlier_event
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.ingest.unsupported import unsupported_row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.phases import is_ready
-from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.uploads.leftovers import LeftoverReport
-from livepeer_async.uploads.options import Method, OnMismatch, UploadOptions, UploadResult, Verify
-from livepeer_async.uploads.progress import Progress
+from livepeer_async.uploads.options import UploadResult
+
+if TYPE_CHECKING:
+    from livepeer_async.ingest.cluster.coordinator import ClusterRun
 
 # Deferred rows that are held in memory; further ones fail, and the next run tries them again.
 MAX_DEFERRED = 1000
 # Seconds before a deferred row is retried, even if no other row is left.
 RETRY_DELAY = 5.0
-# Seconds after which an outage ends the run. After a day it has been noticed.
-OUTAGE_TIMEOUT = 24 * 3600.0
 # Seconds for deleting leftovers at the end; the next run deletes the rest.
 CLEANUP_TIMEOUT = 60.0
-# How often the server is asked to process a failed asset again.
-REPROCESS = 2
-
 
 # A row may be refused for its fields, or because the key may not create assets at all.
 CREATION_PATHS = ("/asset/request-upload", "/asset/upload/url")
@@ -67,6 +62,16 @@ CREATION_PATHS = ("/asset/request-upload", "/asset/upload/url")
 
 class Ingestion:
     """A running ingestion: an async iterator over its events.
+
+    Args:
+        livepeer: the client.
+        manifest: the rows.
+        options: the options of all rows.
+        strict: start nothing if any row is bad.
+        outage_timeout: seconds without a response of the server after which the run ends.
+        cluster: runs the rows on other machines; None to run them here.
+        is_batch: whether this is a part of an ingestion, which checks the server, and cleans up,
+            elsewhere.
 
     Attributes:
         is_stopped: whether `stop` was called.
@@ -77,11 +82,13 @@ class Ingestion:
     def __init__(
         self,
         livepeer: AsyncLivepeer,
-        manifest: Manifest,
+        manifest: RowSource,
         options: RowOptions,
         *,
         strict: bool,
         outage_timeout: float,
+        cluster: ClusterRun | None = None,
+        is_batch: bool = False,
     ) -> None:
         self._livepeer = livepeer
         self._manifest = manifest
@@ -91,10 +98,13 @@ class Ingestion:
         self._check_probe = options.probe if strict else None
         if strict:
             options = replace(options, probe=None)
+        self._cluster = cluster
+        self._is_batch = is_batch
         self._channel = Channel[Event]()
-        self._worker = RowWorker(
-            livepeer, options, notify=self._channel.send_nowait, on_error=self._handle_error
-        )
+        notify = self._channel.send_nowait
+        observe = partial(FullQueue(notify).observe, options.on_progress)
+        options = replace(options, on_progress=observe)
+        self._worker = RowWorker(livepeer, options, notify=notify, on_error=self._handle_error)
         self._circuit_breaker = CircuitBreaker(
             self._check_server,
             self._report_outage,
@@ -102,7 +112,7 @@ class Ingestion:
             throttle=livepeer.throttle,
         )
         self._refused_paths: set[str] = set()
-        self._has_pinged = False
+        self._has_pinged = is_batch
         self._is_aborting = False
         self._bad_locations: set[str] = set()
         self._jobs: dict[RowJob, None] = {}
@@ -132,6 +142,8 @@ class Ingestion:
         """
         self.is_stopped = True
         self._worker.stop()
+        if self._cluster is not None:
+            self._cluster.stop()
         self._circuit_breaker.stop()
         self._notifier.notify()
 
@@ -152,12 +164,17 @@ class Ingestion:
         for job in self._jobs:
             if job.has_started:
                 await self._channel.send(job.ended(RowState.UNFINISHED))
+        for event in self._cluster.unfinished() if self._cluster is not None else ():
+            await self._channel.send(event)
         self._channel.close()
 
     async def _check(self) -> bool:
         """Report all bad rows; return whether the good ones are run."""
         checking = check_manifest(
-            self._manifest, find_finished=self._find_finished, probe=self._check_probe or False
+            self._manifest,
+            find_finished=self._find_finished,
+            probe=self._check_probe or False,
+            allow_missing=self._cluster is not None,
         )
         async with aclosing(checking):
             async for event in checking:
@@ -170,6 +187,9 @@ class Ingestion:
         return False
 
     async def _run_rows(self) -> None:
+        if self._cluster is not None:
+            await self._cluster.run(self._next_rows(), self._channel.send)
+            return
         async with plain_task_group() as tasks:
             tasks.start_soon(self._circuit_breaker.run)
             tasks.start_soon(self._circuit_breaker.watch)
@@ -183,7 +203,7 @@ class Ingestion:
 
     async def _clean_up(self) -> None:
         """Delete assets that killed runs and lost responses left, and that are known useless."""
-        if self._livepeer.journal is None or self.is_stopped:
+        if self._livepeer.journal is None or self.is_stopped or self._is_batch:
             return
         with anyio.move_on_after(CLEANUP_TIMEOUT), suppress(LivepeerError):
             self.leftovers = await self._livepeer.clean_up()
@@ -213,6 +233,12 @@ class Ingestion:
                 job = self._deferred.popleft()
                 job.record = (await self._find_records([job.row.key])).get(job.row.key)
                 yield job
+
+    async def _next_rows(self) -> AsyncGenerator[list[Row], None]:
+        """Yield the rows of the manifest that aren't finished."""
+        async with aclosing(read_batches(self._manifest)) as batches:
+            async for batch in batches:
+                yield [job.row for job in await self._unfinished_jobs(batch)]
 
     @property
     def _starts_nothing(self) -> bool:
@@ -315,77 +341,12 @@ class Ingestion:
 
 
 @asynccontextmanager
-async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a default
-    livepeer: AsyncLivepeer,
-    manifest: Manifest | str | os.PathLike[str],
-    *,
-    strict: bool = False,
-    relay: bool = False,
-    concurrency: int | None = None,
-    max_rate: float | None = None,
-    wait: bool = True,
-    verify: Verify = "size",
-    on_mismatch: OnMismatch = "reupload",
-    on_progress: Callable[[Row, Progress], None] | None = None,
-    ready_timeout: float = READY_TIMEOUT,
-    reprocess: int = REPROCESS,
-    ignore_mtime: bool = False,
-    outage_timeout: float = OUTAGE_TIMEOUT,
-    probe: Probe | bool = False,
-    method: Method = "tus",
-) -> AsyncGenerator[Ingestion, None]:
-    """Upload all videos of a manifest; yields an async iterator over the events.
-
-    With a journal, a later run of the same manifest sends no request for finished rows, resumes
-    unfinished uploads, and has the server process failed assets again if that may help. Leaving the
-    block early cancels running rows; `Ingestion.stop` finishes the chunks in flight first.
-
-    Args:
-        livepeer: a client. For unattended work, set `RetryPolicy(busy_timeout=...)` to hours.
-        manifest: a file of JSON lines or CSV, a folder, a glob, or the result of `open_manifest`.
-        strict: start nothing if any row is bad.
-        relay: stream URLs through this machine instead of having the server fetch them.
-        concurrency: as for `AsyncLivepeer.upload_many`.
-        max_rate: bytes per second.
-        wait: whether to wait for `ready`.
-        verify: "size", "hash" or `None`, as for `AsyncLivepeer.upload`.
-        on_mismatch: "reupload" replaces an asset with wrong bytes once; "raise" fails the row.
-        on_progress: called with a row and its progress; must not block.
-        ready_timeout: seconds to wait for `ready`.
-        reprocess: how often the server is asked to process a failed asset again, if that may help.
-        ignore_mtime: as for `AsyncLivepeer.upload`.
-        outage_timeout: seconds without a response of the server after which the run ends.
-        probe: whether a file that Livepeer's pipeline would refuse is a bad row; as for
-            `AsyncLivepeer.upload`. It is looked at when its row comes up; with `strict`, before.
-        method: "tus" or "direct", as for `AsyncLivepeer.upload`.
-
-    Raises:
-        ConfigurationError: the manifest or an option is invalid.
-    """
-    if not isinstance(manifest, Manifest):
-        manifest = open_manifest(manifest)
-    if not outage_timeout > 0:
-        raise ConfigurationError(f"outage_timeout is {outage_timeout!r}; wanted seconds above 0")
-    upload = UploadOptions(
-        wait=wait,
-        verify=verify,
-        on_mismatch=on_mismatch,
-        ready_timeout=ready_timeout,
-        reprocess=reprocess,
-        ignore_mtime=ignore_mtime,
-        method=method,
-    )
-    if concurrency is not None:
-        livepeer.throttle.concurrency = concurrency
-    if max_rate is not None:
-        livepeer.throttle.max_rate = max_rate
-    rules = as_probe(probe)
-    options = RowOptions(relay=relay, upload=upload, on_progress=on_progress, probe=rules)
-    ingestion = Ingestion(livepeer, manifest, options, strict=strict, outage_timeout=outage_timeout)
+async def run_ingestion(ingestion: Ingestion) -> AsyncGenerator[None, None]:
+    """Run an ingestion beside a block; leaving the block early cancels it."""
     with closing(ingestion):
         async with plain_task_group() as tasks:
             tasks.start_soon(ingestion.run)
-            yield ingestion
+            yield
             tasks.cancel_scope.cancel()
 
 

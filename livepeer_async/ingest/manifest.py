@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from io import TextIOWrapper
 from itertools import count
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from msgspec.structs import replace
 
@@ -43,6 +43,18 @@ WANTED = (
     "a manifest is JSON lines (.jsonl, .ndjson), a table with a header (.csv, .tsv), a folder, "
     "or a glob such as 'shows/**/*.mp4'"
 )
+
+
+class RowSource(Protocol):
+    """Rows that are read several times; attributes and methods as of `Manifest`."""
+
+    skipped: int
+
+    def __iter__(self) -> Iterator[Row | BadRow]: ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """As `Manifest.snapshot`."""
+        ...
 
 
 class Manifest:

@@ -49,6 +49,7 @@ class Journal(OpenJournal):
             PostgreSQL database.
         account: a fingerprint of the account that the journal belongs to; `None` opens an existing
             file of any account.
+        throttle: has the limits that the clients of a journal on PostgreSQL share, if any.
         patience: seconds for which calls wait while PostgreSQL doesn't respond, at least a minute.
 
     Attributes:

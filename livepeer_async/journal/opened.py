@@ -31,6 +31,7 @@ from livepeer_async.journal.location import is_postgres_url
 from livepeer_async.journal.records import Record
 from livepeer_async.journal.sqlite.store import SqliteStore
 from livepeer_async.journal.tables import ClaimPending, Store, Tables, find_record, in_use_error
+from livepeer_async.scheduling.throttle import Throttle
 
 if TYPE_CHECKING:
     from livepeer_async.journal.postgres import store as postgres_store
@@ -69,7 +70,7 @@ class OpenJournal:
     All event loops share it. It is closed at the end of the last one that holds a lease.
 
     Args:
-        path, account, patience: as for `Journal`.
+        path, account, throttle, patience: as for `Journal`.
 
     Attributes:
         path: the file, or the URL without its password.
@@ -81,9 +82,10 @@ class OpenJournal:
         path: str | os.PathLike[str],
         *,
         account: str | None,
+        throttle: Throttle | None = None,
         patience: float = 0.0,
     ) -> None:
-        self._store = _make_store(path, account, patience)
+        self._store = _make_store(path, account, throttle, patience)
         self.path = self._store.location
         self._loops = LoopLocal(self._make_loop_state, aclose=self._close_at_end)
         self.has_new_orphans = True
@@ -215,11 +217,13 @@ class OpenJournal:
         return ClientClosed(f"the journal {self.path} is closed: open it, or a new client")
 
 
-def _make_store(path: str | os.PathLike[str], account: str | None, patience: float) -> Store:
+def _make_store(
+    path: str | os.PathLike[str], account: str | None, throttle: Throttle | None, patience: float
+) -> Store:
     if not is_postgres_url(path):
         return SqliteStore(path, account)
     try:
-        return postgres_store.PostgresStore(path, account, patience=patience)
+        return postgres_store.PostgresStore(path, account, throttle=throttle, patience=patience)
     except ImportError as error:
         if is_shortage(error):
             raise

@@ -24,6 +24,7 @@ FAIL = ErrorAction()
 ACTIONS = {
     errors.ConfigurationError: FAIL,
     errors.ClientClosed: ABORT,
+    errors.ClusterError: FAIL,
     errors.SourceNotReadable: FAIL,
     errors.SourceEmpty: FAIL,
     errors.FormInvalid: FAIL,
@@ -56,6 +57,7 @@ ACTIONS = {
     errors.AssetTimeout: FAIL,
     errors.IntegrityError: FAIL,
     errors.JournalError: ABORT,
+    errors.JournalUnavailable: ABORT,
     errors.TooManyOpenFiles: ABORT,
     errors.UploadInUse: RETRY,
 }

@@ -61,10 +61,11 @@ class CutProxy:
 
         Args:
             side: "client", "server" or "both". The other side is told nothing.
-            how: "silent" holds the bytes to that side, those from it are forwarded if the other
-                side isn't cut; "lost" drops that side's packets without acknowledgement, as an
-                unplugged network does (Linux only); "close" and "reset" end that side's connection
-                by FIN or RST. After the last three, nothing is forwarded in either direction.
+            how: "silent" holds the bytes to that side; those from it are forwarded if the other
+                side isn't cut. "lost" drops that side's packets without acknowledgement, as an
+                unplugged network does; see `can_drop_packets`. "close" and "reset" end that side's
+                connection by FIN or RST. After the last three, nothing is forwarded in either
+                direction.
         """
         assert side in {*SIDES, "both"}
         assert how in WAYS
@@ -200,6 +201,14 @@ class Pair:
         if side in self.ends and side not in self._closed:
             self._closed.add(side)
             abort(self.ends[side][1], reset=reset)
+
+
+def can_drop_packets():
+    """Whether this system lets this user attach packet filters."""
+    with socket.socket() as sock, contextlib.suppress(OSError):
+        drop_packets(sock)
+        return True
+    return False
 
 
 def drop_packets(sock):

@@ -45,6 +45,7 @@ class PostgresServer:
 
     Args:
         fsync: Whether commits survive a crash of the machine.
+        certificate: A certificate of trustme for TLS, which the wheel's PostgreSQL doesn't know.
         settings: Parameters of postgresql.conf.
 
     Attributes:
@@ -52,10 +53,11 @@ class PostgresServer:
         socket_folder: The folder of the Unix socket.
     """
 
-    def __init__(self, *, fsync=False, **settings):
+    def __init__(self, *, fsync=False, certificate=None, **settings):
         self.port = free_port()
         self.socket_folder = None
         self._settings = {**SETTINGS, "fsync": "on" if fsync else "off", **settings}
+        self._certificate = certificate
         self._names = (f"test{number}" for number in itertools.count(1))
         self._folder = self._process = self._programs = None
 
@@ -77,9 +79,13 @@ class PostgresServer:
     def _create(self):
         folder, data = self._folder, self._folder.path / "data"
         self.socket_folder = folder.path
-        self._programs = find_programs(folder)
+        self._programs = find_programs(folder, with_tls=self._certificate is not None)
         folder.run(self._programs / "initdb", *INITDB, f"--username={SUPERUSER}", "-D", data)
         settings = {"port": self.port, "unix_socket_directories": folder.path, **self._settings}
+        if self._certificate is not None:
+            pem = self._certificate.private_key_and_cert_chain_pem.bytes().decode()
+            path = folder.write("server.pem", pem)
+            settings |= {"ssl": "on", "ssl_cert_file": path, "ssl_key_file": path}
         lines = [f"{name} = '{value}'" for name, value in settings.items()]
         folder.write("data/postgresql.conf", "\n".join(lines))
         folder.write("data/pg_hba.conf", AUTHENTICATION)
@@ -227,9 +233,10 @@ class Database:
         self.server.drop_database(self.name)
 
 
-def find_programs(folder):
+def find_programs(folder, *, with_tls=False):
     """Find the folder of PostgreSQL's programs that the user of a `DaemonFolder` can run."""
-    if spec := importlib.util.find_spec(WHEEL):
+    spec = importlib.util.find_spec(WHEEL)
+    if spec is not None and not with_tls:
         package = Path(spec.origin).parent
         base = f"{WHEEL}/pginstall"
         programs = (f"{base}/bin/postgres", f"{base}/bin/initdb")
@@ -238,5 +245,5 @@ def find_programs(folder):
     paths = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     for initdb in sorted(paths, key=lambda path: -int(path.parts[-3])):
         return initdb.parent
-    package = WHEEL.replace("_", "-")
-    pytest.skip(f"no PostgreSQL: pip install {package}, or apt-get install postgresql")
+    others = "" if with_tls else f"pip install {WHEEL.replace('_', '-')}, or "
+    pytest.skip(f"no PostgreSQL: {others}apt-get install postgresql")

@@ -22,6 +22,7 @@ from livepeer_async.ingest.events import (
     Checked,
     Event,
     Halted,
+    Notice,
     Resumed,
     RowDeferred,
     RowEnded,
@@ -89,6 +90,8 @@ class IngestEvents:
                 self._start_outage(event)
             case Resumed():
                 self._end_outage(event)
+            case Notice():
+                self.display.print_problem(event.message)
             case RowEnded():
                 self._finish_row(event)
         self._status.deferred = len(self._deferred)

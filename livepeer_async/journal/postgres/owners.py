@@ -17,6 +17,8 @@ from livepeer_async.journal.tables import Tables
 # The first of the two numbers of the locks; the second one is the owner.
 NAMESPACE = 0x6C706A
 MAX_OWNER = 2**31 - 1
+# The clients of an account notify each other on this channel, with the account appended.
+CHANNEL = "livepeer_async_"
 
 # Conditions on rows of pg_locks and owners.
 HAS_LOCK = f"""locktype = 'advisory' AND granted AND objsubid = 2 AND classid = {NAMESPACE}
@@ -34,6 +36,9 @@ _FIND_LOST = f"SELECT {_COLUMNS} FROM owners WHERE account = $1 AND lost_at IS N
 _NOTE_LOST = f"""UPDATE owners SET lost_at = now()
     WHERE account = $1 AND lost_at IS NULL AND NOT {IS_ALIVE}"""
 _TAKE = "SELECT pg_try_advisory_lock($1, $2), EXISTS (SELECT FROM owners WHERE owner = $2::int)"
+_DELETE = f"""
+WITH gone AS (DELETE FROM owners WHERE owner = $1 RETURNING account, max_rate)
+SELECT pg_notify('{CHANNEL}' || account, $1::text) FROM gone WHERE max_rate IS NOT NULL"""
 
 
 class Owner(Struct, frozen=True):
@@ -97,8 +102,8 @@ def note_lost_owners(connection: Connection, account: str) -> list[Owner]:
 
 
 def delete_owner(connection: Connection, number: int) -> None:
-    """Delete an owner and its claims."""
-    connection.execute(b"DELETE FROM owners WHERE owner = $1", (number,))
+    """Delete an owner and its claims, and tell the others that share its rate."""
+    connection.execute(_DELETE.encode(), (number,))
 
 
 def _take_lock(connection: Connection) -> int:

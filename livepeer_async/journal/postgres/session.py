@@ -98,7 +98,7 @@ class Session:
         self._connection: Connection | None = None
         self._failure: NotConnected | None = None
         self._has_connected = self._is_closing = self._is_wanted = False
-        self._confirmed_at = 0.0
+        self._confirmed_at = self._used_at = 0.0
         self._opened_by = os.getpid()
         self._waker: socket.socket | None = None
         # Of the transaction that is running.
@@ -258,6 +258,7 @@ class Session:
         self._events.session_opened(claimed)
         with self._changed:
             self._confirmed_at, self._has_connected, self._failure = sent, True, None
+            self._used_at = 0.0
             self._connection = connection
             self._changed.notify_all()
         return connection
@@ -269,11 +270,11 @@ class Session:
             selector.register(connection.fileno(), selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
             while self._connection is connection and not self._is_closing:
-                age = now() - self._confirmed_at
-                if age >= STOP_AFTER:
+                if now() - self._confirmed_at >= STOP_AFTER:
                     self._lose(connection)
                     return
-                ready = selector.select(min(max(HEARTBEAT - age, 0.0), STEP))
+                wait = self._used_at + HEARTBEAT - now()
+                ready = selector.select(min(max(wait, 0.0), STEP))
                 if any(key.fileobj is woken for key, _ in ready):
                     woken.recv(64)
                 self._beat_if_due(connection, selector)
@@ -287,7 +288,7 @@ class Session:
                 self._lose(connection)
             return
         try:
-            is_due = now() - self._confirmed_at >= HEARTBEAT
+            is_due = now() - self._used_at >= HEARTBEAT
             # A transaction that ended meanwhile has read what the server sent.
             has_data = any(key.fd == connection.fileno() for key, _ in selector.select(0))
             if (is_due or has_data or self._is_wanted) and self._connection is connection:
@@ -305,7 +306,7 @@ class Session:
             if row is None or not row[0]:
                 raise psycopg.OperationalError("the session has lost its lock")
             self._events.session_used(connection)
-        self._confirmed_at = sent
+        self._confirmed_at = self._used_at = sent
 
     def _lose(self, connection: Connection) -> None:
         with self._changed:

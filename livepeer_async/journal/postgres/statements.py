@@ -43,7 +43,8 @@ CREATE TABLE livepeer_async.claims (
 );
 CREATE INDEX ON livepeer_async.claims (owner);
 CREATE TABLE livepeer_async.pauses (
-    account text PRIMARY KEY, paused_until timestamptz NOT NULL, count int NOT NULL
+    account text PRIMARY KEY, paused_until timestamptz NOT NULL, count int NOT NULL,
+    prober int, probed_at timestamptz
 );
 INSERT INTO livepeer_async.journal VALUES (1);
 """

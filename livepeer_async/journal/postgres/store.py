@@ -22,9 +22,11 @@ from livepeer_async.journal.postgres.owners import (
 )
 from livepeer_async.journal.postgres.processes import current_process
 from livepeer_async.journal.postgres.session import STOP_AFTER, Session, now
+from livepeer_async.journal.postgres.shared_limits import SharedLimits
 from livepeer_async.journal.postgres.statements import PostgresTables, key_id
 from livepeer_async.journal.tables import ClaimPending, Tables, in_use_error
 from livepeer_async.redaction import show_source
+from livepeer_async.scheduling.throttle import Throttle
 
 T = TypeVar("T")
 
@@ -52,10 +54,13 @@ class PostgresStore:
     Args:
         url: of the database.
         account: a fingerprint of the account; its rows are those of the journal.
+        throttle: has the limits that clients share; `None` shares nothing.
         patience: seconds for which calls wait while the database doesn't respond.
     """
 
-    def __init__(self, url: str, account: str | None, *, patience: float) -> None:
+    def __init__(
+        self, url: str, account: str | None, *, throttle: Throttle | None, patience: float
+    ) -> None:
         self.location = hide_password(url)
         self.held = Reservations[str]()
         self.written: set[str] = set()
@@ -65,7 +70,10 @@ class PostgresStore:
         self._lost_since: dict[int, float] = {}
         self._watchers: dict[object, Callable[[], None]] = {}
         self._tidy_at = 0.0
-        self._session = Session(url, self.location, self._account, self)
+        self._session = session = Session(url, self.location, self._account, self)
+        self._limits = (
+            None if throttle is None else SharedLimits(throttle, self._account, session.wake)
+        )
 
     @property
     def is_forked(self) -> bool:
@@ -163,6 +171,8 @@ class PostgresStore:
         """Delete all claims and end the session; see `Store.close`."""
         if not self.held.has_other_loops(loop):
             self._session.close(busy_timeout.remaining)
+            if self._limits is not None:
+                self._limits.close()
             self.written.clear()
             self._lost.clear()
 
@@ -170,14 +180,20 @@ class PostgresStore:
         """Find the keys whose claims were lost with the last session."""
         held = [key for key in list(self.written) if key in self.held]
         self._lost.update(key for key in held if key_id(key) not in claimed)
+        if self._limits is not None:
+            self._limits.open()
 
     def session_lost(self) -> None:
         """Tell all watchers that the claims may be lost."""
+        if self._limits is not None:
+            self._limits.close()
         for on_lost in list(self._watchers.values()):
             on_lost()
 
     def session_used(self, connection: Connection) -> None:
-        """Note the owners whose sessions are lost, and remove those that won't come back."""
+        """Exchange the limits, note lost owners, and remove those that won't come back."""
+        if self._limits is not None:
+            self._limits.exchange(connection, self._session.owner or 0)
         if now() < self._tidy_at:
             return
         self._tidy_at = now() + TIDY_PERIOD

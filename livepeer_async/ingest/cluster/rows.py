@@ -1,0 +1,144 @@
+"""The rows of a run that aren't finished: handed out, or waiting to be handed out again.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+from msgspec import Struct
+
+from livepeer_async.errors import LivepeerError, SourceNotReadable
+from livepeer_async.ingest.events import RowEnded, RowState
+from livepeer_async.ingest.rows import Row
+
+# Rows of a batch, and the bytes of their files: a worker shouldn't have days of work that others
+# could do.
+MAX_ROWS = 64
+MAX_BYTES = 16 * 1024**3
+# Characters of the sources, keys and fields in a batch.
+MAX_TEXT = 512 * 1024
+# Batches per thread of the workers that are handed out at a time.
+WINDOW = 2
+# Times that a row is handed out again after a worker has returned it unfinished, and the seconds
+# before if another process owns it. The workers of a killed coordinator end within 10 s.
+MAX_RETURNS = 4
+IN_USE_DELAY = 10.0
+
+
+class PendingRow(Struct, eq=False):
+    """A row that isn't finished.
+
+    Attributes:
+        row: the row.
+        number: its number in the run.
+        has_started: whether a worker has started it.
+        is_running: whether it has started, and wasn't deferred since.
+        returns: how often a worker has returned it unfinished.
+        is_missing: whether the last worker didn't have its file.
+        missed: hosts that don't have it, by the addresses of their workers.
+    """
+
+    row: Row
+    number: int
+    has_started: bool = False
+    is_running: bool = False
+    returns: int = 0
+    is_missing: bool = False
+    missed: dict[str, str] = {}
+
+    def unfinished(self, error: LivepeerError | None = None) -> RowEnded:
+        """Return the event of a row that was stopped."""
+        length = self.row.length
+        return RowEnded(row=self.row, state=RowState.UNFINISHED, length=length, error=error)
+
+    def not_found(self) -> RowEnded:
+        """Return the event of a row whose file no host has."""
+        hosts = " and ".join(sorted(set(self.missed.values())))
+        error = SourceNotReadable(
+            f"{self.row.source!r} doesn't exist on {hosts}; put files at the same absolute path on "
+            "every machine, or use URLs with --relay",
+            source=self.row.source,
+        )
+        return RowEnded(row=self.row, state=RowState.FAILED, error=error)
+
+
+class RowGroup(Struct, eq=False):
+    """Rows that are handed out together.
+
+    Attributes:
+        rows: the rows.
+        workers: addresses of the workers that may run them; None for any.
+        due: when they may be handed out, on the clock of the caller.
+    """
+
+    rows: list[PendingRow]
+    workers: list[str] | None = None
+    due: float = -inf
+
+
+class RowQueue:
+    """Rows that wait to be handed out."""
+
+    def __init__(self) -> None:
+        self._new: deque[PendingRow] = deque()
+        self._again: list[RowGroup] = []
+
+    def __len__(self) -> int:
+        """Count the rows that were never handed out."""
+        return len(self._new)
+
+    def __bool__(self) -> bool:
+        return bool(self._new or self._again)
+
+    def add(self, row: PendingRow) -> None:
+        """Add a row that was never handed out."""
+        self._new.append(row)
+
+    def add_again(self, group: RowGroup) -> None:
+        """Add rows that were handed out before."""
+        self._again.append(group)
+
+    @property
+    def due(self) -> float:
+        """When the next rows may be handed out again; `inf` if there are none."""
+        return min((group.due for group in self._again), default=inf)
+
+    def take(self, now: float, parts: int) -> RowGroup | None:
+        """Take the next rows; None if there are none now.
+
+        Args:
+            now: the time.
+            parts: among how many groups the last rows are divided.
+        """
+        for group in self._again:
+            if group.due <= now:
+                self._again.remove(group)
+                return group
+        maximum = min(MAX_ROWS, -(-len(self._new) // max(parts, 1)))
+        rows: list[PendingRow] = []
+        size = text = 0
+        while self._new and len(rows) < maximum and size < MAX_BYTES and text < MAX_TEXT:
+            pending = self._new.popleft()
+            rows.append(pending)
+            size += pending.row.length or 0
+            text += len(pending.row.source) + len(pending.row.key)
+        return RowGroup(rows) if rows else None
+
+
+def find_other_hosts(missed: dict[str, str], hosts: dict[str, str]) -> list[str]:
+    """Return the workers on which to look for a file next; empty if it isn't anywhere.
+
+    Each host is asked once, and at least two workers if there are as many.
+
+    Args:
+        missed: hosts that don't have it, by the addresses of the workers that said so.
+        hosts: the host of each worker.
+    """
+    tried = set(missed.values())
+    others = [address for address, host in hosts.items() if host not in tried]
+    if others or len(missed) > 1:
+        return others
+    return [address for address in hosts if address not in missed]

@@ -1,0 +1,309 @@
+"""Runs batches of rows in a process of a Dask worker.
+
+Each run has one client in each process. Its API key and base URL are those of the process's
+environment, and so is its journal if `LIVEPEER_JOURNAL` names one.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import anyio
+from distributed import Worker, get_worker
+from distributed.diagnostics.plugin import WorkerPlugin
+from msgspec.structs import replace
+
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.concurrency import BackgroundTasks
+from livepeer_async.errors import ClusterError, LivepeerError
+from livepeer_async.ingest.cluster.messages import (
+    TOPIC,
+    Accepted,
+    Batch,
+    Call,
+    Outcome,
+    Refusal,
+    RowList,
+    Run,
+    Update,
+    number_of,
+    without_row,
+)
+from livepeer_async.ingest.events import Checked, Event, RowEnded
+from livepeer_async.ingest.ingestion import Ingestion, run_ingestion
+from livepeer_async.ingest.rows import BadRow, RepeatedRow, Row
+from livepeer_async.uploads.progress import Progress
+from livepeer_async.version import __version__
+
+T = TypeVar("T")
+
+JOURNAL_VARIABLE = "LIVEPEER_JOURNAL"
+# Seconds between two updates, and between two looks at whether a batch is still wanted.
+UPDATE_INTERVAL = 2.0
+WATCH_INTERVAL = 1.0
+# Seconds without a batch after which the client of a run is closed.
+LINGER = 30.0
+
+
+async def check_worker(call: Call, dask_worker: Worker) -> bytes:
+    """Open the client of a run; return `Accepted`, or a `Refusal`, pickled."""
+
+    async def check(run: Run) -> Accepted:
+        await _processes_of(dask_worker).find(run, dask_worker)
+        return Accepted(platform.node() or "an unnamed host")
+
+    return await _answer(call, check)
+
+
+async def run_batch(call: Call) -> bytes:
+    """Run the rows of a batch; return an `Outcome`, or a `Refusal`, pickled.
+
+    It raises nothing: Dask would log the arguments, and would count the error against the task.
+    """
+    worker = get_worker()
+
+    async def run(batch: Batch) -> Outcome:
+        process = await _processes_of(worker).find(batch.run, worker)
+        return await process.run(batch)
+
+    return await _answer(call, run)
+
+
+async def _answer(call: Call, work: Callable[[Any], Awaitable[object]]) -> bytes:
+    version, body = call.value
+    try:
+        _check_version(version)
+        return pickle.dumps(await work(pickle.loads(body)))  # noqa: S301 - as Dask does itself
+    except LivepeerError as error:
+        return pickle.dumps(Refusal(error))
+    except Exception as error:  # noqa: BLE001 - see `run_batch`
+        return pickle.dumps(Refusal(ClusterError(f"it fails with {type(error).__name__}")))
+
+
+def _check_version(version: str) -> None:
+    if version != __version__:
+        raise ClusterError(
+            f"it has livepeer-async {__version__}, and the coordinator {version}; install the same "
+            "version on all machines"
+        )
+
+
+def machine_id() -> str:
+    """Return what tells machines apart that can't share a journal that is a file."""
+    return f"{platform.node()} {uuid.getnode():x}"
+
+
+def _processes_of(worker: Worker) -> RunProcesses:
+    plugins: dict[str, Any] = worker.plugins
+    processes: RunProcesses = plugins.setdefault(TOPIC, RunProcesses())
+    return processes
+
+
+class RunProcesses(WorkerPlugin):
+    """The runs of a process, closed with its worker."""
+
+    def __init__(self) -> None:
+        self._processes: dict[str, RunProcess] = {}
+        self._lock = anyio.Lock()
+
+    async def find(self, run: Run, worker: Worker) -> RunProcess:
+        """Return a run's part in this process, with an open client.
+
+        Raises:
+            LivepeerError: the environment, or the journal, can't be used for it.
+        """
+        async with self._lock:
+            process = self._processes.get(run.id)
+            if process is None or process.is_closed:
+                process = RunProcess(run, worker)
+                await process.open()
+                self._processes[run.id] = process
+            # A run that has a new process may have had an older one.
+            closed = [key for key, it in self._processes.items() if it.is_closed]
+            for key in closed:
+                del self._processes[key]
+            process.apply_limits(run)
+            return process
+
+    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask passes it
+        """Close all clients."""
+        for process in list(self._processes.values()):
+            await process.aclose()
+
+
+class RunProcess:
+    """The part of a run that one process has.
+
+    Args:
+        run: the run.
+        worker: the process's worker.
+
+    Attributes:
+        is_closed: whether the client is closed.
+    """
+
+    def __init__(self, run: Run, worker: Worker) -> None:
+        self._run = run
+        self._worker = worker
+        self._livepeer = _make_client(run)
+        self._tasks = BackgroundTasks()
+        self._running: dict[str, tuple[anyio.CancelScope, Ingestion]] = {}
+        self._events: list[tuple[str, Event]] = []
+        self._progress: dict[int, list[Progress]] = {}
+        self._is_stopped = False
+        self.is_closed = False
+
+    async def open(self) -> None:
+        """Open the client, and watch the run.
+
+        Raises:
+            JournalError: the journal can't be used.
+        """
+        await self._livepeer.__aenter__()
+        self._is_stopped = await self._find_stop()
+        self._tasks.start(self._watch())
+        self._tasks.start(self._watch_stop())
+
+    async def aclose(self) -> None:
+        """Close the client; running batches are cancelled."""
+        self.is_closed = True
+        await self._tasks.aclose()
+        await self._livepeer.aclose()
+
+    def apply_limits(self, run: Run) -> None:
+        """Apply the limits of the latest message."""
+        throttle = self._livepeer.throttle
+        if run.concurrency is not None:
+            throttle.concurrency = run.concurrency
+        if run.max_rate is not None and run.max_rate != throttle.max_rate:
+            throttle.max_rate = run.max_rate
+
+    async def run(self, batch: Batch) -> Outcome:
+        """Run a batch to its end, or until the run is stopped or its coordinator is gone."""
+        ended: list[RowEnded | BadRow] = []
+        missing: list[int] = []
+        error: LivepeerError | None = None
+        ingestion = Ingestion(
+            self._livepeer,
+            RowList(batch.rows),
+            replace(batch.run.options, on_progress=self._record_progress),
+            strict=False,
+            outage_timeout=batch.run.outage_timeout,
+            is_batch=True,
+        )
+        with anyio.CancelScope() as scope:
+            self._running[batch.key] = scope, ingestion
+            if self._is_stopped:
+                ingestion.stop()
+            try:
+                async with run_ingestion(ingestion):
+                    async for event in ingestion:
+                        self._record(batch.key, event, ended, missing)
+            except LivepeerError as failure:
+                error = failure
+            finally:
+                del self._running[batch.key]
+        self._send_update()
+        return Outcome(worker=self._worker.address, events=ended, missing=missing, error=error)
+
+    def _record(
+        self, key: str, event: Event, ended: list[RowEnded | BadRow], missing: list[int]
+    ) -> None:
+        if isinstance(event, Checked | RepeatedRow):
+            return
+        number = number_of(event)
+        if isinstance(event, BadRow) and event.key is not None and number is not None:
+            # The file is missing, but may be on another machine.
+            missing.append(number)
+            return
+        event = without_row(event)
+        if isinstance(event, RowEnded | BadRow):
+            ended.append(event)
+        if number is not None:
+            self._progress.pop(number, None)
+        self._events.append((key, event))
+
+    def _record_progress(self, row: Row, progress: Progress) -> None:
+        if row.line is None:
+            return
+        stages = self._progress.setdefault(row.line, [])
+        # The first progress of an upload shows where it begins.
+        if len(stages) > 1 and stages[-1].stage is progress.stage is stages[-2].stage:
+            stages.pop()
+        stages.append(progress)
+
+    def _send_update(self) -> None:
+        if not (self._events or self._progress):
+            return
+        update = Update(events=self._events, progress=self._progress)
+        self._events, self._progress = [], {}
+        self._worker.log_event(TOPIC, pickle.dumps((self._run.id, pickle.dumps(update))))
+
+    async def _watch(self) -> None:
+        """Send updates; cancel batches that Dask has given up; close the client when idle."""
+        updated = used = anyio.current_time()
+        while not self.is_closed:
+            await anyio.sleep(WATCH_INTERVAL)
+            now = anyio.current_time()
+            if now - updated >= UPDATE_INTERVAL:
+                self._send_update()
+                updated = now
+            for key, (scope, _) in list(self._running.items()):
+                if not self._is_wanted(key):
+                    scope.cancel()
+            used = now if self._running else used
+            if now - used >= LINGER:
+                self.is_closed = True
+        await self._livepeer.aclose()
+
+    def _is_wanted(self, key: str) -> bool:
+        """Whether the coordinator waits for a batch.
+
+        Dask doesn't interrupt a task whose future is released, as it is if the coordinator is
+        killed or ends the run.
+        """
+        task = self._worker.state.tasks.get(key)
+        return task is not None and task.state in ("executing", "long-running")
+
+    async def _watch_stop(self) -> None:
+        """Stop the batches when the coordinator sets the run's event.
+
+        It is polled: Dask logs each wait that ends with a connection as an error.
+        """
+        with suppress(OSError):
+            while not (self._is_stopped or self.is_closed):
+                await anyio.sleep(WATCH_INTERVAL)
+                self._is_stopped = await self._find_stop()
+        for _, ingestion in list(self._running.values()):
+            ingestion.stop()
+
+    async def _find_stop(self) -> bool:
+        scheduler: Any = self._worker.scheduler
+        is_set: bool = await scheduler.event_is_set(name=self._run.stop_event)
+        return is_set
+
+
+def _make_client(run: Run) -> AsyncLivepeer:
+    """Return a client for the environment of this process.
+
+    Raises:
+        ConfigurationError: there is no key.
+        ClusterError: it is another account's, or the journal is on another machine.
+    """
+    journal = os.environ.get(JOURNAL_VARIABLE)
+    livepeer = AsyncLivepeer(journal=journal or run.journal, retry=run.retry, timeout=run.timeouts)
+    if livepeer.account_fingerprint != run.account:
+        raise ClusterError(
+            "its LIVEPEER_API_KEY or LIVEPEER_BASE_URL is another than the coordinator's"
+        )
+    if not journal and run.machine not in (None, machine_id()):
+        raise ClusterError(
+            f"the journal {run.journal} is a file on another machine; use --journal postgresql://..."
+        )
+    return livepeer

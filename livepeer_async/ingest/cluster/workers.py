@@ -1,0 +1,195 @@
+"""The workers of a cluster that a run can use.
+
+Each worker is asked before it gets rows: another version, another account's key, or a journal that
+it can't open excludes it.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.abc import TaskGroup
+from distributed import Client
+
+from livepeer_async.concurrency import plain_task_group
+from livepeer_async.errors import ClusterError, LivepeerError
+from livepeer_async.ingest.cluster.messages import Accepted, Call, Refusal
+from livepeer_async.ingest.cluster.worker import check_worker
+
+# Seconds between two looks at the workers.
+WATCH_INTERVAL = 1.0
+# Seconds for a worker's answer, which may have to open its journal, and for the scheduler's.
+CHECK_TIMEOUT = 60.0
+SCHEDULER_TIMEOUT = 30.0
+# Seconds without a worker after which a notice says so, or the run ends if all were refused.
+PATIENCE = 5.0
+CLOSE_TIMEOUT = 5.0
+# Its methods have no annotations.
+_make_client: Any = Client
+
+
+@asynccontextmanager
+async def connect(address: str, security: Any) -> AsyncGenerator[Any, None]:
+    """Connect to a scheduler; the end of the connection ends what workers still run.
+
+    Raises:
+        ClusterError: it doesn't respond.
+    """
+    client = _make_client(
+        address, security=security, asynchronous=True, set_as_default=False, name="livepeer-async"
+    )
+    try:
+        try:
+            await client
+        except OSError as error:
+            raise ClusterError(f"no scheduler responds at {address}") from error
+        yield client
+    finally:
+        # The client has tasks of its own, which would outlive the block.
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
+            await client.close()
+
+
+class WorkerPool:
+    """The workers of a cluster.
+
+    Args:
+        client: a connection to the cluster.
+        address: the address of its scheduler.
+        notify: receives sentences for people.
+        on_change: called when workers have come or gone.
+
+    Attributes:
+        threads: the threads of each worker that can be used, by its address.
+        hosts: the names of their hosts, also of workers that are gone.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        address: str,
+        *,
+        notify: Callable[[str], Awaitable[None]],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._notify = notify
+        self._on_change = on_change
+        self.threads: dict[str, int] = {}
+        self.hosts: dict[str, str] = {}
+        self._present: dict[str, int] = {}
+        self._checking: set[str] = set()
+        self._refusals: dict[str, str] = {}
+
+    @property
+    def usable_hosts(self) -> dict[str, str]:
+        """The host of each worker that can be used."""
+        return {address: self.hosts[address] for address in self.threads}
+
+    async def watch(self, call: Call) -> None:
+        """Follow which workers there are, and check new ones.
+
+        Args:
+            call: the run, for `check_worker`.
+
+        Raises:
+            ClusterError: the scheduler is gone, or all workers were refused.
+        """
+        idle_since = anyio.current_time()
+        async with plain_task_group() as tasks:
+            while True:
+                self._present = await self._find_present()
+                self._update()
+                self._check_new(tasks, call)
+                now = anyio.current_time()
+                if self.threads or self._checking:
+                    idle_since = now
+                elif now - idle_since >= PATIENCE:
+                    await self._report_idleness()
+                await anyio.sleep(WATCH_INTERVAL)
+
+    async def refuse(self, address: str, error: LivepeerError) -> None:
+        """Exclude a worker."""
+        host = self.hosts.get(address) or urlsplit(address).hostname or address
+        self._refusals[address] = sentence = f"the worker on {host} can't be used: {error}"
+        self._update()
+        await self._notify(sentence)
+
+    async def _find_present(self) -> dict[str, int]:
+        try:
+            with anyio.fail_after(SCHEDULER_TIMEOUT):
+                threads: dict[str, int] = await self._client.nthreads()
+                return threads
+        except (OSError, RuntimeError) as error:
+            raise lost(self._address) from error
+
+    def _update(self) -> None:
+        before = self.threads
+        self.threads = {
+            address: threads
+            for address, threads in self._present.items()
+            if address in self.hosts and address not in self._refusals
+        }
+        if before != self.threads:
+            self._on_change()
+
+    def _check_new(self, tasks: TaskGroup, call: Call) -> None:
+        for address in self._present:
+            is_known = address in self.hosts or address in self._refusals
+            if not is_known and address not in self._checking:
+                self._checking.add(address)
+                tasks.start_soon(self._check, address, call)
+
+    async def _check(self, address: str, call: Call) -> None:
+        answer: Any = None
+        try:
+            with anyio.move_on_after(CHECK_TIMEOUT):
+                answers = await self._client.run(
+                    check_worker, call, workers=[address], on_error="return"
+                )
+                answer = answers.get(address)
+        except Exception as error:  # noqa: BLE001 - any error of its own code, or of Dask
+            answer = error
+        finally:
+            self._checking.discard(address)
+        if isinstance(answer, bytes):
+            answer = pickle.loads(answer)  # noqa: S301 - as Dask does itself
+        host = urlsplit(address).hostname or address
+        match answer:
+            case Accepted(host=name):
+                self.hosts[address] = f"{name} ({host})"
+                self._update()
+            case Refusal(error=reason):
+                await self.refuse(address, reason)
+            case OSError() | None:
+                pass  # it is gone, or is asked again
+            case _:
+                kind = type(answer).__name__
+                await self.refuse(
+                    address,
+                    ClusterError(
+                        f"it can't run this version of livepeer-async ({kind}); install the same "
+                        "version on all machines"
+                    ),
+                )
+
+    async def _report_idleness(self) -> None:
+        refusals = [text for address, text in self._refusals.items() if address in self._present]
+        if refusals:
+            raise ClusterError(f"no worker can be used; {refusals[-1]}")
+        place = urlsplit(self._address).netloc
+        await self._notify(f"waiting for workers at {place}: run livepeer-async worker {place}")
+
+
+def lost(address: str) -> ClusterError:
+    """Return the error for a scheduler that is gone."""
+    return ClusterError(
+        f"the connection to {address} is lost; rows that were begun are kept, and the same command "
+        "goes on"
+    )
