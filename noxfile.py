@@ -49,6 +49,7 @@ PURE_TESTS: Final = (
     "http/test_messages.py",
     "http/test_retry.py",
     "http/test_timeouts.py",
+    "journal/test_location.py",
     "journal/test_records.py",
     "journal/test_unfinished.py",
     "models",
