@@ -40,7 +40,8 @@ class AsyncLivepeer(UploadCalls):
         timeout: time limits of the network; a number is the stall timeout in seconds.
         retry: the retry policy.
         journal: file that records uploads, to resume them in later processes. It is created if it
-            doesn't exist, and readable by its owner alone. See `upload` for the keys.
+            doesn't exist, and readable by its owner alone. See `upload` for the keys. Several
+            machines share one on PostgreSQL: `postgresql://USER@HOST/DATABASE`.
         upload_limits: limits of the tus server, or a function from the length of an upload to its
             limits; by default `livepeer_limits`.
         speed: how many times shorter all delays before requests are, for tests with a sandbox.

@@ -109,7 +109,15 @@ class Components:
         unpaused = UnpausedTransport(self.transport, self.throttle)
         self.unpaused = Session(account, unpaused, retry=retry, clock=clock)
         self.waiter = Waiter(self.session, clock=clock)
-        self.journal = journals.Journal(journal, account=account.fingerprint) if journal else None
+        # A restart of its database doesn't end a job that waits for a full queue for hours.
+        patience = retry.busy_timeout
+        self.journal = (
+            journals.Journal(
+                journal, account=account.fingerprint, throttle=self.throttle, patience=patience
+            )
+            if journal
+            else None
+        )
         self.assets = Assets(self.session, self.waiter)
         self.tasks = Tasks(self.session)
         self.playback = Playback(self.session)

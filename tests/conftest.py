@@ -82,3 +82,49 @@ def clean_env(monkeypatch):
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server, one for each process of pytest."""
+    from support.postgres import PostgresServer  # noqa: PLC0415 - few tests need its extra
+
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """A `Database` of this test's own; the test may restart its server."""
+    from support.postgres import Database  # noqa: PLC0415
+
+    database = Database(postgres_server)
+    yield database
+    database.drop()
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_server):
+    """One `Database` for many tests: creating one takes 0.1 s of CPU."""
+    from support.postgres import Database  # noqa: PLC0415
+
+    database = Database(postgres_server)
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def empty_database(shared_database):
+    """A `Database` without tables and sessions of other tests, for those that don't change it."""
+    yield shared_database
+    shared_database.terminate_all()
+    shared_database.execute("DROP SCHEMA IF EXISTS livepeer_async CASCADE")
+
+
+@pytest.fixture
+def postgres_proxy(postgres_server):
+    """A `CutProxy` in front of PostgreSQL: `postgres.url_of(port=postgres_proxy.port)`."""
+    from support.cut_proxy import CutProxy  # noqa: PLC0415
+
+    with CutProxy(postgres_server.port) as proxy:
+        yield proxy

@@ -82,6 +82,14 @@ def demo(
 @sandbox_app.command(cls=Command)
 def sandbox(
     *,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="Address to listen on; 0.0.0.0 lets other machines use the sandbox, which is not "
+            "made for an untrusted network.",
+        ),
+    ] = "127.0.0.1",
     port: Annotated[
         int,
         typer.Option(
@@ -101,6 +109,7 @@ def sandbox(
     runner.run_command(
         partial(
             serve_sandbox,
+            host=host,
             port=port,
             storage=storage,
             api_key=api_key,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from os.path import realpath
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import anyio
@@ -15,6 +14,7 @@ import anyio
 from livepeer_async.cli.client_options import ClientOptions
 from livepeer_async.cli.cluster import open_cluster
 from livepeer_async.cli.cluster_options import ClusterOptions
+from livepeer_async.cli.journal_places import journal_file, journal_option
 from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.display import show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus
@@ -104,7 +104,7 @@ class IngestRun:
     ) -> ExitStatus:
         """Open the manifest and the report, check or ingest, and print the summary."""
         manifest = open_manifest(self._path, allow_outside=allow_outside, name_template=template)
-        others = (("manifest", self._path), ("journal", self._client.journal))
+        others = (("manifest", self._path), ("journal", journal_file(self._client.journal)))
         check_report_path(self._report_path, others)
         with self._stack:
             if self._json:
@@ -195,8 +195,7 @@ class IngestRun:
         async with show_progress(status.batch, json=self._json, status=status) as display:
             self._events.display = display
             if client.journal is not None:
-                journal = self._client.journal
-                status.journal_option = f" --journal {quote(journal)}" if journal else ""
+                status.journal_option = journal_option(self._client.journal)
             status.is_paused = lambda: client.throttle.is_paused
             status.idle_seconds = lambda: client.throttle.idle_seconds
             try:
@@ -222,8 +221,9 @@ class IngestRun:
         account = "sandbox" if is_sandbox else client.account_fingerprint
         try:
             folder = state_folder()
-            if client.journal is not None and self._client.journal is not None:
-                folder = Path(self._client.journal).absolute().parent
+            journal = journal_file(self._client.journal)
+            if client.journal is not None and journal is not None:
+                folder = Path(journal).absolute().parent
             folder.mkdir(0o700, parents=True, exist_ok=True)
             path = folder / default_report_name(realpath(self._path), account)
             writing = open_report(str(path), on_error=self._print_report_error)

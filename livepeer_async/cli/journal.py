@@ -12,11 +12,12 @@ from livepeer_async.cli.command import Command, Group
 from livepeer_async.deferred import deferred_module
 
 if TYPE_CHECKING:
-    from livepeer_async.cli import journal_records, orphans, runner
+    from livepeer_async.cli import journal_records, orphans, releases, runner
 else:
     # Imported by the command that runs; its help needs none of them.
     journal_records = deferred_module("livepeer_async.cli.journal_records")
     orphans = deferred_module("livepeer_async.cli.orphans")
+    releases = deferred_module("livepeer_async.cli.releases")
     runner = deferred_module("livepeer_async.cli.runner")
 
 app = typer.Typer(
@@ -88,3 +89,24 @@ def forget_records(
 ) -> None:
     """Forget uploads: the next run starts them again. Nothing is deleted on the server."""
     runner.run_command(partial(journal_records.forget_records, keys, journal))
+
+
+@app.command("release", cls=Command)
+def release_claims(
+    owners: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="OWNER", help="The owners whose sessions are ended."),
+    ] = None,
+    *,
+    journal: options.JournalPath = None,
+    json: options.Json = False,
+) -> None:
+    """List the owners of claims in a PostgreSQL database, or end their sessions.
+
+    A claim makes one process the only writer of an upload, and ends with the session of its
+    process. Some servers and proxies keep the session of a process that is gone; to end it, the
+    role must be the same, a superuser, or a member of pg_signal_backend. A process that still runs
+    stops its uploads, connects again, and goes on with its claims.
+    """
+    url = releases.check_url(journal)
+    runner.run_command(partial(releases.release, url, owners or [], json=json))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
-from pathlib import Path
+from contextlib import aclosing
 
-from livepeer_async.api.account import as_account
+from livepeer_async.cli.journal_places import JournalPlace, find_journals
 from livepeer_async.cli.output.console import (
     output,
     print_error,
@@ -18,9 +16,9 @@ from livepeer_async.cli.output.console import (
 from livepeer_async.cli.output.error_messages import ExitStatus, format_error
 from livepeer_async.cli.output.formatting import clean, format_timestamp, json_line, pluralize
 from livepeer_async.cli.output.names import label_names
-from livepeer_async.cli.session import journal_path, state_folder
+from livepeer_async.cli.session import journal_path
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import ConfigurationError, JournalError, LivepeerError
+from livepeer_async.errors import JournalError, LivepeerError
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import FULLY_UPLOADED, Record
 from livepeer_async.redaction import show_source
@@ -33,9 +31,9 @@ UNKNOWN = "-"
 async def list_records(path: str | None, *, json: bool) -> ExitStatus:
     """Print the records of the journal at a path, or of the default journals."""
     status = ExitStatus.OK
-    for journal_file in _find_journals(path):
+    for place in await find_journals(path):
         try:
-            async with aclosing(Journal(journal_file, account=None)) as journal:
+            async with place.open() as journal:
                 records = await journal.records()
         except JournalError as error:
             print_error(format_error(error))
@@ -44,32 +42,32 @@ async def list_records(path: str | None, *, json: bool) -> ExitStatus:
         for record in records if json else ():
             print_json(_document(record, journal.path))
         if not json:
-            print_note(f"journal: {journal.path}" + ("" if records else " (empty)"))
+            print_note(f"journal: {place}" + ("" if records else " (empty)"))
             _print_records(records)
     return status
 
 
 async def forget_records(keys: Sequence[str], path: str | None) -> ExitStatus:
     """Delete records from the journal at a path, or from the default journals."""
-    files = _find_journals(path)
+    places = await find_journals(path)
     status = ExitStatus.OK
     for key in dict.fromkeys(keys):
-        found = [(file, it) for file in files for it in await _find_records(file, key)]
+        found = [(place, it) for place in places for it in await _find_records(place, key)]
         if len(found) == 1:
-            ((file, record),) = found
-            async with aclosing(Journal(file, account=None)) as journal:
+            ((place, record),) = found
+            async with place.open() as journal:
                 await journal.forget(record.key)
             output().print(f"forgot {key}")
             _print_left(record)
             continue
         status = ExitStatus.FAILED
         if not found:
-            where = "the journal has" if len(files) == 1 else "the journals have"
+            where = "the journal has" if len(places) == 1 else "the journals have"
             print_error(
                 f"{where} no {key!r}; wanted a key, the path of a file or an asset ID, as "
                 "livepeer-async journal list shows them"
             )
-        elif len({file for file, _ in found}) > 1:
+        elif len({place for place, _ in found}) > 1:
             print_error(f"several journals have {key!r}: name one of them with --journal")
         else:
             print_error(
@@ -103,8 +101,8 @@ async def note_change(livepeer: AsyncLivepeer, asset_id: str, *, name: str | Non
 async def dismiss_requests(path: str | None) -> ExitStatus:
     """Forget requests whose responses were lost, of the same journals as `forget_records`."""
     count = 0
-    for file in _find_journals(path):
-        async with aclosing(Journal(file, account=None)) as journal:
+    for place in await find_journals(path):
+        async with place.open() as journal:
             count += await dismiss(journal, None)
     print_dismissed(count)
     return ExitStatus.OK
@@ -113,32 +111,6 @@ async def dismiss_requests(path: str | None) -> ExitStatus:
 def print_dismissed(count: int) -> None:
     """Print how many possible leftovers were forgotten."""
     print_note(f"dismissed {pluralize(count, 'possible leftover')}; nothing was deleted")
-
-
-def _find_journals(path: str | None) -> list[Path]:
-    """Return the files: the one at a path, that of the API key, or all of the default folder.
-
-    Raises:
-        JournalError: there is none.
-    """
-    if path is not None:
-        if not Path(path).exists():
-            raise JournalError(f"there is no journal {path}", path=path)
-        return [Path(path)]
-    try:
-        folder = state_folder()
-    except RuntimeError as error:
-        raise JournalError(f"{error}; use --journal FILE", path="") from error
-    if os.environ.get("LIVEPEER_API_KEY", "").strip():
-        with suppress(ConfigurationError):
-            file = journal_path(as_account(None, None).fingerprint)
-            if not file.exists():
-                print_note(f"there is no journal {file} yet")
-            return [file] if file.exists() else []
-    files = sorted(folder.glob("*.journal"))
-    if not files:
-        print_note(f"there is no journal in {folder}; --journal FILE names another one")
-    return files
 
 
 def _print_left(record: Record) -> None:
@@ -152,9 +124,9 @@ def _print_left(record: Record) -> None:
         print_note("it may leave an asset on the server: livepeer-async journal orphans")
 
 
-async def _find_records(file: Path, key: str) -> list[Record]:
+async def _find_records(place: JournalPlace, key: str) -> list[Record]:
     """Return records by key, by the path of their file, or as `journal list` shows."""
-    async with aclosing(Journal(file, account=None)) as journal:
+    async with place.open() as journal:
         records = {record.key: record for record in await journal.records()}
     for exact in (key, source_key(key) or key):
         if exact in records:

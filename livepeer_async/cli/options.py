@@ -64,7 +64,8 @@ JournalPath = Annotated[
     typer.Option(
         "--journal",
         metavar="FILE",
-        help="The journal; by default one per API key in $XDG_STATE_HOME/livepeer-async.",
+        help="The journal, or the postgresql:// URL of one that several machines share; by default "
+        "a file per API key in $XDG_STATE_HOME/livepeer-async.",
     ),
 ]
 NoJournal = Annotated[

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from shlex import quote
 
-import anyio
 from msgspec import Struct
 
 from livepeer_async.cli import journal_records
 from livepeer_async.cli.client_options import ClientOptions
+from livepeer_async.cli.journal_places import check_exists, journal_option
 from livepeer_async.cli.output.console import (
     print_error,
     print_json,
@@ -22,7 +21,7 @@ from livepeer_async.cli.output.formatting import pluralize
 from livepeer_async.cli.output.leftovers import COMMAND, print_leftover_table
 from livepeer_async.cli.session import open_client
 from livepeer_async.client import AsyncLivepeer
-from livepeer_async.errors import JournalError, LivepeerError
+from livepeer_async.errors import LivepeerError
 from livepeer_async.journal.journal import Journal
 from livepeer_async.redaction import show_source
 from livepeer_async.uploads.leftovers import Leftover
@@ -33,8 +32,8 @@ async def _open_journal(
     path: str | None, *, check_connection: bool = False
 ) -> AsyncGenerator[tuple[AsyncLivepeer, Journal | None]]:
     """Open a client with an existing journal; the journal is `None` without a home directory."""
-    if path is not None and not await anyio.Path(path).exists():
-        raise JournalError(f"there is no journal {path}", path=path)
+    if path is not None:
+        check_exists(path)
     client_options = ClientOptions(journal=path, use_journal=True)
     async with open_client(client_options, check_connection=check_connection) as client:
         yield client, client.journal
@@ -44,7 +43,7 @@ async def run_on_orphans(
     path: str | None, action: OrphanAction, asset_ids: Sequence[str], *, json: bool
 ) -> ExitStatus:
     """Run an action on the leftovers of a journal, or on those with the given IDs."""
-    option = f" --journal {quote(path)}" if path else ""
+    option = journal_option(path)
     async with _open_journal(path, check_connection=True) as (client, _):
         leftovers = await client.leftovers()
         known = {leftover.asset.id for leftover in leftovers}

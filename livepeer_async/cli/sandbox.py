@@ -26,8 +26,10 @@ async def serve_sandbox(*, webhook: str | None, **options: Any) -> ExitStatus:
         try:
             await stack.enter_async_context(sandbox)
         except OSError as error:
-            port = options["port"]
-            print_error(f"port {port} can't be used: {error.strerror}; use --port for another one")
+            address = f"port {options['port']} of {options['host']}"
+            print_error(
+                f"{address} can't be used: {error.strerror}; use --port or --host for another one"
+            )
             return ExitStatus.FAILED
         if webhook is not None:
             sandbox.add_webhook(webhook, secret=sandbox.webhook_secret)

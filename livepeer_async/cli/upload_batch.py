@@ -11,12 +11,12 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from shlex import quote
 from typing import Any
 
 import anyio
 
 from livepeer_async.cli.file_names import name_files
+from livepeer_async.cli.journal_places import journal_file, journal_option
 from livepeer_async.cli.output.console import print_json, print_note, print_problem
 from livepeer_async.cli.output.display import Display, show_progress
 from livepeer_async.cli.output.error_messages import ExitStatus, Scope, exit_status_for
@@ -82,7 +82,7 @@ class UploadBatch:
         self._fields = dict(fields or {})
         self._json = json
         self._journal = journal
-        self._journal_option = f" --journal {quote(journal)}" if journal else ""
+        self._journal_option = journal_option(journal)
         self._jobs: list[UploadJob] = []
         self._files: dict[object, FileProgress] = {}
         # How often each file is named, by the journal's key.
@@ -224,7 +224,7 @@ class UploadBatch:
         if path is None:
             return nullcontext()
         others = [("video", file.argument) for file in self.progress.files]
-        check_report_path(path, [*others, ("journal", self._journal)])
+        check_report_path(path, [*others, ("journal", journal_file(self._journal))])
         return self._keep_report(path)
 
     @contextmanager

@@ -49,6 +49,7 @@ Catch `LivepeerError` for all of them, a branch for a kind of failure, a leaf fo
     │   └── AccessControlCall     it asks whether a playback is allowed
     ├── TooManyOpenFiles          no file descriptor is free (`ulimit -n`); .limit
     └── JournalError              the journal can't be opened, read or written; .path
+        ├── JournalUnavailable    the database of a shared journal doesn't respond
         └── UploadInUse           another process or task owns the upload of this key; .asset_id
 
 A message says what was found, what was wanted and where. Facts are attributes; `advice` says what
@@ -117,6 +118,7 @@ from livepeer_async.errors.uploads import (
     IllegalMove,
     IntegrityError,
     JournalError,
+    JournalUnavailable,
     KeyTaken,
     ProtocolError,
     RetriesExhausted,
@@ -157,6 +159,7 @@ __all__ = [
     "IntegrityError",
     "InvalidRequest",
     "JournalError",
+    "JournalUnavailable",
     "KeyTaken",
     "LivepeerError",
     "NetworkError",

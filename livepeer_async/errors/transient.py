@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from livepeer_async.errors.requests import ApiError, DecodeError, NetworkError
-from livepeer_async.errors.uploads import RetriesExhausted, TooManyOpenFiles, UploadInUse
+from livepeer_async.errors.uploads import (
+    JournalUnavailable,
+    RetriesExhausted,
+    TooManyOpenFiles,
+    UploadInUse,
+)
 
 # The request was too slow, conflicted with another, met a lock, or came too early or too often.
 _TRANSIENT_STATUSES = frozenset({408, 409, 423, 425, 429})
 _MIN_SERVER_ERROR = 500
+_TRANSIENT = (
+    NetworkError,
+    DecodeError,
+    RetriesExhausted,
+    JournalUnavailable,
+    UploadInUse,
+    TooManyOpenFiles,
+)
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later.
 
     True for network errors, API errors with a status of `is_transient_status`, undecodable
-    responses (most come from a proxy), exhausted retries, an upload in use, and a lack of file
-    descriptors. False for `AmbiguousRequest`: repeated, it may create a second asset.
+    responses (most come from a proxy), exhausted retries, an upload in use, a shared journal that
+    doesn't respond, and a lack of file descriptors. False for `AmbiguousRequest`: repeated, it may
+    create a second asset.
     """
     if isinstance(error, ApiError):
         return is_transient_status(error.status)
-    kinds = NetworkError | DecodeError | RetriesExhausted | UploadInUse | TooManyOpenFiles
-    return isinstance(error, kinds)
+    return isinstance(error, _TRANSIENT)
 
 
 def is_transient_status(status: int) -> bool:

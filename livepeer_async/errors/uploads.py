@@ -100,6 +100,12 @@ class JournalError(LivepeerError):
         self.path = path
 
 
+class JournalUnavailable(JournalError):
+    """The database of a shared journal didn't respond for a while; a later call goes on."""
+
+    advice = "run again once it responds"
+
+
 class UploadInUse(JournalError):
     """Another process, or another task of this process, owns the upload of `key`.
 

@@ -53,6 +53,7 @@ STATUSES: Mapping[type[BaseException], int] = {
     # The machine.
     errors.TooManyOpenFiles: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.JournalError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.JournalUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UploadInUse: HTTPStatus.CONFLICT,
 }
 # Instead of messages that name parts of the server or of the account; those are logged.

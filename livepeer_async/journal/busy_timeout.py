@@ -43,6 +43,16 @@ class BusyTimeout:
         """Reduce the remaining time to at most this many seconds."""
         self._deadline = min(self._deadline, time.monotonic() + seconds)
 
+    @property
+    def remaining(self) -> float:
+        """Seconds until the time is up; 0 from then on."""
+        return max(self._deadline - time.monotonic(), 0.0)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the wait was cancelled."""
+        return self._cancelled.is_set()
+
     def check(self) -> None:
         """Raise `WaitCancelled` if the wait was cancelled."""
         if self._cancelled.is_set():

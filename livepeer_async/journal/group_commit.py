@@ -7,7 +7,6 @@ still ends only once its transaction is on the disk.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,16 @@ import anyio
 
 from livepeer_async.concurrency import run_shielded
 from livepeer_async.journal.busy_timeout import BusyTimeout
+from livepeer_async.journal.tables import Tables
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
+Work = Callable[[Tables], T]
 
 # Seconds for which the first call of a group waits for others, while many uploads run. It costs
 # each of them a few milliseconds, beside two round trips to the server.
 GROUP_DELAY = 0.005
+# Seconds after which a transaction is interrupted if its call was cancelled.
+INTERRUPT_AFTER = 1.0
 # Uploads from which on there are enough calls to wait for.
 MIN_UPLOADS = 4
 
@@ -34,7 +36,7 @@ class Transact(Protocol):
     """Calls a function in a transaction, in a worker thread."""
 
     def __call__(self, work: Work[T], busy_timeout: BusyTimeout, /) -> T:
-        """Call the function; see `LeaseTable.transact`."""
+        """Call the function; see `Store.transact`."""
         ...
 
 
@@ -101,22 +103,20 @@ class _Group:
         """Call all functions in one transaction; if one fails, each in a transaction of its own."""
         calls: list[_Call] = []
         try:
-            results = transact(
-                lambda connection: self._call_all(calls, connection), self.busy_timeout
-            )
+            results = transact(lambda tables: self._call_all(calls, tables), self.busy_timeout)
         except BaseException as error:  # noqa: BLE001 - raised by the calls
             self._handle_error(error, calls, transact)
         else:
             for call, result in zip(calls, results, strict=True):
                 call.succeed(result)
 
-    def _call_all(self, calls: list[_Call], connection: sqlite3.Connection) -> list[Any]:
+    def _call_all(self, calls: list[_Call], tables: Tables) -> list[Any]:
         if not calls:
             with self._lock:
                 calls += self.calls
                 for call in calls:
                     call.has_begun = True
-        return [call.work(connection) for call in calls]
+        return [call.work(tables) for call in calls]
 
     def _handle_error(self, error: BaseException, begun: list[_Call], transact: Transact) -> None:
         if len(begun) > 1:
@@ -173,8 +173,12 @@ class GroupCommit:
             await call.ended.wait()
         except asyncio.CancelledError:
             if not group.withdraw(call):
-                # Shielded: afterwards, the caller may delete what the call has written.
+                # Shielded: afterwards, the caller may delete what the call has written. A database
+                # that doesn't respond isn't waited for.
+                loop = asyncio.get_running_loop()
+                timer = loop.call_later(INTERRUPT_AFTER, group.busy_timeout.cancel)
                 await run_shielded(call.ended.wait, grace=inf)
+                timer.cancel()
             elif group is self._running and not group.calls:
                 group.busy_timeout.cancel()
             raise

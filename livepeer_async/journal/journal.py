@@ -6,28 +6,17 @@ it makes reversible, so a kill leaves nothing unknown on the server.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
-from math import inf
 from typing import TypeVar
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
 import msgspec
 from msgspec.structs import replace
 
-from livepeer_async.concurrency import LoopLocal, run_shielded, running_loop
 from livepeer_async.errors import ClientClosed, JournalError, TooManyOpenFiles
-from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
-from livepeer_async.journal.database import JournalDatabase
-from livepeer_async.journal.group_commit import GroupCommit
-from livepeer_async.journal.lease_table import LeaseTable
+from livepeer_async.journal.opened import OpenJournal
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
     Orphan,
@@ -36,17 +25,13 @@ from livepeer_async.journal.records import (
     as_text,
     leftover_from,
 )
+from livepeer_async.journal.tables import Row, Tables, abandon, is_held, put_record
 from livepeer_async.journal.unfinished import is_unfinished
 from livepeer_async.redaction import show_source
 from livepeer_async.telemetry.events import JOURNAL_UNREADABLE, log_event
 
 T = TypeVar("T")
 
-# Seconds for a release after a cancellation, and for closing. A lease that isn't released is
-# deleted by the next transaction, or is void once the owner's lock is released.
-RELEASE_TIMEOUT = 0.5
-# The state column of records of uploads without a key.
-KEYLESS = "keyless"
 _NOUNS: dict[type, str] = {
     Record: "record",
     Orphan: "orphan",
@@ -54,79 +39,24 @@ _NOUNS: dict[type, str] = {
 }
 
 
-class _LoopState:
-    """What a journal has in one event loop.
+class Journal(OpenJournal):
+    """A journal in a file or on PostgreSQL; opened by the first call that needs it.
+
+    All event loops share it. It is closed at the end of the last one that holds a lease.
 
     Args:
-        transactions: runs the calls of the loop.
-
-    Attributes:
-        transactions: as passed.
-        is_closed: whether `aclose` was called.
-    """
-
-    def __init__(self, transactions: GroupCommit) -> None:
-        self.transactions = transactions
-        self.is_closed = False
-
-
-class Journal:
-    """A journal on disk; opened by the first call that needs it.
-
-    All event loops share the file, which is closed at the end of the last one that holds a lease.
-
-    Args:
-        path: the file; created if missing, readable by its owner only.
+        path: the file, created if missing, and readable by its owner only; or the URL of a
+            PostgreSQL database.
         account: a fingerprint of the account that the journal belongs to; `None` opens an existing
-            journal of any account.
+            file of any account.
+        throttle: has the limits that the clients of a journal on PostgreSQL share, if any.
+        patience: seconds for which calls wait while PostgreSQL doesn't respond, at least a minute.
 
     Attributes:
+        path: the file, or the URL without its password.
         has_new_orphans: whether there may be orphans that weren't looked at yet, of this journal or
             of killed processes.
     """
-
-    def __init__(self, path: str | os.PathLike[str], *, account: str | None) -> None:
-        self._file = JournalDatabase(path, account)
-        self.path = self._file.path
-        self._leases = LeaseTable(self._file)
-        self._loops = LoopLocal(self._make_loop_state, aclose=self._close_at_end)
-        self.has_new_orphans = True
-
-    def __repr__(self) -> str:
-        return f"<Journal {self.path!r}>"
-
-    def _make_loop_state(self) -> _LoopState:
-        count_uploads = self._leases.held.__len__
-        busy_timeout = self._file.busy_timeout
-        return _LoopState(GroupCommit(self._leases.transact, busy_timeout, count_uploads))
-
-    async def open(self) -> None:
-        """Open or create the file, also after `aclose`.
-
-        Raises:
-            JournalError: it isn't a journal, belongs to a newer version or another account, or
-                can't be written.
-        """
-        self._loops.get().is_closed = False
-        await self._run(lambda _: None)
-
-    async def aclose(self) -> None:
-        """Release all leases of this event loop, in which only `open` can be called afterwards.
-
-        The file is closed, unless another event loop holds a lease.
-        """
-        loop_state = self._loops.get()
-        loop_state.is_closed = True
-        loop_state.transactions.cancel()
-        if not self._file.is_forked:
-            await run_shielded(self._close, grace=RELEASE_TIMEOUT)
-        loop_state.transactions.close()
-
-    async def _close_at_end(self, loop_state: _LoopState) -> None:
-        """Close the file at the end of an event loop, which can't start tasks any more."""
-        loop_state.transactions.close()
-        if not (loop_state.is_closed or self._file.is_forked):
-            self._leases.close(BusyTimeout(RELEASE_TIMEOUT), loop=running_loop())
 
     @asynccontextmanager
     async def acquire(self, key: str) -> AsyncGenerator[Record | None, None]:
@@ -139,11 +69,11 @@ class Journal:
         """
         key = as_text(key)
         async with self._hold(key):
-            self._leases.written.add(key)
+            self._store.written.add(key)
             try:
-                record = await self._run(partial(self._acquire, key))
+                record = await self._claim(key)
             except (JournalError, TooManyOpenFiles, ClientClosed):
-                self._leases.written.discard(key)
+                self._store.written.discard(key)
                 raise
             yield record
 
@@ -154,29 +84,6 @@ class Journal:
         async with self._hold(key):
             yield key
 
-    @asynccontextmanager
-    async def _hold(self, key: str) -> AsyncGenerator[None, None]:
-        """Keep the lease on a key from being deleted until the block ends.
-
-        Raises:
-            UploadInUse: another upload of this process holds it.
-        """
-        timeout, is_free = inf, False
-        try:
-            with self._leases.held.reserve(key) as is_free:
-                if not is_free:
-                    in_use_error = partial(self._leases.in_use_error, key, "this process")
-                    raise await self._run(in_use_error)
-                yield
-        except anyio.get_cancelled_exc_class():
-            # `Task.cancel` doesn't repeat, so it wouldn't interrupt a long release.
-            timeout = RELEASE_TIMEOUT
-            raise
-        finally:
-            if is_free and key in self._leases.written:
-                # Shielded: an unreleased lease blocks other processes while this one runs.
-                await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
-
     async def write(self, record: Record) -> None:
         """Replace the record of a key; for an upload without a key, write its lease as well.
 
@@ -184,22 +91,33 @@ class Journal:
             JournalError: it can't be written; the old one stays.
         """
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(tables: Tables) -> None:
+            tables.check_claim(record.key)
             if record.is_keyless:
-                self._leases.write(connection, record.key)
-            _insert(connection, record)
+                tables.claim(record.key)
+            put_record(tables, record)
 
         await self._run(write)
 
     async def drop(self, key: str) -> None:
         """Delete the record of a key, because nothing of the upload is on the server."""
-        await self._run(lambda c: c.execute("DELETE FROM records WHERE key = ?", (key,)))
+
+        def drop(tables: Tables) -> None:
+            tables.check_claim(key)
+            tables.run(tables.statements.delete_record, key)
+
+        await self._run(drop)
 
     async def drop_keyless(self, key: str) -> None:
         """Delete the record and the lease of an upload without a key."""
-        queries = [f"DELETE FROM {it} WHERE key = ?" for it in ("records", "claims")]  # noqa: S608 - constants
-        await self._run(lambda c: [c.execute(query, (key,)) for query in queries])
-        self._leases.written.discard(key)
+
+        def drop(tables: Tables) -> None:
+            tables.check_claim(key)
+            tables.run(tables.statements.delete_record, key)
+            tables.run(tables.statements.delete_claim, key)
+
+        await self._run(drop)
+        self._store.written.discard(key)
 
     async def abandon(self, record: Record, *, is_useless: bool) -> None:
         """Replace a record with an orphan or an unconfirmed request, and its previous record.
@@ -212,10 +130,11 @@ class Journal:
         self.has_new_orphans = True
         previous = record.previous
 
-        def work(connection: sqlite3.Connection) -> None:
-            _replace(connection, record.key, leftover)
+        def work(tables: Tables) -> None:
+            tables.check_claim(record.key)
+            abandon(tables, record.key, leftover)
             if previous is not None:
-                _insert(connection, previous)
+                put_record(tables, previous)
 
         await self._run(work)
 
@@ -246,64 +165,65 @@ class Journal:
 
     async def records(self) -> list[Record]:
         """Return the readable records of uploads with a key, in the order of their keys."""
-        query = "SELECT key, record FROM records WHERE state != ? ORDER BY key"
-        return [record.latest for record in await self._read(query, Record, (KEYLESS,))]
+        records = await self._read(lambda it: it.run(it.statements.select_keyed), Record)
+        return [record.latest for record in records]
 
     async def unfinished(self) -> list[tuple[Record, bool]]:
         """Return the records of `is_unfinished`, each with whether its upload runs anywhere."""
         records = [record for record in await self.records() if is_unfinished(record)]
-        return await self._run(lambda c: [(it, self._leases.is_held(c, it.key)) for it in records])
+        return await self._run(lambda tables: [(it, is_held(tables, it.key)) for it in records])
 
     async def keyless_records(self) -> list[Record]:
         """Return the readable records of running and interrupted uploads without a key."""
-        query = "SELECT key, record FROM records WHERE state = ?"
-        return await self._read(query, Record, (KEYLESS,))
+        return await self._read(lambda it: it.run(it.statements.select_keyless), Record)
 
     async def interrupted(self) -> list[Record]:
         """Return the records of interrupted uploads that are `is_unresumable`."""
         found = [record for record in await self.records() if record.is_unresumable]
-        return await self._run(lambda c: [r for r in found if not self._leases.is_held(c, r.key)])
+        return await self._run(lambda tables: [it for it in found if not is_held(tables, it.key)])
 
     async def find(self, keys: Sequence[str]) -> dict[str, Record]:
         """Return the readable records of the given keys, by key."""
         given = {as_text(key): key for key in keys}
-        # As one JSON value, because SQLite limits the number of parameters.
-        query = "SELECT key, record FROM records WHERE key IN (SELECT value FROM json_each(?))"
-        found = await self._read(query, Record, (msgspec.json.encode(list(given)).decode(),))
+        found = await self._read(lambda tables: tables.find_records(list(given)), Record)
         return {given[record.key]: record for record in found if record.key in given}
 
     async def drop_orphan(self, asset_id: str) -> None:
         """Delete an orphan, because its asset was deleted."""
-        await self._run(lambda c: c.execute("DELETE FROM orphans WHERE asset_id = ?", (asset_id,)))
+        await self._run(lambda it: it.run(it.statements.delete_orphan, asset_id))
 
     async def orphans(self) -> list[Orphan]:
         """Return the abandoned assets of this journal that may not be deleted yet."""
         await self._run(self._abandon_keyless)
-        return await self._read("SELECT asset_id, orphan FROM orphans ORDER BY asset_id", Orphan)
+        return await self._read(lambda it: it.run(it.statements.select_orphans), Orphan)
 
     async def drop_unconfirmed(self, unconfirmed: UnconfirmedRequest) -> None:
         """Delete an unconfirmed request, because its result is known now."""
-        row = (msgspec.json.encode(unconfirmed),)
-        await self._run(lambda c: c.execute("DELETE FROM doubts WHERE doubt = ?", row))
+        row = msgspec.json.encode(unconfirmed)
+        await self._run(lambda it: it.run(it.statements.delete_doubt, row))
 
     async def mark_reported(self, leftover: Orphan | UnconfirmedRequest) -> None:
         """Record that the user was told of a possible leftover."""
         told = msgspec.json.encode(replace(leftover, is_reported=True))
         before = msgspec.json.encode(leftover)
-        is_orphan = isinstance(leftover, Orphan)
-        table, column = ("orphans", "orphan") if is_orphan else ("doubts", "doubt")
-        query = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - constants
-        await self._run(lambda c: c.execute(query, (told, before)))
+
+        def mark(tables: Tables) -> None:
+            known = tables.statements
+            is_orphan = isinstance(leftover, Orphan)
+            replace_row = known.replace_orphan if is_orphan else known.replace_doubt
+            tables.run(replace_row, told, before)
+
+        await self._run(mark)
 
     async def unconfirmed_requests(self) -> list[UnconfirmedRequest]:
         """Return the requests that may have created an asset."""
         await self._run(self._abandon_keyless)
-        return await self._read("SELECT id, doubt FROM doubts ORDER BY id", UnconfirmedRequest)
+        return await self._read(lambda it: it.run(it.statements.select_doubts), UnconfirmedRequest)
 
-    async def _read(self, query: str, kind: type[T], values: tuple[str, ...] = ()) -> list[T]:
+    async def _read(self, select: Callable[[Tables], list[Row]], kind: type[T]) -> list[T]:
         """Decode the second column of the rows; log unreadable ones by the first, and skip them."""
         found: list[T] = []
-        for name, row in await self._run(lambda c: c.execute(query, values).fetchall()):
+        for name, row in await self._run(select):
             try:
                 found.append(msgspec.json.decode(row, type=kind))
             except msgspec.DecodeError as error:
@@ -313,64 +233,14 @@ class Journal:
                 log_event(JOURNAL_UNREADABLE, message, self.path, noun, error, **facts)
         return found
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Call a function in a transaction in a worker thread, because the disk may be slow."""
-        loop_state = self._loops.get()
-        if loop_state.is_closed:
-            raise self._closed()
-        try:
-            return await loop_state.transactions.run(work)
-        except WaitCancelled:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            raise self._closed() from None
-
-    async def _close(self) -> None:
-        """Close the file in a thread of its own, as that of the calls may be waiting for a lock."""
-        close = partial(self._leases.close, BusyTimeout(RELEASE_TIMEOUT), loop=running_loop())
-        # A limiter of its own: in a queue, a cancelled call would never start.
-        await anyio.to_thread.run_sync(close, limiter=anyio.CapacityLimiter(1))
-
-    def _acquire(self, key: str, connection: sqlite3.Connection) -> Record | None:
-        self._leases.write(connection, key)
-        row = connection.execute("SELECT record FROM records WHERE key = ?", (key,)).fetchone()
-        return msgspec.json.decode(row[0], type=Record) if row else None
-
-    def _abandon_keyless(self, connection: sqlite3.Connection) -> None:
+    def _abandon_keyless(self, tables: Tables) -> None:
         """Abandon interrupted uploads without a key."""
-        query = "SELECT key, record FROM records WHERE state = ?"
-        for key, row in connection.execute(query, (KEYLESS,)).fetchall():
+        for key, row in tables.run(tables.statements.select_keyless):
             # Skip unreadable records, and owners whose lock can't be checked.
             with suppress(JournalError, msgspec.DecodeError):
-                if self._leases.is_in_use(connection, key):
+                if not tables.is_abandoned(key):
                     continue
                 record = msgspec.json.decode(row, type=Record)
                 # Not useless: a caller may have kept the upload URL.
-                _replace(connection, key, leftover_from(record, time.time(), is_useless=False))
-                connection.execute("DELETE FROM claims WHERE key = ?", (key,))
-
-    async def _release(self) -> None:
-        """Delete the leases that aren't held; if this fails, the next transaction does."""
-        with suppress(JournalError, TooManyOpenFiles, ClientClosed):
-            await self._run(lambda _: None)
-
-    def _closed(self) -> ClientClosed:
-        return ClientClosed(f"the journal {self.path} is closed: open it, or a new client")
-
-
-def _insert(connection: sqlite3.Connection, record: Record) -> None:
-    state = KEYLESS if record.is_keyless else record.state
-    row = (record.key, state, msgspec.json.encode(record))
-    connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
-
-
-def _replace(
-    connection: sqlite3.Connection, key: str, leftover: Orphan | UnconfirmedRequest
-) -> None:
-    """Replace a record with an orphan or an unconfirmed request."""
-    row = msgspec.json.encode(leftover)
-    if isinstance(leftover, Orphan):
-        values = (leftover.asset_id, row)
-        connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?)", values)
-    else:
-        connection.execute("INSERT INTO doubts (doubt) VALUES (?)", (row,))
-    connection.execute("DELETE FROM records WHERE key = ?", (key,))
+                abandon(tables, key, leftover_from(record, time.time(), is_useless=False))
+                tables.run(tables.statements.delete_claim, key)

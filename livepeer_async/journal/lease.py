@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -26,12 +25,12 @@ from livepeer_async.errors import (
     SourceChanged,
     TooManyOpenFiles,
 )
+from livepeer_async.journal.guard import Guard, Send
 from livepeer_async.journal.records import (
     FULLY_UPLOADED,
     Record,
     RecordState,
     ResumeAction,
-    as_text,
     plan_resume,
 )
 from livepeer_async.models import Asset
@@ -85,6 +84,12 @@ class Lease:
         self.missing = ""
         self.record = record
         self.previous = record.previous if record else None
+
+    def guarded(self, send: Send) -> Send:
+        """Return a function that sends requests only while this process certainly has the lease."""
+        if self._journal is None or not self._journal.is_shared:
+            return send
+        return Guard(self._journal, self._key, send).send
 
     @property
     def key(self) -> str | None:
@@ -343,58 +348,3 @@ async def _or_log(writing: Awaitable[None], record: Record, outcome: str) -> Non
         shown = record.asset_id, outcome, error
         facts = {"asset_id": record.asset_id, "reason": str(error)}
         log_event(JOURNAL_NOT_WRITTEN, "asset %s %s, but %s", *shown, **facts)
-
-
-@asynccontextmanager
-async def acquire_lease(
-    journal: Journal | None,
-    key: str | None,
-    source: Source,
-    *,
-    access: Sequence[str],
-    url: str | None = None,
-    ignore_mtime: bool = False,
-    has_handle: bool = False,
-) -> AsyncGenerator[Lease, None]:
-    """Hold the lease on a key until the block ends.
-
-    Args:
-        journal: the journal; `None` writes nothing.
-        key: of the upload; `None` for one that no later run resumes.
-        source: its bytes.
-        access: playback policy and encryption, as `access_fingerprints` returns them: today's
-            fingerprint, then those that older records have instead.
-        url: fingerprint of the URL that the bytes come from; then it is their only identity.
-        ignore_mtime: as for `plan_resume`.
-        has_handle: as in `Record`.
-
-    Raises:
-        UploadInUse: another upload, here or in another process, holds the lease.
-        JournalError: the journal can't be used.
-    """
-    identity = SourceIdentity(length=source.length, url=url)
-    current, *older = access
-    if journal is None:
-        yield Lease(None, key or "", identity, access=current)
-        return
-    if key is None:
-        async with journal.acquire_keyless() as generated:
-            lease = Lease(journal, generated, identity, access=current, is_keyless=True)
-            lease.has_handle = has_handle
-            yield lease
-        return
-    if url is None:
-        identity = await source.identity()
-    key = as_text(key)
-    async with journal.acquire(key) as found:
-        record = found and found.latest
-        if found is not None and record is not found:
-            # The request of an upload that was to replace a complete one was interrupted.
-            await journal.abandon(found, is_useless=False)
-        if record is not None and record.access in older:
-            record = replace(record, access=current)
-        lease = Lease(
-            journal, key, identity, access=current, record=record, ignore_mtime=ignore_mtime
-        )
-        lease.has_handle = has_handle
-        yield lease

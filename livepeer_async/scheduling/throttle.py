@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import inf
 from typing import Any
 
@@ -27,23 +27,17 @@ from livepeer_async.scheduling.adaptive import (
     adapt,
     compute_load,
     max_slots_at_rate,
-    pause_delay,
 )
-from livepeer_async.telemetry.events import REQUESTS_PAUSED, REQUESTS_RESUMED, log_event
+from livepeer_async.scheduling.pauses import SLEEP_STEP, Pauses
 
 # Seconds between two measurements: a new upload needs about one before its bytes flow.
 PERIOD = 2.5
 # Seconds at the start of a period that aren't measured, until a change of the slots has an effect.
 WARM_UP = 1.0
-# Seconds after which a probe without a response is replaced. It may be a chunk, which takes a
-# minute on a slow connection, and everything else waits for it.
-PROBE_TIMEOUT = 10.0
 # Seconds without a byte or a response after which another upload would only wait as well.
 IDLE_LIMIT = 10.0
 # Seconds by which a sleep may end late without lowering the rate.
 MAX_WAKEUP_DELAY = 1.0
-# Maximum length of one sleep, in seconds: pauses and the rate may change meanwhile.
-SLEEP_STEP = 0.25
 
 
 class _LoopState:
@@ -63,11 +57,13 @@ class Throttle:
     """The limits that all uploads of a client share; they may be changed while uploads run.
 
     Event loops in several threads share the rate and the pauses; the concurrency counts in each.
+    With a journal on PostgreSQL, all clients of the account that have it open share both.
 
     Args:
         concurrency: maximum number of concurrent uploads of `upload_many`; `None` adapts it to the
             throughput.
-        max_rate: maximum bytes per second of all uploads; `None` for no limit.
+        max_rate: maximum bytes per second of all uploads; `None` for no limit. The clients of a
+            shared journal divide it by the number of those that have one.
         max_slots: number of uploads that there are connections for; `None` for no limit.
         descriptors: limit how many uploads may run.
         retry: determines the length of pauses.
@@ -75,6 +71,7 @@ class Throttle:
 
     Attributes:
         activity: a number that increases while bytes are sent and the server responds.
+        pauses: the pauses after 429 and 503.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -90,14 +87,18 @@ class Throttle:
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._retry = retry or RetryPolicy()
         self._clock = clock or Clock()
+        self.pauses = Pauses(retry or RetryPolicy(), self._clock)
         self._descriptors = descriptors or Descriptors()
         self._max_slots = sys.maxsize if max_slots is None else max(1, max_slots)
         self._sent = 0
         # Until then, the bytes that were sent use up the maximum rate.
         self._due_at = -inf
         self._max_rate: float | None = None
+        # Of `max_rate`; the clients of a shared journal divide it.
+        self._rate: float | None = None
+        self._sharers = 1
+        self._wake: Callable[[], None] | None = None
         self._due_lock = threading.Lock()
         self._loops = LoopLocal(_LoopState)
         self.concurrency = concurrency
@@ -107,16 +108,13 @@ class Throttle:
         self._congested_at = self._reduced_at = -inf
         self._measured_from: tuple[float, int] | None = None
         self._period_start = self._sampled_at = -inf
-        self._pauses = 0
-        self._paused_until = 0.0
-        self._probed_at: float | None = None
         self._active_at = 0.0
         self._failing_since: float | None = None
         self.activity = 0
 
     def __repr__(self) -> str:
         adapts = "adapting, " if self._concurrency is None else ""
-        rate = "any rate" if self._max_rate is None else f"{self._max_rate:g} bytes/s"
+        rate = "any rate" if self._rate is None else f"{self._rate:g} bytes/s"
         return f"<Throttle {adapts}{self.slots} uploads, {rate}>"
 
     @property
@@ -132,7 +130,11 @@ class Throttle:
 
     @property
     def max_rate(self) -> float | None:
-        """Maximum bytes per second of all uploads; `None` for no limit."""
+        """Maximum bytes per second of all uploads; `None` for no limit.
+
+        With a journal on PostgreSQL, it is divided by the number of clients of the account that
+        have set one: give each the same.
+        """
         return self._max_rate
 
     @max_rate.setter
@@ -142,12 +144,50 @@ class Throttle:
                 f"max_rate is {value!r} bytes per second; wanted at least {MIN_UPLOAD_RATE}, or a "
                 "chunk would take longer than the server waits; or None, for no limit"
             )
-        # Bytes that were already sent count at the new rate.
-        now, before = self._clock.now(), self._max_rate
-        has_backlog = value is not None and before is not None and self._due_at > now
-        ratio = (before or 1.0) / (value or 1.0)
-        self._due_at = now + (self._due_at - now) * ratio if has_backlog else -inf
         self._max_rate = value
+        self._divide_rate()
+        if (wake := self._wake) is not None:
+            wake()
+
+    @property
+    def rate_share(self) -> float | None:
+        """Maximum bytes per second of this client, its share of `max_rate`."""
+        return self._rate
+
+    def share_rate(self, sharers: int) -> None:
+        """Divide `max_rate` between clients; may be called in any thread.
+
+        Args:
+            sharers: number of clients that have a maximum rate, this one included.
+        """
+        if sharers != self._sharers:
+            self._sharers = sharers
+            self._divide_rate()
+
+    def attach(self, wake: Callable[[], None]) -> None:
+        """Share the limits from now on; may be called in any thread.
+
+        Args:
+            wake: called in any thread after a change, and must not block.
+        """
+        self._wake = wake
+        self.pauses.attach(wake)
+
+    def detach(self) -> None:
+        """Keep the pauses to this client, and its share of the rate; for any thread."""
+        self._wake = None
+        self.pauses.detach()
+
+    def _divide_rate(self) -> None:
+        """Change the rate; bytes that were already sent count at the new one."""
+        with self._due_lock:
+            total, before = self._max_rate, self._rate
+            rate = None if total is None else max(total / max(self._sharers, 1), MIN_UPLOAD_RATE)
+            now = self._clock.now()
+            has_backlog = rate is not None and before is not None and self._due_at > now
+            ratio = (before or 1.0) / (rate or 1.0)
+            self._due_at = now + (self._due_at - now) * ratio if has_backlog else -inf
+            self._rate = rate
 
     @property
     def slots(self) -> int:
@@ -168,7 +208,7 @@ class Throttle:
 
     async def consume(self, count: int) -> None:
         """Wait until `count` bytes may be sent, and record them."""
-        if self._max_rate is not None:
+        if self._rate is not None:
             await self.wait_for_rate(count)
         self.record_sent(count)
 
@@ -183,46 +223,32 @@ class Throttle:
         rate_lock = self._loops.get().rate_lock
         has_waited = rate_lock.locked()
         async with rate_lock:
-            while self._max_rate is not None and (wait := self._due_at - self._clock.now()) > 0:
+            while self._rate is not None and (wait := self._due_at - self._clock.now()) > 0:
                 has_waited = True
                 await self._clock.sleep(min(wait, SLEEP_STEP))
-            if self._max_rate is not None:
-                # A caller that waited may have woken late, which must not lower the rate.
-                allowance = MAX_WAKEUP_DELAY if has_waited else 0.0
-                with self._due_lock:
+            # A caller that waited may have woken late, which must not lower the rate.
+            allowance = MAX_WAKEUP_DELAY if has_waited else 0.0
+            with self._due_lock:
+                if self._rate is not None:
                     start = max(self._due_at, self._clock.now() - allowance)
-                    self._due_at = start + count / self._max_rate
+                    self._due_at = start + count / self._rate
 
     @property
     def is_paused(self) -> bool:
         """Whether the server asked for less load and hasn't accepted a request since."""
-        return self._pauses > 0
+        return self.pauses.is_active
 
     async def wait_while_paused(self) -> None:
         """Wait while all requests are paused, without becoming the probe."""
-        while self._pauses and (wait := self._paused_until - self._clock.now()) > 0:
-            await self._clock.sleep(min(wait, SLEEP_STEP))
+        await self.pauses.wait()
 
     async def wait_or_probe(self) -> bool:
-        """Wait while all requests are paused; the first caller after the pause is the probe.
-
-        Returns:
-            Whether the caller is the probe; it must call `release_probe` if it gets no response.
-        """
-        while self._pauses:
-            now = self._clock.now()
-            wait = self._paused_until - now
-            if self._probed_at is not None:
-                wait = max(wait, self._probed_at + PROBE_TIMEOUT - now)
-            if wait <= 0:
-                self._probed_at = now
-                return True
-            await self._clock.sleep(min(wait, SLEEP_STEP))
-        return False
+        """Wait while all requests are paused; see `Pauses.wait_or_probe`."""
+        return await self.pauses.wait_or_probe()
 
     def release_probe(self) -> None:
         """Allow another caller to probe, because the probe got no response."""
-        self._probed_at = None
+        self.pauses.release_probe()
 
     def request_started(self) -> None:
         """Count a request as in flight."""
@@ -267,29 +293,14 @@ class Throttle:
             retry_after: seconds that the server asked for.
             is_queue_full: whether the account's queue is full, rather than the server overloaded.
         """
-        now = self._active_at = self._clock.now()
-        if self._pauses and self._probed_at is None and now < self._paused_until:
-            return  # the request was sent before the pause
-        self.record_stall()
-        self._pauses += 1
-        pause = pause_delay(
-            self._retry,
-            self._pauses,
-            jitter=self._clock.random(),
-            retry_after=retry_after,
-            is_queue_full=is_queue_full,
-        )
-        self._paused_until, self._probed_at = now + pause, None
-        message, pauses = "the server asks for less load: no requests for %.1f s", self._pauses
-        log_event(REQUESTS_PAUSED, message, pause, delay=pause, pauses=pauses)
+        self._active_at = self._clock.now()
+        if self.pauses.pause(retry_after, is_queue_full=is_queue_full):
+            self.record_stall()
 
     def record_success(self) -> None:
         """End a pause if the response is to its probe, or came after it."""
         self._active_at = self._clock.now()
-        if self._probed_at is not None or self._active_at >= self._paused_until:
-            if self._pauses:
-                log_event(REQUESTS_RESUMED, "requests are sent again", pauses=self._pauses)
-            self._pauses, self._probed_at = 0, None
+        self.pauses.record_success()
 
     def record_stall(self) -> None:
         """Count a congestion event: a stall or a timeout."""
@@ -306,7 +317,7 @@ class Throttle:
         is_full = compute_load(running) >= self.slots
         # Nothing is measured between two calls of `upload_many`.
         is_first, self._sampled_at = now - self._sampled_at > WARM_UP, now
-        if is_first or not is_full or self._pauses:
+        if is_first or not is_full or self.is_paused:
             self._period_start, self._measured_from = now, None
         if self._measured_from is None and now - self._period_start >= WARM_UP:
             self._measured_from = (now, self._sent)
@@ -329,9 +340,9 @@ class Throttle:
     @property
     def _max_count(self) -> int:
         """The number of uploads that connections and rate allow."""
-        if self._max_rate is None:
+        if self._rate is None:
             return self._max_slots
-        return min(self._max_slots, max_slots_at_rate(self._max_rate))
+        return min(self._max_slots, max_slots_at_rate(self._rate))
 
 
 def _is_rate(value: Any) -> bool:

@@ -41,8 +41,8 @@ class ThrottledTransport:
 
     @property
     def max_rate(self) -> float | None:
-        """Maximum bytes per second of all uploads; `None` for no limit."""
-        return self._throttle.max_rate
+        """Maximum bytes per second of the client's uploads; `None` for no limit."""
+        return self._throttle.rate_share
 
     async def wait_while_paused(self) -> None:
         """Wait while all requests are paused."""
@@ -142,7 +142,7 @@ class _ThrottledThreadBody:
         self._sent = 0
 
     def read(self, size: int) -> memoryview:
-        rate = self._throttle.max_rate
+        rate = self._throttle.rate_share
         if rate is None:
             return self._body.read(size)
         block = self._body.read(min(size, max(MIN_BLOCK, int(rate * BLOCK_SECONDS))))

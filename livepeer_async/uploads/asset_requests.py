@@ -28,11 +28,13 @@ from livepeer_async.errors import (
     DecodeError,
     Forbidden,
     JournalError,
+    JournalUnavailable,
     LivepeerError,
     NetworkError,
     NotFound,
     TooManyOpenFiles,
     TooManyRequests,
+    UploadInUse,
     is_transient,
 )
 from livepeer_async.journal.lease import Lease
@@ -342,9 +344,14 @@ class AssetRequests:
             )
 
     async def _delete(self, asset_id: str, lease: Lease, terminate: Terminate | None) -> None:
-        # The asset is deleted even if the journal can't be written.
-        with suppress(JournalError, TooManyOpenFiles):
+        try:
             await lease.abandon()
+        except (JournalUnavailable, UploadInUse):
+            # Another process may be using the asset by now.
+            raise
+        except (JournalError, TooManyOpenFiles):
+            # It is deleted even if the journal can't be written.
+            pass
         failure: LivepeerError | None = None
         # Both at once: the asset is deleted even if the upload host doesn't respond.
         async with plain_task_group() as tasks:

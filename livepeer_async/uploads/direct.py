@@ -245,7 +245,7 @@ class DirectUploads:
         async with reading as blocks:
             try:
                 with start_request_span("chunk", request, failures) as trace:
-                    response = await self._transport.send(
+                    response = await upload.lease.guarded(self._transport.send)(
                         request, blocks=blocks, largest=MAX_RESPONSE_SIZE
                     )
                     trace.record_status(response.status)

@@ -60,8 +60,7 @@ class Transfers:
     """Transfers bytes for one client.
 
     Args:
-        waiter: waits for assets.
-        asset_requests: requests and deletes assets.
+        waiter, asset_requests: wait for assets; request and delete them.
         transport: sends tus requests, without the API key.
         retry, clock: the retry policy, and time and jitter.
         limits_for: returns the server's limits for an upload of a given length.
@@ -108,7 +107,8 @@ class Transfers:
         tus = upload.tus
         if tus is None or tus.is_over or Command.TERMINATE not in LEGAL_COMMANDS[tus.state]:
             return None
-        driver = Driver(tus, upload.source, self._transport.send, retry=self._retry)
+        send = upload.lease.guarded(self._transport.send)
+        driver = Driver(tus, upload.source, send, retry=self._retry)
         driver.cookies = upload.cookies
         return driver.terminate
 
@@ -299,7 +299,7 @@ class Transfers:
         driver = Driver(
             tus,
             upload.source,
-            self._transport.send,
+            upload.lease.guarded(self._transport.send),
             retry=retry or self._retry,
             callbacks=Callbacks(
                 on_transfer=upload.update_transfer,

@@ -24,7 +24,8 @@ from livepeer_async.errors import LivepeerError
 from livepeer_async.http.descriptors import Descriptors
 from livepeer_async.http.loops import require_asyncio
 from livepeer_async.http.observers import observe_requests
-from livepeer_async.journal.lease import Lease, acquire_lease
+from livepeer_async.journal.acquiring import acquire_lease
+from livepeer_async.journal.lease import Lease
 from livepeer_async.journal.records import Record, access_fingerprints, url_fingerprint
 from livepeer_async.journal.unfinished import can_resume, storable_fields
 from livepeer_async.models import NewAsset
@@ -65,9 +66,7 @@ Result = TypeVar("Result")
 
 
 class Uploader:
-    """Runs uploads, imports and relays of one client, as `livepeer.uploads`.
-
-    `livepeer_async.ingest` is built on it. All its uploads share the slots of the client.
+    """Runs uploads, imports and relays of one client, in its slots; `ingest` is built on it.
 
     Args:
         transfers: transfers bytes.

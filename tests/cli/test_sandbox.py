@@ -36,6 +36,20 @@ def test_processing_takes_the_given_time(start):
     assert asyncio.run(livepeer.upload(b"bytes", wait=False)).phase in ("waiting", "processing")
 
 
+def test_sandbox_listens_on_the_given_address(start):
+    process = start("sandbox", "--host", "::1")
+    _, exports = read_exports(process, 7)
+    assert exports["LIVEPEER_BASE_URL"].startswith("http://[::1]:")
+    livepeer = AsyncLivepeer(exports["LIVEPEER_API_KEY"], base_url=exports["LIVEPEER_BASE_URL"])
+    assert asyncio.run(livepeer.ping()) is None
+
+
+def test_address_of_another_machine_is_refused():
+    done = run("sandbox", "--host", "203.0.113.9")
+    assert done.returncode == 1
+    assert b"203.0.113.9 can't be used" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -57,6 +57,7 @@ ACTIONS = {
     errors.AssetTimeout: FAIL,
     errors.IntegrityError: FAIL,
     errors.JournalError: ABORT,
+    errors.JournalUnavailable: ABORT,
     errors.TooManyOpenFiles: ABORT,
     errors.UploadInUse: RETRY,
 }

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from livepeer_async import errors
-from livepeer_async.journal import database
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Record, RecordState
+from livepeer_async.journal.sqlite import database
 from livepeer_async.sources.identity import SourceIdentity
 from support.descriptors import no_free_descriptors
 

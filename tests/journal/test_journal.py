@@ -1,34 +1,20 @@
+"""What a journal does in a file and on PostgreSQL."""
+
 import os
-import sqlite3
-import stat
+import signal
 import subprocess
 import sys
-import tempfile
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from livepeer_async import ConfigurationError, JournalError, UploadInUse
-from livepeer_async.journal import database
-from livepeer_async.journal.database import SCHEMA_VERSION
-from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.records import Orphan, Record, RecordState, UnconfirmedRequest
-from livepeer_async.sources.identity import SourceIdentity
+from livepeer_async.journal.records import Orphan, RecordState, UnconfirmedRequest
+from support.clock import until
+from support.records import RECORD, read_record
 
 pytestmark = pytest.mark.anyio
 
-RECORD = Record(
-    key="talk",
-    state=RecordState.UPLOAD_CREATED,
-    name="talk.mp4",
-    identity=SourceIdentity(length=9, modified_ns=5, inode=3),
-    requested_at=1.5,
-    asset_id="asset-1",
-    playback_id="playback-1",
-    upload_url="https://origin.example/files/1",
-)
 ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
 REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
 UNCONFIRMED = UnconfirmedRequest(key="talk", name="talk.mp4", since=1.5, until=601.5)
@@ -49,42 +35,22 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "uploads.journal"
-
-
-@pytest.fixture
-async def journal(path):
-    journal = Journal(path, account="a")
-    yield journal
-    await journal.aclose()
-
-
-@pytest.fixture
-def holder(path):
-    process = subprocess.Popen([sys.executable, "-c", HOLDING, path], stdout=subprocess.PIPE)
+def holder(location):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(location)], stdout=subprocess.PIPE
+    )
     assert process.stdout.readline() == b"acquired\n"
     with process:
         yield process
         process.kill()
 
 
-async def read_record(path, key="talk"):
-    """Acquire a key and return its record, as another process would."""
-    other = Journal(path, account="a")
-    try:
-        async with other.acquire(key) as record:
-            return record
-    finally:
-        await other.aclose()
-
-
-async def test_record_survives_its_journal(journal, path):
+async def test_record_survives_its_journal(journal, location):
     async with journal.acquire("talk") as record:
         assert record is None
         await journal.write(RECORD)
     await journal.aclose()
-    assert await read_record(path) == RECORD
+    assert await read_record(location) == RECORD
 
 
 async def test_key_has_one_record(journal):
@@ -145,12 +111,12 @@ async def test_key_is_acquired_once_in_a_process(journal):
         pass
 
 
-async def test_key_is_acquired_once_in_a_file(journal, path):
+async def test_key_is_acquired_once_among_journals(journal, location):
     async with journal.acquire("talk"):
         with pytest.raises(UploadInUse, match=f"in use by process {os.getpid()}") as caught:
-            await read_record(path)
+            await read_record(location)
         assert caught.value.key == "talk"
-    assert await read_record(path) is None
+    assert await read_record(location) is None
 
 
 async def test_key_is_acquired_once_among_processes(journal, holder):
@@ -159,114 +125,30 @@ async def test_key_is_acquired_once_among_processes(journal, holder):
             pytest.fail("two writers")
 
 
-async def test_lease_ends_with_its_killed_process(journal, path, holder):
+async def test_lease_ends_with_its_killed_process(journal, holder):
     holder.kill()
     holder.wait()
     async with journal.acquire("talk"):
         pass
-    await journal.aclose()
-    assert sorted(os.listdir(path.parent)) == [path.name]
 
 
 async def test_lease_of_a_stopped_process_is_valid(journal, holder):
-    holder.send_signal(19)
+    holder.send_signal(signal.SIGSTOP)
     with pytest.raises(UploadInUse):
         async with journal.acquire("talk"):
             pytest.fail("it may continue at any time")
-
-
-async def test_open_files_are_readable_by_their_owner_only(journal, path):
-    path.touch(0o644)
-    async with journal.acquire("talk"):
-        await journal.write(RECORD)
-        modes = {name: os.stat(path.parent / name).st_mode for name in os.listdir(path.parent)}
-        assert len(modes) > 2
-        assert {stat.S_IMODE(mode) for mode in modes.values()} == {0o600}
-
-
-async def test_closed_journal_leaves_no_other_files(journal, path):
-    async with journal.acquire("talk"):
-        pass
-    await journal.aclose()
-    assert os.listdir(path.parent) == [path.name]
-
-
-async def test_newer_journal_is_rejected_unchanged(journal, path):
-    await journal.open()
-    await journal.aclose()
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    connection.close()
-    before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"newer livepeer-async \(version 2.*upgrade"):
-        await Journal(path, account="a").open()
-    assert path.read_bytes() == before
-
-
-async def test_journal_of_another_account_is_rejected(journal, path):
-    await journal.open()
-    with pytest.raises(JournalError, match="another API key or base URL"):
-        await Journal(path, account="b").open()
-
-
-async def test_foreign_database_is_rejected_unchanged(path):
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE photos (name TEXT)")
-    connection.close()
-    before = path.read_bytes()
-    with pytest.raises(JournalError, match="another program's database"):
-        await Journal(path, account="a").open()
-    assert path.read_bytes() == before
-
-
-async def test_other_file_is_rejected_unchanged(path):
-    path.write_bytes(b"name,path\n" * 100)
-    with pytest.raises(JournalError, match="isn't a journal"):
-        await Journal(path, account="a").open()
-    assert path.read_bytes() == b"name,path\n" * 100
-
-
-async def test_missing_folder_is_an_error(path):
-    with pytest.raises(JournalError, match=r"can't be opened: there is no folder .*; create it"):
-        await Journal(path / "deeper", account="a").open()
-
-
-async def test_locked_journal_is_an_error_after_a_while(journal, path, monkeypatch):
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
-    await journal.open()
-    await journal.aclose()
-    with sqlite3.connect(path, isolation_level=None) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalError, match="locked by another program"):
-            await journal.open()
-    other.close()
-    await journal.open()
-
-
-async def test_full_disk_keeps_the_old_record(journal, path):
-    await journal.write(RECORD)
-    # SQLite's page limit raises the same error as a full disk.
-    connection = journal._file._connection  # noqa: SLF001 - the limit applies to one connection
-    connection.execute("PRAGMA max_page_count = 1")
-    with pytest.raises(JournalError, match="disk is full: make room"):
-        for number in range(1000):
-            await journal.write(replace(RECORD, key=f"{number:0200}"))
-    assert RECORD in await journal.records()
-    await journal.aclose()
-    assert await read_record(path) == RECORD
 
 
 @pytest.mark.parametrize(
     ("kind", "last"),
     [("record", "key = 'talk'"), ("orphan", "asset_id = 'talk'"), ("doubt", "id = 2")],
 )
-async def test_unreadable_rows_are_logged_and_skipped(journal, path, caplog, kind, last):
+async def test_unreadable_rows_are_logged_and_skipped(journal, execute, caplog, kind, last):
     for key in ("speech", "talk"):
         await journal.write(replace(RECORD, key=key))
         await journal.abandon(replace(RECORD, key=f"{key}2", asset_id=key), is_useless=True)
         await journal.abandon(replace(REQUEST, key=key + "3"), is_useless=True)
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute(f"UPDATE {kind}s SET {kind} = '{{' WHERE {last}")
+    execute(f"UPDATE {kind}s SET {kind} = '{{' WHERE {last}")
     lists = {
         "record": journal.records,
         "orphan": journal.orphans,
@@ -276,63 +158,15 @@ async def test_unreadable_rows_are_logged_and_skipped(journal, path, caplog, kin
     assert found == {it: 1 if it == kind else 2 for it in lists}
     (line,) = caplog.messages
     noun = "unconfirmed request" if kind == "doubt" else kind
-    assert f"journal {path}: skipping unreadable {noun}" in line
+    assert f"journal {journal.path}: skipping unreadable {noun}" in line
 
 
-async def test_key_with_an_unreadable_record_is_rejected(journal, path):
+async def test_key_with_an_unreadable_record_is_rejected(journal, execute):
     await journal.write(RECORD)
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("UPDATE records SET record = '{'")
+    execute("UPDATE records SET record = '{'")
     with pytest.raises(JournalError, match="holds a record that can't be read"):
         async with journal.acquire("talk"):
             pytest.fail("its record is unreadable")
-
-
-@pytest.mark.parametrize("folder_mode", [0o777, 0o555])
-async def test_read_only_journal_is_an_error(folder_mode):
-    user = os.geteuid()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "uploads.journal")
-        journal = Journal(path, account="a")
-        await journal.write(RECORD)
-        await journal.aclose()
-        path.chmod(0o444)
-        os.chmod(folder, folder_mode)
-        try:
-            # Root may write every file.
-            os.seteuid(user or 65534)
-            with pytest.raises(JournalError, match="is read-only: make it writable"):
-                await journal.open()
-        finally:
-            os.seteuid(user)
-            os.chmod(folder, 0o700)
-        path.chmod(0o600)
-        assert await read_record(path) == RECORD
-
-
-async def test_link_to_a_journal_is_the_same_journal(journal, path, tmp_path):
-    link = tmp_path / "elsewhere" / "link.journal"
-    link.parent.mkdir()
-    link.symlink_to(path)
-    async with journal.acquire("talk"):
-        with pytest.raises(UploadInUse):
-            await read_record(link)
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o755])
-async def test_other_file_keeps_its_permissions(path, mode):
-    path.write_bytes(b"name,path\n" * 100)
-    path.chmod(mode)
-    with pytest.raises(JournalError):
-        await Journal(path, account="a").open()
-    assert stat.S_IMODE(path.stat().st_mode) == mode
-
-
-async def test_folder_is_rejected_and_keeps_its_permissions(tmp_path):
-    tmp_path.chmod(0o755)
-    with pytest.raises(JournalError, match="is a folder; use the path of a file"):
-        await Journal(tmp_path, account="a").open()
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 async def test_key_may_be_a_file_name_that_is_not_utf8(journal):
@@ -341,25 +175,7 @@ async def test_key_may_be_a_file_name_that_is_not_utf8(journal):
     assert not await journal.forget("a\udcff.mp4")
 
 
-async def test_upgrade_between_check_and_write_is_detected(path, monkeypatch):
-    make_private = database._make_private  # noqa: SLF001 - it runs between the two
-
-    def upgrade(file):
-        make_private(file)
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-
-    journal = Journal(path, account="a")
-    await journal.open()
-    await journal.aclose()
-    monkeypatch.setattr(database, "_make_private", upgrade)
-    with pytest.raises(JournalError, match="newer livepeer-async"):
-        await journal.open()
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
-
-
-async def test_closed_journal_is_not_opened_by_its_use(journal, path):
+async def test_closed_journal_is_not_opened_by_its_use(journal, is_closed):
     await journal.open()
     await journal.aclose()
     await journal.aclose()
@@ -368,13 +184,13 @@ async def test_closed_journal_is_not_opened_by_its_use(journal, path):
     with pytest.raises(ConfigurationError, match="is closed"):
         async with journal.acquire("talk"):
             pytest.fail("it is closed")
-    assert os.listdir(path.parent) == [path.name]
+    await until(is_closed)
     await journal.open()
     async with journal.acquire("talk"):
         pass
 
 
-async def test_journal_may_be_closed_during_a_claim(journal, path):
+async def test_journal_may_be_closed_during_a_claim(journal, is_closed):
     async with journal.acquire("talk"):
         await journal.aclose()
-    assert os.listdir(path.parent) == [path.name]
+    await until(is_closed)

@@ -7,9 +7,9 @@ import anyio
 import pytest
 
 from livepeer_async import ApiError, AssetFailed, DecodeError, JournalError
-from livepeer_async.journal import database
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import RecordState
+from livepeer_async.journal.sqlite import database
 from livepeer_async.sandbox import Answer, ChangeBody, FailProcessing, Fault, On, Stall
 from support.clock import until
 from support.constants import VERY_LONG

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from livepeer_async.journal.owner_lock import OwnerLock
+from livepeer_async.journal.sqlite.owner_lock import OwnerLock
 
 # A process that holds a lock until it is killed.
 HOLDER = """
 import sys, time
-from livepeer_async.journal.owner_lock import OwnerLock
+from livepeer_async.journal.sqlite.owner_lock import OwnerLock
 
 lock = OwnerLock(sys.argv[1])
 print(lock.owner, flush=True)
@@ -22,7 +22,7 @@ time.sleep(60)
 """
 CHECKER = """
 import sys
-from livepeer_async.journal.owner_lock import OwnerLock
+from livepeer_async.journal.sqlite.owner_lock import OwnerLock
 
 print(OwnerLock.is_held(sys.argv[1], sys.argv[2], None))
 """

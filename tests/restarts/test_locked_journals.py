@@ -10,9 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async import AsyncLivepeer, ConfigurationError, JournalError
-from livepeer_async.journal import database
 from livepeer_async.journal import journal as journal_module
 from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.sqlite import database
 from livepeer_async.sandbox import Sandbox
 from support.constants import VERY_LONG
 

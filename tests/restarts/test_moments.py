@@ -18,16 +18,16 @@ REPETITIONS = 150 if IS_LONG else 10
 # A process that is killed after creating its owner lock, before the journal names it.
 KILLED_WITH_LOCK = """
 import asyncio, os, signal, sys
-from livepeer_async.journal import lease_table
+from livepeer_async.journal.sqlite import store
 from livepeer_async.journal.journal import Journal
 
-class KillingLock(lease_table.OwnerLock):
+class KillingLock(store.OwnerLock):
     def __init__(self, path):
         super().__init__(path)
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
-    lease_table.OwnerLock = KillingLock
+    store.OwnerLock = KillingLock
     async with Journal(sys.argv[1], account="a").acquire("talk"):
         pass
 

@@ -12,7 +12,7 @@ import pytest
 
 from livepeer_async import JournalError, UploadInUse
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.owner_lock import OwnerLock
+from livepeer_async.journal.sqlite.owner_lock import OwnerLock
 from support.disk_limits import unprivileged
 
 pytestmark = pytest.mark.anyio

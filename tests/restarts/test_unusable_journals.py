@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from livepeer_async import AsyncLivepeer
-from livepeer_async.journal.database import SCHEMA_VERSION
+from livepeer_async.journal.sqlite.database import SCHEMA_VERSION
 from livepeer_async.sandbox import Fault, On, Stall
 from restarts.checks import assert_assets, check_amounts
 from restarts.command import RestartedCommand, carries_file_bytes, finish

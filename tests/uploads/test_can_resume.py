@@ -86,7 +86,7 @@ async def test_file_that_changes_restarts(path, journal):
 
 def connection_of(livepeer):
     """The journal's connection, to which limits apply."""
-    return livepeer.journal._file._connection  # noqa: SLF001
+    return livepeer.journal._store._database._connection  # noqa: SLF001
 
 
 async def test_full_disk_before_an_upload_leaves_no_asset(path, journal):

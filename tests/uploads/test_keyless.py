@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from livepeer_async import Asset, errors
-from livepeer_async.journal.database import JournalDatabase
+from livepeer_async.journal.acquiring import acquire_lease
 from livepeer_async.journal.journal import Journal
-from livepeer_async.journal.lease import acquire_lease
+from livepeer_async.journal.sqlite.database import JournalDatabase
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from livepeer_async.sources.source import BytesSource
 from support import command_line

@@ -356,7 +356,7 @@ async def test_hash_of_a_resumed_upload_covers_the_whole_file(path, journal):
 
 async def test_failing_journal_deletes_the_asset(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
-        connection = livepeer.journal._file._connection  # noqa: SLF001 - the limit is that of a connection
+        connection = livepeer.journal._store._database._connection  # noqa: SLF001 - the limit is that of a connection
         connection.execute("PRAGMA max_page_count = 1")
         await fill(livepeer.journal)
         with pytest.raises(JournalError, match="disk is full"):

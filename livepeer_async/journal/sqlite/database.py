@@ -20,6 +20,7 @@ import msgspec
 from livepeer_async.errors import JournalError
 from livepeer_async.http.shortages import is_shortage, shortage_error
 from livepeer_async.journal.busy_timeout import SQLITE_TIMEOUT, BusyTimeout, is_busy
+from livepeer_async.journal.sqlite.statements import SCHEMA
 
 T = TypeVar("T")
 
@@ -33,16 +34,6 @@ BUSY_SECONDS = 10.0
 LOCKED_SECONDS = 0.2
 # Permissions to remove: upload URLs are secrets.
 GROUP_AND_OTHERS = 0o077
-
-_SCHEMA = """
-CREATE TABLE account (fingerprint TEXT NOT NULL);
-CREATE TABLE records (key TEXT PRIMARY KEY, state TEXT NOT NULL, record BLOB NOT NULL)
-    WITHOUT ROWID;
-CREATE TABLE orphans (asset_id TEXT PRIMARY KEY, orphan BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE doubts (id INTEGER PRIMARY KEY, doubt BLOB NOT NULL);
-CREATE TABLE owners (owner TEXT PRIMARY KEY, pid INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 
 class JournalDatabase:
@@ -189,7 +180,7 @@ class JournalDatabase:
         if not _value(connection, "SELECT count(*) FROM sqlite_schema"):
             if self._account is None:
                 raise self.error("is empty; wanted a journal")
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+            for statement in filter(str.strip, SCHEMA.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("INSERT INTO account VALUES (?)", (self._account,))

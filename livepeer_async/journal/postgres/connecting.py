@@ -1,0 +1,201 @@
+"""Opens sessions with PostgreSQL, and checks that they can hold the lock of a journal."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from livepeer_async.journal.location import is_clear
+from livepeer_async.journal.postgres.findings import (
+    MISSING_TABLES,
+    SHARED_SESSIONS,
+    NotConnected,
+    explained,
+)
+from livepeer_async.journal.postgres.statements import SCHEMA, SCHEMA_VERSION
+
+Connection = psycopg.Connection[Any]
+
+MIN_SERVER_VERSION = 120000
+CONNECT_TIMEOUT = 10
+# Seconds for each step after connecting.
+STEP_TIMEOUT = 10.0
+# Any number: the first transaction that takes its lock creates the tables.
+_CREATION_LOCK = 0x6C706A61
+_CREATED = r"CREATE TABLE (\S+)"
+ENCODINGS = ("UTF8", "SQL_ASCII")
+# Each is set if the URL doesn't: a dead connection is noticed without waiting for the system.
+_CLIENT_SETTINGS = {
+    "application_name": "livepeer-async",
+    "connect_timeout": str(CONNECT_TIMEOUT),
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+# The server keeps the session of an unreachable client for at least 40 s, and not for hours. A
+# transaction that its process doesn't end must not block others for longer.
+_SESSION_SETTINGS = {
+    "search_path": "livepeer_async",
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+    "tcp_user_timeout": "45000",
+    "idle_in_transaction_session_timeout": "40000",
+    "lock_timeout": "3000",
+    "statement_timeout": "0",
+    # Records must survive a power cut.
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+}
+
+
+@contextmanager
+def time_limit(connection: Connection, seconds: float) -> Generator[None, None, None]:
+    """Shut a connection down if the block takes longer, which then fails."""
+    lock, is_over = threading.Lock(), False
+
+    def interrupt() -> None:
+        with lock:
+            if not is_over:
+                shut_down(connection)
+
+    timer = threading.Timer(max(seconds, 0.0), interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:
+            is_over = True
+
+
+def shut_down(connection: Connection) -> None:
+    """Shut the socket of a connection down, so that a thread that waits for it gets an error."""
+    with suppress(psycopg.Error, OSError):
+        # Not a copy, which would need a descriptor; the family only matters for addresses.
+        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=connection.fileno())
+        try:
+            found.shutdown(socket.SHUT_RDWR)
+        finally:
+            found.detach()  # the socket is libpq's to close
+
+
+def connect(url: str, *, creates: bool = True) -> Connection:
+    """Open a session that can hold a lock.
+
+    Args:
+        url: of the database.
+        creates: whether to create missing tables.
+
+    Raises:
+        NotConnected: the database can't be reached or used.
+    """
+    with explained():
+        connection = _open(url)
+        try:
+            with time_limit(connection, STEP_TIMEOUT):
+                _check_server(connection)
+                _check_pooler(connection, url)
+                _set_up(connection)
+                _check_schema(connection, creates=creates)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _open(url: str) -> Connection:
+    given = _parse(url)
+    if given is None:
+        # Not from the error of libpq, which may quote the password.
+        raise NotConnected(
+            "has a URL that libpq can't read: wanted postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
+            "with parameters of libpq, and @ / : % in names and passwords as %40 %2F %3A %25"
+        )
+    conninfo = make_conninfo("", **{**_CLIENT_SETTINGS, **given, "client_encoding": "utf8"})
+    return psycopg.connect(conninfo, autocommit=True, cursor_factory=psycopg.RawCursor)
+
+
+def _parse(url: str) -> dict[str, Any] | None:
+    """Return the parameters of a URL; `None` if libpq can't read it, or could misread it."""
+    scheme, rest = url.split("://", 1)
+    with suppress(psycopg.Error):
+        if is_clear(url):
+            return conninfo_to_dict(f"{scheme.lower()}://{rest}")
+    return None
+
+
+def _value(connection: Connection, query: str, *values: Any) -> Any:
+    row = connection.execute(query.encode(), values).fetchone()
+    return row[0] if row else None
+
+
+def _check_server(connection: Connection) -> None:
+    version = connection.info.server_version
+    if version < MIN_SERVER_VERSION:
+        raise NotConnected(
+            f"is on PostgreSQL {version // 10000}; wanted {MIN_SERVER_VERSION // 10000} or newer"
+        )
+    encoding = _value(connection, "SHOW server_encoding")
+    if encoding not in ENCODINGS:
+        raise NotConnected(f"has the encoding {encoding}; wanted UTF8")
+    if _value(connection, "SELECT pg_is_in_recovery()"):
+        raise NotConnected("is a read-only standby; wanted the primary server", is_final=False)
+
+
+def _check_pooler(connection: Connection, url: str) -> None:
+    """Refuse a pooler that gives each transaction another session: locks don't pass it.
+
+    Raises:
+        NotConnected: there is one.
+    """
+    own = _value(connection, "SELECT pg_backend_pid()")
+    if own == connection.info.backend_pid:
+        return
+    # There is a pooler. While a second connection is in a transaction, the first one must keep its
+    # session, and the second one must have another.
+    with closing(_open(url)) as other, time_limit(other, STEP_TIMEOUT):
+        other.execute("BEGIN")
+        is_shared = _value(other, "SELECT pg_backend_pid()") == own
+        has_changed = _value(connection, "SELECT pg_backend_pid()") != own
+        other.execute("ROLLBACK")
+    if is_shared or has_changed:
+        raise NotConnected(SHARED_SESSIONS)
+
+
+def _set_up(connection: Connection) -> None:
+    for name, value in _SESSION_SETTINGS.items():
+        _value(connection, "SELECT set_config($1, $2, false)", name, value)
+
+
+def _check_schema(connection: Connection, *, creates: bool) -> None:
+    """Create missing tables; refuse those of a newer version."""
+    with connection.transaction():
+        # Not the lock of a session: a pooler may be in session mode.
+        connection.execute(b"SELECT pg_advisory_xact_lock($1)", (_CREATION_LOCK,))
+        if _value(connection, "SELECT to_regclass('livepeer_async.journal')") is None:
+            if not creates:
+                raise NotConnected("doesn't exist yet: the first upload creates it")
+            # With `IF NOT EXISTS`, PostgreSQL would want the right to create a schema anyway.
+            if _value(connection, "SELECT to_regnamespace('livepeer_async')") is None:
+                connection.execute(b"CREATE SCHEMA livepeer_async")
+            for statement in filter(str.strip, SCHEMA.split(";")):
+                connection.execute(statement.encode())
+        version = _value(connection, "SELECT version FROM livepeer_async.journal")
+        if (version or 0) > SCHEMA_VERSION:
+            raise NotConnected(
+                f"was written by a newer livepeer-async (version {version} of the tables; this one "
+                f"knows {SCHEMA_VERSION}): upgrade, or use another database"
+            )
+        missing = "SELECT count(*) FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL"
+        if version is None or _value(connection, missing, re.findall(_CREATED, SCHEMA)):
+            raise NotConnected(MISSING_TABLES)

@@ -1,0 +1,133 @@
+"""The tables of a journal on PostgreSQL, and the statements for them.
+
+Each statement has the account as `$1`. A key may be longer than an index can hold, so its SHA-256
+identifies the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from livepeer_async.errors import JournalError
+from livepeer_async.journal.tables import Row, Statements
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from livepeer_async.journal.postgres.store import PostgresStore
+
+# Written into the database by its first client; a newer version of this package may increase it.
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE livepeer_async.journal (version int NOT NULL);
+CREATE TABLE livepeer_async.records (
+    account text, id bytea, key text NOT NULL, state text NOT NULL, record bytea NOT NULL,
+    PRIMARY KEY (account, id)
+);
+CREATE TABLE livepeer_async.orphans (
+    account text, asset_id text, orphan bytea NOT NULL, PRIMARY KEY (account, asset_id)
+);
+CREATE TABLE livepeer_async.doubts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, account text NOT NULL, doubt bytea NOT NULL
+);
+CREATE TABLE livepeer_async.owners (
+    owner int PRIMARY KEY, account text NOT NULL, host text NOT NULL, machine text NOT NULL,
+    pid int NOT NULL, started bigint NOT NULL, since timestamptz NOT NULL DEFAULT now(),
+    lost_at timestamptz, max_rate float8
+);
+CREATE TABLE livepeer_async.claims (
+    account text, id bytea, owner int NOT NULL REFERENCES livepeer_async.owners ON DELETE CASCADE,
+    PRIMARY KEY (account, id)
+);
+CREATE INDEX ON livepeer_async.claims (owner);
+CREATE TABLE livepeer_async.pauses (
+    account text PRIMARY KEY, paused_until timestamptz NOT NULL, count int NOT NULL,
+    prober int, probed_at timestamptz
+);
+INSERT INTO livepeer_async.journal VALUES (1);
+"""
+
+_ID = "sha256(convert_to($2, 'UTF8'))"
+STATEMENTS = Statements(
+    select_record=f"SELECT key, record FROM records WHERE account = $1 AND id = {_ID}",
+    select_records="SELECT key, record FROM records WHERE account = $1 AND id = ANY($2::bytea[])",
+    select_keyed="SELECT key, record FROM records WHERE account = $1 AND state != 'keyless' "
+    'ORDER BY key COLLATE "C"',
+    select_keyless="SELECT key, record FROM records WHERE account = $1 AND state = 'keyless'",
+    put_record=f"INSERT INTO records VALUES ($1, {_ID}, $2, $3, $4) "
+    "ON CONFLICT (account, id) DO UPDATE SET state = excluded.state, record = excluded.record",
+    delete_record=f"DELETE FROM records WHERE account = $1 AND id = {_ID}",
+    delete_claim=f"DELETE FROM claims WHERE account = $1 AND id = {_ID}",
+    select_orphans="SELECT asset_id, orphan FROM orphans WHERE account = $1 ORDER BY asset_id",
+    put_orphan="INSERT INTO orphans VALUES ($1, $2, $3) "
+    "ON CONFLICT (account, asset_id) DO UPDATE SET orphan = excluded.orphan",
+    replace_orphan="UPDATE orphans SET orphan = $2 WHERE account = $1 AND orphan = $3",
+    delete_orphan="DELETE FROM orphans WHERE account = $1 AND asset_id = $2",
+    select_doubts="SELECT id::text, doubt FROM doubts WHERE account = $1 ORDER BY id",
+    # A call that is repeated, because its result was lost, adds nothing.
+    add_doubt="INSERT INTO doubts (account, doubt) SELECT $1, $2 WHERE NOT EXISTS "
+    "(SELECT FROM doubts WHERE account = $1 AND doubt = $2)",
+    replace_doubt="UPDATE doubts SET doubt = $2 WHERE account = $1 AND doubt = $3",
+    delete_doubt="DELETE FROM doubts WHERE account = $1 AND doubt = $2",
+)
+
+
+class PostgresTables:
+    """The tables of an account in one transaction; see `Tables`.
+
+    Args:
+        connection: in the transaction.
+        store: has the claims.
+        account: a fingerprint of the account.
+    """
+
+    statements = STATEMENTS
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], store: PostgresStore, account: str
+    ) -> None:
+        self._connection = connection
+        self._store = store
+        self._account = account
+
+    def run(self, statement: str, *values: Any) -> list[Any]:
+        """Run a statement for the account, and return its rows.
+
+        Raises:
+            JournalError: PostgreSQL can't store a value.
+        """
+        if any("\0" in value for value in values if isinstance(value, str)):
+            raise JournalError(
+                f"the journal {self._store.location} can't hold a key with the character NUL: use "
+                "another key",
+                path=self._store.location,
+            )
+        cursor = self._connection.execute(statement.encode(), (self._account, *values))
+        return cursor.fetchall() if cursor.description else []
+
+    def find_records(self, keys: Sequence[str]) -> list[Row]:
+        """Return the records of the given keys."""
+        return self.run(STATEMENTS.select_records, [key_id(key) for key in keys])
+
+    def claim(self, key: str) -> None:
+        """Write the claim on a key; raises as `Tables.claim` says."""
+        self._store.claim(self, key)
+
+    def check_claim(self, key: str) -> None:
+        """Check that the claim on a key wasn't lost; raises as `Tables.check_claim` says."""
+        self._store.check_claim(key)
+
+    def is_in_use(self, key: str) -> bool:
+        """Whether this journal or another process has the claim on a key."""
+        return self._store.is_in_use(self, key)
+
+    def is_abandoned(self, key: str) -> bool:
+        """Whether no process will come back to a key."""
+        return self._store.is_abandoned(self, key)
+
+
+def key_id(key: str) -> bytes:
+    """Return what identifies the row of a key."""
+    return hashlib.sha256(key.encode()).digest()

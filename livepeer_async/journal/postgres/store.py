@@ -1,0 +1,219 @@
+"""A journal on PostgreSQL, and the claims of one open journal in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import msgspec
+
+from livepeer_async.concurrency import Reservations
+from livepeer_async.errors import JournalError, UploadInUse
+from livepeer_async.journal.busy_timeout import BusyTimeout
+from livepeer_async.journal.location import hide_password
+from livepeer_async.journal.postgres.connecting import Connection
+from livepeer_async.journal.postgres.owners import (
+    Owner,
+    delete_owner,
+    find_owner,
+    note_lost_owners,
+)
+from livepeer_async.journal.postgres.processes import current_process
+from livepeer_async.journal.postgres.session import STOP_AFTER, Session, now
+from livepeer_async.journal.postgres.shared_limits import SharedLimits
+from livepeer_async.journal.postgres.statements import PostgresTables, key_id
+from livepeer_async.journal.tables import ClaimPending, Tables, in_use_error
+from livepeer_async.redaction import show_source
+from livepeer_async.scheduling.throttle import Throttle
+
+T = TypeVar("T")
+
+# Seconds after which an owner has certainly stopped, from when its lock was first seen released:
+# it stops 15 s after its last sign of life, within 2 s.
+GRACE = STOP_AFTER + 5.0
+# Seconds for which calls wait at least while the database doesn't respond.
+MIN_PATIENCE = 60.0
+# Seconds between two looks for owners whose sessions are lost.
+TIDY_PERIOD = 30.0
+# Seconds after which a process that lost its session won't come back to uploads without a key, and
+# after which it is forgotten: until then it takes over those of its claims that are still there.
+RETURN_TIMEOUT = 600.0
+KEEP_SECONDS = 24 * 3600.0
+_CLAIM = """
+INSERT INTO claims AS it VALUES ($1, sha256(convert_to($2, 'UTF8')), $3)
+ON CONFLICT (account, id) DO UPDATE SET owner = excluded.owner WHERE it.owner IN ($3, $4)
+RETURNING owner"""
+_RELEASE = "DELETE FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])"
+
+
+class PostgresStore:
+    """A PostgreSQL database as the store of a journal; see `Store`.
+
+    Args:
+        url: of the database.
+        account: a fingerprint of the account; its rows are those of the journal.
+        throttle: has the limits that clients share; `None` shares nothing.
+        patience: seconds for which calls wait while the database doesn't respond.
+    """
+
+    def __init__(
+        self, url: str, account: str | None, *, throttle: Throttle | None, patience: float
+    ) -> None:
+        self.location = hide_password(url)
+        self.held = Reservations[str]()
+        self.written: set[str] = set()
+        self._account = account or ""
+        self._patience = max(patience, MIN_PATIENCE)
+        self._lost: set[str] = set()
+        self._lost_since: dict[int, float] = {}
+        self._watchers: dict[object, Callable[[], None]] = {}
+        self._tidy_at = 0.0
+        self._session = session = Session(url, self.location, self._account, self)
+        self._limits = (
+            None if throttle is None else SharedLimits(throttle, self._account, session.wake)
+        )
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether the session was opened before a fork."""
+        return self._session.is_forked
+
+    def busy_timeout(self) -> BusyTimeout:
+        """Return the busy timeout of a call that starts now."""
+        return BusyTimeout(self._patience)
+
+    def transact(self, work: Callable[[Tables], T], busy_timeout: BusyTimeout) -> T:
+        """Call a function in a transaction; see `Store.transact`."""
+        if self.is_forked:
+            raise self._error("was opened before a fork; open a client in each process")
+        released: set[str] = set()
+
+        def release_and_work(connection: Connection) -> T:
+            # A copy: other threads may add keys meanwhile.
+            released.update(key for key in list(self.written) if key not in self.held)
+            tables = PostgresTables(connection, self, self._account)
+            if released:
+                tables.run(_RELEASE, self._session.owner, [key_id(key) for key in released])
+            result = work(tables)
+            self.written.difference_update(released)
+            self._lost.difference_update(released)
+            return result
+
+        try:
+            return self._session.transact(release_and_work, busy_timeout)
+        except msgspec.DecodeError as error:
+            raise self._error(f"holds a record that can't be read: {error}") from error
+
+    def claim(self, tables: Tables, key: str) -> None:
+        """Write the claim on a key; raises as `Tables.claim` says."""
+        own = previous = self._session.owner
+        while not tables.run(_CLAIM, key, own, previous):
+            found = find_owner(tables, key_id(key))
+            if found is None:
+                continue  # it was released meanwhile
+            if found.is_alive and not found.process.has_ended(current_process()):
+                raise in_use_error(tables, self.location, key, str(found.process))
+            seconds = self._seconds_to_wait(found)
+            if seconds:
+                self._tidy_at = 0.0
+                self._session.wake()
+                raise ClaimPending(seconds, str(found.process))
+            # Its process takes the other claims over if it comes back.
+            previous = found.number
+        self.written.add(key)
+        self._lost.discard(key)
+
+    def check_claim(self, key: str) -> None:
+        """Check that the claim on a key wasn't lost; raises as `Tables.check_claim` says."""
+        if key in self._lost:
+            shown: str = show_source(key)
+            message = (
+                f"the upload of {shown!r} was taken over by another process while the journal "
+                f"{self.location} couldn't be reached"
+            )
+            raise UploadInUse(message, path=self.location, key=shown)
+
+    def is_in_use(self, tables: Tables, key: str) -> bool:
+        """Whether this journal or another process has the claim on a key, or may still have it."""
+        if key in self.held:
+            return True
+        found = find_owner(tables, key_id(key))
+        is_own = found is not None and found.number == self._session.owner
+        return found is not None and not is_own and self._may_run(found)
+
+    def is_abandoned(self, tables: Tables, key: str) -> bool:
+        """Whether no process will come back to a key, which needs the claim for its upload."""
+        if key in self.held:
+            return False
+        found = find_owner(tables, key_id(key))
+        if found is None or found.process.has_ended(current_process()):
+            return True
+        return not found.is_alive and found.lost_seconds > RETURN_TIMEOUT
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the claims certainly hold, now and for the next seconds."""
+        return self._session.is_certain
+
+    @contextmanager
+    def watch(self, on_lost: Callable[[], None]) -> Generator[None, None, None]:
+        """Call a function, in any thread, if the claims may be lost within the block."""
+        watcher = object()
+        self._watchers[watcher] = on_lost
+        try:
+            yield
+        finally:
+            del self._watchers[watcher]
+
+    def close(self, busy_timeout: BusyTimeout, *, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Delete all claims and end the session; see `Store.close`."""
+        if not self.held.has_other_loops(loop):
+            self._session.close(busy_timeout.remaining)
+            if self._limits is not None:
+                self._limits.close()
+            self.written.clear()
+            self._lost.clear()
+
+    def session_opened(self, claimed: set[bytes]) -> None:
+        """Find the keys whose claims were lost with the last session."""
+        held = [key for key in list(self.written) if key in self.held]
+        self._lost.update(key for key in held if key_id(key) not in claimed)
+        if self._limits is not None:
+            self._limits.open()
+
+    def session_lost(self) -> None:
+        """Tell all watchers that the claims may be lost."""
+        if self._limits is not None:
+            self._limits.close()
+        for on_lost in list(self._watchers.values()):
+            on_lost()
+
+    def session_used(self, connection: Connection) -> None:
+        """Exchange the limits, note lost owners, and remove those that won't come back."""
+        if self._limits is not None:
+            self._limits.exchange(connection, self._session.owner or 0)
+        if now() < self._tidy_at:
+            return
+        self._tidy_at = now() + TIDY_PERIOD
+        for owner in note_lost_owners(connection, self._account):
+            has_ended = owner.process.has_ended(current_process())
+            if has_ended or owner.lost_seconds > KEEP_SECONDS:
+                delete_owner(connection, owner.number)
+
+    def _may_run(self, owner: Owner) -> bool:
+        if owner.process.has_ended(current_process()):
+            return False
+        return owner.is_alive or self._seconds_to_wait(owner) > 0
+
+    def _seconds_to_wait(self, owner: Owner) -> float:
+        """Return the seconds until an owner whose session is lost has certainly stopped."""
+        # The server's clock may be set, but not by as much.
+        if owner.lost_seconds > 3 * GRACE or owner.process.has_ended(current_process()):
+            return 0.0
+        since = self._lost_since.setdefault(owner.number, now())
+        return max(since + GRACE - now(), 0.0)
+
+    def _error(self, finding: str) -> JournalError:
+        return JournalError(f"the journal {self.location} {finding}", path=self.location)

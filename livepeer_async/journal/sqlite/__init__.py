@@ -1,0 +1,1 @@
+"""The journal as an SQLite file, which the processes of one machine share."""

@@ -1,0 +1,34 @@
+import pytest
+
+from cluster.processes import Cluster
+from livepeer_async.sandbox import Sandbox
+
+ROW = "cluster row"
+HEAD = (
+    "fault",
+    "exit",
+    "stopped after",
+    "taken over after",
+    "cut",
+    "sent again",
+    "overlaps",
+    "assets",
+)
+
+
+@pytest.fixture
+def cluster(postgres, tmp_path):
+    """A sandbox with S3 storage, a database, and processes that share them."""
+    times = {"waiting_seconds": 0.1, "processing_seconds": 0.1}
+    with Sandbox(storage="s3", **times) as sandbox, Cluster(sandbox, postgres, tmp_path) as it:
+        yield it
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the table of the faults."""
+    reports = [r for group in ("passed", "failed") for r in terminalreporter.stats.get(group, [])]
+    rows = [value for report in reports for name, value in report.user_properties if name == ROW]
+    if rows:
+        terminalreporter.section("faults of the shared journal")
+        for row in (HEAD, ["---"] * len(HEAD), *sorted(rows)):
+            terminalreporter.write_line(f"| {' | '.join(map(str, row))} |")
