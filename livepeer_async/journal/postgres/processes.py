@@ -38,8 +38,11 @@ class Process(Struct, frozen=True, kw_only=True):
         Args:
             here: the current process.
         """
-        is_same_machine = bool(self.machine) and self.machine == here.machine
-        return is_same_machine and self.started != _start_time(self.pid)
+        is_known = bool(self.machine and self.started) and self.pid > 0
+        if not is_known or self.machine != here.machine:
+            return False
+        started = _start_time(self.pid)
+        return not _exists(self.pid) if started is None else started != self.started
 
 
 def current_process() -> Process:
@@ -59,10 +62,21 @@ def _machine() -> str:
 
 
 def _start_time(pid: int) -> int | None:
-    """Return when a process was started; `None` if there is none, or only a zombie."""
+    """Return when a process was started, 0 for a zombie; `None` if it is unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     state, *rest = fields.rpartition(")")[2].split()
-    return None if state in "ZX" else int(rest[_START_TIME - 1])
+    return 0 if state in "ZX" else int(rest[_START_TIME - 1])
+
+
+def _exists(pid: int) -> bool:
+    """Whether a process exists: /proc may hide those of other users."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -81,13 +81,19 @@ class PostgresTables:
         connection: in the transaction.
         store: has the claims.
         account: a fingerprint of the account.
+        claimed: collects the keys whose claims are written.
     """
 
     statements = STATEMENTS
 
     def __init__(
-        self, connection: psycopg.Connection[Any], store: PostgresStore, account: str
+        self,
+        connection: psycopg.Connection[Any],
+        store: PostgresStore,
+        account: str,
+        claimed: set[str],
     ) -> None:
+        self.claimed = claimed
         self._connection = connection
         self._store = store
         self._account = account

@@ -67,6 +67,8 @@ class PostgresStore:
         self._account = account or ""
         self._patience = max(patience, MIN_PATIENCE)
         self._lost: set[str] = set()
+        # Claims whose transactions haven't ended, and are repeated if the session is lost.
+        self._claiming: set[str] = set()
         self._lost_since: dict[int, float] = {}
         self._watchers: dict[object, Callable[[], None]] = {}
         self._tidy_at = 0.0
@@ -89,11 +91,12 @@ class PostgresStore:
         if self.is_forked:
             raise self._error("was opened before a fork; open a client in each process")
         released: set[str] = set()
+        claimed: set[str] = set()
 
         def release_and_work(connection: Connection) -> T:
             # A copy: other threads may add keys meanwhile.
             released.update(key for key in list(self.written) if key not in self.held)
-            tables = PostgresTables(connection, self, self._account)
+            tables = PostgresTables(connection, self, self._account, claimed)
             if released:
                 tables.run(_RELEASE, self._session.owner, [key_id(key) for key in released])
             result = work(tables)
@@ -105,15 +108,17 @@ class PostgresStore:
             return self._session.transact(release_and_work, busy_timeout)
         except msgspec.DecodeError as error:
             raise self._error(f"holds a record that can't be read: {error}") from error
+        finally:
+            self._claiming.difference_update(claimed)
 
-    def claim(self, tables: Tables, key: str) -> None:
+    def claim(self, tables: PostgresTables, key: str) -> None:
         """Write the claim on a key; raises as `Tables.claim` says."""
         own = previous = self._session.owner
         while not tables.run(_CLAIM, key, own, previous):
             found = find_owner(tables, key_id(key))
             if found is None:
                 continue  # it was released meanwhile
-            if found.is_alive and not found.process.has_ended(current_process()):
+            if found.is_alive:
                 raise in_use_error(tables, self.location, key, str(found.process))
             seconds = self._seconds_to_wait(found)
             if seconds:
@@ -122,6 +127,8 @@ class PostgresStore:
                 raise ClaimPending(seconds, str(found.process))
             # Its process takes the other claims over if it comes back.
             previous = found.number
+        tables.claimed.add(key)
+        self._claiming.add(key)
         self.written.add(key)
         self._lost.discard(key)
 
@@ -178,7 +185,7 @@ class PostgresStore:
 
     def session_opened(self, claimed: set[bytes]) -> None:
         """Find the keys whose claims were lost with the last session."""
-        held = [key for key in list(self.written) if key in self.held]
+        held = [key for key in list(self.written - self._claiming) if key in self.held]
         self._lost.update(key for key in held if key_id(key) not in claimed)
         if self._limits is not None:
             self._limits.open()
@@ -203,8 +210,6 @@ class PostgresStore:
                 delete_owner(connection, owner.number)
 
     def _may_run(self, owner: Owner) -> bool:
-        if owner.process.has_ended(current_process()):
-            return False
         return owner.is_alive or self._seconds_to_wait(owner) > 0
 
     def _seconds_to_wait(self, owner: Owner) -> float:
