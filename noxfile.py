@@ -366,7 +366,7 @@ def bench(session: nox.Session) -> None:
     # Of its own, because the official SDK needs older versions of what ours needs.
     ours = Path(session.create_tmp()).resolve() / "ours"
     session.run("python", "-m", "venv", "--clear", ours)
-    wheel = f"{built_wheel(Path(session.cache_dir) / 'wheel')}[cli,fastapi,sandbox]"
+    wheel = f"{built_wheel(Path(session.cache_dir) / 'wheel')}[cli,cluster,fastapi,sandbox]"
     python = str(ours / "bin" / "python")
     session.run(python, "-m", "pip", "install", "--quiet", wheel, external=True)
     options = ("--python", python, "--modules", modules)

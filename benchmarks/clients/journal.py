@@ -1,8 +1,9 @@
 """Times durable writes of records to a journal that holds many, and leases, in CPU and wall time.
 
     python journal.py ours|sqlite FILE RECORDS OPERATIONS
+    python journal.py ours|psycopg URL RECORDS OPERATIONS
 
-`sqlite` writes the same rows with `sqlite3` alone, in a transaction each.
+`sqlite` and `psycopg` write the same rows with these alone, in a transaction each.
 """
 
 import asyncio
@@ -12,7 +13,15 @@ import time
 from contextlib import closing
 
 from process import report
-from records import INSERT, fill, make_record, row_of
+from records import (
+    INSERT,
+    POSTGRES_INSERT,
+    fill,
+    fill_postgres,
+    make_record,
+    postgres_row,
+    row_of,
+)
 
 from livepeer_async import AsyncLivepeer
 
@@ -47,7 +56,11 @@ async def measure_ours(path, records, stopwatch):
     async with AsyncLivepeer("key", base_url="http://127.0.0.1:9/api", journal=path) as livepeer:
         journal = livepeer.journal
         await journal.aclose()
-        fill(path, map(make_record, map(str, range(records))))
+        made = map(make_record, map(str, range(records)))
+        if journal.is_shared:
+            fill_postgres(path, livepeer.account_fingerprint, made)
+        else:
+            fill(path, made)
         await journal.open()
         stopwatch.start()
         for number in range(stopwatch.operations):
@@ -73,11 +86,25 @@ def measure_sqlite(path, records, stopwatch):
         stopwatch.stop("write")
 
 
+def measure_psycopg(url, stopwatch):
+    """Measure psycopg alone, with the journal's table."""
+    import psycopg
+
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        stopwatch.start()
+        for number in range(stopwatch.operations):
+            row = postgres_row("other", make_record(f"new {number}"))
+            connection.execute(POSTGRES_INSERT, row)
+        stopwatch.stop("write")
+
+
 def main(side, path, records, operations):
     """Report the times."""
     stopwatch = Stopwatch(int(operations))
     if side == "ours":
         asyncio.run(measure_ours(path, int(records), stopwatch))
+    elif side == "psycopg":
+        measure_psycopg(path, stopwatch)
     else:
         measure_sqlite(path, int(records), stopwatch)
     report(**stopwatch.results)

@@ -10,6 +10,10 @@ from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sources.identity import SourceIdentity
 
 INSERT = "INSERT OR REPLACE INTO records VALUES (?, ?, ?)"
+POSTGRES_INSERT = (
+    "INSERT INTO livepeer_async.records (account, id, key, state, record) "
+    "VALUES (%s, sha256(convert_to(%s::text, 'UTF8')), %s, %s, %s)"
+)
 
 
 def make_record(key, status=None):
@@ -39,3 +43,17 @@ def fill(path, records):
     """Write records in one transaction."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(INSERT, map(row_of, records))
+
+
+def fill_postgres(url, account, records):
+    """Write records to a database in one transaction."""
+    import psycopg
+
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany(POSTGRES_INSERT, (postgres_row(account, it) for it in records))
+
+
+def postgres_row(account, record):
+    """Convert a record to the values of `POSTGRES_INSERT`."""
+    key, state, encoded = row_of(record)
+    return account, key, key, str(state), encoded

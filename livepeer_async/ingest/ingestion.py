@@ -7,12 +7,9 @@ respond, no row starts (`circuit_breaker.py`).
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager, closing, suppress
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -38,6 +35,7 @@ from livepeer_async.ingest.decisions import (
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, RowState
 from livepeer_async.ingest.full_queue import FullQueue
 from livepeer_async.ingest.manifest import RowSource
+from livepeer_async.ingest.retries import DeferredRows
 from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make_earlier_event
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.ingest.unsupported import unsupported_row
@@ -51,8 +49,9 @@ if TYPE_CHECKING:
 
 # Deferred rows that are held in memory; further ones fail, and the next run tries them again.
 MAX_DEFERRED = 1000
-# Seconds before a deferred row is retried, even if no other row is left.
-RETRY_DELAY = 5.0
+# Deferred rows from which on they are retried before the other rows. Machines that share a manifest
+# defer the rows of each other.
+MANY_DEFERRED = 500
 # Seconds for deleting leftovers at the end; the next run deletes the rest.
 CLEANUP_TIMEOUT = 60.0
 
@@ -116,7 +115,7 @@ class Ingestion:
         self._is_aborting = False
         self._bad_locations: set[str] = set()
         self._jobs: dict[RowJob, None] = {}
-        self._deferred: deque[RowJob] = deque()
+        self._deferred = DeferredRows()
         self._notifier = Notifier()
         self._failure: LivepeerError | None = None
         self.is_stopped = False
@@ -223,16 +222,32 @@ class Ingestion:
                         return
                     self._jobs[job] = None
                     yield job
-        while self._jobs and not self._starts_nothing:
-            due = self._deferred[0].due if self._deferred else inf
-            with anyio.move_on_after(due - time.monotonic()):
-                await self._notifier.wait()
-                continue
-            await self._circuit_breaker.wait()
-            if not self._starts_nothing:
-                job = self._deferred.popleft()
-                job.record = (await self._find_records([job.row.key])).get(job.row.key)
+                async for deferred in self._retry(lambda: len(self._deferred) >= MANY_DEFERRED):
+                    yield deferred
+        async for deferred in self._retry(lambda: bool(self._jobs)):
+            yield deferred
+
+    async def _retry(self, is_needed: Callable[[], bool]) -> AsyncGenerator[RowJob, None]:
+        """Yield the deferred rows as they are due."""
+        while is_needed() and not self._starts_nothing:
+            if (job := await self._next_deferred()) is not None:
                 yield job
+
+    async def _next_deferred(self) -> RowJob | None:
+        """Wait until a deferred row is due or something has changed; return the row, if any."""
+        with anyio.move_on_after(self._deferred.delay):
+            await self._notifier.wait()
+            return None
+        await self._circuit_breaker.wait()
+        if self._starts_nothing:
+            return None
+        job = self._deferred.pop()
+        job.record = (await self._find_records([job.row.key])).get(job.row.key)
+        if job.waits and job.record and is_finished(job.row, job.record, wait=self._wait):
+            del self._jobs[job]
+            await self._channel.send(make_earlier_event(job.row, job.record))
+            return None
+        return job
 
     async def _next_rows(self) -> AsyncGenerator[list[Row], None]:
         """Yield the rows of the manifest that aren't finished."""
@@ -292,10 +307,11 @@ class Ingestion:
         if error is not None and classify_error(error).abort_run:
             raise error
         if error is not None and self._may_defer(job, result, error):
-            job.due = time.monotonic() + RETRY_DELAY
-            self._deferred.append(job)
+            is_known = job.waits > 0
+            self._deferred.add(job, is_in_use=self._is_shared(error))
             self._notifier.notify()
-            await self._channel.send(RowDeferred(job.row, error))
+            if not (is_known and job.waits):
+                await self._channel.send(RowDeferred(job.row, error))
             return
         del self._jobs[job]
         self._notifier.notify()
@@ -305,6 +321,9 @@ class Ingestion:
             await self._channel.send(unsupported_row(job.row, error))
 
     def _may_defer(self, job: RowJob, result: UploadResult | None, error: LivepeerError) -> bool:
+        if self._is_shared(error):
+            # Another machine that shares the manifest may finish it, or end before.
+            return not self.is_stopped
         has_room = len(self._deferred) < MAX_DEFERRED and not self.is_stopped
         return has_room and may_retry(
             job.row,
@@ -313,6 +332,12 @@ class Ingestion:
             has_asset=result is not None and result.asset is not None,
             has_journal=self._livepeer.journal is not None,
         )
+
+    def _is_shared(self, error: LivepeerError) -> bool:
+        """Whether another process has the row, perhaps for hours."""
+        journal = self._livepeer.journal
+        is_shared = journal is not None and journal.is_shared and not self._is_batch
+        return is_shared and isinstance(error, UploadInUse)
 
     def _state_of(self, result: UploadResult | None) -> RowState:
         if result is None or isinstance(result.error, UploadStopped | UploadInUse):

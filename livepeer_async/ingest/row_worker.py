@@ -47,7 +47,7 @@ class RowJob:
         row: the row.
         record: the journal's record of the row's key, if any.
         attempts: the number of attempts so far.
-        due: when the next attempt may start, on the clock of `time.monotonic`.
+        waits: how often in a row it was deferred because another process has it.
         scope: cancels the current attempt.
         upload: the upload of the current attempt, once its asset exists.
     """
@@ -56,7 +56,7 @@ class RowJob:
         self.row = row
         self.record = record
         self.attempts = 0
-        self.due = 0.0
+        self.waits = 0
         self.scope = anyio.CancelScope()
         self.upload: Upload | None = None
         self._began = 0.0

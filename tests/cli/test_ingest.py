@@ -116,7 +116,7 @@ def test_names_follow_a_template_and_do_not_change_keys(sandbox, folder, tmp_pat
     assert {asset.name for asset in sandbox.assets} == names
     sandbox.clear_log()
     again = run_here(*command, sandbox=sandbox)
-    assert table_of(again)["ready"] == "4  4 of them by an earlier run"
+    assert table_of(again)["ready"] == "4  4 of them by other runs"
     assert (len(sandbox.assets), sandbox.requests) == (4, [])
 
 
@@ -210,7 +210,7 @@ def test_second_run_reports_the_assets_of_the_first(sandbox, folder, tmp_path, r
     rows = {row["key"]: row for row in read_report(report)}
     assert {key: rows[key]["asset_id"] for key in before} == before
     assert [key for key, row in rows.items() if not row["is_earlier"]] == [str(folder / "d.mp4")]
-    assert table_of(second)["ready"] == "5  4 of them by an earlier run"
+    assert table_of(second)["ready"] == "5  4 of them by other runs"
     assert len(sandbox.assets) == 5
 
 

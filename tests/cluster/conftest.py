@@ -26,7 +26,8 @@ def cluster(postgres, tmp_path):
 
 def pytest_terminal_summary(terminalreporter):
     """Print the table of the faults."""
-    reports = [r for group in ("passed", "failed") for r in terminalreporter.stats.get(group, [])]
+    groups = ("passed", "failed", "xfailed")
+    reports = [report for group in groups for report in terminalreporter.stats.get(group, [])]
     rows = [value for report in reports for name, value in report.user_properties if name == ROW]
     if rows:
         terminalreporter.section("faults of the shared journal")

@@ -83,19 +83,19 @@ class UploadingProcess:
 
 
 class Cluster:
-    """Two files, a sandbox, a database, and the processes that upload; a context manager.
+    """Files, a sandbox, a database, and the processes that upload; a context manager.
 
     Attributes:
         observer: The transfers so far.
         processes: The processes, oldest first.
     """
 
-    def __init__(self, sandbox, database, folder):
+    def __init__(self, sandbox, database, folder, lengths=LENGTHS):
         self.sandbox = sandbox
         self.database = database
         self.observer = Observer(sandbox)
         self.processes = []
-        self.files = write_files(folder / "files", LENGTHS, Random(1))
+        self.files = write_files(folder / "files", lengths, Random(1))
         self._folder = folder
         self._stack = ExitStack()
 
@@ -124,7 +124,7 @@ class Cluster:
 
     def _start(self, command):
         proxy = self._stack.enter_context(CutProxy(self.database.server.port))
-        url = os.environ.get("SQLITE_TRIAL") or self.database.url_of(port=proxy.port)
+        url = self.database.url_of(port=proxy.port)
         process = UploadingProcess(
             command(url),
             sandbox=self.sandbox,

@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 # Seconds after which the holder has stopped: the partition rule's, and those of a cancellation.
 STOP_SECONDS = 15 + 5 + 2
 FROZEN_SECONDS = 60.0
+# PostgreSQL lets go after 40 s to 45 s without packets, and the other process waits for 20 s more.
+LOST_SECONDS = 90.0
 
 
 def kill(cluster, holder, other):
@@ -51,11 +53,11 @@ def freeze(cluster, holder, other):
     holder.resume()
 
 
-def freeze_and_cut(side, how):
+def freeze_and_cut(side, how, seconds=FROZEN_SECONDS):
     def freeze_and_cut(cluster, holder, other):
         holder.stop()
         holder.proxy.cut(side, how)
-        time.sleep(FROZEN_SECONDS)
+        time.sleep(seconds)
         holder.resume()
         holder.proxy.heal()
 
@@ -86,6 +88,7 @@ FAULTS = {
     "restart, fast": restart_fast,
     "restart, immediate": restart_immediate,
     "down for 20 s": restart_slowly,
+    "cut 90 s, both, lost": cut("both", "lost", LOST_SECONDS),
     "network lost 40 s, then reset at the server": cut_and_drop,
     **{
         f"cut {seconds} s, {side}, {how}": cut(side, how, seconds)
@@ -97,10 +100,13 @@ FAULTS = {
 # The frozen process leaves a PATCH open that no other process can end.
 FREEZES = {
     "SIGSTOP 60 s": freeze,
-    "SIGSTOP 60 s, cut, server, close": freeze_and_cut("server", "close"),
+    "SIGSTOP 90 s, cut, both, lost": freeze_and_cut("both", "lost", LOST_SECONDS),
     "SIGSTOP 60 s, cut, both, reset": freeze_and_cut("both", "reset"),
-    "SIGSTOP 60 s, cut, both, lost": freeze_and_cut("both", "lost"),
+    "SIGSTOP 60 s, cut, server, close": freeze_and_cut("server", "close"),
 }
+WOKEN_BLOCK = pytest.mark.xfail(
+    strict=True, reason="a woken thread sends the block that it read before it checks the claim"
+)
 
 
 def format_seconds(moment, began):
@@ -110,18 +116,17 @@ def format_seconds(moment, began):
 def run(cluster, name, fault, record_property):
     """Apply a fault in the middle of a chunk; check the files, and report the counts."""
     holder, other = cluster.start_two()
-    (held,) = [it for it in cluster.observer.active if cluster.is_of(it, cluster.files[0])]
     began = time.monotonic()
     fault(cluster, holder, other)
     statuses = [it.finish() for it in cluster.processes]
-    later = [it for it in cluster.observer.transfers if it.began > held.began]
-    taken = [it.began for it in later if cluster.is_of(it, cluster.files[0])]
-    was_cut = held in cluster.observer.cut()
+    transfers = [it for it in cluster.observer.transfers if cluster.is_of(it, cluster.files[0])]
+    stopped = next((it for it in transfers if it in cluster.observer.cut()), None)
+    taken = next((it for it in transfers if stopped and it.began > stopped.began), None)
     row = [
         name,
-        "-".join(map(str, statuses)),
-        format_seconds(held.ended if was_cut else None, began),
-        format_seconds(min(taken) if taken and was_cut else None, began),
+        ", ".join(map(str, statuses)),
+        format_seconds(stopped and stopped.ended, began),
+        format_seconds(taken and taken.began, began),
         len(cluster.observer.cut()),
         f"{cluster.count_repeated() / MIB:.1f} MiB",
         f"{len(cluster.observer.overlaps())}, {len(cluster.observer.second_writers())} with bytes",
@@ -131,18 +136,26 @@ def run(cluster, name, fault, record_property):
     cluster.check()
     assert cluster.observer.second_writers() == []
     assert len(cluster.observer.cut()) <= len(cluster.processes)
-    return statuses, held
+    return statuses
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_leaves_one_writer_and_one_asset(cluster, name, record_property):
-    statuses, _ = run(cluster, name, FAULTS[name], record_property)
+    statuses = run(cluster, name, FAULTS[name], record_property)
     assert statuses[1] == 0
     assert cluster.sandbox.violations == []
     assert cluster.observer.overlaps() == []
 
 
-@pytest.mark.parametrize("name", FREEZES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SIGSTOP 60 s",
+        pytest.param("SIGSTOP 90 s, cut, both, lost", marks=WOKEN_BLOCK),
+        pytest.param("SIGSTOP 60 s, cut, both, reset", marks=WOKEN_BLOCK),
+        pytest.param("SIGSTOP 60 s, cut, server, close", marks=WOKEN_BLOCK),
+    ],
+)
 def test_frozen_process_sends_nothing_after_it_was_replaced(cluster, name, record_property):
-    statuses, _ = run(cluster, name, FREEZES[name], record_property)
+    statuses = run(cluster, name, FREEZES[name], record_property)
     assert statuses[1] == 0

@@ -19,7 +19,7 @@ from livepeer_async.ingest import (
     circuit_breaker,
     decisions,
     ingest,
-    ingestion,
+    retries,
 )
 from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, On
 from livepeer_async.scheduling.adaptive import MIN_SHARE
@@ -75,7 +75,7 @@ async def test_server_of_another_kind_ends_the_run(folder, answer):
 
 
 async def test_row_in_use_is_retried(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
     write_videos(folder, 3)
     key = str(folder / "v001.mp4")
     async with (
@@ -108,7 +108,7 @@ async def test_row_in_use_is_retried(folder, tmp_path, monkeypatch):
 
 
 async def test_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
     write_videos(folder, 40)
     async with (
         sandbox_and_client() as (sandbox, _),
@@ -137,7 +137,7 @@ async def test_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monkeyp
 
 async def test_row_with_an_asset_is_not_retried_without_journal(folder, monkeypatch):
     """Without a journal, a retry would create a second asset."""
-    monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
     write_videos(folder, 1)
     # Not the checks of the server, which look at an asset that doesn't exist.
     cut = Fault(On(method="GET", path="/asset/(?!0{8})", times=30), CutConnection())
@@ -150,7 +150,7 @@ async def test_row_with_an_asset_is_not_retried_without_journal(folder, monkeypa
 
 
 async def test_outages_do_not_count_as_attempts(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(ingestion, "RETRY_DELAY", 0.01)
+    monkeypatch.setattr(retries, "RETRY_DELAY", 0.01)
     write_videos(folder, 1)
     async with (
         sandbox_and_client() as (sandbox, _),

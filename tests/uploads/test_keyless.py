@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import anyio
 import pytest
@@ -31,25 +32,7 @@ MOMENTS = {
     "chunk": On(method="PATCH", nth=2),
     "poll of the asset": On(method="GET", path="/asset/"),
 }
-# A process that uploads a stream without a key until it is killed.
-UPLOADING = """
-import asyncio, sys
-from support.sandbox import PART, client_for, make_bytes
-
-class Account:
-    api_key, base_url = sys.argv[1:3]
-
-async def stream():
-    data = make_bytes(5 * PART + 99)
-    for start in range(0, len(data), PART):
-        yield data[start : start + PART]
-
-async def main():
-    async with client_for(Account, sys.argv[3]) as livepeer:
-        await livepeer.upload(stream(), "passed through", length=5 * PART + 99)
-
-asyncio.run(main())
-"""
+PROGRAM = Path(__file__).with_name("keyless_program.py")
 
 
 @pytest.fixture
@@ -59,7 +42,7 @@ def start(journal):
 
     def start(sandbox):
         arguments = [sandbox.api_key, sandbox.base_url, str(journal)]
-        command = [sys.executable, "-c", UPLOADING, *arguments]
+        command = [sys.executable, PROGRAM, *arguments]
         env = command_line.environment(PYTHONPATH=":".join(sys.path))
         started.append(subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL))
         return started[0]

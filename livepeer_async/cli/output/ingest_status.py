@@ -94,7 +94,7 @@ class IngestStatus:
             "waiting for a retry": len(batch.files) - len(active),
             "starting": sum(file.is_starting for file in active),
             "deferred": self.deferred,
-            "by an earlier run": stats.earlier,
+            "by other runs": stats.earlier,
         }
         return [batch.summarize(), *(f"{n:,} {state}" for state, n in numbers.items() if n), *bad]
 
@@ -134,7 +134,7 @@ class IngestStats:
         checked: the result of checking the manifest; `None` until then.
         bad: the number of rows that can't be used, so far.
         unsupported: the number of them whose file Livepeer can't process.
-        earlier: the number of rows that an earlier run finished.
+        earlier: the number of rows that another run finished.
         in_use: the number of rows that another run is uploading.
         finished: the first rows that were finished in this run.
         failures: by class of the error, and whether the same command retries it.

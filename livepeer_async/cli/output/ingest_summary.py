@@ -170,7 +170,7 @@ def _count_rows(status: IngestStatus) -> list[tuple[str, str, str]]:
     stats = status.stats
     ready, arrived = stats.count(RowState.READY), stats.count(RowState.UPLOADED)
     of_them = "" if arrived else " of them"
-    earlier = f"{stats.earlier:,}{of_them} by an earlier run" if stats.earlier else ""
+    earlier = f"{stats.earlier:,}{of_them} by other runs" if stats.earlier else ""
     rows = [
         ("ready", ready, "" if arrived else earlier),
         ("arrived", arrived, earlier if arrived else ""),

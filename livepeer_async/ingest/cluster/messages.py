@@ -120,16 +120,22 @@ class Outcome(Struct, frozen=True, kw_only=True):
     error: LivepeerError | None = None
 
 
-class Update(Struct, frozen=True, kw_only=True):
-    """What happened in a process since its last update.
+class RowProgress(Struct, frozen=True):
+    """The progress of a row since the last update.
 
     Attributes:
-        events: events, each with the key of its batch.
-        progress: the first and the last progress of rows in each stage, by their numbers.
+        number: the number of the row.
+        stages: the first and the last progress in each stage.
     """
 
-    events: list[tuple[str, Event]]
-    progress: dict[int, list[Progress]]
+    number: int
+    stages: list[Progress]
+
+
+class Update(Struct, frozen=True):
+    """What happened in a process since its last update, each with the key of its batch."""
+
+    events: list[tuple[str, Event | RowProgress]]
 
 
 class RowList:

@@ -9,10 +9,12 @@ from collections import deque
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from livepeer_async.errors import LivepeerError, SourceNotReadable
 from livepeer_async.ingest.events import RowEnded, RowState
 from livepeer_async.ingest.rows import Row
+from livepeer_async.uploads.progress import Progress, Stage
 
 # Rows of a batch, and the bytes of their files: a worker shouldn't have days of work that others
 # could do.
@@ -39,6 +41,7 @@ class PendingRow(Struct, eq=False):
         returns: how often a worker has returned it unfinished.
         is_missing: whether the last worker didn't have its file.
         missed: hosts that don't have it, by the addresses of their workers.
+        progress: the latest progress.
     """
 
     row: Row
@@ -48,6 +51,7 @@ class PendingRow(Struct, eq=False):
     returns: int = 0
     is_missing: bool = False
     missed: dict[str, str] = {}
+    progress: Progress | None = None
 
     def unfinished(self, error: LivepeerError | None = None) -> RowEnded:
         """Return the event of a row that was stopped."""
@@ -126,6 +130,15 @@ class RowQueue:
             size += pending.row.length or 0
             text += len(pending.row.source) + len(pending.row.key)
         return RowGroup(rows) if rows else None
+
+
+def fill_gap(before: Progress | None, progress: Progress) -> list[Progress]:
+    """Return the steps between two samples of a row's progress: first the bytes that were sent."""
+    if before is None or before.stage is not Stage.UPLOADING:
+        return [progress]
+    in_flight = progress.sent + progress.in_flight - before.sent
+    is_gap = in_flight > before.in_flight and progress.sent > before.sent
+    return [replace(before, in_flight=in_flight), progress] if is_gap else [progress]
 
 
 def find_other_hosts(missed: dict[str, str], hosts: dict[str, str]) -> list[str]:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from livepeer_async.concurrency import Notifier
 from livepeer_async.errors import LivepeerError
-from livepeer_async.ingest.cluster.messages import Update, number_of
-from livepeer_async.ingest.cluster.rows import PendingRow
+from livepeer_async.ingest.cluster.messages import RowProgress, Update, number_of
+from livepeer_async.ingest.cluster.rows import PendingRow, fill_gap
 from livepeer_async.ingest.events import (
     Event,
     Halted,
@@ -150,18 +150,19 @@ class RowTracker:
                         await self._send(event)
                 case Resumed():
                     await self.end_halt(key, event)
+                case RowProgress():
+                    self._apply_progress(event)
                 case _:
                     await self._apply_row_event(event)
-        self._apply_progress(update.progress)
 
-    def _apply_progress(self, found: dict[int, list[Progress]]) -> None:
-        if self._on_progress is None:
+    def _apply_progress(self, found: RowProgress) -> None:
+        pending = self.find(found.number)
+        if pending is None or not pending.is_running or self._on_progress is None:
             return
-        for number, stages in found.items():
-            pending = self.find(number)
-            if pending is not None and pending.is_running:
-                for progress in stages:
-                    self._on_progress(pending.row, progress)
+        for progress in found.stages:
+            for step in fill_gap(pending.progress, progress):
+                self._on_progress(pending.row, step)
+            pending.progress = progress
 
     async def _apply_row_event(self, event: Event) -> None:
         pending = self.find(number_of(event))

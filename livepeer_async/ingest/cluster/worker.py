@@ -30,6 +30,7 @@ from livepeer_async.ingest.cluster.messages import (
     Outcome,
     Refusal,
     RowList,
+    RowProgress,
     Run,
     Update,
     number_of,
@@ -154,7 +155,7 @@ class RunProcess:
         self._livepeer = _make_client(run)
         self._tasks = BackgroundTasks()
         self._running: dict[str, tuple[anyio.CancelScope, Ingestion]] = {}
-        self._events: list[tuple[str, Event]] = []
+        self._events: list[tuple[str, Event | RowProgress]] = []
         self._progress: dict[int, list[Progress]] = {}
         self._is_stopped = False
         self.is_closed = False
@@ -225,8 +226,7 @@ class RunProcess:
         event = without_row(event)
         if isinstance(event, RowEnded | BadRow):
             ended.append(event)
-        if number is not None:
-            self._progress.pop(number, None)
+        self._flush_progress(number)
         self._events.append((key, event))
 
     def _record_progress(self, row: Row, progress: Progress) -> None:
@@ -238,11 +238,18 @@ class RunProcess:
             stages.pop()
         stages.append(progress)
 
+    def _flush_progress(self, number: int | None) -> None:
+        stages = self._progress.pop(number or 0, None)
+        if stages is not None and number is not None:
+            self._events.append(("", RowProgress(number, stages)))
+
     def _send_update(self) -> None:
-        if not (self._events or self._progress):
+        for number in list(self._progress):
+            self._flush_progress(number)
+        if not self._events:
             return
-        update = Update(events=self._events, progress=self._progress)
-        self._events, self._progress = [], {}
+        update = Update(self._events)
+        self._events = []
         self._worker.log_event(TOPIC, pickle.dumps((self._run.id, pickle.dumps(update))))
 
     async def _watch(self) -> None:

@@ -212,7 +212,7 @@ def test_summary_line_has_all_counts(ingest):
     ingest.apply(checked(3, bad=1), RowStarted(row(0)), ended(1, is_earlier=True))
     ingest.events.update(row(0), Progress(sent=50, length=100))
     assert ingest.summarize() == (
-        "1 of 3 ready, 1 uploading, 1 by an earlier run, 1 bad row; 50 B of 200 B sent (25 %)"
+        "1 of 3 ready, 1 uploading, 1 by other runs, 1 bad row; 50 B of 200 B sent (25 %)"
     )
     ingest.status.is_paused = lambda: True
     assert ingest.summarize().endswith("; paused: the server is busy or its queue is full")

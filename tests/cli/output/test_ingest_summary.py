@@ -38,11 +38,11 @@ def test_second_run_has_nothing_to_send(sandbox, folder, run_here):
     run_here("ingest", folder, sandbox=sandbox)
     done = run_here("ingest", folder, sandbox=sandbox)
     ready, elapsed = done.stdout.decode().splitlines()
-    assert ready.split(maxsplit=2) == ["ready", "4", "4 of them by an earlier run"]
+    assert ready.split(maxsplit=2) == ["ready", "4", "4 of them by other runs"]
     assert elapsed.startswith("time ")
     assert len(done.stderr.splitlines()) == 2
     done = run_here("ingest", folder, "--json", sandbox=sandbox)
-    assert done.stderr.decode().splitlines() == ["4 of 4 ready, 4 by an earlier run"]
+    assert done.stderr.decode().splitlines() == ["4 of 4 ready, 4 by other runs"]
 
 
 def test_uncertain_leftovers_are_reported_once(open_sandbox, folder, tmp_path, run_here):

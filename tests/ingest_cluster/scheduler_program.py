@@ -1,0 +1,17 @@
+"""Run a scheduler until the process is killed; its address is the only line of output."""
+
+import sys
+
+import anyio
+
+from livepeer_async.ingest.cluster import nodes
+
+
+async def main():
+    nodes.silence()
+    async with nodes.listen("127.0.0.1", int(sys.argv[1]), None) as address:
+        print(address, flush=True)
+        await anyio.sleep_forever()
+
+
+anyio.run(main)
