@@ -34,7 +34,8 @@ _CREATED = r"CREATE TABLE (\S+)"
 # Of the tables without which there are no uploads.
 _MISSING_RIGHTS = """SELECT count(*)
     FROM unnest($1::text[]) name, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) needed
-    WHERE name NOT IN ('livepeer_async.journal', 'livepeer_async.pauses') AND NOT has_table_privilege(name, needed)"""
+    WHERE name NOT IN ('livepeer_async.journal', 'livepeer_async.pauses')
+    AND NOT has_table_privilege(name, needed)"""
 ENCODINGS = ("UTF8", "SQL_ASCII")
 # Each is set if the URL doesn't: a dead connection is noticed without waiting for the system.
 _CLIENT_SETTINGS = {
