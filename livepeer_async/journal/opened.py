@@ -198,12 +198,17 @@ class OpenJournal:
             row = find_record(tables, key)
             return msgspec.json.decode(row, type=Record) if row else None
 
-        while True:
-            try:
-                return await self._run(claim)
-            except ClaimPending as pending:
-                with Watch(f"waiting until {pending.owner} has certainly stopped,"):
-                    await anyio.sleep(min(pending.seconds, CLAIM_STEP))
+        with Watch() as watch:
+            owner = ""
+            while True:
+                try:
+                    return await self._run(claim)
+                except ClaimPending as pending:
+                    if pending.owner != owner:
+                        owner = pending.owner
+                        watch.restart(f"waiting until {owner} has certainly stopped,")
+                    seconds = min(pending.seconds, CLAIM_STEP)
+                await anyio.sleep(seconds)
 
     def _in_use_here(self, key: str, tables: Tables) -> UploadInUse:
         return in_use_error(tables, self.path, key, "this process")

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
@@ -12,7 +10,7 @@ from msgspec.structs import replace
 from livepeer_async import ConfigurationError, JournalError, UploadInUse
 from livepeer_async.journal.records import Orphan, RecordState, UnconfirmedRequest
 from support.clock import until
-from support.records import RECORD, read_record
+from support.records import RECORD, hold_key, read_record
 
 pytestmark = pytest.mark.anyio
 
@@ -20,30 +18,11 @@ ORPHAN = Orphan(asset_id="asset-1", key="talk", name="talk.mp4", since=2.0)
 REQUEST = replace(RECORD, state=RecordState.REQUESTED, asset_id=None, upload_url=None)
 UNCONFIRMED = UnconfirmedRequest(key="talk", name="talk.mp4", since=1.5, until=601.5)
 
-# A process that acquires a key, prints "acquired" and is killed.
-HOLDING = """
-import asyncio, sys
-from livepeer_async.journal.journal import Journal
-
-async def main():
-    journal = Journal(sys.argv[1], account="a")
-    async with journal.acquire("talk"):
-        print("acquired", flush=True)
-        await asyncio.sleep(60)
-
-asyncio.run(main())
-"""
-
 
 @pytest.fixture
 def holder(location):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDING, str(location)], stdout=subprocess.PIPE
-    )
-    assert process.stdout.readline() == b"acquired\n"
-    with process:
+    with hold_key(location) as process:
         yield process
-        process.kill()
 
 
 async def test_record_survives_its_journal(journal, location):

@@ -1,5 +1,9 @@
 """A journal's record, and how another process reads it."""
 
+import subprocess
+import sys
+from contextlib import contextmanager
+
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sources.identity import SourceIdentity
@@ -24,3 +28,28 @@ async def read_record(location, key="talk"):
             return record
     finally:
         await other.aclose()
+
+
+# Acquires a key, prints "acquired", and waits until it is killed.
+HOLDING = """
+import asyncio, sys
+from livepeer_async.journal.journal import Journal
+
+async def main():
+    journal = Journal(sys.argv[1], account="a")
+    async with journal.acquire("talk"):
+        print("acquired", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def hold_key(location):
+    """Hold the key "talk" in another process, which is killed at the end of the block."""
+    command = [sys.executable, "-c", HOLDING, str(location)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"acquired\n"
+        yield process
+        process.kill()

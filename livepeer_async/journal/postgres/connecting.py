@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from livepeer_async.journal.location import is_clear
 from livepeer_async.journal.postgres.findings import (
     MISSING_TABLES,
+    NO_RIGHTS,
     SHARED_SESSIONS,
     NotConnected,
     explained,
@@ -30,6 +31,11 @@ STEP_TIMEOUT = 10.0
 # Any number: the first transaction that takes its lock creates the tables.
 _CREATION_LOCK = 0x6C706A61
 _CREATED = r"CREATE TABLE (\S+)"
+# Of the tables without which there are no uploads.
+_MISSING_RIGHTS = """SELECT count(*)
+    FROM unnest($1::text[]) name, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) needed
+    WHERE name NOT IN ('livepeer_async.journal', 'livepeer_async.pauses')
+    AND NOT has_table_privilege(name, needed)"""
 ENCODINGS = ("UTF8", "SQL_ASCII")
 # Each is set if the URL doesn't: a dead connection is noticed without waiting for the system.
 _CLIENT_SETTINGS = {
@@ -94,7 +100,7 @@ def connect(url: str, *, creates: bool = True) -> Connection:
 
     Args:
         url: of the database.
-        creates: whether to create missing tables.
+        creates: whether to create missing tables, and to check the rights of the role.
 
     Raises:
         NotConnected: the database can't be reached or used.
@@ -179,23 +185,34 @@ def _set_up(connection: Connection) -> None:
 
 def _check_schema(connection: Connection, *, creates: bool) -> None:
     """Create missing tables; refuse those of a newer version."""
+    tables = re.findall(_CREATED, SCHEMA)
     with connection.transaction():
         # Not the lock of a session: a pooler may be in session mode.
         connection.execute(b"SELECT pg_advisory_xact_lock($1)", (_CREATION_LOCK,))
-        if _value(connection, "SELECT to_regclass('livepeer_async.journal')") is None:
+        count = "SELECT count(to_regclass(name)) FROM unnest($1::text[]) name"
+        found = _value(connection, count, tables)
+        if not found:
             if not creates:
                 raise NotConnected("doesn't exist yet: the first upload creates it")
-            # With `IF NOT EXISTS`, PostgreSQL would want the right to create a schema anyway.
-            if _value(connection, "SELECT to_regnamespace('livepeer_async')") is None:
-                connection.execute(b"CREATE SCHEMA livepeer_async")
-            for statement in filter(str.strip, SCHEMA.split(";")):
-                connection.execute(statement.encode())
+            _create_schema(connection)
+        elif not _value(connection, count, ["livepeer_async.journal"]):
+            raise NotConnected(MISSING_TABLES)
         version = _value(connection, "SELECT version FROM livepeer_async.journal")
         if (version or 0) > SCHEMA_VERSION:
             raise NotConnected(
                 f"was written by a newer livepeer-async (version {version} of the tables; this one "
                 f"knows {SCHEMA_VERSION}): upgrade, or use another database"
             )
-        missing = "SELECT count(*) FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL"
-        if version is None or _value(connection, missing, re.findall(_CREATED, SCHEMA)):
+        if version is None or 0 < found < len(tables):
             raise NotConnected(MISSING_TABLES)
+        # Without DELETE, for example, claims would stay in silence.
+        if creates and _value(connection, _MISSING_RIGHTS, tables):
+            raise NotConnected(NO_RIGHTS)
+
+
+def _create_schema(connection: Connection) -> None:
+    # With `IF NOT EXISTS`, PostgreSQL would want the right to create a schema anyway.
+    if _value(connection, "SELECT to_regnamespace('livepeer_async')") is None:
+        connection.execute(b"CREATE SCHEMA livepeer_async")
+    for statement in filter(str.strip, SCHEMA.split(";")):
+        connection.execute(statement.encode())

@@ -21,21 +21,20 @@ SHARED_SESSIONS = (
 )
 # Of a server that starts, stops or recovers.
 STARTING = "the database system is"
-_NO_RIGHTS = (
+NO_RIGHTS = (
     "can't be used, the role lacks rights: the first start needs CREATE on the database, or a "
     "schema livepeer_async that the role owns; later ones need USAGE on that schema, and SELECT, "
     "INSERT, UPDATE and DELETE on its tables"
 )
 # By SQLSTATE; the first match counts.
 _FINDINGS: dict[type[Exception], str] = {
-    errors.InsufficientPrivilege: _NO_RIGHTS,
+    errors.InsufficientPrivilege: NO_RIGHTS,
     errors.DiskFull: "can't be written, the server's disk is full: make room and run again; "
     "nothing in it is lost",
     errors.ReadOnlySqlTransaction: "is read-only: wanted the primary server, and a role whose "
     "transactions may write",
     errors.UndefinedTable: MISSING_TABLES,
     errors.UndefinedColumn: MISSING_TABLES,
-    errors.DuplicateTable: MISSING_TABLES,
 }
 # libpq reports failed connections without SQLSTATE, in words: those of the server are in its own
 # language, and are shown as they are. The first match counts.

@@ -139,12 +139,17 @@ class Session:
         """Delete the owner and its claims, and end the session; its thread may end later."""
         with self._changed:
             thread, connection, self._is_closing = self._thread, self._connection, True
+            # Calls that open it again wait for the next session.
+            self._connection = None
         if connection is not None and self._lock.acquire(timeout=timeout):
             try:
                 with suppress(psycopg.Error, OSError), time_limit(connection, timeout):
                     delete_owner(connection, self.owner or 0)
             finally:
                 self._lock.release()
+        elif connection is not None:
+            # Another thread waits for a database that doesn't respond.
+            shut_down(connection)
         self._wake()
         if thread is not None:
             thread.join(timeout)
@@ -252,13 +257,16 @@ class Session:
                 self.owner, claimed = become_owner(connection, self._account, process, previous)
                 if self._is_closing:
                     delete_owner(connection, self.owner)
+                self._events.session_opened(claimed)
+                # Before any upload: others may have met a pause.
+                self._events.session_used(connection)
         except BaseException:
+            self._events.session_lost()
             connection.close()
             raise
-        self._events.session_opened(claimed)
         with self._changed:
-            self._confirmed_at, self._has_connected, self._failure = sent, True, None
-            self._used_at = 0.0
+            self._confirmed_at = self._used_at = sent
+            self._has_connected, self._failure = True, None
             self._connection = connection
             self._changed.notify_all()
         return connection
@@ -294,7 +302,8 @@ class Session:
             if (is_due or has_data or self._is_wanted) and self._connection is connection:
                 self._is_wanted = False
                 self._beat(connection)
-        except (psycopg.Error, OSError):
+        except (psycopg.Error, OSError, RuntimeError):
+            # The last one if the system has no thread left.
             self._lose(connection)
         finally:
             self._lock.release()
