@@ -37,7 +37,7 @@ from livepeer_async.journal.journal import Journal
 
 async def main():
     journal = Journal(sys.argv[1], account="a")
-    async with journal.acquire("talk"):
+    async with journal.acquire(sys.argv[2]):
         print("acquired", flush=True)
         await asyncio.sleep(60)
 
@@ -46,9 +46,9 @@ asyncio.run(main())
 
 
 @contextmanager
-def hold_key(location):
-    """Hold the key "talk" in another process, which is killed at the end of the block."""
-    command = [sys.executable, "-c", HOLDING, str(location)]
+def hold_key(location, key="talk"):
+    """Hold a key in another process, which is killed at the end of the block."""
+    command = [sys.executable, "-c", HOLDING, str(location), key]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"acquired\n"
         yield process
