@@ -150,6 +150,7 @@ Uploads belong to their event loop: wait for them there.
 - `max_rate=` limits the bytes per second of all uploads of the client. Both limits can be changed
   at any time as `livepeer.throttle.concurrency` and `livepeer.throttle.max_rate`.
 - A 429 or 503 pauses all requests of the client until one of them, as a probe, succeeds.
+- With a journal on PostgreSQL, all clients of the account share the pauses and divide `max_rate`.
 
 # Webhooks
 

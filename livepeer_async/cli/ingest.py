@@ -53,6 +53,15 @@ with --strict they keep all others from starting. A row is bad if
 Hidden files in folders, files that aren't videos, and links to
 folders are skipped. A manifest without rows ends with exit status 1.
 
+\b
+Several machines upload with one of
+  --workers 4                processes on this machine
+  --listen 10.0.0.5:8786     workers that join there, each started with
+                             livepeer-async worker 10.0.0.5:8786
+  --cluster tls://HOST:PORT  the workers of a Dask cluster
+More machines help if files are spread over them or the account's quota
+was raised: by default, Livepeer processes 5 videos at once.
+
 The report, and standard output with --json, has a line for each row: key, place, state (ready,
 arrived, failed, unfinished, bad), asset_id, playback_id, playerUrl (a page that plays it; also as
 playbackUrl), bytes, seconds, attempts, verified, error {type, message}, is_earlier. Each run

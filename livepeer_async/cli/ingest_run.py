@@ -243,7 +243,9 @@ class IngestRun:
     def _interrupt(self) -> None:
         """Stop at the first signal; cancel at the second, or if no row is running."""
         is_first, self._is_interrupted = not self._is_interrupted, True
-        if not is_first or self._ingestion is None or not self.status.batch.files:
+        # A cluster reports its rows with a delay.
+        is_running = self._cluster is not None or bool(self.status.batch.files)
+        if not is_first or self._ingestion is None or not is_running:
             if self._scope is not None:
                 self._scope.cancel()
             return

@@ -144,7 +144,7 @@ MaxRate = Annotated[
         parser=parse_rate,
         metavar="RATE",
         help="Bytes per second of all uploads, such as 10M or 512k (M is 1,048,576); by default "
-        "unlimited.",
+        "unlimited. Processes on one PostgreSQL journal divide it.",
     ),
 ]
 PlaybackPolicy = Annotated[

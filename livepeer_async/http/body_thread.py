@@ -169,6 +169,7 @@ class BodyThread:
         """Send what the socket accepts; return how much, and what the rest waits for."""
         total = 0
         while total < len(block) and not self._aborted.is_set():
+            self._body.check()
             count, wanted = self._stream.send_now(block[total:])
             if wanted is not None:
                 return total, wanted

@@ -27,7 +27,14 @@ class ThreadBody(Protocol):
     def read(self, size: int) -> memoryview:
         """Return at most `size` bytes, valid until the next call; none at the end.
 
-        It is called in the worker thread, the other methods in the event loop.
+        This method and `check` are called in the worker thread, the others in the event loop.
+        """
+        ...
+
+    def check(self) -> None:
+        """Raise an error if no byte may be sent any more; called before each part is sent.
+
+        A machine may have slept since the block was read.
         """
         ...
 
@@ -185,6 +192,9 @@ class _WatchedThreadBody:
         block = self._body.read(size)
         self._is_reading = False
         return block
+
+    def check(self) -> None:
+        self._body.check()
 
     def record_sent(self, count: int) -> None:
         if self._last != (count, self._is_reading):

@@ -216,6 +216,11 @@ Pass `AsyncLivepeer(journal=...)`. A later run of the same manifest then
 At its end, a run deletes leftovers that the journal knows to be useless. Without a journal, only
 retries within the run are possible.
 
+# Several machines
+
+`ingest(..., cluster=client)`, and `--workers`, `--listen` and `--cluster` in the shell, upload by
+other processes and machines. `livepeer_async.ingest.cluster` describes them.
+
 # Stopping
 
 `events.stop()` starts no more rows, finishes the chunks in flight and ends the events; running rows

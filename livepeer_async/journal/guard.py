@@ -110,8 +110,12 @@ class _GuardedThreadBody:
         self._guarded = guarded
 
     def read(self, size: int) -> memoryview:
-        self._guarded.check()
+        self.check()
         return self._body.read(size)
+
+    def check(self) -> None:
+        self._guarded.check()
+        self._body.check()
 
     def record_sent(self, count: int) -> None:
         self._body.record_sent(count)

@@ -125,6 +125,9 @@ class _ThrottledBody:
     async def __anext__(self) -> bytes | memoryview:
         block = await anext(self._blocks)
         await self._throttle.consume(len(block))
+        # The machine may have slept meanwhile.
+        if (check := getattr(self._blocks, "check", None)) is not None:
+            check()
         return block
 
     def in_thread(self) -> ThreadBody | None:
@@ -149,6 +152,9 @@ class _ThrottledThreadBody:
         if block:
             await_in_loop(self._loop, partial(self._throttle.wait_for_rate, len(block)))
         return block
+
+    def check(self) -> None:
+        self._body.check()
 
     def record_sent(self, count: int) -> None:
         if count != self._sent:

@@ -167,6 +167,9 @@ class _SpanInThread:
             self._reader.began_at = time.monotonic()
         return self._blocks.read(size)
 
+    def check(self) -> None:
+        """A source doesn't end a body between two reads."""
+
     def record_end(self) -> None:
         self._reader.accepted_at = time.monotonic()
 

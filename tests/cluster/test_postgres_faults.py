@@ -104,9 +104,6 @@ FREEZES = {
     "SIGSTOP 60 s, cut, both, reset": freeze_and_cut("both", "reset"),
     "SIGSTOP 60 s, cut, server, close": freeze_and_cut("server", "close"),
 }
-WOKEN_BLOCK = pytest.mark.xfail(
-    strict=True, reason="a woken thread sends the block that it read before it checks the claim"
-)
 
 
 def format_seconds(moment, began):
@@ -151,9 +148,9 @@ def test_fault_leaves_one_writer_and_one_asset(cluster, name, record_property):
     "name",
     [
         "SIGSTOP 60 s",
-        pytest.param("SIGSTOP 90 s, cut, both, lost", marks=WOKEN_BLOCK),
-        pytest.param("SIGSTOP 60 s, cut, both, reset", marks=WOKEN_BLOCK),
-        pytest.param("SIGSTOP 60 s, cut, server, close", marks=WOKEN_BLOCK),
+        "SIGSTOP 90 s, cut, both, lost",
+        "SIGSTOP 60 s, cut, both, reset",
+        "SIGSTOP 60 s, cut, server, close",
     ],
 )
 def test_frozen_process_sends_nothing_after_it_was_replaced(cluster, name, record_property):

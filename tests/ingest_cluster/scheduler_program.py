@@ -10,7 +10,8 @@ from livepeer_async.ingest.cluster import nodes
 async def main():
     nodes.silence()
     async with nodes.listen("127.0.0.1", int(sys.argv[1]), None) as address:
-        print(address, flush=True)
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
         await anyio.sleep_forever()
 
 

@@ -6,8 +6,8 @@ import sys
 import anyio
 import pytest
 
-from ingest_cluster import processes
 from ingest.running import events_of, run, states_of, write_rows, write_videos
+from ingest_cluster import processes
 from livepeer_async import AsyncLivepeer
 from livepeer_async.errors import ClusterError, ConfigurationError, SourceNotReadable
 from livepeer_async.ingest import (
@@ -109,7 +109,7 @@ async def test_errors_of_rows_keep_their_class(sandbox, cluster, tmp_path):
 async def test_worker_of_another_account_is_refused(sandbox, cluster, folder, tmp_path):
     write_videos(folder, 1)
     async with client_of(sandbox, tmp_path, api_key="another-key") as livepeer:
-        with pytest.raises(ClusterError, match="no worker can be used.*LIVEPEER_API_KEY"):
+        with pytest.raises(ClusterError, match=r"no worker can be used.*LIVEPEER_API_KEY"):
             await run_on(cluster.address, livepeer, folder)
 
 
@@ -165,5 +165,5 @@ async def test_cluster_needs_a_journal(sandbox, cluster, folder):
 
 async def test_cluster_must_be_a_client(sandbox, folder, tmp_path):
     async with client_of(sandbox, tmp_path) as livepeer:
-        with pytest.raises(ConfigurationError, match="wanted a distributed.Client"):
+        with pytest.raises(ConfigurationError, match=r"wanted a distributed\.Client"):
             await run(livepeer, folder, cluster="tcp://127.0.0.1:1")

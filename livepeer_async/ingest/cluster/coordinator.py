@@ -90,6 +90,8 @@ class ClusterRun:
         self._security = client.security
         self._on_progress = options.on_progress
         self._run = describe_run(livepeer, options, outage_timeout)
+        # This process uploads nothing, and takes no share of the rate.
+        livepeer.throttle.max_rate = None
         self._queue = RowQueue()
         self._running: dict[str, RunningGroup] = {}
         self._changed = Notifier()

@@ -12,9 +12,9 @@ from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.cluster.messages import Run
 from livepeer_async.ingest.cluster.worker import machine_id
 from livepeer_async.ingest.row_worker import RowOptions
+from livepeer_async.journal.location import is_postgres_url
 from livepeer_async.scheduling.adaptive import MIN_UPLOAD_RATE
 
-_URL_SCHEMES = ("postgresql://", "postgres://")
 _SECRETS = ("password", "sslpassword")
 
 
@@ -29,13 +29,13 @@ def describe_run(livepeer: AsyncLivepeer, options: RowOptions, outage_timeout: f
             "ingest(cluster=...) needs a journal that all workers can use; pass journal= to "
             "AsyncLivepeer"
         )
-    journal = str(livepeer.journal.path)
-    is_url = journal.startswith(_URL_SCHEMES)
+    url = livepeer.journal_location.value
+    is_shared = is_postgres_url(url)
     return Run(
         id=uuid4().hex,
         account=livepeer.account_fingerprint,
-        journal=without_password(journal) if is_url else journal,
-        machine=None if is_url else machine_id(),
+        journal=without_password(url) if is_postgres_url(url) else str(livepeer.journal.path),
+        machine=None if is_shared else machine_id(),
         retry=livepeer.retry,
         timeouts=livepeer.timeouts,
         concurrency=livepeer.throttle.concurrency,

@@ -243,14 +243,16 @@ class RunProcess:
         if stages is not None and number is not None:
             self._events.append(("", RowProgress(number, stages)))
 
-    def _send_update(self) -> None:
+    def _send_update(self) -> bool:
+        """Send what has happened; return whether anything has."""
         for number in list(self._progress):
             self._flush_progress(number)
         if not self._events:
-            return
+            return False
         update = Update(self._events)
         self._events = []
         self._worker.log_event(TOPIC, pickle.dumps((self._run.id, pickle.dumps(update))))
+        return True
 
     async def _watch(self) -> None:
         """Send updates; cancel batches that Dask has given up; close the client when idle."""
@@ -258,8 +260,7 @@ class RunProcess:
         while not self.is_closed:
             await anyio.sleep(WATCH_INTERVAL)
             now = anyio.current_time()
-            if now - updated >= UPDATE_INTERVAL:
-                self._send_update()
+            if now - updated >= UPDATE_INTERVAL and self._send_update():
                 updated = now
             for key, (scope, _) in list(self._running.items()):
                 if not self._is_wanted(key):

@@ -25,6 +25,26 @@ session.
 Session locks don't work through a pooler that gives each transaction another session, such as
 PgBouncer with `pool_mode = transaction`. It is recognised and refused.
 
+# Shared limits
+
+Clients with the same API key, base URL and database share more than claims. Each opens its session
+on entering the client's block, so a web app that uploads nothing also takes part.
+
+- A 429 or 503 that one client meets pauses the requests of all. After the pause, one client of all
+  sends a probe. If it succeeds, all send again at once; if it is refused, the pause of all is
+  extended. A probe whose process is killed is replaced at once, one without a response after 10 s.
+- `--max-rate` and `livepeer.throttle.max_rate` are the total of the clients that have one: give
+  each the same. Each takes the total divided by the number of these clients, but at least 64 KiB/s.
+  A client that comes or leaves changes the shares at once, a killed one within 5 s. A client
+  without a rate isn't counted and isn't limited. `throttle.rate_share` is the share of a client.
+- `livepeer.unfinished()`, `leftovers()` and `clean_up()` find what any of them left. An upload
+  without a key whose process was on another machine is a leftover 10 minutes after its session was
+  found lost. A request with a lost response is found by its time: clocks must agree within 2 s.
+- Concurrency is each client's own, because the network connection is the machine's.
+
+While PostgreSQL can't be reached, each client has its own pauses and probes by itself, and keeps
+its last share of the rate.
+
 # Rights
 
 The tables are in the schema `livepeer_async`. The first client creates it, and needs `CREATE` on

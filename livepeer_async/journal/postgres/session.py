@@ -257,13 +257,16 @@ class Session:
                 self.owner, claimed = become_owner(connection, self._account, process, previous)
                 if self._is_closing:
                     delete_owner(connection, self.owner)
+                self._events.session_opened(claimed)
+                # Before any upload: others may have met a pause.
+                self._events.session_used(connection)
         except BaseException:
+            self._events.session_lost()
             connection.close()
             raise
-        self._events.session_opened(claimed)
         with self._changed:
-            self._confirmed_at, self._has_connected, self._failure = sent, True, None
-            self._used_at = 0.0
+            self._confirmed_at = self._used_at = sent
+            self._has_connected, self._failure = True, None
             self._connection = connection
             self._changed.notify_all()
         return connection

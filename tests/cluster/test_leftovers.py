@@ -17,8 +17,8 @@ from support.sandbox import SMALL_S3, client_for, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
-KEYLESS = Path(__file__).with_name("keyless_program.py")
-KEYED = Path(__file__).with_name("owner_program.py")
+KEYLESS = Path(__file__).parents[1] / "uploads/keyless_program.py"
+KEYED = Path(__file__).parents[1] / "uploads/owner_program.py"
 
 
 @pytest.fixture

@@ -1,0 +1,72 @@
+"""Clusters with a journal on PostgreSQL, and larger ones."""
+
+import anyio
+import pytest
+
+from cluster.test_dask_kills import assert_exact
+from ingest.running import events_of, run, states_of, write_videos
+from ingest_cluster import processes
+from livepeer_async import AsyncLivepeer
+from livepeer_async.errors import ClusterError
+from livepeer_async.ingest import RowEnded
+from livepeer_async.ingest.cluster import nodes
+from livepeer_async.sandbox import Sandbox
+from support.postgres import PASSWORD
+
+pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
+
+
+@pytest.fixture
+async def sandbox():
+    async with Sandbox(waiting_seconds=0.0, processing_seconds=0.0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    return folder
+
+
+async def run_with(sandbox, postgres, address, folder):
+    account = {"api_key": sandbox.api_key, "base_url": sandbox.base_url}
+    async with (
+        AsyncLivepeer(journal=postgres.url, **account) as livepeer,
+        nodes.connect(address, None) as client,
+    ):
+        return await run(livepeer, folder, cluster=client)
+
+
+async def test_two_coordinators_share_a_manifest(sandbox, postgres, folder):
+    videos = write_videos(folder, 60)
+    found = []
+
+    async def coordinate(address):
+        found.append(await run_with(sandbox, postgres, address, folder))
+
+    with (
+        processes.scheduler() as scheduler,
+        processes.worker(scheduler.address, sandbox, PGPASSWORD=PASSWORD),
+        processes.worker(scheduler.address, sandbox, LIVEPEER_JOURNAL=postgres.url),
+    ):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(coordinate, scheduler.address)
+            tasks.start_soon(coordinate, scheduler.address)
+    for events in found:
+        assert states_of(events) == dict.fromkeys(videos, "ready")
+    assert_exact(sandbox, videos)
+    ended = [it for events in found for it in events_of(RowEnded, events)]
+    assert sum(it.attempts for it in ended) == 60
+
+
+@pytest.mark.parametrize("password", ["", "wrong"])
+async def test_worker_without_the_password_is_refused(sandbox, postgres, folder, password):
+    write_videos(folder, 1)
+    with (
+        processes.scheduler() as scheduler,
+        processes.worker(scheduler.address, sandbox, PGPASSWORD=password),
+        pytest.raises(ClusterError, match="password") as caught,
+    ):
+        await run_with(sandbox, postgres, scheduler.address, folder)
+    assert PASSWORD not in str(caught.value)
