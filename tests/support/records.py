@@ -1,12 +1,17 @@
-"""A journal's record, and how another process reads it."""
+"""Journals on both databases, a record, and how other processes read and hold a key."""
 
 import subprocess
 import sys
 from contextlib import contextmanager
 
+import pytest
+
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sources.identity import SourceIdentity
+
+# Runs a test with the fixture `journal` in a file and on PostgreSQL.
+ON_BOTH = pytest.mark.parametrize("journal", ["sqlite", "postgres"], indirect=True)
 
 RECORD = Record(
     key="talk",

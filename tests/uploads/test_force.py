@@ -8,6 +8,7 @@ from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.sources.source import source_key
 from livepeer_async.uploads.options import UploadJob, UploadOptions
 from support.constants import VERY_LONG
+from support.records import ON_BOTH
 from support.sandbox import PART, SMALL_S3, cancel_when, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -33,11 +34,7 @@ async def read_one(livepeer):
     return record
 
 
-@pytest.fixture
-def journal(tmp_path):
-    return tmp_path / "uploads.journal"
-
-
+@ON_BOTH
 async def test_forced_upload_replaces_the_record(path, journal):
     async with open_both(journal) as (sandbox, livepeer):
         await livepeer.upload(path)
@@ -78,6 +75,7 @@ async def test_cancelled_forced_request_keeps_the_record(path, journal):
         assert await read_one(livepeer) == before
 
 
+@ON_BOTH
 async def test_killed_forced_request_is_unconfirmed(path, journal):
     async with open_both(journal) as (_, livepeer):
         earlier = await livepeer.upload(path)
@@ -96,6 +94,7 @@ async def test_killed_forced_request_is_unconfirmed(path, journal):
         assert len(await livepeer.journal.unconfirmed_requests()) == 1
 
 
+@ON_BOTH
 async def test_interrupted_forced_upload_is_resumed(path, journal):
     held = Fault(SENT, Stall(VERY_LONG))
     async with open_both(journal, held) as (sandbox, livepeer):
