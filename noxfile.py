@@ -248,7 +248,8 @@ def cluster(session: nox.Session) -> None:
     install_wheel(session, *group("test"))
     # The tests wait for clocks of up to a minute, in real time.
     options = ("-m", "cluster", "--timeout=600")
-    run_pytest(session, *options, tests=paths_of(("cluster",)))
+    names = ("cluster", "containers", "ingest_cluster", "journal", "test_readme.py")
+    run_pytest(session, *options, tests=paths_of(names))
 
 
 @nox.session(tags=RELEASE)

@@ -13,6 +13,7 @@ import pytest
 
 from livepeer_async import AsyncLivepeer
 from livepeer_async.sandbox import Sandbox
+from support.daemons import free_port
 from support.sandbox import make_bytes
 from support.servers import respond_with, serve_raw
 
@@ -45,6 +46,7 @@ PYTHON = blocks_of("python")
 # All others run with an open client.
 SNIPPETS = [block for block in PYTHON if block[1] not in (SCRIPT, APPLICATION)]
 COMMANDS = [block for block in blocks_of("sh") if "pip install" not in block[1]]
+((_, CLUSTER),) = (block for block in COMMANDS if "--listen" in block[1])
 
 
 @pytest.fixture
@@ -79,11 +81,26 @@ async def test_snippet_runs(snippet, sandbox):
         await eval(code, {"livepeer": livepeer, "AsyncLivepeer": AsyncLivepeer})
 
 
-@pytest.mark.parametrize("commands", parameters(COMMANDS))
+@pytest.mark.parametrize("commands", parameters(it for it in COMMANDS if it[1] != CLUSTER))
 async def test_commands_succeed(commands, sandbox, monkeypatch):
     scripts = Path(sys.executable).parent
     monkeypatch.setenv("PATH", str(scripts), prepend=os.pathsep)
     await anyio.run_process(["sh", "-euxc", commands], stderr=None)
+
+
+@pytest.mark.cluster
+async def test_cluster_commands_succeed(sandbox, postgres, monkeypatch):
+    scripts = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(scripts), prepend=os.pathsep)
+    monkeypatch.setenv("LIVEPEER_JOURNAL", postgres.url_of())
+    Path("shows.csv").write_text("path\ntalk.mp4\nintro.mp4\n")
+    commands = CLUSTER.replace("10.0.0.5:8786", f"127.0.0.1:{free_port()}")
+    commands = commands.replace("postgresql://livepeer@db/videos", postgres.url_of())
+    listen, worker, *others = commands.splitlines()
+    # The worker would wait for another ingestion.
+    script = [f"{worker.partition('#')[0]} --once &", listen, "wait $!", *others]
+    await anyio.run_process(["sh", "-euxc", "\n".join(script)], stderr=None)
+    assert [it.phase for it in sandbox.assets] == ["ready"] * len(FILES)
 
 
 async def test_fastapi_application_stores_forms_and_bodies(sandbox):
