@@ -34,7 +34,6 @@ async def read_one(livepeer):
     return record
 
 
-@ON_BOTH
 async def test_forced_upload_replaces_the_record(path, journal):
     async with open_both(journal) as (sandbox, livepeer):
         await livepeer.upload(path)
@@ -75,7 +74,6 @@ async def test_cancelled_forced_request_keeps_the_record(path, journal):
         assert await read_one(livepeer) == before
 
 
-@ON_BOTH
 async def test_killed_forced_request_is_unconfirmed(path, journal):
     async with open_both(journal) as (_, livepeer):
         earlier = await livepeer.upload(path)

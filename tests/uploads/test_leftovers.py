@@ -60,7 +60,6 @@ async def test_ready_orphan_is_a_leftover_only_if_useless(livepeer, is_useless):
     assert len(await livepeer.journal.orphans()) == is_useless
 
 
-@ON_BOTH
 @pytest.mark.parametrize("is_useless", [True, False])
 async def test_record_of_a_deleted_orphan_is_dropped(livepeer, is_useless):
     ticket = await livepeer.assets.request_upload("a.mp4")

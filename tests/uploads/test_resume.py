@@ -121,7 +121,6 @@ async def test_changed_file_of_a_finished_upload_is_refused(path, journal):
         assert other.id != asset.id
 
 
-@ON_BOTH
 async def test_changed_file_of_an_unfinished_upload_restarts(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
@@ -228,7 +227,6 @@ async def test_file_with_an_undecodable_name_is_recorded(tmp_path, journal):
         assert len(sandbox.assets) == 1
 
 
-@ON_BOTH
 async def test_upload_lost_between_runs_restarts(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=1))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (

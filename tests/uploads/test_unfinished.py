@@ -170,7 +170,6 @@ async def test_missing_file_can_be_resumed_later(served, path):
     assert len(sandbox.assets) == 1
 
 
-@ON_BOTH
 async def test_lost_upload_begins_again_with_its_fields(path, journal):
     lost = Fault(On(method="HEAD", times=1), Answer(404))
     async with sandbox_and_client(lost, client={"journal": journal}, **SMALL_S3) as (
@@ -256,7 +255,6 @@ async def test_calls_need_a_journal():
                 await call
 
 
-@ON_BOTH
 async def test_killed_process_is_resumed_by_another(tmp_path, journal):
     slow = Fault(On(method="PATCH"), Slow(PART * 8))
     paths = [tmp_path / f"{number}.mp4" for number in range(3)]
